@@ -1,0 +1,72 @@
+"""`python -m digits FILE...`: the same answer as the service gives, without a server."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from digits.artifact import SHIPPED
+from digits.classifier import Classifier, load_newest
+from digits.errors import DigitsError, InvalidImage
+from digits.features import to_features
+from digits.images import open_picture, to_grey
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answer for each file, one line a picture; 1 when one could not be answered, 2 when there is no model."""
+    parser = argparse.ArgumentParser(prog="python -m digits", description="Which digit is on the picture?")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG, WEBP, BMP, GIF or TIFF, 28x28")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--model-dir",
+        type=Path,
+        default=Path(os.environ.get("MNIST_MODEL_DIR", SHIPPED)),
+        help="where published versions lie (default: MNIST_MODEL_DIR, else the shipped models)",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        classifier, refusals = load_newest(options.model_dir)
+    except DigitsError as exc:
+        print(f"digits: {exc}", file=sys.stderr)
+        return 2
+    for refusal in refusals:
+        print(f"digits: not used: {refusal}", file=sys.stderr)
+    answered = [_answer(classifier, file, as_json=options.json) for file in options.files]
+    return 0 if all(answered) else 1
+
+
+def _answer(classifier: Classifier, file: Path, *, as_json: bool) -> bool:
+    try:
+        pixels = to_grey(open_picture(_read(file)))
+        probabilities = classifier.probabilities(to_features(pixels[None]))[0]
+    except DigitsError as exc:
+        if as_json:
+            print(json.dumps({"file": str(file), "error": str(exc)}))
+        else:
+            print(f"{file}: {exc}", file=sys.stderr)
+        return False
+    digit = int(probabilities.argmax())
+    if as_json:
+        shown = {
+            "file": str(file),
+            "digit": digit,
+            "probability": float(probabilities[digit]),
+            "probabilities": [float(p) for p in probabilities],
+            "model": {"name": classifier.manifest.name, "version": classifier.manifest.version},
+        }
+        print(json.dumps(shown))
+    else:
+        print(f"{file}: {digit} ({probabilities[digit]:.4f})")
+    return True
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as exc:
+        raise InvalidImage(f"cannot be read: {exc.strerror}") from exc
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""The artifact contract: manifest, checksums, atomic publish, the versions of a folder.
+
+    <root>/<name>/<version>/    version a positive integer
+        model.onnx, model.keras, golden.json, report/...    each with its sha256 in
+        manifest.json
+
+A version appears by one rename of a finished, synced folder and is never changed afterwards.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+
+from digits.errors import DamagedArtifact, PublishFailed
+from digits.features import CLASSES, FEATURES
+
+NAME = "mnist-dense"
+
+SHIPPED = Path(__file__).resolve().parent.parent / "models"
+"""The root that comes with the code: the fallback where no other holds a usable version."""
+
+MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "manifest.json"
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""No file of an artifact comes near it; a larger one is refused unread."""
+
+STALE_SECONDS = 24 * 3600
+"""Unfinished folders older than this were left by a publisher that was killed."""
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_STAGING = ".publishing-"
+
+
+class _Record(BaseModel):
+    # Later formats add fields; a reader of this one passes over them.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+
+class Tensor(_Record):
+    """One input or output of the graph; -1 in the shape is the batch."""
+
+    name: str
+    dtype: Literal["float32"]
+    shape: tuple[int, ...]
+
+
+FEATURES_INPUT = Tensor(name="features", dtype="float32", shape=(-1, FEATURES))
+PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, CLASSES))
+
+
+class Dataset(_Record):
+    """What the network was trained on."""
+
+    name: str
+    sha256: str
+    """Of the raw bytes (C order) of x_train, y_train, x_test, y_test, one after the other."""
+    train_images: int
+    validation_images: int
+    test_images: int
+
+
+class Manifest(_Record):
+    """All that is known of one published version."""
+
+    format: Literal[1] = 1
+    name: str
+    version: PositiveInt
+    created: datetime
+    inputs: tuple[Tensor, ...] = (FEATURES_INPUT,)
+    outputs: tuple[Tensor, ...] = (PROBABILITIES_OUTPUT,)
+    classes: tuple[str, ...] = tuple(str(digit) for digit in range(CLASSES))
+    recipe: dict[str, Any] | None
+    """Every hyper-parameter; None when the network was trained elsewhere."""
+    seed: int | None
+    dataset: Dataset | None
+    libraries: dict[str, str]
+    metrics: dict[str, dict[str, float]]
+    """By split (train, validation, test): loss, accuracy and whatever else was measured."""
+    files: dict[str, str] = Field(min_length=1)
+    """Path below the version's folder to the sha256 of its bytes."""
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for path in files:
+            parts = PurePosixPath(path).parts
+            if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
+                raise ValueError(f"{path!r} is no path below the version's folder")
+        return files
+
+    def public(self) -> dict[str, Any]:
+        """The manifest as `GET /model` shows it: JSON types, without the list of files."""
+        return self.model_dump(mode="json", exclude={"files"})
+
+
+def versions(root: Path, name: str = NAME) -> list[int]:
+    """The published version numbers below `root`, highest first; [] where there is no such folder.
+
+    Raises:
+        DamagedArtifact: the folder is there and cannot be listed.
+    """
+    try:
+        entries = list((root / name).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as exc:
+        raise DamagedArtifact(f"{root / name} cannot be listed: {exc.strerror}") from exc
+    return sorted((int(entry.name) for entry in entries if _VERSION.fullmatch(entry.name)), reverse=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a version's manifest, but none of the files that it lists.
+
+    Raises:
+        DamagedArtifact: missing, not readable, not as the schema says, or of another version than its folder.
+    """
+    content = _read(folder, MANIFEST)
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise DamagedArtifact(f"{folder / MANIFEST}: {where}: {first['msg']}") from exc
+    if str(manifest.version) != folder.name:
+        raise DamagedArtifact(f"{folder / MANIFEST}: expected version {folder.name}, received {manifest.version}")
+    return manifest
+
+
+def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Read a version whole, holding every file to its checksum.
+
+    Returns:
+        The manifest and the bytes of the two files that serving needs, model.onnx and golden.json: the very bytes
+        whose hash was checked, so that what is loaded is what was verified.
+
+    Raises:
+        DamagedArtifact: with the file's path, and both hashes where they differ.
+    """
+    manifest = read_manifest(folder)
+    kept = {}
+    for path, expected in manifest.files.items():
+        content = _read(folder, path)
+        received = hashlib.sha256(content).hexdigest()
+        if received != expected:
+            raise DamagedArtifact(f"{folder / path}: expected sha256 {expected}, received {received}")
+        if path in (MODEL, GOLDEN):
+            kept[path] = content
+    for path in (MODEL, GOLDEN):
+        if path not in kept:
+            raise DamagedArtifact(f"{folder / MANIFEST}: expected {path} among its files, received none")
+    return manifest, kept
+
+
+def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, name: str = NAME) -> Manifest:
+    """Write a new version so that a reader sees all of it or nothing, whatever happens in between.
+
+    Its number is one above the highest below `root` and the shipped root. Publishers at the same time take
+    different numbers: the rename onto a number that is taken fails, and the next one is tried.
+
+    Args:
+        root: where versions are published; made when missing.
+        files: path below the version's folder to content.
+        manifest: the fields of `Manifest` but name, version, created and files.
+        name: the model's.
+
+    Returns:
+        The manifest as published; the folder is `root / name / str(version)`.
+
+    Raises:
+        PublishFailed: the file system refused (full, read-only, no permission); nothing new is visible.
+    """
+    parent = root / name
+    staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
+    checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        for path, content in files.items():
+            _write(staging / path, content)
+        version = 1 + max([0, *versions(root, name), *versions(SHIPPED, name)])
+        while True:
+            made = Manifest.model_validate(
+                {**manifest, "name": name, "version": version, "created": datetime.now(UTC), "files": checksums}
+            )
+            _write(staging / MANIFEST, made.model_dump_json(indent=2).encode() + b"\n")
+            _sync_folders(staging)
+            try:
+                staging.rename(parent / str(version))
+            except OSError as exc:
+                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                version += 1
+            else:
+                _sync(parent)
+                return made
+    except OSError as exc:
+        raise PublishFailed(f"nothing was published below {parent}: {exc.strerror or exc}") from exc
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # gone already when all went well
+
+
+def _read(folder: Path, path: str) -> bytes:
+    file = folder / path
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as exc:
+        raise DamagedArtifact(f"{file}: missing") from exc
+    except OSError as exc:
+        raise DamagedArtifact(f"{file}: cannot be read: {exc.strerror}") from exc
+    if len(content) > MAX_FILE_BYTES:
+        raise DamagedArtifact(f"{file}: expected at most {MAX_FILE_BYTES} bytes, received more")
+    return content
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folders(top: Path) -> None:
+    for folder in [path for path in top.rglob("*") if path.is_dir()] + [top]:
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Make the folder's entries, not only the files' contents, survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed publishers left; a folder that is young may belong to one at work."""
+    old: Iterable[Path] = parent.glob(f"{_STAGING}*")
+    for folder in old:
+        try:
+            stale = time.time() - folder.stat().st_mtime > STALE_SECONDS
+        except FileNotFoundError:  # another publisher finished, or swept it
+            continue
+        if stale:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,162 @@
+"""An artifact loaded: features in, probabilities out, proven by its golden predictions."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+
+from digits import artifact
+from digits.artifact import GOLDEN, MODEL, SHIPPED, Manifest, Tensor
+from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel
+from digits.features import CLASSES, SIDE, Floats, Grey, to_features
+
+GOLDEN_TOLERANCE = 1e-4
+"""Largest difference between a golden probability and the one that comes out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """One reference image a class and the probabilities that Keras gave for it."""
+
+    pixels: Grey
+    """(10, 28, 28)"""
+    probabilities: Floats
+    """(10, 10)"""
+
+    def to_json(self) -> bytes:
+        """As it lies in golden.json."""
+        images = [
+            {"digit": digit, "pixels": pixels.ravel().tolist(), "probabilities": [float(p) for p in row]}
+            for digit, (pixels, row) in enumerate(zip(self.pixels, self.probabilities, strict=True))
+        ]
+        return json.dumps({"images": images}).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """Raises ValueError, KeyError or TypeError when it is not one image a class."""
+        images = json.loads(content)["images"]
+        if [image["digit"] for image in images] != list(range(CLASSES)):
+            raise ValueError("expected one image for each digit, 0 to 9")
+        # Each array is made from the flat list, so that a wrong count is an error and not a broadcast.
+        pixels = np.array([image["pixels"] for image in images], dtype=np.uint8).reshape(CLASSES, SIDE, SIDE)
+        probabilities = np.array([image["probabilities"] for image in images], dtype=np.float32)
+        return cls(pixels, probabilities.reshape(CLASSES, CLASSES))
+
+
+class Classifier:
+    """One version of the model, loaded and proven.
+
+    Safe to call from several threads: an ONNX Runtime session is.
+    """
+
+    def __init__(self, manifest: Manifest, model: bytes, golden: Golden) -> None:
+        """Make the session, hold it to the manifest's signature and run the self-test.
+
+        Args:
+            manifest: whose inputs and outputs the graph must have.
+            model: an ONNX graph.
+            golden: what must come out of it.
+
+        Raises:
+            DamagedArtifact: no ONNX graph, or not with the declared signature.
+            GoldenMismatch: it does not compute what it should.
+        """
+        options = onnxruntime.SessionOptions()
+        # One thread a forward pass: scaling over cores is the workers' business, and two thread pools that
+        # compete for the same cores are slower than one.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # a graph that is refused is reported by us, once
+        try:
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as exc:  # its exception classes are private and share no other base
+            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: no graph that ONNX Runtime loads") from exc
+        self.manifest = manifest
+        self.golden = golden
+        self._session = session
+        _hold_to_signature(session, manifest)
+        self.self_test()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load a published version.
+
+        Raises:
+            DamagedArtifact: a wrong checksum, a missing file, another signature; the message names the file.
+            GoldenMismatch: the golden predictions do not come out within 1e-4.
+        """
+        manifest, files = artifact.read_version(folder)
+        try:
+            golden = Golden.from_json(files[GOLDEN])
+        except (ValueError, KeyError, TypeError, OverflowError) as exc:
+            raise DamagedArtifact(f"{folder / GOLDEN}: {exc}") from exc
+        return cls(manifest, files[MODEL], golden)
+
+    def probabilities(self, features: Floats) -> Floats:
+        """One forward pass: float32 (N, 784) in [0, 1] to softmax probabilities, float32 (N, 10)."""
+        outputs: list[Floats] = self._session.run(["probabilities"], {"features": features})
+        return outputs[0]
+
+    def self_test(self) -> None:
+        """Raises GoldenMismatch unless the golden predictions come out within 1e-4."""
+        received = self.probabilities(to_features(self.golden.pixels))
+        difference = np.abs(received - self.golden.probabilities).max()
+        if not difference <= GOLDEN_TOLERANCE:  # NaN is no pass
+            raise GoldenMismatch(
+                f"version {self.manifest.version}: expected the golden probabilities within {GOLDEN_TOLERANCE}, "
+                f"received a difference of {difference:.3g}"
+            )
+
+
+def load_newest(root: Path, *, name: str = artifact.NAME) -> tuple[Classifier, list[str]]:
+    """The highest usable version below `root`, else the highest usable one that was shipped.
+
+    Returns:
+        The classifier, and why each version that would have come before it was refused.
+
+    Raises:
+        NoUsableModel: neither folder has one; the message holds every reason.
+    """
+    refusals = []
+    places = list(dict.fromkeys([root.resolve(), SHIPPED]))
+    for place in places:
+        try:
+            found = artifact.versions(place, name)
+        except ArtifactError as exc:
+            refusals.append(str(exc))
+            continue
+        for version in found:
+            try:
+                return Classifier.load(place / name / str(version)), refusals
+            except ArtifactError as exc:
+                refusals.append(str(exc))
+    looked = f"no usable version of {name} in {' or '.join(str(place) for place in places)}"
+    raise NoUsableModel("; ".join([looked, *refusals]))
+
+
+def _hold_to_signature(session: Any, manifest: Manifest) -> None:
+    for kind, declared, received, needed in (
+        ("input", manifest.inputs, session.get_inputs(), artifact.FEATURES_INPUT),
+        ("output", manifest.outputs, session.get_outputs(), artifact.PROBABILITIES_OUTPUT),
+    ):
+        expected = sorted(_described(tensor) for tensor in declared)
+        actual = sorted(
+            f"{node.name} {node.type} {[size if isinstance(size, int) else -1 for size in node.shape]}"
+            for node in received
+        )
+        if expected != actual:
+            raise DamagedArtifact(
+                f"{MODEL} of version {manifest.version}: expected {kind} {expected}, received {actual}"
+            )
+        if needed not in declared:
+            raise DamagedArtifact(
+                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_described(needed)}, "
+                f"received {expected}"
+            )
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{tensor.name} tensor({'float' if tensor.dtype == 'float32' else tensor.dtype}) {list(tensor.shape)}"

@@ -1,0 +1,52 @@
+"""What can go wrong, by name.
+
+Every message says what was expected and what came. Nothing here knows HTTP: `app/errors.py` gives each a status.
+"""
+
+
+class DigitsError(Exception):
+    """The root of everything that this project raises on purpose."""
+
+
+class InvalidImage(DigitsError):
+    """The bytes are no readable picture."""
+
+
+class UnsupportedImage(DigitsError):
+    """The bytes are a picture, or look like one, of a format that is not accepted."""
+
+
+class ImageTooLarge(DigitsError):
+    """The picture declares more pixels than the limit."""
+
+
+class WrongSize(DigitsError):
+    """The picture is not 28x28."""
+
+
+class InvalidPixels(DigitsError):
+    """The pixel values are not what they should be; `pointer` is the JSON pointer (RFC 6901) to the culprit."""
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+class ArtifactError(DigitsError):
+    """A model artifact cannot be used."""
+
+
+class DamagedArtifact(ArtifactError):
+    """A file is missing or is not the one that was published, or the graph is not as the manifest declares it."""
+
+
+class GoldenMismatch(ArtifactError):
+    """The network does not reproduce its golden predictions."""
+
+
+class NoUsableModel(ArtifactError):
+    """No folder holds a version that loads; the message has the reason for each that was tried."""
+
+
+class PublishFailed(ArtifactError):
+    """The artifact could not be written; nothing of it is visible."""

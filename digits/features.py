@@ -1,0 +1,45 @@
+"""The lecture's preprocessing: flatten 28x28 pixels to 784 features and divide by 255.
+
+The only place that does it: training and serving both call it, so that they cannot drift apart.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.errors import WrongSize
+
+SIDE = 28
+"""Rows, and columns, of an MNIST image."""
+
+FEATURES = SIDE * SIDE
+"""Length of the network's input: the image's pixels, row by row."""
+
+CLASSES = 10
+"""The digits 0 to 9; class index = digit."""
+
+Grey = NDArray[np.uint8]
+"""Grey pixels, 0 is MNIST's black background, 255 is full ink."""
+
+Floats = NDArray[np.float32]
+
+
+def to_features(pixels: NDArray[Any]) -> Floats:
+    """Flatten pictures and scale them as the network expects.
+
+    Args:
+        pixels: (N, 28, 28); uint8 in 0..255, or float32 already in [0, 1].
+
+    Returns:
+        float32 (N, 784) in [0, 1], row-major.
+
+    Raises:
+        WrongSize: the pictures are not 28x28.
+    """
+    if pixels.ndim != 3 or pixels.shape[1:] != (SIDE, SIDE):
+        height, width = pixels.shape[-2:]
+        raise WrongSize(f"expected {SIDE}x{SIDE} pixels, received {width}x{height} (width x height)")
+    flat = pixels.reshape(len(pixels), FEATURES)
+    features: Floats = flat / np.float32(255) if flat.dtype == np.uint8 else flat.astype(np.float32, copy=False)
+    return features

@@ -1,0 +1,134 @@
+"""Encoded pictures to grey pixels, safely: allowed formats, pixel limit, EXIF turn, alpha on white."""
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from digits.features import Grey
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""What is accepted, by content; a file's name or declared type is never asked."""
+
+MAX_PIXELS = 50_000_000
+"""Default limit; a large phone photo has 48 megapixels."""
+
+# Pillow's own limit warns first and raises later; ours is checked on the declared size, before any decoding.
+Image.MAX_IMAGE_PIXELS = None
+
+# Pillow has no one exception for "this file is broken": its format plugins let these through. Found by feeding them
+# mutated pictures of every format (tests/digits/test_images.py does it again in each run).
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    EOFError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+
+# Pictures, or what people take for one, that are recognized only to say so: (offset, bytes, name).
+_OTHERS = (
+    (4, b"ftypheic", "HEIC"),
+    (4, b"ftypheix", "HEIC"),
+    (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
+    (4, b"ftypavif", "AVIF"),
+    (0, b"%PDF", "PDF"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "SVG or other XML"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\0\0\x01\0", "ICO"),
+)
+
+_TURN = {  # EXIF 2.32, tag 0x0112: how the stored picture is brought upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read a picture's header and hold its declared size to the limit; no pixel is decoded yet.
+
+    Args:
+        data: the encoded picture, in one of FORMATS.
+        max_pixels: largest accepted width times height.
+
+    Returns:
+        The picture, to be given to `to_grey`.
+
+    Raises:
+        InvalidImage: no picture, or its header is broken.
+        UnsupportedImage: a known format that is not accepted.
+        ImageTooLarge: more than `max_pixels` pixels declared.
+    """
+    try:
+        picture = Image.open(BytesIO(data), formats=FORMATS)
+    except _BROKEN as exc:
+        for offset, magic, name in _OTHERS:
+            if data[offset:].startswith(magic):
+                raise UnsupportedImage(f"expected a {_listed()} picture, received {name}") from exc
+        raise InvalidImage(f"expected a {_listed()} picture, received {len(data)} bytes that are none") from exc
+    if picture.width * picture.height > max_pixels:
+        raise ImageTooLarge(
+            f"expected at most {max_pixels} pixels, received a picture of {picture.width}x{picture.height}"
+        )
+    return picture
+
+
+def to_grey(picture: Image.Image) -> Grey:
+    """Decode the first frame to grey, upright, with anything transparent laid on white.
+
+    Args:
+        picture: from `open_picture`.
+
+    Returns:
+        uint8 (height, width), 0 black, 255 white.
+
+    Raises:
+        InvalidImage: the pixel data is broken or cut short, or of a kind that has no plain grey (32-bit, Lab).
+    """
+    try:
+        picture.load()
+        turn = _TURN.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        grey = _flatten(picture)
+    except _BROKEN as exc:
+        raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc
+    if turn is not None:
+        grey = grey.transpose(turn)
+    return np.asarray(grey, dtype=np.uint8)
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    """Any of Pillow's modes to mode L."""
+    if picture.mode in ("I", "F"):
+        raise ValueError("32-bit grey has no agreed white")
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.has_transparency_data:
+        # A tRNS chunk or an alpha channel. Paper is white, so what shows through is white.
+        picture = picture.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, "white")
+        paper.alpha_composite(picture)
+        picture = paper
+    return picture.convert("L")
+
+
+def _listed() -> str:
+    return ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]

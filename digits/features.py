@@ -41,5 +41,7 @@ def to_features(pixels: NDArray[Any]) -> Floats:
         height, width = pixels.shape[-2:]
         raise WrongSize(f"expected {SIDE}x{SIDE} pixels, received {width}x{height} (width x height)")
     flat = pixels.reshape(len(pixels), FEATURES)
-    features: Floats = flat / np.float32(255) if flat.dtype == np.uint8 else flat.astype(np.float32, copy=False)
-    return features
+    if flat.dtype == np.uint8:
+        scaled: Floats = flat / np.float32(255)
+        return scaled
+    return flat.astype(np.float32, copy=False)

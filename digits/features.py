@@ -42,6 +42,6 @@ def to_features(pixels: NDArray[Any]) -> Floats:
         raise WrongSize(f"expected {SIDE}x{SIDE} pixels, received {width}x{height} (width x height)")
     flat = pixels.reshape(len(pixels), FEATURES)
     if flat.dtype == np.uint8:
-        scaled: Floats = flat / np.float32(255)
+        scaled: Floats = np.divide(flat, 255, dtype=np.float32)
         return scaled
     return flat.astype(np.float32, copy=False)

@@ -5,7 +5,14 @@ Every message says what was expected and what came. Nothing here knows HTTP: `ap
 
 
 class DigitsError(Exception):
-    """The root of everything that this project raises on purpose."""
+    """The root of everything that this project raises on purpose.
+
+    `pointer` is the JSON pointer (RFC 6901) to the part at fault of what was sent; "" is the whole of it.
+    """
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
 
 
 class InvalidImage(DigitsError):
@@ -25,11 +32,7 @@ class WrongSize(DigitsError):
 
 
 class InvalidPixels(DigitsError):
-    """The pixel values are not what they should be; `pointer` is the JSON pointer (RFC 6901) to the culprit."""
-
-    def __init__(self, message: str, pointer: str = "") -> None:
-        super().__init__(message)
-        self.pointer = pointer
+    """The pixel values are not what they should be."""
 
 
 class ArtifactError(DigitsError):

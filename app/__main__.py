@@ -1,0 +1,45 @@
+"""`python -m app`: the service, with its settings from the environment."""
+
+import socket
+import sys
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from app.settings import read_settings
+
+
+def main() -> None:
+    """Listen, then serve until a signal ends it.
+
+    Raises:
+        SystemExit: a bad setting, or an address that cannot be listened on; one line says which.
+    """
+    settings = read_settings()
+    listener = _listen(settings.host, settings.port)
+    config = uvicorn.Config("app.main:create_app", factory=True, workers=settings.workers)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
+    if settings.workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Before anything is loaded, so that a port in use is one line and no half-started service."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.set_inheritable(True)
+    except OSError as exc:
+        raise SystemExit(
+            f"digits: cannot listen on {host}:{port} (MNIST_HOST, MNIST_PORT): {exc.strerror or exc}"
+        ) from None
+    return listener
+
+
+if __name__ == "__main__":
+    main()

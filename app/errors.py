@@ -1,0 +1,129 @@
+"""Errors to HTTP, in one table: RFC 9457 problem details."""
+
+import http
+import logging
+import re
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from digits import errors
+from digits.errors import DigitsError
+
+RETRY_SECONDS = 2
+"""What `Retry-After` says: a missing model is looked for this often."""
+
+_log = logging.getLogger(__name__)
+
+
+class MalformedBody(DigitsError):
+    """The body cannot be parsed."""
+
+
+class InvalidBody(DigitsError):
+    """The body parses and is not what was asked for."""
+
+
+class BodyTooLarge(DigitsError):
+    """More bytes than the limit."""
+
+
+class BatchTooLarge(DigitsError):
+    """More pictures than the limit."""
+
+
+class UnsupportedType(DigitsError):
+    """A content type or content encoding that is not accepted."""
+
+
+STATUS: dict[type[DigitsError], int] = {
+    MalformedBody: 400,
+    BodyTooLarge: 413,
+    BatchTooLarge: 413,
+    errors.ImageTooLarge: 413,
+    UnsupportedType: 415,
+    errors.UnsupportedImage: 415,
+    InvalidBody: 422,
+    errors.InvalidImage: 422,
+    errors.InvalidPixels: 422,
+    errors.WrongSize: 422,
+    errors.NoUsableModel: 503,
+    errors.DamagedArtifact: 503,
+    errors.GoldenMismatch: 503,
+    errors.PublishFailed: 503,
+    errors.ArtifactError: 503,
+}
+"""For every error of `digits` and `app`; a test holds it complete."""
+
+
+def problem(
+    status: int, detail: str, *, kind: str = "about:blank", pointer: str = "", headers: dict[str, str] | None = None
+) -> Response:
+    """An error reply, `application/problem+json`.
+
+    Args:
+        status: the HTTP status.
+        detail: what was expected and what came.
+        kind: a URN that names the error, or `about:blank` where the status says it all.
+        pointer: JSON pointer (RFC 6901) to the part of the body at fault.
+        headers: more headers.
+    """
+    title = http.HTTPStatus(status).phrase
+    if kind != "about:blank":
+        title = re.sub(r"(?<!^)(?=[A-Z])", " ", kind).capitalize()
+        kind = f"urn:digits:{title.lower().replace(' ', '-')}"
+    body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
+    if pointer:
+        body["errors"] = [{"pointer": pointer, "detail": detail}]
+    return Response(orjson.dumps(body), status, headers, "application/problem+json")
+
+
+async def _digits_error(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, DigitsError)
+    status = STATUS[type(exc)]
+    headers = {}
+    if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(exc, BodyTooLarge):
+        headers["Connection"] = "close"  # the rest of the body is not read
+    return problem(status, str(exc), kind=type(exc).__name__, pointer=exc.pointer, headers=headers)
+
+
+async def _http_exception(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    detail = exc.detail
+    if exc.status_code == http.HTTPStatus.NOT_FOUND:
+        detail = "there is nothing at this path; /docs lists what there is"
+    elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (exc.headers or {}).get("Allow", "")
+        detail = f"expected {allowed}, received {request.method}"
+    return problem(exc.status_code, detail, headers=dict(exc.headers or {}))
+
+
+async def _validation_error(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    first = exc.errors()[0]
+    return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+
+
+async def _client_gone(_request: Request, _exc: Exception) -> Response:
+    # Nobody reads this reply; without it the server would log the disconnect as a failure of ours.
+    return Response(status_code=400)
+
+
+async def _bug(request: Request, exc: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    return problem(500, "the service failed; this is a bug of ours, not of your request")
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of `app` answered as a problem."""
+    app.add_exception_handler(DigitsError, _digits_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
+    app.add_exception_handler(Exception, _bug)

@@ -1,0 +1,54 @@
+"""Probes for orchestrators, and one page for people."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from app.errors import RETRY_SECONDS
+from app.serving import Serving
+
+router = APIRouter(tags=["health"])
+
+PROBES = ("/livez", "/startupz", "/readyz", "/health")
+"""Their paths; they are left out of the access log."""
+
+
+@router.get("/livez", summary="The process answers")
+async def livez() -> Response:
+    """200 as long as the process answers at all; restart it when it does not."""
+    return _reply(200, {"status": "alive"})
+
+
+@router.get("/startupz", summary="The first model was loaded", responses={503: {"description": "Not yet"}})
+async def startupz(request: Request) -> Response:
+    """200 once a model was loaded."""
+    serving: Serving = request.app.state.serving
+    return _reply(200, {"status": "started"}) if serving.started else _reply(503, {"status": "starting"})
+
+
+@router.get("/readyz", summary="Requests can be answered", responses={503: {"description": "No, with the reason"}})
+async def readyz(request: Request) -> Response:
+    """200 only while the golden predictions come out right: the network is run on them, now."""
+    reason = request.app.state.serving.unready_reason()
+    return _reply(200, {"status": "ready"}) if reason is None else _reply(503, {"status": "unready", "reason": reason})
+
+
+@router.get("/health", summary="All of it on one page", responses={503: {"description": "Not ready"}})
+async def health(request: Request) -> Response:
+    """The state of the service for people and load balancers; 200 when it is ready, else 503."""
+    serving: Serving = request.app.state.serving
+    reason = serving.unready_reason()
+    model = None
+    if serving.started:
+        manifest = serving.classifier.manifest
+        model = {"name": manifest.name, "version": manifest.version}
+    state = {"status": "ready" if reason is None else "unready", "reason": reason, "model": model}
+    return _reply(200 if reason is None else 503, {**state, "version": request.app.version})
+
+
+def _reply(status: int, state: dict[str, Any]) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return Response(orjson.dumps(state), status, headers, "application/json")

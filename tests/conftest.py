@@ -1,8 +1,10 @@
 """Real small things for every room's tests: a network, a published version, digits, pictures of them."""
 
+import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -136,8 +138,6 @@ def publish_tiny(root: Path, seed: int = 0, files: Mapping[str, bytes] | None = 
 
 def rewrite(folder: Path, path: str, content: bytes) -> None:
     """Put other content into a version, with its checksum made right: damage that only the content betrays."""
-    import hashlib
-
     (folder / path).write_bytes(content)
     manifest = json.loads((folder / artifact.MANIFEST).read_bytes())
     manifest["files"][path] = hashlib.sha256(content).hexdigest()
@@ -197,3 +197,12 @@ def mnist() -> Mnist:
 def digit_pictures(mnist: Mnist) -> list[bytes]:
     """One real digit of each class as a PNG file; index = digit."""
     return [encoded(mnist.pixels[mnist.labels == digit][0]) for digit in range(CLASSES)]
+
+
+def needs(program: str) -> None:
+    """Skip the test where a program is missing, saying what installs it; under CI=true that is a failure."""
+    if shutil.which(program) is None:
+        reason = f"needs {program}: run tests/system-packages.sh as root, or apt install {program}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)

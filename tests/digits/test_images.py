@@ -1,0 +1,636 @@
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps, PngImagePlugin
+
+from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from digits.features import Grey
+from digits.images import FORMATS, MAX_PIXELS, open_picture, to_grey
+from tests.conftest import Mnist, encoded, fresh_python
+
+WIDTH, HEIGHT = 32, 24
+RAMP: Grey = (np.add.outer(7 * np.arange(HEIGHT), 2 * np.arange(WIDTH)) % 256).astype(np.uint8)
+"""A grey picture without any symmetry, so that no turn and no flip of it goes unseen."""
+
+GREY = Image.fromarray(RAMP)
+HALF: Grey = np.where(np.arange(WIDTH) < WIDTH // 2, 255, 0).astype(np.uint8)[None].repeat(HEIGHT, axis=0)
+"""An alpha channel: the left half can be seen, the right half not."""
+ON_WHITE = np.where(HALF == 255, RAMP, 255)
+RAMP_WITHOUT_ZERO = np.where(RAMP == 0, 255, RAMP)
+BLACK_AND_WHITE = np.where(RAMP > 127, 255, 0).astype(np.uint8)
+
+RGB = GREY.convert("RGB")
+RGBA = Image.merge("RGBA", [GREY, GREY, GREY, Image.fromarray(HALF)])
+LA = Image.merge("LA", [GREY, Image.fromarray(HALF)])
+ONE = Image.fromarray(BLACK_AND_WHITE).convert("1")
+PALETTE = Image.fromarray(RAMP // 16)  # 16 colours, index = grey / 16
+PALETTE.putpalette([index * 16 for index in range(16) for _ in "RGB"])
+SIXTEEN_BIT = Image.fromarray(RAMP.astype(np.uint16) * 257)
+CMYK = RGB.convert("CMYK")
+
+STEPS = RAMP // 16 * 16
+STEPS_WITHOUT_ZERO = np.where(STEPS == 0, 255, STEPS)
+
+EXACT, JPEG_LOSS, WEBP_LOSS = 0, 6, 10
+
+
+def grey(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Grey:
+    return to_grey(open_picture(data, max_pixels=max_pixels))
+
+
+def oriented(stored: Image.Image, orientation: int, **options: Any) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(stored, exif=exif, **options)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_declaring(width: int, height: int, *between: bytes, colour: int = 0) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(b"\0" * 29 * 28))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(between) + rows + chunk(b"IEND", b"")
+
+
+def gif_declaring(width: int, height: int, *, frame: tuple[int, int] | None = None, disposal: int = 0) -> bytes:
+    screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    control = b"\x21\xf9\x04" + bytes([disposal << 2]) + b"\0\0\0\0"
+    return screen + control + b"," + struct.pack("<HHHHB", 0, 0, *(frame or (width, height)), 0) + b"\2\2\x4c\1\0;"
+
+
+def bmp_declaring(width: int, height: int) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info
+
+
+def tiff_declaring(width: int, height: int, *, kind_of_offset: int = 4) -> bytes:
+    tags = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, height), (279, 10)]
+    entries = b"".join(struct.pack("<HHII", tag, kind_of_offset if tag == 273 else 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0\0\0\0"
+
+
+def webp_declaring(width: int, height: int) -> bytes:
+    frame = encoded(Image.new("RGB", (8, 8)), format="WEBP")[12:]
+    three = [(value).to_bytes(3, "little") for value in (width - 1, height - 1, 0, 0, 7, 7, 100)]
+    canvas = b"VP8X" + struct.pack("<II", 10, 2) + three[0] + three[1]
+    animation = b"ANIM" + struct.pack("<I", 6) + b"\0" * 6
+    body = (
+        b"WEBP"
+        + canvas
+        + animation
+        + b"ANMF"
+        + struct.pack("<I", 16 + len(frame))
+        + b"".join(three[2:])
+        + b"\0"
+        + frame
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def jpeg_declaring(width: int, height: int) -> bytes:
+    data = encoded(Image.new("L", (28, 28)), format="JPEG")
+    size = data.index(b"\xff\xc0") + 5
+    return data[:size] + struct.pack(">HH", height, width) + data[size + 4 :]
+
+
+class TestGreyValues:
+    @pytest.mark.parametrize(
+        ("data", "expected", "tolerance"),
+        [
+            pytest.param(encoded(GREY, format="PNG"), RAMP, EXACT, id="PNG, grey"),
+            pytest.param(encoded(ONE, format="PNG"), BLACK_AND_WHITE, EXACT, id="PNG, black and white"),
+            pytest.param(encoded(RGB, format="PNG"), RAMP, EXACT, id="PNG, RGB"),
+            pytest.param(encoded(PALETTE, format="PNG"), STEPS, EXACT, id="PNG, palette"),
+            pytest.param(
+                encoded(PALETTE, format="PNG", transparency=0),
+                STEPS_WITHOUT_ZERO,
+                EXACT,
+                id="PNG, clear palette entry",
+            ),
+            pytest.param(
+                encoded(PALETTE, format="PNG", transparency=b"\0" + b"\xff" * 15),
+                STEPS_WITHOUT_ZERO,
+                EXACT,
+                id="PNG, an alpha for every palette entry",
+            ),
+            pytest.param(
+                encoded(RGB, format="PNG", transparency=(0, 0, 0)),
+                RAMP_WITHOUT_ZERO,
+                EXACT,
+                id="PNG, a clear RGB",
+            ),
+            pytest.param(
+                encoded(GREY, format="PNG", transparency=0),
+                RAMP_WITHOUT_ZERO,
+                EXACT,
+                id="PNG, a clear grey",
+            ),
+            pytest.param(encoded(LA, format="PNG"), ON_WHITE, EXACT, id="PNG, grey with alpha"),
+            pytest.param(encoded(RGBA, format="PNG"), ON_WHITE, EXACT, id="PNG, RGB with alpha"),
+            pytest.param(encoded(SIXTEEN_BIT, format="PNG"), RAMP, EXACT, id="PNG, 16 bit"),
+            pytest.param(
+                encoded(RGB, format="PNG", save_all=True, append_images=[RGBA]),
+                RAMP,
+                EXACT,
+                id="PNG, first frame",
+            ),
+            pytest.param(encoded(GREY, format="JPEG", quality=95), RAMP, JPEG_LOSS, id="JPEG, grey"),
+            pytest.param(encoded(RGB, format="JPEG", quality=95), RAMP, JPEG_LOSS, id="JPEG, RGB"),
+            pytest.param(
+                encoded(RGB, format="JPEG", quality=95, progressive=True), RAMP, JPEG_LOSS, id="JPEG, progressive"
+            ),
+            pytest.param(encoded(CMYK, format="JPEG", quality=95), RAMP, JPEG_LOSS, id="JPEG, CMYK"),
+            pytest.param(
+                encoded(RGB, format="MPO", quality=95, save_all=True, append_images=[RGB.rotate(180)]),
+                RAMP,
+                JPEG_LOSS,
+                id="JPEG of two pictures, as phones make them: the first",
+            ),
+            pytest.param(encoded(RGB, format="WEBP", lossless=True), RAMP, EXACT, id="WEBP, lossless"),
+            pytest.param(encoded(RGBA, format="WEBP", lossless=True), ON_WHITE, EXACT, id="WEBP, with alpha"),
+            pytest.param(encoded(RGB, format="WEBP", quality=100), RAMP, WEBP_LOSS, id="WEBP, lossy"),
+            pytest.param(
+                encoded(RGB, format="WEBP", lossless=True, save_all=True, append_images=[RGB.rotate(180)]),
+                RAMP,
+                EXACT,
+                id="WEBP, animated: first frame",
+            ),
+            pytest.param(encoded(GREY, format="BMP"), RAMP, EXACT, id="BMP, grey"),
+            pytest.param(encoded(ONE, format="BMP"), BLACK_AND_WHITE, EXACT, id="BMP, black and white"),
+            pytest.param(encoded(RGB, format="BMP"), RAMP, EXACT, id="BMP, RGB"),
+            pytest.param(encoded(PALETTE, format="BMP"), STEPS, EXACT, id="BMP, palette"),
+            pytest.param(encoded(RGBA, format="BMP"), RAMP, EXACT, id="BMP, whose fourth byte is no alpha"),
+            pytest.param(encoded(GREY, format="GIF"), RAMP, EXACT, id="GIF, grey"),
+            pytest.param(encoded(PALETTE, format="GIF"), STEPS, EXACT, id="GIF, palette"),
+            pytest.param(
+                encoded(PALETTE, format="GIF", transparency=0),
+                STEPS_WITHOUT_ZERO,
+                EXACT,
+                id="GIF, clear palette entry",
+            ),
+            pytest.param(
+                encoded(PALETTE, format="GIF", save_all=True, append_images=[PALETTE.rotate(180)]),
+                STEPS,
+                EXACT,
+                id="GIF, animated: first frame",
+            ),
+            pytest.param(encoded(GREY, format="TIFF"), RAMP, EXACT, id="TIFF, grey"),
+            pytest.param(encoded(ONE, format="TIFF", compression="group4"), BLACK_AND_WHITE, EXACT, id="TIFF, fax"),
+            pytest.param(encoded(RGB, format="TIFF", compression="tiff_lzw"), RAMP, EXACT, id="TIFF, RGB, LZW"),
+            pytest.param(encoded(RGB, format="TIFF", compression="tiff_adobe_deflate"), RAMP, EXACT, id="TIFF, ZIP"),
+            pytest.param(encoded(PALETTE, format="TIFF", compression="packbits"), STEPS, EXACT, id="TIFF, palette"),
+            pytest.param(encoded(LA, format="TIFF"), ON_WHITE, EXACT, id="TIFF, grey with alpha"),
+            pytest.param(encoded(RGBA, format="TIFF"), ON_WHITE, EXACT, id="TIFF, RGB with alpha"),
+            pytest.param(encoded(SIXTEEN_BIT, format="TIFF"), RAMP, EXACT, id="TIFF, 16 bit"),
+            pytest.param(encoded(CMYK, format="TIFF"), RAMP, EXACT, id="TIFF, CMYK"),
+            pytest.param(encoded(GREY, format="TIFF", big_tiff=True), RAMP, EXACT, id="TIFF, of the big kind"),
+            pytest.param(
+                encoded(GREY, format="TIFF", save_all=True, append_images=[GREY.rotate(180)]),
+                RAMP,
+                EXACT,
+                id="TIFF, several pages: the first",
+            ),
+        ],
+    )
+    def test_every_format_and_mode_comes_out_grey(self, data: bytes, expected: Grey, tolerance: int) -> None:
+        pixels = grey(data)
+
+        assert pixels.dtype == np.uint8
+        np.testing.assert_allclose(pixels.astype(int), expected.astype(int), rtol=0, atol=tolerance)
+
+    def test_colours_weigh_as_the_eye_sees_them(self) -> None:
+        stripes = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], dtype=np.uint8)
+
+        red, green, blue = grey(encoded(stripes))[0].tolist()
+
+        assert (red, green, blue) == (76, 150, 29)  # ITU-R BT.601: 0.299, 0.587, 0.114
+
+    def test_what_is_half_clear_is_half_white(self) -> None:
+        half_clear_black = Image.new("RGBA", (2, 2), (0, 0, 0, 128))
+
+        pixels = grey(encoded(half_clear_black))
+
+        np.testing.assert_allclose(pixels, 127, atol=1)
+
+    def test_16_bits_keep_their_upper_half(self) -> None:
+        values = np.array([[0, 255, 256, 32767, 65535]], dtype=np.uint16)
+
+        pixels = grey(encoded(Image.fromarray(values)))
+
+        assert pixels.tolist() == [[0, 0, 1, 127, 255]]
+
+    def test_big_endian_16_bits_are_read_alike(self) -> None:
+        values = SIXTEEN_BIT.tobytes()
+        swapped = np.frombuffer(values, "<u2").astype(">u2").tobytes()
+        little = encoded(SIXTEEN_BIT, format="TIFF")
+        big = bytearray(struct.pack(">2sHI", b"MM", 42, 8))
+        tags = [(256, WIDTH), (257, HEIGHT), (258, 16), (259, 1), (262, 1), (273, 122), (277, 1), (278, HEIGHT)]
+        big += struct.pack(">H", len(tags) + 1)
+        for tag, value in [*tags, (279, len(swapped))]:
+            big += struct.pack(">HHII", tag, 4, 1, value)
+        big += b"\0" * 4
+        assert len(big) == 122
+
+        pixels = grey(bytes(big) + swapped)
+
+        np.testing.assert_array_equal(pixels, grey(little))
+
+    def test_real_digits_come_out_as_they_went_in(self, mnist: Mnist, digit_pictures: list[bytes]) -> None:
+        for digit, data in enumerate(digit_pictures):
+            np.testing.assert_array_equal(grey(data), mnist.pixels[mnist.labels == digit][0])
+
+    @pytest.mark.parametrize(
+        "picture",
+        [
+            pytest.param(Image.fromarray(RAMP.astype(np.int32)), id="32-bit integers"),
+            pytest.param(Image.fromarray(RAMP.astype(np.float32)), id="32-bit floats"),
+            pytest.param(RGB.convert("LAB"), id="CIE Lab"),
+        ],
+    )
+    def test_a_kind_without_a_plain_grey_is_refused(self, picture: Image.Image) -> None:
+        data = encoded(picture, format="TIFF")
+
+        with pytest.raises(InvalidImage, match="TIFF"):
+            grey(data)
+
+
+class TestOrientation:
+    # What was done to an upright picture before it was stored, so that the tag's turn brings it back.
+    stored: dict[int, Callable[[Image.Image], Image.Image]] = {  # noqa: RUF012
+        1: lambda upright: upright,
+        2: ImageOps.mirror,
+        3: lambda upright: upright.rotate(180),
+        4: ImageOps.flip,
+        5: lambda upright: upright.transpose(Image.Transpose.TRANSPOSE),
+        6: lambda upright: upright.rotate(90, expand=True),
+        7: lambda upright: upright.transpose(Image.Transpose.TRANSVERSE),
+        8: lambda upright: upright.rotate(270, expand=True),
+    }
+
+    @pytest.mark.parametrize(
+        ("options", "tolerance"),
+        [
+            pytest.param({"format": "PNG"}, EXACT, id="PNG"),
+            pytest.param({"format": "JPEG", "quality": 95}, JPEG_LOSS, id="JPEG"),
+            pytest.param({"format": "WEBP", "lossless": True}, EXACT, id="WEBP"),
+            pytest.param({"format": "TIFF"}, EXACT, id="TIFF"),
+            pytest.param({"format": "TIFF", "compression": "tiff_lzw"}, EXACT, id="TIFF, LZW"),
+        ],
+    )
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_a_turned_picture_comes_out_upright(
+        self, orientation: int, options: dict[str, Any], tolerance: int
+    ) -> None:
+        data = oriented(self.stored[orientation](GREY), orientation, **options)
+
+        pixels = grey(data)
+
+        np.testing.assert_allclose(pixels.astype(int), RAMP.astype(int), rtol=0, atol=tolerance)
+
+    @pytest.mark.parametrize("orientation", [0, 9, 255])
+    def test_an_orientation_that_does_not_exist_is_passed_over(self, orientation: int) -> None:
+        data = oriented(GREY, orientation)
+
+        np.testing.assert_array_equal(grey(data), RAMP)
+
+    @pytest.mark.parametrize(
+        ("options", "tolerance"),
+        [
+            pytest.param({"format": "PNG"}, EXACT, id="PNG"),
+            pytest.param({"format": "JPEG", "quality": 95}, JPEG_LOSS, id="JPEG"),
+            pytest.param({"format": "WEBP", "lossless": True}, EXACT, id="WEBP"),
+        ],
+    )
+    def test_exif_that_is_none_leaves_the_picture_as_stored(self, options: dict[str, Any], tolerance: int) -> None:
+        data = encoded(RGB, exif=b"Exif\0\0no TIFF header", **options)
+
+        pixels = grey(data)
+
+        np.testing.assert_allclose(pixels.astype(int), RAMP.astype(int), rtol=0, atol=tolerance)
+
+    def test_a_turned_16_bit_picture_comes_out_upright(self) -> None:
+        data = oriented(SIXTEEN_BIT.transpose(Image.Transpose.ROTATE_90), 6, format="PNG")
+
+        np.testing.assert_array_equal(grey(data), RAMP)
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("declaring"),
+        [
+            pytest.param(png_declaring, id="PNG"),
+            pytest.param(gif_declaring, id="GIF"),
+            pytest.param(bmp_declaring, id="BMP"),
+            pytest.param(tiff_declaring, id="TIFF"),
+            pytest.param(webp_declaring, id="WEBP"),
+            pytest.param(jpeg_declaring, id="JPEG"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("width", "height", "refused"),
+        [
+            pytest.param(40, 25, False, id="the limit itself"),
+            pytest.param(77, 13, True, id="one pixel over"),
+            pytest.param(28, 28, False, id="an MNIST image"),
+        ],
+    )
+    def test_the_declared_size_is_held_to_the_limit(
+        self, declaring: Callable[[int, int], bytes], width: int, height: int, *, refused: bool
+    ) -> None:
+        data = declaring(width, height)
+
+        if refused:
+            with pytest.raises(ImageTooLarge, match="expected at most 1000 pixels, received a picture of 77x13"):
+                open_picture(data, max_pixels=1000)
+        else:
+            assert open_picture(data, max_pixels=1000).size == (width, height)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(png_declaring(100_000, 100_000), id="PNG"),
+            pytest.param(png_declaring(2**31 - 1, 2**31 - 1), id="PNG, the largest there can be"),
+            pytest.param(gif_declaring(65_535, 65_535), id="GIF"),
+            pytest.param(gif_declaring(28, 28, frame=(65_535, 65_535)), id="GIF, a frame larger than its screen"),
+            pytest.param(gif_declaring(65_535, 65_535, disposal=2), id="GIF, restored to its background"),
+            pytest.param(gif_declaring(28, 28, frame=(65_535, 65_535), disposal=2), id="GIF, both"),
+            pytest.param(bmp_declaring(100_000, 100_000), id="BMP"),
+            pytest.param(bmp_declaring(100_000, -100_000), id="BMP, top down"),
+            pytest.param(tiff_declaring(100_000, 100_000), id="TIFF"),
+            pytest.param(webp_declaring(16_383, 16_383), id="WEBP"),
+            pytest.param(webp_declaring(65_535, 65_535), id="WEBP, the largest there can be"),
+            pytest.param(jpeg_declaring(65_535, 65_535), id="JPEG"),
+        ],
+    )
+    def test_a_small_file_declaring_a_huge_picture_takes_no_memory(self, data: bytes, tmp_path: Path) -> None:
+        file = tmp_path / "huge"
+        file.write_bytes(data)
+        probe = (
+            "import pathlib, resource, sys\n"
+            "from digits import errors, images\n"
+            "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+            "data, before = pathlib.Path(sys.argv[1]).read_bytes(), peak()\n"
+            "try: images.open_picture(data)\n"
+            "except errors.ImageTooLarge as exc: print(peak() - before, exc)\n"
+        )
+
+        ran = fresh_python("-c", probe, file)
+
+        assert ran.returncode == 0, ran.stderr
+        megabytes, _, message = ran.stdout.partition(" ")
+        assert int(megabytes) < 32
+        assert message.startswith(f"expected at most {MAX_PIXELS} pixels, received a picture of ")
+
+    def test_a_limit_above_the_ceiling_does_not_lift_the_ceiling(self) -> None:
+        data = png_declaring(2 * MAX_PIXELS + 1, 1)
+
+        with pytest.raises(ImageTooLarge, match=f"expected at most {2 * MAX_PIXELS} pixels"):
+            open_picture(data, max_pixels=10 * MAX_PIXELS)
+
+    def test_text_that_unpacks_to_gigabytes_is_refused_or_passed_over(self, tmp_path: Path) -> None:
+        bomb = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"\0" * 64_000_000, 9))
+        file = tmp_path / "bomb.png"
+        file.write_bytes(png_declaring(28, 28, *[bomb] * 20))
+        probe = (
+            "import pathlib, resource, sys\n"
+            "from digits import errors, images\n"
+            "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+            "data, before = pathlib.Path(sys.argv[1]).read_bytes(), peak()\n"
+            "try: images.to_grey(images.open_picture(data))\n"
+            "except errors.InvalidImage: pass\n"
+            "print(peak() - before)\n"
+        )
+
+        ran = fresh_python("-c", probe, file)
+
+        assert ran.returncode == 0, ran.stderr
+        assert int(ran.stdout) < 32
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("data", "name"),
+        [
+            pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC", id="HEIC, as an iPhone takes it"),
+            pytest.param(b"\0\0\0\x18ftypmif1\0\0\0\0", "HEIC", id="HEIF of the general brand"),
+            pytest.param(b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF", id="AVIF"),
+            pytest.param(encoded(RGB, format="AVIF"), "AVIF", id="AVIF, a whole one"),
+            pytest.param(b"%PDF-1.7\n", "PDF", id="PDF"),
+            pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG", id="SVG"),
+            pytest.param(b'<?xml version="1.0"?><svg/>', "SVG", id="SVG with an XML declaration"),
+            pytest.param(encoded(RGB, format="ICO"), "ICO", id="ICO"),
+            pytest.param(b"8BPS\0\1", "Photoshop", id="Photoshop"),
+            pytest.param(b"\xff\x0a\0\0", "JPEG XL", id="JPEG XL"),
+            pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", id="JPEG XL in a container"),
+            pytest.param(encoded(RGB, format="JPEG2000"), "JPEG 2000", id="JPEG 2000"),
+        ],
+    )
+    def test_another_format_is_refused_by_its_name(self, data: bytes, name: str) -> None:
+        expected = f"expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received {name}"
+
+        with pytest.raises(UnsupportedImage, match=re.escape(expected)):
+            open_picture(data)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(b"", id="nothing"),
+            pytest.param(b"\0", id="one byte"),
+            pytest.param(b"seven", id="text"),
+            pytest.param(b'{"pixels": []}', id="JSON"),
+            pytest.param(b"\0" * 784, id="raw pixels"),
+            pytest.param(encoded(RGB, format="PPM"), id="a format that nobody sends"),
+            pytest.param(b"\x89PNG\r\n\x1a\n", id="a PNG's first eight bytes"),
+            pytest.param(b"GIF89a", id="a GIF's first six bytes"),
+            pytest.param(b"\xff\xd8\xff", id="a JPEG's first three bytes"),
+            pytest.param(b"BM", id="a BMP's first two bytes"),
+            pytest.param(b"II*\0", id="a TIFF's first four bytes"),
+            pytest.param(b"RIFF\x04\0\0\0WEBP", id="a WEBP's first twelve bytes"),
+        ],
+    )
+    def test_what_is_no_picture_is_refused_with_what_was_expected(self, data: bytes) -> None:
+        expected = f"expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received {len(data)} bytes that are none"
+
+        with pytest.raises(InvalidImage, match=expected):
+            open_picture(data)
+
+    @pytest.mark.parametrize("format_", FORMATS)
+    @pytest.mark.parametrize("share", [0.5, 0.9])
+    def test_a_picture_cut_short_is_refused(self, format_: str, share: float, mnist: Mnist) -> None:
+        large = mnist.pixels[:400:20].reshape(-1, 28)
+        data = encoded(large, format=format_)
+
+        with pytest.raises(InvalidImage):
+            grey(data[: int(len(data) * share)])
+
+    def test_a_name_is_never_asked_only_the_content(self) -> None:
+        picture = open_picture(encoded(GREY, format="BMP"))
+
+        assert picture.format == "BMP"
+
+
+def png_with_everything() -> bytes:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "seven " * 20, zip=True)
+    text.add_itxt("Title", "seven", "en", "seven", zip=True)
+    return oriented(RGBA.resize((9, 8)), 6, pnginfo=text, dpi=(72, 72), icc_profile=b"profile" * 9)
+
+
+SMALL = {mode: GREY.resize((9, 8)).convert(mode) for mode in ("L", "1", "LA", "RGB", "RGBA", "CMYK")}
+SMALL_PALETTE = SMALL["L"].quantize(16)
+SEEDS: dict[str, list[bytes]] = {
+    "PNG": [
+        encoded(SMALL["L"]),
+        encoded(SMALL["LA"]),
+        encoded(SMALL_PALETTE, transparency=b"\0\1\2"),
+        encoded(SMALL["RGB"], transparency=(0, 0, 0)),
+        encoded(SIXTEEN_BIT.resize((9, 8))),
+        encoded(SMALL["RGB"], save_all=True, append_images=[SMALL["RGB"].rotate(180)]),
+        png_with_everything(),
+    ],
+    "JPEG": [
+        encoded(SMALL["L"], format="JPEG"),
+        encoded(SMALL["CMYK"], format="JPEG", icc_profile=b"profile" * 9, comment=b"seven"),
+        encoded(SMALL["RGB"], format="MPO", save_all=True, append_images=[SMALL["RGB"]]),
+        oriented(SMALL["RGB"], 6, format="JPEG", progressive=True, dpi=(72, 72)),
+    ],
+    "WEBP": [
+        encoded(SMALL["RGB"], format="WEBP"),
+        encoded(SMALL["RGBA"], format="WEBP", lossless=True, xmp=b"<x/>"),
+        encoded(SMALL["RGB"], format="WEBP", save_all=True, append_images=[SMALL["RGB"].rotate(180)]),
+        oriented(SMALL["RGB"], 6, format="WEBP", icc_profile=b"profile" * 9),
+    ],
+    "BMP": [
+        *(encoded(SMALL[mode], format="BMP") for mode in ("L", "1", "RGB", "RGBA")),
+        encoded(SMALL_PALETTE, format="BMP"),
+    ],
+    "GIF": [
+        encoded(SMALL["L"], format="GIF", comment=b"seven"),
+        encoded(SMALL_PALETTE, format="GIF", transparency=0),
+        encoded(
+            SMALL["RGB"], format="GIF", save_all=True, append_images=[SMALL["RGB"].rotate(180)], disposal=2, loop=0
+        ),
+    ],
+    "TIFF": [
+        encoded(SMALL["LA"], format="TIFF", compression="tiff_lzw"),
+        encoded(SMALL["1"], format="TIFF", compression="group4"),
+        encoded(SMALL["RGB"], format="TIFF", compression="jpeg"),
+        encoded(SMALL["CMYK"], format="TIFF", compression="tiff_adobe_deflate", dpi=(72, 72)),
+        encoded(SMALL_PALETTE, format="TIFF", compression="packbits"),
+        encoded(SMALL["L"], format="TIFF", big_tiff=True),
+        encoded(SIXTEEN_BIT.resize((9, 8)), format="TIFF"),
+        oriented(SMALL["RGBA"], 6, format="TIFF"),
+    ],
+}
+
+
+def with_true_checksums(data: bytes) -> bytes:
+    """A mutated PNG with the CRC of each chunk made right, since a wrong one hides everything behind it."""
+    mended, position = data[:8], 8
+    while (end := position + 12 + int.from_bytes(data[position : position + 4], "big")) <= len(data):
+        mended += data[position : end - 4] + struct.pack(">I", zlib.crc32(data[position + 4 : end - 4]))
+        position = end
+    return mended + data[position:]
+
+
+EXTREMES = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """A valid picture with a few bytes flipped, put in, taken out or cut off, chiefly in its header."""
+    data = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(1, 5))):
+        reach = draw(st.sampled_from([32, 64, 128, len(data)]))
+        at = draw(st.integers(0, max(0, min(reach, len(data)) - 1)))
+        match draw(st.sampled_from(["set", "set", "set four", "insert", "delete", "cut"])):
+            case "set":
+                data[at : at + 1] = bytes([draw(st.integers(0, 255))])
+            case "set four":
+                data[at : at + 4] = draw(
+                    st.sampled_from([b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"])
+                )
+            case "insert":
+                data[at:at] = draw(st.binary(min_size=1, max_size=8))
+            case "delete":
+                del data[at : at + draw(st.sampled_from([1, 2, 4, 12]))]
+            case "cut":
+                del data[at:]
+    return with_true_checksums(bytes(data)) if data.startswith(b"\x89PNG") and draw(st.booleans()) else bytes(data)
+
+
+def answers_or_refuses(data: bytes) -> None:
+    # A limit so small that the many mutations which enlarge a picture cost nothing.
+    try:
+        pixels = grey(data, max_pixels=100_000)
+    except (InvalidImage, UnsupportedImage, ImageTooLarge):
+        return
+    assert pixels.ndim == 2
+    assert pixels.dtype == np.uint8
+
+
+class TestWhateverTheBytes:
+    @given(st.binary(max_size=200) | st.sampled_from([data[:40] for seeds in SEEDS.values() for data in seeds]))
+    @example(b"")
+    @example(png_declaring(100_000, 100_000))
+    @example(gif_declaring(28, 28, frame=(65_535, 65_535), disposal=2))
+    @example(png_declaring(28, 28, colour=3))
+    def test_the_answer_is_a_picture_or_a_named_error(self, data: bytes) -> None:
+        answers_or_refuses(data)
+
+    @pytest.mark.parametrize("format_", FORMATS)
+    def test_so_it_is_for_mutated_pictures(self, format_: str) -> None:
+        @given(mutated(SEEDS[format_]))
+        def property_(data: bytes) -> None:
+            answers_or_refuses(data)
+
+        property_()
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(png_declaring(28, 28, colour=3), id="a palette PNG without its palette (AssertionError)"),
+            pytest.param(
+                b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\0" * 4), id="a PNG with four bytes of header (ValueError)"
+            ),
+            pytest.param(tiff_declaring(28, 28, kind_of_offset=11), id="a TIFF whose offset is a float (TypeError)"),
+            pytest.param(gif_declaring(0, 0, frame=(0, 0)), id="a GIF without extent"),
+            pytest.param(webp_declaring(28, 28)[:-8], id="a WEBP cut in its frame"),
+        ],
+    )
+    def test_what_once_got_through_is_refused(self, data: bytes) -> None:
+        with pytest.raises(InvalidImage):
+            grey(data)
+
+    def test_broken_metadata_is_passed_over_without_a_word(self, tmp_path: Path) -> None:
+        files = []
+        for orientation, data in [
+            (6, oriented(GREY.transpose(Image.Transpose.ROTATE_90), 6, format="JPEG")),
+            (1, encoded(RGB, format="MPO", save_all=True, append_images=[RGB])[:-300]),
+        ]:
+            files.append(tmp_path / str(orientation))
+            files[-1].write_bytes(data.replace(b"MPF\0", b"MPF\0\0").replace(b"\x01\x12\x00\x03", b"\x01\x12\x00\x02"))
+        (tmp_path / "limit").write_bytes(png_declaring(MAX_PIXELS + 1, 1))
+        probe = (
+            "import pathlib, sys\n"
+            "from digits import errors, images\n"
+            "for name in sys.argv[1:]:\n"
+            "    try: print(images.to_grey(images.open_picture(pathlib.Path(name).read_bytes())).shape)\n"
+            "    except errors.DigitsError as exc: print(type(exc).__name__)\n"
+        )
+
+        ran = fresh_python("-W", "error", "-c", probe, *files, tmp_path / "limit")
+
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr == ""
+        assert ran.stdout.splitlines()[-1] == "ImageTooLarge"

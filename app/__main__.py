@@ -22,8 +22,11 @@ def main() -> None:
     print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     if settings.workers > 1:
         Multiprocess(config, sockets=[listener]).run()
-    else:
+        return
+    try:
         uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:  # Ctrl-C, after everything was closed in order
+        sys.exit(130)
 
 
 def _listen(host: str, port: int) -> socket.socket:

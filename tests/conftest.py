@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits import artifact
-from digits.artifact import GOLDEN, KERAS, MODEL, Manifest
+from digits.artifact import GOLDEN, KERAS, MANIFEST, MODEL, Manifest
 from digits.classifier import Golden
 from digits.features import CLASSES, FEATURES, Floats, Grey, to_features
 
@@ -136,12 +136,17 @@ def publish_tiny(root: Path, seed: int = 0, files: Mapping[str, bytes] | None = 
     return Published(root, root / manifest.name / str(manifest.version), manifest)
 
 
+def edit_manifest(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Put other fields into a version's manifest."""
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+
+
 def rewrite(folder: Path, path: str, content: bytes) -> None:
     """Put other content into a version, with its checksum made right: damage that only the content betrays."""
     (folder / path).write_bytes(content)
-    manifest = json.loads((folder / artifact.MANIFEST).read_bytes())
-    manifest["files"][path] = hashlib.sha256(content).hexdigest()
-    (folder / artifact.MANIFEST).write_text(json.dumps(manifest))
+    files = json.loads((folder / MANIFEST).read_bytes())["files"]
+    edit_manifest(folder, {"files": {**files, path: hashlib.sha256(content).hexdigest()}})
 
 
 def encoded(pixels: Grey | Image.Image, **options: Any) -> bytes:

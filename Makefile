@@ -1,0 +1,63 @@
+# The project's commands; CI runs these and nothing of its own.
+
+# uv makes the environment. Where the machine has none, a private one is put into .uv/.
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+UV_RELEASE := 0.13.9
+# The first of these that is a Python 3.11 to 3.13.
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+# Nothing comes from anywhere but the package registry.
+SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+RUN := .venv/bin/python -m
+
+.PHONY: help serve test check train bench clean
+help:
+	@echo 'make serve   the service, on http://127.0.0.1:8000'
+	@echo 'make test    every check; make check: lint and types alone'
+	@echo 'make train   train the network as the lecture does and publish it (ARGS="--epochs 10 ...")'
+	@echo 'make bench   the benchmarks'
+
+serve: .venv/.serve
+	@exec $(RUN) app
+
+train: .venv/.train
+	@$(RUN) training train $(ARGS)
+
+test: check
+	@tests/system-packages.sh
+	@$(RUN) pytest $(ARGS)
+
+check: .venv/.dev
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+bench:
+	@cat benchmarks/README.md
+
+# What an environment holds is told by these marks: none of the lock file's changes, no network, starts at once.
+.venv/.serve: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: making .venv (a minute on the first run)'
+	@$(SYNC) --no-default-groups --inexact
+	@touch $@
+
+.venv/.train: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: making .venv with TensorFlow (some minutes on the first run)'
+	@$(SYNC) --no-default-groups --extra train --inexact
+	@touch $@ .venv/.serve
+
+.venv/.dev: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: making .venv with TensorFlow and the test tools (some minutes on the first run)'
+	@$(SYNC) --extra train
+	@touch $@ .venv/.train .venv/.serve
+
+.PHONY: .python
+.python:
+	@test -n "$(PYTHON)" || { echo 'digits: needs Python 3.11, 3.12 or 3.13 (TensorFlow has no wheel for later ones); found: '"$$(python3 --version 2>&1)" >&2; exit 1; }
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv || { rm -rf .uv; echo 'digits: needs the venv module of Python; on Debian: apt install python3-venv' >&2; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_RELEASE) || { rm -rf .uv; exit 1; }
+
+clean:
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis reports

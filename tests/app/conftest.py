@@ -1,0 +1,107 @@
+"""A real service: its own process, its own port, spoken to over a socket."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import REPOSITORY
+
+START_SECONDS = 30
+"""A guard against hanging: a service is up in about a second."""
+
+
+class Service:
+    """A `python -m app` process on a free port, its stderr kept in a file."""
+
+    def __init__(
+        self, log: Path, environment: dict[str, str], command: list[str] | None = None, cwd: str | Path = REPOSITORY
+    ) -> None:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("MNIST_")}
+        self.log = log
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                command or [sys.executable, "-m", "app"],
+                cwd=cwd,
+                env={**clean, "MNIST_PORT": "0", **environment},
+                stdout=stream,
+                stderr=stream,
+            )
+        self.url = self._wait_for_url()
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def _wait_for_url(self) -> str:
+        return self.wait_for_line(r"(http://[0-9.]+:[0-9]+)")
+
+    def wait_for_line(self, pattern: str) -> str:
+        """The first group of the first match in the log, as soon as it is there."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if found := re.search(pattern, self.log.read_text()):
+                return found.group(1)
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no {pattern!r} in the log:\n{self.log.read_text()}")
+
+    def wait_until_ready(self) -> "Service":
+        self.wait_for_status("/readyz", 200)
+        return self
+
+    def wait_for_status(self, path: str, status: int) -> httpx.Response:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                reply = self.client.get(path)
+                if reply.status_code == status:
+                    return reply
+            except httpx.TransportError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError(f"{path} did not become {status}; the log:\n{self.log.read_text()}")
+
+    def stop(self) -> int:
+        """End it as an operator does; the exit code."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=START_SECONDS)
+
+
+StartService = Callable[..., Service]
+
+
+@pytest.fixture
+def start_service(tmp_path: Path) -> Iterator[StartService]:
+    """`start_service(MNIST_X="...")` starts a service with these settings; it ends with the test."""
+    started: list[Service] = []
+
+    def start(command: list[str] | None = None, cwd: str | Path = REPOSITORY, **environment: str) -> Service:
+        started.append(Service(tmp_path / f"service-{len(started)}.log", environment, command, cwd))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.stop()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with the shipped model and the default settings, for all tests that leave it as it was."""
+    service = Service(tmp_path_factory.mktemp("service") / "service.log", {}).wait_until_ready()
+    yield service
+    assert service.stop() in (0, -signal.SIGTERM)
+    log = service.log.read_text()
+    assert "Traceback" not in log, log
+
+
+@pytest.fixture(scope="session")
+def client(service: Service) -> httpx.Client:
+    return service.client

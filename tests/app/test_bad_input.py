@@ -1,0 +1,307 @@
+"""Whatever is wrong with a request, the reply is a problem that says what was expected and what came."""
+
+import json
+import socket
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from app.documentation import EXAMPLES
+from app.settings import Settings
+from tests.app.conftest import Service
+from tests.conftest import encoded
+
+PNG = (EXAMPLES / "seven.png").read_bytes()
+NOISE = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+INK = [0] * 783 + [200]
+ROWS = [INK[index : index + 28] for index in range(0, 784, 28)]
+FLOATS = [value / 255 for value in INK]
+LIMIT = Settings().max_body_bytes
+
+
+def png_declaring(width: int, height: int) -> bytes:
+    """A PNG of under 100 bytes that says it is huge."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def as_json(document: Any) -> dict[str, Any]:
+    return {"content": json.dumps(document), "headers": {"content-type": "application/json"}}
+
+
+def text(body: str | bytes) -> dict[str, Any]:
+    return {"content": body, "headers": {"content-type": "application/json"}}
+
+
+def pixels(values: Any, **more: Any) -> dict[str, Any]:
+    return as_json({"pixels": values, **more})
+
+
+def replaced(index: int, value: Any) -> list[Any]:
+    return [*INK[:index], value, *INK[index + 1 :]]
+
+
+def picture(content: bytes, kind: str = "image/png") -> dict[str, Any]:
+    return {"content": content, "headers": {"content-type": kind}}
+
+
+def raw(content: bytes) -> dict[str, Any]:
+    return picture(content, "application/octet-stream")
+
+
+def form(content: bytes, kind: str = "multipart/form-data; boundary=b") -> dict[str, Any]:
+    return picture(content, kind)
+
+
+def files(*contents: bytes, name: str = "file") -> dict[str, Any]:
+    return {"files": [(name, ("a.png", content, "image/png")) for content in contents]}
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + PNG + b"\r\n"
+
+BAD = [
+    # JSON that is none
+    pytest.param(text(""), 400, "received a body that is none", id="empty body"),
+    pytest.param(text("seven"), 400, "expected JSON", id="text instead of JSON"),
+    pytest.param(text('{"pixels": [1, 2'), 400, "expected JSON", id="JSON cut short"),
+    pytest.param(text('{"pixels": [NaN]}'), 400, "expected JSON", id="NaN"),
+    pytest.param(text('{"pixels": [Infinity]}'), 400, "expected JSON", id="Infinity"),
+    pytest.param(text('{"pixels": [-Infinity]}'), 400, "expected JSON", id="minus Infinity"),
+    pytest.param(text('{"pixels": [1e400]}'), 400, "infinity when parsed", id="a number beyond a double"),
+    pytest.param(text('{"pixels": [01]}'), 400, "expected JSON", id="leading zero"),
+    pytest.param(text('{"pixels": [1,]}'), 400, "expected JSON", id="trailing comma"),
+    pytest.param(text("{'pixels': []}"), 400, "expected JSON", id="single quotes"),
+    pytest.param(text(b'{"pixels\xff": []}'), 400, "UTF-8", id="invalid UTF-8"),
+    pytest.param(text('{"pixels": []}'.encode("utf-16")), 400, "expected JSON", id="UTF-16"),
+    pytest.param(text("[" * 100_000), 400, "depth limit", id="a hundred thousand open brackets"),
+    pytest.param(text('{"pixels": ' + "[" * 500 + "]" * 500 + "}"), 422, "received 1 rows", id="nested 500 deep"),
+    # JSON of another shape
+    pytest.param(as_json([INK]), 422, "expected an object", id="a list at the top"),
+    pytest.param(as_json(7), 422, "received a number", id="a number at the top"),
+    pytest.param(as_json(None), 422, "received null", id="null at the top"),
+    pytest.param(as_json({}), 422, "received neither", id="neither pixels nor instances"),
+    pytest.param(as_json({"pixels": INK, "instances": [INK]}), 422, "received both", id="both pixels and instances"),
+    pytest.param(as_json({"pixel": INK}), 422, "received 'pixel'", id="a misspelt key"),
+    pytest.param(pixels(INK, scael="0-1"), 422, "received 'scael'", id="a misspelt option"),
+    pytest.param(pixels(INK, scale="0-2"), 422, "received '0-2'", id="an unknown scale"),
+    pytest.param(pixels(INK, scale=255), 422, "expected the scale '0-255' or '0-1', received a number", id="a scale that is a number"),
+    pytest.param(pixels(INK, scale=["0-1"]), 422, "received a list", id="a scale that is a list"),
+    # pixels of another shape
+    pytest.param(pixels(None), 422, "received null", id="pixels null"),
+    pytest.param(pixels("0" * 784), 422, "received a string", id="pixels a string"),
+    pytest.param(pixels({"0": 1}), 422, "received an object", id="pixels an object"),
+    pytest.param(pixels([]), 422, "received 0 values", id="no pixels"),
+    pytest.param(pixels(INK[:-1]), 422, "received 783 values", id="one pixel too few"),
+    pytest.param(pixels([*INK, 0]), 422, "received 785 values", id="one pixel too many"),
+    pytest.param(pixels(ROWS[:-1]), 422, "received 27 rows", id="one row too few"),
+    pytest.param(pixels([*ROWS, ROWS[0]]), 422, "received 29 rows", id="one row too many"),
+    pytest.param(pixels([*ROWS[:-1], ROWS[0][:-1]]), 422, "a row of 28 numbers, received 27", id="a ragged row"),
+    pytest.param(pixels([*ROWS[:-1], [*ROWS[0], 0]]), 422, "a row of 28 numbers, received 29", id="a row too long"),
+    pytest.param(pixels([*ROWS[:-1], 0]), 422, "a row of 28 numbers, received a number", id="a number among rows"),
+    pytest.param(pixels([*ROWS[:-1], None]), 422, "a row of 28 numbers, received null", id="null among rows"),
+    pytest.param(pixels([ROWS]), 422, "received 1 rows", id="a batch of one as pixels"),
+    pytest.param(pixels([[[value] for value in row] for row in ROWS]), 422, "received a list", id="a channel axis"),
+    # values that are none
+    pytest.param(pixels(replaced(3, True)), 422, "received a boolean", id="a boolean"),
+    pytest.param(pixels([True] * 784), 422, "received a boolean", id="all booleans"),
+    pytest.param(pixels(replaced(3, "12")), 422, "received a string", id="a number as a string"),
+    pytest.param(pixels(replaced(3, None)), 422, "received null", id="a null"),
+    pytest.param(pixels(replaced(3, {})), 422, "received an object", id="an object"),
+    pytest.param(pixels(replaced(3, -1)), 422, "from 0 to 255, received a negative number", id="minus one"),
+    pytest.param(pixels(replaced(3, 256)), 422, "from 0 to 255, received a larger one", id="256"),
+    pytest.param(pixels(replaced(3, 255.0001)), 422, "received a larger one", id="a little above 255"),
+    pytest.param(pixels(replaced(3, 10**30)), 422, "received a larger one", id="an integer beyond 64 bits"),
+    pytest.param(pixels(replaced(3, 1e308)), 422, "received a larger one", id="the largest double"),
+    # the other scale
+    pytest.param(pixels(FLOATS), 422, '"scale": "0-1"', id="floats without the option"),
+    pytest.param(pixels(replaced(3, 0.5)), 422, "received a fraction", id="one fraction"),
+    pytest.param(pixels([0] * 783 + [1]), 422, 'none above 1; for 0 to 1 say "scale": "0-1"', id="nothing above 1"),
+    pytest.param(pixels(INK, scale="0-1"), 422, 'leave out "scale": "0-1"', id="bytes under 0-1"),
+    pytest.param(pixels([0] * 783 + [1.0001], scale="0-1"), 422, "from 0 to 1, received a larger one", id="a little above 1"),
+    pytest.param(pixels([0] * 783 + [-0.1], scale="0-1"), 422, "received a negative number", id="a little below 0"),
+    # batches
+    pytest.param(as_json({"instances": INK}), 422, "received a number", id="instances that are one flat picture"),
+    pytest.param(as_json({"instances": []}), 422, "received an empty one", id="no instances"),
+    pytest.param(as_json({"instances": {}}), 422, "received an object", id="instances an object"),
+    pytest.param(as_json({"instances": [INK, INK[:-1]]}), 422, "received 783 values", id="a bad picture among good ones"),
+    pytest.param(as_json({"instances": [INK] * 1025}), 413, "at most 1024 pictures, received 1025", id="one picture over the limit"),
+    # raw bytes
+    pytest.param(raw(b""), 422, "exactly 784 bytes, a pixel each, received 0", id="no raw bytes"),
+    pytest.param(raw(b"\0" * 783), 422, "received 783", id="one raw byte too few"),
+    pytest.param(raw(b"\0" * 785), 422, "received 785", id="one raw byte too many"),
+    pytest.param(raw(PNG), 422, f"received {len(PNG)}", id="a PNG as raw bytes"),
+    # pictures
+    pytest.param(picture(b""), 422, "received 0 bytes that are none", id="no picture"),
+    pytest.param(picture(b"seven"), 422, "received 5 bytes that are none", id="text instead of an image"),
+    pytest.param(picture(PNG[:60]), 422, "", id="a PNG cut short"),
+    pytest.param(picture(PNG[:8]), 422, "", id="a PNG's signature alone"),
+    pytest.param(picture(encoded(NOISE, format="JPEG")[:-300], "image/jpeg"), 422, "cannot be decoded", id="a JPEG cut short"),
+    pytest.param(picture(encoded(np.zeros((28, 29), np.uint8))), 422, "28x28 pixels, received 29x28", id="a pixel too wide"),
+    pytest.param(picture(encoded(np.zeros((27, 28), np.uint8))), 422, "28x28 pixels, received 28x27", id="a pixel too low"),
+    pytest.param(picture(encoded(np.zeros((1, 1), np.uint8))), 422, "received 1x1", id="one pixel"),
+    pytest.param(picture(encoded(np.zeros((600, 800), np.uint8))), 422, "received 800x600", id="a large picture"),
+    pytest.param(picture(png_declaring(100_000, 100_000)), 413, "received a picture of more than 100000000", id="a tiny file declaring 10 gigapixels"),
+    pytest.param(picture(png_declaring(10_000, 5_001)), 413, "at most 50000000 pixels", id="a row over the pixel limit"),
+    pytest.param(picture(b"\0\0\0\x18ftypheic\0\0\0\0"), 415, "received HEIC", id="a HEIC photo"),
+    pytest.param(picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 415, "received SVG", id="an SVG"),
+    pytest.param(picture(b"%PDF-1.7"), 415, "received PDF", id="a PDF"),
+    # content types
+    pytest.param({"content": PNG}, 415, "received none", id="no content type"),
+    pytest.param(picture(PNG, "text/plain"), 415, "received 'text/plain'", id="text/plain"),
+    pytest.param(picture(PNG, "image/heic"), 415, "received 'image/heic'", id="image/heic"),
+    pytest.param(picture(PNG, "application/x-www-form-urlencoded"), 415, "urlencoded", id="what curl says by default"),
+    pytest.param(picture(PNG, "x" * 5000), 415, "received 'xxx", id="a content type of 5 000 letters"),
+    pytest.param({"content": b"\x1f\x8b", "headers": {"content-type": "application/json", "content-encoding": "gzip"}}, 415, "received 'gzip'", id="a compressed body"),
+    # forms
+    pytest.param(form(b"", "multipart/form-data"), 400, "expected multipart/form-data", id="a form without boundary"),
+    pytest.param(form(b""), 400, "closing boundary", id="an empty form"),
+    pytest.param(form(PART), 400, "closing boundary", id="a form without its end"),
+    pytest.param(form(PNG), 400, "", id="a PNG that is said to be a form"),
+    pytest.param(form(b"--b--\r\n"), 422, "named 'file', received none", id="a form without parts"),
+    pytest.param(form(b"--b\r\n\r\nx\r\n--b--\r\n"), 400, "expected multipart/form-data", id="a part without headers"),
+    pytest.param(form(PART + b"--b--\r\n", "multipart/form-data; boundary=b; charset=undefined"), 400, "", id="a charset that decodes nothing"),
+    pytest.param(files(PNG, name="image"), 422, "received one named 'image'", id="a part of another name"),
+    pytest.param({"files": [("file", (None, "seven"))]}, 422, "received a text field", id="a text field"),
+    pytest.param(files(b""), 422, "0 bytes that are none", id="an empty file"),
+    pytest.param(files(PNG, b"seven"), 422, "picture 1 of 2", id="a bad file among good ones"),
+    pytest.param(files(*[PNG] * 1025), 413, "at most 1024 pictures, received 1025", id="one file over the limit"),
+    pytest.param(files(*[PNG] * 1500), 413, "at most 1024 pictures, received 1025 or more", id="many files over the limit"),
+    # sizes
+    pytest.param(raw(b"\0" * (LIMIT + 1)), 413, f"at most {LIMIT} bytes", id="one byte over the limit"),
+    pytest.param(raw(b"\0" * LIMIT), 422, f"received {LIMIT}", id="as many bytes as the limit"),
+]  # fmt: skip
+
+
+def test_the_table_has_at_least_sixty_rows() -> None:
+    assert len(BAD) >= 60
+
+
+@pytest.mark.parametrize(("request_parts", "status", "said"), BAD)
+def test_bad_input_is_a_problem_that_says_what_came(
+    client: httpx.Client, request_parts: dict[str, Any], status: int, said: str
+) -> None:
+    reply = client.post("/predict", **request_parts)
+
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    problem = reply.json()
+    assert said in problem["detail"]
+    assert problem["status"] == status
+    assert problem["type"].startswith("urn:digits:")
+    assert problem["title"]
+    assert len(problem["detail"]) < 500
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        pytest.param({"pixels": replaced(3, None)}, "#/pixels/3", id="flat"),
+        pytest.param({"pixels": [*ROWS[:5], [0] * 27 + [-1], *ROWS[6:]]}, "#/pixels/5/27", id="rows"),
+        pytest.param({"pixels": [*ROWS[:5], [0] * 27, *ROWS[6:]]}, "#/pixels/5", id="a ragged row"),
+        pytest.param({"instances": [INK, INK, replaced(9, 300)]}, "#/instances/2/9", id="a batch"),
+        pytest.param({"pixels": INK, "scale": "0-7"}, "#/scale", id="the scale"),
+        pytest.param({"instances": []}, "#/instances", id="the list itself"),
+    ],
+)
+def test_a_pointer_leads_to_the_culprit(client: httpx.Client, document: dict[str, Any], pointer: str) -> None:
+    reply = client.post("/predict", json=document)
+
+    assert [error["pointer"] for error in reply.json()["errors"]] == [pointer]
+
+
+def test_pixels_are_never_echoed(client: httpx.Client) -> None:
+    reply = client.post("/predict", json={"pixels": replaced(3, "a secret")})
+
+    assert reply.status_code == 422
+    assert "secret" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        pytest.param("GET", "/predict", 405, id="GET /predict"),
+        pytest.param("PUT", "/predict", 405, id="PUT /predict"),
+        pytest.param("POST", "/model", 405, id="POST /model"),
+        pytest.param("GET", "/nothing", 404, id="no such path"),
+        pytest.param("GET", "/predict/", 404, id="a slash too many"),
+        pytest.param("GET", "/examples/../main.py", 404, id="out of the examples"),
+        pytest.param("GET", "/examples/%2e%2e/%2e%2e/main.py", 404, id="out of the examples, encoded"),
+        pytest.param("GET", "/examples/nothing.png", 404, id="no such example"),
+        pytest.param("GET", "/%ff%fe", 404, id="a path that is no UTF-8"),
+        pytest.param("GET", "/" + "x" * 4000, 404, id="a long path"),
+    ],
+)
+def test_wrong_paths_and_methods_are_problems_too(client: httpx.Client, method: str, path: str, status: int) -> None:
+    reply = client.request(method, path)
+
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["status"] == status
+
+
+def test_a_wrong_method_is_told_the_right_one(client: httpx.Client) -> None:
+    reply = client.get("/predict")
+
+    assert reply.headers["allow"] == "POST"
+    assert reply.json()["detail"] == "expected POST, received GET"
+
+
+def test_a_body_of_unknown_length_is_held_to_the_limit_while_it_is_read(client: httpx.Client) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(2 * LIMIT // 65536):
+            yield b"\0" * 65536
+
+    reply = client.post("/predict", content=endless(), headers={"content-type": "application/octet-stream"})
+
+    assert reply.status_code == 413
+
+
+def exchange(service: Service, request: bytes, *, then_close: bool = False) -> bytes:
+    """Bytes over a socket, for requests that no client library would send."""
+    url = httpx.URL(service.url)
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+        connection.sendall(request)
+        if then_close:
+            return b""
+        reply = b""
+        while b"\r\n\r\n" not in reply and (more := connection.recv(65536)):
+            reply += more
+        return reply
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        pytest.param(b"Content-Length: 99999999999999999999", b"400", id="a length beyond 64 bits"),
+        pytest.param(b"Content-Length: 17000000", b"413", id="a length over the limit and no body"),
+        pytest.param(b"Content-Length: -1", b"400", id="a negative length"),
+        pytest.param(b"Content-Length: seven", b"400", id="a length that is no number"),
+        pytest.param(b"Content-Length: 5\r\nContent-Length: 6", b"400", id="two lengths"),
+        pytest.param(b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"400", id="a length and chunks"),
+    ],
+)
+def test_a_lying_length_is_refused(service: Service, head: bytes, status: bytes) -> None:
+    request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + head + b"\r\n\r\n"
+
+    reply = exchange(service, request)
+
+    assert reply.split(b" ")[1] == status
+
+
+def test_clients_that_go_away_in_the_middle_leave_no_trace(service: Service) -> None:
+    request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n\x89PNG"
+
+    for _ in range(50):
+        exchange(service, request, then_close=True)
+
+    assert service.client.get("/readyz").status_code == 200
+    assert "Traceback" not in service.log.read_text()

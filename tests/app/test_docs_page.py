@@ -1,0 +1,120 @@
+"""The docs page in a real browser without a network: every kind of body can be tried on it."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
+from app.documentation import EXAMPLES
+from tests.app.conftest import Service
+from tests.conftest import needs
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    needs("chromium")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def docs(browser: Browser, service: Service) -> Iterator[Page]:
+    """/docs with the operation `POST /predict` opened for trying; no outside host asked, no error on the console."""
+    page = browser.new_page(viewport={"width": 1200, "height": 1600})
+    outside: list[str] = []
+    errors: list[str] = []
+    page.on(
+        "request",
+        lambda sent: None if sent.url.startswith((service.url, "data:", "blob:")) else outside.append(sent.url),
+    )
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{service.url}/docs")
+    page.locator("#operations-predict-predict_predict_post .opblock-summary-control").click()
+    page.get_by_role("button", name="Try it out").click()
+    yield page
+    page.close()
+    assert outside == []
+    assert errors == []
+
+
+def execute(page: Page) -> tuple[str, str]:
+    """Press Execute; the status and the body of the reply as shown."""
+    page.get_by_role("button", name="Execute").click()
+    live = page.locator(".live-responses-table .response").first
+    live.wait_for()
+    return live.locator(".response-col_status").inner_text().strip(), live.locator(".microlight").first.inner_text()
+
+
+def choose_type(page: Page, kind: str) -> None:
+    page.locator(".opblock-section-request-body select.content-type").select_option(kind)
+
+
+@pytest.mark.parametrize("example", ["rows", "flat", "floats", "batch"])
+def test_each_json_example_can_be_tried(docs: Page, example: str) -> None:
+    choose_type(docs, JSON)
+    docs.locator(".opblock-section-request-body .examples-select select").select_option(example)
+
+    status, body = execute(docs)
+
+    assert status.startswith("200")
+    assert re.search(r'"digit":\s*7', body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        *(pytest.param(kind, "seven.png", id=kind) for kind in IMAGE_TYPES),
+        pytest.param(RAW, "seven.bin", id=RAW),
+    ],
+)
+def test_a_file_can_be_sent_as_each_type(docs: Page, kind: str, file: str) -> None:
+    choose_type(docs, kind)
+    docs.locator(".opblock-section-request-body input[type=file]").set_input_files(EXAMPLES / file)
+
+    status, body = execute(docs)
+
+    assert status.startswith("200")
+    assert re.search(r'"digit":\s*7', body)
+
+
+def test_files_can_be_sent_as_a_form(docs: Page) -> None:
+    choose_type(docs, FORM)
+    docs.locator(".opblock-section-request-body input[type=file]").set_input_files(EXAMPLES / "seven.png")
+
+    status, body = execute(docs)
+
+    assert status.startswith("200")
+    assert re.search(r'"digit":\s*7', body)
+
+
+def test_every_example_of_the_document_is_answered(client: httpx.Client) -> None:
+    content = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]["content"]
+
+    for example in content[JSON]["examples"].values():
+        assert client.post("/predict", json=example["value"]).status_code == 200
+    assert set(content) == {JSON, FORM, RAW, *IMAGE_TYPES}
+
+
+def test_two_files_can_be_sent_as_a_form(docs: Page) -> None:
+    choose_type(docs, FORM)
+    docs.locator(".opblock-section-request-body button", has_text="Add string item").click()
+    for index in range(2):
+        docs.locator(".opblock-section-request-body input[type=file]").nth(index).set_input_files(
+            EXAMPLES / "seven.png"
+        )
+
+    status, body = execute(docs)
+
+    assert status.startswith("200")
+    assert len(re.findall(r'"digit":\s*7', body)) == 2

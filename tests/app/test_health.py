@@ -1,0 +1,112 @@
+"""Probes tell the truth: a missing or damaged model is a state with a reason, not a crash."""
+
+import shutil
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from digits import artifact
+from tests.app.conftest import Service, StartService
+from tests.conftest import REPOSITORY, publish_tiny
+
+
+def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Service) -> None:
+    replies = {path: service.client.get(path) for path in ("/livez", "/startupz", "/readyz", "/health")}
+
+    assert {path: reply.status_code for path, reply in replies.items()} == dict.fromkeys(replies, 200)
+    assert replies["/health"].json() == {
+        "status": "ready",
+        "reason": None,
+        "model": {"name": "mnist-dense", "version": 1},
+        "version": "0.1.0",
+    }
+
+
+@pytest.fixture
+def bare_checkout(tmp_path: Path) -> Path:
+    """The code without any shipped model."""
+    for room in ("app", "digits"):
+        shutil.copytree(REPOSITORY / room, tmp_path / "bare" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "bare"
+
+
+def test_without_a_model_the_service_lives_says_why_and_becomes_ready_when_one_lands(
+    start_service: StartService, bare_checkout: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "volume"
+    service = start_service(MNIST_MODEL_DIR=str(root), cwd=str(bare_checkout))
+    service.wait_for_status("/livez", 200)
+    before = {path: service.client.get(path) for path in ("/startupz", "/readyz", "/health", "/model")}
+    refused = service.client.post("/predict", content=b"\0" * 784, headers={"content-type": "application/octet-stream"})
+
+    made = publish_tiny(root).manifest
+    service.wait_until_ready()
+
+    assert {reply.status_code for reply in before.values()} == {503}
+    assert f"no usable version of mnist-dense in {root}" in before["/readyz"].json()["reason"]
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "2"
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert service.client.get("/startupz").status_code == 200
+    assert service.client.get("/model").json()["version"] == made.version
+
+
+def test_a_damaged_newest_version_is_passed_over_and_named_in_the_log(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    root = tmp_path / "models"
+    good = publish_tiny(root, 0)
+    bad = publish_tiny(root, 1)
+    (bad.folder / artifact.MODEL).write_bytes(b"half a mod")
+
+    service = start_service(MNIST_MODEL_DIR=str(root)).wait_until_ready()
+
+    assert service.client.get("/health").json()["model"]["version"] == good.manifest.version
+    refusals = [line for line in service.log.read_text().splitlines() if "not used" in line]
+    assert len(refusals) == 1
+    assert str(bad.folder / artifact.MODEL) in refusals[0]
+    assert bad.manifest.files[artifact.MODEL] in refusals[0]
+
+
+def test_an_empty_model_folder_falls_back_to_the_shipped_model(start_service: StartService, tmp_path: Path) -> None:
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "empty")).wait_until_ready()
+
+    assert service.client.get("/model").json()["dataset"]["name"] == "mnist"
+
+
+def test_probes_are_not_in_the_access_log(start_service: StartService) -> None:
+    service = start_service().wait_until_ready()
+
+    for path in ("/livez", "/startupz", "/readyz", "/readyz?from=kubelet", "/health", "/model"):
+        service.client.get(path)
+
+    service.wait_for_line(r"(GET /model)")
+    log = service.log.read_text()
+    assert "GET /model" in log
+    assert not any(f"GET {path}" in log for path in ("/livez", "/startupz", "/readyz", "/health"))
+
+
+def test_the_process_is_small_and_has_no_tensorflow(start_service: StartService) -> None:
+    service = start_service().wait_until_ready()
+    service.client.post("/predict", content=b"\1" * 784, headers={"content-type": "application/octet-stream"})
+
+    process = psutil.Process(service.process.pid)
+
+    assert process.memory_info().rss < 150e6
+    mapped = Path(f"/proc/{process.pid}/maps")
+    if mapped.exists():
+        assert "onnxruntime" in mapped.read_text()
+        assert "tensorflow" not in mapped.read_text()
+
+
+def test_nothing_is_written_to_the_home_folder(start_service: StartService, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    service = start_service(HOME=str(home)).wait_until_ready()
+
+    service.client.post("/predict", content=b"\1" * 784, headers={"content-type": "application/octet-stream"})
+    time.sleep(1)  # telemetry, were it on, would write its device id within this
+
+    assert list(home.rglob("*")) == []

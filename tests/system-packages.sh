@@ -1,0 +1,15 @@
+#!/bin/sh
+# The Debian packages that the tests need; installed where this runs as root on Debian, else left to the person.
+set -eu
+missing=""
+command -v chromium >/dev/null || missing="$missing chromium"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
+    echo "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of names
+    apt-get install -qq -y --no-install-recommends $missing >/dev/null
+else
+    echo "tests that need it are skipped without: apt install$missing"
+fi

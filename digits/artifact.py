@@ -177,11 +177,15 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
         The manifest as published; the folder is `root / name / str(version)`.
 
     Raises:
+        ValueError: the manifest is not as `Manifest` says, or a path is none below the version's folder.
         PublishFailed: the file system refused (full, read-only, no permission); nothing new is visible.
     """
     parent = root / name
     staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    record = {**manifest, "name": name, "created": datetime.now(UTC), "files": checksums}
+    # Before anything is written: a path that leads out of the version's folder must not be followed.
+    Manifest.model_validate({**record, "version": 1})
     try:
         parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
@@ -189,9 +193,7 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
             _write(staging / path, content)
         version = 1 + max([0, *versions(root, name), *versions(SHIPPED, name)])
         while True:
-            made = Manifest.model_validate(
-                {**manifest, "name": name, "version": version, "created": datetime.now(UTC), "files": checksums}
-            )
+            made = Manifest.model_validate({**record, "version": version})
             _write(staging / MANIFEST, made.model_dump_json(indent=2).encode() + b"\n")
             _sync_folders(staging)
             try:

@@ -36,7 +36,7 @@ class Golden:
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """Raises ValueError, KeyError or TypeError when it is not one image a class."""
+        """Raises ValueError, KeyError, TypeError, OverflowError or RecursionError when it is not one image a class."""
         images = json.loads(content)["images"]
         if [image["digit"] for image in images] != list(range(CLASSES)):
             raise ValueError("expected one image for each digit, 0 to 9")
@@ -91,7 +91,7 @@ class Classifier:
         manifest, files = artifact.read_version(folder)
         try:
             golden = Golden.from_json(files[GOLDEN])
-        except (ValueError, KeyError, TypeError, OverflowError) as exc:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
             raise DamagedArtifact(f"{folder / GOLDEN}: {exc}") from exc
         return cls(manifest, files[MODEL], golden)
 
@@ -102,7 +102,15 @@ class Classifier:
 
     def self_test(self) -> None:
         """Raises GoldenMismatch unless the golden predictions come out within 1e-4."""
-        received = self.probabilities(to_features(self.golden.pixels))
+        try:
+            received = self.probabilities(to_features(self.golden.pixels))
+        except Exception as exc:  # ONNX Runtime's own classes again: the graph loads and cannot be run
+            raise GoldenMismatch(f"version {self.manifest.version}: no golden probabilities, but {exc}") from exc
+        if received.shape != self.golden.probabilities.shape:
+            raise GoldenMismatch(
+                f"version {self.manifest.version}: expected golden probabilities of shape "
+                f"{self.golden.probabilities.shape}, received {received.shape}"
+            )
         difference = np.abs(received - self.golden.probabilities).max()
         if not difference <= GOLDEN_TOLERANCE:  # NaN is no pass
             raise GoldenMismatch(

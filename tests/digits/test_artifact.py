@@ -1,0 +1,385 @@
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from digits import artifact
+from digits.artifact import GOLDEN, KERAS, MANIFEST, MAX_FILE_BYTES, MODEL, read_version, versions
+from digits.classifier import Classifier
+from digits.errors import DamagedArtifact, PublishFailed
+from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, fresh_python, make_files, publish_tiny
+
+PUBLISHER = """
+import pathlib, sys
+from digits import artifact
+
+source, root, count = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+files = {str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if path.is_file()}
+del files[artifact.MANIFEST]
+fields = artifact.read_manifest(source).model_dump()
+print("ready", flush=True)
+while count:
+    print(artifact.publish(root, files, fields).version, flush=True)
+    count -= 1
+"""
+"""Publishes the version in its first argument again and again; a negative count has no end."""
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def staging_folders(root: Path) -> list[Path]:
+    return list((root / artifact.NAME).glob(".publishing-*"))
+
+
+def start_publisher(source: Path, root: Path, count: int) -> subprocess.Popen[str]:
+    publisher = subprocess.Popen(
+        [sys.executable, "-c", PUBLISHER, source, root, str(count)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    assert publisher.stdout is not None
+    assert publisher.stdout.readline() == "ready\n"
+    return publisher
+
+
+class TestPublish:
+    def test_publish_then_read_is_identity(self, tmp_path: Path) -> None:
+        files = make_files(seed=1)
+
+        manifest = artifact.publish(tmp_path, files, MANIFEST_FIELDS)
+
+        folder = tmp_path / artifact.NAME / str(manifest.version)
+        read, kept = read_version(folder)
+        assert read == manifest
+        assert kept == {MODEL: files[MODEL], GOLDEN: files[GOLDEN]}
+        assert {path: data for path, data in content(folder).items() if path != MANIFEST} == files
+
+    def test_the_manifest_has_the_checksum_of_every_file(self, published: Published) -> None:
+        files = content(published.folder)
+        del files[MANIFEST]
+
+        assert published.manifest.files == {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+
+    def test_numbers_count_on(self, tmp_path: Path) -> None:
+        numbers = [publish_tiny(tmp_path, seed).manifest.version for seed in range(3)]
+
+        assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
+        assert versions(tmp_path) == numbers[::-1]
+
+    def test_numbers_count_on_above_the_shipped_ones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(artifact, "SHIPPED", tmp_path / "shipped")
+        (tmp_path / "shipped" / artifact.NAME / "41").mkdir(parents=True)
+
+        assert publish_tiny(tmp_path / "own").manifest.version == 42
+        assert publish_tiny(tmp_path / "own").manifest.version == 43
+
+    def test_a_number_that_anything_has_taken_is_passed_over(self, tmp_path: Path) -> None:
+        first = publish_tiny(tmp_path).manifest.version
+        (tmp_path / artifact.NAME / str(first + 1)).write_text("a file where a folder should be")
+
+        assert publish_tiny(tmp_path).manifest.version == first + 2
+
+    def test_stale_staging_folders_are_swept_and_young_ones_left(self, tmp_path: Path) -> None:
+        stale = tmp_path / artifact.NAME / ".publishing-stale"
+        young = tmp_path / artifact.NAME / ".publishing-young"
+        for folder in (stale, young):
+            (folder / "report").mkdir(parents=True)
+        day_ago = time.time() - artifact.STALE_SECONDS - 60
+        os.utime(stale, (day_ago, day_ago))
+
+        publish_tiny(tmp_path)
+
+        assert staging_folders(tmp_path) == [young]
+
+    def test_no_staging_folder_is_left(self, published: Published) -> None:
+        assert staging_folders(published.root) == []
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            pytest.param("../outside", id="the folder above"),
+            pytest.param("report/../../outside", id="the folder above, in a roundabout way"),
+            pytest.param("/nowhere/outside", id="an absolute path"),
+            pytest.param("", id="no path"),
+        ],
+    )
+    def test_a_file_outside_the_version_is_refused_before_anything_is_written(self, path: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="no path below the version's folder"):
+            artifact.publish(tmp_path, {**make_files(0), path: b""}, MANIFEST_FIELDS)
+
+        assert content(tmp_path) == {}
+
+
+class TestVersions:
+    def test_where_there_is_no_folder_there_are_none(self, tmp_path: Path) -> None:
+        assert versions(tmp_path / "nowhere") == []
+
+    def test_where_there_is_a_file_there_are_none(self, tmp_path: Path) -> None:
+        (tmp_path / "models").write_text("")
+
+        assert versions(tmp_path / "models") == []
+
+    def test_they_are_in_numeric_order_highest_first(self, tmp_path: Path) -> None:
+        for name in ("9", "10", "2"):
+            (tmp_path / artifact.NAME / name).mkdir(parents=True)
+
+        assert versions(tmp_path) == [10, 9, 2]
+
+    @pytest.mark.parametrize(
+        "name", ["0", "01", "-1", "+1", "1.0", "abc", "2.tmp", ".publishing-x", "٣", "²", "1234567890", "1 ", "1_0"]
+    )
+    def test_a_name_that_is_no_version_is_passed_over(self, name: str, published: Published) -> None:
+        (published.folder.parent / name).mkdir()
+
+        assert versions(published.root) == [published.manifest.version]
+
+    def test_a_folder_that_cannot_be_listed_is_damage(self, tmp_path: Path) -> None:
+        loop = tmp_path / artifact.NAME
+        loop.symlink_to(loop)
+
+        with pytest.raises(DamagedArtifact, match=f"{loop} cannot be listed"):
+            versions(tmp_path)
+
+
+class TestDamage:
+    @pytest.mark.parametrize("path", [MODEL, KERAS, GOLDEN, "report/README.md"])
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            pytest.param(lambda data: data[:-1], id="cut short"),
+            pytest.param(lambda data: bytes([data[0] ^ 1]) + data[1:], id="a bit flipped"),
+            pytest.param(lambda data: data + b"\0", id="a byte longer"),
+            pytest.param(lambda _: b"", id="empty"),
+        ],
+    )
+    def test_a_file_that_is_not_the_published_one_is_refused_with_both_hashes(
+        self, path: str, damage: Callable[[bytes], bytes], published: Published
+    ) -> None:
+        file = published.folder / path
+        expected = hashlib.sha256(file.read_bytes()).hexdigest()
+        file.write_bytes(damage(file.read_bytes()))
+        received = hashlib.sha256(file.read_bytes()).hexdigest()
+
+        with pytest.raises(DamagedArtifact) as refusal:
+            read_version(published.folder)
+
+        assert str(refusal.value) == f"{file}: expected sha256 {expected}, received {received}"
+
+    @pytest.mark.parametrize("path", [MODEL, KERAS, GOLDEN, MANIFEST, "report/README.md"])
+    def test_a_missing_file_is_refused_by_its_name(self, path: str, published: Published) -> None:
+        (published.folder / path).unlink()
+
+        with pytest.raises(DamagedArtifact, match=f"{path}: missing"):
+            read_version(published.folder)
+
+    def test_a_folder_where_a_file_should_be_is_refused(self, published: Published) -> None:
+        (published.folder / MODEL).unlink()
+        (published.folder / MODEL).mkdir()
+
+        with pytest.raises(DamagedArtifact, match=f"{MODEL}: cannot be read: Is a directory"):
+            read_version(published.folder)
+
+    def test_a_file_where_the_version_should_be_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "7").write_text("")
+
+        with pytest.raises(DamagedArtifact, match=r"7/manifest\.json: cannot be read"):
+            read_version(tmp_path / "7")
+
+    @pytest.mark.parametrize(
+        ("size", "message"),
+        [
+            pytest.param(MAX_FILE_BYTES, "expected sha256", id="the limit itself is read"),
+            pytest.param(MAX_FILE_BYTES + 1, f"expected at most {MAX_FILE_BYTES} bytes", id="one byte over is not"),
+        ],
+    )
+    def test_a_file_over_the_limit_is_refused_unread(self, size: int, message: str, published: Published) -> None:
+        os.truncate(published.folder / KERAS, size)
+
+        with pytest.raises(DamagedArtifact, match=f"{KERAS}: {message}"):
+            read_version(published.folder)
+
+    @pytest.mark.parametrize(
+        ("text", "where"),
+        [
+            pytest.param("", "the whole", id="empty"),
+            pytest.param("{", "the whole", id="not JSON"),
+            pytest.param("[]", "the whole", id="no object"),
+            pytest.param('{"format": 1}', "name", id="almost nothing in it"),
+            pytest.param("[" * 100_000, "the whole", id="nested without end"),
+            pytest.param("\udcff", "the whole", id="not UTF-8"),
+        ],
+    )
+    def test_a_manifest_that_is_none_is_refused(self, text: str, where: str, published: Published) -> None:
+        (published.folder / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
+
+        with pytest.raises(DamagedArtifact, match=f"{MANIFEST}: {where}: "):
+            read_version(published.folder)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            pytest.param({"format": 2}, "format: ", id="a later format"),
+            pytest.param({"version": 0}, "version: ", id="version 0"),
+            pytest.param({"version": 999_999}, "received 999999", id="the version of another folder"),
+            pytest.param({"files": {}}, "files: ", id="no files"),
+            pytest.param(
+                {"files": {"../manifest.json": "0"}}, "files: .*no path below", id="a file in the folder above"
+            ),
+            pytest.param({"files": {"a/../../b": "0"}}, "files: .*no path below", id="a roundabout way out"),
+            pytest.param({"files": {"/etc/passwd": "0"}}, "files: .*no path below", id="an absolute path"),
+            pytest.param({"files": {"..\\b": "0"}}, "files: .*no path below", id="the way out of another system"),
+            pytest.param({"files": {"a\0b": "0"}}, "files: .*no path below", id="a NUL in a path"),
+            pytest.param({"files": {"": "0"}}, "files: .*no path below", id="an empty path"),
+            pytest.param({"files": {"a" * 300: "0"}}, "cannot be read: File name too long", id="a name too long"),
+            pytest.param(
+                {"metrics": {"test": {"loss": "low"}}}, "metrics.test.loss: ", id="a metric that is no number"
+            ),
+        ],
+    )
+    def test_a_manifest_that_lies_is_refused(
+        self, changes: dict[str, object], message: str, published: Published
+    ) -> None:
+        edit_manifest(published.folder, changes)
+
+        with pytest.raises(DamagedArtifact, match=message):
+            read_version(published.folder)
+
+    @pytest.mark.parametrize("path", [MODEL, GOLDEN])
+    def test_what_serving_needs_must_be_listed(self, path: str, published: Published) -> None:
+        files = {listed: checksum for listed, checksum in published.manifest.files.items() if listed != path}
+        edit_manifest(published.folder, {"files": files})
+
+        with pytest.raises(DamagedArtifact, match=f"{MANIFEST}: expected {path} among its files, received none"):
+            read_version(published.folder)
+
+    def test_fields_of_later_formats_are_passed_over(self, published: Published) -> None:
+        edit_manifest(published.folder, {"calibration": {"temperature": 1.3}, "signature": "of a later release"})
+
+        assert read_version(published.folder)[0] == published.manifest
+
+    def test_a_file_that_nobody_listed_is_left_alone(self, published: Published) -> None:
+        (published.folder / "NOTES").write_text("written by hand")
+
+        assert read_version(published.folder)[0] == published.manifest
+
+
+class TestInterrupted:
+    def test_a_killed_publisher_leaves_only_whole_versions(self, published: Published) -> None:
+        rng = random.Random(9)
+        seen = {published.manifest.version: content(published.folder)}
+        deaths_in_staging = 0
+
+        for _ in range(25):
+            publisher = start_publisher(published.folder, published.root, -1)
+            time.sleep(rng.uniform(0, 0.03))
+            publisher.kill()
+            publisher.communicate()
+
+            visible = {number: published.folder.parent / str(number) for number in versions(published.root)}
+            assert seen.items() <= {number: content(folder) for number, folder in visible.items()}.items()
+            for number in visible.keys() - seen.keys():
+                read_version(visible[number])
+                Classifier.load(visible[number])
+                seen[number] = content(visible[number])
+            deaths_in_staging += len(staging_folders(published.root))
+            for folder in staging_folders(published.root):
+                shutil.rmtree(folder)
+
+        assert len(seen) > 1, "no publisher lived long enough to publish"
+        assert deaths_in_staging > 0, "no publisher was killed at work"
+
+    def test_publishers_at_once_take_different_numbers(self, published: Published) -> None:
+        publishers = [start_publisher(published.folder, published.root, 10) for _ in range(4)]
+
+        numbers = [int(line) for publisher in publishers for line in publisher.communicate()[0].split()]
+
+        first = published.manifest.version
+        assert sorted(numbers) == list(range(first + 1, first + 41))
+        assert versions(published.root) == list(range(first + 40, first - 1, -1))
+        for number in numbers:
+            read_version(published.folder.parent / str(number))
+        assert staging_folders(published.root) == []
+
+
+class TestRefusedByTheFileSystem:
+    def test_a_model_larger_than_a_file_may_be_is_not_published(self, published: Published) -> None:
+        limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))\n{PUBLISHER}"
+        before = content(published.root)
+
+        ran = fresh_python("-c", limited, published.folder, published.root, "1")
+
+        assert f"PublishFailed: nothing was published below {published.folder.parent}: File too large" in ran.stderr
+        assert content(published.root) == before
+        assert staging_folders(published.root) == []
+        Classifier.load(published.folder)
+
+    def test_on_a_full_disk_the_previous_version_stays(self, full_disk: Path) -> None:
+        published = publish_tiny(full_disk)
+        before = content(full_disk)
+        large = {**make_files(1), KERAS: os.urandom(2 * 1024 * 1024)}
+
+        with pytest.raises(PublishFailed, match="No space left on device"):
+            publish_tiny(full_disk, files=large)
+
+        assert content(full_disk) == before
+        assert staging_folders(full_disk) == []
+        Classifier.load(published.folder)
+
+    def test_after_room_was_made_publishing_works_again(self, full_disk: Path) -> None:
+        ballast = full_disk / "ballast"
+        publish_tiny(full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            ballast.write_bytes(b"\0" * 2 * 1024 * 1024)
+        with pytest.raises(PublishFailed, match="No space left on device"):
+            publish_tiny(full_disk)
+
+        ballast.unlink()
+
+        Classifier.load(publish_tiny(full_disk).folder)
+
+    def test_a_root_that_is_a_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "models").write_text("")
+
+        with pytest.raises(PublishFailed, match=f"nothing was published below {tmp_path / 'models'}"):
+            publish_tiny(tmp_path / "models")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_read_only_root_is_refused(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o500)
+
+        with pytest.raises(PublishFailed, match="Permission denied"):
+            publish_tiny(tmp_path / "models")
+
+    @pytest.fixture
+    def full_disk(self, tmp_path: Path) -> Iterator[Path]:
+        """A file system of 1 MiB."""
+        mount = shutil.which("mount")
+        if sys.platform != "linux" or os.geteuid() != 0 or mount is None:
+            pytest.skip("only root on Linux can mount a small file system")
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True, check=False
+        )
+        if mounted.returncode != 0:
+            pytest.skip(f"this container may not mount: {mounted.stderr.strip()}")
+        try:
+            yield disk
+        finally:
+            subprocess.run(["umount", disk], check=True)
+
+
+def test_the_public_manifest_is_json_without_the_files(published: Published) -> None:
+    public = published.manifest.public()
+
+    assert json.loads(json.dumps(public)) == public
+    assert "files" not in public
+    assert public["version"] == published.manifest.version

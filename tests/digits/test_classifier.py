@@ -1,0 +1,419 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from digits import artifact
+from digits import classifier as classifier_module
+from digits.artifact import GOLDEN, MANIFEST, MODEL, Tensor
+from digits.classifier import GOLDEN_TOLERANCE, Classifier, Golden, load_newest
+from digits.errors import DamagedArtifact, GoldenMismatch, NoUsableModel
+from digits.features import CLASSES, FEATURES, Floats, to_features
+from tests.conftest import (
+    Mnist,
+    Published,
+    edit_manifest,
+    golden_pixels,
+    make_files,
+    make_graph,
+    publish_tiny,
+    rewrite,
+    run_graph,
+    serialized,
+)
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return Classifier.load(publish_tiny(tmp_path_factory.mktemp("models")).folder)
+
+
+@pytest.fixture
+def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shipped root of the test's own, which is empty."""
+    shipped = tmp_path / "shipped"
+    monkeypatch.setattr(classifier_module, "SHIPPED", shipped)
+    monkeypatch.setattr(artifact, "SHIPPED", shipped)
+    return shipped
+
+
+def assert_distributions(probabilities: Floats, count: int) -> None:
+    assert probabilities.shape == (count, CLASSES)
+    assert probabilities.dtype == np.float32
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+class TestProbabilities:
+    def test_for_real_digits_they_are_a_distribution(self, classifier: Classifier, mnist: Mnist) -> None:
+        probabilities = classifier.probabilities(to_features(mnist.pixels))
+
+        assert_distributions(probabilities, 5000)
+
+    @given(arrays(np.float32, st.tuples(st.integers(0, 5), st.just(FEATURES)), elements=st.floats(0, 1, width=32)))
+    def test_for_any_features_they_are_a_distribution(self, classifier: Classifier, features: Floats) -> None:
+        assert_distributions(classifier.probabilities(features), len(features))
+
+    def test_a_batch_gives_what_its_rows_give_one_by_one(self, classifier: Classifier, mnist: Mnist) -> None:
+        features = to_features(mnist.pixels[::50])
+
+        batch = classifier.probabilities(features)
+
+        singles = np.vstack([classifier.probabilities(row[None]) for row in features])
+        np.testing.assert_allclose(batch, singles, rtol=0, atol=1e-6)
+
+    def test_they_are_what_the_graph_says(self, classifier: Classifier, tiny_graph: Callable[[int], bytes]) -> None:
+        features = to_features(golden_pixels())
+
+        probabilities = classifier.probabilities(features)
+
+        np.testing.assert_array_equal(probabilities, run_graph(tiny_graph(0), features))
+
+
+class TestGolden:
+    @settings(deadline=None)
+    @given(
+        arrays(np.uint8, (CLASSES, 28, 28)),
+        arrays(np.float32, (CLASSES, CLASSES), elements=st.floats(0, 1, width=32)),
+    )
+    def test_written_then_read_is_identity(self, pixels: np.ndarray, probabilities: np.ndarray) -> None:
+        read = Golden.from_json(Golden(pixels, probabilities).to_json())
+
+        np.testing.assert_array_equal(read.pixels, pixels)
+        np.testing.assert_array_equal(read.probabilities, probabilities)
+
+
+def golden_with(**changes: Any) -> bytes:
+    """golden.json of the tiny network with other fields in its image of a 3."""
+    golden = json.loads(make_files(0)[GOLDEN])
+    golden["images"][3].update(changes)
+    return json.dumps(golden).encode()
+
+
+def golden_off_by(difference: float) -> bytes:
+    """golden.json of the tiny network, whose probability of a 4 for the 3 is off."""
+    probabilities = json.loads(make_files(0)[GOLDEN])["images"][3]["probabilities"]
+    probabilities[4] += difference
+    return golden_with(probabilities=probabilities)
+
+
+def graph_that_ends_in(*nodes: Any, constants: dict[str, Any] | None = None) -> bytes:
+    """A graph with the right signature but another ending."""
+    values = {"kernel": np.zeros((FEATURES, CLASSES), np.float32), **(constants or {})}
+    return serialized(
+        onnx.helper.make_graph(
+            [onnx.helper.make_node("MatMul", ["features", "kernel"], ["logits"]), *nodes],
+            "other",
+            [onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["N", FEATURES])],
+            [onnx.helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["N", CLASSES])],
+            [onnx.numpy_helper.from_array(value, name) for name, value in values.items()],
+        )
+    )
+
+
+TWO_OUTPUTS = onnx.load_from_string(make_graph(0))
+TWO_OUTPUTS.graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", CLASSES]))
+
+
+class TestLoad:
+    def test_a_published_version_loads(self, published: Published) -> None:
+        loaded = Classifier.load(published.folder)
+
+        assert loaded.manifest == published.manifest
+        np.testing.assert_array_equal(loaded.golden.pixels, golden_pixels())
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            pytest.param(b"", id="nothing"),
+            pytest.param(b"no graph", id="text"),
+            pytest.param(make_graph(0)[:1000], id="a graph cut short"),
+            pytest.param(
+                graph_that_ends_in(onnx.helper.make_node("NoSuchOperator", ["logits"], ["probabilities"])),
+                id="an operator that does not exist",
+            ),
+        ],
+    )
+    def test_a_model_that_is_no_graph_is_refused(self, model: bytes, published: Published) -> None:
+        rewrite(published.folder, MODEL, model)
+        expected = f"model.onnx of version {published.manifest.version}: no graph that ONNX Runtime loads"
+
+        with pytest.raises(DamagedArtifact, match=re.escape(expected)):
+            Classifier.load(published.folder)
+
+    @pytest.mark.parametrize(
+        ("model", "message"),
+        [
+            pytest.param(
+                make_graph(0, input_name="pixels"), "received ['pixels tensor(float) [-1, 784]']", id="input name"
+            ),
+            pytest.param(make_graph(0, output_name="y"), "received ['y tensor(float) [-1, 10]']", id="output name"),
+            pytest.param(
+                make_graph(0, features=783), "received ['features tensor(float) [-1, 783]']", id="input width"
+            ),
+            pytest.param(
+                make_graph(0, dtype=onnx.TensorProto.DOUBLE),
+                "received ['features tensor(double) [-1, 784]']",
+                id="dtype",
+            ),
+            pytest.param(TWO_OUTPUTS.SerializeToString(), "'logits tensor(float) [-1, 10]'", id="an output too many"),
+        ],
+    )
+    def test_a_graph_with_another_signature_than_declared_is_refused(
+        self, model: bytes, message: str, published: Published
+    ) -> None:
+        rewrite(published.folder, MODEL, model)
+
+        with pytest.raises(DamagedArtifact, match=f"model.onnx of .*: expected .*{re.escape(message)}"):
+            Classifier.load(published.folder)
+
+    @pytest.mark.parametrize(
+        ("model", "declared"),
+        [
+            pytest.param(
+                make_graph(0, input_name="pixels"),
+                {"inputs": [Tensor(name="pixels", dtype="float32", shape=(-1, FEATURES)).model_dump()]},
+                id="input",
+            ),
+            pytest.param(
+                make_graph(0, output_name="y"),
+                {"outputs": [Tensor(name="y", dtype="float32", shape=(-1, CLASSES)).model_dump()]},
+                id="output",
+            ),
+        ],
+    )
+    def test_a_declared_signature_that_serving_does_not_know_is_refused(
+        self, model: bytes, declared: dict[str, Any], published: Published
+    ) -> None:
+        rewrite(published.folder, MODEL, model)
+        edit_manifest(published.folder, declared)
+
+        with pytest.raises(
+            DamagedArtifact, match=f"{MANIFEST} of version .*: expected the (input features|output prob)"
+        ):
+            Classifier.load(published.folder)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            pytest.param(b"", id="empty"),
+            pytest.param(b"[]", id="no object"),
+            pytest.param(b"7", id="a number"),
+            pytest.param(b"{}", id="without images"),
+            pytest.param(b"\xff", id="not UTF-8"),
+            pytest.param(b"[" * 100_000, id="nested without end"),
+            pytest.param(b'{"images": []}', id="no images"),
+            pytest.param(b'{"images": "0123456789"}', id="text for images"),
+            pytest.param(golden_with(digit=4), id="two of one class"),
+            pytest.param(golden_with(pixels=[0] * 783), id="a pixel too few"),
+            pytest.param(golden_with(pixels=[0] * 785), id="a pixel too many"),
+            pytest.param(golden_with(pixels=[0] * 783 + [256]), id="a pixel of 256"),
+            pytest.param(golden_with(pixels=[0] * 783 + [-1]), id="a pixel of -1"),
+            pytest.param(golden_with(pixels=[0] * 783 + ["black"]), id="a pixel of text"),
+            pytest.param(golden_with(pixels=None), id="pixels of null"),
+            pytest.param(golden_with(probabilities=[0.1] * 9), id="a probability too few"),
+            pytest.param(golden_with(probabilities=[0.1] * 11), id="a probability too many"),
+        ],
+    )
+    def test_golden_predictions_that_are_none_are_refused(self, content: bytes, published: Published) -> None:
+        rewrite(published.folder, GOLDEN, content)
+
+        with pytest.raises(DamagedArtifact, match=re.escape(str(published.folder / GOLDEN))):
+            Classifier.load(published.folder)
+
+    @pytest.mark.parametrize("difference", [0.0, 0.9 * GOLDEN_TOLERANCE, -0.9 * GOLDEN_TOLERANCE])
+    def test_golden_predictions_within_the_tolerance_are_accepted(
+        self, difference: float, published: Published
+    ) -> None:
+        rewrite(published.folder, GOLDEN, golden_off_by(difference))
+
+        Classifier.load(published.folder)
+
+    @pytest.mark.parametrize(
+        ("difference", "shown"),
+        [
+            pytest.param(1.1 * GOLDEN_TOLERANCE, "0.00011", id="just above"),
+            pytest.param(-1.1 * GOLDEN_TOLERANCE, "0.00011", id="just below"),
+            pytest.param(float("nan"), "nan", id="NaN"),
+            pytest.param(float("inf"), "inf", id="infinite"),
+        ],
+    )
+    def test_golden_predictions_that_do_not_come_out_are_refused(
+        self, difference: float, shown: str, published: Published
+    ) -> None:
+        rewrite(published.folder, GOLDEN, golden_off_by(difference))
+        version = published.manifest.version
+        expected = (
+            f"version {version}: expected the golden probabilities within 0.0001, received a difference of {shown}"
+        )
+
+        with pytest.raises(GoldenMismatch, match=re.escape(expected)):
+            Classifier.load(published.folder)
+
+    def test_the_weights_of_another_network_are_refused(self, published: Published) -> None:
+        rewrite(published.folder, MODEL, make_graph(1))
+
+        with pytest.raises(GoldenMismatch):
+            Classifier.load(published.folder)
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            pytest.param(
+                graph_that_ends_in(
+                    onnx.helper.make_node("Slice", ["logits", "from", "to"], ["three by seven"]),
+                    onnx.helper.make_node("Reshape", ["three by seven", "shape"], ["probabilities"]),
+                    constants={
+                        "from": np.array([0, 0], np.int64),
+                        "to": np.array([3, 7], np.int64),
+                        "shape": np.array([-1, 10], np.int64),
+                    },
+                ),
+                id="21 numbers into rows of 10",
+            ),
+            pytest.param(
+                graph_that_ends_in(
+                    onnx.helper.make_node("Slice", ["logits", "from", "to"], ["probabilities"]),
+                    constants={"from": np.array([0], np.int64), "to": np.array([3], np.int64)},
+                ),
+                id="fewer rows out than in",
+            ),
+        ],
+    )
+    def test_a_graph_that_cannot_be_run_is_refused(self, model: bytes, published: Published) -> None:
+        rewrite(published.folder, MODEL, model)
+
+        with pytest.raises(GoldenMismatch, match=f"version {published.manifest.version}: "):
+            Classifier.load(published.folder)
+
+
+class TestLoadNewest:
+    @pytest.mark.usefixtures("nothing_shipped")
+    def test_the_highest_version_is_served(self, tmp_path: Path) -> None:
+        publish_tiny(tmp_path, seed=1)
+        newest = publish_tiny(tmp_path, seed=2)
+
+        classifier, refusals = load_newest(tmp_path)
+
+        assert classifier.manifest == newest.manifest
+        assert refusals == []
+
+    @pytest.mark.usefixtures("nothing_shipped")
+    def test_version_10_comes_after_version_9(self, tmp_path: Path) -> None:
+        (tmp_path / artifact.NAME / "8").mkdir(parents=True)
+        publish_tiny(tmp_path)
+        newest = publish_tiny(tmp_path)
+
+        classifier, _ = load_newest(tmp_path)
+
+        assert newest.folder.name == "10"
+        assert classifier.manifest == newest.manifest
+
+    @pytest.mark.usefixtures("nothing_shipped")
+    def test_damaged_versions_are_passed_over_for_the_one_before(self, tmp_path: Path) -> None:
+        usable = publish_tiny(tmp_path, seed=1)
+        damaged = publish_tiny(tmp_path, seed=2)
+        wrong = publish_tiny(tmp_path, seed=3)
+        (damaged.folder / MODEL).unlink()
+        rewrite(wrong.folder, GOLDEN, golden_off_by(0.5))
+
+        classifier, refusals = load_newest(tmp_path)
+
+        assert classifier.manifest == usable.manifest
+        assert len(refusals) == 2
+        assert refusals[0].startswith(f"version {wrong.manifest.version}: expected the golden probabilities")
+        assert refusals[1] == f"{damaged.folder / MODEL}: missing"
+
+    @pytest.mark.parametrize(
+        "prepare",
+        [
+            pytest.param(lambda _: None, id="no folder"),
+            pytest.param(lambda root: (root / artifact.NAME).mkdir(parents=True), id="an empty folder"),
+            pytest.param(lambda root: root.write_text(""), id="a file"),
+            pytest.param(lambda root: (root / artifact.NAME / "abc").mkdir(parents=True), id="no version in it"),
+        ],
+    )
+    def test_where_nothing_was_published_the_shipped_model_is_served(
+        self, prepare: Callable[[Path], object], tmp_path: Path, nothing_shipped: Path
+    ) -> None:
+        shipped = publish_tiny(nothing_shipped)
+        prepare(tmp_path / "own")
+
+        classifier, refusals = load_newest(tmp_path / "own")
+
+        assert classifier.manifest == shipped.manifest
+        assert refusals == []
+
+    def test_where_all_is_damaged_the_shipped_model_is_served_and_each_refusal_named(
+        self, tmp_path: Path, nothing_shipped: Path
+    ) -> None:
+        shipped = publish_tiny(nothing_shipped)
+        damaged = [publish_tiny(tmp_path / "own", seed) for seed in range(3)]
+        for version in damaged:
+            (version.folder / MODEL).unlink()
+
+        classifier, refusals = load_newest(tmp_path / "own")
+
+        assert classifier.manifest == shipped.manifest
+        assert refusals == [f"{version.folder / MODEL}: missing" for version in reversed(damaged)]
+
+    def test_a_folder_that_cannot_be_listed_is_named_and_the_shipped_model_served(
+        self, tmp_path: Path, nothing_shipped: Path
+    ) -> None:
+        shipped = publish_tiny(nothing_shipped)
+        loop = tmp_path / "own" / artifact.NAME
+        loop.parent.mkdir()
+        loop.symlink_to(loop)
+
+        classifier, refusals = load_newest(tmp_path / "own")
+
+        assert classifier.manifest == shipped.manifest
+        assert [str(loop) in refusal for refusal in refusals] == [True]
+
+    def test_an_older_published_version_comes_before_a_newer_shipped_one(
+        self, tmp_path: Path, nothing_shipped: Path
+    ) -> None:
+        own = publish_tiny(tmp_path / "own")
+        shipped = publish_tiny(nothing_shipped)
+
+        classifier, _ = load_newest(tmp_path / "own")
+
+        assert shipped.manifest.version == own.manifest.version
+        assert classifier.manifest == own.manifest
+
+    def test_without_any_usable_version_every_reason_is_given(self, tmp_path: Path, nothing_shipped: Path) -> None:
+        shipped = publish_tiny(nothing_shipped)
+        own = [publish_tiny(tmp_path / "own", seed) for seed in range(2)]
+        for version in (shipped, *own):
+            (version.folder / GOLDEN).unlink()
+
+        with pytest.raises(NoUsableModel) as refusal:
+            load_newest(tmp_path / "own")
+
+        message = str(refusal.value)
+        assert message.startswith(f"no usable version of mnist-dense in {tmp_path / 'own'} or {nothing_shipped}; ")
+        for version in (shipped, *own):
+            assert f"{version.folder / GOLDEN}: missing" in message
+
+    def test_where_there_is_nothing_at_all_the_places_are_named(self, tmp_path: Path, nothing_shipped: Path) -> None:
+        expected = f"no usable version of mnist-dense in {tmp_path / 'own'} or {nothing_shipped}"
+
+        with pytest.raises(NoUsableModel, match=f"^{re.escape(expected)}$"):
+            load_newest(tmp_path / "own")
+
+    def test_the_shipped_root_is_not_tried_twice(self, nothing_shipped: Path) -> None:
+        damaged = publish_tiny(nothing_shipped)
+        (damaged.folder / MODEL).unlink()
+
+        with pytest.raises(NoUsableModel) as refusal:
+            load_newest(nothing_shipped)
+
+        assert str(refusal.value).count("missing") == 1

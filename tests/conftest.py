@@ -166,6 +166,7 @@ def fresh_python(
         [sys.executable, *map(str, arguments)],
         cwd=REPOSITORY,
         env={**clean, **(environment or {})},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout_seconds,

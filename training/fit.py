@@ -62,7 +62,7 @@ class State:
     def read(cls, folder: Path) -> Self:
         """Raises NothingToResume when there is none, or none that can be read."""
         try:
-            with np.load(folder / _FILE, allow_pickle=False) as content:
+            with (folder / _FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 variables = [content[f"variable_{index}"] for index in range(len(content) - 1)]
                 return cls(variables, json.loads(str(content["history"])))
         except FileNotFoundError as exc:

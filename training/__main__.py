@@ -17,13 +17,14 @@ from digits.errors import DigitsError
 from digits.features import CLASSES, Grey, to_features
 from training import assess as assessing
 from training import data as mnist
+from training import distillation
 from training import export as exporting
 from training import fit as fitting
 from training import report as reporting
 from training.assess import Assessment, assess
 from training.data import Labels, Mnist
 from training.errors import TrainingError, UnfairAssessment
-from training.recipes import RECIPES
+from training.recipes import RECIPES, Robust
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
 
@@ -111,7 +112,8 @@ def train(  # noqa: PLR0917 - Typer's options are parameters
     folder = fitting.state_folder(output / NAME, decided, seed, used.sha256())
     try:
         _say("starting TensorFlow")
-        network, history = fitting.fit(decided, split, seed=seed, folder=folder, resume=resume)
+        fit = distillation.fit if isinstance(decided, Robust) else fitting.fit
+        network, history = fit(decided, split, seed=seed, folder=folder, resume=resume)
         _say("exporting and assessing")
         exported = exporting.export(network, used)
         parts = {

@@ -20,7 +20,7 @@ FINE = 2 * SIDE
 
 _CHUNK = 500  # pictures; a chunk's arrays fit a processor's second-level cache
 
-_CONTROL = 7  # rows, and columns, of the points whose displacements make the elastic field: smooth over four pixels
+_CONTROL = 5  # rows, and columns, of the points whose displacements make the elastic field: smooth over six pixels
 
 _COARSE = (8, 10, 12, 16)  # pixels a side
 
@@ -97,9 +97,7 @@ def _extreme(fine: Grey, choose: np.ufunc) -> Grey:
     return found
 
 
-def _source(
-    fine: Grey, upright: Floats, distortions: Distortions, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+def _source(fine: Grey, upright: Floats, distortions: Distortions, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Where in the fine picture each pixel of the distorted one comes from: x and y, (N, 28, 28) each."""
     n = len(fine)
     # A strength for each picture: most are moderate, and what is like MNIST's test images stays the most frequent.

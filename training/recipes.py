@@ -16,4 +16,49 @@ class Recipe:
     """Part of the training images held back, stratified; 0 is the lecture's very run."""
 
 
-RECIPES = {recipe.name: recipe for recipe in (Recipe("lecture"),)}
+@dataclass(frozen=True, slots=True)
+class Distortions:
+    """How far a picture may be from the one that it is made of. Pixels are those of the 28x28 field."""
+
+    rotation_degrees: float = 15
+    shear: float = 0.25
+    scale: float = 0.18
+    """Natural logarithm of the largest factor, of both axes together and of each alone by half as much."""
+    shift_pixels: float = 1.5
+    elastic_pixels: float = 1.2
+    """Standard deviation of the displacement field (Simard, Steinkraus and Platt 2003)."""
+    thinner: float = 0.6
+    """Pixels that a stroke may lose."""
+    thicker: float = 1.4
+    """Pixels that a stroke may gain."""
+    squared: float = 0.15
+    """Share of the pictures that are stretched toward a square box."""
+    coarse: float = 0.15
+    """Share that went through a smaller picture, of 8x8 to 16x16 pixels."""
+    blurred: float = 0.2
+    """Share that is blurred, by at most a pixel's standard deviation."""
+    contrast: float = 0.5
+    """Share whose grey levels are stretched, as thresholds in a normalization do."""
+    restyled: float = 0.3
+    """Share of the 1s that get a flag and a foot, and of the 7s that get a bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Robust(Recipe):
+    """The same network, fitted to a teacher's answers on distorted copies of the images."""
+
+    optimizer: str = "adam"
+    epochs: int = 150
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    """At the start, of teacher and network; falls to 0 as half a cosine (Loshchilov and Hutter 2017)."""
+    copies: int = 24
+    """Distorted copies of the training images; each epoch sees one of them."""
+    distortions: Distortions = Distortions()
+    teacher_epochs: int = 24
+    teacher_batch_size: int = 128
+    teacher_share: float = 0.8
+    """Of the teacher's probabilities in what the network is fitted to; the label has the rest."""
+
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Recipe("lecture"), Robust("robust"))}

@@ -1,0 +1,94 @@
+"""Fitting the robust recipe: the lecture's network learns from a teacher's answers on distorted copies.
+
+A convolutional network finds in distorted pictures what a dense one of this size does not; its probabilities tell more
+than the label does, such as that this 7 is nearly a 1 (Hinton, Vinyals and Dean 2015).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich.progress import track
+
+from digits.features import Floats, Grey, to_features
+from training import network
+from training.augmentation import distorted
+from training.backend import make_reproducible
+from training.calibration import fold_temperature
+from training.data import Split
+from training.fit import History, State, discard, fit_epochs, one_hot
+from training.recipes import Robust
+
+_T = TypeVar("_T")
+
+TEACHER = "teacher"
+"""The folder of its state, below that of the network's."""
+
+
+def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool = False) -> tuple[Any, History]:
+    """Train the teacher, then the recipe's network; everything else as `training.fit.fit` does.
+
+    What is not in the states (copies, the teacher's answers) is a function of seed and recipe, and made again on
+    resuming.
+    """
+    if not resume:
+        discard(folder)
+    kept_teacher = State.read(folder / TEACHER) if resume else None
+    kept = State.read(folder) if State.is_in(folder) else None  # none while the teacher is trained
+    copies = [
+        distorted(split.x_train, split.y_train, recipe.distortions, [seed, copy])
+        for copy in _followed("distorting the images", range(recipe.copies))
+    ]
+    labels = one_hot(split.y_train)
+
+    make_reproducible(seed)
+    teacher = network.build_teacher(recipe, _steps(split, recipe.teacher_epochs, recipe.teacher_batch_size))
+    fit_epochs(
+        teacher,
+        recipe.teacher_epochs,
+        recipe.teacher_batch_size,
+        _shuffled(copies, [labels] * len(copies), [seed, 1]),
+        split,
+        folder / TEACHER,
+        kept_teacher,
+    )
+    answers = [
+        recipe.teacher_share * teacher.predict(to_features(copy), batch_size=1000, verbose=0)
+        + (1 - recipe.teacher_share) * labels
+        for copy in _followed("asking the teacher", copies)
+    ]
+
+    make_reproducible(seed)  # so that the first weights are the same whether the teacher was trained here or before
+    student = network.build_student(recipe, _steps(split, recipe.epochs, recipe.batch_size))
+    history = fit_epochs(
+        student, recipe.epochs, recipe.batch_size, _shuffled(copies, answers, [seed, 2]), split, folder, kept
+    )
+    trained = network.build(recipe)
+    trained.set_weights(student.get_weights())
+    if len(split.x_validation):
+        print(f"temperature: {fold_temperature(trained, split):.3f}", flush=True)
+    return trained, history
+
+
+def _shuffled(
+    copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]
+) -> Callable[[int], tuple[Floats, Floats]]:
+    """Epoch to one of the copies with its targets, in an order that a resumed run repeats."""
+
+    def examples(epoch: int) -> tuple[Floats, Floats]:
+        copy = epoch % len(copies)
+        order = np.random.default_rng([*seed, epoch]).permutation(len(copies[copy]))
+        return to_features(copies[copy][order]), targets[copy][order]
+
+    return examples
+
+
+def _steps(split: Split, epochs: int, batch_size: int) -> int:
+    return epochs * math.ceil(len(split.x_train) / batch_size)
+
+
+def _followed(what: str, items: Sequence[_T]) -> Iterable[_T]:
+    """The items, with a bar on the terminal; one line where there is none."""
+    return track(items, what)

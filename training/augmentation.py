@@ -5,6 +5,7 @@ however many threads make it.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,18 +19,18 @@ from training.styles import restyle
 FINE = 2 * SIDE
 """Rows, and columns, of the enlarged picture from which the distorted one is sampled, so that it is not blurred."""
 
-_CHUNK = 500  # pictures; a chunk's arrays fit a processor's second-level cache
+_CHUNK = 100  # pictures; a chunk's arrays fit a processor's second-level cache
 
 _CONTROL = 5  # rows, and columns, of the points whose displacements make the elastic field: smooth over six pixels
 
 _COARSE = (8, 10, 12, 16)  # pixels a side
 
 
-def distorted(images: Grey, labels: Labels, distortions: Distortions, seed: list[int]) -> Grey:
+def distorted(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int]) -> Grey:
     """A copy of each picture, distorted at random.
 
     Args:
-        images: uint8 (N, 28, 28) in MNIST's form.
+        fine: uint8 (N, 56, 56): pictures in MNIST's form, from `enlarge`.
         labels: (N,); only 1s and 7s are restyled.
         distortions: how far.
         seed: of all that is random.
@@ -37,36 +38,40 @@ def distorted(images: Grey, labels: Labels, distortions: Distortions, seed: list
     Returns:
         uint8 (N, 28, 28).
     """
-    copy = np.empty_like(images)
+    copy = np.empty((len(fine), SIDE, SIDE), dtype=np.uint8)
 
     def fill(start: int) -> None:
         part = slice(start, start + _CHUNK)
         rng = np.random.default_rng([*seed, start])
-        copy[part] = _distort(images[part], labels[part], distortions, rng)
+        copy[part] = _distort(fine[part].copy(), labels[part], distortions, rng)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(fill, range(0, len(images), _CHUNK)))
+        list(threads.map(fill, range(0, len(fine), _CHUNK)))
     return copy
 
 
-def _distort(images: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
-    fine = enlarge(images)
+def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
     upright = restyle(fine, labels, distortions.restyled, rng)
-    fine = thicken(fine, rng.triangular(-distortions.thinner, 0, distortions.thicker, len(images)))
+    fine = thicken(fine, rng.triangular(-distortions.thinner, 0, distortions.thicker, len(fine)))
     pictures = _sample(fine, *_source(fine, upright, distortions, rng))
     for share, change in (
         (distortions.coarse, _coarsen),
         (distortions.blurred, _blur),
         (distortions.contrast, _stretch_contrast),
     ):
-        chosen = np.flatnonzero(rng.random(len(images)) < share)
+        chosen = np.flatnonzero(rng.random(len(fine)) < share)
         pictures[chosen] = change(pictures[chosen], rng)
-    return np.rint(pictures.clip(0, 255)).astype(np.uint8)
+    whole: Grey = np.rint(pictures.clip(0, 255)).astype(np.uint8)
+    return whole
 
 
 def enlarge(images: Grey) -> Grey:
     """Twice the size by cubic splines: (N, 28, 28) to (N, 56, 56)."""
-    return np.rint((_ENLARGE @ images.astype(np.float32) @ _ENLARGE.T).clip(0, 255)).astype(np.uint8)
+    fine = np.empty((len(images), FINE, FINE), dtype=np.uint8)
+    for start in range(0, len(images), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        fine[part] = np.rint((_ENLARGE @ images[part].astype(np.float32) @ _ENLARGE.T).clip(0, 255))
+    return fine
 
 
 def thicken(fine: Grey, pixels: NDArray[np.float64]) -> Grey:
@@ -101,48 +106,47 @@ def _source(fine: Grey, upright: Floats, distortions: Distortions, rng: np.rando
     """Where in the fine picture each pixel of the distorted one comes from: x and y, (N, 28, 28) each."""
     n = len(fine)
     # A strength for each picture: most are moderate, and what is like MNIST's test images stays the most frequent.
-    strength = rng.random(n)
+    strength = rng.random((n, 1, 1), dtype=np.float32)
 
-    def amount(largest: float) -> NDArray[np.float64]:
-        return strength * rng.uniform(-largest, largest, n)
+    def amount(largest: float) -> Floats:
+        return strength * rng.uniform(-largest, largest, (n, 1, 1)).astype(np.float32)
 
-    angle, shear = np.deg2rad(amount(distortions.rotation_degrees)), amount(distortions.shear) + upright
+    angle, shear = np.deg2rad(amount(distortions.rotation_degrees)), amount(distortions.shear) + upright[:, None, None]
     both = amount(distortions.scale)
-    scale_x = np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, distortions.squared, rng)
+    scale_x = np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, distortions.squared, rng)[:, None, None]
     scale_y = np.exp(both + amount(distortions.scale / 2))
     shift_x, shift_y = amount(distortions.shift_pixels), amount(distortions.shift_pixels)
 
-    # The inverse map: from a pixel's place to its source's.
-    grid = np.arange(SIDE) - SIDE / 2
-    x = (grid[None, None, :] - shift_x[:, None, None]) / scale_x[:, None, None]
-    y = (grid[None, :, None] - shift_y[:, None, None]) / scale_y[:, None, None]
-    x = x + shear[:, None, None] * y
-    cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
-    bend = rng.normal(0, 1, (2, n, _CONTROL, _CONTROL)).astype(np.float32)
-    field = _BEND @ bend @ _BEND.T * (strength * distortions.elastic_pixels).astype(np.float32)[:, None, None]
+    # The inverse map: from a pixel's place to its source's. First scale and shear, which keep to rows and columns.
+    grid = np.arange(SIDE, dtype=np.float32) - SIDE / 2
+    x, y = (grid - shift_x) / scale_x, (grid[:, None] - shift_y) / scale_y
+    sheared = x + shear * y
+    cos, sin = np.cos(angle), np.sin(angle)
+    bend = rng.standard_normal((2, n, _CONTROL, _CONTROL), dtype=np.float32)
+    bend_x, bend_y = _BEND @ (bend * strength * distortions.elastic_pixels) @ _BEND.T
     centre_x, centre_y = _centre_of_mass(fine)
-    source_x = centre_x[:, None, None] + 2 * (cos * x - sin * y + field[0])
-    source_y = centre_y[:, None, None] + 2 * (sin * x + cos * y + field[1])
-    return source_x.astype(np.float32), source_y.astype(np.float32)
+    return centre_x + 2 * (cos * sheared - sin * y + bend_x), centre_y + 2 * (sin * sheared + cos * y + bend_y)
 
 
-def _centre_of_mass(fine: Grey) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    places = np.arange(FINE)
-    columns, rows = fine.sum(axis=1, dtype=np.float64), fine.sum(axis=2, dtype=np.float64)
+def _centre_of_mass(fine: Grey) -> tuple[Floats, Floats]:
+    """Its x and y, (N, 1, 1) each."""
+    places = np.arange(FINE, dtype=np.float32)
+    columns, rows = fine.sum(axis=1, dtype=np.float32), fine.sum(axis=2, dtype=np.float32)
     mass = rows.sum(axis=1).clip(1)
-    return columns @ places / mass, rows @ places / mass
+    return (columns @ places / mass)[:, None, None], (rows @ places / mass)[:, None, None]
 
 
-def _squaring(fine: Grey, share: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def _squaring(fine: Grey, share: float, rng: np.random.Generator) -> Floats:
     """Horizontal factors: 1, and for a share of the pictures what brings their box some way toward a square."""
     width, height = (_extent(fine.max(axis=axis) > 64) for axis in (1, 2))
     full = (height / width).clip(1, 2.5)
-    return np.where(rng.random(len(fine)) < share, full ** rng.random(len(fine)), 1.0)
+    return np.where(rng.random(len(fine)) < share, full ** rng.random(len(fine)), 1.0).astype(np.float32)
 
 
-def _extent(ink: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _extent(ink: NDArray[np.bool_]) -> NDArray[np.int64]:
     """From the first True to the last of each row, (N, 56) to (N,); at least 1."""
-    return (FINE - ink[:, ::-1].argmax(axis=1) - ink.argmax(axis=1)).clip(1).astype(np.float64)
+    extent: NDArray[np.int64] = (FINE - ink[:, ::-1].argmax(axis=1) - ink.argmax(axis=1)).clip(1)
+    return extent
 
 
 def _sample(fine: Grey, x: Floats, y: Floats) -> Floats:
@@ -150,14 +154,18 @@ def _sample(fine: Grey, x: Floats, y: Floats) -> Floats:
     # A frame of two zeros on every side, and places held inside it: what lies outside is then 0 without a question.
     framed = np.pad(fine, ((0, 0), (2, 2), (2, 2)))
     side = FINE + 4
-    x, y = (x + 2).clip(0, side - 1.001), (y + 2).clip(0, side - 1.001)
-    left, top = x.astype(np.int32), y.astype(np.int32)
-    right_share, bottom_share = x - left, y - top
-    first = np.arange(len(fine), dtype=np.int32)[:, None, None] * (side * side) + top * side + left
+    x, y = ((place + np.float32(2)).clip(0, np.float32(side - 1.01)) for place in (x, y))
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    right_share, bottom_share = x - left.astype(np.float32), y - top.astype(np.float32)
+    first = np.arange(len(fine))[:, None, None] * (side * side) + top * side + left
     flat = framed.ravel()
-    upper = flat[first] * (1 - right_share) + flat[first + 1] * right_share
-    first += side
-    lower = flat[first] * (1 - right_share) + flat[first + 1] * right_share
+
+    def between(first: NDArray[np.intp]) -> Floats:
+        one, next_one = flat.take(first).astype(np.float32), flat.take(first + 1).astype(np.float32)
+        blended: Floats = one + (next_one - one) * right_share
+        return blended
+
+    upper, lower = between(first), between(first + side)
     sampled: Floats = upper + (lower - upper) * bottom_share
     return sampled
 
@@ -170,22 +178,24 @@ def _coarsen(pictures: Floats, rng: np.random.Generator) -> Floats:
         pictures[part] = there_and_back @ pictures[part] @ there_and_back.T
     # The strokes have lost contrast; a soft threshold gives it back, as normalizing a tiny picture does.
     brightest = pictures.max(axis=(1, 2), keepdims=True).clip(1)
-    low, high = (rng.uniform(*span, (len(pictures), 1, 1)).astype(np.float32) for span in ((0.0, 0.4), (0.6, 1.0)))
-    return ((pictures / brightest - low) / (high - low)).clip(0, 1) * 255
+    low, high = _between(0.0, 0.4, pictures, rng), _between(0.6, 1.0, pictures, rng)
+    return 255 * ((pictures / brightest - low) / (high - low)).clip(0, 1)
 
 
 def _blur(pictures: Floats, rng: np.random.Generator) -> Floats:
     """By a Gaussian, a part of it blended in."""
-    share = rng.uniform(0.2, 1, (len(pictures), 1, 1)).astype(np.float32)
-    return pictures + share * (_BLUR @ pictures @ _BLUR.T - pictures)
+    return pictures + _between(0.2, 1, pictures, rng) * (_BLUR @ pictures @ _BLUR.T - pictures)
 
 
 def _stretch_contrast(pictures: Floats, rng: np.random.Generator) -> Floats:
     """Soft thresholds: grey below the first becomes black, above the second white; and a gamma in between."""
-    low, high, gamma = (
-        rng.uniform(*span, (len(pictures), 1, 1)).astype(np.float32) for span in ((0, 0.2), (0.5, 1.0), (0.6, 1.5))
-    )
-    return ((pictures / 255 - low) / (high - low)).clip(0, 1) ** gamma * 255
+    low, high, gamma = (_between(*span, pictures, rng) for span in ((0, 0.2), (0.5, 1.0), (0.6, 1.5)))
+    return 255 * ((pictures / 255 - low) / (high - low)).clip(0, 1) ** gamma
+
+
+def _between(low: float, high: float, pictures: Floats, rng: np.random.Generator) -> Floats:
+    """A number a picture, (N, 1, 1)."""
+    return rng.uniform(low, high, (len(pictures), 1, 1)).astype(np.float32)
 
 
 def _zoom(rows: int, columns: int, order: int) -> Floats:
@@ -202,13 +212,16 @@ def _average(rows: int, columns: int) -> Floats:
     """The matrix (rows, columns) that makes a column of pixels shorter by the mean over each new pixel's extent."""
     edges = np.linspace(0, columns, rows + 1)
     overlap = np.minimum(edges[1:, None], np.arange(1, columns + 1)) - np.maximum(edges[:-1, None], np.arange(columns))
-    return (overlap.clip(0) * rows / columns).astype(np.float32)
+    shares: Floats = (overlap.clip(0) * rows / columns).astype(np.float32)
+    return shares
 
 
 def _gaussian(sigma: float) -> Floats:
+    """The matrix (28, 28) that blurs a column of pixels."""
     distance = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
     kernel = np.exp(-0.5 * (distance / sigma) ** 2)
-    return (kernel / kernel[SIDE // 2].sum()).astype(np.float32)
+    weights: Floats = (kernel / kernel[SIDE // 2].sum()).astype(np.float32)
+    return weights
 
 
 _ENLARGE = _zoom(FINE, SIDE, order=3)

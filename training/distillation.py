@@ -14,7 +14,7 @@ from rich.progress import track
 
 from digits.features import Floats, Grey, to_features
 from training import network
-from training.augmentation import distorted
+from training.augmentation import distorted, enlarge
 from training.backend import make_reproducible
 from training.calibration import fold_temperature
 from training.data import Split
@@ -37,34 +37,30 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
         discard(folder)
     kept_teacher = State.read(folder / TEACHER) if resume else None
     kept = State.read(folder) if State.is_in(folder) else None  # none while the teacher is trained
+    fine = enlarge(split.x_train)
     copies = [
-        distorted(split.x_train, split.y_train, recipe.distortions, [seed, copy])
+        distorted(fine, split.y_train, recipe.distortions, [seed, copy])
         for copy in _followed("distorting the images", range(recipe.copies))
     ]
     labels = one_hot(split.y_train)
 
     make_reproducible(seed)
-    teacher = network.build_teacher(recipe, _steps(split, recipe.teacher_epochs, recipe.teacher_batch_size))
-    fit_epochs(
-        teacher,
-        recipe.teacher_epochs,
-        recipe.teacher_batch_size,
-        _shuffled(copies, [labels] * len(copies), [seed, 1]),
-        split,
-        folder / TEACHER,
-        kept_teacher,
-    )
+    epochs, batch_size = recipe.teacher_epochs, recipe.teacher_batch_size
+    teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size))
+    seen = _shuffled(copies, [labels] * len(copies), [seed, 1])
+    state = folder / TEACHER
+    fit_epochs(teacher, seen, epochs=epochs, batch_size=batch_size, split=split, folder=state, kept=kept_teacher)
+    share = recipe.teacher_share
     answers = [
-        recipe.teacher_share * teacher.predict(to_features(copy), batch_size=1000, verbose=0)
-        + (1 - recipe.teacher_share) * labels
+        share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
         for copy in _followed("asking the teacher", copies)
     ]
 
     make_reproducible(seed)  # so that the first weights are the same whether the teacher was trained here or before
-    student = network.build_student(recipe, _steps(split, recipe.epochs, recipe.batch_size))
-    history = fit_epochs(
-        student, recipe.epochs, recipe.batch_size, _shuffled(copies, answers, [seed, 2]), split, folder, kept
-    )
+    epochs, batch_size = recipe.epochs, recipe.batch_size
+    student = network.build_student(recipe, _steps(split, epochs, batch_size))
+    seen = _shuffled(copies, answers, [seed, 2])
+    history = fit_epochs(student, seen, epochs=epochs, batch_size=batch_size, split=split, folder=folder, kept=kept)
     trained = network.build(recipe)
     trained.set_weights(student.get_weights())
     if len(split.x_validation):

@@ -114,7 +114,10 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
         order = np.random.default_rng([seed, epoch]).permutation(len(x))
         return x[order], y[order]
 
-    history = fit_epochs(training, recipe.epochs, recipe.batch_size, shuffled, split, folder, kept)
+    size = recipe.batch_size
+    history = fit_epochs(
+        training, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, kept=kept
+    )
     trained = network.build(recipe)
     trained.set_weights(training.get_weights())
     return trained, history
@@ -122,9 +125,10 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
 
 def fit_epochs(
     training: Any,
+    examples: Callable[[int], tuple[Floats, Floats]],
+    *,
     epochs: int,
     batch_size: int,
-    examples: Callable[[int], tuple[Floats, Floats]],
     split: Split,
     folder: Path,
     kept: State | None,
@@ -133,9 +137,9 @@ def fit_epochs(
 
     Args:
         training: the network; its optimizer's variables exist.
+        examples: epoch to features and targets, in the order in which they are to be seen.
         epochs: up to which it is trained.
         batch_size: images a step.
-        examples: epoch to features and targets, in the order in which they are to be seen.
         split: accuracy on its validation part is followed, where there is one.
         folder: where the state is kept.
         kept: the state to go on from; None begins.

@@ -40,10 +40,10 @@ def _with_flag_and_foot(fine: Grey, rng: np.random.Generator) -> tuple[Grey, Flo
     length, fall = rng.uniform(0.2, 0.65, n) * (last - first), np.deg2rad(rng.uniform(20, 60, n))
     # A flag that would leave the field is shorter.
     length = np.minimum(length, (x_top - radius) / np.cos(fall)).clip(0)
-    drawn = _stroke(side, x_top, top, x_top - length * np.cos(fall), top + length * np.sin(fall), radius)
+    drawn = _stroke(side, (x_top, top), (x_top - length * np.cos(fall), top + length * np.sin(fall)), radius)
     left, right = rng.uniform(0.12, 0.35, (2, n)) * (last - first)
     tilt = rng.uniform(-0.1, 0.1, n)
-    foot = _stroke(side, x_bottom - left, bottom + tilt * left, x_bottom + right, bottom - tilt * right, radius)
+    foot = _stroke(side, (x_bottom - left, bottom + tilt * left), (x_bottom + right, bottom - tilt * right), radius)
     flagged, footed = rng.random(n) < 0.9, rng.random(n) < 0.6
     drawn[~flagged] = 0
     foot[~(footed | ~flagged)] = 0
@@ -57,7 +57,7 @@ def _with_bar(fine: Grey, rng: np.random.Generator) -> Grey:
     x, radius = _column_at(fine, y), _stroke_radius(fine, y)
     left, right = rng.uniform(0.14, 0.36, (2, n)) * (last - first)
     rise = rng.uniform(-0.15, 0.4, n)
-    return np.maximum(fine, _stroke(side, x - left, y + rise * left, x + right, y - rise * right, radius))
+    return np.maximum(fine, _stroke(side, (x - left, y + rise * left), (x + right, y - rise * right), radius))
 
 
 def _rows_of_ink(fine: Grey) -> tuple[_Numbers, _Numbers]:
@@ -86,13 +86,15 @@ def _stroke_radius(fine: Grey, y: _Numbers) -> _Numbers:
     return found
 
 
-def _stroke(side: int, x0: _Numbers, y0: _Numbers, x1: _Numbers, y1: _Numbers, radius: _Numbers) -> Grey:
-    """Lines with round ends and soft edges: (N,) numbers each to (N, side, side)."""
+def _stroke(side: int, start: tuple[_Numbers, _Numbers], end: tuple[_Numbers, _Numbers], radius: _Numbers) -> Grey:
+    """Lines with round ends and soft edges: x and y, (N,) each, of both ends to (N, side, side)."""
     grid = np.arange(side, dtype=np.float32)
-    x0, y0, x1, y1, radius = (numbers.astype(np.float32)[:, None, None] for numbers in (x0, y0, x1, y1, radius))
+    x0, y0, x1, y1, half = (
+        numbers.astype(np.float32)[:, None, None] for numbers in (start[0], start[1], end[0], end[1], radius)
+    )
     x, y = grid[None, None, :] - x0, grid[None, :, None] - y0
     along_x, along_y = x1 - x0, y1 - y0
-    length = (along_x**2 + along_y**2).clip(1e-6)
-    part = ((x * along_x + y * along_y) / length).clip(0, 1)
+    part = ((x * along_x + y * along_y) / (along_x**2 + along_y**2).clip(1e-6)).clip(0, 1)
     distance = np.hypot(x - part * along_x, y - part * along_y)
-    return np.rint(((radius - distance) / 1.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
+    drawn: Grey = np.rint(((half - distance) / 1.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
+    return drawn

@@ -70,7 +70,7 @@ def enlarge(images: Grey) -> Grey:
     fine = np.empty((len(images), FINE, FINE), dtype=np.uint8)
     for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
-        fine[part] = np.rint((_ENLARGE @ images[part].astype(np.float32) @ _ENLARGE.T).clip(0, 255))
+        fine[part] = np.rint(_both_ways(_ENLARGE, images[part].astype(np.float32)).clip(0, 255))
     return fine
 
 
@@ -123,7 +123,7 @@ def _source(fine: Grey, upright: Floats, distortions: Distortions, rng: np.rando
     sheared = x + shear * y
     cos, sin = np.cos(angle), np.sin(angle)
     bend = rng.standard_normal((2, n, _CONTROL, _CONTROL), dtype=np.float32)
-    bend_x, bend_y = _BEND @ (bend * strength * distortions.elastic_pixels) @ _BEND.T
+    bend_x, bend_y = _both_ways(_BEND, bend * strength * distortions.elastic_pixels)
     centre_x, centre_y = _centre_of_mass(fine)
     return centre_x + 2 * (cos * sheared - sin * y + bend_x), centre_y + 2 * (sin * sheared + cos * y + bend_y)
 
@@ -175,27 +175,34 @@ def _coarsen(pictures: Floats, rng: np.random.Generator) -> Floats:
     chosen = rng.integers(0, len(_COARSE), len(pictures))
     for index, there_and_back in enumerate(_COARSEN):
         part = chosen == index
-        pictures[part] = there_and_back @ pictures[part] @ there_and_back.T
+        pictures[part] = _both_ways(there_and_back, pictures[part])
     # The strokes have lost contrast; a soft threshold gives it back, as normalizing a tiny picture does.
     brightest = pictures.max(axis=(1, 2), keepdims=True).clip(1)
     low, high = _between(0.0, 0.4, pictures, rng), _between(0.6, 1.0, pictures, rng)
-    return 255 * ((pictures / brightest - low) / (high - low)).clip(0, 1)
+    clear: Floats = 255 * ((pictures / brightest - low) / (high - low)).clip(0, 1)
+    return clear
 
 
 def _blur(pictures: Floats, rng: np.random.Generator) -> Floats:
     """By a Gaussian, a part of it blended in."""
-    return pictures + _between(0.2, 1, pictures, rng) * (_BLUR @ pictures @ _BLUR.T - pictures)
+    return pictures + _between(0.2, 1.0, pictures, rng) * (_both_ways(_BLUR, pictures) - pictures)
 
 
 def _stretch_contrast(pictures: Floats, rng: np.random.Generator) -> Floats:
     """Soft thresholds: grey below the first becomes black, above the second white; and a gamma in between."""
-    low, high, gamma = (_between(*span, pictures, rng) for span in ((0, 0.2), (0.5, 1.0), (0.6, 1.5)))
-    return 255 * ((pictures / 255 - low) / (high - low)).clip(0, 1) ** gamma
+    low, high = _between(0.0, 0.2, pictures, rng), _between(0.5, 1.0, pictures, rng)
+    stretched: Floats = 255 * ((pictures / 255 - low) / (high - low)).clip(0, 1) ** _between(0.6, 1.5, pictures, rng)
+    return stretched
 
 
 def _between(low: float, high: float, pictures: Floats, rng: np.random.Generator) -> Floats:
     """A number a picture, (N, 1, 1)."""
     return rng.uniform(low, high, (len(pictures), 1, 1)).astype(np.float32)
+
+
+def _both_ways(matrix: Floats, pictures: Floats) -> Floats:
+    """Columns and rows of each picture multiplied by a matrix."""
+    return np.asarray(matrix @ pictures @ matrix.T, dtype=np.float32)
 
 
 def _zoom(rows: int, columns: int, order: int) -> Floats:

@@ -52,7 +52,8 @@ def distorted(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequen
 
 def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
     upright = restyle(fine, labels, distortions.restyled, rng)
-    fine = thicken(fine, rng.triangular(-distortions.thinner, 0, distortions.thicker, len(fine)))
+    lot = rng.triangular(-1, 0, 1, len(fine))
+    fine = thicken(fine, lot * np.where(lot < 0, distortions.thinner, distortions.thicker))
     pictures = _sample(fine, *_source(fine, upright, distortions, rng))
     for share, change in (
         (distortions.coarse, _coarsen),

@@ -7,6 +7,7 @@ however many threads make it.
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from training.styles import restyle
 
 FINE = 2 * SIDE
 """Rows, and columns, of the enlarged picture from which the distorted one is sampled, so that it is not blurred."""
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _CHUNK = 100  # pictures; a chunk's arrays fit a processor's second-level cache
 
@@ -51,10 +54,17 @@ def distorted(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequen
 
 
 def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
+    side = _longer_side(fine)
     upright = restyle(fine, labels, distortions.restyled, rng)
     lot = rng.triangular(-1, 0, 1, len(fine))
-    fine = thicken(fine, lot * np.where(lot < 0, distortions.thinner, distortions.thicker))
-    pictures = _sample(fine, *_source(fine, upright, distortions, rng))
+    pixels = lot * np.where(lot < 0, distortions.thinner, distortions.thicker)
+    redrawn = rng.random(len(fine)) < distortions.redrawn
+    fine[redrawn] = centre_line(fine[redrawn])
+    pixels[redrawn] = rng.uniform(0, distortions.pen, redrawn.sum())
+    fine = thicken(fine, pixels)
+    # What has grown or shrunk is brought back to the box that it had.
+    fitting = (side / _longer_side(fine)).clip(0.7, 1.4)
+    pictures = _sample(fine, *_source(fine, upright, fitting, distortions, rng))
     for share, change in (
         (distortions.coarse, _coarsen),
         (distortions.blurred, _blur),
@@ -76,17 +86,31 @@ def enlarge(images: Grey) -> Grey:
 
 
 def thicken(fine: Grey, pixels: NDArray[np.float64]) -> Grey:
-    """Strokes wider by so many pixels of the 28x28 field, (N,), between -1 and 2; what is negative makes them thinner.
+    """Strokes wider by so many pixels of the 28x28 field, (N,); what is negative, down to -1, makes them thinner.
 
     Grey dilation and erosion with a cross: one pixel of the fine picture on either side is one pixel of the small one.
     """
     changed = fine.copy()
-    thinner, thicker, thickest = pixels < 0, pixels > 0, pixels > 1
+    thinner = pixels < 0
     changed[thinner] = _blend(fine[thinner], _extreme(fine[thinner], np.minimum), -pixels[thinner])
-    changed[thicker] = _blend(fine[thicker], _extreme(fine[thicker], np.maximum), pixels[thicker].clip(0, 1))
-    once = changed[thickest]
-    changed[thickest] = _blend(once, _extreme(once, np.maximum), pixels[thickest] - 1)
+    for step in range(int(np.ceil(pixels.max(initial=0)))):
+        wider = pixels > step
+        before = changed[wider]
+        changed[wider] = _blend(before, _extreme(before, np.maximum), (pixels[wider] - step).clip(0, 1))
     return changed
+
+
+def centre_line(fine: Grey) -> Grey:
+    """Every stroke made thin: where it is nearly as deep as nearby it is deepest."""
+    layer, depth = fine, fine.astype(np.float32)
+    for _ in range(5):
+        layer = _extreme(layer, np.minimum)
+        depth += layer
+    deepest = depth
+    for _ in range(4):
+        deepest = _extreme(deepest, np.maximum)
+    line: Grey = np.rint(255 * ((depth / deepest.clip(1) - 0.65) / 0.2).clip(0, 1)).astype(np.uint8)
+    return np.minimum(line, _extreme(fine, np.maximum))
 
 
 def _blend(one: Grey, other: Grey, share: NDArray[np.float64]) -> Grey:
@@ -94,7 +118,7 @@ def _blend(one: Grey, other: Grey, share: NDArray[np.float64]) -> Grey:
     return np.rint(one + weight * (other.astype(np.float32) - one)).astype(np.uint8)
 
 
-def _extreme(fine: Grey, choose: np.ufunc) -> Grey:
+def _extreme(fine: NDArray[_Number], choose: np.ufunc) -> NDArray[_Number]:
     """Of each pixel and its four neighbours."""
     found = fine.copy()
     for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
@@ -103,7 +127,9 @@ def _extreme(fine: Grey, choose: np.ufunc) -> Grey:
     return found
 
 
-def _source(fine: Grey, upright: Floats, distortions: Distortions, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _source(
+    fine: Grey, upright: Floats, fitting: Floats, distortions: Distortions, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     """Where in the fine picture each pixel of the distorted one comes from: x and y, (N, 28, 28) each."""
     n = len(fine)
     # A strength for each picture: most are moderate, and what is like MNIST's test images stays the most frequent.
@@ -113,7 +139,7 @@ def _source(fine: Grey, upright: Floats, distortions: Distortions, rng: np.rando
         return strength * rng.uniform(-largest, largest, (n, 1, 1)).astype(np.float32)
 
     angle, shear = np.deg2rad(amount(distortions.rotation_degrees)), amount(distortions.shear) + upright[:, None, None]
-    both = amount(distortions.scale)
+    both = amount(distortions.scale) + np.log(fitting)[:, None, None]
     scale_x = np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, distortions.squared, rng)[:, None, None]
     scale_y = np.exp(both + amount(distortions.scale / 2))
     shift_x, shift_y = amount(distortions.shift_pixels), amount(distortions.shift_pixels)
@@ -139,9 +165,18 @@ def _centre_of_mass(fine: Grey) -> tuple[Floats, Floats]:
 
 def _squaring(fine: Grey, share: float, rng: np.random.Generator) -> Floats:
     """Horizontal factors: 1, and for a share of the pictures what brings their box some way toward a square."""
-    width, height = (_extent(fine.max(axis=axis) > 64) for axis in (1, 2))
+    width, height = _sides(fine)
     full = (height / width).clip(1, 2.5)
     return np.where(rng.random(len(fine)) < share, full ** rng.random(len(fine)), 1.0).astype(np.float32)
+
+
+def _longer_side(fine: Grey) -> Floats:
+    return np.maximum(*_sides(fine)).astype(np.float32)
+
+
+def _sides(fine: Grey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Width and height of the ink, (N,) each."""
+    return _extent(fine.max(axis=1) > 64), _extent(fine.max(axis=2) > 64)
 
 
 def _extent(ink: NDArray[np.bool_]) -> NDArray[np.int64]:

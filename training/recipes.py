@@ -20,26 +20,30 @@ class Recipe:
 class Distortions:
     """How far a picture may be from the one that it is made of. Pixels are those of the 28x28 field."""
 
-    rotation_degrees: float = 15
-    shear: float = 0.25
-    scale: float = 0.18
+    rotation_degrees: float = 14
+    shear: float = 0.2
+    scale: float = 0.15
     """Natural logarithm of the largest factor, of both axes together and of each alone by half as much."""
-    shift_pixels: float = 1.5
-    elastic_pixels: float = 1.2
+    shift_pixels: float = 1.0
+    elastic_pixels: float = 1.1
     """Standard deviation of the displacement field (Simard, Steinkraus and Platt 2003)."""
-    thinner: float = 0.6
+    thinner: float = 0.5
     """Pixels that a stroke may lose."""
-    thicker: float = 1.4
+    thicker: float = 1.2
     """Pixels that a stroke may gain."""
-    squared: float = 0.15
+    redrawn: float = 0.15
+    """Share that is drawn anew along the middle of its strokes, with a pen of one width."""
+    pen: float = 3.5
+    """Pixels by which that pen may be wider than a hairline."""
+    squared: float = 0.12
     """Share of the pictures that are stretched toward a square box."""
-    coarse: float = 0.15
+    coarse: float = 0.1
     """Share that went through a smaller picture, of 8x8 to 16x16 pixels."""
-    blurred: float = 0.2
+    blurred: float = 0.1
     """Share that is blurred, by at most a pixel's standard deviation."""
-    contrast: float = 0.5
+    contrast: float = 0.4
     """Share whose grey levels are stretched, as thresholds in a normalization do."""
-    restyled: float = 0.3
+    restyled: float = 0.25
     """Share of the 1s that get a flag and a foot, and of the 7s that get a bar."""
 
 

@@ -187,8 +187,8 @@ def _card(manifest: Manifest, data: Mnist, assessment: Assessment | None, files:
 def _limits(manifest: Manifest) -> str:
     if _is_robust(manifest):
         form = (
-            "- The network expects MNIST's form. The service brings pictures to it: dark ink on white paper, digits off "
-            "the centre or unevenly lit come out right through it, and wrong without.\n"
+            "- The network expects MNIST's form. The service brings pictures to it: dark ink on white paper, digits "
+            "off the centre or unevenly lit come out right through it, and wrong without.\n"
             "- It was trained on digits turned, slanted, stretched, bent, coarse, of thin and thick strokes, as far as "
             "the recipe says; what goes further comes out wrong."
         )

@@ -45,7 +45,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     labels = one_hot(split.y_train)
 
     make_reproducible(seed)
-    epochs, batch_size = recipe.teacher_epochs, recipe.teacher_batch_size
+    epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
     teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size))
     seen = _shuffled(copies, [labels] * len(copies), [seed, 1])
     state = folder / TEACHER
@@ -57,7 +57,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     ]
 
     make_reproducible(seed)  # so that the first weights are the same whether the teacher was trained here or before
-    epochs, batch_size = recipe.epochs, recipe.batch_size
+    epochs = recipe.epochs
     student = network.build_student(recipe, _steps(split, epochs, batch_size))
     seen = _shuffled(copies, answers, [seed, 2])
     history = fit_epochs(student, seen, epochs=epochs, batch_size=batch_size, split=split, folder=folder, kept=kept)

@@ -54,13 +54,12 @@ class Robust(Recipe):
     optimizer: str = "adam"
     epochs: int = 150
     batch_size: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     """At the start, of teacher and network; falls to 0 as half a cosine (Loshchilov and Hutter 2017)."""
     copies: int = 24
     """Distorted copies of the training images; each epoch sees one of them."""
     distortions: Distortions = Distortions()
-    teacher_epochs: int = 24
-    teacher_batch_size: int = 128
+    teacher_epochs: int = 20
     teacher_share: float = 0.8
     """Of the teacher's probabilities in what the network is fitted to; the label has the rest."""
 

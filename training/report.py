@@ -115,7 +115,8 @@ def _curves(history: History) -> bytes:
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for column, label, style in ((name, "training", "o-"), (f"val_{name}", "validation", "s--")):
             if column in history:
-                axes.plot(range(1, len(history[column]) + 1), history[column], style, label=label)
+                epochs = len(history[column])
+                axes.plot(range(1, epochs + 1), history[column], style, markevery=-(-epochs // 20), label=label)
         axes.set(title=name, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -135,14 +135,18 @@ def _source(
     # A strength for each picture: most are moderate, and what is like MNIST's test images stays the most frequent.
     strength = rng.random((n, 1, 1), dtype=np.float32)
 
+    def lot(largest: float) -> Floats:
+        return rng.uniform(-largest, largest, (n, 1, 1)).astype(np.float32)
+
     def amount(largest: float) -> Floats:
-        return strength * rng.uniform(-largest, largest, (n, 1, 1)).astype(np.float32)
+        return strength * lot(largest)
 
     angle, shear = np.deg2rad(amount(distortions.rotation_degrees)), amount(distortions.shear) + upright[:, None, None]
     both = amount(distortions.scale) + np.log(fitting)[:, None, None]
     scale_x = np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, distortions.squared, rng)[:, None, None]
     scale_y = np.exp(both + amount(distortions.scale / 2))
-    shift_x, shift_y = amount(distortions.shift_pixels), amount(distortions.shift_pixels)
+    # MNIST's images are centred to whole pixels, these to fractions: a part of the shift is no distortion.
+    shift_x, shift_y = lot(distortions.shift_pixels), lot(distortions.shift_pixels)
 
     # The inverse map: from a pixel's place to its source's. First scale and shear, which keep to rows and columns.
     grid = np.arange(SIDE, dtype=np.float32) - SIDE / 2

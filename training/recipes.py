@@ -24,7 +24,7 @@ class Distortions:
     shear: float = 0.2
     scale: float = 0.15
     """Natural logarithm of the largest factor, of both axes together and of each alone by half as much."""
-    shift_pixels: float = 1.0
+    shift_pixels: float = 0.8
     elastic_pixels: float = 1.1
     """Standard deviation of the displacement field (Simard, Steinkraus and Platt 2003)."""
     thinner: float = 0.5

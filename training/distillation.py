@@ -5,9 +5,9 @@ than the label does, such as that this 7 is nearly a 1 (Hinton, Vinyals and Dean
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -20,8 +20,6 @@ from training.calibration import fold_temperature
 from training.data import Split
 from training.fit import History, State, discard, fit_epochs, one_hot
 from training.recipes import Robust
-
-_T = TypeVar("_T")
 
 TEACHER = "teacher"
 """The folder of its state, below that of the network's."""
@@ -40,7 +38,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     fine = enlarge(split.x_train)
     copies = [
         distorted(fine, split.y_train, recipe.distortions, [seed, copy])
-        for copy in _followed("distorting the images", range(recipe.copies))
+        for copy in track(range(recipe.copies), "distorting the images")
     ]
     labels = one_hot(split.y_train)
 
@@ -53,7 +51,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     share = recipe.teacher_share
     answers = [
         share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
-        for copy in _followed("asking the teacher", copies)
+        for copy in track(copies, "asking the teacher")
     ]
 
     make_reproducible(seed)  # so that the first weights are the same whether the teacher was trained here or before
@@ -83,8 +81,3 @@ def _shuffled(
 
 def _steps(split: Split, epochs: int, batch_size: int) -> int:
     return epochs * math.ceil(len(split.x_train) / batch_size)
-
-
-def _followed(what: str, items: Sequence[_T]) -> Iterable[_T]:
-    """The items, with a bar on the terminal; one line where there is none."""
-    return track(items, what)

@@ -32,9 +32,9 @@ def build_teacher(recipe: Robust, steps: int) -> Any:
         [
             keras().Input((FEATURES,), name="features"),
             layers.Reshape((SIDE, SIDE, 1)),
-            layers.Conv2D(32, 3, activation="relu"),
+            layers.Conv2D(16, 3, activation="relu"),
             layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
+            layers.Conv2D(48, 3, activation="relu"),
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dropout(0.2),

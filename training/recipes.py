@@ -52,14 +52,14 @@ class Robust(Recipe):
     """The same network, fitted to a teacher's answers on distorted copies of the images."""
 
     optimizer: str = "adam"
-    epochs: int = 250
+    epochs: int = 260
     batch_size: int = 256
     learning_rate: float = 3e-3
     """At the start, of teacher and network; falls to 0 as half a cosine (Loshchilov and Hutter 2017)."""
-    copies: int = 25
+    copies: int = 28
     """Distorted copies of the training images; each epoch sees one of them."""
     distortions: Distortions = Distortions()
-    teacher_epochs: int = 25
+    teacher_epochs: int = 26
     teacher_share: float = 0.7
     """Of the teacher's probabilities in what the network is fitted to; the label has the rest."""
 

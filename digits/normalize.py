@@ -85,8 +85,11 @@ def _reduced(picture: Grey, side: int) -> Floats:
 
 
 def _ink(picture: Floats) -> tuple[Floats, bool]:
+    """How much ink is where, in grey values above the ground, and whether it was dark on light."""
     factor = -(-max(picture.shape) // 40)
-    small = np.asarray(Image.fromarray(picture).reduce(factor))
+    small = np.asarray(Image.fromarray(picture).reduce(factor), dtype=np.float32)
+    trend = _trend(small)
+    small = small - trend
     window = [max(3, side // 2) for side in small.shape]
     light, dark = ndimage.maximum_filter(small, window), ndimage.minimum_filter(small, window)
     span = light - dark
@@ -95,15 +98,37 @@ def _ink(picture: Floats) -> tuple[Floats, bool]:
     near = span > span.max() / 2
     on_light = bool(((small - dark)[near] / span[near]).mean() > 0.5)
     ground = ndimage.minimum_filter(light, window) if on_light else ndimage.maximum_filter(dark, window)
-    ground = np.asarray(Image.fromarray(ground).resize(picture.shape[::-1], Image.Resampling.BILINEAR))
-    return np.maximum(ground - picture if on_light else picture - ground, 0), on_light
+    ground = np.asarray(Image.fromarray(ground + trend).resize(picture.shape[::-1], Image.Resampling.BILINEAR))
+    return (ground - picture if on_light else picture - ground), on_light
+
+
+def _trend(small: Floats) -> Floats:
+    """The light's slope: a quadratic surface through the picture's rim, where there is mostly ground."""
+    rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape)
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    rim = np.maximum(np.abs(x), np.abs(y)) > 0.8
+    basis, level = terms[rim], small[rim]
+    weight = np.ones_like(level)
+    surface = np.zeros(6, dtype=np.float32)
+    for _ in range(6):  # reweighted to the least absolute deviations, which strokes across the rim hardly move
+        weighted = basis * weight[:, None]
+        surface = np.linalg.lstsq(weighted.T @ basis, weighted.T @ level, rcond=1e-4)[0]
+        weight = 1 / (np.abs(level - basis @ surface) + 1)
+    return (terms @ surface).astype(np.float32)
 
 
 def _digit(ink: Floats) -> Floats:
     """The digit alone, cropped, 1 at full ink."""
-    slope = ink[1:, 1:] - ink[:-1, 1:] - ink[1:, :-1] + ink[:-1, :-1]
-    noise = float(np.median(np.abs(slope))) / 0.6745 / 2 if slope.size else 0.0
-    floor = max(4.0, 4 * noise)
+    middle = float(np.median(ink))
+    noise = 1.4826 * float(np.median(np.abs(ink - middle)))
+    ink = ink - middle
+    peak = float(ink.max())
+    if noise > 0.08 * peak:
+        ink = ndimage.gaussian_filter(ink, 1)
+        noise = 1.4826 * float(np.median(np.abs(ink)))
+        peak = float(ink.max())
+    floor = min(max(4.0, 4 * noise), 0.4 * peak)
     labels, count = ndimage.label(ink > floor, np.ones((3, 3)))
     if not count:
         raise NoInk("no ink found: the picture is blank, or noise")

@@ -50,6 +50,7 @@ STATUS: dict[type[DigitsError], int] = {
     InvalidBody: 422,
     errors.InvalidImage: 422,
     errors.InvalidPixels: 422,
+    errors.NoInk: 422,
     errors.WrongSize: 422,
     errors.NoUsableModel: 503,
     errors.DamagedArtifact: 503,

@@ -37,8 +37,13 @@ class Prediction(BaseModel):
     probabilities: list[float] = Field(
         min_length=CLASSES, max_length=CLASSES, description="Of the digits 0 to 9, in this order; they sum to 1."
     )
-    preprocessing: list[str] = Field(description="What was done to the picture before the network saw it.")
+    preprocessing: list[str] = Field(
+        description="What was done to the picture before the network saw it, in order; empty for one in MNIST form."
+    )
     model: ModelName
+    pixels: list[list[int]] | None = Field(
+        None, description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw, 255 full ink."
+    )
 
 
 class Predictions(BaseModel):
@@ -164,7 +169,7 @@ PREDICT: dict[str, Any] = {
                         },
                     },
                 },
-                **{kind: _binary("An encoded picture of 28x28 pixels.") for kind in IMAGE_TYPES},
+                **{kind: _binary("An encoded picture of one digit, of any size.") for kind in IMAGE_TYPES},
                 RAW: _binary(f"Exactly {FEATURES} bytes: the grey values, row by row."),
             },
         }

@@ -198,6 +198,15 @@ def test_a_split_that_would_lose_a_class_is_refused(npz: Path, part: float) -> N
         mnist.split(data, validation_split=part, seed=0)
 
 
+def test_a_split_that_would_lose_a_rare_class_says_which() -> None:
+    labels = np.array([*np.repeat(np.arange(9), 10), 9, 9], dtype=np.uint8)
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    data = mnist.Mnist("other", images, labels, images, labels)
+
+    with pytest.raises(SplitTooSmall, match="in the validation part, received no 9"):
+        mnist.split(data, validation_split=0.15, seed=0)
+
+
 def test_an_image_is_shown_as_numbers_and_as_shades(arrays: Arrays) -> None:
     image = np.zeros((28, 28), np.uint8)
     image[1, 2] = 255

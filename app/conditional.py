@@ -2,7 +2,7 @@
 
 import hashlib
 
-from fastapi import Request, Response
+from fastapi import Request
 
 
 def etag(content: bytes) -> str:

@@ -118,7 +118,7 @@ def client(service: Service) -> httpx.Client:
     return service.client
 
 
-# Not for the session: while Playwright is there, an event loop runs in this thread, and tests with one of their own fail.
+# Not for the session: while Playwright is there, an event loop runs in this thread, and a test's own could not.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     needs("chromium")

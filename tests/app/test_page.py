@@ -3,7 +3,10 @@
 import io
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,23 @@ STROKES: dict[int, list[Stroke]] = {
     8: [[*arc((0.5, 0.35), (0.14, 0.15), 90, -270), *arc((0.5, 0.66), (0.17, 0.16), -90, 270)]],
     9: [[*arc((0.48, 0.36), (0.15, 0.16), -20, -340), (0.64, 0.3), (0.58, 0.82)]],
 }
+
+
+def dense(stroke: Stroke) -> list[Point]:
+    """The stroke with three more points between every two."""
+    between = [
+        (a[0] + (b[0] - a[0]) * step / 4, a[1] + (b[1] - a[1]) * step / 4)
+        for a, b in pairwise(stroke)
+        for step in range(1, 5)
+    ]
+    return [stroke[0], *between]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG defines it."""
+    channels = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def at(page: Page, point: Point) -> Point:
@@ -135,6 +155,17 @@ def answer_with(**fields: Any) -> Callable[[Route], None]:
     return lambda route: route.fulfill(status=200, content_type="application/json", body=orjson.dumps(reply | fields))
 
 
+def hold_next_question(page: Page) -> list[Route]:
+    """The next question to the service will lie in this list, unanswered."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/predict*", hold, times=1)
+    return held
+
+
 @pytest.fixture
 def page(open_page: OpenPage, service: Service) -> Page:
     return open_page(service.url)
@@ -185,8 +216,9 @@ def test_a_finger_draws_and_does_not_scroll(open_page: OpenPage, service: Servic
     page = open_page(service.url, **PHONE)
     devtools = page.context.new_cdp_session(page)
 
-    for kind, point in zip(["touchStart", *["touchMove"] * 9], STROKES[7][0] + _between(*STROKES[7][0]), strict=False):
+    for index, point in enumerate(dense(STROKES[7][0])):
         x, y = at(page, point)
+        kind = "touchMove" if index else "touchStart"
         devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
     devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
@@ -195,16 +227,18 @@ def test_a_finger_draws_and_does_not_scroll(open_page: OpenPage, service: Servic
 
 
 def test_what_is_shown_of_the_network_is_what_the_service_says_it_saw(page: Page) -> None:
-    with page.expect_response("**/predict*") as replied:
-        draw(page, *STROKES[7])
-    page.wait_for_timeout(300)
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28)).tolist()
+    page.route("**/predict*", answer_with(probabilities={7: 1.0}, pixels=pixels))
 
-    pixels = replied.value.json()["pixels"]
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+
     shown = page.locator("#pixels").evaluate(
         "canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, 28, 28).data)"
     )
-    assert np.array(pixels).shape == (28, 28)
-    assert len(shown) == 28 * 28 * 4
+    rgba = np.array(shown).reshape(28, 28, 4)
+    assert (rgba[..., :3] == np.array(pixels)[..., None]).all()
+    assert (rgba[..., 3] == 255).all()
 
 
 def test_strokes_are_sharp_on_a_dense_screen(open_page: OpenPage, service: Service) -> None:
@@ -426,8 +460,7 @@ def test_any_other_reply_gets_a_sentence_too(grumbling_page: Page, status: int, 
 
 
 def test_an_old_answer_never_takes_the_place_of_a_newer_one(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/predict*", lambda route: held.append(route), times=1)
+    held = hold_next_question(page)
     draw(page, *STROKES[1])
     page.wait_for_timeout(400)  # the question about the 1 is on its way, and stays there
     assert len(held) == 1
@@ -441,8 +474,7 @@ def test_an_old_answer_never_takes_the_place_of_a_newer_one(page: Page) -> None:
 
 
 def test_an_answer_that_comes_after_clear_is_not_shown(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/predict*", lambda route: held.append(route), times=1)
+    held = hold_next_question(page)
     draw(page, *STROKES[1])
     page.wait_for_timeout(400)
 
@@ -498,16 +530,8 @@ def test_everything_can_be_reached_by_the_keyboard_and_shows_its_focus(page: Pag
         if name == "How good is it?":
             page.keyboard.press("Enter")
 
-    names = [
-        "API",
-        "Model card",
-        "Drawing area",
-        "Undo",
-        "Clear",
-        "Picture from a file",
-        "How good is it?",
-        "model card",
-    ]
+    tools = ["Drawing area", "Undo", "Clear", "Picture from a file"]
+    names = ["API", "Model card", *tools, "How good is it?", "model card"]
     assert reached == [(name, "solid") for name in names]
 
 
@@ -535,7 +559,7 @@ def test_text_stands_out_from_its_ground(open_page: OpenPage, service: Service, 
         ["ground", "paper", "text", "quiet", "accent"],
     )
 
-    ground, paper, *texts = [_luminance(colour) for colour in colours]
+    ground, paper, *texts = [luminance(colour) for colour in colours]
     for text in texts:
         for under in (ground, paper):
             assert (max(text, under) + 0.05) / (min(text, under) + 0.05) >= 4.5  # WCAG 2.2, AA
@@ -564,27 +588,26 @@ def test_nothing_scrolls_sideways_from_a_small_phone_to_a_wide_screen(grumbling_
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "dark"),
+    ("options", "is_dark"),
     [
-        pytest.param("light", {"viewport": {"width": 1280, "height": 800}}, False, id="light"),
-        pytest.param("dark", {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"}, True, id="dark"),
-        pytest.param("phone", PHONE, False, id="phone"),
+        pytest.param({"viewport": {"width": 1280, "height": 800}}, False, id="light"),
+        pytest.param({"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"}, True, id="dark"),
+        pytest.param(PHONE, False, id="phone"),
     ],
 )
 def test_a_screenshot_to_look_at(
-    open_page: OpenPage, service: Service, tmp_path: Path, name: str, options: dict[str, Any], dark: bool
+    open_page: OpenPage, service: Service, tmp_path: Path, options: dict[str, Any], is_dark: bool
 ) -> None:
     page = open_page(service.url, **options)
     draw(page, *STROKES[2])
     expect_digit(page, 2)
     page.wait_for_timeout(300)
 
-    page.screenshot(path=tmp_path / f"{name}.png", full_page=True)
+    page.screenshot(path=tmp_path / "page.png")
 
-    corner = Image.open(tmp_path / f"{name}.png").convert("L").getpixel((2, 2))
-    assert isinstance(corner, int)
-    assert (corner < 60) is dark
-    # The digit and the first bars are in view without scrolling, on a phone too.
+    corner = np.asarray(Image.open(tmp_path / "page.png").convert("L"))[2, 2]
+    assert bool(corner < 60) is is_dark
+    # The answer is in view without scrolling, on a phone too.
     expect(page.locator("#digit")).to_be_in_viewport(ratio=1)
     expect(page.locator("#bars li").first).to_be_in_viewport(ratio=1)
 
@@ -619,44 +642,19 @@ def test_nothing_is_kept_in_the_browser(page: Page) -> None:
     expect(page.get_by_text("Nothing is stored")).to_be_visible()
 
 
-def test_it_works_below_a_path_prefix(open_page: OpenPage, browser_prefix: str) -> None:
-    page = open_page(browser_prefix)
-
-    draw(page, *STROKES[7])
-
-    expect_digit(page, 7)
-    assert page.get_by_role("link", name="API").evaluate("link => link.href") == f"{browser_prefix}docs"
-
-
 @pytest.fixture
-def browser_prefix(service: Service, proxy: Callable[[str], str]) -> str:
-    return proxy("/some/prefix/")
-
-
-@pytest.fixture
-def proxy(service: Service) -> Iterator[Callable[[str], str]]:
-    """`proxy(prefix)` is the address of a reverse proxy that shows the service below a path prefix, and only there."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-    prefixes: list[str] = []
+def prefixed(service: Service) -> Iterator[str]:
+    """The address of a reverse proxy that shows the service below a path prefix, and only there."""
+    prefix = "/some/prefix/"
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.forward("GET")
-
-        def do_POST(self) -> None:
-            self.forward("POST")
-
-        def forward(self, method: str) -> None:
+        def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            if self.path.startswith(prefixes[0]):
-                kind = {"content-type": self.headers["content-type"]} if body else {}
-                reply = httpx.request(
-                    method, f"{service.url}/{self.path.removeprefix(prefixes[0])}", content=body, headers=kind
-                )
-            else:
-                reply = httpx.Response(404)
+            reply = httpx.Response(404)
+            if self.path.startswith(prefix):
+                url = f"{service.url}/{self.path.removeprefix(prefix)}"
+                headers = {"content-type": self.headers["content-type"]} if body else {}
+                reply = httpx.request(self.command, url, content=body, headers=headers)
             self.send_response(reply.status_code)
             for name in reply.headers.keys() & {"content-type", "content-security-policy"}:
                 self.send_header(name, reply.headers[name])
@@ -664,21 +662,26 @@ def proxy(service: Service) -> Iterator[Callable[[str], str]]:
             self.end_headers()
             self.wfile.write(reply.content)
 
+        do_GET = do_POST = forward  # noqa: N815 - http.server asks for these names
+
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}{prefix}"
+        server.shutdown()
 
-    def address(prefix: str) -> str:
-        prefixes.append(prefix)
-        return f"http://127.0.0.1:{server.server_port}{prefix}"
 
-    yield address
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def test_it_works_below_a_path_prefix(open_page: OpenPage, prefixed: str) -> None:
+    page = open_page(prefixed)
+
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+    page.get_by_text("How good is it?").click()
+
+    expect(page.locator("#accuracy")).to_contain_text("mnist-dense")
+    assert page.get_by_role("link", name="API").evaluate("link => link.href") == f"{prefixed}docs"
 
 
 # What the server sends
@@ -788,18 +791,3 @@ def test_the_page_is_no_part_of_the_api_and_the_report_is(client: httpx.Client) 
 
     assert not [path for path in paths if path == "/" or path.startswith("/page")]
     assert set(paths["/model/report/{name}"]["get"]["responses"]) >= {"200", "404", "503"}
-
-
-def _between(*corners: Point) -> list[Point]:
-    return [
-        (a[0] + (b[0] - a[0]) * step / 4, a[1] + (b[1] - a[1]) * step / 4)
-        for a, b in zip(corners, corners[1:], strict=False)
-        for step in range(1, 5)
-    ]
-
-
-def _luminance(colour: str) -> float:
-    """Relative luminance as WCAG defines it."""
-    channels = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

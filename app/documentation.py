@@ -77,6 +77,14 @@ def _problem(description: str) -> dict[str, Any]:
 
 
 PROBLEM = _problem("No model is ready; `Retry-After` says when to ask again")
+NOT_FOUND = _problem("The report of the served version has no such file")
+REPORT: dict[str, Any] = {
+    "description": "The file",
+    "content": {
+        kind: {"schema": {"type": "string"} | ({"format": "binary"} if kind == "image/png" else {})}
+        for kind in ("image/png", "text/plain", "text/csv")
+    },
+}
 
 _NUMBER = {"type": "number", "minimum": 0, "maximum": 255}
 _PICTURE = {

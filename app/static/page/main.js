@@ -42,7 +42,7 @@ function changed() {
 /** Why there is no answer, for whoever drew. */
 function sentenceFor({ status, detail }, again) {
   const soon = again ? " It is asked again by itself in a moment; your next stroke asks at once." : "";
-  const why = detail ? ` (${detail})` : "";
+  const why = detail ? `: ${detail}` : "";
   switch (status) {
     case 0:
       return `The service cannot be reached.${soon}`;
@@ -53,12 +53,12 @@ function sentenceFor({ status, detail }, again) {
     case 413:
       return `This picture is too large${why}.`;
     case 415:
-      return `This kind of file cannot be read${why}.`;
+      return `This kind of file cannot be read${why}. Save it as JPEG or PNG and choose that.`;
     case 422:
       if (/no ink/i.test(detail)) return "There is no digit to be seen here. Draw one large and clear.";
       return `This cannot be read as a digit${why}.`;
     default:
-      return `The service could not answer: status ${status}${why}.${soon}`;
+      return `The service could not answer (status ${status})${why}.${soon}`;
   }
 }
 

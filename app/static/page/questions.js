@@ -3,7 +3,7 @@
 const DEBOUNCE = 150; // ms
 const PATIENCE = 400; // ms that an answer may take before the newer picture that waits is asked about instead
 const TIMEOUT = 30_000; // ms
-const RETRY = { first: 2, most: 30 }; // seconds
+const RETRY = { first: 1, most: 30 }; // seconds
 const PASSING = [0, 429, 502, 503, 504]; // asked again without being told to
 
 /** Why there is no answer. status: HTTP's, 0 when the service cannot be reached, -1 when it took too long. */

@@ -126,15 +126,19 @@ def _ink(picture: Floats) -> tuple[Floats, bool]:
     """
     small = _reduced(picture, _factor(picture, _GROUND))
     tiny = min(small.shape) < _TINY
+    if np.ptp(small) < _FAINTEST:
+        raise NoInk("no ink found: the picture is blank")
+    if _correlation(small) < 0.2:
+        raise NoInk("no ink found: the picture is noise")  # pixels of ink have neighbours of ink
     trend = np.zeros_like(small) if tiny else _trend(small)
     small = small - trend
-    window = [2 * side if tiny else side // 2 for side in small.shape]
+    window = max(small.shape) * 2 // (1 if tiny else 5)
     light, dark = ndimage.maximum_filter(small, window), ndimage.minimum_filter(small, window)
-    span = light - dark
-    if span.max() < _FAINTEST:
-        raise NoInk("no ink found: the picture is blank")
+    span = np.maximum(light - dark, 1e-3)
     around = span > span.max() / 2
-    is_dark = bool(((small - dark)[around] / span[around]).mean() > 0.5)
+    majority = np.where(around, (small - dark) / span - 0.5, 0)  # above 0 where most is light
+    # The rim counts again: a digit that fills its picture touches it in few places.
+    is_dark = bool(majority[around].mean() + majority[_rim(small.shape, 1)].mean() / 2 > 0)
     ground = ndimage.minimum_filter(light, window) if is_dark else ndimage.maximum_filter(dark, window)
     ground = np.asarray(Image.fromarray(ground + trend).resize(picture.shape[::-1], Image.Resampling.BILINEAR))
     return (ground - picture if is_dark else picture - ground), is_dark
@@ -145,7 +149,7 @@ def _trend(small: Floats) -> Floats:
     rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    rim = np.maximum(np.abs(x), np.abs(y)) > 0.8
+    rim = _rim(small.shape, 4)
     basis, level = terms[rim], small[rim]
     weight = np.ones_like(level)
     surface = np.zeros(6, dtype=np.float32)
@@ -153,8 +157,16 @@ def _trend(small: Floats) -> Floats:
         weighted = basis * weight[:, None]
         surface = np.linalg.lstsq(weighted.T @ basis, weighted.T @ level, rcond=1e-4)[0]
         weight = 1 / (np.abs(level - basis @ surface) + 1)
+    if np.abs(level - basis @ surface).mean() > 0.1 * np.ptp(small):
+        return np.zeros_like(small)  # a digit up to the edges, or the edge of a shadow: no slope
     trend: Floats = (terms @ surface).astype(np.float32)
     return trend
+
+
+def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
+    rim = np.ones(shape, dtype=bool)
+    rim[width:-width, width:-width] = False
+    return rim
 
 
 _FAINTEST = 4.0
@@ -170,8 +182,7 @@ def _parted(ink: Floats) -> tuple[Floats, tuple[slice, slice]]:
     ink = ink - middle
     floor = min(max(_FAINTEST, 4 * noise), 0.4 * float(ink.max()))
     full = _full_ink(ink, floor)
-    if full < 2 * -float(np.percentile(ink, 1)) or _correlation(ink) < 0.2:
-        # Noise has as much on the other side of its middle; pixels of ink have neighbours of ink.
+    if full < 4.5 * noise:
         raise NoInk("no ink found: the picture is noise")
     kept = _belonging(ink, max(floor, 0.35 * full))
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
@@ -195,24 +206,17 @@ def _correlation(ink: Floats) -> float:
 
 
 def _full_ink(ink: Floats, floor: float) -> float:
-    """The grey value of full ink: that of the strongest connected part."""
+    """The grey value of full ink: that of the strongest part."""
     labels, count = ndimage.label(ink > floor, _EIGHT)
     if not count:
         raise NoInk("no ink found: the picture is blank")
-    strength = np.bincount(labels.ravel(), (ink * ink).ravel())
-    strength[0] = 0
-    return float(np.percentile(ink[labels == strength.argmax()], 90))
+    return float(np.percentile(ink[labels == _strongest(ink, labels, count)], 90))
 
 
 def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
     """The pixels of the digit: its strongest part and what is large and near enough to be another part of it."""
     labels, count = ndimage.label(ink > threshold, _EIGHT)
-    # Ink along the edge is rather a table, a frame, a line of the paper.
-    rows, columns = (np.minimum(np.arange(side), np.arange(side)[::-1]) / side for side in ink.shape)
-    inward = np.clip(np.minimum.outer(rows, columns) * 10, 0.1, 1)
-    strength = np.bincount(labels.ravel(), (ink * ink * inward).ravel())
-    strength[0] = 0
-    main = int(strength.argmax())
+    main = _strongest(ink, labels, count)
     boxes = ndimage.find_objects(labels)
     kept = np.zeros(count + 1, dtype=bool)
     for number, box in enumerate(boxes, 1):
@@ -220,11 +224,29 @@ def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
     return kept[labels]
 
 
+def _strongest(ink: Floats, labels: NDArray[np.int32], count: int) -> int:
+    """The part with most and sharpest edges, which shadows have not, unless it is rather a shadow, a table, a frame, or a line of the paper."""
+    down, across = np.diff(ink, axis=0, append=ink[-1:]), np.diff(ink, axis=1, append=ink[:, -1:])
+    strength = np.bincount(labels.ravel(), (down * down + across * across).ravel(), count + 1)
+    edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    touched = np.max([np.bincount(edge, minlength=count + 1) / len(edge) for edge in edges], axis=0)
+    strength *= np.where(touched > 1 / 3, 0.03, np.where(touched > 0, 0.3, 1))
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        shape = [part.stop - part.start for part in box]
+        if all(side > whole / 2 for side, whole in zip(shape, labels.shape, strict=True)):
+            own = labels[box] == number
+            if own[_rim(own.shape, max(shape) // 8)].sum() > 0.95 * own.sum():
+                strength[number] *= 0.03
+    strength[0] = -1
+    return int(strength.argmax())
+
+
 def _is_part(box: tuple[slice, slice], main: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
     side = max(part.stop - part.start for part in main)
+    around = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, main, strict=True))
     large = max(part.stop - part.start for part in box) >= 0.25 * side
     gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, main, strict=True))
-    return large and gap <= 0.3 * side and (not _at_edge(box, shape) or _at_edge(main, shape))
+    return large and not around and gap <= 0.3 * side and (not _at_edge(box, shape) or _at_edge(main, shape))
 
 
 def _at_edge(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:

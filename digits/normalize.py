@@ -1,4 +1,13 @@
-"""Any grey picture to MNIST form: light ink on dark, a 20x20 box, its centre of mass in the middle of 28x28."""
+"""Any grey picture to MNIST form: light ink on dark, a 20x20 box, its centre of mass in the middle of 28x28.
+
+LeCun et al. (1998) made MNIST so, from scans of black and white. What people send has paper, light, specks and any
+size; the steps below take one of these away each:
+
+    locate      reduce, flatten the light, part ink from ground, keep what belongs to the digit;
+                once more from nearer where the digit is small in its picture
+    set strokes draw it with strokes as wide as MNIST's
+    fit         into the box, by its centre of mass
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,13 +23,28 @@ from digits.features import SIDE, Floats, Grey
 Mode = Literal["auto", "always", "never"]
 
 BOX = 20
-"""Longer side of the digit in MNIST (LeCun et al. 1998)."""
+"""Longer side of the digit in MNIST."""
 
 MIDDLE = 14
-"""Row, and column, of MNIST's centre of mass."""
+"""Row, and column, of the pixel that MNIST's centres of mass fall into."""
 
 _WORKING = 160
+"""Longer side of the picture in which the digit is looked for; a stroke of MNIST's width in it has about 15 pixels."""
+
+_GROUND = 40
+"""Longer side of the picture in which the light is measured."""
+
+_TINY = 20
+"""Below this many pixels there is no telling uneven light from ink."""
+
 _CANVAS = 80
+"""Longer side of the digit when its strokes are set: 4 pixels to each of the box."""
+
+_NARROW, _WIDE = 8.0, 14.0
+"""Strokes on the canvas: 90 % of MNIST's are between 7.6 and 17."""
+
+_EIGHT = np.ones((3, 3), dtype=bool)
+"""Pixels that touch at a corner belong together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +52,7 @@ class Normalized:
     """A picture in MNIST form."""
 
     pixels: NDArray[Any]
-    """uint8 (28, 28)"""
+    """(28, 28) uint8; where it passed through untouched, whatever it was"""
     steps: tuple[str, ...]
     """What was done, in order; () where it passed through untouched."""
 
@@ -36,22 +60,29 @@ class Normalized:
 def is_mnist_form(picture: NDArray[Any]) -> bool:
     """Whether a picture is as MNIST's own are, to be passed through untouched.
 
-    All 70 000 images of MNIST have a longer side of ink (above 0) of 19 or 20 pixels and a centre of mass within half
-    a pixel of row and column 14, since that is how they were made. Nothing else has both by chance.
+    All 70 000 images of MNIST have ink (anything above 0) whose longer side is 19 or 20 pixels, a centre of mass
+    within half a pixel of row and column 14, and a brightest pixel of 254 or 255, since that is how they were made.
+    Hardly anything else has the first two by chance.
 
     Args:
-        picture: uint8, or floats on any scale from 0 up.
+        picture: uint8, or floats in [0, 1].
     """
     if picture.shape != (SIDE, SIDE):
         return False
-    rows, columns = picture.any(axis=1).nonzero()[0], picture.any(axis=0).nonzero()[0]
-    if not len(rows) or max(np.ptp(rows), np.ptp(columns)) + 1 not in (BOX - 1, BOX):
+    if picture.max() < (128 if picture.dtype == np.uint8 else 0.5):
+        return False
+    top, left = _extent(picture)
+    if max(top.stop - top.start, left.stop - left.start) not in (BOX - 1, BOX):
         return False
     return bool(np.abs(_centre(picture) - MIDDLE).max() < 0.53)
 
 
 def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     """Bring a picture to MNIST form.
+
+    Args:
+        picture: of any size, uint8, or floats in [0, 1]; 0 is black.
+        mode: "auto" leaves alone what already is in MNIST form, "always" nothing, "never" everything.
 
     Raises:
         NoInk: blank, one colour or noise.
@@ -64,42 +95,53 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
         return Normalized(picture, ())
     if mode == "auto" and is_mnist_form(picture):
         return Normalized(picture, ())
-    working = _reduced(picture, _WORKING)
-    ink, inverted = _ink(working)
-    digit = _digit(ink)
-    pixels = _centred(_boxed(_stroked(digit)))
-    steps = ("inverted",) * inverted + ("cropped", "centered")
-    return Normalized(pixels, steps)
+    grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
+    if mode == "auto" and is_mnist_form(255 - grey):
+        return Normalized(255 - grey, ("inverted",))
+    digit, dark = _locate(grey)
+    strokes, change = _set_strokes(digit)
+    steps = ("inverted",) * dark + ("cropped",) + (change,) * bool(change) + ("centered",)
+    return Normalized(_centred(_fitted(strokes)), steps)
 
 
-def _centre(picture: NDArray[Any]) -> Floats:
-    weights = picture.astype(np.float64)
-    total = weights.sum()
-    return np.array([weights.sum(axis=1 - axis) @ np.arange(picture.shape[axis]) / total for axis in (0, 1)])
-
-
-def _reduced(picture: Grey, side: int) -> Floats:
-    factor = -(-max(picture.shape) // side)
-    image = Image.fromarray(picture)
-    return np.asarray(image.reduce(factor) if factor > 1 else image, dtype=np.float32)
+def _locate(picture: Grey) -> tuple[Floats, bool]:
+    """The digit alone, and whether it is dark; looked at again from nearer where it is small in a large picture."""
+    while True:
+        factor = _factor(picture, _WORKING)
+        ink, dark = _ink(_reduced(picture, factor))
+        digit, box = _parted(ink)
+        margin = max(part.stop - part.start for part in box) // 4 + 2
+        nearer = picture[tuple(slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)]
+        if _factor(nearer, _WORKING) == factor:
+            return digit, dark
+        picture = nearer
 
 
 def _ink(picture: Floats) -> tuple[Floats, bool]:
-    """How much ink is where, in grey values above the ground, and whether it was dark on light."""
-    factor = -(-max(picture.shape) // 40)
-    small = np.asarray(Image.fromarray(picture).reduce(factor), dtype=np.float32)
-    trend = _trend(small)
-    small = small - trend
-    window = [max(3, side // 2) for side in small.shape]
-    light, dark = ndimage.maximum_filter(small, window), ndimage.minimum_filter(small, window)
-    span = light - dark
-    if span.max() < 4:
+    """How far each pixel is from the ground on the side of the ink, and whether that is the dark side.
+
+    The ground is what is left where every stroke is painted over by the brightest (of dark ink) in a window about it
+    and the darkest of that: a morphological closing, which follows shadows, even hard ones. The ink is what differs
+    from most of its surroundings.
+    """
+    small = _reduced(picture, _factor(picture, _GROUND))
+    tiny = min(small.shape) < _TINY
+    if np.ptp(small) < _FAINTEST:
         raise NoInk("no ink found: the picture is blank")
-    near = span > span.max() / 2
-    on_light = bool(((small - dark)[near] / span[near]).mean() > 0.5)
-    ground = ndimage.minimum_filter(light, window) if on_light else ndimage.maximum_filter(dark, window)
+    if _correlation(small) < 0.2:
+        raise NoInk("no ink found: the picture is noise")  # pixels of ink have neighbours of ink
+    trend = np.zeros_like(small) if tiny else _trend(small)
+    small = small - trend
+    window = max(small.shape) * 2 // (1 if tiny else 5)
+    light, dark = ndimage.maximum_filter(small, window), ndimage.minimum_filter(small, window)
+    span = np.maximum(light - dark, 1e-3)
+    around = span > span.max() / 2
+    majority = np.where(around, (small - dark) / span - 0.5, 0)  # above 0 where most is light
+    # The rim counts again: a digit that fills its picture touches it in few places.
+    is_dark = bool(majority[around].mean() + majority[_rim(small.shape, 1)].mean() / 2 > 0)
+    ground = ndimage.minimum_filter(light, window) if is_dark else ndimage.maximum_filter(dark, window)
     ground = np.asarray(Image.fromarray(ground + trend).resize(picture.shape[::-1], Image.Resampling.BILINEAR))
-    return (ground - picture if on_light else picture - ground), on_light
+    return (ground - picture if is_dark else picture - ground), is_dark
 
 
 def _trend(small: Floats) -> Floats:
@@ -107,7 +149,7 @@ def _trend(small: Floats) -> Floats:
     rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    rim = np.maximum(np.abs(x), np.abs(y)) > 0.8
+    rim = _rim(small.shape, 4)
     basis, level = terms[rim], small[rim]
     weight = np.ones_like(level)
     surface = np.zeros(6, dtype=np.float32)
@@ -115,64 +157,158 @@ def _trend(small: Floats) -> Floats:
         weighted = basis * weight[:, None]
         surface = np.linalg.lstsq(weighted.T @ basis, weighted.T @ level, rcond=1e-4)[0]
         weight = 1 / (np.abs(level - basis @ surface) + 1)
-    return (terms @ surface).astype(np.float32)
+    if np.abs(level - basis @ surface).mean() > 0.1 * np.ptp(small):
+        return np.zeros_like(small)  # a digit up to the edges, or the edge of a shadow: no slope
+    trend: Floats = (terms @ surface).astype(np.float32)
+    return trend
 
 
-def _digit(ink: Floats) -> Floats:
-    """The digit alone, cropped, 1 at full ink."""
-    middle = float(np.median(ink))
-    noise = 1.4826 * float(np.median(np.abs(ink - middle)))
-    ink = ink - middle
-    peak = float(ink.max())
-    if noise > 0.08 * peak:
+def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
+    rim = np.ones(shape, dtype=bool)
+    rim[width:-width, width:-width] = False
+    return rim
+
+
+_FAINTEST = 4.0
+"""Grey values; less contrast is no ink."""
+
+
+def _parted(ink: Floats) -> tuple[Floats, tuple[slice, slice]]:
+    """The digit without what else is on the picture, cropped and scaled to [0, 1], and where it was."""
+    middle, noise = _ground_noise(ink)
+    if noise > 0.08 * ink.max():
         ink = ndimage.gaussian_filter(ink, 1)
-        noise = 1.4826 * float(np.median(np.abs(ink)))
-        peak = float(ink.max())
-    floor = min(max(4.0, 4 * noise), 0.4 * peak)
-    labels, count = ndimage.label(ink > floor, np.ones((3, 3)))
+        middle, noise = _ground_noise(ink)
+    ink = ink - middle
+    floor = min(max(_FAINTEST, 4 * noise), 0.4 * float(ink.max()))
+    full = _full_ink(ink, floor)
+    if full < 4.5 * noise:
+        raise NoInk("no ink found: the picture is noise")
+    kept = _belonging(ink, max(floor, 0.35 * full))
+    rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
+    box = rows, columns
+    around = ndimage.maximum_filter(kept[box], 3)  # with what antialiasing left around the strokes
+    return np.clip(ink[box] * around / full, 0, 1), box
+
+
+def _ground_noise(ink: Floats) -> tuple[float, float]:
+    """Mean and standard deviation of the ground, from the lower tail alone: half of the picture may be ink."""
+    low, lower = np.percentile(ink, [5, 30])
+    noise = (lower - low) / 1.12  # the distance of these two in a normal distribution
+    return float(lower + 0.52 * noise), float(noise)
+
+
+def _correlation(ink: Floats) -> float:
+    """Of neighbouring pixels: about 0 in noise."""
+    flat = ink - ink.mean()
+    pairs = (flat[1:] * flat[:-1]).sum() + (flat[:, 1:] * flat[:, :-1]).sum()
+    return float(pairs / max(2 * (flat * flat).sum(), 1e-9))
+
+
+def _full_ink(ink: Floats, floor: float) -> float:
+    """The grey value of full ink: that of the strongest part."""
+    labels, count = ndimage.label(ink > floor, _EIGHT)
     if not count:
-        raise NoInk("no ink found: the picture is blank, or noise")
-    strength = ndimage.sum_labels(ink * ink, labels, np.arange(1, count + 1))
-    main = labels == strength.argmax() + 1
-    full = float(np.percentile(ink[main], 90))
-    labels, count = ndimage.label(ink > max(floor, 0.3 * full), np.ones((3, 3)))
-    numbers = np.arange(1, count + 1)
-    strength = ndimage.sum_labels(ink * ink, labels, numbers)
+        raise NoInk("no ink found: the picture is blank")
+    return float(np.percentile(ink[labels == _strongest(ink, labels, count)], 90))
+
+
+def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
+    """The pixels of the digit: its strongest part and what is large and near enough to be another part of it."""
+    labels, count = ndimage.label(ink > threshold, _EIGHT)
+    main = _strongest(ink, labels, count)
     boxes = ndimage.find_objects(labels)
-    sides = np.array([max(s.stop - s.start for s in box) for box in boxes])
-    largest = int(strength.argmax())
-    kept = np.isin(labels, numbers[(sides >= 0.25 * sides[largest])])
-    rows, columns = kept.any(axis=1).nonzero()[0], kept.any(axis=0).nonzero()[0]
-    around = ndimage.binary_dilation(kept, np.ones((3, 3)))
-    part = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
-    return np.clip(ink[part] * around[part] / full, 0, 1)
+    kept = np.zeros(count + 1, dtype=bool)
+    for number, box in enumerate(boxes, 1):
+        kept[number] = number == main or _is_part(box, boxes[main - 1], ink.shape)
+    return kept[labels]
 
 
-def _stroked(digit: Floats) -> Floats:
+def _strongest(ink: Floats, labels: NDArray[np.int32], count: int) -> int:
+    """The part with most and sharpest edges, which shadows have not, unless it is rather a shadow, a table, a frame, or a line of the paper."""
+    down, across = np.diff(ink, axis=0, append=ink[-1:]), np.diff(ink, axis=1, append=ink[:, -1:])
+    strength = np.bincount(labels.ravel(), (down * down + across * across).ravel(), count + 1)
+    edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    touched = np.max([np.bincount(edge, minlength=count + 1) / len(edge) for edge in edges], axis=0)
+    strength *= np.where(touched > 1 / 3, 0.03, np.where(touched > 0, 0.3, 1))
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        shape = [part.stop - part.start for part in box]
+        if all(side > whole / 2 for side, whole in zip(shape, labels.shape, strict=True)):
+            own = labels[box] == number
+            if own[_rim(own.shape, max(shape) // 8)].sum() > 0.95 * own.sum():
+                strength[number] *= 0.03
+    strength[0] = -1
+    return int(strength.argmax())
+
+
+def _is_part(box: tuple[slice, slice], main: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    side = max(part.stop - part.start for part in main)
+    around = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, main, strict=True))
+    large = max(part.stop - part.start for part in box) >= 0.25 * side
+    gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, main, strict=True))
+    return large and not around and gap <= 0.3 * side and (not _at_edge(box, shape) or _at_edge(main, shape))
+
+
+def _at_edge(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    return any(part.start == 0 or part.stop == side for part, side in zip(box, shape, strict=True))
+
+
+def _set_strokes(digit: Floats) -> tuple[Floats, str]:
+    """The digit on the canvas with strokes as wide as MNIST's, and "thickened", "thinned" or ""."""
     scale = _CANVAS / max(digit.shape)
     size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
-    canvas = np.pad(np.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BICUBIC)), 12)
-    body = canvas > 0.5 * min(1, scale * 2) if canvas.max() > 0.5 else canvas > canvas.max() / 2
-    inside, outside = ndimage.distance_transform_edt(body), ndimage.distance_transform_edt(~body)
-    width = 4 * float(inside[body].mean()) - 1
-    wanted = np.clip(width, 8, 14)
-    return np.clip((wanted - width) / 2 + 0.5 + inside - outside, 0, 1).astype(np.float32)
+    canvas = np.pad(np.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BICUBIC)), 8)
+    body = canvas > min(0.5, canvas.max() / 2)
+    distance = ndimage.distance_transform_edt(body) - ndimage.distance_transform_edt(~body)
+    width = 4 * float(distance[body].mean()) - 1  # a bar's pixels are a quarter of its width deep, on average
+    grown = (np.clip(width, _NARROW, _WIDE) - width) / 2
+    change = "thickened" if grown > 0.5 else "thinned" if grown < -0.5 else ""
+    return np.clip(distance + 0.5 + grown, 0, 1).astype(np.float32), change
 
 
-def _boxed(digit: Floats) -> Floats:
-    rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
-    digit = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = BOX / max(digit.shape)
+def _fitted(digit: Floats) -> Floats:
+    """Resized to the box; to less where its centre of mass, once in the middle, would push it out of the field."""
+    digit = digit[_extent(digit)]
+    shape = np.array(digit.shape)
+    centre = _centre(digit) + 0.5
+    scale = min(BOX / shape.max(), (MIDDLE - 0.5) / np.maximum(centre, shape - centre).max())
     size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
     return np.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BOX))
 
 
 def _centred(digit: Floats) -> Grey:
+    """On the field of 28x28, its centre of mass in the middle, by whole pixels as LeCun did."""
     field = np.zeros((SIDE, SIDE), dtype=np.uint8)
     top, left = (
         int(np.clip(np.floor(MIDDLE + 0.5 - centre), 0, SIDE - side))
         for centre, side in zip(_centre(digit), digit.shape, strict=True)
     )
-    pixels = np.rint(255 * digit / digit.max()).astype(np.uint8)
-    field[top : top + digit.shape[0], left : left + digit.shape[1]] = pixels
+    field[top : top + digit.shape[0], left : left + digit.shape[1]] = np.rint(255 * digit / digit.max())
     return field
+
+
+def _factor(picture: NDArray[Any], side: int) -> int:
+    """By how much a picture is reduced so that its longer side is at most `side`."""
+    return -(-max(picture.shape) // side)
+
+
+def _reduced(picture: NDArray[Any], factor: int) -> Floats:
+    """Each pixel the mean of factor x factor of them."""
+    image = Image.fromarray(picture)
+    return np.asarray(image.reduce(factor) if factor > 1 else image, dtype=np.float32)
+
+
+def _extent(picture: NDArray[Any]) -> tuple[slice, slice]:
+    """The rows and columns between the first and the last that are not empty; all of them where there are none."""
+    rows, columns = picture.any(axis=1).nonzero()[0], picture.any(axis=0).nonzero()[0]
+    if not len(rows):
+        return slice(0, picture.shape[0]), slice(0, picture.shape[1])
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _centre(picture: NDArray[Any]) -> NDArray[np.float64]:
+    """Row and column of the centre of mass."""
+    weights = picture.astype(np.float64)
+    by_row, by_column = weights.sum(axis=1), weights.sum(axis=0)
+    total = by_row.sum()
+    return np.array([by_row @ np.arange(len(by_row)), by_column @ np.arange(len(by_column))]) / total

@@ -586,7 +586,7 @@ def test_nothing_scrolls_sideways_from_a_small_phone_to_a_wide_screen(grumbling_
 
     def too_wide() -> list[int]:
         widths = []
-        for width in (320, 390, 700, 864, 1024, 1920):
+        for width in (320, 390, 700, 704, 864, 1024, 1920):
             page.set_viewport_size({"width": width, "height": 700})
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 widths.append(width)
@@ -601,6 +601,18 @@ def test_nothing_scrolls_sideways_from_a_small_phone_to_a_wide_screen(grumbling_
     expect(page.locator("#answer")).to_have_attribute("data-state", "problem")
 
     assert (empty, answered, too_wide()) == ([], [], [])
+
+
+def test_the_whole_sheet_is_in_view_on_every_screen(page: Page) -> None:
+    too_low = []
+    for width, height in ((320, 568), (390, 844), (568, 320), (844, 390), (768, 1024), (1280, 720), (1920, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        box = page.locator("#canvas").bounding_box()
+        assert box is not None
+        if box["y"] + box["height"] > height:
+            too_low.append((width, height))
+
+    assert too_low == []
 
 
 @pytest.mark.parametrize(

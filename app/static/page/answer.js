@@ -7,6 +7,8 @@ const SETTLED = 500; // ms without a change before a screen reader is told
 const WORDS = {
   inverted: "turned to light ink on dark",
   cropped: "cut out",
+  thickened: "its strokes thickened",
+  thinned: "its strokes thinned",
   centered: "centred",
 };
 

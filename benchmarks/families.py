@@ -17,7 +17,8 @@ from scipy import ndimage
 
 from digits.features import Grey
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""Floats (height, width)"""
 Generator = np.random.Generator
 
 PAPER, INK = 255.0, 0.0
@@ -39,7 +40,8 @@ def encoded(pixels: NDArray[Any], **options: Any) -> bytes:
     """Grey, RGB or RGBA pixels, 0 to 255, as a file: PNG unless `format` says otherwise."""
     stream = io.BytesIO()
     whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-    Image.fromarray(whole).save(stream, **({"format": "PNG", "compress_level": 1} | options))
+    settings: dict[str, Any] = {"format": "PNG", "compress_level": 1}
+    Image.fromarray(whole).save(stream, **(settings | options))
     return stream.getvalue()
 
 
@@ -48,7 +50,8 @@ def enlarged(digit: Grey, side: int) -> Array:
     cubic = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
     scale = side / 28
     smooth = ndimage.gaussian_filter(np.asarray(cubic, dtype=np.float32) / 255, scale / 4)
-    return np.clip((smooth - 0.5) * scale + 0.5, 0, 1)
+    ink: Array = np.clip((smooth - 0.5) * scale + 0.5, 0, 1)
+    return ink
 
 
 def stroked(digit: Grey, side: int, width: float) -> Array:
@@ -64,7 +67,9 @@ def stroked(digit: Grey, side: int, width: float) -> Array:
     at = (smooth + 0.5) * (side / coarse) - 0.5 + wide
     for first, second in np.argwhere(np.triu(apart <= 1)):
         pen.line([*at[first, ::-1], *at[second, ::-1]], fill=0)
-    return np.clip(width / 2 + 0.5 - ndimage.distance_transform_edt(np.asarray(page)), 0, 1).astype(np.float32)
+    distance = ndimage.distance_transform_edt(np.asarray(page))
+    ink: Array = np.clip(width / 2 + 0.5 - distance, 0, 1).astype(np.float32)
+    return ink
 
 
 def skeleton(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -101,13 +106,15 @@ def light(shape: tuple[int, ...], rng: Generator, *, depth: float) -> Array:
     distance = np.add.outer(np.sin(angle) * rows, np.cos(angle) * columns) - offset
     shadow = 1 / (1 + np.exp(-distance * rng.uniform(4, 12)))
     mixed = 0.6 * (slope + 1) / 2 + 0.4 * shadow
-    return (1 - depth * mixed).astype(np.float32)
+    fallen: Array = (1 - depth * mixed).astype(np.float32)
+    return fallen
 
 
 def texture(shape: tuple[int, ...], rng: Generator, *, strength: float) -> Array:
     """Paper fibres: noise of a few pixels' grain, with a standard deviation of `strength` grey values."""
     grain = ndimage.gaussian_filter(rng.normal(0, 1, shape).astype(np.float32), rng.uniform(0.6, 1.5))
-    return grain * (strength / max(float(grain.std()), 1e-6))
+    scaled: Array = grain * (strength / max(float(grain.std()), 1e-6))
+    return scaled
 
 
 def on_paper(ink: Array, *, paper: float = PAPER, pen: float = INK) -> Array:

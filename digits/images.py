@@ -167,14 +167,14 @@ def _flatten(picture: Image.Image) -> Image.Image:
 def _ink_is_in_alpha(picture: Image.Image) -> bool:
     """Whether an LA or RGBA picture shows one colour only: what is drawn is then where that colour is."""
     alpha = picture.getchannel("A")
-    lowest, highest = alpha.getextrema()
+    lowest, highest = _extrema(alpha)
     if lowest == highest:
         return False
-    seen = alpha.point([0] * 128 + [255] * 128) if highest > 127 else alpha.point([0] + [255] * 255)
+    seen = alpha.point([255 * (2 * value > highest) for value in range(256)])
     return all(high - low <= _ONE_COLOUR for low, high in (_extrema(channel, seen) for channel in picture.split()[:-1]))
 
 
-def _extrema(channel: Image.Image, mask: Image.Image) -> tuple[int, int]:
+def _extrema(channel: Image.Image, mask: Image.Image | None = None) -> tuple[int, int]:
     counts = np.flatnonzero(channel.histogram(mask))
     return int(counts[0]), int(counts[-1])
 

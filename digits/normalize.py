@@ -111,7 +111,8 @@ def _locate(picture: Grey) -> tuple[Floats, bool]:
         ink, dark = _ink(_reduced(picture, factor))
         digit, box = _parted(ink)
         margin = max(part.stop - part.start for part in box) // 4 + 2
-        nearer = picture[tuple(slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)]
+        rows, columns = (slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)
+        nearer = picture[rows, columns]
         if _factor(nearer, _WORKING) == factor:
             return digit, dark
         picture = nearer
@@ -206,11 +207,15 @@ def _correlation(ink: Floats) -> float:
 
 
 def _full_ink(ink: Floats, floor: float) -> float:
-    """The grey value of full ink: that of the strongest part."""
+    """The grey value of full ink: what the strongest part has at its edges, so that a soft shadow in it is no matter."""
     labels, count = ndimage.label(ink > floor, _EIGHT)
     if not count:
         raise NoInk("no ink found: the picture is blank")
-    return float(np.percentile(ink[labels == _strongest(ink, labels, count)], 90))
+    main = labels == _strongest(ink, labels, count)
+    levels, weights = ink[main], _steepness(ink)[main]
+    order = levels.argsort()
+    weights = weights[order].cumsum()
+    return float(levels[order[np.searchsorted(weights, 0.7 * weights[-1])]])
 
 
 def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
@@ -225,9 +230,8 @@ def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
 
 
 def _strongest(ink: Floats, labels: NDArray[np.int32], count: int) -> int:
-    """The part with most and sharpest edges, which shadows have not, unless it is rather a shadow, a table, a frame, or a line of the paper."""
-    down, across = np.diff(ink, axis=0, append=ink[-1:]), np.diff(ink, axis=1, append=ink[:, -1:])
-    strength = np.bincount(labels.ravel(), (down * down + across * across).ravel(), count + 1)
+    """The part with most and sharpest edges, unless it is rather a table, a frame, or a line of the paper."""
+    strength = np.bincount(labels.ravel(), _steepness(ink).ravel(), count + 1)
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     touched = np.max([np.bincount(edge, minlength=count + 1) / len(edge) for edge in edges], axis=0)
     strength *= np.where(touched > 1 / 3, 0.03, np.where(touched > 0, 0.3, 1))
@@ -239,6 +243,12 @@ def _strongest(ink: Floats, labels: NDArray[np.int32], count: int) -> int:
                 strength[number] *= 0.03
     strength[0] = -1
     return int(strength.argmax())
+
+
+def _steepness(ink: Floats) -> Floats:
+    """Squared slope: ink has edges, light has hardly any."""
+    down, across = np.diff(ink, axis=0, append=ink[-1:]), np.diff(ink, axis=1, append=ink[:, -1:])
+    return down * down + across * across
 
 
 def _is_part(box: tuple[slice, slice], main: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
@@ -300,7 +310,7 @@ def _reduced(picture: NDArray[Any], factor: int) -> Floats:
 
 def _extent(picture: NDArray[Any]) -> tuple[slice, slice]:
     """The rows and columns between the first and the last that are not empty; all of them where there are none."""
-    rows, columns = picture.any(axis=1).nonzero()[0], picture.any(axis=0).nonzero()[0]
+    rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
     if not len(rows):
         return slice(0, picture.shape[0]), slice(0, picture.shape[1])
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
@@ -311,4 +321,5 @@ def _centre(picture: NDArray[Any]) -> NDArray[np.float64]:
     weights = picture.astype(np.float64)
     by_row, by_column = weights.sum(axis=1), weights.sum(axis=0)
     total = by_row.sum()
-    return np.array([by_row @ np.arange(len(by_row)), by_column @ np.arange(len(by_column))]) / total
+    moments = [by_row @ np.arange(len(by_row)), by_column @ np.arange(len(by_column))]
+    return np.array(moments, dtype=np.float64) / total

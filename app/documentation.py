@@ -11,14 +11,15 @@ from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
 from digits.features import CLASSES, FEATURES, SIDE
 
 EXAMPLES = Path(__file__).parent / "static" / "examples"
-"""seven.png, seven.json and seven.bin: the first MNIST test image in three forms."""
+"""seven.png, seven.json and seven.bin, the first MNIST test image in three forms; photo.jpg, a four on paper."""
 
 DESCRIPTION = """
 Which handwritten digit is on the picture? A dense network, trained on MNIST as a statistics lecture teaches it, answers
 with ten probabilities.
 
 Pictures to try it with: [seven.png](examples/seven.png), [seven.json](examples/seven.json) and
-[seven.bin](examples/seven.bin) (784 bytes) are one and the same handwritten seven.
+[seven.bin](examples/seven.bin) (784 bytes) are one and the same handwritten seven; [photo.jpg](examples/photo.jpg) is a
+four on paper, in uneven light.
 """
 
 

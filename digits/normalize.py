@@ -22,6 +22,9 @@ from digits.features import SIDE, Floats, Grey
 
 Mode = Literal["auto", "always", "never"]
 
+_Box = tuple[slice, slice]
+"""Rows and columns, as `ndimage.find_objects` gives them."""
+
 BOX = 20
 """Longer side of the digit in MNIST."""
 
@@ -71,8 +74,7 @@ def is_mnist_form(picture: NDArray[Any]) -> bool:
         return False
     if picture.max() < (128 if picture.dtype == np.uint8 else 0.5):
         return False
-    top, left = _extent(picture)
-    if max(top.stop - top.start, left.stop - left.start) not in (BOX - 1, BOX):
+    if _side(_extent(picture)) not in (BOX - 1, BOX):
         return False
     return bool(np.abs(_centre(picture) - MIDDLE).max() < 0.53)
 
@@ -114,7 +116,7 @@ def _locate(picture: Grey) -> tuple[Floats, bool]:
             raise NoInk("no ink found: the picture is noise")
         ink, dark = _ink(working)
         digit, box = _parted(ink, first=first)
-        margin = max(part.stop - part.start for part in box) // 4 + 2
+        margin = _side(box) // 4 + 2
         rows, columns = (slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)
         nearer = picture[rows, columns]
         if _factor(nearer, _WORKING) == factor:
@@ -176,7 +178,7 @@ _FAINTEST = 4.0
 """Grey values; less contrast is no ink."""
 
 
-def _parted(ink: Floats, *, first: bool) -> tuple[Floats, tuple[slice, slice]]:
+def _parted(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
     """The digit without what else is on the picture, cropped and scaled to [0, 1], and where it was."""
     middle, noise = _ground_noise(ink)
     if noise > 0.08 * ink.max():
@@ -223,14 +225,18 @@ def _full_ink(ink: Floats, floor: float) -> float:
 
 
 def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
-    """The pixels of the digit: its strongest part and what is large and near enough to be another part of it."""
+    """The pixels of the digit: its strongest part, and what is large and near enough to be another part of it."""
     labels, count = ndimage.label(ink > threshold, _EIGHT)
     main = _strongest(ink, labels, count)
     boxes = ndimage.find_objects(labels)
-    kept = np.zeros(count + 1, dtype=bool)
-    for number, box in enumerate(boxes, 1):
-        kept[number] = number == main or _is_part(box, boxes[main - 1], ink.shape)
-    belonging: NDArray[np.bool_] = kept[labels]
+    whole, smallest = boxes[main - 1], _side(boxes[main - 1]) / 4
+    kept, others = {main}, {number for number, box in enumerate(boxes, 1) if _side(box) >= smallest} - {main}
+    while found := {number for number in others if _is_part(boxes[number - 1], whole, ink.shape)}:
+        kept |= found
+        others -= found
+        for number in found:
+            whole = _union(whole, boxes[number - 1])
+    belonging: NDArray[np.bool_] = np.isin(labels, list(kept))
     return belonging
 
 
@@ -267,15 +273,23 @@ def _is_ink(ink: Floats, kept: NDArray[np.bool_], full: float, noise: float) -> 
     return full > 4 * noise and sharpness > (0.25 if full < 20 * noise else 0.1)
 
 
-def _is_part(box: tuple[slice, slice], main: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
-    side = max(part.stop - part.start for part in main)
-    around = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, main, strict=True))
-    large = max(part.stop - part.start for part in box) >= 0.25 * side
-    gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, main, strict=True))
-    return bool(large and not around and gap <= 0.3 * side and (not _at_edge(box, shape) or _at_edge(main, shape)))
+def _is_part(box: _Box, whole: _Box, shape: tuple[int, ...]) -> bool:
+    """Near the whole, not around it like a frame, and not from beyond the edge where the whole is not."""
+    around = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, whole, strict=True))
+    gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, whole, strict=True))
+    return not around and gap <= 0.3 * _side(whole) and (not _at_edge(box, shape) or _at_edge(whole, shape))
 
 
-def _at_edge(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+def _side(box: _Box) -> int:
+    return max(int(part.stop - part.start) for part in box)
+
+
+def _union(one: _Box, other: _Box) -> _Box:
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return rows, columns
+
+
+def _at_edge(box: _Box, shape: tuple[int, ...]) -> bool:
     return any(part.start == 0 or part.stop == side for part, side in zip(box, shape, strict=True))
 
 
@@ -324,7 +338,7 @@ def _reduced(picture: NDArray[Any], factor: int) -> Floats:
     return np.asarray(image.reduce(factor) if factor > 1 else image, dtype=np.float32)
 
 
-def _extent(picture: NDArray[Any]) -> tuple[slice, slice]:
+def _extent(picture: NDArray[Any]) -> _Box:
     """The rows and columns between the first and the last that are not empty; all of them where there are none."""
     rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
     if not len(rows):

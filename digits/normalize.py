@@ -46,6 +46,9 @@ _CANVAS = 80
 _NARROW, _WIDE = 9.0, 14.0
 """Strokes on the canvas, from 2.2 to 3.5 pixels of the box: half of MNIST's are between 8.4 and 11.6."""
 
+_FAINTEST = 4.0
+"""Grey values; less contrast is no ink."""
+
 _EIGHT = np.ones((3, 3), dtype=bool)
 """Pixels that touch at a corner belong together."""
 
@@ -133,7 +136,7 @@ def _ink(picture: Floats) -> tuple[Floats, bool]:
     """
     small = _reduced(picture, _factor(picture, _GROUND))
     tiny = min(small.shape) < _TINY
-    if np.ptp(small) < _FAINTEST:
+    if np.ptp(picture) < _FAINTEST:
         raise NoInk("no ink found: the picture is blank")
     trend = np.zeros_like(small) if tiny else _trend(small)
     small = small - trend
@@ -161,8 +164,11 @@ def _trend(small: Floats) -> Floats:
     for _ in range(6):  # reweighted to the least absolute deviations, which strokes across the rim hardly move
         weighted = basis * weight[:, None]
         surface = np.linalg.lstsq(weighted.T @ basis, weighted.T @ level, rcond=1e-4)[0]
-        weight = 1 / (np.abs(level - basis @ surface) + 1)
-    if np.abs(level - basis @ surface).mean() > 0.1 * np.ptp(small):
+        off = np.abs(level - basis @ surface)
+        if off.max() < 1:
+            break
+        weight = 1 / (off + 1)
+    if off.mean() > 0.1 * np.ptp(small):
         return np.zeros_like(small)  # a digit up to the edges, or the edge of a shadow: no slope
     trend: Floats = (terms @ surface).astype(np.float32)
     return trend
@@ -174,10 +180,6 @@ def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
     return rim
 
 
-_FAINTEST = 4.0
-"""Grey values; less contrast is no ink."""
-
-
 def _parted(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
     """The digit without what else is on the picture, cropped and scaled to [0, 1], and where it was."""
     middle, noise = _ground_noise(ink)
@@ -186,8 +188,9 @@ def _parted(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
         middle, noise = _ground_noise(ink)
     ink = ink - middle
     floor = min(max(_FAINTEST, 4 * noise), 0.4 * float(ink.max()))
-    full = _full_ink(ink, floor)
-    kept = _belonging(ink, max(floor, 0.35 * full))
+    steepness = _steepness(ink)
+    full = _full_ink(ink, steepness, floor)
+    kept = _belonging(ink, steepness, max(floor, 0.35 * full))
     if first and not _is_ink(ink, kept, full, noise):
         raise NoInk("no ink found: there is nothing on the picture but noise and light")
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
@@ -212,22 +215,22 @@ def _is_noise(picture: Floats) -> bool:
     return bool(pairs < (0.2 if min(small.shape) < _TINY else 0.12) * 2 * (flat * flat).sum())
 
 
-def _full_ink(ink: Floats, floor: float) -> float:
+def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
     """The grey value of full ink: what the strongest part has at its edges; a soft shadow in it is no matter."""
     labels, count = ndimage.label(ink > floor, _EIGHT)
     if not count:
         raise NoInk("no ink found: the picture is blank")
-    main = labels == _strongest(ink, labels, count)
-    levels, weights = ink[main], _steepness(ink)[main]
+    main = labels == _strongest(steepness, labels, count)
+    levels, weights = ink[main], steepness[main]
     order = levels.argsort()
     weights = weights[order].cumsum()
     return float(levels[order[np.searchsorted(weights, 0.7 * weights[-1])]])
 
 
-def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
+def _belonging(ink: Floats, steepness: Floats, threshold: float) -> NDArray[np.bool_]:
     """The pixels of the digit: its strongest part, and what is large and near enough to be another part of it."""
     labels, count = ndimage.label(ink > threshold, _EIGHT)
-    main = _strongest(ink, labels, count)
+    main = _strongest(steepness, labels, count)
     boxes = ndimage.find_objects(labels)
     whole, smallest = boxes[main - 1], _side(boxes[main - 1]) / 4
     kept, others = {main}, {number for number, box in enumerate(boxes, 1) if _side(box) >= smallest} - {main}
@@ -240,9 +243,9 @@ def _belonging(ink: Floats, threshold: float) -> NDArray[np.bool_]:
     return belonging
 
 
-def _strongest(ink: Floats, labels: NDArray[np.int32], count: int) -> int:
+def _strongest(steepness: Floats, labels: NDArray[np.int32], count: int) -> int:
     """The part with most and sharpest edges, unless it is rather a table, a frame, or a line of the paper."""
-    strength = np.bincount(labels.ravel(), _steepness(ink).ravel(), count + 1)
+    strength = np.bincount(labels.ravel(), steepness.ravel(), count + 1)
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     touched = np.max([np.bincount(edge, minlength=count + 1) / len(edge) for edge in edges], axis=0)
     strength *= np.where(touched > 1 / 3, 0.03, np.where(touched > 0, 0.3, 1))

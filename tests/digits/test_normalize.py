@@ -257,6 +257,17 @@ class TestPicturesOfADigit:
         assert 1.4 <= stroke <= 4
         assert pixels[14, 14] == 0  # the hole is open
 
+    @pytest.mark.parametrize("side_", [1000, 4000])
+    def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self, side_: int) -> None:
+        picture = Image.new("L", (side_, side_), 255)
+        ImageDraw.Draw(picture).ellipse((side_ // 3, side_ // 5, side_ * 2 // 3, side_ * 4 // 5), outline=0, width=1)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        assert side(pixels) == 20
+        assert pixels[14].sum() / 255 > 2.8
+        assert pixels[14, 14] == 0
+
     @pytest.mark.parametrize("shape", [(200, 10), (10, 200), (400, 20), (60, 3)], ids=str)
     def test_strokes_twenty_times_as_long_as_wide_stay(self, shape: tuple[int, int]) -> None:
         picture = np.pad(np.zeros(shape, dtype=np.uint8), 30, constant_values=255)

@@ -122,11 +122,11 @@ def on_paper(ink: Array, *, paper: float = PAPER, pen: float = INK) -> Array:
     return paper + (pen - paper) * ink
 
 
-def _as_is(digit: Grey, rng: Generator) -> bytes:
+def _as_is(digit: Grey, _rng: Generator) -> bytes:
     return encoded(digit)
 
 
-def _inverted(digit: Grey, rng: Generator) -> bytes:
+def _inverted(digit: Grey, _rng: Generator) -> bytes:
     return encoded(255 - digit)
 
 

@@ -20,6 +20,7 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from benchmarks.families import FAMILIES, encoded, family
 from digits.classifier import Classifier
@@ -67,8 +68,6 @@ def made(images: int, part: str) -> dict[str, tuple[Pictures, Labels]]:
     pictures = {
         name: (family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), labels) for name in FAMILIES
     }
-    from sklearn.datasets import load_digits
-
     others = load_digits()
     scans = [encoded(image * (255 / 16)) for image in others.images[:images]]
     return {**pictures, OTHERS: (scans, others.target[:images])}

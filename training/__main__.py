@@ -17,13 +17,15 @@ from digits.errors import DigitsError
 from digits.features import CLASSES, Grey, to_features
 from training import assess as assessing
 from training import data as mnist
+from training import distillation
 from training import export as exporting
 from training import fit as fitting
 from training import report as reporting
 from training.assess import Assessment, assess
+from training.backend import choose_fast_convolutions
 from training.data import Labels, Mnist
 from training.errors import TrainingError, UnfairAssessment
-from training.recipes import RECIPES
+from training.recipes import RECIPES, Robust
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
 
@@ -106,12 +108,17 @@ def train(  # noqa: PLR0917 - Typer's options are parameters
     """Train the network, assess it and publish it as the next version."""
     chosen: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
     decided = replace(RECIPES[recipe], **{name: value for name, value in chosen.items() if value is not None})
+    if isinstance(decided, Robust):
+        choose_fast_convolutions()
     used = _load(data, allow_other_data)
     split = mnist.split(used, validation_split=decided.validation_split, seed=seed)
     folder = fitting.state_folder(output / NAME, decided, seed, used.sha256())
     try:
         _say("starting TensorFlow")
-        network, history = fitting.fit(decided, split, seed=seed, folder=folder, resume=resume)
+        if isinstance(decided, Robust):
+            network, history = distillation.fit(decided, split, seed=seed, folder=folder, resume=resume)
+        else:
+            network, history = fitting.fit(decided, split, seed=seed, folder=folder, resume=resume)
         _say("exporting and assessing")
         exported = exporting.export(network, used)
         parts = {

@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from platform import python_version
 from typing import Any
@@ -17,11 +19,16 @@ QUIET = {
 def keras() -> Any:
     """The module `keras`; its first import takes about ten seconds."""
     os.environ.update(QUIET)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent_stderr():
         warnings.simplefilter("ignore")  # other people's deprecations, of no use to who trains
         import keras as module
 
     return module
+
+
+def choose_fast_convolutions() -> None:
+    """Ask for oneDNN, before anything imports Keras: it trains a convolutional network three times as fast."""
+    QUIET["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 
 def make_reproducible(seed: int) -> None:
@@ -30,6 +37,20 @@ def make_reproducible(seed: int) -> None:
     import tensorflow
 
     tensorflow.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """TensorFlow's libraries write to the descriptor before they know of a log level."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def library_versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ import shutil
 import sys
 import uuid
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,10 +19,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.features import CLASSES, to_features
+from digits.features import CLASSES, Floats, to_features
 from training import network
 from training.backend import keras, make_reproducible
-from training.data import Split
+from training.data import Labels, Split
 from training.errors import CannotWrite, NothingToResume
 from training.recipes import Recipe
 
@@ -57,6 +58,11 @@ class State:
             unfinished.replace(folder / _FILE)
         except OSError as exc:
             raise CannotWrite(f"{folder}: the state of the training cannot be saved: {exc.strerror or exc}") from exc
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether there is one, usable or not."""
+        return (folder / _FILE).exists()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -102,6 +108,42 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
     kept = State.read(folder) if resume else None
     make_reproducible(seed)
     training = network.build_for_training(recipe)
+    x, y = to_features(split.x_train), one_hot(split.y_train)
+
+    def shuffled(epoch: int) -> tuple[Floats, Floats]:
+        order = np.random.default_rng([seed, epoch]).permutation(len(x))
+        return x[order], y[order]
+
+    size = recipe.batch_size
+    history = fit_epochs(
+        training, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, kept=kept
+    )
+    trained = network.build(recipe)
+    trained.set_weights(training.get_weights())
+    return trained, history
+
+
+def fit_epochs(
+    training: Any,
+    examples: Callable[[int], tuple[Floats, Floats]],
+    *,
+    epochs: int,
+    batch_size: int,
+    split: Split,
+    folder: Path,
+    kept: State | None,
+) -> History:
+    """Train a compiled network, keeping its state after each epoch.
+
+    Args:
+        training: the network; its optimizer's variables exist.
+        examples: epoch to features and targets, in the order in which they are to be seen.
+        epochs: up to which it is trained.
+        batch_size: images a step.
+        split: accuracy on its validation part is followed, where there is one.
+        folder: where the state is kept.
+        kept: the state to go on from; None begins.
+    """
     variables = [*training.variables, *training.optimizer.variables]
     if kept is None:
         # The first weights are a state too: from here on there is always one to go on from.
@@ -111,33 +153,35 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
         for variable, value in zip(variables, kept.variables, strict=True):
             variable.assign(value)
 
-    x, y = to_features(split.x_train), keras().utils.to_categorical(split.y_train, CLASSES)
     validation = None
     if len(split.x_validation):
-        validation = to_features(split.x_validation), keras().utils.to_categorical(split.y_validation, CLASSES)
+        validation = to_features(split.x_validation), one_hot(split.y_validation)
     after_one_epoch = keras().callbacks.LambdaCallback(
         on_epoch_end=lambda _epoch, _logs: setattr(training, "stop_training", True)
     )
-    for epoch in range(kept.epochs, recipe.epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(x))
+    for epoch in range(kept.epochs, epochs):
+        x, y = examples(epoch)
         measured = training.fit(
-            x[order],
-            y[order],
-            batch_size=recipe.batch_size,
+            x,
+            y,
+            batch_size=batch_size,
             initial_epoch=epoch,
-            epochs=recipe.epochs,
+            epochs=epochs,
             callbacks=[after_one_epoch],
-            shuffle=False,  # done above, in an order that a resumed run repeats
+            shuffle=False,  # done already, in an order that a resumed run repeats
             validation_data=validation,
             verbose=1 if sys.stdout.isatty() else 2,
         ).history
         history = {column: [*kept.history.get(column, []), float(value[0])] for column, value in measured.items()}
         kept = State([variable.numpy() for variable in variables], history)
         kept.save(folder)
+    return kept.history
 
-    trained = network.build(recipe)
-    trained.set_weights(training.get_weights())
-    return trained, kept.history
+
+def one_hot(labels: Labels) -> Floats:
+    """(N,) to (N, 10)."""
+    encoded: Floats = keras().utils.to_categorical(labels, CLASSES)
+    return encoded
 
 
 def discard(folder: Path) -> None:

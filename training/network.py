@@ -1,10 +1,10 @@
-"""The lecture's network: 784 features, one hidden layer, ten probabilities."""
+"""The lecture's network: 784 features, one hidden layer, ten probabilities; and the teacher of the robust recipe."""
 
 from typing import Any
 
-from digits.features import CLASSES, FEATURES
+from digits.features import CLASSES, FEATURES, SIDE
 from training.backend import keras
-from training.recipes import Recipe
+from training.recipes import Recipe, Robust
 
 
 def build(recipe: Recipe) -> Any:
@@ -22,7 +22,42 @@ def build(recipe: Recipe) -> Any:
 
 def build_for_training(recipe: Recipe) -> Any:
     """The same, compiled; its optimizer's variables exist before the first step, so that they can be restored."""
-    network = build(recipe)
-    network.compile(optimizer=recipe.optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    return _compiled(build(recipe), recipe.optimizer)
+
+
+def build_teacher(recipe: Robust, steps: int) -> Any:
+    """A small convolutional network with the same input and output, compiled for so many steps."""
+    layers = keras().layers
+    teacher = keras().Sequential(
+        [
+            keras().Input((FEATURES,), name="features"),
+            layers.Reshape((SIDE, SIDE, 1)),
+            layers.Conv2D(16, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(48, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dropout(0.2),
+            layers.Dense(256, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(CLASSES, activation="softmax", name="probabilities"),
+        ],
+        name="teacher",
+    )
+    return _compiled(teacher, _falling(recipe, steps))
+
+
+def build_student(recipe: Robust, steps: int) -> Any:
+    """The lecture's network, compiled for so many steps with a learning rate that falls to 0."""
+    return _compiled(build(recipe), _falling(recipe, steps))
+
+
+def _falling(recipe: Robust, steps: int) -> Any:
+    schedule = keras().optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    return keras().optimizers.get({"class_name": recipe.optimizer, "config": {"learning_rate": schedule}})
+
+
+def _compiled(network: Any, optimizer: Any) -> Any:
+    network.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     network.optimizer.build(network.trainable_variables)
     return network

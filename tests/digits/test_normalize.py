@@ -417,7 +417,7 @@ FLOORS = {
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_shipped_model_reads_pictures_of_every_family(name: str, mnist: Mnist, shipped: Classifier) -> None:
-    pixels, labels = mnist.pixels[::25], mnist.labels[::25]
+    pixels, labels = mnist.pixels[::50], mnist.labels[::50]
 
     normalized = [from_bytes(data).pixels for data in family(name, pixels, np.random.default_rng(7))]
 

@@ -20,6 +20,7 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 
 from benchmarks.families import FAMILIES, encoded, family
@@ -28,6 +29,8 @@ from digits.errors import NoInk
 from digits.features import SIDE, Grey, to_features
 from digits.images import open_picture, to_grey
 from digits.normalize import normalize
+from training.data import load
+from training.errors import TrainingError
 
 OTHERS = "scikit-learn's 8x8"
 VALIDATION = 10_000
@@ -59,11 +62,11 @@ def prepared(pictures: Pictures, prepare: Callable[[bytes], Grey]) -> tuple[Grey
 
 def made(images: int, part: str) -> dict[str, tuple[Pictures, Labels]]:
     """Every family's pictures and answers; a seed of its own for each, so that one more changes no other."""
-    with np.load(os.environ["MNIST_DATA"]) as mnist:
-        if part == "test":
-            digits, labels = mnist["x_test"], mnist["y_test"]
-        else:
-            digits, labels = mnist["x_train"][-VALIDATION:], mnist["y_train"][-VALIDATION:]
+    mnist = load(os.environ.get("MNIST_DATA"))
+    if part == "test":
+        digits, labels = mnist.x_test, mnist.y_test
+    else:
+        digits, labels = mnist.x_train[-VALIDATION:], mnist.y_train[-VALIDATION:]
     digits, labels = digits[:images], labels[:images].astype(np.int64)
     pictures = {
         name: (family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), labels) for name in FAMILIES
@@ -75,11 +78,8 @@ def made(images: int, part: str) -> dict[str, tuple[Pictures, Labels]]:
 
 def percent(right: NDArray[np.bool_]) -> str:
     """Accuracy with its 95 % Wilson interval."""
-    count, z = len(right), 1.96
-    share = float(right.mean())
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return f"{share:.4f} ({middle - reach:.3f}-{middle + reach:.3f})"
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return f"{right.mean():.4f} ({interval.low:.3f}-{interval.high:.3f})"
 
 
 def main() -> None:
@@ -90,13 +90,17 @@ def main() -> None:
     parser.add_argument("--from", dest="part", choices=("validation", "test"), default="validation")
     options = parser.parse_args()
     classifiers = [Classifier.load(folder) for folder in options.models]
+    try:
+        families = made(options.images, options.part)
+    except TrainingError as exc:
+        raise SystemExit(f"pictures: {exc}") from None
     print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python", end=" ")
     print(f"{platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, Pillow {PIL.__version__};")
     print(f"MNIST's {options.part} digits; accuracy (95 % Wilson interval)\n")
     names = [f"{folder.parent.name}/{folder.name}" for folder in options.models]
     heads = ["family", "pictures", *(f"{name}, {how}" for name in names for how in ("naive", "ours")), "ms a picture"]
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
-    for name, (pictures, labels) in made(options.images, options.part).items():
+    for name, (pictures, labels) in families.items():
         plain, (pixels, milliseconds) = prepared(pictures, naive)[0], prepared(pictures, ours)
         cells = [
             percent(classifier.probabilities(to_features(way)).argmax(axis=1) == labels)

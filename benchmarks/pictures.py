@@ -67,9 +67,9 @@ def made(images: int, part: str) -> dict[str, tuple[Pictures, Labels]]:
         digits, labels = mnist.x_test, mnist.y_test
     else:
         digits, labels = mnist.x_train[-VALIDATION:], mnist.y_train[-VALIDATION:]
-    digits, labels = digits[:images], labels[:images].astype(np.int64)
+    digits, answers = digits[:images], labels[:images].astype(np.int64)
     pictures = {
-        name: (family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), labels) for name in FAMILIES
+        name: (family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), answers) for name in FAMILIES
     }
     others = load_digits()
     scans = [encoded(image * (255 / 16)) for image in others.images[:images]]

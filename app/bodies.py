@@ -19,9 +19,9 @@ from starlette.requests import Request
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, UnsupportedType
 from app.settings import Settings
 from digits.errors import DigitsError, InvalidPixels, NoInk
-from digits.features import FEATURES, SIDE, Grey
+from digits.features import FEATURES, SIDE
 from digits.images import open_picture, to_grey
-from digits.normalize import Mode, Normalized, is_mnist_form, normalize
+from digits.normalize import Mode, Normalized, normalize
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
 JSON, FORM, RAW = "application/json", "multipart/form-data", "application/octet-stream"
@@ -95,20 +95,11 @@ def _normalized(asked: Asked, mode: Mode) -> list[Normalized]:
     normalized = []
     for index, picture in enumerate(asked.pictures):
         try:
-            normalized.append(normalize(_grey(picture, mode), mode))
+            grey = to_grey(picture) if isinstance(picture, Image.Image) else picture
+            normalized.append(normalize(grey, mode))
         except DigitsError as exc:
             raise _named(exc, index, len(asked.pictures), asked.pointer) from exc
     return normalized
-
-
-def _grey(picture: Picture, mode: Mode) -> NDArray[Any]:
-    """What `normalize` takes. Floats in [0, 1] that are to be left as they are stay floats."""
-    if isinstance(picture, Image.Image):
-        return to_grey(picture)
-    if picture.dtype == np.uint8 or mode == "never" or (mode == "auto" and is_mnist_form(picture)):
-        return picture
-    grey: Grey = np.rint(picture * 255).astype(np.uint8)
-    return grey
 
 
 def _named(error: DigitsError, index: int, count: int, pointer: str) -> DigitsError:

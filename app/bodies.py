@@ -162,7 +162,7 @@ async def _from_form(body: bytes, content_type: str, settings: Settings) -> Aske
     for index, (name, part) in enumerate(parts):
         pointer = f"#/file/{index}"
         if name != "file":
-            raise InvalidBody(f"expected every part to be named 'file', received one named {name[:40]!r}", pointer)
+            raise InvalidBody(f"expected every part to be named 'file', received one named {name[:40]!r}")
         if not isinstance(part, UploadFile):
             raise InvalidBody("expected 'file' to be an uploaded file, received a text field", pointer)
         try:

@@ -11,8 +11,10 @@ WORKDIR /srv/digits
 FROM base AS packages
 COPY pyproject.toml uv.lock ./
 RUN pip install --no-cache-dir --quiet uv==0.13.9
-ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
-RUN uv sync --quiet --frozen --no-cache --no-default-groups
+ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+# The packages' own tests are a tenth of what they weigh.
+RUN uv sync --quiet --frozen --no-cache --no-default-groups \
+ && find .venv -type d -name tests -prune -exec rm -r {} +
 
 FROM packages AS train-packages
 RUN uv sync --quiet --frozen --no-cache --no-default-groups --extra train
@@ -43,6 +45,10 @@ COPY <<'PY' training/__main__.py
 import sys
 sys.exit("digits: this image serves only; training is in the target `train`: docker build --target train .")
 PY
+# Bytecode of just what serving imports: half the time to the first answer, for a few megabytes.
+USER root
+RUN PYTHONDONTWRITEBYTECODE= python -c 'import app.main, app.healthcheck'
+USER 10001:10001
 ENV MNIST_HOST=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s --retries=3 \

@@ -1,7 +1,8 @@
-"""The bodies of `POST /predict`, whatever their content type, to pictures."""
+"""The bodies of `POST /predict`, whatever their content type, to pictures in MNIST form."""
 
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -17,47 +18,94 @@ from starlette.requests import Request
 
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, UnsupportedType
 from app.settings import Settings
-from digits.errors import DigitsError, InvalidPixels
-from digits.features import FEATURES, SIDE, Floats, to_features
+from digits.errors import DigitsError, InvalidPixels, NoInk
+from digits.features import FEATURES, SIDE
 from digits.images import open_picture, to_grey
+from digits.normalize import Mode, Normalized, normalize
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
 JSON, FORM, RAW = "application/json", "multipart/form-data", "application/octet-stream"
 
-# Decoding fewer pixels than this is shorter than handing it to a thread and back is worth.
-_SMALL_PIXELS = 128 * 128
+# What is answered on the event loop: a few pictures, none larger than a drawing of the page (280x280), which takes
+# about 3 ms to decode and normalize. All else goes to a thread.
+_FEW_PICTURES = 4
+_SMALL_PIXELS = 300 * 300
 
-# One large picture at a time: a 50-megapixel RGBA one takes 200 MB while it is decoded.
-_large_pictures = anyio.CapacityLimiter(1)
+# One large request at a time is decoded: a 50-megapixel RGBA picture takes 200 MB meanwhile.
+_large_requests = anyio.CapacityLimiter(1)
+
+Picture = Image.Image | NDArray[Any]
+"""Opened and not yet decoded; or uint8 (28, 28), or float32 (28, 28) in [0, 1]."""
 
 
-async def read_features(request: Request, settings: Settings) -> tuple[Floats, bool]:
-    """Read a request's body, of any of the accepted types, to the network's input.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks about."""
+
+    pictures: list[Picture]
+    single: bool
+    """Whether the reply is one prediction, instead of a list."""
+    pointer: str
+    """JSON pointer to the pictures, where they have indices; "" where there is just one."""
+
+
+async def read_digits(request: Request, settings: Settings, mode: Mode) -> tuple[list[Normalized], bool]:
+    """Read a request's body, of any of the accepted types, to pictures in MNIST form.
 
     Returns:
-        float32 (N, 784) in [0, 1], and whether a single picture was asked about (then N is 1, and the reply is one
-        prediction instead of a list).
+        The pictures, at least one, and whether a single one was asked about (the reply is then one prediction
+        instead of a list).
 
     Raises:
         UnsupportedType, BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, and whatever is wrong with a
-        picture: InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge, WrongSize.
+        picture: InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge, WrongSize, NoInk.
     """
+    asked = await _read_pictures(request, settings, mode)
+    pixels = sum(
+        picture.width * picture.height if isinstance(picture, Image.Image) else picture.size
+        for picture in asked.pictures
+    )
+    if pixels <= _SMALL_PIXELS and len(asked.pictures) <= _FEW_PICTURES:
+        return _normalized(asked, mode), asked.single
+    async with _large_requests:
+        return await run_sync(_normalized, asked, mode), asked.single
+
+
+async def _read_pictures(request: Request, settings: Settings, mode: Mode) -> Asked:
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if encoding := request.headers.get("content-encoding"):
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40]!r}")
+    if media_type not in (JSON, FORM, RAW, *IMAGE_TYPES):
+        raise UnsupportedType(
+            f"expected the Content-Type {', '.join((JSON, FORM, *IMAGE_TYPES))} or {RAW}, "
+            f"received {repr(media_type[:80]) if media_type else 'none'}"
+        )
+    body = await _read(request, settings.max_body_bytes)
     if media_type == JSON:
-        return _from_json(await _read(request, settings.max_body_bytes), settings.max_batch)
+        return _from_json(body, settings.max_batch, mode)
     if media_type == FORM:
-        return await _from_form(await _read(request, settings.max_body_bytes), content_type, settings)
+        return await _from_form(body, content_type, settings)
     if media_type == RAW:
-        return _from_raw(await _read(request, settings.max_body_bytes)), True
-    if media_type in IMAGE_TYPES:
-        return await _from_picture(await _read(request, settings.max_body_bytes), settings.max_image_pixels), True
-    raise UnsupportedType(
-        f"expected the Content-Type {', '.join((JSON, FORM, *IMAGE_TYPES))} or {RAW}, "
-        f"received {repr(media_type[:80]) if media_type else 'none'}"
-    )
+        return Asked([_from_raw(body)], single=True, pointer="")
+    return Asked([open_picture(body, max_pixels=settings.max_image_pixels)], single=True, pointer="")
+
+
+def _normalized(asked: Asked, mode: Mode) -> list[Normalized]:
+    normalized = []
+    for index, picture in enumerate(asked.pictures):
+        try:
+            grey = to_grey(picture) if isinstance(picture, Image.Image) else picture
+            normalized.append(normalize(grey, mode))
+        except DigitsError as exc:
+            raise _named(exc, index, len(asked.pictures), asked.pointer) from exc
+    return normalized
+
+
+def _named(error: DigitsError, index: int, count: int, pointer: str) -> DigitsError:
+    """The same error, saying which of several pictures it is about."""
+    message = f"picture {index} of {count}: {error}" if count > 1 else str(error)
+    return type(error)(message, f"{pointer}/{index}" if pointer else "")
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -73,22 +121,10 @@ async def _read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _from_raw(body: bytes) -> Floats:
+def _from_raw(body: bytes) -> NDArray[Any]:
     if len(body) != FEATURES:
         raise InvalidPixels(f"expected exactly {FEATURES} bytes, a pixel each, received {len(body)}")
-    return to_features(np.frombuffer(body, dtype=np.uint8).reshape(1, SIDE, SIDE))
-
-
-async def _from_picture(body: bytes, max_pixels: int) -> Floats:
-    picture = open_picture(body, max_pixels=max_pixels)
-    if picture.width * picture.height <= _SMALL_PIXELS:
-        return _picture_features(picture)
-    async with _large_pictures:
-        return await run_sync(_picture_features, picture)
-
-
-def _picture_features(picture: Image.Image) -> Floats:
-    return to_features(to_grey(picture)[None])
+    return np.frombuffer(body, dtype=np.uint8).reshape(SIDE, SIDE)
 
 
 class _Form(MultiPartParser):
@@ -101,7 +137,7 @@ class _Form(MultiPartParser):
         self.ended = True
 
 
-async def _from_form(body: bytes, content_type: str, settings: Settings) -> tuple[Floats, bool]:
+async def _from_form(body: bytes, content_type: str, settings: Settings) -> Asked:
     async def once() -> AsyncGenerator[bytes, None]:
         yield body
 
@@ -122,23 +158,21 @@ async def _from_form(body: bytes, content_type: str, settings: Settings) -> tupl
         raise InvalidBody("expected a part named 'file', received none")
     if len(parts) > settings.max_batch:
         raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(parts)}")
-    features = []
+    pictures: list[Picture] = []
     for index, (name, part) in enumerate(parts):
         pointer = f"#/file/{index}"
         if name != "file":
-            raise InvalidBody(f"expected every part to be named 'file', received one named {name[:40]!r}", pointer)
+            raise InvalidBody(f"expected every part to be named 'file', received one named {name[:40]!r}")
         if not isinstance(part, UploadFile):
             raise InvalidBody("expected 'file' to be an uploaded file, received a text field", pointer)
         try:
-            features.append(await _from_picture(await part.read(), settings.max_image_pixels))
+            pictures.append(open_picture(await part.read(), max_pixels=settings.max_image_pixels))
         except DigitsError as exc:
-            raise type(exc)(
-                str(exc) if len(parts) == 1 else f"picture {index} of {len(parts)}: {exc}", pointer
-            ) from exc
-    return np.concatenate(features), len(parts) == 1
+            raise _named(exc, index, len(parts), "#/file") from exc
+    return Asked(pictures, single=len(parts) == 1, pointer="#/file")
 
 
-def _from_json(body: bytes, max_batch: int) -> tuple[Floats, bool]:
+def _from_json(body: bytes, max_batch: int, mode: Mode) -> Asked:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
@@ -156,18 +190,20 @@ def _from_json(body: bytes, max_batch: int) -> tuple[Floats, bool]:
         came = repr(scale[:40]) if isinstance(scale, str) else _kind(scale)
         raise InvalidBody(f"expected the scale '0-255' or '0-1', received {came}", "#/scale")
     if "pixels" in document:
-        return to_features(_pixels(document["pixels"], scale, "#/pixels")[None]), True
+        return Asked([_pixels(document["pixels"], scale, mode, "#/pixels")], single=True, pointer="")
     instances = document["instances"]
     if not isinstance(instances, list) or not instances:
         came = "an empty one" if instances == [] else _kind(instances)
         raise InvalidBody(f"expected 'instances' to be a list of pictures, received {came}", "#/instances")
     if len(instances) > max_batch:
         raise BatchTooLarge(f"expected at most {max_batch} pictures, received {len(instances)}")
-    pictures = [_pixels(picture, scale, f"#/instances/{index}") for index, picture in enumerate(instances)]
-    return to_features(np.stack(pictures)), False
+    pictures: list[Picture] = [
+        _pixels(picture, scale, mode, f"#/instances/{index}") for index, picture in enumerate(instances)
+    ]
+    return Asked(pictures, single=False, pointer="#/instances")
 
 
-def _pixels(picture: Any, scale: str, pointer: str) -> NDArray[Any]:
+def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
     """One JSON picture, 28 rows of 28 or 784 flat: uint8 (28, 28), or float32 in [0, 1] where the scale is 0-1."""
     flat, nested = _flat(picture, pointer)
 
@@ -179,6 +215,9 @@ def _pixels(picture: Any, scale: str, pointer: str) -> NDArray[Any]:
         index = next(index for index, value in enumerate(flat) if type(value) in strangers)
         raise InvalidPixels(f"expected numbers, received {_kind(flat[index])}", culprit(index))
     values = np.array(flat, dtype=np.float64)
+    uniform = values.min() == values.max()
+    if uniform and mode != "never":  # before it is asked what scale it is of
+        raise NoInk("no ink found: every pixel has the same value", pointer)
     top = 1 if scale == "0-1" else 255
     outside = (values < 0) | (values > top)
     if outside.any():
@@ -193,7 +232,7 @@ def _pixels(picture: Any, scale: str, pointer: str) -> NDArray[Any]:
             'expected whole numbers from 0 to 255, received a fraction; for 0 to 1 say "scale": "0-1"',
             culprit(int(broken.argmax())),
         )
-    if values.max() <= 1 and values.min() != values.max():
+    if values.max() <= 1 and not uniform:
         raise InvalidPixels(
             'expected numbers from 0 to 255, received none above 1; for 0 to 1 say "scale": "0-1"', pointer
         )

@@ -11,14 +11,15 @@ from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
 from digits.features import CLASSES, FEATURES, SIDE
 
 EXAMPLES = Path(__file__).parent / "static" / "examples"
-"""seven.png, seven.json and seven.bin: the first MNIST test image in three forms."""
+"""seven.png, seven.json and seven.bin, the first MNIST test image in three forms; photo.jpg, a four on paper."""
 
 DESCRIPTION = """
 Which handwritten digit is on the picture? A dense network, trained on MNIST as a statistics lecture teaches it, answers
 with ten probabilities.
 
 Pictures to try it with: [seven.png](examples/seven.png), [seven.json](examples/seven.json) and
-[seven.bin](examples/seven.bin) (784 bytes) are one and the same handwritten seven.
+[seven.bin](examples/seven.bin) (784 bytes) are one and the same handwritten seven; [photo.jpg](examples/photo.jpg) is a
+four on paper, in uneven light.
 """
 
 
@@ -37,8 +38,13 @@ class Prediction(BaseModel):
     probabilities: list[float] = Field(
         min_length=CLASSES, max_length=CLASSES, description="Of the digits 0 to 9, in this order; they sum to 1."
     )
-    preprocessing: list[str] = Field(description="What was done to the picture before the network saw it.")
+    preprocessing: list[str] = Field(
+        description="What was done to the picture before the network saw it, in order; empty for one in MNIST form."
+    )
     model: ModelName
+    pixels: list[list[int]] | None = Field(
+        None, description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw, 255 full ink."
+    )
 
 
 class Predictions(BaseModel):
@@ -72,6 +78,14 @@ def _problem(description: str) -> dict[str, Any]:
 
 
 PROBLEM = _problem("No model is ready; `Retry-After` says when to ask again")
+NOT_FOUND = _problem("The report of the served version has no such file")
+REPORT: dict[str, Any] = {
+    "description": "The file",
+    "content": {
+        kind: {"schema": {"type": "string"} | ({"format": "binary"} if kind == "image/png" else {})}
+        for kind in ("image/png", "text/plain", "text/csv")
+    },
+}
 
 _NUMBER = {"type": "number", "minimum": 0, "maximum": 255}
 _PICTURE = {
@@ -164,7 +178,7 @@ PREDICT: dict[str, Any] = {
                         },
                     },
                 },
-                **{kind: _binary("An encoded picture of 28x28 pixels.") for kind in IMAGE_TYPES},
+                **{kind: _binary("An encoded picture of one digit, of any size.") for kind in IMAGE_TYPES},
                 RAW: _binary(f"Exactly {FEATURES} bytes: the grey values, row by row."),
             },
         }

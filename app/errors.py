@@ -50,6 +50,7 @@ STATUS: dict[type[DigitsError], int] = {
     InvalidBody: 422,
     errors.InvalidImage: 422,
     errors.InvalidPixels: 422,
+    errors.NoInk: 422,
     errors.WrongSize: 422,
     errors.NoUsableModel: 503,
     errors.DamagedArtifact: 503,
@@ -107,7 +108,8 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
 async def _validation_error(_request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     first = exc.errors()[0]
-    return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+    name = str(first["loc"][-1])[:40]
+    return problem(422, f"query parameter {name!r}: {first['msg']}", kind="InvalidQuery")
 
 
 async def _client_gone(_request: Request, _exc: Exception) -> Response:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app import docs, documentation, errors, logs
-from app.routes import health, model, predict
+from app.routes import health, model, page, predict
 from app.serving import Serving
 from app.settings import Settings, read_settings
 
@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.serving = serving
     errors.install(app)
     docs.install(app)
-    for dialect in (predict, model, health):
+    for dialect in (predict, model, health, page):
         app.include_router(dialect.router)
     documentation.install(app)
     return app

@@ -48,7 +48,7 @@ class Serving:
         for refusal in refusals:
             _log.warning("not used: %s", refusal)
         manifest = self._classifier.manifest
-        _log.info("serving %s version %d", manifest.name, manifest.version)
+        _log.info("serving %s version %d from %s", manifest.name, manifest.version, self._classifier.folder)
 
     async def keep_looking(self) -> None:
         """Return as soon as a model is loaded, looking for one every two seconds."""

@@ -5,19 +5,30 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 from digits.artifact import SHIPPED
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError, InvalidImage
 from digits.features import to_features
 from digits.images import open_picture, to_grey
+from digits.normalize import Mode, normalize
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Answer for each file, one line a picture; 1 when one could not be answered, 2 when there is no model."""
     parser = argparse.ArgumentParser(prog="python -m digits", description="Which digit is on the picture?")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG, WEBP, BMP, GIF or TIFF, 28x28")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG, WEBP, BMP, GIF or TIFF, of any size"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--normalize",
+        choices=get_args(Mode),
+        default="auto",
+        help="bring pictures to MNIST form: those that are not (auto), all, or none, which takes 28x28 only "
+        "(default: %(default)s)",
+    )
     parser.add_argument(
         "--model-dir",
         type=Path,
@@ -32,14 +43,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     for refusal in refusals:
         print(f"digits: not used: {refusal}", file=sys.stderr)
-    answered = [_answer(classifier, file, as_json=options.json) for file in options.files]
+    answered = [_answer(classifier, file, options.normalize, as_json=options.json) for file in options.files]
     return 0 if all(answered) else 1
 
 
-def _answer(classifier: Classifier, file: Path, *, as_json: bool) -> bool:
+def _answer(classifier: Classifier, file: Path, mode: Mode, *, as_json: bool) -> bool:
     try:
-        pixels = to_grey(open_picture(_read(file)))
-        probabilities = classifier.probabilities(to_features(pixels[None]))[0]
+        normalized = normalize(to_grey(open_picture(_read(file))), mode)
+        probabilities = classifier.probabilities(to_features(normalized.pixels[None]))[0]
     except DigitsError as exc:
         if as_json:
             print(json.dumps({"file": str(file), "error": str(exc)}))
@@ -53,6 +64,7 @@ def _answer(classifier: Classifier, file: Path, *, as_json: bool) -> bool:
             "digit": digit,
             "probability": float(probabilities[digit]),
             "probabilities": [float(p) for p in probabilities],
+            "preprocessing": normalized.steps,
             "model": {"name": classifier.manifest.name, "version": classifier.manifest.version},
         }
         print(json.dumps(shown))

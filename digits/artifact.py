@@ -148,17 +148,27 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """
     manifest = read_manifest(folder)
     kept = {}
-    for path, expected in manifest.files.items():
-        content = _read(folder, path)
-        received = hashlib.sha256(content).hexdigest()
-        if received != expected:
-            raise DamagedArtifact(f"{folder / path}: expected sha256 {expected}, received {received}")
+    for path, sha256 in manifest.files.items():
+        content = read_file(folder, path, sha256)
         if path in (MODEL, GOLDEN):
             kept[path] = content
     for path in (MODEL, GOLDEN):
         if path not in kept:
             raise DamagedArtifact(f"{folder / MANIFEST}: expected {path} among its files, received none")
     return manifest, kept
+
+
+def read_file(folder: Path, path: str, sha256: str) -> bytes:
+    """Read one of a version's files, holding it to the checksum that the manifest has for it.
+
+    Raises:
+        DamagedArtifact: with the file's path, and both hashes where they differ.
+    """
+    content = _read(folder, path)
+    received = hashlib.sha256(content).hexdigest()
+    if received != sha256:
+        raise DamagedArtifact(f"{folder / path}: expected sha256 {sha256}, received {received}")
+    return content
 
 
 def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, name: str = NAME) -> Manifest:

@@ -52,6 +52,9 @@ class Classifier:
     Safe to call from several threads: an ONNX Runtime session is.
     """
 
+    folder: Path | None = None
+    """Where the version lies, with its report; None when it was not loaded from a folder."""
+
     def __init__(self, manifest: Manifest, model: bytes, golden: Golden) -> None:
         """Make the session, hold it to the manifest's signature and run the self-test.
 
@@ -93,7 +96,9 @@ class Classifier:
             golden = Golden.from_json(files[GOLDEN])
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
             raise DamagedArtifact(f"{folder / GOLDEN}: {exc}") from exc
-        return cls(manifest, files[MODEL], golden)
+        classifier = cls(manifest, files[MODEL], golden)
+        classifier.folder = folder
+        return classifier
 
     def probabilities(self, features: Floats) -> Floats:
         """One forward pass: float32 (N, 784) in [0, 1] to softmax probabilities, float32 (N, 10)."""

@@ -31,6 +31,10 @@ class WrongSize(DigitsError):
     """The picture is not 28x28."""
 
 
+class NoInk(DigitsError):
+    """The picture is blank, one colour or noise: there is nothing on it that could be a digit."""
+
+
 class InvalidPixels(DigitsError):
     """The pixel values are not what they should be."""
 

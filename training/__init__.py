@@ -4,4 +4,4 @@ import sys
 from importlib.util import find_spec
 
 if find_spec("typer") is None:
-    sys.exit("training: TensorFlow and the rest are not installed; `make train` does it, or `uv sync --extra train`")
+    sys.exit("training: TensorFlow and the rest are not installed; `make .venv/.train` does it")

@@ -88,7 +88,10 @@ def describe(
 @app.command()
 def train(  # noqa: PLR0917 - Typer's options are parameters
     recipe: Annotated[
-        str, typer.Option(callback=_option(RECIPES.__contains__, f"one of {', '.join(RECIPES)}"))
+        str,
+        typer.Option(
+            callback=_option(RECIPES.__contains__, f"one of {', '.join(RECIPES)}"), help=f"One of {', '.join(RECIPES)}."
+        ),
     ] = "lecture",
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,

@@ -1,14 +1,46 @@
 """What is known of the served model."""
 
-import orjson
-from fastapi import APIRouter, Request, Response
+from pathlib import PurePosixPath
 
-from app.documentation import PROBLEM
+import orjson
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+from app import conditional
+from app.documentation import NOT_FOUND, PROBLEM, REPORT
+from digits.artifact import read_file
+from digits.classifier import Classifier
 
 router = APIRouter(tags=["model"])
+
+_TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
 
 @router.get("/model", summary="The served model's manifest", responses={503: PROBLEM})
 async def model(request: Request) -> Response:
     """Name, version, signature, recipe, data set, library versions and metrics, as they were published."""
     return Response(orjson.dumps(request.app.state.serving.classifier.manifest.public()), media_type="application/json")
+
+
+@router.get(
+    "/model/report/{name}",
+    summary="A file of the served model's report",
+    response_class=Response,
+    responses={200: REPORT, 404: NOT_FOUND, 503: PROBLEM},
+)
+async def report(request: Request, name: str) -> Response:
+    """The model card (README.md), the curves (history.png, history.csv), the confusion matrix (confusion.png), ..."""
+    classifier: Classifier = request.app.state.serving.classifier
+    path = f"report/{name}"
+    # The name is looked up, never made into a path: what the manifest does not list is not there.
+    sha256 = classifier.manifest.files.get(path)
+    media_type = _TYPES.get(PurePosixPath(name).suffix)
+    if classifier.folder is None or sha256 is None or media_type is None:
+        raise HTTPException(404)
+    tag = conditional.quoted(sha256)
+    headers = conditional.headers(tag)
+    if conditional.is_known(request, tag):
+        return Response(status_code=304, headers=headers)
+    content = await run_sync(read_file, classifier.folder, path, sha256)
+    return Response(content, headers=headers | {"Content-Type": media_type})

@@ -2,17 +2,20 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, sync_playwright
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, needs
 
 START_SECONDS = 30
 """A guard against hanging: a service is up in about a second."""
@@ -92,6 +95,14 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
         service.stop()
 
 
+@pytest.fixture
+def bare_checkout(tmp_path: Path) -> Path:
+    """The code without any shipped model."""
+    for room in ("app", "digits"):
+        shutil.copytree(REPOSITORY / room, tmp_path / "bare" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "bare"
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service with the shipped model and the default settings, for all tests that leave it as it was."""
@@ -105,3 +116,81 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def client(service: Service) -> httpx.Client:
     return service.client
+
+
+# Not for the session: while Playwright is there, an event loop runs in this thread, and a test's own could not.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    needs("chromium")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """A tab that is used again: loading a page in it takes a fifth of the time that a new one needs."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
+    """`open_page(url)` opens it; with Playwright's context options such as `viewport`, in a browser of its own.
+
+    At the end of the test no outside host was asked, and the console shows no error, a breach of the
+    Content-Security-Policy being one. Chromium itself writes a line for each reply that is an error; a test that
+    provokes them says `refusals=True`.
+    """
+    own: list[BrowserContext] = []
+    outside: list[str] = []
+    errors: list[str] = []
+    refusals_expected = False
+
+    def hear(line: ConsoleMessage) -> None:
+        if line.type == "error" and not (refusals_expected and line.text.startswith("Failed to load resource")):
+            errors.append(line.text)
+
+    def follow(sent: Request) -> None:
+        if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            outside.append(sent.url)
+
+    def fail(error: Error) -> None:
+        errors.append(str(error))
+
+    listeners: dict[str, Callable[[Any], None]] = {"request": follow, "console": hear, "pageerror": fail}
+
+    def listen(page: Page) -> None:
+        for event, listener in listeners.items():
+            page.on(event, listener)  # type: ignore[call-overload]
+
+    def open_(url: str, *, refusals: bool = False, **options: Any) -> Page:
+        nonlocal refusals_expected
+        refusals_expected |= refusals
+        page = tab
+        if options:
+            own.append(browser.new_context(**options))
+            page = own[-1].new_page()
+            listen(page)
+        page.set_default_timeout(10_000)
+        page.goto(url)
+        return page
+
+    listen(tab)
+    tab.set_viewport_size({"width": 1280, "height": 720})
+    yield open_
+    for context in own:
+        context.close()
+    tab.unroute_all()
+    tab.goto("about:blank")
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
+    assert outside == []
+    assert errors == []

@@ -20,6 +20,7 @@ PNG = (EXAMPLES / "seven.png").read_bytes()
 NOISE = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
 INK = [0] * 783 + [200]
 ROWS = [INK[index : index + 28] for index in range(0, 784, 28)]
+SEVEN = json.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
 FLOATS = [value / 255 for value in INK]
 LIMIT = Settings().max_body_bytes
 
@@ -52,6 +53,10 @@ def replaced(index: int, value: Any) -> list[Any]:
 
 def picture(content: bytes, kind: str = "image/png") -> dict[str, Any]:
     return {"content": content, "headers": {"content-type": kind}}
+
+
+def never(request: dict[str, Any]) -> dict[str, Any]:
+    return {**request, "params": {"normalize": "never"}}
 
 
 def raw(content: bytes) -> dict[str, Any]:
@@ -145,15 +150,28 @@ BAD = [
     pytest.param(picture(PNG[:60]), 422, "", id="a PNG cut short"),
     pytest.param(picture(PNG[:8]), 422, "", id="a PNG's signature alone"),
     pytest.param(picture(encoded(NOISE, format="JPEG")[:-300], "image/jpeg"), 422, "cannot be decoded", id="a JPEG cut short"),
-    pytest.param(picture(encoded(np.zeros((28, 29), np.uint8))), 422, "28x28 pixels, received 29x28", id="a pixel too wide"),
-    pytest.param(picture(encoded(np.zeros((27, 28), np.uint8))), 422, "28x28 pixels, received 28x27", id="a pixel too low"),
-    pytest.param(picture(encoded(np.zeros((1, 1), np.uint8))), 422, "received 1x1", id="one pixel"),
-    pytest.param(picture(encoded(np.zeros((600, 800), np.uint8))), 422, "received 800x600", id="a large picture"),
+    pytest.param(never(picture(encoded(np.zeros((28, 29), np.uint8)))), 422, "28x28 pixels, received 29x28", id="a pixel too wide, not to be normalized"),
+    pytest.param(never(picture(encoded(np.zeros((27, 28), np.uint8)))), 422, "28x28 pixels, received 28x27", id="a pixel too low, not to be normalized"),
+    pytest.param(never(picture(encoded(np.zeros((1, 1), np.uint8)))), 422, "received 1x1", id="one pixel, not to be normalized"),
+    pytest.param(never(picture(encoded(np.zeros((600, 800), np.uint8)))), 422, "received 800x600", id="a large picture, not to be normalized"),
     pytest.param(picture(png_declaring(100_000, 100_000)), 413, "received a picture of more than 100000000", id="a tiny file declaring 10 gigapixels"),
     pytest.param(picture(png_declaring(10_000, 5_001)), 413, "at most 50000000 pixels", id="a row over the pixel limit"),
     pytest.param(picture(b"\0\0\0\x18ftypheic\0\0\0\0"), 415, "received HEIC", id="a HEIC photo"),
     pytest.param(picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 415, "received SVG", id="an SVG"),
     pytest.param(picture(b"%PDF-1.7"), 415, "received PDF", id="a PDF"),
+    # no digit
+    pytest.param(pixels([0] * 784), 422, "no ink found", id="a blank picture"),
+    pytest.param(pixels([255] * 784), 422, "no ink found", id="a white picture"),
+    pytest.param(pixels([0.5] * 784), 422, "no ink found", id="a uniform picture of the other scale"),
+    pytest.param(pixels([200] * 784, scale="0-1"), 422, "no ink found", id="a uniform picture of the scale 0-255"),
+    pytest.param(as_json({"instances": [SEVEN, [0] * 784]}), 422, "no ink found", id="a blank picture among good ones"),
+    pytest.param(raw(b"\0" * 784), 422, "no ink found", id="blank raw bytes"),
+    pytest.param(picture(encoded(np.full((300, 400), 250, np.uint8))), 422, "no ink found", id="a blank page"),
+    pytest.param(files(PNG, encoded(np.zeros((28, 28), np.uint8))), 422, "picture 1 of 2: no ink found", id="a blank file among good ones"),
+    # options
+    pytest.param({**pixels(INK), "params": {"normalize": "maybe"}}, 422, "query parameter 'normalize'", id="an unknown mode"),
+    pytest.param({**pixels(INK), "params": {"normalise": "never"}}, 422, "query parameter 'normalise'", id="a misspelt parameter"),
+    pytest.param({**pixels(INK), "params": {"include": "everything"}}, 422, "query parameter 'include'", id="an unknown inclusion"),
     # content types
     pytest.param({"content": PNG}, 415, "received none", id="no content type"),
     pytest.param(picture(PNG, "text/plain"), 415, "received 'text/plain'", id="text/plain"),

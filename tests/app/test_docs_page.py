@@ -1,51 +1,23 @@
 """The docs page in a real browser without a network: every kind of body can be tried on it."""
 
 import re
-import shutil
-from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
 from app.documentation import EXAMPLES
-from tests.app.conftest import Service
-from tests.conftest import needs
-
-CHROMIUM = shutil.which("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    needs("chromium")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]  # fmt: skip
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
+from tests.app.conftest import OpenPage, Service
 
 
 @pytest.fixture
-def docs(browser: Browser, service: Service) -> Iterator[Page]:
-    """/docs with the operation `POST /predict` opened for trying; no outside host asked, no error on the console."""
-    page = browser.new_page(viewport={"width": 1200, "height": 1600})
-    outside: list[str] = []
-    errors: list[str] = []
-    page.on(
-        "request",
-        lambda sent: None if sent.url.startswith((service.url, "data:", "blob:")) else outside.append(sent.url),
-    )
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{service.url}/docs")
+def docs(open_page: OpenPage, service: Service) -> Page:
+    """/docs with the operation `POST /predict` opened for trying."""
+    page = open_page(f"{service.url}/docs", viewport={"width": 1200, "height": 1600})
     page.locator("#operations-predict-predict_predict_post .opblock-summary-control").click()
     page.get_by_role("button", name="Try it out").click()
-    yield page
-    page.close()
-    assert outside == []
-    assert errors == []
+    return page
 
 
 def execute(page: Page) -> tuple[str, str]:

@@ -1,15 +1,16 @@
 """Probes tell the truth: a missing or damaged model is a state with a reason, not a crash."""
 
-import shutil
 import time
 from pathlib import Path
 
 import psutil
-import pytest
 
+from app.documentation import EXAMPLES
 from digits import artifact
 from tests.app.conftest import Service, StartService
-from tests.conftest import REPOSITORY, publish_tiny
+from tests.conftest import publish_tiny
+
+SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 
 
 def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Service) -> None:
@@ -24,14 +25,6 @@ def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Serv
     }
 
 
-@pytest.fixture
-def bare_checkout(tmp_path: Path) -> Path:
-    """The code without any shipped model."""
-    for room in ("app", "digits"):
-        shutil.copytree(REPOSITORY / room, tmp_path / "bare" / room, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path / "bare"
-
-
 def test_without_a_model_the_service_lives_says_why_and_becomes_ready_when_one_lands(
     start_service: StartService, bare_checkout: Path, tmp_path: Path
 ) -> None:
@@ -39,7 +32,7 @@ def test_without_a_model_the_service_lives_says_why_and_becomes_ready_when_one_l
     service = start_service(MNIST_MODEL_DIR=str(root), cwd=str(bare_checkout))
     service.wait_for_status("/livez", 200)
     before = {path: service.client.get(path) for path in ("/startupz", "/readyz", "/health", "/model")}
-    refused = service.client.post("/predict", content=b"\0" * 784, headers={"content-type": "application/octet-stream"})
+    refused = service.client.post("/predict", content=SEVEN, headers={"content-type": "application/octet-stream"})
 
     made = publish_tiny(root).manifest
     service.wait_until_ready()
@@ -90,7 +83,7 @@ def test_probes_are_not_in_the_access_log(start_service: StartService) -> None:
 
 def test_the_process_is_small_and_has_no_tensorflow(start_service: StartService) -> None:
     service = start_service().wait_until_ready()
-    service.client.post("/predict", content=b"\1" * 784, headers={"content-type": "application/octet-stream"})
+    service.client.post("/predict", content=SEVEN, headers={"content-type": "application/octet-stream"})
 
     process = psutil.Process(service.process.pid)
 
@@ -106,7 +99,7 @@ def test_nothing_is_written_to_the_home_folder(start_service: StartService, tmp_
     home.mkdir()
     service = start_service(HOME=str(home)).wait_until_ready()
 
-    service.client.post("/predict", content=b"\1" * 784, headers={"content-type": "application/octet-stream"})
+    service.client.post("/predict", content=SEVEN, headers={"content-type": "application/octet-stream"})
     time.sleep(1)  # telemetry, were it on, would write its device id within this
 
     assert list(home.rglob("*")) == []

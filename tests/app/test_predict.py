@@ -1,13 +1,17 @@
 """`POST /predict`: every kind of body gives the right digit, and all of them the same answer."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.bodies import IMAGE_TYPES
 from app.documentation import EXAMPLES
+from digits.features import Grey
 from tests.conftest import Mnist, encoded
 
 SEVEN = json.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
@@ -110,8 +114,8 @@ def test_instances_may_mix_rows_and_flat_pictures(client: httpx.Client) -> None:
     assert first == second
 
 
-def test_a_blank_picture_is_answered(client: httpx.Client) -> None:
-    reply = client.post("/predict", json={"pixels": [0] * 784})
+def test_a_blank_picture_is_answered_where_it_is_not_to_be_normalized(client: httpx.Client) -> None:
+    reply = client.post("/predict", params={"normalize": "never"}, json={"pixels": [0] * 784})
 
     assert reply.status_code == 200
     assert sum(reply.json()["probabilities"]) == pytest.approx(1, abs=1e-6)
@@ -130,7 +134,9 @@ def test_floats_are_the_networks_features_as_they_are(client: httpx.Client) -> N
     features = np.random.default_rng(0).random((1, 784), dtype=np.float32)
     expected = load_newest(SHIPPED)[0].probabilities(features)[0]
 
-    reply = client.post("/predict", json={"pixels": features[0].tolist(), "scale": "0-1"})
+    reply = client.post(
+        "/predict", params={"normalize": "never"}, json={"pixels": features[0].tolist(), "scale": "0-1"}
+    )
 
     assert reply.json()["probabilities"] == pytest.approx(expected.tolist(), abs=1e-6)
 
@@ -143,6 +149,71 @@ def test_real_digits_are_recognized(client: httpx.Client, mnist: Mnist) -> None:
     digits = np.array([answer["digit"] for answer in reply.json()["predictions"]])
     assert (digits == mnist.labels[chosen]).mean() >= 0.97
     assert all(sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5) for answer in reply.json()["predictions"])
+
+
+def page(picture: Grey) -> Grey:
+    """Dark ink on a light page of 300x400, off the centre."""
+    paper = Image.new("L", (400, 300), 235)
+    paper.paste(Image.fromarray(255 - picture).resize((180, 180)).point(lambda value: value * 235 // 255), (190, 20))
+    return np.asarray(paper)
+
+
+def test_dark_ink_on_a_light_page_is_brought_to_mnist_form(client: httpx.Client) -> None:
+    picture = encoded(page(np.array(SEVEN, dtype=np.uint8)))
+
+    reply = client.post(
+        "/predict", params={"include": "pixels"}, content=picture, headers={"content-type": "image/png"}
+    )
+
+    answer = reply.json()
+    assert answer["digit"] == 7
+    assert answer["preprocessing"][0] == "inverted"
+    pixels = np.array(answer["pixels"])
+    assert pixels.shape == (28, 28)
+    rows, columns = pixels.nonzero()
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20, 21)
+    assert np.average(np.arange(28), weights=pixels.sum(axis=1)) == pytest.approx(14, abs=1)
+    assert np.average(np.arange(28), weights=pixels.sum(axis=0)) == pytest.approx(14, abs=1)
+
+
+@pytest.mark.parametrize(
+    "as_body",
+    [
+        pytest.param(lambda picture: {"json": {"pixels": picture.tolist()}}, id="JSON"),
+        pytest.param(
+            lambda picture: {"json": {"pixels": (picture / 255).tolist(), "scale": "0-1"}},
+            id="JSON, floats",
+        ),
+        pytest.param(
+            lambda picture: {"content": picture.tobytes(), "headers": {"content-type": "application/octet-stream"}},
+            id="raw bytes",
+        ),
+    ],
+)
+def test_pixels_are_brought_to_mnist_form_too(client: httpx.Client, as_body: Callable[[Grey], dict[str, Any]]) -> None:
+    inverted = 255 - np.array(SEVEN, dtype=np.uint8)
+
+    reply = client.post("/predict", **as_body(inverted))
+
+    assert reply.json()["digit"] == 7
+    assert "inverted" in reply.json()["preprocessing"]
+
+
+def test_a_picture_in_mnist_form_is_seen_as_it_is_to_the_bit(client: httpx.Client, mnist: Mnist) -> None:
+    sent = mnist.pixels[::100]
+
+    reply = client.post("/predict", params={"include": "pixels"}, json={"instances": sent.tolist()})
+
+    answers = reply.json()["predictions"]
+    assert [answer["pixels"] for answer in answers] == sent.tolist()
+    assert {tuple(answer["preprocessing"]) for answer in answers} == {()}
+
+
+def test_always_normalizes_even_what_is_in_mnist_form(client: httpx.Client) -> None:
+    reply = client.post("/predict", params={"normalize": "always"}, json={"pixels": SEVEN})
+
+    assert reply.json()["digit"] == 7
+    assert "centered" in reply.json()["preprocessing"]
 
 
 def test_the_examples_are_there_to_download(client: httpx.Client) -> None:

@@ -4,14 +4,19 @@ import signal
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psutil
 import pytest
 
+from app.documentation import EXAMPLES
 from tests.app.conftest import Service, StartService
 from tests.conftest import fresh_python
 
-RAW = {"content": b"\1" * 784, "headers": {"content-type": "application/octet-stream"}}
+RAW: dict[str, Any] = {
+    "content": (EXAMPLES / "seven.bin").read_bytes(),
+    "headers": {"content-type": "application/octet-stream"},
+}
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:
@@ -30,7 +35,7 @@ def test_two_workers_answer_together(start_service: StartService) -> None:
     service = start_service(MNIST_WORKERS="2").wait_until_ready()
 
     with ThreadPoolExecutor(8) as clients:
-        replies = list(clients.map(lambda _: service.client.post("/predict", **RAW), range(100)))  # type: ignore[arg-type]
+        replies = list(clients.map(lambda _: service.client.post("/predict", **RAW), range(100)))
 
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.text for reply in replies}) == 1
@@ -63,7 +68,7 @@ def test_uvicorn_starts_it_too(start_service: StartService) -> None:
 
     service: Service = start_service(command).wait_until_ready()
 
-    assert service.client.post("/predict", **RAW).status_code == 200  # type: ignore[arg-type]
+    assert service.client.post("/predict", **RAW).status_code == 200
 
 
 def test_a_bad_setting_is_one_line_for_uvicorn_too() -> None:

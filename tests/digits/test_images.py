@@ -209,11 +209,31 @@ class TestGreyValues:
         np.testing.assert_allclose(pixels.astype(int), expected.astype(int), rtol=0, atol=tolerance)
 
     def test_colours_weigh_as_the_eye_sees_them(self) -> None:
-        stripes = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], dtype=np.uint8)
+        black, white, red, green, blue = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)
+        stripes = np.array([[black, white, black, white, black, red, green, blue]], dtype=np.uint8)
 
-        red, green, blue = grey(encoded(stripes))[0].tolist()
+        pixels = grey(encoded(stripes))[0].tolist()
 
-        assert (red, green, blue) == (76, 150, 29)  # ITU-R BT.601: 0.299, 0.587, 0.114
+        assert pixels[-3:] == [76, 150, 29]  # ITU-R BT.601: 0.299, 0.587, 0.114
+
+    @pytest.mark.parametrize(
+        ("ground", "ink"), [("white", "yellow"), ("white", "#ffffc0"), ("black", "blue"), ("red", "#008200")]
+    )
+    def test_ink_that_the_eye_hardly_sees_shows(self, ground: str, ink: str) -> None:
+        picture = Image.new("RGB", (200, 100), ground)
+        picture.paste(ink, (50, 20, 60, 80))
+        luma = np.ptp(np.asarray(picture.convert("L")))
+
+        pixels = grey(encoded(picture))
+
+        assert np.ptp(pixels) > 1.5 * luma
+
+    def test_ink_in_the_alpha_channel_is_dark_whatever_its_colour(self) -> None:
+        white_ink = Image.merge("RGBA", [Image.new("L", GREY.size, 255)] * 3 + [Image.fromarray(HALF)])
+
+        pixels = grey(encoded(white_ink))
+
+        np.testing.assert_array_equal(pixels, 255 - HALF)
 
     def test_what_is_half_clear_is_half_white(self) -> None:
         half_clear_black = Image.new("RGBA", (2, 2), (0, 0, 0, 128))

@@ -126,11 +126,41 @@ def test_without_a_file_the_usage_is_shown(published: Published) -> None:
     assert "FILE" in ran.stderr
 
 
-def test_a_small_picture_says_what_size_was_expected(published: Published, tmp_path: Path, mnist: Mnist) -> None:
+def test_a_picture_of_any_size_is_brought_to_form(published: Published, tmp_path: Path, mnist: Mnist) -> None:
+    file = tmp_path / "page.png"
+    file.write_bytes(encoded(255 - mnist.pixels[0].repeat(5, axis=0).repeat(5, axis=1)))
+
+    ran = digits("--json", file, root=published.root)
+
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)["preprocessing"] == ["inverted", "cropped", "centered"]
+
+
+def test_what_is_in_form_can_be_normalized_all_the_same(files: list[Path], published: Published) -> None:
+    auto = digits("--json", files[5], root=published.root)
+    always = digits("--json", "--normalize", "always", files[5], root=published.root)
+
+    assert json.loads(auto.stdout)["preprocessing"] == []
+    assert json.loads(always.stdout)["preprocessing"] == ["cropped", "centered"]
+
+
+def test_without_normalizing_a_small_picture_says_what_size_was_expected(
+    published: Published, tmp_path: Path, mnist: Mnist
+) -> None:
     file = tmp_path / "narrow.png"
     file.write_bytes(encoded(np.ascontiguousarray(mnist.pixels[0][:, 1:])))
+
+    ran = digits("--normalize", "never", file, root=published.root)
+
+    assert ran.returncode == 1
+    assert "expected 28x28 pixels, received 27x28 (width x height)" in ran.stderr
+
+
+def test_a_blank_picture_is_a_bad_file(published: Published, tmp_path: Path) -> None:
+    file = tmp_path / "blank.png"
+    file.write_bytes(encoded(np.full((50, 60), 255, dtype=np.uint8)))
 
     ran = digits(file, root=published.root)
 
     assert ran.returncode == 1
-    assert "expected 28x28 pixels, received 27x28 (width x height)" in ran.stderr
+    assert f"{file}: no ink found" in ran.stderr

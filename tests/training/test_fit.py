@@ -58,6 +58,8 @@ def uninterrupted(digits: Mnist, tmp_path_factory: pytest.TempPathFactory) -> li
 def begin(root: Path) -> subprocess.Popen[str]:
     """The run in another process, at least two epochs on and not yet at its end."""
     arguments = [str(argument) for argument in (*RUN, "--output", root)]
+    # A shell's background job has Ctrl-C ignored, and so would its children have.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "training", *arguments],
         cwd=CHECKOUT,

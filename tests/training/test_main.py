@@ -250,6 +250,4 @@ def test_without_the_extra_one_line_says_what_installs_it() -> None:
     ended = fresh_python("-c", without)
 
     assert ended.returncode == 1
-    assert ended.stderr == (
-        "training: TensorFlow and the rest are not installed; `make train` does it, or `uv sync --extra train`\n"
-    )
+    assert ended.stderr == ("training: TensorFlow and the rest are not installed; `make .venv/.train` does it\n")

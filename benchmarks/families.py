@@ -1,0 +1,235 @@
+"""Families of pictures made from MNIST digits: what people send, with the answer known.
+
+    family("photo", pixels, np.random.default_rng(0))    uint8 (N, 28, 28) to N encoded pictures
+
+The same digits and seed give the same bytes. Nothing here is tuned to digits/normalize.py, or the other way round:
+widths, sizes and lights are drawn from ranges that were chosen before either was measured.
+"""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from digits.features import Grey
+
+Array = NDArray[Any]
+"""Floats (height, width)"""
+Generator = np.random.Generator
+
+PAPER, INK = 255.0, 0.0
+
+
+def family(name: str, pixels: Grey, rng: Generator) -> list[bytes]:
+    """Pictures of one family, one a digit, in order.
+
+    Args:
+        name: one of FAMILIES.
+        pixels: uint8 (N, 28, 28) in MNIST form.
+        rng: decides everything that is drawn by lot.
+    """
+    make = FAMILIES[name]
+    return [make(digit, rng) for digit in pixels]
+
+
+def encoded(pixels: NDArray[Any], **options: Any) -> bytes:
+    """Grey, RGB or RGBA pixels, 0 to 255, as a file: PNG unless `format` says otherwise."""
+    stream = io.BytesIO()
+    whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    settings: dict[str, Any] = {"format": "PNG", "compress_level": 1}
+    Image.fromarray(whole).save(stream, **(settings | options))
+    return stream.getvalue()
+
+
+def enlarged(digit: Grey, side: int) -> Array:
+    """A digit redrawn, its 28x28 field `side` pixels wide, with smooth sharp edges: coverage by ink in [0, 1]."""
+    cubic = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
+    scale = side / 28
+    smooth = ndimage.gaussian_filter(np.asarray(cubic, dtype=np.float32) / 255, scale / 4)
+    ink: Array = np.clip((smooth - 0.5) * scale + 0.5, 0, 1)
+    return ink
+
+
+def stroked(digit: Grey, side: int, width: float) -> Array:
+    """A digit redrawn with a pen of one width, in pixels, along its middle line: coverage in [0, 1]."""
+    coarse = 4 * 28
+    points = np.argwhere(skeleton(enlarged(digit, coarse) > 0.5)).astype(np.float32)
+    apart = np.abs(points[:, None] - points[None]).max(axis=2)
+    near = (apart <= 3).astype(np.float32)
+    smooth = near @ points / near.sum(axis=1, keepdims=True)  # a hand draws no stairs
+    wide = int(width / 2 + 1)  # the field's margin may be narrower than half a stroke
+    page = Image.new("1", (side + 2 * wide, side + 2 * wide), 1)
+    pen = ImageDraw.Draw(page)
+    at = (smooth + 0.5) * (side / coarse) - 0.5 + wide
+    for first, second in np.argwhere(np.triu(apart <= 1)):
+        pen.line([*at[first, ::-1], *at[second, ::-1]], fill=0)
+    distance = ndimage.distance_transform_edt(np.asarray(page))
+    ink: Array = np.clip(width / 2 + 0.5 - distance, 0, 1).astype(np.float32)
+    return ink
+
+
+def skeleton(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The middle line of a shape, after Zhang and Suen (1984)."""
+    image = np.pad(body, 1).astype(np.uint8)
+    while True:
+        before = int(image.sum())
+        for odd in (False, True):
+            p2, p3, p4 = image[:-2, 1:-1], image[:-2, 2:], image[1:-1, 2:]
+            p5, p6, p7 = image[2:, 2:], image[2:, 1:-1], image[2:, :-2]
+            p8, p9 = image[1:-1, :-2], image[:-2, :-2]
+            ring = np.stack([p2, p3, p4, p5, p6, p7, p8, p9, p2])
+            count = ring[:8].sum(0)
+            turns = ((ring[:-1] == 0) & (ring[1:] == 1)).sum(0)
+            sides = (p2 * p4 * p8 == 0) & (p2 * p6 * p8 == 0) if odd else (p2 * p4 * p6 == 0) & (p4 * p6 * p8 == 0)
+            image[1:-1, 1:-1][(count >= 2) & (count <= 6) & (turns == 1) & sides] = 0
+        if int(image.sum()) == before:
+            return image[1:-1, 1:-1].astype(bool)
+
+
+def placed(ink: Array, rng: Generator, *, margin: float = 0.5) -> Array:
+    """A digit somewhere on a larger page: up to `margin` of its side is added at each edge."""
+    side = len(ink)
+    top, bottom, left, right = (int(side * share) for share in rng.uniform(0.0, margin, 4))
+    return np.pad(ink, ((top, bottom), (left, right)))
+
+
+def light(shape: tuple[int, ...], rng: Generator, *, depth: float) -> Array:
+    """How much light falls where: a slope and a soft shadow, between 1 - depth and 1."""
+    rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = np.add.outer(np.sin(angle) * rows, np.cos(angle) * columns) / 1.5
+    angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
+    distance = np.add.outer(np.sin(angle) * rows, np.cos(angle) * columns) - offset
+    shadow = 1 / (1 + np.exp(-distance * rng.uniform(4, 12)))
+    mixed = 0.6 * (slope + 1) / 2 + 0.4 * shadow
+    fallen: Array = (1 - depth * mixed).astype(np.float32)
+    return fallen
+
+
+def texture(shape: tuple[int, ...], rng: Generator, *, strength: float) -> Array:
+    """Paper fibres: noise of a few pixels' grain, with a standard deviation of `strength` grey values."""
+    grain = ndimage.gaussian_filter(rng.normal(0, 1, shape).astype(np.float32), rng.uniform(0.6, 1.5))
+    scaled: Array = grain * (strength / max(float(grain.std()), 1e-6))
+    return scaled
+
+
+def on_paper(ink: Array, *, paper: float = PAPER, pen: float = INK) -> Array:
+    """Dark ink on light paper, as grey values."""
+    return paper + (pen - paper) * ink
+
+
+def _as_is(digit: Grey, _rng: Generator) -> bytes:
+    return encoded(digit)
+
+
+def _inverted(digit: Grey, _rng: Generator) -> bytes:
+    return encoded(255 - digit)
+
+
+def _page(digit: Grey, rng: Generator) -> bytes:
+    ink = placed(enlarged(digit, int(rng.integers(60, 401))), rng)
+    return encoded(on_paper(ink), format="JPEG", quality=int(rng.integers(50, 96)))
+
+
+def _transparent(digit: Grey, rng: Generator) -> bytes:
+    """Ink in the alpha channel of a page of one colour, or on hidden black."""
+    ink = placed(enlarged(digit, int(rng.integers(60, 401))), rng)
+    colour = rng.choice([0, 255]) if rng.random() < 0.5 else rng.integers(0, 256, 3)
+    rgba = np.empty((*ink.shape, 4), dtype=np.float32)
+    rgba[..., :3] = colour
+    rgba[..., 3] = 255 * ink
+    if rng.random() < 0.5:
+        rgba[ink == 0] = 0  # as most programs leave what cannot be seen
+    return encoded(rgba)
+
+
+def _photo(digit: Grey, rng: Generator) -> bytes:
+    ink = placed(enlarged(digit, int(rng.integers(150, 401))), rng)
+    paper = rng.uniform(170, 245)
+    contrast = rng.uniform(0.35, 0.85)
+    grey = on_paper(ink, paper=paper, pen=paper * (1 - contrast))
+    grey *= light(grey.shape, rng, depth=rng.uniform(0.15, 0.55))
+    grey += texture(grey.shape, rng, strength=rng.uniform(1, 5))
+    grey = ndimage.gaussian_filter(grey, rng.uniform(0.5, 2.5))
+    grey += rng.normal(0, rng.uniform(0.5, 3), grey.shape)
+    tint = rng.uniform(0.9, 1.0, 3)
+    return encoded(grey[..., None] * tint, format="JPEG", quality=int(rng.integers(50, 96)))
+
+
+def _pencil(digit: Grey, rng: Generator) -> bytes:
+    side = int(rng.integers(120, 401))
+    ink = placed(stroked(digit, side, side * rng.uniform(0.02, 0.05)), rng)
+    graphite = 1 - np.clip(texture(ink.shape, rng, strength=0.25), 0, 0.7)  # it skips the valleys of the paper
+    paper = rng.uniform(200, 250)
+    grey = on_paper(ink * graphite, paper=paper, pen=paper - rng.uniform(40, 90))
+    grey *= light(grey.shape, rng, depth=rng.uniform(0, 0.2))
+    grey += texture(grey.shape, rng, strength=rng.uniform(1, 3))
+    return encoded(grey, format="JPEG", quality=int(rng.integers(60, 96)))
+
+
+def _hairline(digit: Grey, rng: Generator) -> bytes:
+    side = int(rng.integers(200, 601))
+    ink = placed(stroked(digit, side, rng.uniform(1, 2.5)), rng)
+    return encoded(on_paper(ink) if rng.random() < 0.7 else 255 * ink)
+
+
+def _marker(digit: Grey, rng: Generator) -> bytes:
+    """Strokes as wide as the digit bears before its holes close."""
+    side = int(rng.integers(120, 401))
+    ink = placed(stroked(digit, side, side * rng.uniform(0.11, 0.16)), rng)
+    pen = rng.choice([(0, 0, 0), (20, 30, 160), (180, 20, 30), (10, 110, 60), (240, 200, 0)])
+    paper = np.array([250, 250, 245], dtype=np.float32)
+    return encoded(paper + (pen - paper) * ink[..., None], format="JPEG", quality=int(rng.integers(60, 96)))
+
+
+def _speckled(digit: Grey, rng: Generator) -> bytes:
+    """Dust beside the digit and on it: up to 40 specks, none larger than a stroke is wide."""
+    side = int(rng.integers(100, 401))
+    ink = placed(enlarged(digit, side), rng)
+    specks = np.zeros_like(ink)
+    rows, columns = np.ogrid[: ink.shape[0], : ink.shape[1]]
+    for _ in range(int(rng.integers(5, 41))):
+        y, x = rng.uniform(0, ink.shape[0]), rng.uniform(0, ink.shape[1])
+        radius = side * rng.uniform(0.003, 0.018)
+        reach = int(radius + 2)
+        part = np.s_[max(0, int(y) - reach) : int(y) + reach + 1, max(0, int(x) - reach) : int(x) + reach + 1]
+        distance = np.hypot(rows[part[0]] - y, columns[:, part[1]] - x)
+        specks[part] = np.maximum(specks[part], np.clip(radius + 0.5 - distance, 0, 1) * rng.uniform(0.4, 1))
+    return encoded(on_paper(np.maximum(ink, specks)))
+
+
+def _rotated(digit: Grey, rng: Generator) -> bytes:
+    ink = np.pad(enlarged(digit, int(rng.integers(100, 301))), 40)
+    turned = ndimage.rotate(ink, rng.uniform(-15, 15), order=1, reshape=False)
+    return encoded(on_paper(placed(turned, rng)))
+
+
+def _scaled_strokes(digit: Grey, rng: Generator) -> bytes:
+    """The digit as it is, its strokes made between half and twice as wide."""
+    side = int(rng.integers(120, 301))
+    body = np.pad(enlarged(digit, side) > 0.5, side // 8)
+    distance = ndimage.distance_transform_edt(~body) - ndimage.distance_transform_edt(body)
+    half = 2 * ndimage.mean(-distance, body) if body.any() else 0.0  # a bar's mean depth is half its half width
+    grown = half * (np.exp(rng.uniform(np.log(0.55), np.log(1.8))) - 1)
+    ink = np.clip(grown - distance + 0.5, 0, 1).astype(np.float32)
+    return encoded(on_paper(placed(ink, rng)))
+
+
+FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
+    "as is": _as_is,
+    "inverted": _inverted,
+    "page": _page,
+    "transparent": _transparent,
+    "photo": _photo,
+    "pencil": _pencil,
+    "hairline": _hairline,
+    "marker": _marker,
+    "speckled": _speckled,
+    "rotated": _rotated,
+    "scaled strokes": _scaled_strokes,
+}
+"""By name, in the order of the table."""

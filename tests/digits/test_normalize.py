@@ -1,0 +1,448 @@
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from benchmarks.families import FAMILIES, enlarged, family, on_paper
+from digits.artifact import NAME, SHIPPED, versions
+from digits.classifier import Classifier
+from digits.errors import NoInk, WrongSize
+from digits.features import Grey, to_features
+from digits.images import open_picture, to_grey
+from digits.normalize import Normalized, is_mnist_form, normalize
+from tests.conftest import Mnist, encoded
+
+FIVE = 5
+
+
+def centre(pixels: Grey) -> list[float]:
+    return list(ndimage.center_of_mass(pixels))
+
+
+def side(pixels: Grey) -> int:
+    """The longer side of what is more than antialiasing."""
+    (box,) = ndimage.find_objects((pixels > 32).astype(int))
+    return int(max(part.stop - part.start for part in box))
+
+
+def likeness(one: Grey, other: Grey) -> float:
+    """Cosine of two pictures, one of them moved by at most a pixel: 1 the same, different digits about 0.5."""
+    a = one.astype(float)
+    moved = [np.roll(other.astype(float), (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return float(max((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()) for b in moved))
+
+
+def grey(values: NDArray[Any]) -> Grey:
+    rounded: Grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def page(digit: Grey, side: int = 200, margin: int = 60) -> Grey:
+    return grey(on_paper(np.pad(enlarged(digit, side), margin)))
+
+
+def from_bytes(data: bytes) -> Normalized:
+    return normalize(to_grey(open_picture(data)))
+
+
+@pytest.fixture(scope="session")
+def digit(mnist: Mnist) -> Callable[[int], Grey]:
+    """The first real digit of a class."""
+    return lambda which: mnist.pixels[mnist.labels == which][0]
+
+
+@pytest.fixture(scope="session")
+def all_mnist(mnist: Mnist) -> Grey:
+    """All 70 000 images where MNIST_DATA says where they are, else 5 000 of them."""
+    if "MNIST_DATA" not in os.environ:
+        return mnist.pixels
+    with np.load(os.environ["MNIST_DATA"]) as data:
+        return np.concatenate([data["x_train"], data["x_test"]])
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Classifier:
+    numbers = versions(SHIPPED)
+    if not numbers:
+        pytest.skip("no model is shipped")
+    return Classifier.load(SHIPPED / NAME / str(numbers[0]))
+
+
+class TestWhatIsInMnistForm:
+    def test_every_image_of_mnist_is(self, all_mnist: Grey) -> None:
+        assert all(is_mnist_form(image) for image in all_mnist)
+
+    def test_none_is_once_inverted(self, all_mnist: Grey) -> None:
+        assert not any(is_mnist_form(255 - image) for image in all_mnist)
+
+    def test_it_passes_through_to_the_bit(self, mnist: Mnist) -> None:
+        for image in mnist.pixels[::50]:
+            normalized = normalize(image)
+
+            np.testing.assert_array_equal(normalized.pixels, image)
+            assert normalized.steps == ()
+
+    def test_so_do_floats(self, mnist: Mnist) -> None:
+        floats = mnist.pixels[0].astype(np.float32) / 255
+
+        assert normalize(floats).pixels is floats
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda image: 255 - image, id="dark on light"),
+            pytest.param(lambda image: np.roll(image, 2, axis=0), id="two rows down"),
+            pytest.param(lambda image: np.roll(image, -2, axis=1), id="two columns left"),
+            pytest.param(lambda image: np.asarray(Image.fromarray(image[4:-4, 4:-4]).resize((28, 28))), id="too large"),
+            pytest.param(lambda image: np.pad(np.asarray(Image.fromarray(image).resize((20, 20))), 4), id="too small"),
+            pytest.param(lambda image: image // 3, id="faint"),
+            pytest.param(lambda image: np.maximum(image, 9), id="on a ground that is not quite black"),
+            pytest.param(lambda image: image[:, 1:], id="a column short"),
+        ],
+    )
+    def test_a_changed_image_is_not_and_comes_back_as_it_was(
+        self, change: Callable[[Grey], Grey], mnist: Mnist
+    ) -> None:
+        for image in mnist.pixels[::250]:
+            changed = change(image)
+
+            normalized = normalize(changed)
+
+            assert not is_mnist_form(changed)
+            assert normalized.steps != ()
+            assert likeness(normalized.pixels, image) > 0.8
+
+    def test_an_inverted_image_comes_back_to_the_bit(self, digit: Callable[[int], Grey]) -> None:
+        normalized = normalize(255 - digit(FIVE))
+
+        np.testing.assert_array_equal(normalized.pixels, digit(FIVE))
+        assert normalized.steps == ("inverted",)
+
+
+class TestModes:
+    def test_always_normalizes_what_is_in_form(self, digit: Callable[[int], Grey]) -> None:
+        normalized = normalize(digit(FIVE), "always")
+
+        assert normalized.steps == ("cropped", "centered")
+        assert likeness(normalized.pixels, digit(FIVE)) > 0.9
+
+    def test_never_leaves_blank_pictures_alone(self) -> None:
+        blank = np.zeros((28, 28), dtype=np.uint8)
+
+        assert normalize(blank, "never").pixels is blank
+
+    def test_never_takes_28x28_only(self) -> None:
+        with pytest.raises(WrongSize, match=r"expected 28x28 pixels, received 27x28 \(width x height\)"):
+            normalize(np.zeros((28, 27), dtype=np.uint8), "never")
+
+
+PAPER = np.full((100, 100), 240, dtype=np.uint8)
+RNG = np.random.default_rng(1)
+
+
+class TestNoInk:
+    @pytest.mark.parametrize(
+        "picture",
+        [
+            pytest.param(np.zeros((28, 28), dtype=np.uint8), id="black"),
+            pytest.param(np.full((28, 28), 255, dtype=np.uint8), id="white"),
+            pytest.param(np.zeros((28, 28), dtype=np.float32), id="black, as floats"),
+            pytest.param(PAPER, id="a blank page"),
+            pytest.param(np.full((1, 1), 7, dtype=np.uint8), id="one pixel"),
+            pytest.param(np.tile(np.linspace(120, 240, 300), (200, 1)).astype(np.uint8), id="a slope of light"),
+            pytest.param(grey(PAPER + RNG.normal(0, 4, PAPER.shape)), id="paper with grain"),
+            pytest.param(
+                grey(
+                    np.add.outer(np.linspace(0, 9, 300) ** 2, np.linspace(90, 160, 300)) + RNG.normal(0, 3, (300, 300))
+                ),
+                id="a photo of blank paper in uneven light",
+            ),
+            pytest.param(RNG.integers(0, 256, (28, 28), dtype=np.uint8), id="noise of 28x28"),
+            pytest.param(RNG.integers(0, 256, (300, 400), dtype=np.uint8), id="noise"),
+            pytest.param(grey(RNG.normal(128, 30, (200, 200))), id="normal noise"),
+            pytest.param(255 * RNG.integers(0, 2, (100, 100), dtype=np.uint8), id="noise of black and white"),
+        ],
+    )
+    def test_there_is_none(self, picture: Grey) -> None:
+        with pytest.raises(NoInk, match="no ink found"):
+            normalize(picture)
+
+    def test_a_picture_that_is_all_transparent_has_none(self) -> None:
+        with pytest.raises(NoInk):
+            from_bytes(encoded(Image.new("RGBA", (50, 50), (0, 0, 0, 0))))
+
+
+class TestPicturesOfADigit:
+    @pytest.mark.parametrize(
+        "make",
+        [
+            pytest.param(page, id="dark on light"),
+            pytest.param(lambda five: 255 - page(five), id="light on dark"),
+            pytest.param(lambda five: page(five, 60), id="60 pixels"),
+            pytest.param(lambda five: page(five, 1000), id="1000 pixels"),
+            pytest.param(lambda five: page(five, 120, 600), id="small on a large page"),
+            pytest.param(lambda five: page(five)[55:, 80:], id="off the middle"),
+            pytest.param(lambda five: grey(200 + (page(five) - 255.0) * 0.1), id="25 grey values of contrast"),
+            pytest.param(
+                lambda five: grey(page(five) * np.linspace(0.3, 1, 320)), id="light that falls to less than a third"
+            ),
+            pytest.param(lambda five: grey(page(five) * 0.7 + RNG.normal(20, 8, (320, 320))), id="grain"),
+            pytest.param(
+                lambda five: np.where(RNG.random((320, 320)) < 0.005, 0, page(five)).astype(np.uint8), id="dust"
+            ),
+        ],
+    )
+    def test_it_comes_out_as_in_mnist(
+        self, make: Callable[[Grey], Grey], digit: Callable[[int], Grey], shipped: Classifier
+    ) -> None:
+        normalized = normalize(make(digit(FIVE)))
+
+        assert likeness(normalized.pixels, digit(FIVE)) > 0.8
+        assert shipped.probabilities(to_features(normalized.pixels[None])).argmax() == FIVE
+
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            pytest.param("rectangle", id="a frame"),
+            pytest.param("rule", id="a ruled line above"),
+            pytest.param("table", id="the edge of a table"),
+        ],
+    )
+    def test_what_is_beside_it_is_left_out(self, shape: str, digit: Callable[[int], Grey]) -> None:
+        picture = Image.fromarray(page(digit(FIVE)))
+        draw = ImageDraw.Draw(picture)
+        match shape:
+            case "rectangle":
+                draw.rectangle((6, 6, 313, 313), outline=0, width=3)
+            case "rule":
+                draw.line((0, 50, 320, 50), fill=60, width=2)
+            case "table":
+                draw.polygon([(0, 0), (30, 0), (40, 320), (0, 320)], fill=40)
+
+        normalized = normalize(np.asarray(picture))
+
+        assert likeness(normalized.pixels, normalize(page(digit(FIVE))).pixels) > 0.98
+
+    def test_a_detached_bar_stays_and_specks_go(self) -> None:
+        picture = Image.new("L", (280, 280), 255)
+        draw = ImageDraw.Draw(picture)
+        draw.line((100, 60, 180, 60), fill=0, width=14)
+        draw.line((100, 80, 95, 130, 150, 130, 180, 165, 150, 215, 90, 210), fill=0, width=14)
+        whole = normalize(np.asarray(picture)).pixels
+        for x, y in [(20, 20), (260, 250), (30, 200), (220, 40)]:
+            draw.ellipse((x, y, x + 7, y + 7), fill=0)
+
+        speckled = normalize(np.asarray(picture)).pixels
+
+        assert whole[:7].sum() > 1000  # the bar
+        np.testing.assert_array_equal(speckled, whole)
+
+    @pytest.mark.parametrize("width", [1, 2, 8, 24, 40])
+    def test_strokes_of_any_width_come_out_about_two_pixels_wide(self, width: int) -> None:
+        picture = Image.new("L", (400, 400), 255)
+        ImageDraw.Draw(picture).ellipse((120, 60, 280, 340), outline=0, width=width)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        stroke = pixels[14].sum() / 255 / 2
+        assert 1.4 <= stroke <= 4
+        assert pixels[14, 14] == 0  # the hole is open
+
+    @pytest.mark.parametrize("side_", [1000, 4000])
+    def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self, side_: int) -> None:
+        picture = Image.new("L", (side_, side_), 255)
+        ImageDraw.Draw(picture).ellipse((side_ // 3, side_ // 5, side_ * 2 // 3, side_ * 4 // 5), outline=0, width=1)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        assert side(pixels) == 20
+        assert pixels[14].sum() / 255 > 2.8
+        assert pixels[14, 14] == 0
+
+    @pytest.mark.parametrize("shape", [(200, 10), (10, 200), (400, 20), (60, 3)], ids=str)
+    def test_strokes_twenty_times_as_long_as_wide_stay(self, shape: tuple[int, int]) -> None:
+        picture = np.pad(np.zeros(shape, dtype=np.uint8), 30, constant_values=255)
+
+        pixels = normalize(picture).pixels
+
+        assert side(pixels) == 20
+        assert (pixels > 127).sum() >= 30
+
+    @pytest.mark.parametrize("ink", ["yellow", "red", "blue", "lime", "cyan", "black"])
+    @pytest.mark.parametrize("format_", ["PNG", "JPEG"])
+    def test_any_colour_of_ink_shows_on_white(self, ink: str, format_: str, digit: Callable[[int], Grey]) -> None:
+        mask = Image.fromarray(255 - page(digit(FIVE)))
+        coloured = Image.composite(Image.new("RGB", mask.size, ink), Image.new("RGB", mask.size, "white"), mask)
+
+        normalized = from_bytes(encoded(coloured, format=format_))
+
+        assert likeness(normalized.pixels, digit(FIVE)) > 0.8
+
+    @pytest.mark.parametrize("ink", [0, 90, 255])
+    @pytest.mark.parametrize("hidden", [0, 255])
+    def test_ink_in_the_alpha_channel_shows_whatever_its_colour(
+        self, ink: int, hidden: int, digit: Callable[[int], Grey]
+    ) -> None:
+        alpha = 255 - page(digit(FIVE))
+        colour = np.where(alpha > 0, ink, hidden).astype(np.uint8)
+
+        normalized = from_bytes(encoded(np.dstack([colour, colour, colour, alpha])))
+
+        assert likeness(normalized.pixels, digit(FIVE)) > 0.8
+
+    @pytest.mark.parametrize("ground", [0, 255])
+    def test_an_opaque_alpha_channel_changes_nothing(self, ground: int, digit: Callable[[int], Grey]) -> None:
+        picture = page(digit(FIVE)) if ground else 255 - page(digit(FIVE))
+
+        normalized = from_bytes(encoded(np.dstack([picture] * 3 + [np.full_like(picture, 255)])))
+
+        np.testing.assert_array_equal(normalized.pixels, normalize(picture).pixels)
+
+    def test_16_bits_one_bit_and_palettes_come_out_alike(self, digit: Callable[[int], Grey]) -> None:
+        picture = np.where(page(digit(FIVE)) > 127, 255, 0).astype(np.uint8)
+        expected = normalize(picture).pixels
+
+        for other in (
+            Image.fromarray(picture.astype(np.uint16) * 257),
+            Image.fromarray(picture).convert("1"),
+            Image.fromarray(picture).convert("P"),
+            Image.fromarray(picture).convert("RGB").quantize(4),
+        ):
+            np.testing.assert_array_equal(from_bytes(encoded(other)).pixels, expected)
+
+    def test_a_digit_cropped_to_its_edges_is_whole(self, mnist: Mnist) -> None:
+        alike = []
+        for image in mnist.pixels[::100]:
+            box = ndimage.find_objects((image > 0).astype(int))[0]
+            alike.append(likeness(normalize(255 - image[box]).pixels, image))
+
+        assert np.mean(np.array(alike) > 0.8) > 0.9
+
+    def test_the_steps_say_what_was_done(self, digit: Callable[[int], Grey]) -> None:
+        picture = Image.new("L", (400, 400), 255)
+        ImageDraw.Draw(picture).ellipse((120, 60, 280, 340), outline=0, width=2)
+
+        assert normalize(np.asarray(picture)).steps == ("inverted", "cropped", "thickened", "centered")
+        assert normalize(255 - page(digit(FIVE))).steps == ("cropped", "centered")
+
+
+class TestInvariance:
+    def test_inversion_changes_nothing(self, digit: Callable[[int], Grey]) -> None:
+        for which in range(10):
+            picture = page(digit(which))
+
+            assert likeness(normalize(picture).pixels, normalize(255 - picture).pixels) > 0.99
+
+    def test_a_shift_changes_hardly_anything(self, digit: Callable[[int], Grey]) -> None:
+        for which in range(10):
+            picture = page(digit(which), margin=100)
+
+            assert likeness(normalize(picture).pixels, normalize(picture[37:, 61:]).pixels) > 0.9
+
+    @pytest.mark.parametrize("larger", [100, 333, 700])
+    def test_size_changes_hardly_anything(self, larger: int, digit: Callable[[int], Grey]) -> None:
+        for which in range(10):
+            one, other = page(digit(which)), page(digit(which), larger, larger // 3)
+
+            assert likeness(normalize(one).pixels, normalize(other).pixels) > 0.9
+
+    def test_what_was_normalized_is_in_form(self, mnist: Mnist) -> None:
+        for name in ("page", "hairline", "marker", "photo"):
+            for picture in family(name, mnist.pixels[::250], np.random.default_rng(0)):
+                once = from_bytes(picture).pixels
+
+                assert is_mnist_form(once)
+                assert normalize(once).pixels is once
+
+
+AWKWARD = [(1, 1), (1, 64), (64, 1), (2, 2), (3, 5), (28, 28), (8, 8), (1, 3000), (3000, 2), (159, 161), (161, 161)]
+
+
+class TestWhateverThePicture:
+    @given(
+        arrays.arrays(
+            np.uint8, st.tuples(st.integers(1, 64), st.integers(1, 64)), elements=st.integers(0, 255), fill=st.just(0)
+        )
+    )
+    @example(np.eye(64, dtype=np.uint8) * 255)
+    @example(np.tri(64, dtype=np.uint8) * 255)
+    def test_it_comes_out_in_the_middle_or_has_no_ink(self, picture: Grey) -> None:
+        self.holds(picture)
+
+    @pytest.mark.parametrize("shape", AWKWARD, ids=str)
+    @pytest.mark.parametrize("seed", range(5))
+    def test_so_it_does_for_awkward_shapes(self, shape: tuple[int, int], seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        smooth = ndimage.gaussian_filter(rng.normal(0, 1, shape), seed)
+
+        self.holds(grey(128 + 127 * smooth / np.abs(smooth).max()))
+
+    @staticmethod
+    def holds(picture: Grey) -> None:
+        try:
+            pixels = normalize(picture).pixels
+        except NoInk:
+            return
+        assert pixels.shape == (28, 28)
+        assert pixels.dtype == np.uint8
+        assert pixels.max() == 255 or is_mnist_form(picture)
+        np.testing.assert_allclose(centre(pixels), 14, atol=1)
+        assert side(pixels) <= 20
+
+
+FLOORS = {
+    "as is": 0.97,
+    "inverted": 0.97,
+    "page": 0.95,
+    "transparent": 0.95,
+    "photo": 0.94,
+    "pencil": 0.91,
+    "hairline": 0.91,
+    "marker": 0.92,
+    "speckled": 0.95,
+    "rotated": 0.93,
+    "scaled strokes": 0.93,
+}
+"""For the lecture's network, the weakest that may be shipped; benchmarks/pictures.py has the real figures."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_shipped_model_reads_pictures_of_every_family(name: str, mnist: Mnist, shipped: Classifier) -> None:
+    pixels, labels = mnist.pixels[::50], mnist.labels[::50]
+
+    normalized = [from_bytes(data).pixels for data in family(name, pixels, np.random.default_rng(7))]
+
+    answers = shipped.probabilities(to_features(np.stack(normalized))).argmax(axis=1)
+    assert (answers == labels).mean() >= FLOORS[name]
+
+
+def test_the_same_seed_makes_the_same_pictures(mnist: Mnist) -> None:
+    for name in FAMILIES:
+        one, other = (family(name, mnist.pixels[:2], np.random.default_rng(3)) for _ in range(2))
+
+        assert one == other
+
+
+class TestTime:
+    # Ten times what was measured: a guard against another order, not a benchmark.
+    @pytest.mark.parametrize(
+        ("side", "margin", "seconds"), [(200, 40, 0.03), (2500, 500, 0.5)], ids=["drawing", "12 megapixels"]
+    )
+    def test_it_takes_little(self, side: int, margin: int, seconds: float, digit: Callable[[int], Grey]) -> None:
+        picture = page(digit(FIVE), side, margin)
+        taken = []
+        for _ in range(3):
+            start = time.perf_counter()
+            normalize(picture)
+            taken.append(time.perf_counter() - start)
+
+        assert min(taken) < seconds

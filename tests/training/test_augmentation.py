@@ -76,9 +76,9 @@ def test_each_distortion_changes_something(digits: tuple[Grey, Labels], as_recip
     images, labels = digits
     fine = enlarge(images)
 
-    alone = distorted(fine, labels, replace(NONE, **{name: getattr(as_recipe, name)}), [0, 0])
+    without = distorted(fine, labels, replace(as_recipe, **{name: 0.0}), [0, 0])
 
-    assert not np.array_equal(alone, distorted(fine, labels, NONE, [0, 0]))
+    assert not np.array_equal(without, distorted(fine, labels, as_recipe, [0, 0]))
 
 
 def test_strokes_become_wider_and_thinner_as_asked(digits: tuple[Grey, Labels]) -> None:

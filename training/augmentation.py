@@ -54,23 +54,26 @@ def distorted(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequen
 
 
 def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
-    side = _longer_side(fine)
+    plain = rng.random(len(fine)) < distortions.plain
+    side, untouched = _longer_side(fine), fine[plain]
     upright = restyle(fine, labels, distortions.restyled, rng)
+    fine[plain], upright[plain] = untouched, 0
     lot = rng.triangular(-1, 0, 1, len(fine))
     pixels = lot * np.where(lot < 0, distortions.thinner, distortions.thicker)
-    redrawn = rng.random(len(fine)) < distortions.redrawn
+    pixels[plain] = 0
+    redrawn = (rng.random(len(fine)) < distortions.redrawn) & ~plain
     fine[redrawn] = centre_line(fine[redrawn])
     pixels[redrawn] = rng.uniform(0, distortions.pen, redrawn.sum())
     fine = thicken(fine, pixels)
     # What has grown or shrunk is brought back to the box that it had.
     fitting = (side / _longer_side(fine)).clip(0.7, 1.4)
-    pictures = _sample(fine, *_source(fine, upright, fitting, distortions, rng))
+    pictures = _sample(fine, *_source(fine, upright, fitting, plain=plain, distortions=distortions, rng=rng))
     for share, change in (
         (distortions.coarse, _coarsen),
         (distortions.blurred, _blur),
         (distortions.contrast, _stretch_contrast),
     ):
-        chosen = np.flatnonzero(rng.random(len(fine)) < share)
+        chosen = np.flatnonzero((rng.random(len(fine)) < share) & ~plain)
         pictures[chosen] = change(pictures[chosen], rng)
     whole: Grey = np.rint(pictures.clip(0, 255)).astype(np.uint8)
     return whole
@@ -128,12 +131,19 @@ def _extreme(fine: NDArray[_Number], choose: np.ufunc) -> NDArray[_Number]:
 
 
 def _source(
-    fine: Grey, upright: Floats, fitting: Floats, distortions: Distortions, rng: np.random.Generator
+    fine: Grey,
+    upright: Floats,
+    fitting: Floats,
+    *,
+    plain: NDArray[np.bool_],
+    distortions: Distortions,
+    rng: np.random.Generator,
 ) -> tuple[Floats, Floats]:
     """Where in the fine picture each pixel of the distorted one comes from: x and y, (N, 28, 28) each."""
     n = len(fine)
     # A strength for each picture: most are moderate, and what is like MNIST's test images stays the most frequent.
-    strength = rng.random((n, 1, 1), dtype=np.float32)
+    strength: Floats = rng.random((n, 1, 1), dtype=np.float32)
+    strength[plain] /= 2
 
     def lot(largest: float) -> Floats:
         return rng.uniform(-largest, largest, (n, 1, 1)).astype(np.float32)
@@ -143,7 +153,9 @@ def _source(
 
     angle, shear = np.deg2rad(amount(distortions.rotation_degrees)), amount(distortions.shear) + upright[:, None, None]
     both = amount(distortions.scale) + np.log(fitting)[:, None, None]
-    scale_x = np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, distortions.squared, rng)[:, None, None]
+    scale_x = (
+        np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, plain, distortions.squared, rng)[:, None, None]
+    )
     scale_y = np.exp(both + amount(distortions.scale / 2))
     # MNIST's images are centred to whole pixels, these to fractions: a part of the shift is no distortion.
     shift_x, shift_y = lot(distortions.shift_pixels), lot(distortions.shift_pixels)
@@ -167,11 +179,11 @@ def _centre_of_mass(fine: Grey) -> tuple[Floats, Floats]:
     return (columns @ places / mass)[:, None, None], (rows @ places / mass)[:, None, None]
 
 
-def _squaring(fine: Grey, share: float, rng: np.random.Generator) -> Floats:
+def _squaring(fine: Grey, plain: NDArray[np.bool_], share: float, rng: np.random.Generator) -> Floats:
     """Horizontal factors: 1, and for a share of the pictures what brings their box some way toward a square."""
     width, height = _sides(fine)
     full = (height / width).clip(1, 2.5)
-    return np.where(rng.random(len(fine)) < share, full ** rng.random(len(fine)), 1.0).astype(np.float32)
+    return np.where((rng.random(len(fine)) < share) & ~plain, full ** rng.random(len(fine)), 1.0).astype(np.float32)
 
 
 def _longer_side(fine: Grey) -> Floats:

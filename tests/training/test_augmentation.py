@@ -81,6 +81,18 @@ def test_each_distortion_changes_something(digits: tuple[Grey, Labels], as_recip
     assert not np.array_equal(without, distorted(fine, labels, as_recipe, [0, 0]))
 
 
+def test_plain_copies_stay_near_the_picture(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
+    images, labels = digits
+    fine = enlarge(images)
+
+    near, far = (
+        np.corrcoef(distorted(fine, labels, replace(as_recipe, plain=share), [0, 0]).ravel(), images.ravel())[0, 1]
+        for share in (1.0, 0.0)
+    )
+
+    assert near > far + 0.05
+
+
 def test_strokes_become_wider_and_thinner_as_asked(digits: tuple[Grey, Labels]) -> None:
     fine = enlarge(digits[0])
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from digits.artifact import MANIFEST, NAME, SHIPPED, Dataset, Manifest, read_manifest
+from digits.artifact import NAME, SHIPPED, Dataset, Manifest, read_file
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
 from digits.features import CLASSES, Grey, to_features
@@ -165,7 +165,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Assess a published version on the test images, through the code that serves it."""
-    classifier, folder = _open(model, model_dir)
+    classifier = _open(model, model_dir)
     used = _load(data, allow_other_data)
     manifest = classifier.manifest
     if reason := assessing.unfairness(manifest.dataset, used):
@@ -175,8 +175,9 @@ def evaluate(
     _show(found, used)
     destination = report or Path("reports") / f"{manifest.name}-{manifest.version}"
     history = None
-    if "report/history.csv" in manifest.files:  # so its checksum was just verified
-        history = reporting.history_from_csv((folder / "report/history.csv").read_bytes())
+    curves = "report/history.csv"
+    if classifier.folder is not None and curves in manifest.files:
+        history = reporting.history_from_csv(read_file(classifier.folder, curves, manifest.files[curves]))
     reporting.write(destination, reporting.render(manifest, used, found, history))
     _say(f"report: {destination}")
 
@@ -228,24 +229,14 @@ def _load(source: str | None, allow_other_data: bool) -> Mnist:
     return data
 
 
-def _open(model: Path | None, model_dir: Path) -> tuple[Classifier, Path]:
-    """The version to evaluate, and its folder."""
+def _open(model: Path | None, model_dir: Path) -> Classifier:
+    """The version to evaluate."""
     if model is not None:
-        return Classifier.load(model.resolve()), model
+        return Classifier.load(model.resolve())
     classifier, refusals = load_newest(model_dir)
     for refusal in refusals:
         print(f"training: not used: {refusal}", file=sys.stderr)
-    manifest = classifier.manifest
-    places = [root / manifest.name / str(manifest.version) for root in (model_dir, SHIPPED)]
-    # The same number may lie in both, with the first of them refused.
-    return classifier, next(place for place in places if (place / MANIFEST).is_file() and _is(place, manifest))
-
-
-def _is(folder: Path, manifest: Manifest) -> bool:
-    try:
-        return read_manifest(folder) == manifest
-    except DigitsError:
-        return False
+    return classifier
 
 
 def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:

@@ -194,7 +194,7 @@ def _parted(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
     steepness = _steepness(ink)
     full = _full_ink(ink, steepness, floor)
     kept = _belonging(ink, steepness, max(floor, 0.35 * full))
-    if first and not _is_ink(ink, kept, full, noise):
+    if first and not _is_ink(ink, steepness, kept, full, noise):
         raise NoInk("no ink found: there is nothing on the picture but noise and light")
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
     box = rows, columns
@@ -268,13 +268,14 @@ def _steepness(ink: Floats) -> Floats:
     return down * down + across * across
 
 
-def _is_ink(ink: Floats, kept: NDArray[np.bool_], full: float, noise: float) -> bool:
+def _is_ink(ink: Floats, steepness: Floats, kept: NDArray[np.bool_], full: float, noise: float) -> bool:
     """Whether what was found stands out, and has edges, which light has not.
 
     Blank photos came up to 14 times their noise and a slope of 0.24 full inks a pixel; fainter or softer ink is given
     up. A clean picture may be soft from having been enlarged.
     """
-    steepness = _steepness(ndimage.gaussian_filter(ink, 1) if noise > 1 else ink)
+    if noise > 1:
+        steepness = _steepness(ndimage.gaussian_filter(ink, 1))
     sharpness = float(np.sqrt(np.percentile(steepness[kept], 98))) / full
     return full > 4 * noise and sharpness > (0.25 if full < 20 * noise else 0.1)
 

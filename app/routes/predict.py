@@ -62,5 +62,5 @@ def _prediction(
         "model": model,
     }
     if include == "pixels":
-        answer["pixels"] = np.rint(to_features(digit.pixels[None]) * 255).astype(np.uint8).reshape(28, 28)
+        answer["pixels"] = np.rint(to_features(digit.pixels[None]) * 255).astype(np.uint8).reshape(digit.pixels.shape)
     return answer

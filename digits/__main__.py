@@ -12,7 +12,8 @@ from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError, InvalidImage
 from digits.features import to_features
 from digits.images import open_picture, to_grey
-from digits.normalize import Mode, normalize
+from digits.mnist_form import Mode
+from digits.normalize import normalize
 
 
 def main(arguments: list[str] | None = None) -> int:

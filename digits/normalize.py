@@ -10,26 +10,19 @@ size; the steps below take one of these away each:
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
+from digits import ndimage
 from digits.errors import NoInk, WrongSize
-from digits.features import SIDE, Floats, Grey
-
-Mode = Literal["auto", "always", "never"]
+from digits.features import SIDE, Floats, Grey, to_features
+from digits.mnist_form import BOX, MIDDLE, Mode, are_mnist_form
 
 _Box = tuple[slice, slice]
 """Rows and columns, as `ndimage.find_objects` gives them."""
-
-BOX = 20
-"""Longer side of the digit in MNIST."""
-
-MIDDLE = 14
-"""Row, and column, of the pixel that MNIST's centres of mass fall into."""
 
 _WORKING = 160
 """Longer side of the picture in which the digit is looked for; a stroke of MNIST's width in it has about 15 pixels."""
@@ -66,23 +59,8 @@ class Normalized:
     """What was done, in order; () where it passed through untouched."""
 
 
-def is_mnist_form(picture: NDArray[Any]) -> bool:
-    """Whether a picture is as MNIST's own are, to be passed through untouched.
-
-    All 70 000 images of MNIST have ink (anything above 0) whose longer side is 19 or 20 pixels, a centre of mass
-    within half a pixel of row and column 14, and a brightest pixel of 254 or 255, since that is how they were made.
-    Hardly anything else has the first two by chance.
-
-    Args:
-        picture: uint8, or floats in [0, 1].
-    """
-    if picture.shape != (SIDE, SIDE):
-        return False
-    if picture.max() < (128 if picture.dtype == np.uint8 else 0.5):
-        return False
-    if _side(_extent(picture)) not in (BOX - 1, BOX):
-        return False
-    return bool(np.abs(_centre(picture) - MIDDLE).max() < 0.53)
+def _is_mnist_form(picture: NDArray[Any]) -> bool:
+    return picture.shape == (SIDE, SIDE) and bool(are_mnist_form(to_features(picture[None]))[0])
 
 
 def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
@@ -101,10 +79,10 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
             height, width = picture.shape
             raise WrongSize(f"expected {SIDE}x{SIDE} pixels, received {width}x{height} (width x height)")
         return Normalized(picture, ())
-    if mode == "auto" and is_mnist_form(picture):
+    if mode == "auto" and _is_mnist_form(picture):
         return Normalized(picture, ())
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
-    if mode == "auto" and is_mnist_form(255 - grey):
+    if mode == "auto" and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
     digit, dark = _locate(grey)
     strokes, change = _set_strokes(digit)
@@ -204,9 +182,22 @@ def _parted(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
 
 def _ground_noise(ink: Floats) -> tuple[float, float]:
     """Mean and standard deviation of the ground, from the lower tail alone: half of the picture may be ink."""
-    low, lower = np.percentile(ink, [5, 30])
+    low, lower = _percentiles(ink, 5, 30)
     noise = (lower - low) / 1.12  # the distance of these two in a normal distribution
     return float(lower + 0.52 * noise), float(noise)
+
+
+def _percentiles(values: Floats, *percents: float) -> list[float]:
+    """As `np.percentile`, which would have NumPy load its masked arrays, 8 MB."""
+    last = values.size - 1
+    places = [percent / 100 * last for percent in percents]
+    below = [int(place) for place in places]
+    above = [min(index + 1, last) for index in below]
+    ordered = np.partition(values, [*below, *above], axis=None)
+    return [
+        float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
+        for place, low, high in zip(places, below, above, strict=True)
+    ]
 
 
 def _is_noise(picture: Floats) -> bool:
@@ -242,7 +233,9 @@ def _belonging(ink: Floats, steepness: Floats, threshold: float) -> NDArray[np.b
         others -= found
         for number in found:
             whole = _union(whole, boxes[number - 1])
-    belonging: NDArray[np.bool_] = np.isin(labels, list(kept))
+    belongs = np.zeros(count + 1, dtype=np.bool_)
+    belongs[list(kept)] = True
+    belonging: NDArray[np.bool_] = belongs[labels]
     return belonging
 
 
@@ -276,7 +269,7 @@ def _is_ink(ink: Floats, steepness: Floats, kept: NDArray[np.bool_], full: float
     """
     if noise > 1:
         steepness = _steepness(ndimage.gaussian_filter(ink, 1))
-    sharpness = float(np.sqrt(np.percentile(steepness[kept], 98))) / full
+    sharpness = _percentiles(steepness[kept], 98)[0] ** 0.5 / full
     return full > 4 * noise and sharpness > (0.25 if full < 20 * noise else 0.1)
 
 

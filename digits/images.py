@@ -3,6 +3,7 @@
 import struct
 import warnings
 from io import BytesIO
+from itertools import chain
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops
@@ -15,6 +16,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 MAX_PIXELS = 50_000_000
 """Default limit; a large phone photo has 48 megapixels."""
+
+MAX_WEBP_PIXELS = 16_000_000
+"""Ceiling for WEBP, which takes 15 bytes a pixel, others 4, and holds up all threads while it copies them."""
 
 # Pillow's own limit is the ceiling of ours, whatever is asked for, because its plugins allocate while they read a
 # header: a GIF of 43 bytes whose frame is "restored to background" takes 4 GiB there. It raises above twice the figure.
@@ -38,6 +42,11 @@ _BROKEN = (
     EOFError,
     struct.error,
 )
+
+_DETAIL = 1500
+"""The longer side of a larger picture is reduced to at least this: the digit is looked for in far less."""
+_STRIP = 256
+"""Rows of the reduced picture that are made at a time, so that a large one is never there twice."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's mode L
 _CLEARER = 1.5
@@ -88,7 +97,7 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         InvalidImage: no picture, or its header is broken.
         UnsupportedImage: a known format that is not accepted.
-        ImageTooLarge: more than `max_pixels` pixels declared.
+        ImageTooLarge: more than `max_pixels` pixels declared; for WEBP more than MAX_WEBP_PIXELS, too.
     """
     try:
         picture = Image.open(BytesIO(data), formats=FORMATS)
@@ -102,15 +111,19 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             if data[offset:].startswith(magic):
                 raise UnsupportedImage(f"expected a {_listed()} picture, received {name}") from exc
         raise InvalidImage(f"expected a {_listed()} picture, received {len(data)} bytes that are none") from exc
-    if picture.width * picture.height > max_pixels:
-        raise ImageTooLarge(
-            f"expected at most {max_pixels} pixels, received a picture of {picture.width}x{picture.height}"
-        )
+    limit, kind = max_pixels, "picture"
+    if picture.format == "WEBP" and limit > MAX_WEBP_PIXELS:
+        limit, kind = MAX_WEBP_PIXELS, "WEBP picture"
+    if picture.width * picture.height > limit:
+        raise ImageTooLarge(f"expected at most {limit} pixels, received a {kind} of {picture.width}x{picture.height}")
     return picture
 
 
 def to_grey(picture: Image.Image) -> Grey:
     """Decode the first frame to grey, upright, so that the ink shows.
+
+    A large picture comes out reduced, by a whole number, to no less than 1500 pixels on its longer side; a JPEG is not
+    even decoded at its full size.
 
     What is transparent is laid on white, or is itself the picture where all that can be seen has one colour (ink 0,
     nothing 255). Colours become luma, or the grey with the most contrast where luma has little.
@@ -125,9 +138,11 @@ def to_grey(picture: Image.Image) -> Grey:
         InvalidImage: the pixel data is broken or cut short, or of a kind that has no plain grey (32-bit, Lab).
     """
     try:
+        factor = _spare_factor(picture)
+        picture.draft(None, (max(1, picture.width // factor), max(1, picture.height // factor)))  # for JPEG alone
         picture.load()
         turn = _turn(picture)
-        grey = _flatten(picture)
+        grey = _flatten(_plain(picture, _spare_factor(picture)))
     except _BROKEN as exc:
         raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc
     if turn is not None:
@@ -142,26 +157,51 @@ def _turn(picture: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _flatten(picture: Image.Image) -> Image.Image:
-    """Any of Pillow's modes to mode L."""
+def _spare_factor(picture: Image.Image) -> int:
+    """By how much it can be reduced."""
+    return max(1, max(picture.size) // _DETAIL)
+
+
+def _plain(picture: Image.Image, factor: int) -> Image.Image:
+    """Any of Pillow's modes to L, LA, RGB or RGBA, reduced by the factor."""
+    if factor == 1:
+        return _in_plain_mode(picture)
+    width, height = picture.size
+    rows = _STRIP * factor
+    strips = (
+        _in_plain_mode(picture.crop((0, top, width, min(top + rows, height)))).reduce(factor)
+        for top in range(0, height, rows)
+    )
+    first = next(strips)
+    reduced = Image.new(first.mode, (first.width, -(-height // factor)))
+    for index, strip in enumerate(chain([first], strips)):
+        reduced.paste(strip, (0, index * _STRIP))
+    return reduced
+
+
+def _in_plain_mode(picture: Image.Image) -> Image.Image:
     if picture.mode in ("I", "F", "LAB"):
         raise ValueError("32-bit grey has no agreed white, and Lab no plain grey")
     if picture.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.has_transparency_data:
-        # A tRNS chunk or an alpha channel. Paper is white, so what shows through is white.
-        if picture.mode not in ("LA", "RGBA"):
-            picture = picture.convert("RGBA")
+    if picture.has_transparency_data:  # a tRNS chunk or an alpha channel
+        return picture if picture.mode in ("LA", "RGBA") else picture.convert("RGBA")
+    if picture.mode in ("1", "L"):
+        return picture.convert("L")
+    return picture.convert("RGB")
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    """Mode L, LA, RGB or RGBA to mode L."""
+    if picture.mode in ("LA", "RGBA"):
+        # Paper is white, so what shows through is white.
         alpha = picture.getchannel("A")
         if _ink_is_in_alpha(picture):
             return ImageChops.invert(alpha)
-        # Laid on paper without an alpha channel: of 50 megapixels each plane that is not needed spares 48 MiB.
-        paper = Image.new("L" if picture.mode == "LA" else "RGB", picture.size, "white")
+        paper = Image.new(picture.mode[:-1], picture.size, "white")
         paper.paste(picture.convert(paper.mode), mask=alpha)
         picture = paper
-    if picture.mode in ("1", "L", "LA"):
-        return picture.convert("L")
-    return _without_colour(picture.convert("RGB"))
+    return picture if picture.mode == "L" else _without_colour(picture)
 
 
 def _ink_is_in_alpha(picture: Image.Image) -> bool:

@@ -2,6 +2,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 from digits.images import FORMATS, MAX_PIXELS, open_picture, to_grey
+from digits.normalize import normalize
 from tests.conftest import Mnist, encoded, fresh_python
 
 WIDTH, HEIGHT = 32, 24
@@ -344,6 +346,61 @@ class TestOrientation:
         np.testing.assert_array_equal(grey(data), RAMP)
 
 
+class TestLargePictures:
+    """They come out reduced, to no less than 1500 pixels on the longer side."""
+
+    @pytest.mark.parametrize(
+        ("size", "expected"),
+        [
+            pytest.param((2999, 1000), (2999, 1000), id="not yet"),
+            pytest.param((3000, 1001), (1500, 501), id="by half"),
+            pytest.param((1000, 4600), (334, 1534), id="to a third"),
+            pytest.param((6000, 1), (1500, 1), id="a line"),
+        ],
+    )
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+    def test_by_a_whole_number(self, mode: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
+        picture = Image.new("RGBA", size, "white")
+        picture.paste("black", (size[0] // 2, size[1] // 2, size[0], size[1]))
+        whole = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
+        buffer = BytesIO()
+        whole.save(buffer, "PNG")
+
+        grey = to_grey(open_picture(buffer.getvalue()))
+
+        assert grey.shape[::-1] == expected
+        assert grey.dtype == np.uint8
+        if mode != "I;16":  # 255 of 65535 is nearly black
+            assert grey[0, 0] >= 253  # a palette is made by rounding
+            assert grey[-1, -1] <= 2
+
+    def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(self) -> None:
+        picture = Image.new("RGB", (6400, 4800), "white")
+        picture.paste("black", (3200, 2400, 6400, 4800))
+        buffer = BytesIO()
+        picture.save(buffer, "JPEG")
+        opened = open_picture(buffer.getvalue())
+
+        grey = to_grey(opened)
+
+        assert opened.size == (1600, 1200)
+        assert grey.shape == (1200, 1600)
+        assert (grey[0, 0], grey[-1, -1]) == (255, 0)
+
+    @pytest.mark.parametrize("side", [28, 300, 2000, 3400])
+    def test_the_digit_on_them_is_the_same(self, side: int, digit_pictures: list[bytes]) -> None:
+        digit = Image.open(BytesIO(digit_pictures[5])).convert("L")
+        page = Image.new("L", (2 * side, 2 * side), "white")
+        page.paste(ImageOps.invert(digit.resize((side, side), Image.Resampling.BICUBIC)), (side // 3, side // 2))
+        buffer = BytesIO()
+        page.save(buffer, "PNG")
+
+        normalized = normalize(to_grey(open_picture(buffer.getvalue()))).pixels.astype(float)
+
+        original = np.asarray(digit, dtype=float)
+        assert np.corrcoef(normalized.ravel(), original.ravel())[0, 1] > 0.85
+
+
 class TestLimits:
     @pytest.mark.parametrize(
         ("declaring"),
@@ -410,6 +467,14 @@ class TestLimits:
         megabytes, _, message = ran.stdout.partition(" ")
         assert int(megabytes) < 32
         assert message.startswith(f"expected at most {MAX_PIXELS} pixels, received a picture of ")
+
+    def test_webp_has_a_lower_ceiling(self) -> None:
+        largest = encoded(np.zeros((4000, 4000), dtype=np.uint8), format="WEBP")
+        larger = encoded(np.zeros((4000, 4001), dtype=np.uint8), format="WEBP")
+
+        assert open_picture(largest).size == (4000, 4000)
+        with pytest.raises(ImageTooLarge, match="at most 16000000 pixels, received a WEBP picture of 4001x4000"):
+            open_picture(larger)
 
     def test_a_limit_above_the_ceiling_does_not_lift_the_ceiling(self) -> None:
         data = png_declaring(2 * MAX_PIXELS + 1, 1)

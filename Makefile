@@ -15,7 +15,7 @@ help:
 	@echo 'make serve   the service, on http://127.0.0.1:8000'
 	@echo 'make test    every check; make check: lint and types alone'
 	@echo 'make train   train the network as the lecture does and publish it (ARGS="--epochs 10 ...")'
-	@echo 'make bench   accuracy on pictures that people send (needs MNIST_DATA)'
+	@echo 'make bench   requests a second beside other servers (needs wrk; a quarter of an hour)'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -33,7 +33,7 @@ check: .venv/.dev
 	@$(RUN) mypy
 
 bench: .venv/.train
-	@$(RUN) benchmarks.pictures models/mnist-dense/1 --from test $(ARGS)
+	@$(RUN) benchmarks.load $(ARGS)
 
 # What an environment holds is told by these marks: none of the lock file's changes, no network, starts at once.
 .venv/.serve: uv.lock pyproject.toml | .python $(UV)
@@ -60,4 +60,4 @@ bench: .venv/.train
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_RELEASE) || { rm -rf .uv; exit 1; }
 
 clean:
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis reports
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis reports benchmarks/.peers

@@ -1,0 +1,21 @@
+"""The Keras way: FastAPI, and `model.predict` for each request, as most tutorials have it."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from fastapi import FastAPI
+
+from benchmarks.peers.messages import Picture, Prediction
+
+_model = keras.saving.load_model(Path(__file__).parents[2] / "models/mnist-dense/1/model.keras")
+app = FastAPI()
+
+
+@app.post("/predict")
+def predict(picture: Picture) -> Prediction:
+    """Which digit is it?"""
+    features = np.array([picture.pixels], dtype=np.float32) / 255
+    probabilities = _model.predict(features, verbose=0)[0]
+    digit = int(probabilities.argmax())
+    return Prediction(digit=digit, probability=probabilities[digit], probabilities=probabilities.tolist())

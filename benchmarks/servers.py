@@ -1,0 +1,102 @@
+"""A server in a process group of its own: started, asked until it listens, and ended whatever happens."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+HOST = "127.0.0.1"
+START_SECONDS = 120
+STOP_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that listens on this machine."""
+
+    port: int
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection that is kept for one request after another."""
+        return http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
+
+    def ask(self, content_type: str, body: bytes) -> tuple[int, bytes]:
+        """POST on a connection of its own; the status and the reply's body."""
+        connection = self.connect()
+        try:
+            return post(connection, content_type, body)
+        finally:
+            connection.close()
+
+
+def post(connection: http.client.HTTPConnection, content_type: str, body: bytes) -> tuple[int, bytes]:
+    """Ask about a body's pictures; the status and the reply's body."""
+    connection.request("POST", "/predict", body, {"Content-Type": content_type})
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+@contextmanager
+def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+    """Run a server, from when it listens until the block is left. What it says goes to a file.
+
+    Args:
+        command: run in the repository's root; `{port}` in an argument or in the environment becomes the port.
+        environment: added to this process' own.
+
+    Raises:
+        SystemExit: it ended, or did not listen within two minutes; with the end of what it said.
+    """
+    port = _free_port()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [argument.format(port=port) for argument in command],
+            cwd=ROOT,
+            env=os.environ | {name: value.format(port=port) for name, value in environment.items()},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # also keeps the terminal's Ctrl-C from it: it is ended by us, in order
+        )
+        try:
+            if not _listens(process, port):
+                output.seek(0)
+                said = output.read().decode(errors="replace").splitlines()
+                raise SystemExit("\n".join([f"a server did not start: {' '.join(command)}", *said[-15:]]))
+            yield Server(port)
+        finally:
+            _end(process)
+
+
+def _free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the group to end, then kill what is left of it: a child may outlive the process that started it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)

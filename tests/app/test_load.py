@@ -1,0 +1,119 @@
+"""Under load: nothing holds up the event loop, what is in memory is bounded, and a worker that dies is replaced."""
+
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from app.documentation import EXAMPLES
+from app.settings import Settings
+from benchmarks.blocking import HEAVY, probed
+from tests.app.conftest import Service, StartService
+
+SEVEN = (EXAMPLES / "seven.bin").read_bytes()
+RAW: dict[str, Any] = {"content": SEVEN, "headers": {"content-type": "application/octet-stream"}}
+LIMIT = Settings().max_body_bytes
+
+BLOCKED_SECONDS = 0.5
+"""A guard, ten times what may be: no allowed request keeps the others waiting for more than 50 ms."""
+
+
+@pytest.mark.parametrize("heavy", [pytest.param(make, id=name) for name, make in HEAVY.items()])
+def test_no_request_holds_up_the_others(service: Service, heavy: Callable[[], tuple[str, bytes]]) -> None:
+    status, _seconds, longest = probed(service.url, *heavy())
+
+    assert status in (200, 400, 413, 422)
+    assert longest < BLOCKED_SECONDS
+
+
+@pytest.fixture
+def half_sent(service: Service) -> Iterator[Callable[[], socket.socket]]:
+    """`half_sent()` opens a connection and sends all but the end of the largest body."""
+    host, port = service.url.removeprefix("http://").split(":")
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % LIMIT
+    with ExitStack() as stack:
+
+        def send() -> socket.socket:
+            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            connection.sendall(head)
+            connection.sendall(b"\0" * (LIMIT - 1000))
+            return connection
+
+        yield send
+
+
+def test_bodies_in_memory_are_bounded(service: Service, half_sent: Callable[[], socket.socket]) -> None:
+    before = psutil.Process(service.process.pid).memory_info().rss
+    waiting = [half_sent() for _ in range(4)]
+    time.sleep(0.5)
+
+    refused = httpx.post(f"{service.url}/predict", content=b"\0" * LIMIT, headers={"content-type": "image/png"})
+    usual = service.client.post("/predict", **RAW)
+
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "2"
+    assert refused.headers["connection"] == "close"
+    assert refused.json()["type"] == "urn:digits:no-room"
+    assert usual.status_code == 200  # short ones are not counted
+    assert psutil.Process(service.process.pid).memory_info().rss < before + 6 * LIMIT
+    for connection in waiting:
+        connection.sendall(b"\0" * 1000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 422")
+    assert service.client.post("/predict", content=b"\0" * LIMIT, headers={"content-type": "image/png"}).is_client_error
+
+
+def test_a_worker_that_dies_is_replaced_and_takes_no_others_requests_with_it(start_service: StartService) -> None:
+    service = start_service(MNIST_WORKERS="2").wait_until_ready()
+    supervisor = psutil.Process(service.process.pid)
+    victim, survivor = (child for child in supervisor.children() if is_serving(child))
+    outcomes: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        # A connection for each request: what was not sent to the worker that dies must not be lost.
+        with httpx.Client(base_url=service.url, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+            while not stop.is_set():
+                try:
+                    outcomes[str(client.post("/predict", **RAW).status_code)] += 1
+                except httpx.TransportError:
+                    outcomes["lost"] += 1
+
+    with ThreadPoolExecutor(4) as clients:
+        asking = [clients.submit(ask) for _ in range(4)]
+        time.sleep(0.5)
+        victim.send_signal(signal.SIGKILL)
+        wait_for_two(supervisor, without=victim.pid)
+        time.sleep(0.5)
+        stop.set()
+        for task in asking:
+            task.result()
+
+    assert set(outcomes) <= {"200", "lost"}
+    assert outcomes["lost"] <= 4  # at most what was in the hands of the one that was killed
+    assert outcomes["200"] > 50
+    assert survivor.is_running()
+
+
+def is_serving(process: psutil.Process) -> bool:
+    try:
+        return any("onnxruntime" in mapped.path for mapped in process.memory_maps())
+    except psutil.Error:
+        return False
+
+
+def wait_for_two(supervisor: psutil.Process, without: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if sum(is_serving(child) for child in supervisor.children() if child.pid != without) == 2:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the worker was not replaced")

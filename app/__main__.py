@@ -6,7 +6,14 @@ import sys
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from app.protocol import Protocol
 from app.settings import read_settings
+
+_KEEP_ALIVE_SECONDS = 65
+"""Longer than the 60 s after which usual proxies close an idle connection: who closes first loses no request."""
+
+_WORKER_SECONDS = 30
+"""A worker that does not answer its supervisor for so long is replaced. No request takes a tenth of it."""
 
 
 def main() -> None:
@@ -17,7 +24,16 @@ def main() -> None:
     """
     settings = read_settings()
     listener = _listen(settings.host, settings.port)
-    config = uvicorn.Config("app.main:create_app", factory=True, workers=settings.workers)
+    config = uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        workers=settings.workers,
+        http=Protocol,
+        access_log=False,  # `app.access` has one
+        proxy_headers=False,  # nothing asks who the client is
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_worker_healthcheck=_WORKER_SECONDS,
+    )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     if settings.workers > 1:

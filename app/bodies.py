@@ -1,130 +1,190 @@
-"""The bodies of `POST /predict`, whatever their content type, to pictures in MNIST form."""
+"""The bodies of `POST /predict`, whatever their content type, to pictures."""
 
 import sys
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
-import anyio
 import numpy as np
 import orjson
-from anyio.to_thread import run_sync
 from numpy.typing import NDArray
 from PIL import Image
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope
 
-from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, UnsupportedType
+from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, NoRoom, UnsupportedType
+from app.lanes import Lanes
 from app.settings import Settings
-from digits.errors import DigitsError, InvalidPixels, NoInk
-from digits.features import FEATURES, SIDE
+from digits.errors import DigitsError, ImageTooLarge, InvalidPixels, NoInk
+from digits.features import FEATURES, SIDE, Grey
 from digits.images import open_picture, to_grey
-from digits.normalize import Mode, Normalized, normalize
+from digits.mnist_form import Mode
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
 JSON, FORM, RAW = "application/json", "multipart/form-data", "application/octet-stream"
 
-# What is answered on the event loop: a few pictures, none larger than a drawing of the page (280x280), which takes
-# about 3 ms to decode and normalize. All else goes to a thread.
-_FEW_PICTURES = 4
-_SMALL_PIXELS = 300 * 300
+MEDIA_TYPES = (JSON, FORM, *IMAGE_TYPES, RAW)
 
-# One large request at a time is decoded: a 50-megapixel RGBA picture takes 200 MB meanwhile.
-_large_requests = anyio.CapacityLimiter(1)
+_AS_USUAL = {media_type.encode(): media_type for media_type in MEDIA_TYPES}
+"""A header as it is mostly written."""
 
-Picture = Image.Image | NDArray[Any]
-"""Opened and not yet decoded; or uint8 (28, 28), or float32 (28, 28) in [0, 1]."""
+_NO_JSON = "expected JSON (RFC 8259, UTF-8), received a body that is none: {}"
+
+_NAMES = frozenset(("pixels", "instances", "scale"))
+
+_FILE = "#/file/{}"
+
+SHORT = 32 * 1024
+"""Bytes of a body that is parsed on the event loop: 0.1 ms of JSON, as long as it takes to ask a thread."""
+
+_TINY_PIXELS = 64 * 64
+"""Pixels, of all pictures of a body, that are decoded while it is parsed: 0.1 ms at most."""
+
+_IN_ALL = 2
+"""So many times the most pixels of one picture may the pictures of a form have together."""
+
+_LARGEST_HELD = 4
+"""So many bodies of the largest allowed size may be in memory at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a body asks about."""
+class Asked(NamedTuple):
+    """What a body asks about: pixels, or else images."""
 
-    pictures: list[Picture]
     single: bool
     """Whether the reply is one prediction, instead of a list."""
     pointer: str
-    """JSON pointer to the pictures, where they have indices; "" where there is just one."""
+    """JSON pointer to a picture, with {} for its index; "" where the body is the picture."""
+    pixels: NDArray[Any] | None = None
+    """(N, 28, 28), uint8, or float32 in [0, 1]"""
+    images: Sequence[Image.Image | Grey] = ()
+    """Opened and not yet decoded, or, where they are tiny, decoded."""
+
+    def named(self, error: DigitsError, index: int) -> DigitsError:
+        """The same error, saying which of the pictures it is about."""
+        count = len(self.images) if self.pixels is None else len(self.pixels)
+        return _named(error, index, count, self.pointer.format(index))
 
 
-async def read_digits(request: Request, settings: Settings, mode: Mode) -> tuple[list[Normalized], bool]:
-    """Read a request's body, of any of the accepted types, to pictures in MNIST form.
+def _named(error: DigitsError, index: int, count: int, pointer: str) -> DigitsError:
+    return type(error)(f"picture {index} of {count}: {error}" if count > 1 else str(error), pointer)
 
-    Returns:
-        The pictures, at least one, and whether a single one was asked about (the reply is then one prediction
-        instead of a list).
+
+class Room:
+    """The memory that long bodies take together; short ones are not counted."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Four times the largest body."""
+        self.most = _LARGEST_HELD * settings.max_body_bytes
+        self.taken = 0
+
+
+class Place:
+    """What one request takes of it, until it is left."""
+
+    __slots__ = ("_room", "_taken")
+
+    def __init__(self, room: Room) -> None:
+        """Nothing yet."""
+        self._room = room
+        self._taken = 0
+
+    def grow(self, size: int) -> None:
+        """Take so many bytes more. Raises NoRoom."""
+        if self._room.taken + size > self._room.most:
+            raise NoRoom(f"requests in work hold {self._room.taken} bytes already; try again later")
+        self._room.taken += size
+        self._taken += size
+
+    def leave(self) -> None:
+        """Give it all back."""
+        self._room.taken -= self._taken
+        self._taken = 0
+
+
+async def read_digits(
+    scope: Scope, receive: Receive, settings: Settings, mode: Mode, *, place: Place, lanes: Lanes
+) -> Asked:
+    """Read a request's body, of any of the accepted types, to one or more pictures.
 
     Raises:
-        UnsupportedType, BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, and whatever is wrong with a
-        picture: InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge, WrongSize, NoInk.
+        UnsupportedType, BodyTooLarge, NoRoom, Overloaded, MalformedBody, InvalidBody, BatchTooLarge, and what can be
+        wrong with a picture before it is decoded: InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk.
     """
-    asked = await _read_pictures(request, settings, mode)
-    pixels = sum(
-        picture.width * picture.height if isinstance(picture, Image.Image) else picture.size
-        for picture in asked.pictures
-    )
-    if pixels <= _SMALL_PIXELS and len(asked.pictures) <= _FEW_PICTURES:
-        return _normalized(asked, mode), asked.single
-    async with _large_requests:
-        return await run_sync(_normalized, asked, mode), asked.single
+    content_type = declared = encoding = b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            declared = value
+        elif name == b"content-encoding":
+            encoding = value
+    if encoding:
+        raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40].decode('latin-1')!r}")
+    media_type = _AS_USUAL.get(content_type) or _media_type(content_type)
+    if declared.isdigit() and int(declared) > settings.max_body_bytes:
+        raise BodyTooLarge(f"expected a body of at most {settings.max_body_bytes} bytes, received {int(declared)}")
+    message = await receive()
+    # Nearly every body comes at once.
+    body = b"" if message["type"] == "http.disconnect" or message.get("more_body") else message.get("body", b"")
+    if not body or len(body) > SHORT:
+        body = await _read(message, receive, settings.max_body_bytes, place)
+    if media_type == RAW:
+        return _from_raw(body, settings.max_batch)
+    if len(body) <= SHORT:
+        return _parsed(body, media_type, content_type, settings, mode)
+    return await lanes.of(len(body)).run(_parsed, body, media_type, content_type, settings, mode)
 
 
-async def _read_pictures(request: Request, settings: Settings, mode: Mode) -> Asked:
-    content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if encoding := request.headers.get("content-encoding"):
-        raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40]!r}")
-    if media_type not in (JSON, FORM, RAW, *IMAGE_TYPES):
+def _media_type(content_type: bytes) -> str:
+    media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in MEDIA_TYPES:
         raise UnsupportedType(
             f"expected the Content-Type {', '.join((JSON, FORM, *IMAGE_TYPES))} or {RAW}, "
             f"received {repr(media_type[:80]) if media_type else 'none'}"
         )
-    body = await _read(request, settings.max_body_bytes)
+    return media_type
+
+
+async def _read(message: Message, receive: Receive, limit: int, place: Place) -> bytes:
+    """The whole body, from its first message on; the limit holds whatever Content-Length says."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(f"expected a body of at most {limit} bytes, received more")
+        if size > SHORT:
+            place.grow(len(chunk))
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await receive()
+
+
+def _parsed(body: bytes, media_type: str, content_type: bytes, settings: Settings, mode: Mode) -> Asked:
     if media_type == JSON:
         return _from_json(body, settings.max_batch, mode)
     if media_type == FORM:
-        return await _from_form(body, content_type, settings)
-    if media_type == RAW:
-        return Asked([_from_raw(body)], single=True, pointer="")
-    return Asked([open_picture(body, max_pixels=settings.max_image_pixels)], single=True, pointer="")
+        return _from_form(body, content_type, settings)
+    return _from_images([open_picture(body, max_pixels=settings.max_image_pixels)], pointer="")
 
 
-def _normalized(asked: Asked, mode: Mode) -> list[Normalized]:
-    normalized = []
-    for index, picture in enumerate(asked.pictures):
-        try:
-            grey = to_grey(picture) if isinstance(picture, Image.Image) else picture
-            normalized.append(normalize(grey, mode))
-        except DigitsError as exc:
-            raise _named(exc, index, len(asked.pictures), asked.pointer) from exc
-    return normalized
-
-
-def _named(error: DigitsError, index: int, count: int, pointer: str) -> DigitsError:
-    """The same error, saying which of several pictures it is about."""
-    message = f"picture {index} of {count}: {error}" if count > 1 else str(error)
-    return type(error)(message, f"{pointer}/{index}" if pointer else "")
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    """The whole body; the limit holds whatever Content-Length says, and before more is read."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise BodyTooLarge(f"expected a body of at most {limit} bytes, received {declared}")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise BodyTooLarge(f"expected a body of at most {limit} bytes, received more")
-    return bytes(body)
-
-
-def _from_raw(body: bytes) -> NDArray[Any]:
-    if len(body) != FEATURES:
-        raise InvalidPixels(f"expected exactly {FEATURES} bytes, a pixel each, received {len(body)}")
-    return np.frombuffer(body, dtype=np.uint8).reshape(SIDE, SIDE)
+def _from_raw(body: bytes, max_batch: int) -> Asked:
+    count, rest = divmod(len(body), FEATURES)
+    if rest or not count:
+        raise InvalidPixels(
+            f"expected exactly {FEATURES} bytes, a pixel each, received {len(body)}; "
+            f"for several pictures a multiple of {FEATURES}"
+        )
+    if count > max_batch:
+        raise BatchTooLarge(f"expected at most {max_batch} pictures, received {count}")
+    pixels = np.frombuffer(body, dtype=np.uint8).reshape(count, SIDE, SIDE)
+    return Asked(single=count == 1, pointer="", pixels=pixels)
 
 
 class _Form(MultiPartParser):
@@ -137,70 +197,182 @@ class _Form(MultiPartParser):
         self.ended = True
 
 
-async def _from_form(body: bytes, content_type: str, settings: Settings) -> Asked:
-    async def once() -> AsyncGenerator[bytes, None]:
-        yield body
-
-    # One part more than allowed is let through, so that the refusal is ours and says how many came at least.
-    most = settings.max_batch + 1
-    form = _Form(Headers({"content-type": content_type}), once(), max_files=most, max_fields=most)
-    try:
-        parts = (await form.parse()).multi_items()
-    except (MultiPartException, UnicodeError) as exc:  # UnicodeError: a charset such as "undefined"
-        if form._current_files > most:
-            raise BatchTooLarge(
-                f"expected at most {settings.max_batch} pictures, received {settings.max_batch + 1} or more"
-            ) from exc
-        raise MalformedBody("expected multipart/form-data, received a body that is none") from exc
-    if not form.ended:
-        raise MalformedBody("expected multipart/form-data up to its closing boundary, received a body without one")
-    if not parts:
-        raise InvalidBody("expected a part named 'file', received none")
-    if len(parts) > settings.max_batch:
-        raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(parts)}")
-    pictures: list[Picture] = []
+def _from_form(body: bytes, content_type: bytes, settings: Settings) -> Asked:
+    parts = _parts(body, content_type, settings.max_batch)
+    images: list[Image.Image] = []
     for index, (name, part) in enumerate(parts):
-        pointer = f"#/file/{index}"
+        pointer = _FILE.format(index)
         if name != "file":
             raise InvalidBody(f"expected every part to be named 'file', received one named {name[:40]!r}")
         if not isinstance(part, UploadFile):
             raise InvalidBody("expected 'file' to be an uploaded file, received a text field", pointer)
         try:
-            pictures.append(open_picture(await part.read(), max_pixels=settings.max_image_pixels))
+            images.append(open_picture(part.file.read(), max_pixels=settings.max_image_pixels))
         except DigitsError as exc:
-            raise _named(exc, index, len(parts), "#/file") from exc
-    return Asked(pictures, single=len(parts) == 1, pointer="#/file")
+            raise _named(exc, index, len(parts), pointer) from exc
+    pixels = sum(image.width * image.height for image in images)
+    if pixels > _IN_ALL * settings.max_image_pixels:
+        raise ImageTooLarge(
+            f"expected at most {_IN_ALL * settings.max_image_pixels} pixels in all pictures together, received {pixels}"
+        )
+    return _from_images(images, pointer=_FILE)
+
+
+def _from_images(images: list[Image.Image], pointer: str) -> Asked:
+    asked = Asked(single=len(images) == 1, pointer=pointer, images=images)
+    if sum(image.width * image.height for image in images) > _TINY_PIXELS:
+        return asked
+    decoded = []
+    for index, image in enumerate(images):
+        try:
+            decoded.append(to_grey(image))
+        except DigitsError as exc:
+            raise asked.named(exc, index) from exc
+    if all(picture.shape == (SIDE, SIDE) for picture in decoded):
+        return Asked(single=asked.single, pointer=pointer, pixels=np.stack(decoded))
+    return Asked(single=asked.single, pointer=pointer, images=decoded)
+
+
+def _parts(body: bytes, content_type: bytes, max_batch: int) -> list[tuple[str, UploadFile | str]]:
+    async def once() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    # One part more than allowed is let through, so that the refusal is ours and says how many came at least.
+    most = max_batch + 1
+    form = _Form(Headers(raw=[(b"content-type", content_type)]), once(), max_files=most, max_fields=most)
+    parsing = form.parse()
+    try:
+        parsing.send(None)  # nothing in it waits, since the body is here and the files stay in memory
+    except StopIteration as done:
+        parts: list[tuple[str, UploadFile | str]] = done.value.multi_items()
+    except (MultiPartException, UnicodeError) as exc:  # UnicodeError: a charset such as "undefined"
+        if form._current_files > most:
+            raise BatchTooLarge(f"expected at most {max_batch} pictures, received {max_batch + 1} or more") from exc
+        raise MalformedBody("expected multipart/form-data, received a body that is none") from exc
+    else:
+        raise AssertionError("the form's parser waits for something")
+    if not form.ended:
+        raise MalformedBody("expected multipart/form-data up to its closing boundary, received a body without one")
+    if not parts:
+        raise InvalidBody("expected a part named 'file', received none")
+    if len(parts) > max_batch:
+        raise BatchTooLarge(f"expected at most {max_batch} pictures, received {len(parts)}")
+    return parts
 
 
 def _from_json(body: bytes, max_batch: int, mode: Mode) -> Asked:
     try:
-        document = orjson.loads(body)
+        document = _loads(body, max_batch)
     except orjson.JSONDecodeError as exc:
-        raise MalformedBody(f"expected JSON (RFC 8259, UTF-8), received a body that is none: {exc.msg}") from exc
+        raise MalformedBody(_NO_JSON.format(exc.msg)) from exc
     if not isinstance(document, dict):
         raise InvalidBody(f"expected an object with 'pixels' or 'instances', received {_kind(document)}")
-    unknown = document.keys() - {"pixels", "instances", "scale"}
-    if unknown:
-        raise InvalidBody(f"expected only 'pixels' or 'instances', and 'scale', received {min(unknown)[:40]!r}")
-    if len(document.keys() & {"pixels", "instances"}) != 1:
-        came = "both" if "pixels" in document else "neither"
+    if not _NAMES.issuperset(document):
+        unknown = min(document.keys() - _NAMES)
+        raise InvalidBody(f"expected only 'pixels' or 'instances', and 'scale', received {unknown[:40]!r}")
+    single = "pixels" in document
+    if single == ("instances" in document):
+        came = "both" if single else "neither"
         raise InvalidBody(f"expected either 'pixels' or 'instances', received {came}")
     scale = document.get("scale", "0-255")
     if scale not in ("0-255", "0-1"):
         came = repr(scale[:40]) if isinstance(scale, str) else _kind(scale)
         raise InvalidBody(f"expected the scale '0-255' or '0-1', received {came}", "#/scale")
-    if "pixels" in document:
-        return Asked([_pixels(document["pixels"], scale, mode, "#/pixels")], single=True, pointer="")
-    instances = document["instances"]
-    if not isinstance(instances, list) or not instances:
-        came = "an empty one" if instances == [] else _kind(instances)
-        raise InvalidBody(f"expected 'instances' to be a list of pictures, received {came}", "#/instances")
-    if len(instances) > max_batch:
-        raise BatchTooLarge(f"expected at most {max_batch} pictures, received {len(instances)}")
-    pictures: list[Picture] = [
-        _pixels(picture, scale, mode, f"#/instances/{index}") for index, picture in enumerate(instances)
-    ]
-    return Asked(pictures, single=False, pointer="#/instances")
+    if single:
+        pictures, pointer = [document["pixels"]], "#/pixels"
+    else:
+        pictures, pointer = document["instances"], "#/instances/{}"
+        if not isinstance(pictures, list) or not pictures:
+            came = "an empty one" if pictures == [] else _kind(pictures)
+            raise InvalidBody(f"expected 'instances' to be a list of pictures, received {came}", "#/instances")
+        if len(pictures) > max_batch:
+            raise BatchTooLarge(f"expected at most {max_batch} pictures, received {len(pictures)}")
+    pixels = None
+    # To Python true is 1: text that may hold it, or false, is looked at value by value.
+    if scale == "0-255" and b"u" not in body and b"f" not in body:
+        pixels = _whole_numbers(pictures)
+    if pixels is None:
+        pixels = np.stack(
+            [_pixels(picture, scale, mode, pointer.format(index)) for index, picture in enumerate(pictures)]
+        )
+    return Asked(single=single, pointer=pointer, pixels=pixels)
+
+
+def _loads(body: bytes, max_batch: int) -> Any:
+    """The document.
+
+    A parser keeps all other threads waiting: 0.1 s for 14 MB of floats. Long text is therefore first held to a size,
+    and then parsed in pieces.
+    """
+    if len(body) <= SHORT:
+        return orjson.loads(body)
+    values = body.count(b",") + 1
+    # One picture too many is let through, for the refusal that says how many came.
+    if values > (max_batch + 1) * FEATURES + 2:
+        raise BatchTooLarge(f"expected at most {max_batch} pictures of {FEATURES} numbers, received {values} values")
+    opened, closed = body.count(b"["), body.count(b"]")
+    if max(opened, closed) > (max_batch + 1) * (SIDE + 1) + 1:
+        if opened != closed and b'"' not in body:
+            orjson.loads(body[:SHORT])  # as a rule this says it already
+            raise MalformedBody(_NO_JSON.format("its brackets do not pair"))
+        raise BatchTooLarge(f"expected at most {max_batch} pictures of {SIDE} rows, received {opened} lists")
+    if body.count(b"{") > 1:
+        raise InvalidBody("expected one object with lists of numbers in it, received more objects")
+    return _loads_in_pieces(body)
+
+
+def _loads_in_pieces(body: bytes) -> Any:
+    """As `orjson.loads`: each innermost list on its own, then the text with a name in place of each."""
+    first, last = body.find(b"["), body.rfind(b"]")
+    if body.find(b'"', first, last) >= 0:  # a bracket might be in a string
+        return orjson.loads(body)
+    lists: dict[str, list[Any]] = {}
+    between: list[bytes] = []
+    done = 0
+    end = body.find(b"]")
+    while end >= 0:
+        start = body.rfind(b"[", done, end)
+        if start >= 0:
+            values = body.count(b",", start, end) + 1
+            name = f"[{len(lists)}"
+            # What is too long is not looked at: it will be refused for its length.
+            lists[name] = orjson.loads(body[start : end + 1]) if values <= FEATURES else [0] * values
+            between += body[done:start], b'"%s"' % name.encode()
+            done = end + 1
+        end = body.find(b"]", end + 1)
+    return _filled(orjson.loads(b"".join([*between, body[done:]])), lists)
+
+
+def _filled(value: Any, lists: dict[str, list[Any]]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(inner, lists) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, lists) for inner in value]
+    return lists.get(value, value) if isinstance(value, str) else value
+
+
+def _whole_numbers(pictures: list[Any]) -> Grey | None:
+    """(N, 28, 28), where all is as it should be; else None: the slower `_pixels` says what is wrong, if anything is.
+
+    `bytes` takes whole numbers from 0 to 255 and nothing else, in a tenth of the time of a look at each value's type.
+    """
+    try:
+        # Lengths first: a number has none, and `bytes` of a number is that many zeros.
+        rows = pictures
+        length = len(pictures[0])
+        if length == SIDE and set(map(len, pictures)) == {SIDE}:
+            rows = list(chain.from_iterable(pictures))
+        elif length != FEATURES:
+            return None
+        if set(map(len, rows)) != {length}:
+            return None
+        values = b"".join(map(bytes, rows))
+    except (TypeError, ValueError):
+        return None
+    for start in range(0, len(values), FEATURES):
+        if not values[start : start + FEATURES].strip(b"\0\1"):  # nothing above 1: blank, or floats in disguise
+            return None
+    return np.frombuffer(values, dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:

@@ -77,7 +77,7 @@ def _problem(description: str) -> dict[str, Any]:
     }
 
 
-PROBLEM = _problem("No model is ready; `Retry-After` says when to ask again")
+PROBLEM = _problem("No model is ready, or too much is asked at once; `Retry-After` says when to ask again")
 NOT_FOUND = _problem("The report of the served version has no such file")
 REPORT: dict[str, Any] = {
     "description": "The file",
@@ -179,7 +179,9 @@ PREDICT: dict[str, Any] = {
                     },
                 },
                 **{kind: _binary("An encoded picture of one digit, of any size.") for kind in IMAGE_TYPES},
-                RAW: _binary(f"Exactly {FEATURES} bytes: the grey values, row by row."),
+                RAW: _binary(
+                    f"Exactly {FEATURES} bytes, the grey values, row by row; a multiple of it for several pictures."
+                ),
             },
         }
     },

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from digits import errors
 from digits.errors import DigitsError
@@ -28,12 +28,24 @@ class InvalidBody(DigitsError):
     """The body parses and is not what was asked for."""
 
 
+class InvalidQuery(DigitsError):
+    """A query parameter that there is not, or not with this value."""
+
+
 class BodyTooLarge(DigitsError):
     """More bytes than the limit."""
 
 
 class BatchTooLarge(DigitsError):
     """More pictures than the limit."""
+
+
+class Overloaded(DigitsError):
+    """More requests in work than can be."""
+
+
+class NoRoom(Overloaded):
+    """No memory left for a body, which was not read to its end."""
 
 
 class UnsupportedType(DigitsError):
@@ -48,10 +60,13 @@ STATUS: dict[type[DigitsError], int] = {
     UnsupportedType: 415,
     errors.UnsupportedImage: 415,
     InvalidBody: 422,
+    InvalidQuery: 422,
     errors.InvalidImage: 422,
     errors.InvalidPixels: 422,
     errors.NoInk: 422,
     errors.WrongSize: 422,
+    Overloaded: 503,
+    NoRoom: 503,
     errors.NoUsableModel: 503,
     errors.DamagedArtifact: 503,
     errors.GoldenMismatch: 503,
@@ -83,15 +98,20 @@ def problem(
     return Response(orjson.dumps(body), status, headers, "application/problem+json")
 
 
-async def _digits_error(_request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, DigitsError)
+def reply_to(exc: DigitsError) -> Response:
+    """The problem that it is."""
     status = STATUS[type(exc)]
     headers = {}
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
-    if isinstance(exc, BodyTooLarge):
+    if isinstance(exc, BodyTooLarge | NoRoom):
         headers["Connection"] = "close"  # the rest of the body is not read
     return problem(status, str(exc), kind=type(exc).__name__, pointer=exc.pointer, headers=headers)
+
+
+async def _digits_error(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, DigitsError)
+    return reply_to(exc)
 
 
 async def _http_exception(request: Request, exc: Exception) -> Response:
@@ -105,27 +125,24 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
     return problem(exc.status_code, detail, headers=dict(exc.headers or {}))
 
 
-async def _validation_error(_request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, RequestValidationError)
-    first = exc.errors()[0]
-    name = str(first["loc"][-1])[:40]
-    return problem(422, f"query parameter {name!r}: {first['msg']}", kind="InvalidQuery")
-
-
 async def _client_gone(_request: Request, _exc: Exception) -> Response:
     # Nobody reads this reply; without it the server would log the disconnect as a failure of ours.
     return Response(status_code=400)
 
 
-async def _bug(request: Request, exc: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+def bug(scope: Scope, exc: Exception) -> Response:
+    """The reply to what must not happen; the log has the traceback."""
+    _log.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
     return problem(500, "the service failed; this is a bug of ours, not of your request")
+
+
+async def _bug(request: Request, exc: Exception) -> Response:
+    return bug(request.scope, exc)
 
 
 def install(app: FastAPI) -> None:
     """Have every error of `app` answered as a problem."""
     app.add_exception_handler(DigitsError, _digits_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(ClientDisconnect, _client_gone)
     app.add_exception_handler(Exception, _bug)

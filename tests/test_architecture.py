@@ -29,6 +29,11 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
             id="serving needs neither TensorFlow nor training",
         ),
         pytest.param(
+            "app.main",
+            {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest"},
+            id="serving pays for nothing that it has no use for",
+        ),
+        pytest.param(
             "digits.classifier",
             {
                 "fastapi",

@@ -1,16 +1,38 @@
 """Our own dialect: `POST /predict`."""
 
-from typing import Annotated, Any, Literal
+import asyncio
+import importlib
+from collections.abc import Coroutine, Iterable
+from itertools import repeat
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from urllib.parse import parse_qsl
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
-from app.bodies import read_digits
+from app.batching import PASS_ROWS, Answered, Batcher
+from app.bodies import Asked, Place, Room, read_digits
 from app.documentation import PREDICT
-from digits.features import Floats, to_features
-from digits.normalize import Mode, Normalized
+from app.errors import InvalidQuery
+from app.front import Reply
+from app.lanes import Lanes
+from app.serving import Serving
+from app.settings import Settings
+from digits.errors import DigitsError
+from digits.features import SIDE, Grey, to_features
+from digits.images import to_grey
+from digits.mnist_form import Mode
+
+if TYPE_CHECKING:
+    from digits.normalize import Normalized
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["predict"])
 
@@ -18,7 +40,7 @@ router = APIRouter(tags=["predict"])
 class Options(BaseModel):
     """The query parameters; a misspelt one is refused, not passed over."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     normalize: Annotated[
         Mode,
@@ -32,35 +54,140 @@ class Options(BaseModel):
     ] = None
 
 
+_USUAL = Options()
+
+
 @router.post("/predict", **PREDICT)
-async def predict(request: Request, options: Annotated[Options, Query()]) -> Response:
+async def predict(options: Annotated[Options, Query()]) -> None:
     """Which digit is it? Any picture of one digit: drawn, scanned or photographed; dark on light or light on dark."""
-    classifier = request.app.state.serving.classifier
-    digits, single = await read_digits(request, request.app.state.settings, options.normalize)
-    features = np.concatenate([to_features(digit.pixels[None]) for digit in digits])
-    probabilities = classifier.probabilities(features)
-    model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
-    predictions = [
-        _prediction(*answered, model, include=options.include) for answered in zip(digits, probabilities, strict=True)
+    # OpenAPI, and the 405 for other methods, are made from this route; `Predict` answers before the router is asked.
+    raise NotImplementedError
+
+
+class Predict:
+    """Answers `POST /predict`; called by `app.front`."""
+
+    def __init__(self, settings: Settings, serving: Serving, batcher: Batcher) -> None:
+        """With the model of `serving`, within the limits of the settings."""
+        self._settings = settings
+        self._serving = serving
+        self._batcher = batcher
+        self._lanes = Lanes()
+        self._room = Room(settings)
+
+    async def warm(self) -> None:
+        """Load what only pictures need: SciPy takes 0.1 s, which the first answer to pixels need not wait for."""
+        await self._lanes.of(0).run(importlib.import_module, "digits.normalize")
+
+    async def __call__(self, scope: Scope, receive: Receive) -> Reply:
+        """Read, compute, answer.
+
+        Raises:
+            NoUsableModel, Overloaded, InvalidQuery, what `read_digits` raises, and what can be wrong with a picture.
+        """
+        options = _options(scope["query_string"]) if scope["query_string"] else _USUAL
+        mode = options.normalize
+        _ = self._serving.classifier  # without one the body is not even read
+        place = Place(self._room)
+        try:
+            asked = await read_digits(scope, receive, self._settings, mode, place=place, lanes=self._lanes)
+            pixels = asked.pixels
+            if pixels is not None and mode != "always" and len(pixels) <= PASS_ROWS:
+                # The usual, and so without a look at whether the client is still there: the next pass answers it.
+                answered = await self._batcher.classify(pixels)
+                if mode == "never" or all(answered.in_form):
+                    return _reply(asked, answered, pixels, repeat(()), options)
+            return await _while_connected(receive, self._answer(asked, options))
+        finally:
+            place.leave()
+
+    async def _answer(self, asked: Asked, options: Options) -> Reply:
+        """The longer way: many pictures, or some that are to be decoded or normalized."""
+        mode, pixels = options.normalize, asked.pixels
+        if pixels is not None and mode != "always" and len(pixels) > PASS_ROWS:
+            answered = await self._batcher.classify(pixels)
+            if mode == "never" or all(answered.in_form):
+                return _reply(asked, answered, pixels, repeat(()), options)
+        digits = []
+        for index, picture in enumerate(asked.images if pixels is None else pixels):
+            size = picture.width * picture.height if isinstance(picture, Image.Image) else picture.size
+            try:
+                digits.append(await self._lanes.of(size).run(_normalized, picture, mode))
+            except DigitsError as exc:
+                raise asked.named(exc, index) from exc
+        # As floats, since some that passed through untouched may be floats.
+        pixels = np.concatenate([to_features(digit.pixels[None]) for digit in digits]).reshape(-1, SIDE, SIDE)
+        answered = await self._batcher.classify(pixels)
+        return _reply(asked, answered, pixels, [digit.steps for digit in digits], options)
+
+
+def _normalized(picture: Image.Image | Grey, mode: Mode) -> "Normalized":
+    from digits.normalize import normalize  # noqa: PLC0415 - `warm` has loaded it
+
+    return normalize(to_grey(picture) if isinstance(picture, Image.Image) else picture, mode)
+
+
+def _options(query_string: bytes) -> Options:
+    try:
+        return Options.model_validate(dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)))
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise InvalidQuery(f"query parameter {str(first['loc'][-1])[:40]!r}: {first['msg']}") from exc
+
+
+async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The work's result, unless the client goes away before it is there: then no more is done.
+
+    Raises:
+        ClientDisconnect: it went away.
+    """
+
+    async def disconnect() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(disconnect())
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        gone.cancel()
+
+
+def _reply(
+    asked: Asked, answered: Answered, pixels: NDArray[Any], steps: Iterable[tuple[str, ...]], options: Options
+) -> Reply:
+    """The answer as JSON.
+
+    Args:
+        asked: what was asked.
+        answered: the network's answer.
+        pixels: (N, 28, 28), what it was an answer to; uint8, or float32 in [0, 1].
+        steps: what was done to each picture before.
+        options: what else is to be told.
+    """
+    manifest = answered.classifier.manifest
+    model = {"name": manifest.name, "version": manifest.version}
+    predictions: list[dict[str, Any]] = [
+        {
+            "digit": digit,
+            "probability": probabilities[digit],
+            "probabilities": probabilities,
+            "preprocessing": done,
+            "model": model,
+        }
+        for digit, probabilities, done in zip(answered.digits, answered.probabilities, steps, strict=False)
     ]
-    return Response(
-        # orjson writes a float32 with the fewest digits that read back as the same float32.
-        orjson.dumps(predictions[0] if single else {"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY),
-        media_type="application/json",
+    if options.include == "pixels":
+        shown = np.rint(to_features(pixels) * 255).astype(np.uint8).reshape(pixels.shape)
+        for prediction, picture in zip(predictions, shown, strict=True):
+            prediction["pixels"] = picture
+    # orjson writes a float32 with the fewest digits that read back as the same float32.
+    return Reply(
+        orjson.dumps(
+            predictions[0] if asked.single else {"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY
+        )
     )
-
-
-def _prediction(
-    digit: Normalized, probabilities: Floats, model: dict[str, Any], *, include: str | None
-) -> dict[str, Any]:
-    most = int(probabilities.argmax())
-    answer = {
-        "digit": most,
-        "probability": probabilities[most],
-        "probabilities": probabilities,
-        "preprocessing": digit.steps,
-        "model": model,
-    }
-    if include == "pixels":
-        answer["pixels"] = np.rint(to_features(digit.pixels[None]) * 255).astype(np.uint8).reshape(digit.pixels.shape)
-    return answer

@@ -144,6 +144,12 @@ BAD = [
     pytest.param(raw(b"\0" * 783), 422, "received 783", id="one raw byte too few"),
     pytest.param(raw(b"\0" * 785), 422, "received 785", id="one raw byte too many"),
     pytest.param(raw(PNG), 422, f"received {len(PNG)}", id="a PNG as raw bytes"),
+    pytest.param(raw(b"\0" * 784 * 1025), 413, "at most 1024 pictures, received 1025", id="one raw picture too many"),
+    pytest.param(raw(bytes(SEVEN[0]) * 28 + bytes(784)), 422, "picture 0 of 2: no ink found", id="two raw blank ones"),
+    pytest.param(files(*[png_declaring(7000, 7000)] * 3), 413, "100000000 pixels in all", id="three large pictures"),
+    pytest.param(text("[" * 20_000 + "{}" * 20_000), 422, "received more objects", id="a body of many objects"),
+    pytest.param(text("[],"* 40_000 + '"'), 413, "at most 1024 pictures of 28 rows", id="a body of many lists"),
+    pytest.param(text("[1" + ",1" * 900_000 + "]"), 413, "received 900001 values", id="a body of many numbers"),
     # pictures
     pytest.param(picture(b""), 422, "received 0 bytes that are none", id="no picture"),
     pytest.param(picture(b"seven"), 422, "received 5 bytes that are none", id="text instead of an image"),

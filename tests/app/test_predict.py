@@ -101,6 +101,29 @@ def test_several_files_are_answered_in_the_order_sent(client: httpx.Client, digi
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
 
 
+@pytest.mark.parametrize("count", [2, 128, 129, 1024])
+def test_several_raw_pictures_are_answered_in_the_order_sent(client: httpx.Client, mnist: Mnist, count: int) -> None:
+    some = mnist.pixels[:count]
+    alone = client.post("/predict", json={"instances": some.tolist()}).json()
+
+    reply = client.post("/predict", content=some.tobytes(), headers={"content-type": "application/octet-stream"})
+
+    assert len(reply.json()["predictions"]) == count
+    assert reply.json() == alone
+
+
+def test_a_picture_to_normalize_among_others_changes_none_of_them(client: httpx.Client, mnist: Mnist) -> None:
+    some = mnist.pixels[:5].copy()
+    expected = client.post("/predict", json={"instances": some.tolist()}).json()["predictions"]
+    some[2] = 255 - some[2]
+
+    answers = client.post("/predict", json={"instances": some.tolist()}).json()["predictions"]
+
+    assert [answer["preprocessing"] for answer in answers] == [[], [], ["inverted"], [], []]
+    for answer, other in zip(answers, expected, strict=True):
+        assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
+
+
 def test_instances_are_always_answered_by_a_list(client: httpx.Client) -> None:
     reply = client.post("/predict", json={"instances": [SEVEN]})
 

@@ -1,0 +1,57 @@
+"""Threads for what would hold up the event loop: decoding and normalizing pictures, parsing long JSON.
+
+Two lanes of one thread each, so that no drawing waits for a 50-megapixel photo, and never more than one large picture
+is decoded at a time: that is what bounds the memory.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from app.errors import Overloaded
+
+SMALL_PIXELS = 1_000_000
+"""Up to here a picture goes into the lane for small ones: tens of milliseconds at most."""
+
+WAITING = 256
+"""Most jobs that wait for a lane; more is refused."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Lane:
+    """One thread, which takes one job at a time in the order they came."""
+
+    def __init__(self, name: str) -> None:
+        """The thread is started by the first job."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._waiting = 0
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result, or its error. A job whose wait is cancelled before its turn is not done.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        if self._waiting >= WAITING:
+            raise Overloaded(f"{WAITING} pictures wait to be decoded; try again later")
+        self._waiting += 1
+        try:
+            job = self._thread.submit(function, *args, **kwargs)
+            return await asyncio.wrap_future(job)
+        finally:
+            self._waiting -= 1
+
+
+class Lanes:
+    """The lanes of one process."""
+
+    def __init__(self) -> None:
+        """No thread yet."""
+        self._small, self._large = Lane("small"), Lane("large")
+
+    def of(self, pixels: int) -> Lane:
+        """The lane for a picture, or JSON text, of so many pixels."""
+        return self._small if pixels <= SMALL_PIXELS else self._large

@@ -1,0 +1,244 @@
+"""What waits together goes through the network together, and nobody notices."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from app.batching import PASS_ROWS, WAITING_ROWS, Answered, Batcher
+from app.errors import Overloaded
+from app.serving import Serving
+from digits.artifact import SHIPPED
+from digits.classifier import Classifier
+from digits.errors import NoUsableModel
+from digits.features import Floats, to_features
+from tests.conftest import Mnist
+
+
+class Watched(Classifier):
+    """A classifier that notes how many pictures each pass had."""
+
+    passes: list[int]
+
+    def probabilities(self, features: Floats) -> Floats:
+        self.passes = [*getattr(self, "passes", []), len(features)]
+        return super().probabilities(features)
+
+
+class OneModel(Serving):
+    """Serves what it is given."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__(SHIPPED)
+        self._classifier = classifier
+
+    def swap(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+
+
+@pytest.fixture
+def classifier() -> Watched:
+    found = Watched.load(max((SHIPPED / "mnist-dense").iterdir()))
+    found.passes = []
+    return found
+
+
+@pytest.fixture(scope="module")
+def pictures(mnist: Mnist) -> NDArray[np.uint8]:
+    return mnist.pixels[::5]
+
+
+Scenario = Callable[[Batcher], Awaitable[Any]]
+
+
+@pytest.fixture
+def run(classifier: Watched) -> Callable[[Scenario], Any]:
+    def run_(scenario: Scenario) -> Any:
+        async def whole() -> Any:
+            return await scenario(Batcher(OneModel(classifier)))
+
+        return asyncio.run(whole())
+
+    return run_
+
+
+def test_what_is_handed_in_during_one_turn_is_one_pass(
+    run: Callable[[Scenario], list[Answered]], classifier: Watched, pictures: NDArray[np.uint8]
+) -> None:
+    async def together(batcher: Batcher) -> list[Answered]:
+        return await asyncio.gather(*(batcher.classify(pictures[index : index + 1]) for index in range(40)))
+
+    answers = run(together)
+
+    assert classifier.passes == [40]
+    assert [answer.probabilities.shape for answer in answers] == [(1, 10)] * 40
+
+
+def test_a_lone_request_waits_for_no_timer(
+    run: Callable[[Scenario], Answered],
+    classifier: Watched,
+    pictures: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def alone(batcher: Batcher) -> Answered:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "call_at", None)
+        monkeypatch.setattr(loop, "call_later", None)
+        return await batcher.classify(pictures[:1])
+
+    answer = run(alone)
+
+    assert classifier.passes == [1]
+    assert answer.classifier is classifier
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_an_answer_is_the_same_whatever_is_in_its_pass(
+    classifier: Watched, pictures: NDArray[np.uint8], data: st.DataObject
+) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=12), label="pictures of each request")
+    as_floats = data.draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes)), label="sent as floats")
+    starts = data.draw(
+        st.lists(st.integers(0, len(pictures) - 200), min_size=len(sizes), max_size=len(sizes)), label="which"
+    )
+    sent = [pictures[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+    async def together() -> list[Answered]:
+        batcher = Batcher(OneModel(classifier))
+        return await asyncio.gather(
+            *(
+                batcher.classify(to_features(some).reshape(some.shape) if floats else some)
+                for some, floats in zip(sent, as_floats, strict=True)
+            )
+        )
+
+    answers = asyncio.run(together())
+
+    for some, answer in zip(sent, answers, strict=True):
+        alone = np.concatenate([classifier.probabilities(to_features(one[None])) for one in some])
+        np.testing.assert_allclose(answer.probabilities, alone, atol=1e-6)
+        assert all(answer.in_form)
+        assert answer.digits == alone.argmax(axis=1).tolist()
+
+
+def test_it_says_which_pictures_are_in_mnist_form(
+    run: Callable[[Scenario], Answered], pictures: NDArray[np.uint8]
+) -> None:
+    mixed = np.stack([pictures[0], 255 - pictures[0], np.zeros_like(pictures[0]), pictures[1]])
+
+    answer = run(lambda batcher: batcher.classify(mixed))
+
+    assert answer.in_form == [True, False, False, True]
+
+
+def test_a_large_request_takes_turns_with_small_ones(
+    run: Callable[[Scenario], list[str]], classifier: Watched, pictures: NDArray[np.uint8]
+) -> None:
+    async def race(batcher: Batcher) -> list[str]:
+        finished = []
+
+        async def ask(name: str, some: NDArray[np.uint8]) -> None:
+            await batcher.classify(some)
+            finished.append(name)
+
+        await asyncio.gather(ask("large", pictures), ask("small", pictures[:1]))
+        return finished
+
+    assert run(race) == ["small", "large"]
+    assert max(classifier.passes) <= PASS_ROWS
+    assert sum(classifier.passes) == len(pictures) + 1
+
+
+def test_more_than_the_queue_holds_is_refused_and_the_others_are_answered(
+    run: Callable[[Scenario], list[Answered | BaseException]], pictures: NDArray[np.uint8]
+) -> None:
+    requests = WAITING_ROWS // PASS_ROWS
+
+    async def crowd(batcher: Batcher) -> list[Answered | BaseException]:
+        async def ask() -> Answered:
+            return await batcher.classify(pictures[:PASS_ROWS])
+
+        return await asyncio.gather(*(ask() for _ in range(requests + 3)), return_exceptions=True)
+
+    answers = run(crowd)
+
+    assert [type(answer) for answer in answers] == [Answered] * requests + [Overloaded] * 3
+
+
+def test_who_has_gone_costs_nothing(
+    run: Callable[[Scenario], Answered], classifier: Watched, pictures: NDArray[np.uint8]
+) -> None:
+    async def gone(batcher: Batcher) -> Answered:
+        leaving = [asyncio.ensure_future(batcher.classify(pictures[:7])) for _ in range(5)]
+        staying = asyncio.ensure_future(batcher.classify(pictures[:1]))
+        for task in leaving:
+            task.cancel()
+        return await staying
+
+    run(gone)
+
+    assert classifier.passes == [1]
+
+
+def test_without_a_model_every_request_is_told_so() -> None:
+    async def ask() -> list[Answered | BaseException]:
+        batcher = Batcher(Serving(SHIPPED))  # nothing was loaded
+        picture = np.zeros((1, 28, 28), dtype=np.uint8)
+        return await asyncio.gather(*(batcher.classify(picture) for _ in range(3)), return_exceptions=True)
+
+    assert [type(answer) for answer in asyncio.run(ask())] == [NoUsableModel] * 3
+
+
+def test_a_pass_that_fails_fails_no_later_one(
+    run: Callable[[Scenario], Answered],
+    classifier: Watched,
+    pictures: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def twice(batcher: Batcher) -> Answered:
+        with monkeypatch.context() as broken:
+            broken.setattr(classifier, "_session", None)
+            with pytest.raises(AttributeError):
+                await batcher.classify(pictures[:1])
+        return await batcher.classify(pictures[:1])
+
+    assert run(twice).probabilities.shape == (1, 10)
+
+
+def test_it_can_be_used_in_one_event_loop_after_another(classifier: Watched, pictures: NDArray[np.uint8]) -> None:
+    batcher = Batcher(OneModel(classifier))
+
+    async def leave_unanswered() -> None:
+        batcher.classify(pictures[:1])
+
+    async def ask() -> Answered:
+        return await batcher.classify(pictures[:1])
+
+    asyncio.run(leave_unanswered())
+
+    assert asyncio.run(ask()).digits == asyncio.run(ask()).digits
+
+
+def test_one_reply_comes_from_one_version(pictures: NDArray[np.uint8]) -> None:
+    folder = max((SHIPPED / "mnist-dense").iterdir())
+    old, new = Watched.load(folder), Watched.load(folder)
+
+    async def swapped() -> Answered:
+        serving = OneModel(old)
+        batcher = Batcher(serving)
+        large = asyncio.ensure_future(batcher.classify(pictures))
+        while len(old.passes) < 3:  # the self-test's, and two of the request's
+            await asyncio.sleep(0)
+        serving.swap(new)
+        return await large
+
+    answer = asyncio.run(swapped())
+
+    assert answer.classifier is new
+    assert sum(new.passes[1:]) >= len(pictures)

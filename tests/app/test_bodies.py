@@ -1,0 +1,103 @@
+"""JSON is read fast where it is as usual, and means the same where it is not."""
+
+import json
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.bodies import SHORT, _loads_in_pieces, _whole_numbers
+
+ROW = list(range(28))
+ROWS = [ROW] * 28
+FLAT = ROW * 28
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        pytest.param([FLAT], id="one, flat"),
+        pytest.param([ROWS], id="one, in rows"),
+        pytest.param([FLAT] * 3, id="three, flat"),
+        pytest.param([ROWS] * 3, id="three, in rows"),
+    ],
+)
+def test_whole_numbers_come_out_as_they_are(pictures: list[Any]) -> None:
+    pixels = _whole_numbers(pictures)
+
+    assert pixels is not None
+    np.testing.assert_array_equal(pixels, np.array(pictures).reshape(-1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        pytest.param([FLAT, ROWS], id="flat and in rows"),
+        pytest.param([FLAT[1:]], id="one too few"),
+        pytest.param([[*ROWS[1:], ROW[1:]]], id="a row too short"),
+        pytest.param([ROWS[1:]], id="a row too few"),
+        pytest.param([[*FLAT[1:], 256]], id="above 255"),
+        pytest.param([[*FLAT[1:], -1]], id="below 0"),
+        pytest.param([[*FLAT[1:], 10**30]], id="far above"),
+        pytest.param([[*FLAT[1:], 1.0]], id="a float"),
+        pytest.param([[*FLAT[1:], None]], id="null"),
+        pytest.param([[*FLAT[1:], "1"]], id="a string"),
+        pytest.param([[*FLAT[1:], [1]]], id="a list among numbers"),
+        pytest.param([[*ROWS[1:], 10**10]], id="a number for a row"),
+        pytest.param([10**10], id="a number for a picture"),
+        pytest.param(["a" * 784], id="a string for a picture"),
+        pytest.param([dict.fromkeys(map(str, FLAT))], id="an object for a picture"),
+        pytest.param([[0, 1] * 392], id="nothing above 1"),
+        pytest.param([FLAT, [0] * 784], id="one of them blank"),
+        pytest.param([None], id="null for a picture"),
+    ],
+)
+def test_anything_else_is_left_to_the_slower_way(pictures: list[Any]) -> None:
+    assert _whole_numbers(pictures) is None
+
+
+numbers = st.integers(0, 300) | st.floats(allow_nan=False, allow_infinity=False)
+nested = st.recursive(numbers | st.none() | st.booleans(), lambda inner: st.lists(inner, max_size=4), max_leaves=20)
+documents = st.dictionaries(st.sampled_from(["pixels", "instances", "scale", "a[b", "c]"]), nested | st.text())
+
+
+@given(document=documents | nested | st.text(), indent=st.sampled_from([None, 1]))
+@example(document={"pixels": [[1, 2], 3, [], [[4]]], "scale": "0-1"}, indent=None)
+@example(document={"pixels": ["[0", [1]], "instances": "[0"}, indent=None)
+@example(document={"pixels": [1] * 1000}, indent=None)
+def test_json_parsed_in_pieces_is_the_same_json(document: Any, indent: int | None) -> None:
+    text = json.dumps(document, indent=indent).encode()
+
+    parsed = _loads_in_pieces(text)
+
+    if document == {"pixels": [1] * 1000}:  # too long to be a picture: only its length is kept
+        assert len(parsed["pixels"]) == 1000
+    elif '"[' not in text.decode():  # a string that is named as a list is no more than odd
+        assert parsed == document
+
+
+@given(data=st.data())
+def test_broken_json_is_broken_in_pieces_too(data: st.DataObject) -> None:
+    text = json.dumps(data.draw(documents)).encode()
+    position = data.draw(st.integers(0, len(text)))
+    mutated = (
+        text[:position] + data.draw(st.sampled_from([b"", b"[", b"]", b",", b"{", b'"', b"1"])) + text[position + 1 :]
+    )
+
+    whole = outcome(orjson.loads, mutated)
+
+    assert (outcome(_loads_in_pieces, mutated) is None) == (whole is None)
+
+
+def outcome(loads: Any, text: bytes) -> Any:
+    try:
+        return [loads(text)]
+    except orjson.JSONDecodeError:
+        return None
+
+
+def test_long_json_is_long() -> None:
+    assert len(json.dumps({"pixels": FLAT})) < SHORT < len(json.dumps({"instances": [FLAT] * 12}))

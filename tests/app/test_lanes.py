@@ -1,0 +1,99 @@
+"""Long work leaves the event loop, one thing at a time, and no more than can wait."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app import lanes
+from app.errors import Overloaded
+from app.lanes import SMALL_PIXELS, Lane, Lanes
+
+
+def test_jobs_are_done_one_at_a_time_in_the_order_they_came() -> None:
+    done: list[int] = []
+    busy = threading.Lock()
+
+    def job(number: int) -> int:
+        assert busy.acquire(blocking=False)
+        done.append(number)
+        busy.release()
+        return number
+
+    async def all_at_once() -> list[int]:
+        lane = Lane("test")
+        return await asyncio.gather(*(lane.run(job, number) for number in range(50)))
+
+    assert asyncio.run(all_at_once()) == done == list(range(50))
+
+
+def test_an_error_is_the_callers() -> None:
+    def fail() -> None:
+        raise ValueError("of the job")
+
+    with pytest.raises(ValueError, match="of the job"):
+        asyncio.run(Lane("test").run(fail))
+
+
+@pytest.fixture
+def blocked() -> Callable[[Callable[[Lane, threading.Event], Any]], Any]:
+    """Runs a scenario with a lane whose thread is busy until the event is set."""
+
+    def run(scenario: Callable[[Lane, threading.Event], Any]) -> Any:
+        async def whole() -> Any:
+            lane, release = Lane("test"), threading.Event()
+            busy = asyncio.ensure_future(lane.run(release.wait, 10))
+            await asyncio.sleep(0.05)
+            try:
+                return await scenario(lane, release)
+            finally:
+                release.set()
+                await busy
+
+        return asyncio.run(whole())
+
+    return run
+
+
+def test_a_job_whose_client_has_gone_is_not_done(blocked: Callable[..., Any]) -> None:
+    done: list[str] = []
+
+    async def leave(lane: Lane, release: threading.Event) -> None:
+        gone = asyncio.ensure_future(lane.run(done.append, "gone"))
+        stays = asyncio.ensure_future(lane.run(done.append, "stays"))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        release.set()
+        await stays
+
+    blocked(leave)
+
+    assert done == ["stays"]
+
+
+def test_more_than_can_wait_is_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "WAITING", 3)
+
+    async def crowd(lane: Lane, release: threading.Event) -> list[Any]:
+        waiting = [asyncio.ensure_future(lane.run(int)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        release.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    answers = blocked(crowd)
+
+    assert [type(answer) for answer in answers] == [int, int, Overloaded, Overloaded]
+
+
+def test_a_small_picture_does_not_wait_for_a_large_one() -> None:
+    async def race() -> str:
+        both, release = Lanes(), threading.Event()
+        large = asyncio.ensure_future(both.of(SMALL_PIXELS + 1).run(release.wait, 10))
+        small = await asyncio.wait_for(both.of(SMALL_PIXELS).run(str, "small"), 5)
+        release.set()
+        await large
+        return small
+
+    assert asyncio.run(race()) == "small"

@@ -23,12 +23,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=256, description="Server processes; one a core is the most that pays.")] = 1
     max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = 16 * 1024 * 1024
     max_image_pixels: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=2 * MAX_PIXELS,
-            description="Most pixels (width times height) that a picture may declare.",
-        ),
+        int, Field(ge=1, le=2 * MAX_PIXELS, description="Most pixels (width times height) that a picture may declare.")
     ] = MAX_PIXELS
     max_batch: Annotated[PositiveInt, Field(description="Most pictures in one request.")] = 1024
 

@@ -3,7 +3,9 @@
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -61,6 +63,21 @@ def test_a_signal_ends_it_without_a_traceback(
     # uvicorn raises the signal again once it is done, so that a shell sees how it ended.
     assert code in (0, -number, 128 + number)
     assert "Traceback" not in service.log.read_text()
+
+
+def test_an_idle_connection_is_kept_and_used_again(service: Service) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        for pause in (0, 6):  # uvicorn's own default closes it after 5 s; usual proxies keep theirs for 60
+            time.sleep(pause)
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_the_fast_loop_and_parser_are_in_use(service: Service) -> None:
+    mapped = {Path(mapped.path).parent.name for mapped in psutil.Process(service.process.pid).memory_maps()}
+
+    assert {"uvloop", "parser"} & mapped == {"uvloop", "parser"}
 
 
 def test_uvicorn_starts_it_too(start_service: StartService) -> None:

@@ -13,7 +13,7 @@ _KEEP_ALIVE_SECONDS = 65
 """Longer than the 60 s after which usual proxies close an idle connection: who closes first loses no request."""
 
 _WORKER_SECONDS = 30
-"""A worker that does not answer its supervisor for so long is replaced. No request takes a tenth of it."""
+"""A worker that does not answer its supervisor for so long is replaced; nothing holds one up for a hundredth of it."""
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The bodies of `POST /predict`, whatever their content type, to pictures."""
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from itertools import chain
@@ -9,12 +10,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from PIL import Image
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
-from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, NoRoom, UnsupportedType
+from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, NoRoom, SlowBody, UnsupportedType
 from app.lanes import Lanes
 from app.settings import Settings
 from digits.errors import DigitsError, ImageTooLarge, InvalidPixels, NoInk
@@ -30,6 +32,9 @@ MEDIA_TYPES = (JSON, FORM, *IMAGE_TYPES, RAW)
 _AS_USUAL = {media_type.encode(): media_type for media_type in MEDIA_TYPES}
 """A header as it is mostly written."""
 
+_DEEPEST = 4
+"""Levels of JSON down to a row: the object, the pictures, the rows, and one more."""
+
 _NO_JSON = "expected JSON (RFC 8259, UTF-8), received a body that is none: {}"
 
 _NAMES = frozenset(("pixels", "instances", "scale"))
@@ -37,10 +42,17 @@ _NAMES = frozenset(("pixels", "instances", "scale"))
 _FILE = "#/file/{}"
 
 SHORT = 32 * 1024
-"""Bytes of a body that is parsed on the event loop: 0.1 ms of JSON, as long as it takes to ask a thread."""
+"""Bytes of JSON that is parsed on the event loop: 0.1 ms, as long as it takes to ask a thread."""
+
+_SECONDS = 60
+"""In which a body must have come; a phone's photo takes that long over 1 Mbit/s."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TINY_PNG = 4096
+"""Bytes of a PNG that is opened on the event loop. Of other formats, and of forms, a few bytes can cost a second."""
 
 _TINY_PIXELS = 64 * 64
-"""Pixels, of all pictures of a body, that are decoded while it is parsed: 0.1 ms at most."""
+"""Pixels, of all pictures of a body, that are decoded while it is parsed."""
 
 _IN_ALL = 2
 """So many times the most pixels of one picture may the pictures of a form have together."""
@@ -59,7 +71,7 @@ class Asked(NamedTuple):
     pixels: NDArray[Any] | None = None
     """(N, 28, 28), uint8, or float32 in [0, 1]"""
     images: Sequence[Image.Image | Grey] = ()
-    """Opened and not yet decoded, or, where they are tiny, decoded."""
+    """Opened and not yet decoded, or, where they are tiny, decoded. Where there are several, a list."""
 
     def named(self, error: DigitsError, index: int) -> DigitsError:
         """The same error, saying which of the pictures it is about."""
@@ -109,8 +121,9 @@ async def read_digits(
     """Read a request's body, of any of the accepted types, to one or more pictures.
 
     Raises:
-        UnsupportedType, BodyTooLarge, NoRoom, Overloaded, MalformedBody, InvalidBody, BatchTooLarge, and what can be
-        wrong with a picture before it is decoded: InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk.
+        UnsupportedType, BodyTooLarge, NoRoom, SlowBody, Overloaded, MalformedBody, InvalidBody, BatchTooLarge, and what
+        can be wrong with a picture before it is decoded: InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge,
+        NoInk.
     """
     content_type = declared = encoding = b""
     for name, value in scope["headers"]:
@@ -123,8 +136,10 @@ async def read_digits(
     if encoding:
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40].decode('latin-1')!r}")
     media_type = _AS_USUAL.get(content_type) or _media_type(content_type)
-    if declared.isdigit() and int(declared) > settings.max_body_bytes:
-        raise BodyTooLarge(f"expected a body of at most {settings.max_body_bytes} bytes, received {int(declared)}")
+    if declared.isdigit() and int(declared[-20:]) > settings.max_body_bytes:  # the parser lets leading zeros through
+        raise BodyTooLarge(
+            f"expected a body of at most {settings.max_body_bytes} bytes, received {int(declared[-20:])}"
+        )
     message = await receive()
     # Nearly every body comes at once.
     body = b"" if message["type"] == "http.disconnect" or message.get("more_body") else message.get("body", b"")
@@ -132,7 +147,7 @@ async def read_digits(
         body = await _read(message, receive, settings.max_body_bytes, place)
     if media_type == RAW:
         return _from_raw(body, settings.max_batch)
-    if len(body) <= SHORT:
+    if len(body) <= (SHORT if media_type == JSON else _TINY_PNG) and (media_type == JSON or body.startswith(_PNG)):
         return _parsed(body, media_type, content_type, settings, mode)
     return await lanes.of(len(body)).run(_parsed, body, media_type, content_type, settings, mode)
 
@@ -149,21 +164,24 @@ def _media_type(content_type: bytes) -> str:
 
 async def _read(message: Message, receive: Receive, limit: int, place: Place) -> bytes:
     """The whole body, from its first message on; the limit holds whatever Content-Length says."""
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge(f"expected a body of at most {limit} bytes, received more")
-        if size > SHORT:
-            place.grow(len(chunk))
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks)
-        message = await receive()
+    body = bytearray()
+    counted = 0
+    try:
+        async with asyncio.timeout(_SECONDS):
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise BodyTooLarge(f"expected a body of at most {limit} bytes, received more")
+                if len(body) > SHORT:
+                    place.grow(len(body) - counted)
+                    counted = len(body)
+                if not message.get("more_body"):
+                    return bytes(body)
+                message = await receive()
+    except TimeoutError as exc:
+        raise SlowBody(f"expected the whole body within {_SECONDS} seconds, received {len(body)} bytes") from exc
 
 
 def _parsed(body: bytes, media_type: str, content_type: bytes, settings: Settings, mode: Mode) -> Asked:
@@ -200,6 +218,7 @@ class _Form(MultiPartParser):
 def _from_form(body: bytes, content_type: bytes, settings: Settings) -> Asked:
     parts = _parts(body, content_type, settings.max_batch)
     images: list[Image.Image] = []
+    pixels, most = 0, _IN_ALL * settings.max_image_pixels
     for index, (name, part) in enumerate(parts):
         pointer = _FILE.format(index)
         if name != "file":
@@ -207,14 +226,13 @@ def _from_form(body: bytes, content_type: bytes, settings: Settings) -> Asked:
         if not isinstance(part, UploadFile):
             raise InvalidBody("expected 'file' to be an uploaded file, received a text field", pointer)
         try:
-            images.append(open_picture(part.file.read(), max_pixels=settings.max_image_pixels))
+            image = open_picture(part.file.read(), max_pixels=settings.max_image_pixels)
         except DigitsError as exc:
             raise _named(exc, index, len(parts), pointer) from exc
-    pixels = sum(image.width * image.height for image in images)
-    if pixels > _IN_ALL * settings.max_image_pixels:
-        raise ImageTooLarge(
-            f"expected at most {_IN_ALL * settings.max_image_pixels} pixels in all pictures together, received {pixels}"
-        )
+        pixels += image.width * image.height
+        if pixels > most:  # before the next is opened: a GIF is given its memory by then
+            raise ImageTooLarge(f"expected at most {most} pixels in all pictures together, received {pixels} or more")
+        images.append(image)
     return _from_images(images, pointer=_FILE)
 
 
@@ -239,13 +257,16 @@ def _parts(body: bytes, content_type: bytes, max_batch: int) -> list[tuple[str, 
 
     # One part more than allowed is let through, so that the refusal is ours and says how many came at least.
     most = max_batch + 1
-    form = _Form(Headers(raw=[(b"content-type", content_type)]), once(), max_files=most, max_fields=most)
+    # Of the header the boundary alone: Python keeps every charset that it is ever asked for.
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    header = b'multipart/form-data; boundary="%s"' % boundary if boundary else b"multipart/form-data"
+    form = _Form(Headers(raw=[(b"content-type", header)]), once(), max_files=most, max_fields=most)
     parsing = form.parse()
     try:
         parsing.send(None)  # nothing in it waits, since the body is here and the files stay in memory
     except StopIteration as done:
         parts: list[tuple[str, UploadFile | str]] = done.value.multi_items()
-    except (MultiPartException, UnicodeError) as exc:  # UnicodeError: a charset such as "undefined"
+    except MultiPartException as exc:
         if form._current_files > most:
             raise BatchTooLarge(f"expected at most {max_batch} pictures, received {max_batch + 1} or more") from exc
         raise MalformedBody("expected multipart/form-data, received a body that is none") from exc
@@ -324,14 +345,15 @@ def _loads(body: bytes, max_batch: int) -> Any:
 def _loads_in_pieces(body: bytes) -> Any:
     """As `orjson.loads`: each innermost list on its own, then the text with a name in place of each."""
     first, last = body.find(b"["), body.rfind(b"]")
-    if body.find(b'"', first, last) >= 0:  # a bracket might be in a string
-        return orjson.loads(body)
+    if body.find(b'"', first, last) >= 0 or body.find(b"[", last) >= 0 or b"\\" in body:
+        return orjson.loads(body)  # a bracket might be in a string
     lists: dict[str, list[Any]] = {}
     between: list[bytes] = []
-    done = 0
+    done = looked = 0
     end = body.find(b"]")
     while end >= 0:
-        start = body.rfind(b"[", done, end)
+        start = body.rfind(b"[", looked, end)
+        looked = end + 1
         if start >= 0:
             values = body.count(b",", start, end) + 1
             name = f"[{len(lists)}"
@@ -339,16 +361,19 @@ def _loads_in_pieces(body: bytes) -> Any:
             lists[name] = orjson.loads(body[start : end + 1]) if values <= FEATURES else [0] * values
             between += body[done:start], b'"%s"' % name.encode()
             done = end + 1
-        end = body.find(b"]", end + 1)
-    return _filled(orjson.loads(b"".join([*between, body[done:]])), lists)
+        end = body.find(b"]", looked)
+    return _filled(orjson.loads(b"".join([*between, body[done:]])), lists, _DEEPEST)
 
 
-def _filled(value: Any, lists: dict[str, list[Any]]) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(inner, lists) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, lists) for inner in value]
-    return lists.get(value, value) if isinstance(value, str) else value
+def _filled(value: Any, lists: dict[str, list[Any]], levels: int) -> Any:
+    """The value with the lists in it again, so many levels down; what lies deeper is no picture whatever it is."""
+    if isinstance(value, str):
+        return lists.get(value, value)
+    if levels and isinstance(value, dict):
+        return {key: _filled(inner, lists, levels - 1) for key, inner in value.items()}
+    if levels and isinstance(value, list):
+        return [_filled(inner, lists, levels - 1) for inner in value]
+    return value
 
 
 def _whole_numbers(pictures: list[Any]) -> Grey | None:

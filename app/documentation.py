@@ -191,6 +191,7 @@ PREDICT: dict[str, Any] = {
             "model": Prediction | Predictions,
         },
         400: _problem("The body cannot be parsed"),
+        408: _problem("The body did not come in time"),
         413: _problem("Too many bytes, pixels or pictures"),
         415: _problem("A content type or picture format that is not accepted"),
         422: _problem("The body parses and is not what was asked for"),

@@ -36,6 +36,10 @@ class BodyTooLarge(DigitsError):
     """More bytes than the limit."""
 
 
+class SlowBody(DigitsError):
+    """The body did not come in time."""
+
+
 class BatchTooLarge(DigitsError):
     """More pictures than the limit."""
 
@@ -54,6 +58,7 @@ class UnsupportedType(DigitsError):
 
 STATUS: dict[type[DigitsError], int] = {
     MalformedBody: 400,
+    SlowBody: 408,
     BodyTooLarge: 413,
     BatchTooLarge: 413,
     errors.ImageTooLarge: 413,
@@ -104,7 +109,7 @@ def reply_to(exc: DigitsError) -> Response:
     headers = {}
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
-    if isinstance(exc, BodyTooLarge | NoRoom):
+    if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
         headers["Connection"] = "close"  # the rest of the body is not read
     return problem(status, str(exc), kind=type(exc).__name__, pointer=exc.pointer, headers=headers)
 

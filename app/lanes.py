@@ -7,6 +7,7 @@ is decoded at a time: that is what bounds the memory.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from app.errors import Overloaded
@@ -37,12 +38,19 @@ class Lane:
         """
         if self._waiting >= WAITING:
             raise Overloaded(f"{WAITING} pictures wait to be decoded; try again later")
+        # In a list, to be taken out by whoever comes first: the thread, or the end of the wait. The executor keeps a
+        # cancelled job until its turn, but then nothing hangs on it.
+        work = [partial(function, *args, **kwargs)]
         self._waiting += 1
         try:
-            job = self._thread.submit(function, *args, **kwargs)
-            return await asyncio.wrap_future(job)
+            return await asyncio.wrap_future(self._thread.submit(_take, work))
         finally:
+            work.clear()
             self._waiting -= 1
+
+
+def _take(work: list[partial[T]]) -> T:
+    return work.pop()()
 
 
 class Lanes:

@@ -46,7 +46,8 @@ class _Joining:
             self._write(head)
 
     def close(self) -> None:
-        self.flush()
+        if not self._transport.is_closing():
+            self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:

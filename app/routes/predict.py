@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 from collections.abc import Coroutine, Iterable
+from contextlib import closing
 from itertools import repeat
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl
@@ -19,7 +20,7 @@ from starlette.types import Receive, Scope
 from app.batching import PASS_ROWS, Answered, Batcher
 from app.bodies import Asked, Place, Room, read_digits
 from app.documentation import PREDICT
-from app.errors import InvalidQuery
+from app.errors import InvalidQuery, Overloaded
 from app.front import Reply
 from app.lanes import Lanes
 from app.serving import Serving
@@ -56,6 +57,8 @@ class Options(BaseModel):
 
 _USUAL = Options()
 
+_QUERY_BYTES = 1000
+
 
 @router.post("/predict", **PREDICT)
 async def predict(options: Annotated[Options, Query()]) -> None:
@@ -76,8 +79,10 @@ class Predict:
         self._room = Room(settings)
 
     async def warm(self) -> None:
-        """Load what only pictures need: SciPy takes 0.1 s, which the first answer to pixels need not wait for."""
-        await self._lanes.of(0).run(importlib.import_module, "digits.normalize")
+        """Load what only pictures need, SciPy and all of Pillow's formats: 0.2 s, which no answer need wait for."""
+        lane = self._lanes.of(0)
+        await lane.run(importlib.import_module, "digits.normalize")
+        await lane.run(Image.init)
 
     async def __call__(self, scope: Scope, receive: Receive) -> Reply:
         """Read, compute, answer.
@@ -113,6 +118,8 @@ class Predict:
             size = picture.width * picture.height if isinstance(picture, Image.Image) else picture.size
             try:
                 digits.append(await self._lanes.of(size).run(_normalized, picture, mode))
+            except Overloaded:
+                raise
             except DigitsError as exc:
                 raise asked.named(exc, index) from exc
         # As floats, since some that passed through untouched may be floats.
@@ -124,10 +131,16 @@ class Predict:
 def _normalized(picture: Image.Image | Grey, mode: Mode) -> "Normalized":
     from digits.normalize import normalize  # noqa: PLC0415 - `warm` has loaded it
 
-    return normalize(to_grey(picture) if isinstance(picture, Image.Image) else picture, mode)
+    if not isinstance(picture, Image.Image):
+        return normalize(picture, mode)
+    with closing(picture):  # its memory is given back before the next is decoded
+        grey = to_grey(picture)
+    return normalize(grey, mode)
 
 
 def _options(query_string: bytes) -> Options:
+    if len(query_string) > _QUERY_BYTES:
+        raise InvalidQuery(f"expected a query of at most {_QUERY_BYTES} bytes, received {len(query_string)}")
     try:
         return Options.model_validate(dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)))
     except ValidationError as exc:

@@ -1,5 +1,6 @@
 """JSON is read fast where it is as usual, and means the same where it is not."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,8 +9,13 @@ import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from app.bodies import SHORT, _loads_in_pieces, _whole_numbers
+from app import bodies
+from app.bodies import SHORT, Place, Room, _loads_in_pieces, _whole_numbers, read_digits
+from app.errors import SlowBody
+from app.lanes import Lanes
+from app.settings import Settings
 
 ROW = list(range(28))
 ROWS = [ROW] * 28
@@ -59,6 +65,17 @@ def test_anything_else_is_left_to_the_slower_way(pictures: list[Any]) -> None:
     assert _whole_numbers(pictures) is None
 
 
+def test_deep_json_is_no_failure() -> None:
+    assert _loads_in_pieces(b'{"pixels":' + b"[" * 900 + b"0" + b"]" * 900 + b"}")["pixels"]
+
+
+def test_json_of_brackets_far_apart_is_read_in_no_time() -> None:
+    text = b'{"pixels":[1]' + b" " * 15_000_000 + b"]" * 20_000
+
+    with pytest.raises(orjson.JSONDecodeError):
+        _loads_in_pieces(text)
+
+
 numbers = st.integers(0, 300) | st.floats(allow_nan=False, allow_infinity=False)
 nested = st.recursive(numbers | st.none() | st.booleans(), lambda inner: st.lists(inner, max_size=4), max_leaves=20)
 documents = st.dictionaries(st.sampled_from(["pixels", "instances", "scale", "a[b", "c]"]), nested | st.text())
@@ -75,7 +92,7 @@ def test_json_parsed_in_pieces_is_the_same_json(document: Any, indent: int | Non
 
     if document == {"pixels": [1] * 1000}:  # too long to be a picture: only its length is kept
         assert len(parsed["pixels"]) == 1000
-    elif '"[' not in text.decode():  # a string that is named as a list is no more than odd
+    else:
         assert parsed == document
 
 
@@ -97,6 +114,30 @@ def outcome(loads: Any, text: bytes) -> Any:
         return [loads(text)]
     except orjson.JSONDecodeError:
         return None
+
+
+def test_a_body_that_stalls_is_given_up_and_its_place_is_free_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_SECONDS", 0.1)
+    room = Room(Settings())
+    place = Place(room)
+
+    async def stalled() -> None:
+        parts = iter([{"type": "http.request", "body": b"0" * 100_000, "more_body": True}])
+
+        async def receive() -> Message:
+            for part in parts:
+                return part
+            await asyncio.sleep(10)
+            raise AssertionError("it should have been given up")
+
+        scope = {"headers": [(b"content-type", b"image/png")]}
+        await read_digits(scope, receive, Settings(), "auto", place=place, lanes=Lanes())
+
+    with pytest.raises(SlowBody, match="received 100000 bytes"):
+        asyncio.run(stalled())
+    assert room.taken == 100_000
+    place.leave()
+    assert room.taken == 0
 
 
 def test_long_json_is_long() -> None:

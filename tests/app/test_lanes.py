@@ -1,7 +1,9 @@
 """Long work leaves the event loop, one thing at a time, and no more than can wait."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +73,25 @@ def test_a_job_whose_client_has_gone_is_not_done(blocked: Callable[..., Any]) ->
     blocked(leave)
 
     assert done == ["stays"]
+
+
+def test_nothing_is_kept_for_a_client_that_has_gone(blocked: Callable[..., Any]) -> None:
+    class Body:
+        """Something that can be watched."""
+
+    async def leave(lane: Lane, release: threading.Event) -> bool:
+        body = Body()
+        watched = weakref.ref(body)
+        gone = asyncio.ensure_future(lane.run(id, body))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        del body
+        await asyncio.wait([gone])
+        del gone
+        gc.collect()
+        return watched() is None
+
+    assert blocked(leave)
 
 
 def test_more_than_can_wait_is_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

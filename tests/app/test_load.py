@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from io import BytesIO
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from app.documentation import EXAMPLES
 from app.settings import Settings
@@ -69,6 +71,53 @@ def test_bodies_in_memory_are_bounded(service: Service, half_sent: Callable[[], 
         connection.sendall(b"\0" * 1000)
         assert connection.recv(100).startswith(b"HTTP/1.1 422")
     assert service.client.post("/predict", content=b"\0" * LIMIT, headers={"content-type": "image/png"}).is_client_error
+
+
+def test_a_form_gives_back_each_picture_before_the_next(start_service: StartService) -> None:
+    service = start_service().wait_until_ready()
+    buffer = BytesIO()
+    Image.new("RGB", (3500, 3500), "white").save(buffer, "PNG")  # 49 MB once decoded
+    service.client.post("/predict", content=buffer.getvalue(), headers={"content-type": "image/png"})
+    before = psutil.Process(service.process.pid).memory_info().rss
+    largest = 0
+
+    with ThreadPoolExecutor(4) as clients:
+        files = [("file", ("a.png", buffer.getvalue(), "image/png"))] * 6
+        asking = [clients.submit(httpx.post, f"{service.url}/predict", files=files, timeout=60) for _ in range(4)]
+        while not all(task.done() for task in asking):
+            largest = max(largest, psutil.Process(service.process.pid).memory_info().rss)
+            time.sleep(0.01)
+
+    assert {task.result().status_code for task in asking} == {422}  # without any ink
+    assert largest < before + 150e6
+
+
+def test_tiny_files_of_huge_frames_hold_nobody_up(service: Service) -> None:
+    gif = (
+        b"GIF89a"
+        + b"\x88\x13\x88\x13"
+        + b"\x80\0\0"
+        + b"\0\0\0\xff\xff\xff"
+        + b"!\xf9\x04\x08\0\0\0\0"
+        + (b",\0\0\0\0\x88\x13\x88\x13\0\x02\0;")
+    )  # 5000x5000, "restored to background"
+    body = b"".join(
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + gif + b"\r\n" for _ in range(50)
+    )
+
+    status, _seconds, longest = probed(service.url, "multipart/form-data; boundary=b", body + b"--b--\r\n")
+
+    assert status == 413
+    assert longest < BLOCKED_SECONDS
+
+
+def test_a_length_of_many_zeros_is_a_length(service: Service) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head + b"Content-Length: " + b"0" * 5000 + b"784\r\n\r\n" + SEVEN)
+
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_worker_that_dies_is_replaced_and_takes_no_others_requests_with_it(start_service: StartService) -> None:

@@ -15,7 +15,7 @@ from digits import errors
 from digits.errors import DigitsError
 
 RETRY_SECONDS = 2
-"""What `Retry-After` says: a missing model is looked for this often."""
+"""What `Retry-After` says: a missing model is looked for this often by default."""
 
 _log = logging.getLogger(__name__)
 

@@ -24,6 +24,8 @@ class Reply(NamedTuple):
     """A 200 and its JSON."""
 
     body: bytes
+    version: int
+    """Of the model that answered; also a header."""
 
 
 HotPath = Callable[[Scope, Receive], Awaitable[Reply]]
@@ -71,7 +73,7 @@ class Front(FastAPI):
 async def _answer(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> tuple[int, int]:
     """Status and size of what was sent."""
     try:
-        body = (await hot(scope, receive)).body
+        body, version = await hot(scope, receive)
     except ClientDisconnect:
         return 499, 0  # as nginx has it: the client closed the request; nobody reads an answer
     except Exception as exc:  # noqa: BLE001 - what is no DigitsError is a bug, and answered as one
@@ -79,7 +81,11 @@ async def _answer(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> t
         await refusal(scope, receive, send)
         return refusal.status_code, len(refusal.body)
     size = len(body)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % size)]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % size),
+        (b"x-model-version", b"%d" % version),
+    ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
     return 200, size

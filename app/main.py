@@ -31,12 +31,12 @@ def create_app(settings: Settings | None = None) -> Front:
 
     @asynccontextmanager
     async def lifespan(_app: Front) -> AsyncIterator[None]:
-        serving.load()
+        serving.look()
         # What is here now stays: the garbage collector need not look at it again and again, which takes 40 ms a time.
         gc.collect()
         gc.freeze()
         background = [
-            asyncio.create_task(serving.keep_looking()),
+            asyncio.create_task(serving.keep_looking(settings.reload_seconds)),
             asyncio.create_task(predicting.warm()),
         ]
         yield

@@ -4,11 +4,13 @@ import asyncio
 import logging
 from pathlib import Path
 
-from app.errors import RETRY_SECONDS
-from digits.classifier import Classifier, load_newest
+from digits.classifier import Classifier, candidates, none_usable
 from digits.errors import ArtifactError, NoUsableModel
 
 _log = logging.getLogger(__name__)
+
+_Found = tuple[Path, tuple[tuple[str, int, int], ...]]
+"""A version's folder, and name, time and size of each file in it: what has been looked at once is known again."""
 
 
 class Serving:
@@ -19,6 +21,8 @@ class Serving:
         self._model_dir = model_dir
         self._classifier: Classifier | None = None
         self._reason = "the model has not been loaded yet"
+        self._served: _Found | None = None
+        self._refused: dict[_Found, str] = {}
 
     @property
     def started(self) -> bool:
@@ -36,25 +40,50 @@ class Serving:
             raise NoUsableModel(self._reason)
         return self._classifier
 
-    def load(self) -> None:
-        """Load the newest usable version; without one, keep the reason."""
-        try:
-            self._classifier, refusals = load_newest(self._model_dir)
-        except NoUsableModel as exc:
-            if str(exc) != self._reason:  # said once, not at each look
-                _log.error("not ready: %s", exc)
-            self._reason = str(exc)
-            return
-        for refusal in refusals:
-            _log.warning("not used: %s", refusal)
-        manifest = self._classifier.manifest
-        _log.info("serving %s version %d from %s", manifest.name, manifest.version, self._classifier.folder)
+    def look(self) -> None:
+        """Serve the newest usable version.
 
-    async def keep_looking(self) -> None:
-        """Return as soon as a model is loaded, looking for one every two seconds."""
-        while self._classifier is None:
-            await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.to_thread(self.load)
+        It is verified and tested while the other one serves on; requests go to it from the next pass on. What is
+        refused is said once, and what is served stays until there is something better, even if its folder has gone.
+        """
+        folders, reasons = candidates(self._model_dir)
+        refused: dict[_Found, str] = {}
+        for folder in folders:
+            found = folder, _files(folder)
+            if found == self._served:
+                break
+            reason = self._refused.get(found) or self._load(found)
+            if reason is None:
+                break
+            refused[found] = reason
+        else:
+            if self._classifier is None:
+                self._say_why_not([*reasons, *refused.values()])
+        self._refused = refused
+
+    def _load(self, found: _Found) -> str | None:
+        """Serve it, or return why not."""
+        folder, _ = found
+        try:
+            classifier = Classifier.load(folder)
+        except ArtifactError as exc:
+            _log.warning("not used: %s", exc)
+            return str(exc)
+        self._classifier, self._served = classifier, found
+        _log.info("serving %s version %d from %s", classifier.manifest.name, classifier.manifest.version, folder)
+        return None
+
+    def _say_why_not(self, reasons: list[str]) -> None:
+        reason = str(none_usable(self._model_dir, reasons))
+        if reason != self._reason:  # said once, not at each look
+            _log.error("not ready: %s", reason)
+        self._reason = reason
+
+    async def keep_looking(self, seconds: float) -> None:
+        """Look again and again, so many seconds apart."""
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self.look)
 
     def unready_reason(self) -> str | None:
         """None while the golden predictions come out right, else why they do not; takes well under a millisecond."""
@@ -63,3 +92,11 @@ class Serving:
         except ArtifactError as exc:
             return str(exc)
         return None
+
+
+def _files(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    try:
+        stats = [(entry.name, entry.stat()) for entry in folder.iterdir()]
+    except OSError:  # gone meanwhile, or not readable: loading it will say so
+        return ()
+    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats))

@@ -18,6 +18,9 @@ class Settings(BaseSettings):
     model_dir: Annotated[
         Path, Field(description="Where published versions lie; the shipped model is served while it holds none.")
     ] = SHIPPED
+    reload_seconds: Annotated[
+        float, Field(ge=0.1, le=3600, description="How often a new version is looked for; it is then served.")
+    ] = 2
     host: Annotated[str, Field(description="Address to listen on; `0.0.0.0` for all of them.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; `0` takes a free one.")] = 8000
     workers: Annotated[int, Field(ge=1, le=256, description="Server processes; one a core is the most that pays.")] = 1

@@ -35,7 +35,7 @@ async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
 async def hot(_scope: Scope, receive: Receive) -> Reply:
     """The same as a hot path."""
     await receive()
-    return Reply(_REPLY)
+    return Reply(_REPLY, 1)
 
 
 async def route(request: Request) -> Response:

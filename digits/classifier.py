@@ -124,6 +124,28 @@ class Classifier:
             )
 
 
+def candidates(root: Path, *, name: str = artifact.NAME) -> tuple[list[Path], list[str]]:
+    """Where versions lie, in the order in which they are to be served: those below `root`, then the shipped ones.
+
+    Returns:
+        The versions' folders, and why a place could not be listed.
+    """
+    folders, refusals = [], []
+    for place in dict.fromkeys([root.resolve(), SHIPPED]):
+        try:
+            folders += [place / name / str(version) for version in artifact.versions(place, name)]
+        except ArtifactError as exc:
+            refusals.append(str(exc))
+    return folders, refusals
+
+
+def none_usable(root: Path, refusals: list[str], *, name: str = artifact.NAME) -> NoUsableModel:
+    """The error that says where was looked, and why each version was refused."""
+    places = dict.fromkeys([root.resolve(), SHIPPED])
+    looked = f"no usable version of {name} in {' or '.join(str(place) for place in places)}"
+    return NoUsableModel("; ".join([looked, *refusals]))
+
+
 def load_newest(root: Path, *, name: str = artifact.NAME) -> tuple[Classifier, list[str]]:
     """The highest usable version below `root`, else the highest usable one that was shipped.
 
@@ -133,21 +155,13 @@ def load_newest(root: Path, *, name: str = artifact.NAME) -> tuple[Classifier, l
     Raises:
         NoUsableModel: neither folder has one; the message holds every reason.
     """
-    refusals = []
-    places = list(dict.fromkeys([root.resolve(), SHIPPED]))
-    for place in places:
+    folders, refusals = candidates(root, name=name)
+    for folder in folders:
         try:
-            found = artifact.versions(place, name)
+            return Classifier.load(folder), refusals
         except ArtifactError as exc:
             refusals.append(str(exc))
-            continue
-        for version in found:
-            try:
-                return Classifier.load(place / name / str(version)), refusals
-            except ArtifactError as exc:
-                refusals.append(str(exc))
-    looked = f"no usable version of {name} in {' or '.join(str(place) for place in places)}"
-    raise NoUsableModel("; ".join([looked, *refusals]))
+    raise none_usable(root, refusals, name=name)
 
 
 def _hold_to_signature(session: Any, manifest: Manifest) -> None:

@@ -31,6 +31,7 @@ def main() -> None:
         http=Protocol,
         access_log=False,  # `app.access` has one
         proxy_headers=False,  # nothing asks who the client is
+        server_header=False,  # nor does a client need to know that it is uvicorn
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_worker_healthcheck=_WORKER_SECONDS,
     )

@@ -71,7 +71,7 @@ class Asked(NamedTuple):
     pixels: NDArray[Any] | None = None
     """(N, 28, 28), uint8, or float32 in [0, 1]"""
     images: Sequence[Image.Image | Grey] = ()
-    """Opened and not yet decoded, or, where they are tiny, decoded. Where there are several, a list."""
+    """Opened and not yet decoded, or, where they are tiny, decoded."""
 
     def named(self, error: DigitsError, index: int) -> DigitsError:
         """The same error, saying which of the pictures it is about."""
@@ -136,10 +136,9 @@ async def read_digits(
     if encoding:
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40].decode('latin-1')!r}")
     media_type = _AS_USUAL.get(content_type) or _media_type(content_type)
-    if declared.isdigit() and int(declared[-20:]) > settings.max_body_bytes:  # the parser lets leading zeros through
-        raise BodyTooLarge(
-            f"expected a body of at most {settings.max_body_bytes} bytes, received {int(declared[-20:])}"
-        )
+    size = int(declared[-20:]) if declared.isdigit() else 0  # uvicorn's parser lets any number of zeros come first
+    if size > settings.max_body_bytes:
+        raise BodyTooLarge(f"expected a body of at most {settings.max_body_bytes} bytes, received {size}")
     message = await receive()
     # Nearly every body comes at once.
     body = b"" if message["type"] == "http.disconnect" or message.get("more_body") else message.get("body", b"")
@@ -147,7 +146,8 @@ async def read_digits(
         body = await _read(message, receive, settings.max_body_bytes, place)
     if media_type == RAW:
         return _from_raw(body, settings.max_batch)
-    if len(body) <= (SHORT if media_type == JSON else _TINY_PNG) and (media_type == JSON or body.startswith(_PNG)):
+    short = len(body) <= SHORT if media_type == JSON else len(body) <= _TINY_PNG and body.startswith(_PNG)
+    if short:
         return _parsed(body, media_type, content_type, settings, mode)
     return await lanes.of(len(body)).run(_parsed, body, media_type, content_type, settings, mode)
 
@@ -247,8 +247,8 @@ def _from_images(images: list[Image.Image], pointer: str) -> Asked:
         except DigitsError as exc:
             raise asked.named(exc, index) from exc
     if all(picture.shape == (SIDE, SIDE) for picture in decoded):
-        return Asked(single=asked.single, pointer=pointer, pixels=np.stack(decoded))
-    return Asked(single=asked.single, pointer=pointer, images=decoded)
+        return asked._replace(pixels=np.stack(decoded), images=())
+    return asked._replace(images=decoded)
 
 
 def _parts(body: bytes, content_type: bytes, max_batch: int) -> list[tuple[str, UploadFile | str]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import closing
 from itertools import repeat
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -95,9 +95,10 @@ class Predict:
         try:
             asked = await read_digits(scope, receive, self._settings, mode, place=place, lanes=self._lanes)
             pixels = asked.pixels
-            if pixels is not None and mode != "always" and len(pixels) <= PASS_ROWS:
-                # The usual, and so without a look at whether the client is still there: the next pass answers it.
-                answered = await self._batcher.classify(pixels)
+            if pixels is not None and mode != "always":
+                answer = self._batcher.classify(pixels)
+                # The usual is answered by the next pass: too soon for a look at whether the client is still there.
+                answered = await (answer if len(pixels) <= PASS_ROWS else _while_connected(receive, answer))
                 if mode == "never" or all(answered.in_form):
                     return _reply(asked, answered, pixels, repeat(()), options)
             return await _while_connected(receive, self._answer(asked, options))
@@ -105,12 +106,8 @@ class Predict:
             place.leave()
 
     async def _answer(self, asked: Asked, options: Options) -> Reply:
-        """The longer way: many pictures, or some that are to be decoded or normalized."""
+        """The longer way: some are to be decoded or normalized."""
         mode, pixels = options.normalize, asked.pixels
-        if pixels is not None and mode != "always" and len(pixels) > PASS_ROWS:
-            answered = await self._batcher.classify(pixels)
-            if mode == "never" or all(answered.in_form):
-                return _reply(asked, answered, pixels, repeat(()), options)
         digits = []
         for index, picture in enumerate(asked.images if pixels is None else pixels):
             size = picture.width * picture.height if isinstance(picture, Image.Image) else picture.size
@@ -146,7 +143,7 @@ def _options(query_string: bytes) -> Options:
         raise InvalidQuery(f"query parameter {str(first['loc'][-1])[:40]!r}: {first['msg']}") from exc
 
 
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def _while_connected(receive: Receive, work: Awaitable[T]) -> T:
     """The work's result, unless the client goes away before it is there: then no more is done.
 
     Raises:

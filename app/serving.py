@@ -20,9 +20,14 @@ class Serving:
         """Serve from `model_dir`, or from the shipped models while it holds no usable version."""
         self._model_dir = model_dir
         self._classifier: Classifier | None = None
+        self._draining = False
         self._reason = "the model has not been loaded yet"
         self._served: _Found | None = None
         self._refused: dict[_Found, str] = {}
+
+    def drain(self) -> None:
+        """The service is to stop: unready from now on, while requests are still answered."""
+        self._draining = True
 
     @property
     def started(self) -> bool:
@@ -87,6 +92,8 @@ class Serving:
 
     def unready_reason(self) -> str | None:
         """None while the golden predictions come out right, else why they do not; takes well under a millisecond."""
+        if self._draining:
+            return "draining: the service stops"
         try:
             self.classifier.self_test()
         except ArtifactError as exc:

@@ -24,6 +24,10 @@ class Settings(BaseSettings):
     host: Annotated[str, Field(description="Address to listen on; `0.0.0.0` for all of them.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; `0` takes a free one.")] = 8000
     workers: Annotated[int, Field(ge=1, le=256, description="Server processes; one a core is the most that pays.")] = 1
+    drain_seconds: Annotated[
+        float, Field(ge=0, le=3600, description="How long requests are still served after SIGTERM, unready.")
+    ] = 0
+    max_requests: Annotated[PositiveInt, Field(description="Most requests in work at once, in one process.")] = 1024
     max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = 16 * 1024 * 1024
     max_image_pixels: Annotated[
         int, Field(ge=1, le=2 * MAX_PIXELS, description="Most pixels (width times height) that a picture may declare.")

@@ -15,7 +15,7 @@ from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from app import errors
+from app import errors, security
 from app.access import AccessLog
 from digits.errors import DigitsError
 
@@ -65,7 +65,7 @@ class Front(FastAPI):
                     size += len(message.get("body", b""))
                 await send(message)
 
-            await super().__call__(scope, receive, watched)
+            await super().__call__(scope, receive, security.completing(watched))
         finally:
             self._access.write(scope, status, size, time.perf_counter() - began)
 
@@ -78,13 +78,14 @@ async def _answer(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> t
         return 499, 0  # as nginx has it: the client closed the request; nobody reads an answer
     except Exception as exc:  # noqa: BLE001 - what is no DigitsError is a bug, and answered as one
         refusal = errors.reply_to(exc) if isinstance(exc, DigitsError) else errors.bug(scope, exc)
-        await refusal(scope, receive, send)
+        await refusal(scope, receive, security.completing(send))
         return refusal.status_code, len(refusal.body)
     size = len(body)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % size),
         (b"x-model-version", b"%d" % version),
+        security.NOSNIFF,
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from app import conditional
+from app import conditional, security
 
 router = APIRouter(include_in_schema=False)
 
@@ -22,13 +22,7 @@ _TYPES = {
 _FILES = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in FOLDER.iterdir()}
 _TAGS = {name: conditional.etag(content) for name, (content, _) in _FILES.items()}
 
-SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_SECURITY = security.page()
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
@@ -47,7 +41,7 @@ async def part(request: Request, name: str) -> Response:
 
 def _file(request: Request, name: str) -> Response:
     content, media_type = _FILES[name]
-    headers = conditional.headers(_TAGS[name]) | SECURITY
+    headers = conditional.headers(_TAGS[name]) | _SECURITY
     if conditional.is_known(request, _TAGS[name]):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers | {"Content-Type": media_type})

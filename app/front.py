@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors, security
 from app.access import AccessLog
@@ -38,6 +38,9 @@ class Front(FastAPI):
     hot: Mapping[tuple[str, str], HotPath] = MappingProxyType({})
     """Method and path to what answers it."""
 
+    guarded: ASGIApp | None = None
+    """`answer` with what `app.guard` puts around it; None where that is nothing."""
+
     def __init__(self, **options: Any) -> None:
         """As FastAPI."""
         super().__init__(**options)
@@ -51,9 +54,7 @@ class Front(FastAPI):
         began = time.perf_counter()
         status, size = 500, 0
         try:
-            path = get_route_path(scope) if scope.get("root_path") else scope["path"]
-            hot = self.hot.get((scope["method"], path))
-            if hot is not None:
+            if self.guarded is None and (hot := self._hot(scope)) is not None:
                 status, size = await _answer(hot, scope, receive, send)
                 return
 
@@ -65,9 +66,21 @@ class Front(FastAPI):
                     size += len(message.get("body", b""))
                 await send(message)
 
-            await super().__call__(scope, receive, security.completing(watched))
+            await (self.guarded or self.answer)(scope, receive, watched)
         finally:
             self._access.write(scope, status, size, time.perf_counter() - began)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request that is let in."""
+        hot = self._hot(scope)
+        if hot is not None:
+            await _answer(hot, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, security.completing(send))
+
+    def _hot(self, scope: Scope) -> HotPath | None:
+        path = get_route_path(scope) if scope.get("root_path") else scope["path"]
+        return self.hot.get((scope["method"], path))
 
 
 async def _answer(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> tuple[int, int]:
@@ -75,7 +88,9 @@ async def _answer(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> t
     try:
         body, version = await hot(scope, receive)
     except ClientDisconnect:
-        return 499, 0  # as nginx has it: the client closed the request; nobody reads an answer
+        # As nginx has it: the client closed the request. Nobody reads this but the log.
+        await send({"type": "http.response.start", "status": 499, "headers": []})
+        return 499, 0
     except Exception as exc:  # noqa: BLE001 - what is no DigitsError is a bug, and answered as one
         refusal = errors.reply_to(exc) if isinstance(exc, DigitsError) else errors.bug(scope, exc)
         await refusal(scope, receive, security.completing(send))

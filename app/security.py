@@ -26,9 +26,14 @@ _UNLESS_SAID = (
 )
 
 
-def page() -> dict[str, str]:
-    """For the drawing page: it runs nothing but its own files."""
-    return _browsed({"script-src": "'self'", "style-src": "'self'", "img-src": "'self'", "connect-src": "'self'"})
+def page(*, base: bool) -> dict[str, str]:
+    """For the drawing page: it runs nothing but its own files. Figures that need a key are `blob:`, by its script.
+
+    Args:
+        base: whether it has a `<base>`.
+    """
+    own = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' blob:", "connect-src": "'self'"}
+    return _browsed(own | ({"base-uri": "'self'"} if base else {}))
 
 
 def docs(script: str) -> dict[str, str]:

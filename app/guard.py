@@ -61,9 +61,8 @@ class Prefix:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         path = get_route_path(scope)  # without what `uvicorn --root-path` has added
-        inside = path.removeprefix(self._prefix)
-        if inside != path and (not inside or inside.startswith("/")):
-            path = inside or "/"
+        if path == self._prefix or path.startswith(f"{self._prefix}/"):
+            path = path[len(self._prefix) :] or "/"
         scope["path"], scope["root_path"] = path, ""
         await self._app(scope, receive, send)
 

@@ -151,6 +151,15 @@ def test_refusals_are_in_the_log(locked: Service) -> None:
     assert (line["status"], line["bytes"] > 0) == (401, True)
 
 
+def test_a_client_that_went_away_is_no_failure_in_the_log(locked: Service) -> None:
+    url = httpx.URL(locked.url)
+    head = f"POST /predict?normalize=never HTTP/1.1\r\nHost: x\r\nX-API-Key: {NEW}\r\nContent-Length: 784\r\n"
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+        connection.sendall(f"{head}Content-Type: application/octet-stream\r\n\r\nhalf".encode())
+
+    assert locked.wait_for_line(r'"status":(499|500)') == "499"
+
+
 def test_metrics_can_be_opened(start_service: StartService) -> None:
     service = start_service(MNIST_API_KEYS=NEW, MNIST_METRICS_OPEN="true").wait_until_ready()
 

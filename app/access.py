@@ -70,6 +70,12 @@ def _path(scope: Scope) -> str:
     return path
 
 
+def _client(scope: Scope) -> str | None:
+    """Its address, as a trusted proxy has it where one is set."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
 def _short(requests: Iterable[Ended]) -> Iterator[bytes]:
     now = time.strftime("%H:%M:%S")
     for ended in requests:
@@ -83,6 +89,7 @@ def _json(requests: Iterable[Ended]) -> Iterator[bytes]:
         line = {
             "time": now,
             "request_id": ended.request_id.decode(),
+            "client": _client(ended.scope) if ended.scope else None,
             "method": ended.scope["method"] if ended.scope else None,
             "path": _path(ended.scope) if ended.scope else None,
             "route": ended.route,

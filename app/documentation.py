@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
+from app.keys import open_paths
+from app.settings import Settings
 from digits.features import CLASSES, FEATURES, SIDE
 
 EXAMPLES = Path(__file__).parent / "static" / "examples"
@@ -144,14 +146,26 @@ def _binary(description: str) -> dict[str, Any]:
     return {"schema": {"type": "string", "format": "binary", "description": description}}
 
 
-def install(app: FastAPI) -> None:
-    """Have OpenAPI know the schema of error replies, which no route returns as a model."""
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Have OpenAPI know what no route says itself: the schema of error replies, and where a key is wanted."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        if settings.api_keys:
+            document["components"]["securitySchemes"] = _KEYS
+            for path in document["paths"].keys() - open_paths(settings):
+                for operation in document["paths"][path].values():
+                    operation["security"] = [{"bearer": []}, {"header": []}]
+                    operation["responses"]["401"] = _problem("No known API key")
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -36,6 +36,10 @@ class MalformedBody(DigitsError):
     """The body cannot be parsed."""
 
 
+class Unauthorized(DigitsError):
+    """No key, or none that is known."""
+
+
 class InvalidBody(DigitsError):
     """The body parses and is not what was asked for."""
 
@@ -73,6 +77,7 @@ STATUS: dict[type[DigitsError], int] = {
     HeadTooLarge: 431,
     SlowHead: 408,
     MalformedBody: 400,
+    Unauthorized: 401,
     SlowBody: 408,
     BodyTooLarge: 413,
     BatchTooLarge: 413,
@@ -126,6 +131,8 @@ def reply_to(exc: DigitsError) -> Response:
     """The problem that it is."""
     status = STATUS[type(exc)]
     headers = {}
+    if status == http.HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
@@ -143,7 +150,9 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     detail = exc.detail
     if exc.status_code == http.HTTPStatus.NOT_FOUND:
-        detail = "there is nothing at this path; /docs lists what there is"
+        detail = "there is nothing at this path"
+        if request.app.openapi_url:
+            detail += "; /docs lists what there is"
     elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (exc.headers or {}).get("Allow", "")
         detail = f"expected {allowed}, received {request.method}"

@@ -17,15 +17,21 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Response
 from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import errors
+from app import errors, security
 from app.access import AccessLog, Ended
 from app.metrics import Metrics
 from app.protocol import REPLY
 from digits.errors import DigitsError
 
-_HEADERS = b"content-type: application/json\r\ncontent-length: %d\r\nx-model-version: %d\r\nx-request-id: %b\r\n"
+_HEADERS = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nx-model-version: %d\r\n"
+    b"x-content-type-options: nosniff\r\nx-request-id: %b\r\n"
+)
+
+_ANSWERED = "digits.answered"
+"""Where a request's scope has the `Reply` that it got."""
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -52,6 +58,9 @@ class Front(FastAPI):
 
     hot: Mapping[tuple[str, str], HotPath] = MappingProxyType({})
     """Method and path to what answers it."""
+
+    guarded: ASGIApp | None = None
+    """`answer` with what `app.guard` puts around it; None where that is nothing."""
 
     def __init__(self, *, metrics: Metrics, max_requests: int, **options: Any) -> None:
         """As FastAPI.
@@ -88,14 +97,10 @@ class Front(FastAPI):
         if not (named and _REQUEST_ID.fullmatch(named)):
             named = b"%b-%x" % (self._prefix, next(self._numbers))
         header = (b"x-request-id", named)
-        route: str | None = None
-        status, size, reply = 500, 0, None
+        status, size = 500, 0
         try:
-            path = get_route_path(scope) if scope.get("root_path") else scope["path"]
-            hot = self.hot.get((scope["method"], path))
-            if hot is not None:
-                route = path
-                status, size, reply = await self._answer(hot, scope, receive, send, header)
+            if self.guarded is None and (hot := self._hot(scope)) is not None:
+                status, size = await self._answer(hot, scope, receive, send, header)
                 return
 
             async def watched(message: Message) -> None:
@@ -107,15 +112,29 @@ class Front(FastAPI):
                     size += len(message.get("body", b""))
                 await send(message)
 
-            try:
-                await super().__call__(scope, receive, watched)
-            finally:
-                route = getattr(scope.get("route"), "path", None)
+            await (self.guarded or self.answer)(scope, receive, watched)
         finally:
             self.in_work -= 1
             seconds = time.perf_counter() - began
+            reply = scope.get(_ANSWERED)
             batch, version = (reply.batch, reply.version) if reply else (None, None)
-            self._account(Ended(scope, named, traceparent, route, status, seconds, size, batch, version))
+            self._account(Ended(scope, named, traceparent, self._route(scope), status, seconds, size, batch, version))
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request that is let in."""
+        hot = self._hot(scope)
+        if hot is not None:
+            await self._answer(hot, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, security.completing(send))
+
+    def _hot(self, scope: Scope) -> HotPath | None:
+        return self.hot.get((scope["method"], get_route_path(scope) if scope.get("root_path") else scope["path"]))
+
+    def _route(self, scope: Scope) -> str | None:
+        """The pattern that a request's path matched."""
+        path: str | None = getattr(scope.get("route"), "path", None)
+        return path or (get_route_path(scope) if self._hot(scope) is not None else None)
 
     def refused(self, error: DigitsError, reply: Response) -> None:
         """Account for what was no request, and was answered by the server."""
@@ -123,38 +142,42 @@ class Front(FastAPI):
         self._account(Ended(None, b"", b"", None, reply.status_code, 0, len(reply.body), None, None))
 
     async def _answer(
-        self, hot: HotPath, scope: Scope, receive: Receive, send: Send, header: tuple[bytes, bytes]
-    ) -> tuple[int, int, Reply | None]:
-        """Status and size of what was sent, and what it was made of."""
+        self, hot: HotPath, scope: Scope, receive: Receive, send: Send, header: tuple[bytes, bytes] | None = None
+    ) -> tuple[int, int]:
+        """Status and size of what was sent; with `header` where nobody else adds to the reply."""
+        more = [] if header is None else [header]
         try:
             if self.in_work > self._max_requests:
                 raise errors.Overloaded(f"{self._max_requests} requests are in work already; try again later")
             reply = await hot(scope, receive)
         except ClientDisconnect:
-            return 499, 0, None  # as nginx has it: the client closed the request; nobody reads an answer
+            # As nginx has it: the client closed the request. Nobody reads this but the log.
+            await send({"type": "http.response.start", "status": 499, "headers": []})
+            return 499, 0
         except Exception as exc:  # noqa: BLE001 - what is no DigitsError is a bug, and answered as one
             if isinstance(exc, DigitsError):
                 self.metrics.refused(errors.name(exc))
                 refusal = errors.reply_to(exc)
             else:
                 refusal = errors.bug(scope, exc)
-            refusal.raw_headers.append(header)
-            await refusal(scope, receive, send)
-            return refusal.status_code, len(refusal.body), None
+            refusal.raw_headers += more
+            await refusal(scope, receive, security.completing(send))
+            return refusal.status_code, len(refusal.body)
+        scope[_ANSWERED] = reply
         size = len(reply.body)
-        at_once = scope.get("extensions", _NONE).get(REPLY)
-        if at_once is not None:
+        if header is not None and (at_once := scope.get("extensions", _NONE).get(REPLY)) is not None:
             at_once(_HEADERS % (size, reply.version, header[1]), reply.body)
-            return 200, size, reply
+            return 200, size
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % size),
             (b"x-model-version", b"%d" % reply.version),
-            header,
+            security.NOSNIFF,
+            *more,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-        return 200, size, reply
+        return 200, size
 
     def _account(self, ended: Ended) -> None:
         """Log and count it at the end of this turn of the event loop, together with others."""

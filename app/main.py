@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app import docs, documentation, errors, logs
+from app import docs, documentation, errors, guard, logs
 from app.front import Front
 from app.metrics import Metrics
 from app.routes import health, metrics, model, page, predict
@@ -55,16 +55,21 @@ def create_app(settings: Settings | None = None) -> Front:
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url="/openapi.json" if settings.docs else None,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         # FastAPI would look for a configured OpenTelemetry at each request, which takes 4 us.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.serving = serving
     app.hot = {("POST", "/predict"): predicting}
     errors.install(app)
-    docs.install(app)
-    for dialect in (predict, model, health, metrics, page):
+    if settings.docs:
+        docs.install(app)
+    page.install(app, settings)
+    for dialect in (predict, model, health, metrics):
         app.include_router(dialect.router)
-    documentation.install(app)
+    documentation.install(app, settings)
+    app.guarded = guard.around(app.answer, settings, counts)
     return app
 
 

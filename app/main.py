@@ -26,7 +26,7 @@ def create_app(settings: Settings | None = None) -> Front:
     """
     settings = settings or read_settings()
     logs.configure()
-    serving = Serving(settings.model_dir)
+    serving = Serving(settings.model_dir, settings.model_version)
     predicting = predict.Predict(settings, serving, Batcher(serving))
 
     @asynccontextmanager

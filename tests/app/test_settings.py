@@ -22,6 +22,8 @@ from tests.conftest import REPOSITORY, fresh_python
         pytest.param("MNIST_MAX_BODY_BYTES", "16M", id="a size with a unit"),
         pytest.param("MNIST_MAX_IMAGE_PIXELS", "0", id="no pixels"),
         pytest.param("MNIST_MAX_BATCH", "-5", id="a negative batch"),
+        pytest.param("MNIST_MODEL_VERSION", "newest", id="a version that is no number"),
+        pytest.param("MNIST_MODEL_VERSION", "0", id="version 0"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(name: str, value: str) -> None:
@@ -60,5 +62,8 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
         re.findall(r"^\| `(MNIST_[A-Z_]+)` \| `([^`]+)` \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
     )
 
-    defaults = {f"MNIST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
+    defaults = {
+        f"MNIST_{name}".upper(): "unset" if field.default is None else str(field.default)
+        for name, field in Settings.model_fields.items()
+    }
     assert table == defaults | {"MNIST_MODEL_DIR": f"{SHIPPED.name}/"}

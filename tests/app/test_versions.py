@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ class TestPinned:
 
         shutil.rmtree(third)
         pinned.wait_for_line("(served from memory)")
+        time.sleep(0.3)  # three looks more
 
         assert pinned.client.get("/readyz").status_code == 200
         assert version(pinned) == 3
@@ -238,6 +240,30 @@ class TestServing:
         assert reason is not None
         assert "expected the golden probabilities" in reason
         assert [record.message.split(":")[0] for record in log.records if "ready" in record.message] == ["not ready"]
+
+    def test_after_a_look_that_failed_there_are_others(self, tmp_path: Path) -> None:
+        class Unlucky(Serving):
+            looks = 0
+
+            def look(self) -> None:
+                self.looks += 1
+                if self.looks == 1:
+                    raise MemoryError
+                super().look()
+
+        publish_tiny(tmp_path)
+        serving = Unlucky(tmp_path)
+
+        async def until_started() -> None:
+            looking = asyncio.create_task(serving.keep_looking(0.01))
+            async with asyncio.timeout(20):
+                while not serving.started:
+                    await asyncio.sleep(0.01)
+            looking.cancel()
+
+        asyncio.run(until_started())
+
+        assert serving.looks > 1
 
     def test_who_counts_loads_is_told_each_outcome_once(self, tmp_path: Path) -> None:
         outcomes: list[str] = []

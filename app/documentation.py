@@ -1,7 +1,7 @@
 """What OpenAPI says of the routes: bodies, replies and worked examples."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from fastapi import FastAPI
@@ -53,6 +53,30 @@ class Predictions(BaseModel):
     """The answers for several pictures, in the order sent."""
 
     predictions: list[Prediction]
+
+
+class KnownVersion(BaseModel):
+    """One version of the model."""
+
+    version: int
+    shipped: bool = Field(description="It came with the code, else it was published below `MNIST_MODEL_DIR`.")
+    state: Literal["serving", "available", "refused"] = Field(
+        description="`serving`: it answers. `available`: others come before it, and nobody has looked whether it is "
+        "whole; that is done when its turn comes. `refused`: it is damaged, and nothing is served from it."
+    )
+    reason: str | None = Field(
+        description="Why it was refused. Of the serving one: why it could not be loaded once more, from its folder as "
+        "it is now."
+    )
+
+
+class Versions(BaseModel):
+    """What there is to serve."""
+
+    pinned: int | None = Field(description="The only version that may be served (`MNIST_MODEL_VERSION`).")
+    versions: list[KnownVersion] = Field(
+        description="Highest first, at most a thousand of each place. Published ones are served before shipped ones."
+    )
 
 
 class Culprit(BaseModel):

@@ -26,8 +26,8 @@ def create_app(settings: Settings | None = None) -> Front:
     """
     settings = settings or read_settings()
     logs.configure()
-    serving = Serving(settings.model_dir)
     counts = Metrics()
+    serving = Serving(settings.model_dir, settings.model_version, on_load=counts.loaded)
     predicting = predict.Predict(settings, serving, counts)
 
     @asynccontextmanager

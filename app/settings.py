@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     model_dir: Annotated[
         Path, Field(description="Where published versions lie; the shipped model is served while it holds none.")
     ] = SHIPPED
+    model_version: Annotated[
+        PositiveInt | None, Field(description="The only version to serve, whatever newer there is; unset, the newest.")
+    ] = None
     reload_seconds: Annotated[
         float, Field(ge=0.1, le=3600, description="How often a new version is looked for; it is then served.")
     ] = 2

@@ -33,6 +33,8 @@ from tests.conftest import REPOSITORY, fresh_python
         pytest.param("MNIST_TRUSTED_PROXIES", "10.0.0.1/8", id="a network with host bits"),
         pytest.param("MNIST_TRUSTED_PROXIES", "proxy.example.org", id="a proxy by name"),
         pytest.param("MNIST_TRUSTED_PROXIES", "*", id="any proxy"),
+        pytest.param("MNIST_MODEL_VERSION", "newest", id="a version that is no number"),
+        pytest.param("MNIST_MODEL_VERSION", "0", id="version 0"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(name: str, value: str) -> None:
@@ -71,6 +73,6 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
         r"^\| `(MNIST_[A-Z_]+)` \| `?([^`|]+?)`? \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE
     )
 
-    shown = {"()": "none", "": "none", str(SHIPPED): f"{SHIPPED.name}/"}
+    shown = {"None": "unset", "()": "none", "": "none", str(SHIPPED): f"{SHIPPED.name}/"}
     defaults = {f"MNIST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
     assert dict(rows) == {name: shown.get(default, default.lower()) for name, default in defaults.items()}

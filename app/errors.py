@@ -101,9 +101,10 @@ STATUS: dict[type[DigitsError], int] = {
 """For every error of `digits` and `app`; a test holds it complete."""
 
 
-def name(error: DigitsError) -> str:
+def name(error: DigitsError | type[DigitsError]) -> str:
     """As programs know it, such as `no-ink`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    kind = error if isinstance(error, type) else type(error)
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def problem(

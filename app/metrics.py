@@ -9,13 +9,16 @@ import os
 import tempfile
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
+from app import errors
 from digits.features import CLASSES, Floats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -89,9 +92,14 @@ class Metrics:
         self._ready = Gauge(
             "digits_ready", "Whether every process is ready.", multiprocess_mode="livemin", registry=registry
         )
-        # `labels` looks up what these hold, in a microsecond.
+        # At zero from the start: what appears with its first count has no rate yet, and an alert would not see it.
+        # And kept here: `labels` looks them up, in a microsecond.
         self._by_digit = [self._predictions.labels(digit) for digit in range(CLASSES)]
         self._by_route: dict[tuple[str, int], _Histogram] = {}
+        for error in errors.STATUS:
+            self._refusals.labels(errors.name(error))
+        for outcome in ("served", "refused"):
+            self._loads.labels(outcome)
         self._ended: dict[tuple[str, int], list[float]] = defaultdict(list)
         self._passes: list[int] = []
         self._waits: list[float] = []
@@ -153,11 +161,25 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, of all workers, in Prometheus' text format."""
-        registry = self._registry
-        if _FOLDER in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)
-        return generate_latest(registry)
+        return generate_latest(_Workers() if _FOLDER in os.environ else self._registry)
+
+
+class _Workers(Collector):
+    """What all workers have counted, those that have ended too."""
+
+    def collect(self) -> Iterable[Metric]:
+        """From their files."""
+        files = [str(file) for file in Path(os.environ[_FOLDER]).glob("*.db") if _has_content(file)]
+        counted: Iterable[Metric] = MultiProcessCollector.merge(files)
+        return counted
+
+
+def _has_content(file: Path) -> bool:
+    """Whether it can be read: a worker that starts makes it and fills it then, one that has ended has it removed."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

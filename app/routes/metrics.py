@@ -3,7 +3,8 @@
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from app.metrics import CONTENT_TYPE, Metrics
+from app.front import Front
+from app.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["health"])
 
@@ -16,5 +17,10 @@ router = APIRouter(tags=["health"])
 )
 async def metrics(request: Request) -> Response:
     """Requests, passes, predictions, refusals and the state of all workers, whichever of them is asked."""
-    counted: Metrics = request.app.metrics
-    return Response(await run_sync(counted.text), media_type=CONTENT_TYPE)
+    front: Front = request.app
+    front.in_work -= 1  # this request is none of those that it is asked about
+    try:
+        text = await run_sync(front.metrics.text)
+    finally:
+        front.in_work += 1
+    return Response(text, media_type=CONTENT_TYPE)

@@ -49,7 +49,8 @@ PY
 USER root
 RUN PYTHONDONTWRITEBYTECODE= python -c 'import app.main, app.healthcheck'
 USER 10001:10001
-ENV MNIST_HOST=0.0.0.0
+# Unready for 5 s before it stops, in which a load balancer looks elsewhere.
+ENV MNIST_HOST=0.0.0.0 MNIST_DRAIN_SECONDS=5
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s --retries=3 \
     CMD ["python", "-m", "app.healthcheck"]

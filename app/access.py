@@ -1,10 +1,11 @@
 """The access log: one line a request on stderr, probes left out."""
 
-import asyncio
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -12,60 +13,92 @@ from starlette.types import Scope
 
 from app.routes.health import PROBES
 
-_Entry = tuple[str, str, int, float, int]
-"""Method, path, status, milliseconds, bytes."""
+_UNLOGGED = frozenset((*PROBES, "/metrics"))
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+class Ended(NamedTuple):
+    """A request that was answered."""
+
+    scope: Scope | None
+    """None for what was no request."""
+    request_id: bytes
+    traceparent: bytes
+    """As the client sent it, b"" where it did not."""
+    route: str | None
+    """The pattern that its path matched."""
+    status: int
+    """HTTP's."""
+    seconds: float
+    """From when its head had come to when its reply was handed to the server."""
+    size: int
+    """Bytes of the reply's body."""
+    batch: int | None
+    """Pictures in the forward pass that answered it; None without one."""
+    version: int | None
+    """Of the model that answered it."""
 
 
 class AccessLog:
     """JSON for machines, or a shorter form where a person looks on.
 
-    Lines are gathered during a turn of the event loop and written at its end, all at once: a `logging` call and a
-    write for each would take 20 us of the request.
+    Requests come together, those of a turn of the event loop: a `logging` call and a write for each would take 20 us.
     """
 
     def __init__(self) -> None:
         """To this process' stderr."""
-        self._for_a_person = sys.stderr.isatty()
-        self._entries: list[_Entry] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lines = _short if sys.stderr.isatty() else _json
 
-    def write(self, scope: Scope, status: int, size: int, seconds: float) -> None:
-        """Note a request.
-
-        Args:
-            scope: of the request.
-            status: the HTTP status that it was answered with.
-            size: bytes of the reply's body.
-            seconds: from when it came to when its reply was handed to the server.
-        """
-        if scope["path"] in PROBES:
+    def write(self, requests: Iterable[Ended]) -> None:
+        """A line for each."""
+        lines = b"".join(
+            self._lines([ended for ended in requests if ended.scope is None or ended.scope["path"] not in _UNLOGGED])
+        )
+        if not lines:
             return
-        loop = asyncio.get_running_loop()
-        if not self._entries or loop is not self._loop:  # or the loop that was to flush them has ended
-            self._loop = loop
-            loop.call_soon(self._flush)
-        # The path as it was sent, percent-encoded: no control character of a client's gets onto a terminal.
-        path = scope["raw_path"].decode("latin-1") if "raw_path" in scope else quote(scope["path"])
-        self._entries.append((scope["method"], path, status, round(seconds * 1000, 3), size))
-
-    def _flush(self) -> None:
-        entries, self._entries = self._entries, []
-        lines = self._short(entries) if self._for_a_person else self._json(entries)
         try:
-            sys.stderr.buffer.write(b"".join(lines))
+            sys.stderr.buffer.write(lines)
             sys.stderr.buffer.flush()
         except (OSError, ValueError):  # nobody listens any more: no reason to refuse requests
             return
 
-    @staticmethod
-    def _short(entries: list[_Entry]) -> Iterator[bytes]:
-        now = time.strftime("%H:%M:%S")
-        for method, path, status, milliseconds, _ in entries:
-            yield f"{now} {status} {method} {path} {milliseconds} ms\n".encode()
 
-    @staticmethod
-    def _json(entries: list[_Entry]) -> Iterator[bytes]:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        for method, path, status, milliseconds, size in entries:
-            entry = {"time": now, "method": method, "path": path, "status": status, "ms": milliseconds, "bytes": size}
-            yield orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+def _path(scope: Scope) -> str:
+    """As it was sent, percent-encoded: no control character of a client's gets onto a terminal."""
+    path: str = scope["raw_path"].decode("latin-1") if "raw_path" in scope else quote(scope["path"])
+    return path
+
+
+def _client(scope: Scope) -> str | None:
+    """Its address, as a trusted proxy has it where one is set."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _short(requests: Iterable[Ended]) -> Iterator[bytes]:
+    now = time.strftime("%H:%M:%S")
+    for ended in requests:
+        what = f"{ended.scope['method']} {_path(ended.scope)}" if ended.scope else "no request"
+        yield f"{now} {ended.status} {what} {ended.seconds * 1000:.3f} ms\n".encode()
+
+
+def _json(requests: Iterable[Ended]) -> Iterator[bytes]:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for ended in requests:
+        line = {
+            "time": now,
+            "request_id": ended.request_id.decode(),
+            "client": _client(ended.scope) if ended.scope else None,
+            "method": ended.scope["method"] if ended.scope else None,
+            "path": _path(ended.scope) if ended.scope else None,
+            "route": ended.route,
+            "status": ended.status,
+            "ms": round(ended.seconds * 1000, 3),
+            "bytes": ended.size,
+            "batch": ended.batch,
+            "version": ended.version,
+        }
+        if ended.traceparent and (trace := _TRACEPARENT.fullmatch(ended.traceparent)):
+            line["trace_id"], line["parent_id"] = trace[1].decode(), trace[2].decode()
+        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -6,6 +6,7 @@ ends. There is no timer, so a request that is alone waits for nothing.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Overloaded
+from app.metrics import Metrics
 from app.serving import Serving
 from digits.classifier import Classifier
 from digits.features import SIDE, Floats, to_features
@@ -37,18 +39,21 @@ class Answered(NamedTuple):
     """The most probable one of each."""
     in_form: list[bool]
     """Whether each is in MNIST form."""
+    batch: int
+    """Pictures in the pass, of all requests."""
 
 
-_Waiting = tuple[NDArray[Any], "asyncio.Future[Answered]"]
-"""Pictures, and where their answer goes."""
+_Waiting = tuple[NDArray[Any], "asyncio.Future[Answered]", float]
+"""Pictures, where their answer goes, and since when they wait, by `time.perf_counter`."""
 
 
 class Batcher:
     """Gathers what requests hand in, in one event loop at a time."""
 
-    def __init__(self, serving: Serving) -> None:
-        """The classifier that `serving` has at the time of a pass makes it."""
+    def __init__(self, serving: Serving, metrics: Metrics) -> None:
+        """The classifier that `serving` has at the time of a pass makes it; `metrics` counts it."""
         self._serving = serving
+        self._metrics = metrics
         self._waiting: deque[_Waiting] = deque()
         self._rows = 0
         self._flush_is_due = False
@@ -80,6 +85,7 @@ class Batcher:
             np.concatenate([part.probabilities for part in parts]),
             [digit for part in parts for digit in part.digits],
             [in_form for part in parts for in_form in part.in_form],
+            max(part.batch for part in parts),
         )
 
     def _in_one_pass(self, pixels: NDArray[Any]) -> "asyncio.Future[Answered]":
@@ -90,7 +96,7 @@ class Batcher:
         if self._rows + len(pixels) > WAITING_ROWS:
             raise Overloaded(f"{self._rows} pictures wait already; try again later")
         answer: asyncio.Future[Answered] = loop.create_future()
-        self._waiting.append((pixels, answer))
+        self._waiting.append((pixels, answer, time.perf_counter()))
         self._rows += len(pixels)
         if not self._flush_is_due:
             self._flush_is_due = True
@@ -108,17 +114,18 @@ class Batcher:
             self._loop.call_soon(self._flush)
         if not together:
             return
+        began = time.perf_counter()
         try:
-            classifier, probabilities, digits, in_form = self._pass([pixels for pixels, _ in together])
+            classifier, probabilities, digits, in_form, batch = self._pass([pixels for pixels, _, _ in together])
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is the answer of those who wait for one
-            for _, answer in together:
+            for _, answer, _ in together:
                 answer.set_exception(exc)
             return
         start = 0
-        for pixels, answer in together:
-            end = start + len(pixels)
-            answer.set_result(Answered(classifier, probabilities[start:end], digits[start:end], in_form[start:end]))
-            start = end
+        for pixels, answer, _ in together:
+            part = slice(start, start := start + len(pixels))
+            answer.set_result(Answered(classifier, probabilities[part], digits[part], in_form[part], batch))
+        self._metrics.passed(batch, [began - since for _, _, since in together])
 
     def _pass(self, pixels: list[NDArray[Any]]) -> Answered:
         classifier = self._serving.classifier
@@ -126,7 +133,11 @@ class Batcher:
         probabilities = classifier.probabilities(features)
         # Lists, made once for all: NumPy takes a microsecond for each look at an array.
         return Answered(
-            classifier, probabilities, probabilities.argmax(axis=1).tolist(), are_mnist_form(features).tolist()
+            classifier,
+            probabilities,
+            probabilities.argmax(axis=1).tolist(),
+            are_mnist_form(features).tolist(),
+            len(features),
         )
 
     def _next_pass(self) -> list[_Waiting]:
@@ -134,7 +145,7 @@ class Batcher:
         together: list[_Waiting] = []
         rows = 0
         while self._waiting and rows + len(self._waiting[0][0]) <= PASS_ROWS:
-            pixels, answer = waiting = self._waiting.popleft()
+            pixels, answer, _ = waiting = self._waiting.popleft()
             self._rows -= len(pixels)
             if not answer.done():
                 rows += len(pixels)

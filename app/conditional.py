@@ -24,4 +24,4 @@ def is_known(request: Request, tag: str) -> bool:
 
 def headers(tag: str) -> dict[str, str]:
     """For the content and for 304: kept by the browser, and asked about each time, so that an update shows at once."""
-    return {"ETag": tag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    return {"ETag": tag, "Cache-Control": "no-cache"}

@@ -1,12 +1,14 @@
 """Swagger UI at `/docs`, from files of our own environment: no outside host is asked for anything."""
 
 import importlib.util
+import re
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.staticfiles import StaticFiles
 
+from app import security
 from app.documentation import EXAMPLES
 
 
@@ -19,13 +21,17 @@ def install(app: FastAPI) -> None:
     app.mount("/docs/assets", StaticFiles(directory=Path(package.origin).parent / "static"))
     app.mount("/examples", StaticFiles(directory=EXAMPLES))
 
+    # All relative, so that they hold below whatever path prefix a proxy shows them.
+    page = get_swagger_ui_html(
+        openapi_url=str(app.openapi_url).removeprefix("/"),
+        title=app.title,
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="docs/assets/favicon.png",
+    ).body
+    script = re.findall(r"<script>(.*?)</script>", bytes(page).decode(), re.DOTALL)[0]
+    headers = security.docs(script)
+
     @app.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> Response:
-        root = request.scope.get("root_path", "")
-        return get_swagger_ui_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=app.title,
-            swagger_js_url=f"{root}/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}/docs/assets/swagger-ui.css",
-            swagger_favicon_url=f"{root}/docs/assets/favicon.png",
-        )
+    async def docs() -> Response:
+        return Response(page, headers=headers, media_type="text/html")

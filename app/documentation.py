@@ -1,13 +1,15 @@
 """What OpenAPI says of the routes: bodies, replies and worked examples."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
+from app.keys import open_paths
+from app.settings import Settings
 from digits.features import CLASSES, FEATURES, SIDE
 
 EXAMPLES = Path(__file__).parent / "static" / "examples"
@@ -51,6 +53,30 @@ class Predictions(BaseModel):
     """The answers for several pictures, in the order sent."""
 
     predictions: list[Prediction]
+
+
+class KnownVersion(BaseModel):
+    """One version of the model."""
+
+    version: int
+    shipped: bool = Field(description="It came with the code, else it was published below `MNIST_MODEL_DIR`.")
+    state: Literal["serving", "available", "refused"] = Field(
+        description="`serving`: it answers. `available`: others come before it, and nobody has looked whether it is "
+        "whole; that is done when its turn comes. `refused`: it is damaged, and nothing is served from it."
+    )
+    reason: str | None = Field(
+        description="Why it was refused. Of the serving one: why it could not be loaded once more, from its folder as "
+        "it is now."
+    )
+
+
+class Versions(BaseModel):
+    """What there is to serve."""
+
+    pinned: int | None = Field(description="The only version that may be served (`MNIST_MODEL_VERSION`).")
+    versions: list[KnownVersion] = Field(
+        description="Highest first, at most a thousand of each place. Published ones are served before shipped ones."
+    )
 
 
 class Culprit(BaseModel):
@@ -144,14 +170,26 @@ def _binary(description: str) -> dict[str, Any]:
     return {"schema": {"type": "string", "format": "binary", "description": description}}
 
 
-def install(app: FastAPI) -> None:
-    """Have OpenAPI know the schema of error replies, which no route returns as a model."""
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Have OpenAPI know what no route says itself: the schema of error replies, and where a key is wanted."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        if settings.api_keys:
+            document["components"]["securitySchemes"] = _KEYS
+            for path in document["paths"].keys() - open_paths(settings):
+                for operation in document["paths"][path].values():
+                    operation["security"] = [{"bearer": []}, {"header": []}]
+                    operation["responses"]["401"] = _problem("No known API key")
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

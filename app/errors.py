@@ -20,8 +20,24 @@ RETRY_SECONDS = 2
 _log = logging.getLogger(__name__)
 
 
+class MalformedRequest(DigitsError):
+    """What came is no HTTP request."""
+
+
+class HeadTooLarge(DigitsError):
+    """More bytes of URL and headers than the limit."""
+
+
+class SlowHead(DigitsError):
+    """The head of a request did not come in time."""
+
+
 class MalformedBody(DigitsError):
     """The body cannot be parsed."""
+
+
+class Unauthorized(DigitsError):
+    """No key, or none that is known."""
 
 
 class InvalidBody(DigitsError):
@@ -57,7 +73,11 @@ class UnsupportedType(DigitsError):
 
 
 STATUS: dict[type[DigitsError], int] = {
+    MalformedRequest: 400,
+    HeadTooLarge: 431,
+    SlowHead: 408,
     MalformedBody: 400,
+    Unauthorized: 401,
     SlowBody: 408,
     BodyTooLarge: 413,
     BatchTooLarge: 413,
@@ -81,22 +101,27 @@ STATUS: dict[type[DigitsError], int] = {
 """For every error of `digits` and `app`; a test holds it complete."""
 
 
+def name(error: DigitsError | type[DigitsError]) -> str:
+    """As programs know it, such as `no-ink`."""
+    kind = error if isinstance(error, type) else type(error)
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
 def problem(
-    status: int, detail: str, *, kind: str = "about:blank", pointer: str = "", headers: dict[str, str] | None = None
+    status: int, detail: str, *, error: str = "", pointer: str = "", headers: dict[str, str] | None = None
 ) -> Response:
     """An error reply, `application/problem+json`.
 
     Args:
         status: the HTTP status.
         detail: what was expected and what came.
-        kind: a URN that names the error, or `about:blank` where the status says it all.
+        error: its name; none where the status says it all.
         pointer: JSON pointer (RFC 6901) to the part of the body at fault.
         headers: more headers.
     """
-    title = http.HTTPStatus(status).phrase
-    if kind != "about:blank":
-        title = re.sub(r"(?<!^)(?=[A-Z])", " ", kind).capitalize()
-        kind = f"urn:digits:{title.lower().replace(' ', '-')}"
+    kind, title = "about:blank", http.HTTPStatus(status).phrase
+    if error:
+        kind, title = f"urn:digits:{error}", error.replace("-", " ").capitalize()
     body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
     if pointer:
         body["errors"] = [{"pointer": pointer, "detail": detail}]
@@ -107,15 +132,18 @@ def reply_to(exc: DigitsError) -> Response:
     """The problem that it is."""
     status = STATUS[type(exc)]
     headers = {}
+    if status == http.HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
         headers["Connection"] = "close"  # the rest of the body is not read
-    return problem(status, str(exc), kind=type(exc).__name__, pointer=exc.pointer, headers=headers)
+    return problem(status, str(exc), error=name(exc), pointer=exc.pointer, headers=headers)
 
 
-async def _digits_error(_request: Request, exc: Exception) -> Response:
+async def _digits_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, DigitsError)
+    request.app.metrics.refused(name(exc))
     return reply_to(exc)
 
 
@@ -123,7 +151,9 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     detail = exc.detail
     if exc.status_code == http.HTTPStatus.NOT_FOUND:
-        detail = "there is nothing at this path; /docs lists what there is"
+        detail = "there is nothing at this path"
+        if request.app.openapi_url:
+            detail += "; /docs lists what there is"
     elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (exc.headers or {}).get("Allow", "")
         detail = f"expected {allowed}, received {request.method}"

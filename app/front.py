@@ -1,23 +1,39 @@
-"""Where every request comes in: it is answered by a hot path at once, or by FastAPI; either way it is logged.
+"""Where every request comes in: it is answered by a hot path at once, or by FastAPI; either way it is accounted for.
 
 Starlette's middlewares, its router and FastAPI's dependencies take 27 us a request, as long as the network takes; this
-takes 3, with the log (`python -m benchmarks.dispatch`). So what is asked thousands of times a second is looked up here,
-by method and path.
+takes 4, with log and metrics (`python -m benchmarks.dispatch`). So what is asked thousands of times a second is looked
+up here, by method and path.
 """
 
+import asyncio
+import itertools
+import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import errors
-from app.access import AccessLog
+from app import errors, security
+from app.access import AccessLog, Ended
+from app.metrics import Metrics
+from app.protocol import REPLY
 from digits.errors import DigitsError
+
+_HEADERS = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nx-model-version: %d\r\n"
+    b"x-content-type-options: nosniff\r\nx-request-id: %b\r\n"
+)
+
+_ANSWERED = "digits.answered"
+"""Where a request's scope has the `Reply` that it got."""
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Reply(NamedTuple):
@@ -26,10 +42,15 @@ class Reply(NamedTuple):
     body: bytes
     version: int
     """Of the model that answered; also a header."""
+    batch: int
+    """Pictures in the forward pass that answered."""
 
 
 HotPath = Callable[[Scope, Receive], Awaitable[Reply]]
 """Raises DigitsError for whatever else is to be answered."""
+
+_REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
+"""What a client may call its request: letters, digits and a few signs that no log reads as anything else."""
 
 
 class Front(FastAPI):
@@ -38,10 +59,27 @@ class Front(FastAPI):
     hot: Mapping[tuple[str, str], HotPath] = MappingProxyType({})
     """Method and path to what answers it."""
 
-    def __init__(self, **options: Any) -> None:
-        """As FastAPI."""
+    guarded: ASGIApp | None = None
+    """`answer` with what `app.guard` puts around it; None where that is nothing."""
+
+    def __init__(self, *, metrics: Metrics, max_requests: int, **options: Any) -> None:
+        """As FastAPI.
+
+        Args:
+            metrics: where requests are counted.
+            max_requests: most of them that may be in a hot path at once.
+            options: FastAPI's.
+        """
         super().__init__(**options)
+        self.metrics = metrics
+        self.in_work = 0
+        self._max_requests = max_requests
         self._access = AccessLog()
+        self._ended: list[Ended] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # A name for each request: this process', and a number.
+        self._prefix = secrets.token_hex(6).encode()
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -49,43 +87,109 @@ class Front(FastAPI):
             await super().__call__(scope, receive, send)
             return
         began = time.perf_counter()
+        self.in_work += 1
+        named = traceparent = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                named = value
+            elif name == b"traceparent":
+                traceparent = value
+        if not (named and _REQUEST_ID.fullmatch(named)):
+            named = b"%b-%x" % (self._prefix, next(self._numbers))
+        header = (b"x-request-id", named)
         status, size = 500, 0
         try:
-            path = get_route_path(scope) if scope.get("root_path") else scope["path"]
-            hot = self.hot.get((scope["method"], path))
-            if hot is not None:
-                status, size = await _answer(hot, scope, receive, send)
+            if self.guarded is None and (hot := self._hot(scope)) is not None:
+                status, size = await self._answer(hot, scope, receive, send, header)
                 return
 
             async def watched(message: Message) -> None:
                 nonlocal status, size
                 if message["type"] == "http.response.start":
                     status = message["status"]
+                    message["headers"] = [*message.get("headers", ()), header]
                 else:
                     size += len(message.get("body", b""))
                 await send(message)
 
-            await super().__call__(scope, receive, watched)
+            await (self.guarded or self.answer)(scope, receive, watched)
         finally:
-            self._access.write(scope, status, size, time.perf_counter() - began)
+            self.in_work -= 1
+            seconds = time.perf_counter() - began
+            reply = scope.get(_ANSWERED)
+            batch, version = (reply.batch, reply.version) if reply else (None, None)
+            self._account(Ended(scope, named, traceparent, self._route(scope), status, seconds, size, batch, version))
 
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request that is let in."""
+        hot = self._hot(scope)
+        if hot is not None:
+            await self._answer(hot, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, security.completing(send))
 
-async def _answer(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> tuple[int, int]:
-    """Status and size of what was sent."""
-    try:
-        body, version = await hot(scope, receive)
-    except ClientDisconnect:
-        return 499, 0  # as nginx has it: the client closed the request; nobody reads an answer
-    except Exception as exc:  # noqa: BLE001 - what is no DigitsError is a bug, and answered as one
-        refusal = errors.reply_to(exc) if isinstance(exc, DigitsError) else errors.bug(scope, exc)
-        await refusal(scope, receive, send)
-        return refusal.status_code, len(refusal.body)
-    size = len(body)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % size),
-        (b"x-model-version", b"%d" % version),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-    return 200, size
+    def _hot(self, scope: Scope) -> HotPath | None:
+        return self.hot.get((scope["method"], get_route_path(scope) if scope.get("root_path") else scope["path"]))
+
+    def _route(self, scope: Scope) -> str | None:
+        """The pattern that a request's path matched."""
+        path: str | None = getattr(scope.get("route"), "path", None)
+        return path or (get_route_path(scope) if self._hot(scope) is not None else None)
+
+    def refused(self, error: DigitsError, reply: Response) -> None:
+        """Account for what was no request, and was answered by the server."""
+        self.metrics.refused(errors.name(error))
+        self._account(Ended(None, b"", b"", None, reply.status_code, 0, len(reply.body), None, None))
+
+    async def _answer(
+        self, hot: HotPath, scope: Scope, receive: Receive, send: Send, header: tuple[bytes, bytes] | None = None
+    ) -> tuple[int, int]:
+        """Status and size of what was sent; with `header` where nobody else adds to the reply."""
+        more = [] if header is None else [header]
+        try:
+            if self.in_work > self._max_requests:
+                raise errors.Overloaded(f"{self._max_requests} requests are in work already; try again later")
+            reply = await hot(scope, receive)
+        except ClientDisconnect:
+            # As nginx has it: the client closed the request. Nobody reads this but the log.
+            await send({"type": "http.response.start", "status": 499, "headers": []})
+            return 499, 0
+        except Exception as exc:  # noqa: BLE001 - what is no DigitsError is a bug, and answered as one
+            if isinstance(exc, DigitsError):
+                self.metrics.refused(errors.name(exc))
+                refusal = errors.reply_to(exc)
+            else:
+                refusal = errors.bug(scope, exc)
+            refusal.raw_headers += more
+            await refusal(scope, receive, security.completing(send))
+            return refusal.status_code, len(refusal.body)
+        scope[_ANSWERED] = reply
+        size = len(reply.body)
+        if header is not None and (at_once := scope.get("extensions", _NONE).get(REPLY)) is not None:
+            at_once(_HEADERS % (size, reply.version, header[1]), reply.body)
+            return 200, size
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % size),
+            (b"x-model-version", b"%d" % reply.version),
+            security.NOSNIFF,
+            *more,
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        return 200, size
+
+    def _account(self, ended: Ended) -> None:
+        """Log and count it at the end of this turn of the event loop, together with others."""
+        loop = asyncio.get_running_loop()
+        if not self._ended or loop is not self._loop:  # or the loop that was to do it has ended
+            self._loop = loop
+            loop.call_soon(self._account_for_all)
+        self._ended.append(ended)
+
+    def _account_for_all(self) -> None:
+        requests, self._ended = self._ended, []
+        self._access.write(requests)
+        for ended in requests:
+            self.metrics.ended(ended.route, ended.status, ended.seconds)
+        self.metrics.count()

@@ -5,10 +5,10 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app import docs, documentation, errors, logs
-from app.batching import Batcher
+from app import docs, documentation, errors, guard, logs
 from app.front import Front
-from app.routes import health, model, page, predict
+from app.metrics import Metrics
+from app.routes import health, metrics, model, page, predict
 from app.serving import Serving
 from app.settings import Settings, read_settings
 
@@ -26,11 +26,12 @@ def create_app(settings: Settings | None = None) -> Front:
     """
     settings = settings or read_settings()
     logs.configure()
-    serving = Serving(settings.model_dir)
-    predicting = predict.Predict(settings, serving, Batcher(serving))
+    counts = Metrics()
+    serving = Serving(settings.model_dir, settings.model_version, on_load=counts.loaded)
+    predicting = predict.Predict(settings, serving, counts)
 
     @asynccontextmanager
-    async def lifespan(_app: Front) -> AsyncIterator[None]:
+    async def lifespan(app: Front) -> AsyncIterator[None]:
         serving.look()
         # What is here now stays: the garbage collector need not look at it again and again, which takes 40 ms a time.
         gc.collect()
@@ -38,12 +39,15 @@ def create_app(settings: Settings | None = None) -> Front:
         background = [
             asyncio.create_task(serving.keep_looking(settings.reload_seconds)),
             asyncio.create_task(predicting.warm()),
+            asyncio.create_task(_keep_stating(app, serving)),
         ]
         yield
         for task in background:
             task.cancel()
 
     app = Front(
+        metrics=counts,
+        max_requests=settings.max_requests,
         title="Digits",
         version=VERSION,
         description=documentation.DESCRIPTION,
@@ -51,14 +55,31 @@ def create_app(settings: Settings | None = None) -> Front:
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url="/openapi.json" if settings.docs else None,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         # FastAPI would look for a configured OpenTelemetry at each request, which takes 4 us.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.serving = serving
     app.hot = {("POST", "/predict"): predicting}
     errors.install(app)
-    docs.install(app)
-    for dialect in (predict, model, health, page):
+    if settings.docs:
+        docs.install(app)
+    page.install(app, settings)
+    for dialect in (predict, model, health, metrics):
         app.include_router(dialect.router)
-    documentation.install(app)
+    documentation.install(app, settings)
+    app.guarded = guard.around(app.answer, settings, counts)
     return app
+
+
+async def _keep_stating(app: Front, serving: Serving) -> None:
+    """Say once a second, to whom it is for to count, how things are."""
+    while True:
+        ready = serving.unready_reason() is None
+        model = None
+        if serving.started:
+            manifest = serving.classifier.manifest
+            model = manifest.name, str(manifest.version)
+        app.metrics.state(in_work=app.in_work, ready=ready, model=model)
+        await asyncio.sleep(1)

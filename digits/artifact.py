@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,15 @@ MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "ma
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """No file of an artifact comes near it; a larger one is refused unread."""
+
+MAX_JSON_BYTES = 1024 * 1024
+"""The same for manifest.json and golden.json, 3 and 30 KB: parsing holds up all other threads."""
+
+MAX_BYTES = 4 * MAX_FILE_BYTES
+"""Of all files of a version together."""
+
+MAX_FILES = 1000
+"""Most files of a version; one has about ten."""
 
 STALE_SECONDS = 24 * 3600
 """Unfinished folders older than this were left by a publisher that was killed."""
@@ -86,7 +96,7 @@ class Manifest(_Record):
     libraries: dict[str, str]
     metrics: dict[str, dict[str, float]]
     """By split (train, validation, test): loss, accuracy and whatever else was measured."""
-    files: dict[str, str] = Field(min_length=1)
+    files: dict[str, str] = Field(min_length=1, max_length=MAX_FILES)
     """Path below the version's folder to the sha256 of its bytes."""
 
     @field_validator("files")
@@ -110,12 +120,12 @@ def versions(root: Path, name: str = NAME) -> list[int]:
         DamagedArtifact: the folder is there and cannot be listed.
     """
     try:
-        entries = list((root / name).iterdir())
+        entries = os.listdir(root / name)  # noqa: PTH208 - a hundred thousand Paths would take ten times as long
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as exc:
         raise DamagedArtifact(f"{root / name} cannot be listed: {exc.strerror}") from exc
-    return sorted((int(entry.name) for entry in entries if _VERSION.fullmatch(entry.name)), reverse=True)
+    return sorted((int(entry) for entry in entries if _VERSION.fullmatch(entry)), reverse=True)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -124,7 +134,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         DamagedArtifact: missing, not readable, not as the schema says, or of another version than its folder.
     """
-    content = _read(folder, MANIFEST)
+    content = _read(folder, MANIFEST, MAX_JSON_BYTES)
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as exc:
@@ -148,8 +158,14 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """
     manifest = read_manifest(folder)
     kept = {}
+    size = 0
     for path, sha256 in manifest.files.items():
         content = read_file(folder, path, sha256)
+        size += len(content)
+        if size > MAX_BYTES:
+            raise DamagedArtifact(
+                f"{folder / MANIFEST}: expected files of at most {MAX_BYTES} bytes in all, received more"
+            )
         if path in (MODEL, GOLDEN):
             kept[path] = content
     for path in (MODEL, GOLDEN):
@@ -164,7 +180,7 @@ def read_file(folder: Path, path: str, sha256: str) -> bytes:
     Raises:
         DamagedArtifact: with the file's path, and both hashes where they differ.
     """
-    content = _read(folder, path)
+    content = _read(folder, path, MAX_JSON_BYTES if path == GOLDEN else MAX_FILE_BYTES)
     received = hashlib.sha256(content).hexdigest()
     if received != sha256:
         raise DamagedArtifact(f"{folder / path}: expected sha256 {sha256}, received {received}")
@@ -188,7 +204,8 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
 
     Raises:
         ValueError: the manifest is not as `Manifest` says, or a path is none below the version's folder.
-        PublishFailed: the file system refused (full, read-only, no permission); nothing new is visible.
+        PublishFailed: the file system refused (full, read-only, no permission); nothing new is visible, unless the
+            message says so: a version that was published and may not outlast a power cut.
     """
     parent = root / name
     staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
@@ -213,26 +230,45 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
                     raise
                 version += 1
             else:
-                _sync(parent)
-                return made
+                break
     except OSError as exc:
         raise PublishFailed(f"nothing was published below {parent}: {exc.strerror or exc}") from exc
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # gone already when all went well
+    try:
+        _sync(parent)
+    except OSError as exc:
+        raise PublishFailed(
+            f"{parent / str(version)} was published, but may not outlast a power cut: {exc.strerror or exc}"
+        ) from exc
+    return made
 
 
-def _read(folder: Path, path: str) -> bytes:
+def _read(folder: Path, path: str, limit: int) -> bytes:
     file = folder / path
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
+        # The folder may be a symbolic link, or hold some, as Kubernetes mounts volumes. What they lead to lies in it.
+        real = Path(os.path.realpath(file, strict=True))
+        if not real.is_relative_to(os.path.realpath(folder)):
+            raise DamagedArtifact(f"{file}: expected a file of the version, received a link out of its folder")
+        with open(real, "rb", opener=_open) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise DamagedArtifact(f"{file}: cannot be read: Not a regular file")
+            # Its size is asked first: 10 GB of nothing are refused unread. It may also have grown since.
+            content = stream.read(limit + 1) if status.st_size <= limit else None
     except FileNotFoundError as exc:
         raise DamagedArtifact(f"{file}: missing") from exc
     except OSError as exc:
         raise DamagedArtifact(f"{file}: cannot be read: {exc.strerror}") from exc
-    if len(content) > MAX_FILE_BYTES:
-        raise DamagedArtifact(f"{file}: expected at most {MAX_FILE_BYTES} bytes, received more")
+    if content is None or len(content) > limit:
+        raise DamagedArtifact(f"{file}: expected at most {limit} bytes, received more")
     return content
+
+
+def _open(path: str, flags: int) -> int:
+    """Without waiting for a writer, as opening a FIFO would."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """An artifact loaded: features in, probabilities out, proven by its golden predictions."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,12 @@ from digits.features import CLASSES, SIDE, Floats, Grey, to_features
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference between a golden probability and the one that comes out."""
+
+MAX_VERSIONS = 1000
+"""Most versions of one place that are looked at, the highest: a hundred thousand would take seconds each time."""
+
+MAX_REASONS = 20
+"""Most refusals that an error lists: it is sent to whoever asks meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ class Classifier:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # a graph that is refused is reported by us, once
+        # Weights in a file beside the graph would be looked for below the working directory, and have no checksum.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # its exception classes are private and share no other base
@@ -124,26 +133,37 @@ class Classifier:
             )
 
 
-def candidates(root: Path, *, name: str = artifact.NAME) -> tuple[list[Path], list[str]]:
+def candidates(root: Path, *, name: str = artifact.NAME, keep: int | None = None) -> tuple[list[Path], list[str]]:
     """Where versions lie, in the order in which they are to be served: those below `root`, then the shipped ones.
 
+    Args:
+        root: where versions are published.
+        name: the model's.
+        keep: a version that is among them however many higher ones there are.
+
     Returns:
-        The versions' folders, and why a place could not be listed.
+        The folders of each place's highest thousand versions, and why a place could not be listed.
     """
     folders, refusals = [], []
-    for place in dict.fromkeys([root.resolve(), SHIPPED]):
+    for place in _places(root):
         try:
-            folders += [place / name / str(version) for version in artifact.versions(place, name)]
+            versions = artifact.versions(place, name)
         except ArtifactError as exc:
             refusals.append(str(exc))
+            continue
+        highest = versions[:MAX_VERSIONS] + [version for version in versions[MAX_VERSIONS:] if version == keep]
+        folders += [place / name / str(version) for version in highest]
     return folders, refusals
 
 
-def none_usable(root: Path, refusals: list[str], *, name: str = artifact.NAME) -> NoUsableModel:
-    """The error that says where was looked, and why each version was refused."""
-    places = dict.fromkeys([root.resolve(), SHIPPED])
-    looked = f"no usable version of {name} in {' or '.join(str(place) for place in places)}"
-    return NoUsableModel("; ".join([looked, *refusals]))
+def none_usable(
+    root: Path, refusals: list[str], *, name: str = artifact.NAME, version: int | None = None
+) -> NoUsableModel:
+    """The error that says where was looked, for which version if only one will do, and why they were refused."""
+    which = "usable version" if version is None else f"usable version {version}"
+    looked = f"no {which} of {name} in {' or '.join(str(place) for place in _places(root))}"
+    more = [f"and {len(refusals) - MAX_REASONS} more"] if len(refusals) > MAX_REASONS else []
+    return NoUsableModel("; ".join([looked, *refusals[:MAX_REASONS], *more]))
 
 
 def load_newest(root: Path, *, name: str = artifact.NAME) -> tuple[Classifier, list[str]]:
@@ -162,6 +182,11 @@ def load_newest(root: Path, *, name: str = artifact.NAME) -> tuple[Classifier, l
         except ArtifactError as exc:
             refusals.append(str(exc))
     raise none_usable(root, refusals, name=name)
+
+
+def _places(root: Path) -> list[Path]:
+    # `root` itself is not resolved: where it is a link that is switched over, its versions keep their paths.
+    return [SHIPPED] if os.path.realpath(root) == os.path.realpath(SHIPPED) else [root.absolute(), SHIPPED]
 
 
 def _hold_to_signature(session: Any, manifest: Manifest) -> None:

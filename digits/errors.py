@@ -56,4 +56,4 @@ class NoUsableModel(ArtifactError):
 
 
 class PublishFailed(ArtifactError):
-    """The artifact could not be written; nothing of it is visible."""
+    """The artifact could not be written, and nothing of it is visible; or it is, and may not last: the message says."""

@@ -3,6 +3,7 @@
 set -eu
 missing=""
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v prometheus >/dev/null || missing="$missing prometheus" # with promtool
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     echo "installing$missing"
@@ -10,6 +11,10 @@ if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     apt-get update -qq
     # shellcheck disable=SC2086 # a list of names
     apt-get install -qq -y --no-install-recommends $missing >/dev/null
+    case $missing in *prometheus*) # its package starts one, now and at each boot; the tests start their own
+        update-rc.d prometheus disable
+        service prometheus stop
+    esac
 else
     echo "tests that need it are skipped without: apt install$missing"
 fi

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from app import conditional
-from app.documentation import NOT_FOUND, PROBLEM, REPORT
+from app.documentation import NOT_FOUND, PROBLEM, REPORT, Versions
+from app.serving import Serving
 from digits.artifact import read_file
 from digits.classifier import Classifier
 
@@ -21,6 +22,17 @@ _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8",
 async def model(request: Request) -> Response:
     """Name, version, signature, recipe, data set, library versions and metrics, as they were published."""
     return Response(orjson.dumps(request.app.state.serving.classifier.manifest.public()), media_type="application/json")
+
+
+@router.get("/model/versions", summary="All versions that there are", responses={200: {"model": Versions}})
+async def versions(request: Request) -> Response:
+    """Those below MNIST_MODEL_DIR and those that came with the code, as the service last found them, highest first.
+
+    Also while none is served. A version is verified when its turn comes to be served: until then it is `available`.
+    """
+    serving: Serving = request.app.state.serving
+    known = [version._asdict() for version in serving.versions()]
+    return Response(orjson.dumps({"pinned": serving.pinned, "versions": known}), media_type="application/json")
 
 
 @router.get(

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from app import conditional
-
-router = APIRouter(include_in_schema=False)
+from app import conditional, security
+from app.settings import Settings
 
 FOLDER = Path(__file__).parent.parent / "static" / "page"
 
@@ -19,35 +18,40 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-_FILES = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in FOLDER.iterdir()}
-_TAGS = {name: conditional.etag(content) for name, (content, _) in _FILES.items()}
 
-SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+def install(app: FastAPI, settings: Settings) -> None:
+    """Add the page and what it loads."""
+    files = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in FOLDER.iterdir()}
+    html, kind = files["index.html"]
+    files["index.html"] = _as_set(html.decode(), settings).encode(), kind
+    tags = {name: conditional.etag(content) for name, (content, _) in files.items()}
+    secured = security.page(base=bool(settings.root_path))
+
+    def _file(request: Request, name: str) -> Response:
+        content, media_type = files[name]
+        headers = conditional.headers(tags[name]) | secured
+        if conditional.is_known(request, tags[name]):
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers | {"Content-Type": media_type})
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(request: Request) -> Response:
+        """The page itself. Whatever it names, it names relative to here, so that it works below a path prefix."""
+        return _file(request, "index.html")
+
+    @app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def part(request: Request, name: str) -> Response:
+        """A style sheet, script or picture of the page."""
+        if name not in files:
+            raise HTTPException(404)
+        return _file(request, name)
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
-async def page(request: Request) -> Response:
-    """The page itself. Whatever it names, it names relative to here, so that it works below a path prefix."""
-    return _file(request, "index.html")
-
-
-@router.api_route("/page/{name}", methods=["GET", "HEAD"])
-async def part(request: Request, name: str) -> Response:
-    """A style sheet, script or picture of the page."""
-    if name not in _FILES:
-        raise HTTPException(404)
-    return _file(request, name)
-
-
-def _file(request: Request, name: str) -> Response:
-    content, media_type = _FILES[name]
-    headers = conditional.headers(_TAGS[name]) | SECURITY
-    if conditional.is_known(request, _TAGS[name]):
-        return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers | {"Content-Type": media_type})
+def _as_set(html: str, settings: Settings) -> str:
+    if settings.root_path:
+        # So that /digits is as good as /digits/: a proxy that strips its prefix shows both as /.
+        html = html.replace("<head>", f'<head>\n<base href="{settings.root_path}/">')
+    if not settings.docs:
+        link = '<a href="docs">API</a>'
+        html = html.replace(f"    {link}\n", "").replace(link, "API")
+    return html

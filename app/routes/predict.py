@@ -23,6 +23,7 @@ from app.documentation import PREDICT
 from app.errors import InvalidQuery, Overloaded
 from app.front import Reply
 from app.lanes import Lanes
+from app.metrics import Metrics
 from app.serving import Serving
 from app.settings import Settings
 from digits.errors import DigitsError
@@ -70,11 +71,12 @@ async def predict(options: Annotated[Options, Query()]) -> None:
 class Predict:
     """Answers `POST /predict`; called by `app.front`."""
 
-    def __init__(self, settings: Settings, serving: Serving, batcher: Batcher) -> None:
+    def __init__(self, settings: Settings, serving: Serving, metrics: Metrics) -> None:
         """With the model of `serving`, within the limits of the settings."""
         self._settings = settings
         self._serving = serving
-        self._batcher = batcher
+        self._metrics = metrics
+        self._batcher = Batcher(serving, metrics)
         self._lanes = Lanes()
         self._room = Room(settings)
 
@@ -100,6 +102,7 @@ class Predict:
                 # The usual is answered by the next pass: too soon for a look at whether the client is still there.
                 answered = await (answer if len(pixels) <= PASS_ROWS else _while_connected(receive, answer))
                 if mode == "never" or all(answered.in_form):
+                    self._metrics.predicted(answered.digits, answered.probabilities)
                     return _reply(asked, answered, pixels, repeat(()), options)
             return await _while_connected(receive, self._answer(asked, options))
         finally:
@@ -120,6 +123,7 @@ class Predict:
         # As floats, since some that passed through untouched may be floats.
         pixels = np.concatenate([to_features(digit.pixels[None]) for digit in digits]).reshape(-1, SIDE, SIDE)
         answered = await self._batcher.classify(pixels)
+        self._metrics.predicted(answered.digits, answered.probabilities)
         return _reply(asked, answered, pixels, [digit.steps for digit in digits], options)
 
 
@@ -199,4 +203,5 @@ def _reply(
             predictions[0] if asked.single else {"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY
         ),
         manifest.version,
+        answered.batch,
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from app.documentation import EXAMPLES
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY
 
+SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW: dict[str, Any] = {
-    "content": (EXAMPLES / "seven.bin").read_bytes(),
+    "content": SEVEN,
     "headers": {"content-type": "application/octet-stream"},
 }
 
@@ -43,16 +46,75 @@ def test_every_request_is_one_line_of_json(start_service: StartService) -> None:
 
     logged = lines(service, len(answers))
 
-    assert [(line["method"], line["path"], line["status"], line["bytes"]) for line in logged] == [
-        ("POST", "/predict", 200, len(answers[0].content)),
-        ("POST", "/predict", 200, len(answers[1].content)),
-        ("POST", "/predict", 415, len(answers[2].content)),
-        ("GET", "/model", 200, len(answers[3].content)),
-        ("GET", "/nothing%E2%80%A8here%1B%5B31m", 404, len(answers[4].content)),
+    told = ("method", "path", "route", "status", "bytes", "batch", "version", "request_id")
+    assert [tuple(line[name] for name in told) for line in logged] == [
+        (*expected, answer.headers["x-request-id"])
+        for answer, expected in zip(
+            answers,
+            [
+                ("POST", "/predict", "/predict", 200, len(answers[0].content), 1, 1),
+                ("POST", "/predict", "/predict", 200, len(answers[1].content), 1, 1),
+                ("POST", "/predict", "/predict", 415, len(answers[2].content), None, None),
+                ("GET", "/model", "/model", 200, len(answers[3].content), None, None),
+                ("GET", "/nothing%E2%80%A8here%1B%5B31m", None, 404, len(answers[4].content), None, None),
+            ],
+            strict=True,
+        )
     ]
+    assert len({line["request_id"] for line in logged}) == len(answers)
     assert all(0 < line["ms"] < 10_000 for line in logged)
     assert all(line["time"].endswith("Z") for line in logged)
     assert "\x1b" not in service.log.read_text()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/model", "/nothing"])
+def test_a_request_keeps_the_name_that_its_client_gave_it(service: Service, path: str) -> None:
+    mine = f"order-4711/{path[1:]}"
+
+    reply = service.client.post(path, headers={**RAW["headers"], "x-request-id": mine}, content=RAW["content"])
+
+    assert reply.headers.get_list("x-request-id") == [mine]
+    assert f'"request_id":"{mine}",' in service.wait_for_line(rf'(.*"{re.escape(mine)}".*)')
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("a b", id="with a space"),
+        pytest.param('"},{"', id="with JSON"),
+        pytest.param("x" * 129, id="too long"),
+        pytest.param("ä", id="not ASCII"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_a_name_that_a_log_might_misread_is_replaced(service: Service, name: str) -> None:
+    reply = service.client.post("/predict", headers={**RAW["headers"], "x-request-id": name.encode()}, content=SEVEN)
+
+    assert re.fullmatch("[0-9a-f]{12}-[0-9a-f]+", reply.headers["x-request-id"])
+
+
+def test_a_trace_is_passed_on_into_the_log(service: Service) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+    for traceparent in (f"00-{trace}-{parent}-01", f"00-{trace}-{parent}", "00-'; drop table spans"):
+        headers = {**RAW["headers"], "traceparent": traceparent, "x-request-id": f"traced-{len(traceparent)}"}
+        service.client.post("/predict", headers=headers, content=SEVEN)
+
+    traced = json.loads(service.wait_for_line(r'(.*"traced-55".*)'))
+    assert (traced["trace_id"], traced["parent_id"]) == (trace, parent)
+    for ours in ("traced-52", "traced-22"):
+        assert "trace_id" not in json.loads(service.wait_for_line(rf'(.*"{ours}".*)'))
+
+
+def test_nothing_that_a_client_sent_is_logged_but_its_path_and_names(service: Service) -> None:
+    secret = "hunter2-and-more"
+    headers = {"content-type": "application/json", "authorization": f"Bearer {secret}", "cookie": secret}
+
+    service.client.post("/predict?normalize=" + secret, headers=headers, json={"pixels": secret})
+    service.client.post("/predict", headers={**headers, "x-request-id": "last-one"}, json={secret: secret})
+    service.wait_for_line('("last-one")')
+
+    assert secret not in service.log.read_text()
 
 
 def test_a_failure_of_ours_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
 from app.documentation import EXAMPLES
-from tests.app.conftest import OpenPage, Service
+from tests.app.conftest import OpenPage, Service, StartService
 
 
 @pytest.fixture
@@ -90,3 +90,15 @@ def test_two_files_can_be_sent_as_a_form(docs: Page) -> None:
 
     assert status.startswith("200")
     assert len(re.findall(r'"digit":\s*7', body)) == 2
+
+
+def test_the_docs_can_be_switched_off(open_page: OpenPage, start_service: StartService) -> None:
+    service = start_service(MNIST_DOCS="false").wait_until_ready()
+
+    for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/examples/seven.png"):
+        reply = service.client.get(path)
+        assert (reply.status_code, "docs" in reply.text) == (404, False)
+    page = open_page(service.url)
+    assert "docs" not in page.content()
+    assert page.get_by_role("navigation").get_by_role("link").all_inner_texts() == ["Model card"]
+    assert service.client.post("/predict", content=(EXAMPLES / "seven.png").read_bytes()).status_code == 415

@@ -3,10 +3,8 @@
 import io
 import math
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -681,48 +679,6 @@ def test_nothing_is_kept_in_the_browser(page: Page) -> None:
     expect(page.get_by_role("contentinfo")).to_contain_text("Nothing is stored")
 
 
-@pytest.fixture
-def prefixed(service: Service) -> Iterator[str]:
-    """The address of a reverse proxy that shows the service below a path prefix, and only there."""
-    prefix = "/some/prefix/"
-
-    class Handler(BaseHTTPRequestHandler):
-        def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            reply = httpx.Response(404)
-            if self.path.startswith(prefix):
-                url = f"{service.url}/{self.path.removeprefix(prefix)}"
-                headers = {"content-type": self.headers["content-type"]} if body else {}
-                reply = httpx.request(self.command, url, content=body, headers=headers)
-            self.send_response(reply.status_code)
-            for name in reply.headers.keys() & {"content-type", "content-security-policy"}:
-                self.send_header(name, reply.headers[name])
-            self.send_header("content-length", str(len(reply.content)))
-            self.end_headers()
-            self.wfile.write(reply.content)
-
-        do_GET = do_POST = forward  # noqa: N815 - http.server asks for these names
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}{prefix}"
-        server.shutdown()
-
-
-def test_it_works_below_a_path_prefix(open_page: OpenPage, prefixed: str) -> None:
-    page = open_page(prefixed)
-
-    draw(page, *STROKES[7])
-    expect_digit(page, 7)
-    page.get_by_text("How good is it?").click()
-
-    expect(page.locator("#accuracy")).to_contain_text("mnist-dense")
-    assert page.get_by_role("link", name="API").evaluate("link => link.href") == f"{prefixed}docs"
-
-
 # What the server sends
 
 
@@ -734,7 +690,7 @@ def test_the_page_runs_nothing_but_its_own_files(client: httpx.Client) -> None:
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
-        "img-src": "'self'",
+        "img-src": "'self' blob:",
         "connect-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'none'",

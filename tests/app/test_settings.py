@@ -22,6 +22,19 @@ from tests.conftest import REPOSITORY, fresh_python
         pytest.param("MNIST_MAX_BODY_BYTES", "16M", id="a size with a unit"),
         pytest.param("MNIST_MAX_IMAGE_PIXELS", "0", id="no pixels"),
         pytest.param("MNIST_MAX_BATCH", "-5", id="a negative batch"),
+        pytest.param("MNIST_DOCS", "perhaps", id="neither true nor false"),
+        pytest.param("MNIST_ROOT_PATH", "digits", id="a prefix without its slash"),
+        pytest.param("MNIST_ROOT_PATH", "/digits/../", id="a prefix that leads upwards"),
+        pytest.param("MNIST_ROOT_PATH", '/"><script>', id="a prefix that is HTML"),
+        pytest.param("MNIST_CORS_ORIGINS", "https://example.org/", id="an origin with a path"),
+        pytest.param("MNIST_CORS_ORIGINS", "example.org", id="an origin without a scheme"),
+        pytest.param("MNIST_CORS_ORIGINS", "https://example.org,*", id="an origin and all of them"),
+        pytest.param("MNIST_CORS_ORIGINS", "null", id="the origin of whoever hides it"),
+        pytest.param("MNIST_TRUSTED_PROXIES", "10.0.0.1/8", id="a network with host bits"),
+        pytest.param("MNIST_TRUSTED_PROXIES", "proxy.example.org", id="a proxy by name"),
+        pytest.param("MNIST_TRUSTED_PROXIES", "*", id="any proxy"),
+        pytest.param("MNIST_MODEL_VERSION", "newest", id="a version that is no number"),
+        pytest.param("MNIST_MODEL_VERSION", "0", id="version 0"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(name: str, value: str) -> None:
@@ -56,9 +69,10 @@ def test_settings_are_frozen() -> None:
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:
-    table = dict(
-        re.findall(r"^\| `(MNIST_[A-Z_]+)` \| `([^`]+)` \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(MNIST_[A-Z_]+)` \| `?([^`|]+?)`? \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE
     )
 
+    shown = {"None": "unset", "()": "none", "": "none", str(SHIPPED): f"{SHIPPED.name}/"}
     defaults = {f"MNIST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
-    assert table == defaults | {"MNIST_MODEL_DIR": f"{SHIPPED.name}/"}
+    assert dict(rows) == {name: shown.get(default, default.lower()) for name, default in defaults.items()}

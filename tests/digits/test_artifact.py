@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -12,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from digits import artifact
-from digits.artifact import GOLDEN, KERAS, MANIFEST, MAX_FILE_BYTES, MODEL, read_version, versions
+from digits.artifact import (
+    GOLDEN,
+    KERAS,
+    MANIFEST,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_JSON_BYTES,
+    MODEL,
+    read_version,
+    versions,
+)
 from digits.classifier import Classifier
 from digits.errors import DamagedArtifact, PublishFailed
 from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, fresh_python, make_files, publish_tiny
@@ -218,6 +229,79 @@ class TestDamage:
         with pytest.raises(DamagedArtifact, match=f"{KERAS}: {message}"):
             read_version(published.folder)
 
+    @pytest.mark.parametrize("path", [MANIFEST, GOLDEN])
+    def test_json_over_its_smaller_limit_is_refused_unread(self, path: str, published: Published) -> None:
+        os.truncate(published.folder / path, MAX_JSON_BYTES + 1)
+
+        with pytest.raises(DamagedArtifact, match=f"{path}: expected at most {MAX_JSON_BYTES} bytes, received more"):
+            read_version(published.folder)
+
+    def test_files_that_are_too_much_together_are_refused(
+        self, published: Published, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes = [len(data) for path, data in content(published.folder).items() if path != MANIFEST]
+
+        monkeypatch.setattr(artifact, "MAX_BYTES", sum(sizes))
+        read_version(published.folder)
+        monkeypatch.setattr(artifact, "MAX_BYTES", sum(sizes) - 1)
+        with pytest.raises(DamagedArtifact, match=f"{MANIFEST}: expected files of at most {sum(sizes) - 1} bytes"):
+            read_version(published.folder)
+
+    def test_a_fifo_is_refused_and_not_waited_for(self, published: Published) -> None:
+        (published.folder / MODEL).unlink()
+        os.mkfifo(published.folder / MODEL)
+
+        with pytest.raises(DamagedArtifact, match=f"{MODEL}: cannot be read: Not a regular file"):
+            read_version(published.folder)
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            pytest.param("/dev/zero", id="to a device"),
+            pytest.param("../elsewhere", id="to the very same bytes elsewhere"),
+            pytest.param("../../../models/mnist-dense/elsewhere", id="in a roundabout way"),
+        ],
+    )
+    def test_a_link_out_of_the_folder_is_refused(self, target: str, published: Published) -> None:
+        (published.folder / MODEL).rename(published.folder.parent / "elsewhere")
+        (published.folder / MODEL).symlink_to(target)
+
+        with pytest.raises(DamagedArtifact, match=f"{MODEL}: expected a file of the version, received a link out"):
+            read_version(published.folder)
+
+    def test_a_link_to_nothing_is_a_missing_file(self, published: Published) -> None:
+        (published.folder / MODEL).unlink()
+        (published.folder / MODEL).symlink_to("nothing")
+
+        with pytest.raises(DamagedArtifact, match=f"{MODEL}: missing"):
+            read_version(published.folder)
+
+    def test_a_link_to_itself_is_refused(self, published: Published) -> None:
+        (published.folder / MODEL).unlink()
+        (published.folder / MODEL).symlink_to(MODEL)
+
+        with pytest.raises(DamagedArtifact, match=f"{MODEL}: cannot be read: "):
+            read_version(published.folder)
+
+    def test_links_within_the_folder_are_followed_as_kubernetes_mounts_volumes(self, published: Published) -> None:
+        revision = published.folder / "..2026_01_02"
+        revision.mkdir()
+        for entry in [entry for entry in published.folder.iterdir() if entry != revision]:
+            entry.rename(revision / entry.name)
+            entry.symlink_to(f"..data/{entry.name}")
+        (published.folder / "..data").symlink_to(revision.name)
+
+        assert read_version(published.folder)[0] == published.manifest
+
+    def test_root_and_version_may_be_links_themselves(self, published: Published, tmp_path: Path) -> None:
+        published.folder.rename(tmp_path / "build")
+        published.folder.symlink_to(tmp_path / "build")
+        (tmp_path / "current").symlink_to(published.root)
+        folder = tmp_path / "current" / published.folder.relative_to(published.root)
+
+        assert versions(tmp_path / "current") == [published.manifest.version]
+        assert read_version(folder)[0] == published.manifest
+
     @pytest.mark.parametrize(
         ("text", "where"),
         [
@@ -242,6 +326,7 @@ class TestDamage:
             pytest.param({"version": 0}, "version: ", id="version 0"),
             pytest.param({"version": 999_999}, "received 999999", id="the version of another folder"),
             pytest.param({"files": {}}, "files: ", id="no files"),
+            pytest.param({"files": {str(n): "" for n in range(MAX_FILES + 1)}}, "files: .*1000", id="too many files"),
             pytest.param(
                 {"files": {"../manifest.json": "0"}}, "files: .*no path below", id="a file in the folder above"
             ),
@@ -359,6 +444,28 @@ class TestRefusedByTheFileSystem:
         ballast.unlink()
 
         Classifier.load(publish_tiny(full_disk).folder)
+
+    def test_a_version_that_may_not_outlast_a_power_cut_is_said_to_be_published(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        parent = tmp_path / artifact.NAME
+        sync = artifact._sync
+
+        def failing(folder: Path) -> None:
+            if folder == parent:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            sync(folder)
+
+        monkeypatch.setattr(artifact, "_sync", failing)
+
+        with pytest.raises(PublishFailed) as failure:
+            publish_tiny(tmp_path)
+
+        [version] = versions(tmp_path)
+        assert str(failure.value) == (
+            f"{parent / str(version)} was published, but may not outlast a power cut: Input/output error"
+        )
+        Classifier.load(parent / str(version))
 
     def test_a_root_that_is_a_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "models").write_text("")

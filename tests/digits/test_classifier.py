@@ -14,7 +14,15 @@ from hypothesis.extra.numpy import arrays
 from digits import artifact
 from digits import classifier as classifier_module
 from digits.artifact import GOLDEN, MANIFEST, MODEL, Tensor
-from digits.classifier import GOLDEN_TOLERANCE, Classifier, Golden, load_newest
+from digits.classifier import (
+    GOLDEN_TOLERANCE,
+    MAX_REASONS,
+    MAX_VERSIONS,
+    Classifier,
+    Golden,
+    candidates,
+    load_newest,
+)
 from digits.errors import DamagedArtifact, GoldenMismatch, NoUsableModel
 from digits.features import CLASSES, FEATURES, Floats, to_features
 from tests.conftest import (
@@ -147,6 +155,17 @@ class TestLoad:
         expected = f"model.onnx of version {published.manifest.version}: no graph that ONNX Runtime loads"
 
         with pytest.raises(DamagedArtifact, match=re.escape(expected)):
+            Classifier.load(published.folder)
+
+    def test_weights_that_lie_outside_of_the_model_are_refused(
+        self, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = onnx.load_from_string(make_graph(0))
+        onnx.save(model, tmp_path / MODEL, save_as_external_data=True, location="weights", size_threshold=0)
+        monkeypatch.chdir(tmp_path)
+        rewrite(published.folder, MODEL, (tmp_path / MODEL).read_bytes())
+
+        with pytest.raises(DamagedArtifact, match="no graph that ONNX Runtime loads"):
             Classifier.load(published.folder)
 
     @pytest.mark.parametrize(
@@ -408,6 +427,34 @@ class TestLoadNewest:
 
         with pytest.raises(NoUsableModel, match=f"^{re.escape(expected)}$"):
             load_newest(tmp_path / "own")
+
+    @pytest.mark.usefixtures("nothing_shipped")
+    def test_of_very_many_reasons_the_first_are_given(self, tmp_path: Path) -> None:
+        for version in range(1, MAX_REASONS + 3):
+            (tmp_path / artifact.NAME / str(version)).mkdir(parents=True)
+
+        with pytest.raises(NoUsableModel) as refusal:
+            load_newest(tmp_path)
+
+        assert str(refusal.value).count("missing") == MAX_REASONS
+        assert str(refusal.value).endswith("; and 2 more")
+
+    @pytest.mark.usefixtures("nothing_shipped")
+    def test_of_very_many_versions_the_highest_are_candidates_and_the_one_to_keep(self, tmp_path: Path) -> None:
+        for version in range(1, MAX_VERSIONS + 6):
+            (tmp_path / artifact.NAME / str(version)).mkdir(parents=True)
+
+        folders, _ = candidates(tmp_path, keep=3)
+
+        assert [int(folder.name) for folder in folders] == [*range(MAX_VERSIONS + 5, 5, -1), 3]
+
+    @pytest.mark.usefixtures("nothing_shipped")
+    def test_a_root_that_leads_to_itself_is_named(self, tmp_path: Path) -> None:
+        loop = tmp_path / "loop"
+        loop.symlink_to(loop)
+
+        with pytest.raises(NoUsableModel, match=f"{loop / artifact.NAME} cannot be listed: "):
+            load_newest(loop)
 
     def test_the_shipped_root_is_not_tried_twice(self, nothing_shipped: Path) -> None:
         damaged = publish_tiny(nothing_shipped)

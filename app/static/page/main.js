@@ -1,6 +1,7 @@
 // The page's parts tied together: what is drawn or chosen is asked about, what is answered is shown.
 
 import { Answer } from "./answer.js";
+import { ask, open, whenGiven } from "./key.js";
 import { Paper } from "./paper.js";
 import { NotAPicture, prepare } from "./pictures.js";
 import { Questions } from "./questions.js";
@@ -48,6 +49,8 @@ function sentenceFor({ status, detail }, again) {
       return `The service cannot be reached.${soon}`;
     case -1:
       return "The service took too long to answer. The next stroke asks again.";
+    case 401:
+      return "The service asks for an API key.";
     case 503:
       return `The service is not ready to answer yet.${soon}`;
     case 413:
@@ -134,14 +137,20 @@ document.addEventListener("paste", (event) => {
 
 // How good it is
 
+const figures = [...document.querySelectorAll("#quality img")];
+
 byId("quality").addEventListener("toggle", tellAccuracy, { once: true });
-for (const image of document.querySelectorAll("#quality img")) {
-  // A model may come without a report.
-  image.addEventListener("error", () => (image.closest("figure").hidden = true));
+for (const image of figures) image.addEventListener("error", () => fetchFigure(image), { once: true });
+
+/** The browser could not load it: where a key is wanted it has none to bring; or the model came without a report. */
+async function fetchFigure(image) {
+  const url = await open(image.src);
+  image.closest("figure").hidden = url === null;
+  if (url !== null) image.src = url;
 }
 
 async function tellAccuracy() {
-  const reply = await fetch("model").catch(() => null);
+  const reply = await ask("model").catch(() => null);
   const model = reply?.ok ? await reply.json() : null;
   const { accuracy, wilson_low: low, wilson_high: high } = model?.metrics?.test ?? {};
   if (accuracy === undefined) return;
@@ -151,6 +160,26 @@ async function tellAccuracy() {
   byId("accuracy").textContent =
     `Of ${of} of MNIST's test set, which it never saw in training, ${model.name} version ${model.version} reads ` +
     `${percent(accuracy)} right${interval}. Other people's handwriting differs; it may read yours better or worse.`;
+}
+
+// Where a key is wanted
+
+whenGiven(() => {
+  changed();
+  if (!byId("quality").open) return;
+  tellAccuracy();
+  for (const image of figures) if (image.closest("figure").hidden) fetchFigure(image);
+});
+
+for (const link of document.querySelectorAll('a[href^="model/"]')) {
+  // A link brings no key along.
+  link.addEventListener("click", async (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const url = await open(link.href);
+    if (url !== null || byId("access").hidden) location.assign(url ?? link.href);
+    else byId("key").focus();
+  });
 }
 
 function element(name, text) {

@@ -1,5 +1,7 @@
 // Questions to the service, at most one on its way: a newer picture takes the place of an older, never the reverse.
 
+import { ask } from "./key.js";
+
 const DEBOUNCE = 150; // ms
 const PATIENCE = 400; // ms that an answer may take before the newer picture that waits is asked about instead
 const TIMEOUT = 30_000; // ms
@@ -112,7 +114,7 @@ async function predict(body, type, flight) {
   let reply;
   let text;
   try {
-    reply = await fetch("predict?include=pixels", {
+    reply = await ask("predict?include=pixels", {
       method: "POST",
       body,
       headers: { "Content-Type": type, Accept: "application/json" },

@@ -1,0 +1,202 @@
+"""What the service counts, for Prometheus.
+
+Requests and passes are noted as they end, and counted together at the end of a turn of the event loop, when their
+replies have gone out: sixteen together take 2 us each; for itself, each would take 5 to 9. With several workers the
+counts lie in files that all of them share, so that any of them can be asked (prometheus_client's multiprocess mode).
+"""
+
+import os
+import tempfile
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from app import errors
+from digits.features import CLASSES, Floats
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that prometheus_client reads when it is imported."""
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
+_QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
+_PICTURES = (1, 2, 4, 8, 16, 32, 64, 128)
+_PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+
+
+disable_created_metrics()  # a second series for each
+
+
+class _Histogram(Histogram):
+    """With an `observe` for many."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        self._sum.inc(sum(amounts))
+        counts: dict[int, int] = {}  # not a Counter, which takes a microsecond to be made
+        for amount in amounts:
+            bucket = bisect_left(self._upper_bounds, amount)
+            counts[bucket] = counts.get(bucket, 0) + 1
+        for bucket, count in counts.items():
+            self._buckets[bucket].inc(count)
+
+
+class Metrics:
+    """Those of one process."""
+
+    def __init__(self) -> None:
+        """All zero."""
+        self._registry = registry = CollectorRegistry()
+        self._requests = _Histogram(
+            "digits_request_seconds",
+            "From a request's head to its reply.",
+            ("route", "status"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._in_work = Gauge(
+            "digits_requests_in_work",
+            "Requests that are being answered.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._pictures = _Histogram(
+            "digits_pass_pictures", "Pictures that share a forward pass.", buckets=_PICTURES, registry=registry
+        )
+        self._queue = _Histogram(
+            "digits_queue_seconds", "What pictures wait for their pass.", buckets=_QUEUE_SECONDS, registry=registry
+        )
+        self._predictions = Counter("digits_predictions", "Predictions.", ("digit",), registry=registry)
+        self._probability = _Histogram(
+            "digits_probability",
+            "Probability of the digit that was predicted.",
+            buckets=_PROBABILITIES,
+            registry=registry,
+        )
+        self._refusals = Counter("digits_refusals", "Requests that were refused.", ("reason",), registry=registry)
+        self._loads = Counter("digits_model_loads", "Versions that were looked at.", ("outcome",), registry=registry)
+        self._model = Gauge(
+            "digits_model_info",
+            "Processes that serve the version.",
+            ("name", "version"),
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "digits_ready", "Whether every process is ready.", multiprocess_mode="livemin", registry=registry
+        )
+        # At zero from the start: what appears with its first count has no rate yet, and an alert would not see it.
+        # And kept here: `labels` looks them up, in a microsecond.
+        self._by_digit = [self._predictions.labels(digit) for digit in range(CLASSES)]
+        self._by_route: dict[tuple[str, int], _Histogram] = {}
+        for error in errors.STATUS:
+            self._refusals.labels(errors.name(error))
+        for outcome in ("served", "refused"):
+            self._loads.labels(outcome)
+        self._ended: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self._passes: list[int] = []
+        self._waits: list[float] = []
+        self._digits: list[int] = []
+        self._probabilities: list[float] = []
+        self._served: tuple[str, str] | None = None
+
+    def ended(self, route: str | None, status: int, seconds: float) -> None:
+        """Note a request: its route's pattern (None where there is none), HTTP status, and how long it took."""
+        self._ended[route or "other", status].append(seconds)
+
+    def passed(self, pictures: int, waits: list[float]) -> None:
+        """Note a forward pass: how many pictures, and how many seconds each request's had waited."""
+        self._passes.append(pictures)
+        self._waits += waits
+
+    def predicted(self, digits: list[int], probabilities: Floats) -> None:
+        """Note predictions that are replied; probabilities (N, 10)."""
+        self._digits += digits
+        self._probabilities += [float(row[digit]) for row, digit in zip(probabilities, digits, strict=True)]
+
+    def refused(self, reason: str) -> None:
+        """Count a refusal, by the error's name."""
+        self._refusals.labels(reason).inc()
+
+    def loaded(self, outcome: str) -> None:
+        """Count a version that was looked at: `served` or `refused`."""
+        self._loads.labels(outcome).inc()
+
+    def state(self, *, in_work: int, ready: bool, model: tuple[str, str] | None) -> None:
+        """What is the case now: requests in work, readiness, name and version of the served model."""
+        self._in_work.set(in_work)
+        self._ready.set(ready)
+        if model != self._served:
+            for served, processes in ((self._served, 0), (model, 1)):
+                if served is not None:
+                    self._model.labels(*served).set(processes)
+            self._served = model
+
+    def count(self) -> None:
+        """Count what was noted."""
+        for ended, seconds in self._ended.items():
+            histogram = self._by_route.get(ended)
+            if histogram is None:
+                histogram = self._by_route[ended] = self._requests.labels(*ended)
+            histogram.observe_all(seconds)
+        for histogram, amounts in (
+            (self._pictures, self._passes),
+            (self._queue, self._waits),
+            (self._probability, self._probabilities),
+        ):
+            if amounts:
+                histogram.observe_all(amounts)
+                amounts.clear()
+        for digit in self._digits:
+            self._by_digit[digit].inc()
+        self._ended.clear()
+        self._digits.clear()
+
+    def text(self) -> bytes:
+        """All of it, of all workers, in Prometheus' text format."""
+        return generate_latest(_Workers() if _FOLDER in os.environ else self._registry)
+
+
+class _Workers(Collector):
+    """What all workers have counted, those that have ended too."""
+
+    def collect(self) -> Iterable[Metric]:
+        """From their files."""
+        files = [str(file) for file in Path(os.environ[_FOLDER]).glob("*.db") if _has_content(file)]
+        counted: Iterable[Metric] = MultiProcessCollector.merge(files)
+        return counted
+
+
+def _has_content(file: Path) -> bool:
+    """Whether it can be read: a worker that starts makes it and fills it then, one that has ended has it removed."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Have the processes that are started within share their counts, in a folder that goes when they are gone."""
+    # In memory where there is such a place: a root file system may be read-only, and a disk slow.
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+    place = memory if os.access(memory, os.W_OK) else None
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="digits-metrics-", dir=place, ignore_cleanup_errors=True)
+    except OSError as exc:
+        raise SystemExit(f"digits: several workers need a folder for their counts, in /dev/shm or /tmp: {exc}") from exc
+    with folder as name:
+        os.environ[_FOLDER] = name
+        yield
+
+
+def forget(pid: int | None) -> None:
+    """A worker has ended: what it was no longer counts, what it has counted does."""
+    mark_process_dead(pid, os.environ[_FOLDER])

@@ -1,0 +1,155 @@
+"""uvicorn's server, which drains before it stops: a rollout loses no request.
+
+At the first signal `/readyz` says so at once, while requests are served on for `MNIST_DRAIN_SECONDS`, in which a load
+balancer looks elsewhere. Then no connection is taken any more, what is in work is finished, and the exit code is 0. A
+second signal ends it now. (uvicorn's own closes at once, and raises the signal again when it is done.)
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from app.protocol import Protocol
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.front import Front
+
+KEEP_ALIVE_SECONDS = 65
+"""Longer than the 60 s after which usual proxies close an idle connection: who closes first loses no request."""
+
+FINISH_SECONDS = 20
+"""For what is in work when the listener closes. With 5 s of draining it fits the 30 s that Kubernetes waits."""
+
+_QUEUE_SECONDS = 0.1
+"""In which the connections that the kernel has queued are taken, before the listener closes."""
+
+
+class State(ServerState):
+    """What all connections of a server share."""
+
+    draining = False
+    """Whether each reply closes its connection."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is connected yet."""
+        super().__init__()
+        # A megabyte for the head and a form's many parts; of a body in chunks of one byte, each byte takes six.
+        self.most_bytes = 8 * settings.max_body_bytes + 1024 * 1024
+        """Over the wire for one request."""
+        self._joined: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
+
+    def common_headers(self) -> bytes:
+        """The headers that each reply has, as bytes; uvicorn makes a new list of them once a second, for the date."""
+        if self._joined[0] is not self.default_headers:
+            self._joined = self.default_headers, b"".join(b"%b: %b\r\n" % header for header in self.default_headers)
+        return self._joined[1]
+
+
+class Server(uvicorn.Server):
+    """One process' server."""
+
+    def __init__(self, app: "Front", settings: Settings, supervisor: Connection | None = None) -> None:
+        """Not yet listening.
+
+        Args:
+            app: what answers.
+            settings: how long to drain.
+            supervisor: where to say that this worker lives, once a second; None without workers.
+        """
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Protocol,
+                ws="none",
+                access_log=False,  # `app.access` has one
+                proxy_headers=False,
+                server_header=False,  # a client need not know that it is uvicorn
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=FINISH_SECONDS,
+            )
+        )
+        self.server_state: State = State(settings)
+        self._app = app
+        self._drain_seconds = settings.drain_seconds
+        self._ends: float | None = None
+        self._supervisor = supervisor
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT drain; a worker leaves Ctrl-C, which a terminal sends to all, to its supervisor."""
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.signal(signal.SIGINT, self.handle_exit if self._supervisor is None else signal.SIG_IGN)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what a signal handler is given
+        """Drain, or end now if it is the second signal. To a worker only its supervisor says that."""
+        if self._ends is not None:
+            if self._supervisor is None:
+                os._exit(128 + sig)
+            return
+        self._ends = time.monotonic() + self._drain_seconds
+        self.server_state.draining = True
+        self._app.state.serving.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop."""
+        await super().on_tick(counter)
+        if counter % 10 == 0 and self._supervisor is not None:
+            try:
+                self._supervisor.send_bytes(b".")
+            except OSError:  # the supervisor is gone: nobody would end this worker
+                if self._ends is None:
+                    self.handle_exit(signal.SIGTERM, None)
+        return self._ends is not None and time.monotonic() >= self._ends
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, finish what is in work."""
+        if self._supervisor is None:
+            refuse_connections(sockets or [])
+        await asyncio.sleep(_QUEUE_SECONDS)
+        await super().shutdown(sockets)
+
+
+def refuse_connections(listeners: list[socket.socket]) -> None:
+    """Have the kernel drop what asks for a new connection, on Linux; those that it has queued are still to be taken.
+
+    A listener that is closed resets the connections in its queue, whose requests may have been sent already: some in
+    ten thousand are lost (`python -m benchmarks.faults`). Who is dropped asks again after a second, and is refused.
+    """
+    # Of a TCP segment, byte 13 has the flags; 2 is SYN. Classic BPF: load it, and drop the segment if the bit is set.
+    program = b"".join(
+        struct.pack("=HBBI", *instruction)
+        for instruction in ((0x30, 0, 0, 13), (0x45, 0, 1, 2), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+    )
+    instructions = ctypes.create_string_buffer(program, len(program))
+    attach_filter = 26  # SO_ATTACH_FILTER of asm-generic/socket.h
+    for listener in listeners:
+        with contextlib.suppress(OSError):  # another system than Linux: closing it is all that can be done
+            fprog = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+            listener.setsockopt(socket.SOL_SOCKET, attach_filter, fprog)
+
+
+def serve(settings: Settings, listener: socket.socket, supervisor: Connection | None = None) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        settings: all of them.
+        listener: a bound socket.
+        supervisor: as for `Server`.
+    """
+    from app.main import create_app  # noqa: PLC0415 - half a second, which a supervisor of workers need not pay
+
+    Server(create_app(settings), settings, supervisor).run(sockets=[listener])

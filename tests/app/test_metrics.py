@@ -1,0 +1,460 @@
+"""What `/metrics` counts is what clients sent and got, whichever worker is asked, and whatever happens to one."""
+
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from app import metrics
+from app.documentation import EXAMPLES
+from digits import artifact
+from tests.app.conftest import Service, StartService
+from tests.conftest import publish_tiny
+
+SEVEN = (EXAMPLES / "seven.bin").read_bytes()
+RAW: dict[str, Any] = {"content": SEVEN, "headers": {"content-type": "application/octet-stream"}}
+PATIENCE_SECONDS = 30
+"""A guard against hanging."""
+
+Counts = Counter[tuple[str, ...]]
+"""By the values of labels."""
+
+
+class Scrape:
+    """What `/metrics` says, as prometheus_client's parser reads it."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        reply = client.get("/metrics")
+        assert reply.status_code == 200, reply.text
+        assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        self.text = reply.text
+        self.worker = reply.headers["x-request-id"].partition("-")[0]
+        self.samples = [sample for family in text_string_to_metric_families(reply.text) for sample in family.samples]
+
+    def of(self, name: str, *labels: str) -> Counts:
+        """Values that are not zero, each a whole number."""
+        found: Counts = Counter()
+        for sample in self.samples:
+            if sample.name == name and sample.value:
+                assert sample.value.is_integer()
+                found[tuple(sample.labels[label] for label in labels)] += int(sample.value)
+        return found
+
+    def value(self, name: str) -> float:
+        """Of the one series of this name."""
+        (value,) = (sample.value for sample in self.samples if sample.name == name)
+        return value
+
+    def requests(self) -> Counts:
+        """By route and status, but for scrapes."""
+        counted = self.of("digits_request_seconds_count", "route", "status")
+        return Counter({key: count for key, count in counted.items() if key[0] != "/metrics"})
+
+    def served(self) -> Counts:
+        """Processes by the version they serve."""
+        return self.of("digits_model_info", "version")
+
+    def all(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Each series' value, but for those of scrapes."""
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for sample in self.samples
+            if sample.labels.get("route") != "/metrics"
+        }
+
+
+class Client:
+    """Sends requests, and keeps account of them as `/metrics` should."""
+
+    def __init__(self) -> None:
+        self.requests: Counts = Counter()
+        self.refusals: Counts = Counter()
+        self.digits: Counts = Counter()
+        self.probabilities: list[float] = []
+        self.pictures: list[int] = []
+        self.seconds = 0.0
+
+    def send(self, client: httpx.Client, method: str, url: str, route: str = "", **body: Any) -> None:
+        began = time.perf_counter()
+        reply = client.request(method, url, **body)
+        self.seconds += time.perf_counter() - began
+        self.requests[route or url.partition("?")[0], str(reply.status_code)] += 1
+        said = reply.json()
+        if reply.is_success and method == "POST":
+            predictions = said.get("predictions", [said])
+            self.digits.update((str(prediction["digit"]),) for prediction in predictions)
+            self.probabilities += [prediction["probability"] for prediction in predictions]
+            self.pictures.append(len(predictions))
+        elif said.get("type", "about:blank") != "about:blank":
+            self.refusals[(said["type"].removeprefix("urn:digits:"),)] += 1
+
+    def send_a_mix(self, client: httpx.Client, pictures: list[bytes]) -> None:
+        """What is answered, each in one pass but for the large one; what is refused before any; other paths."""
+        png, json, raw = (
+            {"content-type": kind} for kind in ("image/png", "application/json", "application/octet-stream")
+        )
+        for digit, picture in enumerate(pictures):
+            for _ in range(1 + digit % 3):
+                self.send(client, "POST", "/predict", content=picture, headers=png)
+        self.send(client, "POST", "/predict", content=SEVEN * 3, headers=raw)
+        self.send(client, "POST", "/predict", content=SEVEN * 200, headers=raw)  # a pass of 128, and one of 72
+        self.send(client, "POST", "/predict", files=[("file", ("a.png", picture)) for picture in pictures])
+        for content in (b"{", b"["):
+            self.send(client, "POST", "/predict", content=content, headers=json)
+        self.send(client, "POST", "/predict", content=b'{"pixels": [1, 2]}', headers=json)
+        self.send(client, "POST", "/predict", content=SEVEN[1:], headers=raw)
+        self.send(client, "POST", "/predict", content=b"seven", headers=png)
+        self.send(client, "POST", "/predict", content=b"seven", headers={"content-type": "text/plain"})
+        self.send(client, "POST", "/predict?normalize=always", content=b"\0" * 784, headers=raw)
+        self.send(client, "POST", "/predict?normalise=always", content=SEVEN, headers=raw)
+        self.send(client, "POST", "/predict", content=b"\0" * 784 * 1025, headers=raw)
+        self.send(client, "POST", "/predict", content=b"\0" * (16 * 1024 * 1024 + 1), headers=raw)
+        for path in ("/predictions", "/predict/", "/metrics/x"):
+            self.send(client, "POST", path, route="other")
+        self.send(client, "GET", "/predict")
+        self.send(client, "DELETE", "/model")
+        self.send(client, "GET", "/model")
+        self.send(client, "GET", "/model/report/nothing.md", route="/model/report/{name}")
+
+
+def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrape:
+    """The first scrape of which it holds, else the last: what another worker answers is counted a moment later."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds(scrape := Scrape(client)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return scrape
+
+
+def both_workers(service: Service) -> list[psutil.Process]:
+    """The two of a service, once both serve."""
+    scrape = scraped_when(service.client, lambda scrape: scrape.served().total() == 2)
+    assert scrape.served().total() == 2
+    children = psutil.Process(service.process.pid).children()
+    return [child for child in children if "resource_tracker" not in "".join(child.cmdline())]
+
+
+def folder_of(worker: psutil.Process) -> Path:
+    """Where it keeps its counts."""
+    return Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
+
+
+@contextmanager
+def only(worker: psutil.Process, workers: Iterable[psutil.Process], url: str) -> Iterator[httpx.Client]:
+    """A client whom this worker answers: the others are stopped meanwhile."""
+    others = [other for other in workers if other != worker]
+    for other in others:
+        other.suspend()
+    try:
+        while any(other.status() != psutil.STATUS_STOPPED for other in others):
+            time.sleep(0.01)
+        with httpx.Client(base_url=url, timeout=60) as client:
+            yield client
+    finally:
+        for other in others:
+            other.resume()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with two workers, for the tests that leave it as it was."""
+    service = Service(tmp_path_factory.mktemp("pair") / "service.log", {"MNIST_WORKERS": "2"}).wait_until_ready()
+    folder = folder_of(both_workers(service)[0])
+    assert folder.is_dir()
+    yield service
+    assert service.stop() == 0
+    assert not folder.exists()
+    log = service.log.read_text()
+    assert "Traceback" not in log, log
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, id="one worker"), pytest.param(2, id="two workers")])
+def test_each_count_is_what_the_client_sent(
+    request: pytest.FixtureRequest, digit_pictures: list[bytes], workers: int
+) -> None:
+    service: Service = request.getfixturevalue("service" if workers == 1 else "pair")
+    processes = [psutil.Process(service.process.pid)] if workers == 1 else both_workers(service)
+    before, sent = Scrape(service.client), Client()
+
+    for process in processes:
+        with only(process, processes, service.url) as client:
+            sent.send_a_mix(client, digit_pictures)
+
+    after = scraped_when(service.client, lambda scrape: scrape.requests() - before.requests() == sent.requests)
+
+    def counted(name: str, *labels: str) -> Counts:
+        return after.of(name, *labels) - before.of(name, *labels)
+
+    def added(name: str) -> float:
+        return after.value(name) - before.value(name)
+
+    assert after.requests() - before.requests() == sent.requests
+    assert counted("digits_refusals_total", "reason") == sent.refusals
+    assert len(sent.refusals) == 8
+    assert counted("digits_predictions_total", "digit") == sent.digits
+    assert len(sent.digits) == 10
+    assert added("digits_probability_count") == len(sent.probabilities)
+    assert added("digits_probability_sum") == pytest.approx(sum(sent.probabilities))
+    assert added("digits_pass_pictures_count") == len(sent.pictures) + workers
+    assert added("digits_pass_pictures_sum") == sum(sent.pictures)
+    assert counted("digits_pass_pictures_bucket", "le")["1.0",] == sent.pictures.count(1)
+    assert added("digits_queue_seconds_count") == len(sent.pictures) + workers
+    assert 0 < added("digits_queue_seconds_sum") < sent.seconds
+
+
+def test_any_worker_tells_the_sum_of_all(pair: Service) -> None:
+    workers = both_workers(pair)
+    before = Scrape(pair.client).requests()["/predict", "200"]
+    for worker in workers:
+        with only(worker, workers, pair.url) as client:
+            client.post("/predict", **RAW)
+    scraped_when(pair.client, lambda scrape: scrape.requests()["/predict", "200"] == before + 2)
+
+    told = []
+    for worker in workers:
+        with only(worker, workers, pair.url) as client:
+            told.append(Scrape(client))
+
+    assert told[0].worker != told[1].worker
+    assert told[0].requests()["/predict", "200"] == before + 2
+    assert told[0].all() == told[1].all()
+
+
+@pytest.mark.parametrize("name", ["service", "pair"])
+def test_each_histogram_adds_up(request: pytest.FixtureRequest, name: str) -> None:
+    service: Service = request.getfixturevalue(name)
+    service.client.post("/predict", **RAW)
+
+    scrape = Scrape(service.client)
+
+    series: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
+    for (sample, labels), value in scrape.all().items():
+        if sample.endswith("_bucket"):
+            bound = float(dict(labels)["le"])
+            rest = frozenset(label for label in labels if label[0] != "le")
+            series.setdefault((sample.removesuffix("_bucket"), rest), []).append((bound, value))
+    assert {histogram for histogram, _ in series} == {
+        "digits_request_seconds",
+        "digits_pass_pictures",
+        "digits_queue_seconds",
+        "digits_probability",
+    }
+    for (histogram, labels), buckets in series.items():
+        bounds, counts = zip(*sorted(buckets), strict=True)
+        assert bounds[-1] == float("inf")
+        assert list(counts) == sorted(counts)
+        assert counts[-1] == scrape.all()[f"{histogram}_count", labels]
+        each = [count - below for count, below in zip(counts, (0, *counts), strict=False)]
+        least = sum(lower * count for lower, count in zip((0, *bounds), each, strict=False))
+        most = sum(upper * count for upper, count in zip(bounds, each, strict=True) if count)
+        assert least <= scrape.all()[f"{histogram}_sum", labels] <= most
+
+
+@example([])
+@example([0.0005, 0.00050001, 60, 61])
+@given(st.lists(st.floats(0, 100)))
+def test_many_observed_at_once_are_as_each_for_itself(amounts: list[float]) -> None:
+    registries = CollectorRegistry(), CollectorRegistry()
+    at_once = metrics._Histogram("a", "b", ("c",), buckets=(0.0005, 1, 60), registry=registries[0])
+    each = Histogram("a", "b", ("c",), buckets=(0.0005, 1, 60), registry=registries[1])
+
+    at_once.labels("d").observe_all(amounts)
+    for amount in amounts:
+        each.labels("d").observe(amount)
+    if not amounts:
+        each.labels("d")
+
+    told = [[sample for metric in registry.collect() for sample in metric.samples] for registry in registries]
+    assert [(sample.name, sample.labels) for sample in told[0]] == [(sample.name, sample.labels) for sample in told[1]]
+    assert [sample.value for sample in told[0]] == pytest.approx([sample.value for sample in told[1]])
+
+
+def test_series_are_there_from_the_start(start_service: StartService) -> None:
+    service = start_service().wait_until_ready()
+
+    scrape = Scrape(service.client)
+
+    labels = {name: [s.labels for s in scrape.samples if s.name == name] for name in (s.name for s in scrape.samples)}
+    assert [label["digit"] for label in labels["digits_predictions_total"]] == list("0123456789")
+    assert {label["outcome"] for label in labels["digits_model_loads_total"]} == {"served", "refused"}
+    assert {"overloaded", "no-room", "no-ink"} <= {label["reason"] for label in labels["digits_refusals_total"]}
+    assert not scrape.of("digits_refusals_total", "reason")
+
+
+def test_no_client_can_make_series(service: Service) -> None:
+    before = Scrape(service.client)
+    host, port = service.url.removeprefix("http://").split(":")
+
+    for number in range(1000):
+        service.client.request("PROPFIND" if number % 2 else "GET", f"/odd-{number}?odd={number}")
+    for number in range(10):
+        service.client.get(f"/model/report/odd-{number}")
+        service.client.get("/livez", headers={"x-request-id": "odd" * 10_000, "user-agent": "odd" * 10_000})
+        service.client.post("/predict", content=SEVEN, headers={"content-type": f"odd/{number}"})
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"ODD-%d /odd HTTP/1.1\r\nHost: odd-%d\r\n\r\n" % (number, number))
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+    after = Scrape(service.client)
+    assert after.requests()["other", "404"] - before.requests()["other", "404"] == 1000
+    assert "odd" not in after.text.lower()
+    new = [dict(labels) for _, labels in after.all().keys() - before.all().keys()]
+    assert {(labels["route"], labels["status"]) for labels in new} <= {
+        ("other", "404"),
+        ("other", "400"),
+        ("/model/report/{name}", "404"),
+        ("/livez", "200"),
+        ("/predict", "415"),
+    }
+
+
+def test_what_a_killed_worker_counted_stays_and_what_it_was_goes(start_service: StartService) -> None:
+    service = start_service(MNIST_WORKERS="2").wait_until_ready()
+    victim, survivor = both_workers(service)
+    answered: Counter[int] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=service.url, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+            while not stop.is_set():
+                try:
+                    answered[client.post("/predict", **RAW).status_code] += 1
+                except httpx.TransportError:
+                    answered[0] += 1
+
+    serving: list[int] = []
+
+    def replaced(scrape: Scrape) -> bool:
+        serving.append(scrape.served().total())
+        return 1 in serving and serving[-1] == 2
+
+    with only(victim, [victim, survivor], service.url) as client:
+        for _ in range(20):
+            client.post("/predict", **RAW)
+        scraped_when(client, lambda scrape: scrape.requests()["/predict", "200"] == 20)
+    with ThreadPoolExecutor(4) as clients:
+        asking = [clients.submit(ask) for _ in range(4)]
+        time.sleep(0.3)
+        victim.kill()
+        with only(survivor, [], service.url) as client:
+            scraped_when(client, replaced)
+        stop.set()
+        for task in asking:
+            task.result()
+    # Of each client's requests one may have been answered and not yet counted when the worker was killed.
+    counts = range(20 + answered[200] - 4, 20 + answered[200] + 1)
+    after = scraped_when(
+        service.client,
+        lambda scrape: scrape.requests()["/predict", "200"] in counts and not scrape.value("digits_requests_in_work"),
+    )
+
+    assert set(answered) <= {200, 0}
+    assert after.requests()["/predict", "200"] in counts
+    assert abs(after.of("digits_predictions_total", "digit")["7",] - after.requests()["/predict", "200"]) <= 4
+    assert set(serving) == {1, 2}
+    assert serving[-1] == 2
+    assert after.value("digits_ready") == 1
+    assert after.of("digits_model_loads_total", "outcome") == {("served",): 3}
+    assert after.value("digits_requests_in_work") == 0
+
+
+def test_a_worker_that_has_just_made_its_file_does_not_spoil_the_rest(pair: Service) -> None:
+    empty = folder_of(both_workers(pair)[0]) / "counter_1.db"
+    empty.touch()
+
+    scrape = Scrape(pair.client)
+
+    empty.unlink()
+    assert scrape.served() == {("1",): 2}
+
+
+def test_loads_and_versions_are_told(start_service: StartService, bare_checkout: Path, tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    service = start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1", cwd=str(bare_checkout))
+    service.wait_for_status("/livez", 200)
+
+    def told() -> list[object]:
+        scrape = Scrape(service.client)
+        return [scrape.value("digits_ready"), scrape.served(), scrape.of("digits_model_loads_total", "outcome")]
+
+    def told_when(loads: dict[tuple[str, ...], int], version: str) -> list[object]:
+        scraped_when(
+            service.client,
+            lambda scrape: (
+                scrape.of("digits_model_loads_total", "outcome") == loads and set(scrape.served()) == {(version,)}
+            ),
+        )
+        return told()
+
+    nothing = told()
+    first = publish_tiny(root, 0).manifest.version
+    one = told_when({("served",): 1}, str(first))
+    bad = publish_tiny(tmp_path / "elsewhere", 1).folder
+    (bad / artifact.MODEL).write_bytes(b"half a mod")
+    bad.rename(root / artifact.NAME / str(first + 1))
+    refused = told_when({("served",): 1, ("refused",): 1}, str(first))
+    third = publish_tiny(root, 2).manifest.version
+    three = told_when({("served",): 2, ("refused",): 1}, str(third))
+
+    assert nothing == [0, {}, {}]
+    assert one == [1, {(str(first),): 1}, {("served",): 1}]
+    assert refused == [1, {(str(first),): 1}, {("served",): 1, ("refused",): 1}]
+    assert three == [1, {(str(third),): 1}, {("served",): 2, ("refused",): 1}]
+    assert third == first + 2
+
+
+def test_a_service_that_drains_is_not_ready(start_service: StartService) -> None:
+    service = start_service(MNIST_WORKERS="2", MNIST_DRAIN_SECONDS="20").wait_until_ready()
+    both_workers(service)
+    before = Scrape(service.client)
+
+    service.process.send_signal(signal.SIGTERM)
+    draining = scraped_when(service.client, lambda scrape: scrape.value("digits_ready") == 0)
+
+    assert before.value("digits_ready") == 1
+    assert draining.value("digits_ready") == 0
+    assert draining.served().total() == 2
+
+
+def test_requests_in_work_are_told_and_scrapes_are_none(start_service: StartService) -> None:
+    service = start_service().wait_until_ready()
+    host, port = service.url.removeprefix("http://").split(":")
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+
+    def in_work(scrape: Scrape) -> float:
+        return scrape.value("digits_requests_in_work")
+
+    def scrape_for_two_seconds(_: int) -> set[float]:
+        ends = time.monotonic() + 2.2
+        with httpx.Client(base_url=service.url) as client:
+            return {in_work(Scrape(client)) for _ in iter(lambda: time.monotonic() < ends, False)}
+
+    with ThreadPoolExecutor(4) as clients:  # one scrape is always in work when the service looks, once a second
+        idle = list(clients.map(scrape_for_two_seconds, range(4)))
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as first,
+        socket.create_connection((host, int(port)), timeout=10) as second,
+    ):
+        for connection in (first, second):
+            connection.sendall(head + b"half")
+        half_sent = in_work(scraped_when(service.client, lambda scrape: in_work(scrape) == 2))
+        first.sendall(b"\0" * 996)
+        one_left = in_work(scraped_when(service.client, lambda scrape: in_work(scrape) == 1))
+    gone = in_work(scraped_when(service.client, lambda scrape: in_work(scrape) == 0))
+
+    assert idle == [{0}] * 4
+    assert (half_sent, one_left, gone) == (2, 1, 0)
+    assert Scrape(service.client).requests()["/predict", "499"] == 1

@@ -1,0 +1,275 @@
+"""What is in `deploy/monitoring` fits what a running service says, as Prometheus itself and its promtool find."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from app.documentation import EXAMPLES
+from tests.app.conftest import Service, StartService
+from tests.conftest import REPOSITORY, needs
+
+MONITORING = REPOSITORY / "deploy" / "monitoring"
+RULES = [rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+DASHBOARD = json.loads((MONITORING / "digits.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+
+RAW: dict[str, Any] = {
+    "content": (EXAMPLES / "seven.bin").read_bytes(),
+    "headers": {"content-type": "application/octet-stream"},
+}
+PATIENCE_SECONDS = 30
+"""A guard against hanging."""
+
+
+def expressions() -> list[str]:
+    """All of the dashboard and of the alerts, as Grafana hands them to Prometheus."""
+    found = [target["expr"] for panel in PANELS for target in panel["targets"]] + [rule["expr"] for rule in RULES]
+    for variable, value in {"$__rate_interval": "1m", "$job": "digits", "$instance": ".*"}.items():
+        found = [expression.replace(variable, value) for expression in found]
+    return found
+
+
+def promtool(*arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    needs("promtool")
+    return subprocess.run(
+        ["promtool", *map(str, arguments)], input=text, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_prometheus_takes_the_configuration_and_the_rules() -> None:
+    checked = promtool("check", "config", "--lint=all", "--lint-fatal", MONITORING / "prometheus.yml")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert f"{len(RULES)} rules found" in checked.stdout
+
+
+def test_each_alert_fires_when_it_should_and_only_then() -> None:
+    tested = promtool("test", "rules", MONITORING / "alerts_test.yml")
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    cases = (MONITORING / "alerts_test.yml").read_text()
+    assert [rule["alert"] for rule in RULES if rule["alert"] not in cases] == []
+
+
+def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
+    for rule in RULES:
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"].keys() == {"summary", "description", "runbook"}
+
+
+def test_the_names_are_as_prometheus_wants_them(service: Service) -> None:
+    service.client.post("/predict", **RAW)
+
+    linted = promtool("check", "metrics", text=service.client.get("/metrics").text)
+
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+
+
+def test_every_expression_of_the_dashboard_parses(tmp_path: Path) -> None:
+    rules = [{"record": "r", "expr": expression, "labels": {"n": str(n)}} for n, expression in enumerate(expressions())]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
+
+    checked = promtool("check", "rules", tmp_path / "rules.yml")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_dashboard_and_alerts_know_the_services_metrics_and_no_others(service: Service) -> None:
+    service.client.post("/predict", **RAW)
+    told = service.client.get("/metrics").text
+
+    used = {name for expression in expressions() for name in re.findall(r"\bdigits_\w+", expression)}
+
+    assert used <= set(re.findall(r"^(digits_\w+)", told, re.MULTILINE))
+    families = re.findall(r"^# TYPE (\w+)", told, re.MULTILINE)
+    assert [name for name in families if not any(some.startswith(name) for some in used)] == []
+
+
+def test_the_panels_stand_beside_each_other() -> None:
+    cells = Counter(
+        (x, y)
+        for panel in DASHBOARD["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    )
+
+    assert max(cells.values()) == 1
+    assert {x for x, _ in cells} == set(range(24))
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert {target["datasource"]["uid"] for panel in PANELS for target in panel["targets"]} == {"${datasource}"}
+
+
+class Prometheus:
+    """A `prometheus` process that scrapes one service, once a second."""
+
+    def __init__(self, folder: Path, target: str) -> None:
+        needs("prometheus")
+        folder.mkdir()
+        config = (MONITORING / "prometheus.yml").read_text()
+        assert "api:8000" in config
+        (folder / "prometheus.yml").write_text(config.replace("api:8000", target).replace("15s", "1s"))
+        shutil.copy(MONITORING / "alerts.yml", folder)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.log = folder / "log"
+        with self.log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [
+                    "prometheus",
+                    f"--config.file={folder}/prometheus.yml",
+                    f"--storage.tsdb.path={folder}/data",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stdout=stream,
+                stderr=stream,
+            )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+
+    def wait_until_ready(self) -> "Prometheus":
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if self.client.get("/-/ready").status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """The data of an answer of its HTTP API."""
+        reply = self.client.get(f"/api/v1/{path}", params=parameters)
+        assert reply.status_code == 200, (parameters, reply.text)
+        return reply.json()["data"]
+
+    def values(self, query: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """What a query gives now, by these labels."""
+        return {
+            tuple(series["metric"][label] for label in labels): float(series["value"][1])
+            for series in self.get("query", query=query)["result"]
+        }
+
+    def values_when(
+        self, holds: Callable[[dict[tuple[str, ...], float]], bool], query: str, *labels: str
+    ) -> dict[tuple[str, ...], float]:
+        """The same, once it holds of it; else what it was last."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds(values := self.values(query, *labels)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return values
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def two_workers(start_service: StartService) -> Service:
+    """A service with two workers, each of which takes one request at a time."""
+    return start_service(MNIST_WORKERS="2", MNIST_MAX_REQUESTS="1").wait_until_ready()
+
+
+@pytest.fixture
+def prometheus(two_workers: Service, tmp_path: Path) -> Iterator[Prometheus]:
+    prometheus = Prometheus(tmp_path / "prometheus", two_workers.url.removeprefix("http://"))
+    try:
+        yield prometheus.wait_until_ready()
+    finally:
+        prometheus.stop()
+
+
+def test_prometheus_sums_up_what_two_workers_answered(two_workers: Service, prometheus: Prometheus) -> None:
+    sent: Counter[tuple[str, ...]] = Counter()
+
+    def send(**request: Any) -> int:
+        status = httpx.post(f"{two_workers.url}/predict", **request).status_code  # another connection each time
+        sent[(str(status),)] += 1
+        return status
+
+    both = {("1",): 2}
+    assert prometheus.values_when(lambda serving: serving == both, "digits_model_info", "version") == both
+    for _ in range(50):
+        send(**RAW)
+    for _ in range(7):
+        send(**RAW | {"content": b"\0" * 784})
+    host, port = two_workers.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as half:
+        half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while send(**RAW) != 503:  # the worker that reads half a body takes no more
+            assert time.monotonic() < deadline
+    sent[("499",)] += 1
+
+    counted = prometheus.values_when(
+        lambda counted: counted == sent, 'sum by (status) (digits_request_seconds_count{route="/predict"})', "status"
+    )
+    assert counted == sent
+    assert prometheus.values("sum by (digit) (digits_predictions_total) > 0", "digit") == {("7",): sent[("200",)]}
+    refusals = {("no-ink",): 7, ("overloaded",): 1}
+    assert prometheus.values("sum by (reason) (digits_refusals_total) > 0", "reason") == refusals
+    # Whatever the dashboard and the alerts ask for is there.
+    selectors = [selector for rule in RULES for selector in re.findall(r"\w+\{[^}]*\}", rule["expr"])]
+    for query in [*expressions()[: -len(RULES)], *selectors]:
+        assert prometheus.values_when(bool, query), query
+    evaluated = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"]: rule["health"] for rule in evaluated} == {rule["alert"]: "ok" for rule in RULES}
+    assert [rule["name"] for rule in evaluated if rule["state"] == "firing"] == []
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_the_profile_is_locked_down(name: str) -> None:
+    container = COMPOSE["services"][name]
+
+    assert container["profiles"] == ["monitoring"]
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", container["image"])
+    assert (
+        container.items()
+        >= {
+            "read_only": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
+        }.items()
+    )
+    assert [port for port in container["ports"] if not port.startswith("127.0.0.1:")] == []
+    assert not any("PASSWORD" in variable for variable in container.get("environment", {}))
+    mounts = [volume.split(":") for volume in container["volumes"]]
+    assert [source for source, *_ in mounts if source.startswith(".") and not (REPOSITORY / source).exists()] == []
+    assert [target for source, target, *mode in mounts if source.startswith(".") and mode != ["ro"]] == []
+    assert [source for source, *_ in mounts if not source.startswith(".")] == [name]
+    assert name in COMPOSE["volumes"]
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    mounts = dict(volume.split(":")[:2] for volume in COMPOSE["services"]["grafana"]["volumes"])
+    (source,) = yaml.safe_load((MONITORING / "grafana/datasources/prometheus.yml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((MONITORING / "grafana/dashboards/digits.yml").read_text())["providers"]
+
+    assert source["url"] == "http://prometheus:9090"
+    assert COMPOSE["services"]["prometheus"]["ports"][0].endswith(":9090")
+    assert mounts["./deploy/monitoring/digits.json"] == f"{provider['options']['path']}/digits.json"
+
+
+def test_docker_compose_takes_the_profile() -> None:
+    if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], check=False).returncode:
+        pytest.skip("docker compose is not there")
+
+    taken = subprocess.run(
+        ["docker", "compose", "--profile", "monitoring", "config", "--format", "json"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert taken.returncode == 0, taken.stderr
+    assert json.loads(taken.stdout)["services"].keys() == {"api", "prometheus", "grafana"}

@@ -162,7 +162,9 @@ def tiff_of_directories() -> bytes:
     """Millions of numbers where it says how the photo was taken."""
     entries = struct.pack("<HHHIII", 1, 40960, 4, 4_000_000, 8, 0)
     strip = [(273, 4, 1, 8), (278, 4, 1, 28), (279, 4, 1, 784)]
-    return tiff(*grey_tags(28, 28), *strip, (34665, 4, 1, -1), data=entries, more=b"\1\2\0\0" * 4_000_000)
+    return tiff(
+        *grey_tags(28, 28), *strip, (34665, 4, 1, -1), (34853, 4, 1, -1), data=entries, more=b"\1\2\0\0" * 4_000_000
+    )
 
 
 # GIF, WEBP, BMP

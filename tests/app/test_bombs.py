@@ -233,7 +233,6 @@ BOMBS: list[Any] = [
     pytest.param(lambda: ("image/png", png_of_texts(10_000)), 200, id="PNG of 10 000 texts"),
     pytest.param(lambda: ("image/png", png(28, 28, chunk(b"tSTs", b"") * 10**6)), 422, id="PNG of a million chunks"),
     pytest.param(lambda: ("image/png", png_of_crumbs()), 422, id="PNG in chunks of a byte"),
-    pytest.param(lambda: ("image/png", png(28, 28, rows=zeros(500_000_000))), 200, id="PNG of 500 MB of rows too many"),
     pytest.param(lambda: ("image/jpeg", jpeg_of_scans(7000, 1000)), 422, id="JPEG of 1000 scans"),
     pytest.param(
         lambda: ("image/jpeg", b"\xff\xd8" + segment(0xE1, b"Exif\0\0seven") * 1_000_000),
@@ -242,9 +241,7 @@ BOMBS: list[Any] = [
     ),
     pytest.param(lambda: ("image/jpeg", b"\xff\xd8" + segment(0xFE, b"") * 4_000_000), 422, id="JPEG of comments"),
     pytest.param(lambda: ("image/jpeg", b"\xff\xd8\xff" + b"\xff" * 16_000_000), 422, id="JPEG of padding"),
-    pytest.param(lambda: ("image/gif", gif(28, 28, b"!\xfe" + b"\1a" * 8_000_000)), 422, id="GIF of a long comment"),
     pytest.param(lambda: ("image/gif", gif(28, 28, b"!\xfe\1a\0" * 3_000_000)), 422, id="GIF of comments"),
-    pytest.param(lambda: ("image/gif", gif(28, 28, b"a" * 16_000_000)), 422, id="GIF of nothing"),
     pytest.param(lambda: ("image/tiff", tiff_of_strips(16_000_000, 1, 28, 28)), 422, id="TIFF of 16 million strips"),
     pytest.param(
         lambda: ("image/tiff", tiff_of_strips(250_000, 1, 28, 28) + b"\0" * 15_750_000),

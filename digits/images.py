@@ -46,8 +46,8 @@ _BROKEN = (
 
 _DETAIL = 1500
 """The longer side of a larger picture is reduced to at least this: the digit is looked for in far less."""
-_STRIP = 64
-"""Rows of the reduced picture that are made at a time, so that a large one is never there twice."""
+_STRIP_PIXELS = 2_000_000
+"""That are reduced at a time, in whole rows of the reduced picture, so that a large one is never there twice."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's mode L
 _CLEARER = 1.5
@@ -176,15 +176,16 @@ def _plain(picture: Image.Image, factor: int) -> Image.Image:
     if factor == 1:
         return _in_plain_mode(picture)
     width, height = picture.size
-    rows = _STRIP * factor
+    strip = max(1, _STRIP_PIXELS // (width * factor))
+    rows = strip * factor
     strips = (
         _in_plain_mode(picture.crop((0, top, width, min(top + rows, height)))).reduce(factor)
         for top in range(0, height, rows)
     )
     first = next(strips)
     reduced = Image.new(first.mode, (first.width, -(-height // factor)))
-    for index, strip in enumerate(chain([first], strips)):
-        reduced.paste(strip, (0, index * _STRIP))
+    for index, part in enumerate(chain([first], strips)):
+        reduced.paste(part, (0, index * strip))
     return reduced
 
 

@@ -205,6 +205,12 @@ BOMBS: list[Any] = [
     pytest.param(lambda: ("image/jpeg", jpeg_of_scans(7000, 31)), 422, id="JPEG of 32 scans"),
     pytest.param(lambda: ("image/webp", encoded("RGB", (4000, 2500), "WEBP")), 422, id="WEBP of 10 megapixels"),
     pytest.param(lambda: ("image/gif", encoded("P", (8000, 6250), "GIF")), 422, id="GIF of 50 megapixels"),
+    pytest.param(
+        lambda: ("image/gif", encoded("P", (65_000, 760), "GIF", transparency=0)), 422, id="GIF of 65 000 pixels a row"
+    ),
+    pytest.param(
+        lambda: ("image/gif", encoded("P", (760, 65_000), "GIF", transparency=0)), 422, id="GIF of 65 000 rows"
+    ),
     pytest.param(lambda: ("image/bmp", encoded("1", (8000, 6250), "BMP")), 422, id="BMP of 50 megapixels"),
     pytest.param(lambda: ("image/tiff", tiff_of_one_strip(5000, 3000)), 422, id="TIFF of 15 megapixels in one strip"),
     pytest.param(

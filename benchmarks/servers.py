@@ -63,7 +63,7 @@ def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
     Raises:
         SystemExit: it ended, or did not listen within two minutes; with the end of what it said.
     """
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [argument.format(port=port) for argument in command],
@@ -84,7 +84,7 @@ def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
             _end(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))

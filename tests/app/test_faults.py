@@ -4,6 +4,7 @@ import sys
 
 import psutil
 
+from app.documentation import EXAMPLES
 from benchmarks import faults
 from benchmarks.soak import GROWTH_MB, soak, usual
 from benchmarks.traffic import Request, connection_to, exchange, own_service
@@ -18,7 +19,7 @@ def test_a_worker_that_is_killed_takes_only_what_it_had_in_hand_and_is_replaced(
 
 
 def test_idle_connections_keep_nobody_from_an_answer() -> None:
-    happened = faults.idle(1, number=900)
+    happened = faults.idle(1, number=2000)
 
     assert happened.fine, happened
     assert happened.sent > 50
@@ -50,6 +51,8 @@ def test_who_goes_away_in_the_middle_of_a_body_leaves_nothing_behind(start_servi
     # Of the memory for bodies, 64 MB, each of these takes a part: hundreds would take all of it.
     part = Request("part", b"\0" * 500_000, "image/jpeg", length=1_000_000, leaves=True)
     idle = tasks(service)
+    photo = (EXAMPLES / "photo.jpg").read_bytes()  # loads what only pictures need
+    assert service.client.post("/predict", content=photo, headers={"content-type": "image/jpeg"}).status_code == 200
     go_away(service, part, 50)
     before = resident_mb(service)
 

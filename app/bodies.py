@@ -32,6 +32,9 @@ MEDIA_TYPES = (JSON, FORM, *IMAGE_TYPES, RAW)
 _AS_USUAL = {media_type.encode(): media_type for media_type in MEDIA_TYPES}
 """A header as it is mostly written."""
 
+_AS_IT_IS = (b"", b"identity")
+"""Content encodings that are none."""
+
 _DEEPEST = 4
 """Levels of JSON down to a row: the object, the pictures, the rows, and one more."""
 
@@ -131,8 +134,10 @@ async def read_digits(
             content_type = value
         elif name == b"content-length":
             declared = value
-        elif name == b"content-encoding":
+        elif name == b"content-encoding" and value.lower() not in _AS_IT_IS:
             encoding = value
+    if not declared:  # in chunks, then: these the server takes apart, and knows no other coding
+        encoding = encoding or _transfer_coding(scope)
     if encoding:
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40].decode('latin-1')!r}")
     media_type = _AS_USUAL.get(content_type) or _media_type(content_type)
@@ -150,6 +155,14 @@ async def read_digits(
     if short:
         return _parsed(body, media_type, content_type, settings, mode)
     return await lanes.of(len(body)).run(_parsed, body, media_type, content_type, settings, mode)
+
+
+def _transfer_coding(scope: Scope) -> bytes:
+    """What a body is coded with besides being in chunks; b"" for nothing."""
+    codings = [
+        value for name, value in scope["headers"] if name == b"transfer-encoding" and value.lower() != b"chunked"
+    ]
+    return codings[0] if codings else b""
 
 
 def _media_type(content_type: bytes) -> str:

@@ -1,15 +1,15 @@
 """What OpenAPI says of the routes: bodies, replies and worked examples."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
-from app.keys import open_paths
-from app.settings import Settings
+from digits.artifact import Manifest
 from digits.features import CLASSES, FEATURES, SIDE
 
 EXAMPLES = Path(__file__).parent / "static" / "examples"
@@ -25,11 +25,20 @@ four on paper, in uneven light.
 """
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """A field that is left out where there is nothing to say; it is never null."""
+    del schema["default"]
+
+
+_Row = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=SIDE, max_length=SIDE)]
+_Pixels = Annotated[list[_Row], Field(min_length=SIDE, max_length=SIDE)]
+
+
 class ModelName(BaseModel):
     """The version that made the answer."""
 
     name: str
-    version: int
+    version: int = Field(ge=1)
 
 
 class Prediction(BaseModel):
@@ -37,15 +46,17 @@ class Prediction(BaseModel):
 
     digit: int = Field(ge=0, le=9, description="The most probable digit.")
     probability: float = Field(ge=0, le=1, description="Its probability.")
-    probabilities: list[float] = Field(
+    probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         min_length=CLASSES, max_length=CLASSES, description="Of the digits 0 to 9, in this order; they sum to 1."
     )
     preprocessing: list[str] = Field(
         description="What was done to the picture before the network saw it, in order; empty for one in MNIST form."
     )
     model: ModelName
-    pixels: list[list[int]] | None = Field(
-        None, description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw, 255 full ink."
+    pixels: _Pixels | SkipJsonSchema[None] = Field(
+        None,
+        description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw, 255 full ink.",
+        json_schema_extra=_without_default,
     )
 
 
@@ -79,6 +90,24 @@ class Versions(BaseModel):
     )
 
 
+class State(BaseModel):
+    """What a probe says."""
+
+    status: Literal["alive", "starting", "started", "unready", "ready"]
+    reason: str | SkipJsonSchema[None] = Field(
+        None, description="Why it is unready.", json_schema_extra=_without_default
+    )
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    status: Literal["unready", "ready"]
+    reason: str | None = Field(description="Why it is unready.")
+    model: ModelName | None = Field(description="What is served.")
+    version: str = Field(description="Of the service.")
+
+
 class Culprit(BaseModel):
     """One part of the body that is at fault."""
 
@@ -91,63 +120,86 @@ class Problem(BaseModel):
 
     type: str = Field(description="Names the error for programs; `about:blank` where the status says it all.")
     title: str
-    status: int
+    status: int = Field(ge=400, le=599)
     detail: str = Field(description="What was expected and what came.")
-    errors: list[Culprit] | None = None
+    errors: Annotated[list[Culprit], Field(min_length=1)] | SkipJsonSchema[None] = Field(
+        None, json_schema_extra=_without_default
+    )
+
+
+def _header(description: str, **schema: Any) -> dict[str, Any]:
+    return {"description": description, "required": True, "schema": schema}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _problem(description: str) -> dict[str, Any]:
     return {
         "description": description,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {"application/problem+json": {"schema": _reference("Problem")}},
     }
 
 
-PROBLEM = _problem("No model is ready, or too much is asked at once; `Retry-After` says when to ask again")
+_RETRY = {"Retry-After": _header("Seconds after which to ask again.", type="integer", minimum=0)}
+_CHALLENGE = {"WWW-Authenticate": _header("How to bring one.", type="string")}
+_TAG = {"ETag": _header("Names the content, for `If-None-Match`.", type="string")}
+_REQUEST_ID = {
+    "X-Request-ID": _header("The request's name in the log: its own, if it has a usable one.", type="string")
+}
+
+PROBLEM = _problem("No model is ready, or too much is asked at once") | {"headers": _RETRY}
 NOT_FOUND = _problem("The report of the served version has no such file")
+UNCHANGED = {"description": "It is the one that `If-None-Match` named", "headers": _TAG}
+MANIFEST = {"description": "The manifest", "content": {JSON: {"schema": _reference("Manifest")}}}
 REPORT: dict[str, Any] = {
     "description": "The file",
+    "headers": _TAG,
     "content": {
         kind: {"schema": {"type": "string"} | ({"format": "binary"} if kind == "image/png" else {})}
         for kind in ("image/png", "text/plain", "text/csv")
     },
 }
 
-_NUMBER = {"type": "number", "minimum": 0, "maximum": 255}
-_PICTURE = {
-    "description": f"{SIDE} rows of {SIDE} numbers, or {FEATURES} numbers row by row",
-    "oneOf": [
-        {
-            "type": "array",
-            "minItems": SIDE,
-            "maxItems": SIDE,
-            "items": {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": _NUMBER},
-        },
-        {"type": "array", "minItems": FEATURES, "maxItems": FEATURES, "items": _NUMBER},
-    ],
-}
-_SCALE = {
-    "type": "string",
-    "enum": ["0-255", "0-1"],
-    "default": "0-255",
-    "description": "`0-255`: whole numbers, as MNIST's raw data; `0-1`: floats, as after the division by 255.",
-}
+
+def unready(description: str, model: type[BaseModel] = State) -> dict[str, Any]:
+    """A probe's 503."""
+    return {"description": description, "model": model, "headers": _RETRY}
+
+
+def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
+    """An object with pixels of that scale; where the scale is 0-255 it need not be said."""
+    as_bytes = scale == "0-255"
+    number = {"type": "integer" if as_bytes else "number", "minimum": 0, "maximum": 255 if as_bytes else 1}
+    row = {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": number}
+    picture = {
+        "description": f"{SIDE} rows of {SIDE} numbers, or {FEATURES} numbers row by row",
+        "oneOf": [
+            {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": row},
+            {"type": "array", "minItems": FEATURES, "maxItems": FEATURES, "items": number},
+        ],
+    }
+    pictures = picture if name == "pixels" else {"type": "array", "minItems": 1, "items": picture}
+    said = {
+        "type": "string",
+        "enum": [scale],
+        "description": "whole numbers, as MNIST's raw data" if as_bytes else "floats, as after the division by 255",
+    }
+    return {
+        "type": "object",
+        "title": f"{title}, {scale.replace('-', ' to ')}",
+        "required": [name] if as_bytes else [name, "scale"],
+        "properties": {name: pictures, "scale": said | ({"default": scale} if as_bytes else {})},
+        "additionalProperties": False,
+    }
+
+
 _JSON_BODY = {
     "oneOf": [
-        {
-            "type": "object",
-            "title": "One picture",
-            "required": ["pixels"],
-            "properties": {"pixels": _PICTURE, "scale": _SCALE},
-            "additionalProperties": False,
-        },
-        {
-            "type": "object",
-            "title": "Several pictures",
-            "required": ["instances"],
-            "properties": {"instances": {"type": "array", "minItems": 1, "items": _PICTURE}, "scale": _SCALE},
-            "additionalProperties": False,
-        },
+        _json_body(title, name, scale)
+        for title, name in (("One picture", "pixels"), ("Several pictures", "instances"))
+        for scale in ("0-255", "0-1")
     ]
 }
 
@@ -176,20 +228,39 @@ _KEYS = {
 }
 
 
-def install(app: FastAPI, settings: Settings) -> None:
-    """Have OpenAPI know what no route says itself: the schema of error replies, and where a key is wanted."""
+def install(app: FastAPI, *, without_key: frozenset[str] | None) -> None:
+    """Have OpenAPI know what no route says itself: schemas of what is returned as it is, and where a key is wanted.
+
+    Args:
+        app: whose OpenAPI.
+        without_key: the paths that need none; None where there are no keys.
+    """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
-        if settings.api_keys:
+        schemas = document["components"]["schemas"]
+        for model in (Problem, Manifest):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+            schemas |= {**schema.pop("$defs"), model.__name__: schema}
+        del schemas["Manifest"]["properties"]["files"]
+        schemas["Manifest"]["required"].remove("files")
+        # FastAPI's own 422 never comes: a path parameter is any text, and what else there is we check.
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                replies = operation["responses"]
+                if "HTTPValidationError" in str(replies.get("422")):
+                    del replies["422"]
+                for reply in replies.values():
+                    reply["headers"] = reply.get("headers", {}) | _REQUEST_ID
+        if without_key is not None:
             document["components"]["securitySchemes"] = _KEYS
-            for path in document["paths"].keys() - open_paths(settings):
+            for path in document["paths"].keys() - without_key:
                 for operation in document["paths"][path].values():
                     operation["security"] = [{"bearer": []}, {"header": []}]
-                    operation["responses"]["401"] = _problem("No known API key")
+                    operation["responses"]["401"] = _problem("No known API key") | {"headers": _CHALLENGE | _REQUEST_ID}
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -215,6 +286,7 @@ PREDICT: dict[str, Any] = {
                             }
                         },
                     },
+                    "encoding": {"file": {"contentType": ", ".join(IMAGE_TYPES)}},
                 },
                 **{kind: _binary("An encoded picture of one digit, of any size.") for kind in IMAGE_TYPES},
                 RAW: _binary(
@@ -227,6 +299,7 @@ PREDICT: dict[str, Any] = {
         200: {
             "description": "One prediction, or a list of them where several pictures were sent",
             "model": Prediction | Predictions,
+            "headers": {"X-Model-Version": _header("Of the version that answered.", type="integer", minimum=1)},
         },
         400: _problem("The body cannot be parsed"),
         408: _problem("The body did not come in time"),

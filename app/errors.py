@@ -149,15 +149,17 @@ async def _digits_error(request: Request, exc: Exception) -> Response:
 
 async def _http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    detail = exc.detail
+    detail, headers = exc.detail, dict(exc.headers or {})
     if exc.status_code == http.HTTPStatus.NOT_FOUND:
         detail = "there is nothing at this path"
         if request.app.openapi_url:
             detail += "; /docs lists what there is"
     elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (exc.headers or {}).get("Allow", "")
-        detail = f"expected {allowed}, received {request.method}"
-    return problem(exc.status_code, detail, headers=dict(exc.headers or {}))
+        methods = set(headers["Allow"].split(", "))
+        # What is answered to GET is answered to HEAD (`app.front`).
+        allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+        detail, headers["Allow"] = f"expected {allowed}, received {request.method}", allowed
+    return problem(exc.status_code, detail, headers=headers)
 
 
 async def _client_gone(_request: Request, _exc: Exception) -> Response:

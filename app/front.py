@@ -126,7 +126,10 @@ class Front(FastAPI):
         if hot is not None:
             await self._answer(hot, scope, receive, send)
         else:
-            await super().__call__(scope, receive, security.completing(send))
+            # HEAD is answered as GET is; the server leaves the body out.
+            asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+            await super().__call__(asked, receive, security.completing(send))
+            scope["route"] = asked.get("route")
 
     def _hot(self, scope: Scope) -> HotPath | None:
         return self.hot.get((scope["method"], get_route_path(scope) if scope.get("root_path") else scope["path"]))

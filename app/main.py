@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from app import docs, documentation, errors, guard, logs
 from app.front import Front
+from app.keys import open_paths
 from app.metrics import Metrics
 from app.routes import health, metrics, model, page, predict
 from app.serving import Serving
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Front:
     page.install(app, settings)
     for dialect in (predict, model, health, metrics):
         app.include_router(dialect.router)
-    documentation.install(app, settings)
+    documentation.install(app, without_key=open_paths(settings) if settings.api_keys else None)
     app.guarded = guard.around(app.answer, settings, counts)
     return app
 

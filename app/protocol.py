@@ -78,8 +78,10 @@ class Protocol(HttpToolsProtocol):
         self._came += self._chunk
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # who asks for another protocol may be answered in this one
-            pass
+        except httptools.HttpParserUpgrade as exc:
+            if self._should_upgrade():
+                self._stay(data[exc.args[0] :])
+                return
         except httptools.HttpParserError:
             self._refuse(
                 self._refusal or errors.MalformedRequest("expected a request as HTTP/1.1 has it, received none")
@@ -101,17 +103,39 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A request."""
         self._end_head()
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
         if self._came + self._chunk > _COMMON_BYTES:
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
                 self._refusal = _head_too_large()
                 raise self._refusal
         super().on_headers_complete()
+        self.headers = []  # for what may come after the last chunk: these are no headers of the request
         cycle = self.cycle
         self._unanswered.append(cycle)
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
         if self.server_state.draining:
             cycle.keep_alive = False
+
+    def _should_upgrade(self) -> bool:
+        """Whether it is no request yet: one for another protocol than HTTP/1.1 comes once more, by `_stay`.
+
+        The parser takes what follows it for that protocol: its body would be lost, or be the next request. For CONNECT
+        that is as it should be.
+        """
+        return self.parser.get_method() != b"CONNECT"
+
+    def _stay(self, rest: bytes) -> None:
+        """Stay with HTTP/1.1, as a server may: the same request without the wish, and what came after its head.
+
+        Java's client, for one, asks each server for HTTP/2 so, with the first request.
+        """
+        head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        head += b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.data_received(head + b"\r\n" + rest)
 
     def _reply(self, headers: bytes, body: bytes) -> None:
         """Do what `cycle.send` does for a 200 that comes in two messages."""

@@ -48,9 +48,9 @@ def _part(content: bytes) -> bytes:
 
 
 HEAVY: dict[str, Callable[[], tuple[str, bytes]]] = {
-    "a 50-megapixel PNG with alpha": lambda: ("image/png", _picture("RGBA", (8000, 6000), format="PNG")),
+    "a 37-megapixel PNG with alpha": lambda: ("image/png", _picture("RGBA", (7400, 5000), format="PNG")),
     "a 50-megapixel JPEG": lambda: ("image/jpeg", _picture("RGB", (8000, 6000), format="JPEG", quality=50)),
-    "a 16-megapixel WEBP": lambda: ("image/webp", _picture("RGB", (4600, 3400), format="WEBP", quality=1)),
+    "a 10-megapixel WEBP": lambda: ("image/webp", _picture("RGB", (3900, 2500), format="WEBP", quality=1)),
     "a 50-megapixel WEBP": lambda: ("image/webp", _picture("RGB", (8000, 6000), format="WEBP", quality=1)),
     "a 50-megapixel GIF": lambda: ("image/gif", _picture("P", (8000, 6000), format="GIF")),
     "1024 pictures of long floats": lambda: (

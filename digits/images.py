@@ -2,12 +2,12 @@
 
 import struct
 import warnings
-from io import BytesIO
 from itertools import chain
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see FORMATS
 
+from digits import bombs
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 
@@ -20,9 +20,6 @@ first picture. So the two that it leaves out are imported above.
 
 MAX_PIXELS = 50_000_000
 """Default limit; a large phone photo has 48 megapixels."""
-
-MAX_WEBP_PIXELS = 16_000_000
-"""Ceiling for WEBP, which takes 15 bytes a pixel, others 4, and holds up all threads while it copies them."""
 
 # Pillow's own limit is the ceiling of ours, whatever is asked for, because its plugins allocate while they read a
 # header: a GIF of 43 bytes whose frame is "restored to background" takes 4 GiB there. It raises above twice the figure.
@@ -49,7 +46,7 @@ _BROKEN = (
 
 _DETAIL = 1500
 """The longer side of a larger picture is reduced to at least this: the digit is looked for in far less."""
-_STRIP = 256
+_STRIP = 64
 """Rows of the reduced picture that are made at a time, so that a large one is never there twice."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's mode L
@@ -89,7 +86,7 @@ _TURN = {  # EXIF 2.32, tag 0x0112: how the stored picture is brought upright
 
 
 def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read a picture's header and hold its declared size to the limit; no pixel is decoded yet.
+    """Read a picture's header and hold its declared size to the limits; no pixel is decoded yet.
 
     Args:
         data: the encoded picture, in one of FORMATS.
@@ -99,12 +96,14 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         The picture, to be given to `to_grey`.
 
     Raises:
-        InvalidImage: no picture, or its header is broken.
+        InvalidImage: no picture, or its header is broken, or it would take far longer to decode than its pixels do.
         UnsupportedImage: a known format that is not accepted.
-        ImageTooLarge: more than `max_pixels` pixels declared; for WEBP more than MAX_WEBP_PIXELS, too.
+        ImageTooLarge: more than `max_pixels` pixels declared, or as many as take more than 150 MB to decode: 10 million
+            of WEBP, 37 million of another format in colour.
     """
     try:
-        picture = Image.open(BytesIO(data), formats=FORMATS)
+        picture = Image.open(bombs.file(data), formats=FORMATS)
+        most = bombs.most_pixels(picture, data)
     except Image.DecompressionBombError as exc:
         limit = min(max_pixels, 2 * MAX_PIXELS)
         raise ImageTooLarge(
@@ -115,11 +114,16 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             if data[offset:].startswith(magic):
                 raise UnsupportedImage(f"expected a {_listed()} picture, received {name}") from exc
         raise InvalidImage(f"expected a {_listed()} picture, received {len(data)} bytes that are none") from exc
-    limit, kind = max_pixels, "picture"
-    if picture.format == "WEBP" and limit > MAX_WEBP_PIXELS:
-        limit, kind = MAX_WEBP_PIXELS, "WEBP picture"
-    if picture.width * picture.height > limit:
-        raise ImageTooLarge(f"expected at most {limit} pixels, received a {kind} of {picture.width}x{picture.height}")
+    pixels = picture.width * picture.height
+    if pixels > max_pixels or pixels > most or max(picture.size) > bombs.LONGEST_SIDE:
+        if pixels > max_pixels:
+            expected = f"{max_pixels} pixels"
+        elif pixels > most:
+            megabytes = bombs.MOST_BYTES // 1_000_000
+            expected = f"{most} pixels of such a {picture.format}, which then takes {megabytes} MB to decode"
+        else:
+            expected = f"{bombs.LONGEST_SIDE} pixels a side"
+        raise ImageTooLarge(f"expected at most {expected}, received a picture of {picture.width}x{picture.height}")
     return picture
 
 
@@ -142,6 +146,7 @@ def to_grey(picture: Image.Image) -> Grey:
         InvalidImage: the pixel data is broken or cut short, or of a kind that has no plain grey (32-bit, Lab).
     """
     try:
+        bombs.without_directories(picture)
         factor = _spare_factor(picture)
         picture.draft(None, (max(1, picture.width // factor), max(1, picture.height // factor)))  # for JPEG alone
         picture.load()

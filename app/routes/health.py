@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from app.documentation import Health, State, unready
 from app.errors import RETRY_SECONDS
 from app.serving import Serving
 
@@ -14,27 +15,37 @@ PROBES = ("/livez", "/startupz", "/readyz", "/health")
 """Their paths; they are left out of the access log."""
 
 
-@router.get("/livez", summary="The process answers")
+@router.get("/livez", summary="The process answers", responses={200: {"model": State}})
 async def livez() -> Response:
     """200 as long as the process answers at all; restart it when it does not."""
     return _reply(200, {"status": "alive"})
 
 
-@router.get("/startupz", summary="The first model was loaded", responses={503: {"description": "Not yet"}})
+@router.get(
+    "/startupz", summary="The first model was loaded", responses={200: {"model": State}, 503: unready("Not yet")}
+)
 async def startupz(request: Request) -> Response:
     """200 once a model was loaded."""
     serving: Serving = request.app.state.serving
     return _reply(200, {"status": "started"}) if serving.started else _reply(503, {"status": "starting"})
 
 
-@router.get("/readyz", summary="Requests can be answered", responses={503: {"description": "No, with the reason"}})
+@router.get(
+    "/readyz",
+    summary="Requests can be answered",
+    responses={200: {"model": State}, 503: unready("No, with the reason")},
+)
 async def readyz(request: Request) -> Response:
     """200 only while the golden predictions come out right: the network is run on them, now."""
     reason = request.app.state.serving.unready_reason()
     return _reply(200, {"status": "ready"}) if reason is None else _reply(503, {"status": "unready", "reason": reason})
 
 
-@router.get("/health", summary="All of it on one page", responses={503: {"description": "Not ready"}})
+@router.get(
+    "/health",
+    summary="All of it on one page",
+    responses={200: {"model": Health}, 503: unready("Not ready", Health)},
+)
 async def health(request: Request) -> Response:
     """The state of the service for people and load balancers; 200 when it is ready, else 503."""
     serving: Serving = request.app.state.serving

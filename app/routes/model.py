@@ -1,14 +1,15 @@
 """What is known of the served model."""
 
 from pathlib import PurePosixPath
+from typing import Annotated
 
 import orjson
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from starlette.exceptions import HTTPException
 
 from app import conditional
-from app.documentation import NOT_FOUND, PROBLEM, REPORT, Versions
+from app.documentation import MANIFEST, NOT_FOUND, PROBLEM, REPORT, UNCHANGED, Versions
 from app.serving import Serving
 from digits.artifact import read_file
 from digits.classifier import Classifier
@@ -18,7 +19,7 @@ router = APIRouter(tags=["model"])
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
 
-@router.get("/model", summary="The served model's manifest", responses={503: PROBLEM})
+@router.get("/model", summary="The served model's manifest", responses={200: MANIFEST, 503: PROBLEM})
 async def model(request: Request) -> Response:
     """Name, version, signature, recipe, data set, library versions and metrics, as they were published."""
     return Response(orjson.dumps(request.app.state.serving.classifier.manifest.public()), media_type="application/json")
@@ -39,9 +40,9 @@ async def versions(request: Request) -> Response:
     "/model/report/{name}",
     summary="A file of the served model's report",
     response_class=Response,
-    responses={200: REPORT, 404: NOT_FOUND, 503: PROBLEM},
+    responses={200: REPORT, 304: UNCHANGED, 404: NOT_FOUND, 503: PROBLEM},
 )
-async def report(request: Request, name: str) -> Response:
+async def report(request: Request, name: Annotated[str, Path(examples=["README.md", "history.csv"])]) -> Response:
     """The model card (README.md), the curves (history.png, history.csv), the confusion matrix (confusion.png), ..."""
     classifier: Classifier = request.app.state.serving.classifier
     path = f"report/{name}"

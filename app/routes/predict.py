@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
@@ -52,7 +53,8 @@ class Options(BaseModel):
         ),
     ] = "auto"
     include: Annotated[
-        Literal["pixels"] | None, Field(description="`pixels`: also reply the 28x28 pixels that the network saw.")
+        Literal["pixels"] | SkipJsonSchema[None],
+        Field(description="`pixels`: also reply the 28x28 pixels that the network saw."),
     ] = None
 
 
@@ -144,7 +146,7 @@ def _options(query_string: bytes) -> Options:
         return Options.model_validate(dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)))
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise InvalidQuery(f"query parameter {str(first['loc'][-1])[:40]!r}: {first['msg']}") from exc
+        raise InvalidQuery(f"query parameter {str(first['loc'][0])[:40]!r}: {first['msg']}") from exc
 
 
 async def _while_connected(receive: Receive, work: Awaitable[T]) -> T:

@@ -1,6 +1,7 @@
 """Whatever is wrong with a request, the reply is a problem that says what was expected and what came."""
 
 import json
+import re
 import socket
 import struct
 import zlib
@@ -11,12 +12,14 @@ import httpx
 import numpy as np
 import pytest
 
+from app.bodies import MEDIA_TYPES
 from app.documentation import EXAMPLES
 from app.settings import Settings
 from tests.app.conftest import Service
 from tests.conftest import encoded
 
 PNG = (EXAMPLES / "seven.png").read_bytes()
+RAW, SEVEN_RAW = b"application/octet-stream", (EXAMPLES / "seven.bin").read_bytes()
 NOISE = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
 INK = [0] * 783 + [200]
 ROWS = [INK[index : index + 28] for index in range(0, 784, 28)]
@@ -89,7 +92,20 @@ BAD = [
     pytest.param(text('{"pixels": []}'.encode("utf-16")), 400, "expected JSON", id="UTF-16"),
     pytest.param(text("[" * 100_000), 400, "depth limit", id="a hundred thousand open brackets"),
     pytest.param(text('{"pixels": ' + "[" * 500 + "]" * 500 + "}"), 422, "received 1 rows", id="nested 500 deep"),
+    pytest.param(text(b'\xef\xbb\xbf{"pixels": []}'), 400, "expected JSON", id="a byte order mark"),
+    pytest.param(text('{"pixels": []}'.encode("utf-32")), 400, "expected JSON", id="UTF-32"),
+    pytest.param(text('{"\\ud800": 1}'), 400, "expected JSON", id="half a surrogate pair"),
+    pytest.param(text(b'{"\xc0\x80": 1}'), 400, "expected JSON", id="overlong UTF-8"),
+    pytest.param(text("{} {}"), 400, "expected JSON", id="two documents"),
+    pytest.param(text('{/* */ "pixels": []}'), 400, "expected JSON", id="a comment"),
+    pytest.param(text('{"pixels": [1e' + "9" * 1000 + "]}"), 400, "expected JSON", id="an exponent of a thousand digits"),
+    pytest.param(text('{"pixels": [' + "9" * 100_000 + "]}"), 400, "expected JSON", id="a hundred thousand digits"),
     # JSON of another shape
+    pytest.param(text('{"a":' * 100_000), 422, "received more objects", id="a hundred thousand open objects"),
+    pytest.param(text(b"{" + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}"), 422, "received 'k0'", id="a hundred thousand keys"),
+    pytest.param(text('"' + "a" * 10_000_000 + '"'), 422, "received a string", id="a string of 10 MB"),
+    pytest.param(text('{"pixels": ' + "[" * 1000 + "]" * 1000 + "}"), 422, "received 1 rows", id="nested 1000 deep"),
+    pytest.param(text('{"pixels": [' + "1," * 8_000_000 + "1]}"), 413, "received 8000001 values", id="eight million numbers"),
     pytest.param(as_json([INK]), 422, "expected an object", id="a list at the top"),
     pytest.param(as_json(7), 422, "received a number", id="a number at the top"),
     pytest.param(as_json(None), 422, "received null", id="null at the top"),
@@ -244,6 +260,22 @@ def test_a_pointer_leads_to_the_culprit(client: httpx.Client, document: dict[str
     assert [error["pointer"] for error in reply.json()["errors"]] == [pointer]
 
 
+@pytest.mark.parametrize("zero", ["-0", "-0.0", "0e9", "1e-400", "0." + "0" * 10_000])
+def test_every_spelling_of_zero_is_zero(client: httpx.Client, zero: str) -> None:
+    flat = [value for row in SEVEN for value in row]
+    document = json.dumps({"pixels": ["zero", *flat[1:]]}).replace('"zero"', zero)
+
+    replies = [client.post("/predict", **text(body)) for body in (document, json.dumps({"pixels": flat}))]
+
+    assert replies[0].json()["probabilities"] == replies[1].json()["probabilities"]
+
+
+def test_of_two_keys_the_last_one_counts(client: httpx.Client) -> None:
+    document = '{"pixels": "seven", "pixels": ' + json.dumps(SEVEN) + "}"
+
+    assert client.post("/predict", **text(document)).json()["digit"] == 7
+
+
 def test_pixels_are_never_echoed(client: httpx.Client) -> None:
     reply = client.post("/predict", json={"pixels": replaced(3, "a secret")})
 
@@ -321,6 +353,177 @@ def test_a_lying_length_is_refused(service: Service, head: bytes, status: bytes)
     reply = exchange(service, request)
 
     assert reply.split(b" ")[1] == status
+
+
+def post(
+    *headers: bytes, path: bytes = b"/predict", kind: bytes = RAW, body: bytes = SEVEN_RAW, version: bytes = b"1.1"
+) -> bytes:
+    """As it is mostly written, but for what is said; without headers its length is among them."""
+    said = headers or (b"Content-Length: %d" % len(body),)
+    head = [b"POST %b HTTP/%b" % (path, version), b"Host: x", b"Content-Type: " + kind, *said]
+    return b"\r\n".join([*head, b"", body])
+
+
+def get(path: bytes, *headers: bytes, method: bytes = b"GET", version: bytes = b"HTTP/1.1") -> bytes:
+    return b"\r\n".join([b"%b %b %b" % (method, path, version), *(headers or (b"Host: x",)), b"", b""])
+
+
+def chunked(body: bytes, *headers: bytes) -> bytes:
+    return post(b"Transfer-Encoding: chunked", *headers, body=body)
+
+
+def parts(*contents: bytes, kind: bytes = b"multipart/form-data; boundary=b", boundary: bytes = b"b") -> bytes:
+    body = b"".join(b"--" + boundary + b"\r\n" + content + b"\r\n" for content in contents)
+    return post(kind=kind, body=body + b"--" + boundary + b"--\r\n")
+
+
+CHUNK = b"310\r\n" + SEVEN_RAW + b"\r\n"
+FILE = b'Content-Disposition: form-data; name="file"; filename="a"\r\n'
+
+ODD = [
+    # paths
+    pytest.param(post(path=b"//predict"), [404], id="two slashes"),
+    pytest.param(post(path=b"/predict%00"), [404], id="a NUL in the path"),
+    pytest.param(post(path=b"/predict;x=1"), [404], id="a path parameter"),
+    pytest.param(post(path=b"/%70redict"), [200], id="a letter that is percent-encoded"),
+    pytest.param(get(b"/%2570redict"), [404], id="encoded twice"),
+    pytest.param(get(b"/../../etc/passwd"), [404], id="above the root"),
+    pytest.param(get(b"/examples/..%2f..%2fmain.py"), [404], id="out of a folder, its slashes encoded"),
+    pytest.param(get(b"/model/report/..%2fmanifest.json"), [404], id="out of the report"),
+    pytest.param(get(b"/%zz%"), [404], id="what is no percent-encoding"),
+    pytest.param(get(b"/" + b"a" * 60_000), [404], id="a path of 60 000 letters"),
+    pytest.param(get(b"/\xff\xc3\xa9"), [400], id="a path of raw bytes"),
+    pytest.param(get(b"/li\x01vez"), [400], id="a control character in the path"),
+    pytest.param(get(b"\\livez"), [400], id="a backslash"),
+    pytest.param(get(b"livez"), [400], id="no slash"),
+    pytest.param(get(b""), [400], id="no path"),
+    pytest.param(post(path=b"http://x/predict"), [200], id="the absolute form"),
+    pytest.param(get(b"http://elsewhere.example/livez"), [200], id="the absolute form with another host"),
+    pytest.param(get(b"*", method=b"OPTIONS"), [404], id="an asterisk"),
+    # queries
+    pytest.param(post(path=b"/predict?" + b"a=1&" * 400), [422], id="a query of 1600 bytes"),
+    pytest.param(post(path=b"/predict?normalize=auto&normalize=never"), [200], id="a parameter twice"),
+    pytest.param(post(path=b"/predict?normalize=%zz"), [422], id="a value that is no percent-encoding"),
+    pytest.param(post(path=b"/predict?normalize=%ff"), [422], id="a value that is no UTF-8"),
+    pytest.param(post(path=b"/predict?normalize=\xff"), [400], id="a query of raw bytes"),
+    pytest.param(post(path=b"/predict?normalize=auto;include=pixels"), [422], id="a semicolon between parameters"),
+    pytest.param(post(path=b"/predict?normalize[]=auto"), [422], id="brackets"),
+    pytest.param(post(path=b"/predict?&&"), [200], id="a query of nothing"),
+    # headers
+    pytest.param(get(b"/livez", b"Host:"), [200], id="an empty host"),
+    pytest.param(get(b"/livez", b"Accept: */*"), [200], id="no host"),
+    pytest.param(get(b"/livez", b"Host: x", b"X A: b"), [400], id="a space in a header's name"),
+    pytest.param(get(b"/livez", b"Host : x"), [400], id="a space before the colon"),
+    pytest.param(get(b"/livez", b"Host: x", b"seven"), [400], id="a header without a colon"),
+    pytest.param(get(b"/livez", b"Host: x", b": seven"), [400], id="a header without a name"),
+    pytest.param(get(b"/livez", b"Host: x", b" folded"), [400], id="a folded header"),
+    pytest.param(get(b"/livez", b"Host: x", b"X: a\0b"), [400], id="a NUL in a header"),
+    pytest.param(get(b"/livez", b"Host: x", b"X: \xff\xfe"), [200], id="a header of raw bytes"),
+    pytest.param(get(b"/livez", *[b"X-%d: y" % number for number in range(5000)]), [200], id="5000 headers"),
+    pytest.param(post(kind=b"image/png\xff"), [415], id="a type of raw bytes"),
+    pytest.param(post(kind=b"image/png, image/jpeg", body=PNG), [415], id="two types in one"),
+    pytest.param(post(kind=b"*/*", body=PNG), [415], id="any type"),
+    pytest.param(post(kind=b";"), [415], id="a type of nothing"),
+    pytest.param(post(kind=b"a" * 5000), [415], id="a long type"),
+    pytest.param(post(kind=b"  IMAGE/PNG ; q=1;; =", body=PNG), [200], id="odd parameters"),
+    # lengths and chunks
+    pytest.param(post(b"Content-Length: 784", b"Content-Length: 784"), [400], id="a length twice"),
+    pytest.param(post(b"Content-Length: 784, 784"), [400], id="a list of lengths"),
+    pytest.param(post(b"Content-Length: +784"), [400], id="a length with a sign"),
+    pytest.param(post(b"Content-Length: 784", b"Transfer-Encoding: chunked"), [400], id="a length, and no chunks"),
+    pytest.param(post(b"Transfer-Encoding: xchunked"), [400], id="an unknown transfer coding"),
+    pytest.param(post(b"Transfer-Encoding: gzip, chunked", body=CHUNK + b"0\r\n\r\n"), [415], id="a compressed transfer"),
+    pytest.param(post(b"Transfer-Encoding: Chunked", body=CHUNK + b"0\r\n\r\n"), [200], id="Chunked"),
+    pytest.param(chunked(b'310;a=b;c="d"' + CHUNK[3:] + b"0;e\r\n\r\n"), [200], id="extensions of chunks"),
+    pytest.param(chunked(CHUNK + b"0\r\nContent-Type: image/png\r\nX-A: b\r\n\r\n"), [200], id="trailers"),
+    pytest.param(chunked(b"000" + CHUNK + b"0000\r\n\r\n"), [200], id="zeros before a chunk's size"),
+    pytest.param(chunked(b"".join(b"1\r\n%c\r\n" % byte for byte in SEVEN_RAW) + b"0\r\n\r\n"), [200], id="chunks of a byte"),
+    pytest.param(chunked(b"f" * 17 + CHUNK[3:]), [400], id="a chunk beyond 64 bits"),
+    pytest.param(chunked(b"-1" + CHUNK[3:]), [400], id="a negative chunk"),
+    pytest.param(chunked(b"seven" + CHUNK[3:]), [400], id="a chunk whose size is no number"),
+    # versions and other protocols
+    pytest.param(post(version=b"1.0"), [200], id="HTTP/1.0"),
+    pytest.param(get(b"/livez", version=b"HTTP/9.9"), [400], id="HTTP/9.9"),
+    pytest.param(get(b"/livez", version=b"http/1.1"), [400], id="http/1.1"),
+    pytest.param(b"GET /livez\r\n\r\n", [200], id="HTTP/0.9"),
+    pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\4\0\0\0\0\0", [400], id="HTTP/2"),
+    pytest.param(b"\x16\x03\x01\0\xf5\1\0\0\xf1\x03\x03" + b"Z" * 240, [400], id="TLS"),
+    pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", [400], id="SSH"),
+    pytest.param(bytes(range(256)), [400], id="all bytes"),
+    pytest.param(b"\r\n\r\n" + get(b"/livez"), [200], id="empty lines before a request"),
+    pytest.param(get(b"/livez", b"Upgrade: websocket", b"Connection: Upgrade") + get(b"/livez"), [200, 200], id="a websocket, and another request"),
+    pytest.param(post(b"Upgrade: h2c", b"Connection: Upgrade", b"Content-Length: 784"), [200], id="a wish for HTTP/2, with a body"),
+    pytest.param(post(b"Upgrade: h2c", b"Connection: Upgrade", b"Transfer-Encoding: chunked", body=CHUNK + b"0\r\n\r\n"), [200], id="such a wish, with chunks"),
+    pytest.param(post(b"Expect: 100-continue", b"Content-Length: 784"), [100, 200], id="a body that did not wait"),
+    pytest.param(post(b"Expect: a-miracle", b"Content-Length: 784"), [200], id="another expectation"),
+    # methods
+    pytest.param(get(b"/livez", method=b"TRACE"), [405], id="TRACE"),
+    pytest.param(get(b"/livez", method=b"CONNECT"), [405], id="CONNECT"),
+    pytest.param(get(b"/livez", method=b"BREW"), [400], id="BREW"),
+    pytest.param(get(b"/livez", method=b"get"), [400], id="get"),
+    pytest.param(get(b"/livez", method=b"HEAD") + get(b"/livez"), [200, 200], id="HEAD"),
+    pytest.param(get(b"/livez", b"Content-Length: 5") + b"seven" + get(b"/livez"), [200, 200], id="GET with a body"),
+    # one after the other
+    pytest.param(post() * 3, [200] * 3, id="three at once"),
+    pytest.param(get(b"/nothing") + post(), [404, 200], id="after one that is not found"),
+    pytest.param(post() + b"seven\r\n\r\n", [200], id="one, and then nonsense"),
+    # forms
+    pytest.param(parts(*[b'Content-Disposition: form-data; name="a%d"\r\n\r\nx' % number for number in range(1000)]), [422], id="a thousand fields"),
+    pytest.param(parts(FILE + b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + FILE + b"\r\n" + PNG + b"\r\n--c--"), [422], id="a form in a form"),
+    pytest.param(parts(FILE + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n" + PNG), [400], id="a part with a giant header"),
+    pytest.param(parts(FILE + b"X: y\r\n" * 10_000 + b"\r\n" + PNG), [400], id="a part with 10 000 headers"),
+    pytest.param(parts(b'Content-Disposition: form-data; filename="a"\r\n\r\n' + PNG), [400], id="a part without a name"),
+    pytest.param(parts(FILE + b"\r\n" + PNG, kind=b"multipart/form-data; boundary="), [400], id="an empty boundary"),
+    pytest.param(parts(FILE + b"\r\n" + PNG, kind=b'multipart/form-data; boundary="b"'), [200], id="a quoted boundary"),
+    pytest.param(parts(FILE + b"\r\n" + PNG, kind=b"multipart/form-data; boundary=" + b"b" * 200, boundary=b"b" * 200), [200], id="a boundary of 200 letters"),
+    pytest.param(parts(FILE + b"\r\n" + PNG, kind=b"multipart/form-data; boundary=b; charset=utf-7"), [200], id="a form in UTF-7"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_", "statuses"), ODD)
+def test_whatever_comes_is_answered_and_the_next_one_too(
+    service: Service, request_: bytes, statuses: list[int]
+) -> None:
+    url = httpx.URL(service.url)
+
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+        connection.sendall(request_)
+        received = b""
+        while len(found := re.findall(rb"HTTP/1\.1 (\d{3}) ", received)) < len(statuses):
+            more = connection.recv(65536)
+            assert more, received
+            received += more
+
+    assert [int(status) for status in found] == statuses
+    assert (
+        service.client.post("/predict", content=SEVEN_RAW, headers={"content-type": RAW.decode()}).json()["digit"] == 7
+    )
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.parametrize("kind", MEDIA_TYPES)
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "x-gzip", "br", "deflate", "zstd", "gzip, identity", "identity, gzip", "GZIP"]
+)
+def test_a_compressed_body_is_refused_whatever_it_is(client: httpx.Client, kind: str, encoding: str) -> None:
+    reply = client.post("/predict", content=PNG, headers={"content-type": kind, "content-encoding": encoding})
+
+    assert reply.status_code == 415
+    assert repr(encoding) in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("encodings", [[""], ["identity"], ["Identity", ""]])
+def test_a_body_that_is_said_to_be_as_it_is_is_taken(client: httpx.Client, encodings: list[str]) -> None:
+    headers = [("content-type", "image/png"), *(("content-encoding", encoding) for encoding in encodings)]
+
+    assert client.post("/predict", content=PNG, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("encodings", [["gzip", "identity"], ["gzip", ""], ["identity", "gzip"]])
+def test_one_of_two_content_encodings_is_enough_to_refuse(client: httpx.Client, encodings: list[str]) -> None:
+    headers = [("content-type", "image/png"), *(("content-encoding", encoding) for encoding in encodings)]
+
+    assert client.post("/predict", content=PNG, headers=headers).status_code == 415
 
 
 def test_clients_that_go_away_in_the_middle_leave_no_trace(service: Service) -> None:

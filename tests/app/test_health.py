@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from app.documentation import EXAMPLES
 from digits import artifact
@@ -24,6 +25,21 @@ def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Serv
         "model": {"name": "mnist-dense", "version": 1},
         "version": "0.1.0",
     }
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/model", "/model/report/README.md", "/docs", "/"])
+def test_head_is_answered_as_get_is_but_for_the_body(service: Service, path: str) -> None:
+    whole, head = service.client.get(path), service.client.head(path)
+
+    assert head.status_code == whole.status_code == 200
+    assert head.headers["content-length"] == whole.headers["content-length"] != "0"
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert head.content == b""
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/livez", "GET, HEAD"), ("/", "GET, HEAD"), ("/predict", "POST")])
+def test_a_wrong_method_is_told_all_right_ones(service: Service, path: str, allowed: str) -> None:
+    assert service.client.delete(path).headers["allow"] == allowed
 
 
 def test_without_a_model_the_service_lives_says_why_and_becomes_ready_when_one_lands(

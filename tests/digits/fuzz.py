@@ -1,0 +1,186 @@
+"""Damaged pictures of every format: a digit or a named error comes of each, soon and in little memory.
+
+    python -m tests.digits.fuzz --examples 20000
+
+The tests run a few hundred of each format so. It is a process of its own, since its memory is limited: what goes beyond
+is a MemoryError, which is no named error.
+"""
+
+import argparse
+import resource
+import struct
+import time
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from app.documentation import EXAMPLES
+from digits.errors import DigitsError
+from digits.images import open_picture, to_grey
+from digits.normalize import normalize
+
+MEMORY_BYTES = 300_000_000
+"""A guard, beside what the process has taken before: twice what a picture may take."""
+
+CPU_SECONDS = 2
+"""A guard, twice what a picture may take."""
+
+
+def encoded(picture: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
+    stream = BytesIO()
+    picture.save(stream, format_, **options)
+    return stream.getvalue()
+
+
+RAMP = Image.fromarray((np.add.outer(np.arange(8) * 20, np.arange(9) * 12) % 256).astype(np.uint8))
+SMALL = {mode: RAMP.convert(mode) for mode in ("L", "1", "LA", "RGB", "RGBA", "CMYK")}
+PALETTE = RAMP.quantize(16)
+SIXTEEN_BIT = Image.fromarray(np.asarray(RAMP).astype(np.uint16) * 257)
+TWO: dict[str, Any] = {"save_all": True, "append_images": [SMALL["RGB"].rotate(180)]}
+SEVEN = Image.open(EXAMPLES / "seven.png").convert("L").resize((60, 50))
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+
+
+def png_with_everything() -> bytes:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "seven " * 20, zip=True)
+    text.add_itxt("Title", "seven", "en", "seven", zip=True)
+    return encoded(SMALL["RGBA"], pnginfo=text, dpi=(72, 72), icc_profile=b"profile" * 9, exif=EXIF)
+
+
+SEEDS: dict[str, list[bytes]] = {
+    "PNG": [
+        encoded(SEVEN),
+        encoded(SMALL["L"]),
+        encoded(SMALL["LA"]),
+        encoded(PALETTE, transparency=b"\0\1\2"),
+        encoded(SMALL["RGB"], transparency=(0, 0, 0)),
+        encoded(SIXTEEN_BIT),
+        encoded(SMALL["RGB"], **TWO),
+        png_with_everything(),
+    ],
+    "JPEG": [
+        encoded(SEVEN, "JPEG"),
+        encoded(SMALL["CMYK"], "JPEG", icc_profile=b"profile" * 9, comment=b"seven"),
+        encoded(SMALL["RGB"], "MPO", **TWO),
+        encoded(SMALL["RGB"], "JPEG", progressive=True, dpi=(72, 72), exif=EXIF),
+        encoded(SEVEN.resize((3001, 20)), "JPEG", quality=1),
+    ],
+    "WEBP": [
+        encoded(SEVEN, "WEBP"),
+        encoded(SMALL["RGBA"], "WEBP", lossless=True, xmp=b"<x/>"),
+        encoded(SMALL["RGB"], "WEBP", **TWO),
+        encoded(SMALL["RGB"], "WEBP", icc_profile=b"profile" * 9, exif=EXIF),
+    ],
+    "BMP": [
+        *(encoded(SMALL[mode], "BMP") for mode in ("L", "1", "RGB", "RGBA")),
+        encoded(PALETTE, "BMP"),
+        encoded(SEVEN, "BMP"),
+    ],
+    "GIF": [
+        encoded(SEVEN, "GIF"),
+        encoded(SMALL["L"], "GIF", comment=b"seven"),
+        encoded(PALETTE, "GIF", transparency=0),
+        encoded(SMALL["RGB"], "GIF", disposal=2, loop=0, **TWO),
+    ],
+    "TIFF": [
+        encoded(SEVEN, "TIFF"),
+        encoded(SMALL["LA"], "TIFF", compression="tiff_lzw"),
+        encoded(SMALL["1"], "TIFF", compression="group4"),
+        encoded(SMALL["RGB"], "TIFF", compression="jpeg"),
+        encoded(SMALL["CMYK"], "TIFF", compression="tiff_adobe_deflate", dpi=(72, 72)),
+        encoded(PALETTE, "TIFF", compression="packbits"),
+        encoded(SMALL["L"], "TIFF", big_tiff=True),
+        encoded(SIXTEEN_BIT, "TIFF"),
+        encoded(SMALL["RGBA"], "TIFF", exif=EXIF),
+    ],
+}
+
+NUMBERS = [0, 1, 28, 255, 256, 30_000, 65_535, 65_536, 2**24, 2**31 - 1, 2**32 - 1]
+"""Sizes, counts and offsets as they are, and as they should not be."""
+
+
+def with_true_checksums(data: bytes) -> bytes:
+    """A mutated PNG with the CRC of each chunk made right, since a wrong one hides everything behind it."""
+    mended, position = data[:8], 8
+    while (end := position + 12 + int.from_bytes(data[position : position + 4], "big")) <= len(data):
+        mended += data[position : end - 4] + struct.pack(">I", zlib.crc32(data[position + 4 : end - 4]))
+        position = end
+    return mended + data[position:]
+
+
+@st.composite
+def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """A picture with bytes set, put in, taken out, repeated or cut off, chiefly in its header, or joined to another."""
+    data = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(1, 5))):
+        reach = draw(st.sampled_from([32, 64, 128, len(data)]))
+        at = draw(st.integers(0, max(0, min(reach, len(data)) - 1)))
+        match draw(st.sampled_from(["byte", "byte", "number", "number", "insert", "delete", "repeat", "join", "cut"])):
+            case "byte":
+                data[at : at + 1] = bytes([draw(st.integers(0, 255))])
+            case "number":
+                size, order = draw(st.sampled_from([2, 4])), draw(st.sampled_from(["big", "little"]))
+                number = draw(st.sampled_from(NUMBERS)) % 256**size
+                data[at : at + size] = number.to_bytes(size, "big" if order == "big" else "little")
+            case "insert":
+                data[at:at] = draw(st.binary(min_size=1, max_size=8))
+            case "delete":
+                del data[at : at + draw(st.sampled_from([1, 2, 4, 12]))]
+            case "repeat":
+                part = data[at : at + draw(st.integers(1, 64))]
+                data[at:at] = part * draw(st.sampled_from([1, 10, 1000]))
+            case "join":
+                other = draw(st.sampled_from(seeds))
+                data[at:] = other[draw(st.integers(0, len(other))) :]
+            case "cut":
+                del data[at:]
+    return with_true_checksums(bytes(data)) if data.startswith(b"\x89PNG") and draw(st.booleans()) else bytes(data)
+
+
+def check(data: bytes) -> None:
+    began = time.process_time()
+    try:
+        digit = normalize(to_grey(open_picture(data)))
+    except DigitsError:
+        pass
+    else:
+        assert digit.pixels.shape == (28, 28)
+    assert time.process_time() - began < CPU_SECONDS
+
+
+def fuzz(seeds: list[bytes], examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(damaged(seeds))
+    @example(b"")
+    @example(b"II+\0\1\0\0\0\x32\xe5\x68\xe2\x8f\0\xc0\xd5")  # a directory beyond 64 bits
+    def property_(data: bytes) -> None:
+        check(data)
+
+    property_()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.digits.fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=1000, help="of each format; default: %(default)s")
+    examples = parser.parse_args().examples
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
+    every = [data for seeds in SEEDS.values() for data in seeds]
+    for name, seeds in {**SEEDS, "all of them": every}.items():
+        began = time.monotonic()
+        fuzz(seeds, examples)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"{name}: {examples} in {time.monotonic() - began:.0f} s, {peak} MB at most", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,12 +10,13 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
-.PHONY: help serve test check train bench clean
+.PHONY: help serve test check train bench audit clean
 help:
 	@echo 'make serve   the service, on http://127.0.0.1:8000'
 	@echo 'make test    every check; make check: lint and types alone'
 	@echo 'make train   train the network as the lecture does and publish it (ARGS="--epochs 10 ...")'
 	@echo 'make bench   requests a second beside other servers (needs wrk; a quarter of an hour)'
+	@echo 'make audit   what serving is made of, to reports/sbom.cdx.json; then ask osv.dev about all that is locked'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -34,6 +35,18 @@ check: .venv/.dev
 
 bench: .venv/.train
 	@$(RUN) benchmarks.load $(ARGS)
+
+# The list of parts needs no network, so it comes first. uv's exit code is 1 for a known vulnerability; all else that goes
+# wrong, as a rule no network, is one line.
+audit: | .python $(UV)
+	@mkdir -p reports
+	@$(UV) export --quiet --frozen --offline --preview-features sbom-export --no-default-groups \
+		--format cyclonedx1.5 --output-file reports/sbom.cdx.json >/dev/null
+	@echo 'digits: reports/sbom.cdx.json lists what serving is made of'
+	@$(UV) audit --frozen --preview-features audit-command $(ARGS) 2>reports/audit.log; code=$$?; \
+	if [ $$code -gt 1 ]; then \
+		echo "digits: not checked for vulnerabilities: $$(sed 's/^ *[a-z]*: //' reports/audit.log | paste -sd ';')" >&2; \
+	else cat reports/audit.log >&2; fi; exit $$code
 
 # What an environment holds is told by these marks: none of the lock file's changes, no network, starts at once.
 .venv/.serve: uv.lock pyproject.toml | .python $(UV)

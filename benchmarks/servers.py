@@ -23,6 +23,14 @@ class Server:
     """One that listens on this machine."""
 
     port: int
+    process: subprocess.Popen[bytes]
+    _output: int
+    """A file's descriptor."""
+
+    def said(self) -> str:
+        """What it has written so far, to stdout and stderr."""
+        # Not by seeking: the process writes where the file's position is.
+        return os.pread(self._output, os.fstat(self._output).st_size, 0).decode(errors="replace")
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection that is kept for one request after another."""
@@ -55,7 +63,7 @@ def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
     Raises:
         SystemExit: it ended, or did not listen within two minutes; with the end of what it said.
     """
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [argument.format(port=port) for argument in command],
@@ -66,17 +74,17 @@ def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
             stderr=output,
             start_new_session=True,  # also keeps the terminal's Ctrl-C from it: it is ended by us, in order
         )
+        server = Server(port, process, output.fileno())
         try:
             if not _listens(process, port):
-                output.seek(0)
-                said = output.read().decode(errors="replace").splitlines()
+                said = server.said().splitlines()
                 raise SystemExit("\n".join([f"a server did not start: {' '.join(command)}", *said[-15:]]))
-            yield Server(port)
+            yield server
         finally:
             _end(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))

@@ -182,6 +182,7 @@ def test_uvicorns_own_option_works_too(start_service: StartService) -> None:
 SEEN = """
 import json
 from app import guard
+from app.metrics import Metrics
 from app.settings import read_settings
 
 async def seen(scope, receive, send):
@@ -190,7 +191,7 @@ async def seen(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 def create():
-    return guard.around(seen, read_settings()) or seen
+    return guard.around(seen, read_settings(), Metrics()) or seen
 """
 """An application behind the guard that tells who it takes the client for."""
 

@@ -8,7 +8,7 @@ ends. There is no timer, so a request that is alone waits for nothing.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from app.errors import Overloaded
 from app.metrics import Metrics
-from app.serving import Serving
 from digits.classifier import Classifier
 from digits.features import SIDE, Floats, to_features
 from digits.mnist_form import are_mnist_form
@@ -38,48 +37,50 @@ class Answered(NamedTuple):
     digits: list[int]
     """The most probable one of each."""
     in_form: list[bool]
-    """Whether each is in MNIST form."""
+    """Whether each is in MNIST form; as good as true where nobody asked."""
     batch: int
     """Pictures in the pass, of all requests."""
 
 
-_Waiting = tuple[NDArray[Any], "asyncio.Future[Answered]", float]
-"""Pictures, where their answer goes, and since when they wait, by `time.perf_counter`."""
+_Waiting = tuple[NDArray[Any], "asyncio.Future[Answered]", float, bool]
+"""Pictures, where their answer goes, since when they wait (`time.perf_counter`), whether their form is asked for."""
 
 
 class Batcher:
     """Gathers what requests hand in, in one event loop at a time."""
 
-    def __init__(self, serving: Serving, metrics: Metrics) -> None:
-        """The classifier that `serving` has at the time of a pass makes it; `metrics` counts it."""
-        self._serving = serving
+    def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
+        """Ask `classifier` at the time of a pass which one makes it; `metrics` counts it."""
+        self._classifier = classifier
         self._metrics = metrics
         self._waiting: deque[_Waiting] = deque()
         self._rows = 0
         self._flush_is_due = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def classify(self, pixels: NDArray[Any]) -> Awaitable[Answered]:
+    def classify(self, pixels: NDArray[Any], *, form: bool = True) -> Awaitable[Answered]:
         """The answer for some pictures; the same to 1e-6 whatever else is in their pass.
 
         Cancelling the wait takes the pictures out of the queue.
 
         Args:
             pixels: (N, 28, 28), N at least 1; uint8, or float32 in [0, 1].
+            form: whether it is asked which of them are in MNIST form.
 
         Raises:
             Overloaded: too many pictures wait already.
             NoUsableModel: there is no model; raised where it is awaited.
         """
         assert pixels.shape[1:] == (SIDE, SIDE), pixels.shape
-        return self._in_one_pass(pixels) if len(pixels) <= PASS_ROWS else self._in_turns(pixels)
+        return self._in_one_pass(pixels, form) if len(pixels) <= PASS_ROWS else self._in_turns(pixels, form)
 
-    async def _in_turns(self, pixels: NDArray[Any]) -> Answered:
+    async def _in_turns(self, pixels: NDArray[Any], form: bool) -> Answered:
         parts = [
-            await self._in_one_pass(pixels[start : start + PASS_ROWS]) for start in range(0, len(pixels), PASS_ROWS)
+            await self._in_one_pass(pixels[start : start + PASS_ROWS], form)
+            for start in range(0, len(pixels), PASS_ROWS)
         ]
         if len({part.classifier for part in parts}) > 1:  # the version was changed meanwhile: one reply, one version
-            return await self._in_turns(pixels)
+            return await self._in_turns(pixels, form)
         return Answered(
             parts[0].classifier,
             np.concatenate([part.probabilities for part in parts]),
@@ -88,7 +89,7 @@ class Batcher:
             max(part.batch for part in parts),
         )
 
-    def _in_one_pass(self, pixels: NDArray[Any]) -> "asyncio.Future[Answered]":
+    def _in_one_pass(self, pixels: NDArray[Any], form: bool) -> "asyncio.Future[Answered]":
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the former one has ended, and with it what waited there
             self._loop, self._rows, self._flush_is_due = loop, 0, False
@@ -96,7 +97,7 @@ class Batcher:
         if self._rows + len(pixels) > WAITING_ROWS:
             raise Overloaded(f"{self._rows} pictures wait already; try again later")
         answer: asyncio.Future[Answered] = loop.create_future()
-        self._waiting.append((pixels, answer, time.perf_counter()))
+        self._waiting.append((pixels, answer, time.perf_counter(), form))
         self._rows += len(pixels)
         if not self._flush_is_due:
             self._flush_is_due = True
@@ -116,19 +117,23 @@ class Batcher:
             return
         began = time.perf_counter()
         try:
-            classifier, probabilities, digits, in_form, batch = self._pass([pixels for pixels, _, _ in together])
+            classifier, probabilities, digits, in_form, batch = self._pass(
+                [pixels for pixels, _, _, _ in together], form=any(form for _, _, _, form in together)
+            )
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is the answer of those who wait for one
-            for _, answer, _ in together:
+            for _, answer, _, _ in together:
                 answer.set_exception(exc)
             return
+        took = time.perf_counter() - began
         start = 0
-        for pixels, answer, _ in together:
+        for pixels, answer, _, _ in together:
             part = slice(start, start := start + len(pixels))
             answer.set_result(Answered(classifier, probabilities[part], digits[part], in_form[part], batch))
-        self._metrics.passed(batch, [began - since for _, _, since in together])
+        waits = [began - since for _, _, since, _ in together]
+        self._metrics.passed(classifier.manifest.version, batch, waits, took)
 
-    def _pass(self, pixels: list[NDArray[Any]]) -> Answered:
-        classifier = self._serving.classifier
+    def _pass(self, pixels: list[NDArray[Any]], *, form: bool) -> Answered:
+        classifier = self._classifier()
         features = _features(pixels)
         probabilities = classifier.probabilities(features)
         # Lists, made once for all: NumPy takes a microsecond for each look at an array.
@@ -136,7 +141,7 @@ class Batcher:
             classifier,
             probabilities,
             probabilities.argmax(axis=1).tolist(),
-            are_mnist_form(features).tolist(),
+            are_mnist_form(features).tolist() if form else [True] * len(features),
             len(features),
         )
 
@@ -145,7 +150,7 @@ class Batcher:
         together: list[_Waiting] = []
         rows = 0
         while self._waiting and rows + len(self._waiting[0][0]) <= PASS_ROWS:
-            pixels, answer, _ = waiting = self._waiting.popleft()
+            pixels, answer, _, _ = waiting = self._waiting.popleft()
             self._rows -= len(pixels)
             if not answer.done():
                 rows += len(pixels)

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Sequence
+import zlib
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody, 
 from app.lanes import Lanes
 from app.settings import Settings
 from digits.errors import DigitsError, ImageTooLarge, InvalidPixels, NoInk
-from digits.features import FEATURES, SIDE, Grey
+from digits.features import FEATURES, SIDE, Floats, Grey
 from digits.images import open_picture, to_grey
 from digits.mnist_form import Mode
 
@@ -35,8 +36,11 @@ _AS_USUAL = {media_type.encode(): media_type for media_type in MEDIA_TYPES}
 _AS_IT_IS = (b"", b"identity")
 """Content encodings that are none."""
 
-_DEEPEST = 4
-"""Levels of JSON down to a row: the object, the pictures, the rows, and one more."""
+_DEEPEST = 5
+"""Levels of JSON down to a row, in the deepest dialect: the object, tensors, a tensor, pictures, rows."""
+
+_QUOTES = 8
+"""So many a picture may be in a long text: its own name, and that of what it is encoded with."""
 
 _NO_JSON = "expected JSON (RFC 8259, UTF-8), received a body that is none: {}"
 
@@ -75,6 +79,10 @@ class Asked(NamedTuple):
     """(N, 28, 28), uint8, or float32 in [0, 1]"""
     images: Sequence[Image.Image | Grey] = ()
     """Opened and not yet decoded, or, where they are tiny, decoded."""
+
+    def many(self) -> "Asked":
+        """The same, to be answered as a list also if it is one."""
+        return self._replace(single=False)
 
     def named(self, error: DigitsError, index: int) -> DigitsError:
         """The same error, saying which of the pictures it is about."""
@@ -141,20 +149,110 @@ async def read_digits(
     if encoding:
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40].decode('latin-1')!r}")
     media_type = _AS_USUAL.get(content_type) or _media_type(content_type)
-    size = int(declared[-20:]) if declared.isdigit() else 0  # uvicorn's parser lets any number of zeros come first
-    if size > settings.max_body_bytes:
-        raise BodyTooLarge(f"expected a body of at most {settings.max_body_bytes} bytes, received {size}")
-    message = await receive()
-    # Nearly every body comes at once.
-    body = b"" if message["type"] == "http.disconnect" or message.get("more_body") else message.get("body", b"")
-    if not body or len(body) > SHORT:
-        body = await _read(message, receive, settings.max_body_bytes, place)
+    body = await read_body(receive, declared, settings.max_body_bytes, place)
     if media_type == RAW:
         return _from_raw(body, settings.max_batch)
     short = len(body) <= SHORT if media_type == JSON else len(body) <= _TINY_PNG and body.startswith(_PNG)
     if short:
         return _parsed(body, media_type, content_type, settings, mode)
     return await lanes.of(len(body)).run(_parsed, body, media_type, content_type, settings, mode)
+
+
+async def read_body(receive: Receive, declared: bytes, limit: int, place: Place) -> bytes:
+    """A request's whole body, of at most so many bytes, whatever its `Content-Length` has declared.
+
+    Raises:
+        BodyTooLarge, NoRoom, SlowBody.
+        ClientDisconnect: the client is gone.
+    """
+    size = int(declared[-20:]) if declared.isdigit() else 0  # uvicorn's parser lets any number of zeros come first
+    if size > limit:
+        raise BodyTooLarge(f"expected a body of at most {limit} bytes, received {size}")
+    message = await receive()
+    # Nearly every body comes at once.
+    body = b"" if message["type"] == "http.disconnect" or message.get("more_body") else message.get("body", b"")
+    if not body or len(body) > SHORT:
+        body = await _read(message, receive, limit, place)
+    return body
+
+
+async def read_plain(
+    receive: Receive, headers: Iterable[tuple[bytes, bytes]], settings: Settings, place: Place, lanes: Lanes
+) -> bytes:
+    """As `read_body`, inflated where it came compressed.
+
+    Raises:
+        What `read_body` and `inflated` do, and Overloaded.
+    """
+    declared = encoding = b""
+    for name, value in headers:
+        if name == b"content-length":
+            declared = value
+        elif name == b"content-encoding" and value.lower() not in _AS_IT_IS:
+            encoding = value
+    limit = settings.max_body_bytes
+    body = await read_body(receive, declared, limit, place)
+    if encoding:
+        body = await lanes.of(len(body)).run(inflated, body, encoding.decode("latin-1").strip().lower(), limit)
+        place.grow(len(body))
+    return body
+
+
+def inflated(body: bytes, encoding: str, limit: int) -> bytes:
+    """What was compressed, of at most so many bytes; no more than that is ever made of it.
+
+    Raises:
+        UnsupportedType: neither gzip nor deflate.
+        MalformedBody: it is not what the encoding says.
+        BodyTooLarge: it is larger.
+    """
+    if encoding not in ("gzip", "deflate"):
+        raise UnsupportedType(f"expected the Content-Encoding gzip or deflate, or none, received {encoding[:40]!r}")
+    inflating = zlib.decompressobj(wbits=31 if encoding == "gzip" else 15)
+    try:
+        content = inflating.decompress(body, limit + 1)
+    except zlib.error as exc:
+        raise MalformedBody(f"expected a body compressed with {encoding}, received one that is not") from exc
+    if len(content) > limit:
+        raise BodyTooLarge(f"expected a body of at most {limit} bytes once inflated, received more")
+    if not inflating.eof or inflating.unused_data:
+        raise MalformedBody(f"expected a body compressed with {encoding} as a whole, received a part, or more")
+    return content
+
+
+def is_quick(body: bytes, encoded: bytes) -> bool:
+    """Whether a JSON body can be read on the event loop: it is short, and no picture is to be opened.
+
+    Args:
+        body: its text.
+        encoded: a word that is in it when encoded pictures are, escaped or not.
+    """
+    return len(body) <= SHORT and encoded not in body and b"\\" not in body
+
+
+def opened(pictures: Sequence[bytes], settings: Settings, pointer: str) -> Asked:
+    """Encoded pictures, to be decoded later, or at once where they are tiny.
+
+    Args:
+        pictures: their bytes.
+        settings: for the most pixels that they may have.
+        pointer: as `Asked` has it.
+
+    Raises:
+        InvalidImage, UnsupportedImage, ImageTooLarge.
+    """
+    images: list[Image.Image] = []
+    pixels, most = 0, _IN_ALL * settings.max_image_pixels
+    for index, picture in enumerate(pictures):
+        try:
+            image = open_picture(picture, max_pixels=settings.max_image_pixels)
+        except DigitsError as exc:
+            raise _named(exc, index, len(pictures), pointer.format(index)) from exc
+        pixels += image.width * image.height
+        if pixels > most:  # before the next is opened: a GIF is given its memory by then
+            raise ImageTooLarge(f"expected at most {most} pixels in all pictures together, received {pixels} or more")
+        images.append(image)
+    return _from_images(images, pointer)
 
 
 def _transfer_coding(scope: Scope) -> bytes:
@@ -229,24 +327,14 @@ class _Form(MultiPartParser):
 
 
 def _from_form(body: bytes, content_type: bytes, settings: Settings) -> Asked:
-    parts = _parts(body, content_type, settings.max_batch)
-    images: list[Image.Image] = []
-    pixels, most = 0, _IN_ALL * settings.max_image_pixels
-    for index, (name, part) in enumerate(parts):
-        pointer = _FILE.format(index)
+    pictures = []
+    for index, (name, part) in enumerate(_parts(body, content_type, settings.max_batch)):
         if name != "file":
             raise InvalidBody(f"expected every part to be named 'file', received one named {name[:40]!r}")
         if not isinstance(part, UploadFile):
-            raise InvalidBody("expected 'file' to be an uploaded file, received a text field", pointer)
-        try:
-            image = open_picture(part.file.read(), max_pixels=settings.max_image_pixels)
-        except DigitsError as exc:
-            raise _named(exc, index, len(parts), pointer) from exc
-        pixels += image.width * image.height
-        if pixels > most:  # before the next is opened: a GIF is given its memory by then
-            raise ImageTooLarge(f"expected at most {most} pixels in all pictures together, received {pixels} or more")
-        images.append(image)
-    return _from_images(images, pointer=_FILE)
+            raise InvalidBody("expected 'file' to be an uploaded file, received a text field", _FILE.format(index))
+        pictures.append(part.file.read())
+    return opened(pictures, settings, _FILE)
 
 
 def _from_images(images: list[Image.Image], pointer: str) -> Asked:
@@ -295,12 +383,9 @@ def _parts(body: bytes, content_type: bytes, max_batch: int) -> list[tuple[str, 
 
 
 def _from_json(body: bytes, max_batch: int, mode: Mode) -> Asked:
-    try:
-        document = _loads(body, max_batch)
-    except orjson.JSONDecodeError as exc:
-        raise MalformedBody(_NO_JSON.format(exc.msg)) from exc
+    document = loads(body, max_batch)
     if not isinstance(document, dict):
-        raise InvalidBody(f"expected an object with 'pixels' or 'instances', received {_kind(document)}")
+        raise InvalidBody(f"expected an object with 'pixels' or 'instances', received {kind(document)}")
     if not _NAMES.issuperset(document):
         unknown = min(document.keys() - _NAMES)
         raise InvalidBody(f"expected only 'pixels' or 'instances', and 'scale', received {unknown[:40]!r}")
@@ -310,14 +395,14 @@ def _from_json(body: bytes, max_batch: int, mode: Mode) -> Asked:
         raise InvalidBody(f"expected either 'pixels' or 'instances', received {came}")
     scale = document.get("scale", "0-255")
     if scale not in ("0-255", "0-1"):
-        came = repr(scale[:40]) if isinstance(scale, str) else _kind(scale)
+        came = repr(scale[:40]) if isinstance(scale, str) else kind(scale)
         raise InvalidBody(f"expected the scale '0-255' or '0-1', received {came}", "#/scale")
     if single:
         pictures, pointer = [document["pixels"]], "#/pixels"
     else:
         pictures, pointer = document["instances"], "#/instances/{}"
         if not isinstance(pictures, list) or not pictures:
-            came = "an empty one" if pictures == [] else _kind(pictures)
+            came = "an empty one" if pictures == [] else kind(pictures)
             raise InvalidBody(f"expected 'instances' to be a list of pictures, received {came}", "#/instances")
         if len(pictures) > max_batch:
             raise BatchTooLarge(f"expected at most {max_batch} pictures, received {len(pictures)}")
@@ -332,14 +417,30 @@ def _from_json(body: bytes, max_batch: int, mode: Mode) -> Asked:
     return Asked(single=single, pointer=pointer, pixels=pixels)
 
 
-def _loads(body: bytes, max_batch: int) -> Any:
-    """The document.
+def loads(body: bytes, max_batch: int, *, objects: int = 1) -> Any:
+    """A JSON document with pictures in it.
 
     A parser keeps all other threads waiting: 0.1 s for 14 MB of floats. Long text is therefore first held to a size,
     and then parsed in pieces.
+
+    Args:
+        body: the text.
+        max_batch: most pictures.
+        objects: most objects in a long text.
+
+    Raises:
+        MalformedBody, InvalidBody, BatchTooLarge.
     """
-    if len(body) <= SHORT:
-        return orjson.loads(body)
+    try:
+        if len(body) <= SHORT:
+            return orjson.loads(body)
+        _hold_to_size(body, max_batch, objects)
+        return _loads_in_pieces(body)
+    except orjson.JSONDecodeError as exc:
+        raise MalformedBody(_NO_JSON.format(exc.msg)) from exc
+
+
+def _hold_to_size(body: bytes, max_batch: int, objects: int) -> None:
     values = body.count(b",") + 1
     # One picture too many is let through, for the refusal that says how many came.
     if values > (max_batch + 1) * FEATURES + 2:
@@ -350,16 +451,17 @@ def _loads(body: bytes, max_batch: int) -> Any:
             orjson.loads(body[:SHORT])  # as a rule this says it already
             raise MalformedBody(_NO_JSON.format("its brackets do not pair"))
         raise BatchTooLarge(f"expected at most {max_batch} pictures of {SIDE} rows, received {opened} lists")
-    if body.count(b"{") > 1:
-        raise InvalidBody("expected one object with lists of numbers in it, received more objects")
-    return _loads_in_pieces(body)
+    if body.count(b"{") > objects:
+        most = "one object with lists of numbers in it" if objects == 1 else f"at most {objects} objects"
+        raise InvalidBody(f"expected {most}, received more objects")
+    if (received := body.count(b'"')) > _QUOTES * (max_batch + 2):
+        raise InvalidBody(f"expected lists of numbers, received {received // 2} strings")
 
 
 def _loads_in_pieces(body: bytes) -> Any:
     """As `orjson.loads`: each innermost list on its own, then the text with a name in place of each."""
-    first, last = body.find(b"["), body.rfind(b"]")
-    if body.find(b'"', first, last) >= 0 or body.find(b"[", last) >= 0 or b"\\" in body:
-        return orjson.loads(body)  # a bracket might be in a string
+    if b"\\" in body or any(b"[" in text or b"]" in text for text in body.split(b'"')[1::2]):
+        return orjson.loads(body)  # not each bracket begins or ends a list
     lists: dict[str, list[Any]] = {}
     between: list[bytes] = []
     done = looked = 0
@@ -368,14 +470,28 @@ def _loads_in_pieces(body: bytes) -> Any:
         start = body.rfind(b"[", looked, end)
         looked = end + 1
         if start >= 0:
-            values = body.count(b",", start, end) + 1
             name = f"[{len(lists)}"
-            # What is too long is not looked at: it will be refused for its length.
-            lists[name] = orjson.loads(body[start : end + 1]) if values <= FEATURES else [0] * values
+            lists[name] = _flat_list(body[start : end + 1])
             between += body[done:start], b'"%s"' % name.encode()
             done = end + 1
         end = body.find(b"]", looked)
     return _filled(orjson.loads(b"".join([*between, body[done:]])), lists, _DEEPEST)
+
+
+def _flat_list(text: bytes) -> list[Any]:
+    """As `orjson.loads`, for a list without lists in it: cut at commas where it is long."""
+    short = len(text) <= SHORT or b'"' in text  # or there may be commas in strings
+    values: list[Any] = orjson.loads(text) if short else []
+    begin, end = 1, len(text) - 1
+    while not short and begin <= end:
+        comma = text.find(b",", begin + SHORT, end)
+        cut = comma if comma >= 0 else end
+        part = orjson.loads(b"[%b]" % text[begin:cut])
+        if not part:  # nothing before the comma, or after it
+            raise orjson.JSONDecodeError("expected a value", text[:SHORT].decode("latin-1"), 0)
+        values += part
+        begin = cut + 1
+    return values
 
 
 def _filled(value: Any, lists: dict[str, list[Any]], levels: int) -> Any:
@@ -423,7 +539,7 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
     strangers = set(map(type, flat)) - {int, float}
     if strangers:
         index = next(index for index, value in enumerate(flat) if type(value) in strangers)
-        raise InvalidPixels(f"expected numbers, received {_kind(flat[index])}", culprit(index))
+        raise InvalidPixels(f"expected numbers, received {kind(flat[index])}", culprit(index))
     values = np.array(flat, dtype=np.float64)
     uniform = values.min() == values.max()
     if uniform and mode != "never":  # before it is asked what scale it is of
@@ -453,7 +569,7 @@ def _flat(picture: Any, pointer: str) -> tuple[list[Any], bool]:
     """A picture's values row by row, and whether they came as rows."""
     expected = f"expected {SIDE} rows of {SIDE} numbers or {FEATURES} numbers"
     if not isinstance(picture, list):
-        raise InvalidPixels(f"{expected}, received {_kind(picture)}", pointer)
+        raise InvalidPixels(f"{expected}, received {kind(picture)}", pointer)
     if not any(isinstance(row, list) for row in picture):
         if len(picture) != FEATURES:
             raise InvalidPixels(f"{expected}, received {len(picture)} values", pointer)
@@ -462,13 +578,28 @@ def _flat(picture: Any, pointer: str) -> tuple[list[Any], bool]:
         raise InvalidPixels(f"{expected}, received {len(picture)} rows", pointer)
     for index, row in enumerate(picture):
         if not isinstance(row, list):
-            raise InvalidPixels(f"expected a row of {SIDE} numbers, received {_kind(row)}", f"{pointer}/{index}")
+            raise InvalidPixels(f"expected a row of {SIDE} numbers, received {kind(row)}", f"{pointer}/{index}")
         if len(row) != SIDE:
             raise InvalidPixels(f"expected a row of {SIDE} numbers, received {len(row)}", f"{pointer}/{index}")
     return list(chain.from_iterable(picture)), True
 
 
-def _kind(value: Any) -> str:
+def unit_floats(values: list[Any]) -> Floats:
+    """JSON numbers from 0 to 1, (N,). Raises InvalidPixels."""
+    strangers = set(map(type, values)) - {int, float}
+    if strangers:
+        came = next(value for value in values if type(value) in strangers)
+        raise InvalidPixels(f"expected numbers, received {kind(came)}")
+    numbers = np.array(values, dtype=np.float64)
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() <= 1):
+        raise InvalidPixels(
+            "expected floats from 0 to 1, received others; send pixels from 0 to 255 as UINT8 to the "
+            "Open Inference Protocol below /v2, or to /predict"
+        )
+    return numbers.astype(np.float32)
+
+
+def kind(value: Any) -> str:
     """What a JSON value is, without saying what is in it."""
     names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
     return names.get(type(value), "a number")

@@ -32,6 +32,25 @@ class SlowHead(DigitsError):
     """The head of a request did not come in time."""
 
 
+class NotFound(DigitsError):
+    """Nothing is at this path."""
+
+
+class UnknownModel(DigitsError):
+    """There is no model of this name, or it has no version of this number or label loaded."""
+
+
+class WrongMethod(DigitsError):
+    """The path is there, and takes another method."""
+
+    allow: str
+    """Those that it takes."""
+
+
+class NotOffered(DigitsError):
+    """The protocol has it, this service does not."""
+
+
 class MalformedBody(DigitsError):
     """The body cannot be parsed."""
 
@@ -76,6 +95,10 @@ STATUS: dict[type[DigitsError], int] = {
     MalformedRequest: 400,
     HeadTooLarge: 431,
     SlowHead: 408,
+    NotFound: 404,
+    UnknownModel: 404,
+    WrongMethod: 405,
+    NotOffered: 501,
     MalformedBody: 400,
     Unauthorized: 401,
     SlowBody: 408,
@@ -128,17 +151,31 @@ def problem(
     return Response(orjson.dumps(body), status, headers, "application/problem+json")
 
 
-def reply_to(exc: DigitsError) -> Response:
-    """The problem that it is."""
+_DIALECTS = ("/v1", "/V1", "/v2")
+"""Below these, errors are as TensorFlow Serving and the Open Inference Protocol have them."""
+
+
+def reply_to(exc: DigitsError, path: str = "") -> Response:
+    """The problem that it is, or below some paths what their protocol's clients read."""
     status = STATUS[type(exc)]
     headers = {}
+    if isinstance(exc, WrongMethod):
+        headers["Allow"] = exc.allow
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
         headers["Connection"] = "close"  # the rest of the body is not read
+    if path.startswith(_DIALECTS):
+        return _error(status, str(exc), headers)
     return problem(status, str(exc), error=name(exc), pointer=exc.pointer, headers=headers)
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    # Both protocols know INVALID_ARGUMENT as 400 and have no other word for a body that is not as it should be.
+    status = 400 if status == http.HTTPStatus.UNPROCESSABLE_ENTITY else status
+    return Response(orjson.dumps({"error": message}), status, headers, "application/json")
 
 
 async def _digits_error(request: Request, exc: Exception) -> Response:
@@ -170,7 +207,8 @@ async def _client_gone(_request: Request, _exc: Exception) -> Response:
 def bug(scope: Scope, exc: Exception) -> Response:
     """The reply to what must not happen; the log has the traceback."""
     _log.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
-    return problem(500, "the service failed; this is a bug of ours, not of your request")
+    message = "the service failed; this is a bug of ours, not of your request"
+    return _error(500, message) if scope["path"].startswith(_DIALECTS) else problem(500, message)
 
 
 async def _bug(request: Request, exc: Exception) -> Response:

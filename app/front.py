@@ -25,10 +25,10 @@ from app.metrics import Metrics
 from app.protocol import REPLY
 from digits.errors import DigitsError
 
-_HEADERS = (
-    b"content-type: application/json\r\ncontent-length: %d\r\nx-model-version: %d\r\n"
-    b"x-content-type-options: nosniff\r\nx-request-id: %b\r\n"
-)
+JSON = ((b"content-type", b"application/json"),)
+
+_JSON = b"content-type: application/json\r\n"
+_HEADERS = b"content-length: %d\r\nx-model-version: %d\r\nx-content-type-options: nosniff\r\nx-request-id: %b\r\n"
 
 _ANSWERED = "digits.answered"
 """Where a request's scope has the `Reply` that it got."""
@@ -37,17 +37,22 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Reply(NamedTuple):
-    """A 200 and its JSON."""
+    """What is answered, as a rule JSON."""
 
     body: bytes
-    version: int
-    """Of the model that answered; also a header."""
-    batch: int
+    version: int | None = None
+    """Of the model that answered, which is always with a 200; also a header."""
+    batch: int | None = None
     """Pictures in the forward pass that answered."""
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = JSON
 
 
 HotPath = Callable[[Scope, Receive], Awaitable[Reply]]
 """Raises DigitsError for whatever else is to be answered."""
+
+ROUTE = "digits.route"
+"""Where a dialect says in a request's scope which of its patterns the path matched."""
 
 _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """What a client may call its request: letters, digits and a few signs that no log reads as anything else."""
@@ -58,6 +63,9 @@ class Front(FastAPI):
 
     hot: Mapping[tuple[str, str], HotPath] = MappingProxyType({})
     """Method and path to what answers it."""
+
+    dialects: Mapping[str, HotPath] = MappingProxyType({})
+    """First part of a path, such as `v2`, to what answers it and all below it."""
 
     guarded: ASGIApp | None = None
     """`answer` with what `app.guard` puts around it; None where that is nothing."""
@@ -132,12 +140,15 @@ class Front(FastAPI):
             scope["route"] = asked.get("route")
 
     def _hot(self, scope: Scope) -> HotPath | None:
-        return self.hot.get((scope["method"], get_route_path(scope) if scope.get("root_path") else scope["path"]))
+        path: str = get_route_path(scope) if scope.get("root_path") else scope["path"]
+        return self.hot.get((scope["method"], path)) or self.dialects.get(path.split("/", 2)[1])
 
     def _route(self, scope: Scope) -> str | None:
         """The pattern that a request's path matched."""
-        path: str | None = getattr(scope.get("route"), "path", None)
-        return path or (get_route_path(scope) if self._hot(scope) is not None else None)
+        route: str | None = scope.get(ROUTE) or getattr(scope.get("route"), "path", None)
+        if route is None and (scope["method"], path := get_route_path(scope)) in self.hot:
+            route = path
+        return route
 
     def refused(self, error: DigitsError, reply: Response) -> None:
         """Account for what was no request, and was answered by the server."""
@@ -150,7 +161,7 @@ class Front(FastAPI):
         """Status and size of what was sent; with `header` where nobody else adds to the reply."""
         more = [] if header is None else [header]
         try:
-            if self.in_work > self._max_requests:
+            if self.in_work > self._max_requests and scope["method"] == "POST":
                 raise errors.Overloaded(f"{self._max_requests} requests are in work already; try again later")
             reply = await hot(scope, receive)
         except ClientDisconnect:
@@ -160,7 +171,7 @@ class Front(FastAPI):
         except Exception as exc:  # noqa: BLE001 - what is no DigitsError is a bug, and answered as one
             if isinstance(exc, DigitsError):
                 self.metrics.refused(errors.name(exc))
-                refusal = errors.reply_to(exc)
+                refusal = errors.reply_to(exc, get_route_path(scope))
             else:
                 refusal = errors.bug(scope, exc)
             refusal.raw_headers += more
@@ -168,19 +179,16 @@ class Front(FastAPI):
             return refusal.status_code, len(refusal.body)
         scope[_ANSWERED] = reply
         size = len(reply.body)
-        if header is not None and (at_once := scope.get("extensions", _NONE).get(REPLY)) is not None:
-            at_once(_HEADERS % (size, reply.version, header[1]), reply.body)
+        if header is not None and reply.version and (at_once := scope.get("extensions", _NONE).get(REPLY)) is not None:
+            own = b"" if reply.headers is JSON else b"".join(b"%b: %b\r\n" % one for one in reply.headers)
+            at_once((own or _JSON) + _HEADERS % (size, reply.version, header[1]), reply.body)
             return 200, size
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % size),
-            (b"x-model-version", b"%d" % reply.version),
-            security.NOSNIFF,
-            *more,
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        headers = [*reply.headers, (b"content-length", b"%d" % size), security.NOSNIFF, *more]
+        if reply.version:
+            headers.append((b"x-model-version", b"%d" % reply.version))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-        return 200, size
+        return reply.status, size
 
     def _account(self, ended: Ended) -> None:
         """Log and count it at the end of this turn of the event loop, together with others."""

@@ -40,7 +40,7 @@ class KeyCheck:
         # The same words whether it is missing or wrong.
         unauthorized = Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
         self._metrics.refused(errors.name(unauthorized))
-        refusal = errors.reply_to(unauthorized)
+        refusal = errors.reply_to(unauthorized, path)
         await refusal(scope, receive, security.completing(send))
 
     def _knows(self, scope: Scope) -> bool:

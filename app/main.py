@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 
 from app import docs, documentation, errors, guard, logs
 from app.front import Front
+from app.inference import Inference
 from app.keys import open_paths
 from app.metrics import Metrics
-from app.routes import health, metrics, model, page, predict
+from app.routes import dialects, health, metrics, model, page, predict
+from app.routes.open_inference import OpenInference
+from app.routes.tensorflow_serving import TensorFlowServing
 from app.serving import Serving
 from app.settings import Settings, read_settings
 
@@ -28,8 +31,14 @@ def create_app(settings: Settings | None = None) -> Front:
     settings = settings or read_settings()
     logs.configure()
     counts = Metrics()
-    serving = Serving(settings.model_dir, settings.model_version, on_load=counts.loaded)
-    predicting = predict.Predict(settings, serving, counts)
+    serving = Serving(
+        settings.model_dir,
+        settings.model_version,
+        beside=settings.model_versions,
+        labels=dict(settings.model_labels),
+        on_load=counts.loaded,
+    )
+    inference = Inference(settings, serving, counts)
 
     @asynccontextmanager
     async def lifespan(app: Front) -> AsyncIterator[None]:
@@ -39,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Front:
         gc.freeze()
         background = [
             asyncio.create_task(serving.keep_looking(settings.reload_seconds)),
-            asyncio.create_task(predicting.warm()),
+            asyncio.create_task(inference.warm()),
             asyncio.create_task(_keep_stating(app, serving)),
         ]
         yield
@@ -62,13 +71,22 @@ def create_app(settings: Settings | None = None) -> Front:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.serving = serving
-    app.hot = {("POST", "/predict"): predicting}
+    tensorflow_serving = TensorFlowServing(settings, serving, inference)
+    app.hot = {
+        ("POST", "/predict"): predict.Predict(settings, serving, inference),
+        ("POST", "/invocations"): tensorflow_serving.invocations,
+    }
+    app.dialects = {
+        "v1": tensorflow_serving,
+        "V1": tensorflow_serving,
+        "v2": OpenInference(settings, serving, inference, counts, VERSION),
+    }
     errors.install(app)
     if settings.docs:
         docs.install(app)
     page.install(app, settings)
-    for dialect in (predict, model, health, metrics):
-        app.include_router(dialect.router)
+    for routes in (predict, dialects, model, health, metrics):
+        app.include_router(routes.router)
     documentation.install(app, without_key=open_paths(settings) if settings.api_keys else None)
     app.guarded = guard.around(app.answer, settings, counts)
     return app

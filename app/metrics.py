@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -51,6 +52,8 @@ class _Histogram(Histogram):
 class Metrics:
     """Those of one process."""
 
+    LAST = "digits_last_inference_timestamp_seconds"
+
     def __init__(self) -> None:
         """All zero."""
         self._registry = registry = CollectorRegistry()
@@ -72,6 +75,28 @@ class Metrics:
         )
         self._queue = _Histogram(
             "digits_queue_seconds", "What pictures wait for their pass.", buckets=_QUEUE_SECONDS, registry=registry
+        )
+        self._passes_of = Counter(
+            "digits_passes", "Forward passes, by version and pictures.", ("version", "pictures"), registry=registry
+        )
+        self._pass_seconds = Counter(
+            "digits_pass_seconds", "What they took.", ("version", "pictures"), registry=registry
+        )
+        self._last = Gauge(
+            self.LAST,
+            "When the version was asked last.",
+            ("version",),
+            multiprocess_mode="max",
+            registry=registry,
+        )
+        self._parts_of = Counter(
+            "digits_inference_parts",
+            "Parts of the way of inferences by the Open Inference Protocol; queue: of all.",
+            ("version", "part"),
+            registry=registry,
+        )
+        self._part_seconds = Counter(
+            "digits_inference_part_seconds", "What they took.", ("version", "part"), registry=registry
         )
         self._predictions = Counter("digits_predictions", "Predictions.", ("digit",), registry=registry)
         self._probability = _Histogram(
@@ -103,6 +128,11 @@ class Metrics:
         self._ended: dict[tuple[str, int], list[float]] = defaultdict(list)
         self._passes: list[int] = []
         self._waits: list[float] = []
+        # By version and pictures, by version and part: how many, and how many seconds.
+        self._by_size: dict[tuple[int, Any], list[float]] = {}
+        self._by_part: dict[tuple[int, Any], list[float]] = {}
+        self._sizes: dict[tuple[int, Any], tuple[Counter, Counter]] = {}
+        self._parts: dict[tuple[int, Any], tuple[Counter, Counter]] = {}
         self._digits: list[int] = []
         self._probabilities: list[float] = []
         self._served: tuple[str, str] | None = None
@@ -111,10 +141,17 @@ class Metrics:
         """Note a request: its route's pattern (None where there is none), HTTP status, and how long it took."""
         self._ended[route or "other", status].append(seconds)
 
-    def passed(self, pictures: int, waits: list[float]) -> None:
-        """Note a forward pass: how many pictures, and how many seconds each request's had waited."""
+    def passed(self, version: int, pictures: int, waits: list[float], seconds: float) -> None:
+        """Note a forward pass: whose, of how many pictures, how long each request's had waited, and what it took."""
         self._passes.append(pictures)
         self._waits += waits
+        _add(self._by_size, (version, pictures), 1, seconds)
+        _add(self._by_part, (version, "queue"), len(waits), sum(waits))
+
+    def inferred(self, version: int, **parts: float) -> None:
+        """Note an inference by the Open Inference Protocol: what parts of its way took, in seconds."""
+        for part, seconds in parts.items():
+            _add(self._by_part, (version, part), 1, seconds)
 
     def predicted(self, digits: list[int], probabilities: Floats) -> None:
         """Note predictions that are replied; probabilities (N, 10)."""
@@ -154,6 +191,11 @@ class Metrics:
             if amounts:
                 histogram.observe_all(amounts)
                 amounts.clear()
+        if self._by_size:
+            for version in {version for version, _ in self._by_size}:
+                self._last.labels(version).set_to_current_time()
+            _count(self._by_size, self._sizes, self._passes_of, self._pass_seconds)
+        _count(self._by_part, self._parts, self._parts_of, self._part_seconds)
         for digit in self._digits:
             self._by_digit[digit].inc()
         self._ended.clear()
@@ -162,6 +204,50 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, of all workers, in Prometheus' text format."""
         return generate_latest(_Workers() if _FOLDER in os.environ else self._registry)
+
+    def statistics(self) -> dict[str, dict[tuple[str, str], float]]:
+        """What was noted of passes and parts, of all workers: a metric's name and its labels' values to its value."""
+        names = {
+            "digits_passes",
+            "digits_pass_seconds",
+            "digits_inference_parts",
+            "digits_inference_part_seconds",
+            self.LAST,
+        }
+        found: dict[str, dict[tuple[str, str], float]] = {name: {} for name in names}
+        self.count()
+        for metric in (_Workers() if _FOLDER in os.environ else self._registry).collect():
+            if metric.name in names:
+                for sample in metric.samples:
+                    labels = sample.labels
+                    found[metric.name][labels["version"], labels.get("part") or labels.get("pictures", "")] = (
+                        sample.value
+                    )
+        return found
+
+
+def _count(
+    noted: dict[tuple[int, Any], list[float]],
+    children: dict[tuple[int, Any], tuple[Counter, Counter]],
+    counter: Counter,
+    seconds: Counter,
+) -> None:
+    for labels, (times, spent) in noted.items():
+        of_labels = children.get(labels)
+        if of_labels is None:
+            of_labels = children[labels] = counter.labels(*labels), seconds.labels(*labels)
+        of_labels[0].inc(times)
+        of_labels[1].inc(spent)
+    noted.clear()
+
+
+def _add(noted: dict[tuple[int, Any], list[float]], of: tuple[int, Any], count: int, seconds: float) -> None:
+    entry = noted.get(of)
+    if entry is None:
+        noted[of] = [count, seconds]
+    else:
+        entry[0] += count
+        entry[1] += seconds
 
 
 class _Workers(Collector):

@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from app.errors import UnknownModel
+from digits import artifact
 from digits.artifact import MAX_FILES, SHIPPED
 from digits.classifier import Classifier, candidates, none_usable
 from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
@@ -42,6 +45,8 @@ class Serving:
         model_dir: Path,
         pinned: int | None = None,
         *,
+        beside: Iterable[int] = (),
+        labels: Mapping[str, int] = MappingProxyType({}),
         on_load: Callable[[str], object] = lambda _outcome: None,
     ) -> None:
         """Serve from `model_dir`, or from the shipped models while it holds no usable version.
@@ -49,10 +54,16 @@ class Serving:
         Args:
             model_dir: where versions are published.
             pinned: the only version that may be served; None serves the newest.
+            beside: versions that stay loaded beside the served one, to be asked for by number.
+            labels: names of versions, which stay loaded too.
             on_load: told `served` or `refused` whenever a version was loaded, in the thread that loads.
         """
         self._model_dir = model_dir
         self.pinned = pinned
+        self._wanted = frozenset(beside) | frozenset(labels.values())
+        self._labels = labels
+        self._beside: dict[int, tuple[_Found, Classifier]] = {}
+        self._refused_beside: set[_Found] = set()
         self._on_load = on_load
         self._classifier: Classifier | None = None
         self._draining = False
@@ -84,6 +95,36 @@ class Serving:
             raise NoUsableModel(self._reason)
         return self._classifier
 
+    def version(self, number: int) -> Classifier:
+        """The version of this number: the served one, or one that is loaded beside it.
+
+        Raises:
+            UnknownModel: it is neither.
+        """
+        serving = self.classifier
+        if serving.manifest.version == number:
+            return serving
+        if number in self._beside:
+            return self._beside[number][1]
+        loaded = ", ".join(map(str, sorted({serving.manifest.version, *self._beside})))
+        raise UnknownModel(f"version {number} of {artifact.NAME} is not loaded; loaded is {loaded}")
+
+    def labelled(self, label: str) -> int:
+        """The number of the version of this name.
+
+        Raises:
+            UnknownModel: no version has it.
+        """
+        if label not in self._labels:
+            known = ", ".join(self._labels) or "none"
+            raise UnknownModel(f"no version of {artifact.NAME} is labelled {label[:40]!r}; known is {known}")
+        return self._labels[label]
+
+    def loaded(self) -> list[int]:
+        """The versions that can be asked for, in order."""
+        serving = [] if self._classifier is None else [self._classifier.manifest.version]
+        return sorted({*serving, *self._beside})
+
     def look(self) -> None:
         """Test what is served, and serve the newest usable version, or the pinned one.
 
@@ -104,6 +145,7 @@ class Serving:
         # What cannot be seen was not removed: then too it serves on.
         if not (unlisted and self._served):
             self._serve_first()
+        self._load_beside()
         lost = self._classifier is not None and self._classifier.folder not in self._folders
         if lost and not self._lost:
             _log.warning("served from memory, and no more after a restart: %s cannot be found", self.classifier.folder)
@@ -126,6 +168,27 @@ class Serving:
             if self._classifier is None:
                 self._say_why_not([*self._unlisted, *refused.values()])
         self._refused = refused
+
+    def _load_beside(self) -> None:
+        """Load the versions that are to be there besides; what is loaded stays, as the served one does."""
+        for number in self._wanted:
+            folder = next((folder for folder in self._folders if folder.name == str(number)), None)
+            if folder is None:
+                continue
+            found = folder, _files(folder)
+            if found == self._served and self._classifier is not None:
+                self._beside[number] = found, self._classifier
+            if found in self._refused_beside or (number in self._beside and self._beside[number][0] == found):
+                continue
+            try:
+                self._beside[number] = found, Classifier.load(folder)
+            except ArtifactError as exc:
+                _log.warning("not used: %s", exc)
+                self._refused_beside = {*self._refused_beside, found}
+                self._on_load("refused")
+            else:
+                _log.info("serving %s version %d too, for who asks for it", artifact.NAME, number)
+                self._on_load("served")
 
     def _in_turn(self) -> list[Path]:
         """The folders that may be served. If the pinned version was both published and shipped, it is the former."""

@@ -45,6 +45,26 @@ def _networks(proxies: str) -> tuple[str, ...]:
         raise ValueError(f"expected addresses or networks, parted by commas: {exc}") from exc
 
 
+def _version(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,8}", text):
+        raise ValueError(f"expected version numbers, received {text[:20]!r}")
+    return int(text)
+
+
+def _versions(text: str) -> tuple[int, ...]:
+    return tuple(_version(version.strip()) for version in text.split(","))
+
+
+def _labels(text: str) -> tuple[tuple[str, int], ...]:
+    labels = {}
+    for each in text.split(","):
+        label, _, version = each.strip().partition("=")
+        if not re.fullmatch("[a-z][a-z0-9_-]{0,39}", label) or label in labels:
+            raise ValueError("expected labels such as stable=1,canary=2, each once")
+        labels[label] = _version(version)
+    return tuple(labels.items())
+
+
 def _prefix(path: str) -> str:
     path = path.rstrip("/")
     if not _ROOT_PATH.fullmatch(path):
@@ -70,6 +90,18 @@ class Settings(BaseSettings):
     model_version: Annotated[
         PositiveInt | None, Field(description="The only version to serve, whatever newer there is; unset, the newest.")
     ] = None
+    model_versions: Annotated[
+        tuple[int, ...],
+        NoDecode,
+        _from_text(_versions),
+        Field(description="Versions that can be asked for by number, beside the served one."),
+    ] = ()
+    model_labels: Annotated[
+        tuple[tuple[str, int], ...],
+        NoDecode,
+        _from_text(_labels),
+        Field(description="Names for versions that can then be asked for, such as `stable=1,canary=2`."),
+    ] = ()
     reload_seconds: Annotated[
         float, Field(ge=0.1, le=3600, description="How often a new version is looked for; it is then served.")
     ] = 2

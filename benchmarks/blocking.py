@@ -13,6 +13,7 @@ import signal
 import statistics
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -47,7 +48,24 @@ def _part(content: bytes) -> bytes:
     return head + content + b"\r\n"
 
 
-HEAVY: dict[str, Callable[[], tuple[str, bytes]]] = {
+def _floats(count: int) -> list[list[float]]:
+    rows: list[list[float]] = np.random.default_rng(0).random((count, 784)).round(15).tolist()
+    return rows
+
+
+def _tensor() -> bytes:
+    data = [value for row in _floats(800) for value in row]
+    return json.dumps(
+        {"inputs": [{"name": "features", "shape": [800, 784], "datatype": "FP32", "data": data}]}
+    ).encode()
+
+
+_ROWS, _TENSOR = "/v1/models/mnist-dense:predict", "/v2/models/mnist-dense/infer"
+
+Heavy = Callable[[], tuple[str, bytes] | tuple[str, bytes, str]]
+"""Makes content type, body and, where it is not /predict, the path."""
+
+HEAVY: dict[str, Heavy] = {
     "a 37-megapixel PNG with alpha": lambda: ("image/png", _picture("RGBA", (7400, 5000), format="PNG")),
     "a 50-megapixel JPEG": lambda: ("image/jpeg", _picture("RGB", (8000, 6000), format="JPEG", quality=50)),
     "a 10-megapixel WEBP": lambda: ("image/webp", _picture("RGB", (3900, 2500), format="WEBP", quality=1)),
@@ -78,11 +96,23 @@ HEAVY: dict[str, Callable[[], tuple[str, bytes]]] = {
         "application/octet-stream",
         np.roll(np.frombuffer(_SEVEN, np.uint8), 3).tobytes() * 1024,
     ),
+    "800 rows of floats, by name": lambda: (
+        "application/json",
+        json.dumps({"instances": [{"features": row} for row in _floats(800)]}).encode(),
+        _ROWS,
+    ),
+    "1024 pictures in base64": lambda: (
+        "application/json",
+        json.dumps({"instances": [{"b64": b64encode(_SEVEN_PNG).decode()}] * 1024}).encode(),
+        _ROWS,
+    ),
+    "rows of a million objects": lambda: ("application/json", b'{"instances": [' + b"{}," * 800_000 + b"1]}", _ROWS),
+    "a flat tensor of 800 pictures": lambda: ("application/json", _tensor(), _TENSOR),
 }
-"""Name to content type and body; some are refused."""
+"""Some are refused."""
 
 
-def probed(url: str, content_type: str, body: bytes) -> tuple[int, float, float]:
+def probed(url: str, content_type: str, body: bytes, path: str = "/predict") -> tuple[int, float, float]:
     """Send a request, and ask `/livez` until it is answered.
 
     Returns:
@@ -93,7 +123,7 @@ def probed(url: str, content_type: str, body: bytes) -> tuple[int, float, float]
     def send() -> int:
         connection = http.client.HTTPConnection(address, timeout=120)
         try:
-            connection.request("POST", "/predict", body, {"Content-Type": content_type})
+            connection.request("POST", path, body, {"Content-Type": content_type})
             return connection.getresponse().status
         finally:
             connection.close()
@@ -124,13 +154,13 @@ def main() -> None:
     (service, *_) = contenders(["ours"])
     with service.started() as server:
         for name, make in HEAVY.items():
-            content_type, body = make()
+            heavy = make()
             print(name, file=sys.stderr, flush=True)
-            runs = [probed(f"http://{HOST}:{server.port}", content_type, body) for _ in range(options.rounds)]
+            runs = [probed(f"http://{HOST}:{server.port}", *heavy) for _ in range(options.rounds)]
             statuses, seconds, waits = zip(*runs, strict=True)
             took = f"{1000 * statistics.median(seconds):,.0f}"
             waited = spread([1000 * wait for wait in waits], 1)
-            rows.append([name, f"{len(body) / 1e6:.1f}", str(max(statuses)), took, waited])
+            rows.append([name, f"{len(heavy[1]) / 1e6:.1f}", str(max(statuses)), took, waited])
     print(header(("uvicorn", "fastapi", "pillow", "orjson")))
     print(f"\nMedian of {options.rounds} rounds (least-greatest).\n")
     print(table(["body", "MB", "status", "ms", "/livez at most, ms"], rows))

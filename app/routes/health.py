@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from app.documentation import Health, State, unready
 from app.errors import RETRY_SECONDS
@@ -11,8 +12,8 @@ from app.serving import Serving
 
 router = APIRouter(tags=["health"])
 
-PROBES = ("/livez", "/startupz", "/readyz", "/health")
-"""Their paths; they are left out of the access log."""
+PROBES = ("/livez", "/startupz", "/readyz", "/health", "/ping", "/v2/health/live", "/v2/health/ready")
+"""Their paths, those of other protocols too; they are left out of the access log."""
 
 
 @router.get("/livez", summary="The process answers", responses={200: {"model": State}})
@@ -56,6 +57,18 @@ async def health(request: Request) -> Response:
         model = {"name": manifest.name, "version": manifest.version}
     state = {"status": "ready" if reason is None else "unready", "reason": reason, "model": model}
     return _reply(200 if reason is None else 503, {**state, "version": request.app.version})
+
+
+@router.get(
+    "/ping",
+    summary="Requests can be answered, for SageMaker and MLflow",
+    response_class=PlainTextResponse,
+    responses={503: {"description": "No"}},
+)
+async def ping(request: Request) -> Response:
+    """As `/readyz`, with an empty line."""
+    status = 200 if request.app.state.serving.unready_reason() is None else 503
+    return PlainTextResponse("\n", status, {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None)
 
 
 def _reply(status: int, state: dict[str, Any]) -> Response:

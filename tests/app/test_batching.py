@@ -31,17 +31,6 @@ class Watched(Classifier):
         return super().probabilities(features)
 
 
-class OneModel(Serving):
-    """Serves what it is given."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__(SHIPPED)
-        self._classifier = classifier
-
-    def swap(self, classifier: Classifier) -> None:
-        self._classifier = classifier
-
-
 @pytest.fixture
 def classifier() -> Watched:
     found = Watched.load(max((SHIPPED / "mnist-dense").iterdir()))
@@ -61,7 +50,7 @@ Scenario = Callable[[Batcher], Awaitable[Any]]
 def run(classifier: Watched) -> Callable[[Scenario], Any]:
     def run_(scenario: Scenario) -> Any:
         async def whole() -> Any:
-            return await scenario(Batcher(OneModel(classifier), Metrics()))
+            return await scenario(Batcher(lambda: classifier, Metrics()))
 
         return asyncio.run(whole())
 
@@ -111,7 +100,7 @@ def test_an_answer_is_the_same_whatever_is_in_its_pass(
     sent = [pictures[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
     async def together() -> list[Answered]:
-        batcher = Batcher(OneModel(classifier), Metrics())
+        batcher = Batcher(lambda: classifier, Metrics())
         return await asyncio.gather(
             *(
                 batcher.classify(to_features(some).reshape(some.shape) if floats else some)
@@ -189,7 +178,7 @@ def test_who_has_gone_costs_nothing(
 
 def test_without_a_model_every_request_is_told_so() -> None:
     async def ask() -> list[Answered | BaseException]:
-        batcher = Batcher(Serving(SHIPPED), Metrics())  # nothing was loaded
+        batcher = Batcher(lambda: Serving(SHIPPED).classifier, Metrics())  # nothing was loaded
         picture = np.zeros((1, 28, 28), dtype=np.uint8)
         return await asyncio.gather(*(batcher.classify(picture) for _ in range(3)), return_exceptions=True)
 
@@ -213,7 +202,7 @@ def test_a_pass_that_fails_fails_no_later_one(
 
 
 def test_it_can_be_used_in_one_event_loop_after_another(classifier: Watched, pictures: NDArray[np.uint8]) -> None:
-    batcher = Batcher(OneModel(classifier), Metrics())
+    batcher = Batcher(lambda: classifier, Metrics())
 
     async def leave_unanswered() -> None:
         batcher.classify(pictures[:1])
@@ -231,12 +220,12 @@ def test_one_reply_comes_from_one_version(pictures: NDArray[np.uint8]) -> None:
     old, new = Watched.load(folder), Watched.load(folder)
 
     async def swapped() -> Answered:
-        serving = OneModel(old)
-        batcher = Batcher(serving, Metrics())
+        serving = [old]
+        batcher = Batcher(lambda: serving[0], Metrics())
         large = asyncio.ensure_future(batcher.classify(pictures))
         while len(old.passes) < 3:  # the self-test's, and two of the request's
             await asyncio.sleep(0)
-        serving.swap(new)
+        serving[0] = new
         return await large
 
     answer = asyncio.run(swapped())

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from app.documentation import EXAMPLES
+from app.routes.health import PROBES
 from digits import artifact
 from tests.app.conftest import Service, StartService
 from tests.conftest import publish_tiny
@@ -89,12 +90,12 @@ def test_an_empty_model_folder_falls_back_to_the_shipped_model(start_service: St
 def test_probes_are_not_in_the_access_log(start_service: StartService) -> None:
     service = start_service().wait_until_ready()
 
-    for path in ("/livez", "/startupz", "/readyz", "/readyz?from=kubelet", "/health", "/model"):
-        service.client.get(path)
+    for path in (*PROBES, "/readyz?from=kubelet", "/model"):
+        assert service.client.get(path).status_code == 200
 
     service.wait_for_line(r'("/model")')
     log = service.log.read_text()
-    assert not any(path in log for path in ("/livez", "/startupz", "/readyz", "/health"))
+    assert not any(path in log for path in PROBES)
 
 
 def test_the_process_is_small_and_has_no_tensorflow(start_service: StartService) -> None:

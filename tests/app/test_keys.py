@@ -99,6 +99,7 @@ def test_a_key_in_the_query_is_none(locked: Service) -> None:
     [
         *("/livez", "/startupz", "/readyz", "/health", "/", "/page/main.js", "/page/index.html"),
         *("/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/examples/seven.png"),
+        *("/ping", "/v2/health/live", "/v2/health/ready"),
     ],
 )
 def test_probes_and_pages_are_open(locked: Service, path: str) -> None:
@@ -112,6 +113,7 @@ def test_probes_and_pages_are_open(locked: Service, path: str) -> None:
         *("/predict", "/model", "/model/report/README.md", "/metrics", "/nothing", "/v1/models/mnist-dense", "/v2"),
         *("/predict/", "//predict", "/Livez", "/livez/", "/livez/../predict", "/docs/", "/docs/assets", "/pages"),
         *("/%6dodel", "/page%2f..%2fmodel", "/docsx", "/favicon.ico"),
+        *("/invocations", "/v1/models/mnist-dense:predict", "/V1/models", "/v2/health", "/ping/"),
     ],
 )
 def test_all_else_is_closed_whether_it_exists_or_not(locked: Service, method: str, path: str) -> None:

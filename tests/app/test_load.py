@@ -15,7 +15,7 @@ from PIL import Image
 
 from app.documentation import EXAMPLES
 from app.settings import Settings
-from benchmarks.blocking import HEAVY, probed
+from benchmarks.blocking import HEAVY, Heavy, probed
 from tests.app.conftest import Service, StartService
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
@@ -27,7 +27,7 @@ BLOCKED_SECONDS = 0.5
 
 
 @pytest.mark.parametrize("heavy", [pytest.param(make, id=name) for name, make in HEAVY.items()])
-def test_no_request_holds_up_the_others(service: Service, heavy: Callable[[], tuple[str, bytes]]) -> None:
+def test_no_request_holds_up_the_others(service: Service, heavy: Heavy) -> None:
     status, _seconds, longest = probed(service.url, *heavy())
 
     assert status in (200, 400, 413, 422)

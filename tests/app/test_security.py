@@ -55,13 +55,19 @@ def test_a_page_keeps_to_itself(client: httpx.Client, path: str) -> None:
     assert "unsafe" not in policy(reply)["script-src"]
 
 
-def test_an_answer_says_no_more_than_that_it_is_json(client: httpx.Client) -> None:
+def test_an_answer_says_what_it_is_who_made_it_and_no_more(client: httpx.Client) -> None:
     kind = {"content-type": "application/octet-stream"}
 
     reply = client.post("/predict", content=(EXAMPLES / "seven.bin").read_bytes(), headers=kind)
 
-    names = {"date", "content-type", "content-length", "x-model-version", "x-content-type-options"}
-    assert set(reply.headers) == names
+    assert set(reply.headers) == {
+        "date",
+        "content-type",
+        "content-length",
+        "x-content-type-options",
+        "x-model-version",
+        "x-request-id",
+    }
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 

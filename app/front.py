@@ -141,7 +141,7 @@ class Front(FastAPI):
 
     def _hot(self, scope: Scope) -> HotPath | None:
         path: str = get_route_path(scope) if scope.get("root_path") else scope["path"]
-        return self.hot.get((scope["method"], path)) or self.dialects.get(path.split("/", 2)[1])
+        return self.hot.get((scope["method"], path)) or self.dialects.get(path[1:].partition("/")[0])
 
     def _route(self, scope: Scope) -> str | None:
         """The pattern that a request's path matched."""

@@ -102,7 +102,7 @@ BAD = [
     pytest.param(text('{"pixels": [' + "9" * 100_000 + "]}"), 400, "expected JSON", id="a hundred thousand digits"),
     # JSON of another shape
     pytest.param(text('{"a":' * 100_000), 422, "received more objects", id="a hundred thousand open objects"),
-    pytest.param(text(b"{" + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}"), 422, "received 'k0'", id="a hundred thousand keys"),
+    pytest.param(text(b"{" + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}"), 422, "received 100000 strings", id="a hundred thousand keys"),
     pytest.param(text('"' + "a" * 10_000_000 + '"'), 422, "received a string", id="a string of 10 MB"),
     pytest.param(text('{"pixels": ' + "[" * 1000 + "]" * 1000 + "}"), 422, "received 1 rows", id="nested 1000 deep"),
     pytest.param(text('{"pixels": [' + "1," * 8_000_000 + "1]}"), 413, "received 8000001 values", id="eight million numbers"),

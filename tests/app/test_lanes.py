@@ -67,6 +67,7 @@ def test_a_job_whose_client_has_gone_is_not_done(blocked: Callable[..., Any]) ->
         stays = asyncio.ensure_future(lane.run(done.append, "stays"))
         await asyncio.sleep(0.05)
         gone.cancel()
+        await asyncio.wait([gone])
         release.set()
         await stays
 

@@ -52,7 +52,7 @@ HotPath = Callable[[Scope, Receive], Awaitable[Reply]]
 """Raises DigitsError for whatever else is to be answered."""
 
 ROUTE = "digits.route"
-"""Where a dialect says in a request's scope which of its patterns the path matched."""
+"""Where a hot path's request has in its scope which pattern its path matched."""
 
 _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """What a client may call its request: letters, digits and a few signs that no log reads as anything else."""
@@ -126,7 +126,7 @@ class Front(FastAPI):
             seconds = time.perf_counter() - began
             reply = scope.get(_ANSWERED)
             batch, version = (reply.batch, reply.version) if reply else (None, None)
-            self._account(Ended(scope, named, traceparent, self._route(scope), status, seconds, size, batch, version))
+            self._account(Ended(scope, named, traceparent, _route(scope), status, seconds, size, batch, version))
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request that is let in."""
@@ -141,14 +141,11 @@ class Front(FastAPI):
 
     def _hot(self, scope: Scope) -> HotPath | None:
         path: str = get_route_path(scope) if scope.get("root_path") else scope["path"]
-        return self.hot.get((scope["method"], path)) or self.dialects.get(path[1:].partition("/")[0])
-
-    def _route(self, scope: Scope) -> str | None:
-        """The pattern that a request's path matched."""
-        route: str | None = scope.get(ROUTE) or getattr(scope.get("route"), "path", None)
-        if route is None and (scope["method"], path := get_route_path(scope)) in self.hot:
-            route = path
-        return route
+        hot = self.hot.get((scope["method"], path))
+        if hot is not None:
+            scope[ROUTE] = path
+            return hot
+        return self.dialects.get(path[1:].partition("/")[0])
 
     def refused(self, error: DigitsError, reply: Response) -> None:
         """Account for what was no request, and was answered by the server."""
@@ -204,3 +201,9 @@ class Front(FastAPI):
         for ended in requests:
             self.metrics.ended(ended.route, ended.status, ended.seconds)
         self.metrics.count()
+
+
+def _route(scope: Scope) -> str | None:
+    """The pattern that a request's path matched."""
+    route: str | None = scope.get(ROUTE) or getattr(scope.get("route"), "path", None)
+    return route

@@ -91,7 +91,7 @@ class Metrics:
         )
         self._parts_of = Counter(
             "digits_inference_parts",
-            "Parts of the way of inferences by the Open Inference Protocol; queue: of all.",
+            "Parts of the way of inferences by the Open Inference Protocol.",
             ("version", "part"),
             registry=registry,
         )
@@ -132,6 +132,7 @@ class Metrics:
         self._by_size: dict[tuple[int, Any], list[float]] = {}
         self._by_part: dict[tuple[int, Any], list[float]] = {}
         self._sizes: dict[tuple[int, Any], tuple[Counter, Counter]] = {}
+        self._lasts: dict[int, Gauge] = {}
         self._parts: dict[tuple[int, Any], tuple[Counter, Counter]] = {}
         self._digits: list[int] = []
         self._probabilities: list[float] = []
@@ -146,7 +147,6 @@ class Metrics:
         self._passes.append(pictures)
         self._waits += waits
         _add(self._by_size, (version, pictures), 1, seconds)
-        _add(self._by_part, (version, "queue"), len(waits), sum(waits))
 
     def inferred(self, version: int, **parts: float) -> None:
         """Note an inference by the Open Inference Protocol: what parts of its way took, in seconds."""
@@ -156,6 +156,9 @@ class Metrics:
     def predicted(self, digits: list[int], probabilities: Floats) -> None:
         """Note predictions that are replied; probabilities (N, 10)."""
         self._digits += digits
+        if len(digits) == 1:  # as a rule, and four times as fast
+            self._probabilities.append(probabilities.item(digits[0]))
+            return
         self._probabilities += [float(row[digit]) for row, digit in zip(probabilities, digits, strict=True)]
 
     def refused(self, reason: str) -> None:
@@ -192,8 +195,10 @@ class Metrics:
                 histogram.observe_all(amounts)
                 amounts.clear()
         if self._by_size:
-            for version in {version for version, _ in self._by_size}:
-                self._last.labels(version).set_to_current_time()
+            for version, _ in self._by_size:
+                if version not in self._lasts:
+                    self._lasts[version] = self._last.labels(version)
+                self._lasts[version].set_to_current_time()
             _count(self._by_size, self._sizes, self._passes_of, self._pass_seconds)
         _count(self._by_part, self._parts, self._parts_of, self._part_seconds)
         for digit in self._digits:
@@ -212,6 +217,7 @@ class Metrics:
             "digits_pass_seconds",
             "digits_inference_parts",
             "digits_inference_part_seconds",
+            "digits_queue_seconds",
             self.LAST,
         }
         found: dict[str, dict[tuple[str, str], float]] = {name: {} for name in names}

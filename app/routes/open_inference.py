@@ -269,7 +269,8 @@ def _statistics(version: int, counted: dict[str, dict[tuple[str, str], float]]) 
         return {"count": int(counted[count].get(key, 0)), "ns": round(counted[seconds].get(key, 0) * 1e9)}
 
     none = {"count": 0, "ns": 0}
-    parts = ("success", "fail", "queue", "compute_input", "compute_output")
+    parts = ("success", "fail", "compute_input", "compute_output")
+    queue = counted["digits_queue_seconds"]
     of_part = {part: spent("digits_inference_parts", "digits_inference_part_seconds", part) for part in parts}
     sizes = sorted(int(size) for of_version, size in counted["digits_passes"] if of_version == str(version))
     passes = {size: spent("digits_passes", "digits_pass_seconds", str(size)) for size in sizes}
@@ -280,7 +281,14 @@ def _statistics(version: int, counted: dict[str, dict[tuple[str, str], float]]) 
         "last_inference": round(1000 * counted[Metrics.LAST].get((str(version), ""), 0)),
         "inference_count": sum(size * one["count"] for size, one in passes.items()),
         "execution_count": infer["count"],
-        "inference_stats": {**of_part, "compute_infer": infer, "cache_hit": none, "cache_miss": none},
+        "inference_stats": {
+            **of_part,
+            # Of all versions that are loaded.
+            "queue": {"count": int(queue["", "count"]), "ns": round(queue["", "sum"] * 1e9)},
+            "compute_infer": infer,
+            "cache_hit": none,
+            "cache_miss": none,
+        },
         "batch_stats": [
             {"batch_size": size, "compute_input": none, "compute_infer": one, "compute_output": none}
             for size, one in passes.items()

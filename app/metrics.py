@@ -226,9 +226,10 @@ class Metrics:
             if metric.name in names:
                 for sample in metric.samples:
                     labels = sample.labels
-                    found[metric.name][labels["version"], labels.get("part") or labels.get("pictures", "")] = (
-                        sample.value
-                    )
+                    if "le" not in labels:
+                        of_what = sample.name.removeprefix(f"{metric.name}_")  # of a histogram: count, sum
+                        part = labels.get("part") or labels.get("pictures") or of_what
+                        found[metric.name][labels.get("version", ""), part] = sample.value
         return found
 
 

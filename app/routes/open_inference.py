@@ -278,7 +278,7 @@ def _statistics(version: int, counted: dict[str, dict[tuple[str, str], float]]) 
     return {
         "name": artifact.NAME,
         "version": str(version),
-        "last_inference": round(1000 * counted[Metrics.LAST].get((str(version), ""), 0)),
+        "last_inference": round(1000 * counted[Metrics.LAST].get((str(version), Metrics.LAST), 0)),
         "inference_count": sum(size * one["count"] for size, one in passes.items()),
         "execution_count": infer["count"],
         "inference_stats": {

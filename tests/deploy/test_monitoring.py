@@ -88,6 +88,7 @@ def test_every_expression_of_the_dashboard_parses(tmp_path: Path) -> None:
 
 def test_dashboard_and_alerts_know_the_services_metrics_and_no_others(service: Service) -> None:
     service.client.post("/predict", **RAW)
+    service.client.post("/v2/models/mnist-dense/infer", content=b"no JSON")
     told = service.client.get("/metrics").text
 
     used = {name for expression in expressions() for name in re.findall(r"\bdigits_\w+", expression)}
@@ -203,6 +204,7 @@ def test_prometheus_sums_up_what_two_workers_answered(two_workers: Service, prom
     assert prometheus.values_when(lambda serving: serving == both, "digits_model_info", "version") == both
     for _ in range(50):
         send(**RAW)
+    two_workers.client.post("/v2/models/mnist-dense/infer", content=b"no JSON")
     for _ in range(7):
         send(**RAW | {"content": b"\0" * 784})
     host, port = two_workers.url.removeprefix("http://").split(":")
@@ -218,7 +220,7 @@ def test_prometheus_sums_up_what_two_workers_answered(two_workers: Service, prom
     )
     assert counted == sent
     assert prometheus.values("sum by (digit) (digits_predictions_total) > 0", "digit") == {("7",): sent[("200",)]}
-    refusals = {("no-ink",): 7, ("overloaded",): 1}
+    refusals = {("malformed-body",): 1, ("no-ink",): 7, ("overloaded",): 1}
     assert prometheus.values("sum by (reason) (digits_refusals_total) > 0", "reason") == refusals
     # Whatever the dashboard and the alerts ask for is there.
     selectors = [selector for rule in RULES for selector in re.findall(r"\w+\{[^}]*\}", rule["expr"])]

@@ -78,7 +78,8 @@ class Workers:
     def _wait(self, seconds: float, *also: Connection) -> None:
         """Until something happens, at most so long."""
         began = time.monotonic()
-        connection.wait([self._awake, *(worker.process.sentinel for worker in self._workers), *also], seconds)
+        alive = [worker.process.sentinel for worker in self._workers if worker.process.is_alive()]
+        connection.wait([self._awake, *alive, *also], seconds)
         with suppress(BlockingIOError):
             self._awake.recv(100)
         # No more than that: if all of it was stopped meanwhile, as a container can be, no worker is to blame.

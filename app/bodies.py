@@ -5,7 +5,7 @@ import sys
 import zlib
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import orjson
@@ -124,6 +124,12 @@ class Place:
         """Give it all back."""
         self._room.taken -= self._taken
         self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.leave()
 
 
 async def read_digits(

@@ -43,8 +43,10 @@ class UnknownModel(DigitsError):
 class WrongMethod(DigitsError):
     """The path is there, and takes another method."""
 
-    allow: str
-    """Those that it takes."""
+    def __init__(self, message: str, allow: str) -> None:
+        """As the others; `allow` names the methods that it takes."""
+        super().__init__(message)
+        self.allow = allow
 
 
 class NotOffered(DigitsError):

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import orjson
 from fastapi import FastAPI, Response
 from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
@@ -46,6 +47,11 @@ class Reply(NamedTuple):
     """Pictures in the forward pass that answered."""
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = JSON
+
+    @classmethod
+    def of(cls, content: Any, status: int = 200) -> "Reply":
+        """Something as JSON that no model has answered."""
+        return cls(orjson.dumps(content), status=status)
 
 
 HotPath = Callable[[Scope, Receive], Awaitable[Reply]]

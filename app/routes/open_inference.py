@@ -132,15 +132,14 @@ class OpenInference:
                 return found if isinstance(found, Reply) else await found
             allowed += [method, "HEAD"] if method == "GET" else [method]
         if allowed:
-            wrong = WrongMethod(f"expected {', '.join(allowed)}, received {scope['method']}")
-            wrong.allow = ", ".join(allowed)
-            raise wrong
+            allow = ", ".join(allowed)
+            raise WrongMethod(f"expected {allow}, received {scope['method']}", allow)
         if path.startswith(_NOT_OFFERED):
             raise NotOffered(f"{path[:80]} is not offered by this server")
         raise NotFound(f"there is nothing at {path[:80]!r}; the Open Inference Protocol begins at /v2")
 
     def _server(self, _scope: Scope, _receive: Receive) -> Reply:
-        return _json(
+        return Reply.of(
             {
                 "name": "digits",
                 "version": self._version,
@@ -149,23 +148,23 @@ class OpenInference:
         )
 
     def _live(self, _scope: Scope, _receive: Receive) -> Reply:
-        return _json({"live": True})
+        return Reply.of({"live": True})
 
     def _ready(self, _scope: Scope, _receive: Receive) -> Reply:
         reason = self._serving.unready_reason()
         if reason is None:
-            return _json({"ready": True, "live": True})
-        return _json({"ready": False, "live": True, "error": reason}, 503)
+            return Reply.of({"ready": True, "live": True})
+        return Reply.of({"ready": False, "live": True, "error": reason}, 503)
 
     def _model_ready(self, _scope: Scope, _receive: Receive, model: str, version: str | None) -> Reply:
         self._hold(model, version)
         reason = self._serving.unready_reason()
         state = {"name": model, "ready": reason is None}
-        return _json(state) if reason is None else _json({**state, "error": reason}, 503)
+        return Reply.of(state) if reason is None else Reply.of({**state, "error": reason}, 503)
 
     def _model(self, _scope: Scope, _receive: Receive, model: str, version: str | None) -> Reply:
         self._hold(model, version)
-        return _json(
+        return Reply.of(
             {
                 "name": model,
                 "versions": [str(version) for version in self._serving.loaded()],
@@ -181,7 +180,7 @@ class OpenInference:
     def _config(self, _scope: Scope, _receive: Receive, model: str, version: str | None) -> Reply:
         """As Triton's model configuration has it."""
         self._hold(model, version)
-        return _json(
+        return Reply.of(
             {
                 "name": model,
                 "platform": "onnxruntime_onnx",
@@ -198,7 +197,7 @@ class OpenInference:
 
     def _index(self, _scope: Scope, _receive: Receive) -> Reply:
         states = {"serving": "READY", "available": "UNAVAILABLE", "refused": "UNAVAILABLE"}
-        return _json(
+        return Reply.of(
             [
                 {
                     "name": artifact.NAME,
@@ -214,7 +213,7 @@ class OpenInference:
         """Of all workers, and of requests in any dialect where it is about passes."""
         number = self._hold(model, version)
         counted = self._metrics.statistics()
-        return _json(
+        return Reply.of(
             {"model_stats": [_statistics(one, counted) for one in ([number] if number else self._serving.loaded())]}
         )
 
@@ -225,20 +224,18 @@ class OpenInference:
         lanes = self._inference.lanes
         length = next((value for name, value in scope["headers"] if name == _HEADER_LENGTH), b"")
         began = time.perf_counter()
-        place = Place(self._inference.room)
         try:
-            body = await read_plain(receive, scope["headers"], self._settings, place, lanes)
-            read = partial(_read, body, length, self._settings)
-            request = read() if is_quick(body, b"BYTES") else await lanes.of(len(body)).run(read)
-            decoded = time.perf_counter()
-            answer = await self._inference.answer(request.asked, request.mode, receive, number)
+            with Place(self._inference.room) as place:
+                body = await read_plain(receive, scope["headers"], self._settings, place, lanes)
+                read = partial(_read, body, length, self._settings)
+                request = read() if is_quick(body, b"BYTES") else await lanes.of(len(body)).run(read)
+                decoded = time.perf_counter()
+                answer = await self._inference.answer(request.asked, request.mode, receive, number)
         except DigitsError:
             self._metrics.inferred(
                 number or self._serving.classifier.manifest.version, fail=time.perf_counter() - began
             )
             raise
-        finally:
-            place.leave()
         answered = time.perf_counter()
         reply = _reply(request, answer)
         ended = time.perf_counter()
@@ -294,10 +291,6 @@ def _statistics(version: int, counted: dict[str, dict[tuple[str, str], float]]) 
             for size, one in passes.items()
         ],
     }
-
-
-def _json(content: Any, status: int = 200) -> Reply:
-    return Reply(orjson.dumps(content), status=status)
 
 
 def _read(body: bytes, length: bytes, settings: Settings) -> _Request:

@@ -70,14 +70,11 @@ class Predict:
         """
         options = _options(scope["query_string"]) if scope["query_string"] else _USUAL
         _ = self._serving.classifier  # without one the body is not even read
-        place = Place(self._inference.room)
-        try:
+        with Place(self._inference.room) as place:
             asked = await read_digits(
                 scope, receive, self._settings, options.normalize, place=place, lanes=self._inference.lanes
             )
             return _reply(asked, await self._inference.answer(asked, options.normalize, receive), options)
-        finally:
-            place.leave()
 
 
 def _options(query_string: bytes) -> Options:

@@ -84,7 +84,7 @@ class TensorFlowServing:
         if _LIST.fullmatch(path):
             scope[ROUTE] = _MODELS
             _allow(scope, path, "GET", "HEAD")
-            return _json({"models": [artifact.NAME]})
+            return Reply.of({"models": [artifact.NAME]})
         raise NotFound(f"{_malformed(scope, path)}; there is nothing at this path, expected {_MODELS}/{artifact.NAME}")
 
     async def invocations(self, scope: Scope, receive: Receive) -> Reply:
@@ -98,25 +98,19 @@ class TensorFlowServing:
         if media_type in ("", JSON_TYPE):
             return await self._infer(scope, receive, "invocations", None)
         _ = self._serving.classifier
-        place = Place(self._inference.room)
-        try:
+        with Place(self._inference.room) as place:
             asked = await read_digits(scope, receive, self._settings, "auto", place=place, lanes=self._inference.lanes)
             return _reply("predictions", await self._inference.answer(asked, "auto", receive))
-        finally:
-            place.leave()
 
     async def _infer(self, scope: Scope, receive: Receive, verb: str, number: int | None) -> Reply:
         """Read, compute, answer."""
         _ = self._serving.classifier  # without one the body is not even read
         lanes = self._inference.lanes
-        place = Place(self._inference.room)
-        try:
+        with Place(self._inference.room) as place:
             body = await read_plain(receive, scope["headers"], self._settings, place, lanes)
             read = partial(_read, body, verb, self._settings)
             request = read() if is_quick(body, b"b64") else await lanes.of(len(body)).run(read)
             return _reply(request.key, await self._inference.answer(request.asked, request.mode, receive, number))
-        finally:
-            place.leave()
 
     def _number(self, version: str | None, label: str | None) -> int | None:
         """Of the version that is asked for; None for the served one."""
@@ -166,7 +160,7 @@ class TensorFlowServing:
         # The highest first, as TensorFlow Serving has them.
         states = [state for _, state in sorted(known.items(), reverse=True)]
         status = {"name": model, "ready": ready, "model_version_status": states}
-        return _json(status) if ready else _json(status | {"error": reason or "it is not loaded"}, 503)
+        return Reply.of(status) if ready else Reply.of(status | {"error": reason or "it is not loaded"}, 503)
 
     def _metadata(self, model: str, version: str | None, label: str | None) -> Reply:
         number = self._held(model, version, label) or self._serving.classifier.manifest.version
@@ -176,7 +170,7 @@ class TensorFlowServing:
             "method_name": "tensorflow/serving/predict",
             "defaults": {},
         }
-        return _json(
+        return Reply.of(
             {
                 "model_spec": {"name": model, "signature_name": "", "version": str(number)},
                 "metadata": {"signature_def": {"signature_def": {_SIGNATURE: signature}}},
@@ -197,17 +191,11 @@ def _malformed(scope: Scope, path: str) -> str:
 def _allow(scope: Scope, path: str, *methods: str) -> None:
     if scope["method"] not in methods:
         allowed = ", ".join(methods)
-        wrong = WrongMethod(f"{_malformed(scope, path)}; expected {allowed}, received {scope['method']}")
-        wrong.allow = allowed
-        raise wrong
+        raise WrongMethod(f"{_malformed(scope, path)}; expected {allowed}, received {scope['method']}", allowed)
 
 
 def _expected(model: str) -> str:
     return f"expected the model {artifact.NAME!r}, received {model[:40]!r}"
-
-
-def _json(content: Any, status: int = 200) -> Reply:
-    return Reply(orjson.dumps(content), status=status)
 
 
 def _state(version: int, state: str, code: str, message: str) -> dict[str, Any]:

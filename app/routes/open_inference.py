@@ -196,16 +196,19 @@ class OpenInference:
         )
 
     def _index(self, _scope: Scope, _receive: Receive) -> Reply:
-        states = {"serving": "READY", "available": "UNAVAILABLE", "refused": "UNAVAILABLE"}
+        """All versions that there are; READY are those that can be asked for, which a removed one still may be."""
+        loaded = self._serving.loaded()
+        # The first of a number counts, which was published; the shipped one comes after it.
+        reasons = {known.version: known.reason or "" for known in reversed(self._serving.versions())}
         return Reply.of(
             [
                 {
                     "name": artifact.NAME,
-                    "version": str(known.version),
-                    "state": states[known.state],
-                    "reason": known.reason or "",
+                    "version": str(version),
+                    "state": "READY" if version in loaded else "UNAVAILABLE",
+                    "reason": reasons.get(version, ""),
                 }
-                for known in self._serving.versions()
+                for version in sorted({*reasons, *loaded}, reverse=True)
             ]
         )
 

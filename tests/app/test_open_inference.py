@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from app.documentation import EXAMPLES
+from digits.artifact import MODEL
 from digits.features import Grey
 from tests.app.conftest import Service, StartService
+from tests.app.test_reload import wait_for
 from tests.conftest import Mnist, encoded, publish_tiny
 
 NAME = "mnist-dense"
@@ -443,3 +446,39 @@ def test_other_versions_that_are_loaded_can_be_asked_for(start_service: StartSer
     assert replies[1].json()["outputs"][0]["data"] != replies[3].json()["outputs"][0]["data"]
     assert replies[2].json() == {"error": "version 2 of mnist-dense is not loaded; loaded is 1, 3, 4"}
     assert service.client.get(f"/v2/models/{NAME}").json()["versions"] == ["1", "3", "4"]
+
+
+def test_the_repository_index_tells_who_can_be_asked(start_service: StartService, tmp_path: Path) -> None:
+    for seed in range(3):
+        publish_tiny(tmp_path / "models", seed)
+    (publish_tiny(tmp_path / "models", 3).folder / MODEL).unlink()
+    settings = {"MNIST_MODEL_VERSIONS": "1", "MNIST_MODEL_LABELS": "stable=2"}
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), **settings).wait_until_ready()
+
+    index = service.client.post("/v2/repository/index").json()
+
+    assert [(known["version"], known["state"], known["reason"]) for known in index] == [
+        ("5", "UNAVAILABLE", "model.onnx: missing"),
+        ("4", "READY", ""),
+        ("3", "UNAVAILABLE", ""),
+        ("2", "READY", ""),
+        ("1", "READY", ""),
+    ]
+    assert {known["name"] for known in index} == {NAME}
+
+
+def test_the_repository_index_has_what_is_served_from_memory_alone(start_service: StartService, tmp_path: Path) -> None:
+    folders = [publish_tiny(tmp_path / "models", seed).folder for seed in range(2)]
+    settings = {"MNIST_MODEL_VERSIONS": "2", "MNIST_RELOAD_SECONDS": "0.1"}
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), **settings).wait_until_ready()
+
+    shutil.rmtree(folders[0])
+    wait_for(lambda: len(service.client.get("/model/versions").json()["versions"]) == 2, service)
+
+    index = service.client.post("/v2/repository/index").json()
+    assert [(known["version"], known["state"]) for known in index] == [
+        ("3", "READY"),
+        ("2", "READY"),
+        ("1", "UNAVAILABLE"),
+    ]
+    assert service.client.post(f"/v2/models/{NAME}/versions/2/infer", json=infer(FLAT)).status_code == 200

@@ -74,7 +74,7 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of a request, one, or several."""
-        self._unset_keepalive_if_required()
+        # The keep-alive time goes on: uvicorn would end it for good when more comes of a body that was answered unread.
         self._chunk = len(data)
         self._came += self._chunk
         try:
@@ -98,11 +98,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._in_head, self._came = True, 0
 
     def on_headers_complete(self) -> None:
         """A request."""
+        self._unset_keepalive_if_required()  # the one before may have been answered since this one began
         self._end_head()
         if self.parser.should_upgrade() and self._should_upgrade():
             return

@@ -224,6 +224,7 @@ class OpenInference:
         self, scope: Scope, receive: Receive, model: str = artifact.NAME, version: str | None = None
     ) -> Reply:
         number = self._hold(model, version)
+        _ = self._serving.classifier  # without one the body is not even read
         lanes = self._inference.lanes
         length = next((value for name, value in scope["headers"] if name == _HEADER_LENGTH), b"")
         began = time.perf_counter()

@@ -1,6 +1,7 @@
 """Probes tell the truth: a missing or damaged model is a state with a reason, not a crash."""
 
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import psutil
@@ -62,6 +63,31 @@ def test_without_a_model_the_service_lives_says_why_and_becomes_ready_when_one_l
     assert refused.headers["content-type"] == "application/problem+json"
     assert service.client.get("/startupz").status_code == 200
     assert service.client.get("/model").json()["version"] == made.version
+
+
+def test_without_a_model_a_body_is_refused_before_it_comes_and_the_connection_stays(
+    start_service: StartService, bare_checkout: Path
+) -> None:
+    service = start_service(cwd=str(bare_checkout))
+    service.wait_for_status("/livez", 200)
+    connection = HTTPConnection(service.url.removeprefix("http://"), timeout=10)
+    connection.connect()
+    connection.auto_open = 0  # a second connection would be an error
+    paths = ["/predict", "/invocations", "/v1/models/mnist-dense:predict", "/v2/models/mnist-dense/infer"]
+    refused = {}
+
+    for path in paths:
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Length", "1000000")
+        connection.endheaders()
+        reply = connection.getresponse()
+        refused[path] = reply.status, b"no usable version" in reply.read()
+        connection.send(b"0" * 1_000_000)
+    connection.request("GET", "/livez")
+
+    assert connection.getresponse().status == 200
+    assert refused == dict.fromkeys(paths, (503, True))
+    connection.close()
 
 
 def test_a_damaged_newest_version_is_passed_over_and_named_in_the_log(

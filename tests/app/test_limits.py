@@ -108,12 +108,32 @@ def test_a_connection_without_a_request_is_closed(impatient: Service) -> None:
 
 def test_a_connection_in_use_is_not(impatient: Service) -> None:
     with connected(impatient) as connection:
-        for _ in range(6):
-            time.sleep(0.5)
+        for _ in range(2):
+            time.sleep(1.5)
             connection.sendall(WHOLE[:50])
-            time.sleep(0.2)
+            time.sleep(0.7)
             connection.sendall(WHOLE[50:])
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_connection_whose_request_was_refused_before_its_body_came_is_closed_too(impatient: Service) -> None:
+    with connected(impatient) as connection:
+        connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 784\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 404"
+        connection.sendall(SEVEN[:1])
+
+        assert received(connection).endswith(b"}")
+
+
+def test_a_body_may_take_longer_than_the_wait_for_a_request(impatient: Service) -> None:
+    with connected(impatient) as connection:
+        connection.sendall(WHOLE + WHOLE[:50])
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        connection.sendall(WHOLE[50:-1])
+        time.sleep(2.5)
+        connection.sendall(WHOLE[-1:])
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize("name", [b"X-Long: ", b"Cookie: "])

@@ -39,7 +39,7 @@ _AS_IT_IS = (b"", b"identity")
 _DEEPEST = 5
 """Levels of JSON down to a row, in the deepest dialect: the object, tensors, a tensor, pictures, rows."""
 
-_QUOTES = 8
+QUOTES = 8
 """So many a picture may be in a long text: its own name, and that of what it is encoded with."""
 
 _NO_JSON = "expected JSON (RFC 8259, UTF-8), received a body that is none: {}"
@@ -47,6 +47,9 @@ _NO_JSON = "expected JSON (RFC 8259, UTF-8), received a body that is none: {}"
 _NAMES = frozenset(("pixels", "instances", "scale"))
 
 _FILE = "#/file/{}"
+
+_QUOTES_AT_ONCE = 64 * 1024
+"""Most in a text that is parsed in one go: an object of as many names is made in 10 ms."""
 
 SHORT = 32 * 1024
 """Bytes of JSON that is parsed on the event loop: 0.1 ms, as long as it takes to ask a thread."""
@@ -423,7 +426,7 @@ def _from_json(body: bytes, max_batch: int, mode: Mode) -> Asked:
     return Asked(single=single, pointer=pointer, pixels=pixels)
 
 
-def loads(body: bytes, max_batch: int, *, objects: int = 1) -> Any:
+def loads(body: bytes, max_batch: int, *, objects: int = 1, quotes: int = QUOTES) -> Any:
     """A JSON document with pictures in it.
 
     A parser keeps all other threads waiting: 0.1 s for 14 MB of floats. Long text is therefore first held to a size,
@@ -433,6 +436,7 @@ def loads(body: bytes, max_batch: int, *, objects: int = 1) -> Any:
         body: the text.
         max_batch: most pictures.
         objects: most objects in a long text.
+        quotes: most of them in a long text, for each picture.
 
     Raises:
         MalformedBody, InvalidBody, BatchTooLarge.
@@ -440,13 +444,13 @@ def loads(body: bytes, max_batch: int, *, objects: int = 1) -> Any:
     try:
         if len(body) <= SHORT:
             return orjson.loads(body)
-        _hold_to_size(body, max_batch, objects)
+        _hold_to_size(body, max_batch, objects, quotes)
         return _loads_in_pieces(body)
     except orjson.JSONDecodeError as exc:
         raise MalformedBody(_NO_JSON.format(exc.msg)) from exc
 
 
-def _hold_to_size(body: bytes, max_batch: int, objects: int) -> None:
+def _hold_to_size(body: bytes, max_batch: int, objects: int, quotes: int) -> None:
     values = body.count(b",") + 1
     # One picture too many is let through, for the refusal that says how many came.
     if values > (max_batch + 1) * FEATURES + 2:
@@ -460,14 +464,14 @@ def _hold_to_size(body: bytes, max_batch: int, objects: int) -> None:
     if body.count(b"{") > objects:
         most = "one object with lists of numbers in it" if objects == 1 else f"at most {objects} objects"
         raise InvalidBody(f"expected {most}, received more objects")
-    if (received := body.count(b'"')) > _QUOTES * (max_batch + 2):
+    if (received := body.count(b'"')) > quotes * (max_batch + 2):
         raise InvalidBody(f"expected lists of numbers, received {received // 2} strings")
 
 
 def _loads_in_pieces(body: bytes) -> Any:
     """As `orjson.loads`: each innermost list on its own, then the text with a name in place of each."""
-    if b"\\" in body or any(b"[" in text or b"]" in text for text in body.split(b'"')[1::2]):
-        return orjson.loads(body)  # not each bracket begins or ends a list
+    if b"\\" in body or _has_brackets_in_strings(body):
+        return _loads_at_once(body)  # not each bracket begins or ends a list
     lists: dict[str, list[Any]] = {}
     between: list[bytes] = []
     done = looked = 0
@@ -481,19 +485,53 @@ def _loads_in_pieces(body: bytes) -> Any:
             between += body[done:start], b'"%s"' % name.encode()
             done = end + 1
         end = body.find(b"]", looked)
-    return _filled(orjson.loads(b"".join([*between, body[done:]])), lists, _DEEPEST)
+    return _filled(_loads_at_once(b"".join([*between, body[done:]])), lists, _DEEPEST)
+
+
+def _loads_at_once(text: bytes) -> Any:
+    """As `orjson.loads`. Raises InvalidBody where there are so many strings that it would take long."""
+    if (received := text.count(b'"')) > _QUOTES_AT_ONCE:
+        raise InvalidBody(
+            f"expected lists of numbers, or records of columns with plain names, received {received // 2} strings"
+        )
+    return orjson.loads(text)
+
+
+def _has_brackets_in_strings(body: bytes) -> bool:
+    inside = False
+    for start in range(0, len(body), SHORT):
+        texts = body[start : start + SHORT].split(b'"')
+        strings = b"".join(texts[not inside :: 2])
+        if b"[" in strings or b"]" in strings:
+            return True
+        inside ^= len(texts) % 2 == 0
+    return False
 
 
 def _flat_list(text: bytes) -> list[Any]:
-    """As `orjson.loads`, for a list without lists in it: cut at commas where it is long."""
-    short = len(text) <= SHORT or b'"' in text  # or there may be commas in strings
-    values: list[Any] = orjson.loads(text) if short else []
+    """As `orjson.loads`, for a list without lists in it: where it is long, cut at commas, or between its objects."""
+    if len(text) > SHORT:
+        if b'"' not in text:
+            return _cut(text, b",")
+        try:
+            return _cut(text, b"},")
+        except orjson.JSONDecodeError:
+            if text.count(b'"') > _QUOTES_AT_ONCE:
+                raise  # as a rule it is right
+        # What ends an object may have been in a string, or in an object.
+    values: list[Any] = _loads_at_once(text)
+    return values
+
+
+def _cut(text: bytes, at: bytes) -> list[Any]:
+    """The values of a long list, parsed in pieces that end with the last but one byte of `at`."""
+    values: list[Any] = []
     begin, end = 1, len(text) - 1
-    while not short and begin <= end:
-        comma = text.find(b",", begin + SHORT, end)
-        cut = comma if comma >= 0 else end
-        part = orjson.loads(b"[%b]" % text[begin:cut])
-        if not part:  # nothing before the comma, or after it
+    while begin <= end:
+        found = text.find(at, begin + SHORT, end)
+        cut = found + len(at) - 1 if found >= 0 else end
+        part = _loads_at_once(b"[%b]" % text[begin:cut])
+        if not part and (begin, cut) != (1, end):  # nothing before the comma, or after it
             raise orjson.JSONDecodeError("expected a value", text[:SHORT].decode("latin-1"), 0)
         values += part
         begin = cut + 1

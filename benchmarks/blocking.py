@@ -101,6 +101,13 @@ HEAVY: dict[str, Heavy] = {
         json.dumps({"instances": [{"features": row} for row in _floats(800)]}).encode(),
         _ROWS,
     ),
+    "600 records of 784 columns": lambda: (
+        "application/json",
+        json.dumps(
+            {"dataframe_records": [dict(zip(map(str, range(784)), row, strict=True)) for row in _floats(600)]}
+        ).encode(),
+        "/invocations",
+    ),
     "1024 pictures in base64": lambda: (
         "application/json",
         json.dumps({"instances": [{"b64": b64encode(_SEVEN_PNG).decode()}] * 1024}).encode(),

@@ -118,6 +118,8 @@ _document(
     "JSON as TensorFlow Serving's `:predict` takes it, or any other body of `/predict`",
     _object("predictions", _PROBABILITIES),
     _content({"oneOf": [_ROWS, _COLUMN]}) | _content({"type": "string", "format": "binary"}, RAW, *IMAGE_TYPES),
+    description="Also MLflow's `dataframe_split` and `dataframe_records`: a row a picture, of 784 columns in the order "
+    "of the pixels; a record may have one column instead, `features`.",
 )
 _document(f"{_V2}/infer", _OPEN, "Tensors of pictures, as JSON or with binary data", _OBJECT, _content(_INFER))
 _document("/v2", _OPEN, "What this server is", _OBJECT)

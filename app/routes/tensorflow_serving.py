@@ -8,7 +8,7 @@ https://github.com/tensorflow/serving
 import re
 from base64 import b64decode
 from functools import partial
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from starlette._utils import get_route_path
 from starlette.types import Receive, Scope
 
 from app.bodies import JSON as JSON_TYPE
-from app.bodies import Asked, Place, is_quick, kind, loads, opened, read_digits, read_plain, unit_floats
+from app.bodies import QUOTES, Asked, Place, is_quick, kind, loads, opened, read_digits, read_plain, unit_floats
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody, NotFound, UnknownModel, WrongMethod
 from app.front import ROUTE, Reply
 from app.inference import Answer, Inference
@@ -39,6 +39,8 @@ _GET = re.compile(rf"{_MODEL}(?P<metadata>/metadata)?/?", re.IGNORECASE)
 _LIST = re.compile(rf"{_MODELS}/?", re.IGNORECASE)
 
 _INPUT, _OUTPUT, _SIGNATURE = "features", "probabilities", "serving_default"
+_SPLIT, _RECORDS = "dataframe_split", "dataframe_records"
+"""MLflow's keys, for a frame of rows that are pictures."""
 _LABELS = [str(digit) for digit in range(CLASSES)]
 
 
@@ -209,8 +211,9 @@ def _tensor(name: str, size: int) -> dict[str, Any]:
 
 def _read(body: bytes, verb: str, settings: Settings) -> _Request:
     """The body of an inference request, to pictures."""
+    quotes = 2 * FEATURES if verb == "invocations" else QUOTES  # a record names each of its columns
     try:
-        document = loads(body, settings.max_batch, objects=2 * (settings.max_batch + 2))
+        document = loads(body, settings.max_batch, objects=2 * (settings.max_batch + 2), quotes=quotes)
     except MalformedBody as exc:
         raise MalformedBody(f"JSON Parse error: {exc}") from exc
     if not isinstance(document, dict):
@@ -233,6 +236,8 @@ def _read(body: bytes, verb: str, settings: Settings) -> _Request:
         raise InvalidBody(f"No values in '{key}' array; expected at least one picture, received an empty list")
     if len(rows) > settings.max_batch:
         raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(rows)}")
+    if key == _RECORDS:
+        rows = _of_records(rows)
     rows = [_value(row, key, index) for index, row in enumerate(rows)]
     if _is_encoded(rows[0]):
         pictures = [_of_element(_decoded, row, key, index) for index, row in enumerate(rows)]
@@ -247,9 +252,11 @@ def _rows(document: dict[str, Any], verb: str) -> tuple[str, Any, str]:
         if "examples" not in document:
             raise InvalidBody("When method is classify, key 'examples' is expected and was not found")
         return "examples", document["examples"], "results"
-    split = document.get("dataframe_split") if verb == "invocations" else None
-    if isinstance(split, dict):  # MLflow's, a row of the frame a picture
-        return "dataframe_split", split.get("data"), "predictions"
+    split = document.get(_SPLIT) if verb == "invocations" else None
+    if isinstance(split, dict):
+        return _SPLIT, split.get("data"), "predictions"
+    if verb == "invocations" and _RECORDS in document:
+        return _RECORDS, document[_RECORDS], "predictions"
     if "instances" in document:
         if "inputs" in document:
             raise InvalidBody(
@@ -266,6 +273,26 @@ def _rows(document: dict[str, Any], verb: str) -> tuple[str, Any, str]:
         inputs = inputs[_INPUT]
     columns = [inputs] if _is_encoded(inputs) else inputs
     return "inputs", columns, "predictions" if verb == "invocations" else "outputs"
+
+
+def _of_records(records: list[Any]) -> list[Any]:
+    """A frame's pictures: its records have a column for each value of one, in order, or one column of pictures."""
+    columns = list(records[0]) if isinstance(records[0], dict) else []
+    read = partial(_of_record, columns=columns)
+    return [_of_element(read, record, _RECORDS, index) for index, record in enumerate(records)]
+
+
+def _of_record(record: Any, columns: list[str]) -> Any:
+    if not isinstance(record, dict):
+        raise InvalidPixels(f"expected an object, the name of each column with its value, received {kind(record)}")
+    if list(record) != columns:
+        place = next(place for place, (one, other) in enumerate(zip_longest(record, columns)) if one != other)
+        raise InvalidPixels(f"expected the columns of element 0 in their order, received others from column {place} on")
+    if len(columns) == FEATURES:
+        return list(record.values())
+    if columns != [_INPUT]:
+        raise InvalidPixels(f"expected {FEATURES} columns or one, {_INPUT!r}, received {len(columns)} columns")
+    return record[_INPUT]
 
 
 def _value(row: Any, key: str, index: int) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import orjson
@@ -107,6 +108,43 @@ def test_broken_json_is_broken_in_pieces_too(data: st.DataObject) -> None:
     whole = outcome(orjson.loads, mutated)
 
     assert (outcome(_loads_in_pieces, mutated) is None) == (whole is None)
+
+
+columns = st.sampled_from(["a", "},", "{", '"},"', "[", "\\"])
+records = st.lists(
+    st.dictionaries(columns, numbers | st.text("},{[] a") | st.dictionaries(columns, numbers)), max_size=6
+)
+
+
+@given(document=st.dictionaries(st.sampled_from(["records", "a]"]), records | nested), data=st.data())
+@example(document={"records": [{"a": 1}, {"a": {"},": 2}, "},": 3}, {"a": "},"}]}, data=None)
+@example(document={"records": [{"a": 1}, {"[": 2}]}, data=None)
+def test_records_cut_anywhere_are_the_same_records_or_as_broken(document: Any, data: st.DataObject | None) -> None:
+    text = json.dumps(document, separators=(",", ":")).encode()
+    if data is not None:
+        position = data.draw(st.integers(0, len(text)))
+        text = text[:position] + data.draw(st.sampled_from([b"", b"}", b",", b"{", b'"', b"},"])) + text[position:]
+
+    for short in (1, 5, 30):
+        with mock.patch.object(bodies, "SHORT", short):
+            assert outcome(_loads_in_pieces, text) == outcome(orjson.loads, text)
+
+
+def test_long_records_are_parsed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps({"dataframe_records": [dict.fromkeys(map(str, range(784)), 0.5)] * 100}).encode()
+    parsed = mock.Mock(wraps=orjson.loads)
+    monkeypatch.setattr(orjson, "loads", parsed)
+
+    _loads_in_pieces(text)
+
+    assert max(len(call.args[0]) for call in parsed.call_args_list) < 2 * SHORT
+
+
+def test_a_hole_in_many_records_is_broken_json() -> None:
+    text = json.dumps({"dataframe_records": [dict.fromkeys(map(str, range(784)), 0.5)] * 100}).encode()
+
+    with pytest.raises(orjson.JSONDecodeError):
+        _loads_in_pieces(text.replace(b"0.5", b"", 1))
 
 
 @pytest.mark.parametrize("text", ["[1{},]", "[{},1]", "[1{},,1]", "[1{},{},1]", "[1,{}]"])

@@ -68,6 +68,16 @@ def frame(client: httpx.Client, pictures: list[Any]) -> Any:
     return answer(client, "/invocations", {"dataframe_split": split})["predictions"]
 
 
+def records(client: httpx.Client, pictures: list[Any]) -> Any:
+    frame = [{f"pixel{n}": value for n, value in enumerate(np.ravel(picture).tolist())} for picture in pictures]
+    return answer(client, "/invocations", {"dataframe_records": frame})["predictions"]
+
+
+def records_of_one_column(client: httpx.Client, pictures: list[Any]) -> Any:
+    frame = [{"features": picture} for picture in pictures]
+    return answer(client, "/invocations", {"dataframe_records": frame})["predictions"]
+
+
 ASKS = [
     pytest.param(rows, id="rows"),
     pytest.param(named_rows, id="rows by name"),
@@ -75,7 +85,9 @@ ASKS = [
     pytest.param(named_column, id="a column by name"),
     pytest.param(classes, id="classify"),
     pytest.param(invocations, id="invocations"),
+    pytest.param(records_of_one_column, id="records of one column"),
 ]
+FRAMES = [pytest.param(frame, id="a data frame"), pytest.param(records, id="a data frame's records")]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +104,7 @@ def expected(client: httpx.Client, digits: Any) -> Any:
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("ask", [*ASKS, pytest.param(frame, id="a data frame")])
+    @pytest.mark.parametrize("ask", [*ASKS, *FRAMES])
     @pytest.mark.parametrize("shape", [pytest.param((784,), id="784"), pytest.param((28, 28), id="28x28")])
     def test_of_floats_are_those_of_predict(
         self, client: httpx.Client, digits: Any, expected: Any, ask: Ask, shape: tuple[int, ...]
@@ -333,6 +345,7 @@ def instances(*pictures: Any) -> dict[str, Any]:
     return {"instances": pictures}
 
 
+RECORD = dict(zip(map(str, range(784)), FLAT, strict=True))
 NAN = b'{"instances":[[NaN' + b",0" * 783 + b"]]}"
 MANY = json.dumps(instances(*[[0] * 784] * 1025)).encode()
 
@@ -566,6 +579,49 @@ class TestErrors:
 
         assert reply.status_code == status
         assert list(reply.json()) == ["error"]
+
+    @pytest.mark.parametrize(
+        ("frame", "said"),
+        [
+            pytest.param({}, "Expecting 'dataframe_records' to be an list/array; received an object", id="an object"),
+            pytest.param([], "No values in 'dataframe_records' array", id="no record"),
+            pytest.param([FLAT], "element: 0 of 'dataframe_records' list. Error: expected an object", id="a list"),
+            pytest.param(
+                [RECORD, FLAT], "element: 1 of 'dataframe_records' list. Error: expected an object", id="both"
+            ),
+            pytest.param([{}], "expected 784 columns or one, 'features', received 0 columns", id="no column"),
+            pytest.param([{"pixels": FLAT}], "expected 784 columns or one, 'features', received 1", id="another name"),
+            pytest.param([{**RECORD, "label": 7}], "received 785 columns", id="a column too many"),
+            pytest.param(
+                [RECORD, dict(reversed(RECORD.items()))],
+                "element: 1 of 'dataframe_records' list. Error: expected the columns of element 0 in their order, "
+                "received others from column 0 on",
+                id="another order",
+            ),
+            pytest.param(
+                [RECORD, {**RECORD, "label": 7}],
+                "element: 1 of 'dataframe_records' list. Error: expected the columns "
+                "of element 0 in their order, received others from column 784 on",
+                id="one more than the first",
+            ),
+            pytest.param([RECORD, {"features": FLAT}], "received others from column 0 on", id="one column after many"),
+            pytest.param([{**RECORD, "0": None}], "expected numbers, received null", id="null for a value"),
+            pytest.param([{**RECORD, "0": 255}], "expected floats from 0 to 1", id="a pixel from 0 to 255"),
+            pytest.param([dict.fromkeys(map(str, range(40_000)), 0)], "received 40000 strings", id="40 000 columns"),
+            pytest.param(
+                [{f"\\{column}": 0 for column in RECORD}] * 50,
+                "expected lists of numbers, or records of columns with plain names, received 39201 strings",
+                id="many names that are not plain",
+            ),
+            pytest.param([RECORD] * 1025, "expected at most 1024 pictures", id="too many"),
+        ],
+    )
+    def test_records_that_are_wrong_are_told_so(self, client: httpx.Client, frame: Any, said: str) -> None:
+        reply = client.post("/invocations", json={"dataframe_records": frame})
+
+        status = 413 if len(frame) > 1024 else 422
+        assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
+        assert said in reply.json()["detail"]
 
     def test_those_of_invocations_are_problems_as_those_of_predict(self, client: httpx.Client) -> None:
         refused = client.post("/invocations", json=instances(FLAT[1:]))

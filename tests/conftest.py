@@ -208,7 +208,12 @@ def digit_pictures(mnist: Mnist) -> list[bytes]:
 def needs(program: str) -> None:
     """Skip the test where a program is missing, saying what installs it; under CI=true that is a failure."""
     if shutil.which(program) is None:
-        reason = f"needs {program}: run tests/system-packages.sh as root, or apt install {program}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacks(program)
+
+
+def lacks(what: str) -> None:
+    """Skip the test for want of something, as `needs` does."""
+    reason = f"needs {what}: run tests/system-packages.sh, which installs it as root and else says how"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -4,6 +4,10 @@ set -eu
 missing=""
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v prometheus >/dev/null || missing="$missing prometheus" # with promtool
+command -v Rscript >/dev/null || missing="$missing r-base-core"
+Rscript -e 'library(httr2); library(jsonlite)' >/dev/null 2>&1 || missing="$missing r-cran-httr2 r-cran-jsonlite"
+command -v node >/dev/null || missing="$missing nodejs"
+command -v curl >/dev/null || missing="$missing curl"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     echo "installing$missing"

@@ -35,13 +35,14 @@ def requesting(connection: HTTPConnection, content_type: str, body: bytes, size:
     Raises:
         SystemExit: the service refused the body, or answered wrongly.
     """
-    status, reply = post(connection, content_type, body)
+    headers = {"Content-Type": content_type}
+    status, reply = post(connection, body, headers)
     if status != 200:
         raise SystemExit(f"batch: {size} pictures as {content_type}: expected 200, received {status}: {reply[:300]!r}")
     answered = [prediction["digit"] for prediction in json.loads(reply)["predictions"]]
     if answered != np.resize(GOLDEN.probabilities.argmax(axis=1), size).tolist():
         raise SystemExit(f"batch: {size} pictures as {content_type}: wrong digits")
-    return lambda: post(connection, content_type, body)
+    return lambda: post(connection, body, headers)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.servers import HOST, ROOT, Server, serving
+from benchmarks.servers import HOST, PREDICT, ROOT, Server, serving
 from digits.classifier import GOLDEN_TOLERANCE, Golden
 from digits.features import Grey
 
@@ -24,13 +24,14 @@ GOLDEN = Golden.from_json((MODEL / "golden.json").read_bytes())
 """The ten digits that are sent, and what must be answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Body:
     """One way to send a picture."""
 
     name: str
-    content_type: str
+    headers: Mapping[str, str]
     encode: Callable[[Grey], bytes]
+    path: str = PREDICT
 
 
 def _json(pixels: Sequence[object]) -> bytes:
@@ -38,17 +39,18 @@ def _json(pixels: Sequence[object]) -> bytes:
     return json.dumps({"pixels": pixels}, separators=(",", ":")).encode()
 
 
-def _png(pixels: Grey) -> bytes:
+def png(pixels: Grey) -> bytes:
+    """A picture as a file."""
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "png")
     return encoded.getvalue()
 
 
-JSON = Body("JSON", "application/json", lambda pixels: _json(pixels.ravel().tolist()))
+JSON = Body("JSON", {"Content-Type": "application/json"}, lambda pixels: _json(pixels.ravel().tolist()))
 # BentoML joins requests that are lists to a batch: each is sent as a list of one picture.
-JSON_LIST = Body("JSON", "application/json", lambda pixels: _json([pixels.ravel().tolist()]))
-RAW = Body("raw bytes", "application/octet-stream", lambda pixels: pixels.tobytes())
-PNG = Body("PNG", "image/png", _png)
+JSON_LIST = Body("JSON", {"Content-Type": "application/json"}, lambda pixels: _json([pixels.ravel().tolist()]))
+RAW = Body("raw bytes", {"Content-Type": "application/octet-stream"}, lambda pixels: pixels.tobytes())
+PNG = Body("PNG", {"Content-Type": "image/png"}, png)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ class Contender:
 
     def _check(self, server: Server, body: Body) -> None:
         for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
-            status, reply = server.ask(body.content_type, body.encode(pixels))
+            status, reply = server.ask(body.encode(pixels), body.headers, body.path)
             if status != 200:
                 raise SystemExit(f"{self.name}, {body.name}: expected 200, received {status}: {reply[:300]!r}")
             if self.name == "floor":

@@ -347,7 +347,7 @@ def disconnects(workers: int, number: int = 3000) -> Happened:
         whole = until(lambda: not connections(server), "their connections are closed")
         growth = memory_mb(server) - before
         # What they held of the memory for bodies was given back: else a long one would be refused now.
-        long = server.ask("image/jpeg", photo())[0]
+        long = server.ask(photo(), {"Content-Type": "image/jpeg"})[0]
     what = f"{number:,} went; {growth:+.1f} MB; a photo is then answered {long}"
     return account.happened(what, whole, fine=not account.lost and growth < GROWTH_MB and long == 200)
 

@@ -1,13 +1,20 @@
 -- Posts the files 0 to 9 of a folder in turn; its last line is the result, as JSON, times in microseconds.
 --
---     wrk --script benchmarks/load.lua URL -- CONTENT-TYPE FOLDER
+--     wrk --script benchmarks/load.lua URL -- FOLDER 'NAME: VALUE' ...
+--
+-- Each NAME: VALUE is a header.
 
 local requests, turn = {}, 0
 
 function init(arguments)
+  local headers = {}
+  for at = 2, #arguments do
+    local name, value = arguments[at]:match("^(.-): (.*)$")
+    headers[name] = value
+  end
   for digit = 0, 9 do
-    local file = assert(io.open(arguments[2] .. "/" .. digit, "rb"))
-    requests[digit] = wrk.format("POST", nil, { ["Content-Type"] = arguments[1] }, file:read("*a"))
+    local file = assert(io.open(arguments[1] .. "/" .. digit, "rb"))
+    requests[digit] = wrk.format("POST", nil, headers, file:read("*a"))
     file:close()
   end
 end

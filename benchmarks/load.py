@@ -66,14 +66,15 @@ def put_under_load(server: Server, body: Body, concurrency: int, seconds: int) -
             [
                 *("wrk", "--threads", "1", "--connections", str(concurrency), "--duration", f"{seconds}s"),
                 *("--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(Path(__file__).with_name("load.lua"))),
-                *(f"http://{HOST}:{server.port}/predict", "--", body.content_type, pictures),
+                *(f"http://{HOST}:{server.port}{body.path}", "--", pictures),
+                *(f"{name}: {value}" for name, value in body.headers.items()),
             ],
             capture_output=True,
             text=True,
             check=True,
             timeout=seconds + 2 * TIMEOUT_SECONDS,
         )
-    server.ask(body.content_type, body.encode(GOLDEN.pixels[0]))
+    server.ask(body.encode(GOLDEN.pixels[0]), body.headers, body.path)
     said = json.loads(done.stdout.splitlines()[-1])
     answered = said["requests"] - said["errors"]["status"]
     return Run(1e6 * answered / said["duration"], said["p50"] / 1000, said["p99"] / 1000, said["errors"])
@@ -145,6 +146,17 @@ def row(results: Results, turn: Turn) -> list[str]:
     ]
 
 
+def version_of_wrk() -> str:
+    """Which wrk it is.
+
+    Raises:
+        SystemExit: none is installed.
+    """
+    if shutil.which("wrk") is None:
+        raise SystemExit("needs wrk, which is not installed: apt-get install wrk")
+    return subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.splitlines()[0])
@@ -156,8 +168,7 @@ def main() -> None:
     names = options.only.split(",")
     if strangers := set(names) - set(NAMES):
         parser.error(f"--only: expected names of {', '.join(NAMES)}, received {min(strangers)}")
-    if shutil.which("wrk") is None:
-        raise SystemExit("load: needs wrk, which is not installed: apt-get install wrk")
+    wrk = version_of_wrk()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the services are ended
     turns = [
         Turn(contender, body, concurrency)
@@ -166,7 +177,6 @@ def main() -> None:
         for concurrency in map(int, options.concurrency.split(","))
     ]
     results = measure(turns, options.rounds, options.seconds)
-    wrk = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
     others = {name: version(name) for name in ("litserve", "bentoml") if name in names}
     packages = [
         "uvicorn",

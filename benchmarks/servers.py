@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
+PREDICT = "/predict"
 START_SECONDS = 120
 STOP_SECONDS = 10
 
@@ -36,18 +37,20 @@ class Server:
         """A connection that is kept for one request after another."""
         return http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
 
-    def ask(self, content_type: str, body: bytes) -> tuple[int, bytes]:
+    def ask(self, body: bytes, headers: Mapping[str, str], path: str = PREDICT) -> tuple[int, bytes]:
         """POST on a connection of its own; the status and the reply's body."""
         connection = self.connect()
         try:
-            return post(connection, content_type, body)
+            return post(connection, body, headers, path)
         finally:
             connection.close()
 
 
-def post(connection: http.client.HTTPConnection, content_type: str, body: bytes) -> tuple[int, bytes]:
+def post(
+    connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str], path: str = PREDICT
+) -> tuple[int, bytes]:
     """Ask about a body's pictures; the status and the reply's body."""
-    connection.request("POST", "/predict", body, {"Content-Type": content_type})
+    connection.request("POST", path, body, headers)
     response = connection.getresponse()
     return response.status, response.read()
 

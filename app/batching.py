@@ -36,6 +36,10 @@ class Answered(NamedTuple):
     """(N, 10)"""
     digits: list[int]
     """The most probable one of each."""
+    novelty: Floats | None
+    """(N,), as of `Classifier.scores`."""
+    ink: Floats
+    """(N,): the mean of each one's features."""
     in_form: list[bool]
     """Whether each is in MNIST form; as good as true where nobody asked."""
     batch: int
@@ -85,6 +89,8 @@ class Batcher:
             parts[0].classifier,
             np.concatenate([part.probabilities for part in parts]),
             [digit for part in parts for digit in part.digits],
+            _joined([part.novelty for part in parts]),
+            np.concatenate([part.ink for part in parts]),
             [in_form for part in parts for in_form in part.in_form],
             max(part.batch for part in parts),
         )
@@ -117,30 +123,34 @@ class Batcher:
             return
         began = time.perf_counter()
         try:
-            classifier, probabilities, digits, in_form, batch = self._pass(
-                [pixels for pixels, _, _, _ in together], form=any(form for _, _, _, form in together)
-            )
+            whole = self._pass([pixels for pixels, _, _, _ in together], form=any(form for _, _, _, form in together))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is the answer of those who wait for one
             for _, answer, _, _ in together:
                 answer.set_exception(exc)
             return
         took = time.perf_counter() - began
+        classifier, probabilities, digits, novelty, ink, in_form, batch = whole
         start = 0
         for pixels, answer, _, _ in together:
             part = slice(start, start := start + len(pixels))
-            answer.set_result(Answered(classifier, probabilities[part], digits[part], in_form[part], batch))
+            of_part = None if novelty is None else novelty[part]
+            answer.set_result(
+                Answered(classifier, probabilities[part], digits[part], of_part, ink[part], in_form[part], batch)
+            )
         waits = [began - since for _, _, since, _ in together]
         self._metrics.passed(classifier.manifest.version, batch, waits, took)
 
     def _pass(self, pixels: list[NDArray[Any]], *, form: bool) -> Answered:
         classifier = self._classifier()
         features = _features(pixels)
-        probabilities = classifier.probabilities(features)
+        probabilities, novelty = classifier.scores(features)
         # Lists, made once for all: NumPy takes a microsecond for each look at an array.
         return Answered(
             classifier,
             probabilities,
             probabilities.argmax(axis=1).tolist(),
+            novelty,
+            features.mean(axis=1),
             are_mnist_form(features).tolist() if form else [True] * len(features),
             len(features),
         )
@@ -156,6 +166,11 @@ class Batcher:
                 rows += len(pixels)
                 together.append(waiting)
         return together
+
+
+def _joined(parts: list[Floats | None]) -> Floats | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
 
 
 def _features(pixels: list[NDArray[Any]]) -> Floats:

@@ -67,6 +67,19 @@ class Tensor(_Record):
 FEATURES_INPUT = Tensor(name="features", dtype="float32", shape=(-1, FEATURES))
 PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, CLASSES))
 
+NOVELTY_OUTPUT = Tensor(name="novelty", dtype="float32", shape=(-1,))
+"""How unlike a digit a picture is: 0 is a usual digit, above 1 it is taken for none. A graph may have it."""
+
+SALIENCY_OUTPUT = Tensor(name="saliency", dtype="float32", shape=(-1, FEATURES))
+"""How much each feature speaks for (positive) or against the most probable digit. A graph may have it.
+
+It takes as long as the forward pass itself. So it is made only where the optional input `explain` is true; else it is
+empty, (0, 784).
+"""
+
+EXPLAIN = "explain"
+"""The name of that input, a boolean scalar, false unless it is given."""
+
 
 class Dataset(_Record):
     """What the network was trained on."""
@@ -76,7 +89,68 @@ class Dataset(_Record):
     """Of the raw bytes (C order) of x_train, y_train, x_test, y_test, one after the other."""
     train_images: int
     validation_images: int
+    calibration_images: int = 0
     test_images: int
+
+
+class Temperature(_Record):
+    """By what logits are divided to make probabilities frequencies (Guo et al. 2017), fitted on validation images."""
+
+    value: float = Field(gt=0)
+    folded: bool
+    """Whether the network's last layer does it; else its probabilities are as trained."""
+
+
+class Level(_Record):
+    """Who is in a prediction set at one coverage: each digit whose probability is at least its threshold."""
+
+    coverage: float = Field(gt=0, lt=1)
+    """Share of pictures whose true digit is in the set, at least, if they are exchangeable with calibration images."""
+    threshold: float = Field(ge=0, le=1)
+    """Of all digits."""
+    per_class: tuple[float, ...] | None = Field(None, min_length=CLASSES, max_length=CLASSES)
+    """Of each digit, so that the coverage holds for the pictures of each; None where too few images carry it."""
+
+
+class PredictionSets(_Record):
+    """Split conformal prediction (Vovk et al. 2005), calibrated on images that were used for nothing else."""
+
+    score: Literal["LAC"] = "LAC"
+    """1 minus the true digit's probability: the smallest sets (Sadinle, Lei and Wasserman 2019)."""
+    levels: tuple[Level, ...]
+
+    def level(self, coverage: float) -> Level | None:
+        """The stored one."""
+        return next((level for level in self.levels if level.coverage == coverage), None)
+
+
+class Novelty(_Record):
+    """What the graph's second output is."""
+
+    method: str
+    false_alarms: float = Field(gt=0, lt=1)
+    """Share of pictures like the calibration images that are above 1, at most."""
+
+
+class Reference(_Record):
+    """How a quantity is distributed over calibration images, to see whether what is asked later is like them."""
+
+    edges: tuple[float, ...]
+    """Upper ends of the bins but the last, which has none."""
+    shares: tuple[float, ...]
+    """One more than edges; their sum is 1."""
+
+
+class Calibration(_Record):
+    """What held-out training images tell about how far an answer can be trusted."""
+
+    validation_images: int
+    calibration_images: int
+    temperature: Temperature
+    prediction_sets: PredictionSets
+    novelty: Novelty | None = None
+    reference: dict[str, Reference]
+    """Of digit, probability, ink, novelty."""
 
 
 class Manifest(_Record):
@@ -95,7 +169,9 @@ class Manifest(_Record):
     dataset: Dataset | None
     libraries: dict[str, str]
     metrics: dict[str, dict[str, float]]
-    """By split (train, validation, test): loss, accuracy and whatever else was measured."""
+    """By split (train, validation, calibration, test): loss, accuracy and whatever else was measured."""
+    calibration: Calibration | None = None
+    """None where no images were held back for it, and in artifacts from before there was any."""
     files: dict[str, str] = Field(min_length=1, max_length=MAX_FILES)
     """Path below the version's folder to the sha256 of its bytes."""
 

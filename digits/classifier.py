@@ -4,13 +4,24 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import onnxruntime
 
 from digits import artifact
-from digits.artifact import GOLDEN, MODEL, SHIPPED, Manifest, Tensor
+from digits.artifact import (
+    EXPLAIN,
+    FEATURES_INPUT,
+    GOLDEN,
+    MODEL,
+    NOVELTY_OUTPUT,
+    PROBABILITIES_OUTPUT,
+    SALIENCY_OUTPUT,
+    SHIPPED,
+    Manifest,
+    Tensor,
+)
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel
 from digits.features import CLASSES, SIDE, Floats, Grey, to_features
 
@@ -32,13 +43,18 @@ class Golden:
     """(10, 28, 28)"""
     probabilities: Floats
     """(10, 10)"""
+    novelty: Floats | None = None
+    """(10,); None of a graph without it."""
 
     def to_json(self) -> bytes:
         """As it lies in golden.json."""
-        images = [
+        images: list[dict[str, Any]] = [
             {"digit": digit, "pixels": pixels.ravel().tolist(), "probabilities": [float(p) for p in row]}
             for digit, (pixels, row) in enumerate(zip(self.pixels, self.probabilities, strict=True))
         ]
+        if self.novelty is not None:
+            for image, novelty in zip(images, self.novelty, strict=True):
+                image["novelty"] = float(novelty)
         return json.dumps({"images": images}).encode() + b"\n"
 
     @classmethod
@@ -50,7 +66,19 @@ class Golden:
         # Each array is made from the flat list, so that a wrong count is an error and not a broadcast.
         pixels = np.array([image["pixels"] for image in images], dtype=np.uint8).reshape(CLASSES, SIDE, SIDE)
         probabilities = np.array([image["probabilities"] for image in images], dtype=np.float32)
-        return cls(pixels, probabilities.reshape(CLASSES, CLASSES))
+        novelty = None
+        if any("novelty" in image for image in images):
+            novelty = np.array([float(image["novelty"]) for image in images], dtype=np.float32)
+        return cls(pixels, probabilities.reshape(CLASSES, CLASSES), novelty)
+
+
+class Scores(NamedTuple):
+    """What a forward pass gives."""
+
+    probabilities: Floats
+    """(N, 10)"""
+    novelty: Floats | None
+    """(N,), above 1 where it is taken for no digit; None of a version that cannot tell."""
 
 
 class Classifier:
@@ -90,6 +118,10 @@ class Classifier:
         self.golden = golden
         self._session = session
         _hold_to_signature(session, manifest)
+        names = [output.name for output in manifest.outputs]
+        self._outputs = [name for name in (PROBABILITIES_OUTPUT.name, NOVELTY_OUTPUT.name) if name in names]
+        self.explains = SALIENCY_OUTPUT.name in names
+        """Whether it has saliency."""
         self.self_test()
 
     @classmethod
@@ -111,24 +143,44 @@ class Classifier:
 
     def probabilities(self, features: Floats) -> Floats:
         """One forward pass: float32 (N, 784) in [0, 1] to softmax probabilities, float32 (N, 10)."""
-        outputs: list[Floats] = self._session.run(["probabilities"], {"features": features})
+        return self.scores(features).probabilities
+
+    def scores(self, features: Floats) -> Scores:
+        """The same pass, with the novelty beside."""
+        outputs: list[Floats] = self._session.run(self._outputs, {FEATURES_INPUT.name: features})
+        return Scores(outputs[0], outputs[1] if len(outputs) > 1 else None)
+
+    def saliency(self, features: Floats) -> Floats:
+        """How much each feature speaks for the most probable digit, or against it: (N, 784).
+
+        Gradient times input (Shrikumar et al. 2016) of that digit's logit above the mean of all ten, which is what the
+        softmax sees of it. Only of a version that `explains`.
+        """
+        outputs: list[Floats] = self._session.run(
+            [SALIENCY_OUTPUT.name], {FEATURES_INPUT.name: features, EXPLAIN: np.array(True)}
+        )
         return outputs[0]
 
     def self_test(self) -> None:
         """Raises GoldenMismatch unless the golden predictions come out within 1e-4."""
         try:
-            received = self.probabilities(to_features(self.golden.pixels))
+            received = self.scores(to_features(self.golden.pixels))
         except Exception as exc:  # ONNX Runtime's own classes again: the graph loads and cannot be run
             raise GoldenMismatch(f"version {self.manifest.version}: no golden probabilities, but {exc}") from exc
-        if received.shape != self.golden.probabilities.shape:
+        self._hold_to_golden("probabilities", self.golden.probabilities, received.probabilities)
+        if self.golden.novelty is not None or received.novelty is not None:
+            self._hold_to_golden("novelty", self.golden.novelty, received.novelty)
+
+    def _hold_to_golden(self, what: str, golden: Floats | None, received: Floats | None) -> None:
+        expected_shape, shape = (None if values is None else values.shape for values in (golden, received))
+        if golden is None or received is None or shape != expected_shape:
             raise GoldenMismatch(
-                f"version {self.manifest.version}: expected golden probabilities of shape "
-                f"{self.golden.probabilities.shape}, received {received.shape}"
+                f"version {self.manifest.version}: expected golden {what} of shape {expected_shape}, received {shape}"
             )
-        difference = np.abs(received - self.golden.probabilities).max()
+        difference = np.abs(received - golden).max()
         if not difference <= GOLDEN_TOLERANCE:  # NaN is no pass
             raise GoldenMismatch(
-                f"version {self.manifest.version}: expected the golden probabilities within {GOLDEN_TOLERANCE}, "
+                f"version {self.manifest.version}: expected the golden {what} within {GOLDEN_TOLERANCE}, "
                 f"received a difference of {difference:.3g}"
             )
 
@@ -203,11 +255,19 @@ def _hold_to_signature(session: Any, manifest: Manifest) -> None:
             raise DamagedArtifact(
                 f"{MODEL} of version {manifest.version}: expected {kind} {expected}, received {actual}"
             )
-        if needed not in declared:
+        known = {tensor.name: tensor for tensor in (needed, NOVELTY_OUTPUT, SALIENCY_OUTPUT)}
+        wrong = [tensor.name for tensor in declared if known.get(tensor.name, tensor) != tensor]
+        for name in [needed.name] * (needed not in declared) + wrong:
             raise DamagedArtifact(
-                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_described(needed)}, "
+                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_described(known[name])}, "
                 f"received {expected}"
             )
+    switches = {node.name: node.type for node in session.get_overridable_initializers()}
+    if SALIENCY_OUTPUT in manifest.outputs and switches.get(EXPLAIN) != "tensor(bool)":
+        raise DamagedArtifact(
+            f"{MODEL} of version {manifest.version}: expected {SALIENCY_OUTPUT.name} with the optional input "
+            f"{EXPLAIN}, a boolean, received none"
+        )
 
 
 def _described(tensor: Tensor) -> str:

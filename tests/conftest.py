@@ -20,8 +20,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits import artifact
-from digits.artifact import GOLDEN, KERAS, MANIFEST, MODEL, Manifest
+from digits.artifact import (
+    GOLDEN,
+    KERAS,
+    MANIFEST,
+    MODEL,
+    NOVELTY_OUTPUT,
+    PROBABILITIES_OUTPUT,
+    SALIENCY_OUTPUT,
+    Calibration,
+    Level,
+    Manifest,
+    Novelty,
+    PredictionSets,
+    Reference,
+    Temperature,
+)
 from digits.classifier import Golden
+from digits.drift import EDGES
 from digits.features import CLASSES, FEATURES, Floats, Grey, to_features
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -99,6 +115,37 @@ def make_graph(
     return serialized(graph)
 
 
+def make_trust_graph(seed: int) -> bytes:
+    """The same network, with the outputs that a graph may have: novelty and saliency, which mean nothing."""
+    model = onnx.load_from_string(make_graph(seed))
+    number, truth = onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
+    make_node, make_info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    then = onnx.helper.make_graph(
+        [make_node("Neg", ["features"], ["against"])], "then", [], [make_info("against", number, ["N", FEATURES])]
+    )
+    otherwise = onnx.helper.make_graph(
+        [make_node("Identity", ["nothing"], ["empty"])], "else", [], [make_info("empty", number, [0, FEATURES])]
+    )
+    model.graph.initializer.extend(
+        [
+            onnx.numpy_helper.from_array(np.array(False), "explain"),
+            onnx.numpy_helper.from_array(np.empty((0, FEATURES), np.float32), "nothing"),
+        ]
+    )
+    model.graph.input.append(make_info("explain", truth, []))
+    model.graph.node.extend(
+        [
+            # A white picture has a mean of 1; more than half of it inked is no digit.
+            make_node("ReduceMean", ["features"], ["ink"], axes=[1], keepdims=0),
+            make_node("Add", ["ink", "ink"], ["novelty"]),
+            make_node("If", ["explain"], ["saliency"], then_branch=then, else_branch=otherwise),
+        ]
+    )
+    model.graph.output.extend([make_info("novelty", number, ["N"]), make_info("saliency", number, ["M", FEATURES])])
+    content: bytes = model.SerializeToString()
+    return content
+
+
 def serialized(graph: Any) -> bytes:
     """An ONNX graph as the bytes of a model that ONNX Runtime loads, whatever version of onnx made it."""
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
@@ -128,6 +175,40 @@ def make_files(seed: int) -> dict[str, bytes]:
         GOLDEN: golden.to_json(),
         "report/README.md": b"# A tiny network\n",
     }
+
+
+def make_calibration(*, threshold: float = 0.2) -> dict[str, Any]:
+    """What a manifest says of it: sets of all digits with that probability at 0.99, of fewer at lower coverages."""
+    levels = [
+        Level(coverage=0.9, threshold=2 * threshold, per_class=(2 * threshold,) * CLASSES),
+        Level(coverage=0.95, threshold=1.5 * threshold, per_class=(1.5 * threshold,) * CLASSES),
+        Level(coverage=0.99, threshold=threshold, per_class=(threshold,) * 9 + (threshold / 2,)),
+        Level(coverage=0.999, threshold=threshold / 10),
+    ]
+    made = Calibration(
+        validation_images=500,
+        calibration_images=500,
+        temperature=Temperature(value=1.1, folded=True),
+        prediction_sets=PredictionSets(levels=tuple(levels)),
+        novelty=Novelty(method="twice the ink", false_alarms=0.01),
+        reference={
+            quantity: Reference(edges=edges, shares=(1 / (len(edges) + 1),) * (len(edges) + 1))
+            for quantity, edges in EDGES.items()
+        },
+    )
+    return made.model_dump()
+
+
+def publish_trusted(root: Path, seed: int = 0, *, threshold: float = 0.2) -> Published:
+    """The tiny network with calibration, novelty and saliency, as the next version below `root`."""
+    model = make_trust_graph(seed)
+    features = to_features(golden_pixels())
+    golden = Golden(golden_pixels(), run_graph(model, features), 2 * features.mean(axis=1))
+    files = make_files(seed) | {MODEL: model, GOLDEN: golden.to_json()}
+    outputs = [tensor.model_dump() for tensor in (PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT)]
+    fields = MANIFEST_FIELDS | {"seed": seed, "outputs": outputs, "calibration": make_calibration(threshold=threshold)}
+    manifest = artifact.publish(root, files, fields)
+    return Published(root, root / manifest.name / str(manifest.version), manifest)
 
 
 def publish_tiny(root: Path, seed: int = 0, files: Mapping[str, bytes] | None = None) -> Published:

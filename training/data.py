@@ -203,11 +203,11 @@ def _from_idx(folder: Path) -> dict[str, NDArray[Any]]:
         found = next((folder / name for name in names if (folder / name).is_file()), None)
         if found is None:
             raise DataNotFound(f"{folder}: expected one of {', '.join(names)}, received none of them")
-        arrays[array] = _read_idx(found, dimensions=int(suffix[3]))
+        arrays[array] = read_idx(found, dimensions=int(suffix[3]))
     return arrays
 
 
-def _read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
+def read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """The IDX format: 0, 0, type (8 is uint8), dimensions; each size as big-endian uint32; then the bytes."""
     try:
         content = file.read_bytes()

@@ -15,7 +15,7 @@ from app.errors import Overloaded
 from app.metrics import Metrics
 from app.serving import Serving
 from digits.artifact import SHIPPED
-from digits.classifier import Classifier
+from digits.classifier import Classifier, Scores
 from digits.errors import NoUsableModel
 from digits.features import Floats, to_features
 from tests.conftest import Mnist
@@ -26,9 +26,9 @@ class Watched(Classifier):
 
     passes: list[int]
 
-    def probabilities(self, features: Floats) -> Floats:
+    def scores(self, features: Floats) -> Scores:
         self.passes = [*getattr(self, "passes", []), len(features)]
-        return super().probabilities(features)
+        return super().scores(features)
 
 
 @pytest.fixture

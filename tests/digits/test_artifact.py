@@ -358,7 +358,7 @@ class TestDamage:
             read_version(published.folder)
 
     def test_fields_of_later_formats_are_passed_over(self, published: Published) -> None:
-        edit_manifest(published.folder, {"calibration": {"temperature": 1.3}, "signature": "of a later release"})
+        edit_manifest(published.folder, {"licence": {"name": "MIT"}, "signature": "of a later release"})
 
         assert read_version(published.folder)[0] == published.manifest
 

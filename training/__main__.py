@@ -2,29 +2,35 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from digits.artifact import NAME, SHIPPED, Dataset, Manifest, read_file
-from digits.classifier import Classifier, load_newest
+from digits.artifact import NAME, SHIPPED, Dataset, Manifest, Temperature, read_file
+from digits.classifier import Classifier, Scores, load_newest
 from digits.errors import DigitsError
-from digits.features import CLASSES, Grey, to_features
+from digits.features import CLASSES, Floats, Grey, to_features
 from training import assess as assessing
 from training import data as mnist
-from training import distillation
+from training import distillation, novelty, novelty_methods
 from training import export as exporting
 from training import fit as fitting
 from training import report as reporting
+from training import trust as trusting
 from training.assess import Assessment, assess
 from training.backend import choose_fast_convolutions
-from training.data import Labels, Mnist
+from training.calibration import best_temperature, fold_temperature
+from training.data import Labels, Mnist, Split
 from training.errors import TrainingError, UnfairAssessment
+from training.network import activations
+from training.outliers import outliers
 from training.recipes import RECIPES, Robust
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
@@ -98,8 +104,9 @@ def train(  # noqa: PLR0917 - Typer's options are parameters
     validation_split: Annotated[
         float | None,
         typer.Option(
-            callback=_option(lambda part: 0 <= part < 1, "0 <= split < 1"),
-            help="Part of the training images held back; 0 is the lecture's very run. Default: the recipe's.",
+            callback=_option(lambda part: 0 <= part < 0.5, "0 <= split < 0.5"),
+            help="Part of the training images held back for validation, and as large a one for calibration; 0 is the "
+            "lecture's very run. Default: the recipe's.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
@@ -114,7 +121,7 @@ def train(  # noqa: PLR0917 - Typer's options are parameters
     if isinstance(decided, Robust):
         choose_fast_convolutions()
     used = _load(data, allow_other_data)
-    split = mnist.split(used, validation_split=decided.validation_split, seed=seed)
+    split = mnist.split(used, validation_split=decided.validation_split)
     folder = fitting.state_folder(output / NAME, decided, seed, used.sha256())
     try:
         _say("starting TensorFlow")
@@ -122,11 +129,17 @@ def train(  # noqa: PLR0917 - Typer's options are parameters
             network, history = distillation.fit(decided, split, seed=seed, folder=folder, resume=resume)
         else:
             network, history = fitting.fit(decided, split, seed=seed, folder=folder, resume=resume)
+        temperature, head = None, None
+        if split.is_held_back:
+            temperature = _temperature(network, split, fold=isinstance(decided, Robust))
+            _say("learning what is no digit")
+            head = novelty.fit(network, split, seed=seed)
         _say("exporting and assessing")
-        exported = exporting.export(network, used)
+        exported = exporting.export(network, used, head=head, explain=True)
         parts = {
             "train": (split.x_train, split.y_train),
             "validation": (split.x_validation, split.y_validation),
+            "calibration": (split.x_calibration, split.y_calibration),
             "test": (used.x_test, used.y_test),
         }
         dataset = Dataset(
@@ -134,14 +147,24 @@ def train(  # noqa: PLR0917 - Typer's options are parameters
             sha256=used.sha256(),
             train_images=len(split.y_train),
             validation_images=len(split.y_validation),
+            calibration_images=len(split.y_calibration),
             test_images=len(used.y_test),
         )
-        draft = exporting.draft_manifest(decided, seed, dataset)
+        draft = exporting.draft_manifest(exported, decided, seed, dataset)
         classifier = exported.classifier(draft)
         assessed = {name: _assess(classifier, x, y) for name, (x, y) in parts.items() if len(y)}
         metrics = {name: found.metrics(interval=name == "test") for name, found in assessed.items()}
         draft = draft.model_copy(update={"metrics": metrics})
-        report = reporting.render(draft, used, assessed["test"], history)
+        trust = None
+        if temperature is not None:
+            calibration = trusting.calibrate(classifier, split, temperature)
+            draft = draft.model_copy(update={"calibration": calibration})
+            sizes = trusting.mean_sizes(classifier, split)
+            detection = _detection(novelty_methods.methods(network, head, split), used) if head else None
+            trust = trusting.assess(
+                calibration, _scores(classifier, used.x_test), used.y_test, sizes=sizes, detection=detection
+            )
+        report = reporting.render(draft, used, assessed["test"], history, trust)
         published = exporting.publish(output, exported, report, draft)
     except KeyboardInterrupt as exc:
         hint = "the same command with --resume goes on" if folder.exists() else "no epoch had begun"
@@ -178,7 +201,15 @@ def evaluate(
     curves = "report/history.csv"
     if classifier.folder is not None and curves in manifest.files:
         history = reporting.history_from_csv(read_file(classifier.folder, curves, manifest.files[curves]))
-    reporting.write(destination, reporting.render(manifest, used, found, history))
+    trust = None
+    if manifest.calibration is not None:
+        detection = None
+        if manifest.calibration.novelty is not None:
+            detection = _detection({manifest.calibration.novelty.method: _served(classifier)}, used)
+        scores = _scores(classifier, used.x_test)
+        trust = trusting.assess(manifest.calibration, scores, used.y_test, detection=detection)
+        _show_trust(trust)
+    reporting.write(destination, reporting.render(manifest, used, found, history, trust))
     _say(f"report: {destination}")
 
 
@@ -194,7 +225,7 @@ def export(
     network = exporting.read_network(file)
     used = _load(data, allow_other_data)
     exported = exporting.export(network, used)
-    draft = exporting.draft_manifest()
+    draft = exporting.draft_manifest(exported)
     classifier = exported.classifier(draft)
     found = None
     if reason := assessing.unfairness(None, used):
@@ -239,8 +270,36 @@ def _open(model: Path | None, model_dir: Path) -> Classifier:
     return classifier
 
 
+def _temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
+    """The one that fits the validation images best; folded into the network, or only told."""
+    logits = activations(network, to_features(split.x_validation))[1]
+    value = best_temperature(logits, split.y_validation)
+    if fold:
+        fold_temperature(network, value)
+    _say(f"temperature: {value:.3f}{', folded into the last layer' if fold else ''}")
+    return Temperature(value=value, folded=fold)
+
+
+def _detection(scores: Mapping[str, trusting.NoveltyScore], data: Mnist) -> dict[str, dict[str, trusting.Detection]]:
+    """On test images, and so many pictures of no digit that they take no longer than the rest."""
+    return trusting.detect(scores, data.x_test, outliers(data.x_test, min(1000, len(data.x_test) // 10)))
+
+
+def _served(classifier: Classifier) -> trusting.NoveltyScore:
+    def score(features: Floats) -> NDArray[np.float64]:
+        novelty = classifier.scores(features).novelty
+        assert novelty is not None
+        return novelty.astype(np.float64)
+
+    return score
+
+
+def _scores(classifier: Classifier, x: Grey) -> Scores:
+    return classifier.scores(to_features(x))
+
+
 def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:
-    return assess(classifier.probabilities(to_features(x)), y)
+    return assess(_scores(classifier, x).probabilities, y)
 
 
 def _show(found: Assessment, data: Mnist) -> None:
@@ -260,6 +319,21 @@ def _show(found: Assessment, data: Mnist) -> None:
         table.add_row(
             str(index), str(data.y_test[index]), str(found.predicted[index]), f"{found.confidence[index]:.4f}"
         )
+    console.print(table)
+
+
+def _show_trust(trust: trusting.Trust) -> None:
+    table = Table("coverage", "held", "band", "mean size", "empty", title="prediction sets")
+    for row in trust.coverage:
+        if row.band is not None:
+            band = "{:.4f} to {:.4f}".format(*row.band)
+            table.add_row(f"{row.level:g}", f"{row.covered:.4f}", band, f"{row.size:.3f}", f"{row.empty:.4f}")
+    console = Console()
+    console.print(table)
+    table = Table("pictures", "AUROC", "taken for digits at 95 %", title="no digits")
+    for of_kind in trust.detection.values():
+        for kind, found in of_kind.items():
+            table.add_row(kind, f"{found.auroc:.4f}", f"{found.fpr95:.4f}")
     console.print(table)
 
 

@@ -4,34 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from digits.features import Floats, to_features
-from training.data import Labels, Split
+from digits.features import Floats
+from training.data import Labels
 
 
-def fold_temperature(network: Any, split: Split) -> float:
-    """Divide the network's logits by the temperature that fits the validation images best, in its last layer.
+def fold_temperature(network: Any, temperature: float) -> None:
+    """Have the network divide its logits by the temperature, in its last layer.
 
     Kernel and bias are divided, so that the network needs no other form and what is retrained is what is served. The
     most probable digit stays the same.
-
-    Returns:
-        The temperature.
     """
-    temperature = best_temperature(logits(network, to_features(split.x_validation)), split.y_validation)
     last = network.layers[-1]
     last.set_weights([weights / np.float32(temperature) for weights in last.get_weights()])
-    return temperature
-
-
-def logits(network: Any, features: Floats) -> Floats:
-    """What goes into the softmax of a network of dense layers: (N, 784) to (N, 10)."""
-    *hidden, last = network.layers
-    values = features
-    for layer in hidden:
-        values = np.asarray(layer(values))
-    kernel, bias = last.get_weights()
-    found: Floats = values @ kernel + bias
-    return found
 
 
 def best_temperature(logits: Floats, labels: Labels) -> float:

@@ -46,6 +46,9 @@ _IDX_FILES = {
 
 _DOWNLOAD_SECONDS = 30
 
+_SPLIT_SEED = 0
+"""Not the training's: runs with different seeds can then be compared, and what is held back stays unseen by all."""
+
 Labels = NDArray[np.uint8]
 
 
@@ -72,12 +75,22 @@ class Mnist:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The training images parted in two; the validation part may be empty."""
+    """The training images parted in three; the latter two parts may be empty."""
 
     x_train: Grey
+    """What a network is fitted to."""
     y_train: Labels
     x_validation: Grey
+    """What choices are made by: epochs, the temperature."""
     y_validation: Labels
+    x_calibration: Grey
+    """What thresholds are taken from; used for nothing else."""
+    y_calibration: Labels
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether there is anything but what a network is fitted to."""
+        return len(self.y_calibration) > 0
 
 
 def load(source: str | None, *, allow_other_data: bool = False) -> Mnist:
@@ -116,33 +129,48 @@ def load(source: str | None, *, allow_other_data: bool = False) -> Mnist:
     return Mnist("other", data.x_train, data.y_train, data.x_test, data.y_test)
 
 
-def split(data: Mnist, *, validation_split: float, seed: int) -> Split:
-    """Hold back a part of the training images, each class in its proportion.
+def split(data: Mnist, *, validation_split: float) -> Split:
+    """Hold back two parts of the training images, each class in its proportion; the same ones for every seed.
 
     Args:
         data: whose training images are parted.
-        validation_split: the part held back, in [0, 1); 0 holds back nothing.
-        seed: of the choice.
+        validation_split: the part held back for validation, and as large a one for calibration; in [0, 0.5), 0 holds
+            back nothing.
 
     Raises:
         SplitTooSmall: a class would be missing from one of the parts.
     """
+    count = round(validation_split * len(data.y_train))
+    everything = np.arange(len(data.y_train))
     if validation_split == 0:
-        return Split(data.x_train, data.y_train, data.x_train[:0], data.y_train[:0])
-    from sklearn.model_selection import train_test_split
-
+        nothing = everything[:0]
+        return _parted(data, everything, nothing, nothing)
     asked = f"--validation-split {validation_split} of {len(data.y_train)} training images"
     try:
-        kept, held = train_test_split(
-            np.arange(len(data.y_train)), test_size=validation_split, random_state=seed, stratify=data.y_train
-        )
+        rest, calibration = _held_back(data.y_train, everything, count)
+        train, validation = _held_back(data.y_train, rest, count)
     except ValueError as exc:  # too few images for ten classes
-        raise SplitTooSmall(f"{asked}: expected every digit in both parts; {exc}") from exc
-    for part, chosen in (("training", kept), ("validation", held)):
+        raise SplitTooSmall(f"{asked}: expected every digit in all three parts; {exc}") from exc
+    for part, chosen in (("training", train), ("validation", validation), ("calibration", calibration)):
         missing = _missing(data.y_train[chosen])
         if missing:
             raise SplitTooSmall(f"{asked}: expected every digit in the {part} part, received no {missing}")
-    return Split(data.x_train[kept], data.y_train[kept], data.x_train[held], data.y_train[held])
+    return _parted(data, train, validation, calibration)
+
+
+_Indices = NDArray[np.int64]
+
+
+def _held_back(labels: Labels, indices: _Indices, count: int) -> tuple[_Indices, _Indices]:
+    from sklearn.model_selection import train_test_split
+
+    kept, held = train_test_split(indices, test_size=count, random_state=_SPLIT_SEED, stratify=labels[indices])
+    return kept, held
+
+
+def _parted(data: Mnist, train: _Indices, validation: _Indices, calibration: _Indices) -> Split:
+    x, y = data.x_train, data.y_train
+    return Split(x[train], y[train], x[validation], y[validation], x[calibration], y[calibration])
 
 
 def as_numbers(image: Grey) -> str:

@@ -16,7 +16,6 @@ from digits.features import Floats, Grey, to_features
 from training import network
 from training.augmentation import distorted, enlarge
 from training.backend import make_reproducible
-from training.calibration import fold_temperature
 from training.data import Split
 from training.fit import History, State, discard, fit_epochs, one_hot
 from training.recipes import Robust
@@ -61,8 +60,6 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     history = fit_epochs(student, seen, epochs=epochs, batch_size=batch_size, split=split, folder=folder, kept=kept)
     trained = network.build(recipe)
     trained.set_weights(student.get_weights())
-    if len(split.x_validation):
-        print(f"temperature: {fold_temperature(trained, split):.3f}", flush=True)
     return trained, history
 
 

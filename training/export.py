@@ -9,18 +9,33 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits import artifact
-from digits.artifact import FEATURES_INPUT, PROBABILITIES_OUTPUT, Dataset, Manifest
+from digits.artifact import (
+    EXPLAIN,
+    FEATURES_INPUT,
+    NOVELTY_OUTPUT,
+    PROBABILITIES_OUTPUT,
+    SALIENCY_OUTPUT,
+    Dataset,
+    Manifest,
+    Tensor,
+)
 from digits.classifier import Classifier, Golden
 from digits.features import CLASSES, FEATURES, Floats, to_features
+from training import graph
 from training.backend import keras, library_versions
 from training.data import Mnist
 from training.errors import ParityError, UnsuitableNetwork
+from training.network import activations
+from training.novelty import Head
 from training.recipes import Recipe
 
 PARITY_TOLERANCE = 1e-5
 """Largest difference between a probability from ONNX Runtime and the same one from Keras."""
+
+_EXPLAINED = 1000  # test images whose saliency is held to Keras'
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,7 @@ class Exported:
     onnx: bytes
     keras: bytes
     golden: Golden
+    outputs: tuple[Tensor, ...]
 
     def files(self) -> dict[str, bytes]:
         """Path below the version's folder to content."""
@@ -40,22 +56,41 @@ class Exported:
         return Classifier(manifest, self.onnx, self.golden)
 
 
-def export(network: Any, data: Mnist) -> Exported:
+def export(network: Any, data: Mnist, *, head: Head | None = None, explain: bool = False) -> Exported:
     """Bring a network into the artifact's forms, and hold it to what it must compute on the whole test set.
+
+    Args:
+        network: trained.
+        data: whose test images are computed, and whose first ones are the golden ones.
+        head: what makes the graph give novelty; of the lecture's network.
+        explain: whether the graph gives saliency, which the lecture's network can.
 
     Raises:
         UnsuitableNetwork: what it gives are no probabilities.
         ParityError: the ONNX graph does not compute what Keras does.
     """
     features = to_features(data.x_test)
-    probabilities: Floats = network.predict(features, batch_size=1024, verbose=0)
-    _hold_to_probabilities(probabilities)
-    graph = to_onnx(network)
-    hold_to_parity(graph, features, probabilities)
-    return Exported(graph, _to_keras(network), _golden(data, probabilities))
+    expected = {PROBABILITIES_OUTPUT: network.predict(features, batch_size=1024, verbose=0)}
+    _hold_to_probabilities(expected[PROBABILITIES_OUTPUT])
+    onnx = to_onnx(network)
+    if head is not None:
+        onnx = graph.with_novelty(onnx, head)
+        expected[NOVELTY_OUTPUT] = head.novelty(*activations(network, features)).astype(np.float32)
+    for output, values in expected.items():
+        hold_to_parity(onnx, features, values, output.name)
+    if explain:
+        onnx = graph.with_saliency(onnx)
+        some = features[:_EXPLAINED]
+        hold_to_parity(onnx, some, graph.saliency(network, some), SALIENCY_OUTPUT.name)
+        # Last, so that the golden images have no such values.
+        expected[SALIENCY_OUTPUT] = np.empty(0)
+    golden = _golden(data, expected[PROBABILITIES_OUTPUT], expected.get(NOVELTY_OUTPUT))
+    return Exported(onnx, _to_keras(network), golden, tuple(expected))
 
 
-def draft_manifest(recipe: Recipe | None = None, seed: int | None = None, dataset: Dataset | None = None) -> Manifest:
+def draft_manifest(
+    exported: Exported, recipe: Recipe | None = None, seed: int | None = None, dataset: Dataset | None = None
+) -> Manifest:
     """What is known before assessing and publishing; None throughout for a network that was trained elsewhere.
 
     Version, time and checksums are publishing's to give.
@@ -64,6 +99,7 @@ def draft_manifest(recipe: Recipe | None = None, seed: int | None = None, datase
         name=artifact.NAME,
         version=1,
         created=datetime.now(UTC),
+        outputs=exported.outputs,
         recipe=None if recipe is None else asdict(recipe),
         seed=seed,
         dataset=dataset,
@@ -135,16 +171,29 @@ def to_onnx(network: Any) -> bytes:
     return content
 
 
-def hold_to_parity(graph: bytes, features: Floats, expected: Floats) -> None:
-    """Raises ParityError unless the graph gives the expected probabilities within 1e-5."""
+def hold_to_parity(
+    onnx: bytes, features: Floats, expected: NDArray[Any], output: str = PROBABILITIES_OUTPUT.name
+) -> None:
+    """Raises ParityError unless the graph gives the expected values of an output: probabilities within 1e-5.
+
+    Others are not between 0 and 1: within 1e-4 of the largest of them.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    received = session.run([PROBABILITIES_OUTPUT.name], {FEATURES_INPUT.name: features})[0]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of an optional input
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    given = {FEATURES_INPUT.name: features}
+    tolerance = PARITY_TOLERANCE
+    if output != PROBABILITIES_OUTPUT.name:
+        tolerance = 10 * PARITY_TOLERANCE * float(np.abs(expected).max())
+    if output == SALIENCY_OUTPUT.name:
+        given[EXPLAIN] = np.array(True)
+    received = session.run([output], given)[0]
     difference = np.abs(received - expected).max()
-    if not difference <= PARITY_TOLERANCE:  # NaN is no pass
+    if not difference <= tolerance:  # NaN is no pass
         raise ParityError(
-            f"expected ONNX and Keras to differ by at most {PARITY_TOLERANCE:g} on {len(features)} test images, "
+            f"expected ONNX and Keras to differ by at most {tolerance:g} in {output} on {len(features)} test images, "
             f"received a difference of {difference:.3g}; nothing was published"
         )
 
@@ -166,9 +215,9 @@ def _to_keras(network: Any) -> bytes:
         return file.read_bytes()
 
 
-def _golden(data: Mnist, probabilities: Floats) -> Golden:
+def _golden(data: Mnist, probabilities: Floats, novelty: Floats | None) -> Golden:
     """Of each class the first test image that the network gets right, else the first."""
     right = probabilities.argmax(axis=1) == data.y_test
     of_class = [np.flatnonzero(data.y_test == digit) for digit in range(CLASSES)]
     chosen = [next((index for index in images if right[index]), images[0]) for images in of_class]
-    return Golden(data.x_test[chosen], probabilities[chosen])
+    return Golden(data.x_test[chosen], probabilities[chosen], None if novelty is None else novelty[chosen])

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from digits.features import CLASSES, FEATURES, SIDE
+import numpy as np
+
+from digits.features import CLASSES, FEATURES, SIDE, Floats
 from training.backend import keras
 from training.recipes import Recipe, Robust
 
@@ -18,6 +20,14 @@ def build(recipe: Recipe) -> Any:
         ],
         name="mnist_dense",
     )
+
+
+def activations(network: Any, features: Floats) -> tuple[Floats, Floats]:
+    """What the lecture's network computes on its way: hidden layer (N, 512), and logits (N, 10) before the softmax."""
+    hidden_kernel, hidden_bias, kernel, bias = network.get_weights()
+    hidden: Floats = np.maximum(features @ hidden_kernel + hidden_bias, 0)
+    logits: Floats = hidden @ kernel + bias
+    return hidden, logits
 
 
 def build_for_training(recipe: Recipe) -> Any:

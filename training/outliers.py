@@ -33,7 +33,7 @@ _FIELD = 96
 Generator = np.random.Generator
 
 
-def outliers(digits: Grey, count: int = 1000) -> dict[str, tuple[Grey, int]]:
+def outliers(digits: Grey, count: int = 1000) -> dict[str, Grey]:
     """Of each kind so many pictures, as the network sees them.
 
     Args:
@@ -41,7 +41,8 @@ def outliers(digits: Grey, count: int = 1000) -> dict[str, tuple[Grey, int]]:
         count: pictures of each kind, but letters: each once in each font.
 
     Returns:
-        Kind to uint8 (M, 28, 28) in MNIST form, and how many besides were refused for having no ink.
+        Kind to uint8 (M, 28, 28), normalized; those that are refused for having no ink are left out. Noise, which would
+        be refused, is not normalized, and Fashion-MNIST's are both.
     """
     kinds: dict[str, Callable[[Generator, int], list[Grey]]] = {
         "letters": _letters,
@@ -49,22 +50,23 @@ def outliers(digits: Grey, count: int = 1000) -> dict[str, tuple[Grey, int]]:
         "textures": _textures,
         "two digits": lambda rng, number: _two_digits(digits, rng, number),
     }
+    found: dict[str, Grey] = {}
     if FASHION.exists():
+        found["Fashion-MNIST, as it is"] = np.stack(_fashion(np.random.default_rng(0), count))
         kinds = {"Fashion-MNIST": _fashion} | kinds
-    found = {kind: normalized(make(np.random.default_rng(0), count)) for kind, make in kinds.items()}
-    noise = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
-    return found | {"noise": (noise, 0)}
+    found |= {kind: normalized(make(np.random.default_rng(0), count)) for kind, make in kinds.items()}
+    return found | {"noise": np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)}
 
 
-def normalized(pictures: list[Grey]) -> tuple[Grey, int]:
-    """What the network sees of pictures, and how many it does not see since they have no ink."""
+def normalized(pictures: list[Grey]) -> Grey:
+    """What the network sees of pictures, of those that have ink."""
     seen = []
     for picture in pictures:
         try:
             seen.append(normalize(picture).pixels)
         except NoInk:
             continue
-    return np.array(seen, dtype=np.uint8).reshape(-1, SIDE, SIDE), len(pictures) - len(seen)
+    return np.array(seen, dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def _fashion(rng: Generator, count: int) -> list[Grey]:

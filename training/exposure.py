@@ -1,0 +1,196 @@
+"""Pictures of no digit that a novelty head learns from: blobs, polygons, scribbles, digits cut up, mixed and turned.
+
+They are shown to it so that it draws a line around digits (outlier exposure: Hendrycks, Mazeika and Dietterich 2019).
+What it is tested on (`training.outliers`) is of other kinds, but for noise and pairs of digits.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from digits.errors import NoInk
+from digits.features import SIDE, Grey
+from digits.normalize import normalize
+from training.data import Labels
+
+_FIELD = 96
+"""Pixels a side of what is drawn, before it is normalized."""
+
+_TURNED = (2, 3, 4, 5, 7)
+"""Digits that are none when they lie on their side; a 6 is nearly a 9, and 0, 1, 8 stay what they are."""
+
+_PART = 100  # pictures that one thread makes at a time
+
+Generator = np.random.Generator
+
+
+def nondigits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
+    """So many pictures of no digit, in the form in which the network sees pictures.
+
+    Args:
+        images: (N, 28, 28), digits to cut up; fewer than N are used.
+        labels: (N,)
+        count: how many, about; those that have no ink are left out.
+        seed: of all that is random.
+
+    Returns:
+        uint8 (M, 28, 28), M at most `count`.
+    """
+    few = np.random.default_rng(seed).permutation(len(images))[:2000]
+    parts = [[seed, start, min(_PART, count - start)] for start in range(0, count, _PART)]
+    make = partial(_make, images[few], labels[few])
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return np.concatenate(list(threads.map(make, parts)))
+
+
+def _make(images: Grey, labels: Labels, part: Sequence[int]) -> Grey:
+    rng = np.random.default_rng(part[:2])
+    kinds = list(_KINDS)
+    chosen = rng.choice(len(kinds), part[2], p=[_KINDS[kind] for kind in kinds])
+    pictures = []
+    for kind in chosen:
+        picture = kinds[kind](images, labels, rng)
+        if picture.shape == (SIDE, SIDE):
+            pictures.append(picture)
+            continue
+        try:
+            pictures.append(normalize(picture).pixels)
+        except NoInk:
+            continue
+    return np.array(pictures, dtype=np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Where smooth noise is high, in one spot or in many."""
+    from scipy.ndimage import gaussian_filter
+
+    side = int(rng.integers(30, 100))
+    smooth = gaussian_filter(rng.normal(size=(side, side)), np.exp(rng.uniform(0.2, 2.5)) * side / 60)
+    place = np.linspace(-1, 1, side)
+    middle = np.exp(-np.add.outer(place**2, place**2) * rng.uniform(0, 2))
+    high = smooth * middle > np.quantile(smooth, rng.uniform(0.5, 0.97))
+    return np.where(high, 255, 0).astype(np.uint8)
+
+
+def _polygon(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    corners = rng.uniform(8, 88, (int(rng.integers(3, 9)), 2))
+    if rng.random() < 0.5:  # in turn around the middle, so that its sides do not cross
+        corners = corners[np.argsort(np.arctan2(corners[:, 1] - 48, corners[:, 0] - 48))]
+    return _drawn(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
+
+
+def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Four to eight curved strokes, across each other."""
+    width = int(rng.integers(3, 12))
+    t = np.linspace(0, 1, 12)[:, None]
+    ends = rng.uniform(8, 88, (int(rng.integers(4, 9)), 3, 2))
+    curves = [(1 - t) ** 2 * first + 2 * t * (1 - t) * bend + t**2 * last for first, bend, last in ends]
+
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for curve in curves:
+            pen.line(curve.ravel().tolist(), fill=255, width=width, joint="curve")
+
+    return _drawn(draw)
+
+
+def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Rectangles and ellipses over each other, some cut out of the others."""
+    boxes = [
+        (*corner, *(corner + rng.uniform(8, 50, 2))) for corner in rng.uniform(5, 60, (int(rng.integers(2, 6)), 2))
+    ]
+
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for box in boxes:
+            (pen.rectangle if rng.random() < 0.5 else pen.ellipse)(box, fill=255 * (rng.random() < 0.75))
+
+    return np.asarray(Image.fromarray(_drawn(draw)).rotate(rng.uniform(0, 90)))
+
+
+def _cut_up(images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """The quarters of a digit, turned and in another order."""
+    digit = images[rng.integers(len(images))][4:24, 4:24]
+    quarters = [digit[rows, columns] for rows in (np.s_[:10], np.s_[10:]) for columns in (np.s_[:10], np.s_[10:])]
+    order = rng.permutation(4)
+    order = order[::-1] if (order == np.arange(4)).all() else order
+    first, second, third, fourth = (np.rot90(quarters[index], int(rng.integers(4))) for index in order)
+    return np.block([[first, second], [third, fourth]])
+
+
+def _mixed(images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """One digit over another, which is turned and shifted."""
+    one, other = images[rng.integers(len(images), size=2)]
+    shifted = np.roll(np.rot90(other, int(rng.integers(4))), rng.integers(-6, 7, 2), (0, 1))
+    return _framed(np.maximum(one, shifted))
+
+
+def _pair(images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Two digits beside each other, or one below the other."""
+    one, other = images[rng.integers(len(images), size=2)]
+    apart = SIDE - int(rng.integers(4, 14))
+    picture = np.zeros((SIDE, apart + SIDE), dtype=np.uint8)
+    picture[:, :SIDE] = one
+    picture[:, apart:] = np.maximum(picture[:, apart:], other)
+    return picture if rng.random() < 0.7 else picture.T
+
+
+def _turned(images: Grey, labels: Labels, rng: Generator) -> Grey:
+    """A digit on its side."""
+    chosen = np.flatnonzero(np.isin(labels, _TURNED))
+    return _framed(np.rot90(images[rng.choice(chosen)], int(rng.choice([1, 3]))))
+
+
+def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """What nobody normalized: noise all over the field, of single pixels or smooth."""
+    from scipy.ndimage import gaussian_filter
+
+    if rng.random() < 0.4:
+        return rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    smooth = gaussian_filter(rng.normal(size=(SIDE, SIDE)), np.exp(rng.uniform(-1, 1.5)))
+    grey: Grey = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+    return grey
+
+
+def _grey_blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """The same with an empty margin: something grey, of soft edges, that fills the field more or less."""
+    from scipy.ndimage import gaussian_filter
+
+    place = np.linspace(-1, 1, SIDE)
+    form = gaussian_filter(rng.normal(size=(SIDE, SIDE)), np.exp(rng.uniform(0.5, 1.8)))
+    form = form / np.abs(form).max() + rng.uniform(0.2, 1.2) - np.add.outer(place**2, place**2) * rng.uniform(0.8, 2)
+    shade = gaussian_filter(rng.normal(size=(SIDE, SIDE)), np.exp(rng.uniform(-0.5, 2)))
+    shade = 1 - rng.uniform(0, 1) * (shade - shade.min()) / np.ptp(shade)
+    soft = (form * rng.uniform(2, 20)).clip(0, 1)
+    grey: Grey = (rng.uniform(120, 255) * soft * shade).astype(np.uint8)
+    return grey
+
+
+def _framed(picture: NDArray[np.uint8]) -> Grey:
+    """With an empty margin, so that it is no picture in MNIST form and is normalized."""
+    return np.pad(picture, 2)
+
+
+def _drawn(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
+    page = Image.new("L", (_FIELD, _FIELD))
+    draw(ImageDraw.Draw(page))
+    return np.asarray(page)
+
+
+_KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
+    _blob: 0.15,
+    _polygon: 0.11,
+    _scribble: 0.13,
+    _solid: 0.13,
+    _cut_up: 0.11,
+    _mixed: 0.11,
+    _pair: 0.07,
+    _turned: 0.05,
+    _grey_noise: 0.06,
+    _grey_blob: 0.08,
+}
+"""Their shares."""

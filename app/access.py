@@ -13,7 +13,8 @@ from starlette.types import Scope
 
 from app.routes.health import PROBES
 
-_UNLOGGED = frozenset((*PROBES, "/metrics"))
+UNLOGGED = frozenset((*PROBES, "/metrics"))
+"""Paths that machines ask every few seconds."""
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
@@ -53,7 +54,7 @@ class AccessLog:
     def write(self, requests: Iterable[Ended]) -> None:
         """A line for each."""
         lines = b"".join(
-            self._lines([ended for ended in requests if ended.scope is None or ended.scope["path"] not in _UNLOGGED])
+            self._lines([ended for ended in requests if ended.scope is None or ended.scope["path"] not in UNLOGGED])
         )
         if not lines:
             return

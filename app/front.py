@@ -73,6 +73,9 @@ class Front(FastAPI):
     dialects: Mapping[str, HotPath] = MappingProxyType({})
     """First part of a path, such as `v2`, to what answers it and all below it."""
 
+    record: Callable[[list[Ended]], None] | None = None
+    """Who else is told what has ended, besides log and metrics."""
+
     guarded: ASGIApp | None = None
     """`answer` with what `app.guard` puts around it; None where that is nothing."""
 
@@ -204,6 +207,8 @@ class Front(FastAPI):
     def _account_for_all(self) -> None:
         requests, self._ended = self._ended, []
         self._access.write(requests)
+        if self.record is not None:
+            self.record(requests)
         for ended in requests:
             self.metrics.ended(ended.route, ended.status, ended.seconds)
         self.metrics.count()

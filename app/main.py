@@ -15,6 +15,7 @@ from app.routes.open_inference import OpenInference
 from app.routes.tensorflow_serving import TensorFlowServing
 from app.serving import Serving
 from app.settings import Settings, read_settings
+from app.tracing import spans_to
 
 VERSION = "0.1.0"
 
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Front:
         on_load=counts.loaded,
     )
     inference = Inference(settings, serving, counts)
+    spans = spans_to(str(settings.traces_endpoint)) if settings.traces_endpoint else None
 
     @asynccontextmanager
     async def lifespan(app: Front) -> AsyncIterator[None]:
@@ -54,6 +56,8 @@ def create_app(settings: Settings | None = None) -> Front:
         yield
         for task in background:
             task.cancel()
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
 
     app = Front(
         metrics=counts,
@@ -70,6 +74,7 @@ def create_app(settings: Settings | None = None) -> Front:
         # FastAPI would look for a configured OpenTelemetry at each request, which takes 4 us.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.record = spans.record if spans is not None else None
     app.state.serving = serving
     tensorflow_serving = TensorFlowServing(settings, serving, inference)
     app.hot = {

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
+from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from digits.artifact import SHIPPED
@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[
         tuple[str, ...], NoDecode, _from_text(_networks), Field(description="Who is believed on the client's address.")
     ] = ()
+    traces_endpoint: Annotated[
+        HttpUrl | None, Field(description="OpenTelemetry collector that is sent a span for each request, by OTLP/HTTP.")
+    ] = None
 
 
 def read_settings() -> Settings:

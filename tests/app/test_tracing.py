@@ -1,0 +1,113 @@
+"""Spans, as a real collector's endpoint receives them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from app.documentation import EXAMPLES
+from tests.app.conftest import StartService
+from tests.conftest import fresh_python
+
+SEVEN = (EXAMPLES / "seven.bin").read_bytes()
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+class Collector(HTTPServer):
+    """Keeps the spans that it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receive)
+        self.spans: list[Span] = []
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1/traces"
+
+
+class Receive(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        sent = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
+        self.server.spans += [span for of in sent.resource_spans for scope in of.scope_spans for span in scope.spans]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        yield collector
+        collector.shutdown()
+
+
+def attributes(span: Span) -> dict[str, Any]:
+    return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+
+
+def test_each_request_is_a_span_when_the_service_has_stopped(start_service: StartService, collector: Collector) -> None:
+    service = start_service(MNIST_TRACES_ENDPOINT=collector.endpoint).wait_until_ready()
+    before = time.time_ns()
+
+    headers = {"content-type": "application/octet-stream", "traceparent": f"00-{TRACE}-{PARENT}-01"}
+    right = service.client.post("/predict", content=SEVEN, headers=headers | {"x-request-id": "mine"})
+    wrong = service.client.post("/predict", content=b"?", headers={"content-type": "text/plain"})
+    service.client.get("/livez")
+    stopped = service.stop()
+
+    assert (right.status_code, wrong.status_code, stopped) == (200, 415, 0)
+    first, second = collector.spans  # and none of probes
+    assert first.name == second.name == "POST /predict"
+    assert first.kind == Span.SPAN_KIND_SERVER
+    assert (first.trace_id.hex(), first.parent_span_id.hex()) == (TRACE, PARENT)
+    assert second.trace_id.hex() != TRACE
+    assert not second.parent_span_id
+    assert before <= first.start_time_unix_nano < first.end_time_unix_nano <= time.time_ns()
+    assert attributes(first) == {
+        "http.request.method": "POST",
+        "http.route": "/predict",
+        "http.response.status_code": 200,
+        "http.response.body.size": len(right.content),
+        "digits.request_id": "mine",
+        "digits.batch": 1,
+        "digits.version": 1,
+    }
+    assert attributes(second)["http.response.status_code"] == 415
+    assert second.status.code == Status.STATUS_CODE_UNSET  # the client's fault, by OpenTelemetry's conventions
+
+
+def test_a_collector_that_is_not_there_takes_nothing_from_the_service(start_service: StartService) -> None:
+    service = start_service(MNIST_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces").wait_until_ready()
+
+    reply = service.client.post("/predict", content=SEVEN, headers={"content-type": "application/octet-stream"})
+
+    assert reply.status_code == httpx.codes.OK
+    assert service.stop() == 0
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_without_the_extra_one_line_says_what_to_install() -> None:
+    hidden = "import sys; sys.modules['opentelemetry.exporter'] = None; from app.main import create_app; create_app()"
+
+    ended = fresh_python("-c", hidden, environment={"MNIST_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"})
+
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "uv sync --extra tracing" in ended.stderr
+
+
+def test_serving_without_an_endpoint_imports_none_of_it() -> None:
+    probe = "import sys; from app.main import create_app; create_app(); print('opentelemetry.sdk' in sys.modules)"
+
+    assert fresh_python("-c", probe).stdout == "False\n"

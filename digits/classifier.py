@@ -24,6 +24,7 @@ from digits.artifact import (
 )
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel
 from digits.features import CLASSES, SIDE, Floats, Grey, to_features
+from digits.prediction_sets import stored_thresholds
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference between a golden probability and the one that comes out."""
@@ -122,6 +123,8 @@ class Classifier:
         self._outputs = [name for name in (PROBABILITIES_OUTPUT.name, NOVELTY_OUTPUT.name) if name in names]
         self.explains = SALIENCY_OUTPUT.name in names
         """Whether it has saliency."""
+        self.thresholds = stored_thresholds(manifest.calibration)
+        """Of prediction sets, (10,), by coverage and whether they are each digit's own; empty if it has none."""
         self.self_test()
 
     @classmethod
@@ -163,13 +166,20 @@ class Classifier:
 
     def self_test(self) -> None:
         """Raises GoldenMismatch unless the golden predictions come out within 1e-4."""
+        features = to_features(self.golden.pixels)
         try:
-            received = self.scores(to_features(self.golden.pixels))
+            received = self.scores(features)
+            saliency = self.saliency(features) if self.explains else None
         except Exception as exc:  # ONNX Runtime's own classes again: the graph loads and cannot be run
             raise GoldenMismatch(f"version {self.manifest.version}: no golden probabilities, but {exc}") from exc
         self._hold_to_golden("probabilities", self.golden.probabilities, received.probabilities)
         if self.golden.novelty is not None or received.novelty is not None:
             self._hold_to_golden("novelty", self.golden.novelty, received.novelty)
+        if saliency is not None and saliency.shape != features.shape:
+            raise GoldenMismatch(
+                f"version {self.manifest.version}: expected golden saliency of shape {features.shape}, "
+                f"received {saliency.shape}"
+            )
 
     def _hold_to_golden(self, what: str, golden: Floats | None, received: Floats | None) -> None:
         expected_shape, shape = (None if values is None else values.shape for values in (golden, received))

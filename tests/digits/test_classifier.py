@@ -32,7 +32,9 @@ from tests.conftest import (
     golden_pixels,
     make_files,
     make_graph,
+    make_trust_graph,
     publish_tiny,
+    publish_trusted,
     rewrite,
     run_graph,
     serialized,
@@ -312,6 +314,180 @@ class TestLoad:
 
         with pytest.raises(GoldenMismatch, match=f"version {published.manifest.version}: "):
             Classifier.load(published.folder)
+
+
+@pytest.fixture
+def trusted(tmp_path: Path) -> Published:
+    """A version with calibration, novelty and saliency."""
+    return publish_trusted(tmp_path / "trusted")
+
+
+def change_golden(folder: Path, changes: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the golden image of a 3 in a version."""
+    golden = json.loads((folder / GOLDEN).read_bytes())
+    changes(golden["images"][3])
+    rewrite(folder, GOLDEN, json.dumps(golden).encode())
+
+
+def trust_graph_with(changes: Callable[[Any], Any]) -> bytes:
+    model = onnx.load_from_string(make_trust_graph(0))
+    changes(model.graph)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def without_the_switch(graph: Any) -> None:
+    """Saliency is made always, and there is no input `explain`."""
+    del graph.input[1]
+
+
+def with_a_switch_that_is_a_number(graph: Any) -> None:
+    graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    graph.initializer.remove(next(value for value in graph.initializer if value.name == "explain"))
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(0, np.float32), "explain"))
+    switch = next(node for node in graph.node if node.op_type == "If")
+    switch.input[0] = "truth"
+    graph.node.insert(0, onnx.helper.make_node("Cast", ["explain"], ["truth"], to=onnx.TensorProto.BOOL))
+
+
+def with_the_branches_swapped(graph: Any) -> None:
+    """Saliency is made where it is not asked for."""
+    switch = next(node for node in graph.node if node.op_type == "If")
+    then, otherwise = switch.attribute
+    then.name, otherwise.name = otherwise.name, then.name
+
+
+class TestTrusted:
+    def test_a_pass_gives_probabilities_and_novelty(self, trusted: Published, mnist: Mnist) -> None:
+        features = to_features(mnist.pixels[::50])
+        classifier = Classifier.load(trusted.folder)
+
+        probabilities, novelty = classifier.scores(features)
+
+        np.testing.assert_allclose(probabilities, run_graph(make_graph(0), features), atol=1e-6)
+        assert novelty is not None
+        np.testing.assert_allclose(novelty, 2 * features.mean(axis=1), atol=1e-6)
+
+    def test_saliency_is_what_the_graph_says_where_it_is_asked(self, trusted: Published, mnist: Mnist) -> None:
+        features = to_features(mnist.pixels[::50])
+        classifier = Classifier.load(trusted.folder)
+
+        saliency = classifier.saliency(features)
+
+        assert classifier.explains
+        np.testing.assert_array_equal(saliency, -features)
+
+    def test_its_thresholds_are_those_of_the_manifest(self, trusted: Published) -> None:
+        classifier = Classifier.load(trusted.folder)
+
+        assert classifier.thresholds[0.99, False].tolist() == [np.float32(0.2)] * CLASSES
+        assert (0.999, True) not in classifier.thresholds
+
+    def test_a_version_from_before_has_none_of_it(self, published: Published, mnist: Mnist) -> None:
+        classifier = Classifier.load(published.folder)
+
+        assert classifier.scores(to_features(mnist.pixels[:3])).novelty is None
+        assert not classifier.explains
+        assert classifier.thresholds == {}
+        assert classifier.golden.novelty is None
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            pytest.param(
+                lambda image: image.update(novelty=image["novelty"] + 1.1 * GOLDEN_TOLERANCE),
+                "expected the golden novelty within 0.0001, received a difference of 0.00011",
+                id="another",
+            ),
+            pytest.param(lambda image: image.update(novelty=float("nan")), "a difference of nan", id="NaN"),
+        ],
+    )
+    def test_a_golden_novelty_that_does_not_come_out_is_refused(
+        self, changes: Callable[[dict[str, Any]], Any], message: str, trusted: Published
+    ) -> None:
+        change_golden(trusted.folder, changes)
+
+        with pytest.raises(GoldenMismatch, match=re.escape(message)):
+            Classifier.load(trusted.folder)
+
+    def test_golden_images_without_the_novelty_that_comes_are_refused(self, trusted: Published) -> None:
+        rewrite(trusted.folder, GOLDEN, make_files(0)[GOLDEN])
+
+        with pytest.raises(GoldenMismatch, match=re.escape("expected golden novelty of shape None, received (10,)")):
+            Classifier.load(trusted.folder)
+
+    def test_a_golden_novelty_that_no_output_gives_is_refused(self, published: Published, trusted: Published) -> None:
+        rewrite(published.folder, GOLDEN, (trusted.folder / GOLDEN).read_bytes())
+
+        with pytest.raises(GoldenMismatch, match=re.escape("expected golden novelty of shape (10,), received None")):
+            Classifier.load(published.folder)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param(lambda image: image.pop("novelty"), id="missing for one image"),
+            pytest.param(lambda image: image.update(novelty="much"), id="text"),
+            pytest.param(lambda image: image.update(novelty=[0.1]), id="a list"),
+        ],
+    )
+    def test_a_golden_novelty_that_is_no_number_is_refused(
+        self, changes: Callable[[dict[str, Any]], Any], trusted: Published
+    ) -> None:
+        change_golden(trusted.folder, changes)
+
+        with pytest.raises(DamagedArtifact, match=re.escape(str(trusted.folder / GOLDEN))):
+            Classifier.load(trusted.folder)
+
+    @pytest.mark.parametrize(
+        ("name", "shape"),
+        [
+            pytest.param("novelty", (-1, 1), id="novelty as a column"),
+            pytest.param("novelty", (1,), id="novelty of one picture"),
+            pytest.param("saliency", (-1, 28, 28), id="saliency as pictures"),
+            pytest.param("saliency", (-1, 783), id="saliency of a pixel too few"),
+        ],
+    )
+    def test_an_output_that_is_declared_with_another_shape_is_refused(
+        self, name: str, shape: tuple[int, ...], trusted: Published
+    ) -> None:
+        def reshape(graph: Any) -> None:
+            next(node for node in graph.node if node.output[0] == name).output[0] = "as it was"
+            graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape, np.int64), "shape"))
+            graph.node.append(onnx.helper.make_node("Reshape", ["as it was", "shape"], [name]))
+            output = next(output for output in graph.output if output.name == name)
+            sizes = ["N" if size == -1 else size for size in shape]
+            output.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes))
+
+        declared = [tensor.model_dump() for tensor in trusted.manifest.outputs if tensor.name != name]
+        declared.append(Tensor(name=name, dtype="float32", shape=shape).model_dump())
+        edit_manifest(trusted.folder, {"outputs": declared})
+        rewrite(trusted.folder, MODEL, trust_graph_with(reshape))
+
+        with pytest.raises(DamagedArtifact, match=f"{MANIFEST} of version .*: expected the output {name}"):
+            Classifier.load(trusted.folder)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param(without_the_switch, id="no such input"),
+            pytest.param(with_a_switch_that_is_a_number, id="an input that is a number"),
+        ],
+    )
+    def test_saliency_without_the_input_that_asks_for_it_is_refused(
+        self, changes: Callable[[Any], Any], trusted: Published
+    ) -> None:
+        rewrite(trusted.folder, MODEL, trust_graph_with(changes))
+
+        with pytest.raises(DamagedArtifact, match="expected saliency with the optional input explain, a boolean"):
+            Classifier.load(trusted.folder)
+
+    def test_saliency_that_does_not_come_where_it_is_asked_is_refused(self, trusted: Published) -> None:
+        rewrite(trusted.folder, MODEL, trust_graph_with(with_the_branches_swapped))
+
+        with pytest.raises(
+            GoldenMismatch, match=re.escape("expected golden saliency of shape (10, 784), received (0, 784)")
+        ):
+            Classifier.load(trusted.folder)
 
 
 class TestLoadNewest:

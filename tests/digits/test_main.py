@@ -8,7 +8,7 @@ import pytest
 from digits.artifact import MODEL
 from digits.classifier import Classifier
 from digits.features import to_features
-from tests.conftest import Mnist, Published, encoded, fresh_python, publish_tiny
+from tests.conftest import Mnist, Published, encoded, fresh_python, publish_tiny, publish_trusted
 
 
 @pytest.fixture
@@ -164,3 +164,42 @@ def test_a_blank_picture_is_a_bad_file(published: Published, tmp_path: Path) -> 
 
     assert ran.returncode == 1
     assert f"{file}: no ink found" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("threshold", "bright", "said"),
+    [
+        pytest.param(0.46, False, "1 (0.4553), no digit is probable enough", id="an empty set"),
+        pytest.param(0.3, False, "1 (0.4553)", id="the digit alone"),
+        pytest.param(0.1, False, "1 (0.4553), may be 1 or 5 or 9", id="several"),
+        pytest.param(0.3, True, "1 (0.6455), not a digit?", id="no digit"),
+    ],
+)
+def test_a_doubt_is_said(threshold: float, said: str, tmp_path: Path, files: list[Path], *, bright: bool) -> None:
+    trusted = publish_trusted(tmp_path / "models", threshold=threshold)
+    if bright:
+        files[7].write_bytes(encoded(np.random.default_rng(0).integers(100, 256, (28, 28), dtype=np.uint8)))
+
+    ran = digits("--normalize", "never", files[7], root=trusted.root)
+
+    assert ran.stdout == f"{files[7]}: {said}\n"
+
+
+def test_json_lines_say_how_far_the_answer_can_be_trusted(files: list[Path], tmp_path: Path, mnist: Mnist) -> None:
+    trusted = publish_trusted(tmp_path / "models", threshold=0.1)
+    seven = to_features(mnist.pixels[mnist.labels == 7][:1])
+
+    ran = digits("--json", files[7], root=trusted.root)
+
+    answer = json.loads(ran.stdout)
+    assert answer["prediction_set"] == [digit for digit in range(10) if answer["probabilities"][digit] >= 0.1]
+    assert answer["coverage"] == 0.99
+    assert answer["is_digit"] is True
+    assert answer["novelty"] == pytest.approx(2 * seven.mean())
+
+
+def test_json_lines_of_a_version_from_before_do_not(files: list[Path], published: Published) -> None:
+    ran = digits("--json", files[7], root=published.root)
+
+    answer = json.loads(ran.stdout)
+    assert answer.keys() == {"file", "digit", "probability", "probabilities", "preprocessing", "model"}

@@ -19,12 +19,17 @@ from app.metrics import Metrics
 from digits.classifier import Classifier
 from digits.features import SIDE, Floats, to_features
 from digits.mnist_form import are_mnist_form
+from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
 PASS_ROWS = 128
 """Most pictures in one pass, about a millisecond: a larger request takes turns with the others."""
 
 WAITING_ROWS = 8192
 """Most pictures that may wait, 25 MB; more is refused."""
+
+
+_USUAL = (DEFAULT_COVERAGE, False)
+"""Whose thresholds are asked for as a rule."""
 
 
 class Answered(NamedTuple):
@@ -36,6 +41,8 @@ class Answered(NamedTuple):
     """(N, 10)"""
     digits: list[int]
     """The most probable one of each."""
+    sets: list[list[int]] | None
+    """Those that each may be, at `DEFAULT_COVERAGE`; None of a version that was not calibrated for it."""
     novelty: Floats | None
     """(N,), as of `Classifier.scores`."""
     ink: Floats
@@ -89,6 +96,7 @@ class Batcher:
             parts[0].classifier,
             np.concatenate([part.probabilities for part in parts]),
             [digit for part in parts for digit in part.digits],
+            None if parts[0].sets is None else [each for part in parts for each in part.sets or ()],
             _joined([part.novelty for part in parts]),
             np.concatenate([part.ink for part in parts]),
             [in_form for part in parts for in_form in part.in_form],
@@ -129,13 +137,21 @@ class Batcher:
                 answer.set_exception(exc)
             return
         took = time.perf_counter() - began
-        classifier, probabilities, digits, novelty, ink, in_form, batch = whole
+        classifier, probabilities, digits, sets, novelty, ink, in_form, batch = whole
         start = 0
         for pixels, answer, _, _ in together:
             part = slice(start, start := start + len(pixels))
-            of_part = None if novelty is None else novelty[part]
             answer.set_result(
-                Answered(classifier, probabilities[part], digits[part], of_part, ink[part], in_form[part], batch)
+                Answered(
+                    classifier,
+                    probabilities[part],
+                    digits[part],
+                    None if sets is None else sets[part],
+                    None if novelty is None else novelty[part],
+                    ink[part],
+                    in_form[part],
+                    batch,
+                )
             )
         waits = [began - since for _, _, since, _ in together]
         self._metrics.passed(classifier.manifest.version, batch, waits, took)
@@ -144,11 +160,13 @@ class Batcher:
         classifier = self._classifier()
         features = _features(pixels)
         probabilities, novelty = classifier.scores(features)
+        thresholds = classifier.thresholds.get(_USUAL)
         # Lists, made once for all: NumPy takes a microsecond for each look at an array.
         return Answered(
             classifier,
             probabilities,
             probabilities.argmax(axis=1).tolist(),
+            None if thresholds is None else prediction_sets(probabilities, thresholds),
             novelty,
             features.mean(axis=1),
             are_mnist_form(features).tolist() if form else [True] * len(features),

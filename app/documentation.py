@@ -32,6 +32,9 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 _Row = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=SIDE, max_length=SIDE)]
 _Pixels = Annotated[list[_Row], Field(min_length=SIDE, max_length=SIDE)]
+_Signed = Annotated[list[float], Field(min_length=SIDE, max_length=SIDE)]
+_Saliency = Annotated[list[_Signed], Field(min_length=SIDE, max_length=SIDE)]
+_Digit = Annotated[int, Field(ge=0, le=CLASSES - 1)]
 
 
 class ModelName(BaseModel):
@@ -49,6 +52,32 @@ class Prediction(BaseModel):
     probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         min_length=CLASSES, max_length=CLASSES, description="Of the digits 0 to 9, in this order; they sum to 1."
     )
+    prediction_set: Annotated[list[_Digit], Field(max_length=CLASSES)] | SkipJsonSchema[None] = Field(
+        None,
+        description="The digits that it may be: of pictures like those that the version was calibrated on, the true "
+        "one is among them as often as `coverage` says. Empty: no digit is probable enough for that. Left out where "
+        "the version was not calibrated.",
+        examples=[[4, 9]],
+        json_schema_extra=_without_default,
+    )
+    coverage: Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None] = Field(
+        None,
+        description="What the set is made for: `?coverage=`, which is 0.99 unless it is given.",
+        examples=[0.99],
+        json_schema_extra=_without_default,
+    )
+    is_digit: bool | SkipJsonSchema[None] = Field(
+        None,
+        description="Whether the picture is enough like a digit: its novelty is at most 1. Left out where the version "
+        "cannot tell.",
+        json_schema_extra=_without_default,
+    )
+    novelty: float | SkipJsonSchema[None] = Field(
+        None,
+        description="How unlike a digit it is: about 0 is a usual one, above 1 it is taken for none.",
+        examples=[0.31],
+        json_schema_extra=_without_default,
+    )
     preprocessing: list[str] = Field(
         description="What was done to the picture before the network saw it, in order; empty for one in MNIST form."
     )
@@ -56,6 +85,12 @@ class Prediction(BaseModel):
     pixels: _Pixels | SkipJsonSchema[None] = Field(
         None,
         description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw, 255 full ink.",
+        json_schema_extra=_without_default,
+    )
+    saliency: _Saliency | SkipJsonSchema[None] = Field(
+        None,
+        description="With `?include=saliency`: 28 rows of 28, how much each of these pixels speaks for the digit "
+        "(positive) or against it (negative): the pixel times the gradient of the digit's logit above the mean of all.",
         json_schema_extra=_without_default,
     )
 

@@ -96,6 +96,11 @@ HEAVY: dict[str, Heavy] = {
         "application/octet-stream",
         np.roll(np.frombuffer(_SEVEN, np.uint8), 3).tobytes() * 1024,
     ),
+    "1024 pictures of noise, explained": lambda: (
+        "application/octet-stream",
+        np.random.default_rng(0).integers(0, 256, 1024 * 784, dtype=np.uint8).tobytes(),
+        "/predict?normalize=never&include=pixels,saliency",
+    ),
     "800 rows of floats, by name": lambda: (
         "application/json",
         json.dumps({"instances": [{"features": row} for row in _floats(800)]}).encode(),

@@ -194,6 +194,7 @@ BAD = [
     pytest.param({**pixels(INK), "params": {"normalize": "maybe"}}, 422, "query parameter 'normalize'", id="an unknown mode"),
     pytest.param({**pixels(INK), "params": {"normalise": "never"}}, 422, "query parameter 'normalise'", id="a misspelt parameter"),
     pytest.param({**pixels(INK), "params": {"include": "everything"}}, 422, "query parameter 'include'", id="an unknown inclusion"),
+    pytest.param({**pixels(INK), "params": {"coverage": "most"}}, 422, "query parameter 'coverage'", id="a coverage that is no number"),
     # content types
     pytest.param({"content": PNG}, 415, "received none", id="no content type"),
     pytest.param(picture(PNG, "text/plain"), 415, "received 'text/plain'", id="text/plain"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from digits.artifact import SHIPPED
 from digits.classifier import Classifier, Scores
 from digits.errors import NoUsableModel
 from digits.features import Floats, to_features
-from tests.conftest import Mnist
+from digits.prediction_sets import prediction_sets, thresholds
+from tests.conftest import Mnist, publish_trusted
 
 
 class Watched(Classifier):
@@ -115,6 +117,25 @@ def test_an_answer_is_the_same_whatever_is_in_its_pass(
         np.testing.assert_allclose(answer.probabilities, alone, atol=1e-6)
         assert all(answer.in_form)
         assert answer.digits == alone.argmax(axis=1).tolist()
+
+
+def test_each_is_told_how_far_its_own_answer_can_be_trusted(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
+    classifier = Classifier.load(publish_trusted(tmp_path).folder)
+    assert classifier.manifest.calibration is not None
+    level = classifier.manifest.calibration.prediction_sets.level(0.99)
+    assert level is not None
+    sent = [pictures[:1], pictures[1:40], pictures[40:]]
+
+    async def together() -> list[Answered]:
+        batcher = Batcher(lambda: classifier, Metrics())
+        return await asyncio.gather(*(batcher.classify(some) for some in sent))
+
+    answers = asyncio.run(together())
+
+    for some, answer in zip(sent, answers, strict=True):
+        assert answer.sets == prediction_sets(answer.probabilities, thresholds(level))
+        assert answer.novelty is not None
+        np.testing.assert_allclose(answer.novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
 
 
 def test_it_says_which_pictures_are_in_mnist_form(

@@ -72,7 +72,7 @@ class Inference:
             # The usual is answered by the next pass: too soon for a look at whether the client is still there.
             answered = await (answer if len(pixels) <= PASS_ROWS else _while_connected(receive, answer))
             if mode == "never" or all(answered.in_form):
-                self._metrics.predicted(answered.digits, answered.probabilities)
+                self._metrics.predicted(answered.digits, answered.probabilities, answered.ink, answered.novelty)
                 return Answer(answered, pixels, repeat(()))
         return await _while_connected(receive, self._after_normalizing(asked, mode, batcher))
 
@@ -98,7 +98,7 @@ class Inference:
         # As floats, since some that passed through untouched may be floats.
         pixels = np.concatenate([to_features(digit.pixels[None]) for digit in digits]).reshape(-1, SIDE, SIDE)
         answered = await batcher.classify(pixels, form=False)
-        self._metrics.predicted(answered.digits, answered.probabilities)
+        self._metrics.predicted(answered.digits, answered.probabilities, answered.ink, answered.novelty)
         return Answer(answered, pixels, [digit.steps for digit in digits])
 
 

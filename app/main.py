@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app import docs, documentation, errors, guard, logs
+from app.drift import Drift
 from app.front import Front
 from app.inference import Inference
 from app.keys import open_paths
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> Front:
     )
     inference = Inference(settings, serving, counts)
     spans = spans_to(str(settings.traces_endpoint)) if settings.traces_endpoint else None
+    drift = Drift(counts, served=lambda: serving.classifier.manifest if serving.started else None)
 
     @asynccontextmanager
     async def lifespan(app: Front) -> AsyncIterator[None]:
@@ -52,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Front:
             asyncio.create_task(serving.keep_looking(settings.reload_seconds)),
             asyncio.create_task(inference.warm()),
             asyncio.create_task(_keep_stating(app, serving)),
+            asyncio.create_task(drift.keep_looking()),
         ]
         yield
         for task in background:
@@ -76,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Front:
     )
     app.record = spans.record if spans is not None else None
     app.state.serving = serving
+    app.state.drift = drift
     tensorflow_serving = TensorFlowServing(settings, serving, inference)
     app.hot = {
         ("POST", "/predict"): predict.Predict(settings, serving, inference),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 from hypothesis import example, given
@@ -22,8 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from app import metrics
 from app.documentation import EXAMPLES
 from digits import artifact
+from digits.drift import EDGES, population_stability_index, reference
+from digits.features import to_features
 from tests.app.conftest import Service, StartService
-from tests.conftest import publish_tiny
+from tests.conftest import publish_tiny, publish_trusted
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW: dict[str, Any] = {"content": SEVEN, "headers": {"content-type": "application/octet-stream"}}
@@ -208,6 +211,8 @@ def test_each_count_is_what_the_client_sent(
     assert len(sent.digits) == 10
     assert added("digits_probability_count") == len(sent.probabilities)
     assert added("digits_probability_sum") == pytest.approx(sum(sent.probabilities))
+    assert added("digits_ink_count") == len(sent.probabilities)
+    assert added("digits_novelty_count") == 0  # the shipped version has none
     assert added("digits_pass_pictures_count") == len(sent.pictures) + workers
     assert added("digits_pass_pictures_sum") == sum(sent.pictures)
     assert counted("digits_pass_pictures_bucket", "le")["1.0",] == sent.pictures.count(1)
@@ -233,6 +238,52 @@ def test_any_worker_tells_the_sum_of_all(pair: Service) -> None:
     assert told[0].all() == told[1].all()
 
 
+def test_any_worker_tells_how_far_what_was_sent_is_from_the_reference(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    version = publish_trusted(tmp_path / "models").manifest.version
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), MNIST_WORKERS="2").wait_until_ready()
+    workers = both_workers(service)
+    before = []
+    for worker in workers:
+        with only(worker, workers, service.url) as client:
+            before.append(Scrape(client))
+    grey = np.random.default_rng(0).integers(0, 256, (300, 784), dtype=np.uint8) // np.arange(1, 301)[:, None]
+    pixels = grey.astype(np.uint8)
+    told = []
+
+    for worker in workers:
+        with only(worker, workers, service.url) as client:
+            sent = client.post("/predict?normalize=never", content=pixels.tobytes(), headers=RAW["headers"])
+            assert sent.headers["x-model-version"] == str(version)
+    scraped_when(service.client, lambda scrape: scrape.value("digits_ink_count") == 600)
+    for worker in workers:
+        with only(worker, workers, service.url) as client:
+            told.append(Scrape(client))
+
+    ink = np.repeat(to_features(pixels.reshape(-1, 28, 28)).mean(axis=1), 2)
+    for quantity, values in {"ink": ink, "novelty": 2 * ink}.items():
+        up_to = {bound: (values <= float(bound)).sum() for bound in (*map(str, EDGES[quantity]), "+Inf")}
+        assert told[0].of(f"digits_{quantity}_bucket", "le") == Counter({(k,): n for k, n in up_to.items() if n})
+    assert told[0].value("digits_ink_sum") == pytest.approx(ink.sum(), rel=1e-5)
+    indexes = [{s.labels["of"]: s.value for s in scrape.samples if s.name == "digits_drift_psi"} for scrape in told]
+    counts = np.multiply(reference(ink, EDGES["ink"]).shares, 600)
+    assert indexes[0] == indexes[1]
+    assert indexes[0].keys() == EDGES.keys()
+    assert indexes[0]["ink"] == pytest.approx(population_stability_index([0.1] * 10, counts.tolist()))
+    assert not any(sample.name == "digits_drift_psi" for scrape in before for sample in scrape.samples)
+
+
+def test_a_version_without_calibration_has_no_drift(service: Service) -> None:
+    service.client.post("/predict", content=SEVEN * 1000, headers=RAW["headers"])
+
+    scrape = Scrape(service.client)
+
+    assert scrape.value("digits_ink_count") >= 1000
+    assert "digits_drift" not in scrape.text
+    assert "digits_reference" not in scrape.text
+
+
 @pytest.mark.parametrize("name", ["service", "pair"])
 def test_each_histogram_adds_up(request: pytest.FixtureRequest, name: str) -> None:
     service: Service = request.getfixturevalue(name)
@@ -251,12 +302,17 @@ def test_each_histogram_adds_up(request: pytest.FixtureRequest, name: str) -> No
         "digits_pass_pictures",
         "digits_queue_seconds",
         "digits_probability",
+        "digits_ink",
+        "digits_novelty",
     }
     for (histogram, labels), buckets in series.items():
         bounds, counts = zip(*sorted(buckets), strict=True)
         assert bounds[-1] == float("inf")
         assert list(counts) == sorted(counts)
         assert counts[-1] == scrape.all()[f"{histogram}_count", labels]
+        if f"{histogram}_sum" not in {sample for sample, _ in scrape.all()}:
+            assert bounds[0] < 0  # of what may be negative a sum is no counter
+            continue
         each = [count - below for count, below in zip(counts, (0, *counts), strict=False)]
         least = sum(lower * count for lower, count in zip((0, *bounds), each, strict=False))
         most = sum(upper * count for upper, count in zip(bounds, each, strict=True) if count)

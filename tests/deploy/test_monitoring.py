@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from app.documentation import EXAMPLES
+from app.drift import LEAST_PICTURES
 from tests.app.conftest import Service, StartService
-from tests.conftest import REPOSITORY, needs
+from tests.conftest import REPOSITORY, needs, publish_trusted
 
 MONITORING = REPOSITORY / "deploy" / "monitoring"
 RULES = [rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
@@ -29,6 +30,7 @@ RAW: dict[str, Any] = {
     "content": (EXAMPLES / "seven.bin").read_bytes(),
     "headers": {"content-type": "application/octet-stream"},
 }
+MANY = RAW | {"content": RAW["content"] * LEAST_PICTURES}
 PATIENCE_SECONDS = 30
 """A guard against hanging."""
 
@@ -69,10 +71,22 @@ def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert rule["annotations"].keys() == {"summary", "description", "runbook"}
 
 
-def test_the_names_are_as_prometheus_wants_them(service: Service) -> None:
-    service.client.post("/predict", **RAW)
+@pytest.fixture
+def trusted(start_service: StartService, tmp_path: Path) -> Service:
+    """A service that has something to tell of everything: its version is calibrated, and was asked often enough."""
+    publish_trusted(tmp_path / "models")
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models")).wait_until_ready()
+    service.client.get("/metrics")  # the drift's window has begun
+    service.client.post("/predict", **MANY)
+    return service
 
-    linted = promtool("check", "metrics", text=service.client.get("/metrics").text)
+
+def test_the_names_are_as_prometheus_wants_them(trusted: Service) -> None:
+    text = trusted.client.get("/metrics").text
+
+    linted = promtool("check", "metrics", text=text)
+
+    assert "digits_drift_psi{" in text
 
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
 
@@ -86,10 +100,9 @@ def test_every_expression_of_the_dashboard_parses(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_dashboard_and_alerts_know_the_services_metrics_and_no_others(service: Service) -> None:
-    service.client.post("/predict", **RAW)
-    service.client.post("/v2/models/mnist-dense/infer", content=b"no JSON")
-    told = service.client.get("/metrics").text
+def test_dashboard_and_alerts_know_the_services_metrics_and_no_others(trusted: Service) -> None:
+    trusted.client.post("/v2/models/mnist-dense/infer", content=b"no JSON")
+    told = trusted.client.get("/metrics").text
 
     used = {name for expression in expressions() for name in re.findall(r"\bdigits_\w+", expression)}
 
@@ -178,9 +191,11 @@ class Prometheus:
 
 
 @pytest.fixture
-def two_workers(start_service: StartService) -> Service:
-    """A service with two workers, each of which takes one request at a time."""
-    return start_service(MNIST_WORKERS="2", MNIST_MAX_REQUESTS="1").wait_until_ready()
+def two_workers(start_service: StartService, tmp_path: Path) -> Service:
+    """A service with two workers, each of which takes one request at a time; its version is calibrated."""
+    publish_trusted(tmp_path / "models")
+    settings = {"MNIST_MODEL_DIR": str(tmp_path / "models"), "MNIST_WORKERS": "2", "MNIST_MAX_REQUESTS": "1"}
+    return start_service(**settings).wait_until_ready()
 
 
 @pytest.fixture
@@ -200,10 +215,13 @@ def test_prometheus_sums_up_what_two_workers_answered(two_workers: Service, prom
         sent[(str(status),)] += 1
         return status
 
-    both = {("1",): 2}
+    both = {(str(two_workers.client.get("/model").json()["version"]),): 2}
     assert prometheus.values_when(lambda serving: serving == both, "digits_model_info", "version") == both
     for _ in range(50):
         send(**RAW)
+    # So many that each worker's window, wherever it began, has enough to tell of drift.
+    for _ in range(10):
+        send(**MANY)
     two_workers.client.post("/v2/models/mnist-dense/infer", content=b"no JSON")
     for _ in range(7):
         send(**RAW | {"content": b"\0" * 784})
@@ -219,7 +237,10 @@ def test_prometheus_sums_up_what_two_workers_answered(two_workers: Service, prom
         lambda counted: counted == sent, 'sum by (status) (digits_request_seconds_count{route="/predict"})', "status"
     )
     assert counted == sent
-    assert prometheus.values("sum by (digit) (digits_predictions_total) > 0", "digit") == {("7",): sent[("200",)]}
+    pictures = sent[("200",)] + 10 * (LEAST_PICTURES - 1)
+    assert set(prometheus.values("sum by (digit) (digits_predictions_total) > 0", "digit").values()) == {pictures}
+    for quantity in ("probability", "ink", "novelty"):
+        assert prometheus.values(f"digits_{quantity}_count") == {(): pictures}
     refusals = {("malformed-body",): 1, ("no-ink",): 7, ("overloaded",): 1}
     assert prometheus.values("sum by (reason) (digits_refusals_total) > 0", "reason") == refusals
     # Whatever the dashboard and the alerts ask for is there.

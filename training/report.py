@@ -379,6 +379,8 @@ def _detected(novelty: Novelty, trust: Trust) -> str:
         [method, *(f"{found[kind].auroc:.3f} ({found[kind].fpr95:.2f})" for kind in kinds)]
         for method, found in trust.detection.items()
     ]
+    served = list(trust.detection.values())[-1]
+    rows.append(["called no digit by the service", *(f"{served[kind].above_1:.2f}" for kind in kinds)])
     return (
         "### Is it a digit at all?\n\n"
         f"The novelty is {novelty.method}: 0 is a usual digit, and above 1, where {novelty.false_alarms:.0%} of the "

@@ -52,6 +52,8 @@ class Detection:
     """Probability that such a picture scores higher than a digit."""
     fpr95: float
     """Share of such pictures taken for digits by the threshold that takes 95 % of digits for digits."""
+    above_1: float
+    """Share of such pictures that score above 1: of the served score, those that are called no digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,5 +200,5 @@ def detect(
             of_kind = score(to_features(pictures))
             truth = np.repeat([0, 1], [len(of_digits), len(of_kind)])
             auroc = float(roc_auc_score(truth, np.concatenate([of_digits, of_kind])))
-            found[name][kind] = Detection(auroc, float((of_kind <= limit).mean()))
+            found[name][kind] = Detection(auroc, float((of_kind <= limit).mean()), float((of_kind > 1).mean()))
     return found

@@ -6,6 +6,7 @@ counts lie in files that all of them share, so that any of them can be asked (pr
 """
 
 import os
+import shutil
 import tempfile
 from bisect import bisect_left
 from collections import defaultdict
@@ -25,6 +26,8 @@ from digits.features import CLASSES, Floats
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that prometheus_client reads when it is imported."""
+
+_PREFIX = "digits-metrics-"
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
@@ -301,14 +304,23 @@ def shared() -> Iterator[None]:
     """Have the processes that are started within share their counts, in a folder that goes when they are gone."""
     # In memory where there is such a place: a root file system may be read-only, and a disk slow.
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    place = memory if os.access(memory, os.W_OK) else None
+    place = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    _sweep(place)
     try:
-        folder = tempfile.TemporaryDirectory(prefix="digits-metrics-", dir=place, ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=place, ignore_cleanup_errors=True)
     except OSError as exc:
         raise SystemExit(f"digits: several workers need a folder for their counts, in /dev/shm or /tmp: {exc}") from exc
     with folder as name:
         os.environ[_FOLDER] = name
         yield
+
+
+def _sweep(place: Path) -> None:
+    """Remove the folders of those who were killed: by their name, of processes that are no more."""
+    for folder in place.glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and Path("/proc/self").exists() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def forget(pid: int | None) -> None:

@@ -113,6 +113,10 @@ class Protocol(HttpToolsProtocol):
             if size > MAX_HEAD_BYTES:
                 self._refusal = _head_too_large()
                 raise self._refusal
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            self._refusal = errors.MalformedRequest(f"expected one Host header (RFC 9112), received {hosts or 'none'}")
+            raise self._refusal
         super().on_headers_complete()
         self.headers = []  # for what may come after the last chunk: these are no headers of the request
         cycle = self.cycle

@@ -1,7 +1,9 @@
 """What `/metrics` counts is what clients sent and got, whichever worker is asked, and whatever happens to one."""
 
+import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -212,7 +214,7 @@ def test_each_count_is_what_the_client_sent(
     assert added("digits_probability_count") == len(sent.probabilities)
     assert added("digits_probability_sum") == pytest.approx(sum(sent.probabilities))
     assert added("digits_ink_count") == len(sent.probabilities)
-    assert added("digits_novelty_count") == 0  # the shipped version has none
+    assert added("digits_novelty_count") == len(sent.probabilities)
     assert added("digits_pass_pictures_count") == len(sent.pictures) + workers
     assert added("digits_pass_pictures_sum") == sum(sent.pictures)
     assert counted("digits_pass_pictures_bucket", "le")["1.0",] == sent.pictures.count(1)
@@ -274,7 +276,9 @@ def test_any_worker_tells_how_far_what_was_sent_is_from_the_reference(
     assert not any(sample.name == "digits_drift_psi" for scrape in before for sample in scrape.samples)
 
 
-def test_a_version_without_calibration_has_no_drift(service: Service) -> None:
+def test_a_version_without_calibration_has_no_drift(start_service: StartService, tmp_path: Path) -> None:
+    publish_tiny(tmp_path / "models")
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models")).wait_until_ready()
     service.client.post("/predict", content=SEVEN * 1000, headers=RAW["headers"])
 
     scrape = Scrape(service.client)
@@ -435,6 +439,18 @@ def test_a_worker_that_has_just_made_its_file_does_not_spoil_the_rest(pair: Serv
 
     empty.unlink()
     assert scrape.served() == {("1",): 2}
+
+
+def test_counts_of_a_service_that_was_killed_are_swept_away(start_service: StartService) -> None:
+    service = start_service(MNIST_WORKERS="2").wait_until_ready()
+    place = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
+    (folder,) = place.glob(f"digits-metrics-{service.process.pid}-*")
+    service.process.kill()
+    service.process.wait()
+
+    start_service(MNIST_WORKERS="2").wait_until_ready()
+
+    assert not folder.exists()
 
 
 def test_loads_and_versions_are_told(start_service: StartService, bare_checkout: Path, tmp_path: Path) -> None:

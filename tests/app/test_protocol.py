@@ -69,3 +69,31 @@ def test_what_is_no_http_is_answered_400(connection: socket.socket) -> None:
     connection.sendall(b"seven\r\n\r\n")
 
     assert read_until_closed(connection).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@pytest.mark.parametrize(
+    ("head", "detail"),
+    [
+        pytest.param(b"GET /livez HTTP/1.1\r\n\r\n", b"one Host header (RFC 9112), received none", id="no host"),
+        pytest.param(
+            b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+            b"one Host header (RFC 9112), received 2",
+            id="two hosts",
+        ),
+    ],
+)
+def test_a_request_that_names_no_host_or_two_is_answered_400(
+    connection: socket.socket, head: bytes, detail: bytes
+) -> None:
+    connection.sendall(head)
+
+    received = read_until_closed(connection)
+
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert detail in received
+
+
+def test_http_1_0_needs_no_host(connection: socket.socket) -> None:
+    connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+
+    assert read_until_closed(connection).startswith(b"HTTP/1.1 200 OK\r\n")

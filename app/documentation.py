@@ -186,8 +186,14 @@ _REQUEST_ID = {
 
 PROBLEM = _problem("No model is ready, or too much is asked at once") | {"headers": _RETRY}
 NOT_FOUND = _problem("The report of the served version has no such file")
+NO_CARD = _problem("The served version has no model card")
 UNCHANGED = {"description": "It is the one that `If-None-Match` named", "headers": _TAG}
 MANIFEST = {"description": "The manifest", "content": {JSON: {"schema": _reference("Manifest")}}}
+CARD: dict[str, Any] = {
+    "description": "The page",
+    "headers": _TAG,
+    "content": {"text/html": {"schema": {"type": "string"}}},
+}
 REPORT: dict[str, Any] = {
     "description": "The file",
     "headers": _TAG,

@@ -27,13 +27,18 @@ _UNLESS_SAID = (
 
 
 def page(*, base: bool) -> dict[str, str]:
-    """For the drawing page: it runs nothing but its own files. Figures that need a key are `blob:`, by its script.
+    """For the drawing page: it runs nothing but its own files. Figures that need a key are `data:`, by its script.
 
     Args:
         base: whether it has a `<base>`.
     """
-    own = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' blob:", "connect-src": "'self'"}
+    own = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
     return _browsed(own | ({"base-uri": "'self'"} if base else {}))
+
+
+def card() -> dict[str, str]:
+    """For the model card: it runs nothing, whatever is written in it."""
+    return _browsed({"style-src": "'self'", "img-src": "'self'"})
 
 
 def docs(script: str) -> dict[str, str]:

@@ -8,13 +8,16 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Request, Response
 from starlette.exceptions import HTTPException
 
-from app import conditional
-from app.documentation import MANIFEST, NOT_FOUND, PROBLEM, REPORT, UNCHANGED, Versions
+from app import conditional, security
+from app.documentation import CARD, MANIFEST, NO_CARD, NOT_FOUND, PROBLEM, REPORT, UNCHANGED, Versions
+from app.errors import NotFound
 from app.serving import Serving
 from digits.artifact import read_file
 from digits.classifier import Classifier
 
 router = APIRouter(tags=["model"])
+
+_CARD = "report/README.md"
 
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
@@ -34,6 +37,22 @@ async def versions(request: Request) -> Response:
     serving: Serving = request.app.state.serving
     known = [version._asdict() for version in serving.versions()]
     return Response(orjson.dumps({"pinned": serving.pinned, "versions": known}), media_type="application/json")
+
+
+@router.get(
+    "/model/card",
+    summary="The served model's card, as a page",
+    response_class=Response,
+    responses={200: CARD, 304: UNCHANGED, 404: NO_CARD, 503: PROBLEM},
+)
+async def card(request: Request) -> Response:
+    """What it is for, what it was trained on, how good it is and where it fails: its report's README.md, for people."""
+    content = await run_sync(_card, request.app.state.serving.classifier)
+    tag = conditional.etag(content)  # of the page: it is another one when the service was updated, too
+    headers = conditional.headers(tag) | security.card()
+    if conditional.is_known(request, tag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers | {"Content-Type": "text/html; charset=utf-8"})
 
 
 @router.get(
@@ -57,3 +76,18 @@ async def report(request: Request, name: Annotated[str, Path(examples=["README.m
         return Response(status_code=304, headers=headers)
     content = await run_sync(read_file, classifier.folder, path, sha256)
     return Response(content, headers=headers | {"Content-Type": media_type})
+
+
+def _card(classifier: Classifier) -> bytes:
+    """The page of its card, made in a thread: what Markdown can be made to take is up to who wrote it."""
+    from app.card import MAX_BYTES, page  # noqa: PLC0415 - takes 50 ms, for which the start need not wait
+
+    manifest = classifier.manifest
+    version = f"{manifest.name} version {manifest.version}"
+    if classifier.folder is None or _CARD not in manifest.files:
+        raise NotFound(f"{version} has no model card")
+    markdown = read_file(classifier.folder, _CARD, manifest.files[_CARD])
+    if len(markdown) > MAX_BYTES:
+        raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, {version} has one of {len(markdown)}")
+    names = frozenset(path.removeprefix("report/") for path in manifest.files if path.startswith("report/"))
+    return page(markdown, version, names)

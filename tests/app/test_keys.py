@@ -110,7 +110,16 @@ def test_probes_and_pages_are_open(locked: Service, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/predict", "/model", "/model/report/README.md", "/metrics", "/nothing", "/v1/models/mnist-dense", "/v2"),
+        *(
+            "/predict",
+            "/model",
+            "/model/card",
+            "/model/report/README.md",
+            "/metrics",
+            "/nothing",
+            "/v1/models/mnist-dense",
+            "/v2",
+        ),
         *("/predict/", "//predict", "/Livez", "/livez/", "/livez/../predict", "/docs/", "/docs/assets", "/pages"),
         *("/%6dodel", "/page%2f..%2fmodel", "/docsx", "/favicon.ico"),
         *("/invocations", "/v1/models/mnist-dense:predict", "/V1/models", "/v2/health", "/ping/"),
@@ -297,7 +306,12 @@ def test_the_report_is_shown_with_the_key(open_page: OpenPage, locked: Service) 
         expect(image).to_have_js_property("complete", True)
         assert image.evaluate("image => image.naturalWidth") > 100
     page.get_by_role("link", name="Model card", exact=True).click()
-    expect(page.locator("body")).to_contain_text("mnist-dense")
+    expect(page).to_have_title("Model card of mnist-dense version 1")
+    for image in page.get_by_role("img").all():
+        assert image.evaluate("image => image.naturalWidth") > 100
+    assert page.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "800px"  # its style came too
+    page.get_by_role("link", name="Draw a digit").click()
+    expect(page.locator("#canvas")).to_be_visible()
 
 
 def test_the_model_card_asks_for_the_key_too(open_page: OpenPage, locked: Service) -> None:

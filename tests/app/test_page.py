@@ -440,7 +440,8 @@ def test_a_service_without_a_model_gets_a_sentence_and_its_model_an_answer(
 ) -> None:
     service = start_service(MNIST_MODEL_DIR=str(tmp_path / "volume"), cwd=str(bare_checkout))
     service.wait_for_status("/livez", 200)
-    assert service.client.get("/model/report/README.md").status_code == 503
+    for path in ("/model/card", "/model/report/README.md"):
+        assert service.client.get(path).status_code == 503
     page = open_page(service.url, refusals=True)
 
     draw(page, *STROKES[7])
@@ -690,7 +691,7 @@ def test_the_page_runs_nothing_but_its_own_files(client: httpx.Client) -> None:
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
-        "img-src": "'self' blob:",
+        "img-src": "'self' data:",
         "connect-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'none'",
@@ -718,7 +719,8 @@ def test_the_page_runs_nothing_but_its_own_files(client: httpx.Client) -> None:
             )
             for file in sorted(FOLDER.iterdir())
         ),
-        pytest.param("/model/report/README.md", "text/plain; charset=utf-8", id="the model card"),
+        pytest.param("/model/card", "text/html; charset=utf-8", id="the model card"),
+        pytest.param("/model/report/README.md", "text/plain; charset=utf-8", id="its Markdown"),
         pytest.param("/model/report/history.csv", "text/csv; charset=utf-8", id="a table"),
         pytest.param("/model/report/confusion.png", "image/png", id="a figure"),
     ],
@@ -785,4 +787,5 @@ def test_the_page_is_no_part_of_the_api_and_the_report_is(client: httpx.Client) 
     paths = client.get("/openapi.json").json()["paths"]
 
     assert not [path for path in paths if path == "/" or path.startswith("/page")]
-    assert set(paths["/model/report/{name}"]["get"]["responses"]) >= {"200", "404", "503"}
+    for path in ("/model/card", "/model/report/{name}"):
+        assert set(paths[path]["get"]["responses"]) >= {"200", "304", "404", "503"}

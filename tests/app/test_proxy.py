@@ -97,6 +97,14 @@ def expect_a_working_page(page: Page) -> None:
         assert image.evaluate("image => image.naturalWidth") > 100
 
 
+def expect_a_card(page: Page) -> None:
+    for image in page.get_by_role("img").all():
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("image => image.naturalWidth") > 100
+    # Its style came too: without one, browsers write in serifs.
+    assert page.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "800px"
+
+
 @pytest.mark.parametrize("path", ["/digits/", "/digits"])
 def test_the_page_works_below_the_prefix(open_page: OpenPage, outside: str, path: str) -> None:
     page = open_page(outside + path)
@@ -105,7 +113,10 @@ def test_the_page_works_below_the_prefix(open_page: OpenPage, outside: str, path
 
     assert page.get_by_role("link", name="API").evaluate("link => link.href") == f"{outside}/digits/docs"
     page.get_by_role("link", name="Model card", exact=True).click()
-    page.wait_for_url(f"{outside}/digits/model/report/README.md")
+    page.wait_for_url(f"{outside}/digits/model/card")
+    expect_a_card(page)
+    page.get_by_role("link", name="Draw a digit").click()
+    page.wait_for_url(f"{outside}/digits/")
 
 
 def test_the_page_works_below_a_prefix_that_nobody_told_it(open_page: OpenPage, service: Service) -> None:
@@ -113,6 +124,9 @@ def test_the_page_works_below_a_prefix_that_nobody_told_it(open_page: OpenPage, 
         page = open_page(f"{address}/some/prefix/")
 
         expect_a_working_page(page)
+        page.get_by_role("link", name="Model card", exact=True).click()
+        page.wait_for_url(f"{address}/some/prefix/model/card")
+        expect_a_card(page)
 
 
 def test_the_docs_work_below_the_prefix(open_page: OpenPage, outside: str) -> None:

@@ -20,7 +20,19 @@ export async function ask(url, { headers, ...options } = {}) {
 export async function open(url) {
   const reply = await ask(url).catch(() => null);
   if (!reply?.ok) return null;
-  return key ? URL.createObjectURL(await reply.blob()) : url;
+  return key ? toDataUrl(await reply.blob()) : url;
+}
+
+/** The same for a page, with all that it shows: it can fetch nothing more, and what it links to is where it was. */
+export async function openPage(url) {
+  const reply = await ask(url).catch(() => null);
+  if (!reply?.ok) return null;
+  if (!key) return url;
+  const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  const absolute = (path) => new URL(path, url).href;
+  for (const link of page.querySelectorAll("[href]")) link.setAttribute("href", absolute(link.getAttribute("href")));
+  for (const image of page.images) image.setAttribute("src", (await open(absolute(image.getAttribute("src")))) ?? "data:,");
+  return URL.createObjectURL(new Blob(["<!doctype html>", page.documentElement.outerHTML], { type: "text/html" }));
 }
 
 /** @param {() => void} goOn called each time that a key was given and not refused */
@@ -35,6 +47,14 @@ function want() {
   if (!refused) return; // not to be unsaid by the answer to a question that was asked without a key
   byId("key").setAttribute("aria-invalid", "true");
   byId("key-note").textContent = "The service does not know this key.";
+}
+
+function toDataUrl(blob) {
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result));
+    reader.readAsDataURL(blob);
+  });
 }
 
 function keep(newer) {

@@ -1,7 +1,7 @@
 // The page's parts tied together: what is drawn or chosen is asked about, what is answered is shown.
 
 import { Answer } from "./answer.js";
-import { ask, open, whenGiven } from "./key.js";
+import { ask, open, openPage, whenGiven } from "./key.js";
 import { Paper } from "./paper.js";
 import { NotAPicture, prepare } from "./pictures.js";
 import { Questions } from "./questions.js";
@@ -176,7 +176,7 @@ for (const link of document.querySelectorAll('a[href^="model/"]')) {
   link.addEventListener("click", async (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    const url = await open(link.href);
+    const url = await openPage(link.href);
     if (url !== null || byId("access").hidden) location.assign(url ?? link.href);
     else byId("key").focus();
   });

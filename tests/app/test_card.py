@@ -1,0 +1,273 @@
+"""The model card as a page: what Markdown means is shown, and nothing that is written in it is obeyed."""
+
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Page, expect
+
+from app.card import MAX_BYTES, page
+from tests.app.conftest import OpenPage, Service, StartService
+from tests.conftest import encoded, golden_pixels, make_files, publish_tiny
+
+CARD = "report/README.md"
+FILES = frozenset({"README.md", "history.csv", "history.png", "my curves.png"})
+HOSTILE = """# A card <script>window.bad = 1</script>
+
+<script>window.bad = 2</script>
+
+<script src="https://evil.example/x.js"></script>
+<iframe src="https://evil.example"></iframe><base href="https://evil.example/"><style>body { display: none }</style>
+<img src="nothing" onerror="window.bad = 3"> <svg onload="window.bad = 4"></svg> <a href="javascript:bad">raw</a>
+
+[scripted](javascript:window.bad=5) [shouted](JAVASCRIPT:window.bad=6) [entity](&#106;avascript:window.bad=7)
+[titled](https://example.org "x\\" onclick=\\"window.bad=8") [data](data:text/html,<script>window.bad=9</script>)
+[script's](vbscript:bad) [named][reference] <javascript:window.bad=10>
+[elsewhere](//evil.example) [upwards](../../livez)
+
+[reference]: javascript:window.bad=11
+
+![there](https://evil.example/there.png) ![inline](data:image/svg+xml,<svg/onload=bad>) ![missing](missing.png)
+![quoted" onerror="window.bad=12](curves.png "x\\" onload=\\"window.bad=13")
+
+| left | right |
+| :--- | ---: |
+| <b onclick="window.bad=14">x</b> | `<script>window.bad=15</script>` |
+
+```html" onclick="window.bad=16
+<script>window.bad = 17</script>
+```
+
+[good](https://example.org/?a=1&b=2) [the table](history.csv) <https://example.org/auto>
+"""
+
+
+class Tags(HTMLParser):
+    """All that a page is made of."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str, attribute: str) -> list[str | None]:
+        return [attributes[attribute] for name, attributes in self.tags if name == tag]
+
+
+def shown(card: str, files: frozenset[str] = FILES) -> Tags:
+    """What is between the page's <main> and its </main>."""
+    html = page(card.encode(), "mnist-dense version 1", files).decode()
+    return Tags(html.split("<main>", 1)[1].rsplit("</main>", 1)[0])
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A service whose model has a hostile card."""
+    folder = tmp_path_factory.mktemp("hostile")
+    curves = encoded(golden_pixels()[0])
+    files = {CARD: HOSTILE.encode(), "report/curves.png": curves, "report/history.csv": b"epoch\n1\n"}
+    publish_tiny(folder, files=make_files(0) | files)
+    service = Service(folder / "service.log", {"MNIST_MODEL_DIR": str(folder)}).wait_until_ready()
+    yield service
+    service.stop()
+    assert "Traceback" not in service.log.read_text()
+
+
+# What is shown
+
+
+def test_the_card_is_a_page_with_tables_and_figures_and_a_way_back(open_page: OpenPage, service: Service) -> None:
+    page = open_page(f"{service.url}/model/card")
+
+    expect(page).to_have_title("Model card of mnist-dense version 1")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Model card: mnist-dense")
+    expect(page.get_by_role("cell", name="hidden_units")).to_be_visible()
+    figures = page.get_by_role("img").all()
+    assert len(figures) == 4
+    for figure in figures:
+        assert figure.evaluate("image => image.complete && image.naturalWidth") > 100
+        assert len(figure.get_attribute("alt") or "") > 20
+    page.get_by_role("link", name="Draw a digit").click()
+    expect(page.locator("#canvas")).to_be_visible()
+    page.get_by_role("link", name="Model card", exact=True).click()
+    expect(page).to_have_title("Model card of mnist-dense version 1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_it_whole_and_scrolls_wide_tables_alone(
+    open_page: OpenPage, service: Service, tmp_path: Path, scheme: str
+) -> None:
+    page = open_page(f"{service.url}/model/card", viewport={"width": 320, "height": 640}, color_scheme=scheme)
+
+    page.screenshot(path=tmp_path / "card.png", full_page=True)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    ground = page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+    assert ground == ("rgb(21, 24, 26)" if scheme == "dark" else "rgb(245, 243, 238)")
+    table = page.locator(".wide").last
+    table.evaluate("wide => { wide.scrollLeft = 1000; }")
+    assert table.evaluate("wide => [wide.scrollLeft > 0, wide.scrollWidth > wide.clientWidth]") == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "tag", "attribute", "value"),
+    [
+        pytest.param("![a](history.png)", "img", "src", "report/history.png", id="a figure of the report"),
+        pytest.param("![a](<my curves.png>)", "img", "src", "report/my%20curves.png", id="a figure with a space"),
+        pytest.param("![a *b*](history.png)", "img", "alt", "a b", id="a figure's description"),
+        pytest.param("[a](history.csv)", "a", "href", "report/history.csv", id="a file of the report"),
+        pytest.param("[a](http://x.org/#y)", "a", "href", "http://x.org/#y", id="a link to http"),
+        pytest.param("[a](HTTPS://x.org)", "a", "href", "HTTPS://x.org", id="a link to https, shouted"),
+        pytest.param("<https://x.org/a?b&c>", "a", "href", "https://x.org/a?b&c", id="an address"),
+        pytest.param("|a|\n|-:|\n|1|", "td", "class", "right", id="numbers to the right, without a style attribute"),
+        pytest.param("7. a", "ol", "start", "7", id="a list that begins with seven"),
+    ],
+)
+def test_what_markdown_means_is_shown(markdown: str, tag: str, attribute: str, value: str) -> None:
+    assert shown(markdown).of(tag, attribute) == [value]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        pytest.param("<b>a</b>", "<b>a</b>", id="HTML is text"),
+        pytest.param("a <!-- b -->", "a <!-- b -->", id="a comment too"),
+        pytest.param("![a](https://x.org/a.png)", "a", id="a figure from elsewhere is its description"),
+        pytest.param("![<b>](http://x.org/a.png)", "<b>", id="which is text"),
+        pytest.param("![a](nothing.png)", "![a](nothing.png)", id="a figure that there is not"),
+        pytest.param("[a](/predict)", "[a](/predict)", id="a path"),
+        pytest.param("[a](..%2fx)", "[a](..%2fx)", id="a way out of the report"),
+        pytest.param("[a](mailto:x@x.org)", "[a](mailto:x@x.org)", id="an address of mail"),
+        pytest.param("[a](&#106;avascript:x)", "[a](javascript:x)", id="an entity in a scheme"),
+    ],
+)
+def test_what_leads_elsewhere_is_text(markdown: str, text: str) -> None:
+    content = shown(markdown)
+
+    assert [tag for tag, _ in content.tags] == ["p"]
+    assert content.text.strip() == text
+
+
+# What is not obeyed
+
+FRAGMENTS = st.sampled_from(
+    [
+        *("<script>", "</script>", "<img src=x onerror=x>", "<a href='javascript:x'>", "<!--", "<![CDATA[", "<?x"),
+        *("[a](", "![a](", ")", "[a]: ", "[a]", "javascript:", "data:text/html,", "&#106;avascript:", "java\tscript:"),
+        *("https://x.org/", "//x.org", "history.png", "history.csv", "..", "%2f", "\\", '"', "'", " onload=x ", "\0"),
+        *("|a|b|\n|:-|-:|\n|", "|", "```", "`", "\n\n", "\n", "# ", "> ", "- ", "7. ", "    ", "&lt;", "<", ">", "*"),
+    ]
+)
+ALLOWED = {
+    *("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "hr", "br", "em"),
+    *("strong", "s", "a", "img", "div", "table", "thead", "tbody", "tr", "th", "td"),
+}
+
+
+@settings(max_examples=200, deadline=None)
+@example(HOSTILE)
+@given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map("".join))
+def test_no_card_becomes_more_than_text_tables_links_and_figures(card: str) -> None:
+    for tag, attributes in shown(card).tags:
+        assert tag in ALLOWED
+        assert set(attributes) <= {"href", "src", "alt", "title", "class", "start"}
+        assert re.match(r"(?i)https?://|report/(README\.md|history\.(csv|png))$", attributes.get("href") or "https://")
+        assert (attributes.get("src") or "report/history.png") == "report/history.png"
+
+
+def test_a_hostile_card_does_nothing_in_a_browser(open_page: OpenPage, hostile: Service) -> None:
+    # That no other host was asked and nothing was refused by the Content-Security-Policy, the fixture sees to.
+    page: Page = open_page(f"{hostile.url}/model/card")
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+
+    page.evaluate(
+        """() => {
+            for (const each of document.querySelectorAll("main *:not(a)"))
+                for (const event of ["click", "load", "error"]) each.dispatchEvent(new Event(event));
+        }"""
+    )
+
+    assert page.evaluate("window.bad") is None
+    assert page.locator("script, iframe, svg, style, base, [onclick], [onerror], [onload]").count() == 0
+    links = page.get_by_role("main").get_by_role("link")
+    assert links.all_inner_texts() == ["titled", "good", "the table", "https://example.org/auto"]
+    figures = page.get_by_role("img").all()
+    assert [figure.evaluate("image => image.naturalWidth") for figure in figures] == [28]
+    expect(page.get_by_role("main")).to_contain_text("<script>window.bad = 2</script>")
+    assert dialogs == []
+
+
+def test_the_card_runs_no_script_whatever_it_holds(hostile: Service) -> None:
+    reply = hostile.client.get("/model/card")
+
+    policy = dict(part.strip().split(" ", 1) for part in reply.headers["content-security-policy"].split(";"))
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_the_markdown_stays_where_it_was(hostile: Service) -> None:
+    assert hostile.client.get("/model/report/README.md").text == HOSTILE
+
+
+# What there is to show
+
+
+def test_the_card_changes_with_the_version_and_is_sent_again_only_then(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    root = tmp_path / "models"
+    folder = publish_tiny(root, files=make_files(0) | {CARD: b"# One\n"}).folder
+    service = start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1").wait_until_ready()
+
+    def ask(etag: str = "") -> httpx.Response:
+        return service.client.get("/model/card", headers={"if-none-match": etag})
+
+    def publish(seed: int, files: dict[str, bytes]) -> None:
+        published = publish_tiny(root, seed, files)
+        deadline = time.monotonic() + 20
+        while service.client.get("/model").json()["version"] != published.manifest.version:
+            assert time.monotonic() < deadline, service.log.read_text()
+            time.sleep(0.02)
+
+    one = ask()
+    again = ask(one.headers["etag"])
+    (folder / CARD).write_bytes(b"# Another\n")
+    damaged = ask(one.headers["etag"])
+    publish(1, make_files(1) | {CARD: b"# Two\n"})
+    two = ask(one.headers["etag"])
+    publish(2, {path: content for path, content in make_files(2).items() if path != CARD})
+    none = ask()
+    publish(3, make_files(3) | {CARD: b"x" * (MAX_BYTES + 1)})
+    long = ask()
+
+    replies = [one, again, damaged, two, none, long]
+    assert [reply.status_code for reply in replies] == [200, 304, 503, 200, 404, 404]
+    assert "<h1>One</h1>" in one.text
+    assert again.content == b""
+    assert "expected sha256" in damaged.json()["detail"]
+    assert "<h1>Two</h1>" in two.text
+    assert none.headers["content-type"] == "application/problem+json"
+    assert none.json()["detail"] == "mnist-dense version 4 has no model card"
+    assert f"at most {MAX_BYTES} bytes" in long.json()["detail"]

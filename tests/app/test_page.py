@@ -4,7 +4,7 @@ import io
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from app.documentation import EXAMPLES
 from app.routes.page import FOLDER
 from tests.app.conftest import OpenPage, Service, StartService
-from tests.conftest import encoded, publish_tiny
+from tests.conftest import encoded, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
 Stroke = Sequence[Point]
@@ -541,6 +541,218 @@ def test_it_says_how_sure_it_is(page: Page, probabilities: dict[int, float], sta
     expect(page.get_by_role("status")).to_have_text(sentence)  # what a screen reader says
 
 
+# How far it can be trusted
+
+
+@pytest.fixture(scope="module")
+def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service whose version can tell; it knows no digit, and nothing speaks for what it answers."""
+    folder = tmp_path_factory.mktemp("trusting")
+    publish_trusted(folder, threshold=0.1)
+    service = Service(folder / "service.log", {"MNIST_MODEL_DIR": str(folder)}).wait_until_ready()
+    yield service
+    service.stop()
+    assert "Traceback" not in service.log.read_text()
+
+
+AT_99 = {"coverage": 0.99, "is_digit": True, "novelty": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("reply", "state", "digit", "sentence", "more"),
+    [
+        pytest.param(
+            {"probabilities": {4: 0.987, 9: 0.013}, "prediction_set": [4], **AT_99},
+            *("answer", "4", "A 4, 98.7 % sure.", "No other digit is plausible at 99 %."),
+            id="one",
+        ),
+        pytest.param(
+            {"probabilities": {8: 0.99996, 9: 0.00004}, "prediction_set": [8], **AT_99, "coverage": 0.999},
+            *("answer", "8", "An 8, over 99.9 % sure.", "No other digit is plausible at 99.9 %."),
+            id="one, at another coverage",
+        ),
+        pytest.param(
+            {"probabilities": {4: 0.8, 9: 0.2}, "prediction_set": [4], **AT_99},
+            *("answer", "4", "Probably a 4: 80.0 % sure. Next comes 9 with 20.0 %.", ""),
+            id="one that is not quite sure: nothing more",
+        ),
+        pytest.param(
+            {"probabilities": {4: 0.95, 9: 0.05}, "prediction_set": [4, 9], **AT_99},
+            *("answer", "4", "A 4, 95.0 % sure.", "It may also be 9."),
+            id="two, one sure",
+        ),
+        pytest.param(
+            {"probabilities": {4: 0.7, 7: 0.1, 9: 0.2}, "prediction_set": [4, 7, 9], **AT_99},
+            *("answer", "4", "Probably a 4: 70.0 % sure.", "It may also be 9 or 7."),
+            id="three, one probable",
+        ),
+        pytest.param(
+            {"probabilities": {4: 0.451, 9: 0.402}, "prediction_set": [4, 9], **AT_99},
+            *("unsure", "4?", "Not sure: it may be 4 or 9.", ""),
+            id="two, none probable",
+        ),
+        pytest.param(
+            {"probabilities": dict.fromkeys(range(10), 0.1), "prediction_set": list(range(10)), **AT_99},
+            *("unsure", "0?", "Not sure: it may be any digit.", ""),
+            id="all",
+        ),
+        pytest.param(
+            {"probabilities": {4: 0.451, 9: 0.402}, "prediction_set": [], **AT_99},
+            *("unsure", "4?", "Not sure enough to name a digit at 99 %.", "The best guess is 4 (45.1 %)."),
+            id="none",
+        ),
+        pytest.param(
+            {"probabilities": {4: 0.987, 9: 0.013}, "prediction_set": [4], **AT_99, "is_digit": False},
+            *("stranger", "4", "This does not look like a digit.", "As a digit it would be read as 4 (98.7 %)."),
+            id="no digit",
+        ),
+        pytest.param(
+            {"probabilities": {4: 0.987, 9: 0.013}, "is_digit": True, "novelty": 0.3},
+            *("answer", "4", "A 4, 98.7 % sure.", ""),
+            id="a digit, of a version without sets",
+        ),
+    ],
+)
+def test_an_answer_is_put_into_words(
+    page: Page, reply: dict[str, Any], state: str, digit: str, sentence: str, more: str
+) -> None:
+    probabilities = [reply["probabilities"].get(each, 0) for each in range(10)]
+    answer = {"digit": int(np.argmax(probabilities))} | reply | {"probabilities": probabilities}
+
+    words = page.evaluate("answer => import('/page/verdict.js').then(({ verdict }) => verdict(answer))", answer)
+
+    said = {"state": state, "digit": digit, "sentence": sentence, "more": more}
+    assert {name: text.replace("\u00a0", " ") for name, text in words.items()} == said
+
+
+def test_what_the_service_says_it_may_be_is_marked_and_said(open_page: OpenPage, trusting: Service) -> None:
+    page = open_page(trusting.url)
+
+    with page.expect_response("**/predict*") as answered:
+        choose(page, name="seven.png", content=SEVEN_PNG.read_bytes(), kind="image/png")
+
+    reply = answered.value.json()
+    assert (reply["coverage"], reply["is_digit"]) == (0.99, True)
+    assert 1 < len(reply["prediction_set"]) < 9
+    expect_digit(page, reply["digit"])
+    marked = page.get_by_role("listitem").filter(has_text="plausible")
+    expect(marked).to_have_count(len(reply["prediction_set"]))
+    assert [int(text.split()[0]) for text in marked.all_inner_texts()] == reply["prediction_set"]
+    assert page.locator("#bars .plausible").count() == len(reply["prediction_set"])
+    expect(page.locator("#meaning")).to_contain_text("the right one is ringed in 99 % of cases")
+    expect_sentence(page, "Not sure: it may be", *map(str, reply["prediction_set"]))
+    expect(page.get_by_role("status")).to_contain_text("Not sure: it may be")  # what a screen reader says
+
+
+def test_what_is_no_digit_is_called_so(open_page: OpenPage, trusting: Service) -> None:
+    page = open_page(trusting.url)
+    blot = np.full((28, 28), 255, np.uint8)
+    blot[4:24, 4:24] = 0
+
+    choose(page, name="blot.png", content=encoded(blot), kind="image/png")
+
+    expect_sentence(page, "does not look like a digit")
+    expect(page.locator("#more")).to_contain_text("As a digit it would be read as")
+    expect(page.get_by_role("status")).to_have_text(re.compile("not look like a digit. As a digit it would be read as"))
+    sizes = page.locator("#digit, #sentence").evaluate_all(
+        "all => all.map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert sizes[0] < 3 * sizes[1]
+    expect(page.locator("#bars .plausible")).to_have_count(0)
+    expect(page.locator("#meaning")).to_be_hidden()
+
+
+def painted(page: Page) -> Any:
+    """The colours over what the network saw, (28, 28, 4)."""
+    data = page.locator("#saliency").evaluate(
+        "canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, 28, 28).data)"
+    )
+    return np.array(data).reshape(28, 28, 4)
+
+
+def test_why_shows_what_speaks_against_the_answer_of_a_network_that_nothing_speaks_for(
+    open_page: OpenPage, trusting: Service
+) -> None:
+    page = open_page(trusting.url)
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url.rpartition("/")[2]))
+    choose(page, name="seven.png", content=SEVEN_PNG.read_bytes(), kind="image/png")
+    why = button(page, "Why?")
+    expect(why).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#saliency")).to_be_hidden()
+
+    why.focus()
+    with page.expect_response("**/predict*") as answered:
+        page.keyboard.press("Space")
+
+    expect(why).to_have_attribute("aria-pressed", "true")
+    expect(why).to_be_focused()
+    digit, saliency = answered.value.json()["digit"], np.array(answered.value.json()["saliency"])
+    explained = page.get_by_role("img", name=f"Blue speaks for {digit}, nowhere; orange against it, most")
+    expect(explained).to_be_visible()
+    expect(page.locator("#legend")).to_have_text(re.compile(rf"speaks for {digit}\s*speaks against {digit}"))
+    colours = painted(page)
+    assert np.abs(colours[..., 3] - 255 * np.abs(saliency) / np.abs(saliency).max()).max() <= 1
+    red, _, blue, _ = colours[np.unravel_index(np.abs(saliency).argmax(), (28, 28))]
+    assert red > blue + 100  # orange
+    page.keyboard.press("Space")
+    expect(page.locator("#saliency")).to_be_hidden()
+    expect(page.locator("#legend")).to_be_hidden()
+    predicted = [url for url in asked if url.startswith("predict")]
+    assert predicted == [f"predict?include={fields}" for fields in ("pixels", "pixels,saliency", "pixels")]
+
+
+def test_why_stays_on_for_the_next_drawing_and_parts_for_from_against(open_page: OpenPage, trusting: Service) -> None:
+    page = open_page(trusting.url)
+    saliency = np.zeros((28, 28))
+    saliency[2, 25], saliency[26, 14] = 0.5, -2
+    model = {"name": "mnist-dense", "version": 2}
+    page.route("**/predict*", answer_with(probabilities={4: 1.0}, saliency=saliency.tolist(), model=model))
+    draw(page, *STROKES[4])
+
+    button(page, "Why?").click()
+    button(page, "Clear").click()
+    expect_blank(page)
+    draw(page, *STROKES[4])
+
+    expect(button(page, "Why?")).to_have_attribute("aria-pressed", "true")
+    name = "Blue speaks for 4, most at the upper right; orange against it, most at the bottom."
+    expect(page.get_by_role("img", name=name)).to_be_visible()
+    colours = painted(page)
+    assert colours[2, 25, 3] == pytest.approx(64, abs=1)
+    assert colours[26, 14, 3] == 255
+    assert (colours[..., 3] > 0).sum() == 2
+    red, _, blue = colours[2, 25, :3]
+    assert blue > red + 100
+
+
+def test_why_is_offered_only_by_a_version_that_can_tell(
+    open_page: OpenPage, start_service: StartService, tmp_path: Path
+) -> None:
+    publish_trusted(tmp_path)
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path), MNIST_RELOAD_SECONDS="0.1").wait_until_ready()
+    page = open_page(service.url, refusals=True)
+    draw(page, *STROKES[7])
+    button(page, "Why?").click()
+    expect(page.locator("#saliency")).to_be_visible()
+
+    version = publish_tiny(tmp_path).manifest.version
+    expect(page.locator("#facts")).not_to_contain_text(f"version {version}")
+    while service.client.get("/model").json()["version"] != version:
+        page.wait_for_timeout(20)
+    draw(page, [(0.44, 0.84), (0.43, 0.86)])
+
+    expect(page.locator("#facts")).to_contain_text(f"version {version}")
+    expect(page.locator("#digit")).to_have_text(re.compile(r"^\d\??$"))
+    expect(page.locator("#why")).to_be_hidden()
+    expect(page.locator("#saliency")).to_be_hidden()
+    publish_trusted(tmp_path)
+    while service.client.get("/model").json()["version"] == version:
+        page.wait_for_timeout(20)
+    draw(page, [(0.44, 0.84), (0.42, 0.86)])
+    expect(button(page, "Why?")).to_have_attribute("aria-pressed", "false")
+
+
 # How it is to be used
 
 
@@ -611,6 +823,20 @@ def test_nothing_scrolls_sideways_from_a_small_phone_to_a_wide_screen(grumbling_
     expect(page.locator("#answer")).to_have_attribute("data-state", "problem")
 
     assert (empty, answered, too_wide()) == ([], [], [])
+
+
+def test_no_explanation_scrolls_sideways_either(open_page: OpenPage, trusting: Service) -> None:
+    page = open_page(trusting.url)
+    draw(page, *STROKES[7])
+    button(page, "Why?").click()
+    expect(page.locator("#legend")).to_be_visible()
+
+    widths = []
+    for width in (320, 390, 864, 1920):
+        page.set_viewport_size({"width": width, "height": 700})
+        widths.append(page.evaluate("document.documentElement.scrollWidth"))
+
+    assert widths == [320, 390, 864, 1920]
 
 
 def test_the_whole_sheet_is_in_view_on_every_screen(page: Page) -> None:

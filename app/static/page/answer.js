@@ -1,7 +1,7 @@
-// What the page says: the digit, how sure, the ten bars, what the network saw; or, in a sentence, why not.
+// What the page says: the verdict, the ten bars, what the network saw; or, in a sentence, why not.
 
-const UNSURE = 0.6; // below this the runner-up is named
-const QUITE_SURE = 0.9;
+import { percent, plausible, verdict } from "./verdict.js";
+
 const SETTLED = 500; // ms without a change before a screen reader is told
 
 const WORDS = {
@@ -26,8 +26,9 @@ export class Answer {
       track.setAttribute("aria-hidden", "true");
       track.append(bar);
       const value = element("span", "value");
-      item.append(element("span", "name", String(digit)), track, value);
-      return { item, bar, value };
+      const mark = element("span", "unseen");
+      item.append(element("span", "name", String(digit)), track, value, mark);
+      return { item, bar, value, mark };
     });
     this.#bars = items;
     byId("bars").append(...items.map(({ item }) => item));
@@ -36,35 +37,26 @@ export class Answer {
 
   /** Nothing to answer. */
   empty() {
-    this.#say("empty", "", "Draw a digit from 0 to 9. The answer changes while you draw.");
+    this.#say({ state: "empty", sentence: "Draw a digit from 0 to 9. The answer changes while you draw." });
     this.#clear();
   }
 
   /** A picture is on its way. */
   waiting() {
-    this.#say("waiting", "", "Reading the picture.");
+    this.#say({ state: "waiting", sentence: "Reading the picture." });
     this.#clear();
   }
 
   /** @param {string} sentence why there is no answer */
   problem(sentence) {
-    this.#say("problem", "", sentence);
+    this.#say({ state: "problem", sentence });
     this.#clear();
   }
 
   /** @param {object} answer the service's reply */
   show(answer, milliseconds) {
-    const order = answer.probabilities.map((_, digit) => digit).sort((a, b) => answer.probabilities[b] - answer.probabilities[a]);
-    const [best, next] = order;
-    const [p, q] = [best, next].map((digit) => answer.probabilities[digit]);
-    if (p < UNSURE) {
-      this.#say("unsure", `${best}?`, `Not sure: it may be a ${best} (${percent(p)}) or a ${next} (${percent(q)}).`);
-    } else if (p < QUITE_SURE) {
-      this.#say("answer", String(best), `Probably a ${best}: ${percent(p)} sure. Next comes ${next} with ${percent(q)}.`);
-    } else {
-      this.#say("answer", String(best), p > 0.999 ? `A ${best}, over 99.9\u00a0% sure.` : `A ${best}, ${percent(p)} sure.`);
-    }
-    this.#showBars(answer.probabilities, best);
+    this.#say(verdict(answer));
+    this.#showBars(answer);
     this.#showPixels(answer);
     const time = milliseconds < 10 ? milliseconds.toFixed(1) : milliseconds.toFixed(0);
     byId("facts").textContent = `${time}\u00a0ms there and back, ${answer.model.name} version ${answer.model.version}`;
@@ -75,25 +67,32 @@ export class Answer {
     byId("seen").hidden = true;
   }
 
-  #say(state, digit, sentence) {
+  #say({ state, digit = "", sentence, more = "" }) {
     byId("answer").dataset.state = state;
     byId("digit").textContent = digit;
     byId("sentence").textContent = sentence;
+    byId("more").textContent = more;
     // Read aloud once the hand rests: while it draws, the answer changes several times a second.
     clearTimeout(this.#timer);
     const announcement = byId("announcement");
+    const aloud = `${sentence} ${more}`.trim();
     this.#timer = setTimeout(() => {
-      if (announcement.textContent !== sentence) announcement.textContent = sentence;
+      if (announcement.textContent !== aloud) announcement.textContent = aloud;
     }, SETTLED);
   }
 
-  #showBars(probabilities, best = -1) {
-    this.#bars.forEach(({ item, bar, value }, digit) => {
-      const p = probabilities?.[digit] ?? 0;
-      item.classList.toggle("best", digit === best);
+  #showBars(answer) {
+    const { digits, meaning } = plausible(answer ?? {});
+    this.#bars.forEach(({ item, bar, value, mark }, digit) => {
+      const p = answer?.probabilities[digit] ?? 0;
+      item.classList.toggle("best", digit === answer?.digit);
+      item.classList.toggle("plausible", digits.includes(digit));
       bar.style.transform = `scaleX(${p})`;
-      value.textContent = probabilities === null ? "" : percent(p);
+      value.textContent = answer === null ? "" : percent(p);
+      mark.textContent = digits.includes(digit) ? "plausible" : "";
     });
+    byId("meaning").textContent = meaning;
+    byId("meaning").hidden = meaning === "";
   }
 
   #showPixels({ pixels, preprocessing }) {
@@ -106,11 +105,6 @@ export class Answer {
     const done = preprocessing.map((step) => WORDS[step] ?? step.replaceAll("_", " "));
     byId("done").textContent = done.length ? sentenceOf(done) : "Taken as it came, pixel by pixel.";
   }
-}
-
-/** Never more than it is: 0.99996 is 99.9 %. */
-function percent(p) {
-  return `${(Math.floor(p * 1000 + 1e-6) / 10).toFixed(1)}\u00a0%`;
 }
 
 function sentenceOf(parts) {

@@ -5,14 +5,13 @@ import { ask, open, openPage, whenGiven } from "./key.js";
 import { Paper } from "./paper.js";
 import { NotAPicture, prepare } from "./pictures.js";
 import { Questions } from "./questions.js";
+import { Why } from "./why.js";
 
 const byId = (id) => document.getElementById(id);
 
 const answer = new Answer();
-const questions = new Questions(
-  (reply, milliseconds) => answer.show(reply, milliseconds),
-  (problem, again) => answer.problem(sentenceFor(problem, again)),
-);
+const why = new Why(() => question({ now: true }));
+const questions = new Questions(answered, failed);
 const paper = new Paper(byId("canvas"), changed);
 
 let newest = 0; // of the files that are being opened; a stroke in the meantime counts more
@@ -32,12 +31,36 @@ function changed() {
     answer.empty();
   } else if (picture !== null) {
     answer.waiting();
-    questions.ask(async () => picture, { now: true });
+    question({ now: true });
   } else {
     if (pictureBefore !== null) questions.forget();
-    questions.ask(async () => ({ body: await paper.toBlob(), type: "image/png" }));
+    question();
   }
   pictureBefore = picture;
+}
+
+/** Ask about what is on the sheet. */
+function question(how) {
+  const { picture } = paper;
+  questions.ask(async () => {
+    const { body, type } = picture ?? { body: await paper.toBlob(), type: "image/png" };
+    return { body, type, include: why.include };
+  }, how);
+}
+
+function answered(reply, milliseconds) {
+  answer.show(reply, milliseconds);
+  why.show(reply);
+}
+
+function failed(problem, again) {
+  if (problem.status === 422 && /saliency/i.test(problem.detail)) {
+    // Another version is served than the one that could tell.
+    why.lose();
+    question({ now: true });
+  } else {
+    answer.problem(sentenceFor(problem, again));
+  }
 }
 
 /** Why there is no answer, for whoever drew. */

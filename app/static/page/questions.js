@@ -38,7 +38,8 @@ export class Questions {
   /**
    * Ask about a picture a moment from now; whatever was to be asked is forgotten.
    *
-   * @param {() => Promise<{body: Blob, type: string}>} picture called when it is sent, so that it is the newest
+   * @param {() => Promise<{body: Blob, type: string, include: string}>} picture called when it is sent, so that it is
+   *   the newest; `include` is what to reply besides the prediction
    * @param {{now?: boolean}} how now: at once, in place of what is on its way
    */
   ask(picture, { now = false } = {}) {
@@ -79,9 +80,9 @@ export class Questions {
     this.#sent = performance.now();
     let problem = null;
     try {
-      const { body, type } = await picture();
+      const question = await picture();
       const start = performance.now();
-      const answer = await predict(body, type, flight);
+      const answer = await predict(question, flight);
       if (this.#flight !== flight) return;
       this.#retrySeconds = RETRY.first;
       this.#answered(answer, performance.now() - start);
@@ -109,12 +110,12 @@ export class Questions {
   }
 }
 
-async function predict(body, type, flight) {
+async function predict({ body, type, include }, flight) {
   const timeout = setTimeout(() => flight.abort(new DOMException("no answer", "TimeoutError")), TIMEOUT);
   let reply;
   let text;
   try {
-    reply = await ask("predict?include=pixels", {
+    reply = await ask(`predict?include=${include}`, {
       method: "POST",
       body,
       headers: { "Content-Type": type, Accept: "application/json" },

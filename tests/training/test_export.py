@@ -86,7 +86,9 @@ def test_a_graph_that_computes_something_else_is_refused_with_both_numbers(featu
     expected = one.predict(features, verbose=0)
     other.predict(features, verbose=0)
 
-    with pytest.raises(ParityError, match=r"at most 1e-05 on 30 test images, received a difference of 0\.\d+"):
+    with pytest.raises(
+        ParityError, match=r"at most 1e-05 in probabilities on 30 test images, received a difference of 0\.\d+"
+    ):
         hold_to_parity(to_onnx(other), features, expected)
 
 

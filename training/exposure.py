@@ -57,7 +57,8 @@ def _make(images: Grey, labels: Labels, part: Sequence[int]) -> Grey:
     for kind in chosen:
         picture = kinds[kind](images, labels, rng)
         if picture.shape == (SIDE, SIDE):
-            pictures.append(picture)
+            if picture.any():
+                pictures.append(picture)
             continue
         try:
             pictures.append(normalize(picture).pixels)

@@ -1,0 +1,219 @@
+"""The served graph: the same probabilities to the bit, with novelty and saliency beside them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("keras")
+
+import onnx
+import onnxruntime
+
+from digits.artifact import EXPLAIN, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
+from digits.features import Floats, to_features
+from training import graph, network
+from training.data import Mnist
+from training.errors import ParityError
+from training.export import draft_manifest, export, hold_to_parity, to_onnx
+from training.network import activations
+from training.novelty import Head
+from training.recipes import RECIPES
+
+HIDDEN, UNITS = 24, 8
+
+
+def random_head(seed: int) -> Head:
+    """Weights that mean nothing, of an energy that counts for about half of the pictures."""
+    rng = np.random.default_rng(seed)
+    return Head(rng.normal(size=(HIDDEN, UNITS)), rng.normal(size=UNITS), rng.normal(size=UNITS), 0.3, 2.0, 6.0)
+
+
+def random_network(seed: int, *, biases: bool = True) -> Any:
+    """The lecture's network, narrow and untrained."""
+    made = network.build(replace(RECIPES["lecture"], hidden_units=HIDDEN))
+    rng = np.random.default_rng(seed)
+    made.set_weights(
+        [rng.normal(0, 0.15, weights.shape) * (biases or weights.ndim > 1) for weights in made.get_weights()]
+    )
+    made.predict(np.zeros((1, 784), dtype=np.float32), verbose=0)  # Keras exports what was called
+    return made
+
+
+@dataclass(frozen=True)
+class Served:
+    """A network, its head, the graph of the network alone, and that of all."""
+
+    network: Any
+    head: Head
+    plain: Any
+    whole: Any
+
+
+def session(content: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of an optional input
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def served() -> Served:
+    made, head = random_network(0), random_head(0)
+    plain = to_onnx(made)
+    return Served(made, head, session(plain), session(graph.with_saliency(graph.with_novelty(plain, head))))
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> Floats:
+    """Features of one to twenty pictures of more or less ink."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    drawn = rng.random((draw(st.integers(1, 20)), 784)) < draw(st.floats(0, 1))
+    found: Floats = (rng.random(drawn.shape) * drawn).astype(np.float32)
+    return found
+
+
+@given(features=pictures())
+@settings(max_examples=50, deadline=None)
+def test_the_probabilities_are_the_plain_graphs_to_the_bit(served: Served, features: Floats) -> None:
+    (expected,) = served.plain.run(None, {"features": features})
+
+    alone = served.whole.run(["probabilities"], {"features": features})[0]
+    beside = served.whole.run(["probabilities", "novelty"], {"features": features})[0]
+    explained = served.whole.run(["probabilities", "saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
+
+    for found in (alone, beside, explained):
+        np.testing.assert_array_equal(found, expected)
+
+
+@given(features=pictures())
+@settings(max_examples=50, deadline=None)
+def test_the_novelty_is_the_heads(served: Served, features: Floats) -> None:
+    found = served.whole.run(["novelty"], {"features": features})[0]
+
+    expected = served.head.novelty(*activations(served.network, features))
+    assert found.shape == (len(features),)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+@given(features=pictures())
+@settings(max_examples=50, deadline=None)
+def test_the_saliency_is_keras_gradient_times_the_features(served: Served, features: Floats) -> None:
+    found = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
+
+    np.testing.assert_allclose(found, graph.saliency(served.network, features), rtol=1e-4, atol=1e-5)
+
+
+def test_the_saliency_is_how_the_top_logit_rises_above_the_mean(served: Served) -> None:
+    features = np.random.default_rng(0).random((1, 784)).astype(np.float32)
+    top = int(activations(served.network, features)[1].argmax())
+
+    def above(changed: np.ndarray) -> np.ndarray:
+        weights = [each.astype(np.float64) for each in served.network.get_weights()]
+        logits = np.maximum(changed @ weights[0] + weights[1], 0) @ weights[2] + weights[3]
+        found: np.ndarray = logits[:, top] - logits.mean(axis=1)
+        return found
+
+    found = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
+
+    step = 1e-6 * np.eye(784)
+    gradient = (above(features + step) - above(features - step)) / 2e-6
+    np.testing.assert_allclose(found[0], gradient * features[0], atol=1e-5)
+
+
+def test_without_biases_all_saliencies_add_up_to_the_logit_above_the_mean() -> None:
+    """Such a network is homogeneous: its gradient times its input is its output (Euler)."""
+    made = random_network(1, biases=False)
+    features = np.random.default_rng(1).random((50, 784)).astype(np.float32)
+    explaining = session(graph.with_saliency(to_onnx(made)))
+
+    found = explaining.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
+
+    logits = activations(made, features)[1]
+    np.testing.assert_allclose(found.sum(axis=1), logits.max(axis=1) - logits.mean(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("asked", [{}, {EXPLAIN: np.array(False)}], ids=["not asked for", "declined"])
+def test_the_saliency_is_empty_unless_it_is_asked_for(served: Served, asked: dict[str, Any]) -> None:
+    features = np.ones((3, 784), dtype=np.float32)
+
+    probabilities, novelty, saliency = served.whole.run(None, {"features": features} | asked)
+
+    assert (probabilities.shape, novelty.shape, saliency.shape) == ((3, 10), (3,), (0, 784))
+
+
+def test_the_graph_is_one_that_onnx_accepts_with_the_artifacts_signature(served: Served) -> None:
+    content = graph.with_saliency(graph.with_novelty(to_onnx(served.network), served.head))
+
+    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
+
+    outputs = [(node.name, node.type, node.shape) for node in served.whole.get_outputs()]
+    assert outputs == [
+        ("probabilities", "tensor(float)", ["N", 10]),
+        ("novelty", "tensor(float)", ["N"]),
+        ("saliency", "tensor(float)", ["M", 784]),
+    ]
+    assert [(node.name, node.shape) for node in served.whole.get_inputs()] == [("features", ["N", 784])]
+    assert [(node.name, node.type) for node in served.whole.get_overridable_initializers()] == [
+        (EXPLAIN, "tensor(bool)")
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda head: replace(head, bias=head.bias + 0.01), id="another bias"),
+        pytest.param(lambda head: replace(head, energy_bias=head.energy_bias + 0.01), id="another energy"),
+        pytest.param(lambda head: replace(head, bias=float("nan")), id="no number"),
+    ],
+)
+def test_a_graph_with_another_head_is_refused(served: Served, change: Callable[[Head], Head]) -> None:
+    # So little ink that the energy counts.
+    features = (np.random.default_rng(0).random((30, 784)) / 20).astype(np.float32)
+    content = graph.with_novelty(to_onnx(served.network), change(served.head))
+    expected = served.head.novelty(*activations(served.network, features))
+
+    with pytest.raises(ParityError, match=r"in novelty on 30 test images, received a difference of .*; nothing was"):
+        hold_to_parity(content, features, expected, NOVELTY_OUTPUT.name)
+
+
+def test_a_graph_with_anothers_saliency_is_refused(served: Served) -> None:
+    features = np.random.default_rng(0).random((30, 784)).astype(np.float32)
+    content = graph.with_saliency(to_onnx(served.network))
+
+    with pytest.raises(ParityError, match="in saliency on 30 test images"):
+        hold_to_parity(content, features, graph.saliency(random_network(5), features), SALIENCY_OUTPUT.name)
+
+
+@pytest.mark.parametrize(
+    ("head", "explain", "outputs"),
+    [
+        pytest.param(None, False, [PROBABILITIES_OUTPUT], id="neither"),
+        pytest.param(None, True, [PROBABILITIES_OUTPUT, SALIENCY_OUTPUT], id="saliency alone"),
+        pytest.param(random_head(0), False, [PROBABILITIES_OUTPUT, NOVELTY_OUTPUT], id="novelty alone"),
+        pytest.param(random_head(0), True, [PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT], id="both"),
+    ],
+)
+def test_the_classifier_loads_what_is_exported(
+    served: Served, arrays: dict[str, Any], head: Head | None, explain: bool, outputs: list[Any]
+) -> None:
+    data = Mnist("other", **arrays)
+    features = to_features(data.x_test)
+
+    exported = export(served.network, data, head=head, explain=explain)
+
+    classifier = exported.classifier(draft_manifest(exported))
+    assert list(classifier.manifest.outputs) == outputs
+    assert classifier.explains == explain
+    assert (exported.golden.novelty is None) == (head is None)
+    novelty = classifier.scores(features).novelty
+    assert (novelty is None) == (head is None)
+    if novelty is not None and head is not None:
+        np.testing.assert_allclose(novelty, head.novelty(*activations(served.network, features)), rtol=1e-5, atol=1e-4)
+    if explain:
+        np.testing.assert_allclose(
+            classifier.saliency(features), graph.saliency(served.network, features), rtol=1e-4, atol=1e-5
+        )

@@ -53,12 +53,13 @@ def methods(network: Any, head: Head, split: Split) -> dict[str, Callable[[Float
         return found
 
     centre = images.mean(axis=0)
-    _, _, axes = np.linalg.svd(images - centre, full_matrices=False)
-    basis = axes[:_COMPONENTS]
+    # Eigenvectors, that of the largest eigenvalue last. A singular value decomposition takes ten times as long.
+    _, axes = np.linalg.eigh(np.cov(images.T.astype(np.float64)))
+    basis = axes[:, -_COMPONENTS:].astype(np.float32)
 
     def reconstruction_error(features: Floats) -> NDArray[np.float64]:
         away = features - centre
-        found: NDArray[np.float64] = ((away - away @ basis.T @ basis) ** 2).sum(axis=1).astype(np.float64)
+        found: NDArray[np.float64] = ((away - away @ basis @ basis.T) ** 2).sum(axis=1).astype(np.float64)
         return found
 
     def served(features: Floats) -> NDArray[np.float64]:

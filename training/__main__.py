@@ -330,11 +330,11 @@ def _show_trust(trust: trusting.Trust) -> None:
             table.add_row(f"{row.level:g}", f"{row.covered:.4f}", band, f"{row.size:.3f}", f"{row.empty:.4f}")
     console = Console()
     console.print(table)
-    table = Table("pictures", "AUROC", "FPR at 95 % TPR", "called no digit", title="no digits")
     for of_kind in trust.detection.values():
+        table = Table("pictures", "AUROC", "FPR at 95 % TPR", "called no digit", title="no digits")
         for kind, found in of_kind.items():
             table.add_row(kind, f"{found.auroc:.4f}", f"{found.fpr95:.4f}", f"{found.above_1:.4f}")
-    console.print(table)
+        console.print(table)
 
 
 def _announce(published: Manifest, output: Path, found: Assessment | None) -> None:

@@ -236,10 +236,11 @@ def _limits(manifest: Manifest) -> str:
             "turned or unevenly lit come out wrong, and often with a high probability."
         )
         probability = "- A probability is the softmax output as trained; see above how far it is a frequency."
+    tells = manifest.calibration is not None and manifest.calibration.novelty is not None
     return (
         f"{form}\n"
         "- It knows ten digits and nothing else: a letter or a scribble gets a digit too"
-        f"{'.' if manifest.calibration is None else ', and as a rule a word that it is none.'}\n"
+        f"{', and as a rule a word that it is none.' if tells else '.'}\n"
         f"{probability}\n"
         "- The interval speaks of pictures drawn like the test set's, not of other people's handwriting; digits are "
         "written differently in other countries (1 and 7 above all)."

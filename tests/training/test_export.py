@@ -17,6 +17,7 @@ import keras
 import onnx
 from keras import layers
 
+from digits.artifact import PROBABILITIES_OUTPUT
 from digits.classifier import Classifier
 from digits.features import to_features
 from training.errors import ParityError, UnsuitableNetwork
@@ -115,8 +116,11 @@ def test_a_keras_file_of_ones_own_is_published_and_loads(tmp_path: Path, npz: Pa
     manifest = Classifier.load(folder).manifest
     assert (manifest.recipe, manifest.seed, manifest.dataset) == (None, None, None)
     assert set(manifest.metrics) == {"test"}
+    assert list(manifest.outputs) == [PROBABILITIES_OUTPUT]
+    assert manifest.calibration is None
     assert "report/confusion.png" in manifest.files
-    assert "report/history.csv" not in manifest.files
+    assert not {"report/history.csv", "report/reliability.png"} & set(manifest.files)
+    assert "no word on whether a picture shows a digit" in (folder / "report/README.md").read_text()
     assert "optimizer" not in zipfile.ZipFile(folder / "model.keras").read("config.json").decode()
 
 

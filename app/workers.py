@@ -79,6 +79,8 @@ class Workers:
         """Until something happens, at most so long."""
         began = time.monotonic()
         alive = [worker.process.sentinel for worker in self._workers if worker.process.is_alive()]
+        if not alive:  # who was killed just now may be gone already, and nothing else would happen
+            return
         connection.wait([self._awake, *alive, *also], seconds)
         with suppress(BlockingIOError):
             self._awake.recv(100)

@@ -61,6 +61,11 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _TINY_PNG = 4096
 """Bytes of a PNG that is opened on the event loop. Of other formats, and of forms, a few bytes can cost a second."""
 
+TINY_PNG_BASE64 = b"iVBORw0KGgo"
+"""How one begins in base64; it is tiny if the whole text has `TINY_TEXT`."""
+
+TINY_TEXT = _TINY_PNG * 4 // 3
+
 _TINY_PIXELS = 64 * 64
 """Pixels, of all pictures of a body, that are decoded while it is parsed."""
 
@@ -161,7 +166,7 @@ async def read_digits(
     body = await read_body(receive, declared, settings.max_body_bytes, place)
     if media_type == RAW:
         return _from_raw(body, settings.max_batch)
-    short = len(body) <= SHORT if media_type == JSON else len(body) <= _TINY_PNG and body.startswith(_PNG)
+    short = len(body) <= SHORT if media_type == JSON else is_tiny_png(body)
     if short:
         return _parsed(body, media_type, content_type, settings, mode)
     return await lanes.of(len(body)).run(_parsed, body, media_type, content_type, settings, mode)
@@ -229,14 +234,20 @@ def inflated(body: bytes, encoding: str, limit: int) -> bytes:
     return content
 
 
-def is_quick(body: bytes, encoded: bytes) -> bool:
-    """Whether a JSON body can be read on the event loop: it is short, and no picture is to be opened.
+def is_quick(text: bytes, encoded: bytes, *, tiny: bool = False) -> bool:
+    """Whether JSON can be read on the event loop: it is short, and no picture is to be opened that may take long.
 
     Args:
-        body: its text.
+        text: the JSON, without what may come after it.
         encoded: a word that is in it when encoded pictures are, escaped or not.
+        tiny: whether these are known to be tiny PNGs.
     """
-    return len(body) <= SHORT and encoded not in body and b"\\" not in body
+    return len(text) <= SHORT and b"\\" not in text and (tiny or encoded not in text)
+
+
+def is_tiny_png(picture: bytes) -> bool:
+    """Whether it is opened as soon as a thread is asked to."""
+    return len(picture) <= _TINY_PNG and picture.startswith(_PNG)
 
 
 def opened(pictures: Sequence[bytes], settings: Settings, pointer: str) -> Asked:

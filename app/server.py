@@ -137,7 +137,8 @@ def refuse_connections(listeners: list[socket.socket]) -> None:
     instructions = ctypes.create_string_buffer(program, len(program))
     attach_filter = 26  # SO_ATTACH_FILTER of asm-generic/socket.h
     for listener in listeners:
-        with contextlib.suppress(OSError):  # another system than Linux: closing it is all that can be done
+        # Another system than Linux, or a kernel that lets root alone do it: closing it is all that can be done.
+        with contextlib.suppress(OSError):
             fprog = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
             listener.setsockopt(socket.SOL_SOCKET, attach_filter, fprog)
 

@@ -52,7 +52,7 @@ def raps(
 
 def quantile(scores: NDArray[np.float64], coverage: float) -> float | None:
     """The k-th smallest, k the whole number from (n + 1) times the coverage up; None where n scores carry no such k."""
-    k = math.ceil((len(scores) + 1) * coverage - 1e-9)  # 0.9 is no binary number: 10 times it may be 9.000000000000002
+    k = _rank(coverage, len(scores))
     return float(np.sort(scores)[k - 1]) if k <= len(scores) else None
 
 
@@ -89,6 +89,12 @@ def coverage_band(coverage: float, calibration: int, test: int, *, error: float)
     """
     from scipy.stats import betabinom
 
-    k = math.ceil((calibration + 1) * coverage - 1e-9)
+    k = _rank(coverage, calibration)
     covered = betabinom(test, k, calibration + 1 - k)
     return float(covered.ppf(error / 2) / test), float(covered.ppf(1 - error / 2) / test)
+
+
+def _rank(coverage: float, images: int) -> int:
+    """Which smallest of so many scores is the threshold; more than there are where they do not carry the coverage."""
+    # 0.9 is no binary number: 10 times it may be 9.000000000000002.
+    return math.ceil((images + 1) * coverage - 1e-9)

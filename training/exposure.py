@@ -8,19 +8,14 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from digits.errors import NoInk
 from digits.features import SIDE, Grey
-from digits.normalize import normalize
 from training.data import Labels
-
-_FIELD = 96
-"""Pixels a side of what is drawn, before it is normalized."""
+from training.drawing import drawn, normalized
 
 _TURNED = (2, 3, 4, 5, 7)
 """Digits that are none when they lie on their side; a 6 is nearly a 9, and 0, 1, 8 stay what they are."""
@@ -53,17 +48,11 @@ def _make(images: Grey, labels: Labels, part: Sequence[int]) -> Grey:
     rng = np.random.default_rng(part[:2])
     kinds = list(_KINDS)
     chosen = rng.choice(len(kinds), part[2], p=[_KINDS[kind] for kind in kinds])
-    pictures = []
+    pictures: list[Grey] = []
     for kind in chosen:
         picture = kinds[kind](images, labels, rng)
-        if picture.shape == (SIDE, SIDE):
-            if picture.any():
-                pictures.append(picture)
-            continue
-        try:
-            pictures.append(normalize(picture).pixels)
-        except NoInk:
-            continue
+        is_whole = picture.shape == (SIDE, SIDE) and picture.any()
+        pictures.extend([picture] if is_whole else normalized([picture]))
     return np.array(pictures, dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
 
@@ -83,7 +72,7 @@ def _polygon(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     corners = rng.uniform(8, 88, (int(rng.integers(3, 9)), 2))
     if rng.random() < 0.5:  # in turn around the middle, so that its sides do not cross
         corners = corners[np.argsort(np.arctan2(corners[:, 1] - 48, corners[:, 0] - 48))]
-    return _drawn(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
+    return drawn(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
 
 
 def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -97,7 +86,7 @@ def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
         for curve in curves:
             pen.line(curve.ravel().tolist(), fill=255, width=width, joint="curve")
 
-    return _drawn(draw)
+    return drawn(draw)
 
 
 def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -110,7 +99,7 @@ def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
         for box in boxes:
             (pen.rectangle if rng.random() < 0.5 else pen.ellipse)(box, fill=255 * (rng.random() < 0.75))
 
-    return np.asarray(Image.fromarray(_drawn(draw)).rotate(rng.uniform(0, 90)))
+    return np.asarray(Image.fromarray(drawn(draw)).rotate(rng.uniform(0, 90)))
 
 
 def _cut_up(images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -174,12 +163,6 @@ def _grey_blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 def _framed(picture: NDArray[np.uint8]) -> Grey:
     """With an empty margin, so that it is no picture in MNIST form and is normalized."""
     return np.pad(picture, 2)
-
-
-def _drawn(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
-    page = Image.new("L", (_FIELD, _FIELD))
-    draw(ImageDraw.Draw(page))
-    return np.asarray(page)
 
 
 _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {

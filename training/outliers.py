@@ -5,16 +5,13 @@ Only Fashion-MNIST is a file of others; it is taken where it lies (Debian's pack
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from digits.errors import NoInk
 from digits.features import SIDE, Grey
-from digits.normalize import normalize
 from training.data import read_idx
+from training.drawing import FIELD, drawn, normalized
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 
@@ -26,9 +23,6 @@ _FONTS = (
     *("STIXGeneral", "STIXGeneralBolIta", "cmr10", "cmss10", "cmtt10"),
 )
 """Of Matplotlib, so that the same letters are there on every machine."""
-
-_FIELD = 96
-"""Pixels a side of what is drawn, before it is normalized."""
 
 Generator = np.random.Generator
 
@@ -58,17 +52,6 @@ def outliers(digits: Grey, count: int = 1000) -> dict[str, Grey]:
     return found | {"noise": np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)}
 
 
-def normalized(pictures: list[Grey]) -> Grey:
-    """What the network sees of pictures, of those that have ink."""
-    seen = []
-    for picture in pictures:
-        try:
-            seen.append(normalize(picture).pixels)
-        except NoInk:
-            continue
-    return np.array(seen, dtype=np.uint8).reshape(-1, SIDE, SIDE)
-
-
 def _fashion(rng: Generator, count: int) -> list[Grey]:
     """Clothes (Xiao, Rasul and Vollgraf 2017), from the test images."""
     images = read_idx(FASHION, dimensions=3)
@@ -80,10 +63,10 @@ def _letters(_rng: Generator, _count: int) -> list[Grey]:
 
     folder = Path(get_data_path()) / "fonts" / "ttf"
     fonts = [ImageFont.truetype(folder / f"{name}.ttf", 64) for name in _FONTS]
-    middle = (_FIELD / 2, _FIELD / 2)
+    middle = (FIELD / 2, FIELD / 2)
 
     def render(font: ImageFont.FreeTypeFont, letter: str) -> Grey:
-        return _drawn(lambda pen: pen.text(middle, letter, fill=255, font=font, anchor="mm"))
+        return drawn(lambda pen: pen.text(middle, letter, fill=255, font=font, anchor="mm"))
 
     return [render(font, letter) for font in fonts for letter in LETTERS]
 
@@ -127,7 +110,7 @@ def _shape(rng: Generator) -> Grey:
         for line in lines:
             pen.line(line, fill=255, width=width, joint="curve")
 
-    turned = Image.fromarray(_drawn(draw)).rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
+    turned = Image.fromarray(drawn(draw)).rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
     return np.asarray(turned)
 
 
@@ -154,10 +137,3 @@ def _two_digits(digits: Grey, rng: Generator, count: int) -> list[Grey]:
         picture[:, -SIDE:] = np.maximum(picture[:, -SIDE:], digits[rng.integers(len(digits))])
         pictures.append(picture)
     return pictures
-
-
-def _drawn(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
-    page = Image.new("L", (_FIELD, _FIELD))
-    draw(ImageDraw.Draw(page))
-    pixels: NDArray[np.uint8] = np.asarray(page)
-    return pixels

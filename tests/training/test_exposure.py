@@ -12,7 +12,7 @@ pytest.importorskip("sklearn")
 
 from digits.features import Grey
 from tests.conftest import Mnist
-from training import exposure, outliers
+from training import drawing, exposure, outliers
 from training.data import Labels
 
 KINDS = ["letters", "shapes", "textures", "two digits", "noise"]
@@ -97,7 +97,7 @@ def test_clothes_are_there_where_their_file_is_as_they_are_and_normalized(
     chosen = found["Fashion-MNIST, as it is"]
     assert len(chosen) == 20
     assert {picture.tobytes() for picture in chosen} <= {picture.tobytes() for picture in clothes}
-    np.testing.assert_array_equal(found["Fashion-MNIST"], outliers.normalized(list(chosen)))
+    np.testing.assert_array_equal(found["Fashion-MNIST"], drawing.normalized(list(chosen)))
 
 
 def test_more_clothes_than_there_are_are_not_asked_for(
@@ -118,5 +118,5 @@ def test_no_letter_looks_like_a_digit() -> None:
 def test_a_page_without_ink_is_left_out(mnist: Mnist) -> None:
     blank = np.zeros((28, 28), dtype=np.uint8)
 
-    assert len(outliers.normalized([mnist.pixels[0], blank, mnist.pixels[1]])) == 2
-    assert outliers.normalized([blank]).shape == (0, 28, 28)
+    assert len(drawing.normalized([mnist.pixels[0], blank, mnist.pixels[1]])) == 2
+    assert drawing.normalized([blank]).shape == (0, 28, 28)

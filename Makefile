@@ -10,9 +10,10 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
-.PHONY: help serve test check train bench audit clean
+.PHONY: help serve scale test check train bench audit clean
 help:
 	@echo 'make serve   the service, on http://127.0.0.1:8000'
+	@echo 'make scale   the same on Ray Serve: a local cluster with as many replicas as the load wants'
 	@echo 'make test    every check; make check: lint and types alone'
 	@echo 'make train   train the network as the lecture does and publish it (ARGS="--epochs 10 ...")'
 	@echo 'make bench   requests a second beside other servers (needs wrk; a quarter of an hour)'
@@ -20,6 +21,9 @@ help:
 
 serve: .venv/.serve
 	@exec $(RUN) app
+
+scale: .venv/.scale
+	@exec $(RUN) deploy.ray_serve
 
 train: .venv/.train
 	@$(RUN) training train $(ARGS)
@@ -59,10 +63,15 @@ audit: | .python $(UV)
 	@$(SYNC) --no-default-groups --extra train --inexact
 	@touch $@ .venv/.serve
 
+.venv/.scale: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: making .venv with Ray (a minute or two on the first run)'
+	@$(SYNC) --no-default-groups --extra scale --inexact
+	@touch $@ .venv/.serve
+
 .venv/.dev: uv.lock pyproject.toml | .python $(UV)
-	@echo 'digits: making .venv with TensorFlow and the test tools (some minutes on the first run)'
-	@$(SYNC) --extra train
-	@touch $@ .venv/.train .venv/.serve
+	@echo 'digits: making .venv with TensorFlow, Ray and the test tools (some minutes on the first run)'
+	@$(SYNC) --extra train --extra scale
+	@touch $@ .venv/.train .venv/.scale .venv/.serve
 
 .PHONY: .python
 .python:

@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
-# Two targets: `serve` (the default, without TensorFlow) and `train`.
+# Three targets: `serve` (the default, without TensorFlow), `train`, and `scale` for the nodes of a Ray cluster.
 #   docker build -t digits .
 #   docker build -t digits-train --target train .
+#   docker build -t digits-scale --target scale .
 
 FROM python:3.13-slim AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/srv/digits/.venv/bin:$PATH
@@ -18,6 +19,9 @@ RUN uv sync --quiet --frozen --no-cache --no-default-groups \
 
 FROM packages AS train-packages
 RUN uv sync --quiet --frozen --no-cache --no-default-groups --extra train
+
+FROM packages AS scale-packages
+RUN uv sync --quiet --frozen --no-cache --no-default-groups --extra scale
 
 FROM base AS room
 # Made here with its owner, so that a fresh volume mounted on it can be written by the user.
@@ -36,6 +40,17 @@ COPY training training
 ENV KERAS_HOME=/tmp/keras MPLCONFIGDIR=/tmp/matplotlib
 ENTRYPOINT ["python", "-m", "training"]
 CMD ["train"]
+
+FROM room AS scale
+COPY --from=scale-packages /srv/digits/.venv .venv
+COPY app app
+COPY deploy/*.py deploy/
+# Wherever a node's processes are started from, they find the packages above.
+ENV PYTHONPATH=/srv/digits MNIST_HOST=0.0.0.0 RAY_USAGE_STATS_ENABLED=0 \
+    RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_THROUGHPUT_OPTIMIZED=1 RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=5 \
+    RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response"
+EXPOSE 8000
+CMD ["python", "-m", "deploy.ray_serve"]
 
 FROM room AS serve
 COPY --from=packages /srv/digits/.venv .venv

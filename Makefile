@@ -23,7 +23,7 @@ serve: .venv/.serve
 	@exec $(RUN) app
 
 scale: .venv/.scale
-	@exec $(RUN) deploy.ray_serve
+	@exec $(RUN) deploy.ray_local
 
 train: .venv/.train
 	@$(RUN) training train $(ARGS)

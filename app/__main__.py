@@ -19,7 +19,7 @@ def main() -> int:
         SystemExit: a bad setting, or an address that cannot be listened on; one line says which.
     """
     settings = read_settings()
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Shells allow 1024 open files, and each connection is one.
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard < _FILES else _FILES, hard))
@@ -31,8 +31,12 @@ def main() -> int:
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Before anything is loaded, so that a port in use is one line and no half-started service."""
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Before anything is loaded, so that a port in use is one line and no half-started service.
+
+    Raises:
+        SystemExit: the address cannot be listened on.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

@@ -25,10 +25,16 @@ class Service:
     """A `python -m app` process on a free port, its stderr kept in a file."""
 
     def __init__(
-        self, log: Path, environment: dict[str, str], command: list[str] | None = None, cwd: str | Path = REPOSITORY
+        self,
+        log: Path,
+        environment: dict[str, str],
+        command: list[str] | None = None,
+        cwd: str | Path = REPOSITORY,
+        start_seconds: float = START_SECONDS,
     ) -> None:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("MNIST_")}
         self.log = log
+        self._start_seconds = start_seconds
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 command or [sys.executable, "-m", "app"],
@@ -45,7 +51,7 @@ class Service:
 
     def wait_for_line(self, pattern: str) -> str:
         """The first group of the first match in the log, as soon as it is there."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         while time.monotonic() < deadline:
             if found := re.search(pattern, self.log.read_text()):
                 return found.group(1)
@@ -59,7 +65,7 @@ class Service:
         return self
 
     def wait_for_status(self, path: str, status: int) -> httpx.Response:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 reply = self.client.get(path)
@@ -75,7 +81,7 @@ class Service:
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=START_SECONDS)
+        return self.process.wait(timeout=self._start_seconds)
 
 
 StartService = Callable[..., Service]

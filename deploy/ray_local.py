@@ -1,0 +1,84 @@
+"""`python -m deploy.ray_local`: the service on a Ray cluster of this machine alone."""
+
+import os
+import secrets
+import signal
+import sys
+from contextlib import ExitStack, suppress
+
+from app.__main__ import listen
+from app.server import KEEP_ALIVE_SECONDS
+from app.settings import read_settings
+
+SERVE = {
+    # HAProxy, which Ray brings, not a proxy in Python: twelve times the requests (`python -m benchmarks.scaling`).
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # Replicas answer in the thread of their event loop, and Serve logs to files alone.
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # How long a replica that is to go still answers, in which HAProxy looks elsewhere; 30 by default.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+    # What a replica that was killed had in hand, of at most 16 KB, is asked of another: to predict twice is harmless.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+}
+"""What Serve reads on every node of a cluster; the image `digits-scale` has it too."""
+
+_OBJECT_STORE_BYTES = 100_000_000
+"""For a request's bytes it needs none; it would set a third of the memory aside."""
+
+
+def of_its_own() -> dict[str, str]:
+    """What Ray reads for a cluster that nobody else is to reach, and that is in nobody's way."""
+    with ExitStack() as taken:
+        ports = [taken.enter_context(listen("127.0.0.1", 0)).getsockname()[1] for _ in range(3)]
+    return {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # What Ray's processes say to each other stays on 127.0.0.1, on Linux too.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # A token for this cluster alone; Ray would keep one in the home folder.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports[0]),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports[1]),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
+    }
+
+
+def main() -> None:
+    """Serve until a signal ends it; a second one ends it now.
+
+    Raises:
+        SystemExit: a bad setting, an address that cannot be listened on, an application that Serve cannot start, or no
+            Ray; one line says which.
+    """
+    settings = read_settings()
+    with listen(settings.host, settings.port) as free:
+        port = free.getsockname()[1]
+    os.environ |= SERVE | of_its_own()
+    try:
+        import ray  # noqa: PLC0415 - which reads the environment
+        from ray import serve  # noqa: PLC0415
+
+        from deploy.ray_serve import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
+    except ImportError as exc:
+        raise SystemExit(f"digits: Ray Serve needs the extra `scale` (uv sync --extra scale): {exc}") from exc
+    cores = len(os.sched_getaffinity(0))
+    most = int(cores / REPLICA_CPUS)
+    with suppress(KeyboardInterrupt):
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray has its own
+        serve.start(http_options={"host": settings.host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
+        try:
+            serve.run(Digits.options(autoscaling_config=AUTOSCALING | {"max_replicas": most}).bind())
+        except RuntimeError as exc:
+            raise SystemExit(f"digits: {exc}") from None
+        print(f"digits: http://{settings.host}:{port}, in one replica to {most}", file=sys.stderr, flush=True)
+        while True:
+            signal.pause()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    serve.shutdown()
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""What the service counts, as metrics of Ray's: `/metrics` behind Serve's proxies tells of one replica only.
+
+Ray's agent on each node exports them for Prometheus, with `ray_` before each name and a label for each process. All are
+gauges there, for Ray's counters cannot be set; `rate` and `histogram_quantile` work on them as on others.
+"""
+
+import asyncio
+
+from prometheus_client.registry import Collector
+from ray.util.metrics import Gauge
+
+_SECONDS = 5
+"""Between two tellings; Ray's agents report every ten."""
+
+
+async def keep_telling(metrics: Collector) -> None:
+    """Tell Ray again and again what they say now."""
+    gauges: dict[str, Gauge] = {}
+    while True:
+        for family in metrics.collect():
+            for sample in family.samples:
+                if sample.name not in gauges:
+                    gauges[sample.name] = Gauge(sample.name, family.documentation, tuple(sample.labels))
+                gauges[sample.name].set(sample.value, sample.labels)
+        await asyncio.sleep(_SECONDS)

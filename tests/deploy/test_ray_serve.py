@@ -1,0 +1,271 @@
+"""On Ray Serve it is the same service, on several nodes; a node that is lost takes only what it had in hand."""
+
+import json
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+import yaml
+
+from app.documentation import EXAMPLES
+from app.server import KEEP_ALIVE_SECONDS
+from app.settings import Settings
+from deploy.ray_local import SERVE
+from tests.app.conftest import Service
+from tests.conftest import REPOSITORY, Mnist, fresh_python, publish_tiny
+from tests.deploy.cluster import Cluster, Load, until
+
+CONFIG = yaml.safe_load((REPOSITORY / "deploy" / "ray_serve.yaml").read_text())
+
+SEVEN = (EXAMPLES / "seven.bin").read_bytes()
+RAW = {"content-type": "application/octet-stream"}
+MANY = SEVEN * 100
+"""So long a request that some are always in hand."""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """With a short path, for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path) -> Iterator[Cluster]:
+    cluster = Cluster(folder)
+    try:
+        cluster.add_node()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """What `make scale` starts, on a free port."""
+    log = tmp_path_factory.mktemp("ray") / "service.log"
+    service = Service(log, {}, [sys.executable, "-m", "deploy.ray_local"], start_seconds=120)
+    processes = [psutil.Process(service.process.pid), *psutil.Process(service.process.pid).children(recursive=True)]
+    yield service
+    assert service.stop() == 0, log.read_text()
+    assert [process for process in processes if process.is_running()] == []
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def test_every_way_in_is_as_without_ray(local: Service, service: Service) -> None:
+    pixels = list(SEVEN)
+    drawing = (EXAMPLES / "photo.jpg").read_bytes()
+    features = [value / 255 for value in pixels]
+    tensor = {"name": "features", "datatype": "FP32", "shape": [1, 784], "data": features}
+    for method, path, request in [
+        ("POST", "/predict", {"json": {"pixels": pixels}}),
+        ("POST", "/predict?include=pixels,saliency&coverage=0.9", {"content": SEVEN, "headers": RAW}),
+        ("POST", "/predict", {"content": SEVEN * 3, "headers": RAW}),
+        ("POST", "/predict", {"content": drawing, "headers": {"content-type": "image/jpeg"}}),
+        ("POST", "/predict", {"files": [("file", ("1.jpg", drawing, "image/jpeg"))] * 2}),
+        ("POST", "/predict", {"content": bytes(784), "headers": RAW}),
+        ("POST", "/predict", {"content": b"{", "headers": {"content-type": "application/json"}}),
+        ("GET", "/predict", {}),
+        ("GET", "/nothing", {}),
+        ("HEAD", "/", {}),
+        ("GET", "/", {}),
+        ("GET", "/page/main.js", {}),
+        ("GET", "/model", {}),
+        ("GET", "/model/card", {}),
+        ("GET", "/model/versions", {}),
+        ("GET", "/readyz", {}),
+        ("GET", "/openapi.json", {}),
+        ("GET", "/v2/models/mnist-dense", {}),
+        ("POST", "/v2/models/mnist-dense/infer", {"json": {"inputs": [tensor]}}),
+        ("POST", "/v2/models/mnist-dense/infer", {"json": {"inputs": []}}),
+        ("POST", "/v1/models/mnist-dense:predict", {"json": {"instances": [features]}}),
+        ("GET", "/v1/models/mnist-dense", {}),
+        ("POST", "/invocations", {"json": {"instances": [features]}}),
+    ]:
+        named = {"headers": {**request.pop("headers", {}), "X-Request-ID": "mine"}}
+
+        there, here = (each.client.request(method, path, **request, **named) for each in (local, service))
+
+        assert (there.status_code, there.content) == (here.status_code, here.content), (method, path)
+        ours = {name: value for name, value in here.headers.items() if name not in ("date", "server")}
+        theirs = {name: value for name, value in there.headers.items() if name in ours}
+        assert theirs == ours, (method, path)
+
+
+def test_what_ray_says_to_itself_stays_on_this_machine(local: Service) -> None:
+    ours = psutil.Process(local.process.pid)
+
+    listening = {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for process in [ours, *ours.children(recursive=True)]
+        if re.search("gcs_server|raylet|dashboard|Agent", " ".join(process.cmdline()))
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+    assert listening == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        pytest.param({"MNIST_PORT": "seven"}, "digits: MNIST_PORT: .*integer", id="a bad setting"),
+        pytest.param({"MNIST_HOST": "192.0.2.77"}, "digits: cannot listen on 192.0.2.77", id="no address of ours"),
+    ],
+)
+def test_what_cannot_start_says_so_in_a_line_before_ray_starts(settings: dict[str, str], says: str) -> None:
+    ran = fresh_python("-m", "deploy.ray_local", environment=settings)
+
+    assert ran.returncode == 1
+    assert re.fullmatch(says + ".*\n", ran.stderr), ran.stderr
+
+
+READ = """
+import json, sys
+from ray.serve.schema import ServeDeploySchema
+from deploy.ray_serve import AUTOSCALING, app
+read = ServeDeploySchema.model_validate_json(sys.argv[1]).model_dump(mode="json", exclude_unset=True)
+print(json.dumps([read, AUTOSCALING, app._bound_deployment.name]))
+"""
+
+
+def read_by_ray(config: dict[str, Any]) -> Any:
+    """A Serve config as Ray's schema has it, what the code says of scaling, and what it calls the deployment."""
+    ran = fresh_python("-c", READ, json.dumps(config), environment={"RAY_USAGE_STATS_ENABLED": "0"})
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_the_file_for_a_cluster_is_as_ray_wants_it_and_as_the_code_is() -> None:
+    read, autoscaling, name = read_by_ray(CONFIG)
+
+    assert read == CONFIG, "Ray's schema drops what it does not know"
+    (application,) = CONFIG["applications"]
+    (deployment,) = application["deployments"]
+    assert deployment["name"] == name
+    assert deployment["autoscaling_config"] == autoscaling | {"min_replicas": 2}
+    assert application["import_path"] == "deploy.ray_serve:app"
+    assert CONFIG["http_options"]["keep_alive_timeout_s"] == KEEP_ALIVE_SECONDS
+    assert CONFIG["http_options"]["port"] == Settings.model_fields["port"].default
+    settings = {f"MNIST_{field.upper()}" for field in Settings.model_fields}
+    written = re.findall(r"MNIST_\w+", (REPOSITORY / "deploy" / "ray_serve.yaml").read_text())
+    assert set(written) <= settings - {"MNIST_HOST", "MNIST_PORT", "MNIST_WORKERS", "MNIST_DRAIN_SECONDS"}
+
+
+def test_a_misspelt_word_in_it_would_be_noticed() -> None:
+    misspelt = json.loads(json.dumps(CONFIG).replace("autoscaling_config", "autoscaling"))
+
+    read, *_ = read_by_ray(misspelt)
+
+    assert read != misspelt
+
+
+def test_the_image_tells_serve_what_the_local_cluster_does() -> None:
+    dockerfile = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
+
+    (line,) = re.findall(r"^ENV PYTHONPATH=.*$", dockerfile, re.MULTILINE)
+
+    told = {name: quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', line)}
+    assert {name: value for name, value in told.items() if name.startswith("RAY_SERVE_")} == SERVE
+
+
+def test_replicas_on_two_nodes_answer_as_one_process_does(cluster: Cluster, service: Service, mnist: Mnist) -> None:
+    cluster.deploy({}, min_replicas=2, max_replicas=2)
+    replicas = cluster.wait_until_whole(2)
+    pixels = mnist.pixels[::25]
+    assert len(pixels) == 200
+
+    here = [service.client.post("/predict", content=digit.tobytes(), headers=RAW).json() for digit in pixels]
+    # Each over a connection of its own: HAProxy gives it to whichever replica has the fewest.
+    there = [httpx.post(f"{cluster.url}/predict", content=digit.tobytes(), headers=RAW) for digit in pixels]
+
+    assert len(set(replicas.values())) == 2
+    assert {answer.status_code for answer in there} == {200}
+    np.testing.assert_allclose(
+        [answer.json()["probabilities"] for answer in there],
+        [answer["probabilities"] for answer in here],
+        rtol=0, atol=1e-6,
+    )  # fmt: skip
+    until(lambda: cluster.counted("digits_predictions_total") == len(pixels), "all are counted")
+
+
+def test_a_node_that_is_lost_takes_no_more_than_it_had_in_hand(cluster: Cluster) -> None:
+    cluster.deploy({}, min_replicas=4, max_replicas=4)
+    before = cluster.wait_until_whole(4)
+    small, large = Load(cluster.port, SEVEN, 7, clients=4), Load(cluster.port, MANY, 7, clients=4)
+
+    with small.running(), large.running():
+        until(lambda: small.asked() > 200 and large.asked() > 50, "there is load")
+        cluster.nodes.pop().kill()
+        until(lambda: len(cluster.alive()) == 1, "the head has noticed")
+        # What the other node has room for; the rest when there is another node.
+        cluster.wait_until_running(2)
+        cluster.add_node()
+        after = cluster.wait_until_whole(4)
+        answered = small.asked()
+        until(lambda: small.asked() > answered + 200, "there is load on all of them")
+
+    assert len(set(before.values())) == len(set(after.values())) == 2
+    assert (small.wrong, small.unanswered, large.wrong, large.unanswered) == (0, 0, 0, 0)
+    # A body that HAProxy can keep is sent again by itself; of the others each client had one in hand.
+    assert sum(small.failed, Counter()) == Counter()
+    assert max(failed.total() for failed in large.failed) <= 1, large.failed
+
+
+def test_replicas_come_with_the_load_and_go_with_it(cluster: Cluster) -> None:
+    cluster.deploy({}, min_replicas=1, max_replicas=3, upscale_delay_s=1, downscale_delay_s=3)
+    cluster.wait_until_whole(1)
+    load = Load(cluster.port, MANY, 7, clients=32)
+
+    with load.running():
+        most = cluster.wait_until_whole(3)
+    fewest = cluster.wait_until_whole(1)
+
+    assert len(set(most.values())) == 2
+    assert set(fewest) < set(most)
+    assert (load.wrong, load.unanswered) == (0, 0)
+    assert sum(load.failed, Counter()) == Counter()
+
+
+def test_a_rolling_update_goes_to_another_version_and_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        publish_tiny(tmp_path / "models", seed)
+    settings = {"MNIST_MODEL_DIR": str(tmp_path / "models")}
+    cluster.deploy(settings | {"MNIST_MODEL_VERSION": "1"}, min_replicas=2, max_replicas=2)
+    old = cluster.wait_until_whole(2)
+    load = Load(cluster.port, SEVEN, None, clients=4)
+
+    with load.running():
+        until(lambda: load.asked() > 200, "there is load")
+        cluster.deploy(settings | {"MNIST_MODEL_VERSION": "2"}, min_replicas=2, max_replicas=2)
+        until(lambda: not old.keys() & cluster.replicas().keys(), "the old replicas are gone")
+        cluster.wait_until_whole(2)
+        before = load.answered["1"]
+        until(lambda: load.answered["2"] > 200, "the new version answers")
+
+    assert load.answered.keys() == {"1", "2"}
+    assert load.answered["1"] == before, "the old version answers no more"
+    assert (load.unanswered, sum(load.failed, Counter())) == (0, Counter())
+
+
+def test_a_replica_that_is_not_ready_does_not_come_into_service_and_serve_says_why(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    publish_tiny(tmp_path / "models")
+    settings = {"MNIST_MODEL_DIR": str(tmp_path / "models")}
+    cluster.deploy(settings, min_replicas=1, max_replicas=1)
+    good = cluster.wait_until_whole(1)
+
+    cluster.deploy(settings | {"MNIST_MODEL_VERSION": "9"}, min_replicas=1, max_replicas=1)
+    until(lambda: "MNIST_MODEL_VERSION is 9" in str(cluster.application()), "Serve says why")
+
+    assert good.keys() <= cluster.replicas().keys()
+    assert httpx.post(f"{cluster.url}/predict", content=SEVEN, headers=RAW).headers["X-Model-Version"] == "1"

@@ -8,6 +8,7 @@ command -v Rscript >/dev/null || missing="$missing r-base-core"
 Rscript -e 'library(httr2); library(jsonlite)' >/dev/null 2>&1 || missing="$missing r-cran-httr2 r-cran-jsonlite"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v curl >/dev/null || missing="$missing curl"
+command -v kustomize >/dev/null || missing="$missing kustomize"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     echo "installing$missing"

@@ -1,0 +1,161 @@
+"""KServe's own client, both of its protocols, against a real service."""
+
+import asyncio
+import base64
+import importlib
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.documentation import EXAMPLES
+from digits.artifact import NAME
+from digits.features import Grey
+from tests.app.conftest import Service
+from tests.conftest import Mnist, encoded
+
+Ask = Callable[[str, Callable[[Any], Awaitable[Any]]], Any]
+
+
+@pytest.fixture(scope="module")
+def kserve() -> Any:
+    """The package, which warns of its own affairs when it is imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("kserve")
+
+
+@pytest.fixture(scope="module")
+def ask(kserve: Any) -> Ask:
+    """`ask("v2", lambda client: client.infer(...))` awaits it with a client of that protocol."""
+
+    async def asked(protocol: str, question: Callable[[Any], Awaitable[Any]]) -> Any:
+        async with kserve.InferenceRESTClient(kserve.RESTConfig(protocol=protocol)) as client:
+            return await question(client)
+
+    return lambda protocol, question: asyncio.run(asked(protocol, question))
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: Mnist) -> Grey:
+    """100 real ones."""
+    images: Grey = mnist.pixels[::50]
+    return images
+
+
+@pytest.fixture(scope="module")
+def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
+    """What /predict says of them."""
+    reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
+    return np.array([prediction["probabilities"] for prediction in reply])
+
+
+def request(kserve: Any, array: NDArray[Any], datatype: str, *, binary: bool, binary_reply: bool = False) -> Any:
+    tensor = kserve.InferInput("features", list(array.shape), datatype)
+    tensor.set_data_from_numpy(array, binary_data=binary)
+    outputs = importlib.import_module("kserve.protocol.infer_type").RequestedOutput
+    return kserve.InferRequest(
+        NAME,
+        [tensor],
+        request_id="42",
+        request_outputs=[outputs(name, {"binary_data": binary_reply}) for name in ("probabilities", "digit")],
+    )
+
+
+def test_the_second_protocol_finds_server_and_model_ready(ask: Ask, service: Service) -> None:
+    assert ask("v2", lambda client: client.is_server_live(service.url)) is True
+    assert ask("v2", lambda client: client.is_server_ready(service.url)) is True
+    assert ask("v2", lambda client: client.is_model_ready(service.url, NAME)) is True
+    assert ask("v2", lambda client: client.is_model_ready(service.url, "resnet")) is False
+
+
+@pytest.mark.parametrize("binary_reply", [True, False], ids=["binary reply", "JSON reply"])
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "JSON"])
+@pytest.mark.parametrize("datatype", ["FP32", "UINT8"])
+def test_the_second_protocols_answers_are_those_of_predict(
+    kserve: Any,
+    ask: Ask,
+    service: Service,
+    digits: Grey,
+    expected: NDArray[np.float64],
+    datatype: str,
+    binary: bool,
+    binary_reply: bool,
+) -> None:
+    pixels = digits.reshape(-1, 784)
+    array = (pixels / 255).astype(np.float32) if datatype == "FP32" else pixels
+    asked = request(kserve, array, datatype, binary=binary, binary_reply=binary_reply)
+    headers: dict[str, str] = {}
+
+    answer = ask("v2", lambda client: client.infer(service.url, asked, NAME, response_headers=headers))
+
+    assert ("inference-header-content-length" in headers) == binary_reply
+    # The client drops `model_version` from what it reads.
+    assert (answer.model_name, headers["x-model-version"], answer.id) == (NAME, "1", "42")
+    probabilities, digit = answer.outputs
+    np.testing.assert_allclose(probabilities.as_numpy(), expected, atol=1e-6)
+    assert digit.as_numpy().tolist() == expected.argmax(axis=1).tolist()
+
+
+def test_encoded_pictures_are_answered_as_by_predict(
+    kserve: Any, ask: Ask, service: Service, digits: Grey, expected: NDArray[np.float64]
+) -> None:
+    pictures = np.array([encoded(picture) for picture in digits], dtype=object)
+
+    answer = ask("v2", lambda client: client.infer(service.url, request(kserve, pictures, "BYTES", binary=True), NAME))
+
+    np.testing.assert_allclose(answer.outputs[0].as_numpy(), expected, atol=1e-6)
+
+
+def test_the_second_protocols_errors_are_told(kserve: Any, ask: Ask, service: Service) -> None:
+    blank = request(kserve, np.zeros((1, 784), np.uint8), "UINT8", binary=False)
+
+    with pytest.raises(httpx.HTTPStatusError, match=r"no ink found: the picture is blank.*'400 Bad Request'"):
+        ask("v2", lambda client: client.infer(service.url, blank, NAME))
+
+
+def test_the_first_protocol_finds_the_model_ready(ask: Ask, service: Service) -> None:
+    assert ask("v1", lambda client: client.is_model_ready(service.url, NAME)) is True
+
+
+def test_the_first_protocols_answers_are_those_of_predict(
+    ask: Ask, service: Service, digits: Grey, expected: NDArray[np.float64]
+) -> None:
+    features = (digits.reshape(-1, 784) / 255).tolist()
+
+    answer = ask("v1", lambda client: client.infer(service.url, {"instances": features}, NAME))
+
+    np.testing.assert_allclose(answer["predictions"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "instances", "message"),
+    [
+        pytest.param(
+            "resnet", [[0.5] * 784], "expected the model 'mnist-dense', received 'resnet'", id="another model"
+        ),
+        pytest.param(NAME, [[0.5] * 783], "Expecting tensor size: 784 but got: 783", id="one pixel less"),
+    ],
+)
+def test_the_first_protocols_errors_are_told(
+    ask: Ask, service: Service, model: str, instances: Any, message: str
+) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match=message):
+        ask("v1", lambda client: client.infer(service.url, {"instances": instances}, model))
+
+
+def test_a_photo_is_normalized_by_both(kserve: Any, ask: Ask, service: Service) -> None:
+    photo = (EXAMPLES / "photo.jpg").read_bytes()
+    ours = service.client.post("/predict", content=photo, headers={"content-type": "image/jpeg"}).json()
+    asked = request(kserve, np.array([photo], dtype=object), "BYTES", binary=True)
+    encoded_photo = {"instances": [{"b64": base64.b64encode(photo).decode()}]}
+
+    second = ask("v2", lambda client: client.infer(service.url, asked, NAME))
+    first = ask("v1", lambda client: client.infer(service.url, encoded_photo, NAME))
+
+    np.testing.assert_allclose(second.outputs[0].as_numpy()[0], ours["probabilities"], atol=1e-6)
+    np.testing.assert_allclose(first["predictions"][0], ours["probabilities"], atol=1e-6)

@@ -299,14 +299,9 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
             made = Manifest.model_validate({**record, "version": version})
             _write(staging / MANIFEST, made.model_dump_json(indent=2).encode() + b"\n")
             _sync_folders(staging)
-            try:
-                staging.rename(parent / str(version))
-            except OSError as exc:
-                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                    raise
-                version += 1
-            else:
+            if _take(parent / str(version), staging):
                 break
+            version += 1
     except OSError as exc:
         raise PublishFailed(f"nothing was published below {parent}: {exc.strerror or exc}") from exc
     finally:
@@ -318,6 +313,45 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
             f"{parent / str(version)} was published, but may not outlast a power cut: {exc.strerror or exc}"
         ) from exc
     return made
+
+
+def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Write a folder so that a reader sees all of it or nothing, as `publish` does.
+
+    Args:
+        folder: where nothing is yet.
+        files: path below it to content.
+
+    Returns:
+        False where something was there, which stays as it is.
+
+    Raises:
+        OSError: the file system refused; unless that was when all was done, nothing new is visible.
+    """
+    staging = folder.parent / f"{_STAGING}{uuid.uuid4().hex}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder.parent)
+        for path, content in files.items():
+            _write(staging / path, content)
+        _sync_folders(staging)
+        if not _take(folder, staging):
+            return False
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # gone already when all went well
+    _sync(folder.parent)
+    return True
+
+
+def _take(folder: Path, staging: Path) -> bool:
+    """Give what was staged its name; False where that is taken."""
+    try:
+        staging.rename(folder)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    return True
 
 
 def _read(folder: Path, path: str, limit: int) -> bytes:

@@ -236,8 +236,13 @@ def none_usable(
     return NoUsableModel("; ".join([looked, *refusals[:MAX_REASONS], *more]))
 
 
-def load_newest(root: Path, *, name: str = artifact.NAME) -> tuple[Classifier, list[str]]:
+def load_newest(root: Path, *, name: str = artifact.NAME, version: int | None = None) -> tuple[Classifier, list[str]]:
     """The highest usable version below `root`, else the highest usable one that was shipped.
+
+    Args:
+        root: where versions are published.
+        name: the model's.
+        version: the only one that will do; None where any does.
 
     Returns:
         The classifier, and why each version that would have come before it was refused.
@@ -245,13 +250,15 @@ def load_newest(root: Path, *, name: str = artifact.NAME) -> tuple[Classifier, l
     Raises:
         NoUsableModel: neither folder has one; the message holds every reason.
     """
-    folders, refusals = candidates(root, name=name)
+    folders, refusals = candidates(root, name=name, keep=version)
     for folder in folders:
+        if version is not None and folder.name != str(version):
+            continue
         try:
             return Classifier.load(folder), refusals
         except ArtifactError as exc:
             refusals.append(str(exc))
-    raise none_usable(root, refusals, name=name)
+    raise none_usable(root, refusals, name=name, version=version)
 
 
 def _places(root: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from digits.errors import DigitsError
 from digits.features import CLASSES, Floats, Grey, to_features
 from training import assess as assessing
 from training import data as mnist
-from training import distillation, novelty, novelty_methods
+from training import distillation, formats, novelty, novelty_methods
 from training import export as exporting
 from training import fit as fitting
 from training import report as reporting
@@ -29,6 +29,7 @@ from training.backend import choose_fast_convolutions
 from training.calibration import best_temperature, fold_temperature
 from training.data import Labels, Mnist, Split
 from training.errors import TrainingError, UnfairAssessment
+from training.formats import FORMATS
 from training.network import activations
 from training.outliers import outliers
 from training.recipes import RECIPES, Robust
@@ -188,7 +189,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Assess a published version on the test images, through the code that serves it."""
-    classifier = _open(model, model_dir)
+    classifier = _newest(model_dir) if model is None else Classifier.load(model.resolve())
     used = _load(data, allow_other_data)
     manifest = classifier.manifest
     if reason := assessing.unfairness(manifest.dataset, used):
@@ -214,27 +215,45 @@ def evaluate(
 
 
 @app.command()
-def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE.keras", help="(None, 784) in [0, 1] to ten probabilities.")],
+def export(  # noqa: PLR0917 - Typer's options are parameters
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE.keras]",
+            help="Publish your own as the next version: (None, 784) in [0, 1] to ten probabilities.",
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            callback=_option(FORMATS.__contains__, f"one of {', '.join(FORMATS)}"),
+            help=f"Write a published version for another engine instead: {' or '.join(FORMATS)}.",
+        ),
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="With --format. Default: the newest usable one.")] = None,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
-    output: ModelRoot = SHIPPED,
+    model_dir: ModelRoot = SHIPPED,
+    output: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Where to write. Default: --model-dir; none with --format."),
+    ] = None,
 ) -> None:
-    """Publish a Keras file of your own as the next version."""
-    _say("starting TensorFlow")
-    network = exporting.read_network(file)
-    used = _load(data, allow_other_data)
-    exported = exporting.export(network, used)
-    draft = exporting.draft_manifest(exported)
-    classifier = exported.classifier(draft)
-    found = None
-    if reason := assessing.unfairness(None, used):
-        _say(f"not assessed: {reason}")
+    """Publish a Keras file of your own, or write a published version for Triton or TensorFlow Serving."""
+    if file is not None and form is None:
+        if version is not None:
+            raise typer.BadParameter("expected --version with --format, received it with FILE.keras")
+        _publish_own(file, data, allow_other_data, output or model_dir)
+    elif form is not None and file is None:
+        if output is None:
+            raise typer.BadParameter("expected --output with --format, received none")
+        opened = _newest(model_dir, version)
+        _say(f"{opened.manifest.name} version {opened.manifest.version}, for {form}")
+        _say(f"written: {formats.write(FORMATS[form](opened), output, opened.manifest)}")
     else:
-        found = _assess(classifier, used.x_test, used.y_test)
-        draft = draft.model_copy(update={"metrics": {"test": found.metrics(interval=True)}})
-    published = exporting.publish(output, exported, reporting.render(draft, used, found), draft)
-    _announce(published, output, found)
+        received = "neither" if file is None else "both"
+        raise typer.BadParameter(f"expected FILE.keras or --format, received {received}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -260,14 +279,29 @@ def _load(source: str | None, allow_other_data: bool) -> Mnist:
     return data
 
 
-def _open(model: Path | None, model_dir: Path) -> Classifier:
-    """The version to evaluate."""
-    if model is not None:
-        return Classifier.load(model.resolve())
-    classifier, refusals = load_newest(model_dir)
+def _newest(model_dir: Path, version: int | None = None) -> Classifier:
+    """The newest usable version, or the one that is asked for."""
+    classifier, refusals = load_newest(model_dir, version=version)
     for refusal in refusals:
         print(f"training: not used: {refusal}", file=sys.stderr)
     return classifier
+
+
+def _publish_own(file: Path, data: str | None, allow_other_data: bool, output: Path) -> None:
+    _say("starting TensorFlow")
+    network = exporting.read_network(file)
+    used = _load(data, allow_other_data)
+    exported = exporting.export(network, used)
+    draft = exporting.draft_manifest(exported)
+    classifier = exported.classifier(draft)
+    found = None
+    if reason := assessing.unfairness(None, used):
+        _say(f"not assessed: {reason}")
+    else:
+        found = _assess(classifier, used.x_test, used.y_test)
+        draft = draft.model_copy(update={"metrics": {"test": found.metrics(interval=True)}})
+    published = exporting.publish(output, exported, reporting.render(draft, used, found), draft)
+    _announce(published, output, found)
 
 
 def _temperature(network: Any, split: Split, *, fold: bool) -> Temperature:

@@ -37,8 +37,8 @@ class UnsuitableNetwork(TrainingError):
 
 
 class ParityError(TrainingError):
-    """The ONNX graph does not compute what Keras does."""
+    """What was made does not compute what it should."""
 
 
 class CannotWrite(TrainingError):
-    """The file system refused."""
+    """The file system refused, or something is there that must stay."""

@@ -1,5 +1,7 @@
 """The served graph: Keras' own export of the lecture's network, with novelty and saliency beside the probabilities."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -91,6 +93,34 @@ def with_saliency(graph: bytes) -> bytes:
     )
     model.graph.output.append(make_tensor_value_info(SALIENCY_OUTPUT.name, onnx.TensorProto.FLOAT, ["M", FEATURES]))
     return _checked(model)
+
+
+def without_saliency(graph: bytes) -> bytes:
+    """The rest of a graph: what is left has the batch as its first dimension, input and outputs."""
+    import onnx.utils
+
+    with TemporaryDirectory() as folder:
+        whole, part = Path(folder) / "whole.onnx", Path(folder) / "part.onnx"
+        whole.write_bytes(graph)
+        names = [output.name for output in onnx.load_from_string(graph).graph.output]
+        names.remove(SALIENCY_OUTPUT.name)
+        onnx.utils.extract_model(whole, part, [FEATURES_INPUT.name], names)
+        return part.read_bytes()
+
+
+def head_of(graph: bytes) -> Head:
+    """What `with_novelty` put into a graph, as far as float32 kept it."""
+    import onnx
+
+    weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(graph).graph.initializer}
+    return Head(
+        weights["head/kernel"],
+        weights["head/bias"],
+        weights["head/last"][:, 0],
+        float(weights["head/last/bias"][0]),
+        -float(weights["head/energy"]),
+        float(weights["head/energy/bias"]),
+    )
 
 
 def saliency(network: Any, features: Floats) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What the README and docs/clients.md show, run as it stands there, prints what they say it does."""
+"""What the README and docs/ show, run as it stands there, prints what they say it does."""
 
 import json
 import math
@@ -14,8 +14,8 @@ import pytest
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, lacks, needs
 
-ADDRESS = "127.0.0.1:8000"
-"""Whom the programs ask."""
+ADDRESSES = ("127.0.0.1:8000", "127.0.0.1:8501")
+"""Whom the programs ask: this service or Triton, and TensorFlow Serving."""
 
 TIMEOUT_SECONDS = 60
 
@@ -47,12 +47,15 @@ def examples(document: str, *languages: str) -> list[Example]:
 
 
 CLIENTS = examples("docs/clients.md", "python", "r", "js")
+ENGINES = examples("docs/other-engines.md", "python")
 CURLS = examples("README.md", "sh") + examples("docs/clients.md", "sh")
 
 
 def run(example: Example, service: Service, folder: Path) -> str:
     """What it prints, asking this service from the repository's root."""
-    program = example.program.replace(ADDRESS, service.url.removeprefix("http://"))
+    program = example.program
+    for address in ADDRESSES:
+        program = program.replace(address, service.url.removeprefix("http://"))
     script = folder / "program.R"
     script.write_text(program)
     command = {
@@ -113,6 +116,12 @@ def test_each_client_is_a_program_and_what_it_prints() -> None:
     assert len(CLIENTS) + len(CURLS) == len(languages[::2]) + len(examples("README.md", "sh"))
 
 
+def test_there_is_a_program_for_each_other_engine() -> None:
+    asked = [[address in example.program for address in ADDRESSES] for example in ENGINES]
+
+    assert asked == [[True, False], [False, True]]
+
+
 def test_the_readme_has_some() -> None:
     assert CURLS[0].place.startswith("README.md")
 
@@ -121,6 +130,14 @@ def test_the_readme_has_some() -> None:
 def test_a_client_prints_what_is_shown(example: Example, service: Service, tmp_path: Path) -> None:
     needs_what_runs(example)
 
+    printed = run(example, service, tmp_path)
+
+    assert printed == example.shown
+
+
+@pytest.mark.parametrize("example", ENGINES, ids=lambda example: example.place)
+def test_what_asks_another_engine_is_answered_here_too(example: Example, service: Service, tmp_path: Path) -> None:
+    """So it is in the form of that engine's protocol."""
     printed = run(example, service, tmp_path)
 
     assert printed == example.shown

@@ -23,6 +23,7 @@ from digits.artifact import (
     MODEL,
     read_version,
     versions,
+    write_once,
 )
 from digits.classifier import Classifier
 from digits.errors import DamagedArtifact, PublishFailed
@@ -366,6 +367,34 @@ class TestDamage:
         (published.folder / "NOTES").write_text("written by hand")
 
         assert read_version(published.folder)[0] == published.manifest
+
+
+class TestWriteOnce:
+    """Any folder, whole or not at all."""
+
+    def test_it_has_the_files_and_none_beside(self, tmp_path: Path) -> None:
+        files = {"model": b"1", "below/weights": b"2"}
+
+        written = write_once(tmp_path / "some" / "folder", files)
+
+        assert written
+        assert content(tmp_path) == {f"some/folder/{path}": found for path, found in files.items()}
+
+    @pytest.mark.parametrize("taken", ["1/model", "1"], ids=["a folder", "a file"])
+    def test_what_is_there_stays(self, taken: str, tmp_path: Path) -> None:
+        (tmp_path / taken).parent.mkdir(exist_ok=True)
+        (tmp_path / taken).write_bytes(b"older")
+
+        written = write_once(tmp_path / "1", {"model": b"newer"})
+
+        assert not written
+        assert content(tmp_path) == {taken: b"older"}
+
+    def test_where_one_file_cannot_be_written_none_is_left(self, tmp_path: Path) -> None:
+        with pytest.raises(FileExistsError):
+            write_once(tmp_path / "1", {"model": b"1", "model/weights": b"below a file"})
+
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestInterrupted:

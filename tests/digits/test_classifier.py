@@ -584,6 +584,27 @@ class TestLoadNewest:
         assert shipped.manifest.version == own.manifest.version
         assert classifier.manifest == own.manifest
 
+    def test_where_only_one_version_will_do_it_is_that_one(self, tmp_path: Path, nothing_shipped: Path) -> None:
+        shipped = publish_tiny(nothing_shipped)
+        own = [publish_tiny(tmp_path / "own", seed) for seed in range(3)]
+
+        chosen = [load_newest(tmp_path / "own", version=each.manifest.version) for each in (shipped, own[1])]
+
+        assert [classifier.manifest for classifier, _ in chosen] == [shipped.manifest, own[1].manifest]
+
+    def test_where_that_one_is_damaged_no_other_takes_its_place(self, tmp_path: Path, nothing_shipped: Path) -> None:
+        own = [publish_tiny(tmp_path / "own", seed) for seed in range(2)]
+        wanted = own[0].manifest.version
+        (own[0].folder / MODEL).unlink()
+
+        with pytest.raises(NoUsableModel) as refusal:
+            load_newest(tmp_path / "own", version=wanted)
+
+        assert str(refusal.value) == (
+            f"no usable version {wanted} of mnist-dense in {tmp_path / 'own'} or {nothing_shipped}; "
+            f"{own[0].folder / MODEL}: missing"
+        )
+
     def test_without_any_usable_version_every_reason_is_given(self, tmp_path: Path, nothing_shipped: Path) -> None:
         shipped = publish_tiny(nothing_shipped)
         own = [publish_tiny(tmp_path / "own", seed) for seed in range(2)]

@@ -1,0 +1,444 @@
+"""A published version for another engine: what Triton and TensorFlow Serving load computes what the classifier does."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .conftest import CHECKOUT, Command
+
+pytest.importorskip("keras")
+
+import keras
+import onnx
+import onnxruntime
+from google.protobuf import text_format  # type: ignore[import-untyped]
+from keras import layers
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
+
+from digits.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
+from digits.classifier import Classifier, Golden, load_newest
+from digits.features import Floats, to_features
+from tests.app.conftest import Service
+from tests.conftest import Mnist, Published, fresh_python, publish_tiny, rewrite
+from training.data import Mnist as Data
+from training.errors import CannotWrite, ParityError
+from training.export import draft_manifest, export, publish
+from training.formats import Form, to_savedmodel, to_triton, write
+from training.network import build
+from training.recipes import RECIPES
+
+PROBE = """
+import sys, training.__main__ as cli
+cli.app(sys.argv[1:], standalone_mode=False)
+print(*{"tensorflow", "keras"} & set(sys.modules))
+"""
+"""Runs a command, and tells which of them it has imported."""
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    """The shipped version, with novelty and saliency."""
+    return load_newest(SHIPPED)[0]
+
+
+@pytest.fixture(scope="module")
+def version(classifier: Classifier) -> str:
+    return str(classifier.manifest.version)
+
+
+@pytest.fixture(scope="module")
+def features(mnist: Mnist) -> Floats:
+    """Of 128 real digits."""
+    return to_features(mnist.pixels[::39][:128])
+
+
+@pytest.fixture(scope="module")
+def triton(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model's folder in the repository that the command line wrote."""
+    root = tmp_path_factory.mktemp("triton")
+    said = command("export", "--format", "triton", "--output", root)
+    assert said.code == 0, said.err
+    return root / NAME
+
+
+@pytest.fixture(scope="module")
+def savedmodel(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model's folder that the command line wrote for TensorFlow Serving."""
+    root = tmp_path_factory.mktemp("savedmodel")
+    said = command("export", "--format", "savedmodel", "--output", root)
+    assert said.code == 0, said.err
+    return root / NAME
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Our own, with the shipped version."""
+    service = Service(tmp_path_factory.mktemp("service") / "service.log", {}).wait_until_ready()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture
+def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
+    """A version of probabilities alone, by layers that have more than weights."""
+    given, last = keras.Input((784,)), layers.Dense(10, "softmax")
+    network = keras.Sequential([given, layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(8), last])
+    exported = export(network, Data("other", **arrays))
+    published = publish(tmp_path / "own", exported, {}, draft_manifest(exported))
+    return tmp_path / "own" / NAME / str(published.version)
+
+
+def config(text: str) -> Any:
+    """Read as Triton does: an unknown field or another type is an error."""
+    return text_format.Parse(text, ModelConfig())
+
+
+def declared(tensor: Any) -> dict[str, Any]:
+    """A tensor of Triton's configuration as `/v2/models/NAME/config` has it."""
+    return {"name": tensor.name, "data_type": DataType.Name(tensor.data_type), "dims": list(tensor.dims)}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Of all files below a folder."""
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def session(model: bytes) -> Any:
+    """With one thread, as the classifier's, so that sums are added up in the same order."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class TestTriton:
+    def test_the_repository_is_what_triton_looks_for(self, triton: Path, version: str) -> None:
+        assert set(content(triton)) == {"config.pbtxt", "labels.txt", f"{version}/model.onnx"}
+
+    def test_the_configuration_declares_what_the_graph_has(self, triton: Path, version: str) -> None:
+        graph = session((triton / version / "model.onnx").read_bytes())
+
+        read = config((triton / "config.pbtxt").read_text())
+
+        assert read.name == triton.name
+        for tensors, nodes in ((read.input, graph.get_inputs()), (read.output, graph.get_outputs())):
+            # The batch comes first and is not declared; a reshape says what the graph has instead.
+            shapes = {
+                each.name: ["N", *(each.reshape.shape if each.HasField("reshape") else each.dims)] for each in tensors
+            }
+            assert shapes == {node.name: node.shape for node in nodes}
+            assert {node.type for node in nodes} == {"tensor(float)"}
+            assert {DataType.Name(each.data_type) for each in tensors} == {"TYPE_FP32"}
+            assert all(each.dims for each in tensors), "Triton knows no empty shape"
+            assert not any(each.optional for each in read.input), "nor an optional input of what it batches"
+
+    def test_nothing_is_left_of_saliency(self, triton: Path, version: str) -> None:
+        model = onnx.load(triton / version / "model.onnx")
+
+        onnx.checker.check_model(model, full_check=True)
+
+        assert "If" not in {node.op_type for node in model.graph.node}
+        assert session(model.SerializeToString()).get_overridable_initializers() == []
+        assert not [each.name for each in model.graph.initializer if each.name.startswith("saliency")]
+
+    @pytest.mark.parametrize("batch", [1, 3, 128])
+    def test_the_graph_computes_what_the_classifier_does_to_the_bit(
+        self, triton: Path, version: str, classifier: Classifier, features: Floats, batch: int
+    ) -> None:
+        graph = session((triton / version / "model.onnx").read_bytes())
+
+        probabilities, novelty = graph.run(["probabilities", "novelty"], {"features": features[:batch]})
+
+        expected = classifier.scores(features[:batch])
+        np.testing.assert_array_equal(probabilities, expected.probabilities)
+        np.testing.assert_array_equal(novelty, expected.novelty)
+
+    def test_requests_are_batched_and_a_gpu_is_used_where_there_is_one(self, triton: Path) -> None:
+        read = config((triton / "config.pbtxt").read_text())
+
+        assert read.dynamic_batching.max_queue_delay_microseconds == 100
+        assert [group.kind for group in read.instance_group] == [ModelInstanceGroup.KIND_AUTO]
+        assert read.version_policy.HasField("all")
+        (warmup,) = read.model_warmup
+        (given,) = read.input
+        assert (warmup.batch_size, list(warmup.inputs)) == (1, [given.name])
+        assert warmup.inputs[given.name].data_type == given.data_type
+        assert warmup.inputs[given.name].dims == given.dims
+
+    def test_classification_has_the_classes_for_labels(self, triton: Path, classifier: Classifier) -> None:
+        labels = {each.name: each.label_filename for each in config((triton / "config.pbtxt").read_text()).output}
+
+        assert labels == {"probabilities": "labels.txt", "novelty": ""}
+        assert (triton / "labels.txt").read_text().splitlines() == list(classifier.manifest.classes)
+
+    def test_it_is_described_as_our_own_service_describes_itself(self, triton: Path, service: Service) -> None:
+        ours = service.client.get(f"/v2/models/{NAME}/config").json()
+        metadata = service.client.get(f"/v2/models/{NAME}").json()
+
+        read = config((triton / "config.pbtxt").read_text())
+
+        for name in ("name", "platform", "backend", "max_batch_size"):
+            assert getattr(read, name) == ours[name]
+        assert [declared(each) for each in read.input] == ours["input"]
+        # Ours has a digit, which Triton gives by classification, where this has novelty.
+        assert declared(read.output[0]) == ours["output"][0]
+        for tensor, described in ((read.input[0], metadata["inputs"][0]), (read.output[0], metadata["outputs"][0])):
+            datatype = DataType.Name(tensor.data_type).removeprefix("TYPE_")
+            assert described == {"name": tensor.name, "datatype": datatype, "shape": [-1, *tensor.dims]}
+
+    def test_a_version_of_probabilities_alone_keeps_its_graph(self, published: Published) -> None:
+        form = to_triton(Classifier.load(published.folder))
+
+        assert form.version == {"model.onnx": (published.folder / MODEL).read_bytes()}
+        assert [each.name for each in config(form.beside["config.pbtxt"].decode()).output] == ["probabilities"]
+
+    def test_it_needs_no_tensorflow(self, tmp_path: Path, version: str) -> None:
+        ended = fresh_python("-c", PROBE, "export", "--format", "triton", "--output", tmp_path)
+
+        assert ended.stderr == ""
+        assert ended.stdout.splitlines()[-2:] == [f"written: {tmp_path / NAME / version}", ""]
+
+
+class TestSavedModel:
+    def test_the_folder_is_what_tensorflow_serving_looks_for(self, savedmodel: Path, version: str) -> None:
+        assert {f"{version}/saved_model.pb", f"{version}/variables/variables.index"} <= set(content(savedmodel))
+
+    def test_its_signature_is_the_one_that_our_own_service_shows(
+        self, savedmodel: Path, version: str, service: Service
+    ) -> None:
+        from tensorflow.core.framework.types_pb2 import DataType as Dtype
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+        model = SavedModel.FromString((savedmodel / version / "saved_model.pb").read_bytes())
+
+        signature = model.meta_graphs[0].signature_def["serving_default"]
+        reply = service.client.get(f"/v1/models/{NAME}/metadata").json()
+        ours = reply["metadata"]["signature_def"]["signature_def"]["serving_default"]
+        assert signature.method_name == ours["method_name"]
+        assert list(model.meta_graphs[0].meta_info_def.tags) == ["serve"]
+        for tensors, expected in ((signature.inputs, ours["inputs"]), (signature.outputs, ours["outputs"])):
+            found = {
+                name: (each.name, Dtype.Name(each.dtype), [str(dim.size) for dim in each.tensor_shape.dim])
+                for name, each in tensors.items()
+            }
+            assert found == {
+                name: (each["name"], each["dtype"], [dim["size"] for dim in each["tensor_shape"]["dim"]])
+                for name, each in expected.items()
+            }
+
+    @pytest.mark.parametrize("batch", [1, 3, 128])
+    def test_both_signatures_compute_what_the_classifier_does(
+        self, savedmodel: Path, version: str, classifier: Classifier, features: Floats, batch: int
+    ) -> None:
+        import tensorflow as tf
+
+        signatures = tf.saved_model.load(str(savedmodel / version)).signatures
+
+        plain = signatures["serving_default"](features=tf.constant(features[:batch]))
+        both = signatures["with_novelty"](features=tf.constant(features[:batch]))
+
+        expected = classifier.scores(features[:batch])
+        assert expected.novelty is not None
+        assert (set(plain), set(both)) == ({"probabilities"}, {"probabilities", "novelty"})
+        assert both["novelty"].shape == (batch,)
+        for probabilities in (plain["probabilities"], both["probabilities"]):
+            np.testing.assert_allclose(probabilities, expected.probabilities, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(both["novelty"], expected.novelty, rtol=0, atol=1e-4)
+
+    def test_a_session_computes_it_by_the_tensors_names_as_tensorflow_serving_does(
+        self, savedmodel: Path, version: str, classifier: Classifier, features: Floats
+    ) -> None:
+        import tensorflow as tf
+
+        with tf.compat.v1.Session(graph=tf.Graph()) as running:
+            tf.compat.v1.saved_model.load(running, ["serve"], str(savedmodel / version))
+            found = running.run("StatefulPartitionedCall:0", {"serving_default_features:0": features})
+
+        np.testing.assert_allclose(found, classifier.probabilities(features), rtol=0, atol=1e-5)
+
+    def test_no_path_of_this_machine_gets_into_it(self, savedmodel: Path) -> None:
+        leaks = [
+            (name, path)
+            for name, found in content(savedmodel).items()
+            for path in (str(CHECKOUT), sys.prefix, str(Path.home()) + "/", "/tmp/")
+            if path.encode() in found
+        ]
+
+        assert leaks == []
+
+    def test_a_version_of_probabilities_alone_has_one_signature(self, own: Path, features: Floats) -> None:
+        import tensorflow as tf
+
+        classifier = Classifier.load(own)
+
+        written = write(to_savedmodel(classifier), own.parent.parent / "output", classifier.manifest)
+
+        signatures = tf.saved_model.load(str(written)).signatures
+        assert list(signatures) == ["serving_default"]
+        found = signatures["serving_default"](features=tf.constant(features))["probabilities"]
+        np.testing.assert_allclose(found, classifier.probabilities(features), rtol=0, atol=1e-5)
+
+
+class TestProof:
+    def test_a_graph_that_is_off_the_golden_probabilities_is_refused(self, published: Published) -> None:
+        golden = Golden.from_json((published.folder / GOLDEN).read_bytes())
+        off = Golden(golden.pixels, golden.probabilities + np.float32(5e-5))
+        rewrite(published.folder, GOLDEN, off.to_json())  # which still loads
+        classifier = Classifier.load(published.folder)
+
+        with pytest.raises(ParityError, match=r"golden probabilities within 1e-05, received a difference of 5.*e-05"):
+            to_triton(classifier)
+
+    def test_a_keras_file_of_another_network_is_refused_and_nothing_is_written(
+        self, own: Path, tmp_path: Path, command: Command
+    ) -> None:
+        build(RECIPES["lecture"]).save(tmp_path / KERAS)
+        rewrite(own, KERAS, (tmp_path / KERAS).read_bytes())
+        arguments = ("--model-dir", own.parent.parent, "--output", tmp_path / "output")
+
+        said = command("export", "--format", "savedmodel", *arguments)
+
+        assert said.code == 1
+        assert said.err.startswith("training: expected the SavedModel's serving_default to give the golden prob")
+        assert said.err.count("\n") == 1
+        assert not (tmp_path / "output").exists()
+
+    def test_novelty_of_another_head_is_refused(self, classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+        golden = classifier.golden
+        assert golden.novelty is not None
+        off = Golden(golden.pixels, golden.probabilities, golden.novelty + np.float32(2e-4))
+        monkeypatch.setattr(classifier, "golden", off)
+
+        with pytest.raises(ParityError, match=r"with_novelty to give the golden novelty within 0\.0001"):
+            to_savedmodel(classifier)
+
+
+class TestWhichVersion:
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        """Two versions, above those that are shipped."""
+        publish_tiny(tmp_path / "models", 1)
+        publish_tiny(tmp_path / "models", 2)
+        return tmp_path / "models"
+
+    @pytest.mark.parametrize(
+        ("asked", "chosen"),
+        [
+            pytest.param((), 3, id="the newest, unless one is asked for"),
+            pytest.param(("--version", 2), 2, id="one that is asked for"),
+            pytest.param(("--version", 1), 1, id="a shipped one"),
+        ],
+    )
+    def test_it_is(self, root: Path, tmp_path: Path, command: Command, asked: tuple[object, ...], chosen: int) -> None:
+        said = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", *asked)
+
+        assert said.code == 0, said.err
+        assert said.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / str(chosen)}"
+
+    def test_one_that_is_not_there_is_one_line(self, root: Path, tmp_path: Path, command: Command) -> None:
+        said = command(
+            "export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", "--version", 7
+        )
+
+        assert said.code == 1
+        assert said.err == f"training: no usable version 7 of {NAME} in {root} or {SHIPPED}\n"
+        assert not (tmp_path / "out").exists()
+
+    def test_a_damaged_one_is_passed_over_and_said(self, root: Path, tmp_path: Path, command: Command) -> None:
+        (root / NAME / "3" / MODEL).write_bytes(b"damage")
+
+        said = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out")
+
+        assert said.err.startswith("training: not used: ")
+        assert said.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / '2'}"
+
+
+class TestWriting:
+    def test_a_version_that_is_there_stays(self, triton: Path, version: str, command: Command) -> None:
+        before = content(triton)
+
+        said = command("export", "--format", "triton", "--output", triton.parent)
+
+        assert said.code == 1
+        assert said.err == (
+            f"training: {triton / version}: expected no such version yet, received one that is there; it stays\n"
+        )
+        assert content(triton) == before
+
+    def test_a_later_version_comes_beside(self, published: Published, tmp_path: Path) -> None:
+        later = publish_tiny(published.root, 1)
+        forms = [to_triton(Classifier.load(each.folder)) for each in (published, later)]
+        write(forms[0], tmp_path / "out", published.manifest)
+        before = content(tmp_path / "out")
+
+        folder = write(forms[1], tmp_path / "out", later.manifest)
+
+        added = {f"{NAME}/{folder.name}/model.onnx": (later.folder / MODEL).read_bytes()}
+        assert content(tmp_path / "out") == {**before, **added}
+
+    @pytest.mark.parametrize(
+        ("there", "received"),
+        [
+            pytest.param({"1/model.onnx": b""}, "none", id="no configuration"),
+            pytest.param({"config.pbtxt": b"max_batch_size: 8"}, "another", id="one of one's own"),
+        ],
+    )
+    def test_a_configuration_that_does_not_fit_is_refused(
+        self, published: Published, tmp_path: Path, there: dict[str, bytes], received: str
+    ) -> None:
+        for path, found in there.items():
+            (tmp_path / "out" / NAME / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "out" / NAME / path).write_bytes(found)
+
+        with pytest.raises(CannotWrite, match=rf"config\.pbtxt: expected it as this .*, received {received}; nothing"):
+            write(to_triton(Classifier.load(published.folder)), tmp_path / "out", published.manifest)
+
+        assert content(tmp_path / "out" / NAME) == there
+
+    @pytest.mark.parametrize("older", [False, True], ids=["the first version", "a later one"])
+    def test_what_fails_half_way_leaves_nothing(self, published: Published, tmp_path: Path, older: bool) -> None:
+        manifest = published.manifest
+        if older:
+            write(Form({"a": b"1"}), tmp_path / "out", manifest.model_copy(update={"version": 1}))
+        before = content(tmp_path / "out")
+        impossible = Form({"a": b"1", "a/b": b"a folder where a file is"})
+
+        with pytest.raises(CannotWrite, match=rf"nothing was written to .*/{manifest.version}: "):
+            write(impossible, tmp_path / "out", manifest)
+
+        assert content(tmp_path / "out") == before
+        assert not list(tmp_path.rglob(".publishing-*"))
+
+    def test_an_output_that_is_a_file_is_one_line(self, tmp_path: Path, command: Command) -> None:
+        (tmp_path / "file").write_text("")
+
+        said = command("export", "--format", "triton", "--output", tmp_path / "file" / "below")
+
+        assert said.code == 1
+        assert said.err.startswith(f"training: nothing was written to {tmp_path / 'file' / 'below' / NAME}")
+        assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param((), "expected FILE.keras or --format, received neither", id="nothing"),
+        pytest.param(("own.keras", "--format", "triton"), "expected FILE.keras or --format, received both", id="both"),
+        pytest.param(("own.keras", "--version", 1), "expected --version with --format", id="a file's version"),
+        pytest.param(("--format", "triton"), "expected --output with --format, received none", id="no output"),
+        pytest.param(("--format", "tflite"), "expected one of triton, savedmodel, received tflite", id="unknown"),
+        pytest.param(("--format", "triton", "--version", 0), "--version", id="version 0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    command: Command, arguments: tuple[object, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    said = command("export", *arguments)
+
+    assert said.code == 2
+    assert message in said.err

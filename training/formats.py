@@ -4,6 +4,7 @@ Each engine finds its versions below `<output>/<name>/<version>/`, as our own se
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from digits.artifact import (
     Manifest,
     Tensor,
     read_file,
+    versions,
     write_once,
 )
 from digits.classifier import GOLDEN_TOLERANCE, Classifier, Golden
@@ -111,33 +113,45 @@ def write(form: Form, output: Path, manifest: Manifest) -> Path:
         The version's folder.
 
     Raises:
-        CannotWrite: that version is there, what is beside it serves other versions only, or the file system refused.
+        CannotWrite: that version is there, what is beside it is not as this one needs it, or the file system refused.
     """
     model = output / manifest.name
     folder = model / str(manifest.version)
+    is_first = not versions(output, manifest.name)
     try:
-        if model.exists():
+        with ExitStack() as undo:
+            # What is beside comes first, so that a version is whole once it is there. Nothing is ever staged beside the
+            # model: whatever folder a polling Triton finds there is a model to it, and what it cannot load, even for a
+            # moment, leaves it unready for good.
             for path, content in form.beside.items():
-                _hold_to(model / path, content)
-            written = write_once(folder, form.version)
-        else:
-            whole = {f"{manifest.version}/{path}": content for path, content in form.version.items()}
-            written = write_once(model, {**whole, **form.beside})
+                file = model / path
+                there = file.read_bytes() if file.exists() else None
+                if there is None and is_first:
+                    undo.callback(file.unlink, missing_ok=True)
+                    _place(file, content)
+                elif there != content:
+                    received = "none" if there is None else "another"
+                    raise CannotWrite(
+                        f"{file}: expected it as this version needs it, received {received}; nothing was written, "
+                        "another --output takes it"
+                    )
+            if not write_once(folder, form.version):
+                raise CannotWrite(f"{folder}: expected no such version yet, received one that is there; it stays")
+            undo.pop_all()
     except OSError as exc:
         raise CannotWrite(f"nothing was written to {folder}: {exc.strerror or exc}") from exc
-    if not written:
-        raise CannotWrite(f"{folder}: expected no such version yet, received one that is there; it stays")
     return folder
 
 
-def _hold_to(file: Path, content: bytes) -> None:
-    """What is beside the versions is theirs together: another one is not to be changed under them."""
-    there = file.read_bytes() if file.exists() else None
-    if there != content:
-        raise CannotWrite(
-            f"{file}: expected it as this version needs it, received {'none' if there is None else 'another'}; "
-            "nothing was written, another --output takes it"
-        )
+def _place(file: Path, content: bytes) -> None:
+    """Write a file by one rename."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _hold_to_golden(form: str, golden: Golden, received: Mapping[str, Floats]) -> None:
@@ -156,16 +170,16 @@ def _hold_to_golden(form: str, golden: Golden, received: Mapping[str, Floats]) -
 
 
 def _config(name: str, outputs: list[Tensor]) -> str:
-    """Triton's model configuration, protobuf's text format."""
-    # A GPU gains by a batch much more than the 100 microseconds lose; what is there already is not waited for.
+    """Triton's model configuration, in protobuf's text format."""
     return f"""\
-# As `python -m training export --format triton` wrote it; docs/other-engines.md says what to change, and where.
+# By `python -m training export --format triton`. Your own settings: see docs/other-engines.md.
 name: "{name}"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
 max_batch_size: {MAX_BATCH_SIZE}
 input [ {{ {_declared(FEATURES_INPUT)} }} ]
 {"".join(f"output [ {{ {_declared(output)} }} ]{chr(10)}" for output in outputs)}\
+# Who asks at the same time shares a pass.
 dynamic_batching {{ max_queue_delay_microseconds: 100 }}
 # One on each GPU that there is, else on the processor. KIND_GPU would not start without one.
 instance_group [ {{ kind: KIND_AUTO }} ]

@@ -19,6 +19,7 @@ from google.protobuf import text_format  # type: ignore[import-untyped]
 from keras import layers
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
 
+from digits import artifact
 from digits.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
 from digits.classifier import Classifier, Golden, load_newest
 from digits.features import Floats, to_features
@@ -400,17 +401,33 @@ class TestWriting:
 
     @pytest.mark.parametrize("older", [False, True], ids=["the first version", "a later one"])
     def test_what_fails_half_way_leaves_nothing(self, published: Published, tmp_path: Path, older: bool) -> None:
-        manifest = published.manifest
+        manifest, beside = published.manifest, {"config.pbtxt": b"for all"}
         if older:
-            write(Form({"a": b"1"}), tmp_path / "out", manifest.model_copy(update={"version": 1}))
+            write(Form({"a": b"1"}, beside), tmp_path / "out", manifest.model_copy(update={"version": 1}))
         before = content(tmp_path / "out")
-        impossible = Form({"a": b"1", "a/b": b"a folder where a file is"})
+        impossible = Form({"a": b"1", "a/b": b"a folder where a file is"}, beside)
 
         with pytest.raises(CannotWrite, match=rf"nothing was written to .*/{manifest.version}: "):
             write(impossible, tmp_path / "out", manifest)
 
         assert content(tmp_path / "out") == before
         assert not list(tmp_path.rglob(".publishing-*"))
+
+    def test_a_triton_that_polls_sees_no_other_model_and_a_version_only_with_its_configuration(
+        self, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        take, seen = artifact._take, []
+
+        def watched(folder: Path, staging: Path) -> bool:
+            seen.append({file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").glob("*/[!.]*")})
+            seen.append({file.name for file in (tmp_path / "out").iterdir()})
+            return take(folder, staging)
+
+        monkeypatch.setattr(artifact, "_take", watched)
+
+        write(Form({"model.onnx": b"1"}, {"config.pbtxt": b"2"}), tmp_path / "out", published.manifest)
+
+        assert seen == [{f"{NAME}/config.pbtxt"}, {NAME}]
 
     def test_an_output_that_is_a_file_is_one_line(self, tmp_path: Path, command: Command) -> None:
         (tmp_path / "file").write_text("")

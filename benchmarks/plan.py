@@ -1,0 +1,350 @@
+"""From what a request costs one process to how many of them are needed, what else that takes, and what it costs."""
+
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks import proxying
+from benchmarks.contenders import Body
+from benchmarks.open_loop import Asked
+from benchmarks.queueing import BALANCERS, Outcome, batch_means, bursty, connections_at_most, poisson, simulate
+from benchmarks.report import table
+from benchmarks.service_times import MANY, PICTURES, Cost, Load
+
+RATES = (1_000, 100_000, 10_000_000)
+"""Pictures a second."""
+
+LIMIT_SECONDS = 0.050
+"""In which 99 of 100 requests are to be answered."""
+
+NETWORK_SECONDS = 0.0005
+"""Assumed, there and back within a zone; added to what a replica takes."""
+
+TARGET = 0.6
+"""Of its capacity, what is asked of a replica."""
+
+LEFT_OF_ZONES = 2 / 3
+"""Of the replicas, when one of three zones is gone."""
+
+MANY_REPLICAS = 32
+"""Stand for any larger number, where the balancer does not choose at random."""
+
+REQUESTS_A_REPLICA = 10_000
+"""At least, in a simulation: nearly full replicas take hundreds of turns of a hundred requests to forget the start."""
+
+SCRAPE_SECONDS = 15
+DAY = 86_400
+GIGA = 1e9
+
+QUIET = 0.9
+"""Of its core, what a service that is asked without a pause gets on a machine that does nothing else."""
+
+SEGMENT = 1448
+"""Bytes of payload in an Ethernet frame of TCP with timestamps."""
+
+OVERHEAD = 90
+"""Bytes beside it: preamble and gap 20, Ethernet 18, IPv4 20, TCP 32."""
+
+Stream = Callable[[float, np.random.Generator], Iterator[float]]
+"""Gaps between requests, by how many come in a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Bytes that one request moves."""
+
+    request: float
+    reply: float
+    log: float
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One rate that was asked of the real process."""
+
+    share: float
+    """Of the most requests a second that it answered busy connections."""
+    rate: float
+    asked: Asked
+    busy: float
+    """Share of the time that it worked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All that the service told of one kind of body."""
+
+    body: Body
+    loads: Sequence[Load]
+    cost: Cost
+    wire: Wire
+    checked: Sequence[Checked]
+
+    @property
+    def most_rate(self) -> float:
+        """Requests a second that it answered, when that many connections were busy that it was most."""
+        return max(load.rate for load in self.loads)
+
+    @property
+    def pictures(self) -> int:
+        """In a request."""
+        return PICTURES if self.body is MANY else 1
+
+    def replicas_worth(self, rate: float) -> float:
+        """How many replicas so many pictures a second fill."""
+        return rate / self.pictures / self.cost.capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What a replica is, besides its speed."""
+
+    resident_bytes: int
+    series: int
+    exposition_bytes: int
+
+
+class Simulator:
+    """The simulation, always with the same chance."""
+
+    def __init__(self, seed: int, requests: int) -> None:
+        """Of so many requests a run at least."""
+        self._seed = seed
+        self._requests = requests
+
+    def run(
+        self, cost: Cost, share: float, balancer: str = "random", replicas: int = 1, stream: Stream = poisson
+    ) -> Outcome:
+        """Replicas of which that share of their capacity is asked."""
+        return simulate(
+            stream(share * cost.capacity * replicas, np.random.default_rng(self._seed)),
+            cost.turn_seconds,
+            max(self._requests, REQUESTS_A_REPLICA * replicas),
+            replicas=replicas,
+            choose=BALANCERS[balancer](random.Random(self._seed)),
+            most_in_turn=cost.most_in_turn,
+        )
+
+    def greatest_share(self, cost: Cost, balancer: str, stream: Stream = poisson) -> float:
+        """Of its capacity, in whole hundredths, up to which a replica answers 99 of 100 in time."""
+        replicas = 1 if balancer == "random" else MANY_REPLICAS
+
+        def late(hundredths: int) -> bool:
+            outcome = self.run(cost, hundredths / 100, balancer, replicas, stream)
+            return outcome.quantile(0.99) + NETWORK_SECONDS >= LIMIT_SECONDS
+
+        return max(bisect_left(range(1, 100), True, key=late), 1) / 100
+
+
+Shares = Mapping[tuple[str, str], float]
+"""The greatest share, by body and balancer."""
+
+
+def planned(rate: float, one: Measured, greatest: float) -> int:
+    """Replicas for so many pictures a second: enough while a zone is gone, and one more than needed at least.
+
+    Args:
+        rate: pictures a second.
+        one: how they are sent.
+        greatest: share of its capacity up to which a replica is in time.
+    """
+    worth = one.replicas_worth(rate)
+    return max(math.ceil(worth / min(TARGET, greatest * LEFT_OF_ZONES)), math.ceil(worth / greatest) + 1)
+
+
+def replicas(measured: Sequence[Measured], shares: Shares) -> str:
+    """How many are needed."""
+    rows = []
+    for one in measured:
+        for rate in RATES:
+            worth = one.replicas_worth(rate)
+            least = [math.ceil(worth / shares[one.body.name, balancer]) for balancer in BALANCERS]
+            plan = planned(rate, one, shares[one.body.name, "random"])
+            cells = [f"{rate:,}", f"{worth:,.2f}", *(f"{number:,}" for number in least), f"**{plan:,}**"]
+            rows.append([one.body.name, *cells])
+    return table(("body", "pictures/s", "replicas' worth", *BALANCERS, "planned"), rows)
+
+
+def greatest_shares(measured: Sequence[Measured], shares: Shares, under_bursts: Mapping[str, float]) -> str:
+    """How full a replica may be."""
+    rows = [
+        [
+            one.body.name,
+            *(f"{shares[one.body.name, balancer]:.0%}" for balancer in BALANCERS),
+            f"{under_bursts[one.body.name]:.0%}",
+        ]
+        for one in measured
+    ]
+    return table(("body", *BALANCERS, "random, bursty"), rows)
+
+
+def costs(measured: Sequence[Measured]) -> str:
+    """What a turn costs, and how well that explains the loads."""
+    rows = [
+        [
+            one.body.name,
+            f"{1e6 * one.cost.fixed_seconds:,.0f}",
+            f"{1e6 * one.cost.each_seconds:,.1f}",
+            f"{max(abs(one.cost.error(load)) for load in one.loads):.0%}",
+            f"{one.cost.capacity:,.0f}",
+            f"{one.most_rate:,.0f}",
+            f"{one.cost.capacity * one.pictures:,.0f}",
+        ]
+        for one in measured
+    ]
+    heads = ("body", "turn, us", "each, us", "worst misfit", "capacity, requests/s", "most measured", "pictures/s")
+    return table(heads, rows)
+
+
+def loads(measured: Sequence[Measured]) -> str:
+    """What the costs are fitted to."""
+    rows = [
+        [
+            one.body.name,
+            str(load.connections),
+            f"{load.rate:,.0f}",
+            f"{load.batch:.2f}",
+            f"{1e6 * load.each_seconds:,.1f}",
+            f"{one.cost.error(load):+.0%}",
+            f"{load.core_share:.0%}",
+        ]
+        for one in measured
+        for load in one.loads
+    ]
+    heads = ("body", "connections", "requests/s", "requests a pass", "processor us each", "fit", "core busy")
+    return table(heads, rows)
+
+
+def check(measured: Sequence[Measured], simulator: Simulator) -> str:
+    """Measured latencies beside simulated ones."""
+    rows = []
+    for one in measured:
+        for checked in one.checked:
+            outcome = simulator.run(one.cost, checked.rate / one.cost.capacity)
+            cells = [one.body.name, f"{checked.share:.0%}", f"{checked.rate:,.0f}"]
+            for share in (0.5, 0.99):
+                real, simulated = np.quantile(checked.asked.seconds, share), outcome.quantile(share)
+                cells += [f"{1000 * real:.2f}", f"{1000 * simulated:.2f}", f"{real / simulated:.2f}"]
+            late = np.quantile(checked.asked.late_seconds, 0.99)
+            rows.append([*cells, f"{checked.busy:.0%}", f"{outcome.busy:.0%}", f"{1000 * late:.2f}"])
+    heads = (
+        *("body", "load", "requests/s", "p50 ms", "simulated", "ratio", "p99 ms", "simulated", "ratio"),
+        *("busy", "simulated", "sent late, p99 ms"),
+    )
+    return table(heads, rows)
+
+
+def quiet(measured: Sequence[Measured]) -> str:
+    """Whether the service had its core for itself."""
+    least = min(max(load.core_share for load in one.loads) for one in measured)
+    judged = (
+        "quiet" if least >= QUIET else f"NOT QUIET: expected {QUIET:.0%} at least; what took wall time means nothing"
+    )
+    return f"When it was busiest, the service got {least:.0%} of its core: {judged}."
+
+
+def latencies(measured: Sequence[Measured], simulator: Simulator) -> str:
+    """At the planned load, and while a zone is gone."""
+    rows = []
+    for one in measured:
+        for share in (TARGET, TARGET / LEFT_OF_ZONES):
+            alone = simulator.run(one.cost, share)
+            _, half = batch_means(alone.seconds, lambda part: float(np.quantile(part, 0.99)))
+            others = [simulator.run(one.cost, share, name, MANY_REPLICAS) for name in BALANCERS if name != "random"]
+            others.append(simulator.run(one.cost, share, stream=bursty))
+            rows.append(
+                [
+                    one.body.name,
+                    f"{share:.0%}",
+                    f"{1000 * alone.quantile(0.5):.2f}",
+                    f"{1000 * alone.quantile(0.99):.2f} ± {1000 * half:.2f}",
+                    *(f"{1000 * outcome.quantile(0.99):.2f}" for outcome in others),
+                    f"{1000 * alone.quantile(0.999):.2f}",
+                    f"{alone.busy:.0%}",
+                    f"{alone.batch:.2f}",
+                ]
+            )
+    heads = (
+        *("body", "load", "p50 ms, random", *(f"p99, {name}" for name in BALANCERS), "p99, random, bursty"),
+        *("p99.9, random", "busy", "requests a turn"),
+    )
+    return table(heads, rows)
+
+
+def convergence(cost: Cost, simulator: Simulator) -> str:
+    """How little the number of replicas matters to two choices, while a zone is gone."""
+    rows = []
+    for number in (1, 2, 8, MANY_REPLICAS, 256):
+        outcome = simulator.run(cost, TARGET / LEFT_OF_ZONES, "two choices", number)
+        rows.append([str(number), *(f"{1000 * outcome.quantile(share):.2f}" for share in (0.5, 0.99, 0.999))])
+    return table(("replicas", "p50 ms", "p99 ms", "p99.9 ms"), rows)
+
+
+def connection_spread() -> str:
+    """What it costs that connections, not requests, are spread."""
+    rows = []
+    for capacity in (10, 30, 100, 300, 1000, 10_000):
+        mean = connections_at_most(capacity)
+        rows.append([f"{capacity:,}", f"{mean:,.1f}", f"{capacity / mean:.2f}"])
+    return table(("connections that fill a replica", "mean that it may have", "times as many replicas"), rows)
+
+
+def wires(measured: Sequence[Measured]) -> str:
+    """Bytes a request."""
+    sizes = ((one.body.name, one.wire.request, one.wire.reply, one.wire.log) for one in measured)
+    rows = [[name, *(f"{size:,.0f}" for size in each)] for name, *each in sizes]
+    return table(("body", "request, bytes", "reply, bytes", "log line, bytes"), rows)
+
+
+def framed(size: float) -> float:
+    """Bytes on an Ethernet of so many of payload."""
+    return size + math.ceil(size / SEGMENT) * OVERHEAD
+
+
+def elsewhere(measured: Sequence[Measured], process: Process, shares: Shares) -> str:
+    """What else the planned replicas take."""
+    rows = []
+    for one in measured:
+        for rate in RATES:
+            number, asked = planned(rate, one, shares[one.body.name, "random"]), rate / one.pictures
+            figures = (
+                8 * asked * framed(one.wire.request) / GIGA,
+                8 * asked * framed(one.wire.reply) / GIGA,
+                number * process.resident_bytes / GIGA,
+                asked * one.wire.log * DAY / GIGA,
+                number * process.series / SCRAPE_SECONDS,
+                8 * number * process.exposition_bytes / SCRAPE_SECONDS / 1e6,
+            )
+            rows.append([one.body.name, f"{rate:,}", f"{number:,}", *(_three_digits(figure) for figure in figures)])
+    heads = (
+        *("body", "pictures/s", "replicas", "Gbit/s in", "Gbit/s out", "memory, GB", "access log, GB a day"),
+        *("samples/s", "scrapes, Mbit/s"),
+    )
+    return table(heads, rows)
+
+
+def balancers(balancing: Mapping[tuple[str, str], float]) -> str:
+    """What a proxy takes; seconds a request by mode and body."""
+    rows = [
+        [proxying.MODES[mode], body, f"{1e6 * seconds:.1f}", f"{1 / seconds:,.0f}", f"{RATES[-1] * seconds:,.0f}"]
+        for (mode, body), seconds in balancing.items()
+    ]
+    return table(("balancer", "body", "processor us each", "requests/s a core", f"cores for {RATES[-1]:,}/s"), rows)
+
+
+def prices(measured: Sequence[Measured], price: float) -> str:
+    """Of a million predictions, where a core costs so much an hour: core hours that they take, with what is in hand."""
+    rows = []
+    for one in measured:
+        full = 1e6 / (one.cost.capacity * one.pictures) / 3600 * price
+        rows.append([one.body.name, f"{full:.5f}", f"{full / TARGET:.5f}"])
+    return table(("body", "at full load", f"at {TARGET:.0%}"), rows)
+
+
+def _three_digits(figure: float) -> str:
+    """As plain figures, none of them small print."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -1,0 +1,93 @@
+"""The generator that asks when it is due, whatever the answers do."""
+
+import itertools
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from benchmarks import open_loop
+
+STALL_SECONDS = 0.3
+REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"
+REPLIES = {
+    "stalling": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "refusing": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Answers each request at once, but for those that come while it stalls, once."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = open_loop.CONNECTIONS
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.reply, self.numbers, self.lock = reply, itertools.count(1), threading.Lock()
+
+
+class Handler(socketserver.BaseRequestHandler):
+    server: Server
+
+    def handle(self) -> None:
+        while self.request.recv(4096):
+            with self.server.lock:
+                if next(self.server.numbers) == 10 and self.server.reply.startswith(b"HTTP/1.1 200"):
+                    time.sleep(STALL_SECONDS)
+            half = len(self.server.reply) // 2
+            self.request.sendall(self.server.reply[:half])
+            self.request.sendall(self.server.reply[half:])
+
+
+@pytest.fixture
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    with Server(REPLIES[request.param]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize("port", ["stalling"], indirect=True)
+def test_all_who_were_due_while_the_service_stalled_waited_for_it(port: int) -> None:
+    asked = open_loop.ask(port, [REQUEST], itertools.repeat(0.01), 0.595)
+
+    # Of a client that waits for its answer, one request would be slow.
+    assert len(asked.seconds) == 60
+    assert np.sum(asked.seconds > STALL_SECONDS / 3) >= 15
+    assert asked.seconds.max() > STALL_SECONDS * 0.9
+    assert (asked.request_bytes, asked.reply_bytes) == (len(REQUEST), len(REPLIES["stalling"]))
+
+
+@pytest.mark.parametrize("port", ["refusing"], indirect=True)
+def test_what_was_not_answered_200_took_for_ever(port: int) -> None:
+    asked = open_loop.ask(port, [REQUEST], itertools.repeat(0.02), 0.09)
+
+    assert asked.seconds.tolist() == [np.inf] * 5
+
+
+@pytest.mark.parametrize("port", ["stalling"], indirect=True)
+def test_it_says_how_late_it_sent(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_loop, "CONNECTIONS", 1)  # busy while the service stalls
+
+    asked = open_loop.ask(port, [REQUEST], itertools.repeat(0.01), 0.445)
+
+    assert asked.late_seconds.max() > STALL_SECONDS / 2
+    assert np.sum(asked.seconds > STALL_SECONDS / 3) >= 12
+
+
+@pytest.mark.parametrize(
+    ("reply", "whole"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\ncontent-le", False, id="half a head"),
+        pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok", False, id="half a body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", True, id="all"),
+        pytest.param(b"HTTP/1.1 503 No\r\nX: Y\r\nContent-Length: 0\r\n\r\n", True, id="no body"),
+    ],
+)
+def test_a_reply_is_whole_with_its_last_byte(reply: bytes, whole: bool) -> None:
+    assert open_loop._is_whole(reply) is whole

@@ -242,7 +242,7 @@ def quiet(measured: Sequence[Measured]) -> str:
     """Whether the service had its core for itself."""
     least = min(max(load.core_share for load in one.loads) for one in measured)
     judged = (
-        "quiet" if least >= QUIET else f"NOT QUIET: expected {QUIET:.0%} at least; what took wall time means nothing"
+        "quiet" if least >= QUIET else f"NOT QUIET, expected {QUIET:.0%}: measured rates and latencies mean nothing"
     )
     return f"When it was busiest, the service got {least:.0%} of its core: {judged}."
 

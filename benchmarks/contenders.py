@@ -65,6 +65,8 @@ class Contender:
     workers: int = 1
     fresh: bool = False
     """Whether it is started anew for every measurement, and not left idle meanwhile."""
+    ready: str | None = None
+    """The path that is answered with 200 once it can be asked; None where that is when it listens."""
 
     @contextmanager
     def started(self) -> Iterator[Server]:
@@ -74,6 +76,8 @@ class Contender:
             SystemExit: it did not start, or answered wrongly.
         """
         with serving(self.command, self.environment) as server:
+            if self.ready is not None:
+                server.wait_for(self.ready)
             for body in self.bodies:
                 self._check(server, body)
             yield server

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 PREDICT = "/predict"
 START_SECONDS = 120
-STOP_SECONDS = 10
+STOP_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,21 @@ class Server:
         """What it has written so far, to stdout and stderr."""
         # Not by seeking: the process writes where the file's position is.
         return os.pread(self._output, os.fstat(self._output).st_size, 0).decode(errors="replace")
+
+    def wait_for(self, path: str) -> None:
+        """Until the path is answered with 200: who listens may be a proxy, before there is a service.
+
+        Raises:
+            SystemExit: it was not within two minutes; with the end of what the server said.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with suppress(OSError, http.client.HTTPException), closing(self.connect()) as connection:
+                connection.request("GET", path)
+                if connection.getresponse().status == 200:
+                    return
+            time.sleep(0.1)
+        raise SystemExit("\n".join([f"{path} was not answered with 200", *self.said().splitlines()[-15:]]))
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection that is kept for one request after another."""
@@ -105,9 +120,10 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the group to end, then kill what is left of it: a child may outlive the process that started it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
+    """Ask it to end, which ends its children in order, then kill what is left of its group."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(STOP_SECONDS)

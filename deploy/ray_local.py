@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 
 from app.__main__ import listen
@@ -43,8 +44,11 @@ def of_its_own() -> dict[str, str]:
     }
 
 
-def main() -> None:
+def main(scaling: Mapping[str, int] | None = None) -> None:
     """Serve until a signal ends it; a second one ends it now.
+
+    Args:
+        scaling: of Ray Serve's autoscaling what is to be otherwise than one replica to one for each half core.
 
     Raises:
         SystemExit: a bad setting, an address that cannot be listened on, an application that Serve cannot start, or no
@@ -53,7 +57,8 @@ def main() -> None:
     settings = read_settings()
     with listen(settings.host, settings.port) as free:
         port = free.getsockname()[1]
-    os.environ |= SERVE | of_its_own()
+    for name, value in (SERVE | of_its_own()).items():
+        os.environ.setdefault(name, value)
     try:
         import ray  # noqa: PLC0415 - which reads the environment
         from ray import serve  # noqa: PLC0415
@@ -61,17 +66,17 @@ def main() -> None:
         from deploy.ray_serve import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
     except ImportError as exc:
         raise SystemExit(f"digits: Ray Serve needs the extra `scale` (uv sync --extra scale): {exc}") from exc
-    cores = len(os.sched_getaffinity(0))
-    most = int(cores / REPLICA_CPUS)
+    cores = os.cpu_count() or 1
+    autoscaling = AUTOSCALING | {"max_replicas": int(cores / REPLICA_CPUS)} | dict(scaling or {})
     with suppress(KeyboardInterrupt):
         ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray has its own
         serve.start(http_options={"host": settings.host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
         try:
-            serve.run(Digits.options(autoscaling_config=AUTOSCALING | {"max_replicas": most}).bind())
+            serve.run(Digits.options(autoscaling_config=autoscaling).bind())
         except RuntimeError as exc:
             raise SystemExit(f"digits: {exc}") from None
-        print(f"digits: http://{settings.host}:{port}, in one replica to {most}", file=sys.stderr, flush=True)
+        print(f"digits: http://{settings.host}:{port}, on Ray Serve", file=sys.stderr, flush=True)
         while True:
             signal.pause()
     for number in (signal.SIGTERM, signal.SIGINT):

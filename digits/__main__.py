@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from digits.answers import answers
 from digits.artifact import SHIPPED
 from digits.classifier import Classifier, load_newest
-from digits.errors import DigitsError, InvalidImage
+from digits.errors import DigitsError
 from digits.features import to_features
-from digits.images import open_picture, to_grey
+from digits.images import open_picture, read, to_grey
 from digits.mnist_form import Mode
 from digits.normalize import normalize
-from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,46 +51,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _answer(classifier: Classifier, file: Path, mode: Mode, *, as_json: bool) -> bool:
     try:
-        normalized = normalize(to_grey(open_picture(_read(file))), mode)
-        scores = classifier.scores(to_features(normalized.pixels[None]))
+        normalized = normalize(to_grey(open_picture(read(file))), mode)
+        told = answers(classifier, to_features(normalized.pixels[None]))
     except DigitsError as exc:
         if as_json:
             print(json.dumps({"file": str(file), "error": str(exc)}))
         else:
             print(f"{file}: {exc}", file=sys.stderr)
         return False
-    probabilities = scores.probabilities[0]
-    digit = int(probabilities.argmax())
-    thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
-    may_be = None if thresholds is None else prediction_sets(scores.probabilities, thresholds)[0]
-    novelty = None if scores.novelty is None else float(scores.novelty[0])
+    answer = {name: column[0] for name, column in told.items()}
     if as_json:
-        shown = {
-            "file": str(file),
-            "digit": digit,
-            "probability": float(probabilities[digit]),
-            "probabilities": [float(p) for p in probabilities],
-            **({} if may_be is None else {"prediction_set": may_be, "coverage": DEFAULT_COVERAGE}),
-            **({} if novelty is None else {"is_digit": novelty <= 1, "novelty": novelty}),
-            "preprocessing": normalized.steps,
-            "model": {"name": classifier.manifest.name, "version": classifier.manifest.version},
-        }
-        print(json.dumps(shown))
+        model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
+        print(json.dumps({"file": str(file), **answer, "preprocessing": normalized.steps, "model": model}))
     else:
-        said = [f"{digit} ({probabilities[digit]:.4f})"]
-        if may_be is not None and may_be != [digit]:
+        said = [f"{answer['digit']} ({answer['probability']:.4f})"]
+        may_be = answer.get("prediction_set", [answer["digit"]])
+        if may_be != [answer["digit"]]:
             said.append(f"may be {' or '.join(map(str, may_be))}" if may_be else "no digit is probable enough")
-        if novelty is not None and not novelty <= 1:
+        if not answer.get("is_digit", True):
             said.append("not a digit?")
         print(f"{file}: {', '.join(said)}")
     return True
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as exc:
-        raise InvalidImage(f"cannot be read: {exc.strerror}") from exc
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Encoded pictures to grey pixels, safely: allowed formats, pixel limit, EXIF turn, the grey that shows the ink."""
 
+import os
 import struct
 import warnings
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see FORMATS
@@ -83,6 +85,23 @@ _TURN = {  # EXIF 2.32, tag 0x0112: how the stored picture is brought upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def read(file: Path) -> bytes:
+    """A file's bytes, whatever they are.
+
+    Raises:
+        InvalidImage: it cannot be read.
+        ImageTooLarge: longer than a picture may be in memory; none of it was read.
+    """
+    try:
+        with file.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > bombs.MOST_BYTES:
+                raise ImageTooLarge(f"expected a file of at most {bombs.MOST_BYTES} bytes, received {size}")
+            return stream.read()
+    except OSError as exc:
+        raise InvalidImage(f"cannot be read: {exc.strerror}") from exc
 
 
 def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

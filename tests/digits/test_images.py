@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from digits.bombs import MOST_BYTES
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
-from digits.images import FORMATS, MAX_PIXELS, open_picture, to_grey
+from digits.images import FORMATS, MAX_PIXELS, open_picture, read, to_grey
 from digits.normalize import normalize
 from tests.conftest import Mnist, encoded, fresh_python
 
@@ -630,3 +631,13 @@ class TestWhateverTheBytes:
         assert ran.returncode == 0, ran.stderr
         assert ran.stderr == ""
         assert ran.stdout.splitlines()[-1] == "ImageTooLarge"
+
+
+def test_a_file_longer_than_any_picture_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "film").open("wb") as stream:
+        stream.truncate(MOST_BYTES + 1)
+
+    with pytest.raises(
+        ImageTooLarge, match=rf"expected a file of at most {MOST_BYTES} bytes, received {MOST_BYTES + 1}"
+    ):
+        read(tmp_path / "film")

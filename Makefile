@@ -82,4 +82,4 @@ audit: | .python $(UV)
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_RELEASE) || { rm -rf .uv; exit 1; }
 
 clean:
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis reports benchmarks/.peers
+	rm -rf .venv .uv engines .mypy_cache .pytest_cache .ruff_cache .hypothesis reports benchmarks/.peers

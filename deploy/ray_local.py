@@ -1,7 +1,6 @@
 """`python -m deploy.ray_local`: the service on a Ray cluster of this machine alone."""
 
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from contextlib import ExitStack, suppress
 from app.__main__ import listen
 from app.server import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
+from deploy import ray_alone
 
 SERVE = {
     # HAProxy, which Ray brings, not a proxy in Python: twelve times the requests (`python -m benchmarks.scaling`).
@@ -28,16 +28,11 @@ _OBJECT_STORE_BYTES = 100_000_000
 
 
 def of_its_own() -> dict[str, str]:
-    """What Ray reads for a cluster that nobody else is to reach, and that is in nobody's way."""
+    """What Ray and Serve read for a cluster that nobody else is to reach, and that is in nobody's way."""
     with ExitStack() as taken:
         ports = [taken.enter_context(listen("127.0.0.1", 0)).getsockname()[1] for _ in range(3)]
     return {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # What Ray's processes say to each other stays on 127.0.0.1, on Linux too.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        # A token for this cluster alone; Ray would keep one in the home folder.
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        **ray_alone.environment(),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports[0]),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports[1]),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),

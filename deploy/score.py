@@ -4,13 +4,13 @@ import argparse
 import logging
 import os
 import pickle
-import secrets
 import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, get_args
 
+from deploy import ray_alone
 from digits.artifact import MODEL, SHIPPED
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
@@ -21,19 +21,13 @@ if TYPE_CHECKING:
     from deploy.sources import Plan
 
 _RAY = {
-    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",  # also in a cluster that is there
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` has every actor install an environment of its own
     "RAY_DATA_LOG_LEVEL": "ERROR",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what Ray Data's own actors have it warn of
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Environment of Ray, as far as it is not set."""
-
-_ALONE = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # a cluster that is none: only then does Ray listen on 127.0.0.1 alone
-    "RAY_AUTH_MODE": "token",  # else whoever has an account on this machine may have it run something
-}
-"""And of one that is started for the run."""
 
 _LINE_SECONDS = 10
 """Between lines of progress in a pipe."""
@@ -158,7 +152,7 @@ def _run(
     """
     local = options.address == "local"
     if local:
-        os.environ.update(_ALONE, RAY_AUTH_TOKEN=secrets.token_hex(32))
+        os.environ.update(ray_alone.environment())
     import ray  # noqa: PLC0415 - takes a second, and reads the environment
     import ray.data  # noqa: PLC0415
 

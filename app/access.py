@@ -49,7 +49,8 @@ class AccessLog:
 
     def __init__(self) -> None:
         """To this process' stderr."""
-        self._lines = _short if sys.stderr.isatty() else _json
+        # Not `sys.stderr` itself, in whose place Ray Serve puts one that says it is a terminal.
+        self._lines = _short if sys.stderr.buffer.isatty() else _json
 
     def write(self, requests: Iterable[Ended]) -> None:
         """A line for each."""

@@ -130,6 +130,9 @@ class Front(FastAPI):
                 await send(message)
 
             await (self.guarded or self.answer)(scope, receive, watched)
+        except asyncio.CancelledError:  # by a server that does so when the client is gone, as Ray Serve's
+            status = 499
+            raise
         finally:
             self.in_work -= 1
             seconds = time.perf_counter() - began

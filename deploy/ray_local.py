@@ -12,7 +12,7 @@ from app.settings import read_settings
 from deploy import ray_alone
 
 SERVE = {
-    # HAProxy, which Ray brings, not a proxy in Python: twelve times the requests (`python -m benchmarks.scaling`).
+    # HAProxy, which Ray brings, not a proxy in Python: a dozen times the requests (`python -m benchmarks.scaling`).
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     # Replicas answer in the thread of their event loop, and Serve logs to files alone.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

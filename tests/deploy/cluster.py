@@ -151,8 +151,11 @@ class Cluster:
         nodes = self.api.get("/nodes", params={"view": "summary"}).raise_for_status().json()["data"]["summary"]
         return {node["raylet"]["nodeId"] for node in nodes if node["raylet"].get("state") == "ALIVE"}
 
-    def deploy(self, settings: Mapping[str, str], **scaling: float) -> None:
-        """`serve deploy` of the file that we ship, with this port, these settings and scaling instead of its own."""
+    def deploy(self, settings: Mapping[str, str], *, by_command: bool = False, **scaling: float) -> None:
+        """Deploy the file that we ship, with this port, these settings and scaling instead of its own.
+
+        By `serve deploy`, or by what that asks the head, without three seconds of imports.
+        """
         config = yaml.safe_load((REPOSITORY / "deploy" / "ray_serve.yaml").read_text())
         # Each node's HAProxy would want the same port, which on one machine one can have.
         config["proxy_location"] = "HeadOnly"
@@ -162,13 +165,16 @@ class Cluster:
         (deployment,) = application["deployments"]
         deployment["autoscaling_config"] |= scaling
         before = self.application().get("last_deployed_time_s", 0)
-        file = self.folder / "serve.yaml"
-        file.write_text(yaml.safe_dump(config))
-        deployed = subprocess.run(
-            [_BIN / "serve", "deploy", file, "--address", str(self.api.base_url)],
-            env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
-        )  # fmt: skip
-        assert deployed.returncode == 0, deployed.stderr
+        if by_command:
+            file = self.folder / "serve.yaml"
+            file.write_text(yaml.safe_dump(config))
+            command = [_BIN / "serve", "deploy", file, "--address", str(self.api.base_url)]
+            deployed = subprocess.run(
+                command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert deployed.returncode == 0, deployed.stderr
+        else:
+            self.api.put("/api/serve/applications/", json=config).raise_for_status()
         until(lambda: self.application().get("last_deployed_time_s", 0) > before, "Serve has taken it up")
 
     def application(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import sys
 import tempfile
 import time
@@ -102,6 +103,31 @@ def test_every_way_in_is_as_without_ray(local: Service, service: Service) -> Non
         assert theirs == ours, (method, path)
 
 
+def test_who_goes_away_is_no_error_of_ours(local: Service) -> None:
+    host, port = local.url.removeprefix("http://").split(":")
+    # A second's work.
+    head = f"POST /predict?normalize=always HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n"
+    request = f"{head}Content-Length: {10 * len(MANY)}\r\n\r\n".encode() + 10 * MANY
+
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        time.sleep(0.2)
+
+    def statuses() -> set[str]:
+        told = local.client.get("/metrics").text
+        return set(re.findall(r'^digits_request_seconds_count{route="/predict",status="(\d+)"', told, re.MULTILINE))
+
+    until(lambda: "499" in statuses(), "it is counted", seconds=20)
+    assert "500" not in statuses()
+    until(lambda: logged_statuses(local) == {200, 400, 405, 422, 499}, "it is logged, as all before", seconds=20)
+
+
+def logged_statuses(service: Service) -> set[int]:
+    """Of the requests to `/predict` in its access log, which Ray copies to its own output."""
+    lines = [json.loads(line) for line in re.findall(r"{.*}", service.log.read_text())]
+    return {line["status"] for line in lines if line["route"] == "/predict"}
+
+
 def test_what_ray_says_to_itself_stays_on_this_machine(local: Service) -> None:
     ours = psutil.Process(local.process.pid)
 
@@ -180,8 +206,9 @@ def test_the_image_tells_serve_what_the_local_cluster_does() -> None:
 
 
 def test_replicas_on_two_nodes_answer_as_one_process_does(cluster: Cluster, service: Service, mnist: Mnist) -> None:
-    cluster.deploy({}, min_replicas=2, max_replicas=2)
-    replicas = cluster.wait_until_whole(2)
+    # Two fit onto a node.
+    cluster.deploy({}, by_command=True, min_replicas=3, max_replicas=3)
+    replicas = cluster.wait_until_whole(3)
     pixels = mnist.pixels[::25]
     assert len(pixels) == 200
 
@@ -197,6 +224,49 @@ def test_replicas_on_two_nodes_answer_as_one_process_does(cluster: Cluster, serv
         rtol=0, atol=1e-6,
     )  # fmt: skip
     until(lambda: cluster.counted("digits_predictions_total") == len(pixels), "all are counted")
+
+
+def test_replicas_come_with_the_load_and_go_with_it(cluster: Cluster) -> None:
+    quick = {"upscale_delay_s": 1, "downscale_delay_s": 3, "look_back_period_s": 3}
+    cluster.deploy({}, min_replicas=1, max_replicas=3, **quick)
+    cluster.wait_until_whole(1)
+    load = Load(cluster.port, MANY, clients=32)
+
+    with load.running():
+        most = cluster.wait_until_whole(3)
+    fewest = cluster.wait_until_whole(1)
+
+    assert len(set(most.values())) == 2
+    assert fewest.keys() < most.keys()
+    assert (load.unanswered, sum(load.failed, Counter())) == (0, Counter())
+
+
+def test_a_node_that_is_lost_takes_no_more_than_it_had_in_hand(cluster: Cluster) -> None:
+    cluster.deploy({}, min_replicas=3, max_replicas=3)
+    before = cluster.wait_until_whole(3)
+    small, large = Load(cluster.port, SEVEN, clients=4), Load(cluster.port, MANY, clients=4)
+
+    with small.running(), large.running():
+        until(lambda: small.asked() > 200 and large.asked() > 50, "there is load")
+        cluster.nodes.pop().kill()
+        began = time.monotonic()
+        until(lambda: len(cluster.alive()) == 1, "the head has noticed")
+        # The other node has room for two. Where there is a third, there is another node, as an autoscaler would add it.
+        cluster.wait_until_running(2)
+        noticed = time.monotonic() - began
+        cluster.add_node()
+        after = cluster.wait_until_whole(3)
+        whole = time.monotonic() - began
+        answered = small.asked()
+        until(lambda: small.asked() > answered + 200, "there is load on all")
+
+    print(f"two replicas after {noticed:.1f} s, three after {whole:.1f} s; small: {small}; large: {large}")
+    assert len(set(before.values())) == len(set(after.values())) == 2
+    assert (small.unanswered, large.unanswered) == (0, 0)
+    # A body that HAProxy can keep is sent again by itself; of the others each client had one in hand.
+    assert sum(small.failed, Counter()) == Counter()
+    assert max(failed.total() for failed in large.failed) <= 1
+    assert len(small.answers) == len(large.answers) == 1, "all were answered alike"
 
 
 @pytest.fixture(scope="module")
@@ -239,43 +309,3 @@ def test_replicas_that_do_not_get_ready_replace_none_and_serve_says_why(
 
     assert good == cluster.replicas()
     assert httpx.post(f"{cluster.url}/predict", content=SEVEN, headers=RAW).headers["X-Model-Version"] == "2"
-
-
-def test_replicas_come_with_the_load_and_go_with_it(cluster: Cluster, two_versions: dict[str, str]) -> None:
-    quick = {"upscale_delay_s": 1, "downscale_delay_s": 3, "look_back_period_s": 3}
-    cluster.deploy(two_versions, min_replicas=1, max_replicas=3, **quick)
-    cluster.wait_until_whole(1)
-    load = Load(cluster.port, MANY, clients=32)
-
-    with load.running():
-        most = cluster.wait_until_whole(3)
-    fewest = cluster.wait_until_whole(1)
-
-    assert len(set(most.values())) == 2
-    assert fewest.keys() < most.keys()
-    assert (load.unanswered, sum(load.failed, Counter())) == (0, Counter())
-
-
-def test_a_node_that_is_lost_takes_no_more_than_it_had_in_hand(cluster: Cluster, two_versions: dict[str, str]) -> None:
-    cluster.deploy(two_versions, min_replicas=2, max_replicas=2)
-    before = cluster.wait_until_whole(2)
-    small, large = Load(cluster.port, SEVEN, clients=4), Load(cluster.port, MANY, clients=4)
-
-    with small.running(), large.running():
-        until(lambda: small.asked() > 200 and large.asked() > 50, "there is load")
-        cluster.nodes.pop().kill()
-        began = time.monotonic()
-        until(lambda: len(cluster.alive()) == 1, "the head has noticed")
-        after = cluster.wait_until_whole(2)
-        seconds = time.monotonic() - began
-        answered = small.asked()
-        until(lambda: small.asked() > answered + 200, "there is load on both")
-
-    print(f"whole again after {seconds:.1f} s; small: {small}; large: {large}")
-    assert len(set(before.values())) == 2
-    assert len(set(after.values())) == 1
-    assert (small.unanswered, large.unanswered) == (0, 0)
-    # A body that HAProxy can keep is sent again by itself; of the others each client had one in hand.
-    assert sum(small.failed, Counter()) == Counter()
-    assert max(failed.total() for failed in large.failed) <= 1
-    assert len(small.answers) == len(large.answers) == 1, "all were answered alike"

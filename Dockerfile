@@ -50,7 +50,7 @@ ENV PYTHONPATH=/srv/digits MNIST_HOST=0.0.0.0 RAY_USAGE_STATS_ENABLED=0 \
     RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_THROUGHPUT_OPTIMIZED=1 RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=5 \
     RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response"
 EXPOSE 8000
-CMD ["python", "-m", "deploy.ray_serve"]
+CMD ["python", "-m", "deploy.ray_local"]
 
 FROM room AS serve
 COPY --from=packages /srv/digits/.venv .venv

@@ -43,7 +43,7 @@ def main(scaling: Mapping[str, int] | None = None) -> None:
     """Serve until a signal ends it; a second one ends it now.
 
     Args:
-        scaling: of Ray Serve's autoscaling what is to be otherwise than one replica to one for each half core.
+        scaling: of Ray Serve's autoscaling what is to be otherwise than one replica to as many as there are cores for.
 
     Raises:
         SystemExit: a bad setting, an address that cannot be listened on, an application that Serve cannot start, or no
@@ -68,7 +68,7 @@ def main(scaling: Mapping[str, int] | None = None) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray has its own
         serve.start(http_options={"host": settings.host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
         try:
-            serve.run(Digits.options(autoscaling_config=autoscaling).bind())
+            serve.run(Digits.options(autoscaling_config=autoscaling).bind())  # type: ignore[attr-defined] # as there
         except RuntimeError as exc:
             raise SystemExit(f"digits: {exc}") from None
         print(f"digits: http://{settings.host}:{port}, on Ray Serve", file=sys.stderr, flush=True)
@@ -77,7 +77,7 @@ def main(scaling: Mapping[str, int] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     serve.shutdown()
-    ray.shutdown()
+    ray.shutdown()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

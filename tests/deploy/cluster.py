@@ -63,7 +63,7 @@ class Node:
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 [
-                    *(str(_BIN / "ray"), "start", "--block", f"--node-ip-address={ip}", "--num-cpus=1"),
+                    *(str(_BIN / "ray"), "start", "--block", f"--node-ip-address={ip}", "--num-cpus=2"),
                     *(f"--object-store-memory={OBJECT_STORE_BYTES}", "--min-worker-port=0", "--max-worker-port=0"),
                     *(f"--metrics-export-port={port}", *arguments),
                 ],
@@ -102,7 +102,7 @@ def until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS
 
 
 class Cluster:
-    """A head and as many other nodes as are added, each with one core; Serve's proxies share one port."""
+    """A head and as many other nodes as are added, each with cores for two replicas; Serve's proxies share one port."""
 
     def __init__(self, folder: Path) -> None:
         """The head alone. `folder` has a short path: below it are sockets, whose paths have 107 characters at most."""
@@ -168,7 +168,7 @@ class Cluster:
         if by_command:
             file = self.folder / "serve.yaml"
             file.write_text(yaml.safe_dump(config))
-            command = [_BIN / "serve", "deploy", file, "--address", str(self.api.base_url)]
+            command = [str(_BIN / "serve"), "deploy", str(file), "--address", str(self.api.base_url)]
             deployed = subprocess.run(
                 command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=60, check=False
             )

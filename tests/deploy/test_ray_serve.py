@@ -68,7 +68,7 @@ def test_every_way_in_is_as_without_ray(local: Service, service: Service) -> Non
     drawing = (EXAMPLES / "photo.jpg").read_bytes()
     features = [value / 255 for value in pixels]
     tensor = {"name": "features", "datatype": "FP32", "shape": [1, 784], "data": features}
-    for method, path, request in [
+    ways: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/predict", {"json": {"pixels": pixels}}),
         ("POST", "/predict?include=pixels,saliency&coverage=0.9", {"content": SEVEN, "headers": RAW}),
         ("POST", "/predict", {"content": SEVEN * 3, "headers": RAW}),
@@ -92,10 +92,12 @@ def test_every_way_in_is_as_without_ray(local: Service, service: Service) -> Non
         ("POST", "/v1/models/mnist-dense:predict", {"json": {"instances": [features]}}),
         ("GET", "/v1/models/mnist-dense", {}),
         ("POST", "/invocations", {"json": {"instances": [features]}}),
-    ]:
-        named = {"headers": {**request.pop("headers", {}), "X-Request-ID": "mine"}}
+    ]
 
-        there, here = (each.client.request(method, path, **request, **named) for each in (local, service))
+    for method, path, request in ways:
+        request["headers"] = {**request.get("headers", {}), "X-Request-ID": "mine"}
+
+        there, here = (each.client.request(method, path, **request) for each in (local, service))
 
         assert (there.status_code, there.content) == (here.status_code, here.content), (method, path)
         ours = {name: value for name, value in here.headers.items() if name not in ("date", "server")}
@@ -227,8 +229,7 @@ def test_replicas_on_two_nodes_answer_as_one_process_does(cluster: Cluster, serv
 
 
 def test_replicas_come_with_the_load_and_go_with_it(cluster: Cluster) -> None:
-    quick = {"upscale_delay_s": 1, "downscale_delay_s": 3, "look_back_period_s": 3}
-    cluster.deploy({}, min_replicas=1, max_replicas=3, **quick)
+    cluster.deploy({}, min_replicas=1, max_replicas=3, upscale_delay_s=1, downscale_delay_s=3, look_back_period_s=3)
     cluster.wait_until_whole(1)
     load = Load(cluster.port, MANY, clients=32)
 

@@ -222,8 +222,9 @@ class Cluster:
 class Load:
     """Clients that ask again and again, each over its own connection, and ask once more for what was not answered."""
 
-    def __init__(self, port: int, pixels: bytes, clients: int) -> None:
+    def __init__(self, port: int, pixels: bytes, clients: int, path: str = "/predict") -> None:
         """So many of them, who do not ask yet."""
+        self._path = path
         self._request = (port, pixels)
         self._clients = clients
         self._over = threading.Event()
@@ -241,11 +242,12 @@ class Load:
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
             while not self._over.is_set():
                 self._ask_once(client, connection, pixels)
+                time.sleep(0.01)  # the cores are also for replicas that start
 
     def _ask_once(self, client: int, connection: http.client.HTTPConnection, pixels: bytes) -> None:
         for _attempt in range(20):
             try:
-                connection.request("POST", "/predict", pixels, {"Content-Type": "application/octet-stream"})
+                connection.request("POST", self._path, pixels, {"Content-Type": "application/octet-stream"})
                 reply = connection.getresponse()
                 body = reply.read()
             except (OSError, http.client.HTTPException) as exc:

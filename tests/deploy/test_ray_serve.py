@@ -231,7 +231,8 @@ def test_replicas_on_two_nodes_answer_as_one_process_does(cluster: Cluster, serv
 def test_replicas_come_with_the_load_and_go_with_it(cluster: Cluster) -> None:
     cluster.deploy({}, min_replicas=1, max_replicas=3, upscale_delay_s=1, downscale_delay_s=3, look_back_period_s=3)
     cluster.wait_until_whole(1)
-    load = Load(cluster.port, MANY, clients=32)
+    # So slow a request that each replica has many in work, however many replicas there are.
+    load = Load(cluster.port, MANY, clients=32, path="/predict?normalize=always")
 
     with load.running():
         most = cluster.wait_until_whole(3)

@@ -128,7 +128,10 @@ def main() -> None:
     _section("What else it takes", plan.elsewhere(measured, process, shares))
     if balancing:
         _section("A proxy in front", plan.balancers(balancing))
-    _section(f"A million predictions, where a core costs {options.price} an hour", plan.prices(measured, options.price))
+    _section(
+        f"A million predictions, where a core costs {options.price} an hour",
+        plan.prices(measured, shares, options.price),
+    )
     _section("The loads that the costs are fitted to", plan.loads(measured))
 
 

@@ -153,7 +153,8 @@ def planned(rate: float, one: Measured, greatest: float) -> int:
         greatest: share of its capacity up to which a replica is in time.
     """
     worth = one.replicas_worth(rate)
-    return max(math.ceil(worth / min(TARGET, greatest * LEFT_OF_ZONES)), math.ceil(worth / greatest) + 1)
+    # Of as many replicas in each of three zones as can be, two zones have enough. So one is always more than needed.
+    return max(math.ceil(worth / TARGET), math.ceil(math.ceil(worth / greatest) / LEFT_OF_ZONES))
 
 
 def replicas(measured: Sequence[Measured], shares: Shares) -> str:
@@ -336,13 +337,14 @@ def balancers(balancing: Mapping[tuple[str, str], float]) -> str:
     return table(("balancer", "body", "processor us each", "requests/s a core", f"cores for {RATES[-1]:,}/s"), rows)
 
 
-def prices(measured: Sequence[Measured], price: float) -> str:
+def prices(measured: Sequence[Measured], shares: Shares, price: float) -> str:
     """Of a million predictions, where a core costs so much an hour: core hours that they take, with what is in hand."""
     rows = []
     for one in measured:
         full = 1e6 / (one.cost.capacity * one.pictures) / 3600 * price
-        rows.append([one.body.name, f"{full:.5f}", f"{full / TARGET:.5f}"])
-    return table(("body", "at full load", f"at {TARGET:.0%}"), rows)
+        share = min(TARGET, shares[one.body.name, "random"] * LEFT_OF_ZONES)
+        rows.append([one.body.name, f"{full:.5f}", f"{share:.0%}", f"{full / share:.5f}"])
+    return table(("body", "at full load", "planned load", "as planned"), rows)
 
 
 def _three_digits(figure: float) -> str:

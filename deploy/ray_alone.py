@@ -1,6 +1,9 @@
-"""What Ray reads for a cluster of this machine alone, that nobody else is to reach."""
+"""A Ray cluster of this machine alone: what Ray reads, so that nobody else reaches it, and what it says went wrong."""
 
+import random
 import secrets
+import socket
+from contextlib import suppress
 
 
 def environment() -> dict[str, str]:
@@ -13,3 +16,16 @@ def environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
+
+
+def free_port() -> int:
+    """One that nobody listens on, now, and that the kernel hands to nobody who asks for any one, as Ray does."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("expected a free port between 20000 and 29999, found none")
+
+
+def last_line(exc: Exception) -> str:
+    """What Ray's messages, which hold a traceback, come down to."""
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[-1]

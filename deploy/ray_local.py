@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 from app.__main__ import listen
 from app.server import KEEP_ALIVE_SECONDS
@@ -29,13 +29,11 @@ _OBJECT_STORE_BYTES = 100_000_000
 
 def of_its_own() -> dict[str, str]:
     """What Ray and Serve read for a cluster that nobody else is to reach, and that is in nobody's way."""
-    with ExitStack() as taken:
-        ports = [taken.enter_context(listen("127.0.0.1", 0)).getsockname()[1] for _ in range(3)]
     return {
         **ray_alone.environment(),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports[0]),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports[1]),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[2]),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ray_alone.free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ray_alone.free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ray_alone.free_port()),
     }
 
 
@@ -50,34 +48,50 @@ def main(scaling: Mapping[str, int] | None = None) -> None:
             Ray; one line says which.
     """
     settings = read_settings()
-    with listen(settings.host, settings.port) as free:
-        port = free.getsockname()[1]
+    port = settings.port or ray_alone.free_port()
+    listen(settings.host, port).close()
     for name, value in (SERVE | of_its_own()).items():
         os.environ.setdefault(name, value)
-    try:
-        import ray  # noqa: PLC0415 - which reads the environment
-        from ray import serve  # noqa: PLC0415
-
-        from deploy.ray_serve import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
-    except ImportError as exc:
-        raise SystemExit(f"digits: Ray Serve needs the extra `scale` (uv sync --extra scale): {exc}") from exc
-    cores = os.cpu_count() or 1
-    autoscaling = AUTOSCALING | {"max_replicas": int(cores / REPLICA_CPUS)} | dict(scaling or {})
     with suppress(KeyboardInterrupt):
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray has its own
-        serve.start(http_options={"host": settings.host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
         try:
-            serve.run(Digits.options(autoscaling_config=autoscaling).bind())  # type: ignore[attr-defined] # as there
-        except RuntimeError as exc:
-            raise SystemExit(f"digits: {exc}") from None
-        print(f"digits: http://{settings.host}:{port}, on Ray Serve", file=sys.stderr, flush=True)
+            _serve(settings.host, port, scaling or {})
+        except ImportError as exc:
+            raise SystemExit(f"digits: Ray Serve needs the extra `scale` (uv sync --extra scale): {exc}") from exc
+        except (RuntimeError, ValueError, ConnectionError) as exc:
+            raise SystemExit(f"digits: Ray Serve did not start: {ray_alone.last_line(exc)}") from None
         while True:
             signal.pause()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    serve.shutdown()  # type: ignore[no-untyped-call]
-    ray.shutdown()
+    _end()
+
+
+def _serve(host: str, port: int, scaling: Mapping[str, int]) -> None:
+    import ray  # noqa: PLC0415 - which reads the environment
+    from ray import serve  # noqa: PLC0415
+
+    from deploy.ray_serve import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
+
+    cores = os.cpu_count() or 1
+    autoscaling = AUTOSCALING | {"max_replicas": max(1, int(cores / REPLICA_CPUS))} | dict(scaling)
+    ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray has its own
+    serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
+    try:
+        serve.run(Digits.options(autoscaling_config=autoscaling).bind())  # type: ignore[attr-defined] # as there
+    except RuntimeError:  # which says that there is something to read
+        (application,) = serve.status().applications.values()
+        raise RuntimeError(application.deployments["digits"].message) from None
+    print(f"digits: http://{host}:{port}, on Ray Serve", file=sys.stderr, flush=True)
+
+
+def _end() -> None:
+    import ray  # noqa: PLC0415
+    from ray import serve  # noqa: PLC0415
+
+    if ray.is_initialized():  # else Serve would look for another cluster, and end what runs there
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
 
 
 if __name__ == "__main__":

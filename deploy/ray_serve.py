@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.main import create_app
 from app.server import FINISH_SECONDS
-from app.settings import read_settings
+from app.settings import Settings, read_settings
 from deploy.ray_metrics import keep_telling
 
 REPLICA_CPUS = 0.7
@@ -32,13 +32,18 @@ AUTOSCALING: dict[str, Any] = {
     "look_back_period_s": 15,
 }
 
+MAX_REQUESTS: int = Settings.model_fields["max_requests"].default
+"""`MNIST_MAX_REQUESTS`, as a rule."""
+
 
 @serve.deployment(
     name="digits",
     ray_actor_options={"num_cpus": REPLICA_CPUS},
     autoscaling_config=AUTOSCALING,
-    max_ongoing_requests=64,
-    max_queued_requests=1024,
+    # More than the application takes, so that it is the application that refuses, with its own words and counts: what
+    # waits for Serve is read into memory without limits.
+    max_ongoing_requests=2 * MAX_REQUESTS,
+    max_queued_requests=MAX_REQUESTS,
     backpressure_config={"retry_after_s": 1},
     health_check_period_s=5,
     health_check_timeout_s=5,
@@ -57,7 +62,7 @@ class Digits:
             self._service = create_app(read_settings())
         except SystemExit as exc:  # which would end the process without a word in Serve's status
             raise ValueError(str(exc)) from None
-        self._telling = asyncio.create_task(keep_telling(self._service.metrics))
+        self._telling = asyncio.create_task(keep_telling(self._service.state.drift))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What answers; Serve runs its lifespan."""

@@ -8,13 +8,13 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, get_args
+from typing import TYPE_CHECKING, TextIO
 
 from deploy import ray_alone
-from digits.artifact import MODEL, SHIPPED
+from digits.__main__ import add_options
+from digits.artifact import MODEL
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
-from digits.mnist_form import Mode
 
 if TYPE_CHECKING:
     from deploy.results import Results
@@ -38,7 +38,7 @@ class Unscored(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Score; 0 when anything could be, 1 when nothing could or the run was broken off, 2 when it could not begin."""
+    """Score; 0 when anything could be, 1 when nothing could, 2 when it did not begin or broke off, 130 after Ctrl-C."""
     options = _options(arguments)
     os.environ.update(_RAY | os.environ)
     for name in ("pyarrow", "ray"):
@@ -79,19 +79,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--column", help="of Parquet files the column, of NPZ files the array of pictures (default: the only one)"
     )
-    parser.add_argument(
-        "--normalize",
-        choices=get_args(Mode),
-        default="auto",
-        help="bring pictures to MNIST form: those that are not (auto), all, or none, which takes 28x28 only "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--model-dir",
-        type=Path,
-        default=Path(os.environ.get("MNIST_MODEL_DIR", SHIPPED)),
-        help="where published versions lie (default: MNIST_MODEL_DIR, else the shipped models)",
-    )
+    add_options(parser)
     parser.add_argument(
         "--address",
         default=os.environ.get("RAY_ADDRESS") or "local",
@@ -166,7 +154,9 @@ def _run(
             log_to_driver=False,
         )
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as exc:
-        raise Unscored(f"expected a Ray cluster at {options.address}, received none: {_last_line(exc)}") from exc
+        raise Unscored(
+            f"expected a Ray cluster at {options.address}, received none: {ray_alone.last_line(exc)}"
+        ) from exc
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
@@ -190,14 +180,9 @@ def _run(
                 raise Unscored(f"broken off, and goes on with the same command: {hindrance}")
             progress.add(int(batch["pictures"].sum()))
     except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as exc:
-        raise Unscored(f"broken off, and goes on with the same command: {_last_line(exc)}") from exc
+        raise Unscored(f"broken off, and goes on with the same command: {ray_alone.last_line(exc)}") from exc
     finally:
         ray.shutdown()
-
-
-def _last_line(exc: Exception) -> str:
-    """What Ray's messages, which hold a traceback, come down to."""
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[-1]
 
 
 class _Progress:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from deploy.results import Results
-from deploy.sources import Picture, Shard
+from deploy.sources import Files, Picture, Shard
 from digits.answers import answers
 from digits.classifier import Classifier
 from digits.errors import DigitsError
@@ -60,6 +60,10 @@ class Scorer:
         shards = [pickle.loads(shard) for shard in batch["shard"]]  # noqa: S301 - what the driver has pickled
         hindrances = []
         for number, shard in zip(batch["number"], shards, strict=True):
+            place = shard.root if isinstance(shard, Files) else shard.file
+            if not place.exists():
+                hindrances.append(f"{place} is not there on a node of the cluster")
+                continue
             table, rejections = self.score(shard)
             try:
                 self._results.write(int(number), table, rejections)

@@ -22,7 +22,7 @@ from digits.errors import DigitsError, InvalidImage, InvalidPixels
 from digits.features import FEATURES, SIDE
 
 SHARD_PICTURES = 1000
-"""Most pictures of a shard, what a killed run does again; of tiny ones it takes a tenth of a second."""
+"""Most pictures of a shard (but see `PARTS`), what a killed run does again; of tiny ones a tenth of a second."""
 
 SHARD_BYTES = 256 * 1024 * 1024
 """Of larger pictures a shard has fewer: of a phone's photos 50, a few seconds."""
@@ -164,7 +164,7 @@ class Plan:
     shards: list[Shard]
     pictures: int
     sha256: str
-    """Of the names, sizes and times of all files: another one when anything was changed."""
+    """Of the names, sizes and times of all files, and of how they are parted: another one when anything was changed."""
 
 
 def plan(sources: Sequence[str], column: str | None) -> Plan:
@@ -180,11 +180,12 @@ def plan(sources: Sequence[str], column: str | None) -> Plan:
     """
     digest = hashlib.sha256()
     shards = [shard for source in sources for shard in _of_source(source, column, digest)]
+    digest.update(json.dumps([[shard.source, len(shard)] for shard in shards]).encode())
     return Plan(shards, sum(map(len, shards)), digest.hexdigest())
 
 
 def _of_source(source: str, column: str | None, digest: Any) -> Iterator[Shard]:
-    root = Path(source)
+    root = Path(source).absolute()  # for workers, who are elsewhere
     try:
         status = root.stat()
     except OSError as exc:

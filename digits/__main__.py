@@ -24,6 +24,21 @@ def main(arguments: list[str] | None = None) -> int:
         "files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG, WEBP, BMP, GIF or TIFF, of any size"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        classifier, refusals = load_newest(options.model_dir)
+    except DigitsError as exc:
+        print(f"digits: {exc}", file=sys.stderr)
+        return 2
+    for refusal in refusals:
+        print(f"digits: not used: {refusal}", file=sys.stderr)
+    answered = [_answer(classifier, file, options.normalize, as_json=options.json) for file in options.files]
+    return 0 if all(answered) else 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What decides an answer besides the picture: `--normalize` and `--model-dir`."""
     parser.add_argument(
         "--normalize",
         choices=get_args(Mode),
@@ -37,16 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path(os.environ.get("MNIST_MODEL_DIR", SHIPPED)),
         help="where published versions lie (default: MNIST_MODEL_DIR, else the shipped models)",
     )
-    options = parser.parse_args(arguments)
-    try:
-        classifier, refusals = load_newest(options.model_dir)
-    except DigitsError as exc:
-        print(f"digits: {exc}", file=sys.stderr)
-        return 2
-    for refusal in refusals:
-        print(f"digits: not used: {refusal}", file=sys.stderr)
-    answered = [_answer(classifier, file, options.normalize, as_json=options.json) for file in options.files]
-    return 0 if all(answered) else 1
 
 
 def _answer(classifier: Classifier, file: Path, mode: Mode, *, as_json: bool) -> bool:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ import httpx
 import psutil
 import yaml
 
+from deploy.ray_alone import free_port
 from deploy.ray_local import SERVE, of_its_own
 from tests.conftest import REPOSITORY
 
@@ -45,13 +45,6 @@ ENVIRONMENT = {
 }
 
 _BIN = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    """One that nobody listens on, now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Node:
@@ -192,8 +185,11 @@ class Cluster:
 
     def counted(self, name: str) -> float:
         """A metric's sum over all processes of all nodes, as Prometheus would scrape it."""
-        told = "\n".join(httpx.get(node.metrics).text for node in self.nodes)
-        return sum(map(float, re.findall(rf"^ray_{name}(?:\{{.*\}})? (\S+)", told, re.MULTILINE)))
+        return sum(map(float, re.findall(rf"^ray_{name}(?:\{{.*\}})? (\S+)", self.metrics(), re.MULTILINE)))
+
+    def metrics(self) -> str:
+        """What Ray's agents tell Prometheus, on all nodes."""
+        return "\n".join(httpx.get(node.metrics).text for node in self.nodes)
 
     def wait_until_running(self, replicas: int) -> dict[str, str]:
         """The replicas, once there are so many."""

@@ -296,7 +296,7 @@ def test_every_folder_is_built_by_these_tests() -> None:
 
 def test_the_readmes_own_kustomization_is_built_and_taken() -> None:
     text = (KUBERNETES / "README.md").read_text()
-    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (example,) = re.findall(r"```yaml\n(apiVersion:.*?)```", text, re.DOTALL)
     kustomization = yaml.safe_load(example)
     for kind in ("resources", "components"):
         kustomization[kind] = [path.removeprefix("digits/deploy/kubernetes/") for path in kustomization.get(kind, ())]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ pytest.importorskip("keras")
 import keras
 import onnx
 import onnxruntime
+import tritonclient
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from keras import layers
-from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
 
 from digits import artifact
 from digits.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
@@ -31,6 +32,23 @@ from training.export import draft_manifest, export, publish
 from training.formats import Form, to_savedmodel, to_triton, write
 from training.network import build
 from training.recipes import RECIPES
+
+
+def _triton_config() -> Any:
+    """Triton's configuration as messages.
+
+    Not by the package above it, whose messages of the protocol have the names that KServe's client gives to its own.
+    """
+    file = Path(*tritonclient.__path__, "grpc", "model_config_pb2.py")
+    spec = spec_from_file_location("model_config_pb2", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+triton_config = _triton_config()
 
 PROBE = """
 import sys, training.__main__ as cli
@@ -95,12 +113,12 @@ def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
 
 def config(text: str) -> Any:
     """Read as Triton does: an unknown field or another type is an error."""
-    return text_format.Parse(text, ModelConfig())
+    return text_format.Parse(text, triton_config.ModelConfig())
 
 
 def declared(tensor: Any) -> dict[str, Any]:
     """A tensor of Triton's configuration as `/v2/models/NAME/config` has it."""
-    return {"name": tensor.name, "data_type": DataType.Name(tensor.data_type), "dims": list(tensor.dims)}
+    return {"name": tensor.name, "data_type": triton_config.DataType.Name(tensor.data_type), "dims": list(tensor.dims)}
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -132,7 +150,7 @@ class TestTriton:
             }
             assert shapes == {node.name: node.shape for node in nodes}
             assert {node.type for node in nodes} == {"tensor(float)"}
-            assert {DataType.Name(each.data_type) for each in tensors} == {"TYPE_FP32"}
+            assert {triton_config.DataType.Name(each.data_type) for each in tensors} == {"TYPE_FP32"}
             assert all(each.dims for each in tensors), "Triton knows no empty shape"
             assert not any(each.optional for each in read.input), "nor an optional input of what it batches"
 
@@ -161,7 +179,7 @@ class TestTriton:
         read = config((triton / "config.pbtxt").read_text())
 
         assert read.dynamic_batching.max_queue_delay_microseconds == 100
-        assert [group.kind for group in read.instance_group] == [ModelInstanceGroup.KIND_AUTO]
+        assert [group.kind for group in read.instance_group] == [triton_config.ModelInstanceGroup.KIND_AUTO]
         assert read.version_policy.HasField("all")
         (warmup,) = read.model_warmup
         (given,) = read.input
@@ -187,7 +205,7 @@ class TestTriton:
         # Ours has a digit, which Triton gives by classification, where this has novelty.
         assert declared(read.output[0]) == ours["output"][0]
         for tensor, described in ((read.input[0], metadata["inputs"][0]), (read.output[0], metadata["outputs"][0])):
-            datatype = DataType.Name(tensor.data_type).removeprefix("TYPE_")
+            datatype = triton_config.DataType.Name(tensor.data_type).removeprefix("TYPE_")
             assert described == {"name": tensor.name, "datatype": datatype, "shape": [-1, *tensor.dims]}
 
     def test_a_version_of_probabilities_alone_keeps_its_graph(self, published: Published) -> None:

@@ -30,7 +30,17 @@ train: .venv/.train
 
 test: check
 	@tests/system-packages.sh
+ifdef ARGS
 	@$(RUN) pytest $(ARGS)
+else
+	@$(RUN) pytest --ignore=tests/training --ignore=tests/deploy
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests/training tests/deploy
+endif
+
+# Training's tests compute, and those of deployments wait for processes that start: together they take half as long.
+.PHONY: tests/training tests/deploy
+tests/training tests/deploy:
+	@$(RUN) pytest $@
 
 check: .venv/.dev
 	@$(RUN) ruff check .

@@ -78,7 +78,7 @@ def _serve(host: str, port: int, scaling: Mapping[str, int]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray has its own
     serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
     try:
-        serve.run(Digits.options(autoscaling_config=autoscaling).bind())  # type: ignore[attr-defined] # as there
+        serve.run(Digits.options(autoscaling_config=autoscaling).bind())  # type: ignore[attr-defined] # no class
     except RuntimeError:  # which says that there is something to read
         (application,) = serve.status().applications.values()
         raise RuntimeError(application.deployments["digits"].message) from None

@@ -17,9 +17,14 @@ async def keep_telling(metrics: Collector) -> None:
     """Tell Ray again and again what they say now."""
     gauges: dict[str, Gauge] = {}
     while True:
-        for family in metrics.collect():
-            for sample in family.samples:
-                if sample.name not in gauges:
-                    gauges[sample.name] = Gauge(sample.name, family.documentation, tuple(sample.labels))
-                gauges[sample.name].set(sample.value, sample.labels)
+        # In a thread, as `/metrics` does it: hundreds of samples would hold up the event loop.
+        await asyncio.to_thread(_tell, metrics, gauges)
         await asyncio.sleep(_SECONDS)
+
+
+def _tell(metrics: Collector, gauges: dict[str, Gauge]) -> None:
+    for family in metrics.collect():
+        for sample in family.samples:
+            if sample.name not in gauges:
+                gauges[sample.name] = Gauge(sample.name, family.documentation, tuple(sample.labels))
+            gauges[sample.name].set(sample.value, sample.labels)

@@ -31,7 +31,7 @@ PARTS = 16
 """Most shards of one array or row group. Each reads past what lies before it, since neither can be entered midway."""
 
 _AT_ONCE = 64
-"""Rows of a Parquet file in memory; encoded pictures may be large."""
+"""Rows of a file in memory; encoded pictures may be large."""
 
 _READ_BYTES = 1024 * 1024
 
@@ -142,13 +142,12 @@ class NpzRows:
         try:
             with zipfile.ZipFile(self.file) as archive, archive.open(f"{self.array}.npy") as stream:
                 _, dtype = _header(stream)
-                stream.seek(self.start * FEATURES * dtype.itemsize, os.SEEK_CUR)
-                while row < self.stop:
-                    content = stream.read(FEATURES * dtype.itemsize)
-                    if len(content) < FEATURES * dtype.itemsize:
-                        raise EOFError("the array is cut short")
-                    yield f"{self.named}{row}", _pixels(np.frombuffer(content, dtype))
-                    row += 1
+                for _ in _blocks(stream, self.start, dtype):
+                    pass
+                for block in _blocks(stream, len(self), dtype):
+                    for values in block:
+                        yield f"{self.named}{row}", _pixels(values)
+                        row += 1
         except _BROKEN_NPZ as exc:
             for lost in range(row, self.stop):
                 yield f"{self.named}{lost}", InvalidImage(f"cannot be read: {_line(exc)}")
@@ -398,6 +397,18 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if fortran and len(shape) > 1:
         raise ValueError("an array in Fortran's order, to be stored by np.ascontiguousarray")
     return shape, dtype
+
+
+def _blocks(stream: IO[bytes], rows: int, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """So many rows of an array, as (n, 784) each. Raises EOFError where it has fewer."""
+    size = FEATURES * dtype.itemsize
+    # In equal steps, and not by `seek`: a ZipExtFile copies what is left of its largest step at each smaller one.
+    for start in range(0, rows, _AT_ONCE):
+        expected = min(_AT_ONCE, rows - start) * size
+        content = stream.read(expected)
+        yield np.frombuffer(content, dtype, len(content) // size * FEATURES).reshape(-1, FEATURES)
+        if len(content) < expected:
+            raise EOFError("the array is cut short")
 
 
 def _listed(names: Sequence[str]) -> str:

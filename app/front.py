@@ -138,6 +138,8 @@ class Front(FastAPI):
             seconds = time.perf_counter() - began
             reply = scope.get(_ANSWERED)
             batch, version = (reply.batch, reply.version) if reply else (None, None)
+            if scope["method"] == "HEAD":
+                size = 0  # the server leaves the body out
             self._account(Ended(scope, named, traceparent, _route(scope), status, seconds, size, batch, version))
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +148,7 @@ class Front(FastAPI):
         if hot is not None:
             await self._answer(hot, scope, receive, send)
         else:
-            # HEAD is answered as GET is; the server leaves the body out.
+            # HEAD is answered as GET is.
             asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
             await super().__call__(asked, receive, security.completing(send))
             scope["route"] = asked.get("route")

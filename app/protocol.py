@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app import errors
+from app.listener import take_all_from
 from digits.errors import DigitsError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client."""
         super().connection_made(transport)
+        if self.server_state.draining:
+            take_all_from(transport.get_extra_info("socket"))
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._extensions = {REPLY: self._reply}
         # uvicorn sets this only after a reply, and would keep a silent client for ever.

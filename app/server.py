@@ -7,11 +7,9 @@ second signal ends it now. (uvicorn's own closes at once, and raises the signal 
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.server import ServerState
 
+from app.listener import refuse_connections
 from app.protocol import Protocol
 from app.settings import Settings
 
@@ -118,29 +117,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, finish what is in work."""
         if self._supervisor is None:
-            refuse_connections(sockets or [])
+            for listener in sockets or []:
+                refuse_connections(listener)
         await asyncio.sleep(_QUEUE_SECONDS)
         await super().shutdown(sockets)
-
-
-def refuse_connections(listeners: list[socket.socket]) -> None:
-    """Have the kernel drop what asks for a new connection, on Linux; those that it has queued are still to be taken.
-
-    A listener that is closed resets the connections in its queue, whose requests may have been sent already: some in
-    ten thousand are lost (`python -m benchmarks.faults`). Who is dropped asks again after a second, and is refused.
-    """
-    # Of a TCP segment, byte 13 has the flags; 2 is SYN. Classic BPF: load it, and drop the segment if the bit is set.
-    program = b"".join(
-        struct.pack("=HBBI", *instruction)
-        for instruction in ((0x30, 0, 0, 13), (0x45, 0, 1, 2), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
-    )
-    instructions = ctypes.create_string_buffer(program, len(program))
-    attach_filter = 26  # SO_ATTACH_FILTER of asm-generic/socket.h
-    for listener in listeners:
-        # Another system than Linux, or a kernel that lets root alone do it: closing it is all that can be done.
-        with contextlib.suppress(OSError):
-            fprog = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
-            listener.setsockopt(socket.SOL_SOCKET, attach_filter, fprog)
 
 
 def serve(settings: Settings, listener: socket.socket, supervisor: Connection | None = None) -> None:

@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from app import logs, metrics
-from app.server import FINISH_SECONDS, refuse_connections, serve
+from app.listener import refuse_connections
+from app.server import FINISH_SECONDS, serve
 from app.settings import Settings
 
 SILENT_SECONDS = 30
@@ -119,7 +120,7 @@ class Workers:
         while self._alive():
             left = drained - time.monotonic()
             if left <= 0 and self._listener.fileno() >= 0:
-                refuse_connections([self._listener])
+                refuse_connections(self._listener)
                 self._listener.close()
             if len(self._signals) > 1 or time.monotonic() > given_up:
                 for worker in self._workers:

@@ -41,6 +41,7 @@ def test_every_request_is_one_line_of_json(start_service: StartService) -> None:
         service.client.post("/predict", params={"normalize": "never"}, **RAW),
         service.client.post("/predict", content=b"seven", headers={"content-type": "text/plain"}),
         service.client.get("/model"),
+        service.client.head("/model"),
         service.client.get("/nothing\u2028here%1B%5B31m"),
     ]
 
@@ -56,7 +57,8 @@ def test_every_request_is_one_line_of_json(start_service: StartService) -> None:
                 ("POST", "/predict", "/predict", 200, len(answers[1].content), 1, 1),
                 ("POST", "/predict", "/predict", 415, len(answers[2].content), None, None),
                 ("GET", "/model", "/model", 200, len(answers[3].content), None, None),
-                ("GET", "/nothing%E2%80%A8here%1B%5B31m", None, 404, len(answers[4].content), None, None),
+                ("HEAD", "/model", "/model", 200, 0, None, None),
+                ("GET", "/nothing%E2%80%A8here%1B%5B31m", None, 404, len(answers[5].content), None, None),
             ],
             strict=True,
         )

@@ -143,7 +143,7 @@ def _source(
     n = len(fine)
     # A strength for each picture: most are moderate, and what is like MNIST's test images stays the most frequent.
     strength: Floats = rng.random((n, 1, 1), dtype=np.float32)
-    strength[plain] /= 2
+    strength[plain] *= distortions.plain_strength
 
     def lot(largest: float) -> Floats:
         return rng.uniform(-largest, largest, (n, 1, 1)).astype(np.float32)

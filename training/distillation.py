@@ -34,44 +34,54 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
         discard(folder)
     kept_teacher = State.read(folder / TEACHER) if resume else None
     kept = State.read(folder) if State.is_in(folder) else None  # none while the teacher is trained
-    fine = enlarge(split.x_train)
-    copies = [
-        distorted(fine, split.y_train, recipe.distortions, [seed, copy])
-        for copy in track(range(recipe.copies), "distorting the images")
-    ]
     labels = one_hot(split.y_train)
+    wild, mild = _copies(recipe, split, seed)
 
     make_reproducible(seed)
     epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
     teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size))
-    seen = _shuffled(copies, [labels] * len(copies), [seed, 1])
+    seen = _shuffled([(copy, labels) for copy in mild], [seed, 1])
     state = folder / TEACHER
     fit_epochs(teacher, seen, epochs=epochs, batch_size=batch_size, split=split, folder=state, kept=kept_teacher)
     share = recipe.teacher_share
-    answers = [
-        share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
-        for copy in track(copies, "asking the teacher")
+    answered = [
+        (copy, share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels)
+        for copy in track([*wild, *mild], "asking the teacher")
     ]
 
     make_reproducible(seed)  # so that the first weights are the same whether the teacher was trained here or before
     epochs = recipe.epochs
     student = network.build_student(recipe, _steps(split, epochs, batch_size))
-    seen = _shuffled(copies, answers, [seed, 2])
-    history = fit_epochs(student, seen, epochs=epochs, batch_size=batch_size, split=split, folder=folder, kept=kept)
-    trained = network.build(recipe)
-    trained.set_weights(student.get_weights())
-    return trained, history
+    of_wild, of_mild = (_shuffled(part, [seed, 2]) for part in (answered[: len(wild)], answered[len(wild) :]))
+    first_mild = round(epochs * (1 - recipe.mild_epochs))
+
+    def seen_by_student(epoch: int) -> tuple[Floats, Floats]:
+        return of_wild(epoch) if epoch < first_mild else of_mild(epoch)
+
+    history = fit_epochs(
+        student, seen_by_student, epochs=epochs, batch_size=batch_size, split=split, folder=folder, kept=kept
+    )
+    return network.without_normalization(student, recipe), history
 
 
-def _shuffled(
-    copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]
-) -> Callable[[int], tuple[Floats, Floats]]:
+def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[Grey]]:
+    """The training images distorted by all there is, and mildly."""
+    fine = enlarge(split.x_train)
+    wanted = [recipe.distortions] * recipe.copies + [recipe.mild_distortions] * recipe.mild_copies
+    made = [
+        distorted(fine, split.y_train, distortions, [seed, copy])
+        for copy, distortions in enumerate(track(wanted, "distorting the images"))
+    ]
+    return made[: recipe.copies], made[recipe.copies :]
+
+
+def _shuffled(copies: Sequence[tuple[Grey, Floats]], seed: Sequence[int]) -> Callable[[int], tuple[Floats, Floats]]:
     """Epoch to one of the copies with its targets, in an order that a resumed run repeats."""
 
     def examples(epoch: int) -> tuple[Floats, Floats]:
-        copy = epoch % len(copies)
-        order = np.random.default_rng([*seed, epoch]).permutation(len(copies[copy]))
-        return to_features(copies[copy][order]), targets[copy][order]
+        pictures, targets = copies[epoch % len(copies)]
+        order = np.random.default_rng([*seed, epoch]).permutation(len(pictures))
+        return to_features(pictures[order]), targets[order]
 
     return examples
 

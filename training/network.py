@@ -8,6 +8,9 @@ from digits.features import CLASSES, FEATURES, SIDE, Floats
 from training.backend import keras
 from training.recipes import Recipe, Robust
 
+_EPSILON = 1e-5
+"""Added to a variance before it divides."""
+
 
 def build(recipe: Recipe) -> Any:
     """The network with fresh weights, not compiled, so that it carries no optimizer."""
@@ -54,16 +57,41 @@ def build_teacher(recipe: Robust, steps: int) -> Any:
         ],
         name="teacher",
     )
-    return _compiled(teacher, _falling(recipe, steps))
+    return _compiled(teacher, _falling(recipe, recipe.teacher_learning_rate, steps))
 
 
 def build_student(recipe: Robust, steps: int) -> Any:
-    """The lecture's network, compiled for so many steps with a learning rate that falls to 0."""
-    return _compiled(build(recipe), _falling(recipe, steps))
+    """The lecture's network with batch normalization (Ioffe and Szegedy 2015), which `without_normalization` takes out.
+
+    Compiled for so many steps with a learning rate that falls to 0.
+    """
+    layers = keras().layers
+    student = keras().Sequential(
+        [
+            keras().Input((FEATURES,), name="features"),
+            layers.Dense(recipe.hidden_units, use_bias=False),
+            layers.BatchNormalization(momentum=0.98, epsilon=_EPSILON),
+            layers.ReLU(),
+            layers.Dense(CLASSES, activation="softmax"),
+        ],
+        name="student",
+    )
+    return _compiled(student, _falling(recipe, recipe.learning_rate, steps))
 
 
-def _falling(recipe: Robust, steps: int) -> Any:
-    schedule = keras().optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+def without_normalization(student: Any, recipe: Robust) -> Any:
+    """The lecture's network that computes what the student does: normalizing is a factor and a bias of each unit."""
+    kernel, gain, bias, last_kernel, last_bias, mean, variance = (
+        variable.numpy() for variable in (*student.trainable_variables, *student.non_trainable_variables)
+    )
+    factor = gain / np.sqrt(variance + _EPSILON)
+    plain = build(recipe)
+    plain.set_weights([kernel * factor, bias - mean * factor, last_kernel, last_bias])
+    return plain
+
+
+def _falling(recipe: Robust, learning_rate: float, steps: int) -> Any:
+    schedule = keras().optimizers.schedules.CosineDecay(learning_rate, steps)
     return keras().optimizers.get({"class_name": recipe.optimizer, "config": {"learning_rate": schedule}})
 
 

@@ -22,7 +22,9 @@ class Distortions:
     """How far a picture may be from the one that it is made of. Pixels are those of the 28x28 field."""
 
     plain: float = 0.4
-    """Share of the pictures that stay near MNIST's own: only turned, scaled, sheared and bent, by half as much."""
+    """Share of the pictures that stay near MNIST's own: only turned, scaled, sheared and bent."""
+    plain_strength: float = 0.5
+    """How far these are, as a part of how far the others are."""
     rotation_degrees: float = 14
     shear: float = 0.2
     scale: float = 0.15
@@ -55,14 +57,21 @@ class Robust(Recipe):
     """The same network, fitted to a teacher's answers on distorted copies of the images."""
 
     optimizer: str = "adam"
-    epochs: int = 260
+    epochs: int = 300
     batch_size: int = 256
-    learning_rate: float = 3e-3
-    """At the start, of teacher and network; falls to 0 as half a cosine (Loshchilov and Hutter 2017)."""
-    copies: int = 28
+    learning_rate: float = 1e-2
+    """At the start; falls to 0 as half a cosine (Loshchilov and Hutter 2017), as the teacher's does."""
+    copies: int = 24
     """Distorted copies of the training images; each epoch sees one of them."""
-    distortions: Distortions = Distortions()
+    distortions: Distortions = Distortions(plain_strength=1.0, elastic_pixels=1.6)
+    mild_copies: int = 16
+    mild_distortions: Distortions = Distortions()
+    """Of the copies that the teacher is trained on, and the network in its last epochs. What is distorted beyond these
+    the teacher is less sure of, and should be."""
+    mild_epochs: float = 0.25
+    """Share of the network's epochs, the last ones, that see a mild copy."""
     teacher_epochs: int = 26
+    teacher_learning_rate: float = 3e-3
     teacher_share: float = 0.7
     """Of the teacher's probabilities in what the network is fitted to; the label has the rest."""
 

@@ -15,6 +15,7 @@ from digits.classifier import Classifier
 from digits.features import to_features
 from training import data, distillation, network
 from training import fit as fitting
+from training.backend import make_reproducible
 from training.calibration import best_temperature, fold_temperature
 from training.data import Split
 from training.fit import State
@@ -25,7 +26,9 @@ from .conftest import Command
 
 robust = RECIPES["robust"]
 assert isinstance(robust, Robust)
-TINY = replace(robust, copies=2, epochs=3, teacher_epochs=2, validation_split=0.2)
+TINY = replace(
+    robust, copies=2, mild_copies=2, epochs=3, mild_epochs=0.4, batch_size=20, teacher_epochs=2, validation_split=0.2
+)
 
 
 class Killed(Exception):
@@ -56,6 +59,18 @@ def test_it_learns(trained: tuple[Any, fitting.History, Path], split: Split) -> 
 
     assert (probabilities.argmax(axis=1) == split.y_validation).mean() > 0.6
     assert len(trained[1]["val_accuracy"]) == TINY.epochs
+
+
+def test_the_network_computes_what_was_trained_with_batch_normalization(split: Split) -> None:
+    make_reproducible(0)
+    student = network.build_student(TINY, steps=30)
+    x, y = to_features(split.x_train), fitting.one_hot(split.y_train)
+    student.fit(x, y, batch_size=20, epochs=1, verbose=0)
+    features = to_features(split.x_validation)
+
+    plain = network.without_normalization(student, TINY)
+
+    assert np.allclose(plain.predict(features, verbose=0), student.predict(features, verbose=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("epochs_before_the_end", range(1, TINY.teacher_epochs + TINY.epochs))

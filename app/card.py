@@ -44,14 +44,18 @@ class _Renderer(RendererHTML):
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         image = tokens[idx]
-        if _is_outside(source := str(image.attrs["src"])):
+        source = str(image.attrs["src"])
+        if not source or _is_outside(source):  # an empty address is one to the parser, whatever validateLink says
             return escape(self.renderInlineAsText(image.children, options, env))
         image.attrs["src"] = f"report/{source}"
         return super().image(tokens, idx, options, env)
 
     def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         link = tokens[idx]
-        if not _is_outside(target := str(link.attrs["href"])):
+        target = str(link.attrs["href"])
+        if not target:
+            del link.attrs["href"]
+        elif not _is_outside(target):
             link.attrs["href"] = f"report/{target}"
         return self.renderToken(tokens, idx, options, env)
 

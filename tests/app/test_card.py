@@ -163,6 +163,14 @@ def test_what_leads_elsewhere_is_text(markdown: str, text: str) -> None:
     assert content.text.strip() == text
 
 
+def test_an_empty_address_leads_nowhere() -> None:
+    link, figure = shown("[a]()"), shown("![a]()")
+
+    assert link.tags == [("p", {}), ("a", {})]
+    assert figure.tags == [("p", {})]
+    assert link.text.strip() == figure.text.strip() == "a"
+
+
 # What is not obeyed
 
 FRAGMENTS = st.sampled_from(

@@ -37,8 +37,8 @@ _DATA = {
 _ROBUST = (
     "The lecture's network, fitted to the answers of a small convolutional teacher (Hinton, Vinyals and Dean 2015) on "
     "distorted copies of the training images (Simard, Steinkraus and Platt 2003). The teacher was trained on milder "
-    "ones and is no part of the artifact. Each epoch sees another copy, so that loss and "
-    "accuracy on training images are those on distorted ones, with the teacher's answers as the truth."
+    "ones and is no part of the artifact. Each epoch sees another copy, toward the end a milder one, so that loss "
+    "and accuracy on training images are those on distorted ones, with the teacher's answers as the truth."
 )
 
 

@@ -35,7 +35,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     kept_teacher = State.read(folder / TEACHER) if resume else None
     kept = State.read(folder) if State.is_in(folder) else None  # none while the teacher is trained
     labels = one_hot(split.y_train)
-    wild, mild = _copies(recipe, split, seed)
+    hard, mild = _copies(recipe, split, seed)
 
     make_reproducible(seed)
     epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
@@ -46,17 +46,17 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     share = recipe.teacher_share
     answered = [
         (copy, share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels)
-        for copy in track([*wild, *mild], "asking the teacher")
+        for copy in track([*hard, *mild], "asking the teacher")
     ]
 
     make_reproducible(seed)  # so that the first weights are the same whether the teacher was trained here or before
     epochs = recipe.epochs
     student = network.build_student(recipe, _steps(split, epochs, batch_size))
-    of_wild, of_mild = (_shuffled(part, [seed, 2]) for part in (answered[: len(wild)], answered[len(wild) :]))
+    of_hard, of_mild = (_shuffled(part, [seed, 2]) for part in (answered[: len(hard)], answered[len(hard) :]))
     first_mild = round(epochs * (1 - recipe.mild_epochs))
 
     def seen_by_student(epoch: int) -> tuple[Floats, Floats]:
-        return of_wild(epoch) if epoch < first_mild else of_mild(epoch)
+        return of_hard(epoch) if epoch < first_mild else of_mild(epoch)
 
     history = fit_epochs(
         student, seen_by_student, epochs=epochs, batch_size=batch_size, split=split, folder=folder, kept=kept

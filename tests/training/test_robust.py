@@ -73,6 +73,18 @@ def test_the_network_computes_what_was_trained_with_batch_normalization(split: S
     assert np.allclose(plain.predict(features, verbose=0), student.predict(features, verbose=0), atol=1e-5)
 
 
+def test_the_last_epochs_see_milder_copies(
+    trained: tuple[Any, fitting.History, Path], split: Split, tmp_path: Path
+) -> None:
+    _, history, _ = trained
+
+    _, without = distillation.fit(replace(TINY, mild_epochs=0.0), split, seed=3, folder=tmp_path)
+
+    first_mild = round(TINY.epochs * (1 - TINY.mild_epochs))
+    assert history["loss"][:first_mild] == without["loss"][:first_mild]
+    assert history["loss"][-1] < without["loss"][-1]
+
+
 @pytest.mark.parametrize("epochs_before_the_end", range(1, TINY.teacher_epochs + TINY.epochs))
 def test_a_stopped_run_goes_on_to_the_same_weights(
     trained: tuple[Any, fitting.History, Path],

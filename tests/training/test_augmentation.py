@@ -90,6 +90,7 @@ def test_plain_copies_stay_near_the_picture(digits: tuple[Grey, Labels], as_reci
         for plain in ({"plain": 1.0, "plain_strength": 0.5}, {"plain": 1.0}, {"plain": 0.0})
     )
 
+    assert nearest > far + 0.05
     assert nearest > near + 0.02
     assert near > far + 0.02
 

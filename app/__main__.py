@@ -4,9 +4,9 @@ import resource
 import socket
 import sys
 
-from app.server import serve
+from app.server.supervisor import Supervisor
 from app.settings import read_settings
-from app.workers import Workers
+from app.worker import serve
 
 _FILES = 65536
 """Most connections, about; more would be more than a process has memory for."""
@@ -26,7 +26,7 @@ def main() -> int:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     if settings.workers > 1:
-        return Workers(settings, listener).run()
+        return Supervisor(serve, settings, listener).run()
     serve(settings, listener)
     return 0
 

@@ -195,7 +195,7 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
             detail += "; /docs lists what there is"
     elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         methods = set(headers["Allow"].split(", "))
-        # What is answered to GET is answered to HEAD (`app.front`).
+        # What is answered to GET is answered to HEAD (`app.asgi.application`).
         allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
         detail, headers["Allow"] = f"expected {allowed}, received {request.method}", allowed
     return problem(exc.status_code, detail, headers=headers)

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from app.settings import Settings
 from benchmarks.contenders import contenders
 from benchmarks.report import header, spread, table

@@ -3,7 +3,7 @@
     python -m benchmarks.dispatch
 
 A constant is answered to the same request, in one process and without a server: by a bare ASGI function, by
-`app.front` and by a FastAPI route.
+`app.asgi.application` and by a FastAPI route.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import uvloop
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.front import Front, Reply
-from app.metrics import Metrics
+from app.asgi.application import Application
+from app.asgi.reply import Reply
+from app.telemetry.metrics import Metrics
 from benchmarks.report import header, spread, table
 
 _BODY = b"0" * 784
@@ -82,11 +83,15 @@ async def microseconds(app: ASGIApp, requests: int) -> float:
 
 async def measured(rounds: int) -> dict[str, list[float]]:
     """Each of them in turn, round by round."""
-    front = Front(metrics=Metrics(), max_requests=1)
+    front = Application(metrics=Metrics(), max_requests=1)
     front.hot = {("POST", "/predict"): hot}
     fastapi = FastAPI()
     fastapi.post("/predict")(route)
-    apps: dict[str, ASGIApp] = {"bare ASGI": bare, "app.front, with log and metrics": front, "FastAPI route": fastapi}
+    apps: dict[str, ASGIApp] = {
+        "bare ASGI": bare,
+        "app.asgi.application, with log and metrics": front,
+        "FastAPI route": fastapi,
+    }
     found: dict[str, list[float]] = {name: [] for name in apps}
     for _ in range(rounds):
         for name, app in apps.items():

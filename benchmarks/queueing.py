@@ -1,8 +1,8 @@
 """Requests that queue for replicas behind a balancer, in simulated time: a discrete-event simulation by SimPy.
 
-A replica works in turns, as `app/batching.py` does: all that wait when a turn begins are answered together when it
-ends, and what comes meanwhile waits for the next. Of a Poisson stream that is split at random each replica sees one of
-its own: there one replica stands for any number.
+A replica works in turns, as `app.inference.batching` does: all that wait when a turn begins are answered together when
+it ends, and what comes meanwhile waits for the next. Of a Poisson stream that is split at random each replica sees one
+of its own: there one replica stands for any number.
 """
 
 import math

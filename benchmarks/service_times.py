@@ -40,7 +40,7 @@ SHARE_A_TURN = (JSON, RAW, PNG)
 thread, one after the other; a request of many pictures has passes of its own."""
 
 MOST_IN_TURN = 128
-"""As of `app.batching.PASS_ROWS`."""
+"""As of `app.inference.batching.PASS_ROWS`."""
 
 
 def connections(body: Body) -> tuple[int, ...]:

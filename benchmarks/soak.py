@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from app.settings import Settings
 from benchmarks.report import header, table
 from benchmarks.servers import Server

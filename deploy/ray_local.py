@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from app.__main__ import listen
-from app.server import KEEP_ALIVE_SECONDS
+from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
 from deploy import ray_alone
 

@@ -15,7 +15,7 @@ from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.main import create_app
-from app.server import FINISH_SECONDS
+from app.server.server import FINISH_SECONDS
 from app.settings import Settings, read_settings
 from deploy.ray_metrics import keep_telling
 
@@ -70,7 +70,7 @@ class Digits:
 
     def check_health(self) -> None:
         """Raises RuntimeError unless the golden predictions come out right; Serve then replaces the replica."""
-        reason = self._service.state.serving.unready_reason()
+        reason = self._service.state.registry.unready_reason()
         if reason is not None:
             raise RuntimeError(reason)
 

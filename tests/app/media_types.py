@@ -7,8 +7,8 @@ import schemathesis
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.bodies import IMAGE_TYPES, RAW
-from app.documentation import EXAMPLES
+from app.input.body import IMAGE_TYPES, RAW
+from app.openapi.schemas import EXAMPLES
 
 SEVEN = Image.open(EXAMPLES / "seven.png").convert("L")
 BLANK = Image.new("L", (28, 28))

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY
 

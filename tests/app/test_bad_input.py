@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from app.bodies import MEDIA_TYPES
-from app.documentation import EXAMPLES
+from app.input.body import MEDIA_TYPES
+from app.openapi.schemas import EXAMPLES
 from app.settings import Settings
 from tests.app.conftest import Service
 from tests.conftest import encoded

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.batching import PASS_ROWS, WAITING_ROWS, Answered, Batcher
 from app.errors import Overloaded
-from app.metrics import Metrics
-from app.serving import Serving
+from app.inference.batching import PASS_ROWS, WAITING_ROWS, Batcher, BatchResult
+from app.inference.model_registry import ModelRegistry
+from app.telemetry.metrics import Metrics
 from digits.artifact import SHIPPED
 from digits.classifier import Classifier, Scores
 from digits.errors import NoUsableModel
@@ -60,9 +60,9 @@ def run(classifier: Watched) -> Callable[[Scenario], Any]:
 
 
 def test_what_is_handed_in_during_one_turn_is_one_pass(
-    run: Callable[[Scenario], list[Answered]], classifier: Watched, pictures: NDArray[np.uint8]
+    run: Callable[[Scenario], list[BatchResult]], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
-    async def together(batcher: Batcher) -> list[Answered]:
+    async def together(batcher: Batcher) -> list[BatchResult]:
         return await asyncio.gather(*(batcher.classify(pictures[index : index + 1]) for index in range(40)))
 
     answers = run(together)
@@ -72,12 +72,12 @@ def test_what_is_handed_in_during_one_turn_is_one_pass(
 
 
 def test_a_lone_request_waits_for_no_timer(
-    run: Callable[[Scenario], Answered],
+    run: Callable[[Scenario], BatchResult],
     classifier: Watched,
     pictures: NDArray[np.uint8],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def alone(batcher: Batcher) -> Answered:
+    async def alone(batcher: Batcher) -> BatchResult:
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(loop, "call_at", None)
         monkeypatch.setattr(loop, "call_later", None)
@@ -101,7 +101,7 @@ def test_an_answer_is_the_same_whatever_is_in_its_pass(
     )
     sent = [pictures[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
-    async def together() -> list[Answered]:
+    async def together() -> list[BatchResult]:
         batcher = Batcher(lambda: classifier, Metrics())
         return await asyncio.gather(
             *(
@@ -126,7 +126,7 @@ def test_each_is_told_how_far_its_own_answer_can_be_trusted(tmp_path: Path, pict
     assert level is not None
     sent = [pictures[:1], pictures[1:40], pictures[40:]]
 
-    async def together() -> list[Answered]:
+    async def together() -> list[BatchResult]:
         batcher = Batcher(lambda: classifier, Metrics())
         return await asyncio.gather(*(batcher.classify(some) for some in sent))
 
@@ -139,7 +139,7 @@ def test_each_is_told_how_far_its_own_answer_can_be_trusted(tmp_path: Path, pict
 
 
 def test_it_says_which_pictures_are_in_mnist_form(
-    run: Callable[[Scenario], Answered], pictures: NDArray[np.uint8]
+    run: Callable[[Scenario], BatchResult], pictures: NDArray[np.uint8]
 ) -> None:
     mixed = np.stack([pictures[0], 255 - pictures[0], np.zeros_like(pictures[0]), pictures[1]])
 
@@ -167,25 +167,25 @@ def test_a_large_request_takes_turns_with_small_ones(
 
 
 def test_more_than_the_queue_holds_is_refused_and_the_others_are_answered(
-    run: Callable[[Scenario], list[Answered | BaseException]], pictures: NDArray[np.uint8]
+    run: Callable[[Scenario], list[BatchResult | BaseException]], pictures: NDArray[np.uint8]
 ) -> None:
     requests = WAITING_ROWS // PASS_ROWS
 
-    async def crowd(batcher: Batcher) -> list[Answered | BaseException]:
-        async def ask() -> Answered:
+    async def crowd(batcher: Batcher) -> list[BatchResult | BaseException]:
+        async def ask() -> BatchResult:
             return await batcher.classify(pictures[:PASS_ROWS])
 
         return await asyncio.gather(*(ask() for _ in range(requests + 3)), return_exceptions=True)
 
     answers = run(crowd)
 
-    assert [type(answer) for answer in answers] == [Answered] * requests + [Overloaded] * 3
+    assert [type(answer) for answer in answers] == [BatchResult] * requests + [Overloaded] * 3
 
 
 def test_who_has_gone_costs_nothing(
-    run: Callable[[Scenario], Answered], classifier: Watched, pictures: NDArray[np.uint8]
+    run: Callable[[Scenario], BatchResult], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
-    async def gone(batcher: Batcher) -> Answered:
+    async def gone(batcher: Batcher) -> BatchResult:
         leaving = [asyncio.ensure_future(batcher.classify(pictures[:7])) for _ in range(5)]
         staying = asyncio.ensure_future(batcher.classify(pictures[:1]))
         for task in leaving:
@@ -198,8 +198,8 @@ def test_who_has_gone_costs_nothing(
 
 
 def test_without_a_model_every_request_is_told_so() -> None:
-    async def ask() -> list[Answered | BaseException]:
-        batcher = Batcher(lambda: Serving(SHIPPED).classifier, Metrics())  # nothing was loaded
+    async def ask() -> list[BatchResult | BaseException]:
+        batcher = Batcher(lambda: ModelRegistry(SHIPPED).classifier, Metrics())  # nothing was loaded
         picture = np.zeros((1, 28, 28), dtype=np.uint8)
         return await asyncio.gather(*(batcher.classify(picture) for _ in range(3)), return_exceptions=True)
 
@@ -207,12 +207,12 @@ def test_without_a_model_every_request_is_told_so() -> None:
 
 
 def test_a_pass_that_fails_fails_no_later_one(
-    run: Callable[[Scenario], Answered],
+    run: Callable[[Scenario], BatchResult],
     classifier: Watched,
     pictures: NDArray[np.uint8],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def twice(batcher: Batcher) -> Answered:
+    async def twice(batcher: Batcher) -> BatchResult:
         with monkeypatch.context() as broken:
             broken.setattr(classifier, "_session", None)
             with pytest.raises(AttributeError):
@@ -228,7 +228,7 @@ def test_it_can_be_used_in_one_event_loop_after_another(classifier: Watched, pic
     async def leave_unanswered() -> None:
         batcher.classify(pictures[:1])
 
-    async def ask() -> Answered:
+    async def ask() -> BatchResult:
         return await batcher.classify(pictures[:1])
 
     asyncio.run(leave_unanswered())
@@ -240,13 +240,13 @@ def test_one_reply_comes_from_one_version(pictures: NDArray[np.uint8]) -> None:
     folder = max((SHIPPED / "mnist-dense").iterdir())
     old, new = Watched.load(folder), Watched.load(folder)
 
-    async def swapped() -> Answered:
-        serving = [old]
-        batcher = Batcher(lambda: serving[0], Metrics())
+    async def swapped() -> BatchResult:
+        registry = [old]
+        batcher = Batcher(lambda: registry[0], Metrics())
         large = asyncio.ensure_future(batcher.classify(pictures))
         while len(old.passes) < 3:  # the self-test's, and two of the request's
             await asyncio.sleep(0)
-        serving[0] = new
+        registry[0] = new
         return await large
 
     answer = asyncio.run(swapped())

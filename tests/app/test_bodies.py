@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from app import bodies
-from app.bodies import SHORT, Place, Room, _loads_in_pieces, _whole_numbers, read_digits
 from app.errors import SlowBody
-from app.lanes import Lanes
+from app.inference.decode_threads import DecodeThreads
+from app.input import body as bodies
+from app.input.body import SHORT, MemoryBudget, Reservation, _loads_in_pieces, _whole_numbers, read_digits
 from app.settings import Settings
 
 ROW = list(range(28))
@@ -165,8 +165,8 @@ def outcome(loads: Any, text: bytes) -> Any:
 
 def test_a_body_that_stalls_is_given_up_and_its_place_is_free_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "_SECONDS", 0.1)
-    room = Room(Settings())
-    place = Place(room)
+    room = MemoryBudget(Settings())
+    place = Reservation(room)
 
     async def stalled() -> None:
         parts = iter([{"type": "http.request", "body": b"0" * 100_000, "more_body": True}])
@@ -178,7 +178,7 @@ def test_a_body_that_stalls_is_given_up_and_its_place_is_free_again(monkeypatch:
             raise AssertionError("it should have been given up")
 
         scope = {"headers": [(b"content-type", b"image/png")]}
-        await read_digits(scope, receive, Settings(), "auto", place=place, lanes=Lanes())
+        await read_digits(scope, receive, Settings(), "auto", reservation=place, decode_threads=DecodeThreads())
 
     with pytest.raises(SlowBody, match="received 100000 bytes"):
         asyncio.run(stalled())

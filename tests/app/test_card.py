@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
-from app.card import MAX_BYTES, page
+from app.pages.model_card import MAX_BYTES, page
 from tests.app.conftest import OpenPage, Service, StartService
 from tests.conftest import encoded, golden_pixels, make_files, publish_tiny
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from app.bodies import FORM, IMAGE_TYPES, JSON, RAW
-from app.documentation import EXAMPLES
+from app.input.body import FORM, IMAGE_TYPES, JSON, RAW
+from app.openapi.schemas import EXAMPLES
 from tests.app.conftest import OpenPage, Service, StartService
 
 

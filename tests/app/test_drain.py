@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from tests.app.conftest import Service, StartService
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
@@ -186,7 +186,8 @@ def test_workers_do_not_outlive_their_supervisor(start_service: StartService) ->
 
 def test_a_worker_that_hangs_is_replaced(start_service: StartService) -> None:
     impatient = (
-        "import app.__main__, app.workers; app.workers.SILENT_SECONDS = 3; raise SystemExit(app.__main__.main())"
+        "import app.__main__, app.server.supervisor as supervisor; supervisor.SILENT_SECONDS = 3; "
+        "raise SystemExit(app.__main__.main())"
     )
     service = start_service([sys.executable, "-c", impatient], MNIST_WORKERS="2")
     wait_until_all_are_ready(service, "2")

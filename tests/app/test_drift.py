@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.drift import KEEP_SECONDS, LEAST_PICTURES, WINDOW_SECONDS, Drift
-from app.metrics import Metrics
+from app.telemetry.drift import KEEP_SECONDS, LEAST_PICTURES, WINDOW_SECONDS, Drift
+from app.telemetry.metrics import Metrics
 from digits import drift
 from digits.artifact import Manifest
 from digits.drift import EDGES

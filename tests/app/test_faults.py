@@ -4,7 +4,7 @@ import sys
 
 import psutil
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from benchmarks import faults
 from benchmarks.soak import GROWTH_MB, soak, usual
 from benchmarks.traffic import Request, connection_to, exchange, own_service

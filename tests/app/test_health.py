@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.documentation import EXAMPLES
-from app.routes.health import PROBES
+from app.openapi.schemas import EXAMPLES
+from app.telemetry.probes import PROBES
 from digits import artifact
 from tests.app.conftest import Service, StartService
 from tests.conftest import publish_tiny

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app import lanes
 from app.errors import Overloaded
-from app.lanes import SMALL_PIXELS, Lane, Lanes
+from app.inference import decode_threads
+from app.inference.decode_threads import SMALL_PIXELS, DecodeThread, DecodeThreads
 
 
 def test_jobs_are_done_one_at_a_time_in_the_order_they_came() -> None:
@@ -25,7 +25,7 @@ def test_jobs_are_done_one_at_a_time_in_the_order_they_came() -> None:
         return number
 
     async def all_at_once() -> list[int]:
-        lane = Lane("test")
+        lane = DecodeThread("test")
         return await asyncio.gather(*(lane.run(job, number) for number in range(50)))
 
     assert asyncio.run(all_at_once()) == done == list(range(50))
@@ -36,16 +36,16 @@ def test_an_error_is_the_callers() -> None:
         raise ValueError("of the job")
 
     with pytest.raises(ValueError, match="of the job"):
-        asyncio.run(Lane("test").run(fail))
+        asyncio.run(DecodeThread("test").run(fail))
 
 
 @pytest.fixture
-def blocked() -> Callable[[Callable[[Lane, threading.Event], Any]], Any]:
+def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]:
     """Runs a scenario with a lane whose thread is busy until the event is set."""
 
-    def run(scenario: Callable[[Lane, threading.Event], Any]) -> Any:
+    def run(scenario: Callable[[DecodeThread, threading.Event], Any]) -> Any:
         async def whole() -> Any:
-            lane, release = Lane("test"), threading.Event()
+            lane, release = DecodeThread("test"), threading.Event()
             busy = asyncio.ensure_future(lane.run(release.wait, 10))
             await asyncio.sleep(0.05)
             try:
@@ -62,7 +62,7 @@ def blocked() -> Callable[[Callable[[Lane, threading.Event], Any]], Any]:
 def test_a_job_whose_client_has_gone_is_not_done(blocked: Callable[..., Any]) -> None:
     done: list[str] = []
 
-    async def leave(lane: Lane, release: threading.Event) -> None:
+    async def leave(lane: DecodeThread, release: threading.Event) -> None:
         gone = asyncio.ensure_future(lane.run(done.append, "gone"))
         stays = asyncio.ensure_future(lane.run(done.append, "stays"))
         await asyncio.sleep(0.05)
@@ -80,7 +80,7 @@ def test_nothing_is_kept_for_a_client_that_has_gone(blocked: Callable[..., Any])
     class Body:
         """Something that can be watched."""
 
-    async def leave(lane: Lane, release: threading.Event) -> bool:
+    async def leave(lane: DecodeThread, release: threading.Event) -> bool:
         body = Body()
         watched = weakref.ref(body)
         gone = asyncio.ensure_future(lane.run(id, body))
@@ -96,9 +96,9 @@ def test_nothing_is_kept_for_a_client_that_has_gone(blocked: Callable[..., Any])
 
 
 def test_more_than_can_wait_is_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "WAITING", 3)
+    monkeypatch.setattr(decode_threads, "WAITING", 3)
 
-    async def crowd(lane: Lane, release: threading.Event) -> list[Any]:
+    async def crowd(lane: DecodeThread, release: threading.Event) -> list[Any]:
         waiting = [asyncio.ensure_future(lane.run(int)) for _ in range(4)]
         await asyncio.sleep(0.05)
         release.set()
@@ -111,7 +111,7 @@ def test_more_than_can_wait_is_refused(blocked: Callable[..., Any], monkeypatch:
 
 def test_a_small_picture_does_not_wait_for_a_large_one() -> None:
     async def race() -> str:
-        both, release = Lanes(), threading.Event()
+        both, release = DecodeThreads(), threading.Event()
         large = asyncio.ensure_future(both.of(SMALL_PIXELS + 1).run(release.wait, 10))
         small = await asyncio.wait_for(both.of(SMALL_PIXELS).run(str, "small"), 5)
         release.set()

@@ -11,8 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from app.documentation import EXAMPLES
-from app.protocol import MAX_HEAD_BYTES
+from app.openapi.schemas import EXAMPLES
+from app.server.protocol import MAX_HEAD_BYTES
 from tests.app.conftest import Service, StartService
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
@@ -20,8 +20,8 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-st
 WHOLE = HEAD + b"Content-Length: 784\r\n\r\n" + SEVEN
 
 IMPATIENT = """
-import app.__main__, app.protocol, app.server
-app.protocol.HEAD_SECONDS, app.protocol.STUCK_SECONDS, app.server.KEEP_ALIVE_SECONDS = 1, 1, 2
+import app.__main__, app.server.protocol, app.server.server
+app.server.protocol.HEAD_SECONDS, app.server.protocol.STUCK_SECONDS, app.server.server.KEEP_ALIVE_SECONDS = 1, 1, 2
 raise SystemExit(app.__main__.main())
 """
 

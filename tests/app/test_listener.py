@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from app.listener import refuse_connections, take_all_from
+from app.server.listener import refuse_connections, take_all_from
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told so")
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import metrics
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
+from app.telemetry import metrics
 from digits import artifact
 from digits.drift import EDGES, population_stability_index, reference
 from digits.features import to_features
@@ -395,11 +395,11 @@ def test_what_a_killed_worker_counted_stays_and_what_it_was_goes(start_service: 
                 except httpx.TransportError:
                     answered[0] += 1
 
-    serving: list[int] = []
+    registry: list[int] = []
 
     def replaced(scrape: Scrape) -> bool:
-        serving.append(scrape.served().total())
-        return 1 in serving and serving[-1] == 2
+        registry.append(scrape.served().total())
+        return 1 in registry and registry[-1] == 2
 
     with only(victim, [victim, survivor], service.url) as client:
         for _ in range(20):
@@ -424,8 +424,8 @@ def test_what_a_killed_worker_counted_stays_and_what_it_was_goes(start_service: 
     assert set(answered) <= {200, 0}
     assert after.requests()["/predict", "200"] in counts
     assert abs(after.of("digits_predictions_total", "digit")["7",] - after.requests()["/predict", "200"]) <= 4
-    assert set(serving) == {1, 2}
-    assert serving[-1] == 2
+    assert set(registry) == {1, 2}
+    assert registry[-1] == 2
     assert after.value("digits_ready") == 1
     assert after.of("digits_model_loads_total", "outcome") == {("served",): 3}
     assert after.value("digits_requests_in_work") == 0

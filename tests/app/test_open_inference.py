@@ -17,8 +17,8 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from app.documentation import EXAMPLES
-from app.routes import open_inference
+from app.api.open_inference import routes as open_inference
+from app.openapi.schemas import EXAMPLES
 from digits.artifact import MODEL
 from digits.features import Grey
 from tests.app.conftest import Service, StartService

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
-from app.documentation import EXAMPLES
-from app.routes.page import FOLDER
+from app.openapi.schemas import EXAMPLES
+from app.pages.drawing import FOLDER
 from tests.app.conftest import OpenPage, Service, StartService
 from tests.conftest import encoded, publish_tiny, publish_trusted
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.bodies import IMAGE_TYPES
-from app.documentation import EXAMPLES
+from app.input.body import IMAGE_TYPES
+from app.openapi.schemas import EXAMPLES
 from digits.features import Grey
 from tests.conftest import Mnist, encoded
 

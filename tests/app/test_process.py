@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from tests.app.conftest import Service, StartService
 from tests.conftest import fresh_python
 
@@ -42,12 +42,12 @@ def test_two_workers_answer_together(start_service: StartService) -> None:
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.text for reply in replies}) == 1
     service.wait_for_line(r"(?s)serving mnist-dense.*(serving mnist-dense)")
-    serving = [
+    registry = [
         child
         for child in psutil.Process(service.process.pid).children()
         if any("onnxruntime" in mapped.path for mapped in child.memory_maps())
     ]
-    assert len(serving) == 2
+    assert len(registry) == 2
 
 
 @pytest.mark.parametrize("workers", [pytest.param("1", id="one worker"), pytest.param("2", id="two workers")])

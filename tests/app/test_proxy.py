@@ -13,8 +13,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.documentation import EXAMPLES
-from app.guard import spellings
+from app.asgi.middleware import spellings
+from app.openapi.schemas import EXAMPLES
 from tests.app.conftest import OpenPage, Service, StartService
 from tests.conftest import REPOSITORY
 
@@ -195,8 +195,8 @@ def test_uvicorns_own_option_works_too(start_service: StartService) -> None:
 
 SEEN = """
 import json
-from app import guard
-from app.metrics import Metrics
+from app.asgi import middleware
+from app.telemetry.metrics import Metrics
 from app.settings import read_settings
 
 async def seen(scope, receive, send):
@@ -205,7 +205,7 @@ async def seen(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 def create():
-    return guard.around(seen, read_settings(), Metrics()) or seen
+    return middleware.around(seen, read_settings(), Metrics()) or seen
 """
 """An application behind the guard that tells who it takes the client for."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from digits import artifact
 from digits.artifact import GOLDEN, MANIFEST, MODEL
 from tests.app.conftest import Service, StartService
@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serving(start_service: StartService, root: Path) -> Service:
+def registry(start_service: StartService, root: Path) -> Service:
     """A service of version 2, which looks for others ten times a second."""
     assert publish_tiny(root, 0).manifest.version == 2
     return start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1").wait_until_ready()
@@ -55,12 +55,12 @@ def wait_for_version(service: Service, expected: int) -> None:
     wait_for(lambda: version(service) == expected, service)
 
 
-def test_a_new_version_is_served_and_no_request_is_lost(serving: Service, root: Path) -> None:
+def test_a_new_version_is_served_and_no_request_is_lost(registry: Service, root: Path) -> None:
     outcomes: Counter[tuple[int, int]] = Counter()
     stop = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(base_url=serving.url) as client:
+        with httpx.Client(base_url=registry.url) as client:
             while not stop.is_set():
                 reply = client.post("/predict", **RAW)
                 assert reply.headers["x-model-version"] == str(reply.json()["model"]["version"])
@@ -70,7 +70,7 @@ def test_a_new_version_is_served_and_no_request_is_lost(serving: Service, root: 
         asking = [clients.submit(ask) for _ in range(4)]
         time.sleep(0.3)
         publish_tiny(root, 1)
-        wait_for_version(serving, 3)
+        wait_for_version(registry, 3)
         time.sleep(0.3)
         stop.set()
         for task in asking:
@@ -79,19 +79,19 @@ def test_a_new_version_is_served_and_no_request_is_lost(serving: Service, root: 
     assert set(outcomes) == {(200, 2), (200, 3)}
 
 
-def test_removing_the_newest_goes_back_to_the_one_before(serving: Service, root: Path) -> None:
+def test_removing_the_newest_goes_back_to_the_one_before(registry: Service, root: Path) -> None:
     newest = publish_tiny(root, 1)
-    wait_for_version(serving, 3)
+    wait_for_version(registry, 3)
 
     shutil.rmtree(newest.folder)
 
-    wait_for_version(serving, 2)
+    wait_for_version(registry, 2)
 
 
-def test_without_any_of_its_own_the_shipped_one_is_served_again(serving: Service, root: Path) -> None:
+def test_without_any_of_its_own_the_shipped_one_is_served_again(registry: Service, root: Path) -> None:
     shutil.rmtree(root)
 
-    wait_for_version(serving, 1)
+    wait_for_version(registry, 1)
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def test_other_bytes_of_the_served_number_are_noticed_though_sizes_and_times_are
 
 
 @pytest.mark.parametrize("year", [1970, 2100])
-def test_a_version_written_in_whatever_year_is_served(serving: Service, root: Path, tmp_path: Path, year: int) -> None:
+def test_a_version_written_in_whatever_year_is_served(registry: Service, root: Path, tmp_path: Path, year: int) -> None:
     shutil.copytree(root, tmp_path / "elsewhere")
     newer = publish_tiny(tmp_path / "elsewhere", 1).folder
     for file in [newer, *newer.rglob("*")]:
@@ -332,11 +332,11 @@ def test_a_version_written_in_whatever_year_is_served(serving: Service, root: Pa
 
     newer.rename(root / artifact.NAME / "3")
 
-    wait_for_version(serving, 3)
+    wait_for_version(registry, 3)
 
 
 def test_a_version_that_is_copied_slowly_is_served_once_it_is_whole(
-    serving: Service, root: Path, tmp_path: Path
+    registry: Service, root: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(root, tmp_path / "elsewhere")
     whole = publish_tiny(tmp_path / "elsewhere", 1).folder
@@ -350,4 +350,4 @@ def test_a_version_that_is_copied_slowly_is_served_once_it_is_whole(
             shutil.copyfile(file, place)
             time.sleep(0.3)
 
-    wait_for_version(serving, 3)
+    wait_for_version(registry, 3)

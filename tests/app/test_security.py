@@ -5,7 +5,7 @@ import socket
 import httpx
 import pytest
 
-from app.documentation import EXAMPLES
+from app.openapi.schemas import EXAMPLES
 from tests.app.conftest import Service
 
 BARE = {"default-src": "'none'", "frame-ancestors": "'none'"}

@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from app.documentation import EXAMPLES
 from app.errors import RETRY_SECONDS
+from app.openapi.schemas import EXAMPLES
 from digits.artifact import MODEL
 from tests.app.conftest import Service, StartService
 from tests.conftest import Mnist, encoded, make_graph, publish_tiny, run_graph

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.serving import Serving
+from app.inference.model_registry import ModelRegistry
 from digits import artifact
 from digits.artifact import MODEL
 from digits.classifier import MAX_VERSIONS, Golden
@@ -175,7 +175,7 @@ class TestListing:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What `app` logs, also after `app.logs.configure()` took it from the root."""
+    """What `app` logs, also after `app.telemetry.logs.configure()` took it from the root."""
     ours = logging.getLogger("app")
     if not ours.propagate:
         ours.addHandler(caplog.handler)
@@ -187,15 +187,15 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
 class TestServing:
     def test_a_very_full_folder_is_served_from_and_listed_in_part(self, tmp_path: Path) -> None:
         publish_tiny(tmp_path)
-        serving = Serving(tmp_path)
-        serving.look()
+        registry = ModelRegistry(tmp_path)
+        registry.look()
         for number in range(10, 10 + 3 * MAX_VERSIONS):
             (tmp_path / artifact.NAME / str(number)).mkdir()
 
-        serving.look()
+        registry.look()
 
-        assert serving.classifier.manifest.version == 2
-        known = serving.versions()
+        assert registry.classifier.manifest.version == 2
+        known = registry.versions()
         assert len(known) == MAX_VERSIONS + 2  # and the served one, and the shipped
         assert {version.state for version in known[:MAX_VERSIONS]} == {"refused"}
         assert [(version.version, version.state) for version in known[-2:]] == [(2, "serving"), (1, "available")]
@@ -204,22 +204,22 @@ class TestServing:
         self, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:
         publish_tiny(tmp_path)
-        serving = Serving(tmp_path)
-        serving.look()
-        broken = serving.classifier
+        registry = ModelRegistry(tmp_path)
+        registry.look()
+        broken = registry.classifier
         broken.golden = Golden(broken.golden.pixels, np.roll(broken.golden.probabilities, 1))
 
         async def meanwhile() -> None:
-            looking = asyncio.create_task(serving.keep_looking(0.01))
+            looking = asyncio.create_task(registry.keep_looking(0.01))
             async with asyncio.timeout(20):
-                while serving.classifier is broken:
+                while registry.classifier is broken:
                     await asyncio.sleep(0.01)
                 await asyncio.sleep(0.1)  # some looks more
             looking.cancel()
 
         asyncio.run(meanwhile())
 
-        assert serving.unready_reason() is None
+        assert registry.unready_reason() is None
         said = [record.message.split(":")[0] for record in log.records if "ready" in record.message]
         assert said == ["not ready", "ready again"]
 
@@ -227,22 +227,22 @@ class TestServing:
         self, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:
         folder = publish_tiny(tmp_path).folder
-        serving = Serving(tmp_path, pinned=2)
-        serving.look()
-        golden = serving.classifier.golden
-        serving.classifier.golden = Golden(golden.pixels, np.roll(golden.probabilities, 1))
+        registry = ModelRegistry(tmp_path, pinned=2)
+        registry.look()
+        golden = registry.classifier.golden
+        registry.classifier.golden = Golden(golden.pixels, np.roll(golden.probabilities, 1))
         (folder / MODEL).unlink()
 
         for _ in range(3):
-            serving.look()
+            registry.look()
 
-        reason = serving.unready_reason()
+        reason = registry.unready_reason()
         assert reason is not None
         assert "expected the golden probabilities" in reason
         assert [record.message.split(":")[0] for record in log.records if "ready" in record.message] == ["not ready"]
 
     def test_after_a_look_that_failed_there_are_others(self, tmp_path: Path) -> None:
-        class Unlucky(Serving):
+        class Unlucky(ModelRegistry):
             looks = 0
 
             def look(self) -> None:
@@ -252,26 +252,26 @@ class TestServing:
                 super().look()
 
         publish_tiny(tmp_path)
-        serving = Unlucky(tmp_path)
+        registry = Unlucky(tmp_path)
 
         async def until_started() -> None:
-            looking = asyncio.create_task(serving.keep_looking(0.01))
+            looking = asyncio.create_task(registry.keep_looking(0.01))
             async with asyncio.timeout(20):
-                while not serving.started:
+                while not registry.started:
                     await asyncio.sleep(0.01)
             looking.cancel()
 
         asyncio.run(until_started())
 
-        assert serving.looks > 1
+        assert registry.looks > 1
 
     def test_who_counts_loads_is_told_each_outcome_once(self, tmp_path: Path) -> None:
         outcomes: list[str] = []
         publish_tiny(tmp_path, 0)
         (publish_tiny(tmp_path, 1).folder / MODEL).unlink()
-        serving = Serving(tmp_path, on_load=outcomes.append)
+        registry = ModelRegistry(tmp_path, on_load=outcomes.append)
 
-        serving.look()
-        serving.look()
+        registry.look()
+        registry.look()
 
         assert outcomes == ["refused", "served"]

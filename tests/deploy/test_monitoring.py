@@ -15,8 +15,8 @@ import httpx
 import pytest
 import yaml
 
-from app.documentation import EXAMPLES
-from app.drift import LEAST_PICTURES
+from app.openapi.schemas import EXAMPLES
+from app.telemetry.drift import LEAST_PICTURES
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY, needs, publish_trusted
 
@@ -216,7 +216,7 @@ def test_prometheus_sums_up_what_two_workers_answered(two_workers: Service, prom
         return status
 
     both = {(str(two_workers.client.get("/model").json()["version"]),): 2}
-    assert prometheus.values_when(lambda serving: serving == both, "digits_model_info", "version") == both
+    assert prometheus.values_when(lambda registry: registry == both, "digits_model_info", "version") == both
     for _ in range(50):
         send(**RAW)
     # So many that each worker's window, wherever it began, has enough to tell of drift.

@@ -17,8 +17,8 @@ import psutil
 import pytest
 import yaml
 
-from app.documentation import EXAMPLES
-from app.server import KEEP_ALIVE_SECONDS
+from app.openapi.schemas import EXAMPLES
+from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import Settings
 from deploy.ray_local import SERVE
 from tests.app.conftest import Service

@@ -1,0 +1,1 @@
+"""One dialect per file or folder."""

@@ -1,0 +1,96 @@
+"""What is known of the served model."""
+
+from pathlib import PurePosixPath
+from typing import Annotated
+
+import orjson
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Path, Request, Response
+from starlette.exceptions import HTTPException
+
+from app.asgi import caching
+from app.asgi import headers as security_headers
+from app.errors import NotFound
+from app.inference.model_registry import ModelRegistry
+from app.openapi.schemas import CARD, MANIFEST, NO_CARD, NOT_FOUND, PROBLEM, REPORT, UNCHANGED, Versions
+from digits.artifact import read_file
+from digits.classifier import Classifier
+
+router = APIRouter(tags=["model"])
+
+_CARD = "report/README.md"
+
+_TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
+
+
+@router.get("/model", summary="The served model's manifest", responses={200: MANIFEST, 503: PROBLEM})
+async def model(request: Request) -> Response:
+    """Name, version, signature, recipe, data set, library versions and metrics, as they were published."""
+    return Response(
+        orjson.dumps(request.app.state.registry.classifier.manifest.public()), media_type="application/json"
+    )
+
+
+@router.get("/model/versions", summary="All versions that there are", responses={200: {"model": Versions}})
+async def versions(request: Request) -> Response:
+    """Those below MNIST_MODEL_DIR and those that came with the code, as the service last found them, highest first.
+
+    Also while none is served. A version is verified when its turn comes to be served: until then it is `available`.
+    """
+    registry: ModelRegistry = request.app.state.registry
+    known = [version._asdict() for version in registry.versions()]
+    return Response(orjson.dumps({"pinned": registry.pinned, "versions": known}), media_type="application/json")
+
+
+@router.get(
+    "/model/card",
+    summary="The served model's card, as a page",
+    response_class=Response,
+    responses={200: CARD, 304: UNCHANGED, 404: NO_CARD, 503: PROBLEM},
+)
+async def card(request: Request) -> Response:
+    """What it is for, what it was trained on, how good it is and where it fails: its report's README.md, for people."""
+    content = await run_sync(_card, request.app.state.registry.classifier)
+    tag = caching.etag(content)  # of the page: it is another one when the service was updated, too
+    headers = caching.headers(tag) | security_headers.card()
+    if caching.is_known(request, tag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers | {"Content-Type": "text/html; charset=utf-8"})
+
+
+@router.get(
+    "/model/report/{name}",
+    summary="A file of the served model's report",
+    response_class=Response,
+    responses={200: REPORT, 304: UNCHANGED, 404: NOT_FOUND, 503: PROBLEM},
+)
+async def report(request: Request, name: Annotated[str, Path(examples=["README.md", "history.csv"])]) -> Response:
+    """The model card (README.md), the curves (history.png, history.csv), the confusion matrix (confusion.png), ..."""
+    classifier: Classifier = request.app.state.registry.classifier
+    path = f"report/{name}"
+    # The name is looked up, never made into a path: what the manifest does not list is not there.
+    sha256 = classifier.manifest.files.get(path)
+    media_type = _TYPES.get(PurePosixPath(name).suffix)
+    if classifier.folder is None or sha256 is None or media_type is None:
+        raise HTTPException(404)
+    tag = caching.quoted(sha256)
+    headers = caching.headers(tag)
+    if caching.is_known(request, tag):
+        return Response(status_code=304, headers=headers)
+    content = await run_sync(read_file, classifier.folder, path, sha256)
+    return Response(content, headers=headers | {"Content-Type": media_type})
+
+
+def _card(classifier: Classifier) -> bytes:
+    """The page of its card, made in a thread: what Markdown can be made to take is up to who wrote it."""
+    from app.pages.model_card import MAX_BYTES, page  # noqa: PLC0415 - takes 50 ms, for which the start need not wait
+
+    manifest = classifier.manifest
+    version = f"{manifest.name} version {manifest.version}"
+    if classifier.folder is None or _CARD not in manifest.files:
+        raise NotFound(f"{version} has no model card")
+    markdown = read_file(classifier.folder, _CARD, manifest.files[_CARD])
+    if len(markdown) > MAX_BYTES:
+        raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, {version} has one of {len(markdown)}")
+    names = frozenset(path.removeprefix("report/") for path in manifest.files if path.startswith("report/"))
+    return page(markdown, version, names)

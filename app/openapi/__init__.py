@@ -1,0 +1,1 @@
+"""Schemas and examples of the API documentation."""

@@ -1,1 +1,0 @@
-"""One dialect each."""

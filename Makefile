@@ -50,7 +50,7 @@ check: .venv/.dev
 	@$(RUN) mypy
 
 bench: .venv/.train
-	@$(RUN) benchmarks.load $(ARGS)
+	@$(RUN) benchmarks.speed.requests $(ARGS)
 
 # The list of parts needs no network, so it comes first. uv's exit code is 1 for a known vulnerability; all else that goes
 # wrong, as a rule no network, is one line.

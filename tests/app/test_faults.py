@@ -5,9 +5,9 @@ import sys
 import psutil
 
 from app.openapi.schemas import EXAMPLES
-from benchmarks import faults
-from benchmarks.soak import GROWTH_MB, soak, usual
-from benchmarks.traffic import Request, connection_to, exchange, own_service
+from benchmarks.faults import injection as faults
+from benchmarks.faults.soak import GROWTH_MB, soak, usual
+from benchmarks.harness.traffic import Request, connection_to, exchange, own_service
 from tests.app.conftest import Service, StartService
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from app.openapi.schemas import EXAMPLES
 from app.settings import Settings
-from benchmarks.blocking import HEAVY, Heavy, probed
+from benchmarks.faults.blocking import HEAVY, Heavy, probed
 from tests.app.conftest import Service, StartService
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from benchmarks.families import FAMILIES, enlarged, family, on_paper
+from benchmarks.quality.families import FAMILIES, enlarged, family, on_paper
 from digits.artifact import NAME, SHIPPED, versions
 from digits.classifier import Classifier
 from digits.errors import NoInk, WrongSize
@@ -417,7 +417,7 @@ FLOORS = {
     "rotated": 0.93,
     "scaled strokes": 0.93,
 }
-"""For the lecture's network, the weakest that may be shipped; benchmarks/pictures.py has the real figures."""
+"""For the lecture's network, the weakest that may be shipped; benchmarks/quality/pictures.py has the real figures."""
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,10 +1,11 @@
 """What are coverage and "not a digit" worth on pictures that people send, where nothing is promised?
 
-    MNIST_DATA=mnist.npz python -m benchmarks.trust models/mnist-dense/1 --images 2000
+    MNIST_DATA=mnist.npz python -m benchmarks.quality.trust models/mnist-dense/1 --images 2000
 
-The prediction sets' promise is for pictures like MNIST's. Here it is held against `benchmarks.pictures`' families: the
-share of pictures whose true digit is in the set, the mean size of the sets at 0.99, and the false alarms: the share
-that is taken for no digit, with the refusals for having no ink. Prints a Markdown table for each model.
+The prediction sets' promise is for pictures like MNIST's. Here it is held against the families of
+`benchmarks.quality.pictures`: the share of pictures whose true digit is in the set, the mean size of the sets at 0.99,
+and the false alarms: the share that is taken for no digit, with the refusals for having no ink.
+Prints a Markdown table for each model.
 """
 
 import argparse
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.pictures import Labels, Pictures, made, ours
-from benchmarks.report import header, table
+from benchmarks.harness.report import header, table
+from benchmarks.quality.pictures import Labels, Pictures, made, ours
 from digits.classifier import Classifier
 from digits.features import to_features
 from training.errors import TrainingError
@@ -43,7 +44,7 @@ def rows(classifier: Classifier, families: Mapping[str, tuple[Pictures, Labels]]
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trust", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.trust", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="a version's folder")
     parser.add_argument("--images", type=int, default=2000, help="pictures a family (default: %(default)s)")
     parser.add_argument("--from", dest="part", choices=("validation", "test"), default="test")

@@ -1,6 +1,6 @@
 """What does it cost to get a request to the code that answers it: through FastAPI's router, or before it?
 
-    python -m benchmarks.dispatch
+    python -m benchmarks.speed.dispatch
 
 A constant is answered to the same request, in one process and without a server: by a bare ASGI function, by
 `app.asgi.application` and by a FastAPI route.
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.asgi.application import Application
 from app.asgi.reply import Reply
 from app.telemetry.metrics import Metrics
-from benchmarks.report import header, spread, table
+from benchmarks.harness.report import header, spread, table
 
 _BODY = b"0" * 784
 _REPLY = b"{}"
@@ -101,7 +101,7 @@ async def measured(rounds: int) -> dict[str, list[float]]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dispatch", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.dispatch", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     options = parser.parse_args()
     with Path(os.devnull).open("w") as nowhere:

@@ -1,6 +1,6 @@
 """Does the image keep its promises: locked down, in 256 MB, healthy, trained beside, stopped without a loss?
 
-    python -m benchmarks.container
+    python -m benchmarks.faults.container
 
 Builds both targets (`--no-build` takes the images `digits` and `digits-train` that there are), loads the serving one
 with all taken from it that can be, and runs the compose file as the README does. It trains for one epoch on MNIST_DATA
@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from benchmarks.report import header, table
-from benchmarks.servers import HOST, ROOT, free_port
-from benchmarks.soak import mixed, photo, usual
-from benchmarks.traffic import REFUSED, Outcome, Request, Traffic, connection_to, exchange
+from benchmarks.faults.soak import mixed, photo, usual
+from benchmarks.harness.report import header, table
+from benchmarks.harness.servers import HOST, ROOT, free_port
+from benchmarks.harness.traffic import REFUSED, Outcome, Request, Traffic, connection_to, exchange
 
 NAME = "digits-proof"
 """Of the container and of the compose project; what had that name before is removed."""
@@ -265,7 +265,7 @@ def proofs(*, build: bool) -> Iterator[Proof]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.container", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.container", description=__doc__.splitlines()[0])
     parser.add_argument("--no-build", action="store_true", help="take the images digits and digits-train as they are")
     options = parser.parse_args()
     if not there_is_docker():

@@ -1,6 +1,6 @@
 """Is any dialect slower than `/predict` for the same bytes?
 
-    python -m benchmarks.dialects --rounds 5 --seconds 2
+    python -m benchmarks.speed.dialects --rounds 5 --seconds 2
 
 The golden digits are asked about in every way, of one service as `make serve` starts it, by `wrk` with 32 connections.
 Ways that send the same values, or files, are a group: in each round its members follow one another, in an order of the
@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.contenders import GOLDEN, JSON, PNG, RAW, Body, contenders, png
-from benchmarks.load import WARM_SECONDS, Run, put_under_load, version_of_wrk
-from benchmarks.report import header, spread, table
-from benchmarks.servers import Server
+from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.servers import Server
+from benchmarks.harness.services import GOLDEN, JSON, PNG, RAW, Body, contenders, png
+from benchmarks.speed.requests import WARM_SECONDS, Run, put_under_load, version_of_wrk
 from digits.classifier import GOLDEN_TOLERANCE
 from digits.features import CLASSES, FEATURES, Grey, to_features
 
@@ -164,7 +164,7 @@ def rows(group: Sequence[Way], runs: dict[Way, list[Run]]) -> list[list[str]]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dialects", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.dialects", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=int, default=2, help="of load in each measurement (default: %(default)s)")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from benchmarks import open_loop
+from benchmarks.capacity import open_loop
 
 STALL_SECONDS = 0.3
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"

@@ -1,6 +1,6 @@
 """Does a service that is asked for half an hour answer everything as it should, in the same memory?
 
-    python -m benchmarks.soak --minutes 30 --workers 2
+    python -m benchmarks.faults.soak --minutes 30 --workers 2
 
 Eight clients send what clients send: good pictures of every kind, bad ones, photos of 12 megapixels; the page, the
 model, the probes; and some go away in the middle of a body. Every answer is held to the status that it must have.
@@ -21,9 +21,9 @@ from PIL import Image
 
 from app.openapi.schemas import EXAMPLES
 from app.settings import Settings
-from benchmarks.report import header, table
-from benchmarks.servers import Server
-from benchmarks.traffic import (
+from benchmarks.harness.report import header, table
+from benchmarks.harness.servers import Server
+from benchmarks.harness.traffic import (
     LEFT,
     Outcome,
     Request,
@@ -189,7 +189,7 @@ def soak(server: Server, seconds: float) -> Soaked:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=1, help="default: %(default)s")
     options = parser.parse_args()

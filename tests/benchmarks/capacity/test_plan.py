@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from benchmarks.contenders import RAW, Body
-from benchmarks.plan import LIMIT_SECONDS, NETWORK_SECONDS, RATES, Measured, Simulator, Wire, framed, planned
-from benchmarks.service_times import MANY, Cost
+from benchmarks.capacity.plan import LIMIT_SECONDS, NETWORK_SECONDS, RATES, Measured, Simulator, Wire, framed, planned
+from benchmarks.capacity.service_times import MANY, Cost
+from benchmarks.harness.services import RAW, Body
 
 CAPACITY = 1000.0
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.contenders import JSON
-from benchmarks.service_times import DRAWING, Cost, Load, fit
+from benchmarks.capacity.service_times import DRAWING, Cost, Load, fit
+from benchmarks.harness.services import JSON
 
 
 def load(batch: float, each_seconds: float, connections: int = 8) -> Load:

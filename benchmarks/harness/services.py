@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.servers import HOST, PREDICT, ROOT, Server, serving
+from benchmarks.harness.servers import HOST, PREDICT, ROOT, Server, serving
 from digits.classifier import GOLDEN_TOLERANCE, Golden
 from digits.features import Grey
 

@@ -1,6 +1,6 @@
 """How long does one request, as heavy as is allowed, keep the others waiting?
 
-    python -m benchmarks.blocking --rounds 3
+    python -m benchmarks.faults.blocking --rounds 3
 
 One service as `make serve` starts it gets the heaviest bodies of each kind, one at a time; meanwhile `/livez` is asked
 again and again on a connection of its own. The longest wait for it is what the event loop was held up.
@@ -25,9 +25,9 @@ from PIL import Image
 
 from app.openapi.schemas import EXAMPLES
 from app.settings import Settings
-from benchmarks.contenders import contenders
-from benchmarks.report import header, spread, table
-from benchmarks.servers import HOST
+from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.servers import HOST
+from benchmarks.harness.services import contenders
 
 _LIMIT = Settings().max_body_bytes
 _SEVEN = (EXAMPLES / "seven.bin").read_bytes()
@@ -158,7 +158,7 @@ def probed(url: str, content_type: str, body: bytes, path: str = "/predict") -> 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.blocking", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.blocking", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended

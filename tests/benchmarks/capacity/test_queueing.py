@@ -7,7 +7,7 @@ from itertools import repeat
 import numpy as np
 import pytest
 
-from benchmarks.queueing import (
+from benchmarks.capacity.queueing import (
     BALANCERS,
     Outcome,
     TurnSeconds,

@@ -1,6 +1,6 @@
 """How many requests a second, and how fast is each answered, beside the floor, the usual template and the peers?
 
-    python -m benchmarks.load --rounds 5 --seconds 3 --only ours,floor --concurrency 1,16,64
+    python -m benchmarks.speed.requests --rounds 5 --seconds 3 --only ours,floor --concurrency 1,16,64
 
 `wrk` keeps as many connections busy as the concurrency says, each sending its next request when the last was answered,
 on this machine, of whose cores it takes up to one. A round measures everything once, in an order of its own: those that
@@ -24,9 +24,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import GOLDEN, NAMES, Body, Contender, contenders, version
-from benchmarks.report import header, spread, table
-from benchmarks.servers import HOST, Server
+from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.servers import HOST, Server
+from benchmarks.harness.services import GOLDEN, NAMES, Body, Contender, contenders, version
 
 WARM_SECONDS = 2
 TIMEOUT_SECONDS = 30
@@ -65,7 +65,7 @@ def put_under_load(server: Server, body: Body, concurrency: int, seconds: int) -
         done = subprocess.run(
             [
                 *("wrk", "--threads", "1", "--connections", str(concurrency), "--duration", f"{seconds}s"),
-                *("--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(Path(__file__).with_name("load.lua"))),
+                *("--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(Path(__file__).parents[1] / "harness/wrk.lua")),
                 *(f"http://{HOST}:{server.port}{body.path}", "--", pictures),
                 *(f"{name}: {value}" for name, value in body.headers.items()),
             ],
@@ -159,7 +159,7 @@ def version_of_wrk() -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.requests", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=int, default=3, help="of load in each measurement (default: %(default)s)")
     parser.add_argument("--only", default=",".join(NAMES), help="default: %(default)s")

@@ -15,9 +15,9 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.optimize import nnls
 
-from benchmarks.contenders import JSON, PNG, RAW, Body, png
-from benchmarks.load import put_under_load
-from benchmarks.servers import Server
+from benchmarks.harness.servers import Server
+from benchmarks.harness.services import JSON, PNG, RAW, Body, png
+from benchmarks.speed.requests import put_under_load
 from digits.features import Grey
 
 PICTURES = 1024

@@ -18,15 +18,24 @@ from contextlib import ExitStack
 import numpy as np
 import psutil
 
-from benchmarks import open_loop, plan, proxying
-from benchmarks.contenders import JSON, RAW, Body
-from benchmarks.load import put_under_load, version_of_wrk
-from benchmarks.plan import Checked, Measured, Process, Simulator, Wire
-from benchmarks.queueing import BALANCERS, bursty, poisson
-from benchmarks.report import header
-from benchmarks.servers import Server
-from benchmarks.service_times import BODIES, MANY, connections, exposition, fit, measure, on_core, processor_seconds
-from benchmarks.traffic import own_service
+from benchmarks.capacity import open_loop, plan, proxying
+from benchmarks.capacity.plan import Checked, Measured, Process, Simulator, Wire
+from benchmarks.capacity.queueing import BALANCERS, bursty, poisson
+from benchmarks.capacity.service_times import (
+    BODIES,
+    MANY,
+    connections,
+    exposition,
+    fit,
+    measure,
+    on_core,
+    processor_seconds,
+)
+from benchmarks.harness.report import header
+from benchmarks.harness.servers import Server
+from benchmarks.harness.services import JSON, RAW, Body
+from benchmarks.harness.traffic import own_service
+from benchmarks.speed.requests import put_under_load, version_of_wrk
 
 SHARES = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Of the most that it answered busy connections, at which the service is asked at Poisson times."""

@@ -1,6 +1,6 @@
 """What does each fault cost those who ask meanwhile, and how long until all is as before?
 
-    python -m benchmarks.faults --only kill,reload --workers 1,2
+    python -m benchmarks.faults.injection --only kill,reload --workers 1,2
 
 Each fault is done to a service of its own on this machine while eight clients ask, four on connections that they keep,
 four on a new one each time. Lost is a request whose connection was taken and that got a wrong answer or none. The exit
@@ -24,10 +24,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import header, table
-from benchmarks.servers import HOST, Server
-from benchmarks.soak import photo, usual, warm
-from benchmarks.traffic import (
+from benchmarks.faults.soak import photo, usual, warm
+from benchmarks.harness.report import header, table
+from benchmarks.harness.servers import HOST, Server
+from benchmarks.harness.traffic import (
     REFUSED,
     Outcome,
     Request,
@@ -431,7 +431,7 @@ FAULTS: dict[str, Callable[[int], Happened]] = {
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.injection", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(FAULTS), help="default: %(default)s")
     parser.add_argument("--workers", default="2,1", help="default: %(default)s")
     options = parser.parse_args()

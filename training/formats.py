@@ -172,7 +172,7 @@ def _hold_to_golden(form: str, golden: Golden, received: Mapping[str, Floats]) -
 def _config(name: str, outputs: list[Tensor]) -> str:
     """Triton's model configuration, in protobuf's text format."""
     return f"""\
-# By `python -m training export --format triton`. Your own settings: see docs/other-engines.md.
+# By `python -m training export --format triton`. Your own settings: see docs/how-to/other-engines.md.
 name: "{name}"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"

@@ -46,9 +46,9 @@ def examples(document: str, *languages: str) -> list[Example]:
     return found
 
 
-CLIENTS = examples("docs/clients.md", "python", "r", "js")
-ENGINES = examples("docs/other-engines.md", "python")
-CURLS = examples("README.md", "sh") + examples("docs/clients.md", "sh")
+CLIENTS = examples("docs/how-to/clients.md", "python", "r", "js")
+ENGINES = examples("docs/how-to/other-engines.md", "python")
+CURLS = examples("README.md", "sh") + examples("docs/how-to/clients.md", "sh")
 
 
 def run(example: Example, service: Service, folder: Path) -> str:
@@ -109,7 +109,7 @@ def agrees(shown: Any, came: Any) -> bool:
 
 
 def test_each_client_is_a_program_and_what_it_prints() -> None:
-    languages = [language for language, _ in blocks("docs/clients.md")]
+    languages = [language for language, _ in blocks("docs/how-to/clients.md")]
 
     assert set(languages[::2]) == {"python", "r", "js", "sh"}
     assert set(languages[1::2]) == {"text", "json"}

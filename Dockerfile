@@ -44,13 +44,13 @@ CMD ["train"]
 FROM room AS scale
 COPY --from=scale-packages /srv/digits/.venv .venv
 COPY app app
-COPY deploy/*.py deploy/
+COPY deploy deploy
 # Wherever a node's processes are started from, they find the packages above.
 ENV PYTHONPATH=/srv/digits MNIST_HOST=0.0.0.0 RAY_USAGE_STATS_ENABLED=0 \
     RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_THROUGHPUT_OPTIMIZED=1 RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=5 \
     RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response"
 EXPOSE 8000
-CMD ["python", "-m", "deploy.ray_local"]
+CMD ["python", "-m", "deploy.ray.local"]
 
 FROM room AS serve
 COPY --from=packages /srv/digits/.venv .venv

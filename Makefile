@@ -23,7 +23,7 @@ serve: .venv/.serve
 	@exec $(RUN) app
 
 scale: .venv/.scale
-	@exec $(RUN) deploy.ray_local
+	@exec $(RUN) deploy.ray.local
 
 train: .venv/.train
 	@$(RUN) training train $(ARGS)

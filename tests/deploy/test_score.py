@@ -27,10 +27,10 @@ pa = pytest.importorskip("pyarrow", reason="scoring needs the extra `scale`")
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("ray")
 
-from deploy import score  # noqa: E402 - what the extra `scale` has
-from deploy.results import Results  # noqa: E402
-from deploy.shards import Scorer  # noqa: E402
-from deploy.sources import PARTS, SHARD_PICTURES, plan  # noqa: E402
+from deploy.batch import score  # noqa: E402 - what the extra `scale` has
+from deploy.batch.results import Results  # noqa: E402
+from deploy.batch.shards import Scorer  # noqa: E402
+from deploy.batch.sources import PARTS, SHARD_PICTURES, plan  # noqa: E402
 
 PATIENCE_SECONDS = 240
 """A guard against hanging."""
@@ -468,7 +468,7 @@ def test_the_output_may_not_lie_among_the_sources(
 
 @pytest.mark.parametrize("missing", ["ray", "pyarrow"])
 def test_without_the_extra_a_line_says_how_to_have_it(missing: str, tmp_path: Path) -> None:
-    probe = f"import sys; sys.modules[{missing!r}] = None; from deploy import score; sys.exit(score.main())"
+    probe = f"import sys; sys.modules[{missing!r}] = None; from deploy.batch import score; sys.exit(score.main())"
 
     ran = fresh_python("-c", probe, tmp_path, "--output", tmp_path / "output")
 
@@ -481,7 +481,7 @@ def test_without_a_model_a_line_says_where_was_looked(tmp_path: Path, npz: Path)
         "import pathlib, sys\n"
         "from digits import artifact, classifier\n"
         "classifier.SHIPPED = artifact.SHIPPED = pathlib.Path(sys.argv.pop(1))\n"
-        "from deploy import score\n"
+        "from deploy.batch import score\n"
         "sys.exit(score.main())\n"
     )
 

@@ -1,4 +1,4 @@
-"""`python -m deploy.ray_local`: the service on a Ray cluster of this machine alone."""
+"""`python -m deploy.ray.local`: the service on a Ray cluster of this machine alone."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from contextlib import suppress
 from app.__main__ import listen
 from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
-from deploy import ray_alone
+from deploy.ray import private_cluster
 
 SERVE = {
     # HAProxy, which Ray brings, not a proxy in Python: a dozen times the requests (`python -m benchmarks.scaling`).
@@ -30,10 +30,10 @@ _OBJECT_STORE_BYTES = 100_000_000
 def of_its_own() -> dict[str, str]:
     """What Ray and Serve read for a cluster that nobody else is to reach, and that is in nobody's way."""
     return {
-        **ray_alone.environment(),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ray_alone.free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(ray_alone.free_port()),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ray_alone.free_port()),
+        **private_cluster.environment(),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(private_cluster.free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(private_cluster.free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(private_cluster.free_port()),
     }
 
 
@@ -48,7 +48,7 @@ def main(scaling: Mapping[str, int] | None = None) -> None:
             Ray; one line says which.
     """
     settings = read_settings()
-    port = settings.port or ray_alone.free_port()
+    port = settings.port or private_cluster.free_port()
     listen(settings.host, port).close()
     for name, value in (SERVE | of_its_own()).items():
         os.environ.setdefault(name, value)
@@ -58,7 +58,7 @@ def main(scaling: Mapping[str, int] | None = None) -> None:
         except ImportError as exc:
             raise SystemExit(f"digits: Ray Serve needs the extra `scale` (uv sync --extra scale): {exc}") from exc
         except (RuntimeError, ValueError, ConnectionError) as exc:
-            raise SystemExit(f"digits: Ray Serve did not start: {ray_alone.last_line(exc)}") from None
+            raise SystemExit(f"digits: Ray Serve did not start: {private_cluster.last_line(exc)}") from None
         while True:
             signal.pause()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,7 +70,7 @@ def _serve(host: str, port: int, scaling: Mapping[str, int]) -> None:
     import ray  # noqa: PLC0415 - which reads the environment
     from ray import serve  # noqa: PLC0415
 
-    from deploy.ray_serve import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
+    from deploy.ray.application import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
 
     cores = os.cpu_count() or 1
     autoscaling = AUTOSCALING | {"max_replicas": max(1, int(cores / REPLICA_CPUS))} | dict(scaling)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deploy.results import Results
-from deploy.sources import Files, Picture, Shard
+from deploy.batch.results import Results
+from deploy.batch.sources import Files, Picture, Shard
 from digits.answers import answers
 from digits.classifier import Classifier
 from digits.errors import DigitsError

@@ -1,7 +1,7 @@
 """The service on Ray Serve: the same application, in as many replicas as the load wants.
 
     make scale                            # a cluster of this machine alone, http://127.0.0.1:8000
-    serve deploy deploy/ray_serve.yaml    # on a cluster, with this package on every node
+    serve deploy deploy/ray/serve.yaml    # on a cluster, with this package on every node
 
 Each replica is a process with an application of its own, and its settings from the environment, as always; address,
 number of processes and drain are Serve's. It is healthy while the golden predictions come out right.
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.main import create_app
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings, read_settings
-from deploy.ray_metrics import keep_telling
+from deploy.ray.metrics import keep_telling
 
 REPLICA_CPUS = 0.7
 """Of a core, for each replica: its part of what a request costs. The rest are HAProxy and Ray's other processes."""
@@ -76,7 +76,7 @@ class Digits:
 
 
 app = Digits.bind()  # type: ignore[attr-defined] # Ray's types have it that a deployment is still the class
-"""For `serve run deploy.ray_serve:app`, and for what `deploy/ray_serve.yaml` deploys."""
+"""For `serve run deploy.ray.application:app`, and for what `deploy/ray/serve.yaml` deploys."""
 
 
 def _named_once(service: ASGIApp) -> ASGIApp:

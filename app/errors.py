@@ -153,7 +153,7 @@ def problem(
     return Response(orjson.dumps(body), status, headers, "application/problem+json")
 
 
-_DIALECTS = ("/v1", "/V1", "/v2")
+_DIALECTS = ("/v1", "/v2")
 """Below these, errors are as TensorFlow Serving and the Open Inference Protocol have them."""
 
 

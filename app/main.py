@@ -91,7 +91,6 @@ def create_app(settings: Settings | None = None) -> Application:
     }
     app.dialects = {
         "v1": tensorflow_serving,
-        "V1": tensorflow_serving,
         "v2": OpenInference(settings, registry, predictor, counts, VERSION),
     }
     errors.install(app)

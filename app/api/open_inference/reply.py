@@ -1,0 +1,65 @@
+"""An inference result to the body of an Open Inference Protocol reply."""
+
+import struct
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.api.open_inference.request import PROBABILITIES, InferRequest
+from app.asgi.reply import JSON, Reply
+from app.inference.predictor import InferenceResult
+from digits.features import CLASSES
+
+HEADER_LENGTH = b"inference-header-content-length"
+
+_BINARY_TYPE = (b"content-type", b"application/octet-stream")
+
+
+def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
+    """Return the requested outputs: JSON, followed by the bytes of the outputs that were requested as binary."""
+    batch = result.answered
+    rows = len(batch.digits)
+    tensors: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for output in request.outputs:
+        tensor: dict[str, Any]
+        if output.classes:
+            texts = _most_probable(batch.probabilities, output.classes)
+            tensor = {"name": output.name, "datatype": "BYTES", "shape": [rows, output.classes], "data": texts}
+        elif output.name == PROBABILITIES:
+            flat = batch.probabilities.reshape(-1)
+            tensor = {"name": output.name, "datatype": "FP32", "shape": [rows, CLASSES], "data": flat}
+        else:
+            tensor = {"name": output.name, "datatype": "INT64", "shape": [rows], "data": batch.digits}
+        if output.binary:
+            content = _to_bytes(tensor.pop("data"))
+            tensor["parameters"] = {"binary_data_size": len(content)}
+            binary.append(content)
+        tensors.append(tensor)
+    manifest = batch.classifier.manifest
+    header = orjson.dumps(
+        {"model_name": manifest.name, "model_version": str(manifest.version), "id": request.id, "outputs": tensors},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
+    headers = (_BINARY_TYPE, (HEADER_LENGTH, b"%d" % len(header))) if binary else JSON
+    return Reply(b"".join((header, *binary)), manifest.version, batch.batch, headers=headers)
+
+
+def _most_probable(probabilities: NDArray[Any], classes: int) -> list[str]:
+    """Return the most probable classes of each row in Triton's format, "probability:index:label"."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :classes]
+    return [
+        f"{row[digit]:.6g}:{digit}:{digit}" for row, digits in zip(probabilities, best, strict=True) for digit in digits
+    ]
+
+
+def _to_bytes(data: NDArray[Any] | list[int] | list[str]) -> bytes:
+    """Return a tensor's bytes, little-endian; a text has its length in front."""
+    if isinstance(data, np.ndarray):
+        return data.tobytes()
+    return b"".join(
+        struct.pack("<q", value) if isinstance(value, int) else struct.pack("<I", len(value)) + value.encode()
+        for value in data
+    )

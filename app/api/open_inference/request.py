@@ -1,0 +1,166 @@
+"""The body of an Open Inference Protocol inference request: pictures, and the outputs that the client wants.
+
+The body is JSON, or JSON followed by the bytes of tensors (Triton's binary extension), or the bytes of one tensor.
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from app.api.open_inference.tensors import INPUT, picture_from_raw_floats, pictures_from_tensor
+from app.errors import InvalidBody, MalformedBody
+from app.input.body import SHORT, TINY_PNG_BASE64, TINY_TEXT, PictureBatch, is_quick, is_tiny_png, loads
+from app.settings import Settings
+from digits.features import CLASSES
+from digits.mnist_form import Mode
+
+PROBABILITIES, DIGIT = "probabilities", "digit"
+
+_MAX_OBJECTS = 100
+"""Maximum number of JSON objects in a long body: tensors and their parameters."""
+
+_ONE_PNG = re.compile(rb'"data"\s*:\s*\[\s*"%b[^"]*"\s*\]' % TINY_PNG_BASE64)
+
+Parameters = dict[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output tensor that the client wants."""
+
+    name: str
+    binary: bool = False
+    classes: int = 0
+    """The number of most probable classes to return as text; 0 returns the tensor itself."""
+
+
+_ALL_OUTPUTS = [RequestedOutput(PROBABILITIES), RequestedOutput(DIGIT)]
+_ALL_OUTPUTS_BINARY = [RequestedOutput(PROBABILITIES, binary=True), RequestedOutput(DIGIT, binary=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """A parsed inference request."""
+
+    pictures: PictureBatch
+    mode: Mode
+    id: str
+    outputs: list[RequestedOutput]
+
+
+def can_read_on_event_loop(body: bytes, header_length: bytes) -> bool:
+    """Return whether reading the body takes less time than handing it to a thread."""
+    if len(body) > SHORT:
+        return False
+    size = int(header_length) if header_length.isdigit() and len(header_length) < 12 else len(body)
+    text, rest = body[:size], body[size:]
+    if rest:
+        tiny = rest[:4] == struct.pack("<I", len(rest) - 4) and is_tiny_png(rest[4:])
+    else:
+        tiny = len(text) <= TINY_TEXT and text.count(b'"data"') == 1 and _ONE_PNG.search(text) is not None
+    return is_quick(text, b"BYTES", tiny=tiny)
+
+
+def read_request(body: bytes, header_length: bytes, settings: Settings) -> InferRequest:
+    """Parse an inference request.
+
+    Args:
+        body: the whole body, inflated.
+        header_length: the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
+            the whole body is JSON, 0 that the body is one tensor.
+        settings: for the maximum number of pictures and pixels.
+
+    Raises:
+        MalformedBody, InvalidBody, BatchTooLarge, InvalidImage, UnsupportedImage, ImageTooLarge.
+    """
+    header, binary = body, b""
+    if header_length:
+        size = int(header_length) if header_length.isdigit() and len(header_length) < 12 else -1
+        if not 0 <= size <= len(body):
+            raise MalformedBody(
+                f"expected Inference-Header-Content-Length to be a number from 0 to {len(body)}, the size of the body, "
+                f"received {header_length[:20].decode('latin-1')!r}"
+            )
+        if size == 0:
+            return InferRequest(picture_from_raw_floats(body), "never", "", _ALL_OUTPUTS_BINARY)
+        header, binary = body[:size], body[size:]
+    document = loads(header, settings.max_batch, objects=_MAX_OBJECTS)
+    if not isinstance(document, dict):
+        raise InvalidBody("expected an object with 'inputs', received another JSON value")
+    tensor = _only_input(document)
+    data = _tensor_data(tensor, binary)
+    request_id = document.get("id", "")
+    if not isinstance(request_id, str):
+        raise InvalidBody("expected 'id' to be a string, received another JSON value")
+    pictures, mode = pictures_from_tensor(tensor.get("datatype"), tensor.get("shape"), data, settings)
+    return InferRequest(pictures, mode, request_id, _requested_outputs(document))
+
+
+def _only_input(document: dict[str, Any]) -> dict[str, Any]:
+    inputs = document.get("inputs")
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        received = f"{len(inputs)} elements" if isinstance(inputs, list) else "no list"
+        raise InvalidBody(f"expected 'inputs' to be a list of one tensor named {INPUT!r}, received {received}")
+    tensor: dict[str, Any] = inputs[0]
+    if tensor.get("name") != INPUT:
+        raise InvalidBody(f"expected the input {INPUT!r}, received {str(tensor.get('name'))[:40]!r}")
+    return tensor
+
+
+def _tensor_data(tensor: dict[str, Any], binary: bytes) -> list[Any] | bytes:
+    """Return the tensor's values: the list in its JSON, or the bytes that follow the JSON."""
+    parameters = _parameters(tensor, "the input")
+    data = tensor.get("data")
+    if "binary_data_size" in parameters:
+        if data is not None:
+            raise InvalidBody("expected either 'data' or 'binary_data_size', received both")
+        size = parameters["binary_data_size"]
+        if type(size) is not int or size != len(binary):
+            raise InvalidBody(
+                f"expected binary_data_size to be {len(binary)}, the number of bytes after the JSON, received {size!r}"
+            )
+        return binary
+    if binary:
+        raise InvalidBody(
+            f"expected an input with binary_data_size for the {len(binary)} bytes after the JSON, received none"
+        )
+    if not isinstance(data, list):
+        raise InvalidBody(
+            "expected 'data' to be a list, or binary_data_size and bytes after the JSON, received neither"
+        )
+    return data
+
+
+def _parameters(owner: dict[str, Any], description: str) -> Parameters:
+    parameters = owner.get("parameters") or {}
+    if not isinstance(parameters, dict) or not set(map(type, parameters.values())) <= {str, int, float, bool}:
+        raise InvalidBody(
+            f"expected the parameters of {description} to be strings, numbers and booleans, received other values"
+        )
+    return parameters
+
+
+def _requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
+    """Return the outputs that the request names, or all outputs when it names none."""
+    all_binary = _parameters(document, "the request").get("binary_data_output") is True
+    named = document.get("outputs")
+    if not named:
+        return _ALL_OUTPUTS_BINARY if all_binary else _ALL_OUTPUTS
+    if not isinstance(named, list):
+        raise InvalidBody("expected 'outputs' to be a list, received another JSON value")
+    outputs = []
+    for output in named:
+        name = output.get("name") if isinstance(output, dict) else None
+        if name not in (PROBABILITIES, DIGIT):
+            raise InvalidBody(f"expected the outputs {PROBABILITIES!r} and {DIGIT!r}, received {str(name)[:40]!r}")
+        parameters = _parameters(output, f"the output {name!r}")
+        classes = parameters.get("classification", 0)
+        if type(classes) is not int or classes < 0 or (classes and name == DIGIT):
+            raise InvalidBody(
+                f"expected 'classification' to be a number of classes of {PROBABILITIES!r}, "
+                f"received {classes!r} for {name!r}"
+            )
+        outputs.append(RequestedOutput(name, parameters.get("binary_data", all_binary) is True, min(classes, CLASSES)))
+    return outputs

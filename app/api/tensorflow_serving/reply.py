@@ -1,0 +1,22 @@
+"""An inference result to the body of a TensorFlow Serving reply."""
+
+from typing import Any
+
+import orjson
+
+from app.asgi.reply import Reply
+from app.inference.predictor import InferenceResult
+from digits.features import CLASSES
+
+_LABELS = [str(digit) for digit in range(CLASSES)]
+
+
+def predict_reply(key: str, result: InferenceResult) -> Reply:
+    """Return the probabilities of each picture below `key`; for "results", each label with its probability."""
+    batch = result.answered
+    values: Any = batch.probabilities
+    if key == "results":
+        values = [list(zip(_LABELS, row, strict=True)) for row in values]
+    manifest = batch.classifier.manifest
+    body = orjson.dumps({key: values}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Reply(body, manifest.version, batch.batch)

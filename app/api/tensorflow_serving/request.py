@@ -1,0 +1,128 @@
+"""The JSON body of a TensorFlow Serving request to a batch of pictures.
+
+Messages begin with TensorFlow Serving's own words, which clients may look for, from json_tensor.cc of
+https://github.com/tensorflow/serving.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from app.api.tensorflow_serving import data_frame
+from app.api.tensorflow_serving.elements import INPUT, encoded_picture, features, is_encoded, read_all, without_name
+from app.errors import BatchTooLarge, InvalidBody, MalformedBody
+from app.input.body import QUOTES, TINY_PNG_BASE64, TINY_TEXT, PictureBatch, is_quick, kind, loads, opened
+from app.settings import Settings
+from digits.features import FEATURES
+from digits.mnist_form import Mode
+
+SIGNATURE = "serving_default"
+
+_ENCODED_PNG = re.compile(rb'"b64"\s*:\s*"%b' % TINY_PNG_BASE64)
+
+Verb = Literal["predict", "classify", "regress", "invocations"]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRequest:
+    """A parsed inference request."""
+
+    pictures: PictureBatch
+    mode: Mode
+    reply_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Elements:
+    """The key that holds pictures, its value, and the key that the reply must use."""
+
+    key: str
+    value: Any
+    reply_key: str
+
+
+def can_read_on_event_loop(body: bytes) -> bool:
+    """Return whether reading the body takes less time than handing it to a thread."""
+    tiny = len(body) <= TINY_TEXT and body.count(b'"b64"') == body.count(b"b64") == len(_ENCODED_PNG.findall(body))
+    return is_quick(body, b"b64", tiny=tiny)
+
+
+def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
+    """Parse an inference request.
+
+    Args:
+        body: JSON, inflated.
+        verb: the method in the path, or "invocations", which also takes MLflow's data frames.
+        settings: for the maximum number of pictures and pixels.
+
+    Raises:
+        MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge.
+    """
+    quotes = 2 * FEATURES if verb == "invocations" else QUOTES  # a record names each of its columns
+    try:
+        document = loads(body, settings.max_batch, objects=2 * (settings.max_batch + 2), quotes=quotes)
+    except MalformedBody as exc:
+        raise MalformedBody(f"JSON Parse error: {exc}") from exc
+    if not isinstance(document, dict):
+        raise InvalidBody(f"JSON Value: Is not object; expected an object, received {kind(document)}")
+    _check_signature(document.get("signature_name"))
+    found = _find_elements(document, verb)
+    key, elements = found.key, found.value
+    if not isinstance(elements, list):
+        raise InvalidBody(f"Expecting '{key}' to be an list/array; received {kind(elements)}")
+    if not elements:
+        raise InvalidBody(f"No values in '{key}' array; expected at least one picture, received an empty list")
+    if len(elements) > settings.max_batch:
+        raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(elements)}")
+    if key == data_frame.RECORDS:
+        elements = data_frame.pictures_of_records(elements)
+    elements = [without_name(element, key, index) for index, element in enumerate(elements)]
+    if is_encoded(elements[0]):
+        encoded = read_all(encoded_picture, elements, key)
+        return PredictRequest(opened(encoded, settings, "").many(), "auto", found.reply_key)
+    pixels = np.stack(read_all(features, elements, key))
+    return PredictRequest(PictureBatch(single=False, pointer="", pixels=pixels), "never", found.reply_key)
+
+
+def _check_signature(signature: Any) -> None:
+    if signature not in (None, "", SIGNATURE):
+        name = signature[:40] if isinstance(signature, str) else kind(signature)
+        raise InvalidBody(
+            f'Serving signature name: "{name}" not found in signature def; expected {SIGNATURE!r} or no name'
+        )
+
+
+def _find_elements(document: dict[str, Any], verb: Verb) -> _Elements:
+    if verb == "regress":
+        raise InvalidBody(
+            "Expected regression signature method_name to be tensorflow/serving/regress. "
+            "Was: tensorflow/serving/predict; expected :predict or :classify, received :regress"
+        )
+    if verb == "classify":
+        if "examples" not in document:
+            raise InvalidBody("When method is classify, key 'examples' is expected and was not found")
+        return _Elements("examples", document["examples"], "results")
+    if verb == "invocations":
+        split = document.get(data_frame.SPLIT)
+        if isinstance(split, dict):
+            return _Elements(data_frame.SPLIT, split.get("data"), "predictions")
+        if data_frame.RECORDS in document:
+            return _Elements(data_frame.RECORDS, document[data_frame.RECORDS], "predictions")
+    if "instances" in document:
+        if "inputs" in document:
+            raise InvalidBody(
+                "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist; received both"
+            )
+        return _Elements("instances", document["instances"], "predictions")
+    if "inputs" not in document:
+        name = min(document, default="")
+        raise InvalidBody(f"Missing 'inputs' or 'instances' key; received {repr(name[:40]) if name else 'no key'}")
+    inputs = document["inputs"]
+    if isinstance(inputs, dict) and not is_encoded(inputs):
+        if INPUT not in inputs:
+            raise InvalidBody(f"Missing named input: {INPUT} in 'inputs' object.")
+        inputs = inputs[INPUT]
+    column = [inputs] if is_encoded(inputs) else inputs
+    return _Elements("inputs", column, "predictions" if verb == "invocations" else "outputs")

@@ -1,0 +1,110 @@
+"""The states of the model's versions and its signature, as TensorFlow Serving and KServe describe them."""
+
+from typing import Any
+
+from app.api.tensorflow_serving.elements import INPUT
+from app.api.tensorflow_serving.request import SIGNATURE
+from app.errors import UnknownModel
+from app.inference.model_registry import ModelRegistry
+from digits import artifact
+from digits.features import CLASSES, FEATURES
+
+
+def check_name(model: str, version: str | None) -> None:
+    """Raise UnknownModel unless `model` is the name of the served model."""
+    if model != artifact.NAME:
+        wanted = f"Latest({model[:40]})" if version is None else f"Specific({model[:40]}, {version[:20]})"
+        raise UnknownModel(f"Servable not found for request: {wanted}; {_expected(model)}")
+
+
+def version_number(registry: ModelRegistry, version: str | None, label: str | None) -> int | None:
+    """Return the version number that a path names, or None for the served version.
+
+    Raises:
+        UnknownModel: there is no such label.
+    """
+    if label is not None:
+        try:
+            return registry.labelled(label)
+        except UnknownModel as exc:
+            raise UnknownModel(f"Unrecognized servable version label: {label[:40]}; {exc}") from exc
+    return None if version is None else int(version[:20])
+
+
+def loaded_version(registry: ModelRegistry, model: str, version: str | None, label: str | None) -> int | None:
+    """Return the number of a loaded version, or None for the served version.
+
+    Raises:
+        UnknownModel: the model, version or label is unknown, or the version is not loaded.
+        NoUsableModel: no version is loaded.
+    """
+    check_name(model, version)
+    number = version_number(registry, version, label)
+    try:
+        if number is not None:
+            registry.version(number)
+    except UnknownModel as exc:
+        raise UnknownModel(f"Servable not found for request: Specific({model}, {number}); {exc}") from exc
+    return number
+
+
+def model_status(registry: ModelRegistry, model: str, version: str | None, label: str | None) -> dict[str, Any]:
+    """Return one object for two protocols: TensorFlow Serving's version states and KServe's `name` and `ready`.
+
+    Raises:
+        UnknownModel: the model, version or label is unknown.
+        NoUsableModel: a version is named, and no version is loaded.
+    """
+    if model != artifact.NAME:
+        raise UnknownModel(f"Could not find any versions of model {model[:40]}; {_expected(model)}")
+    number = version_number(registry, version, label)
+    states = {
+        known.version: _state(known.version, "END", "FAILED_PRECONDITION", known.reason or "")
+        for known in registry.versions()
+        if known.state == "refused"
+    }
+    available = {loaded: _state(loaded, "AVAILABLE", "OK", "") for loaded in registry.loaded()}
+    states |= available
+    if number is not None:
+        if number not in states:
+            _raise_unknown(registry, number)
+        states = {number: states[number]}
+    reason = registry.unready_reason()
+    ready = reason is None and not states.keys().isdisjoint(available)
+    highest_first = [state for _, state in sorted(states.items(), reverse=True)]
+    status = {"name": model, "ready": ready, "model_version_status": highest_first}
+    return status if ready else status | {"error": reason or "the version is not loaded"}
+
+
+def model_metadata(number: int) -> dict[str, Any]:
+    """Return the signature of a version, with the doubled key of TensorFlow Serving."""
+    signature = {
+        "inputs": {INPUT: _tensor("serving_default_features:0", FEATURES)},
+        "outputs": {"probabilities": _tensor("StatefulPartitionedCall:0", CLASSES)},
+        "method_name": "tensorflow/serving/predict",
+        "defaults": {},
+    }
+    return {
+        "model_spec": {"name": artifact.NAME, "signature_name": "", "version": str(number)},
+        "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
+    }
+
+
+def _raise_unknown(registry: ModelRegistry, number: int) -> None:
+    try:
+        registry.version(number)
+    except UnknownModel as exc:
+        raise UnknownModel(f"Could not find version {number} of model {artifact.NAME}; {exc}") from exc
+
+
+def _expected(model: str) -> str:
+    return f"expected the model {artifact.NAME!r}, received {model[:40]!r}"
+
+
+def _state(version: int, state: str, code: str, message: str) -> dict[str, Any]:
+    return {"version": str(version), "state": state, "status": {"error_code": code, "error_message": message}}
+
+
+def _tensor(name: str, size: int) -> dict[str, Any]:
+    dimensions = [{"size": str(each), "name": ""} for each in (-1, size)]
+    return {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dimensions, "unknown_rank": False}, "name": name}

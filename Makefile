@@ -49,7 +49,7 @@ check: .venv/.dev
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
 
-bench: .venv/.train
+bench: .venv/.dev
 	@$(RUN) benchmarks.speed.requests $(ARGS)
 
 # The list of parts needs no network, so it comes first. uv's exit code is 1 for a known vulnerability; all else that goes

@@ -31,11 +31,11 @@ from benchmarks.capacity.service_times import (
     on_core,
     processor_seconds,
 )
+from benchmarks.harness.bodies import JSON, RAW, Body
 from benchmarks.harness.report import header
 from benchmarks.harness.servers import Server
-from benchmarks.harness.services import JSON, RAW, Body
 from benchmarks.harness.traffic import own_service
-from benchmarks.speed.requests import put_under_load, version_of_wrk
+from benchmarks.harness.wrk import put_under_load, version
 
 SHARES = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Of the most that it answered busy connections, at which the service is asked at Poisson times."""
@@ -68,9 +68,9 @@ def _measure(server: Server, body: Body, seconds: int, seed: int) -> Measured:
         loads.append(measure(server, body, busy, seconds))
         _say(f"{body.name}, {busy} connections: {loads[-1].rate:,.0f} requests/s")
     wires = open_loop.requests(body, server.port)
-    logged = len(server.said())
+    logged = len(server.output())
     asked = open_loop.ask(server.port, wires, itertools.repeat(0.02), 0.5)
-    wire = Wire(asked.request_bytes, asked.reply_bytes, (len(server.said()) - logged) / len(asked.seconds))
+    wire = Wire(asked.request_bytes, asked.reply_bytes, (len(server.output()) - logged) / len(asked.seconds))
     measured = Measured(body, loads, fit(body, loads), wire, checked := [])
     for share in () if body is MANY else SHARES:  # of which there are too few a second to say anything of the slowest
         rate = share * measured.most_rate
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200_000, help="in each simulation (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     options = parser.parse_args()
-    wrk = version_of_wrk()
+    wrk = version()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended
     measured, process, balancing = measure_all(options.seconds, options.seed)
     simulator = Simulator(options.seed, options.requests)

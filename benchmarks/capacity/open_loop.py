@@ -18,8 +18,8 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness.bodies import GOLDEN, Body
 from benchmarks.harness.servers import HOST
-from benchmarks.harness.services import GOLDEN, Body
 
 CONNECTIONS = 256
 """Kept open, each with one request at a time; with all of them busy, a request is sent late, and timed all the same."""

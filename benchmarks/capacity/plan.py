@@ -12,8 +12,8 @@ from benchmarks.capacity import proxying
 from benchmarks.capacity.open_loop import Asked
 from benchmarks.capacity.queueing import BALANCERS, Outcome, batch_means, bursty, connections_at_most, poisson, simulate
 from benchmarks.capacity.service_times import MANY, PICTURES, Cost, Load
+from benchmarks.harness.bodies import Body
 from benchmarks.harness.report import table
-from benchmarks.harness.services import Body
 
 RATES = (1_000, 100_000, 10_000_000)
 """Pictures a second."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.capacity.service_times import processor_seconds
+from benchmarks.harness.bodies import Body
 from benchmarks.harness.servers import HOST, Server, serving
-from benchmarks.harness.services import Body
-from benchmarks.speed.requests import put_under_load
+from benchmarks.harness.wrk import put_under_load
 
 CONNECTIONS = 64
 

@@ -11,26 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import psutil
-from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.optimize import nnls
 
+from benchmarks.harness.bodies import DRAWING, JSON, PNG, RAW, Body
 from benchmarks.harness.servers import Server
-from benchmarks.harness.services import JSON, PNG, RAW, Body, png
-from benchmarks.speed.requests import put_under_load
-from digits.features import Grey
+from benchmarks.harness.wrk import put_under_load
 
 PICTURES = 1024
 """The most that a request may ask about, as of `MNIST_MAX_BATCH`."""
 
 
-def _drawing(pixels: Grey) -> bytes:
-    """As the page draws: dark on white, 280x280."""
-    large = Image.fromarray(pixels).resize((280, 280), Image.Resampling.BICUBIC)
-    return png(255 - np.asarray(large))
-
-
-DRAWING = Body("drawing, 280x280", {"Content-Type": "image/png"}, _drawing)
 MANY = Body(f"{PICTURES} as raw bytes", RAW.headers, lambda pixels: pixels.tobytes() * PICTURES)
 
 BODIES = (JSON, RAW, PNG, DRAWING, MANY)

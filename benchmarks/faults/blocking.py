@@ -25,9 +25,10 @@ from PIL import Image
 
 from app.openapi.schemas import EXAMPLES
 from app.settings import Settings
-from benchmarks.harness.report import header, spread, table
+from benchmarks.harness import services
+from benchmarks.harness.report import header, table
+from benchmarks.harness.rounds import spread
 from benchmarks.harness.servers import HOST
-from benchmarks.harness.services import contenders
 
 _LIMIT = Settings().max_body_bytes
 _SEVEN = (EXAMPLES / "seven.bin").read_bytes()
@@ -163,8 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended
     rows = []
-    (service, *_) = contenders(["ours"])
-    with service.started() as server:
+    with services.own().started() as server:
         for name, make in HEAVY.items():
             heavy = make()
             print(name, file=sys.stderr, flush=True)

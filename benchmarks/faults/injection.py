@@ -332,7 +332,7 @@ def clock(workers: int) -> Happened:
 
 def _dates(server: Server) -> set[str]:
     """That the access log has."""
-    return set(re.findall(r'"time":"(\d+-\d+-\d+)', server.said()))
+    return set(re.findall(r'"time":"(\d+-\d+-\d+)', server.output()))
 
 
 def disconnects(workers: int, number: int = 3000) -> Happened:
@@ -347,7 +347,7 @@ def disconnects(workers: int, number: int = 3000) -> Happened:
         whole = until(lambda: not connections(server), "their connections are closed")
         growth = memory_mb(server) - before
         # What they held of the memory for bodies was given back: else a long one would be refused now.
-        long = server.ask(photo(), {"Content-Type": "image/jpeg"})[0]
+        long = server.post(photo(), {"Content-Type": "image/jpeg"}).status
     what = f"{number:,} went; {growth:+.1f} MB; a photo is then answered {long}"
     return account.happened(what, whole, fine=not account.lost and growth < GROWTH_MB and long == 200)
 

@@ -183,7 +183,7 @@ def soak(server: Server, seconds: float) -> Soaked:
         f"worker {pid} grew by {end - warm:.1f} MB" for pid, (warm, end) in memory.items() if end - warm >= GROWTH_MB
     ]
     failures += [f"{held} connections are still open"] * bool(held)
-    failures += ["there is a traceback in the log"] * ("Traceback" in server.said())
+    failures += ["there is a traceback in the log"] * ("Traceback" in server.output())
     return Soaked(counts, memory, held, failures)
 
 

@@ -1,4 +1,4 @@
-"""A server in a process group of its own: started, asked until it listens, and ended whatever happens."""
+"""Start a server process, and end it whatever happens."""
 
 import http.client
 import os
@@ -12,115 +12,139 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
-PREDICT = "/predict"
 START_SECONDS = 120
 STOP_SECONDS = 30
+POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply that was read to its end."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(slots=True)
 class Server:
-    """One that listens on this machine."""
+    """A running server on this machine."""
 
     port: int
     process: subprocess.Popen[bytes]
-    _output: int
-    """A file's descriptor."""
+    _output_descriptor: int
+    start_seconds: float = 0.0
+    """Time from the start of the process until the server was ready."""
 
-    def said(self) -> str:
-        """What it has written so far, to stdout and stderr."""
-        # Not by seeking: the process writes where the file's position is.
-        return os.pread(self._output, os.fstat(self._output).st_size, 0).decode(errors="replace")
+    def output(self) -> str:
+        """Return everything that the server has written to stdout and stderr so far."""
+        # pread leaves the file's position alone, which the server process shares.
+        size = os.fstat(self._output_descriptor).st_size
+        return os.pread(self._output_descriptor, size, 0).decode(errors="replace")
 
-    def wait_for(self, path: str) -> None:
-        """Until the path is answered with 200: who listens may be a proxy, before there is a service.
+    def processes(self) -> list[psutil.Process]:
+        """Return the server's process and its descendants."""
+        process = psutil.Process(self.process.pid)
+        return [process, *process.children(recursive=True)]
 
-        Raises:
-            SystemExit: it was not within two minutes; with the end of what the server said.
-        """
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(OSError, http.client.HTTPException), closing(self.connect()) as connection:
-                connection.request("GET", path)
-                if connection.getresponse().status == 200:
-                    return
-            time.sleep(0.1)
-        raise SystemExit("\n".join([f"{path} was not answered with 200", *self.said().splitlines()[-15:]]))
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the server's processes have used so far."""
+        times = [process.cpu_times() for process in self.processes()]
+        return sum(each.user + each.system for each in times)
 
     def connect(self) -> http.client.HTTPConnection:
-        """A connection that is kept for one request after another."""
+        """Return a client that keeps its connection."""
         return http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
 
-    def ask(self, body: bytes, headers: Mapping[str, str], path: str = PREDICT) -> tuple[int, bytes]:
-        """POST on a connection of its own; the status and the reply's body."""
-        connection = self.connect()
-        try:
+    def get(self, path: str) -> Reply:
+        """GET on a new connection."""
+        with closing(self.connect()) as connection:
+            connection.request("GET", path)
+            return _read(connection)
+
+    def post(self, body: bytes, headers: Mapping[str, str], path: str = "/predict") -> Reply:
+        """POST on a new connection."""
+        with closing(self.connect()) as connection:
             return post(connection, body, headers, path)
-        finally:
-            connection.close()
 
 
 def post(
-    connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str], path: str = PREDICT
-) -> tuple[int, bytes]:
-    """Ask about a body's pictures; the status and the reply's body."""
+    connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str], path: str = "/predict"
+) -> Reply:
+    """POST on a connection that stays open."""
     connection.request("POST", path, body, headers)
+    return _read(connection)
+
+
+def _read(connection: http.client.HTTPConnection) -> Reply:
     response = connection.getresponse()
-    return response.status, response.read()
+    return Reply(response.status, response.getheaders(), response.read())
 
 
 @contextmanager
-def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
-    """Run a server, from when it listens until the block is left. What it says goes to a file.
+def serving(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT, ready: str | None = None
+) -> Iterator[Server]:
+    """Run a server until the block is left.
 
     Args:
-        command: run in the repository's root; `{port}` in an argument or in the environment becomes the port.
-        environment: added to this process' own.
+        command: `{port}` in an argument or in the environment becomes the port.
+        environment: added to the environment of this process.
+        folder: the working directory.
+        ready: path that is answered with 200 once the server is ready. Without it, a server that listens is ready.
 
     Raises:
-        SystemExit: it ended, or did not listen within two minutes; with the end of what it said.
+        SystemExit: the server ended or was not ready within two minutes. The message has the end of its output.
     """
     port = free_port()
     with tempfile.TemporaryFile() as output:
+        began = time.perf_counter()
         process = subprocess.Popen(
             [argument.format(port=port) for argument in command],
-            cwd=ROOT,
+            cwd=folder,
             env=os.environ | {name: value.format(port=port) for name, value in environment.items()},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # also keeps the terminal's Ctrl-C from it: it is ended by us, in order
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the server in order
         )
         server = Server(port, process, output.fileno())
         try:
-            if not _listens(process, port):
-                said = server.said().splitlines()
-                raise SystemExit("\n".join([f"a server did not start: {' '.join(command)}", *said[-15:]]))
+            while not _is_ready(server, ready):
+                if process.poll() is not None or time.perf_counter() - began > START_SECONDS:
+                    lines = [f"a server did not start: {' '.join(command)}", *server.output().splitlines()[-15:]]
+                    raise SystemExit("\n".join(lines))
+                time.sleep(POLL_SECONDS)
+            server.start_seconds = time.perf_counter() - began
             yield server
         finally:
             _end(process)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-            return True
-        time.sleep(0.05)
-    return False
+def _is_ready(server: Server, path: str | None) -> bool:
+    try:
+        if path is not None:
+            return server.get(path).status == 200
+        socket.create_connection((HOST, server.port), timeout=1).close()
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, which ends its children in order, then kill what is left of its group."""
+    """Ask the server to end, which ends its children in order. Then kill the rest of its process group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)

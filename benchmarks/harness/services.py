@@ -1,179 +1,155 @@
-"""Who is measured under load: how each service is started, and what it is sent."""
+"""The services that the benchmarks compare, and how each is started."""
 
-import importlib.util
-import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from benchmarks.harness.servers import HOST, PREDICT, ROOT, Server, serving
-from digits.classifier import GOLDEN_TOLERANCE, Golden
-from digits.features import Grey
+from benchmarks.harness.bodies import DRAWING, GOLDEN, JSON, PNG, RAW, Body, compact_json
+from benchmarks.harness.command import progress
+from benchmarks.harness.servers import HOST, ROOT, Server, serving
+from digits.classifier import GOLDEN_TOLERANCE
 
 PEERS = ROOT / "benchmarks/peers"
-MODEL = ROOT / "models/mnist-dense/1"
-"""The version that every one of them serves."""
-GOLDEN = Golden.from_json((MODEL / "golden.json").read_bytes())
-"""The ten digits that are sent, and what must be answered."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Body:
-    """One way to send a picture."""
-
-    name: str
-    headers: Mapping[str, str]
-    encode: Callable[[Grey], bytes]
-    path: str = PREDICT
-
-
-def _json(pixels: Sequence[object]) -> bytes:
-    # As compact as browsers and httpx write it.
-    return json.dumps({"pixels": pixels}, separators=(",", ":")).encode()
-
-
-def png(pixels: Grey) -> bytes:
-    """A picture as a file."""
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "png")
-    return encoded.getvalue()
-
-
-JSON = Body("JSON", {"Content-Type": "application/json"}, lambda pixels: _json(pixels.ravel().tolist()))
-# BentoML joins requests that are lists to a batch: each is sent as a list of one picture.
-JSON_LIST = Body("JSON", {"Content-Type": "application/json"}, lambda pixels: _json([pixels.ravel().tolist()]))
-RAW = Body("raw bytes", {"Content-Type": "application/octet-stream"}, lambda pixels: pixels.tobytes())
-PNG = Body("PNG", {"Content-Type": "image/png"}, png)
+LISTENING = {"MNIST_HOST": HOST, "MNIST_PORT": "{port}"}
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
-    """One service."""
+class Service:
+    """One way to serve the model."""
 
     name: str
     command: tuple[str, ...]
-    """`{port}` stands for the port to listen on, here and in the environment."""
+    """`{port}` stands for the port, here and in the environment."""
     bodies: tuple[Body, ...] = (JSON,)
     environment: Mapping[str, str] = field(default_factory=dict)
-    workers: int = 1
-    fresh: bool = False
-    """Whether it is started anew for every measurement, and not left idle meanwhile."""
+    folder: Path = ROOT
     ready: str | None = None
-    """The path that is answered with 200 once it can be asked; None where that is when it listens."""
+    """Path that is answered with 200 once the service is ready. Without it, a service that listens is ready."""
+    fresh: bool = False
+    """Whether the service is started for every measurement, because it disturbs the others while it is idle."""
 
     @contextmanager
     def started(self) -> Iterator[Server]:
-        """The service, running and proven to answer right, until the block is left.
+        """Run the service until the block is left.
 
         Raises:
-            SystemExit: it did not start, or answered wrongly.
+            SystemExit: the service did not start, or its answer to a golden digit is wrong.
         """
-        with serving(self.command, self.environment) as server:
-            if self.ready is not None:
-                server.wait_for(self.ready)
+        with serving(self.command, self.environment, self.folder, self.ready) as server:
             for body in self.bodies:
-                self._check(server, body)
+                for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
+                    reply = server.post(body.encode(pixels), body.headers, body.path)
+                    exact = self.name != "floor" and body is not DRAWING
+                    if reply.status != 200 or (exact and not _is_right(reply.body, expected)):
+                        said = f"{reply.status}: {reply.body[:300]!r}"
+                        raise SystemExit(f"{self.name}, {body.name}: expected {expected.argmax()}, received {said}")
             yield server
 
-    def _check(self, server: Server, body: Body) -> None:
-        for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
-            status, reply = server.ask(body.encode(pixels), body.headers, body.path)
-            if status != 200:
-                raise SystemExit(f"{self.name}, {body.name}: expected 200, received {status}: {reply[:300]!r}")
-            if self.name == "floor":
-                continue
-            answer = json.loads(reply)
-            if isinstance(answer, list):
-                (answer,) = answer
-            difference = np.abs(np.array(answer["probabilities"]) - expected).max()
-            if answer["digit"] != expected.argmax() or not difference <= GOLDEN_TOLERANCE:
-                raise SystemExit(f"{self.name}, {body.name}: expected the digit {expected.argmax()}, received {answer}")
+
+def _is_right(reply: bytes, expected: np.ndarray) -> bool:
+    answer = json.loads(reply)
+    if isinstance(answer, list):
+        (answer,) = answer
+    difference = np.abs(np.array(answer["probabilities"]) - expected).max()
+    return bool(answer["digit"] == expected.argmax() and difference <= GOLDEN_TOLERANCE)
 
 
-def contenders(names: Sequence[str]) -> list[Contender]:
-    """The ones with these names, in the order of the table; a peer's environment is made where there is none."""
-    return [contender for name, make in _MAKERS.items() if name in names for contender in make()]
+def own(workers: int = 1, folder: Path = ROOT, name: str = "ours", **settings: str) -> Service:
+    """Return the service of a checkout as `make serve` starts it, access log included.
+
+    Args:
+        workers: number of worker processes.
+        folder: the checkout. It may be another one than this.
+        name: what the table calls it.
+        settings: environment variables.
+    """
+    environment = {**LISTENING, "MNIST_WORKERS": str(workers), **settings}
+    command = (sys.executable, "-m", "app")
+    return Service(name, command, (JSON, RAW, PNG, DRAWING), environment, folder, ready="/readyz")
+
+
+def service(name: str) -> Service:
+    """Return the service of that name. `NAME:N` stands for N processes of it.
+
+    Making a service may take minutes where a peer needs its environment first.
+    """
+    kind, _, processes = name.partition(":")
+    return _MAKERS[kind](name, int(processes or 1))
+
+
+def _floor(name: str, _processes: int) -> Service:
+    """Return uvicorn with a constant reply: a copy of our reply, headers included."""
+    with own().started() as server:
+        reply = server.post(JSON.encode(GOLDEN.pixels[0]), JSON.headers)
+    headers = [pair for pair in reply.headers if pair[0].lower() != "date"]  # uvicorn adds the date
+    copy = json.dumps({"headers": headers, "body": reply.body.decode()})
+    # Braces in the environment stand for the port, unless they are doubled.
+    environment = {"FLOOR_REPLY": copy.replace("{", "{{").replace("}", "}}")}
+    return Service(name, _uvicorn("benchmarks.peers.floor:app"), (JSON, RAW, PNG, DRAWING), environment)
 
 
 def _uvicorn(app: str) -> tuple[str, ...]:
-    options = ("--host", HOST, "--port", "{port}", "--loop", "uvloop", "--http", "httptools", "--no-access-log")
-    return (sys.executable, "-m", "uvicorn", app, *options)
+    options = ("--host", HOST, "--port", "{port}", "--loop", "uvloop", "--http", "httptools")
+    return (sys.executable, "-m", "uvicorn", app, *options, "--no-access-log", "--no-server-header")
 
 
-def _ours() -> list[Contender]:
-    """As `make serve` starts it, with its access log."""
-    return [
-        Contender(
-            "ours",
-            (sys.executable, "-m", "app"),
-            (JSON, RAW, PNG),
-            {"MNIST_HOST": HOST, "MNIST_PORT": "{port}", "MNIST_WORKERS": str(workers)},
-            workers,
-        )
-        for workers in (1, 2)
-    ]
+def _template(name: str, _processes: int) -> Service:
+    return Service(name, _uvicorn("benchmarks.peers.template:app"))
 
 
-def _floor() -> list[Contender]:
-    return [Contender("floor", _uvicorn("benchmarks.peers.floor:app"), (JSON, RAW, PNG))]
+def _async_template(name: str, _processes: int) -> Service:
+    return Service(name, _uvicorn("benchmarks.peers.template:async_app"))
 
 
-def _template() -> list[Contender]:
-    return [
-        Contender("template", _uvicorn("benchmarks.peers.template:app")),
-        Contender("async template", _uvicorn("benchmarks.peers.template:async_app")),
-    ]
+def _keras(name: str, _processes: int) -> Service:
+    return Service(name, _uvicorn("benchmarks.peers.keras_way:app"), environment={"TF_CPP_MIN_LOG_LEVEL": "2"})
 
 
-def _keras() -> list[Contender]:
-    if importlib.util.find_spec("tensorflow") is None:
-        print("load: keras is left out, TensorFlow is not installed", file=sys.stderr)
-        return []
-    return [Contender("keras", _uvicorn("benchmarks.peers.keras_way:app"), environment={"TF_CPP_MIN_LOG_LEVEL": "2"})]
+def _litserve(name: str, _processes: int) -> Service:
+    # Fresh, because it polls its queue 1,000 times a second, which takes a tenth of a core while it is idle.
+    command = (str(peer_python("litserve")), str(PEERS / "litserve_peer.py"), "{port}")
+    return Service(name, command, fresh=True)
 
 
-def _litserve() -> list[Contender]:
-    python = own_environment("litserve")
-    # Fresh, because it takes a tenth of a core while idle: it asks its queue 1,000 times a second.
-    return [Contender("litserve", (str(python), str(PEERS / "litserve_peer.py"), "{port}"), fresh=True)]
-
-
-def _bentoml() -> list[Contender]:
-    python = own_environment("bentoml")
+def _bentoml(name: str, _processes: int) -> Service:
+    python = peer_python("bentoml")
     command = (str(python), "-m", "bentoml", "serve", "benchmarks.peers.bentoml_peer:Digits")
-    # Fresh, because its batching keeps the waiting time that it learnt: after 64 clients at once, a single one was
-    # still made to wait 10 to 70 ms for others ten seconds later.
-    return [
-        Contender(
-            "bentoml",
-            (*command, "--host", HOST, "--port", "{port}"),
-            (JSON_LIST,),
-            {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(python.parents[1] / "home")},
-            fresh=True,
-        )
-    ]
+    environment = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(python.parents[1] / "home")}
+    # BentoML joins requests that are lists to one batch, so that each request is a list of one picture.
+    as_list = Body(JSON.name, JSON.headers, lambda pixels: compact_json({"pixels": [pixels.tolist()]}))
+    # Fresh, because its batching remembers waiting times: ten seconds after a load of 64 clients, a single client
+    # still waited 10 to 70 ms.
+    return Service(name, (*command, "--host", HOST, "--port", "{port}"), (as_list,), environment, fresh=True)
 
 
-_MAKERS: Mapping[str, Callable[[], list[Contender]]] = {
-    "ours": _ours,
+def _ray(name: str, processes: int, **settings: str) -> Service:
+    # Fresh, because Ray's processes use a part of the cores while they are idle.
+    command = (sys.executable, "-m", "benchmarks.peers.ray_replicas", str(processes))
+    return Service(name, command, (JSON, RAW), {**LISTENING, **settings}, ready="/readyz", fresh=True)
+
+
+_MAKERS: Mapping[str, Callable[[str, int], Service]] = {
+    "ours": lambda name, processes: own(processes, name=name),
     "floor": _floor,
     "template": _template,
+    "async-template": _async_template,
     "keras": _keras,
     "litserve": _litserve,
     "bentoml": _bentoml,
+    "ray": _ray,
+    "ray-python": lambda name, processes: _ray(name, processes, RAY_SERVE_ENABLE_HA_PROXY="0"),
 }
 NAMES = tuple(_MAKERS)
 
 
-def own_environment(peer: str) -> Path:
-    """The Python of the peer's virtual environment, which is made anew when its requirements have changed.
+def peer_python(peer: str) -> Path:
+    """Return the Python of a peer's virtual environment, which is made anew when its requirements have changed.
 
     Raises:
         SystemExit: the packages could not be installed.
@@ -182,20 +158,18 @@ def own_environment(peer: str) -> Path:
     folder = ROOT / "benchmarks/.peers" / peer
     python, installed = folder / "bin/python", folder / "installed.txt"
     if not installed.exists() or installed.read_text() != requirements.read_text():
-        print(f"load: making {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
+        progress(f"making {folder.relative_to(ROOT)}")
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         try:
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
             subprocess.run([*pip, "--requirement", str(requirements)], check=True)
         except subprocess.CalledProcessError as exc:
-            raise SystemExit(f"load: no environment for {peer} ({exc}); --only leaves it out") from None
+            raise SystemExit(f"cannot make the environment of {peer}: {exc}. Leave it out with --services.") from None
         installed.write_text(requirements.read_text())
     return python
 
 
-def version(peer: str) -> str:
-    """The peer's version in its own environment."""
+def peer_version(peer: str) -> str:
+    """Return the peer's version in its own environment."""
     probe = f"import importlib.metadata; print(importlib.metadata.version({peer!r}))"
-    return subprocess.run(
-        [own_environment(peer), "-c", probe], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run([peer_python(peer), "-c", probe], capture_output=True, text=True, check=True).stdout.strip()

@@ -188,9 +188,9 @@ def wait_for_models(server: Server, times: int) -> None:
         SystemExit: they had not in time; with the end of what was said.
     """
     deadline = time.monotonic() + START_SECONDS
-    while server.said().count("serving mnist-dense version") < times:
+    while server.output().count("serving mnist-dense version") < times:
         if time.monotonic() > deadline or server.process.poll() is not None:
-            raise SystemExit(f"expected {times} models to be loaded:\n{server.said()[-2000:]}")
+            raise SystemExit(f"expected {times} models to be loaded:\n{server.output()[-2000:]}")
         time.sleep(0.05)
 
 

@@ -1,6 +1,6 @@
--- Posts the files 0 to 9 of a folder in turn; its last line is the result, as JSON, times in microseconds.
+-- Posts the files 0 to 9 of a folder in turn. The last line of output is the result as JSON, with times in microseconds.
 --
---     wrk --script benchmarks/load.lua URL -- FOLDER 'NAME: VALUE' ...
+--     wrk --script benchmarks/harness/wrk.lua URL -- FOLDER 'NAME: VALUE' ...
 --
 -- Each NAME: VALUE is a header.
 

@@ -1,4 +1,4 @@
-"""BentoML, with its adaptive batching: `bentoml serve benchmarks.peers.bentoml_peer:Digits --port PORT`."""
+"""BentoML with its adaptive batching: `bentoml serve benchmarks.peers.bentoml_peer:Digits --port PORT`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from bentoml.validators import DType, Shape  # type: ignore[import-not-found]
 
 @bentoml.service(logging={"access": {"enabled": False}}, metrics={"enabled": False})
 class Digits:
-    """A digit's pixels to its probabilities."""
+    """Recognize digits."""
 
     def __init__(self) -> None:
         """Load the model."""
@@ -20,10 +20,12 @@ class Digits:
         model = Path(__file__).parents[2] / "models/mnist-dense/1/model.onnx"
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    # `async`, so that the batch is computed on the event loop and not handed to a thread. BentoML learns by itself how
-    # long to wait; the latency is the one from which on it answers 503, of which 100 ms gave some.
+    # `async` computes the batch on the event loop and not in a thread. BentoML learns how long to wait. Above the
+    # latency it replies 503, which happened with 100 ms.
     @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=1000)  # type: ignore[untyped-decorator]
-    async def predict(self, pixels: Annotated[np.ndarray, Shape((-1, 784)), DType("float32")]) -> list[dict[str, Any]]:
-        """Each request's list of pictures is joined with others' to one batch."""
-        probabilities = self.session.run(["probabilities"], {"features": pixels / 255})[0]
+    async def predict(
+        self, pixels: Annotated[np.ndarray, Shape((-1, 28, 28)), DType("float32")]
+    ) -> list[dict[str, Any]]:
+        """Recognize a batch, which BentoML joins from the lists of several requests."""
+        probabilities = self.session.run(["probabilities"], {"features": pixels.reshape(-1, 784) / 255})[0]
         return [{"digit": int(row.argmax()), "probabilities": row.tolist()} for row in probabilities]

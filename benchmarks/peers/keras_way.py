@@ -1,4 +1,4 @@
-"""The Keras way: FastAPI, and `model.predict` for each request, as most tutorials have it."""
+"""The Keras way: FastAPI and `model.predict` for each request, as in most tutorials."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ app = FastAPI()
 
 @app.post("/predict")
 def predict(picture: Picture) -> Prediction:
-    """Which digit is it?"""
-    features = np.array([picture.pixels], dtype=np.float32) / 255
+    """Recognize a digit."""
+    features = np.array(picture.pixels, dtype=np.float32).reshape(1, 784) / 255
     probabilities = _model.predict(features, verbose=0)[0]
     digit = int(probabilities.argmax())
     return Prediction(digit=digit, probability=probabilities[digit], probabilities=probabilities.tolist())

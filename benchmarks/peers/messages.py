@@ -1,18 +1,20 @@
-"""What the FastAPI peers take and answer, as pydantic models."""
+"""What the FastAPI peers read and reply, as pydantic models."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+Row = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=28, max_length=28)]
+
 
 class Picture(BaseModel):
-    """One picture."""
+    """A request: one picture as 28 rows of 28 pixels."""
 
-    pixels: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=784, max_length=784)]
+    pixels: Annotated[list[Row], Field(min_length=28, max_length=28)]
 
 
 class Prediction(BaseModel):
-    """The answer to it."""
+    """The reply."""
 
     digit: int
     probability: float

@@ -1,4 +1,4 @@
-"""The service on Ray Serve as `make scale` has it, with a fixed number of replicas: `ray_replicas.py REPLICAS`."""
+"""The service on Ray Serve as `make scale` starts it, but with a fixed number of replicas: `ray_replicas.py N`."""
 
 import sys
 

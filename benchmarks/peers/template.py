@@ -1,4 +1,4 @@
-"""The usual template, done well: FastAPI, a pydantic model in and out, one forward pass of ONNX Runtime a request."""
+"""The usual template, done well: FastAPI, pydantic models, and one forward pass of ONNX Runtime for each request."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ async_app = FastAPI()
 
 @app.post("/predict")
 def predict(picture: Picture) -> Prediction:
-    """Which digit is it? As FastAPI's documentation has it for what computes: `def`, in a thread."""
-    features = np.array([picture.pixels], dtype=np.float32) / 255
+    """Recognize a digit, in a thread (`def`), as FastAPI's documentation recommends for computations."""
+    features = np.array(picture.pixels, dtype=np.float32).reshape(1, 784) / 255
     probabilities = _session.run(["probabilities"], {"features": features})[0][0]
     digit = int(probabilities.argmax())
     return Prediction(digit=digit, probability=probabilities[digit], probabilities=probabilities.tolist())
@@ -28,5 +28,5 @@ def predict(picture: Picture) -> Prediction:
 
 @async_app.post("/predict")
 async def predict_on_the_loop(picture: Picture) -> Prediction:
-    """The same by who knows that one forward pass is shorter than the hand-over to a thread."""
+    """Recognize a digit on the event loop, because a forward pass is shorter than the hand-over to a thread."""
     return predict(picture)

@@ -18,10 +18,11 @@ from http.client import HTTPConnection
 
 import numpy as np
 
-from benchmarks.harness.report import header, spread, table
+from benchmarks.harness import services
+from benchmarks.harness.bodies import GOLDEN, MODEL
+from benchmarks.harness.report import header, table
+from benchmarks.harness.rounds import seconds_per_call, spread
 from benchmarks.harness.servers import post
-from benchmarks.harness.services import GOLDEN, MODEL, contenders
-from benchmarks.harness.timing import seconds_each
 from digits.classifier import Classifier
 from digits.features import FEATURES, Grey, to_features
 
@@ -36,7 +37,8 @@ def requesting(connection: HTTPConnection, content_type: str, body: bytes, size:
         SystemExit: the service refused the body, or answered wrongly.
     """
     headers = {"Content-Type": content_type}
-    status, reply = post(connection, body, headers)
+    answer = post(connection, body, headers)
+    status, reply = answer.status, answer.body
     if status != 200:
         raise SystemExit(f"batch: {size} pictures as {content_type}: expected 200, received {status}: {reply[:300]!r}")
     answered = [prediction["digit"] for prediction in json.loads(reply)["predictions"]]
@@ -53,8 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended
     classifier = Classifier.load(MODEL)
-    (service, *_) = contenders(["ours"])
-    with service.started() as server:
+    with services.own().started() as server:
         connection = server.connect()
         calls: dict[tuple[int, str], Callable[[], object]] = {}
         for size in SIZES:
@@ -69,7 +70,7 @@ def main() -> None:
         for number in range(options.rounds):
             print(f"round {number + 1}/{options.rounds}", file=sys.stderr, flush=True)
             for key in random.Random(number).sample(list(calls), len(calls)):
-                rates[key].append(key[0] / seconds_each(calls[key], options.seconds))
+                rates[key].append(key[0] / seconds_per_call(calls[key], options.seconds))
         connection.close()
 
     print(header(("uvicorn", "fastapi", "onnxruntime", "orjson", "numpy")))

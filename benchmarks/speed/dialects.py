@@ -22,10 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.harness.report import header, spread, table
+from benchmarks.harness import services
+from benchmarks.harness.bodies import GOLDEN, JSON, PNG, RAW, Body, png
+from benchmarks.harness.report import header, table
+from benchmarks.harness.rounds import spread
 from benchmarks.harness.servers import Server
-from benchmarks.harness.services import GOLDEN, JSON, PNG, RAW, Body, contenders, png
-from benchmarks.speed.requests import WARM_SECONDS, Run, put_under_load, version_of_wrk
+from benchmarks.harness.wrk import WARM_SECONDS, Run, put_under_load, version
 from digits.classifier import GOLDEN_TOLERANCE
 from digits.features import CLASSES, FEATURES, Grey, to_features
 
@@ -51,7 +53,8 @@ class Way:
             SystemExit: an answer is wrong.
         """
         for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
-            status, reply = server.ask(self.body.encode(pixels), self.body.headers, self.body.path)
+            answered = server.post(self.body.encode(pixels), self.body.headers, self.body.path)
+            status, reply = answered.status, answered.body
             if status != 200:
                 raise SystemExit(f"{self.body.name}: expected 200, received {status}: {reply[:300]!r}")
             difference = np.abs(np.ravel(self.probabilities(reply)) - expected).max()
@@ -168,11 +171,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=int, default=2, help="of load in each measurement (default: %(default)s)")
     options = parser.parse_args()
-    wrk = version_of_wrk()
+    wrk = version()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended
     runs: dict[Way, list[Run]] = {way: [] for group in GROUPS for way in group}
-    (service, *_) = contenders(["ours"])
-    with service.started() as server:
+    with services.own().started() as server:
         for way in runs:
             way.check(server)
         put_under_load(server, RAW, CONNECTIONS, WARM_SECONDS)

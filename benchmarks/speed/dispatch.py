@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.asgi.application import Application
 from app.asgi.reply import Reply
 from app.telemetry.metrics import Metrics
-from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.report import header, table
+from benchmarks.harness.rounds import spread
 
 _BODY = b"0" * 784
 _REPLY = b"{}"

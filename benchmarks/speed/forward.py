@@ -19,9 +19,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from benchmarks.harness.report import header, spread, table
-from benchmarks.harness.services import GOLDEN, MODEL
-from benchmarks.harness.timing import seconds_each
+from benchmarks.harness.bodies import GOLDEN, MODEL
+from benchmarks.harness.report import header, table
+from benchmarks.harness.rounds import seconds_per_call, spread
 from digits.classifier import Classifier
 from digits.features import CLASSES, FEATURES, Floats, to_features
 
@@ -114,10 +114,10 @@ def main() -> None:
     taken: dict[tuple[str, int], list[float]] = {(name, size): [] for name in ways for size in BATCHES}
     for number in range(options.rounds):
         print(f"round {number + 1}/{options.rounds}", file=sys.stderr, flush=True)
-        peak = max(peak, *(2 * PEAK_SIDE**3 / seconds_each(call, options.seconds) for call in limits))
+        peak = max(peak, *(2 * PEAK_SIDE**3 / seconds_per_call(call, options.seconds) for call in limits))
         for name, size in random.Random(number).sample(list(taken), len(taken)):
             forward, features = ways[name], batches[size]
-            seconds = seconds_each(lambda f=forward, x=features: f(x), options.seconds)  # type: ignore[misc]
+            seconds = seconds_per_call(lambda f=forward, x=features: f(x), options.seconds)  # type: ignore[misc]
             taken[name, size].append(1e6 * seconds / size)
 
     operations = sum(2 * array.size for array in arrays if array.ndim == 2)

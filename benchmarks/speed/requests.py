@@ -1,193 +1,180 @@
-"""How many requests a second, and how fast is each answered, beside the floor, the usual template and the peers?
+"""How many requests per second does the service answer, beside another checkout, the floor and the peers?
 
-    python -m benchmarks.speed.requests --rounds 5 --seconds 3 --only ours,floor --concurrency 1,16,64
+    python -m benchmarks.speed.requests
+    python -m benchmarks.speed.requests --against ../other-checkout --services ours,floor
+    python -m benchmarks.speed.requests --services ours,ours:2,ray,ray:2 --bodies json,raw --clients 64
 
-`wrk` keeps as many connections busy as the concurrency says, each sending its next request when the last was answered,
-on this machine, of whose cores it takes up to one. A round measures everything once, in an order of its own: those that
-are compared with each other, one right after the other. All but the fresh ones (see `contenders.py`) listen all the
-time; who is not asked takes no processor time. Ratios are taken within a round. `wrk` corrects its percentiles for the
-requests that it would have sent while it waited for a slow one.
+wrk plays the clients, on this machine, and takes up to one of its cores. Every round measures each service once with
+each body and number of clients. Ratios are taken within a round. `--against` starts `python -m app` of another checkout
+too, with this Python, and prints start-up time and memory of both. `NAME:N` is a service with N processes.
 """
 
-import argparse
-import json
-import random
-import shutil
-import signal
-import statistics
-import subprocess
-import sys
-import tempfile
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness.report import header, spread, table
-from benchmarks.harness.servers import HOST, Server
-from benchmarks.harness.services import GOLDEN, NAMES, Body, Contender, contenders, version
+from benchmarks.harness import services, wrk
+from benchmarks.harness.bodies import DRAWING, JSON, PNG, RAW, Body
+from benchmarks.harness.command import chosen, parser, progress
+from benchmarks.harness.report import header, table
+from benchmarks.harness.rounds import alternate, median, ratios, spread
+from benchmarks.harness.servers import Server
+from benchmarks.harness.services import Service
+from benchmarks.harness.wrk import Run, put_under_load
 
-WARM_SECONDS = 2
-TIMEOUT_SECONDS = 30
-HEADS = ("body", "clients", "service", "workers", "requests/s", "p50 ms", "p99 ms", "x floor", "x template", "errors")
+BODIES = {"json": JSON, "raw": RAW, "png": PNG, "drawing": DRAWING}
+ALL = "ours,ours:2,floor,template,async-template,keras,litserve,bentoml"
+OTHER = "other"
+BASELINES = (OTHER, "ours", "floor", "template")
+"""Services whose rate the table divides by."""
+WARM_CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One thing that is measured in every round."""
+class Case:
+    """One measurement that every round repeats."""
 
-    contender: Contender
+    service: Service
     body: Body
-    concurrency: int
+    clients: int
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One measurement of it."""
+class Start:
+    """One start of a service."""
 
-    rate: float
-    """Requests a second that were answered with a status below 400."""
-    p50_ms: float
-    p99_ms: float
-    errors: Mapping[str, int]
-    """How many of each kind: connect, read, write, status, timeout."""
-
-
-Results = Mapping[Turn, Sequence[Run]]
+    seconds: float
+    """Time until `/readyz` was answered with 200."""
+    cpu_seconds: float
+    """Processor time until then, with the check of the golden digits."""
+    uss_mb: float
+    """Memory that belongs to the service's processes alone, after a warm-up with every body."""
 
 
-def put_under_load(server: Server, body: Body, concurrency: int, seconds: int) -> Run:
-    """One run of wrk. It is over only when what it left unanswered is answered too."""
-    with tempfile.TemporaryDirectory() as pictures:
-        for digit, pixels in enumerate(GOLDEN.pixels):
-            Path(pictures, str(digit)).write_bytes(body.encode(pixels))
-        done = subprocess.run(
-            [
-                *("wrk", "--threads", "1", "--connections", str(concurrency), "--duration", f"{seconds}s"),
-                *("--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(Path(__file__).parents[1] / "harness/wrk.lua")),
-                *(f"http://{HOST}:{server.port}{body.path}", "--", pictures),
-                *(f"{name}: {value}" for name, value in body.headers.items()),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=seconds + 2 * TIMEOUT_SECONDS,
+def warm(server: Server, bodies: Sequence[Body]) -> None:
+    """Send some seconds of load."""
+    for body in bodies:
+        put_under_load(server, body, WARM_CONNECTIONS, wrk.WARM_SECONDS)
+
+
+def measure_start(service: Service) -> Start:
+    """Start a service once."""
+    with service.started() as server:
+        cpu_seconds = server.cpu_seconds()
+        warm(server, service.bodies)
+        return Start(
+            server.start_seconds, cpu_seconds, sum(one.memory_full_info().uss / 1e6 for one in server.processes())
         )
-    server.ask(body.encode(GOLDEN.pixels[0]), body.headers, body.path)
-    said = json.loads(done.stdout.splitlines()[-1])
-    answered = said["requests"] - said["errors"]["status"]
-    return Run(1e6 * answered / said["duration"], said["p50"] / 1000, said["p99"] / 1000, said["errors"])
 
 
-def ordered(turns: Sequence[Turn], rng: random.Random) -> list[Turn]:
-    """In random order, those of the same body and concurrency together, so that their ratios see the same minute."""
-    groups = defaultdict(list)
-    for turn in turns:
-        groups[turn.body.name, turn.concurrency].append(turn)
-    shuffled = list(groups.values())
-    rng.shuffle(shuffled)
-    return [turn for group in shuffled for turn in rng.sample(group, len(group))]
-
-
-def measure(turns: Sequence[Turn], rounds: int, seconds: int) -> Results:
-    """Start the services, warm them, measure each turn once a round, end the services."""
-    results: dict[Turn, list[Run]] = {turn: [] for turn in turns}
+def measure(cases: Sequence[Case], rounds: int, seconds: int) -> dict[Case, list[Run]]:
+    """Start the services, warm them up and measure each case once a round."""
+    groups: dict[tuple[str, int], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.body.name, case.clients), []).append(case)
     with ExitStack() as running:
         servers = {}
-        for contender in dict.fromkeys(turn.contender for turn in turns if not turn.contender.fresh):
-            print(f"starting {contender.name}, {contender.workers}", file=sys.stderr, flush=True)
-            servers[contender] = running.enter_context(contender.started())
-            for body in contender.bodies:
-                put_under_load(servers[contender], body, 16, WARM_SECONDS)
-        for number in range(rounds):
-            for place, turn in enumerate(ordered(turns, random.Random(number)), 1):
-                contender, body, concurrency = turn.contender, turn.body, turn.concurrency
-                if contender.fresh:
-                    with contender.started() as server:
-                        put_under_load(server, body, concurrency, WARM_SECONDS)
-                        run = put_under_load(server, body, concurrency, seconds)
-                else:
-                    run = put_under_load(servers[contender], body, concurrency, seconds)
-                results[turn].append(run)
-                print(
-                    f"round {number + 1}/{rounds}, {place}/{len(turns)}: {contender.name}, {contender.workers}, "
-                    f"{body.name}, {concurrency}: {run.rate:,.0f} requests/s",
-                    file=sys.stderr,
-                    flush=True,
-                )
-    return results
+        for service in dict.fromkeys(case.service for case in cases if not case.service.fresh):
+            progress(f"starting {service.name}")
+            servers[service] = running.enter_context(service.started())
+            warm(servers[service], service.bodies)
+
+        def run(case: Case) -> Run:
+            with ExitStack() as stack:
+                server = servers.get(case.service)
+                if server is None:
+                    server = stack.enter_context(case.service.started())
+                    warm(server, [case.body])
+                result = put_under_load(server, case.body, case.clients, seconds)
+            progress(f"{case.body.name}, {case.clients} clients, {case.service.name}: {result.rate:,.0f} requests/s")
+            return result
+
+        return alternate(list(groups.values()), rounds, run)
 
 
-def ratio(results: Results, turn: Turn, name: str) -> str:
-    """To the contender of that name at the same body and concurrency, within each round; the median over rounds."""
-    for other, runs in results.items():
-        if (other.contender.name, other.body.name, other.concurrency) == (name, turn.body.name, turn.concurrency):
-            pairs = zip(results[turn], runs, strict=True)
-            return f"{statistics.median(run.rate / base.rate for run, base in pairs):.3g}"
-    return ""
+def rows(results: dict[Case, list[Run]]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the lines of the table."""
+    by_name = {(case.body.name, case.clients, case.service.name): runs for case, runs in results.items()}
+    measured = {case.service.name for case in results}
+    baselines = [name for name in BASELINES if name in measured and not (name == "ours" and OTHER in measured)]
 
+    def compared(case: Case, name: str, value: Callable[[Run], float]) -> str:
+        bases = by_name.get((case.body.name, case.clients, name), [])
+        if not bases or case.service.name == name:
+            return ""
+        return spread(ratios([value(run) for run in results[case]], [value(base) for base in bases]), 2)
 
-def row(results: Results, turn: Turn) -> list[str]:
-    """The turn's line in the table."""
-    runs = results[turn]
-    kinds = {kind: sum(run.errors[kind] for run in runs) for kind in runs[0].errors}
-    return [
-        turn.body.name,
-        str(turn.concurrency),
-        turn.contender.name,
-        str(turn.contender.workers),
-        spread([run.rate for run in runs]),
-        f"{statistics.median(run.p50_ms for run in runs):.2f}",
-        f"{statistics.median(run.p99_ms for run in runs):.2f}",
-        ratio(results, turn, "floor"),
-        ratio(results, turn, "template"),
-        ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "0",
-    ]
-
-
-def version_of_wrk() -> str:
-    """Which wrk it is.
-
-    Raises:
-        SystemExit: none is installed.
-    """
-    if shutil.which("wrk") is None:
-        raise SystemExit("needs wrk, which is not installed: apt-get install wrk")
-    return subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
+    lines = []
+    for case in sorted(results, key=lambda case: (case.body.name, case.clients)):
+        runs = results[case]
+        errors = {kind: sum(run.errors[kind] for run in runs) for kind in runs[0].errors}
+        lines.append(
+            [
+                case.body.name,
+                str(case.clients),
+                case.service.name,
+                spread([run.rate for run in runs]),
+                *(compared(case, name, lambda run: run.rate) for name in baselines),
+                median([run.cpu_us for run in runs]),
+                *([compared(case, OTHER, lambda run: run.cpu_us)] if OTHER in measured else []),
+                median([run.p50_ms for run in runs], 2),
+                median([run.p99_ms for run in runs], 2),
+                ", ".join(f"{count} {kind}" for kind, count in errors.items() if count) or "0",
+            ]
+        )
+    cpu = ["CPU us/request", *([f"CPU, x {OTHER}"] if OTHER in measured else [])]
+    ratio_heads = [f"x {name}" for name in baselines]
+    return ["body", "clients", "service", "requests/s", *ratio_heads, *cpu, "p50 ms", "p99 ms", "errors"], lines
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.requests", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=int, default=3, help="of load in each measurement (default: %(default)s)")
-    parser.add_argument("--only", default=",".join(NAMES), help="default: %(default)s")
-    parser.add_argument("--concurrency", default="1,16,64", help="default: %(default)s")
-    options = parser.parse_args()
-    names = options.only.split(",")
-    if strangers := set(names) - set(NAMES):
-        parser.error(f"--only: expected names of {', '.join(NAMES)}, received {min(strangers)}")
-    wrk = version_of_wrk()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the services are ended
-    turns = [
-        Turn(contender, body, concurrency)
-        for contender in contenders(names)
-        for body in contender.bodies
-        for concurrency in map(int, options.concurrency.split(","))
+    """Print the tables."""
+    arguments = parser(__doc__, rounds=5, seconds=1)
+    arguments.add_argument("--against", type=Path, metavar="CHECKOUT", help="measure this other checkout too")
+    arguments.add_argument("--services", help=f"default: {ALL}; with --against: ours,floor")
+    arguments.add_argument("--bodies", default=",".join(BODIES), help="default: %(default)s")
+    arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
+    options = arguments.parse_args()
+    text = options.services or ("ours,floor" if options.against else ALL)
+    kinds = chosen(
+        arguments, "--services", ",".join(name.partition(":")[0] for name in text.split(",")), services.NAMES
+    )
+    bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
+    if options.against and not (options.against / "app").is_dir():
+        arguments.error(f"--against: expected a checkout with a folder `app`, received {options.against}")
+    versions = {"wrk": wrk.version()}
+    measured = [services.service(name) for name in text.split(",")]
+    if options.against:
+        measured.insert(1, services.own(folder=options.against.resolve(), name=OTHER))
+    cases = [
+        Case(service, body, clients)
+        for service in measured
+        for body in service.bodies
+        if body.name in {one.name for one in bodies}
+        for clients in map(int, options.clients.split(","))
     ]
-    results = measure(turns, options.rounds, options.seconds)
-    others = {name: version(name) for name in ("litserve", "bentoml") if name in names}
-    packages = [
-        "uvicorn",
-        "fastapi",
-        "onnxruntime",
-        *(["keras"] if "keras" in {t.contender.name for t in turns} else []),
-    ]
-    print(header(packages, {**others, "wrk": wrk}))
-    print(f"\nMedian of {options.rounds} rounds of {options.seconds} s (least-greatest).\n")
-    by_body = sorted(results, key=lambda turn: (turn.body.name, turn.concurrency))
-    print(table(HEADS, [row(results, turn) for turn in by_body]))
+    starts = alternate([[services.own(), measured[1]]], options.rounds, measure_start) if options.against else {}
+    results = measure(cases, options.rounds, options.seconds)
+
+    versions |= {name: services.peer_version(name) for name in ("litserve", "bentoml") if name in kinds}
+    packages = ["uvicorn", "fastapi", "onnxruntime", *(name for name in ("keras", "ray") if name in kinds)]
+    print(header(packages, versions))
+    print(f"\nMedian of {options.rounds} rounds of {options.seconds} s (least-greatest).")
+    if starts:
+        print(f"`{OTHER}` is {options.against.resolve()}.")
+    print("\n" + table(*rows(results)))
+    if starts:
+        lines = [
+            [
+                service.name,
+                spread([start.seconds for start in each], 2),
+                spread([start.cpu_seconds for start in each], 2),
+                spread([start.uss_mb for start in each], 1),
+            ]
+            for service, each in starts.items()
+        ]
+        print("\n" + table(["service", "s until ready", "CPU s", "USS MB after warm-up"], lines))
 
 
 if __name__ == "__main__":

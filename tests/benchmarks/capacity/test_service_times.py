@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.capacity.service_times import DRAWING, Cost, Load, fit
-from benchmarks.harness.services import JSON
+from benchmarks.capacity.service_times import Cost, Load, fit
+from benchmarks.harness.bodies import DRAWING, JSON
 
 
 def load(batch: float, each_seconds: float, connections: int = 8) -> Load:

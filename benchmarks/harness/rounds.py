@@ -1,0 +1,51 @@
+"""Measure alternatives in turn, so that a busy moment of the machine does not hit only one of them."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from benchmarks.harness.command import progress
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def alternate(groups: Sequence[Sequence[Key]], rounds: int, measure: Callable[[Key], Value]) -> dict[Key, list[Value]]:
+    """Measure every key once a round, in an order that is drawn anew for each round.
+
+    The keys of a group follow one another directly, because their ratios are what the reader compares.
+    """
+    results: dict[Key, list[Value]] = {key: [] for group in groups for key in group}
+    for number in range(rounds):
+        rng = random.Random(number)
+        progress(f"round {number + 1}/{rounds}")
+        for group in rng.sample(groups, len(groups)):
+            for key in rng.sample(group, len(group)):
+                results[key].append(measure(key))
+    return results
+
+
+def ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
+    """Divide each round's value by the base of the same round."""
+    return [value / base for value, base in zip(values, bases, strict=True)]
+
+
+def median(values: Sequence[float], digits: int = 0) -> str:
+    """Format the median."""
+    return f"{statistics.median(values):,.{digits}f}"
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """Format the median with the least and the greatest value: `1,915 (1,872-1,930)`."""
+    return f"{median(values, digits)} ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
+
+
+def seconds_per_call(call: Callable[[], object], at_least_seconds: float) -> float:
+    """Return the mean duration of calls that follow one another for at least this long."""
+    calls, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < at_least_seconds or not calls:
+        call()
+        calls += 1
+    return elapsed / calls

@@ -17,7 +17,7 @@ from types import FrameType
 from app.server.listener import refuse_connections
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings
-from app.telemetry import logs, metrics
+from app.telemetry import logs, shared_metrics
 
 SILENT_SECONDS = 30
 """A worker whose event loop has not turned for so long is replaced; nothing holds one up for a hundredth of it."""
@@ -74,7 +74,7 @@ class Supervisor:
         signal.set_wakeup_fd(self._waker.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        with metrics.shared():
+        with shared_metrics.shared_folder():
             self._workers = [
                 _Worker(self._serve, self._settings, self._listener) for _ in range(self._settings.workers)
             ]
@@ -116,7 +116,7 @@ class Supervisor:
                 return False
             _log.error("worker %d ended with %s; another takes its place", pid, worker.process.exitcode)
             worker.pulse.close()
-            metrics.forget(pid)
+            shared_metrics.forget_worker(pid)
             self._workers[index] = _Worker(self._serve, self._settings, self._listener)
         return True
 

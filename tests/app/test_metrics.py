@@ -19,11 +19,11 @@ import psutil
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.openapi.schemas import EXAMPLES
-from app.telemetry import metrics
+from app.telemetry.batched_histogram import BatchedHistogram
 from digits import artifact
 from digits.drift import EDGES, population_stability_index, reference
 from digits.features import to_features
@@ -326,20 +326,21 @@ def test_each_histogram_adds_up(request: pytest.FixtureRequest, name: str) -> No
 @example([])
 @example([0.0005, 0.00050001, 60, 61])
 @given(st.lists(st.floats(0, 100)))
-def test_many_observed_at_once_are_as_each_for_itself(amounts: list[float]) -> None:
-    registries = CollectorRegistry(), CollectorRegistry()
-    at_once = metrics._Histogram("a", "b", ("c",), buckets=(0.0005, 1, 60), registry=registries[0])
-    each = Histogram("a", "b", ("c",), buckets=(0.0005, 1, 60), registry=registries[1])
+def test_a_batched_histogram_has_the_values_of_a_plain_one(values: list[float]) -> None:
+    plain, batched = (Histogram("a", "b", buckets=(0.0005, 1, 60), registry=None) for _ in range(2))
+    batch = BatchedHistogram(batched)
 
-    at_once.labels("d").observe_all(amounts)
-    for amount in amounts:
-        each.labels("d").observe(amount)
-    if not amounts:
-        each.labels("d")
+    for value in values:
+        plain.observe(value)
+    batch.observe_all(values)
+    batch.flush()
+    batch.flush()
 
-    told = [[sample for metric in registry.collect() for sample in metric.samples] for registry in registries]
-    assert [(sample.name, sample.labels) for sample in told[0]] == [(sample.name, sample.labels) for sample in told[1]]
-    assert [sample.value for sample in told[0]] == pytest.approx([sample.value for sample in told[1]])
+    expected, samples = (
+        [sample for metric in each.collect() for sample in metric.samples] for each in (plain, batched)
+    )
+    assert [(sample.name, sample.labels) for sample in samples] == [(each.name, each.labels) for each in expected]
+    assert [sample.value for sample in samples] == pytest.approx([each.value for each in expected])
 
 
 def test_series_are_there_from_the_start(start_service: StartService) -> None:

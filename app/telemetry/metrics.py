@@ -28,8 +28,6 @@ disable_created_metrics()  # they would double the number of series
 class Metrics(Collector):
     """The metrics that this process records. `collect` returns those of all workers."""
 
-    LAST = "digits_last_inference_timestamp_seconds"
-
     def __init__(self) -> None:
         """Start at zero."""
         self._registry = CollectorRegistry()
@@ -47,7 +45,9 @@ class Metrics(Collector):
         )
         passes = self._counter("digits_passes", "Forward passes.", "version", "pictures")
         pass_seconds = self._counter("digits_pass_seconds", "Seconds spent in forward passes.", "version", "pictures")
-        last_pass = self._gauge(self.LAST, "Unix time of the version's last forward pass.", "max", "version")
+        last_pass = self._gauge(
+            "digits_last_inference_timestamp_seconds", "Unix time of the version's last forward pass.", "max", "version"
+        )
         self._parts = self._counter(
             "digits_inference_parts", "Steps of Open Inference Protocol requests.", "version", "part"
         )
@@ -183,18 +183,3 @@ class Metrics(Collector):
         """
         self.count()
         return [sample for metric in self.collect() if metric.name in names for sample in metric.samples]
-
-    def statistics(self) -> dict[str, dict[tuple[str, str], float]]:
-        """Return each metric's values by version, and by step, size of the pass or suffix of the sample's name."""
-        names = (
-            "digits_passes", "digits_pass_seconds", "digits_inference_parts", "digits_inference_part_seconds",
-            "digits_queue_seconds", self.LAST,
-        )  # fmt: skip
-        values: dict[str, dict[tuple[str, str], float]] = {name: {} for name in names}
-        for sample in self.samples(*names):
-            labels = sample.labels
-            name = next(name for name in names if sample.name.removesuffix("_total").startswith(name))
-            if "le" not in labels:
-                part = labels.get("part") or labels.get("pictures") or sample.name.removeprefix(f"{name}_")
-                values[name][labels.get("version", ""), part] = sample.value
-        return values

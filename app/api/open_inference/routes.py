@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import can_read_on_event_loop, read_request
-from app.api.open_inference.statistics import model_statistics
+from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
 from app.asgi.reply import ROUTE, Reply
 from app.errors import NotFound, NotOffered, UnknownModel, WrongMethod
 from app.inference.model_registry import ModelRegistry
@@ -122,8 +122,8 @@ class OpenInference:
     async def _statistics(self, scope: Scope, _receive: Receive) -> Reply:
         number = self._requested_version(scope)
         versions = [number] if number else self._registry.loaded()
-        counts = self._metrics.statistics()
-        return Reply.of({"model_stats": [model_statistics(version, counts) for version in versions]})
+        samples = samples_of_all_workers(self._metrics)
+        return Reply.of({"model_stats": [model_statistics(version, samples) for version in versions]})
 
     async def _server_metadata(self, _scope: Scope, _receive: Receive) -> Reply:
         return Reply.of(server_metadata(self._version))

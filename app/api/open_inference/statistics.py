@@ -3,43 +3,60 @@
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
+
+from prometheus_client.samples import Sample
 
 from app.telemetry.metrics import Metrics
 from digits import artifact
 
-Counts = Mapping[str, Mapping[tuple[str, str], float]]
-"""The value of each counter by its name and labels."""
-
 _ZERO = {"count": 0, "ns": 0}
 
 
-def model_statistics(version: int, counts: Counts) -> dict[str, Any]:
+def samples_of_all_workers(metrics: Metrics) -> list[Sample]:
+    """Return the samples that `model_statistics` reads."""
+    return metrics.samples(
+        "digits_passes",
+        "digits_pass_seconds",
+        "digits_inference_parts",
+        "digits_inference_part_seconds",
+        "digits_last_inference_timestamp_seconds",
+        "digits_queue_seconds",
+    )
+
+
+def model_statistics(version: int, samples: Iterable[Sample]) -> dict[str, Any]:
     """Return one version's statistics.
 
     Pictures and forward passes are those of all dialects. `inference_stats` counts this protocol's requests only,
     except `queue`, which is the waiting time of all versions, and `compute_infer`, which is the time of all passes.
     """
+    # By name of the sample and value of its second label: a step, a number of pictures, or no label.
+    values: dict[tuple[str, str], float] = {}
+    for sample in samples:
+        if sample.labels.get("version", str(version)) == str(version):
+            values[sample.name, sample.labels.get("part") or sample.labels.get("pictures", "")] = sample.value
 
-    def duration(count: str, seconds: str, label: str) -> dict[str, int]:
-        key = str(version), label
-        return {"count": int(counts[count].get(key, 0)), "ns": round(counts[seconds].get(key, 0) * 1e9)}
+    def duration(count: str, seconds: str, label: str = "") -> dict[str, int]:
+        return {"count": int(values.get((count, label), 0)), "ns": round(values.get((seconds, label), 0) * 1e9)}
 
-    parts = ("success", "fail", "compute_input", "compute_output")
-    queue = counts["digits_queue_seconds"]
-    sizes = sorted(int(size) for of_version, size in counts["digits_passes"] if of_version == str(version))
-    passes = {size: duration("digits_passes", "digits_pass_seconds", str(size)) for size in sizes}
+    parts = {
+        part: duration("digits_inference_parts_total", "digits_inference_part_seconds_total", part)
+        for part in ("success", "fail", "compute_input", "compute_output")
+    }
+    sizes = sorted(int(pictures) for name, pictures in values if name == "digits_passes_total")
+    passes = {size: duration("digits_passes_total", "digits_pass_seconds_total", str(size)) for size in sizes}
     compute_infer = {key: sum(one[key] for one in passes.values()) for key in ("count", "ns")}
     return {
         "name": artifact.NAME,
         "version": str(version),
-        "last_inference": round(1000 * counts[Metrics.LAST].get((str(version), Metrics.LAST), 0)),
+        "last_inference": round(1000 * values.get(("digits_last_inference_timestamp_seconds", ""), 0)),
         "inference_count": sum(size * one["count"] for size, one in passes.items()),
         "execution_count": compute_infer["count"],
         "inference_stats": {
-            **{part: duration("digits_inference_parts", "digits_inference_part_seconds", part) for part in parts},
-            "queue": {"count": int(queue["", "count"]), "ns": round(queue["", "sum"] * 1e9)},
+            **parts,
+            "queue": duration("digits_queue_seconds_count", "digits_queue_seconds_sum"),
             "compute_infer": compute_infer,
             "cache_hit": _ZERO,
             "cache_miss": _ZERO,

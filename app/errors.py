@@ -3,7 +3,7 @@
 import http
 import logging
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -126,39 +126,28 @@ STATUS: dict[type[DigitsError], int] = {
 """For every error of `digits` and `app`; a test holds it complete."""
 
 
+REFUSAL = "digits.refusal"
+"""The scope's key for the name of the error that refused a request, for the metrics."""
+
+
 def name(error: DigitsError | type[DigitsError]) -> str:
-    """As programs know it, such as `no-ink`."""
+    """Return the name that programs know an error by, such as `no-ink`."""
     kind = error if isinstance(error, type) else type(error)
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
-def problem(
-    status: int, detail: str, *, error: str = "", pointer: str = "", headers: dict[str, str] | None = None
-) -> Response:
-    """An error reply, `application/problem+json`.
+class ErrorReply(NamedTuple):
+    """The parts of an error reply that are the same in every dialect."""
 
-    Args:
-        status: the HTTP status.
-        detail: what was expected and what came.
-        error: its name; none where the status says it all.
-        pointer: JSON pointer (RFC 6901) to the part of the body at fault.
-        headers: more headers.
-    """
-    kind, title = "about:blank", http.HTTPStatus(status).phrase
-    if error:
-        kind, title = f"urn:digits:{error}", error.replace("-", " ").capitalize()
-    body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
-    if pointer:
-        body["errors"] = [{"pointer": pointer, "detail": detail}]
-    return Response(orjson.dumps(body), status, headers, "application/problem+json")
+    status: int
+    detail: str
+    headers: dict[str, str]
 
 
-_DIALECTS = ("/v1", "/v2")
-"""Below these, errors are as TensorFlow Serving and the Open Inference Protocol have them."""
-
-
-def reply_to(exc: DigitsError, path: str = "") -> Response:
-    """The problem that it is, or below some paths what their protocol's clients read."""
+def describe(exc: Exception) -> ErrorReply:
+    """Return status, message and headers for an exception. Any exception but a DigitsError is a bug, and gets a 500."""
+    if not isinstance(exc, DigitsError):
+        return ErrorReply(500, "the service failed; this is a bug in the service, not in your request", {})
     status = STATUS[type(exc)]
     headers = {}
     if isinstance(exc, WrongMethod):
@@ -169,21 +158,49 @@ def reply_to(exc: DigitsError, path: str = "") -> Response:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
         headers["Connection"] = "close"  # the rest of the body is not read
-    if path.startswith(_DIALECTS):
-        return _error(status, str(exc), headers)
-    return problem(status, str(exc), error=name(exc), pointer=exc.pointer, headers=headers)
+    return ErrorReply(status, str(exc), headers)
 
 
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    # Both protocols know INVALID_ARGUMENT as 400 and have no other word for a body that is not as it should be.
-    status = 400 if status == http.HTTPStatus.UNPROCESSABLE_ENTITY else status
-    return Response(orjson.dumps({"error": message}), status, headers, "application/json")
+def note(scope: Scope, exc: Exception) -> None:
+    """Name the refusal in the scope for the metrics, or log the traceback of a bug."""
+    if isinstance(exc, DigitsError):
+        scope[REFUSAL] = name(exc)
+    else:
+        _log.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
 
 
-async def _digits_error(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, DigitsError)
-    request.app.metrics.refused(name(exc))
-    return reply_to(exc)
+def problem(
+    status: int, detail: str, *, error: str = "", pointer: str = "", headers: dict[str, str] | None = None
+) -> Response:
+    """Return an `application/problem+json` response (RFC 9457).
+
+    Args:
+        status: the HTTP status.
+        detail: what was expected and what was received.
+        error: the error's name; empty if the status says it all.
+        pointer: a JSON pointer (RFC 6901) to the part of the body that is wrong.
+        headers: additional headers.
+    """
+    kind, title = "about:blank", http.HTTPStatus(status).phrase
+    if error:
+        kind, title = f"urn:digits:{error}", error.replace("-", " ").capitalize()
+    body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
+    if pointer:
+        body["errors"] = [{"pointer": pointer, "detail": detail}]
+    return Response(orjson.dumps(body), status, headers, "application/problem+json")
+
+
+def problem_response(exc: Exception) -> Response:
+    """Return the problem that an exception is answered with."""
+    status, detail, headers = describe(exc)
+    if not isinstance(exc, DigitsError):
+        return problem(status, detail)
+    return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
+
+
+async def _exception(request: Request, exc: Exception) -> Response:
+    note(request.scope, exc)
+    return problem_response(exc)
 
 
 async def _http_exception(request: Request, exc: Exception) -> Response:
@@ -195,31 +212,20 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
             detail += "; /docs lists what there is"
     elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         methods = set(headers["Allow"].split(", "))
-        # What is answered to GET is answered to HEAD (`app.asgi.application`).
+        # HEAD is answered as GET is (`app.asgi.middleware`).
         allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
         detail, headers["Allow"] = f"expected {allowed}, received {request.method}", allowed
     return problem(exc.status_code, detail, headers=headers)
 
 
 async def _client_gone(_request: Request, _exc: Exception) -> Response:
-    # Nobody reads this reply; without it the server would log the disconnect as a failure of ours.
+    # Nobody receives this response. Without it the server would log the disconnect as a failure of the service.
     return Response(status_code=400)
 
 
-def bug(scope: Scope, exc: Exception) -> Response:
-    """The reply to what must not happen; the log has the traceback."""
-    _log.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
-    message = "the service failed; this is a bug of ours, not of your request"
-    return _error(500, message) if scope["path"].startswith(_DIALECTS) else problem(500, message)
-
-
-async def _bug(request: Request, exc: Exception) -> Response:
-    return bug(request.scope, exc)
-
-
 def install(app: FastAPI) -> None:
-    """Have every error of `app` answered as a problem."""
-    app.add_exception_handler(DigitsError, _digits_error)
+    """Have FastAPI answer every exception with a problem."""
+    app.add_exception_handler(DigitsError, _exception)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _client_gone)
-    app.add_exception_handler(Exception, _bug)
+    app.add_exception_handler(Exception, _exception)

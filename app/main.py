@@ -5,13 +5,20 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fastapi import FastAPI
+from starlette.routing import Route, Router
+
 from app import errors
 from app.api import health, metrics, model, predict
+from app.api.open_inference.errors import error_response as open_inference_error
 from app.api.open_inference.routes import OpenInference
+from app.api.tensorflow_serving.errors import error_response as tensorflow_serving_error
 from app.api.tensorflow_serving.routes import TensorFlowServing
 from app.asgi import middleware
-from app.asgi.api_keys import open_paths
+from app.asgi.api_keys import public_paths
 from app.asgi.application import Application
+from app.asgi.endpoint import Endpoint
+from app.asgi.in_work import RequestsInWork
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import Predictor
 from app.openapi import dialects, schemas
@@ -26,13 +33,13 @@ VERSION = "0.1.0"
 
 
 def create_app(settings: Settings | None = None) -> Application:
-    """The service as an ASGI application.
+    """Return the service as an ASGI application.
 
     Args:
-        settings: None reads them from the environment, as `uvicorn --factory app.main:create_app` wants it.
+        settings: the settings; None reads them from the environment, as `uvicorn --factory app.main:create_app` needs.
 
     Raises:
-        SystemExit: a setting in the environment is bad.
+        SystemExit: a setting in the environment is not valid.
     """
     settings = settings or read_settings()
     logs.configure()
@@ -47,17 +54,18 @@ def create_app(settings: Settings | None = None) -> Application:
     predictor = Predictor(settings, registry, counts)
     spans = spans_to(str(settings.traces_endpoint)) if settings.traces_endpoint else None
     drift = Drift(counts, served=lambda: registry.classifier.manifest if registry.started else None)
+    in_work = RequestsInWork(settings.max_requests)
 
     @asynccontextmanager
-    async def lifespan(app: Application) -> AsyncIterator[None]:
+    async def lifespan(_app: object) -> AsyncIterator[None]:
         registry.look()
-        # What is here now stays: the garbage collector need not look at it again and again, which takes 40 ms a time.
+        # The objects that exist now stay. The garbage collector would take 40 ms each time it looks at them.
         gc.collect()
         gc.freeze()
         background = [
             asyncio.create_task(registry.keep_looking(settings.reload_seconds)),
             asyncio.create_task(predictor.warm()),
-            asyncio.create_task(_keep_stating(app, registry)),
+            asyncio.create_task(_keep_gauges_current(counts, in_work, registry)),
             asyncio.create_task(drift.keep_looking()),
         ]
         yield
@@ -66,51 +74,67 @@ def create_app(settings: Settings | None = None) -> Application:
         if spans is not None:
             await asyncio.to_thread(spans.close)
 
-    app = Application(
+    open_inference = OpenInference(settings, registry, predictor, counts, VERSION)
+    tensorflow_serving = TensorFlowServing(settings, registry, predictor)
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+    v1 = Endpoint(dict.fromkeys(methods, tensorflow_serving), in_work, tensorflow_serving_error)
+    v2 = Endpoint(dict.fromkeys(methods, open_inference), in_work, open_inference_error)
+    # The paths that are requested most come first. FastAPI answers everything else.
+    router = Router(
+        [
+            Route("/predict", Endpoint({"POST": predict.Predict(settings, registry, predictor)}, in_work)),
+            Route("/v1{rest:path}", v1),
+            Route("/v2{rest:path}", v2),
+            Route("/invocations", Endpoint({"POST": tensorflow_serving.invocations}, in_work)),
+        ],
+        default=middleware.PageHeaders(_fastapi(settings, registry, drift)),
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    renderers = {"v1": tensorflow_serving_error, "v2": open_inference_error}
+    return Application(
+        middleware.wrap(router, settings, renderers),
         metrics=counts,
-        max_requests=settings.max_requests,
+        in_work=in_work,
+        registry=registry,
+        drift=drift,
+        record=spans.record if spans is not None else None,
+    )
+
+
+def _fastapi(settings: Settings, registry: ModelRegistry, drift: Drift) -> FastAPI:
+    """Return the FastAPI application for what is requested rarely: pages, probes, metadata and documentation."""
+    api = FastAPI(
         title="Digits",
         version=VERSION,
         description=schemas.DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
         redirect_slashes=False,
         openapi_url="/openapi.json" if settings.docs else None,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
         # FastAPI would look for a configured OpenTelemetry at each request, which takes 4 us.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.record = spans.record if spans is not None else None
-    app.state.registry = registry
-    app.state.drift = drift
-    tensorflow_serving = TensorFlowServing(settings, registry, predictor)
-    app.hot = {
-        ("POST", "/predict"): predict.Predict(settings, registry, predictor),
-        ("POST", "/invocations"): tensorflow_serving.invocations,
-    }
-    app.dialects = {
-        "v1": tensorflow_serving,
-        "v2": OpenInference(settings, registry, predictor, counts, VERSION),
-    }
-    errors.install(app)
+    api.state.registry = registry
+    api.state.drift = drift
+    errors.install(api)
     if settings.docs:
-        api_docs.install(app)
-    drawing.install(app, settings)
+        api_docs.install(api)
+    drawing.install(api, settings)
     for routes in (predict, dialects, model, health, metrics):
-        app.include_router(routes.router)
-    schemas.install(app, without_key=open_paths(settings) if settings.api_keys else None)
-    app.guarded = middleware.around(app.answer, settings, counts)
-    return app
+        api.include_router(routes.router)
+    schemas.install(api, without_key=public_paths(settings) if settings.api_keys else None)
+    return api
 
 
-async def _keep_stating(app: Application, registry: ModelRegistry) -> None:
-    """Say once a second, to whom it is for to count, how things are."""
+async def _keep_gauges_current(counts: Metrics, in_work: RequestsInWork, registry: ModelRegistry) -> None:
+    """Update the state gauges once a second."""
     while True:
         ready = registry.unready_reason() is None
         model = None
         if registry.started:
             manifest = registry.classifier.manifest
             model = manifest.name, str(manifest.version)
-        app.metrics.state(in_work=app.in_work, ready=ready, model=model)
+        counts.state(in_work=in_work.count, ready=ready, model=model)
         await asyncio.sleep(1)

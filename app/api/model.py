@@ -52,7 +52,7 @@ async def card(request: Request) -> Response:
     """What it is for, what it was trained on, how good it is and where it fails: its report's README.md, for people."""
     content = await run_sync(_card, request.app.state.registry.classifier)
     tag = caching.etag(content)  # of the page: it is another one when the service was updated, too
-    headers = caching.headers(tag) | security_headers.card()
+    headers = caching.headers(tag) | security_headers.model_card()
     if caching.is_known(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers | {"Content-Type": "text/html; charset=utf-8"})

@@ -26,8 +26,6 @@ from digits.features import SIDE, to_features
 from digits.mnist_form import Mode
 from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
-router = APIRouter(tags=["predict"])
-
 
 class Options(BaseModel):
     """The query parameters; a misspelt one is refused, not passed over."""
@@ -66,15 +64,18 @@ _USUAL = Options()
 _QUERY_BYTES = 1000
 
 
+router = APIRouter(tags=["predict"])
+
+
 @router.post("/predict", **PREDICT)
 async def predict(options: Annotated[Options, Query()]) -> None:
     """Which digit is it? Any picture of one digit: drawn, scanned or photographed; dark on light or light on dark."""
-    # OpenAPI, and the 405 for other methods, are made from this route; `Predict` answers before the router is asked.
+    # OpenAPI is made from this route; `Predict` answers before the router is asked.
     raise NotImplementedError
 
 
 class Predict:
-    """Answers `POST /predict`; called by `app.asgi.application`."""
+    """The handler of `POST /predict`."""
 
     def __init__(self, settings: Settings, registry: ModelRegistry, predictor: Predictor) -> None:
         """With the model of `serving`, within the limits of the settings."""

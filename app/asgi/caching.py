@@ -1,4 +1,4 @@
-"""Conditional requests: a file with its ETag, or 304 to whom has it already (RFC 9110, section 13)."""
+"""Conditional requests: a file with its ETag, or 304 for a client that has it already (RFC 9110, section 13)."""
 
 import hashlib
 
@@ -6,22 +6,22 @@ from fastapi import Request
 
 
 def etag(content: bytes) -> str:
-    """A strong ETag: the same bytes have the same one in every worker and on every machine."""
+    """Return a strong ETag. The same bytes get the same ETag in every worker and on every machine."""
     return quoted(hashlib.sha256(content).hexdigest())
 
 
 def quoted(sha256: str) -> str:
-    """The ETag of content whose sha256 is known."""
+    """Return the ETag of content whose sha256 is known."""
     return f'"{sha256[:32]}"'
 
 
 def is_known(request: Request, tag: str) -> bool:
-    """Whether the client says that it has the content with this ETag."""
+    """Return whether the client says that it has the content with this ETag."""
     header = request.headers.get("if-none-match", "")
     known = {known.strip().removeprefix("W/") for known in header.split(",")}
     return tag in known or "*" in known
 
 
 def headers(tag: str) -> dict[str, str]:
-    """For the content and for 304: kept by the browser, and asked about each time, so that an update shows at once."""
+    """Return the headers of the content and of a 304. A browser keeps the content and revalidates it each time."""
     return {"ETag": tag, "Cache-Control": "no-cache"}

@@ -1,6 +1,7 @@
-"""Security headers: which kind of reply has which; nothing else sets one.
+"""Security headers: which kind of reply carries which. No other module sets them.
 
-After OWASP's cheat sheets on REST security and on HTTP headers. Strict-Transport-Security is the proxy's that ends TLS.
+They follow OWASP's cheat sheets on REST security and on HTTP headers. Strict-Transport-Security belongs to the proxy
+that terminates TLS.
 """
 
 import base64
@@ -8,47 +9,48 @@ import hashlib
 
 from starlette.types import Message, Send
 
-NOSNIFF = (b"x-content-type-options", b"nosniff")
-"""All that an answer to `POST /predict` has: no frame and no cache would take it, and each header costs 0.4 us."""
+from app.asgi.reply import NOSNIFF
 
 _POLICY = {"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
 
-_BROWSED = {
+_PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",  # photos come by a file input, which needs none
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",  # photos come from a file input, which needs none
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
-_UNLESS_SAID = (
+_DEFAULT_HEADERS = (
     NOSNIFF,
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
 
-def page(*, base: bool) -> dict[str, str]:
-    """For the drawing page: it runs nothing but its own files. Figures that need a key are `data:`, by its script.
+def drawing_page(*, base: bool) -> dict[str, str]:
+    """Return the headers of the drawing page, which runs only its own files.
+
+    Figures that need an API key are `data:` URLs, which the page's script makes.
 
     Args:
-        base: whether it has a `<base>`.
+        base: whether the page has a `<base>` element.
     """
     own = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
-    return _browsed(own | ({"base-uri": "'self'"} if base else {}))
+    return _page(own | ({"base-uri": "'self'"} if base else {}))
 
 
-def card() -> dict[str, str]:
-    """For the model card: it runs nothing, whatever is written in it."""
-    return _browsed({"style-src": "'self'", "img-src": "'self'"})
+def model_card() -> dict[str, str]:
+    """Return the headers of the model card, which runs no script, whatever the card contains."""
+    return _page({"style-src": "'self'", "img-src": "'self'"})
 
 
-def docs(script: str) -> dict[str, str]:
-    """For Swagger UI, which writes style attributes and draws its icons from data URLs.
+def api_docs(script: str) -> dict[str, str]:
+    """Return the headers of Swagger UI, which writes style attributes and draws its icons from data URLs.
 
     Args:
-        script: the one that is written into the page.
+        script: the inline script of the page.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _browsed(
+    return _page(
         {
             "script-src": f"'self' 'sha256-{digest}'",
             "style-src": "'self' 'unsafe-inline'",
@@ -58,22 +60,23 @@ def docs(script: str) -> dict[str, str]:
     )
 
 
-def completing(send: Send) -> Send:
-    """`send`, with what every other reply has unless it says otherwise: it loads nothing, and is kept by nobody."""
+def with_default_headers(send: Send) -> Send:
+    """Return a `send` that adds the default headers: a reply may load nothing, and no cache may keep it."""
 
-    async def complete(message: Message) -> None:
+    async def send_with_defaults(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             names = {name.lower() for name, _ in headers}
-            headers += [header for header in _UNLESS_SAID if header[0] not in names]
-            if b"cache-control" not in names:  # what has an ETag can be kept and asked about
+            headers += [header for header in _DEFAULT_HEADERS if header[0] not in names]
+            if b"cache-control" not in names:  # a cache may keep a reply with an ETag, but must revalidate it
                 headers.append((b"cache-control", b"no-cache" if b"etag" in names else b"no-store"))
             message = {**message, "headers": headers}
         await send(message)
 
-    return complete
+    return send_with_defaults
 
 
-def _browsed(policy: dict[str, str]) -> dict[str, str]:
+def _page(policy: dict[str, str]) -> dict[str, str]:
     directives = {"default-src": "'none'"} | _POLICY | policy
-    return _BROWSED | {"Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in directives.items())}
+    content = "; ".join(f"{name} {value}" for name, value in directives.items())
+    return _PAGE_HEADERS | {"Content-Security-Policy": content}

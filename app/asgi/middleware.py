@@ -1,4 +1,4 @@
-"""What every request passes before the service, where it is set: trusted proxies, path prefix, CORS, API keys."""
+"""The middleware around the router: trusted proxies, path prefix, CORS, API keys and default headers."""
 
 import ipaddress
 import logging
@@ -9,67 +9,92 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.asgi.api_keys import KeyCheck
+from app import errors
+from app.asgi.api_keys import ErrorRenderers, KeyCheck
+from app.asgi.headers import with_default_headers
 from app.settings import Settings
-from app.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
 _METHODS = ("GET", "HEAD", "POST")
-_MAY_SEND = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
-_MAY_READ = ("Retry-After", "X-Model-Version", "X-Request-ID")
+_REQUEST_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
+_REPLY_HEADERS = ("Retry-After", "X-Model-Version", "X-Request-ID")
 _PREFLIGHT_SECONDS = 7200
-"""How long a browser need not ask again; Chromium keeps it no longer."""
+"""How long a browser may remember a preflight reply. Chromium keeps it no longer than this."""
 
 
-def around(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp | None:
-    """`app` with what is set around it; None where nothing is, so that nothing is paid for it."""
-    guarded = app
+def wrap(app: ASGIApp, settings: Settings, error_renderers: ErrorRenderers) -> ASGIApp:
+    """Return `app` inside the middleware that the settings ask for, or `app` itself if they ask for none.
+
+    Args:
+        app: the router.
+        settings: the settings of the service.
+        error_renderers: how each dialect renders the refusal of a key.
+    """
+    wrapped = app
     if settings.api_keys:
         _log.info("requests need one of %d API keys", len(settings.api_keys))
-        guarded = KeyCheck(guarded, settings, metrics)
+        wrapped = KeyCheck(wrapped, settings, error_renderers)
     if settings.cors_origins:
-        # Around the keys: a preflight cannot bring one, and a page is to be able to read that its key was refused.
-        # Without credentials: there are no cookies, and a key is a header like others.
-        guarded = CORSMiddleware(
-            guarded,
+        # CORS is outside the key check, because a preflight cannot bring a key and a page must be able to read a
+        # refusal. It needs no credentials: there are no cookies, and a key is an ordinary header.
+        wrapped = CORSMiddleware(
+            wrapped,
             allow_origins=settings.cors_origins,
             allow_methods=_METHODS,
-            allow_headers=_MAY_SEND,
-            expose_headers=_MAY_READ,
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_REPLY_HEADERS,
             max_age=_PREFLIGHT_SECONDS,
         )
     if settings.root_path:
-        guarded = Prefix(guarded, settings.root_path)
+        wrapped = PathPrefix(wrapped, settings.root_path)
     if settings.trusted_proxies:
         trusted = [spelling for network in settings.trusted_proxies for spelling in spellings(network)]
-        guarded = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, guarded), trusted))
-    return None if guarded is app else guarded
+        wrapped = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, wrapped), trusted))
+    return wrapped
 
 
-class Prefix:
-    """Takes the path prefix off where the proxy left it; no more is known of it but where a link is written.
+class PathPrefix:
+    """Removes the path prefix where the proxy has not removed it.
 
-    Starlette would have it in `root_path`, and then wants it in `path` too: what it mounts is not found below a
-    proxy that strips it, and uvicorn's option adds it once more to the path of one that does not.
+    Starlette's `root_path` does not fit: a mounted application is then not found below a proxy that strips the prefix,
+    and uvicorn's option adds the prefix twice below a proxy that keeps it.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
-        """For `app`, below a prefix such as `/digits`."""
+        """Serve `app` below a prefix such as `/digits`."""
         self._app = app
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        path = get_route_path(scope)  # without what `uvicorn --root-path` has added
-        if path == self._prefix or path.startswith(f"{self._prefix}/"):
-            path = path[len(self._prefix) :] or "/"
-        scope["path"], scope["root_path"] = path, ""
+        """Answer one request."""
+        if scope["type"] == "http":
+            path = get_route_path(scope)  # without the prefix that `uvicorn --root-path` has added
+            if path == self._prefix or path.startswith(f"{self._prefix}/"):
+                path = path[len(self._prefix) :] or "/"
+            scope["path"], scope["root_path"] = path, ""
         await self._app(scope, receive, send)
 
 
+class PageHeaders:
+    """Around FastAPI: replies get the default headers, and HEAD is answered as GET is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap a FastAPI application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        # FastAPI's routes know no HEAD. The server omits the body of the reply.
+        as_get = {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
+        await self._app(as_get, receive, with_default_headers(send))
+        for key in ("route", errors.REFUSAL):
+            if key in as_get:
+                scope[key] = as_get[key]
+
+
 def spellings(network: str) -> list[str]:
-    """A network as who listens on `0.0.0.0` sees it, and as who listens on `::` does."""
+    """Return a network as a server that listens on `0.0.0.0` sees it, and as one that listens on `::` does."""
     parsed = ipaddress.ip_network(network)
     if parsed.version == 6:
         return [network]

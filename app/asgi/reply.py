@@ -1,36 +1,43 @@
-"""The reply of an endpoint, and the short way for a server to send it."""
+"""The reply of an endpoint: bytes with their status and headers."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
 JSON = ((b"content-type", b"application/json"),)
 
-REPLY = "digits.reply"
-"""The ASGI extension: a function that takes the headers of a 200 as bytes, each with its line end, and the body."""
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 ROUTE = "digits.route"
-"""The scope's key for the pattern that the path of a hot path's request matched."""
+"""The scope's key for a route's pattern where Starlette's router does not know it."""
+
+REPLY = "digits.reply"
+"""The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
 
 
 class Reply(NamedTuple):
-    """What is answered, as a rule JSON."""
+    """A reply that is complete when it is sent, JSON unless its headers say otherwise."""
 
     body: bytes
     version: int | None = None
-    """Of the model that answered, which is always with a 200; also a header."""
+    """The model version that answered. It is also sent as a header."""
     batch: int | None = None
-    """Pictures in the forward pass that answered."""
+    """The number of pictures in the forward pass that answered."""
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = JSON
 
     @classmethod
     def of(cls, content: Any, status: int = 200) -> "Reply":
-        """Something as JSON that no model has answered."""
+        """Encode content that no model produced, such as metadata, as JSON."""
         return cls(orjson.dumps(content), status=status)
 
-
-HotPath = Callable[[Scope, Receive], Awaitable[Reply]]
-"""Raises DigitsError for whatever else is to be answered."""
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send the reply, as a Starlette response does."""
+        scope[REPLY] = self
+        # A JSON reply needs only one security header: no browser renders it, and each header costs 0.4 us.
+        headers = [*self.headers, (b"content-length", b"%d" % len(self.body)), NOSNIFF]
+        if self.version is not None:
+            headers.append((b"x-model-version", b"%d" % self.version))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})

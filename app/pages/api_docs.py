@@ -30,7 +30,7 @@ def install(app: FastAPI) -> None:
         swagger_favicon_url="docs/assets/favicon.png",
     ).body
     script = re.findall(r"<script>(.*?)</script>", bytes(page).decode(), re.DOTALL)[0]
-    headers = security_headers.docs(script)
+    headers = security_headers.api_docs(script)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

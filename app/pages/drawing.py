@@ -26,7 +26,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     html, kind = files["index.html"]
     files["index.html"] = _as_set(html.decode(), settings).encode(), kind
     tags = {name: caching.etag(content) for name, (content, _) in files.items()}
-    secured = security_headers.page(base=bool(settings.root_path))
+    secured = security_headers.drawing_page(base=bool(settings.root_path))
 
     def _file(request: Request, name: str) -> Response:
         content, media_type = files[name]

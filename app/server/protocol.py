@@ -10,12 +10,13 @@ write instead of two, each of which is a system call of 5 us, and no look at hea
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app import errors
-from app.asgi.reply import REPLY
+from app.asgi.application import WHOLE_RESPONSE
 from app.server.listener import take_all_from
 from app.server.state import State
 from digits.errors import DigitsError
@@ -55,7 +56,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.server_state.draining:
             take_all_from(transport.get_extra_info("socket"))
         self._unanswered: deque[RequestResponseCycle] = deque()
-        self._extensions = {REPLY: self._reply}
+        self._extensions = {WHOLE_RESPONSE: self._send_whole_response}
         # uvicorn sets this only after a reply, and would keep a silent client for ever.
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
@@ -141,15 +142,22 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         self.data_received(head + b"\r\n" + rest)
 
-    def _reply(self, headers: bytes, body: bytes) -> None:
-        """Do what `cycle.send` does for a 200 that comes in two messages."""
+    async def _send_whole_response(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Do what `cycle.send` does with a whole response, in one write."""
+        if self.flow.write_paused:
+            await self.flow.drain()
         cycle = self._unanswered[0]  # a connection's requests are answered one after the other
         if cycle.disconnected or self.transport.is_closing():
             return
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((STATUS_LINE[200], self.server_state.common_headers(), headers, end, body)))
+        end = b"\r\n"
+        if (b"connection", b"close") in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            end = b"connection: close\r\n\r\n"
+        head = _response_head(status, self.server_state.common_headers(), headers, len(body))
+        self.transport.write(b"".join((head, end, body)))
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
@@ -205,11 +213,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        reply = errors.reply_to(error)
+        reply = errors.problem_response(error)
         reply.headers["Connection"] = "close"
-        head = [STATUS_LINE[reply.status_code], self.server_state.common_headers()]
-        head += [b"%b: %b\r\n" % header for header in reply.raw_headers]
-        self.transport.write(b"".join(head) + b"\r\n" + reply.body)
+        common = self.server_state.common_headers()
+        head = _response_head(reply.status_code, common, reply.raw_headers, len(reply.body))
+        self.transport.write(b"".join((head, b"\r\n", reply.body)))
         self.transport.close()
         self._give_up_later()
         self.app.refused(error, reply)
@@ -218,6 +226,18 @@ class HttpProtocol(HttpToolsProtocol):
         """A transport that is closed waits for its client to read what was written, for ever."""
         if self._stuck_timer is None:
             self._stuck_timer = self.loop.call_later(STUCK_SECONDS, self.transport.abort)
+
+
+def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, bytes]], size: int) -> bytes:
+    """Return the status line and the header lines of a response, without the empty line that ends them."""
+    lines = [STATUS_LINE[status], common]
+    has_length = False
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+        has_length = has_length or name == b"content-length"
+    if not has_length:
+        lines.append(b"content-length: %d\r\n" % size)
+    return b"".join(lines)
 
 
 def _head_too_large() -> DigitsError:

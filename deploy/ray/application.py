@@ -62,7 +62,7 @@ class Digits:
             self._service = create_app(read_settings())
         except SystemExit as exc:  # which would end the process without a word in Serve's status
             raise ValueError(str(exc)) from None
-        self._telling = asyncio.create_task(keep_telling(self._service.state.drift))
+        self._telling = asyncio.create_task(keep_telling(self._service.drift))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What answers; Serve runs its lifespan."""
@@ -70,7 +70,7 @@ class Digits:
 
     def check_health(self) -> None:
         """Raises RuntimeError unless the golden predictions come out right; Serve then replaces the replica."""
-        reason = self._service.state.registry.unready_reason()
+        reason = self._service.registry.unready_reason()
         if reason is not None:
             raise RuntimeError(reason)
 

@@ -120,7 +120,7 @@ def test_nothing_that_a_client_sent_is_logged_but_its_path_and_names(service: Se
 
 
 def test_a_failure_of_ours_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:
-    page = bare_checkout / "app" / "routes" / "page.py"
+    page = bare_checkout / "app" / "pages" / "drawing.py"
     page.write_text(page.read_text().replace('return _file(request, "index.html")', "raise RuntimeError('broken')"))
     service = start_service(cwd=bare_checkout)
     service.wait_for_status("/livez", 200)

@@ -29,16 +29,18 @@ TELLING_ITS_TASKS = """
 import asyncio
 import app.main
 from app.__main__ import main
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 create_app = app.main.create_app
 
 def telling(*settings):
     made = create_app(*settings)
 
-    @made.get("/tasks")
-    async def tasks() -> int:
-        return len(asyncio.all_tasks())
+    async def tasks(request):
+        return JSONResponse(len(asyncio.all_tasks()))
 
+    made.app.routes.append(Route("/tasks", tasks))
     return made
 
 app.main.create_app = telling

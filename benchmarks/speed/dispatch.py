@@ -16,13 +16,19 @@ from typing import Any
 
 import uvloop
 from fastapi import FastAPI, Request, Response
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.asgi.application import Application
+from app.asgi.endpoint import Endpoint
+from app.asgi.in_work import RequestsInWork
 from app.asgi.reply import Reply
+from app.inference.model_registry import ModelRegistry
+from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import spread
+from digits.artifact import SHIPPED
 
 _BODY = b"0" * 784
 _REPLY = b"{}"
@@ -84,8 +90,10 @@ async def microseconds(app: ASGIApp, requests: int) -> float:
 
 async def measured(rounds: int) -> dict[str, list[float]]:
     """Each of them in turn, round by round."""
-    front = Application(metrics=Metrics(), max_requests=1)
-    front.hot = {("POST", "/predict"): hot}
+    metrics, in_work, registry = Metrics(), RequestsInWork(1), ModelRegistry(SHIPPED)
+    router = Router([Route("/predict", Endpoint({"POST": hot}, in_work))])
+    drift = Drift(metrics, served=lambda: None)
+    front = Application(router, metrics=metrics, in_work=in_work, registry=registry, drift=drift)
     fastapi = FastAPI()
     fastapi.post("/predict")(route)
     apps: dict[str, ASGIApp] = {

@@ -24,13 +24,13 @@ from digits.artifact import (
 )
 from digits.classifier import Classifier, Golden
 from digits.features import CLASSES, FEATURES, Floats, to_features
-from training import graph
+from training import onnx_graph as graph
 from training.backend import keras, library_versions
 from training.data import Mnist
 from training.errors import ParityError, UnsuitableNetwork
 from training.network import activations
-from training.novelty import Head
 from training.recipes import Recipe
+from training.trust.novelty import Head
 
 PARITY_TOLERANCE = 1e-5
 """Largest difference between a probability from ONNX Runtime and the same one from Keras."""

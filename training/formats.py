@@ -27,10 +27,10 @@ from digits.artifact import (
 )
 from digits.classifier import GOLDEN_TOLERANCE, Classifier, Golden
 from digits.features import FEATURES, Floats, to_features
-from training import graph
+from training import onnx_graph as graph
 from training.errors import CannotWrite, ParityError
 from training.export import PARITY_TOLERANCE, read_network
-from training.novelty import Head
+from training.trust.novelty import Head
 
 SIGNATURE = "serving_default"
 """Of a SavedModel: probabilities alone, so that TensorFlow Serving's replies are those of our own `/v1`."""

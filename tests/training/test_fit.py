@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .conftest import CHECKOUT, Command
+from tests.training.conftest import CHECKOUT, Command
 
 pytest.importorskip("keras")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .conftest import CHECKOUT, Command
+from tests.training.conftest import CHECKOUT, Command
 
 pytest.importorskip("keras")
 
@@ -51,7 +51,7 @@ def _triton_config() -> Any:
 triton_config = _triton_config()
 
 PROBE = """
-import sys, training.__main__ as cli
+import sys, training.cli as cli
 cli.app(sys.argv[1:], standalone_mode=False)
 print(*{"tensorflow", "keras"} & set(sys.modules))
 """

@@ -1,7 +1,7 @@
 """Pictures of no digit that a novelty head learns from: blobs, polygons, scribbles, digits cut up, mixed and turned.
 
 They are shown to it so that it draws a line around digits (outlier exposure: Hendrycks, Mazeika and Dietterich 2019).
-What it is tested on (`training.outliers`) is of other kinds, but for noise and pairs of digits.
+What it is tested on (`training.trust.out_of_distribution`) is of other kinds, but for noise and pairs of digits.
 """
 
 import os
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from digits.features import SIDE, Grey
 from training.data import Labels
-from training.drawing import drawn, normalized
+from training.trust.drawing import drawn, normalized
 
 _TURNED = (2, 3, 4, 5, 7)
 """Digits that are none when they lie on their side; a 6 is nearly a 9, and 0, 1, 8 stay what they are."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import CHECKOUT, Command, Outcome
+from tests.training.conftest import CHECKOUT, Command, Outcome
 
 pytest.importorskip("keras")
 
@@ -20,9 +20,10 @@ from digits.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPU
 from digits.classifier import Classifier
 from digits.features import to_features
 from tests.conftest import fresh_python
-from training import conformal, data, novelty
+from training import data
 from training.report import history_from_csv
-from training.trust import coverage
+from training.trust import conformal, novelty
+from training.trust.evaluation import coverage
 
 REPORT = {
     *("history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md"),
@@ -30,7 +31,7 @@ REPORT = {
 
 
 WHAT_IS_IMPORTED = """
-import sys, training.__main__ as cli
+import sys, training.cli as cli
 names = set(sys.argv[1].split(","))
 try: cli.main(sys.argv[2:])
 except SystemExit: print(*names & set(sys.modules), file=sys.stderr)
@@ -381,4 +382,6 @@ def test_without_the_extra_one_line_says_what_installs_it() -> None:
     ended = fresh_python("-c", without)
 
     assert ended.returncode == 1
-    assert ended.stderr == ("training: TensorFlow and the rest are not installed; `make .venv/.train` does it\n")
+    assert ended.stderr == (
+        "training: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.\n"
+    )

@@ -9,7 +9,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from digits.features import Floats
 from training.data import Labels
-from training.reliability import reliability, scaled
+from training.trust.reliability import reliability, scaled
 
 DIGITS = np.arange(10)
 

@@ -14,11 +14,11 @@ from rich.progress import track
 
 from digits.features import Floats, Grey, to_features
 from training import network
-from training.augmentation import distorted, enlarge
 from training.backend import make_reproducible
 from training.data import Split
 from training.fit import History, State, discard, fit_epochs, one_hot
 from training.recipes import Robust
+from training.robust.augmentation import distorted, enlarge
 
 TEACHER = "teacher"
 """The folder of its state, below that of the network's."""

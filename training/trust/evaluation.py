@@ -12,10 +12,10 @@ from digits.classifier import Classifier, Scores
 from digits.drift import EDGES, quantities, reference
 from digits.features import Floats, Grey, to_features
 from digits.prediction_sets import thresholds
-from training import conformal
 from training.data import Labels, Split
-from training.novelty import FALSE_ALARMS, METHOD
-from training.reliability import Reliability, reliability, scaled
+from training.trust import conformal
+from training.trust.novelty import FALSE_ALARMS, METHOD
+from training.trust.reliability import Reliability, reliability, scaled
 
 ERROR = 0.05
 """With which any of the coverages is outside its band although all is as it should be, all levels together."""

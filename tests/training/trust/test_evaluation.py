@@ -12,10 +12,10 @@ from digits.artifact import Level, PredictionSets, Temperature
 from digits.classifier import Classifier
 from digits.features import Floats, Grey, to_features
 from tests.conftest import publish_tiny, publish_trusted
-from training import conformal
 from training.data import Split
-from training.reliability import reliability, scaled
-from training.trust import NoveltyScore, assess, calibrate, coverage, detect, mean_sizes
+from training.trust import conformal
+from training.trust.evaluation import NoveltyScore, assess, calibrate, coverage, detect, mean_sizes
+from training.trust.reliability import reliability, scaled
 
 TEMPERATURE = Temperature(value=1.5, folded=True)
 

@@ -12,8 +12,10 @@ pytest.importorskip("sklearn")
 
 from digits.features import Grey
 from tests.conftest import Mnist
-from training import drawing, exposure, outliers
 from training.data import Labels
+from training.trust import drawing
+from training.trust import out_of_distribution as outliers
+from training.trust import outlier_exposure as exposure
 
 KINDS = ["letters", "shapes", "textures", "two digits", "noise"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from digits.artifact import EXPLAIN, FEATURES_INPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT
 from digits.features import FEATURES, Floats
 from training.network import activations
-from training.novelty import Head
+from training.trust.novelty import Head
 
 _ROUNDING = 1e-4
 """More than two ways of adding up 784 products in float32 differ by."""

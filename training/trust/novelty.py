@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, to_features
-from training.augmentation import distorted, enlarge
 from training.backend import keras, make_reproducible
-from training.conformal import quantile
 from training.data import Split
-from training.exposure import nondigits
 from training.network import activations
 from training.recipes import Distortions
+from training.robust.augmentation import distorted, enlarge
+from training.trust.conformal import quantile
+from training.trust.outlier_exposure import nondigits
 
 METHOD = "a head with outlier exposure, and energy"
 

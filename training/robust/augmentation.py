@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from digits.features import SIDE, Floats, Grey
 from training.data import Labels
 from training.recipes import Distortions
-from training.styles import restyle
+from training.robust.styles import restyle
 
 FINE = 2 * SIDE
 """Rows, and columns, of the enlarged picture from which the distorted one is sampled, so that it is not blurred."""

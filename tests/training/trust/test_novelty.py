@@ -13,12 +13,11 @@ from sklearn.decomposition import PCA
 
 from digits.classifier import Classifier
 from digits.features import to_features
+from tests.training.conftest import Outcome
 from training import data, novelty_methods
 from training.data import Split
 from training.network import activations
-from training.novelty import Head, energy, fit
-
-from .conftest import Outcome
+from training.trust.novelty import Head, energy, fit
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pytest
 
 from digits.features import Grey
 from tests.conftest import Mnist
-from training.augmentation import distorted, enlarge, thicken
 from training.data import Labels
 from training.recipes import RECIPES, Distortions, Robust
-from training.styles import restyle
+from training.robust.augmentation import distorted, enlarge, thicken
+from training.robust.styles import restyle
 
 NONE = Distortions(**{field.name: 0.0 for field in fields(Distortions)})
 

@@ -14,8 +14,8 @@ from scipy.stats import betabinom, chisquare, kstest
 
 from digits.features import Floats
 from digits.prediction_sets import thresholds
-from training import conformal
 from training.data import Labels
+from training.trust import conformal
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digits.features import SIDE, Grey
 from training.data import read_idx
-from training.drawing import FIELD, drawn, normalized
+from training.trust.drawing import FIELD, drawn, normalized
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 

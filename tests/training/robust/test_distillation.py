@@ -13,16 +13,16 @@ pytest.importorskip("keras")
 from digits.artifact import read_manifest
 from digits.classifier import Classifier
 from digits.features import to_features
-from training import data, distillation, network
+from tests.training.conftest import Command
+from training import data, network
 from training import fit as fitting
 from training.backend import make_reproducible
-from training.calibration import best_temperature, fold_temperature
 from training.data import Split
 from training.fit import State
 from training.network import activations
 from training.recipes import RECIPES, Robust
-
-from .conftest import Command
+from training.robust import distillation
+from training.trust.calibration import best_temperature, fold_temperature
 
 robust = RECIPES["robust"]
 assert isinstance(robust, Robust)

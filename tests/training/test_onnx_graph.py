@@ -16,13 +16,14 @@ import onnxruntime
 
 from digits.artifact import EXPLAIN, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.features import Floats, to_features
-from training import graph, network
+from training import network
+from training import onnx_graph as graph
 from training.data import Mnist
 from training.errors import ParityError
 from training.export import draft_manifest, export, hold_to_parity, to_onnx
 from training.network import activations
-from training.novelty import Head
 from training.recipes import RECIPES
+from training.trust.novelty import Head
 
 HIDDEN, UNITS = 24, 8
 

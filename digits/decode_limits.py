@@ -1,208 +1,195 @@
-"""What a few bytes can cost, told from a picture's structure and refused before it is spent.
+"""Bound the time and memory that decoding one picture can take, before its pixels are decoded.
 
-A limit on pixels is not enough: thousands of scans (JPEG), profiles (PNG) or strips, or one huge tile (TIFF), have a
-picture of 28x28 take minutes, or gigabytes. `tests/app/test_bombs.py` has them all.
+A limit on pixels is not enough. Thousands of scans (JPEG), colour profiles (PNG) or comments (GIF), or one huge tile
+(TIFF), make a picture of 28x28 take minutes or gigabytes. `tests/app/test_decode_limits.py` has an example of each.
 """
 
 import os
 import re
-import struct
 from io import BytesIO
-from operator import mul
 
-from PIL import Image, TiffTags
+from PIL import Image, TiffImagePlugin, TiffTags
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from digits.errors import InvalidImage, UnsupportedImage
+from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 
-MOST_BYTES = 150_000_000
-"""Memory that one picture may take while it is decoded."""
+MAX_DECODE_BYTES = 150_000_000
+"""Maximum memory that decoding one picture may take."""
 
-LONGEST_SIDE = 65_535
-"""In pixels; what JPEG and GIF can have. PNG's decoder takes 16 bytes a row, and two rows, besides the picture."""
+MAX_SIDE = 65_535
+"""Maximum width and height in pixels: the maximum of JPEG and GIF. Pillow's PNG decoder needs 16 bytes per row."""
 
-_PARTS, _PART_BYTES = 1000, 32
-"""So many parts may a picture have, and another for each so many bytes."""
+MAX_HEADER_READS = 4000
+"""Maximum number of reads before the pixels. A JPEG needs about 1000 for 16 MB of metadata in segments of 64 KB."""
 
-_STRIPS, _STRIP_BYTES = 64, 64
-"""So many of them strips or tiles, which are dearer: 3 us and 300 bytes each. Those of real pictures hold thousands."""
+MAX_JPEG_SCANS = 32
+"""Encoders make up to 18. Each scan passes over the whole picture, which takes 30 ms for 50 megapixels."""
 
-_HEADER_PARTS = 4000
-"""The most of them before the pixels; 250 of a JPEG's segments hold 16 MB."""
+# libtiff reads this variable when a TIFF contains a JPEG. Its own default is 100.
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_SCANS))
 
-_SCANS = 32
-"""Of a JPEG; encoders make up to 18, and each goes through the whole picture: 30 ms for 50 megapixels."""
+# Otherwise Pillow decodes uncompressed TIFFs in Python, and builds a list of every strip that the file declares: 3 us
+# and 300 bytes per strip, millions of strips in 16 MB.
+TiffImagePlugin.READ_LIBTIFF = True
 
-# libtiff asks this itself, when it decodes a TIFF that has a JPEG in it; its own default is 100.
-os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(_SCANS))
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_VISIBLE_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"))
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_SHOWN = frozenset((b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"))
-"""The chunks of a PNG that show the picture; profiles, texts and further frames do not."""
+_JPEG_START_OF_SCAN = b"\xff\xda"
+_JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""A marker that a length and content follow."""
 
-_TIFF = (b"II", b"MM")
-_STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
+_BMP_RUN_LENGTH_ENCODINGS = (1, 2)
+
+_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _ORIENTATION = 258, 277, 262, 274
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
-_BITS, _SAMPLES, _PHOTOMETRIC, _YCBCR = 258, 277, 262, 6
-_LARGE_TILE = 512 * 512
-"""Pixels of a tile that may be larger than its picture."""
-
-_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_WITHOUT_LENGTH = (0x01, 0xD8)
-
-_RLE = (1, 2)
+_YCBCR = 6
+_MAX_PADDING_PIXELS = 512 * 512
+"""A TIFF tile may be larger than its picture by this much."""
 
 
-class _Sparing(BytesIO):
-    """A file that is read only so often: what Pillow does part by part, in Python, is bounded with it."""
+class LimitedReader(BytesIO):
+    """An encoded picture that refuses too many small reads, because Pillow parses what it reads in Python."""
 
     def __init__(self, data: bytes) -> None:
-        """For the header; `for_pixels` allows more."""
+        """Allow the reads that a header needs."""
         super().__init__(data)
-        self._parts = _most_parts(data)
-        self._left = min(_HEADER_PARTS, self._parts)
+        self._max_reads = _max_parts(data)
+        self._reads_left = min(MAX_HEADER_READS, self._max_reads)
 
-    def for_pixels(self) -> None:
-        """From now on the pixels are read."""
-        self._left = self._parts
+    def allow_pixel_reads(self) -> None:
+        """Allow the reads that the pixels need, in addition to the header's."""
+        self._reads_left = self._max_reads
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read. Raises OSError, as other broken files do, where it was too often."""
-        self._left -= 1
-        if self._left < 0:
-            raise OSError("the picture is in too many small parts")
+        """Read up to `size` bytes.
+
+        Raises:
+            OSError: too many reads. Pillow raises the same for other broken files.
+        """
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise OSError("the picture has too many small parts")
         return super().read(size)
 
 
-def _most_parts(data: bytes) -> int:
-    return _PARTS + len(data) // _PART_BYTES
-
-
-def file(data: bytes) -> BytesIO:
-    """The encoded picture for Pillow to open.
+def open_limited(data: bytes) -> LimitedReader:
+    """Return the encoded picture as a file for Pillow. Of a PNG, it has the visible chunks only.
 
     Raises:
-        InvalidImage: it is in more parts than can be.
+        InvalidImage: a PNG has too many chunks.
     """
-    if data.startswith(_PNG):
-        return BytesIO(_shown_chunks(data))
-    if data.startswith(_TIFF):
-        _refuse_many_strips(data)
-    return _Sparing(data)
+    return LimitedReader(_visible_chunks(data) if data.startswith(_PNG_SIGNATURE) else data)
 
 
-def _shown_chunks(data: bytes) -> bytes:
-    """A PNG without the chunks that do not show. What is broken in its structure is left to Pillow."""
-    kept, position = [_PNG], len(_PNG)
-    for _ in range(_most_parts(data)):
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        if position >= len(data):
-            return b"".join(kept)
-        if data[position + 4 : position + 8] in _SHOWN or end > len(data):
-            kept.append(data[position:end])
-        position = end
-    raise InvalidImage(f"expected a PNG picture, received one of more than {_most_parts(data)} chunks")
-
-
-def _refuse_many_strips(data: bytes) -> None:
-    """Pillow makes a list of a TIFF's strips or tiles, however many it says there are, as soon as it is opened."""
-    order, big = "<" if data.startswith(b"II") else ">", data[2:3] == b"+"
-    entry = struct.Struct(order + ("HHQ8x" if big else "HHI4x"))
-    try:
-        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-        (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, min(start, len(data)))
-    except struct.error:
-        return  # Pillow will say so
-    start += 8 if big else 2
-    most = _STRIPS + len(data) // _STRIP_BYTES
-    entries = min(count, _HEADER_PARTS, (len(data) - start) // entry.size)
-    for tag, _, values in entry.iter_unpack(data[start : start + entries * entry.size]):
-        if tag in (_STRIP_OFFSETS, _TILE_OFFSETS) and values > most:
-            raise InvalidImage(f"expected a TIFF picture, received one of {values} strips in {len(data)} bytes")
-
-
-def most_pixels(picture: ImageFile, data: bytes) -> int:
-    """How many pixels a picture of its kind may have, so that decoding it takes no more than MOST_BYTES.
+def check(picture: ImageFile, data: bytes) -> None:
+    """Check that decoding a picture takes a bounded time and at most MAX_DECODE_BYTES.
 
     Args:
-        picture: opened from `file(data)`, with nothing decoded.
-        data: all of it.
+        picture: opened from `open_limited(data)`, with no pixel decoded.
+        data: the encoded picture.
 
     Raises:
-        InvalidImage: decoding it would take far longer than its pixels do.
-        UnsupportedImage: a BMP with runs, which Pillow decodes in Python, at up to 100 ns a pixel.
+        ImageTooLarge: decoding it would take too much memory.
+        InvalidImage: decoding it would take far longer than its number of pixels explains.
+        UnsupportedImage: a run-length encoded BMP. Pillow decodes it in Python, at up to 100 ns per pixel.
     """
-    if picture.format == "BMP" and picture.info.get("compression") in _RLE:
+    if picture.format == "BMP" and picture.info.get("compression") in _BMP_RUN_LENGTH_ENCODINGS:
         raise UnsupportedImage("expected a BMP without compression, received a run-length encoded one")
-    if isinstance(picture.fp, _Sparing):
-        picture.fp.for_pixels()
+    size = f"{picture.width}x{picture.height}"
+    if max(picture.size) > MAX_SIDE:
+        raise ImageTooLarge(f"expected at most {MAX_SIDE} pixels per side, received a picture of {size}")
+    needed = _decode_bytes(picture, data)
+    if needed > MAX_DECODE_BYTES:
+        max_pixels = int(MAX_DECODE_BYTES * picture.width * picture.height / needed)
+        raise ImageTooLarge(
+            f"expected at most {max_pixels} pixels in a {picture.format} of this kind, "
+            f"which takes {MAX_DECODE_BYTES // 1_000_000} MB to decode, received a picture of {size}"
+        )
+
+
+def skip_exif_directories(picture: Image.Image) -> None:
+    """Keep Pillow from reading a TIFF's Exif directories, each of which may hold millions of numbers."""
+    if isinstance(picture, TiffImageFile):
+        exif = picture.getexif()
+        for directory in TiffTags.TAGS_V2_GROUPS:
+            exif.pop(directory, None)
+
+
+def _max_parts(data: bytes) -> int:
+    """Return how many chunks or reads a picture may have: 1000, and one more for every 32 bytes."""
+    return 1000 + len(data) // 32
+
+
+def _visible_chunks(data: bytes) -> bytes:
+    """Return a PNG without profiles, texts and further frames. Pillow would decompress each, up to 1 MB."""
+    kept, position = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    for _ in range(_max_parts(data)):
+        if position >= len(data):
+            return b"".join(kept)
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] in _VISIBLE_CHUNKS or end > len(data):  # Pillow reports a cut chunk
+            kept.append(data[position:end])
+        position = end
+    raise InvalidImage(f"expected a PNG picture of at most {_max_parts(data)} chunks, received one of more")
+
+
+def _decode_bytes(picture: ImageFile, data: bytes) -> float:
+    """Return the maximum memory in bytes that decoding takes."""
     pixels = picture.width * picture.height
-    return int(MOST_BYTES * pixels / max(1, _memory(picture, pixels, data)))
-
-
-def _memory(picture: ImageFile, pixels: int, data: bytes) -> float:
-    """Bytes that decoding takes, at most."""
     if picture.format == "WEBP":
         return 15 * pixels
     if isinstance(picture, JpegImageFile):
-        return _jpeg_memory(picture, pixels, data)
-    memory = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
-    return memory + _tiff_memory(picture, pixels, memory) if isinstance(picture, TiffImageFile) else memory
+        return _jpeg_decode_bytes(picture, data)
+    decoded = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
+    if isinstance(picture, TiffImageFile):
+        rotated = decoded if picture.tag_v2.get(_ORIENTATION, 1) != 1 else 0
+        return decoded + rotated + _tiff_part_bytes(picture)
+    return decoded
 
 
-def _jpeg_memory(picture: JpegImageFile, pixels: int, data: bytes) -> float:
-    """A JPEG is reduced while it is decoded; but where one scan does not hold all, 2 bytes a coefficient are kept."""
-    scans, whole = _scans(data, picture.layers)
-    if whole and scans == 1 and not picture.info.get("progressive"):
+def _jpeg_decode_bytes(picture: JpegImageFile, data: bytes) -> float:
+    """Return 0 for a JPEG of one scan, which is reduced while it is decoded, else 2 bytes per coefficient."""
+    scan = _first_scan(data)
+    components = data[scan + 2 : scan + 3]
+    if components == bytes([picture.layers]) and not picture.info.get("progressive"):
         return 0
-    _, down, across, _ = zip(*picture.layer, strict=True)
-    coefficients: float = pixels * sum(map(mul, down, across)) / max(1, max(down) * max(across))
-    return 2 * coefficients
+    # Compressed data never contains a marker. Only segments and what follows the picture may, by chance.
+    if data.count(_JPEG_START_OF_SCAN, scan) >= MAX_JPEG_SCANS:
+        raise InvalidImage(f"expected a JPEG picture of at most {MAX_JPEG_SCANS} scans, received one of more")
+    samples = sum(across * down for _, across, down, _ in picture.layer)
+    samples_of_full_resolution = max(layer[1] for layer in picture.layer) * max(layer[2] for layer in picture.layer)
+    return 2.0 * picture.width * picture.height * samples / max(1, samples_of_full_resolution)
 
 
-def _scans(data: bytes, components: int) -> tuple[int, bool]:
-    """How many scans the first picture in a JPEG file has, and whether the first of them holds all components."""
-    scans, whole, position = 0, False, 2
-    for _ in range(_HEADER_PARTS):
-        found = _MARKER.search(data, position)
-        if found is None or found[1][0] == _END_OF_IMAGE:
-            return scans, whole
-        marker, position = found[1][0], found.end()
-        if marker in _WITHOUT_LENGTH:
-            continue
-        if marker == _START_OF_SCAN:
-            scans += 1
-            whole = whole or (scans == 1 and data[position + 2 : position + 3] == bytes([components]))
-            if scans > _SCANS:
-                raise InvalidImage(f"expected a JPEG picture of at most {_SCANS} scans, received one of more")
+def _first_scan(data: bytes) -> int:
+    """Return the position after a JPEG's first start-of-scan marker, or the length of the data if it has none."""
+    position = 2
+    while segment := _JPEG_SEGMENT.search(data, position):
+        position = segment.end()
+        if segment[0] == _JPEG_START_OF_SCAN:
+            return position
         position += int.from_bytes(data[position : position + 2], "big")
-    raise InvalidImage(f"expected a JPEG picture, received one of more than {_HEADER_PARTS} segments")
+    return len(data)
 
 
-def _tiff_memory(picture: TiffImageFile, pixels: int, memory: int) -> float:
-    """What a TIFF takes besides its pixels: a strip or tile, and all of it again where it is to be turned."""
-    tags = picture.tag_v2
-    width, height = tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH)  # libtiff asks no more, to take it for tiled
-    if isinstance(width, int) and isinstance(height, int):
+def _tiff_part_bytes(picture: TiffImageFile) -> float:
+    """Return the memory in bytes of the largest strip or tile, which libtiff decodes as a whole.
+
+    Raises:
+        InvalidImage: a tile is far larger than the picture.
+    """
+    tags, pixels = picture.tag_v2, picture.width * picture.height
+    width, height = tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH)
+    if isinstance(width, int) and isinstance(height, int):  # libtiff then reads tiles
         part = width * height
-        if part > 4 * pixels + _LARGE_TILE:
+        if part > 4 * pixels + _MAX_PADDING_PIXELS:
             size = f"{picture.width}x{picture.height}"
             raise InvalidImage(f"expected a TIFF picture, received one of {size} with a tile of {width}x{height}")
     else:
         rows = tags.get(_ROWS_PER_STRIP)
         part = min(pixels, rows * max(picture.size)) if isinstance(rows, int) else pixels
-    bits = tags.get(_BITS, (1,))
-    sample = max(bits) / 8 * tags.get(_SAMPLES, 1)
-    turned = memory if tags.get(0x0112, 1) != 1 else 0
-    return part * (4 if tags.get(_PHOTOMETRIC) == _YCBCR else sample) + turned
-
-
-def without_directories(picture: Image.Image) -> None:
-    """Have a TIFF's further directories passed over, as all other formats' are: each may hold millions of numbers."""
-    if isinstance(picture, TiffImageFile):
-        exif = picture.getexif()
-        for directory in TiffTags.TAGS_V2_GROUPS:
-            exif.pop(directory, None)
+    bytes_per_pixel: float = max(tags.get(_BITS_PER_SAMPLE, (1,))) / 8 * tags.get(_SAMPLES_PER_PIXEL, 1)
+    return part * (4 if tags.get(_PHOTOMETRIC) == _YCBCR else bytes_per_pixel)

@@ -406,7 +406,7 @@ def test_the_image_and_its_version_are_named_as_everywhere() -> None:
 def test_memory_and_processors_are_what_was_measured() -> None:
     (figures,) = re.findall(r"^\| Memory of a server process.*?\|(.*?)\|", README, re.MULTILINE)
     process = max(int(figure) for figure in re.findall(r"(\d+) MiB", figures)) * 2**20
-    bodies_held = body._LARGEST_HELD * Settings.model_fields["max_body_bytes"].default
+    bodies_held = body.MAX_BODIES_HELD * Settings.model_fields["max_body_bytes"].default
     needed = process + decode_limits.MAX_DECODE_BYTES + bodies_held
 
     for folder in (*SERVING, "kserve"):

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from app.errors import UnknownModel
 from digits import artifact
 from digits.artifact import MAX_FILES, SHIPPED
-from digits.classifier import Classifier, candidates, none_usable
+from digits.classifier import Classifier, candidates, no_usable_model
 from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
 
 _log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class ModelRegistry:
         return None
 
     def _say_why_not(self, reasons: list[str]) -> None:
-        reason = str(none_usable(self._model_dir, reasons, version=self.pinned))
+        reason = str(no_usable_model(self._model_dir, reasons, version=self.pinned))
         if self.pinned is not None:
             reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
         if reason != self._reason:  # said once, not at each look

@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Application:
     registry = ModelRegistry(
         settings.model_dir,
         settings.model_version,
-        beside=settings.model_versions,
+        extra_versions=settings.model_versions,
         labels=dict(settings.model_labels),
         on_load=counts.loaded,
     )
@@ -60,12 +60,12 @@ def create_app(settings: Settings | None = None) -> Application:
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
-        registry.look()
+        registry.refresh()
         # The objects that exist now stay. The garbage collector would take 40 ms each time it looks at them.
         gc.collect()
         gc.freeze()
         background = [
-            asyncio.create_task(registry.keep_looking(settings.reload_seconds)),
+            asyncio.create_task(registry.keep_refreshing(settings.reload_seconds)),
             asyncio.create_task(predictor.warm()),
             asyncio.create_task(_keep_gauges_current(counts, in_work, registry)),
             asyncio.create_task(drift.keep_looking()),

@@ -27,7 +27,7 @@ from tests.conftest import Mnist, encoded
 @pytest.fixture(scope="module")
 def registry() -> ModelRegistry:
     registry = ModelRegistry(SHIPPED)
-    registry.look()
+    registry.refresh()
     return registry
 
 

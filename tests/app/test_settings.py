@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.settings import Settings
-from digits.artifact import SHIPPED
-from tests.conftest import REPOSITORY, fresh_python
+from tests.conftest import fresh_python
 
 
 @pytest.mark.parametrize(
@@ -66,13 +65,3 @@ def test_settings_are_frozen() -> None:
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.port = 1  # type: ignore[misc]
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = re.findall(
-        r"^\| `(MNIST_[A-Z_]+)` \| `?([^`|]+?)`? \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE
-    )
-
-    shown = {"None": "none", "()": "none", "": "none", str(SHIPPED): f"{SHIPPED.name}/"}
-    defaults = {f"MNIST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
-    assert dict(rows) == {name: shown.get(default, default.lower()) for name, default in defaults.items()}

@@ -1,0 +1,72 @@
+"""The reference pages say what the code says."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from app import errors
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from digits.artifact import SHIPPED
+from tests.conftest import REPOSITORY
+
+REFERENCE = REPOSITORY / "docs/reference"
+
+
+def test_the_settings_page_lists_every_setting_with_its_default() -> None:
+    rows = re.findall(
+        r"^\| `(MNIST_[A-Z_]+)` \| `?([^`|]+?)`? \|", (REFERENCE / "settings.md").read_text(), re.MULTILINE
+    )
+
+    shown = {"None": "none", "()": "none", "": "none", str(SHIPPED): f"{SHIPPED.name}/"}
+    defaults = {f"MNIST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
+    assert dict(rows) == {name: shown.get(default, default.lower()) for name, default in defaults.items()}
+
+
+def test_the_metrics_page_lists_every_metric_with_its_type() -> None:
+    page = (REFERENCE / "metrics.md").read_text()
+
+    listed = dict(re.findall(r"^\| `(digits_\w+)` \| (\w+) \|", page, re.MULTILINE))
+
+    drift = {"digits_reference_share": "gauge", "digits_drift_psi": "gauge"}  # made by app.telemetry.drift
+    counted = {metric.name + "_total" * (metric.type == "counter"): metric.type for metric in Metrics().collect()}
+    assert listed == counted | drift
+
+
+def test_the_api_page_lists_every_error_with_its_status() -> None:
+    page = (REFERENCE / "http-api.md").read_text()
+    listed = {
+        name: int(status)
+        for names, status in re.findall(r"^\| (`urn:digits:.*?) \| (\d{3}) \|", page, re.MULTILINE)
+        for name in re.findall(r"`urn:digits:([a-z-]+)`", names)
+    }
+
+    assert listed == {errors.name(error): status for error, status in errors.STATUS.items()}
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        pytest.param("digits", [], id="digits"),
+        pytest.param("training", ["describe"], id="training describe"),
+        pytest.param("training", ["train"], id="training train"),
+        pytest.param("training", ["evaluate"], id="training evaluate"),
+        pytest.param("training", ["export"], id="training export"),
+        pytest.param("deploy.score", [], id="deploy.score"),
+    ],
+)
+def test_the_commands_page_lists_every_option(module: str, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", module, *arguments, "--help"]
+    page = (REFERENCE / "cli.md").read_text()
+    section = re.search(rf"^## python -m {re.escape(module)}$(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    text = section[1]
+    if arguments:
+        text = next(row for row in text.splitlines() if row.startswith(f"| `{arguments[0]}`"))
+
+    shown = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE)) - {"--help"}
+    assert options == set(re.findall(r"`(--[a-z-]+)", text))

@@ -1,4 +1,4 @@
-"""What the README and docs/ show, run as it stands there, prints what they say it does."""
+"""Every example in the README and in docs/ prints what the page shows under it."""
 
 import json
 import math
@@ -15,13 +15,13 @@ from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, lacks, needs
 
 ADDRESSES = ("127.0.0.1:8000", "127.0.0.1:8501")
-"""Whom the programs ask: this service or Triton, and TensorFlow Serving."""
+"""The addresses in the examples: this service or Triton, and TensorFlow Serving."""
 
 TIMEOUT_SECONDS = 60
 
 
 class Example(NamedTuple):
-    """A program, and the block after it."""
+    """A program, and the block that shows its output."""
 
     place: str
     language: str
@@ -29,30 +29,39 @@ class Example(NamedTuple):
     shown: str
 
 
-def blocks(document: str) -> list[tuple[str, str]]:
-    """A document's fenced blocks: language, and text."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", (REPOSITORY / document).read_text(), re.DOTALL | re.MULTILINE)
+def blocks(document: Path) -> list[tuple[str, str]]:
+    """Return a document's fenced blocks, as language and text."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def examples(document: str, *languages: str) -> list[Example]:
-    """The programs of a document that ask the service, each with what is shown below it."""
-    found: list[Example] = []
-    variables = ""  # which a reader's shell keeps
-    for (language, program), (_, shown) in pairwise([*blocks(document), ("", "")]):
-        if language in languages and (language != "sh" or "curl " in program):
-            found.append(Example(f"{document}, {language} {len(found) + 1}", language, variables + program, shown))
+def shows_output(language: str, program: str, shown_language: str) -> bool:
+    """Return whether a block is a program and the next block its output."""
+    if language == "sh":
+        return ("curl " in program and shown_language == "json") or program.startswith(".venv/bin/python -m digits ")
+    return language in {"python", "r", "js"} and shown_language == "text"
+
+
+def examples(document: Path) -> list[Example]:
+    """Return the programs of a document that show their output."""
+    programs: list[Example] = []
+    place = document.relative_to(REPOSITORY).as_posix()
+    variables = ""  # a reader's shell keeps them from one block to the next
+    for (language, program), (shown_language, shown) in pairwise([*blocks(document), ("", "")]):
+        if shows_output(language, program, shown_language):
+            programs.append(Example(f"{place}, {language} {len(programs) + 1}", language, variables + program, shown))
         if language == "sh":
             variables += "".join(f"{line}\n" for line in re.findall(r"^\w+=\S+$", program, re.MULTILINE))
-    return found
+    return programs
 
 
-CLIENTS = examples("docs/how-to/clients.md", "python", "r", "js")
-ENGINES = examples("docs/how-to/other-engines.md", "python")
-CURLS = examples("README.md", "sh") + examples("docs/how-to/clients.md", "sh")
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+EXAMPLES = [example for document in DOCUMENTS for example in examples(document)]
+CURLS = [example for example in EXAMPLES if "curl " in example.program]
+PROGRAMS = [example for example in EXAMPLES if example not in CURLS]
 
 
 def run(example: Example, service: Service, folder: Path) -> str:
-    """What it prints, asking this service from the repository's root."""
+    """Return what the example prints when it runs in the repository's root and asks `service`."""
     program = example.program
     for address in ADDRESSES:
         program = program.replace(address, service.url.removeprefix("http://"))
@@ -80,21 +89,21 @@ def needs_what_runs(example: Example) -> None:
 
 
 def replies(text: str) -> list[Any]:
-    """JSON after JSON, with or without space between."""
-    found, at = [], 0
+    """Parse JSON documents that follow each other, with or without space between them."""
+    documents, at = [], 0
     while text[at:].strip():
         reply, at = json.JSONDecoder().raw_decode(text, len(text) - len(text[at:].lstrip()))
-        found.append(reply)
-    return found
+        documents.append(reply)
+    return documents
 
 
 def understood(shown: str) -> Any:
-    """Shown JSON; `...` at the end of an object or a list stays there as a key or a value."""
+    """Parse the JSON that a page shows. `...` at the end of an object or a list becomes a key or a value."""
     return json.loads(shown.replace("...}", '"...":0}').replace("...]", '"..."]'))
 
 
 def agrees(shown: Any, came: Any) -> bool:
-    """Whether what came is as shown, and no more unless `...` says so. The last digits depend on the processor."""
+    """Return whether a reply is the shown one. `...` allows more in it, and the last digits depend on the processor."""
     if isinstance(shown, dict) and isinstance(came, dict):
         named = shown.keys() - {"..."}
         whole = "..." in shown or named == came.keys()
@@ -108,36 +117,31 @@ def agrees(shown: Any, came: Any) -> bool:
     return type(shown) is type(came) and bool(shown == came)
 
 
-def test_each_client_is_a_program_and_what_it_prints() -> None:
-    languages = [language for language, _ in blocks("docs/how-to/clients.md")]
-
-    assert set(languages[::2]) == {"python", "r", "js", "sh"}
-    assert set(languages[1::2]) == {"text", "json"}
-    assert len(CLIENTS) + len(CURLS) == len(languages[::2]) + len(examples("README.md", "sh"))
-
-
-def test_there_is_a_program_for_each_other_engine() -> None:
-    asked = [[address in example.program for address in ADDRESSES] for example in ENGINES]
-
-    assert asked == [[True, False], [False, True]]
-
-
-def test_the_readme_has_some() -> None:
-    assert CURLS[0].place.startswith("README.md")
+@pytest.mark.parametrize(
+    ("document", "languages"),
+    [
+        pytest.param("README.md", {"sh"}, id="readme"),
+        pytest.param("docs/tutorial/first-answer.md", {"sh", "python"}, id="tutorial"),
+        pytest.param("docs/how-to/clients.md", {"sh", "python", "r", "js"}, id="clients"),
+        pytest.param("docs/how-to/other-engines.md", {"python"}, id="other engines"),
+        pytest.param("docs/reference/http-api.md", {"sh"}, id="HTTP API"),
+    ],
+)
+def test_a_page_has_examples_in_these_languages(document: str, languages: set[str]) -> None:
+    assert {example.language for example in examples(REPOSITORY / document)} == languages
 
 
-@pytest.mark.parametrize("example", CLIENTS, ids=lambda example: example.place)
-def test_a_client_prints_what_is_shown(example: Example, service: Service, tmp_path: Path) -> None:
+def test_every_program_of_the_clients_page_is_run() -> None:
+    page = REPOSITORY / "docs/how-to/clients.md"
+
+    assert len(examples(page)) == len(blocks(page)) / 2
+
+
+@pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.place)
+def test_a_program_prints_what_is_shown(example: Example, service: Service, tmp_path: Path) -> None:
+    """The programs for Triton and TensorFlow Serving ask this service, which speaks their protocols."""
     needs_what_runs(example)
 
-    printed = run(example, service, tmp_path)
-
-    assert printed == example.shown
-
-
-@pytest.mark.parametrize("example", ENGINES, ids=lambda example: example.place)
-def test_what_asks_another_engine_is_answered_here_too(example: Example, service: Service, tmp_path: Path) -> None:
-    """So it is in the form of that engine's protocol."""
     printed = run(example, service, tmp_path)
 
     assert printed == example.shown

@@ -23,7 +23,7 @@ from app.input import body
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings
 from app.telemetry.probes import PROBES
-from digits import artifact, decode_limits
+from digits import artifact, bombs
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, needs
 
@@ -31,7 +31,7 @@ Object = dict[str, Any]
 
 KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
 ALERTS = REPOSITORY / "deploy" / "monitoring" / "alerts.yml"
-README = (REPOSITORY / "README.md").read_text()
+BENCHMARKS = (REPOSITORY / "docs/explanation/benchmarks.md").read_text()
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 IMAGE = dict(re.findall(r"\b([A-Z_]+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
@@ -404,10 +404,10 @@ def test_the_image_and_its_version_are_named_as_everywhere() -> None:
 
 
 def test_memory_and_processors_are_what_was_measured() -> None:
-    (figures,) = re.findall(r"^\| Memory of a server process.*?\|(.*?)\|", README, re.MULTILINE)
+    (figures,) = re.findall(r"^\| Memory of a server process.*?\|(.*?)\|", BENCHMARKS, re.MULTILINE)
     process = max(int(figure) for figure in re.findall(r"(\d+) MiB", figures)) * 2**20
-    bodies_held = body.MAX_BODIES_HELD * Settings.model_fields["max_body_bytes"].default
-    needed = process + decode_limits.MAX_DECODE_BYTES + bodies_held
+    bodies_held = body._LARGEST_HELD * Settings.model_fields["max_body_bytes"].default
+    needed = process + bombs.MOST_BYTES + bodies_held
 
     for folder in (*SERVING, "kserve"):
         ((_, pod),) = pods(built(folder))
@@ -434,7 +434,7 @@ def test_the_training_has_what_the_compose_file_gives_it(folders: tuple[str, ...
     assert tmpfs.startswith(mount["mountPath"] + ":")
     for variable in ("KERAS_HOME", "MPLCONFIGDIR"):
         assert Path(IMAGE[variable]).is_relative_to(mount["mountPath"])
-    (minutes,) = re.findall(r"^\| Training, export, assessment: `robust`.*?\| (\d+) minutes", README, re.MULTILINE)
+    (minutes,) = re.findall(r"^\| Training, export, assessment: `robust`.*?\| (\d+) minutes", BENCHMARKS, re.MULTILINE)
     assert job["activeDeadlineSeconds"] == 5 * 60 * int(minutes)
     assert job["backoffLimit"] <= 3
     assert job["ttlSecondsAfterFinished"] >= 3600

@@ -10,14 +10,17 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
-.PHONY: help serve scale test check train bench audit clean
+.PHONY: help serve scale test check docs train bench audit clean
 help:
-	@echo 'make serve   the service, on http://127.0.0.1:8000'
-	@echo 'make scale   the same on Ray Serve: a local cluster with as many replicas as the load wants'
-	@echo 'make test    every check; make check: lint and types alone'
-	@echo 'make train   train the network as the lecture does and publish it (ARGS="--epochs 10 ...")'
-	@echo 'make bench   requests a second beside other servers (needs wrk; a quarter of an hour)'
-	@echo 'make audit   what serving is made of, to reports/sbom.cdx.json; then ask osv.dev about all that is locked'
+	@echo 'make serve   start the service on http://127.0.0.1:8000'
+	@echo 'make scale   start it on Ray Serve: a local cluster that adds replicas with the load'
+	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 10 minutes on two cores)'
+	@echo 'make check   run lint and types only'
+	@echo 'make docs    build the documentation as a site in reports/site; a broken link fails'
+	@echo 'make train   train the lecture'"'"'s network and publish it (ARGS="--epochs 10 ...")'
+	@echo 'make bench   measure requests per second beside other servers (needs wrk and a quarter of an hour)'
+	@echo 'make audit   list what serving uses in reports/sbom.cdx.json, then ask osv.dev for known vulnerabilities'
+	@echo 'make clean   remove environments, caches and reports'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -48,6 +51,9 @@ check: .venv/.dev
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
+
+docs: .venv/.dev
+	@$(RUN) zensical build --strict
 
 bench: .venv/.dev
 	@$(RUN) benchmarks.speed.requests $(ARGS)
@@ -94,4 +100,4 @@ audit: | .python $(UV)
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_RELEASE) || { rm -rf .uv; exit 1; }
 
 clean:
-	rm -rf .venv .uv engines .mypy_cache .pytest_cache .ruff_cache .hypothesis reports benchmarks/.peers
+	rm -rf .venv .uv engines .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports benchmarks/.peers

@@ -1,4 +1,4 @@
-"""Load a model version, check it, and compute probabilities from features."""
+"""An artifact loaded: features in, probabilities out, proven by its golden predictions."""
 
 import json
 import os
@@ -27,28 +27,28 @@ from digits.features import CLASSES, SIDE, Floats, Grey, to_features
 from digits.prediction_sets import stored_thresholds
 
 GOLDEN_TOLERANCE = 1e-4
-"""Maximum difference between a golden value and the computed one."""
+"""Largest difference between a golden probability and the one that comes out."""
 
 MAX_VERSIONS = 1000
-"""Maximum number of versions to consider below one root, highest first. More would take seconds per reload."""
+"""Most versions of one place that are looked at, the highest: a hundred thousand would take seconds each time."""
 
 MAX_REASONS = 20
-"""Maximum number of reasons in an error message, because the message is part of HTTP replies."""
+"""Most refusals that an error lists: it is sent to whoever asks meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """One reference image per class, with the probabilities that Keras computed for it."""
+    """One reference image a class and the probabilities that Keras gave for it."""
 
     pixels: Grey
-    """uint8 (10, 28, 28)"""
+    """(10, 28, 28)"""
     probabilities: Floats
-    """float32 (10, 10)"""
+    """(10, 10)"""
     novelty: Floats | None = None
-    """float32 (10,), or None if the graph has no novelty."""
+    """(10,); None of a graph without it."""
 
     def to_json(self) -> bytes:
-        """Return the content of golden.json."""
+        """As it lies in golden.json."""
         images: list[dict[str, Any]] = [
             {"digit": digit, "pixels": pixels.ravel().tolist(), "probabilities": [float(p) for p in row]}
             for digit, (pixels, row) in enumerate(zip(self.pixels, self.probabilities, strict=True))
@@ -60,15 +60,11 @@ class Golden:
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """Parse golden.json.
-
-        Raises:
-            ValueError, KeyError, TypeError, OverflowError or RecursionError: it does not have one image per class.
-        """
+        """Raises ValueError, KeyError, TypeError, OverflowError or RecursionError when it is not one image a class."""
         images = json.loads(content)["images"]
         if [image["digit"] for image in images] != list(range(CLASSES)):
             raise ValueError("expected one image for each digit, 0 to 9")
-        # Reshaping a flat list fails if the count is wrong. Assigning to an array could broadcast instead.
+        # Each array is made from the flat list, so that a wrong count is an error and not a broadcast.
         pixels = np.array([image["pixels"] for image in images], dtype=np.uint8).reshape(CLASSES, SIDE, SIDE)
         probabilities = np.array([image["probabilities"] for image in images], dtype=np.float32)
         novelty = None
@@ -78,68 +74,68 @@ class Golden:
 
 
 class Scores(NamedTuple):
-    """The result of a forward pass."""
+    """What a forward pass gives."""
 
     probabilities: Floats
-    """float32 (N, 10)"""
+    """(N, 10)"""
     novelty: Floats | None
-    """float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty."""
+    """(N,), above 1 where it is taken for no digit; None of a version that cannot tell."""
 
 
 class Classifier:
-    """One loaded and checked version of the model.
+    """One version of the model, loaded and proven.
 
-    It is thread-safe, because an ONNX Runtime session is.
+    Safe to call from several threads: an ONNX Runtime session is.
     """
 
     folder: Path | None = None
-    """The version's folder, with its report. None if the version was not loaded from a folder."""
+    """Where the version lies, with its report; None when it was not loaded from a folder."""
 
     def __init__(self, manifest: Manifest, model: bytes, golden: Golden) -> None:
-        """Create the session, check it against the manifest's signature and run the self-test.
+        """Make the session, hold it to the manifest's signature and run the self-test.
 
         Args:
-            manifest: declares the inputs and outputs of the graph.
-            model: the ONNX graph.
-            golden: the predictions that the graph must reproduce.
+            manifest: whose inputs and outputs the graph must have.
+            model: an ONNX graph.
+            golden: what must come out of it.
 
         Raises:
-            DamagedArtifact: `model` is not an ONNX graph, or does not have the declared signature.
-            GoldenMismatch: the graph does not reproduce the golden predictions.
+            DamagedArtifact: no ONNX graph, or not with the declared signature.
+            GoldenMismatch: it does not compute what it should.
         """
         options = onnxruntime.SessionOptions()
-        # One thread per forward pass, because the service scales over cores with workers. Thread pools that compete
-        # for the same cores are slower.
+        # One thread a forward pass: scaling over cores is the workers' business, and two thread pools that
+        # compete for the same cores are slower than one.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # fatal only: the DamagedArtifact below reports a refused graph
-        # Do not load weights from files beside the graph, which have no checksum.
+        options.log_severity_level = 4  # a graph that is refused is reported by us, once
+        # Weights in a file beside the graph would be looked for below the working directory, and have no checksum.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # ONNX Runtime's exception classes are private and have no other base
-            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: ONNX Runtime cannot load the graph") from exc
+        except Exception as exc:  # its exception classes are private and share no other base
+            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: no graph that ONNX Runtime loads") from exc
         self.manifest = manifest
         self.golden = golden
         self._session = session
-        _check_signature(session, manifest)
+        _hold_to_signature(session, manifest)
         names = [output.name for output in manifest.outputs]
         self._outputs = [name for name in (PROBABILITIES_OUTPUT.name, NOVELTY_OUTPUT.name) if name in names]
         self.explains = SALIENCY_OUTPUT.name in names
-        """Whether `saliency` is available."""
+        """Whether it has saliency."""
         self.thresholds = stored_thresholds(manifest.calibration)
-        """Thresholds of prediction sets (10,), by (coverage, whether per class). Empty if there is no calibration."""
+        """Of prediction sets, (10,), by coverage and whether they are each digit's own; empty if it has none."""
         self.self_test()
         if self.explains:
-            self._check_saliency()
+            self._prove_saliency()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Load a published version.
 
         Raises:
-            DamagedArtifact: a wrong checksum, a missing file or another signature. The message names the file.
-            GoldenMismatch: the version does not reproduce its golden predictions within 1e-4.
+            DamagedArtifact: a wrong checksum, a missing file, another signature; the message names the file.
+            GoldenMismatch: the golden predictions do not come out within 1e-4.
         """
         manifest, files = artifact.read_version(folder)
         try:
@@ -151,19 +147,19 @@ class Classifier:
         return classifier
 
     def probabilities(self, features: Floats) -> Floats:
-        """Return the softmax probabilities, float32 (N, 10), of features, float32 (N, 784) in [0, 1]."""
+        """One forward pass: float32 (N, 784) in [0, 1] to softmax probabilities, float32 (N, 10)."""
         return self.scores(features).probabilities
 
     def scores(self, features: Floats) -> Scores:
-        """Return the probabilities and the novelty of features, float32 (N, 784) in [0, 1]."""
+        """The same pass, with the novelty beside."""
         outputs: list[Floats] = self._session.run(self._outputs, {FEATURES_INPUT.name: features})
         return Scores(outputs[0], outputs[1] if len(outputs) > 1 else None)
 
     def saliency(self, features: Floats) -> Floats:
-        """Return how much each feature supports or opposes the most probable digit, float32 (N, 784).
+        """How much each feature speaks for the most probable digit, or against it: (N, 784).
 
-        This is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all ten, which the
-        softmax ignores. Only a version that `explains` has it.
+        Gradient times input (Shrikumar et al. 2016) of that digit's logit above the mean of all ten, which is what the
+        softmax sees of it. Only of a version that `explains`.
         """
         outputs: list[Floats] = self._session.run(
             [SALIENCY_OUTPUT.name], {FEATURES_INPUT.name: features, EXPLAIN: np.array(True)}
@@ -171,88 +167,88 @@ class Classifier:
         return outputs[0]
 
     def self_test(self) -> None:
-        """Raise GoldenMismatch unless the graph reproduces the golden predictions within 1e-4."""
+        """Raises GoldenMismatch unless the golden predictions come out within 1e-4."""
         try:
             received = self.scores(to_features(self.golden.pixels))
-        except Exception as exc:  # ONNX Runtime's private classes again: the graph loads but cannot be run
-            raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot be run: {exc}") from exc
-        self._check_golden("probabilities", self.golden.probabilities, received.probabilities)
+        except Exception as exc:  # ONNX Runtime's own classes again: the graph loads and cannot be run
+            raise GoldenMismatch(f"version {self.manifest.version}: no golden probabilities, but {exc}") from exc
+        self._hold_to_golden("probabilities", self.golden.probabilities, received.probabilities)
         if self.golden.novelty is not None or received.novelty is not None:
-            self._check_golden("novelty", self.golden.novelty, received.novelty)
+            self._hold_to_golden("novelty", self.golden.novelty, received.novelty)
 
-    def _check_saliency(self) -> None:
-        """Raise GoldenMismatch unless the graph computes saliency. It runs once, because it doubles a probe's time."""
+    def _prove_saliency(self) -> None:
+        """Raises GoldenMismatch unless it comes where it is asked. Once: a probe need not take twice as long for it."""
         features = to_features(self.golden.pixels)
         try:
             saliency = self.saliency(features)
-        except Exception as exc:  # ONNX Runtime's private classes again
-            raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot compute saliency: {exc}") from exc
+        except Exception as exc:  # ONNX Runtime's own classes
+            raise GoldenMismatch(f"version {self.manifest.version}: no golden saliency, but {exc}") from exc
         if saliency.shape != features.shape:
             raise GoldenMismatch(
                 f"version {self.manifest.version}: expected golden saliency of shape {features.shape}, "
                 f"received {saliency.shape}"
             )
 
-    def _check_golden(self, output: str, golden: Floats | None, received: Floats | None) -> None:
+    def _hold_to_golden(self, what: str, golden: Floats | None, received: Floats | None) -> None:
         expected_shape, shape = (None if values is None else values.shape for values in (golden, received))
         if golden is None or received is None or shape != expected_shape:
             raise GoldenMismatch(
-                f"version {self.manifest.version}: expected golden {output} of shape {expected_shape}, received {shape}"
+                f"version {self.manifest.version}: expected golden {what} of shape {expected_shape}, received {shape}"
             )
         difference = np.abs(received - golden).max()
-        if not difference <= GOLDEN_TOLERANCE:  # so that NaN fails
+        if not difference <= GOLDEN_TOLERANCE:  # NaN is no pass
             raise GoldenMismatch(
-                f"version {self.manifest.version}: expected the golden {output} within {GOLDEN_TOLERANCE}, "
+                f"version {self.manifest.version}: expected the golden {what} within {GOLDEN_TOLERANCE}, "
                 f"received a difference of {difference:.3g}"
             )
 
 
 def candidates(root: Path, *, name: str = artifact.NAME, keep: int | None = None) -> tuple[list[Path], list[str]]:
-    """Return the folders of versions, in order of preference: those below `root`, then the shipped ones.
+    """Where versions lie, in the order in which they are to be served: those below `root`, then the shipped ones.
 
     Args:
-        root: the folder of published versions.
-        name: the model's name.
-        keep: a version to include even if there are more than MAX_VERSIONS higher ones.
+        root: where versions are published.
+        name: the model's.
+        keep: a version that is among them however many higher ones there are.
 
     Returns:
-        The folders of the MAX_VERSIONS highest versions of each root, and the reasons why a root could not be listed.
+        The folders of each place's highest thousand versions, and why a place could not be listed.
     """
     folders, refusals = [], []
-    for versions_root in _roots(root):
+    for place in _places(root):
         try:
-            versions = artifact.versions(versions_root, name)
+            versions = artifact.versions(place, name)
         except ArtifactError as exc:
             refusals.append(str(exc))
             continue
         highest = versions[:MAX_VERSIONS] + [version for version in versions[MAX_VERSIONS:] if version == keep]
-        folders += [versions_root / name / str(version) for version in highest]
+        folders += [place / name / str(version) for version in highest]
     return folders, refusals
 
 
-def no_usable_model(
+def none_usable(
     root: Path, refusals: list[str], *, name: str = artifact.NAME, version: int | None = None
 ) -> NoUsableModel:
-    """Return an error that names the roots, the required version if there is one, and the reasons of all refusals."""
+    """The error that says where was looked, for which version if only one will do, and why they were refused."""
     which = "usable version" if version is None else f"usable version {version}"
-    summary = f"no {which} of {name} in {' or '.join(map(str, _roots(root)))}"
+    looked = f"no {which} of {name} in {' or '.join(str(place) for place in _places(root))}"
     more = [f"and {len(refusals) - MAX_REASONS} more"] if len(refusals) > MAX_REASONS else []
-    return NoUsableModel("; ".join([summary, *refusals[:MAX_REASONS], *more]))
+    return NoUsableModel("; ".join([looked, *refusals[:MAX_REASONS], *more]))
 
 
 def load_newest(root: Path, *, name: str = artifact.NAME, version: int | None = None) -> tuple[Classifier, list[str]]:
-    """Load the highest usable version below `root`, or else the highest usable shipped version.
+    """The highest usable version below `root`, else the highest usable one that was shipped.
 
     Args:
-        root: the folder of published versions.
-        name: the model's name.
-        version: load only this version. None means any.
+        root: where versions are published.
+        name: the model's.
+        version: the only one that will do; None where any does.
 
     Returns:
-        The classifier, and the reasons why preferred versions were refused.
+        The classifier, and why each version that would have come before it was refused.
 
     Raises:
-        NoUsableModel: no version is usable. The message has the reasons.
+        NoUsableModel: neither folder has one; the message holds every reason.
     """
     folders, refusals = candidates(root, name=name, keep=version)
     for folder in folders:
@@ -262,20 +258,20 @@ def load_newest(root: Path, *, name: str = artifact.NAME, version: int | None = 
             return Classifier.load(folder), refusals
         except ArtifactError as exc:
             refusals.append(str(exc))
-    raise no_usable_model(root, refusals, name=name, version=version)
+    raise none_usable(root, refusals, name=name, version=version)
 
 
-def _roots(root: Path) -> list[Path]:
-    # If `root` is a link that is switched to another folder, the versions keep their paths, so it is not resolved.
+def _places(root: Path) -> list[Path]:
+    # `root` itself is not resolved: where it is a link that is switched over, its versions keep their paths.
     return [SHIPPED] if os.path.realpath(root) == os.path.realpath(SHIPPED) else [root.absolute(), SHIPPED]
 
 
-def _check_signature(session: Any, manifest: Manifest) -> None:
-    for kind, declared, received, required in (
+def _hold_to_signature(session: Any, manifest: Manifest) -> None:
+    for kind, declared, received, needed in (
         ("input", manifest.inputs, session.get_inputs(), artifact.FEATURES_INPUT),
         ("output", manifest.outputs, session.get_outputs(), artifact.PROBABILITIES_OUTPUT),
     ):
-        expected = sorted(_description(tensor) for tensor in declared)
+        expected = sorted(_described(tensor) for tensor in declared)
         actual = sorted(
             f"{node.name} {node.type} {[size if isinstance(size, int) else -1 for size in node.shape]}"
             for node in received
@@ -284,21 +280,21 @@ def _check_signature(session: Any, manifest: Manifest) -> None:
             raise DamagedArtifact(
                 f"{MODEL} of version {manifest.version}: expected {kind} {expected}, received {actual}"
             )
-        known = {tensor.name: tensor for tensor in (required, NOVELTY_OUTPUT, SALIENCY_OUTPUT)}
+        known = {tensor.name: tensor for tensor in (needed, NOVELTY_OUTPUT, SALIENCY_OUTPUT)}
         wrong = [tensor.name for tensor in declared if known.get(tensor.name, tensor) != tensor]
-        for name in [required.name] * (required not in declared) + wrong:
+        for name in [needed.name] * (needed not in declared) + wrong:
             raise DamagedArtifact(
-                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_description(known[name])}, "
+                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_described(known[name])}, "
                 f"received {expected}"
             )
-    optional_inputs = {node.name: node.type for node in session.get_overridable_initializers()}
-    if SALIENCY_OUTPUT in manifest.outputs and optional_inputs.get(EXPLAIN) != "tensor(bool)":
+    switches = {node.name: node.type for node in session.get_overridable_initializers()}
+    if SALIENCY_OUTPUT in manifest.outputs and switches.get(EXPLAIN) != "tensor(bool)":
         raise DamagedArtifact(
             f"{MODEL} of version {manifest.version}: expected {SALIENCY_OUTPUT.name} with the optional input "
-            f"{EXPLAIN}, a boolean, but it is missing"
+            f"{EXPLAIN}, a boolean, received none"
         )
 
 
-def _description(tensor: Tensor) -> str:
-    """Describe a tensor as ONNX Runtime does, which calls float32 `float`. A manifest has no other type."""
+def _described(tensor: Tensor) -> str:
+    """As ONNX Runtime describes its own; it says `float` for what is float32, the one type that a manifest may have."""
     return f"{tensor.name} tensor(float) {list(tensor.shape)}"

@@ -1,4 +1,4 @@
-"""`python -m app`: the service, with its settings from the environment."""
+"""`python -m app`: serve with the settings of the environment."""
 
 import resource
 import socket
@@ -8,21 +8,21 @@ from app.server.supervisor import Supervisor
 from app.settings import read_settings
 from app.worker import serve
 
-_FILES = 65536
-"""Most connections, about; more would be more than a process has memory for."""
+_MAX_OPEN_FILES = 65536
+"""Limit for open files, of which each connection is one. A process has no memory for more."""
 
 
 def main() -> int:
-    """Listen, then serve until a signal ends it; the exit code.
+    """Listen, serve until a signal stops the service, and return the exit code.
 
     Raises:
-        SystemExit: a bad setting, or an address that cannot be listened on; one line says which.
+        SystemExit: a setting is invalid or the address is not available; its message is one line.
     """
     settings = read_settings()
     listener = listen(settings.host, settings.port)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Shells allow 1024 open files, and each connection is one.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard < _FILES else _FILES, hard))
+    # Shells usually allow 1024.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MAX_OPEN_FILES), hard))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     if settings.workers > 1:
@@ -32,10 +32,12 @@ def main() -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Before anything is loaded, so that a port in use is one line and no half-started service.
+    """Return a bound socket.
+
+    It is bound before the model is loaded, so that a port in use is reported at once, in one line.
 
     Raises:
-        SystemExit: the address cannot be listened on.
+        SystemExit: the address is not available.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

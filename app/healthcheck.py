@@ -1,4 +1,4 @@
-"""`python -m app.healthcheck`: exit code 0 when the service on this machine is ready; for images without curl."""
+"""`python -m app.healthcheck`: exit with 0 if the service on this machine is ready. For images without curl."""
 
 import http.client
 import os
@@ -6,8 +6,8 @@ import sys
 
 
 def main() -> int:
-    """Ask `/readyz` once; 1 with the reason when it is not ready."""
-    # Not through Settings: this runs every few seconds, and its imports would cost more than the question.
+    """Request `/readyz` and print the reply. Return 0 if the service is ready, else 1."""
+    # Read without `app.settings`: this runs every few seconds, and importing pydantic would take most of its time.
     port = int(os.environ.get("MNIST_PORT") or 8000)
     host = os.environ.get("MNIST_HOST") or "127.0.0.1"
     connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=2)  # noqa: S104
@@ -16,7 +16,7 @@ def main() -> int:
         reply = connection.getresponse()
         print(reply.read().decode())
     except OSError as exc:
-        print(f"no answer on port {port}: {exc}")
+        print(f"no reply on port {port}: {exc}")
         return 1
     return 0 if reply.status == http.HTTPStatus.OK else 1
 

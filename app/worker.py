@@ -1,6 +1,6 @@
-"""One server process: the application and its server.
+"""One server process: an application and its server.
 
-The supervisor starts this function in each worker, so it is in a module that a spawned process can import by name.
+`serve` has a module of its own because a process that the supervisor spawns imports it by name.
 """
 
 import socket
@@ -17,7 +17,7 @@ def serve(settings: Settings, listener: socket.socket, supervisor: Connection | 
         listener: a bound socket.
         supervisor: a pipe on which a worker reports once a second that it is alive; None without a supervisor.
     """
-    # These imports take half a second and 60 MB, which the supervisor of several workers does not need.
+    # Imported here because they take half a second and 60 MB, and a supervisor does not need them.
     from app.main import create_app  # noqa: PLC0415
     from app.server.server import Server  # noqa: PLC0415
 

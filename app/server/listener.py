@@ -1,9 +1,12 @@
-"""The end of a listening socket, without a request that is lost.
+"""Close a listening socket without losing a request.
 
-A listener that is closed resets the connections in its queue, whose requests may have been sent already: without what
-is here, four of eight clients that ask without a pause lose one (`tests/app/test_drain.py`). So it first is told to
-drop what asks for a new connection, in a way for which Linux wants no privilege: by how many hops a packet may have
-made. Who is dropped asks again after a second, and is refused.
+The kernel completes connections before the service accepts them, and a client may already have sent its request. When
+a listener closes, the kernel resets these connections: of eight clients that send without a pause, four lose a request
+(`tests/app/test_drain.py`). So the listener first drops new connection attempts, the service accepts what is waiting,
+and only then the listener closes. A client whose attempt was dropped tries again after a second, and is refused.
+
+Linux has no call for "accept no more". But it drops packets that passed too many routers, and every limit above the
+usual start value of 64 drops all packets of new connections. This needs no privilege. Other systems close at once.
 """
 
 import contextlib
@@ -11,41 +14,38 @@ import socket
 import sys
 from typing import Protocol
 
-_OPTIONS: dict[int, tuple[tuple[int, int], ...]] = {
+_MINIMUM_TTL: dict[int, tuple[tuple[int, int], ...]] = {
     socket.AF_INET: ((socket.IPPROTO_IP, 21),),
-    socket.AF_INET6: ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73)),  # it may take both kinds
+    socket.AF_INET6: ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73)),  # it may accept both kinds
 }
-"""IP_MINTTL of linux/in.h and IPV6_MINHOPCOUNT of linux/in6.h, and their levels."""
+"""Level and number of the options IP_MINTTL (linux/in.h) and IPV6_MINHOPCOUNT (linux/in6.h), by address family."""
 
-_ANY, _NEIGHBOURS = 0, 255
-"""What a packet's counter must have left. Senders begin with 255 at most, which each router lowers; usually with 64."""
+_ALL_PACKETS, _NO_PACKETS = 0, 255
+"""The least time to live (TTL) of accepted packets. Systems send with 64 or 128, and 255 is the greatest value."""
 
 
 class Socket(Protocol):
-    """A socket, or what an event loop shows of it."""
+    """A socket, or what an event loop offers in its place."""
 
     @property
     def family(self) -> int:
-        """Of its address."""
+        """The address family."""
 
     def setsockopt(self, level: int, option: int, value: int, /) -> object:
-        """As of a socket."""
+        """Set an option."""
 
 
 def refuse_connections(listener: Socket) -> None:
-    """Have the kernel drop what asks for a new connection; those that it has made, or is making, are still to be taken.
-
-    Does nothing on another system than Linux.
-    """
-    _set(listener, _NEIGHBOURS)
+    """Drop new connection attempts. Connections that wait in the queue can still be accepted."""
+    _set_minimum_ttl(listener, _NO_PACKETS)
 
 
-def take_all_from(connection: Socket) -> None:
-    """Undo what a connection has of its listener, if it was being made when that began to refuse."""
-    _set(connection, _ANY)
+def accept_packets(connection: Socket) -> None:
+    """Undo `refuse_connections` on a connection that inherited it from its listener."""
+    _set_minimum_ttl(connection, _ALL_PACKETS)
 
 
-def _set(one: Socket, left: int) -> None:
-    for level, option in _OPTIONS.get(one.family, ()) if sys.platform == "linux" else ():
-        with contextlib.suppress(OSError):  # the connection may be gone already
-            one.setsockopt(level, option, left)
+def _set_minimum_ttl(target: Socket, value: int) -> None:
+    for level, option in _MINIMUM_TTL.get(target.family, ()) if sys.platform == "linux" else ():
+        with contextlib.suppress(OSError):  # the connection may be closed already
+            target.setsockopt(level, option, value)

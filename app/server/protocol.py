@@ -1,11 +1,12 @@
-"""uvicorn's HTTP protocol, with bounds on what a client may keep open, and a short way for whole replies.
+"""uvicorn's HTTP protocol with limits on what a client may keep open.
 
-A connection that brings no request is closed after the keep-alive time; a head that does not come in time is answered
-408, one that is too large 431; a client that does not read its reply is given up.
+- A connection without a request is closed after the keep-alive time.
+- The head of a request must arrive within `HEAD_SECONDS` (408) and have at most `MAX_HEAD_BYTES` (431).
+- A client that does not read its replies is disconnected.
+- A request needs one Host header, and a malformed request gets a problem as its reply (400).
+- While the service drains, each reply closes its connection.
 
-A reply that is there as a whole may be handed over at once, by an extension of ASGI's, instead of in two messages: one
-write instead of two, each of which is a system call of 5 us, and no look at headers that are our own
-(`python -m benchmarks.load --only ours,floor`).
+An ASGI extension sends a whole response in one write (`app.asgi.application`).
 """
 
 import asyncio
@@ -17,51 +18,54 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import errors
 from app.asgi.application import WHOLE_RESPONSE
-from app.server.listener import take_all_from
+from app.server.listener import accept_packets
 from app.server.state import State
 from digits.errors import DigitsError
 
 HEAD_SECONDS = 10
-"""In which a request's head must have come, from its first byte on."""
+"""Time limit for a request's head, from its first byte."""
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's URL, names and values of headers."""
+"""Limit for a request's URL and the names and values of its headers."""
 
-STUCK_SECONDS = 60
-"""After which a reply that its client does not read is given up."""
+UNREAD_REPLY_SECONDS = 60
+"""A client that has not read its replies for this long is disconnected."""
 
 _IDLE_SECONDS = 0.5
-"""In which a connection that seems idle may still bring a request when the server stops."""
+"""How long an idle connection stays open when the server stops: a request may be on its way."""
 
-_COMMON_BYTES = 16 * 1024
-"""A head that came with less than this is not measured."""
+_READ_BYTES = 256 * 1024
+"""The most that an event loop reads at once."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """For `uvicorn.Config(http=...)`, with `app.server.server` and `app.asgi.application`."""
+    """One connection. Use it as `http` of a `uvicorn.Config`, with `app.server.server` and `app.asgi.application`.
+
+    Each method says what uvicorn does without it.
+    """
 
     server_state: State
     _in_head = False
-    _chunk = 0
-    """Bytes that came last."""
-    _came = 0
-    """Bytes since the chunk in which the request began."""
-    _refusal: DigitsError | None = None
+    _head_bytes = 0
+    """Upper bound for the head that is being read: the first of its reads may also end the request before it."""
     _head_timer: asyncio.TimerHandle | None = None
-    _stuck_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client."""
+        """Start the keep-alive time. uvicorn starts it after a reply, and keeps a client that sends nothing forever."""
         super().connection_made(transport)
         if self.server_state.draining:
-            take_all_from(transport.get_extra_info("socket"))
+            accept_packets(transport.get_extra_info("socket"))
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._extensions = {WHOLE_RESPONSE: self._send_whole_response}
-        # uvicorn sets this only after a reply, and would keep a silent client for ever.
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave no timer, and tell all who work for the client; uvicorn tells who works for its last request."""
+        """Cancel the timers, and end the requests that are not answered yet.
+
+        After a reset, uvicorn's keep-alive timer would hold the connection's memory. Of several pipelined requests
+        uvicorn ends only the last, and the one that is being answered then fails to write.
+        """
         self._unset_keepalive_if_required()
         self._end_head()
         self.resume_writing()
@@ -71,75 +75,76 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Part of a request, one, or several."""
-        # The keep-alive time goes on: uvicorn would end it for good when more comes of a body that was answered unread.
-        self._chunk = len(data)
-        self._came += self._chunk
+        """Limit heads. uvicorn does not, and answers a malformed request even while another one is being answered.
+
+        The keep-alive time continues. uvicorn ends it at any byte, and then keeps a client forever that goes on with a
+        body after its request was refused.
+        """
+        self._head_bytes = self._head_bytes + len(data) if self._in_head else len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
             if self._should_upgrade():
-                self._stay(data[exc.args[0] :])
+                self._restart_without_upgrade(data[exc.args[0] :])
                 return
-        except httptools.HttpParserError:
-            self._refuse(
-                self._refusal or errors.MalformedRequest("expected a request as HTTP/1.1 has it, received none")
-            )
+        except httptools.HttpParserError as exc:
+            # The parser wraps what `on_headers_complete` raises.
+            refusal = exc.__context__
+            self._refuse(refusal if isinstance(refusal, DigitsError) else _malformed_request())
         if self._in_head:
-            if self._came > MAX_HEAD_BYTES:
+            if self._head_bytes > MAX_HEAD_BYTES + _READ_BYTES:
                 self._refuse(_head_too_large())
             elif self._head_timer is None:
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _slow_head())
-        elif self._came > self.server_state.most_bytes:
-            # The body is bounded by who reads it; extensions of chunks, and what may follow the last chunk, are not.
-            self._refuse(errors.BodyTooLarge("expected no more than chunks need, received too much beside them"))
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """End the keep-alive time, which `data_received` does not."""
         self._unset_keepalive_if_required()
         super().on_message_begin()
-        self._in_head, self._came = True, 0
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """A request."""
-        self._unset_keepalive_if_required()  # the one before may have been answered since this one began
+        """Check the head. uvicorn accepts a head of any size, and any number of Host headers.
+
+        Raises:
+            DigitsError: the request is refused.
+        """
+        self._unset_keepalive_if_required()  # a reply to the previous request may have started it after this one began
         self._end_head()
         if self.parser.should_upgrade() and self._should_upgrade():
             return
-        if self._came + self._chunk > _COMMON_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES:
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
-                self._refusal = _head_too_large()
-                raise self._refusal
+                raise _head_too_large()
         hosts = [name for name, _ in self.headers].count(b"host")
         if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
-            self._refusal = errors.MalformedRequest(f"expected one Host header (RFC 9112), received {hosts or 'none'}")
-            raise self._refusal
+            raise errors.MalformedRequest(f"expected one Host header (RFC 9112), received {hosts or 'none'}")
         super().on_headers_complete()
-        self.headers = []  # for what may come after the last chunk: these are no headers of the request
-        cycle = self.cycle
-        self._unanswered.append(cycle)
+        # uvicorn would add trailers, of which there is no limit, to the headers of the request.
+        self.headers = deque(maxlen=0)  # type: ignore[assignment]
+        self._unanswered.append(self.cycle)
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
         if self.server_state.draining:
-            cycle.keep_alive = False
+            self.cycle.keep_alive = False
 
     def _should_upgrade(self) -> bool:
-        """Whether it is no request yet: one for another protocol than HTTP/1.1 comes once more, by `_stay`.
+        """Have uvicorn ignore a request to change the protocol, which `_restart_without_upgrade` sends again.
 
-        The parser takes what follows it for that protocol: its body would be lost, or be the next request. For CONNECT
-        that is as it should be.
+        The parser assumes that another protocol follows the head, so uvicorn would lose the body. That is right for
+        CONNECT, which the application refuses.
         """
         return self.parser.get_method() != b"CONNECT"
 
-    def _stay(self, rest: bytes) -> None:
-        """Stay with HTTP/1.1, as a server may: the same request without the wish, and what came after its head.
+    def _restart_without_upgrade(self, rest: bytes) -> None:
+        """Parse the same request again without its Upgrade header, then what followed its head.
 
-        Java's client, for one, asks each server for HTTP/2 so, with the first request.
+        Java's HTTP client asks for HTTP/2 in this way with its first request. A server may ignore that.
         """
         head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         head += b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
         self.data_received(head + b"\r\n" + rest)
 
     async def _send_whole_response(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -163,31 +168,30 @@ class HttpProtocol(HttpToolsProtocol):
         cycle.on_response()
 
     def on_response_complete(self) -> None:
-        """The oldest request is answered."""
+        """Give the client of a closing connection limited time to read. uvicorn waits for it forever."""
         self._unanswered.popleft()
         super().on_response_complete()
         if self.transport.is_closing():
-            self._give_up_later()
+            self._limit_reading_time()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is answered."""
+        """Limit the time of a client that reads too slowly. uvicorn waits for it forever."""
         super().pause_writing()
-        self._give_up_later()
+        self._limit_reading_time()
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """End that limit: the client has read."""
         super().resume_writing()
-        if self._stuck_timer is not None:
-            self._stuck_timer.cancel()
-            self._stuck_timer = None
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing came for long."""
-        self.transport.close()
-        self._give_up_later()
+        """Disconnect. uvicorn waits until the client has read the last reply, which may be never."""
+        self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server stops: close once no request is in work; one may have come that has not been read yet."""
+        """Close an idle connection a moment later. uvicorn closes it at once, and loses a request on its way."""
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(_IDLE_SECONDS, self._close_if_idle)
         else:
@@ -204,12 +208,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, error: DigitsError) -> None:
-        """Answer what is no request, and read no more."""
+        """Answer with an error and close the connection."""
         self._end_head()
         if self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete:
-            # The one before it is in work, and gets its answer.
+            # The previous request is still being answered. Its reply closes the connection.
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
@@ -219,13 +223,12 @@ class HttpProtocol(HttpToolsProtocol):
         head = _response_head(reply.status_code, common, reply.raw_headers, len(reply.body))
         self.transport.write(b"".join((head, b"\r\n", reply.body)))
         self.transport.close()
-        self._give_up_later()
+        self._limit_reading_time()
         self.app.refused(error, reply)
 
-    def _give_up_later(self) -> None:
-        """A transport that is closed waits for its client to read what was written, for ever."""
-        if self._stuck_timer is None:
-            self._stuck_timer = self.loop.call_later(STUCK_SECONDS, self.transport.abort)
+    def _limit_reading_time(self) -> None:
+        if self._unread_timer is None:
+            self._unread_timer = self.loop.call_later(UNREAD_REPLY_SECONDS, self.transport.abort)
 
 
 def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, bytes]], size: int) -> bytes:
@@ -245,4 +248,8 @@ def _head_too_large() -> DigitsError:
 
 
 def _slow_head() -> DigitsError:
-    return errors.SlowHead(f"expected the whole head within {HEAD_SECONDS} seconds, received a part")
+    return errors.SlowHead(f"expected the whole head within {HEAD_SECONDS} seconds, received only a part")
+
+
+def _malformed_request() -> DigitsError:
+    return errors.MalformedRequest("expected an HTTP/1.1 request, received something else")

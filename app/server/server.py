@@ -1,8 +1,11 @@
-"""uvicorn's server, which drains before it stops: a rollout loses no request.
+"""A uvicorn server that drains before it stops, so that a rollout loses no request.
 
-At the first signal `/readyz` says so at once, while requests are served on for `MNIST_DRAIN_SECONDS`, in which a load
-balancer looks elsewhere. Then no connection is taken any more, what is in work is finished, and the exit code is 0. A
-second signal ends it now. (uvicorn's own closes at once, and raises the signal again when it is done.)
+1. At the first SIGTERM or SIGINT, `/readyz` answers 503. The service still answers requests for
+   `MNIST_DRAIN_SECONDS`, in which load balancers stop sending new ones.
+2. Then it accepts no more connections, and answers the requests that it has.
+3. It ends with exit code 0.
+
+A second signal ends the process at once. (uvicorn's own server skips step 1, and raises the signal again at the end.)
 """
 
 import asyncio
@@ -25,13 +28,16 @@ from app.server.state import State
 from app.settings import Settings
 
 KEEP_ALIVE_SECONDS = 65
-"""Longer than the 60 s after which usual proxies close an idle connection: who closes first loses no request."""
+"""How long idle connections stay open.
+
+Usual proxies close them after 60 s. If the server closed first, it could lose a request that the proxy just sent.
+"""
 
 FINISH_SECONDS = 20
-"""For what is in work when the listener closes. With 5 s of draining it fits the 30 s that Kubernetes waits."""
+"""How long requests may take after the listener has closed. 5 s of draining and this fit Kubernetes' usual 30 s."""
 
 _QUEUE_SECONDS = 0.1
-"""In which the connections that the kernel has queued are taken, before the listener closes."""
+"""How long the server still accepts the connections that the kernel has queued, before the listener closes."""
 
 
 class Drainable(Protocol):
@@ -45,65 +51,66 @@ class Drainable(Protocol):
 
 
 class Server(uvicorn.Server):
-    """One process' server."""
+    """The server of one process."""
 
     def __init__(self, app: Drainable, settings: Settings, supervisor: Connection | None = None) -> None:
-        """Not yet listening.
+        """Configure the server. `run` starts it.
 
         Args:
-            app: what answers.
-            settings: how long to drain.
-            supervisor: where to say that this worker lives, once a second; None without workers.
+            app: the application that answers requests.
+            settings: tells how long to drain.
+            supervisor: a pipe on which this worker reports once a second that it is alive; None without a supervisor.
         """
         super().__init__(
             uvicorn.Config(
                 app,
                 http=HttpProtocol,
                 ws="none",
-                access_log=False,  # `app.telemetry.access_log` has one
-                proxy_headers=False,
-                server_header=False,  # a client need not know that it is uvicorn
+                access_log=False,  # `app.telemetry.access_log` writes one
+                proxy_headers=False,  # `app.asgi.middleware` reads them
+                server_header=False,  # clients need not know that this is uvicorn
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=FINISH_SECONDS,
             )
         )
-        self.server_state: State = State(settings)
+        self.server_state: State = State()
         self._app = app
         self._drain_seconds = settings.drain_seconds
-        self._ends: float | None = None
+        self._drained_at: float | None = None
+        """When the drain ends, in seconds of `time.monotonic`; None before the first signal."""
         self._supervisor = supervisor
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT drain; a worker leaves Ctrl-C, which a terminal sends to all, to its supervisor."""
+        """Drain at SIGTERM and SIGINT. A terminal sends Ctrl-C to workers too, which leave it to their supervisor."""
         signal.signal(signal.SIGTERM, self.handle_exit)
         signal.signal(signal.SIGINT, self.handle_exit if self._supervisor is None else signal.SIG_IGN)
         yield
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what a signal handler is given
-        """Drain, or end now if it is the second signal. To a worker only its supervisor says that."""
-        if self._ends is not None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal handlers get a frame
+        """Start to drain. A second signal ends the process, unless it is a worker: its supervisor kills it."""
+        if self._drained_at is not None:
             if self._supervisor is None:
                 os._exit(128 + sig)
             return
-        self._ends = time.monotonic() + self._drain_seconds
+        self._drained_at = time.monotonic() + self._drain_seconds
         self.server_state.draining = True
         self._app.drain()
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to stop."""
+        """Return whether to stop; uvicorn calls this ten times a second. Once a second, report to the supervisor."""
         await super().on_tick(counter)
         if counter % 10 == 0 and self._supervisor is not None:
             try:
                 self._supervisor.send_bytes(b".")
-            except OSError:  # the supervisor is gone: nobody would end this worker
-                if self._ends is None:
+            except OSError:  # the supervisor was killed, so nobody else would end this worker
+                if self._drained_at is None:
                     self.handle_exit(signal.SIGTERM, None)
-        return self._ends is not None and time.monotonic() >= self._ends
+        return self._drained_at is not None and time.monotonic() >= self._drained_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, finish what is in work."""
-        if self._supervisor is None:
+        """Accept no more connections, and answer the requests that are in work."""
+        if self._supervisor is None:  # otherwise the supervisor refuses them for all workers at once
             for listener in sockets or []:
                 refuse_connections(listener)
         await asyncio.sleep(_QUEUE_SECONDS)

@@ -1,7 +1,9 @@
-"""Several server processes on one listening socket: who dies or hangs is replaced, who is to stop drains.
+"""The supervisor of several worker processes that share one listening socket.
 
-Not uvicorn's supervisor: that cannot be given another server, does not notice an event loop that hangs (a thread
-answers for it), and hears no second signal while it waits for workers that finish.
+It replaces a worker that ends or hangs, and drains all workers when the service stops.
+
+uvicorn's own supervisor cannot run another server than uvicorn's. It does not notice a hanging event loop, because a
+thread of the worker answers for it, and it ignores a second signal while workers finish.
 """
 
 import logging
@@ -20,125 +22,129 @@ from app.settings import Settings
 from app.telemetry import logs, shared_metrics
 
 SILENT_SECONDS = 30
-"""A worker whose event loop has not turned for so long is replaced; nothing holds one up for a hundredth of it."""
+"""A worker whose event loop reports nothing for this long is replaced. No request occupies it for 1 % of that."""
 
 START_SECONDS = 120
-"""The same for one that starts, which takes about one."""
+"""The same limit for a worker that starts, which usually takes about one second."""
 
 _log = logging.getLogger(__name__)
 
-
 Serve = Callable[[Settings, socket.socket, Connection], None]
-"""What a worker process runs: it serves on the listener until a signal ends it and
-reports once a second that it lives."""
+"""The function that a worker process runs.
+
+It serves on the listener until a signal ends it, and reports on the pipe once a second that it is alive.
+"""
 
 
 class _Worker:
-    """A server process, and what was last heard of it."""
+    """A worker process and how long it has been silent."""
 
     def __init__(self, serve: Serve, settings: Settings, listener: socket.socket) -> None:
-        # Spawned, not forked: ONNX Runtime's threads would not survive a fork.
+        # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
         spawn = get_context("spawn")
-        self.pulse, theirs = spawn.Pipe(duplex=False)
-        self.process = spawn.Process(target=serve, args=(settings, listener, theirs))
+        self.reports, sender = spawn.Pipe(duplex=False)
+        self.process = spawn.Process(target=serve, args=(settings, listener, sender))
         self.process.start()
-        theirs.close()  # so that the pipe ends when the worker does
-        self.started = False
+        sender.close()  # only the worker has it now, so the pipe ends when the worker ends
+        self.serves = False
+        """Whether the worker has ever reported."""
         self.silent_seconds = 0.0
 
-    def hear(self) -> None:
-        """Take in what it has said."""
+    def read_reports(self) -> None:
         with suppress(EOFError, OSError):
-            while self.pulse.poll():
-                self.pulse.recv_bytes()
-                self.started, self.silent_seconds = True, 0.0
+            while self.reports.poll():
+                self.reports.recv_bytes()
+                self.serves, self.silent_seconds = True, 0.0
+
+    @property
+    def hangs(self) -> bool:
+        return self.silent_seconds > (SILENT_SECONDS if self.serves else START_SECONDS)
 
 
 class Supervisor:
-    """The supervisor of so many as the settings say."""
+    """Runs `settings.workers` worker processes."""
 
     def __init__(self, serve: Serve, settings: Settings, listener: socket.socket) -> None:
-        """Supervise workers that run `serve`. No worker is started yet."""
+        """Prepare to run `serve` in each worker. `run` starts the workers."""
         self._serve = serve
         self._settings = settings
         self._listener = listener
         self._workers: list[_Worker] = []
         self._signals: list[int] = []
-        self._awake, self._waker = socket.socketpair()
+        # Python writes to the second socket when a signal arrives, which ends the wait on the first.
+        self._signal_arrived, self._signal_sender = socket.socketpair()
 
     def run(self) -> int:
-        """Serve until a signal ends it; the exit code."""
+        """Serve until a signal stops the service, and return the exit code."""
         logs.configure()
-        for end in (self._awake, self._waker):
+        for end in (self._signal_arrived, self._signal_sender):
             end.setblocking(False)
-        signal.set_wakeup_fd(self._waker.fileno())
+        signal.set_wakeup_fd(self._signal_sender.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         with shared_metrics.shared_folder():
-            self._workers = [
-                _Worker(self._serve, self._settings, self._listener) for _ in range(self._settings.workers)
-            ]
-            while not self._signals and self._replace():
-                self._wait(1, *(worker.pulse for worker in self._workers))
+            self._workers = [self._start_worker() for _ in range(self._settings.workers)]
+            while not self._signals and self._replace_workers():
+                self._wait(1, *(worker.reports for worker in self._workers))
             return self._stop()
+
+    def _start_worker(self) -> _Worker:
+        return _Worker(self._serve, self._settings, self._listener)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
 
-    def _wait(self, seconds: float, *also: Connection) -> None:
-        """Until something happens, at most so long."""
+    def _wait(self, seconds: float, *reports: Connection) -> None:
+        """Wait for a signal, the end of a worker or a report, at most that long."""
         began = time.monotonic()
         alive = [worker.process.sentinel for worker in self._workers if worker.process.is_alive()]
-        if not alive:  # who was killed just now may be gone already, and nothing else would happen
+        if not alive:  # nothing would end the wait
             return
-        connection.wait([self._awake, *alive, *also], seconds)
+        connection.wait([self._signal_arrived, *alive, *reports], seconds)
         with suppress(BlockingIOError):
-            self._awake.recv(100)
-        # No more than that: if all of it was stopped meanwhile, as a container can be, no worker is to blame.
+            self._signal_arrived.recv(100)
+        # At most `seconds`: the whole service may have been paused, as containers can be, and no worker hangs then.
         passed = min(time.monotonic() - began, seconds)
         for worker in self._workers:
             worker.silent_seconds += passed
-            worker.hear()
+            worker.read_reports()
 
-    def _replace(self) -> bool:
-        """Replace those that ended or hang; False when not even the first got as far as serving."""
+    def _replace_workers(self) -> bool:
+        """Replace workers that ended or hang. Return False if one ended before any worker ever served."""
         for index, worker in enumerate(self._workers):
             pid = worker.process.pid
-            if worker.silent_seconds > (SILENT_SECONDS if worker.started else START_SECONDS):
-                _log.error("worker %d has said nothing for %d s and is ended", pid, worker.silent_seconds)
+            if worker.hangs:
+                _log.error("worker %d has not reported for %d s; killing it", pid, worker.silent_seconds)
                 worker.process.kill()
                 worker.process.join()
             if worker.process.is_alive():
                 continue
-            worker.hear()
-            if not any(other.started for other in self._workers):
-                _log.error("worker %d ended with %s before it served", pid, worker.process.exitcode)
+            worker.read_reports()
+            if not any(other.serves for other in self._workers):
+                _log.error("worker %d ended with exit code %s before it served", pid, worker.process.exitcode)
                 return False
-            _log.error("worker %d ended with %s; another takes its place", pid, worker.process.exitcode)
-            worker.pulse.close()
+            _log.error("worker %d ended with exit code %s; starting another", pid, worker.process.exitcode)
+            worker.reports.close()
             shared_metrics.forget_worker(pid)
-            self._workers[index] = _Worker(self._serve, self._settings, self._listener)
+            self._workers[index] = self._start_worker()
         return True
 
     def _stop(self) -> int:
-        """Have all of them drain, at the same time; a second signal ends them now."""
+        """Drain all workers at the same time, and return the exit code. A second signal kills them."""
         for worker in self._workers:
             worker.process.terminate()
-        drained = time.monotonic() + self._settings.drain_seconds
-        given_up = drained + FINISH_SECONDS + 5
-        while self._alive():
-            left = drained - time.monotonic()
-            if left <= 0 and self._listener.fileno() >= 0:
+        drained_at = time.monotonic() + self._settings.drain_seconds
+        kill_at = drained_at + FINISH_SECONDS + 5
+        while any(worker.process.is_alive() for worker in self._workers):
+            remaining = drained_at - time.monotonic()
+            if remaining <= 0 and self._listener.fileno() >= 0:
                 refuse_connections(self._listener)
                 self._listener.close()
-            if len(self._signals) > 1 or time.monotonic() > given_up:
+            if len(self._signals) > 1 or time.monotonic() > kill_at:
                 for worker in self._workers:
                     worker.process.kill()
-            self._wait(left if left > 0 else 1)
+            self._wait(remaining if remaining > 0 else 1)
         if len(self._signals) > 1:
             return 128 + self._signals[-1]
-        # Who was told to end while it started had no time to learn how to.
+        # A worker that was terminated while it started has no signal handler yet, and ends with -SIGTERM.
         return int(any(worker.process.exitcode not in (0, -signal.SIGTERM) for worker in self._workers))
-
-    def _alive(self) -> bool:
-        return any(worker.process.is_alive() for worker in self._workers)

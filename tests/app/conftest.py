@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, sync_playwright
 
 from tests.conftest import REPOSITORY, needs
 
-START_SECONDS = 30
+START_SECONDS = 60
 """A guard against hanging: a service is up in about a second."""
 
 
@@ -82,6 +83,12 @@ class Service:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=self._start_seconds)
+
+
+def owned_bytes(service: Service) -> int:
+    """Return the memory that only this process uses. Pages of shared libraries do not count."""
+    owned: int = psutil.Process(service.process.pid).memory_full_info().uss
+    return owned
 
 
 StartService = Callable[..., Service]

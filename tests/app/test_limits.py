@@ -1,4 +1,4 @@
-"""What a client may keep open, and how much of it at once: a slow, greedy or deaf one costs the others nothing."""
+"""Limits on connections: a client that is slow, greedy or does not read costs the other clients nothing."""
 
 import json
 import socket
@@ -13,22 +13,23 @@ import pytest
 
 from app.openapi.schemas import EXAMPLES
 from app.server.protocol import MAX_HEAD_BYTES
-from tests.app.conftest import Service, StartService
+from tests.app.conftest import Service, StartService, owned_bytes
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
 WHOLE = HEAD + b"Content-Length: 784\r\n\r\n" + SEVEN
 
 IMPATIENT = """
-import app.__main__, app.server.protocol, app.server.server
-app.server.protocol.HEAD_SECONDS, app.server.protocol.STUCK_SECONDS, app.server.server.KEEP_ALIVE_SECONDS = 1, 1, 2
+import app.__main__
+from app.server import protocol, server
+protocol.HEAD_SECONDS, protocol.UNREAD_REPLY_SECONDS, server.KEEP_ALIVE_SECONDS = 1, 1, 2
 raise SystemExit(app.__main__.main())
 """
 
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that waits for a head 1 s, for a reader 1 s, for the next request 2 s."""
+    """A service that waits 1 s for a head, 1 s for a client that does not read, and 2 s for the next request."""
     log = tmp_path_factory.mktemp("impatient") / "service.log"
     service = Service(log, {"MNIST_MAX_BODY_BYTES": "1000000"}, [sys.executable, "-c", IMPATIENT]).wait_until_ready()
     yield service
@@ -42,18 +43,18 @@ def connected(service: Service) -> socket.socket:
 
 
 def received(connection: socket.socket) -> bytes:
-    """All until the server closes."""
+    """Return what the server sends until it closes the connection."""
     parts = []
     try:
         while part := connection.recv(65536):
             parts.append(part)
-    except ConnectionResetError:  # it closed while more was being sent
+    except ConnectionResetError:  # the server closed while the client was still sending
         pass
     return b"".join(parts)
 
 
 def cut_off(connection: socket.socket, parts: list[bytes], pause: float = 0) -> bool:
-    """Whether the server closes the connection before all is sent."""
+    """Return whether the server closes the connection before all parts are sent."""
     try:
         for part in parts:
             connection.sendall(part)
@@ -79,7 +80,7 @@ def problem(reply: bytes) -> dict[str, object]:
         pytest.param(WHOLE + b"POST /pre", id="a request and a part of the next"),
     ],
 )
-def test_a_head_that_does_not_come_is_answered_408_and_closed(impatient: Service, sent: bytes) -> None:
+def test_a_head_that_does_not_arrive_is_answered_408(impatient: Service, sent: bytes) -> None:
     with connected(impatient) as connection:
         connection.sendall(sent)
         reply = received(connection)
@@ -89,16 +90,13 @@ def test_a_head_that_does_not_come_is_answered_408_and_closed(impatient: Service
         "type": "urn:digits:slow-head",
         "title": "Slow head",
         "status": 408,
-        "detail": "expected the whole head within 1 seconds, received a part",
+        "detail": "expected the whole head within 1 seconds, received only a part",
     }
 
 
-def test_a_head_that_comes_byte_by_byte_is_answered_408_too(impatient: Service) -> None:
+def test_a_head_that_arrives_byte_by_byte_is_cut_off(impatient: Service) -> None:
     with connected(impatient) as connection:
-        began = time.monotonic()
         assert cut_off(connection, [b"GET /livez HTTP/1.1\r\nX-A: ", *[b"a"] * 1000], pause=0.05)
-
-    assert time.monotonic() - began < 15
 
 
 def test_a_connection_without_a_request_is_closed(impatient: Service) -> None:
@@ -106,17 +104,15 @@ def test_a_connection_without_a_request_is_closed(impatient: Service) -> None:
         assert received(connection) == b""
 
 
-def test_a_connection_in_use_is_not(impatient: Service) -> None:
+def test_each_request_renews_the_keep_alive_time(impatient: Service) -> None:
     with connected(impatient) as connection:
-        for _ in range(2):
-            time.sleep(1.5)
-            connection.sendall(WHOLE[:50])
-            time.sleep(0.7)
-            connection.sendall(WHOLE[50:])
+        for _ in range(3):
+            time.sleep(1)
+            connection.sendall(WHOLE)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_connection_whose_request_was_refused_before_its_body_came_is_closed_too(impatient: Service) -> None:
+def test_a_connection_whose_request_was_refused_before_its_body_is_closed_too(impatient: Service) -> None:
     with connected(impatient) as connection:
         connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 784\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.1 404"
@@ -125,7 +121,7 @@ def test_a_connection_whose_request_was_refused_before_its_body_came_is_closed_t
         assert received(connection).endswith(b"}")
 
 
-def test_a_body_may_take_longer_than_the_wait_for_a_request(impatient: Service) -> None:
+def test_a_body_may_take_longer_than_the_keep_alive_time(impatient: Service) -> None:
     with connected(impatient) as connection:
         connection.sendall(WHOLE + WHOLE[:50])
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
@@ -136,24 +132,28 @@ def test_a_body_may_take_longer_than_the_wait_for_a_request(impatient: Service) 
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
-@pytest.mark.parametrize("name", [b"X-Long: ", b"Cookie: "])
-@pytest.mark.parametrize("in_one_go", [True, False], ids=["in one go", "in pieces"])
-def test_a_head_that_is_too_large_is_answered_431(impatient: Service, name: bytes, in_one_go: bool) -> None:
-    head = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + name + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n"
+@pytest.mark.parametrize(
+    ("value_bytes", "end", "part_bytes"),
+    [
+        pytest.param(MAX_HEAD_BYTES, b"\r\n\r\n", 10**6, id="in one write"),
+        pytest.param(MAX_HEAD_BYTES, b"\r\n\r\n", 10_000, id="in many writes"),
+        pytest.param(10 * MAX_HEAD_BYTES, b"", 100_000, id="without an end"),
+    ],
+)
+def test_a_head_that_is_too_large_is_answered_431(
+    impatient: Service, value_bytes: int, end: bytes, part_bytes: int
+) -> None:
+    head = b"GET /livez HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * value_bytes + end
+    parts = [head[start : start + part_bytes] for start in range(0, len(head), part_bytes)]
     with connected(impatient) as connection:
-        if in_one_go:
-            connection.sendall(head)
-        else:
-            for start in range(0, len(head), 10_000):
-                connection.sendall(head[start : start + 10_000])
-                time.sleep(0.01)
+        cut_off(connection, parts, pause=0.01)
         reply = received(connection)
 
     assert reply.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert problem(reply)["type"] == "urn:digits:head-too-large"
 
 
-def test_a_head_of_many_headers_below_the_limit_is_none(impatient: Service) -> None:
+def test_a_thousand_headers_below_the_limit_are_accepted(impatient: Service) -> None:
     many = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 40) for number in range(1000))
     with connected(impatient) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + many + b"\r\n")
@@ -161,24 +161,21 @@ def test_a_head_of_many_headers_below_the_limit_is_none(impatient: Service) -> N
         assert received(connection).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-@pytest.mark.parametrize(
-    "flood",
-    [
-        pytest.param(b"0\r\n" + b"X: a\r\n", id="what follows the last chunk"),
-        pytest.param(b"1;" + b"a=b;" * 3, id="extensions of a chunk"),
-    ],
-)
-def test_what_a_body_need_not_have_does_not_come_without_end(impatient: Service, flood: bytes) -> None:
-    more = (flood[3:] if flood.startswith(b"0") else b"a=b;") * 40_000
+def test_trailers_take_no_memory(impatient: Service) -> None:
+    chunk = b"Transfer-Encoding: chunked\r\n\r\n310\r\n" + SEVEN + b"\r\n0\r\n"
     with connected(impatient) as connection:
-        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + flood)
-        assert cut_off(connection, [more] * 2000)
+        connection.sendall(HEAD + chunk)
+        before = owned_bytes(impatient)
+        for _ in range(30):
+            connection.sendall(b"X-Trailer: some value\r\n" * 10_000)  # all of them would take 45 MB as a list
+        connection.sendall(b"\r\n")
 
-    assert impatient.client.get("/readyz").status_code == 200
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert owned_bytes(impatient) - before < 20e6
 
 
-def test_who_does_not_read_is_given_up(impatient: Service) -> None:
-    # Each reply has 300 kB; none is read.
+def test_a_client_that_does_not_read_is_disconnected(impatient: Service) -> None:
+    # Each reply has 300 kB.
     batch = HEAD + b"Content-Length: %d\r\n\r\n" % (784 * 1000) + SEVEN * 1000
     with connected(impatient) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -187,12 +184,12 @@ def test_who_does_not_read_is_given_up(impatient: Service) -> None:
     assert impatient.client.get("/readyz").status_code == 200
 
 
-def test_what_is_no_request_is_a_problem_and_what_came_before_it_is_answered(impatient: Service) -> None:
+def test_a_malformed_request_is_a_problem_and_the_request_before_it_is_answered(impatient: Service) -> None:
     with connected(impatient) as connection:
         connection.sendall(WHOLE + b"seven\r\n\r\n")
         both = received(connection)
     with connected(impatient) as connection:
-        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # as TLS begins
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # the beginning of TLS
         alone = received(connection)
 
     assert both.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -201,7 +198,7 @@ def test_what_is_no_request_is_a_problem_and_what_came_before_it_is_answered(imp
         "type": "urn:digits:malformed-request",
         "title": "Malformed request",
         "status": 400,
-        "detail": "expected a request as HTTP/1.1 has it, received none",
+        "detail": "expected an HTTP/1.1 request, received something else",
     }
     impatient.wait_for_line('("status":400,)')
 
@@ -223,7 +220,7 @@ def test_more_requests_at_once_than_allowed_are_answered_503(start_service: Star
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         again = httpx.post(f"{service.url}/predict", **raw)  # type: ignore[arg-type]
 
-    assert len(idle) == 10  # connections are not what is counted
+    assert len(idle) == 10  # idle connections do not count
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "2"
     assert refused.json()["type"] == "urn:digits:overloaded"
@@ -231,8 +228,8 @@ def test_more_requests_at_once_than_allowed_are_answered_503(start_service: Star
     assert (ready.status_code, again.status_code) == (200, 200)
 
 
-def test_a_thousand_idle_connections_are_taken(service: Service) -> None:
-    assert psutil.Process(service.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] > 1024  # what shells allow
+def test_a_thousand_idle_connections_are_accepted(service: Service) -> None:
+    assert psutil.Process(service.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] > 1024  # the usual limit in a shell
 
     with ExitStack() as stack:
         for _ in range(900):

@@ -1,13 +1,13 @@
-"""A listener that is about to be closed refuses who comes, and keeps who has come."""
+"""A listener that is about to close refuses new connections and keeps the ones it has."""
 
 import socket
 import sys
 
 import pytest
 
-from app.server.listener import refuse_connections, take_all_from
+from app.server.listener import accept_packets, refuse_connections
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told so")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the socket option")
 
 
 def has(host: str) -> bool:
@@ -31,7 +31,7 @@ def connected(listener: socket.socket) -> socket.socket:
 
 
 @each_family
-def test_who_comes_is_dropped_and_who_has_come_is_heard(host: str) -> None:
+def test_a_new_connection_is_dropped_and_a_queued_one_is_served(host: str) -> None:
     with listening(host) as listener, connected(listener) as queued:
         refuse_connections(listener)
 
@@ -44,19 +44,17 @@ def test_who_comes_is_dropped_and_who_has_come_is_heard(host: str) -> None:
 
 
 @each_family
-def test_who_came_meanwhile_is_heard_once_it_is_told_so(host: str) -> None:
+def test_a_connection_that_inherited_the_refusal_can_be_freed(host: str) -> None:
     with listening(host) as listener, connected(listener) as client:
         connection, _ = listener.accept()
         with connection:
             connection.settimeout(0.1)
-            refuse_connections(
-                connection
-            )  # as it has it of its listener when its handshake ends after that was told so
+            refuse_connections(connection)  # stands for a handshake that ended after its listener began to refuse
             client.sendall(b"request")
             with pytest.raises(TimeoutError):
                 connection.recv(7)
 
-            take_all_from(connection)
+            accept_packets(connection)
 
-            connection.settimeout(10)  # TCP sends it again
+            connection.settimeout(10)  # until TCP sends the request again
             assert connection.recv(7) == b"request"

@@ -21,6 +21,7 @@ from app.asgi.endpoint import Endpoint
 from app.asgi.in_work import RequestsInWork
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import Predictor
+from app.input.body import MemoryBudget
 from app.openapi import dialects, schemas
 from app.pages import api_docs, drawing
 from app.settings import Settings, read_settings
@@ -47,23 +48,24 @@ def create_app(settings: Settings | None = None) -> Application:
     registry = ModelRegistry(
         settings.model_dir,
         settings.model_version,
-        beside=settings.model_versions,
+        extra_versions=settings.model_versions,
         labels=dict(settings.model_labels),
         on_load=counts.loaded,
     )
     predictor = Predictor(settings, registry, counts)
+    memory_budget = MemoryBudget(settings.max_body_bytes)
     spans = spans_to(str(settings.traces_endpoint)) if settings.traces_endpoint else None
     drift = Drift(counts, served=lambda: registry.classifier.manifest if registry.started else None)
     in_work = RequestsInWork(settings.max_requests)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
-        registry.look()
+        registry.refresh()
         # The objects that exist now stay. The garbage collector would take 40 ms each time it looks at them.
         gc.collect()
         gc.freeze()
         background = [
-            asyncio.create_task(registry.keep_looking(settings.reload_seconds)),
+            asyncio.create_task(registry.keep_refreshing(settings.reload_seconds)),
             asyncio.create_task(predictor.warm()),
             asyncio.create_task(_keep_gauges_current(counts, in_work, registry)),
             asyncio.create_task(drift.keep_looking()),
@@ -74,15 +76,17 @@ def create_app(settings: Settings | None = None) -> Application:
         if spans is not None:
             await asyncio.to_thread(spans.close)
 
-    open_inference = OpenInference(settings, registry, predictor, counts, VERSION)
-    tensorflow_serving = TensorFlowServing(settings, registry, predictor)
+    open_inference = OpenInference(settings, registry, predictor, memory_budget, metrics=counts, version=VERSION)
+    tensorflow_serving = TensorFlowServing(settings, registry, predictor, memory_budget)
     methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
     v1 = Endpoint(dict.fromkeys(methods, tensorflow_serving), in_work, tensorflow_serving_error)
     v2 = Endpoint(dict.fromkeys(methods, open_inference), in_work, open_inference_error)
     # The paths that are requested most come first. FastAPI answers everything else.
     router = Router(
         [
-            Route("/predict", Endpoint({"POST": predict.Predict(settings, registry, predictor)}, in_work)),
+            Route(
+                "/predict", Endpoint({"POST": predict.Predict(settings, registry, predictor, memory_budget)}, in_work)
+            ),
             Route("/v1{rest:path}", v1),
             Route("/v2{rest:path}", v2),
             Route("/invocations", Endpoint({"POST": tensorflow_serving.invocations}, in_work)),

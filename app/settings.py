@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     ] = 0
     max_requests: Annotated[PositiveInt, Field(description="Most requests in work at once, in one process.")] = 1024
     max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = 16 * 1024 * 1024
+    max_json_bytes: Annotated[PositiveInt, Field(description="Largest JSON body, in bytes.")] = 8 * 1024 * 1024
     max_image_pixels: Annotated[
         int, Field(ge=1, le=2 * MAX_PIXELS, description="Most pixels (width times height) that a picture may declare.")
     ] = MAX_PIXELS

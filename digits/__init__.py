@@ -1,7 +1,7 @@
-"""The domain: what a digit image is, what a model artifact is, how one is classified."""
+"""The domain of digit recognition: pictures, model artifacts and the classifier."""
 
 import os
 
-# ONNX Runtime's wheels send usage events to their maker, and keep a device id on disk, unless this is set before the
-# library is loaded (its Privacy.md). Nobody who runs this asked for that; every room imports this package first.
+# ONNX Runtime sends usage events to Microsoft and stores a device id on disk, unless this variable is set before the
+# library is loaded (see its Privacy.md). Every other package imports this one first.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,4 +1,4 @@
-"""What is told of each picture: its digit, how probable that is, and how far to trust it."""
+"""The answer for each picture: its digit, the probabilities, and how far to trust them."""
 
 from typing import Any
 
@@ -8,27 +8,27 @@ from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
 
 def answers(classifier: Classifier, features: Floats) -> dict[str, list[Any]]:
-    """One forward pass, told in the terms of `POST /predict`.
+    """Classify pictures and return the fields of `POST /predict` as columns.
 
     Args:
-        classifier: which makes it.
+        classifier: the model version to use.
         features: float32 (N, 784) in [0, 1].
 
     Returns:
-        Columns of N values of JSON's types: `digit`, `probability`, `probabilities` (10 each); `prediction_set` and
-        `coverage`, `is_digit` and `novelty` where the version has them.
+        Columns of N values in JSON types: `digit`, `probability` and `probabilities` (10 each). If the version has a
+        calibration, also `prediction_set` and `coverage`. If it has novelty, also `is_digit` and `novelty`.
     """
     probabilities, novelty = classifier.scores(features)
-    told: dict[str, list[Any]] = {
+    columns: dict[str, list[Any]] = {
         "digit": probabilities.argmax(axis=1).tolist(),
         "probability": probabilities.max(axis=1).tolist(),
         "probabilities": probabilities.tolist(),
     }
     thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
     if thresholds is not None:
-        told["prediction_set"] = list(prediction_sets(probabilities, thresholds))
-        told["coverage"] = [DEFAULT_COVERAGE] * len(features)
+        columns["prediction_set"] = list(prediction_sets(probabilities, thresholds))
+        columns["coverage"] = [DEFAULT_COVERAGE] * len(features)
     if novelty is not None:
-        told["is_digit"] = (novelty <= 1).tolist()
-        told["novelty"] = novelty.tolist()
-    return told
+        columns["is_digit"] = (novelty <= 1).tolist()
+        columns["novelty"] = novelty.tolist()
+    return columns

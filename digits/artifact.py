@@ -1,10 +1,10 @@
-"""The artifact contract: manifest, checksums, atomic publish, the versions of a folder.
+"""Model artifacts on disk: read, check and publish the versions of a model.
 
-    <root>/<name>/<version>/    version a positive integer
-        model.onnx, model.keras, golden.json, report/...    each with its sha256 in
-        manifest.json
+    <root>/<name>/<version>/                                version is a positive integer
+        model.onnx, model.keras, golden.json, report/...
+        manifest.json                                       has the sha256 of each file
 
-A version appears by one rename of a finished, synced folder and is never changed afterwards.
+A version is written to a temporary folder, synced, and renamed once. It is never changed afterwards.
 """
 
 import errno
@@ -15,7 +15,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -28,36 +28,36 @@ from digits.features import CLASSES, FEATURES
 NAME = "mnist-dense"
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
-"""The root that comes with the code: the fallback where no other holds a usable version."""
+"""The root of the versions that come with the code. They are used if no other root has a usable version."""
 
 MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "manifest.json"
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-"""No file of an artifact comes near it; a larger one is refused unread."""
+"""Maximum size of a file. A larger file is refused without reading it."""
 
 MAX_JSON_BYTES = 1024 * 1024
-"""The same for manifest.json and golden.json, 3 and 30 KB: parsing holds up all other threads."""
+"""Maximum size of manifest.json (usually 3 KB) and golden.json (30 KB). Parsing JSON blocks all other threads."""
 
 MAX_BYTES = 4 * MAX_FILE_BYTES
-"""Of all files of a version together."""
+"""Maximum size of all files of a version together."""
 
 MAX_FILES = 1000
-"""Most files of a version; one has about ten."""
+"""Maximum number of files of a version. Most have about ten."""
 
 STALE_SECONDS = 24 * 3600
-"""Unfinished folders older than this were left by a publisher that was killed."""
+"""Temporary folders older than this belong to a publisher that was killed."""
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _STAGING = ".publishing-"
 
 
 class _Record(BaseModel):
-    # Later formats add fields; a reader of this one passes over them.
+    # Later formats may add fields, which this reader ignores.
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
 
 
 class Tensor(_Record):
-    """One input or output of the graph; -1 in the shape is the batch."""
+    """One input or output of the graph. -1 in the shape is the batch size."""
 
     name: str
     dtype: Literal["float32"]
@@ -68,25 +68,25 @@ FEATURES_INPUT = Tensor(name="features", dtype="float32", shape=(-1, FEATURES))
 PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, CLASSES))
 
 NOVELTY_OUTPUT = Tensor(name="novelty", dtype="float32", shape=(-1,))
-"""How unlike a digit a picture is: 0 is a usual digit, above 1 it is taken for none. A graph may have it."""
+"""An optional output: how unlike a digit a picture is. 0 is a usual digit, above 1 is not a digit."""
 
 SALIENCY_OUTPUT = Tensor(name="saliency", dtype="float32", shape=(-1, FEATURES))
-"""How much each feature speaks for (positive) or against the most probable digit. A graph may have it.
+"""An optional output: how much each feature supports (positive) or opposes (negative) the most probable digit.
 
-It takes as long as the forward pass itself. So it is made only where the optional input `explain` is true; else it is
-empty, (0, 784).
+It takes as long as the forward pass. So the graph computes it only if the input `explain` is true. Otherwise it is
+empty, with shape (0, 784).
 """
 
 EXPLAIN = "explain"
-"""The name of that input, a boolean scalar, false unless it is given."""
+"""An optional input, a boolean scalar. Its default is false."""
 
 
 class Dataset(_Record):
-    """What the network was trained on."""
+    """The data that the network was trained on."""
 
     name: str
     sha256: str
-    """Of the raw bytes (C order) of x_train, y_train, x_test, y_test, one after the other."""
+    """sha256 of the bytes (C order) of x_train, y_train, x_test and y_test, in this order."""
     train_images: int
     validation_images: int
     calibration_images: int = 0
@@ -94,55 +94,55 @@ class Dataset(_Record):
 
 
 class Temperature(_Record):
-    """By what logits are divided to make probabilities frequencies (Guo et al. 2017), fitted on validation images."""
+    """The softmax temperature (Guo et al. 2017), fitted on validation images so that probabilities are frequencies."""
 
     value: float = Field(gt=0)
     folded: bool
-    """Whether the network's last layer does it; else its probabilities are as trained."""
+    """Whether the last layer applies it. If not, the network's probabilities are uncalibrated."""
 
 
 class Level(_Record):
-    """Who is in a prediction set at one coverage: each digit whose probability is at least its threshold."""
+    """One coverage of prediction sets. A set has each digit whose probability is at least its threshold."""
 
     coverage: float = Field(gt=0, lt=1)
-    """Share of pictures whose true digit is in the set, at least, if they are exchangeable with calibration images."""
+    """Minimum share of pictures whose set has the true digit, if they are exchangeable with the calibration images."""
     threshold: float = Field(ge=0, le=1)
-    """Of all digits."""
+    """The threshold for all digits."""
     per_class: tuple[float, ...] | None = Field(None, min_length=CLASSES, max_length=CLASSES)
-    """Of each digit, so that the coverage holds for the pictures of each; None where too few images carry it."""
+    """A threshold per digit, so that the coverage holds for each digit. None if there were too few images."""
 
 
 class PredictionSets(_Record):
-    """Split conformal prediction (Vovk et al. 2005), calibrated on images that were used for nothing else."""
+    """Split conformal prediction (Vovk et al. 2005), calibrated on images that were not used for training."""
 
     score: Literal["LAC"] = "LAC"
-    """1 minus the true digit's probability: the smallest sets (Sadinle, Lei and Wasserman 2019)."""
+    """LAC is 1 minus the true digit's probability. It gives the smallest sets (Sadinle, Lei and Wasserman 2019)."""
     levels: tuple[Level, ...]
 
     def level(self, coverage: float) -> Level | None:
-        """The stored one."""
+        """Return the level of this coverage, or None."""
         return next((level for level in self.levels if level.coverage == coverage), None)
 
 
 class Novelty(_Record):
-    """What the graph's second output is."""
+    """How the novelty output was computed and calibrated."""
 
     method: str
     false_alarms: float = Field(gt=0, lt=1)
-    """Share of pictures like the calibration images that are above 1, at most."""
+    """Maximum share of pictures like the calibration images whose novelty is above 1."""
 
 
 class Reference(_Record):
-    """How a quantity is distributed over calibration images, to see whether what is asked later is like them."""
+    """The distribution of a quantity over the calibration images, for comparison with served pictures."""
 
     edges: tuple[float, ...]
-    """Upper ends of the bins but the last, which has none."""
+    """Upper edges of the bins. The last bin has no upper edge."""
     shares: tuple[float, ...]
-    """One more than edges; their sum is 1."""
+    """Share of each bin, one more than edges. The sum is 1."""
 
 
 class Calibration(_Record):
-    """What held-out training images tell about how far an answer can be trusted."""
+    """How far to trust an answer, measured on held-out training images."""
 
     validation_images: int
     calibration_images: int
@@ -150,11 +150,11 @@ class Calibration(_Record):
     prediction_sets: PredictionSets
     novelty: Novelty | None = None
     reference: dict[str, Reference]
-    """Of digit, probability, ink, novelty."""
+    """By quantity: digit, probability, ink and novelty."""
 
 
 class Manifest(_Record):
-    """All that is known of one published version."""
+    """The description of one published version."""
 
     format: Literal[1] = 1
     name: str
@@ -164,39 +164,39 @@ class Manifest(_Record):
     outputs: tuple[Tensor, ...] = (PROBABILITIES_OUTPUT,)
     classes: tuple[str, ...] = tuple(str(digit) for digit in range(CLASSES))
     recipe: dict[str, Any] | None
-    """Every hyper-parameter; None when the network was trained elsewhere."""
+    """Every hyper-parameter. None if the network was trained elsewhere."""
     seed: int | None
     dataset: Dataset | None
     libraries: dict[str, str]
     metrics: dict[str, dict[str, float]]
-    """By split (train, validation, calibration, test): loss, accuracy and whatever else was measured."""
+    """By split (train, validation, calibration, test): loss, accuracy and other metrics."""
     calibration: Calibration | None = None
-    """None where no images were held back for it, and in artifacts from before there was any."""
+    """None if no images were held out for it, and in artifacts from earlier releases."""
     files: dict[str, str] = Field(min_length=1, max_length=MAX_FILES)
-    """Path below the version's folder to the sha256 of its bytes."""
+    """Maps each file's path below the version's folder to its sha256."""
 
     @field_validator("files")
     @classmethod
-    def _stay_inside(cls, files: dict[str, str]) -> dict[str, str]:
+    def _check_paths(cls, files: dict[str, str]) -> dict[str, str]:
         for path in files:
             parts = PurePosixPath(path).parts
             if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
-                raise ValueError(f"{path!r} is no path below the version's folder")
+                raise ValueError(f"{path!r} is not a path below the version's folder")
         return files
 
     def public(self) -> dict[str, Any]:
-        """The manifest as `GET /model` shows it: JSON types, without the list of files."""
+        """Return the manifest as `GET /model` shows it: JSON types, without the list of files."""
         return self.model_dump(mode="json", exclude={"files"})
 
 
 def versions(root: Path, name: str = NAME) -> list[int]:
-    """The published version numbers below `root`, highest first; [] where there is no such folder.
+    """Return the version numbers below `root`, highest first, or [] if the folder does not exist.
 
     Raises:
-        DamagedArtifact: the folder is there and cannot be listed.
+        DamagedArtifact: the folder exists but cannot be listed.
     """
     try:
-        entries = os.listdir(root / name)  # noqa: PTH208 - a hundred thousand Paths would take ten times as long
+        entries = os.listdir(root / name)  # noqa: PTH208 - Path.iterdir takes ten times as long
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as exc:
@@ -205,17 +205,17 @@ def versions(root: Path, name: str = NAME) -> list[int]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check a version's manifest, but none of the files that it lists.
+    """Read and check a version's manifest, without the files that it lists.
 
     Raises:
-        DamagedArtifact: missing, not readable, not as the schema says, or of another version than its folder.
+        DamagedArtifact: the manifest is missing, unreadable, invalid, or has another version than its folder.
     """
     content = _read(folder, MANIFEST, MAX_JSON_BYTES)
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise DamagedArtifact(f"{folder / MANIFEST}: {where}: {first['msg']}") from exc
     if str(manifest.version) != folder.name:
         raise DamagedArtifact(f"{folder / MANIFEST}: expected version {folder.name}, received {manifest.version}")
@@ -223,17 +223,17 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """Read a version whole, holding every file to its checksum.
+    """Read a version and check every file against its checksum.
 
     Returns:
-        The manifest and the bytes of the two files that serving needs, model.onnx and golden.json: the very bytes
-        whose hash was checked, so that what is loaded is what was verified.
+        The manifest, and the content of model.onnx and golden.json. A caller that loads these bytes loads exactly what
+        was checked.
 
     Raises:
-        DamagedArtifact: with the file's path, and both hashes where they differ.
+        DamagedArtifact: the message has the file's path, and both hashes if they differ.
     """
     manifest = read_manifest(folder)
-    kept = {}
+    served = {}
     size = 0
     for path, sha256 in manifest.files.items():
         content = read_file(folder, path, sha256)
@@ -243,18 +243,18 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
                 f"{folder / MANIFEST}: expected files of at most {MAX_BYTES} bytes in all, received more"
             )
         if path in (MODEL, GOLDEN):
-            kept[path] = content
+            served[path] = content
     for path in (MODEL, GOLDEN):
-        if path not in kept:
-            raise DamagedArtifact(f"{folder / MANIFEST}: expected {path} among its files, received none")
-    return manifest, kept
+        if path not in served:
+            raise DamagedArtifact(f"{folder / MANIFEST}: expected {path} in its list of files, but it is missing")
+    return manifest, served
 
 
 def read_file(folder: Path, path: str, sha256: str) -> bytes:
-    """Read one of a version's files, holding it to the checksum that the manifest has for it.
+    """Read one of a version's files and check it against the manifest's checksum.
 
     Raises:
-        DamagedArtifact: with the file's path, and both hashes where they differ.
+        DamagedArtifact: the message has the file's path, and both hashes if they differ.
     """
     content = _read(folder, path, MAX_JSON_BYTES if path == GOLDEN else MAX_FILE_BYTES)
     received = hashlib.sha256(content).hexdigest()
@@ -264,87 +264,87 @@ def read_file(folder: Path, path: str, sha256: str) -> bytes:
 
 
 def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, name: str = NAME) -> Manifest:
-    """Write a new version so that a reader sees all of it or nothing, whatever happens in between.
+    """Publish a new version atomically: a reader sees all of it or nothing, even after a crash.
 
-    Its number is one above the highest below `root` and the shipped root. Publishers at the same time take
-    different numbers: the rename onto a number that is taken fails, and the next one is tried.
+    Its number is one above the highest number below `root` and below the shipped root. Concurrent publishers get
+    different numbers: if a number is already taken, the rename fails and the next number is tried.
 
     Args:
-        root: where versions are published; made when missing.
-        files: path below the version's folder to content.
-        manifest: the fields of `Manifest` but name, version, created and files.
-        name: the model's.
+        root: the folder for published versions. It is created if it is missing.
+        files: maps each path below the version's folder to its content.
+        manifest: the fields of `Manifest`, except name, version, created and files.
+        name: the model's name.
 
     Returns:
-        The manifest as published; the folder is `root / name / str(version)`.
+        The published manifest. The version's folder is `root / name / str(version)`.
 
     Raises:
-        ValueError: the manifest is not as `Manifest` says, or a path is none below the version's folder.
-        PublishFailed: the file system refused (full, read-only, no permission); nothing new is visible, unless the
-            message says so: a version that was published and may not outlast a power cut.
+        ValueError: the manifest is invalid, or a path leads out of the version's folder.
+        PublishFailed: the file system refused (full, read-only, no permission), and no new version is visible. If only
+            the last sync failed, the version is visible and the message says so.
     """
     parent = root / name
     staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     record = {**manifest, "name": name, "created": datetime.now(UTC), "files": checksums}
-    # Before anything is written: a path that leads out of the version's folder must not be followed.
+    # Validate before writing, so that no file is written outside of the version's folder.
     Manifest.model_validate({**record, "version": 1})
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _sweep(parent)
+        _remove_stale_folders(parent)
         for path, content in files.items():
             _write(staging / path, content)
         version = 1 + max([0, *versions(root, name), *versions(SHIPPED, name)])
         while True:
-            made = Manifest.model_validate({**record, "version": version})
-            _write(staging / MANIFEST, made.model_dump_json(indent=2).encode() + b"\n")
+            published = Manifest.model_validate({**record, "version": version})
+            _write(staging / MANIFEST, published.model_dump_json(indent=2).encode() + b"\n")
             _sync_folders(staging)
-            if _take(parent / str(version), staging):
+            if _rename_if_free(parent / str(version), staging):
                 break
             version += 1
     except OSError as exc:
         raise PublishFailed(f"nothing was published below {parent}: {exc.strerror or exc}") from exc
     finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already when all went well
+        shutil.rmtree(staging, ignore_errors=True)  # it does not exist any more after a successful rename
     try:
-        _sync(parent)
+        _sync_folder(parent)
     except OSError as exc:
         raise PublishFailed(
-            f"{parent / str(version)} was published, but may not outlast a power cut: {exc.strerror or exc}"
+            f"{parent / str(version)} was published, but a power cut may destroy it: {exc.strerror or exc}"
         ) from exc
-    return made
+    return published
 
 
 def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Write a folder so that a reader sees all of it or nothing, as `publish` does.
+    """Write a folder atomically, as `publish` does.
 
     Args:
-        folder: where nothing is yet.
-        files: path below it to content.
+        folder: the folder to create.
+        files: maps each path below the folder to its content.
 
     Returns:
-        False where something was there, which stays as it is.
+        False if the folder, or a file of that name, already exists. It is left unchanged.
 
     Raises:
-        OSError: the file system refused; unless that was when all was done, nothing new is visible.
+        OSError: the file system refused. The folder is visible only if the last sync failed.
     """
     staging = folder.parent / f"{_STAGING}{uuid.uuid4().hex}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
+        _remove_stale_folders(folder.parent)
         for path, content in files.items():
             _write(staging / path, content)
         _sync_folders(staging)
-        if not _take(folder, staging):
+        if not _rename_if_free(folder, staging):
             return False
     finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already when all went well
-    _sync(folder.parent)
+        shutil.rmtree(staging, ignore_errors=True)  # it does not exist any more after a successful rename
+    _sync_folder(folder.parent)
     return True
 
 
-def _take(folder: Path, staging: Path) -> bool:
-    """Give what was staged its name; False where that is taken."""
+def _rename_if_free(folder: Path, staging: Path) -> bool:
+    """Rename the temporary folder. Return False if the new name is taken."""
     try:
         staging.rename(folder)
     except OSError as exc:
@@ -357,7 +357,7 @@ def _take(folder: Path, staging: Path) -> bool:
 def _read(folder: Path, path: str, limit: int) -> bytes:
     file = folder / path
     try:
-        # The folder may be a symbolic link, or hold some, as Kubernetes mounts volumes. What they lead to lies in it.
+        # The folder may be or contain symbolic links, as in Kubernetes volumes. They must not lead out of the folder.
         real = Path(os.path.realpath(file, strict=True))
         if not real.is_relative_to(os.path.realpath(folder)):
             raise DamagedArtifact(f"{file}: expected a file of the version, received a link out of its folder")
@@ -365,7 +365,7 @@ def _read(folder: Path, path: str, limit: int) -> bytes:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise DamagedArtifact(f"{file}: cannot be read: Not a regular file")
-            # Its size is asked first: 10 GB of nothing are refused unread. It may also have grown since.
+            # A file that is too large is not read. It may also grow after this check.
             content = stream.read(limit + 1) if status.st_size <= limit else None
     except FileNotFoundError as exc:
         raise DamagedArtifact(f"{file}: missing") from exc
@@ -377,7 +377,7 @@ def _read(folder: Path, path: str, limit: int) -> bytes:
 
 
 def _open(path: str, flags: int) -> int:
-    """Without waiting for a writer, as opening a FIFO would."""
+    """Open without waiting for a writer if the file is a FIFO."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
@@ -391,11 +391,11 @@ def _write(file: Path, content: bytes) -> None:
 
 def _sync_folders(top: Path) -> None:
     for folder in [path for path in top.rglob("*") if path.is_dir()] + [top]:
-        _sync(folder)
+        _sync_folder(folder)
 
 
-def _sync(folder: Path) -> None:
-    """Make the folder's entries, not only the files' contents, survive a power cut."""
+def _sync_folder(folder: Path) -> None:
+    """Flush the folder's entries to disk, so that they survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -403,13 +403,12 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what killed publishers left; a folder that is young may belong to one at work."""
-    old: Iterable[Path] = parent.glob(f"{_STAGING}*")
-    for folder in old:
+def _remove_stale_folders(parent: Path) -> None:
+    """Remove the temporary folders of killed publishers. A recent folder may belong to a running publisher."""
+    for folder in parent.glob(f"{_STAGING}*"):
         try:
             stale = time.time() - folder.stat().st_mtime > STALE_SECONDS
-        except FileNotFoundError:  # another publisher finished, or swept it
+        except FileNotFoundError:  # another publisher renamed or removed it
             continue
         if stale:
             shutil.rmtree(folder, ignore_errors=True)

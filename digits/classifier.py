@@ -1,4 +1,4 @@
-"""An artifact loaded: features in, probabilities out, proven by its golden predictions."""
+"""Load a model version, check it, and compute probabilities from features."""
 
 import json
 import os
@@ -27,28 +27,28 @@ from digits.features import CLASSES, SIDE, Floats, Grey, to_features
 from digits.prediction_sets import stored_thresholds
 
 GOLDEN_TOLERANCE = 1e-4
-"""Largest difference between a golden probability and the one that comes out."""
+"""Maximum difference between a golden value and the computed one."""
 
 MAX_VERSIONS = 1000
-"""Most versions of one place that are looked at, the highest: a hundred thousand would take seconds each time."""
+"""Maximum number of versions to consider below one root, highest first. More would take seconds per reload."""
 
 MAX_REASONS = 20
-"""Most refusals that an error lists: it is sent to whoever asks meanwhile."""
+"""Maximum number of reasons in an error message, because the message is part of HTTP replies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """One reference image a class and the probabilities that Keras gave for it."""
+    """One reference image per class, with the probabilities that Keras computed for it."""
 
     pixels: Grey
-    """(10, 28, 28)"""
+    """uint8 (10, 28, 28)"""
     probabilities: Floats
-    """(10, 10)"""
+    """float32 (10, 10)"""
     novelty: Floats | None = None
-    """(10,); None of a graph without it."""
+    """float32 (10,), or None if the graph has no novelty."""
 
     def to_json(self) -> bytes:
-        """As it lies in golden.json."""
+        """Return the content of golden.json."""
         images: list[dict[str, Any]] = [
             {"digit": digit, "pixels": pixels.ravel().tolist(), "probabilities": [float(p) for p in row]}
             for digit, (pixels, row) in enumerate(zip(self.pixels, self.probabilities, strict=True))
@@ -60,11 +60,15 @@ class Golden:
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """Raises ValueError, KeyError, TypeError, OverflowError or RecursionError when it is not one image a class."""
+        """Parse golden.json.
+
+        Raises:
+            ValueError, KeyError, TypeError, OverflowError or RecursionError: it does not have one image per class.
+        """
         images = json.loads(content)["images"]
         if [image["digit"] for image in images] != list(range(CLASSES)):
             raise ValueError("expected one image for each digit, 0 to 9")
-        # Each array is made from the flat list, so that a wrong count is an error and not a broadcast.
+        # Reshaping a flat list fails if the count is wrong. Assigning to an array could broadcast instead.
         pixels = np.array([image["pixels"] for image in images], dtype=np.uint8).reshape(CLASSES, SIDE, SIDE)
         probabilities = np.array([image["probabilities"] for image in images], dtype=np.float32)
         novelty = None
@@ -74,68 +78,68 @@ class Golden:
 
 
 class Scores(NamedTuple):
-    """What a forward pass gives."""
+    """The result of a forward pass."""
 
     probabilities: Floats
-    """(N, 10)"""
+    """float32 (N, 10)"""
     novelty: Floats | None
-    """(N,), above 1 where it is taken for no digit; None of a version that cannot tell."""
+    """float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty."""
 
 
 class Classifier:
-    """One version of the model, loaded and proven.
+    """One loaded and checked version of the model.
 
-    Safe to call from several threads: an ONNX Runtime session is.
+    It is thread-safe, because an ONNX Runtime session is.
     """
 
     folder: Path | None = None
-    """Where the version lies, with its report; None when it was not loaded from a folder."""
+    """The version's folder, with its report. None if the version was not loaded from a folder."""
 
     def __init__(self, manifest: Manifest, model: bytes, golden: Golden) -> None:
-        """Make the session, hold it to the manifest's signature and run the self-test.
+        """Create the session, check it against the manifest's signature and run the self-test.
 
         Args:
-            manifest: whose inputs and outputs the graph must have.
-            model: an ONNX graph.
-            golden: what must come out of it.
+            manifest: declares the inputs and outputs of the graph.
+            model: the ONNX graph.
+            golden: the predictions that the graph must reproduce.
 
         Raises:
-            DamagedArtifact: no ONNX graph, or not with the declared signature.
-            GoldenMismatch: it does not compute what it should.
+            DamagedArtifact: `model` is not an ONNX graph, or does not have the declared signature.
+            GoldenMismatch: the graph does not reproduce the golden predictions.
         """
         options = onnxruntime.SessionOptions()
-        # One thread a forward pass: scaling over cores is the workers' business, and two thread pools that
-        # compete for the same cores are slower than one.
+        # One thread per forward pass, because the service scales over cores with workers. Thread pools that compete
+        # for the same cores are slower.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # a graph that is refused is reported by us, once
-        # Weights in a file beside the graph would be looked for below the working directory, and have no checksum.
+        options.log_severity_level = 4  # fatal only: the DamagedArtifact below reports a refused graph
+        # Do not load weights from files beside the graph, which have no checksum.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # its exception classes are private and share no other base
-            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: no graph that ONNX Runtime loads") from exc
+        except Exception as exc:  # ONNX Runtime's exception classes are private and have no other base
+            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: ONNX Runtime cannot load the graph") from exc
         self.manifest = manifest
         self.golden = golden
         self._session = session
-        _hold_to_signature(session, manifest)
+        _check_signature(session, manifest)
         names = [output.name for output in manifest.outputs]
         self._outputs = [name for name in (PROBABILITIES_OUTPUT.name, NOVELTY_OUTPUT.name) if name in names]
         self.explains = SALIENCY_OUTPUT.name in names
-        """Whether it has saliency."""
+        """Whether `saliency` is available."""
         self.thresholds = stored_thresholds(manifest.calibration)
-        """Of prediction sets, (10,), by coverage and whether they are each digit's own; empty if it has none."""
+        """Thresholds of prediction sets (10,), by (coverage, whether per class). Empty if there is no calibration."""
         self.self_test()
         if self.explains:
-            self._prove_saliency()
+            self._check_saliency()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Load a published version.
 
         Raises:
-            DamagedArtifact: a wrong checksum, a missing file, another signature; the message names the file.
-            GoldenMismatch: the golden predictions do not come out within 1e-4.
+            DamagedArtifact: a wrong checksum, a missing file or another signature. The message names the file.
+            GoldenMismatch: the version does not reproduce its golden predictions within 1e-4.
         """
         manifest, files = artifact.read_version(folder)
         try:
@@ -147,19 +151,19 @@ class Classifier:
         return classifier
 
     def probabilities(self, features: Floats) -> Floats:
-        """One forward pass: float32 (N, 784) in [0, 1] to softmax probabilities, float32 (N, 10)."""
+        """Return the softmax probabilities, float32 (N, 10), of features, float32 (N, 784) in [0, 1]."""
         return self.scores(features).probabilities
 
     def scores(self, features: Floats) -> Scores:
-        """The same pass, with the novelty beside."""
+        """Return the probabilities and the novelty of features, float32 (N, 784) in [0, 1]."""
         outputs: list[Floats] = self._session.run(self._outputs, {FEATURES_INPUT.name: features})
         return Scores(outputs[0], outputs[1] if len(outputs) > 1 else None)
 
     def saliency(self, features: Floats) -> Floats:
-        """How much each feature speaks for the most probable digit, or against it: (N, 784).
+        """Return how much each feature supports or opposes the most probable digit, float32 (N, 784).
 
-        Gradient times input (Shrikumar et al. 2016) of that digit's logit above the mean of all ten, which is what the
-        softmax sees of it. Only of a version that `explains`.
+        This is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all ten, which the
+        softmax ignores. Only a version that `explains` has it.
         """
         outputs: list[Floats] = self._session.run(
             [SALIENCY_OUTPUT.name], {FEATURES_INPUT.name: features, EXPLAIN: np.array(True)}
@@ -167,88 +171,88 @@ class Classifier:
         return outputs[0]
 
     def self_test(self) -> None:
-        """Raises GoldenMismatch unless the golden predictions come out within 1e-4."""
+        """Raise GoldenMismatch unless the graph reproduces the golden predictions within 1e-4."""
         try:
             received = self.scores(to_features(self.golden.pixels))
-        except Exception as exc:  # ONNX Runtime's own classes again: the graph loads and cannot be run
-            raise GoldenMismatch(f"version {self.manifest.version}: no golden probabilities, but {exc}") from exc
-        self._hold_to_golden("probabilities", self.golden.probabilities, received.probabilities)
+        except Exception as exc:  # ONNX Runtime's private classes again: the graph loads but cannot be run
+            raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot be run: {exc}") from exc
+        self._check_golden("probabilities", self.golden.probabilities, received.probabilities)
         if self.golden.novelty is not None or received.novelty is not None:
-            self._hold_to_golden("novelty", self.golden.novelty, received.novelty)
+            self._check_golden("novelty", self.golden.novelty, received.novelty)
 
-    def _prove_saliency(self) -> None:
-        """Raises GoldenMismatch unless it comes where it is asked. Once: a probe need not take twice as long for it."""
+    def _check_saliency(self) -> None:
+        """Raise GoldenMismatch unless the graph computes saliency. It runs once, because it doubles a probe's time."""
         features = to_features(self.golden.pixels)
         try:
             saliency = self.saliency(features)
-        except Exception as exc:  # ONNX Runtime's own classes
-            raise GoldenMismatch(f"version {self.manifest.version}: no golden saliency, but {exc}") from exc
+        except Exception as exc:  # ONNX Runtime's private classes again
+            raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot compute saliency: {exc}") from exc
         if saliency.shape != features.shape:
             raise GoldenMismatch(
                 f"version {self.manifest.version}: expected golden saliency of shape {features.shape}, "
                 f"received {saliency.shape}"
             )
 
-    def _hold_to_golden(self, what: str, golden: Floats | None, received: Floats | None) -> None:
+    def _check_golden(self, output: str, golden: Floats | None, received: Floats | None) -> None:
         expected_shape, shape = (None if values is None else values.shape for values in (golden, received))
         if golden is None or received is None or shape != expected_shape:
             raise GoldenMismatch(
-                f"version {self.manifest.version}: expected golden {what} of shape {expected_shape}, received {shape}"
+                f"version {self.manifest.version}: expected golden {output} of shape {expected_shape}, received {shape}"
             )
         difference = np.abs(received - golden).max()
-        if not difference <= GOLDEN_TOLERANCE:  # NaN is no pass
+        if not difference <= GOLDEN_TOLERANCE:  # so that NaN fails
             raise GoldenMismatch(
-                f"version {self.manifest.version}: expected the golden {what} within {GOLDEN_TOLERANCE}, "
+                f"version {self.manifest.version}: expected the golden {output} within {GOLDEN_TOLERANCE}, "
                 f"received a difference of {difference:.3g}"
             )
 
 
 def candidates(root: Path, *, name: str = artifact.NAME, keep: int | None = None) -> tuple[list[Path], list[str]]:
-    """Where versions lie, in the order in which they are to be served: those below `root`, then the shipped ones.
+    """Return the folders of versions, in order of preference: those below `root`, then the shipped ones.
 
     Args:
-        root: where versions are published.
-        name: the model's.
-        keep: a version that is among them however many higher ones there are.
+        root: the folder of published versions.
+        name: the model's name.
+        keep: a version to include even if there are more than MAX_VERSIONS higher ones.
 
     Returns:
-        The folders of each place's highest thousand versions, and why a place could not be listed.
+        The folders of the MAX_VERSIONS highest versions of each root, and the reasons why a root could not be listed.
     """
     folders, refusals = [], []
-    for place in _places(root):
+    for versions_root in _roots(root):
         try:
-            versions = artifact.versions(place, name)
+            versions = artifact.versions(versions_root, name)
         except ArtifactError as exc:
             refusals.append(str(exc))
             continue
         highest = versions[:MAX_VERSIONS] + [version for version in versions[MAX_VERSIONS:] if version == keep]
-        folders += [place / name / str(version) for version in highest]
+        folders += [versions_root / name / str(version) for version in highest]
     return folders, refusals
 
 
-def none_usable(
+def no_usable_model(
     root: Path, refusals: list[str], *, name: str = artifact.NAME, version: int | None = None
 ) -> NoUsableModel:
-    """The error that says where was looked, for which version if only one will do, and why they were refused."""
+    """Return an error that names the roots, the required version if there is one, and the reasons of all refusals."""
     which = "usable version" if version is None else f"usable version {version}"
-    looked = f"no {which} of {name} in {' or '.join(str(place) for place in _places(root))}"
+    summary = f"no {which} of {name} in {' or '.join(map(str, _roots(root)))}"
     more = [f"and {len(refusals) - MAX_REASONS} more"] if len(refusals) > MAX_REASONS else []
-    return NoUsableModel("; ".join([looked, *refusals[:MAX_REASONS], *more]))
+    return NoUsableModel("; ".join([summary, *refusals[:MAX_REASONS], *more]))
 
 
 def load_newest(root: Path, *, name: str = artifact.NAME, version: int | None = None) -> tuple[Classifier, list[str]]:
-    """The highest usable version below `root`, else the highest usable one that was shipped.
+    """Load the highest usable version below `root`, or else the highest usable shipped version.
 
     Args:
-        root: where versions are published.
-        name: the model's.
-        version: the only one that will do; None where any does.
+        root: the folder of published versions.
+        name: the model's name.
+        version: load only this version. None means any.
 
     Returns:
-        The classifier, and why each version that would have come before it was refused.
+        The classifier, and the reasons why preferred versions were refused.
 
     Raises:
-        NoUsableModel: neither folder has one; the message holds every reason.
+        NoUsableModel: no version is usable. The message has the reasons.
     """
     folders, refusals = candidates(root, name=name, keep=version)
     for folder in folders:
@@ -258,20 +262,20 @@ def load_newest(root: Path, *, name: str = artifact.NAME, version: int | None = 
             return Classifier.load(folder), refusals
         except ArtifactError as exc:
             refusals.append(str(exc))
-    raise none_usable(root, refusals, name=name, version=version)
+    raise no_usable_model(root, refusals, name=name, version=version)
 
 
-def _places(root: Path) -> list[Path]:
-    # `root` itself is not resolved: where it is a link that is switched over, its versions keep their paths.
+def _roots(root: Path) -> list[Path]:
+    # If `root` is a link that is switched to another folder, the versions keep their paths, so it is not resolved.
     return [SHIPPED] if os.path.realpath(root) == os.path.realpath(SHIPPED) else [root.absolute(), SHIPPED]
 
 
-def _hold_to_signature(session: Any, manifest: Manifest) -> None:
-    for kind, declared, received, needed in (
+def _check_signature(session: Any, manifest: Manifest) -> None:
+    for kind, declared, received, required in (
         ("input", manifest.inputs, session.get_inputs(), artifact.FEATURES_INPUT),
         ("output", manifest.outputs, session.get_outputs(), artifact.PROBABILITIES_OUTPUT),
     ):
-        expected = sorted(_described(tensor) for tensor in declared)
+        expected = sorted(_description(tensor) for tensor in declared)
         actual = sorted(
             f"{node.name} {node.type} {[size if isinstance(size, int) else -1 for size in node.shape]}"
             for node in received
@@ -280,21 +284,21 @@ def _hold_to_signature(session: Any, manifest: Manifest) -> None:
             raise DamagedArtifact(
                 f"{MODEL} of version {manifest.version}: expected {kind} {expected}, received {actual}"
             )
-        known = {tensor.name: tensor for tensor in (needed, NOVELTY_OUTPUT, SALIENCY_OUTPUT)}
+        known = {tensor.name: tensor for tensor in (required, NOVELTY_OUTPUT, SALIENCY_OUTPUT)}
         wrong = [tensor.name for tensor in declared if known.get(tensor.name, tensor) != tensor]
-        for name in [needed.name] * (needed not in declared) + wrong:
+        for name in [required.name] * (required not in declared) + wrong:
             raise DamagedArtifact(
-                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_described(known[name])}, "
+                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_description(known[name])}, "
                 f"received {expected}"
             )
-    switches = {node.name: node.type for node in session.get_overridable_initializers()}
-    if SALIENCY_OUTPUT in manifest.outputs and switches.get(EXPLAIN) != "tensor(bool)":
+    optional_inputs = {node.name: node.type for node in session.get_overridable_initializers()}
+    if SALIENCY_OUTPUT in manifest.outputs and optional_inputs.get(EXPLAIN) != "tensor(bool)":
         raise DamagedArtifact(
             f"{MODEL} of version {manifest.version}: expected {SALIENCY_OUTPUT.name} with the optional input "
-            f"{EXPLAIN}, a boolean, received none"
+            f"{EXPLAIN}, a boolean, but it is missing"
         )
 
 
-def _described(tensor: Tensor) -> str:
-    """As ONNX Runtime describes its own; it says `float` for what is float32, the one type that a manifest may have."""
+def _description(tensor: Tensor) -> str:
+    """Describe a tensor as ONNX Runtime does, which calls float32 `float`. A manifest has no other type."""
     return f"{tensor.name} tensor(float) {list(tensor.shape)}"

@@ -1,4 +1,4 @@
-"""Whether what is asked is like what the network was calibrated on: a few quantities of each picture, in bins."""
+"""Drift: how far the distribution of served pictures is from that of the calibration pictures."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,34 +14,34 @@ EDGES: Mapping[str, tuple[float, ...]] = {
     "ink": (0.05, 0.07, 0.085, 0.1, 0.115, 0.13, 0.15, 0.17, 0.2),
     "novelty": (-0.3, -0.15, 0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.5),
 }
-"""Upper ends of the bins of each quantity, all but the last's; a value that is an edge lies below it.
+"""Upper, inclusive edges of each quantity's bins. The last bin has no upper edge.
 
-Ink is the mean of the features: 0 is a black field, 1 a white one; a digit has about 0.13.
+Ink is the mean of the features: 0 is a black picture, 1 a white one. A digit has about 0.13.
 """
 
 
 def quantities(features: Floats, probabilities: Floats, novelty: Floats | None) -> dict[str, NDArray[np.float32]]:
-    """Those of each picture, (N,); without novelty where there is none."""
-    found: dict[str, NDArray[np.float32]] = {
+    """Return each quantity of EDGES for each picture, float32 (N,). Without `novelty`, that quantity is left out."""
+    values: dict[str, NDArray[np.float32]] = {
         "digit": probabilities.argmax(axis=1).astype(np.float32),
         "probability": probabilities.max(axis=1),
         "ink": features.mean(axis=1),
     }
-    return found if novelty is None else found | {"novelty": novelty}
+    return values if novelty is None else values | {"novelty": novelty}
 
 
 def reference(values: NDArray[np.float32], edges: Sequence[float]) -> Reference:
-    """How values (N,) are distributed."""
+    """Return the share of values (N,) in each bin."""
     bins = np.searchsorted(np.array(edges, dtype=np.float64), values.astype(np.float64), side="left")
     counts = np.bincount(bins, minlength=len(edges) + 1)
     return Reference(edges=tuple(edges), shares=tuple((counts / counts.sum()).tolist()))
 
 
 def population_stability_index(reference: Sequence[float], counts: Sequence[float]) -> float:
-    """How far counts are from the reference's shares, bin by bin: 0 is the same, 0.1 a little, above 0.25 much.
+    """Return how far counts are from the reference's shares: 0 is equal, 0.1 a small shift, above 0.25 a large one.
 
-    The symmetric Kullback-Leibler divergence of both (Kullback and Leibler 1951; the name and the rule of thumb are of
-    credit scoring, Siddiqi 2006). A bin that was never seen has half a picture, so that there is no division by zero.
+    This is the symmetric Kullback-Leibler divergence (Kullback and Leibler 1951). The name and the rule of thumb come
+    from credit scoring (Siddiqi 2006). Each count is raised by half a picture to avoid a division by zero.
     """
     observed = np.asarray(counts, dtype=np.float64) + 0.5
     share = observed / observed.sum()

@@ -1,13 +1,13 @@
-"""What can go wrong, by name.
+"""The errors that Digits raises on purpose.
 
-Every message says what was expected and what came. Nothing here knows HTTP: `app/errors.py` gives each a status.
+Every message says what was expected and what was received. `app/errors.py` maps each error to an HTTP status.
 """
 
 
 class DigitsError(Exception):
-    """The root of everything that this project raises on purpose.
+    """The base class of all errors that this project raises on purpose.
 
-    `pointer` is the JSON pointer (RFC 6901) to the part at fault of what was sent; "" is the whole of it.
+    `pointer` is the JSON pointer (RFC 6901) to the invalid part of the input. "" means the whole input.
     """
 
     def __init__(self, message: str, pointer: str = "") -> None:
@@ -16,15 +16,15 @@ class DigitsError(Exception):
 
 
 class InvalidImage(DigitsError):
-    """The bytes are no readable picture."""
+    """The bytes are not a readable picture."""
 
 
 class UnsupportedImage(DigitsError):
-    """The bytes are a picture, or look like one, of a format that is not accepted."""
+    """The bytes are in a known format that is not accepted."""
 
 
 class ImageTooLarge(DigitsError):
-    """The picture declares more pixels than the limit."""
+    """The picture declares more pixels than the limit, or decoding it would take too much memory."""
 
 
 class WrongSize(DigitsError):
@@ -32,11 +32,11 @@ class WrongSize(DigitsError):
 
 
 class NoInk(DigitsError):
-    """The picture is blank, one colour or noise: there is nothing on it that could be a digit."""
+    """The picture is blank, of one colour or noise, so it has no digit."""
 
 
 class InvalidPixels(DigitsError):
-    """The pixel values are not what they should be."""
+    """The pixel values have a wrong type, range, scale or count."""
 
 
 class ArtifactError(DigitsError):
@@ -44,7 +44,7 @@ class ArtifactError(DigitsError):
 
 
 class DamagedArtifact(ArtifactError):
-    """A file is missing or is not the one that was published, or the graph is not as the manifest declares it."""
+    """A file is missing or differs from the published one, or the graph differs from what the manifest declares."""
 
 
 class GoldenMismatch(ArtifactError):
@@ -52,8 +52,8 @@ class GoldenMismatch(ArtifactError):
 
 
 class NoUsableModel(ArtifactError):
-    """No folder holds a version that loads; the message has the reason for each that was tried."""
+    """No folder has a version that loads. The message gives the reason for each version that was tried."""
 
 
 class PublishFailed(ArtifactError):
-    """The artifact could not be written, and nothing of it is visible; or it is, and may not last: the message says."""
+    """The artifact could not be written. The message says whether a version is visible that a power cut may destroy."""

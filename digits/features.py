@@ -1,6 +1,6 @@
 """The lecture's preprocessing: flatten 28x28 pixels to 784 features and divide by 255.
 
-The only place that does it: training and serving both call it, so that they cannot drift apart.
+Training and serving both call this function, so that they cannot diverge.
 """
 
 from typing import Any
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from digits.errors import WrongSize
 
 SIDE = 28
-"""Rows, and columns, of an MNIST image."""
+"""Number of rows and of columns of an MNIST image."""
 
 FEATURES = SIDE * SIDE
-"""Length of the network's input: the image's pixels, row by row."""
+"""Length of the network's input: the pixels of an image, row by row."""
 
 CLASSES = 10
-"""The digits 0 to 9; class index = digit."""
+"""Number of classes. The index of a class is its digit, 0 to 9."""
 
 Grey = NDArray[np.uint8]
-"""Grey pixels, 0 is MNIST's black background, 255 is full ink."""
+"""Grey pixels. In MNIST, 0 is the black background and 255 is full ink."""
 
 Floats = NDArray[np.float32]
 
 
 def to_features(pixels: NDArray[Any]) -> Floats:
-    """Flatten pictures and scale them as the network expects.
+    """Flatten pictures and scale them to [0, 1].
 
     Args:
-        pixels: (N, 28, 28); uint8 in 0..255, or float32 already in [0, 1].
+        pixels: (N, 28, 28), uint8 in 0..255 or floats already in [0, 1].
 
     Returns:
         float32 (N, 784) in [0, 1], row-major.

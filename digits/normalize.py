@@ -1,12 +1,12 @@
-"""Any grey picture to MNIST form: light ink on dark, a 20x20 box, its centre of mass in the middle of 28x28.
+"""Bring a grey picture to MNIST form: light ink on dark, a 20x20 box, the centre of mass in the middle of 28x28.
 
-LeCun et al. (1998) made MNIST so, from scans of black and white. What people send has paper, light, specks and any
-size; the steps below take one of these away each:
+LeCun et al. (1998) made MNIST like this, from black and white scans. Other pictures have paper, uneven light, specks
+and any size. Each step removes one of these differences:
 
-    locate      reduce, flatten the light, part ink from ground, keep what belongs to the digit;
-                once more from nearer where the digit is small in its picture
-    set strokes draw it with strokes as wide as MNIST's
-    fit         into the box, by its centre of mass
+    locate      reduce the picture, even out the light, separate ink from ground, keep the parts of the digit.
+                Repeat on the digit's surroundings if the digit is small in its picture.
+    set strokes draw the digit with strokes as wide as MNIST's
+    fit         resize it to the box and centre it by its centre of mass
 """
 
 from dataclasses import dataclass
@@ -24,29 +24,29 @@ from digits.mnist_form import BOX, MIDDLE, Mode, are_mnist_form
 _Box = tuple[slice, slice]
 """Rows and columns, as `ndimage.find_objects` gives them."""
 
-_WORKING = 160
-"""Longer side of the picture in which the digit is looked for; a stroke of MNIST's width in it has about 15 pixels."""
+_WORKING_SIDE = 160
+"""Longer side of the reduced picture in which the digit is located. A stroke is about 15 pixels wide in it."""
 
-_GROUND = 40
-"""Longer side of the picture in which the light is measured."""
+_LIGHT_SIDE = 40
+"""Longer side of the reduced picture in which the light is measured."""
 
-_TINY = 20
-"""Below this many pixels there is no telling uneven light from ink."""
+_TINY_SIDE = 20
+"""If a side has fewer pixels, uneven light cannot be distinguished from ink."""
 
-_CANVAS = 80
-"""Longer side of the digit when its strokes are set: 4 pixels to each of the box."""
+_CANVAS_SIDE = 80
+"""Longer side of the digit when its stroke width is set: 4 pixels per pixel of the box."""
 
-_COARSE = 7.0
-"""From this enlargement on, that of a digit of 11 pixels, its details are sharpened."""
+_SHARPEN_ABOVE = 7.0
+"""A digit that is enlarged by more than this (one of 11 pixels or fewer) is sharpened."""
 
-_NARROW, _WIDE = 9.0, 14.0
-"""Strokes on the canvas, from 2.2 to 3.5 pixels of the box: half of MNIST's are between 8.4 and 11.6."""
+_MIN_STROKE, _MAX_STROKE = 9.0, 14.0
+"""Stroke widths on the canvas, 2.2 to 3.5 pixels of the box. Half of MNIST's strokes are between 8.4 and 11.6."""
 
-_FAINTEST = 4.0
-"""Grey values; less contrast is no ink."""
+_MIN_CONTRAST = 4.0
+"""Grey values. A difference below this is not ink."""
 
-_EIGHT = np.ones((3, 3), dtype=bool)
-"""Pixels that touch at a corner belong together."""
+_EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+"""Pixels that touch at a corner are connected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Normalized:
     """A picture in MNIST form."""
 
     pixels: NDArray[Any]
-    """(28, 28) uint8; where it passed through untouched, whatever it was"""
+    """uint8 (28, 28), or the unchanged input if there are no steps."""
     steps: tuple[str, ...]
-    """What was done, in order; () where it passed through untouched."""
+    """What was done, in order. () means that the picture is unchanged."""
 
 
 def _is_mnist_form(picture: NDArray[Any]) -> bool:
@@ -67,12 +67,12 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     """Bring a picture to MNIST form.
 
     Args:
-        picture: of any size, uint8, or floats in [0, 1]; 0 is black.
-        mode: "auto" leaves alone what already is in MNIST form, "always" nothing, "never" everything.
+        picture: (height, width), uint8 or floats in [0, 1]. 0 is black.
+        mode: "auto" returns pictures in MNIST form unchanged, "never" all pictures. "always" normalizes all pictures.
 
     Raises:
-        NoInk: blank, one colour or noise.
-        WrongSize: mode "never" and not 28x28.
+        NoInk: the picture is blank, of one colour or noise.
+        WrongSize: the mode is "never" and the picture is not 28x28.
     """
     if mode == "never":
         if picture.shape != (SIDE, SIDE):
@@ -87,37 +87,37 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     digit, dark = _locate(grey)
     strokes, change = _set_strokes(digit)
     steps = ("inverted",) * dark + ("cropped",) + (change,) * bool(change) + ("centered",)
-    return Normalized(_centred(_fitted(strokes)), steps)
+    return Normalized(_centre_on_field(_fit(strokes)), steps)
 
 
 def _locate(picture: Grey) -> tuple[Floats, bool]:
-    """The digit alone, and whether it is dark; looked at again from nearer where it is small in a large picture."""
+    """Return the digit alone, float32 in [0, 1], and whether it is dark. Zoom in if it is small in a large picture."""
     first = True
     while True:
-        factor = _factor(picture, _WORKING)
-        working = _reduced(picture, factor)
+        factor = _factor(picture, _WORKING_SIDE)
+        working = _reduce(picture, factor)
         if first and _is_noise(working):
             raise NoInk("no ink found: the picture is noise")
         ink, dark = _ink(working)
-        digit, box = _parted(ink, first=first)
+        digit, box = _separate_digit(ink, first=first)
         margin = _side(box) // 4 + 2
         rows, columns = (slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)
-        nearer = picture[rows, columns]
-        if _factor(nearer, _WORKING) == factor:
+        surroundings = picture[rows, columns]
+        if _factor(surroundings, _WORKING_SIDE) == factor:
             return digit, dark
-        picture, first = nearer, False
+        picture, first = surroundings, False
 
 
 def _ink(picture: Floats) -> tuple[Floats, bool]:
-    """How far each pixel is from the ground on the side of the ink, and whether that is the dark side.
+    """Return how far each pixel is from the ground towards the ink, and whether the ink is dark.
 
-    The ground is what is left where every stroke is painted over by the brightest (of dark ink) in a window about it
-    and the darkest of that: a morphological closing, which follows shadows, even hard ones. The ink is what differs
-    from most of its surroundings.
+    The ground is estimated by a morphological closing (for dark ink): the maximum in a window, then the minimum of
+    that. It paints over strokes and follows shadows, even hard ones. Pixels that differ from most of their surroundings
+    are ink.
     """
-    small = _reduced(picture, _factor(picture, _GROUND))
-    tiny = min(small.shape) < _TINY
-    if np.ptp(picture) < _FAINTEST:
+    small = _reduce(picture, _factor(picture, _LIGHT_SIDE))
+    tiny = min(small.shape) < _TINY_SIDE
+    if np.ptp(picture) < _MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
     trend = np.zeros_like(small) if tiny else _trend(small)
     small = small - trend
@@ -125,8 +125,8 @@ def _ink(picture: Floats) -> tuple[Floats, bool]:
     light, dark = ndimage.maximum_filter(small, window), ndimage.minimum_filter(small, window)
     span = np.maximum(light - dark, 1e-3)
     around = span > span.max() / 2
-    majority = np.where(around, (small - dark) / span - 0.5, 0)  # above 0 where most is light
-    # The rim counts again: a digit that fills its picture touches it in few places.
+    majority = np.where(around, (small - dark) / span - 0.5, 0)  # its mean is above 0 if most pixels are light
+    # The rim counts again, because a digit that fills its picture touches the rim in few places.
     is_dark = bool(majority[around].mean() + majority[_rim(small.shape, 1)].mean() / 2 > 0)
     ground = ndimage.minimum_filter(light, window) if is_dark else ndimage.maximum_filter(dark, window)
     ground = np.asarray(Image.fromarray(ground + trend).resize(picture.shape[::-1], Image.Resampling.BILINEAR))
@@ -134,7 +134,7 @@ def _ink(picture: Floats) -> tuple[Floats, bool]:
 
 
 def _trend(small: Floats) -> Floats:
-    """The light's slope: a quadratic surface through the picture's rim, where there is mostly ground."""
+    """Return the slope of the light: a quadratic surface fitted to the rim, which is mostly ground."""
     rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
@@ -142,15 +142,15 @@ def _trend(small: Floats) -> Floats:
     basis, level = terms[rim], small[rim]
     weight = np.ones_like(level)
     surface = np.zeros(6, dtype=np.float32)
-    for _ in range(6):  # reweighted to the least absolute deviations, which strokes across the rim hardly move
+    for _ in range(6):  # reweighting fits the least absolute deviations, which strokes across the rim hardly change
         weighted = basis * weight[:, None]
         surface = np.linalg.lstsq(weighted.T @ basis, weighted.T @ level, rcond=1e-4)[0]
-        off = np.abs(level - basis @ surface)
-        if off.max() < 1:
+        deviation = np.abs(level - basis @ surface)
+        if deviation.max() < 1:
             break
-        weight = 1 / (off + 1)
-    if off.mean() > 0.1 * np.ptp(small):
-        return np.zeros_like(small)  # a digit up to the edges, or the edge of a shadow: no slope
+        weight = 1 / (deviation + 1)
+    if deviation.mean() > 0.1 * np.ptp(small):
+        return np.zeros_like(small)  # the rim has a digit or the edge of a shadow instead of a slope
     trend: Floats = (terms @ surface).astype(np.float32)
     return trend
 
@@ -161,34 +161,34 @@ def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
     return rim
 
 
-def _parted(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
-    """The digit without what else is on the picture, cropped and scaled to [0, 1], and where it was."""
+def _separate_digit(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
+    """Return the digit without other marks, cropped and scaled to [0, 1], and its box."""
     middle, noise = _ground_noise(ink)
     if noise > 0.08 * ink.max():
         ink = ndimage.gaussian_filter(ink, 1)
         middle, noise = _ground_noise(ink)
     ink = ink - middle
-    floor = min(max(_FAINTEST, 4 * noise), 0.4 * float(ink.max()))
+    floor = min(max(_MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
     steepness = _steepness(ink)
     full = _full_ink(ink, steepness, floor)
-    kept = _belonging(ink, steepness, max(floor, 0.35 * full))
+    kept = _digit_pixels(ink, steepness, max(floor, 0.35 * full))
     if first and not _is_ink(ink, steepness, kept, full, noise):
-        raise NoInk("no ink found: there is nothing on the picture but noise and light")
+        raise NoInk("no ink found: the picture has only noise and uneven light")
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
     box = rows, columns
-    around = ndimage.maximum_filter(kept[box], 3)  # with what antialiasing left around the strokes
+    around = ndimage.maximum_filter(kept[box], 3)  # includes the antialiased edges of the strokes
     return np.clip(ink[box] * around / full, 0, 1), box
 
 
 def _ground_noise(ink: Floats) -> tuple[float, float]:
-    """Mean and standard deviation of the ground, from the lower tail alone: half of the picture may be ink."""
+    """Return mean and standard deviation of the ground, from its lower tail, because half the picture may be ink."""
     low, lower = _percentiles(ink, 5, 30)
-    noise = (lower - low) / 1.12  # the distance of these two in a normal distribution
+    noise = (lower - low) / 1.12  # 1.12 standard deviations lie between these two percentiles of a normal distribution
     return float(lower + 0.52 * noise), float(noise)
 
 
 def _percentiles(values: Floats, *percents: float) -> list[float]:
-    """As `np.percentile`, which would have NumPy load its masked arrays, 8 MB."""
+    """Return what `np.percentile` returns, without loading NumPy's masked arrays (8 MB)."""
     last = values.size - 1
     places = [percent / 100 * last for percent in percents]
     below = [int(place) for place in places]
@@ -201,46 +201,46 @@ def _percentiles(values: Floats, *percents: float) -> list[float]:
 
 
 def _is_noise(picture: Floats) -> bool:
-    """Whether neighbouring pixels have nothing to do with each other; the thinnest drawings have 0.18."""
-    small = _reduced(picture, _factor(picture, _GROUND))
+    """Return whether neighbouring pixels are uncorrelated. Even the thinnest drawings have a correlation of 0.18."""
+    small = _reduce(picture, _factor(picture, _LIGHT_SIDE))
     flat = small - small.mean()
     pairs = (flat[1:] * flat[:-1]).sum() + (flat[:, 1:] * flat[:, :-1]).sum()
-    # Of fewer pixels more is chance.
-    return bool(pairs < (0.2 if min(small.shape) < _TINY else 0.12) * 2 * (flat * flat).sum())
+    # Fewer pixels are correlated more by chance.
+    return bool(pairs < (0.2 if min(small.shape) < _TINY_SIDE else 0.12) * 2 * (flat * flat).sum())
 
 
 def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
-    """The grey value of full ink: what the strongest part has at its edges; a soft shadow in it is no matter."""
-    labels, count = ndimage.label(ink > floor, _EIGHT)
+    """Return the grey value of full ink, measured at the strongest part's edges, so that soft shadows do not count."""
+    labels, count = ndimage.label(ink > floor, _EIGHT_NEIGHBOURS)
     if not count:
         raise NoInk("no ink found: the picture is blank")
-    main = labels == _strongest(steepness, labels, count)
+    main = labels == _strongest_part(steepness, labels, count)
     levels, weights = ink[main], steepness[main]
     order = levels.argsort()
     weights = weights[order].cumsum()
     return float(levels[order[np.searchsorted(weights, 0.7 * weights[-1])]])
 
 
-def _belonging(ink: Floats, steepness: Floats, threshold: float) -> NDArray[np.bool_]:
-    """The pixels of the digit: its strongest part, and what is large and near enough to be another part of it."""
-    labels, count = ndimage.label(ink > threshold, _EIGHT)
-    main = _strongest(steepness, labels, count)
+def _digit_pixels(ink: Floats, steepness: Floats, threshold: float) -> NDArray[np.bool_]:
+    """Return the pixels of the digit: its strongest part and every other part that is large and near enough."""
+    labels, count = ndimage.label(ink > threshold, _EIGHT_NEIGHBOURS)
+    main = _strongest_part(steepness, labels, count)
     boxes = ndimage.find_objects(labels)
     whole, smallest = boxes[main - 1], _side(boxes[main - 1]) / 4
     kept, others = {main}, {number for number, box in enumerate(boxes, 1) if _side(box) >= smallest} - {main}
-    while found := {number for number in others if _is_part(boxes[number - 1], whole, ink.shape)}:
-        kept |= found
-        others -= found
-        for number in found:
+    while parts := {number for number in others if _is_part(boxes[number - 1], whole, ink.shape)}:
+        kept |= parts
+        others -= parts
+        for number in parts:
             whole = _union(whole, boxes[number - 1])
-    belongs = np.zeros(count + 1, dtype=np.bool_)
-    belongs[list(kept)] = True
-    belonging: NDArray[np.bool_] = belongs[labels]
-    return belonging
+    is_kept = np.zeros(count + 1, dtype=np.bool_)
+    is_kept[list(kept)] = True
+    pixels: NDArray[np.bool_] = is_kept[labels]
+    return pixels
 
 
-def _strongest(steepness: Floats, labels: NDArray[np.int32], count: int) -> int:
-    """The part with most and sharpest edges, unless it is rather a table, a frame, or a line of the paper."""
+def _strongest_part(steepness: Floats, labels: NDArray[np.int32], count: int) -> int:
+    """Return the label of the part with the most and sharpest edges that is not a table, a frame or a ruled line."""
     strength = np.bincount(labels.ravel(), steepness.ravel(), count + 1)
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     touched = np.max([np.bincount(edge, minlength=count + 1) / len(edge) for edge in edges], axis=0)
@@ -256,16 +256,16 @@ def _strongest(steepness: Floats, labels: NDArray[np.int32], count: int) -> int:
 
 
 def _steepness(ink: Floats) -> Floats:
-    """Squared slope: ink has edges, light has hardly any."""
+    """Return the squared slope. Ink has edges, light has hardly any."""
     down, across = np.diff(ink, axis=0, append=ink[-1:]), np.diff(ink, axis=1, append=ink[:, -1:])
     return down * down + across * across
 
 
 def _is_ink(ink: Floats, steepness: Floats, kept: NDArray[np.bool_], full: float, noise: float) -> bool:
-    """Whether what was found stands out, and has edges, which light has not.
+    """Return whether the located digit stands out from the noise and has edges, which light does not have.
 
-    Blank photos came up to 14 times their noise and a slope of 0.24 full inks a pixel; fainter or softer ink is given
-    up. A clean picture may be soft from having been enlarged.
+    Blank photos reached 14 times their noise and a slope of 0.24 of full ink per pixel. Fainter or softer ink is not
+    recognized. Without noise, a picture may be soft, because it may have been enlarged.
     """
     if noise > 1:
         steepness = _steepness(ndimage.gaussian_filter(ink, 1))
@@ -274,7 +274,7 @@ def _is_ink(ink: Floats, steepness: Floats, kept: NDArray[np.bool_], full: float
 
 
 def _is_part(box: _Box, whole: _Box, shape: tuple[int, ...]) -> bool:
-    """Near the whole, not around it like a frame, and not from beyond the edge where the whole is not."""
+    """Return whether a box is near the whole, does not frame it, and touches the edge only if the whole does."""
     around = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, whole, strict=True))
     gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, whole, strict=True))
     return not around and gap <= 0.3 * _side(whole) and (not _at_edge(box, shape) or _at_edge(whole, shape))
@@ -294,22 +294,22 @@ def _at_edge(box: _Box, shape: tuple[int, ...]) -> bool:
 
 
 def _set_strokes(digit: Floats) -> tuple[Floats, str]:
-    """The digit on the canvas with strokes as wide as MNIST's, and "thickened", "thinned" or ""."""
-    scale = _CANVAS / max(digit.shape)
+    """Return the digit on the canvas with strokes as wide as MNIST's, and "thickened", "thinned" or ""."""
+    scale = _CANVAS_SIDE / max(digit.shape)
     size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
     canvas = np.pad(np.asarray(Image.fromarray(digit).resize(size, Image.Resampling.LANCZOS)), 8)
-    if scale > _COARSE:  # each of so few pixels is the mean of what is white and what is black
+    if scale > _SHARPEN_ABOVE:  # a pixel of such a small digit is the mean of white and black areas
         canvas = 2 * canvas - ndimage.gaussian_filter(canvas, scale)
     body = canvas > min(0.5, canvas.max() / 2)
     distance = ndimage.distance_transform_edt(body) - ndimage.distance_transform_edt(~body)
     width = 4 * float(distance[body].mean()) - 2  # a bar of w pixels is (w + 2) / 4 deep, on average
-    grown = (np.clip(width, _NARROW, _WIDE) - width) / 2
+    grown = (np.clip(width, _MIN_STROKE, _MAX_STROKE) - width) / 2
     change = "thickened" if grown > 0.5 else "thinned" if grown < -0.5 else ""
     return np.clip(distance + 0.5 + grown, 0, 1).astype(np.float32), change
 
 
-def _fitted(digit: Floats) -> Floats:
-    """Resized to the box; to less where its centre of mass, once in the middle, would push it out of the field."""
+def _fit(digit: Floats) -> Floats:
+    """Resize the digit to the box, or smaller if centring its centre of mass would push it out of the 28x28 field."""
     digit = digit[_extent(digit)]
     shape = np.array(digit.shape)
     centre = _centre(digit) + 0.5
@@ -318,8 +318,8 @@ def _fitted(digit: Floats) -> Floats:
     return np.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BOX))
 
 
-def _centred(digit: Floats) -> Grey:
-    """On the field of 28x28, its centre of mass in the middle, by whole pixels as LeCun did."""
+def _centre_on_field(digit: Floats) -> Grey:
+    """Place the digit on a 28x28 field with its centre of mass in the middle, to whole pixels as LeCun did."""
     field = np.zeros((SIDE, SIDE), dtype=np.uint8)
     top, left = (
         int(np.clip(np.floor(MIDDLE + 0.5 - centre), 0, SIDE - side))
@@ -330,18 +330,18 @@ def _centred(digit: Floats) -> Grey:
 
 
 def _factor(picture: NDArray[Any], side: int) -> int:
-    """By how much a picture is reduced so that its longer side is at most `side`."""
+    """Return the whole number by which to reduce a picture so that its longer side is at most `side`."""
     return int(-(-max(picture.shape) // side))
 
 
-def _reduced(picture: NDArray[Any], factor: int) -> Floats:
-    """Each pixel the mean of factor x factor of them."""
+def _reduce(picture: NDArray[Any], factor: int) -> Floats:
+    """Reduce a picture: each new pixel is the mean of factor x factor pixels."""
     image = Image.fromarray(picture)
     return np.asarray(image.reduce(factor) if factor > 1 else image, dtype=np.float32)
 
 
 def _extent(picture: NDArray[Any]) -> _Box:
-    """The rows and columns between the first and the last that are not empty; all of them where there are none."""
+    """Return the rows and columns from the first to the last that is not empty, or all if the picture is empty."""
     rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
     if not len(rows):
         return slice(0, picture.shape[0]), slice(0, picture.shape[1])
@@ -349,7 +349,7 @@ def _extent(picture: NDArray[Any]) -> _Box:
 
 
 def _centre(picture: NDArray[Any]) -> NDArray[np.float64]:
-    """Row and column of the centre of mass."""
+    """Return the row and column of the centre of mass."""
     weights = picture.astype(np.float64)
     by_row, by_column = weights.sum(axis=1), weights.sum(axis=0)
     total = by_row.sum()

@@ -1,4 +1,6 @@
-"""Prediction sets: the digits that a picture may be, at a stated coverage."""
+"""Prediction sets: the digits that a picture may show, at a stated coverage."""
+
+from itertools import compress
 
 import numpy as np
 
@@ -7,19 +9,18 @@ from digits.features import CLASSES, Floats
 
 DEFAULT_COVERAGE = 0.99
 
-_SETS = [[digit for digit in range(CLASSES) if bits >> (CLASSES - 1 - digit) & 1] for bits in range(1 << CLASSES)]
-"""The set of each row of ten bits, the first for 0."""
+_DIGITS = range(CLASSES)
 
 
 def thresholds(level: Level, *, per_class: bool = False) -> Floats:
-    """The smallest probability with which each digit is in the set, (10,)."""
+    """Return the smallest probability with which each digit is in the set, float32 (10,)."""
     values = level.per_class if per_class else (level.threshold,) * CLASSES
     assert values is not None, level
     return np.array(values, dtype=np.float32)
 
 
 def stored_thresholds(calibration: Calibration | None) -> dict[tuple[float, bool], Floats]:
-    """All that there are, by coverage and whether they are each digit's own."""
+    """Return all thresholds of a version, by (coverage, whether each digit has its own threshold)."""
     if calibration is None:
         return {}
     return {
@@ -30,15 +31,10 @@ def stored_thresholds(calibration: Calibration | None) -> dict[tuple[float, bool
 
 
 def prediction_sets(probabilities: Floats, thresholds: Floats) -> list[list[int]]:
-    """Those of each picture, in order; an empty one says that no digit is probable enough.
+    """Return each picture's prediction set, in ascending order. An empty set means that no digit is probable enough.
 
     Args:
-        probabilities: (N, 10), as served.
-        thresholds: (10,), from `thresholds`.
-
-    Returns:
-        N lists, shared: not to be changed.
+        probabilities: float32 (N, 10), as served.
+        thresholds: float32 (10,), from `thresholds`.
     """
-    # A row of ten bits as a number of 16, so that no list is made: 2 us for one picture, 10 us for a hundred.
-    numbers = np.packbits(probabilities >= thresholds, axis=1).view(">u2").ravel()
-    return [_SETS[number >> 6] for number in numbers.tolist()]
+    return [list(compress(_DIGITS, row)) for row in (probabilities >= thresholds).tolist()]

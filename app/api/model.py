@@ -1,5 +1,6 @@
 """What is known of the served model."""
 
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -38,7 +39,7 @@ async def versions(request: Request) -> Response:
     Also while none is served. A version is verified when its turn comes to be served: until then it is `available`.
     """
     registry: ModelRegistry = request.app.state.registry
-    known = [version._asdict() for version in registry.versions()]
+    known = [asdict(version) for version in registry.versions()]
     return Response(orjson.dumps({"pinned": registry.pinned, "versions": known}), media_type="application/json")
 
 

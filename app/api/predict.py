@@ -1,6 +1,7 @@
 """Our own dialect: `POST /predict`."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import repeat
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
@@ -18,7 +19,8 @@ from app.errors import InvalidQuery
 from app.inference.batching import PASS_ROWS, BatchResult
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import InferenceResult, Predictor
-from app.input.body import PictureBatch, Reservation, read_digits
+from app.input.body import MemoryBudget, Reservation, wait_for_disconnect
+from app.input.pictures import read_pictures
 from app.openapi.schemas import PREDICT
 from app.settings import Settings
 from digits.classifier import Classifier
@@ -77,9 +79,12 @@ async def predict(options: Annotated[Options, Query()]) -> None:
 class Predict:
     """The handler of `POST /predict`."""
 
-    def __init__(self, settings: Settings, registry: ModelRegistry, predictor: Predictor) -> None:
-        """With the model of `serving`, within the limits of the settings."""
+    def __init__(
+        self, settings: Settings, registry: ModelRegistry, predictor: Predictor, memory_budget: MemoryBudget
+    ) -> None:
+        """Use the models of `registry` within the limits of `settings`."""
         self._settings = settings
+        self._memory_budget = memory_budget
         self._registry = registry
         self._predictor = predictor
 
@@ -87,12 +92,12 @@ class Predict:
         """Read, compute, answer.
 
         Raises:
-            NoUsableModel, Overloaded, InvalidQuery, what `read_digits` raises, and what can be wrong with a picture.
+            NoUsableModel, Overloaded, InvalidQuery, what `read_pictures` raises, and what can be wrong with a picture.
         """
         options = _options(scope["query_string"]) if scope["query_string"] else _USUAL
         _ = self._registry.classifier  # without one the body is not even read
-        with Reservation(self._predictor.memory_budget) as reservation:
-            asked = await read_digits(
+        with Reservation(self._memory_budget) as reservation:
+            pictures = await read_pictures(
                 scope,
                 receive,
                 self._settings,
@@ -100,20 +105,20 @@ class Predict:
                 reservation=reservation,
                 decode_threads=self._predictor.decode_threads,
             )
-            answer = await self._predictor.answer(asked, options.normalize, receive)
+            result = await self._predictor.predict(pictures, options.normalize, partial(wait_for_disconnect, receive))
             saliency = (
-                await self._saliency(answer, reservation) if options.include and "saliency" in options.include else ()
+                await self._saliency(result, reservation) if options.include and "saliency" in options.include else ()
             )
-            return _reply(asked, answer, options, saliency)
+            return _reply(pictures.single, result, options, saliency)
 
-    async def _saliency(self, answer: InferenceResult, reservation: Reservation) -> Sequence[bytes]:
+    async def _saliency(self, result: InferenceResult, reservation: Reservation) -> Sequence[bytes]:
         """Of each picture, as JSON.
 
         Raises:
             InvalidQuery: the version that answered has none.
             NoRoom, Overloaded.
         """
-        pixels, classifier = answer.pixels, answer.answered.classifier
+        pixels, classifier = result.pixels, result.batch.classifier
         if not classifier.explains:
             raise InvalidQuery(f"query parameter 'include': version {classifier.manifest.version} has no saliency")
         if len(pixels) == 1:  # as a rule, and done sooner than a thread is asked
@@ -121,9 +126,9 @@ class Predict:
         found: list[bytes] = []
         for start in range(0, len(pixels), PASS_ROWS):
             part = pixels[start : start + PASS_ROWS]
-            explained = await self._predictor.decode_threads.of(part.size).run(_explained, classifier, part)
+            explained = await self._predictor.decode_threads.run(part.size, _explained, classifier, part)
             # A thousand pictures of noise are 9 MB of text, ten times what was sent.
-            reservation.grow(sum(map(len, explained)))
+            reservation.reserve(sum(map(len, explained)))
             found += explained
         return found
 
@@ -138,18 +143,18 @@ def _options(query_string: bytes) -> Options:
         raise InvalidQuery(f"query parameter {str(first['loc'][0])[:40]!r}: {first['msg']}") from exc
 
 
-def _reply(asked: PictureBatch, answer: InferenceResult, options: Options, saliency: Sequence[bytes]) -> Reply:
+def _reply(single: bool, result: InferenceResult, options: Options, saliency: Sequence[bytes]) -> Reply:
     """The answer as JSON. Raises InvalidQuery."""
-    answered, pixels, steps = answer
-    manifest = answered.classifier.manifest
+    batch, pixels, steps = result.batch, result.pixels, result.steps
+    manifest = batch.classifier.manifest
     model = {"name": manifest.name, "version": manifest.version}
-    coverage, sets = _sets(answered, options)
+    coverage, sets = _sets(batch, options)
     predictions: list[dict[str, Any]] = []
     for digit, probabilities, may_be, novelty, done in zip(
-        answered.digits,
-        answered.probabilities,
+        batch.digits,
+        batch.probabilities,
         repeat(None) if sets is None else sets,
-        repeat(None) if answered.novelty is None else answered.novelty,
+        repeat(None) if batch.novelty is None else batch.novelty,
         steps,
         strict=False,
     ):
@@ -171,30 +176,28 @@ def _reply(asked: PictureBatch, answer: InferenceResult, options: Options, salie
         prediction["saliency"] = orjson.Fragment(explained)
     # orjson writes a float32 with the fewest digits that read back as the same float32.
     return Reply(
-        orjson.dumps(
-            predictions[0] if asked.single else {"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY
-        ),
+        orjson.dumps(predictions[0] if single else {"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY),
         manifest.version,
-        answered.batch,
+        batch.pass_rows,
     )
 
 
-def _sets(answered: BatchResult, options: Options) -> tuple[float, list[list[int]] | None]:
+def _sets(batch: BatchResult, options: Options) -> tuple[float, list[list[int]] | None]:
     """The coverage that is asked for, and the prediction sets at it; None where nobody asked and there are none.
 
     Raises:
         InvalidQuery: the version that answered has none at the coverage that was asked for.
     """
     if options.coverage is None and not options.per_class:
-        return DEFAULT_COVERAGE, answered.sets
+        return DEFAULT_COVERAGE, batch.prediction_sets
     coverage = DEFAULT_COVERAGE if options.coverage is None else options.coverage
-    stored = answered.classifier.thresholds
+    stored = batch.classifier.thresholds
     thresholds = stored.get((coverage, options.per_class))
     if thresholds is not None:
-        return coverage, prediction_sets(answered.probabilities, thresholds)
+        return coverage, prediction_sets(batch.probabilities, thresholds)
     per_class = options.coverage is None or (options.per_class and (coverage, False) in stored)
     culprit = "per_class" if per_class else "coverage"
-    version = f"version {answered.classifier.manifest.version}"
+    version = f"version {batch.classifier.manifest.version}"
     kind = "prediction sets per class" if options.per_class and stored else "prediction sets"
     there = ", ".join(str(level) for level, own in sorted(stored) if own == options.per_class)
     if not there:

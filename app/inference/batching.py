@@ -1,15 +1,16 @@
-"""One forward pass for all requests that wait for one.
+"""One pass through the network for all requests that wait for one.
 
-The weights are 1.6 MB. A pass reads them once whatever the number of pictures: 29 us for one, 8 us each for sixteen
-(`python -m benchmarks.forward`). What requests hand in during a turn of the event loop is put through together when it
-ends. There is no timer, so a request that is alone waits for nothing.
+A pass reads the network's weights, 1.6 MB, once whatever the number of pictures: it takes 29 us for one picture and
+8 us per picture for sixteen (`python -m benchmarks.speed.forward`). The pictures that requests hand in during one turn
+of the event loop share a pass at its end. There is no timer, so a request that is alone waits for nothing.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,182 +23,234 @@ from digits.mnist_form import are_mnist_form
 from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
 PASS_ROWS = 128
-"""Most pictures in one pass, about a millisecond: a larger request takes turns with the others."""
+"""Maximum number of pictures in one pass. A pass takes about a millisecond; a larger request needs several."""
 
-WAITING_ROWS = 8192
-"""Most pictures that may wait, 25 MB; more is refused."""
-
+MAX_WAITING_ROWS = 8192
+"""Maximum number of pictures that wait for a pass, 25 MB as float32. More are refused."""
 
 _MEAN = np.full(FEATURES, 1 / FEATURES, dtype=np.float32)
-"""Times features it is their mean, in a fifth of the time that NumPy's takes."""
+"""`features @ _MEAN` is the mean of each row, in a fifth of the time of `features.mean(axis=1)`."""
 
-_USUAL = (DEFAULT_COVERAGE, False)
-"""Whose thresholds are asked for as a rule."""
+_DEFAULT_SETS = (DEFAULT_COVERAGE, False)
+"""Key of the thresholds for the prediction sets that a reply has unless the client asks for others."""
 
 
-class BatchResult(NamedTuple):
-    """What a pass says of one request's pictures."""
+@dataclass(slots=True)
+class BatchResult:
+    """The network's results for N pictures."""
 
     classifier: Classifier
-    """The version that answered."""
+    """The version that computed them."""
     probabilities: Floats
     """(N, 10)"""
     digits: list[int]
-    """The most probable one of each."""
-    sets: list[list[int]] | None
-    """Those that each may be, at `DEFAULT_COVERAGE`; None of a version that was not calibrated for it."""
+    """The most probable digit of each picture."""
+    prediction_sets: list[list[int]] | None
+    """The prediction set of each picture at `DEFAULT_COVERAGE`; None if the version has no calibration for it."""
     novelty: Floats | None
-    """(N,), as of `Classifier.scores`."""
+    """(N,), as in `Classifier.scores`; None if the version does not compute it."""
     ink: Floats
-    """(N,): the mean of each one's features."""
-    in_form: list[bool]
-    """Whether each is in MNIST form; as good as true where nobody asked."""
-    batch: int
-    """Pictures in the pass, of all requests."""
+    """(N,), the mean of each picture's features."""
+    pass_rows: int
+    """The number of pictures in the pass, of all requests together."""
+
+    def rows(self, part: slice) -> Self:
+        """The results for some of the pictures."""
+        return type(self)(
+            classifier=self.classifier,
+            probabilities=self.probabilities[part],
+            digits=self.digits[part],
+            prediction_sets=None if self.prediction_sets is None else self.prediction_sets[part],
+            novelty=None if self.novelty is None else self.novelty[part],
+            ink=self.ink[part],
+            pass_rows=self.pass_rows,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """The results of several passes of the same classifier, in their order."""
+        sets = [part.prediction_sets for part in parts if part.prediction_sets is not None]
+        novelty = [part.novelty for part in parts if part.novelty is not None]
+        return cls(
+            classifier=parts[0].classifier,
+            probabilities=np.concatenate([part.probabilities for part in parts]),
+            digits=[digit for part in parts for digit in part.digits],
+            prediction_sets=[each for of_part in sets for each in of_part] if sets else None,
+            novelty=np.concatenate(novelty) if novelty else None,
+            ink=np.concatenate([part.ink for part in parts]),
+            pass_rows=max(part.pass_rows for part in parts),
+        )
 
 
-_Waiting = tuple[NDArray[Any], "asyncio.Future[BatchResult]", float, bool]
-"""Pictures, where their answer goes, since when they wait (`time.perf_counter`), whether their form is asked for."""
+@dataclass(slots=True, eq=False)
+class _WaitingRequest:
+    """A request that waits for a pass."""
+
+    pixels: NDArray[Any]
+    """(N, 28, 28); uint8, or float32 in [0, 1]."""
+    result: "asyncio.Future[Any]"
+    """Completes with a `BatchResult`, or with None where `if_in_form` does not hold."""
+    since: float
+    """When the wait began (`time.perf_counter`)."""
+    if_in_form: bool
+    """Whether the request wants a result only if all its pictures are in MNIST form."""
 
 
 class Batcher:
-    """Gathers what requests hand in, in one event loop at a time."""
+    """Collects the pictures of all requests and puts them through the network together.
+
+    It serves one event loop at a time.
+    """
 
     def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
-        """Ask `classifier` at the time of a pass which one makes it; `metrics` counts it."""
+        """Call `classifier` before each pass for the classifier to use, and report each pass to `metrics`."""
         self._classifier = classifier
         self._metrics = metrics
-        self._waiting: deque[_Waiting] = deque()
-        self._rows = 0
+        self._waiting: deque[_WaitingRequest] = deque()
+        self._waiting_rows = 0
         self._flush_is_due = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def classify(self, pixels: NDArray[Any], *, form: bool = True) -> Awaitable[BatchResult]:
-        """The answer for some pictures; the same to 1e-6 whatever else is in their pass.
+    def classify(self, pixels: NDArray[Any]) -> Awaitable[BatchResult]:
+        """Classify pictures; other requests in the same pass change the result by less than 1e-6.
 
         Cancelling the wait takes the pictures out of the queue.
 
         Args:
             pixels: (N, 28, 28), N at least 1; uint8, or float32 in [0, 1].
-            form: whether it is asked which of them are in MNIST form.
 
         Raises:
             Overloaded: too many pictures wait already.
-            NoUsableModel: there is no model; raised where it is awaited.
+            NoUsableModel: there is no model; raised by the awaitable.
         """
+        if len(pixels) > PASS_ROWS:
+            return self._classify_in_parts(pixels)
+        result: asyncio.Future[BatchResult] = self._enqueue(pixels, if_in_form=False)
+        return result
+
+    def classify_if_in_form(self, pixels: NDArray[Any]) -> Awaitable[BatchResult | None]:
+        """Classify pictures as `classify` does, but only if all of them are in MNIST form; otherwise return None.
+
+        The check is made for all requests of a pass at once, because for one picture it takes half as long as the
+        network does.
+
+        Args:
+            pixels: as for `classify`; N at most `PASS_ROWS`.
+        """
+        assert len(pixels) <= PASS_ROWS, len(pixels)
+        result: asyncio.Future[BatchResult | None] = self._enqueue(pixels, if_in_form=True)
+        return result
+
+    async def _classify_in_parts(self, pixels: NDArray[Any]) -> BatchResult:
+        while True:
+            parts = [
+                await self.classify(pixels[start : start + PASS_ROWS]) for start in range(0, len(pixels), PASS_ROWS)
+            ]
+            # A reply comes from one version. If another one was loaded meanwhile, all passes are made again.
+            if len({part.classifier for part in parts}) == 1:
+                return BatchResult.concatenate(parts)
+
+    def _enqueue(self, pixels: NDArray[Any], *, if_in_form: bool) -> "asyncio.Future[Any]":
         assert pixels.shape[1:] == (SIDE, SIDE), pixels.shape
-        return self._in_one_pass(pixels, form) if len(pixels) <= PASS_ROWS else self._in_turns(pixels, form)
-
-    async def _in_turns(self, pixels: NDArray[Any], form: bool) -> BatchResult:
-        parts = [
-            await self._in_one_pass(pixels[start : start + PASS_ROWS], form)
-            for start in range(0, len(pixels), PASS_ROWS)
-        ]
-        if len({part.classifier for part in parts}) > 1:  # the version was changed meanwhile: one reply, one version
-            return await self._in_turns(pixels, form)
-        return BatchResult(
-            parts[0].classifier,
-            np.concatenate([part.probabilities for part in parts]),
-            [digit for part in parts for digit in part.digits],
-            None if parts[0].sets is None else [each for part in parts for each in part.sets or ()],
-            _joined([part.novelty for part in parts]),
-            np.concatenate([part.ink for part in parts]),
-            [in_form for part in parts for in_form in part.in_form],
-            max(part.batch for part in parts),
-        )
-
-    def _in_one_pass(self, pixels: NDArray[Any], form: bool) -> "asyncio.Future[BatchResult]":
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # the former one has ended, and with it what waited there
-            self._loop, self._rows, self._flush_is_due = loop, 0, False
+        if loop is not self._loop:  # the former loop has ended, and its requests with it
+            self._loop, self._waiting_rows, self._flush_is_due = loop, 0, False
             self._waiting.clear()
-        if self._rows + len(pixels) > WAITING_ROWS:
-            raise Overloaded(f"{self._rows} pictures wait already; try again later")
-        answer: asyncio.Future[BatchResult] = loop.create_future()
-        self._waiting.append((pixels, answer, time.perf_counter(), form))
-        self._rows += len(pixels)
+        if self._waiting_rows + len(pixels) > MAX_WAITING_ROWS:
+            raise Overloaded(f"{self._waiting_rows} pictures wait already; try again later")
+        result: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append(_WaitingRequest(pixels, result, time.perf_counter(), if_in_form))
+        self._waiting_rows += len(pixels)
         if not self._flush_is_due:
             self._flush_is_due = True
-            # Not in the next turn but in the one after it: so the sockets are looked at once more, without waiting, and
-            # what has come while this turn's requests were decoded joins them. At 16 clients a pass is twice as large
-            # and a fifth more requests are answered; a lone one takes no longer (`python -m benchmarks.load`).
+            # The pass is made two turns later, not one. The loop then polls the sockets once more, without waiting,
+            # and requests that arrived during this turn join the pass. With 16 clients a pass is twice as large and
+            # throughput is a fifth higher; a lone request takes no longer (`python -m benchmarks.speed.requests`).
             loop.call_soon(loop.call_soon, self._flush)
-        return answer
+        return result
 
     def _flush(self) -> None:
-        together = self._next_pass()
+        """Make one pass, and schedule another one if more requests wait."""
+        requests = self._take_requests()
         self._flush_is_due = bool(self._waiting)
         if self._flush_is_due:
             assert self._loop is not None
             self._loop.call_soon(self._flush)
-        if not together:
+        if not requests:
             return
         began = time.perf_counter()
         try:
-            whole = self._pass([pixels for pixels, _, _, _ in together], form=any(form for _, _, _, form in together))
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is the answer of those who wait for one
-            for _, answer, _, _ in together:
-                answer.set_exception(exc)
+            features = _features([request.pixels for request in requests])
+            if any(request.if_in_form for request in requests):
+                requests, features = _hand_back(requests, features)
+                if not requests:
+                    return
+            result = self._pass(features)
+        except Exception as exc:  # noqa: BLE001 - whatever the error is, every request of the pass raises it
+            for request in requests:
+                request.result.set_exception(exc)
             return
-        took = time.perf_counter() - began
-        classifier, probabilities, digits, sets, novelty, ink, in_form, batch = whole
+        seconds = time.perf_counter() - began
         start = 0
-        for pixels, answer, _, _ in together:
-            part = slice(start, start := start + len(pixels))
-            answer.set_result(
-                BatchResult(
-                    classifier,
-                    probabilities[part],
-                    digits[part],
-                    None if sets is None else sets[part],
-                    None if novelty is None else novelty[part],
-                    ink[part],
-                    in_form[part],
-                    batch,
-                )
-            )
-        waits = [began - since for _, _, since, _ in together]
-        self._metrics.passed(classifier.manifest.version, batch, waits, took)
+        for request in requests:
+            request.result.set_result(result.rows(slice(start, start := start + len(request.pixels))))
+        waits = [began - request.since for request in requests]
+        self._metrics.passed(result.classifier.manifest.version, result.pass_rows, waits, seconds)
 
-    def _pass(self, pixels: list[NDArray[Any]], *, form: bool) -> BatchResult:
-        classifier = self._classifier()
-        features = _features(pixels)
-        probabilities, novelty = classifier.scores(features)
-        thresholds = classifier.thresholds.get(_USUAL)
-        # Lists, made once for all: NumPy takes a microsecond for each look at an array.
-        return BatchResult(
-            classifier,
-            probabilities,
-            probabilities.argmax(axis=1).tolist(),
-            None if thresholds is None else prediction_sets(probabilities, thresholds),
-            novelty,
-            features @ _MEAN,
-            are_mnist_form(features).tolist() if form else [True] * len(features),
-            len(features),
-        )
-
-    def _next_pass(self) -> list[_Waiting]:
-        """Those who came first and fit; who has gone is passed over."""
-        together: list[_Waiting] = []
+    def _take_requests(self) -> list[_WaitingRequest]:
+        """Take the oldest requests that fit into one pass; drop those that were cancelled."""
+        requests: list[_WaitingRequest] = []
         rows = 0
-        while self._waiting and rows + len(self._waiting[0][0]) <= PASS_ROWS:
-            pixels, answer, _, _ = waiting = self._waiting.popleft()
-            self._rows -= len(pixels)
-            if not answer.done():
-                rows += len(pixels)
-                together.append(waiting)
-        return together
+        while self._waiting and rows + len(self._waiting[0].pixels) <= PASS_ROWS:
+            request = self._waiting.popleft()
+            self._waiting_rows -= len(request.pixels)
+            if not request.result.done():
+                rows += len(request.pixels)
+                requests.append(request)
+        return requests
 
-
-def _joined(parts: list[Floats | None]) -> Floats | None:
-    there = [part for part in parts if part is not None]
-    return np.concatenate(there) if there else None
+    def _pass(self, features: Floats) -> BatchResult:
+        classifier = self._classifier()
+        probabilities, novelty = classifier.scores(features)
+        thresholds = classifier.thresholds.get(_DEFAULT_SETS)
+        return BatchResult(
+            classifier=classifier,
+            probabilities=probabilities,
+            # Lists, because NumPy takes a microsecond for each access to one value of an array.
+            digits=probabilities.argmax(axis=1).tolist(),
+            prediction_sets=None if thresholds is None else prediction_sets(probabilities, thresholds),
+            novelty=novelty,
+            ink=features @ _MEAN,
+            pass_rows=len(features),
+        )
 
 
 def _features(pixels: list[NDArray[Any]]) -> Floats:
-    """All pictures of a pass as features, (N, 784)."""
+    """The pictures of all requests as features, (N, 784)."""
     if len(pixels) == 1:
         return to_features(pixels[0])
-    if all(some.dtype == np.uint8 for some in pixels):  # as a rule: divided by 255 once for all
+    if all(some.dtype == np.uint8 for some in pixels):  # the usual case, divided by 255 once for all
         return to_features(np.concatenate(pixels))
     return np.concatenate([to_features(some) for some in pixels])
+
+
+def _hand_back(requests: list[_WaitingRequest], features: Floats) -> tuple[list[_WaitingRequest], Floats]:
+    """Complete the requests with None that are not in MNIST form and should be.
+
+    Returns:
+        The other requests, and their features.
+    """
+    in_form = are_mnist_form(features)
+    if in_form.all():
+        return requests, features
+    ready = []
+    ready_rows = np.ones(len(features), dtype=bool)
+    start = 0
+    for request in requests:
+        rows = slice(start, start := start + len(request.pixels))
+        if request.if_in_form and not in_form[rows].all():
+            request.result.set_result(None)
+            ready_rows[rows] = False
+        else:
+            ready.append(request)
+    return ready, features[ready_rows]

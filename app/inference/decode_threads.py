@@ -1,7 +1,7 @@
-"""Threads for what would hold up the event loop: decoding and normalizing pictures, parsing long JSON.
+"""Threads for work that would block the event loop: decoding and normalizing pictures, parsing long JSON.
 
-Two lanes of one thread each, so that no drawing waits for a 50-megapixel photo, and never more than one large picture
-is decoded at a time: that is what bounds the memory.
+Small and large jobs have one thread each, so that a drawing never waits for a 50-megapixel photo. At most one large
+picture is decoded at a time, which bounds the memory.
 """
 
 import asyncio
@@ -12,54 +12,62 @@ from typing import ParamSpec, TypeVar
 
 from app.errors import Overloaded
 
-SMALL_PIXELS = 1_000_000
-"""Up to here a picture goes into the lane for small ones: tens of milliseconds at most."""
+SMALL_SIZE = 1_000_000
+"""Largest size of a small job, in pixels or bytes of text. It takes tens of milliseconds at most."""
 
-WAITING = 256
-"""Most jobs that wait for a lane; more is refused."""
+MAX_WAITING_JOBS = 256
+"""Maximum number of jobs that one thread holds, including the job that it works on."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class DecodeThread:
-    """One thread, which takes one job at a time in the order they came."""
+    """One thread that does one job at a time, in the order in which the jobs arrive."""
 
     def __init__(self, name: str) -> None:
-        """The thread is started by the first job."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        """The first job starts the thread."""
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._waiting = 0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The function's result, or its error. A job whose wait is cancelled before its turn is not done.
+        """Return the function's result or raise its error. A job that is cancelled before its turn never starts.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many jobs wait already.
         """
-        if self._waiting >= WAITING:
-            raise Overloaded(f"{WAITING} pictures wait to be decoded; try again later")
-        # In a list, to be taken out by whoever comes first: the thread, or the end of the wait. The executor keeps a
-        # cancelled job until its turn, but then nothing hangs on it.
-        work = [partial(function, *args, **kwargs)]
+        if self._waiting >= MAX_WAITING_JOBS:
+            raise Overloaded(f"{MAX_WAITING_JOBS} pictures wait to be decoded; try again later")
+        # The executor keeps a cancelled job in its queue, and with it the job's arguments. Clearing this list frees
+        # the arguments, such as a body of 16 MB, as soon as the client disconnects.
+        job = [partial(function, *args, **kwargs)]
         self._waiting += 1
         try:
-            return await asyncio.wrap_future(self._thread.submit(_take, work))
+            return await asyncio.wrap_future(self._executor.submit(_run_only, job))
         finally:
-            work.clear()
+            job.clear()
             self._waiting -= 1
 
 
-def _take(work: list[partial[T]]) -> T:
-    return work.pop()()
+def _run_only(job: list[partial[T]]) -> T:
+    return job.pop()()
 
 
 class DecodeThreads:
-    """The lanes of one process."""
+    """The two decode threads of a process."""
 
     def __init__(self) -> None:
-        """No thread yet."""
+        """The first job of each size starts its thread."""
         self._small, self._large = DecodeThread("small"), DecodeThread("large")
 
-    def of(self, pixels: int) -> DecodeThread:
-        """The lane for a picture, or JSON text, of so many pixels."""
-        return self._small if pixels <= SMALL_PIXELS else self._large
+    async def run(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a job in the thread for its size, as `DecodeThread.run` does.
+
+        Args:
+            size: pixels of the picture, or bytes of the text, that the job works on.
+            function: the job.
+            args: its arguments.
+            kwargs: its keyword arguments.
+        """
+        thread = self._small if size <= SMALL_SIZE else self._large
+        return await thread.run(function, *args, **kwargs)

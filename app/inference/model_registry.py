@@ -1,92 +1,117 @@
-"""The model in service: which one answers, and if none does, why."""
+"""The registry of model versions: it loads them, serves the right one, and knows why others are not served."""
 
 import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from app.errors import UnknownModel
 from digits import artifact
 from digits.artifact import MAX_FILES, SHIPPED
-from digits.classifier import Classifier, candidates, none_usable
+from digits.classifier import Classifier, candidates, no_usable_model
 from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
 
 _log = logging.getLogger(__name__)
 
-_File = tuple[str, int, int, int, int]
-"""Path, inode, size, time of the last writing and of the last change. The latter is set by the kernel alone, where the
-former is kept by who copies; both are the same as before or not, never earlier or later, so that a clock may jump."""
 
-_Found = tuple[Path, tuple[_File, ...]]
-"""A version's folder and what lies in it: what has been looked at once is known again."""
+@dataclass(frozen=True, slots=True)
+class _FileState:
+    """What tells one state of a file from another. Times are compared for equality only, so the clock may jump."""
+
+    path: str
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+    """Set by the kernel alone, while a copy may keep the time of modification."""
 
 
-class Version(NamedTuple):
-    """A version that is known of."""
+@dataclass(frozen=True, slots=True)
+class _FolderState:
+    """A version's folder as it was at one time. The registry never loads the same state twice."""
+
+    folder: Path
+    files: tuple[_FileState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A classifier, and the state of the folder that it was loaded from."""
+
+    state: _FolderState
+    classifier: Classifier
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version that the registry has found."""
 
     version: int
     shipped: bool
-    """Whether it came with the code; else it was published."""
+    """Whether the version came with the code. Otherwise it was published."""
     state: Literal["serving", "available", "refused"]
-    """`available` is one that others come before: it is verified when its turn comes."""
+    """"available" is a version that a newer one takes precedence over. It was not verified yet."""
     reason: str | None
-    """Why it was refused; of the serving one, why it could not be loaded once more."""
+    """Why the version was refused, or, for the served one, why it could not be loaded again."""
 
 
 class ModelRegistry:
-    """The served classifier. A missing model is a state that `/readyz` reports, not a crash."""
+    """The versions of the model. Without a usable version the service runs and `/readyz` gives the reason."""
 
     def __init__(
         self,
         model_dir: Path,
         pinned: int | None = None,
         *,
-        beside: Iterable[int] = (),
+        extra_versions: Iterable[int] = (),
         labels: Mapping[str, int] = MappingProxyType({}),
         on_load: Callable[[str], object] = lambda _outcome: None,
     ) -> None:
-        """Serve from `model_dir`, or from the shipped models while it holds no usable version.
+        """Load nothing yet; `refresh` does.
 
         Args:
-            model_dir: where versions are published.
-            pinned: the only version that may be served; None serves the newest.
-            beside: versions that stay loaded beside the served one, to be asked for by number.
-            labels: names of versions, which stay loaded too.
-            on_load: told `served` or `refused` whenever a version was loaded, in the thread that loads.
+            model_dir: where versions are published. The shipped versions are used while it has no usable one.
+            pinned: the only version to serve; None serves the newest.
+            extra_versions: versions that clients can request by number, besides the served one.
+            labels: names of versions, which clients can request too.
+            on_load: called with "served" or "refused" after each attempt to load a version, in the loading thread.
         """
-        self._model_dir = model_dir
         self.pinned = pinned
-        self._wanted = frozenset(beside) | frozenset(labels.values())
+        self._model_dir = model_dir
+        self._extra_numbers = frozenset(extra_versions) | frozenset(labels.values())
         self._labels = labels
-        self._beside: dict[int, tuple[_Found, Classifier]] = {}
-        self._refused_beside: set[_Found] = set()
         self._on_load = on_load
-        self._classifier: Classifier | None = None
         self._draining = False
-        self._reason = "the model has not been loaded yet"
-        self._fault: str | None = None
+        self._classifier: Classifier | None = None
+        self._served_state: _FolderState | None = None
+        """None before the first version is served, and while the served version must be loaded again."""
+        self._extra: dict[int, _Loaded] = {}
         self._folders: list[Path] = []
         self._unlisted: list[str] = []
-        self._served: _Found | None = None
-        self._refused: dict[_Found, str] = {}
-        self._lost = False
+        """Why some places could not be listed."""
+        self._refused: dict[_FolderState, str] = {}
+        self._reason = "the model has not been loaded yet"
+        self._fault: str | None = None
+        """Why the served version failed its last self-test."""
+        self._folder_is_lost = False
 
     def drain(self) -> None:
-        """The service is to stop: unready from now on, while requests are still answered."""
+        """Report that the service is not ready from now on. Requests are still answered."""
         self._draining = True
 
     @property
     def started(self) -> bool:
-        """Whether a model was loaded."""
+        """Whether a version was loaded."""
         return self._classifier is not None
 
     @property
     def classifier(self) -> Classifier:
-        """The one that answers.
+        """The served version.
 
         Raises:
             NoUsableModel: there is none; the message says why.
@@ -96,186 +121,190 @@ class ModelRegistry:
         return self._classifier
 
     def version(self, number: int) -> Classifier:
-        """The version of this number: the served one, or one that is loaded beside it.
+        """Return the loaded version with this number.
 
         Raises:
-            UnknownModel: it is neither.
+            UnknownModel: it is not loaded.
+            NoUsableModel: no version is.
         """
-        registry = self.classifier
-        if registry.manifest.version == number:
-            return registry
-        if number in self._beside:
-            return self._beside[number][1]
-        loaded = ", ".join(map(str, sorted({registry.manifest.version, *self._beside})))
-        raise UnknownModel(f"version {number} of {artifact.NAME} is not loaded; loaded is {loaded}")
+        served = self.classifier
+        if served.manifest.version == number:
+            return served
+        if number in self._extra:
+            return self._extra[number].classifier
+        raise UnknownModel(
+            f"version {number} of {artifact.NAME} is not loaded; loaded is {', '.join(map(str, self.loaded()))}"
+        )
 
     def labelled(self, label: str) -> int:
-        """The number of the version of this name.
+        """Return the number of the version with this label.
 
         Raises:
             UnknownModel: no version has it.
         """
         if label not in self._labels:
             known = ", ".join(self._labels) or "none"
-            raise UnknownModel(f"no version of {artifact.NAME} is labelled {label[:40]!r}; known is {known}")
+            raise UnknownModel(f"no version of {artifact.NAME} has the label {label[:40]!r}; known labels: {known}")
         return self._labels[label]
 
     def loaded(self) -> list[int]:
-        """The versions that can be asked for, in order."""
-        registry = [] if self._classifier is None else [self._classifier.manifest.version]
-        return sorted({*registry, *self._beside})
+        """Return the numbers of the versions that clients can request, in order."""
+        served = [] if self._classifier is None else [self._classifier.manifest.version]
+        return sorted({*served, *self._extra})
 
-    def look(self) -> None:
-        """Test what is served, and serve the newest usable version, or the pinned one.
-
-        A new one is verified and tested while the other one serves on; requests go to it from the next pass on. What is
-        refused is said once and changes nothing. Only a version's removal goes back to the one before, and what is
-        served stays until there is another.
-        """
-        registry = self._classifier
-        if registry is not None and self._test(registry) is not None:
-            self._served = None  # it is loaded anew
-        self._folders, unlisted = candidates(
-            self._model_dir, keep=self.pinned or (registry.manifest.version if registry else None)
-        )
-        for reason in unlisted:
-            if reason not in self._unlisted:
-                _log.warning("not looked at: %s", reason)
-        self._unlisted = unlisted
-        # What cannot be seen was not removed: then too it serves on.
-        if not (unlisted and self._served):
-            self._serve_first()
-        self._load_beside()
-        lost = self._classifier is not None and self._classifier.folder not in self._folders
-        if lost and not self._lost:
-            _log.warning("served from memory, and no more after a restart: %s cannot be found", self.classifier.folder)
-        self._lost = lost
-
-    def _serve_first(self) -> None:
-        """Serve the first usable one of the folders."""
-        refused: dict[_Found, str] = {}
-        for folder in self._in_turn():
-            found = folder, _files(folder)
-            if found == self._served:
-                break
-            reason = self._refused.get(found) or self._load(found)
-            if reason is None:
-                break
-            refused[found] = reason
-            if self._served and folder == self._served[0]:  # damaged meanwhile: what was loaded from it is not
-                break
-        else:
-            if self._classifier is None:
-                self._say_why_not([*self._unlisted, *refused.values()])
-        self._refused = refused
-
-    def _load_beside(self) -> None:
-        """Load the versions that are to be there besides; what is loaded stays, as the served one does."""
-        for number in self._wanted:
-            folder = next((folder for folder in self._folders if folder.name == str(number)), None)
-            if folder is None:
-                continue
-            found = folder, _files(folder)
-            if found == self._served and self._classifier is not None:
-                self._beside[number] = found, self._classifier
-            if found in self._refused_beside or (number in self._beside and self._beside[number][0] == found):
-                continue
-            try:
-                self._beside[number] = found, Classifier.load(folder)
-            except ArtifactError as exc:
-                _log.warning("not used: %s", exc)
-                self._refused_beside = {*self._refused_beside, found}
-                self._on_load("refused")
-            else:
-                _log.info("serving %s version %d too, for who asks for it", artifact.NAME, number)
-                self._on_load("served")
-
-    def _in_turn(self) -> list[Path]:
-        """The folders that may be served. If the pinned version was both published and shipped, it is the former."""
-        if self.pinned is None:
-            return self._folders
-        return [folder for folder in self._folders if folder.name == str(self.pinned)][:1]
-
-    def _load(self, found: _Found) -> str | None:
-        """Serve it, or return why not."""
-        folder, _ = found
-        try:
-            classifier = Classifier.load(folder)
-        except ArtifactError as exc:
-            _log.warning("not used: %s", exc)
-            self._on_load("refused")
-            return str(exc)
-        self._classifier, self._served = classifier, found
-        _log.info("serving %s version %d from %s", classifier.manifest.name, classifier.manifest.version, folder)
-        self._on_load("served")
-        return None
-
-    def _say_why_not(self, reasons: list[str]) -> None:
-        reason = str(none_usable(self._model_dir, reasons, version=self.pinned))
-        if self.pinned is not None:
-            reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
-        if reason != self._reason:  # said once, not at each look
-            _log.error("not ready: %s", reason)
-        self._reason = reason
-
-    async def keep_looking(self, seconds: float) -> None:
-        """Look again and again, so many seconds apart."""
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await asyncio.to_thread(self.look)
-            except Exception:  # noqa: BLE001 - a bug, or no memory: without this nobody would ever look again
-                _log.exception("looking for new versions failed")
+    def versions(self) -> list[Version]:
+        """Return all versions that the last refresh found, highest first; at most a thousand per place."""
+        reasons = {state.folder: reason for state, reason in self._refused.items()}
+        served = self._classifier.folder if self._classifier else None
+        folders = self._folders
+        if served and served not in folders:
+            reasons[served] = "its folder cannot be found; it is served from memory"
+            folders = [served, *folders]
+        versions = []
+        for folder in folders:
+            reason = reasons.get(folder)
+            state: Literal["serving", "available", "refused"] = "refused" if reason else "available"
+            if folder == served:
+                state = "serving"
+            # Clients must not learn the paths of the server's folders.
+            public_reason = reason and reason.replace(f"{folder}/", "")
+            versions.append(Version(int(folder.name), str(folder).startswith(f"{SHIPPED}/"), state, public_reason))
+        return sorted(versions, key=lambda version: version.version, reverse=True)
 
     def unready_reason(self) -> str | None:
-        """None while the golden predictions come out right, else why they do not; takes well under a millisecond."""
+        """Run the self-test, which takes well under a millisecond.
+
+        Returns:
+            Why the service is not ready, or None if it is.
+        """
         if self._draining:
             return "draining: the service stops"
-        return self._reason if self._classifier is None else self._test(self._classifier)
+        return self._reason if self._classifier is None else self._self_test(self._classifier)
 
-    def _test(self, classifier: Classifier) -> str | None:
-        """Why the golden predictions do not come out right; said once in the log, as is that they do again."""
+    def _self_test(self, classifier: Classifier) -> str | None:
+        """Return why the golden predictions are wrong, or None. Each change is logged once."""
         fault = None
         try:
             classifier.self_test()
         except GoldenMismatch as exc:
             fault = str(exc)
-        before, self._fault = self._fault, fault
-        if fault and not before:
+        previous, self._fault = self._fault, fault
+        if fault and not previous:
             _log.error("not ready: %s", fault)
-        elif before and not fault:
-            _log.info("ready again: the golden predictions come out right")
+        elif previous and not fault:
+            _log.info("ready again: the golden predictions are right")
         return fault
 
-    def versions(self) -> list[Version]:
-        """All versions that the last look found, at most a thousand of each place, highest first."""
-        refused = {folder: reason for (folder, _), reason in self._refused.items()}
-        registry = self._classifier.folder if self._classifier else None
-        folders = self._folders
-        if registry and registry not in folders:
-            refused[registry] = "its folder cannot be found; it is served from memory"
-            folders = [registry, *folders]
-        known = []
-        for folder in folders:
-            reason = refused.get(folder)
-            state: Literal["serving", "available", "refused"] = "refused" if reason else "available"
-            if folder == registry:
-                state = "serving"
-            # The reply tells nothing of the server's folders.
-            without = reason and reason.replace(f"{folder}/", "")
-            known.append(Version(int(folder.name), str(folder).startswith(f"{SHIPPED}/"), state, without))
-        return sorted(known, key=lambda version: version.version, reverse=True)
+    async def keep_refreshing(self, seconds: float) -> None:
+        """Refresh at this interval until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception:  # noqa: BLE001 - a bug or a lack of memory must not end the search for new versions
+                _log.exception("the search for new versions failed")
+
+    def refresh(self) -> None:
+        """Test the served version, then load the newest usable version, or the pinned one, if it is not served yet.
+
+        A new version is loaded and tested while the previous one still serves. A version that is refused is logged
+        once and changes nothing. The service goes back to an older version only when the served one was removed.
+        """
+        served = self._classifier
+        if served is not None and self._self_test(served) is not None:
+            self._served_state = None
+        keep = self.pinned or (served.manifest.version if served else None)
+        self._folders, unlisted = candidates(self._model_dir, keep=keep)
+        for reason in unlisted:
+            if reason not in self._unlisted:
+                _log.warning("cannot look for versions: %s", reason)
+        self._unlisted = unlisted
+        refused: dict[_FolderState, str] = {}
+        # A place that cannot be listed may still hold the served version, which therefore stays.
+        if not (unlisted and self._served_state):
+            self._load_served(refused)
+        self._load_extra(refused)
+        self._refused = refused
+        is_lost = self._classifier is not None and self._classifier.folder not in self._folders
+        if is_lost and not self._folder_is_lost:
+            _log.warning(
+                "served from memory: %s cannot be found, so a restart cannot load it again", self.classifier.folder
+            )
+        self._folder_is_lost = is_lost
+
+    def _load_served(self, refused: dict[_FolderState, str]) -> None:
+        """Serve the first usable version. Adds the refused ones that come before it."""
+        for folder in self._folders_in_order():
+            state = _folder_state(folder)
+            if state == self._served_state:
+                return
+            classifier = self._load(state, refused)
+            if classifier is not None:
+                self._classifier, self._served_state = classifier, state
+                _log.info("serving %s version %d from %s", artifact.NAME, classifier.manifest.version, folder)
+                return
+            if self._served_state and folder == self._served_state.folder:
+                return  # the files were damaged after they were loaded; the loaded version is not
+        if self._classifier is None:
+            self._set_reason([*self._unlisted, *refused.values()])
+
+    def _folders_in_order(self) -> list[Path]:
+        """Return the folders to serve from; of a pinned version that is both published and shipped, the published."""
+        if self.pinned is None:
+            return self._folders
+        return [folder for folder in self._folders if folder.name == str(self.pinned)][:1]
+
+    def _load_extra(self, refused: dict[_FolderState, str]) -> None:
+        """Load the versions that clients can request besides the served one. A loaded version stays if this fails."""
+        for number in self._extra_numbers:
+            folder = next((folder for folder in self._folders if folder.name == str(number)), None)
+            if folder is None:
+                continue
+            state = _folder_state(folder)
+            if state == self._served_state and self._classifier is not None:
+                self._extra[number] = _Loaded(state, self._classifier)
+            elif number not in self._extra or self._extra[number].state != state:
+                classifier = self._load(state, refused)
+                if classifier is not None:
+                    self._extra[number] = _Loaded(state, classifier)
+                    _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
+
+    def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> Classifier | None:
+        """Load a version. If that fails, or failed before for the same files, add the reason to `refused`."""
+        reason = refused.get(state) or self._refused.get(state)
+        if reason is None:
+            try:
+                classifier = Classifier.load(state.folder)
+            except ArtifactError as exc:
+                reason = str(exc)
+                _log.warning("not used: %s", reason)
+                self._on_load("refused")
+            else:
+                self._on_load("served")
+                return classifier
+        refused[state] = reason
+        return None
+
+    def _set_reason(self, reasons: list[str]) -> None:
+        """Keep the reason why no version is served. Each change is logged once."""
+        reason = str(no_usable_model(self._model_dir, reasons, version=self.pinned))
+        if self.pinned is not None:
+            reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
+        if reason != self._reason:
+            _log.error("not ready: %s", reason)
+        self._reason = reason
 
 
-def _files(folder: Path) -> tuple[_File, ...]:
-    """What lies in the folder, also in those below; () where it has gone or is not readable: loading will say so."""
+def _folder_state(folder: Path) -> _FolderState:
+    """Return the state of a folder and everything below it. It has no files if the folder cannot be read."""
     paths = (Path(place, name) for place, folders, files in os.walk(folder) for name in ("", *folders, *files))
-    return tuple(sorted(map(_file, islice(paths, 2 * MAX_FILES))))
+    states = sorted(map(_file_state, islice(paths, 2 * MAX_FILES)), key=lambda state: state.path)
+    return _FolderState(folder, tuple(states))
 
 
-def _file(path: Path) -> _File:
+def _file_state(path: Path) -> _FileState:
     try:
         status = path.stat()
     except OSError:  # a link that leads nowhere
-        return str(path), 0, 0, 0, 0
-    return str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        return _FileState(str(path), 0, 0, 0, 0)
+    return _FileState(str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

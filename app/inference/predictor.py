@@ -1,136 +1,181 @@
-"""From what a request asks about to the network's answer: the one core of all dialects."""
+"""Pictures to predictions: the core that all dialects share."""
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Iterable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
 
 from app.errors import Overloaded
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import DecodeThreads
+from app.inference.decoding import decode_and_normalize, decode_tiny, normalize_pixels, open_pictures
 from app.inference.model_registry import ModelRegistry
-from app.input.body import MemoryBudget, PictureBatch
+from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits.errors import DigitsError
-from digits.features import SIDE, Grey, to_features
-from digits.images import to_grey
-from digits.mnist_form import Mode
+from digits.features import to_features
+from digits.mnist_form import Mode, are_mnist_form
 
 if TYPE_CHECKING:
     from digits.normalize import Normalized
 
 T = TypeVar("T")
 
+Disconnected = Callable[[], Awaitable[None]]
+"""Returns an awaitable that completes when the client has disconnected."""
 
-class InferenceResult(NamedTuple):
-    """What the network says, and to what."""
 
-    answered: BatchResult
+@dataclass(slots=True)
+class InferenceResult:
+    """The predictions for one request, and the pictures that they are for."""
+
+    batch: BatchResult
     pixels: NDArray[Any]
-    """(N, 28, 28), what the network saw; uint8, or float32 in [0, 1]."""
+    """(N, 28, 28), the network's input; uint8, or float32 in [0, 1]."""
     steps: Iterable[tuple[str, ...]]
-    """What was done to each picture before; as many, or without end."""
+    """The normalization steps of each picture. May be longer than N."""
 
 
 class Predictor:
-    """Decodes, normalizes and classifies."""
+    """Decodes, normalizes and classifies pictures."""
 
     def __init__(self, settings: Settings, registry: ModelRegistry, metrics: Metrics) -> None:
-        """With the model of `serving`, within the limits of the settings."""
+        """Use the models of `registry` within the limits of `settings`."""
+        self._max_image_pixels = settings.max_image_pixels
         self._metrics = metrics
         self._registry = registry
         self._served = Batcher(lambda: registry.classifier, metrics)
         self._batchers: dict[int, Batcher] = {}
         self.decode_threads = DecodeThreads()
-        self.memory_budget = MemoryBudget(settings)
 
     async def warm(self) -> None:
-        """Load what only pictures need: SciPy takes 0.1 s, which the first answer to pixels need not wait for."""
-        await self.decode_threads.of(0).run(importlib.import_module, "digits.normalize")
+        """Import SciPy, which takes 0.1 s, before the first picture needs it."""
+        await self.decode_threads.run(0, importlib.import_module, "digits.normalize")
 
-    async def answer(
-        self, asked: PictureBatch, mode: Mode, receive: Receive, version: int | None = None
+    async def predict(
+        self, batch: PictureBatch, mode: Mode, disconnected: Disconnected, version: int | None = None
     ) -> InferenceResult:
-        """The answer to all pictures, of the served version or of another one that is loaded.
+        """Classify all pictures of a request.
+
+        Args:
+            batch: at least one picture.
+            mode: which pictures to normalize.
+            disconnected: called when the work may take long; the work ends when its result completes.
+            version: number of a loaded version; None is the served one.
 
         Raises:
-            NoUsableModel, UnknownModel, Overloaded, and what can be wrong with a picture.
-            ClientDisconnect: the client is gone, by what `receive` says; no more is done.
+            NoUsableModel, UnknownModel, Overloaded.
+            InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the index of the picture.
+            ClientDisconnect: the client has disconnected.
         """
-        batcher = self._served if version is None else self._of(version)
-        pixels = asked.pixels
-        if pixels is not None and mode != "always":
-            answer = batcher.classify(pixels, form=mode == "auto")
-            # The usual is answered by the next pass: too soon for a look at whether the client is still there.
-            answered = await (answer if len(pixels) <= PASS_ROWS else _while_connected(receive, answer))
-            if mode == "never" or all(answered.in_form):
-                self._metrics.predicted(answered.digits, answered.probabilities, answered.ink, answered.novelty)
-                return InferenceResult(answered, pixels, repeat(()))
-        return await _while_connected(receive, self._after_normalizing(asked, mode, batcher))
+        batcher = self._served if version is None else self._batcher(version)
+        pixels = batch.pixels
+        if pixels is None:
+            pixels = decode_tiny(batch, self._max_image_pixels)
+        if pixels is not None and mode != "always" and len(pixels) <= PASS_ROWS:
+            # The next pass answers the usual request. That is too soon to watch for a disconnect.
+            result = await (batcher.classify(pixels) if mode == "never" else batcher.classify_if_in_form(pixels))
+            if result is not None:
+                return self._complete(result, pixels, repeat(()))
+        return await _until_disconnect(self._prepare_and_classify(batch, pixels, mode, batcher), disconnected)
 
-    def _of(self, version: int) -> Batcher:
-        """A version's own: a pass is made by one network."""
+    def _batcher(self, version: int) -> Batcher:
+        """Return the batcher of one version: each version makes its own passes."""
         self._registry.version(version)
         if version not in self._batchers:
             self._batchers[version] = Batcher(partial(self._registry.version, version), self._metrics)
         return self._batchers[version]
 
-    async def _after_normalizing(self, asked: PictureBatch, mode: Mode, batcher: Batcher) -> InferenceResult:
-        """The longer way: some are to be decoded or normalized."""
-        pixels = asked.pixels
-        digits = []
-        for index, picture in enumerate(asked.images if pixels is None else pixels):
-            size = picture.width * picture.height if isinstance(picture, Image.Image) else picture.size
-            try:
-                digits.append(await self.decode_threads.of(size).run(_normalized, picture, mode))
-            except Overloaded:
-                raise
-            except DigitsError as exc:
-                raise asked.named(exc, index) from exc
-        # As floats, since some that passed through untouched may be floats.
-        pixels = np.concatenate([to_features(digit.pixels[None]) for digit in digits]).reshape(-1, SIDE, SIDE)
-        answered = await batcher.classify(pixels, form=False)
-        self._metrics.predicted(answered.digits, answered.probabilities, answered.ink, answered.novelty)
-        return InferenceResult(answered, pixels, [digit.steps for digit in digits])
+    def _complete(self, result: BatchResult, pixels: NDArray[Any], steps: Iterable[tuple[str, ...]]) -> InferenceResult:
+        self._metrics.predicted(result.digits, result.probabilities, result.ink, result.novelty)
+        return InferenceResult(result, pixels, steps)
+
+    async def _prepare_and_classify(
+        self, batch: PictureBatch, pixels: NDArray[Any] | None, mode: Mode, batcher: Batcher
+    ) -> InferenceResult:
+        """Bring all pictures to MNIST form, then classify them together. `pixels` is None while they are encoded."""
+        if pixels is None:
+            prepared = await self._decode(batch, mode)
+        else:
+            prepared = await self._normalize(batch, pixels, mode)
+        result = await batcher.classify(prepared.pixels)
+        return self._complete(result, prepared.pixels, prepared.steps)
+
+    async def _decode(self, batch: PictureBatch, mode: Mode) -> "_Prepared":
+        """Decode and normalize the encoded pictures."""
+        encoded_bytes = sum(map(len, batch.encoded))
+        images = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+        normalized = [
+            await self._run(batch, index, image.width * image.height, partial(decode_and_normalize, image, mode))
+            for index, image in enumerate(images)
+        ]
+        return _Prepared(np.stack([each.pixels for each in normalized]), [each.steps for each in normalized])
+
+    async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], mode: Mode) -> "_Prepared":
+        """Normalize those of the pictures that are not in MNIST form, or all or none of them, as the mode says."""
+        in_form = await _are_in_form(pixels) if mode == "auto" else np.full(len(pixels), mode == "never")
+        steps: list[tuple[str, ...]] = [()] * len(pixels)
+        if in_form.all():
+            return _Prepared(pixels, steps)
+        prepared = np.array(to_features(pixels)).reshape(pixels.shape)
+        for index in np.flatnonzero(~in_form).tolist():
+            picture = pixels[index]
+            normalized = await self._run(batch, index, picture.size, partial(normalize_pixels, picture, mode))
+            prepared[index] = to_features(normalized.pixels[None]).reshape(picture.shape)
+            steps[index] = normalized.steps
+        return _Prepared(prepared, steps)
+
+    async def _run(
+        self, batch: PictureBatch, index: int, size: int, normalize: Callable[[], "Normalized"]
+    ) -> "Normalized":
+        """Normalize one picture in the thread for its size. An error names the picture."""
+        try:
+            return await self.decode_threads.run(size, normalize)
+        except Overloaded:  # is not about the picture
+            raise
+        except DigitsError as exc:
+            raise batch.locate(exc, index) from exc
 
 
-def _normalized(picture: Image.Image | Grey, mode: Mode) -> "Normalized":
-    from digits.normalize import normalize  # noqa: PLC0415 - `warm` has loaded it
+@dataclass(slots=True)
+class _Prepared:
+    """What the network gets for one request."""
 
-    if not isinstance(picture, Image.Image):
-        return normalize(picture, mode)
-    with closing(picture):  # its memory is given back before the next is decoded
-        grey = to_grey(picture)
-    return normalize(grey, mode)
+    pixels: NDArray[Any]
+    """(N, 28, 28); uint8, or float32 in [0, 1]."""
+    steps: list[tuple[str, ...]]
+    """The normalization steps of each picture."""
 
 
-async def _while_connected(receive: Receive, work: Awaitable[T]) -> T:
-    """The work's result, unless the client goes away before it is there: then no more is done.
+async def _are_in_form(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Check which pictures are in MNIST form, (N,). Other requests get their turn after each `PASS_ROWS` pictures."""
+    parts = []
+    for start in range(0, len(pixels), PASS_ROWS):
+        parts.append(are_mnist_form(to_features(pixels[start : start + PASS_ROWS])))
+        await asyncio.sleep(0)
+    return np.concatenate(parts)
+
+
+async def _until_disconnect(work: Awaitable[T], disconnected: Disconnected) -> T:
+    """Return the result of the work, or cancel it when the client disconnects first.
 
     Raises:
-        ClientDisconnect: it went away.
+        ClientDisconnect: the client has disconnected.
     """
-
-    async def disconnect() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(disconnect())
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
     try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             raise ClientDisconnect
         return working.result()
     finally:
         working.cancel()
-        gone.cancel()
+        leaving.cancel()

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.input.body import IMAGE_TYPES, JSON, RAW
+from app.input.pictures import IMAGE_TYPES, JSON, RAW
 from app.openapi.schemas import PROBLEM
 from digits import artifact
 from digits.features import CLASSES, FEATURES

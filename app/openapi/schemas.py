@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from app.input.body import FORM, IMAGE_TYPES, JSON, RAW
+from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from digits.artifact import Manifest
 from digits.features import CLASSES, FEATURES, SIDE
 

@@ -7,7 +7,7 @@ import schemathesis
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.input.body import IMAGE_TYPES, RAW
+from app.input.pictures import IMAGE_TYPES, RAW
 from app.openapi.schemas import EXAMPLES
 
 SEVEN = Image.open(EXAMPLES / "seven.png").convert("L")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.errors import Overloaded
-from app.inference.batching import PASS_ROWS, WAITING_ROWS, Batcher, BatchResult
+from app.inference.batching import MAX_WAITING_ROWS, PASS_ROWS, Batcher, BatchResult
 from app.inference.model_registry import ModelRegistry
 from app.telemetry.metrics import Metrics
 from digits.artifact import SHIPPED
@@ -115,7 +115,6 @@ def test_an_answer_is_the_same_whatever_is_in_its_pass(
     for some, answer in zip(sent, answers, strict=True):
         alone = np.concatenate([classifier.probabilities(to_features(one[None])) for one in some])
         np.testing.assert_allclose(answer.probabilities, alone, atol=1e-6)
-        assert all(answer.in_form)
         assert answer.digits == alone.argmax(axis=1).tolist()
 
 
@@ -133,19 +132,44 @@ def test_each_is_told_how_far_its_own_answer_can_be_trusted(tmp_path: Path, pict
     answers = asyncio.run(together())
 
     for some, answer in zip(sent, answers, strict=True):
-        assert answer.sets == prediction_sets(answer.probabilities, thresholds(level))
+        assert answer.prediction_sets == prediction_sets(answer.probabilities, thresholds(level))
         assert answer.novelty is not None
         np.testing.assert_allclose(answer.novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
 
 
-def test_it_says_which_pictures_are_in_mnist_form(
-    run: Callable[[Scenario], BatchResult], pictures: NDArray[np.uint8]
+def test_only_requests_in_mnist_form_are_put_through_the_network(
+    run: Callable[[Scenario], list[BatchResult | None]], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
-    mixed = np.stack([pictures[0], 255 - pictures[0], np.zeros_like(pictures[0]), pictures[1]])
+    mixed = np.stack([pictures[1], 255 - pictures[1]])
 
-    answer = run(lambda batcher: batcher.classify(mixed))
+    async def together(batcher: Batcher) -> list[BatchResult | None]:
+        waiting = [
+            batcher.classify_if_in_form(pictures[:3]),
+            batcher.classify_if_in_form(mixed),
+            batcher.classify(mixed),
+            batcher.classify_if_in_form(pictures[3:4]),
+        ]
+        return [await each for each in waiting]
 
-    assert answer.in_form == [True, False, False, True]
+    first, refused, unchecked, last = run(together)
+
+    assert refused is None
+    assert classifier.passes == [6]
+    assert first is not None
+    assert unchecked is not None
+    assert last is not None
+    alone = [classifier.probabilities(to_features(some)) for some in (pictures[:3], mixed, pictures[3:4])]
+    for answer, expected in zip((first, unchecked, last), alone, strict=True):
+        np.testing.assert_allclose(answer.probabilities, expected, atol=1e-6)
+
+
+def test_without_a_request_in_mnist_form_there_is_no_pass(
+    run: Callable[[Scenario], BatchResult | None], classifier: Watched, pictures: NDArray[np.uint8]
+) -> None:
+    answer = run(lambda batcher: batcher.classify_if_in_form(255 - pictures[:2]))
+
+    assert answer is None
+    assert classifier.passes == []
 
 
 def test_a_large_request_takes_turns_with_small_ones(
@@ -169,7 +193,7 @@ def test_a_large_request_takes_turns_with_small_ones(
 def test_more_than_the_queue_holds_is_refused_and_the_others_are_answered(
     run: Callable[[Scenario], list[BatchResult | BaseException]], pictures: NDArray[np.uint8]
 ) -> None:
-    requests = WAITING_ROWS // PASS_ROWS
+    requests = MAX_WAITING_ROWS // PASS_ROWS
 
     async def crowd(batcher: Batcher) -> list[BatchResult | BaseException]:
         async def ask() -> BatchResult:

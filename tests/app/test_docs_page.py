@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from app.input.body import FORM, IMAGE_TYPES, JSON, RAW
+from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from app.openapi.schemas import EXAMPLES
 from tests.app.conftest import OpenPage, Service, StartService
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import Overloaded
 from app.inference import decode_threads
-from app.inference.decode_threads import SMALL_PIXELS, DecodeThread, DecodeThreads
+from app.inference.decode_threads import SMALL_SIZE, DecodeThread, DecodeThreads
 
 
 def test_jobs_are_done_one_at_a_time_in_the_order_they_came() -> None:
@@ -25,8 +25,8 @@ def test_jobs_are_done_one_at_a_time_in_the_order_they_came() -> None:
         return number
 
     async def all_at_once() -> list[int]:
-        lane = DecodeThread("test")
-        return await asyncio.gather(*(lane.run(job, number) for number in range(50)))
+        thread = DecodeThread("test")
+        return await asyncio.gather(*(thread.run(job, number) for number in range(50)))
 
     assert asyncio.run(all_at_once()) == done == list(range(50))
 
@@ -41,15 +41,15 @@ def test_an_error_is_the_callers() -> None:
 
 @pytest.fixture
 def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]:
-    """Runs a scenario with a lane whose thread is busy until the event is set."""
+    """Runs a scenario with a thread whose thread is busy until the event is set."""
 
     def run(scenario: Callable[[DecodeThread, threading.Event], Any]) -> Any:
         async def whole() -> Any:
-            lane, release = DecodeThread("test"), threading.Event()
-            busy = asyncio.ensure_future(lane.run(release.wait, 10))
+            thread, release = DecodeThread("test"), threading.Event()
+            busy = asyncio.ensure_future(thread.run(release.wait, 10))
             await asyncio.sleep(0.05)
             try:
-                return await scenario(lane, release)
+                return await scenario(thread, release)
             finally:
                 release.set()
                 await busy
@@ -62,9 +62,9 @@ def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]
 def test_a_job_whose_client_has_gone_is_not_done(blocked: Callable[..., Any]) -> None:
     done: list[str] = []
 
-    async def leave(lane: DecodeThread, release: threading.Event) -> None:
-        gone = asyncio.ensure_future(lane.run(done.append, "gone"))
-        stays = asyncio.ensure_future(lane.run(done.append, "stays"))
+    async def leave(thread: DecodeThread, release: threading.Event) -> None:
+        gone = asyncio.ensure_future(thread.run(done.append, "gone"))
+        stays = asyncio.ensure_future(thread.run(done.append, "stays"))
         await asyncio.sleep(0.05)
         gone.cancel()
         await asyncio.wait([gone])
@@ -80,10 +80,10 @@ def test_nothing_is_kept_for_a_client_that_has_gone(blocked: Callable[..., Any])
     class Body:
         """Something that can be watched."""
 
-    async def leave(lane: DecodeThread, release: threading.Event) -> bool:
+    async def leave(thread: DecodeThread, release: threading.Event) -> bool:
         body = Body()
         watched = weakref.ref(body)
-        gone = asyncio.ensure_future(lane.run(id, body))
+        gone = asyncio.ensure_future(thread.run(id, body))
         await asyncio.sleep(0.05)
         gone.cancel()
         del body
@@ -96,10 +96,10 @@ def test_nothing_is_kept_for_a_client_that_has_gone(blocked: Callable[..., Any])
 
 
 def test_more_than_can_wait_is_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_threads, "WAITING", 3)
+    monkeypatch.setattr(decode_threads, "MAX_WAITING_JOBS", 3)
 
-    async def crowd(lane: DecodeThread, release: threading.Event) -> list[Any]:
-        waiting = [asyncio.ensure_future(lane.run(int)) for _ in range(4)]
+    async def crowd(thread: DecodeThread, release: threading.Event) -> list[Any]:
+        waiting = [asyncio.ensure_future(thread.run(int)) for _ in range(4)]
         await asyncio.sleep(0.05)
         release.set()
         return await asyncio.gather(*waiting, return_exceptions=True)
@@ -112,8 +112,8 @@ def test_more_than_can_wait_is_refused(blocked: Callable[..., Any], monkeypatch:
 def test_a_small_picture_does_not_wait_for_a_large_one() -> None:
     async def race() -> str:
         both, release = DecodeThreads(), threading.Event()
-        large = asyncio.ensure_future(both.of(SMALL_PIXELS + 1).run(release.wait, 10))
-        small = await asyncio.wait_for(both.of(SMALL_PIXELS).run(str, "small"), 5)
+        large = asyncio.ensure_future(both.run(SMALL_SIZE + 1, release.wait, 10))
+        small = await asyncio.wait_for(both.run(SMALL_SIZE, str, "small"), 5)
         release.set()
         await large
         return small

@@ -17,7 +17,6 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from app.api.open_inference.request import can_read_on_event_loop
 from app.openapi.schemas import EXAMPLES
 from digits.artifact import MODEL
 from digits.features import Grey
@@ -483,39 +482,3 @@ def test_the_repository_index_has_what_is_served_from_memory_alone(start_service
         ("1", "UNAVAILABLE"),
     ]
     assert service.client.post(f"/v2/models/{NAME}/versions/2/infer", json=infer(FLAT)).status_code == 200
-
-
-PNG, GIF = encoded(SEVEN), encoded(SEVEN, format="GIF")
-PNG64, GIF64 = base64.b64encode(PNG), base64.b64encode(GIF)
-
-
-def asking(datatype: bytes, count: int, more: bytes = b"") -> bytes:
-    return b'{"inputs":[{"name":"features","datatype":"%b","shape":[%d],%b}]}' % (datatype, count, more)
-
-
-def element(picture: bytes) -> bytes:
-    return struct.pack("<I", len(picture)) + picture
-
-
-@pytest.mark.parametrize(
-    ("text", "rest", "quick"),
-    [
-        pytest.param(asking(b"UINT8", 1), b"\\" * 784, True, id="bytes"),
-        pytest.param(b"", b"\\" * 3136, True, id="the raw form"),
-        pytest.param(asking(b"UINT8", 1, b'"data":[' + b"92," * 783 + b"92]"), b"", True, id="numbers"),
-        pytest.param(asking(b"BYTES", 1), element(PNG), True, id="a PNG"),
-        pytest.param(asking(b"BYTES", 2), 2 * element(PNG), False, id="two of them"),
-        pytest.param(asking(b"BYTES", 1), element(GIF), False, id="a GIF"),
-        pytest.param(asking(b"BYTES", 1, b'"data":["%b"]' % PNG64), b"", True, id="a PNG in base64"),
-        pytest.param(asking(b"BYTES", 1, b'"data":["%b"]' % GIF64), b"", False, id="a GIF in base64"),
-        pytest.param(
-            asking(b"BYTES", 1, b'"data":["iVBORw0KGgo"],"data":["%b"]' % GIF64), b"", False, id="a GIF behind another"
-        ),
-        pytest.param(asking(b"BYTE\\u0053", 1), b"", False, id="an escape"),
-        pytest.param(asking(b"UINT8", 42), bytes(42 * 784), False, id="more than is short"),
-    ],
-)
-def test_only_what_is_read_sooner_than_a_thread_is_asked_is_read_on_the_event_loop(
-    text: bytes, rest: bytes, quick: bool
-) -> None:
-    assert can_read_on_event_loop(text + rest, str(len(text)).encode() if rest else b"") is quick

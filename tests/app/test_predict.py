@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.input.body import IMAGE_TYPES
+from app.input.pictures import IMAGE_TYPES
 from app.openapi.schemas import EXAMPLES
 from digits.features import Grey
 from tests.conftest import Mnist, encoded

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.input.body import FORM, IMAGE_TYPES, JSON, RAW
+from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from tests.conftest import encoded
 
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

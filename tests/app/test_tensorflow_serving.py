@@ -465,11 +465,9 @@ class TestErrors:
             ),
             pytest.param(MANY, 413, "expected at most 1024 pictures, received 1025", id="too many pictures"),
             pytest.param(
-                b'{"instances":[' + b"{}," * 20_000 + b"{}]}", 400, "received more objects", id="many objects"
+                b'{"instances":[' + b"{}," * 20_000 + b"{}]}", 400, "received 20002 objects", id="many objects"
             ),
-            pytest.param(
-                b'{"instances":[' + b'"",' * 20_000 + b'""]}', 400, "received 20002 strings", id="many strings"
-            ),
+            pytest.param(b'{"instances":[' + b'"",' * 20_000 + b'""]}', 400, "and 20002 strings", id="many strings"),
             pytest.param(
                 b" " * 16 * 1024 * 1024 + b"{}", 413, "expected a body of at most 16777216 bytes", id="too large"
             ),
@@ -603,13 +601,8 @@ class TestErrors:
             pytest.param([RECORD, {"features": FLAT}], "received others from column 0 on", id="one column after many"),
             pytest.param([{**RECORD, "0": None}], "expected numbers, received null", id="null for a value"),
             pytest.param([{**RECORD, "0": 255}], "expected floats from 0 to 1", id="a pixel from 0 to 255"),
-            pytest.param([dict.fromkeys(map(str, range(40_000)), 0)], "received 40000 strings", id="40 000 columns"),
-            pytest.param(
-                [{f"\\{column}": 0 for column in RECORD}] * 50,
-                "expected lists of numbers, or records of columns with plain names, received 39201 strings",
-                id="many names that are not plain",
-            ),
-            pytest.param([RECORD] * 1025, "expected at most 1024 pictures", id="too many"),
+            pytest.param([dict.fromkeys(map(str, range(40_000)), 0)], "and 40001 strings", id="40 000 columns"),
+            pytest.param([RECORD] * 1025, "expected at most 8388608 bytes of JSON", id="too many"),
         ],
     )
     def test_records_that_are_wrong_are_told_so(self, client: httpx.Client, frame: Any, said: str) -> None:

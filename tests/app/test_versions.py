@@ -188,11 +188,11 @@ class TestServing:
     def test_a_very_full_folder_is_served_from_and_listed_in_part(self, tmp_path: Path) -> None:
         publish_tiny(tmp_path)
         registry = ModelRegistry(tmp_path)
-        registry.look()
+        registry.refresh()
         for number in range(10, 10 + 3 * MAX_VERSIONS):
             (tmp_path / artifact.NAME / str(number)).mkdir()
 
-        registry.look()
+        registry.refresh()
 
         assert registry.classifier.manifest.version == 2
         known = registry.versions()
@@ -205,12 +205,12 @@ class TestServing:
     ) -> None:
         publish_tiny(tmp_path)
         registry = ModelRegistry(tmp_path)
-        registry.look()
+        registry.refresh()
         broken = registry.classifier
         broken.golden = Golden(broken.golden.pixels, np.roll(broken.golden.probabilities, 1))
 
         async def meanwhile() -> None:
-            looking = asyncio.create_task(registry.keep_looking(0.01))
+            looking = asyncio.create_task(registry.keep_refreshing(0.01))
             async with asyncio.timeout(20):
                 while registry.classifier is broken:
                     await asyncio.sleep(0.01)
@@ -228,13 +228,13 @@ class TestServing:
     ) -> None:
         folder = publish_tiny(tmp_path).folder
         registry = ModelRegistry(tmp_path, pinned=2)
-        registry.look()
+        registry.refresh()
         golden = registry.classifier.golden
         registry.classifier.golden = Golden(golden.pixels, np.roll(golden.probabilities, 1))
         (folder / MODEL).unlink()
 
         for _ in range(3):
-            registry.look()
+            registry.refresh()
 
         reason = registry.unready_reason()
         assert reason is not None
@@ -243,19 +243,19 @@ class TestServing:
 
     def test_after_a_look_that_failed_there_are_others(self, tmp_path: Path) -> None:
         class Unlucky(ModelRegistry):
-            looks = 0
+            refreshes = 0
 
-            def look(self) -> None:
-                self.looks += 1
-                if self.looks == 1:
+            def refresh(self) -> None:
+                self.refreshes += 1
+                if self.refreshes == 1:
                     raise MemoryError
-                super().look()
+                super().refresh()
 
         publish_tiny(tmp_path)
         registry = Unlucky(tmp_path)
 
         async def until_started() -> None:
-            looking = asyncio.create_task(registry.keep_looking(0.01))
+            looking = asyncio.create_task(registry.keep_refreshing(0.01))
             async with asyncio.timeout(20):
                 while not registry.started:
                     await asyncio.sleep(0.01)
@@ -263,7 +263,7 @@ class TestServing:
 
         asyncio.run(until_started())
 
-        assert registry.looks > 1
+        assert registry.refreshes > 1
 
     def test_who_counts_loads_is_told_each_outcome_once(self, tmp_path: Path) -> None:
         outcomes: list[str] = []
@@ -271,7 +271,7 @@ class TestServing:
         (publish_tiny(tmp_path, 1).folder / MODEL).unlink()
         registry = ModelRegistry(tmp_path, on_load=outcomes.append)
 
-        registry.look()
-        registry.look()
+        registry.refresh()
+        registry.refresh()
 
         assert outcomes == ["refused", "served"]

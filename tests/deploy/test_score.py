@@ -59,7 +59,7 @@ BAD = {
     "bad/bomb.png": "expected at most 50000000 pixels, received a picture of more than 100000000",
     "bad/cut.png": "expected a whole PNG picture, received one that cannot be decoded",
     "bad/lost.png": "cannot be read: No such file or directory",
-    "bad/notes.txt": "expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received 5 bytes that are none",
+    "bad/notes.txt": "expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received 5 bytes that are not one",
 }
 FORMATS = {"jpg": "JPEG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tif": "TIFF"}
 

@@ -136,7 +136,7 @@ class TestPublish:
         ],
     )
     def test_a_file_outside_the_version_is_refused_before_anything_is_written(self, path: str, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="no path below the version's folder"):
+        with pytest.raises(ValueError, match="is not a path below the version's folder"):
             artifact.publish(tmp_path, {**make_files(0), path: b""}, MANIFEST_FIELDS)
 
         assert content(tmp_path) == {}
@@ -306,12 +306,12 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("text", "where"),
         [
-            pytest.param("", "the whole", id="empty"),
-            pytest.param("{", "the whole", id="not JSON"),
-            pytest.param("[]", "the whole", id="no object"),
+            pytest.param("", "the document", id="empty"),
+            pytest.param("{", "the document", id="not JSON"),
+            pytest.param("[]", "the document", id="no object"),
             pytest.param('{"format": 1}', "name", id="almost nothing in it"),
-            pytest.param("[" * 100_000, "the whole", id="nested without end"),
-            pytest.param("\udcff", "the whole", id="not UTF-8"),
+            pytest.param("[" * 100_000, "the document", id="nested without end"),
+            pytest.param("\udcff", "the document", id="not UTF-8"),
         ],
     )
     def test_a_manifest_that_is_none_is_refused(self, text: str, where: str, published: Published) -> None:
@@ -329,13 +329,13 @@ class TestDamage:
             pytest.param({"files": {}}, "files: ", id="no files"),
             pytest.param({"files": {str(n): "" for n in range(MAX_FILES + 1)}}, "files: .*1000", id="too many files"),
             pytest.param(
-                {"files": {"../manifest.json": "0"}}, "files: .*no path below", id="a file in the folder above"
+                {"files": {"../manifest.json": "0"}}, "files: .*not a path below", id="a file in the folder above"
             ),
-            pytest.param({"files": {"a/../../b": "0"}}, "files: .*no path below", id="a roundabout way out"),
-            pytest.param({"files": {"/etc/passwd": "0"}}, "files: .*no path below", id="an absolute path"),
-            pytest.param({"files": {"..\\b": "0"}}, "files: .*no path below", id="the way out of another system"),
-            pytest.param({"files": {"a\0b": "0"}}, "files: .*no path below", id="a NUL in a path"),
-            pytest.param({"files": {"": "0"}}, "files: .*no path below", id="an empty path"),
+            pytest.param({"files": {"a/../../b": "0"}}, "files: .*not a path below", id="a roundabout way out"),
+            pytest.param({"files": {"/etc/passwd": "0"}}, "files: .*not a path below", id="an absolute path"),
+            pytest.param({"files": {"..\\b": "0"}}, "files: .*not a path below", id="the way out of another system"),
+            pytest.param({"files": {"a\0b": "0"}}, "files: .*not a path below", id="a NUL in a path"),
+            pytest.param({"files": {"": "0"}}, "files: .*not a path below", id="an empty path"),
             pytest.param({"files": {"a" * 300: "0"}}, "cannot be read: File name too long", id="a name too long"),
             pytest.param(
                 {"metrics": {"test": {"loss": "low"}}}, "metrics.test.loss: ", id="a metric that is no number"
@@ -355,7 +355,9 @@ class TestDamage:
         files = {listed: checksum for listed, checksum in published.manifest.files.items() if listed != path}
         edit_manifest(published.folder, {"files": files})
 
-        with pytest.raises(DamagedArtifact, match=f"{MANIFEST}: expected {path} among its files, received none"):
+        with pytest.raises(
+            DamagedArtifact, match=f"{MANIFEST}: expected {path} in its list of files, but it is missing"
+        ):
             read_version(published.folder)
 
     def test_fields_of_later_formats_are_passed_over(self, published: Published) -> None:
@@ -478,21 +480,21 @@ class TestRefusedByTheFileSystem:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         parent = tmp_path / artifact.NAME
-        sync = artifact._sync
+        sync = artifact._sync_folder
 
         def failing(folder: Path) -> None:
             if folder == parent:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             sync(folder)
 
-        monkeypatch.setattr(artifact, "_sync", failing)
+        monkeypatch.setattr(artifact, "_sync_folder", failing)
 
         with pytest.raises(PublishFailed) as failure:
             publish_tiny(tmp_path)
 
         [version] = versions(tmp_path)
         assert str(failure.value) == (
-            f"{parent / str(version)} was published, but may not outlast a power cut: Input/output error"
+            f"{parent / str(version)} was published, but a power cut may destroy it: Input/output error"
         )
         Classifier.load(parent / str(version))
 

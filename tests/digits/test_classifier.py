@@ -154,7 +154,7 @@ class TestLoad:
     )
     def test_a_model_that_is_no_graph_is_refused(self, model: bytes, published: Published) -> None:
         rewrite(published.folder, MODEL, model)
-        expected = f"model.onnx of version {published.manifest.version}: no graph that ONNX Runtime loads"
+        expected = f"model.onnx of version {published.manifest.version}: ONNX Runtime cannot load the graph"
 
         with pytest.raises(DamagedArtifact, match=re.escape(expected)):
             Classifier.load(published.folder)
@@ -167,7 +167,7 @@ class TestLoad:
         monkeypatch.chdir(tmp_path)
         rewrite(published.folder, MODEL, (tmp_path / MODEL).read_bytes())
 
-        with pytest.raises(DamagedArtifact, match="no graph that ONNX Runtime loads"):
+        with pytest.raises(DamagedArtifact, match="ONNX Runtime cannot load the graph"):
             Classifier.load(published.folder)
 
     @pytest.mark.parametrize(

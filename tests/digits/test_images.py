@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from digits.bombs import MOST_BYTES
+from digits.decode_limits import MAX_DECODE_BYTES
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 from digits.images import FORMATS, MAX_PIXELS, open_picture, read, to_grey
@@ -479,7 +479,7 @@ class TestLimits:
         ],
     )
     def test_no_more_is_decoded_than_takes_150_mb(self, data: bytes, most: int) -> None:
-        with pytest.raises(ImageTooLarge, match=f"at most {most} pixels of such a [A-Z]+, which then takes 150 MB"):
+        with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             open_picture(data)
 
     @pytest.mark.parametrize(
@@ -496,7 +496,7 @@ class TestLimits:
         assert open_picture(data).size == size
 
     def test_a_side_is_no_longer_than_a_jpeg_s_can_be(self) -> None:
-        with pytest.raises(ImageTooLarge, match="at most 65535 pixels a side, received a picture of 1x65536"):
+        with pytest.raises(ImageTooLarge, match="at most 65535 pixels per side, received a picture of 1x65536"):
             open_picture(png_declaring(1, 65_536))
 
     def test_a_limit_above_the_ceiling_does_not_lift_the_ceiling(self) -> None:
@@ -567,7 +567,7 @@ class TestRefusals:
         ],
     )
     def test_what_is_no_picture_is_refused_with_what_was_expected(self, data: bytes) -> None:
-        expected = f"expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received {len(data)} bytes that are none"
+        expected = f"expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received {len(data)} bytes that are not one"
 
         with pytest.raises(InvalidImage, match=expected):
             open_picture(data)
@@ -635,9 +635,9 @@ class TestWhateverTheBytes:
 
 def test_a_file_longer_than_any_picture_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "film").open("wb") as stream:
-        stream.truncate(MOST_BYTES + 1)
+        stream.truncate(MAX_DECODE_BYTES + 1)
 
     with pytest.raises(
-        ImageTooLarge, match=rf"expected a file of at most {MOST_BYTES} bytes, received {MOST_BYTES + 1}"
+        ImageTooLarge, match=rf"expected a file of at most {MAX_DECODE_BYTES} bytes, received {MAX_DECODE_BYTES + 1}"
     ):
         read(tmp_path / "film")

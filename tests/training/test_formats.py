@@ -434,14 +434,14 @@ class TestWriting:
     def test_a_triton_that_polls_sees_no_other_model_and_a_version_only_with_its_configuration(
         self, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        take, seen = artifact._take, []
+        take, seen = artifact._rename_if_free, []
 
         def watched(folder: Path, staging: Path) -> bool:
             seen.append({file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").glob("*/[!.]*")})
             seen.append({file.name for file in (tmp_path / "out").iterdir()})
             return take(folder, staging)
 
-        monkeypatch.setattr(artifact, "_take", watched)
+        monkeypatch.setattr(artifact, "_rename_if_free", watched)
 
         write(Form({"model.onnx": b"1"}, {"config.pbtxt": b"2"}), tmp_path / "out", published.manifest)
 

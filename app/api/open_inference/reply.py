@@ -19,7 +19,7 @@ _BINARY_TYPE = (b"content-type", b"application/octet-stream")
 
 def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
     """Return the requested outputs: JSON, followed by the bytes of the outputs that were requested as binary."""
-    batch = result.answered
+    batch = result.batch
     rows = len(batch.digits)
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
@@ -44,7 +44,7 @@ def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
     headers = (_BINARY_TYPE, (HEADER_LENGTH, b"%d" % len(header))) if binary else JSON
-    return Reply(b"".join((header, *binary)), manifest.version, batch.batch, headers=headers)
+    return Reply(b"".join((header, *binary)), manifest.version, batch.pass_rows, headers=headers)
 
 
 def _most_probable(probabilities: NDArray[Any], classes: int) -> list[str]:

@@ -4,24 +4,18 @@ The body is JSON, or JSON followed by the bytes of tensors (Triton's binary exte
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
 
-import re
-import struct
 from dataclasses import dataclass
 from typing import Any
 
 from app.api.open_inference.tensors import INPUT, picture_from_raw_floats, pictures_from_tensor
 from app.errors import InvalidBody, MalformedBody
-from app.input.body import SHORT, TINY_PNG_BASE64, TINY_TEXT, PictureBatch, is_quick, is_tiny_png, loads
+from app.inference.picture_batch import PictureBatch
+from app.input.json import parse_json
 from app.settings import Settings
 from digits.features import CLASSES
 from digits.mnist_form import Mode
 
 PROBABILITIES, DIGIT = "probabilities", "digit"
-
-_MAX_OBJECTS = 100
-"""Maximum number of JSON objects in a long body: tensors and their parameters."""
-
-_ONE_PNG = re.compile(rb'"data"\s*:\s*\[\s*"%b[^"]*"\s*\]' % TINY_PNG_BASE64)
 
 Parameters = dict[str, str | int | float | bool]
 
@@ -50,19 +44,6 @@ class InferRequest:
     outputs: list[RequestedOutput]
 
 
-def can_read_on_event_loop(body: bytes, header_length: bytes) -> bool:
-    """Return whether reading the body takes less time than handing it to a thread."""
-    if len(body) > SHORT:
-        return False
-    size = int(header_length) if header_length.isdigit() and len(header_length) < 12 else len(body)
-    text, rest = body[:size], body[size:]
-    if rest:
-        tiny = rest[:4] == struct.pack("<I", len(rest) - 4) and is_tiny_png(rest[4:])
-    else:
-        tiny = len(text) <= TINY_TEXT and text.count(b'"data"') == 1 and _ONE_PNG.search(text) is not None
-    return is_quick(text, b"BYTES", tiny=tiny)
-
-
 def read_request(body: bytes, header_length: bytes, settings: Settings) -> InferRequest:
     """Parse an inference request.
 
@@ -70,10 +51,10 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
         body: the whole body, inflated.
         header_length: the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
             the whole body is JSON, 0 that the body is one tensor.
-        settings: for the maximum number of pictures and pixels.
+        settings: for the maximum number of pictures and the largest JSON.
 
     Raises:
-        MalformedBody, InvalidBody, BatchTooLarge, InvalidImage, UnsupportedImage, ImageTooLarge.
+        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge.
     """
     header, binary = body, b""
     if header_length:
@@ -86,7 +67,7 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
         if size == 0:
             return InferRequest(picture_from_raw_floats(body), "never", "", _ALL_OUTPUTS_BINARY)
         header, binary = body[:size], body[size:]
-    document = loads(header, settings.max_batch, objects=_MAX_OBJECTS)
+    document = parse_json(header, settings)
     if not isinstance(document, dict):
         raise InvalidBody("expected an object with 'inputs', received another JSON value")
     tensor = _only_input(document)
@@ -94,7 +75,7 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
     request_id = document.get("id", "")
     if not isinstance(request_id, str):
         raise InvalidBody("expected 'id' to be a string, received another JSON value")
-    pictures, mode = pictures_from_tensor(tensor.get("datatype"), tensor.get("shape"), data, settings)
+    pictures, mode = pictures_from_tensor(tensor.get("datatype"), tensor.get("shape"), data, settings.max_batch)
     return InferRequest(pictures, mode, request_id, _requested_outputs(document))
 
 

@@ -15,13 +15,13 @@ from starlette.types import Receive, Scope
 
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
-from app.api.open_inference.request import can_read_on_event_loop, read_request
+from app.api.open_inference.request import read_request
 from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
 from app.asgi.reply import ROUTE, Reply
 from app.errors import NotFound, NotOffered, UnknownModel, WrongMethod
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import Predictor
-from app.input.body import Reservation, read_plain
+from app.input.body import MemoryBudget, Reservation, parse, read_inflated_body, wait_for_disconnect
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits import artifact
@@ -37,12 +37,20 @@ class OpenInference:
     """Answers `/v2` and every path below it."""
 
     def __init__(
-        self, settings: Settings, registry: ModelRegistry, predictor: Predictor, metrics: Metrics, version: str
+        self,
+        settings: Settings,
+        registry: ModelRegistry,
+        predictor: Predictor,
+        memory_budget: MemoryBudget,
+        *,
+        metrics: Metrics,
+        version: str,
     ) -> None:
         """`version` is the version of the service."""
         self._settings = settings
         self._registry = registry
         self._predictor = predictor
+        self._memory_budget = memory_budget
         self._metrics = metrics
         self._version = version
         model, model_version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
@@ -96,13 +104,14 @@ class OpenInference:
         header_length = next((value for name, value in scope["headers"] if name == HEADER_LENGTH), b"")
         began = time.perf_counter()
         try:
-            with Reservation(self._predictor.memory_budget) as reservation:
-                body = await read_plain(receive, scope["headers"], self._settings, reservation, decode_threads)
-                read = partial(read_request, body, header_length, self._settings)
-                on_event_loop = can_read_on_event_loop(body, header_length)
-                request = read() if on_event_loop else await decode_threads.of(len(body)).run(read)
+            with Reservation(self._memory_budget) as reservation:
+                body = await read_inflated_body(
+                    receive, scope["headers"], self._settings.max_body_bytes, reservation, decode_threads
+                )
+                request = await parse(decode_threads, read_request, body, header_length, self._settings)
                 decoded = time.perf_counter()
-                result = await self._predictor.answer(request.pictures, request.mode, receive, number)
+                disconnected = partial(wait_for_disconnect, receive)
+                result = await self._predictor.predict(request.pictures, request.mode, disconnected, number)
         except DigitsError:
             self._metrics.inferred(
                 number or self._registry.classifier.manifest.version, fail=time.perf_counter() - began
@@ -112,7 +121,7 @@ class OpenInference:
         reply = infer_reply(request, result)
         ended = time.perf_counter()
         self._metrics.inferred(
-            result.answered.classifier.manifest.version,
+            result.batch.classifier.manifest.version,
             success=ended - began,
             compute_input=decoded - began,
             compute_output=ended - answered,

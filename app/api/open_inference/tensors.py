@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BatchTooLarge, InvalidBody
-from app.input.body import PictureBatch, opened
-from app.settings import Settings
+from app.inference.picture_batch import PictureBatch
 from digits.features import FEATURES, SIDE
 from digits.mnist_form import Mode
 
@@ -20,7 +19,7 @@ _FLOAT32 = np.dtype("<f4")
 
 
 def pictures_from_tensor(
-    datatype: Any, shape: Any, data: list[Any] | bytes, settings: Settings
+    datatype: Any, shape: Any, data: list[Any] | bytes, max_batch: int
 ) -> tuple[PictureBatch, Mode]:
     """Return a tensor's pictures, and whether they may be normalized.
 
@@ -31,26 +30,26 @@ def pictures_from_tensor(
         datatype: "FP32", "UINT8" or "BYTES".
         shape: [N, 784] or [N, 28, 28], for BYTES [N] or [N, 1].
         data: a list from JSON, flat or nested, or the tensor's bytes, little-endian.
-        settings: for the maximum number of pictures and pixels.
+        max_batch: maximum number of pictures.
 
     Raises:
-        InvalidBody, BatchTooLarge, InvalidImage, UnsupportedImage, ImageTooLarge.
+        InvalidBody, BatchTooLarge.
     """
     if datatype not in ("FP32", "UINT8", "BYTES"):
         raise InvalidBody(f"expected the datatype FP32, UINT8 or BYTES, received {str(datatype)[:20]!r}")
     rows = _row_count(datatype, shape)
-    if rows > settings.max_batch:
-        raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {rows}")
+    if rows > max_batch:
+        raise BatchTooLarge(f"expected at most {max_batch} pictures, received {rows}")
     if datatype == "BYTES":
         encoded = _split_elements(data) if isinstance(data, bytes) else _decode_base64(data)
         if len(encoded) != rows:
             raise InvalidBody(f"expected {rows} elements to match the shape, received {len(encoded)}")
-        return opened(encoded, settings, "").many(), "auto"
+        return PictureBatch(encoded=encoded), "auto"
     values = _uint8_values(data) if datatype == "UINT8" else _float_values(data)
     if values.size != rows * FEATURES:
         raise InvalidBody(f"expected {rows * FEATURES} values to match the shape, received {values.size}")
     pixels = values.reshape(rows, SIDE, SIDE)
-    return PictureBatch(single=False, pointer="", pixels=pixels), "auto" if datatype == "UINT8" else "never"
+    return PictureBatch(pixels=pixels), "auto" if datatype == "UINT8" else "never"
 
 
 def picture_from_raw_floats(body: bytes) -> PictureBatch:
@@ -60,7 +59,7 @@ def picture_from_raw_floats(body: bytes) -> PictureBatch:
             f"expected {FEATURES * _FLOAT32.itemsize} bytes ({FEATURES} little-endian FP32 values), "
             f"received {len(body)} bytes"
         )
-    return PictureBatch(single=False, pointer="", pixels=_float_values(body).reshape(1, SIDE, SIDE))
+    return PictureBatch(pixels=_float_values(body).reshape(1, SIDE, SIDE))
 
 
 def _row_count(datatype: str, shape: Any) -> int:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from app.api.tensorflow_serving.elements import INPUT, read_all
-from app.input.body import kind
+from app.input.pixels import type_name
 from digits.errors import InvalidPixels
 from digits.features import FEATURES
 
@@ -27,7 +27,7 @@ def pictures_of_records(records: list[Any]) -> list[Any]:
 
 def _picture_of_record(record: Any, columns: list[str]) -> Any:
     if not isinstance(record, dict):
-        raise InvalidPixels(f"expected an object with the value of each column, received {kind(record)}")
+        raise InvalidPixels(f"expected an object with the value of each column, received {type_name(record)}")
     if list(record) != columns:
         place = next(place for place, (one, other) in enumerate(zip_longest(record, columns)) if one != other)
         raise InvalidPixels(f"expected the columns of element 0 in their order, received others from column {place} on")

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from app.errors import InvalidBody
-from app.input.body import kind, unit_floats
+from app.input.pixels import type_name, unit_floats
 from digits.errors import DigitsError, InvalidPixels
 from digits.features import FEATURES, SIDE, Floats
 
@@ -62,7 +62,7 @@ def features(element: Any) -> Floats:
     """Return one picture as float32 (28, 28) in [0, 1], from 784 numbers or 28 rows of 28. Raises InvalidPixels."""
     if not isinstance(element, list):
         raise InvalidPixels(
-            f'expected {FEATURES} floats, {SIDE} rows of {SIDE} or {{"b64": "..."}}, received {kind(element)}'
+            f'expected {FEATURES} floats, {SIDE} rows of {SIDE} or {{"b64": "..."}}, received {type_name(element)}'
         )
     flat = element
     if element and isinstance(element[0], list):

@@ -13,10 +13,10 @@ _LABELS = [str(digit) for digit in range(CLASSES)]
 
 def predict_reply(key: str, result: InferenceResult) -> Reply:
     """Return the probabilities of each picture below `key`; for "results", each label with its probability."""
-    batch = result.answered
+    batch = result.batch
     values: Any = batch.probabilities
     if key == "results":
         values = [list(zip(_LABELS, row, strict=True)) for row in values]
     manifest = batch.classifier.manifest
     body = orjson.dumps({key: values}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Reply(body, manifest.version, batch.batch)
+    return Reply(body, manifest.version, batch.pass_rows)

@@ -4,7 +4,6 @@ Messages begin with TensorFlow Serving's own words, which clients may look for, 
 https://github.com/tensorflow/serving.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,14 +12,13 @@ import numpy as np
 from app.api.tensorflow_serving import data_frame
 from app.api.tensorflow_serving.elements import INPUT, encoded_picture, features, is_encoded, read_all, without_name
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody
-from app.input.body import QUOTES, TINY_PNG_BASE64, TINY_TEXT, PictureBatch, is_quick, kind, loads, opened
+from app.inference.picture_batch import PictureBatch
+from app.input.json import parse_json
+from app.input.pixels import type_name
 from app.settings import Settings
-from digits.features import FEATURES
 from digits.mnist_form import Mode
 
 SIGNATURE = "serving_default"
-
-_ENCODED_PNG = re.compile(rb'"b64"\s*:\s*"%b' % TINY_PNG_BASE64)
 
 Verb = Literal["predict", "classify", "regress", "invocations"]
 
@@ -43,35 +41,28 @@ class _Elements:
     reply_key: str
 
 
-def can_read_on_event_loop(body: bytes) -> bool:
-    """Return whether reading the body takes less time than handing it to a thread."""
-    tiny = len(body) <= TINY_TEXT and body.count(b'"b64"') == body.count(b"b64") == len(_ENCODED_PNG.findall(body))
-    return is_quick(body, b"b64", tiny=tiny)
-
-
 def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
     """Parse an inference request.
 
     Args:
         body: JSON, inflated.
         verb: the method in the path, or "invocations", which also takes MLflow's data frames.
-        settings: for the maximum number of pictures and pixels.
+        settings: for the maximum number of pictures and the largest JSON.
 
     Raises:
-        MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels, InvalidImage, UnsupportedImage, ImageTooLarge.
+        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels.
     """
-    quotes = 2 * FEATURES if verb == "invocations" else QUOTES  # a record names each of its columns
     try:
-        document = loads(body, settings.max_batch, objects=2 * (settings.max_batch + 2), quotes=quotes)
+        document = parse_json(body, settings)
     except MalformedBody as exc:
         raise MalformedBody(f"JSON Parse error: {exc}") from exc
     if not isinstance(document, dict):
-        raise InvalidBody(f"JSON Value: Is not object; expected an object, received {kind(document)}")
+        raise InvalidBody(f"JSON Value: Is not object; expected an object, received {type_name(document)}")
     _check_signature(document.get("signature_name"))
     found = _find_elements(document, verb)
     key, elements = found.key, found.value
     if not isinstance(elements, list):
-        raise InvalidBody(f"Expecting '{key}' to be an list/array; received {kind(elements)}")
+        raise InvalidBody(f"Expecting '{key}' to be an list/array; received {type_name(elements)}")
     if not elements:
         raise InvalidBody(f"No values in '{key}' array; expected at least one picture, received an empty list")
     if len(elements) > settings.max_batch:
@@ -81,14 +72,14 @@ def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
     elements = [without_name(element, key, index) for index, element in enumerate(elements)]
     if is_encoded(elements[0]):
         encoded = read_all(encoded_picture, elements, key)
-        return PredictRequest(opened(encoded, settings, "").many(), "auto", found.reply_key)
+        return PredictRequest(PictureBatch(encoded=encoded), "auto", found.reply_key)
     pixels = np.stack(read_all(features, elements, key))
-    return PredictRequest(PictureBatch(single=False, pointer="", pixels=pixels), "never", found.reply_key)
+    return PredictRequest(PictureBatch(pixels=pixels), "never", found.reply_key)
 
 
 def _check_signature(signature: Any) -> None:
     if signature not in (None, "", SIGNATURE):
-        name = signature[:40] if isinstance(signature, str) else kind(signature)
+        name = signature[:40] if isinstance(signature, str) else type_name(signature)
         raise InvalidBody(
             f'Serving signature name: "{name}" not found in signature def; expected {SIGNATURE!r} or no name'
         )

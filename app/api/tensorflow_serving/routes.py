@@ -12,13 +12,14 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope
 
 from app.api.tensorflow_serving.reply import predict_reply
-from app.api.tensorflow_serving.request import Verb, can_read_on_event_loop, read_request
+from app.api.tensorflow_serving.request import Verb, read_request
 from app.api.tensorflow_serving.status import loaded_version, model_metadata, model_status
 from app.asgi.reply import ROUTE, Reply
 from app.errors import NotFound, WrongMethod
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import Predictor
-from app.input.body import JSON, Reservation, read_digits, read_plain
+from app.input.body import MemoryBudget, Reservation, parse, read_inflated_body, wait_for_disconnect
+from app.input.pictures import JSON, read_pictures
 from app.settings import Settings
 from digits import artifact
 
@@ -28,10 +29,13 @@ Handler = Callable[[Scope, Receive], Awaitable[Reply]]
 class TensorFlowServing:
     """Answers `/v1` and every path below it, and `/invocations`."""
 
-    def __init__(self, settings: Settings, registry: ModelRegistry, predictor: Predictor) -> None:
+    def __init__(
+        self, settings: Settings, registry: ModelRegistry, predictor: Predictor, memory_budget: MemoryBudget
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._predictor = predictor
+        self._memory_budget = memory_budget
         model = "/v1/models/{model}"
         models = (model, f"{model}/versions/{{version}}", f"{model}/labels/{{label}}")
         routes: list[tuple[str, str, Handler]] = [
@@ -80,8 +84,8 @@ class TensorFlowServing:
         if media_type in ("", JSON):
             return await self._infer(scope, receive, "invocations", None)
         _ = self._registry.classifier
-        with Reservation(self._predictor.memory_budget) as reservation:
-            pictures = await read_digits(
+        with Reservation(self._memory_budget) as reservation:
+            pictures = await read_pictures(
                 scope,
                 receive,
                 self._settings,
@@ -89,7 +93,8 @@ class TensorFlowServing:
                 reservation=reservation,
                 decode_threads=self._predictor.decode_threads,
             )
-            return predict_reply("predictions", await self._predictor.answer(pictures, "auto", receive))
+            result = await self._predictor.predict(pictures, "auto", partial(wait_for_disconnect, receive))
+            return predict_reply("predictions", result)
 
     async def _predict(self, scope: Scope, receive: Receive) -> Reply:
         return await self._infer(scope, receive, "predict", self._loaded_version(scope))
@@ -103,11 +108,13 @@ class TensorFlowServing:
     async def _infer(self, scope: Scope, receive: Receive, verb: Verb, number: int | None) -> Reply:
         _ = self._registry.classifier  # raises NoUsableModel before the body is read
         decode_threads = self._predictor.decode_threads
-        with Reservation(self._predictor.memory_budget) as reservation:
-            body = await read_plain(receive, scope["headers"], self._settings, reservation, decode_threads)
-            read = partial(read_request, body, verb, self._settings)
-            request = read() if can_read_on_event_loop(body) else await decode_threads.of(len(body)).run(read)
-            result = await self._predictor.answer(request.pictures, request.mode, receive, number)
+        with Reservation(self._memory_budget) as reservation:
+            body = await read_inflated_body(
+                receive, scope["headers"], self._settings.max_body_bytes, reservation, decode_threads
+            )
+            request = await parse(decode_threads, read_request, body, verb, self._settings)
+            disconnected = partial(wait_for_disconnect, receive)
+            result = await self._predictor.predict(request.pictures, request.mode, disconnected, number)
             return predict_reply(request.reply_key, result)
 
     async def _list(self, _scope: Scope, _receive: Receive) -> Reply:

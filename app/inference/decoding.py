@@ -1,0 +1,107 @@
+"""Encoded pictures to grey pixels: the only place of the service that opens and decodes them."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from app.inference.picture_batch import PictureBatch
+from digits.errors import DigitsError, ImageTooLarge
+from digits.features import SIDE, Grey
+from digits.images import open_picture, to_grey
+from digits.mnist_form import Mode
+
+if TYPE_CHECKING:
+    from digits.normalize import Normalized
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+TINY_BYTES = 4096
+"""Largest total size of encoded pictures that the event loop decodes itself. A thread would take longer to start."""
+
+TINY_PICTURES = 5
+"""Maximum number of pictures that the event loop decodes itself, each in about 0.06 ms."""
+
+MAX_PIXELS_RATIO = 2
+"""The pictures of one request may have this many times as many pixels together as one picture may have."""
+
+
+def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Image.Image]:
+    """Read the headers of encoded pictures and check their sizes; decode no pixels.
+
+    Raises:
+        InvalidImage, UnsupportedImage, ImageTooLarge: with the picture's index.
+    """
+    images: list[Image.Image] = []
+    pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
+    for index, encoded in enumerate(batch.encoded):
+        try:
+            image = open_picture(encoded, max_pixels=max_image_pixels)
+        except DigitsError as exc:
+            raise batch.locate(exc, index) from exc
+        pixels += image.width * image.height
+        if pixels > max_pixels:  # checked before the next picture is opened, because opening a GIF allocates its pixels
+            raise ImageTooLarge(
+                f"expected at most {max_pixels} pixels in all pictures together, received {pixels} or more"
+            )
+        images.append(image)
+    return images
+
+
+def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
+    """Decode small 28x28 PNG files at once: it takes less time than handing them to a thread.
+
+    Other formats are left to a thread, since a few bytes of them can take a second to decode.
+
+    Returns:
+        uint8 (N, 28, 28), or None when at least one of the pictures is not a small PNG of 28x28 pixels.
+
+    Raises:
+        InvalidImage, ImageTooLarge: with the picture's index.
+    """
+    if not _are_tiny(batch.encoded):
+        return None
+    images = open_pictures(batch, max_image_pixels)
+    if any(image.size != (SIDE, SIDE) for image in images):
+        return None
+    pixels = []
+    for index, image in enumerate(images):
+        try:
+            pixels.append(to_grey(image))
+        except DigitsError as exc:
+            raise batch.locate(exc, index) from exc
+    return np.stack(pixels)
+
+
+def _are_tiny(encoded: Sequence[bytes]) -> bool:
+    return (
+        len(encoded) <= TINY_PICTURES
+        and sum(map(len, encoded)) <= TINY_BYTES
+        and all(picture.startswith(PNG_SIGNATURE) for picture in encoded)
+    )
+
+
+def decode_and_normalize(image: Image.Image, mode: Mode) -> "Normalized":
+    """Bring an opened picture to MNIST form; its memory is free again when this returns.
+
+    Raises:
+        InvalidImage, NoInk, WrongSize.
+    """
+    from digits.normalize import normalize  # noqa: PLC0415 - imports SciPy, which takes 0.1 s; `Predictor.warm` did it
+
+    with closing(image):
+        grey = to_grey(image)
+    return normalize(grey, mode)
+
+
+def normalize_pixels(pixels: Grey, mode: Mode) -> "Normalized":
+    """Bring pixels to MNIST form.
+
+    Raises:
+        NoInk.
+    """
+    from digits.normalize import normalize  # noqa: PLC0415 - as above
+
+    return normalize(pixels, mode)

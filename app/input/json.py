@@ -1,0 +1,203 @@
+"""JSON text to a document, and the JSON of `POST /predict` to pixels."""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody
+from app.inference.picture_batch import PictureBatch
+from app.input.body import SHORT_BYTES
+from app.input.pixels import type_name
+from app.settings import Settings
+from digits.errors import InvalidPixels, NoInk
+from digits.features import FEATURES, SIDE, Grey
+from digits.mnist_form import Mode
+
+MAX_STRINGS_PER_OBJECT = 1000
+"""An object in a long text has a name for each of 784 columns at most."""
+
+_NAMES = frozenset(("pixels", "instances", "scale"))
+
+
+def parse_json(text: bytes, settings: Settings) -> Any:
+    """Parse a JSON document that describes pictures.
+
+    Raises:
+        BodyTooLarge: it has more than `max_json_bytes`.
+        BatchTooLarge, InvalidBody: it is long and has more values than `max_batch` pictures can have.
+        MalformedBody: it is not valid JSON.
+    """
+    if len(text) > SHORT_BYTES:
+        _check_size(text, settings)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        raise MalformedBody(
+            f"expected JSON (RFC 8259, UTF-8), received a body that is not valid JSON: {exc.msg}"
+        ) from exc
+
+
+def _check_size(text: bytes, settings: Settings) -> None:
+    """Refuse long text that takes long to parse: orjson blocks all threads until it is done.
+
+    Eight megabytes of empty lists take over a second and 350 MB, of numbers that are pixels a twentieth of that
+    (`python -m benchmarks.speed.json_limits`).
+    """
+    if len(text) > settings.max_json_bytes:
+        raise BodyTooLarge(
+            f"expected at most {settings.max_json_bytes} bytes of JSON, received {len(text)}; send many pictures "
+            "as raw bytes (application/octet-stream) to /predict or as binary tensors to /v2"
+        )
+    # One picture too many is let through: then the error says exactly how many there are.
+    most = settings.max_batch + 1
+    values, lists = text.count(b",") + 1, text.count(b"[")
+    if values > most * FEATURES + SIDE or lists > most * (SIDE + 1) + SIDE:
+        raise BatchTooLarge(
+            f"expected at most {settings.max_batch} pictures of {FEATURES} numbers, "
+            f"received {values} values in {lists} lists"
+        )
+    objects, strings = text.count(b"{"), text.count(b'"') // 2
+    if objects > 2 * most + SIDE or strings > MAX_STRINGS_PER_OBJECT * objects + most:
+        raise InvalidBody(f"expected lists of numbers, received {objects} objects and {strings} strings")
+
+
+def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
+    """Read the pixels of `{"pixels": ...}` or `{"instances": [...]}`.
+
+    Args:
+        body: the text.
+        settings: the limits.
+        mode: blank pictures are an error unless it is "never".
+
+    Raises:
+        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge.
+        InvalidPixels, NoInk: with a pointer to the value or the picture.
+    """
+    document = parse_json(body, settings)
+    if not isinstance(document, dict):
+        raise InvalidBody(f"expected an object with 'pixels' or 'instances', received {type_name(document)}")
+    if not _NAMES.issuperset(document):
+        unknown = min(document.keys() - _NAMES)
+        raise InvalidBody(f"expected only 'pixels' or 'instances', and 'scale', received {unknown[:40]!r}")
+    single = "pixels" in document
+    if single == ("instances" in document):
+        came = "both" if single else "neither"
+        raise InvalidBody(f"expected either 'pixels' or 'instances', received {came}")
+    scale = document.get("scale", "0-255")
+    if scale not in ("0-255", "0-1"):
+        came = repr(scale[:40]) if isinstance(scale, str) else type_name(scale)
+        raise InvalidBody(f"expected the scale '0-255' or '0-1', received {came}", "#/scale")
+    if single:
+        pictures, pointer = [document["pixels"]], "#/pixels"
+    else:
+        pictures, pointer = document["instances"], "#/instances/{}"
+        if not isinstance(pictures, list) or not pictures:
+            came = "an empty one" if pictures == [] else type_name(pictures)
+            raise InvalidBody(f"expected 'instances' to be a list of pictures, received {came}", "#/instances")
+        if len(pictures) > settings.max_batch:
+            raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(pictures)}")
+    pixels = None
+    # `_whole_numbers` cannot tell true from 1. Text without the letters u and f has neither true nor false in it.
+    if scale == "0-255" and b"u" not in body and b"f" not in body:
+        pixels = _whole_numbers(pictures)
+    if pixels is None:
+        pixels = np.stack(
+            [_pixels(picture, scale, mode, pointer.format(index)) for index, picture in enumerate(pictures)]
+        )
+    return PictureBatch(pixels=pixels, single=single, pointer=pointer)
+
+
+def _whole_numbers(pictures: list[Any]) -> Grey | None:
+    """Convert valid pictures of whole numbers from 0 to 255, (N, 28, 28); return None for anything else.
+
+    `bytes` accepts whole numbers from 0 to 255 and nothing else. It takes a tenth of the time of checking each value's
+    type. Where it fails, the slower `_pixels` decides what is wrong, if anything is.
+    """
+    try:
+        # The lengths are checked first, because a number has none and `bytes(n)` makes n zeros.
+        rows = pictures
+        length = len(pictures[0])
+        if length == SIDE and set(map(len, pictures)) == {SIDE}:
+            rows = list(chain.from_iterable(pictures))
+        elif length != FEATURES:
+            return None
+        if set(map(len, rows)) != {length}:
+            return None
+        values = b"".join(map(bytes, rows))
+    except (TypeError, ValueError):
+        return None
+    for start in range(0, len(values), FEATURES):
+        # A picture without a value above 1 is blank, or it was meant to be floats from 0 to 1.
+        if not values[start : start + FEATURES].strip(b"\0\1"):
+            return None
+    return np.frombuffer(values, dtype=np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
+    """Convert one JSON picture to (28, 28): uint8, or float32 in [0, 1] if the scale is "0-1".
+
+    Args:
+        picture: 28 rows of 28 numbers, or 784 numbers.
+        scale: "0-255" or "0-1".
+        mode: a blank picture is an error unless it is "never".
+        pointer: JSON pointer to the picture.
+
+    Raises:
+        InvalidPixels, NoInk: with a pointer to the value or the picture.
+    """
+    flat, nested = _flatten(picture, pointer)
+
+    def pointer_to(index: int) -> str:
+        return f"{pointer}/{index // SIDE}/{index % SIDE}" if nested else f"{pointer}/{index}"
+
+    unexpected = set(map(type, flat)) - {int, float}
+    if unexpected:
+        index = next(index for index, value in enumerate(flat) if type(value) in unexpected)
+        raise InvalidPixels(f"expected numbers, received {type_name(flat[index])}", pointer_to(index))
+    values = np.array(flat, dtype=np.float64)
+    uniform = values.min() == values.max()
+    if uniform and mode != "never":  # checked before the scale, of which a blank picture says nothing
+        raise NoInk("no ink found: every pixel has the same value", pointer)
+    top = 1 if scale == "0-1" else 255
+    outside = (values < 0) | (values > top)
+    if outside.any():
+        hint = '; for 0 to 255 leave out "scale": "0-1"' if scale == "0-1" and values.max() > 1 else ""
+        kind = "a negative number" if values[outside][0] < 0 else "a larger one"
+        raise InvalidPixels(
+            f"expected numbers from 0 to {top}, received {kind}{hint}", pointer_to(int(outside.argmax()))
+        )
+    if scale == "0-1":
+        return values.astype(np.float32).reshape(SIDE, SIDE)
+    fractions = values != np.floor(values)
+    if fractions.any():
+        raise InvalidPixels(
+            'expected whole numbers from 0 to 255, received a fraction; for 0 to 1 say "scale": "0-1"',
+            pointer_to(int(fractions.argmax())),
+        )
+    if values.max() <= 1 and not uniform:
+        raise InvalidPixels(
+            'expected numbers from 0 to 255, received none above 1; for 0 to 1 say "scale": "0-1"', pointer
+        )
+    return values.astype(np.uint8).reshape(SIDE, SIDE)
+
+
+def _flatten(picture: Any, pointer: str) -> tuple[list[Any], bool]:
+    """Return a picture's 784 values row by row, and whether the client sent them as rows."""
+    expected = f"expected {SIDE} rows of {SIDE} numbers or {FEATURES} numbers"
+    if not isinstance(picture, list):
+        raise InvalidPixels(f"{expected}, received {type_name(picture)}", pointer)
+    if not any(isinstance(row, list) for row in picture):
+        if len(picture) != FEATURES:
+            raise InvalidPixels(f"{expected}, received {len(picture)} values", pointer)
+        return picture, False
+    if len(picture) != SIDE:
+        raise InvalidPixels(f"{expected}, received {len(picture)} rows", pointer)
+    for index, row in enumerate(picture):
+        if not isinstance(row, list):
+            raise InvalidPixels(f"expected a row of {SIDE} numbers, received {type_name(row)}", f"{pointer}/{index}")
+        if len(row) != SIDE:
+            raise InvalidPixels(f"expected a row of {SIDE} numbers, received {len(row)}", f"{pointer}/{index}")
+    return list(chain.from_iterable(picture)), True

@@ -1,0 +1,53 @@
+"""Pixels as raw bytes, and the checks of pixel values that several dialects share."""
+
+from typing import Any
+
+import numpy as np
+
+from app.errors import BatchTooLarge
+from app.inference.picture_batch import PictureBatch
+from digits.errors import InvalidPixels
+from digits.features import FEATURES, SIDE, Floats
+
+
+def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
+    """Read a body of 784 bytes per picture, uint8, row-major.
+
+    Raises:
+        InvalidPixels, BatchTooLarge.
+    """
+    count, rest = divmod(len(body), FEATURES)
+    if rest or not count:
+        raise InvalidPixels(
+            f"expected exactly {FEATURES} bytes, one per pixel, received {len(body)}; "
+            f"for several pictures send a multiple of {FEATURES}"
+        )
+    if count > max_batch:
+        raise BatchTooLarge(f"expected at most {max_batch} pictures, received {count}")
+    pixels = np.frombuffer(body, dtype=np.uint8).reshape(count, SIDE, SIDE)
+    return PictureBatch(pixels=pixels, single=count == 1)
+
+
+def unit_floats(values: list[Any]) -> Floats:
+    """Convert JSON numbers from 0 to 1 to float32 (N,).
+
+    Raises:
+        InvalidPixels: a value is not a number, or not from 0 to 1.
+    """
+    unexpected = set(map(type, values)) - {int, float}
+    if unexpected:
+        value = next(value for value in values if type(value) in unexpected)
+        raise InvalidPixels(f"expected numbers, received {type_name(value)}")
+    numbers = np.array(values, dtype=np.float64)
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() <= 1):
+        raise InvalidPixels(
+            "expected floats from 0 to 1, received others; send pixels from 0 to 255 as UINT8 to the "
+            "Open Inference Protocol below /v2, or to /predict"
+        )
+    return numbers.astype(np.float32)
+
+
+def type_name(value: Any) -> str:
+    """Name the type of a JSON value, such as "a string", without revealing the value."""
+    names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,195 @@
+"""Bound the time and memory that decoding one picture can take, before its pixels are decoded.
+
+A limit on pixels is not enough. Thousands of scans (JPEG), colour profiles (PNG) or comments (GIF), or one huge tile
+(TIFF), make a picture of 28x28 take minutes or gigabytes. `tests/app/test_decode_limits.py` has an example of each.
+"""
+
+import os
+import re
+from io import BytesIO
+
+from PIL import Image, TiffImagePlugin, TiffTags
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+
+MAX_DECODE_BYTES = 150_000_000
+"""Maximum memory that decoding one picture may take."""
+
+MAX_SIDE = 65_535
+"""Maximum width and height in pixels: the maximum of JPEG and GIF. Pillow's PNG decoder needs 16 bytes per row."""
+
+MAX_HEADER_READS = 4000
+"""Maximum number of reads before the pixels. A JPEG needs about 1000 for 16 MB of metadata in segments of 64 KB."""
+
+MAX_JPEG_SCANS = 32
+"""Encoders make up to 18. Each scan passes over the whole picture, which takes 30 ms for 50 megapixels."""
+
+# libtiff reads this variable when a TIFF contains a JPEG. Its own default is 100.
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_SCANS))
+
+# Otherwise Pillow decodes uncompressed TIFFs in Python, and builds a list of every strip that the file declares: 3 us
+# and 300 bytes per strip, millions of strips in 16 MB.
+TiffImagePlugin.READ_LIBTIFF = True
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_VISIBLE_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"))
+
+_JPEG_START_OF_SCAN = b"\xff\xda"
+_JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""A marker that a length and content follow."""
+
+_BMP_RUN_LENGTH_ENCODINGS = (1, 2)
+
+_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _ORIENTATION = 258, 277, 262, 274
+_ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
+_YCBCR = 6
+_MAX_PADDING_PIXELS = 512 * 512
+"""A TIFF tile may be larger than its picture by this much."""
+
+
+class LimitedReader(BytesIO):
+    """An encoded picture that refuses too many small reads, because Pillow parses what it reads in Python."""
+
+    def __init__(self, data: bytes) -> None:
+        """Allow the reads that a header needs."""
+        super().__init__(data)
+        self._max_reads = _max_parts(data)
+        self._reads_left = min(MAX_HEADER_READS, self._max_reads)
+
+    def allow_pixel_reads(self) -> None:
+        """Allow the reads that the pixels need, in addition to the header's."""
+        self._reads_left = self._max_reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes.
+
+        Raises:
+            OSError: too many reads. Pillow raises the same for other broken files.
+        """
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise OSError("the picture has too many small parts")
+        return super().read(size)
+
+
+def open_limited(data: bytes) -> LimitedReader:
+    """Return the encoded picture as a file for Pillow. Of a PNG, it has the visible chunks only.
+
+    Raises:
+        InvalidImage: a PNG has too many chunks.
+    """
+    return LimitedReader(_visible_chunks(data) if data.startswith(_PNG_SIGNATURE) else data)
+
+
+def check(picture: ImageFile, data: bytes) -> None:
+    """Check that decoding a picture takes a bounded time and at most MAX_DECODE_BYTES.
+
+    Args:
+        picture: opened from `open_limited(data)`, with no pixel decoded.
+        data: the encoded picture.
+
+    Raises:
+        ImageTooLarge: decoding it would take too much memory.
+        InvalidImage: decoding it would take far longer than its number of pixels explains.
+        UnsupportedImage: a run-length encoded BMP. Pillow decodes it in Python, at up to 100 ns per pixel.
+    """
+    if picture.format == "BMP" and picture.info.get("compression") in _BMP_RUN_LENGTH_ENCODINGS:
+        raise UnsupportedImage("expected a BMP without compression, received a run-length encoded one")
+    size = f"{picture.width}x{picture.height}"
+    if max(picture.size) > MAX_SIDE:
+        raise ImageTooLarge(f"expected at most {MAX_SIDE} pixels per side, received a picture of {size}")
+    needed = _decode_bytes(picture, data)
+    if needed > MAX_DECODE_BYTES:
+        max_pixels = int(MAX_DECODE_BYTES * picture.width * picture.height / needed)
+        raise ImageTooLarge(
+            f"expected at most {max_pixels} pixels in a {picture.format} of this kind, "
+            f"which takes {MAX_DECODE_BYTES // 1_000_000} MB to decode, received a picture of {size}"
+        )
+
+
+def skip_exif_directories(picture: Image.Image) -> None:
+    """Keep Pillow from reading a TIFF's Exif directories, each of which may hold millions of numbers."""
+    if isinstance(picture, TiffImageFile):
+        exif = picture.getexif()
+        for directory in TiffTags.TAGS_V2_GROUPS:
+            exif.pop(directory, None)
+
+
+def _max_parts(data: bytes) -> int:
+    """Return how many chunks or reads a picture may have: 1000, and one more for every 32 bytes."""
+    return 1000 + len(data) // 32
+
+
+def _visible_chunks(data: bytes) -> bytes:
+    """Return a PNG without profiles, texts and further frames. Pillow would decompress each, up to 1 MB."""
+    kept, position = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    for _ in range(_max_parts(data)):
+        if position >= len(data):
+            return b"".join(kept)
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] in _VISIBLE_CHUNKS or end > len(data):  # Pillow reports a cut chunk
+            kept.append(data[position:end])
+        position = end
+    raise InvalidImage(f"expected a PNG picture of at most {_max_parts(data)} chunks, received one of more")
+
+
+def _decode_bytes(picture: ImageFile, data: bytes) -> float:
+    """Return the maximum memory in bytes that decoding takes."""
+    pixels = picture.width * picture.height
+    if picture.format == "WEBP":
+        return 15 * pixels
+    if isinstance(picture, JpegImageFile):
+        return _jpeg_decode_bytes(picture, data)
+    decoded = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
+    if isinstance(picture, TiffImageFile):
+        rotated = decoded if picture.tag_v2.get(_ORIENTATION, 1) != 1 else 0
+        return decoded + rotated + _tiff_part_bytes(picture)
+    return decoded
+
+
+def _jpeg_decode_bytes(picture: JpegImageFile, data: bytes) -> float:
+    """Return 0 for a JPEG of one scan, which is reduced while it is decoded, else 2 bytes per coefficient."""
+    scan = _first_scan(data)
+    components = data[scan + 2 : scan + 3]
+    if components == bytes([picture.layers]) and not picture.info.get("progressive"):
+        return 0
+    # Compressed data never contains a marker. Only segments and what follows the picture may, by chance.
+    if data.count(_JPEG_START_OF_SCAN, scan) >= MAX_JPEG_SCANS:
+        raise InvalidImage(f"expected a JPEG picture of at most {MAX_JPEG_SCANS} scans, received one of more")
+    samples = sum(across * down for _, across, down, _ in picture.layer)
+    samples_of_full_resolution = max(layer[1] for layer in picture.layer) * max(layer[2] for layer in picture.layer)
+    return 2.0 * picture.width * picture.height * samples / max(1, samples_of_full_resolution)
+
+
+def _first_scan(data: bytes) -> int:
+    """Return the position after a JPEG's first start-of-scan marker, or the length of the data if it has none."""
+    position = 2
+    while segment := _JPEG_SEGMENT.search(data, position):
+        position = segment.end()
+        if segment[0] == _JPEG_START_OF_SCAN:
+            return position
+        position += int.from_bytes(data[position : position + 2], "big")
+    return len(data)
+
+
+def _tiff_part_bytes(picture: TiffImageFile) -> float:
+    """Return the memory in bytes of the largest strip or tile, which libtiff decodes as a whole.
+
+    Raises:
+        InvalidImage: a tile is far larger than the picture.
+    """
+    tags, pixels = picture.tag_v2, picture.width * picture.height
+    width, height = tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH)
+    if isinstance(width, int) and isinstance(height, int):  # libtiff then reads tiles
+        part = width * height
+        if part > 4 * pixels + _MAX_PADDING_PIXELS:
+            size = f"{picture.width}x{picture.height}"
+            raise InvalidImage(f"expected a TIFF picture, received one of {size} with a tile of {width}x{height}")
+    else:
+        rows = tags.get(_ROWS_PER_STRIP)
+        part = min(pixels, rows * max(picture.size)) if isinstance(rows, int) else pixels
+    bytes_per_pixel: float = max(tags.get(_BITS_PER_SAMPLE, (1,))) / 8 * tags.get(_SAMPLES_PER_PIXEL, 1)
+    return part * (4 if tags.get(_PHOTOMETRIC) == _YCBCR else bytes_per_pixel)

@@ -23,7 +23,7 @@ from app.input import body
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings
 from app.telemetry.probes import PROBES
-from digits import artifact, bombs
+from digits import artifact, decode_limits
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, needs
 
@@ -406,8 +406,8 @@ def test_the_image_and_its_version_are_named_as_everywhere() -> None:
 def test_memory_and_processors_are_what_was_measured() -> None:
     (figures,) = re.findall(r"^\| Memory of a server process.*?\|(.*?)\|", BENCHMARKS, re.MULTILINE)
     process = max(int(figure) for figure in re.findall(r"(\d+) MiB", figures)) * 2**20
-    bodies_held = body._LARGEST_HELD * Settings.model_fields["max_body_bytes"].default
-    needed = process + bombs.MOST_BYTES + bodies_held
+    bodies_held = body.MAX_BODIES_HELD * Settings.model_fields["max_body_bytes"].default
+    needed = process + decode_limits.MAX_DECODE_BYTES + bodies_held
 
     for folder in (*SERVING, "kserve"):
         ((_, pod),) = pods(built(folder))

@@ -1,3 +1,5 @@
+"""Artifacts are published atomically, and damaged ones are refused with the file and the reason."""
+
 import errno
 import hashlib
 import json
@@ -30,20 +32,40 @@ from digits.errors import DamagedArtifact, PublishFailed
 from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, fresh_python, make_files, publish_tiny
 
 PUBLISHER = """
-import pathlib, sys
+import os, pathlib, signal, sys, time
 from digits import artifact
 
-source, root, count = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+source, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 files = {str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if path.is_file()}
 del files[artifact.MANIFEST]
 fields = artifact.read_manifest(source).model_dump()
-print("ready", flush=True)
-sys.stdin.readline()
-while count:
-    print(artifact.publish(root, files, fields).version, flush=True)
-    count -= 1
+
+def start_publisher(count):
+    child = os.fork()
+    if not child:
+        for _ in range(count):
+            artifact.publish(root, files, fields)
+        os._exit(0)
+    return child
 """
-"""Publishes the version in its first argument again and again, once told to; a negative count has no end."""
+"""A script for a fresh interpreter that publishes the version in its first argument below its second."""
+
+PUBLISH_ONCE = f"{PUBLISHER}artifact.publish(root, files, fields)"
+
+PUBLISH_FROM_FOUR_PROCESSES = f"""{PUBLISHER}
+for child in [start_publisher(10) for _ in range(4)]:
+    os.waitpid(child, 0)
+"""
+
+KILL_PUBLISHERS = f"""{PUBLISHER}
+for seconds in sys.stdin:
+    child = start_publisher(10**9)
+    time.sleep(float(seconds))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print("killed", flush=True)
+"""
+"""For each line with a delay in seconds, starts a publisher that publishes without end and kills it."""
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -54,28 +76,8 @@ def staging_folders(root: Path) -> list[Path]:
     return list((root / artifact.NAME).glob(".publishing-*"))
 
 
-def start_publisher(source: Path, root: Path, count: int) -> subprocess.Popen[str]:
-    """A publisher in a process of its own, ready and waiting for a line."""
-    publisher = subprocess.Popen(
-        [sys.executable, "-c", PUBLISHER, source, root, str(count)],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert publisher.stdout is not None
-    assert publisher.stdout.readline() == "ready\n"
-    return publisher
-
-
-def tell(publisher: subprocess.Popen[str]) -> None:
-    assert publisher.stdin is not None
-    publisher.stdin.write("\n")
-    publisher.stdin.flush()
-
-
 class TestPublish:
-    def test_publish_then_read_is_identity(self, tmp_path: Path) -> None:
+    def test_a_published_version_reads_back_identically(self, tmp_path: Path) -> None:
         files = make_files(seed=1)
 
         manifest = artifact.publish(tmp_path, files, MANIFEST_FIELDS)
@@ -84,34 +86,30 @@ class TestPublish:
         read, kept = read_version(folder)
         assert read == manifest
         assert kept == {MODEL: files[MODEL], GOLDEN: files[GOLDEN]}
+        assert manifest.files == {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+        assert staging_folders(tmp_path) == []
         assert {path: data for path, data in content(folder).items() if path != MANIFEST} == files
 
-    def test_the_manifest_has_the_checksum_of_every_file(self, published: Published) -> None:
-        files = content(published.folder)
-        del files[MANIFEST]
-
-        assert published.manifest.files == {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
-
-    def test_numbers_count_on(self, tmp_path: Path) -> None:
+    def test_version_numbers_increase_by_one(self, tmp_path: Path) -> None:
         numbers = [publish_tiny(tmp_path, seed).manifest.version for seed in range(3)]
 
         assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
         assert versions(tmp_path) == numbers[::-1]
 
-    def test_numbers_count_on_above_the_shipped_ones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_numbers_start_above_the_shipped_ones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(artifact, "SHIPPED", tmp_path / "shipped")
         (tmp_path / "shipped" / artifact.NAME / "41").mkdir(parents=True)
 
         assert publish_tiny(tmp_path / "own").manifest.version == 42
         assert publish_tiny(tmp_path / "own").manifest.version == 43
 
-    def test_a_number_that_anything_has_taken_is_passed_over(self, tmp_path: Path) -> None:
+    def test_a_number_that_a_file_has_taken_is_skipped(self, tmp_path: Path) -> None:
         first = publish_tiny(tmp_path).manifest.version
         (tmp_path / artifact.NAME / str(first + 1)).write_text("a file where a folder should be")
 
         assert publish_tiny(tmp_path).manifest.version == first + 2
 
-    def test_stale_staging_folders_are_swept_and_young_ones_left(self, tmp_path: Path) -> None:
+    def test_stale_temporary_folders_are_removed_and_recent_ones_stay(self, tmp_path: Path) -> None:
         stale = tmp_path / artifact.NAME / ".publishing-stale"
         young = tmp_path / artifact.NAME / ".publishing-young"
         for folder in (stale, young):
@@ -123,19 +121,16 @@ class TestPublish:
 
         assert staging_folders(tmp_path) == [young]
 
-    def test_no_staging_folder_is_left(self, published: Published) -> None:
-        assert staging_folders(published.root) == []
-
     @pytest.mark.parametrize(
         "path",
         [
             pytest.param("../outside", id="the folder above"),
-            pytest.param("report/../../outside", id="the folder above, in a roundabout way"),
+            pytest.param("report/../../outside", id="the folder above, by a detour"),
             pytest.param("/nowhere/outside", id="an absolute path"),
-            pytest.param("", id="no path"),
+            pytest.param("", id="an empty path"),
         ],
     )
-    def test_a_file_outside_the_version_is_refused_before_anything_is_written(self, path: str, tmp_path: Path) -> None:
+    def test_a_path_out_of_the_version_is_refused_before_anything_is_written(self, path: str, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="is not a path below the version's folder"):
             artifact.publish(tmp_path, {**make_files(0), path: b""}, MANIFEST_FIELDS)
 
@@ -143,15 +138,13 @@ class TestPublish:
 
 
 class TestVersions:
-    def test_where_there_is_no_folder_there_are_none(self, tmp_path: Path) -> None:
+    def test_a_missing_folder_or_a_file_has_no_versions(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+
         assert versions(tmp_path / "nowhere") == []
+        assert versions(tmp_path / "file") == []
 
-    def test_where_there_is_a_file_there_are_none(self, tmp_path: Path) -> None:
-        (tmp_path / "models").write_text("")
-
-        assert versions(tmp_path / "models") == []
-
-    def test_they_are_in_numeric_order_highest_first(self, tmp_path: Path) -> None:
+    def test_versions_are_in_numeric_order_highest_first(self, tmp_path: Path) -> None:
         for name in ("9", "10", "2"):
             (tmp_path / artifact.NAME / name).mkdir(parents=True)
 
@@ -160,12 +153,12 @@ class TestVersions:
     @pytest.mark.parametrize(
         "name", ["0", "01", "-1", "+1", "1.0", "abc", "2.tmp", ".publishing-x", "٣", "²", "1234567890", "1 ", "1_0"]
     )
-    def test_a_name_that_is_no_version_is_passed_over(self, name: str, published: Published) -> None:
+    def test_a_name_that_is_not_a_version_is_ignored(self, name: str, published: Published) -> None:
         (published.folder.parent / name).mkdir()
 
         assert versions(published.root) == [published.manifest.version]
 
-    def test_a_folder_that_cannot_be_listed_is_damage(self, tmp_path: Path) -> None:
+    def test_a_folder_that_cannot_be_listed_is_damaged(self, tmp_path: Path) -> None:
         loop = tmp_path / artifact.NAME
         loop.symlink_to(loop)
 
@@ -184,7 +177,7 @@ class TestDamage:
             pytest.param(lambda _: b"", id="empty"),
         ],
     )
-    def test_a_file_that_is_not_the_published_one_is_refused_with_both_hashes(
+    def test_a_changed_file_is_refused_with_both_hashes(
         self, path: str, damage: Callable[[bytes], bytes], published: Published
     ) -> None:
         file = published.folder / path
@@ -204,13 +197,6 @@ class TestDamage:
         with pytest.raises(DamagedArtifact, match=f"{path}: missing"):
             read_version(published.folder)
 
-    def test_a_folder_where_a_file_should_be_is_refused(self, published: Published) -> None:
-        (published.folder / MODEL).unlink()
-        (published.folder / MODEL).mkdir()
-
-        with pytest.raises(DamagedArtifact, match=f"{MODEL}: cannot be read: Is a directory"):
-            read_version(published.folder)
-
     def test_a_file_where_the_version_should_be_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "7").write_text("")
 
@@ -218,26 +204,21 @@ class TestDamage:
             read_version(tmp_path / "7")
 
     @pytest.mark.parametrize(
-        ("size", "message"),
+        ("path", "size", "message"),
         [
-            pytest.param(MAX_FILE_BYTES, "expected sha256", id="the limit itself is read"),
-            pytest.param(MAX_FILE_BYTES + 1, f"expected at most {MAX_FILE_BYTES} bytes", id="one byte over is not"),
+            pytest.param(KERAS, MAX_FILE_BYTES, "expected sha256", id="the limit itself"),
+            pytest.param(KERAS, MAX_FILE_BYTES + 1, f"expected at most {MAX_FILE_BYTES} bytes", id="one byte over"),
+            pytest.param(MANIFEST, MAX_JSON_BYTES + 1, f"expected at most {MAX_JSON_BYTES} bytes", id="the manifest"),
+            pytest.param(GOLDEN, MAX_JSON_BYTES + 1, f"expected at most {MAX_JSON_BYTES} bytes", id="golden.json"),
         ],
     )
-    def test_a_file_over_the_limit_is_refused_unread(self, size: int, message: str, published: Published) -> None:
-        os.truncate(published.folder / KERAS, size)
+    def test_a_file_over_its_limit_is_refused(self, path: str, size: int, message: str, published: Published) -> None:
+        os.truncate(published.folder / path, size)
 
-        with pytest.raises(DamagedArtifact, match=f"{KERAS}: {message}"):
+        with pytest.raises(DamagedArtifact, match=f"{path}: {message}"):
             read_version(published.folder)
 
-    @pytest.mark.parametrize("path", [MANIFEST, GOLDEN])
-    def test_json_over_its_smaller_limit_is_refused_unread(self, path: str, published: Published) -> None:
-        os.truncate(published.folder / path, MAX_JSON_BYTES + 1)
-
-        with pytest.raises(DamagedArtifact, match=f"{path}: expected at most {MAX_JSON_BYTES} bytes, received more"):
-            read_version(published.folder)
-
-    def test_files_that_are_too_much_together_are_refused(
+    def test_files_that_are_too_large_together_are_refused(
         self, published: Published, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sizes = [len(data) for path, data in content(published.folder).items() if path != MANIFEST]
@@ -248,19 +229,12 @@ class TestDamage:
         with pytest.raises(DamagedArtifact, match=f"{MANIFEST}: expected files of at most {sum(sizes) - 1} bytes"):
             read_version(published.folder)
 
-    def test_a_fifo_is_refused_and_not_waited_for(self, published: Published) -> None:
-        (published.folder / MODEL).unlink()
-        os.mkfifo(published.folder / MODEL)
-
-        with pytest.raises(DamagedArtifact, match=f"{MODEL}: cannot be read: Not a regular file"):
-            read_version(published.folder)
-
     @pytest.mark.parametrize(
         "target",
         [
             pytest.param("/dev/zero", id="to a device"),
-            pytest.param("../elsewhere", id="to the very same bytes elsewhere"),
-            pytest.param("../../../models/mnist-dense/elsewhere", id="in a roundabout way"),
+            pytest.param("../elsewhere", id="to the same bytes elsewhere"),
+            pytest.param("../../../models/mnist-dense/elsewhere", id="by a detour"),
         ],
     )
     def test_a_link_out_of_the_folder_is_refused(self, target: str, published: Published) -> None:
@@ -270,21 +244,25 @@ class TestDamage:
         with pytest.raises(DamagedArtifact, match=f"{MODEL}: expected a file of the version, received a link out"):
             read_version(published.folder)
 
-    def test_a_link_to_nothing_is_a_missing_file(self, published: Published) -> None:
+    @pytest.mark.parametrize(
+        ("replace", "message"),
+        [
+            pytest.param(lambda file: file.mkdir(), "cannot be read: Is a directory", id="a folder"),
+            pytest.param(os.mkfifo, "cannot be read: Not a regular file", id="a FIFO, without waiting for a writer"),
+            pytest.param(lambda file: file.symlink_to("nothing"), "missing", id="a link to nothing"),
+            pytest.param(lambda file: file.symlink_to(MODEL), "cannot be read: ", id="a link to itself"),
+        ],
+    )
+    def test_anything_but_a_file_is_refused(
+        self, replace: Callable[[Path], object], message: str, published: Published
+    ) -> None:
         (published.folder / MODEL).unlink()
-        (published.folder / MODEL).symlink_to("nothing")
+        replace(published.folder / MODEL)
 
-        with pytest.raises(DamagedArtifact, match=f"{MODEL}: missing"):
+        with pytest.raises(DamagedArtifact, match=f"{MODEL}: {message}"):
             read_version(published.folder)
 
-    def test_a_link_to_itself_is_refused(self, published: Published) -> None:
-        (published.folder / MODEL).unlink()
-        (published.folder / MODEL).symlink_to(MODEL)
-
-        with pytest.raises(DamagedArtifact, match=f"{MODEL}: cannot be read: "):
-            read_version(published.folder)
-
-    def test_links_within_the_folder_are_followed_as_kubernetes_mounts_volumes(self, published: Published) -> None:
+    def test_links_within_the_folder_are_followed_as_in_kubernetes_volumes(self, published: Published) -> None:
         revision = published.folder / "..2026_01_02"
         revision.mkdir()
         for entry in [entry for entry in published.folder.iterdir() if entry != revision]:
@@ -294,7 +272,7 @@ class TestDamage:
 
         assert read_version(published.folder)[0] == published.manifest
 
-    def test_root_and_version_may_be_links_themselves(self, published: Published, tmp_path: Path) -> None:
+    def test_the_root_and_the_version_may_be_links(self, published: Published, tmp_path: Path) -> None:
         published.folder.rename(tmp_path / "build")
         published.folder.symlink_to(tmp_path / "build")
         (tmp_path / "current").symlink_to(published.root)
@@ -308,13 +286,13 @@ class TestDamage:
         [
             pytest.param("", "the document", id="empty"),
             pytest.param("{", "the document", id="not JSON"),
-            pytest.param("[]", "the document", id="no object"),
-            pytest.param('{"format": 1}', "name", id="almost nothing in it"),
-            pytest.param("[" * 100_000, "the document", id="nested without end"),
+            pytest.param("[]", "the document", id="a list"),
+            pytest.param('{"format": 1}', "name", id="without fields"),
+            pytest.param("[" * 100_000, "the document", id="nested too deeply"),
             pytest.param("\udcff", "the document", id="not UTF-8"),
         ],
     )
-    def test_a_manifest_that_is_none_is_refused(self, text: str, where: str, published: Published) -> None:
+    def test_a_manifest_that_is_not_a_manifest_is_refused(self, text: str, where: str, published: Published) -> None:
         (published.folder / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
 
         with pytest.raises(DamagedArtifact, match=f"{MANIFEST}: {where}: "):
@@ -331,18 +309,18 @@ class TestDamage:
             pytest.param(
                 {"files": {"../manifest.json": "0"}}, "files: .*not a path below", id="a file in the folder above"
             ),
-            pytest.param({"files": {"a/../../b": "0"}}, "files: .*not a path below", id="a roundabout way out"),
+            pytest.param({"files": {"a/../../b": "0"}}, "files: .*not a path below", id="a detour out"),
             pytest.param({"files": {"/etc/passwd": "0"}}, "files: .*not a path below", id="an absolute path"),
-            pytest.param({"files": {"..\\b": "0"}}, "files: .*not a path below", id="the way out of another system"),
+            pytest.param({"files": {"..\\b": "0"}}, "files: .*not a path below", id="a Windows path"),
             pytest.param({"files": {"a\0b": "0"}}, "files: .*not a path below", id="a NUL in a path"),
             pytest.param({"files": {"": "0"}}, "files: .*not a path below", id="an empty path"),
             pytest.param({"files": {"a" * 300: "0"}}, "cannot be read: File name too long", id="a name too long"),
             pytest.param(
-                {"metrics": {"test": {"loss": "low"}}}, "metrics.test.loss: ", id="a metric that is no number"
+                {"metrics": {"test": {"loss": "low"}}}, "metrics.test.loss: ", id="a metric that is not a number"
             ),
         ],
     )
-    def test_a_manifest_that_lies_is_refused(
+    def test_a_manifest_with_wrong_fields_is_refused(
         self, changes: dict[str, object], message: str, published: Published
     ) -> None:
         edit_manifest(published.folder, changes)
@@ -351,7 +329,7 @@ class TestDamage:
             read_version(published.folder)
 
     @pytest.mark.parametrize("path", [MODEL, GOLDEN])
-    def test_what_serving_needs_must_be_listed(self, path: str, published: Published) -> None:
+    def test_a_file_that_serving_needs_must_be_listed(self, path: str, published: Published) -> None:
         files = {listed: checksum for listed, checksum in published.manifest.files.items() if listed != path}
         edit_manifest(published.folder, {"files": files})
 
@@ -360,30 +338,30 @@ class TestDamage:
         ):
             read_version(published.folder)
 
-    def test_fields_of_later_formats_are_passed_over(self, published: Published) -> None:
+    def test_unknown_fields_of_later_formats_are_ignored(self, published: Published) -> None:
         edit_manifest(published.folder, {"licence": {"name": "MIT"}, "signature": "of a later release"})
 
         assert read_version(published.folder)[0] == published.manifest
 
-    def test_a_file_that_nobody_listed_is_left_alone(self, published: Published) -> None:
+    def test_an_unlisted_file_is_ignored(self, published: Published) -> None:
         (published.folder / "NOTES").write_text("written by hand")
 
         assert read_version(published.folder)[0] == published.manifest
 
 
 class TestWriteOnce:
-    """Any folder, whole or not at all."""
+    """`write_once` writes a folder completely or not at all."""
 
-    def test_it_has_the_files_and_none_beside(self, tmp_path: Path) -> None:
+    def test_the_folder_has_exactly_the_files(self, tmp_path: Path) -> None:
         files = {"model": b"1", "below/weights": b"2"}
 
         written = write_once(tmp_path / "some" / "folder", files)
 
         assert written
-        assert content(tmp_path) == {f"some/folder/{path}": found for path, found in files.items()}
+        assert content(tmp_path) == {f"some/folder/{path}": data for path, data in files.items()}
 
     @pytest.mark.parametrize("taken", ["1/model", "1"], ids=["a folder", "a file"])
-    def test_what_is_there_stays(self, taken: str, tmp_path: Path) -> None:
+    def test_an_existing_folder_or_file_stays(self, taken: str, tmp_path: Path) -> None:
         (tmp_path / taken).parent.mkdir(exist_ok=True)
         (tmp_path / taken).write_bytes(b"older")
 
@@ -392,91 +370,78 @@ class TestWriteOnce:
         assert not written
         assert content(tmp_path) == {taken: b"older"}
 
-    def test_where_one_file_cannot_be_written_none_is_left(self, tmp_path: Path) -> None:
+    def test_nothing_is_left_if_a_file_cannot_be_written(self, tmp_path: Path) -> None:
         with pytest.raises(FileExistsError):
             write_once(tmp_path / "1", {"model": b"1", "model/weights": b"below a file"})
 
         assert list(tmp_path.iterdir()) == []
 
 
-class TestInterrupted:
+class TestConcurrency:
     def test_a_killed_publisher_leaves_only_whole_versions(self, published: Published) -> None:
         rng = random.Random(9)
         seen = {published.manifest.version: content(published.folder)}
-        deaths_in_staging = 0
+        kills_during_staging = 0
+        command = [sys.executable, "-c", KILL_PUBLISHERS, str(published.folder), str(published.root)]
 
-        for _ in range(25):
-            publisher = start_publisher(published.folder, published.root, -1)
-            tell(publisher)
-            time.sleep(rng.uniform(0, 0.03))
-            publisher.kill()
-            publisher.communicate()
+        with subprocess.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as killer:
+            assert killer.stdin is not None
+            assert killer.stdout is not None
+            for attempt in range(25):
+                print(rng.uniform(0, 0.01 * attempt), file=killer.stdin, flush=True)
+                assert killer.stdout.readline() == "killed\n"
 
-            visible = {number: published.folder.parent / str(number) for number in versions(published.root)}
-            assert seen.items() <= {number: content(folder) for number, folder in visible.items()}.items()
-            for number in visible.keys() - seen.keys():
-                read_version(visible[number])
-                Classifier.load(visible[number])
-                seen[number] = content(visible[number])
-            deaths_in_staging += len(staging_folders(published.root))
-            for folder in staging_folders(published.root):
-                shutil.rmtree(folder)
+                visible = {number: published.folder.parent / str(number) for number in versions(published.root)}
+                assert seen.items() <= {number: content(folder) for number, folder in visible.items()}.items()
+                for number in visible.keys() - seen.keys():
+                    Classifier.load(visible[number])
+                    seen[number] = content(visible[number])
+                kills_during_staging += len(staging_folders(published.root))
+                for folder in staging_folders(published.root):
+                    shutil.rmtree(folder)
+            killer.stdin.close()
 
         assert len(seen) > 1, "no publisher lived long enough to publish"
-        assert deaths_in_staging > 0, "no publisher was killed at work"
+        assert kills_during_staging > 0, "no publisher was killed while it wrote"
 
-    def test_publishers_at_once_take_different_numbers(self, published: Published) -> None:
-        publishers = [start_publisher(published.folder, published.root, 10) for _ in range(4)]
-        for publisher in publishers:
-            tell(publisher)
-
-        numbers = [int(line) for publisher in publishers for line in publisher.communicate()[0].split()]
-
+    def test_concurrent_publishers_get_different_numbers(self, published: Published) -> None:
         first = published.manifest.version
-        assert sorted(numbers) == list(range(first + 1, first + 41))
+
+        result = fresh_python("-c", PUBLISH_FROM_FOUR_PROCESSES, published.folder, published.root)
+
+        assert result.returncode == 0, result.stderr
         assert versions(published.root) == list(range(first + 40, first - 1, -1))
-        for number in numbers:
+        for number in versions(published.root):
             read_version(published.folder.parent / str(number))
         assert staging_folders(published.root) == []
 
 
-class TestRefusedByTheFileSystem:
-    def test_a_model_larger_than_a_file_may_be_is_not_published(self, published: Published) -> None:
-        limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))\n{PUBLISHER}"
+class TestFileSystemErrors:
+    def test_a_file_that_cannot_be_written_whole_is_not_published(self, published: Published) -> None:
+        limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))\n{PUBLISH_ONCE}"
         before = content(published.root)
 
-        ran = fresh_python("-c", limited, published.folder, published.root, "1")
+        result = fresh_python("-c", limited, published.folder, published.root)
 
-        assert f"PublishFailed: nothing was published below {published.folder.parent}: File too large" in ran.stderr
+        assert f"PublishFailed: nothing was published below {published.folder.parent}: File too large" in result.stderr
         assert content(published.root) == before
         assert staging_folders(published.root) == []
-        Classifier.load(published.folder)
 
-    def test_on_a_full_disk_the_previous_version_stays(self, full_disk: Path) -> None:
+    def test_on_a_full_disk_the_previous_version_stays_until_there_is_space_again(self, full_disk: Path) -> None:
         published = publish_tiny(full_disk)
         before = content(full_disk)
-        large = {**make_files(1), KERAS: os.urandom(2 * 1024 * 1024)}
 
         with pytest.raises(PublishFailed, match="No space left on device"):
-            publish_tiny(full_disk, files=large)
+            publish_tiny(full_disk, files={**make_files(1), KERAS: os.urandom(2 * 1024 * 1024)})
 
         assert content(full_disk) == before
         assert staging_folders(full_disk) == []
         Classifier.load(published.folder)
-
-    def test_after_room_was_made_publishing_works_again(self, full_disk: Path) -> None:
-        ballast = full_disk / "ballast"
-        publish_tiny(full_disk)
-        with pytest.raises(OSError, match="No space left"):
-            ballast.write_bytes(b"\0" * 2 * 1024 * 1024)
-        with pytest.raises(PublishFailed, match="No space left on device"):
-            publish_tiny(full_disk)
-
-        ballast.unlink()
-
         Classifier.load(publish_tiny(full_disk).folder)
 
-    def test_a_version_that_may_not_outlast_a_power_cut_is_said_to_be_published(
+    def test_a_failed_sync_after_the_rename_says_that_the_version_is_published(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         parent = tmp_path / artifact.NAME

@@ -1,4 +1,4 @@
-"""Errors to HTTP, in one table: RFC 9457 problem details."""
+"""The HTTP status of every error, and the problem details (RFC 9457) that describe it."""
 
 import http
 import logging
@@ -15,21 +15,21 @@ from digits import errors
 from digits.errors import DigitsError
 
 RETRY_SECONDS = 2
-"""What `Retry-After` says: a missing model is looked for this often by default."""
+"""The value of `Retry-After`, which is the default interval between two checks for new models."""
 
 _log = logging.getLogger(__name__)
 
 
 class MalformedRequest(DigitsError):
-    """What came is no HTTP request."""
+    """The bytes are not an HTTP request."""
 
 
 class HeadTooLarge(DigitsError):
-    """More bytes of URL and headers than the limit."""
+    """The URL and headers have more bytes than the limit."""
 
 
 class SlowHead(DigitsError):
-    """The head of a request did not come in time."""
+    """The head of a request did not arrive in time."""
 
 
 class NotFound(DigitsError):
@@ -37,20 +37,20 @@ class NotFound(DigitsError):
 
 
 class UnknownModel(DigitsError):
-    """There is no model of this name, or it has no version of this number or label loaded."""
+    """No model has this name, or no loaded version has this number or label."""
 
 
 class WrongMethod(DigitsError):
-    """The path is there, and takes another method."""
+    """The path exists but does not accept this method."""
 
     def __init__(self, message: str, allow: str) -> None:
-        """As the others; `allow` names the methods that it takes."""
+        """Create the error; `allow` names the methods that the path accepts."""
         super().__init__(message)
         self.allow = allow
 
 
 class NotOffered(DigitsError):
-    """The protocol has it, this service does not."""
+    """The protocol defines this operation, but the service does not offer it."""
 
 
 class MalformedBody(DigitsError):
@@ -58,39 +58,39 @@ class MalformedBody(DigitsError):
 
 
 class Unauthorized(DigitsError):
-    """No key, or none that is known."""
+    """The request has no valid API key."""
 
 
 class InvalidBody(DigitsError):
-    """The body parses and is not what was asked for."""
+    """The body can be parsed, but its content is wrong."""
 
 
 class InvalidQuery(DigitsError):
-    """A query parameter that there is not, or not with this value."""
+    """A query parameter is unknown or has an invalid value."""
 
 
 class BodyTooLarge(DigitsError):
-    """More bytes than the limit."""
+    """The body has more bytes than the limit."""
 
 
 class SlowBody(DigitsError):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
 
 class BatchTooLarge(DigitsError):
-    """More pictures than the limit."""
+    """The request has more pictures than the limit."""
 
 
 class Overloaded(DigitsError):
-    """More requests in work than can be."""
+    """More requests are being answered than the limit."""
 
 
 class NoRoom(Overloaded):
-    """No memory left for a body, which was not read to its end."""
+    """No memory is left for the body, which was not read to its end."""
 
 
 class UnsupportedType(DigitsError):
-    """A content type or content encoding that is not accepted."""
+    """The service does not accept this content type or content encoding."""
 
 
 STATUS: dict[type[DigitsError], int] = {
@@ -123,7 +123,7 @@ STATUS: dict[type[DigitsError], int] = {
     errors.PublishFailed: 503,
     errors.ArtifactError: 503,
 }
-"""For every error of `digits` and `app`; a test holds it complete."""
+"""The status of every error of `digits` and `app`. A test checks that it is complete."""
 
 
 REFUSAL = "digits.refusal"

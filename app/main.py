@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None) -> Application:
             asyncio.create_task(registry.keep_refreshing(settings.reload_seconds)),
             asyncio.create_task(predictor.warm()),
             asyncio.create_task(_keep_gauges_current(counts, in_work, registry)),
-            asyncio.create_task(drift.keep_looking()),
+            asyncio.create_task(drift.keep_history()),
         ]
         yield
         for task in background:

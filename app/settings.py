@@ -1,4 +1,4 @@
-"""Everything that can be set from outside, as one frozen object."""
+"""The settings of the service, as one frozen object."""
 
 import hashlib
 import ipaddress
@@ -14,7 +14,7 @@ from digits.images import MAX_PIXELS
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _KEY = re.compile(r"[!-~]{16,}")
-"""Printable ASCII without spaces, too many to guess."""
+"""Printable ASCII without spaces, long enough not to be guessed."""
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -23,8 +23,8 @@ def _digests(keys: str) -> tuple[bytes, ...]:
     for number, key in enumerate(each, 1):
         if not _KEY.fullmatch(key):
             raise ValueError(
-                "expected keys of at least 16 printable ASCII characters, parted by commas without spaces; "
-                f"number {number} of {len(each)} is none"
+                "expected comma-separated keys of at least 16 printable ASCII characters without spaces, "
+                f"received an invalid key at position {number} of {len(each)}"
             )
     return tuple(hashlib.sha256(key.encode()).digest() for key in each)
 
@@ -33,7 +33,7 @@ def _origins(origins: str) -> tuple[str, ...]:
     each = tuple(origin.strip() for origin in origins.split(","))
     if each != ("*",) and not all(_ORIGIN.fullmatch(origin) for origin in each):
         raise ValueError(
-            "expected * or origins such as https://example.org, parted by commas, lower case, without path"
+            "expected * or comma-separated origins such as https://example.org, in lower case and without a path"
         )
     return each
 
@@ -42,7 +42,7 @@ def _networks(proxies: str) -> tuple[str, ...]:
     try:
         return tuple(str(ipaddress.ip_network(proxy.strip())) for proxy in proxies.split(","))
     except ValueError as exc:
-        raise ValueError(f"expected addresses or networks, parted by commas: {exc}") from exc
+        raise ValueError(f"expected comma-separated addresses or networks: {exc}") from exc
 
 
 def _version(text: str) -> int:
@@ -60,7 +60,7 @@ def _labels(text: str) -> tuple[tuple[str, int], ...]:
     for each in text.split(","):
         label, _, version = each.strip().partition("=")
         if not re.fullmatch("[a-z][a-z0-9_-]{0,39}", label) or label in labels:
-            raise ValueError("expected labels such as stable=1,canary=2, each once")
+            raise ValueError("expected labels such as stable=1,canary=2, each only once")
         labels[label] = _version(version)
     return tuple(labels.items())
 
@@ -73,79 +73,111 @@ def _prefix(path: str) -> str:
 
 
 def _from_text(read: Any) -> BeforeValidator:
-    """`read` for what the environment says; a default is as it is."""
+    """Apply `read` to a text from the environment, and leave a default value as it is."""
     return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
 class Settings(BaseSettings):
-    """Read once from the environment, prefix `MNIST_`; nothing else in `app/` reads it."""
+    """The service's settings, read once from environment variables with the prefix `MNIST_`.
+
+    Nothing else in `app/` reads the environment, except `app.healthcheck`, a program without other imports, and
+    `app.telemetry.shared_metrics`, which uses a variable of prometheus_client.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="MNIST_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
     model_dir: Annotated[
-        Path, Field(description="Where published versions lie; the shipped model is served while it holds none.")
+        Path, Field(description="Folder with published models. While it holds none, the shipped model is served.")
     ] = SHIPPED
     model_version: Annotated[
-        PositiveInt | None, Field(description="The only version to serve, whatever newer there is; unset, the newest.")
+        PositiveInt | None, Field(description="Serve only this version. If unset, the newest version is served.")
     ] = None
     model_versions: Annotated[
         tuple[int, ...],
         NoDecode,
         _from_text(_versions),
-        Field(description="Versions that can be asked for by number, beside the served one."),
+        Field(description="Versions to keep loaded in addition, for clients that name one."),
     ] = ()
     model_labels: Annotated[
         tuple[tuple[str, int], ...],
         NoDecode,
         _from_text(_labels),
-        Field(description="Names for versions that can then be asked for, such as `stable=1,canary=2`."),
+        Field(description="Names for versions that clients may use, such as `stable=1,canary=2`."),
     ] = ()
     reload_seconds: Annotated[
-        float, Field(ge=0.1, le=3600, description="How often a new version is looked for; it is then served.")
+        float, Field(ge=0.1, le=3600, description="Seconds between two checks for new versions.")
     ] = 2
-    host: Annotated[str, Field(description="Address to listen on; `0.0.0.0` for all of them.")] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; `0` takes a free one.")] = 8000
-    workers: Annotated[int, Field(ge=1, le=256, description="Server processes; one a core is the most that pays.")] = 1
+    host: Annotated[str, Field(description="Address to listen on. `0.0.0.0` means all addresses.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on. `0` picks a free port.")] = 8000
+    workers: Annotated[
+        int, Field(ge=1, le=256, description="Number of server processes. More than one per core does not help.")
+    ] = 1
     drain_seconds: Annotated[
-        float, Field(ge=0, le=3600, description="How long requests are still served after SIGTERM, unready.")
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="How long the service still answers after SIGTERM while it reports that it is not ready.",
+        ),
     ] = 0
-    max_requests: Annotated[PositiveInt, Field(description="Most requests in work at once, in one process.")] = 1024
-    max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = 16 * 1024 * 1024
-    max_json_bytes: Annotated[PositiveInt, Field(description="Largest JSON body, in bytes.")] = 8 * 1024 * 1024
+    max_requests: Annotated[PositiveInt, Field(description="Maximum number of requests in progress per process.")] = (
+        1024
+    )
+    max_body_bytes: Annotated[PositiveInt, Field(description="Maximum size of a request body, in bytes.")] = (
+        16 * 1024 * 1024
+    )
+    max_json_bytes: Annotated[PositiveInt, Field(description="Maximum size of a JSON body, in bytes.")] = (
+        8 * 1024 * 1024
+    )
     max_image_pixels: Annotated[
-        int, Field(ge=1, le=2 * MAX_PIXELS, description="Most pixels (width times height) that a picture may declare.")
+        int,
+        Field(
+            ge=1,
+            le=2 * MAX_PIXELS,
+            description="Maximum number of pixels (width times height) that a picture may declare.",
+        ),
     ] = MAX_PIXELS
-    max_batch: Annotated[PositiveInt, Field(description="Most pictures in one request.")] = 1024
-    # What is not to be shown has repr=False: `read_settings` holds to it too.
+    max_batch: Annotated[PositiveInt, Field(description="Maximum number of pictures in one request.")] = 1024
+    # repr=False keeps secrets out of logs, and `read_settings` does not print them either.
     api_keys: Annotated[
         tuple[bytes, ...],
         NoDecode,
         _from_text(_digests),
-        Field(repr=False, description="Keys of which a request must bring one; the sha256 of each is what is kept."),
+        Field(
+            repr=False,
+            description="Comma-separated keys. When set, every path except probes and pages requires one.",
+        ),
     ] = ()
-    metrics_open: Annotated[bool, Field(description="Whether `/metrics` is open although there are keys.")] = False
+    metrics_open: Annotated[bool, Field(description="Whether `/metrics` needs no key although keys are set.")] = False
     cors_origins: Annotated[
-        tuple[str, ...], NoDecode, _from_text(_origins), Field(description="Origins whose pages may ask; `*` for all.")
+        tuple[str, ...],
+        NoDecode,
+        _from_text(_origins),
+        Field(description="Origins whose web pages may call the service, or `*` for all."),
     ] = ()
-    docs: Annotated[bool, Field(description="Whether there are `/docs` and `/openapi.json`.")] = True
+    docs: Annotated[bool, Field(description="Whether the service offers `/docs` and `/openapi.json`.")] = True
     root_path: Annotated[
-        str, _from_text(_prefix), Field(description="Path prefix that a proxy shows the service below.")
+        str, _from_text(_prefix), Field(description="Path prefix under which a proxy publishes the service.")
     ] = ""
     trusted_proxies: Annotated[
-        tuple[str, ...], NoDecode, _from_text(_networks), Field(description="Who is believed on the client's address.")
+        tuple[str, ...],
+        NoDecode,
+        _from_text(_networks),
+        Field(description="Proxies whose `X-Forwarded-For` the service believes."),
     ] = ()
     traces_endpoint: Annotated[
-        HttpUrl | None, Field(description="OpenTelemetry collector that is sent a span for each request, by OTLP/HTTP.")
+        HttpUrl | None,
+        Field(description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP."),
     ] = None
 
 
 def read_settings() -> Settings:
-    """The settings of this process.
+    """Return the settings of this process.
 
     Raises:
-        SystemExit: a bad value, with one line that names the variable; it ends the start without a traceback.
+        SystemExit: a value is invalid. The message is one line that names the variable.
     """
     try:
         return Settings()

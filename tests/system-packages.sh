@@ -1,5 +1,5 @@
 #!/bin/sh
-# The Debian packages that the tests need; installed where this runs as root on Debian, else left to the person.
+# Install the Debian packages that the tests need. Without root rights, print the command instead.
 set -eu
 missing=""
 command -v chromium >/dev/null || missing="$missing chromium"
@@ -13,13 +13,14 @@ command -v kustomize >/dev/null || missing="$missing kustomize"
 if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     echo "installing$missing"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    # shellcheck disable=SC2086 # a list of names
-    apt-get install -qq -y --no-install-recommends $missing >/dev/null
-    case $missing in *prometheus*) # its package starts one, now and at each boot; the tests start their own
+    # Another package manager may be running, for example at boot. Wait for it up to five minutes.
+    for _ in $(seq 30); do apt-get update -qq && break || sleep 10; done
+    # shellcheck disable=SC2086 # a list of packages
+    apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends $missing >/dev/null
+    case $missing in *prometheus*) # stop the server that the package starts; the tests start their own
         update-rc.d prometheus disable
         service prometheus stop
     esac
 else
-    echo "tests that need it are skipped without: apt install$missing"
+    echo "some tests will be skipped; to run them, install: apt install$missing"
 fi

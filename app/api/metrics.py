@@ -1,4 +1,4 @@
-"""What Prometheus asks for."""
+"""`GET /metrics` for Prometheus."""
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
@@ -12,12 +12,14 @@ router = APIRouter(tags=["health"])
 
 @router.get(
     "/metrics",
-    summary="Counts for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
-    responses={200: {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"description": "Prometheus text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
 )
 async def metrics(request: Request) -> Response:
-    """Requests, passes, predictions and their drift, refusals and the state of all workers, whichever is asked."""
-    told: Collector = request.app.state.drift
-    text = await run_sync(generate_latest, told)
+    """Requests, forward passes, predictions, drift, refusals and state, summed over all workers."""
+    collector: Collector = request.app.state.drift
+    text = await run_sync(generate_latest, collector)
     return Response(text, media_type=CONTENT_TYPE)

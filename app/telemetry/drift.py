@@ -1,8 +1,7 @@
-"""How far the last hour's pictures are from those that the served version was calibrated on.
+"""Drift: how much the last hour's pictures differ from the calibration images of the served version.
 
-What is counted of all workers is kept once a minute, in each of them; counts less those that are kept from an hour ago
-are the hour's own, and are held against the reference of the version's manifest. So whichever worker is asked tells of
-all, when it is asked, and nothing of the pictures themselves is kept.
+Each worker remembers once a minute what all workers have counted. The counts of the last hour are the current counts
+minus those of an hour ago. So any worker can report the drift of all, and no picture is kept.
 """
 
 import asyncio
@@ -20,107 +19,109 @@ from digits.artifact import Manifest, Reference
 from digits.drift import EDGES, population_stability_index
 
 WINDOW_SECONDS = 3600
-"""How long a picture counts."""
+"""Length of the window that drift is computed for."""
 
 KEEP_SECONDS = 60
-"""Between the counts that are kept."""
+"""Time between two remembered counts."""
 
 LEAST_PICTURES = 500
-"""Of fewer, pictures that are like the reference may be a tenth from it by chance; see docs/decisions/0013."""
+"""Fewer pictures may have an index of 0.1 by chance, even if they are like the reference (docs/decisions/0013)."""
 
 _Counts = Mapping[str, NDArray[np.float64]]
-"""Quantity to pictures in each bin."""
+"""Number of pictures in each bin, by quantity."""
 
 
 class Drift(Collector):
-    """What is counted, and the drift beside it where the served version has a reference."""
+    """The service's metrics, with the drift if the served version has a reference."""
 
     def __init__(
         self,
-        counted: Collector,
+        metrics: Collector,
         served: Callable[[], Manifest | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is kept yet.
+        """Start with an empty window.
 
         Args:
-            counted: what all workers have counted.
-            served: asked for the version that answers now.
-            clock: in seconds.
+            metrics: the metrics of all workers.
+            served: returns the manifest of the served version, or None without a model.
+            clock: returns the time in seconds.
         """
-        self._counted = counted
+        self._metrics = metrics
         self._served = served
         self._clock = clock
-        self._lock = threading.Lock()  # a scrape has a thread of its own
-        self._of: Manifest | None = None
-        self._kept: deque[tuple[float, _Counts]] = deque()
+        self._lock = threading.Lock()  # each scrape runs in a thread
+        self._manifest: Manifest | None = None
+        self._history: deque[tuple[float, _Counts]] = deque()
 
-    async def keep_looking(self) -> None:
-        """Collect once a minute, for the sake of what is kept by it."""
+    async def keep_history(self) -> None:
+        """Collect once a minute, which remembers the counts."""
         while True:
             await asyncio.to_thread(self.collect)
             await asyncio.sleep(KEEP_SECONDS)
 
     def collect(self) -> Iterable[Metric]:
-        """All of it."""
-        counted = list(self._counted.collect())
+        """Return all metrics of all workers."""
+        metrics = list(self._metrics.collect())
         manifest = self._served()
         references = _references(manifest)
         if manifest is None or not references:
-            return counted
-        counts = _counts(counted)
-        before = self._at_the_beginning(manifest, counts)
+            return metrics
+        counts = _counts(metrics)
+        before = self._counts_at_start_of_window(manifest, counts)
         shares = GaugeMetricFamily(
             "digits_reference_share",
-            "Share of the calibration images of which it is at most so much.",
+            "Share of the calibration images whose value is at most this.",
             labels=("of", "at_most"),
         )
         index = GaugeMetricFamily(
             "digits_drift_psi",
-            "Population stability index of the last hour's pictures against the calibration images.",
+            "Population stability index of the last hour's pictures, compared with the calibration images.",
             labels=("of",),
         )
         for quantity, reference in references.items():
             for edge, share in zip(reference.edges, np.cumsum(reference.shares), strict=False):
                 shares.add_metric((quantity, str(edge)), round(float(share), 6))
-            lately = counts[quantity] - before[quantity]
-            if lately.sum() >= LEAST_PICTURES:
-                index.add_metric((quantity,), population_stability_index(reference.shares, lately.tolist()))
-        return [*counted, shares, index]
+            last_hour = counts[quantity] - before[quantity]
+            if last_hour.sum() >= LEAST_PICTURES:
+                index.add_metric((quantity,), population_stability_index(reference.shares, last_hour.tolist()))
+        return [*metrics, shares, index]
 
-    def _at_the_beginning(self, manifest: Manifest, counts: _Counts) -> _Counts:
-        """What the counts were when the window began: an hour ago, or when this version or this process was new."""
+    def _counts_at_start_of_window(self, manifest: Manifest, counts: _Counts) -> _Counts:
+        """Return the counts of an hour ago, or those at the start of this version or this process if that is later."""
         with self._lock:
             now = self._clock()
-            if manifest != self._of:
-                self._of = manifest
-                self._kept.clear()
-            if not self._kept or now - self._kept[-1][0] >= KEEP_SECONDS:
-                self._kept.append((now, counts))
-            while now - self._kept[0][0] > WINDOW_SECONDS:
-                self._kept.popleft()
-            return self._kept[0][1]
+            if manifest != self._manifest:
+                self._manifest = manifest
+                self._history.clear()
+            if not self._history or now - self._history[-1][0] >= KEEP_SECONDS:
+                self._history.append((now, counts))
+            while now - self._history[0][0] > WINDOW_SECONDS:
+                self._history.popleft()
+            return self._history[0][1]
 
 
 def _references(manifest: Manifest | None) -> dict[str, Reference]:
-    """Of each quantity that is counted in the reference's bins."""
+    """Return the reference of each quantity that the metrics count in the same bins."""
     if manifest is None or manifest.calibration is None:
         return {}
-    known = manifest.calibration.reference
+    references = manifest.calibration.reference
     return {
-        quantity: known[quantity]
+        quantity: references[quantity]
         for quantity, edges in EDGES.items()
-        if quantity in known and known[quantity].edges == edges and len(known[quantity].shares) == len(edges) + 1
+        if quantity in references
+        and references[quantity].edges == edges
+        and len(references[quantity].shares) == len(edges) + 1
     }
 
 
-def _counts(counted: Iterable[Metric]) -> _Counts:
-    families = {metric.name: metric.samples for metric in counted}
-    found = {}
+def _counts(metrics: Iterable[Metric]) -> _Counts:
+    families = {metric.name: metric.samples for metric in metrics}
+    counts = {}
     for quantity in EDGES.keys() - {"digit"}:
         name = f"digits_{quantity}"
         up_to = sorted((float(s.labels["le"]), s.value) for s in families[name] if s.name == f"{name}_bucket")
-        found[quantity] = np.diff([count for _, count in up_to], prepend=0.0)
+        counts[quantity] = np.diff([count for _, count in up_to], prepend=0.0)
     by_digit = {int(s.labels["digit"]): s.value for s in families["digits_predictions"]}
-    found["digit"] = np.array([by_digit[digit] for digit in sorted(by_digit)])
-    return found
+    counts["digit"] = np.array([by_digit[digit] for digit in sorted(by_digit)])
+    return counts

@@ -1,14 +1,14 @@
-"""Our own lines beside uvicorn's on stderr."""
+"""The service's own log lines on stderr, in uvicorn's format."""
 
 import logging
 
 
 def configure() -> None:
-    """Show what the service says of itself."""
-    ours = logging.getLogger("app")
-    if not ours.handlers:
+    """Write the log lines of `app` to stderr, from level INFO on."""
+    logger = logging.getLogger("app")
+    if not logger.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s:     %(message)s"))
-        ours.addHandler(handler)
-        ours.setLevel(logging.INFO)
-        ours.propagate = False
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

@@ -1,7 +1,7 @@
-"""OpenTelemetry: a span for each request, sent to a collector where one is set.
+"""OpenTelemetry traces: a span for each request, sent to a collector.
 
-Spans are made when requests have ended, of what the access log is made of, so that nothing is added to the path of a
-request. They need the extra `tracing`, which serving itself does not install.
+Spans are made from completed requests, as the access log is, so that they add nothing to a request's path. They need
+the extra `tracing`, which serving alone does not install.
 """
 
 import time
@@ -11,30 +11,30 @@ from typing import NamedTuple
 from app.telemetry.access_log import UNLOGGED, CompletedRequest
 
 _TIMEOUT_SECONDS = 2
-"""For an answer of the collector; it is waited for twice at the end, within the time that a container has to stop."""
+"""How long the collector may take to reply. A stopping service waits twice, which fits a container's time to stop."""
 
 
 class Spans(NamedTuple):
-    """Where requests are told of."""
+    """A connection to a collector."""
 
     record: Callable[[Iterable[CompletedRequest]], None]
-    """Takes those that have ended; never waits."""
+    """Queues the spans of completed requests. It never waits."""
     close: Callable[[], None]
-    """Sends what is left; waits for the collector, at most for some seconds."""
+    """Sends the queued spans. It waits a few seconds at most for the collector."""
 
 
 def spans_to(endpoint: str) -> Spans:
-    """Those of a collector, by OTLP over HTTP; the SDK's own variables (OTEL_...) say the rest, such as headers.
+    """Connect to a collector by OTLP over HTTP. The SDK reads more options, such as headers, from OTEL_... variables.
 
     Args:
-        endpoint: such as `http://collector:4318/v1/traces`.
+        endpoint: the collector's URL, such as `http://collector:4318/v1/traces`.
 
     Raises:
-        SystemExit: the extra is not installed.
+        SystemExit: the extra `tracing` is not installed.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra, which takes 0.2 s to import
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - optional, takes 0.2 s to import
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
         from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415
@@ -50,27 +50,27 @@ def spans_to(endpoint: str) -> Spans:
 
     def record(requests: Iterable[CompletedRequest]) -> None:
         now = time.time_ns()
-        for ended in requests:
-            if ended.scope is None or ended.scope["path"] in UNLOGGED:
+        for request in requests:
+            if request.scope is None or request.scope["path"] in UNLOGGED:
                 continue
-            method = ended.scope["method"]
-            told = {
+            method = request.scope["method"]
+            attributes = {
                 "http.request.method": method,
-                "http.route": ended.route,
-                "http.response.status_code": ended.status,
-                "http.response.body.size": ended.size,
-                "digits.request_id": ended.request_id.decode(),
-                "digits.batch": ended.batch,
-                "digits.version": ended.version,
+                "http.route": request.route,
+                "http.response.status_code": request.status,
+                "http.response.body.size": request.size,
+                "digits.request_id": request.request_id.decode(),
+                "digits.batch": request.batch,
+                "digits.version": request.version,
             }
             span = tracer.start_span(
-                f"{method} {ended.route}" if ended.route else method,
-                context=w3c.extract({"traceparent": ended.traceparent.decode("latin-1")}),
+                f"{method} {request.route}" if request.route else method,
+                context=w3c.extract({"traceparent": request.traceparent.decode("latin-1")}),
                 kind=SpanKind.SERVER,
-                start_time=now - round(ended.seconds * 1e9),
-                attributes={name: value for name, value in told.items() if value is not None},
+                start_time=now - round(request.seconds * 1e9),
+                attributes={name: value for name, value in attributes.items() if value is not None},
             )
-            if ended.status >= 500:
+            if request.status >= 500:
                 span.set_status(StatusCode.ERROR)
             span.end(now)
 

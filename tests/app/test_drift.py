@@ -158,7 +158,7 @@ def test_no_more_is_kept_than_the_window_needs(trusted: Manifest) -> None:
         watched.now += 15
         watched.told()
 
-    assert len(watched.drift._kept) <= WINDOW_SECONDS // KEEP_SECONDS + 1
+    assert len(watched.drift._history) <= WINDOW_SECONDS // KEEP_SECONDS + 1
 
 
 def test_a_worker_that_has_just_started_tells_what_it_has_seen(trusted: Manifest) -> None:

@@ -11,9 +11,11 @@ from starlette.routing import Route, Router
 from app import errors
 from app.api import health, metrics, model, predict
 from app.api.open_inference.errors import error_response as open_inference_error
-from app.api.open_inference.routes import OpenInference
+from app.api.open_inference.handlers import OpenInference
+from app.api.open_inference.routes import open_inference_router
 from app.api.tensorflow_serving.errors import error_response as tensorflow_serving_error
-from app.api.tensorflow_serving.routes import TensorFlowServing
+from app.api.tensorflow_serving.handlers import TensorFlowServing
+from app.api.tensorflow_serving.routes import tensorflow_serving_router
 from app.asgi import middleware
 from app.asgi.api_keys import public_paths
 from app.asgi.application import Application
@@ -22,7 +24,9 @@ from app.asgi.in_work import RequestsInWork
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import Predictor
 from app.input.body import MemoryBudget
-from app.openapi import dialects, schemas
+from app.openapi import document
+from app.openapi.dialects import dialect_paths
+from app.openapi.predict import predict_paths
 from app.pages import api_docs, drawing
 from app.settings import Settings, read_settings
 from app.telemetry import logs
@@ -76,19 +80,15 @@ def create_app(settings: Settings | None = None) -> Application:
         if spans is not None:
             await asyncio.to_thread(spans.close)
 
+    our_protocol = predict.Predict(settings, registry, predictor, memory_budget)
     open_inference = OpenInference(settings, registry, predictor, memory_budget, metrics=counts, version=VERSION)
     tensorflow_serving = TensorFlowServing(settings, registry, predictor, memory_budget)
-    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-    v1 = Endpoint(dict.fromkeys(methods, tensorflow_serving), in_work, tensorflow_serving_error)
-    v2 = Endpoint(dict.fromkeys(methods, open_inference), in_work, open_inference_error)
     # The paths that are requested most come first. FastAPI answers everything else.
     router = Router(
         [
-            Route(
-                "/predict", Endpoint({"POST": predict.Predict(settings, registry, predictor, memory_budget)}, in_work)
-            ),
-            Route("/v1{rest:path}", v1),
-            Route("/v2{rest:path}", v2),
+            Route("/predict", Endpoint({"POST": our_protocol}, in_work)),
+            Route("/v1{rest:path}", tensorflow_serving_router(tensorflow_serving, in_work)),
+            Route("/v2{rest:path}", open_inference_router(open_inference, in_work)),
             Route("/invocations", Endpoint({"POST": tensorflow_serving.invocations}, in_work)),
         ],
         default=middleware.PageHeaders(_fastapi(settings, registry, drift)),
@@ -111,7 +111,7 @@ def _fastapi(settings: Settings, registry: ModelRegistry, drift: Drift) -> FastA
     api = FastAPI(
         title="Digits",
         version=VERSION,
-        description=schemas.DESCRIPTION,
+        description=document.DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -126,9 +126,13 @@ def _fastapi(settings: Settings, registry: ModelRegistry, drift: Drift) -> FastA
     if settings.docs:
         api_docs.install(api)
     drawing.install(api, settings)
-    for routes in (predict, dialects, model, health, metrics):
+    for routes in (model, health, metrics):
         api.include_router(routes.router)
-    schemas.install(api, without_key=public_paths(settings) if settings.api_keys else None)
+    document.install(
+        api,
+        predict_paths(predict.Options) | dialect_paths(),
+        open_paths=public_paths(settings) if settings.api_keys else None,
+    )
     return api
 
 

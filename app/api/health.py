@@ -1,4 +1,4 @@
-"""Probes for orchestrators, and one page for people."""
+"""Health probes for orchestrators, and one summary for people."""
 
 from typing import Any
 
@@ -8,44 +8,47 @@ from fastapi.responses import PlainTextResponse
 
 from app.errors import RETRY_SECONDS
 from app.inference.model_registry import ModelRegistry
-from app.openapi.schemas import Health, State, unready
+from app.openapi.replies import unready
+from app.openapi.schemas import Health, State
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/livez", summary="The process answers", responses={200: {"model": State}})
+@router.get("/livez", summary="Whether the process answers", responses={200: {"model": State}})
 async def livez() -> Response:
-    """200 as long as the process answers at all; restart it when it does not."""
+    """Always 200. Restart the process when this probe fails."""
     return _reply(200, {"status": "alive"})
 
 
 @router.get(
-    "/startupz", summary="The first model was loaded", responses={200: {"model": State}, 503: unready("Not yet")}
+    "/startupz",
+    summary="Whether the first model is loaded",
+    responses={200: {"model": State}, 503: unready("No model is loaded yet")},
 )
 async def startupz(request: Request) -> Response:
-    """200 once a model was loaded."""
+    """200 as soon as a model has been loaded, and from then on."""
     registry: ModelRegistry = request.app.state.registry
     return _reply(200, {"status": "started"}) if registry.started else _reply(503, {"status": "starting"})
 
 
 @router.get(
     "/readyz",
-    summary="Requests can be answered",
-    responses={200: {"model": State}, 503: unready("No, with the reason")},
+    summary="Whether requests can be answered",
+    responses={200: {"model": State}, 503: unready("Not ready, with the reason")},
 )
 async def readyz(request: Request) -> Response:
-    """200 only while the golden predictions come out right: the network is run on them, now."""
+    """200 while the network reproduces its golden predictions. Each call runs the network on them."""
     reason = request.app.state.registry.unready_reason()
     return _reply(200, {"status": "ready"}) if reason is None else _reply(503, {"status": "unready", "reason": reason})
 
 
 @router.get(
     "/health",
-    summary="All of it on one page",
+    summary="The state of the service",
     responses={200: {"model": Health}, 503: unready("Not ready", Health)},
 )
 async def health(request: Request) -> Response:
-    """The state of the service for people and load balancers; 200 when it is ready, else 503."""
+    """A summary for people and load balancers: 200 when the service is ready, else 503."""
     registry: ModelRegistry = request.app.state.registry
     reason = registry.unready_reason()
     model = None
@@ -58,12 +61,12 @@ async def health(request: Request) -> Response:
 
 @router.get(
     "/ping",
-    summary="Requests can be answered, for SageMaker and MLflow",
+    summary="Whether requests can be answered, for SageMaker and MLflow",
     response_class=PlainTextResponse,
-    responses={503: {"description": "No"}},
+    responses={503: {"description": "Not ready"}},
 )
 async def ping(request: Request) -> Response:
-    """As `/readyz`, with an empty line."""
+    """The status of `/readyz` with an empty line as the body."""
     status = 200 if request.app.state.registry.unready_reason() is None else 503
     return PlainTextResponse("\n", status, {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None)
 

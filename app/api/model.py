@@ -1,4 +1,4 @@
-"""What is known of the served model."""
+"""`/model`: the served model's manifest, versions, card and report."""
 
 from dataclasses import asdict
 from pathlib import PurePosixPath
@@ -13,7 +13,8 @@ from app.asgi import caching
 from app.asgi import headers as security_headers
 from app.errors import NotFound
 from app.inference.model_registry import ModelRegistry
-from app.openapi.schemas import CARD, MANIFEST, NO_CARD, NOT_FOUND, PROBLEM, REPORT, UNCHANGED, Versions
+from app.openapi.replies import CARD, MANIFEST, NO_CARD, NO_REPORT, REPORT, UNAVAILABLE, UNCHANGED
+from app.openapi.schemas import Versions
 from digits.artifact import read_file
 from digits.classifier import Classifier
 
@@ -24,19 +25,20 @@ _CARD = "report/README.md"
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
 
-@router.get("/model", summary="The served model's manifest", responses={200: MANIFEST, 503: PROBLEM})
+@router.get("/model", summary="The served model's manifest", responses={200: MANIFEST, 503: UNAVAILABLE})
 async def model(request: Request) -> Response:
-    """Name, version, signature, recipe, data set, library versions and metrics, as they were published."""
+    """Name, version, signature, recipe, data set, library versions and metrics, as published."""
     return Response(
         orjson.dumps(request.app.state.registry.classifier.manifest.public()), media_type="application/json"
     )
 
 
-@router.get("/model/versions", summary="All versions that there are", responses={200: {"model": Versions}})
+@router.get("/model/versions", summary="All versions that the service knows", responses={200: {"model": Versions}})
 async def versions(request: Request) -> Response:
-    """Those below MNIST_MODEL_DIR and those that came with the code, as the service last found them, highest first.
+    """The versions below MNIST_MODEL_DIR and those that came with the code, highest first.
 
-    Also while none is served. A version is verified when its turn comes to be served: until then it is `available`.
+    The list is as the service last found it, also while no version is served. A version is `available` until it is
+    needed: only then is it verified.
     """
     registry: ModelRegistry = request.app.state.registry
     known = [asdict(version) for version in registry.versions()]
@@ -47,12 +49,12 @@ async def versions(request: Request) -> Response:
     "/model/card",
     summary="The served model's card, as a page",
     response_class=Response,
-    responses={200: CARD, 304: UNCHANGED, 404: NO_CARD, 503: PROBLEM},
+    responses={200: CARD, 304: UNCHANGED, 404: NO_CARD, 503: UNAVAILABLE},
 )
 async def card(request: Request) -> Response:
-    """What it is for, what it was trained on, how good it is and where it fails: its report's README.md, for people."""
+    """Purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
     content = await run_sync(_card, request.app.state.registry.classifier)
-    tag = caching.etag(content)  # of the page: it is another one when the service was updated, too
+    tag = caching.etag(content)  # the page's own tag, because an update of the service can change the page too
     headers = caching.headers(tag) | security_headers.model_card()
     if caching.is_known(request, tag):
         return Response(status_code=304, headers=headers)
@@ -63,13 +65,13 @@ async def card(request: Request) -> Response:
     "/model/report/{name}",
     summary="A file of the served model's report",
     response_class=Response,
-    responses={200: REPORT, 304: UNCHANGED, 404: NOT_FOUND, 503: PROBLEM},
+    responses={200: REPORT, 304: UNCHANGED, 404: NO_REPORT, 503: UNAVAILABLE},
 )
 async def report(request: Request, name: Annotated[str, Path(examples=["README.md", "history.csv"])]) -> Response:
-    """The model card (README.md), the curves (history.png, history.csv), the confusion matrix (confusion.png), ..."""
+    """For example the model card (README.md), the curves (history.png, history.csv) or the confusion matrix."""
     classifier: Classifier = request.app.state.registry.classifier
     path = f"report/{name}"
-    # The name is looked up, never made into a path: what the manifest does not list is not there.
+    # The name is looked up in the manifest before it becomes part of a path, so it cannot leave the report's folder.
     sha256 = classifier.manifest.files.get(path)
     media_type = _TYPES.get(PurePosixPath(name).suffix)
     if classifier.folder is None or sha256 is None or media_type is None:
@@ -83,8 +85,8 @@ async def report(request: Request, name: Annotated[str, Path(examples=["README.m
 
 
 def _card(classifier: Classifier) -> bytes:
-    """The page of its card, made in a thread: what Markdown can be made to take is up to who wrote it."""
-    from app.pages.model_card import MAX_BYTES, page  # noqa: PLC0415 - takes 50 ms, for which the start need not wait
+    """Return the card as a page. This runs in a thread because a hostile card can take seconds to parse."""
+    from app.pages.model_card import MAX_BYTES, page  # noqa: PLC0415 - the import would make the start 50 ms slower
 
     manifest = classifier.manifest
     version = f"{manifest.name} version {manifest.version}"
@@ -92,6 +94,6 @@ def _card(classifier: Classifier) -> bytes:
         raise NotFound(f"{version} has no model card")
     markdown = read_file(classifier.folder, _CARD, manifest.files[_CARD])
     if len(markdown) > MAX_BYTES:
-        raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, {version} has one of {len(markdown)}")
+        raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, that of {version} has {len(markdown)}")
     names = frozenset(path.removeprefix("report/") for path in manifest.files if path.startswith("report/"))
     return page(markdown, version, names)

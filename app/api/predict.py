@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Query
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
@@ -21,7 +20,6 @@ from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import InferenceResult, Predictor
 from app.input.body import MemoryBudget, Reservation, wait_for_disconnect
 from app.input.pictures import read_pictures
-from app.openapi.schemas import PREDICT
 from app.settings import Settings
 from digits.classifier import Classifier
 from digits.features import SIDE, to_features
@@ -37,43 +35,34 @@ class Options(BaseModel):
     normalize: Annotated[
         Mode,
         Field(
-            description="`auto`: a 28x28 picture in MNIST form passes untouched, anything else is brought to it. "
-            "`always`: whatever it is. `never`: 28x28 only, as it is, blank pictures too."
+            description="`auto`: bring the picture to MNIST form, unless it is a 28x28 picture in that form already. "
+            "`always`: bring every picture to MNIST form. `never`: use the picture unchanged; it must be 28x28 and may "
+            "be blank."
         ),
     ] = "auto"
     include: Annotated[
         Literal["pixels", "saliency", "pixels,saliency", "saliency,pixels"] | SkipJsonSchema[None],
         Field(
-            description="`pixels`: also reply the 28x28 pixels that the network saw. `saliency`: also reply how much "
-            "each of them speaks for the digit, or against it; not every version can tell."
+            description="`pixels`: add the 28x28 pixels that the network saw. `saliency`: add how much each of these "
+            "pixels supports the predicted digit. Not every version provides it."
         ),
     ] = None
     coverage: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None],
         Field(
-            description="How often `prediction_set` is to hold the true digit, at least: one of the coverages that the "
-            f"version was calibrated for; {DEFAULT_COVERAGE} unless it is given.",
+            description="The minimum frequency with which `prediction_set` contains the true digit. It must be one of "
+            f"the coverages that the version is calibrated for. The default is {DEFAULT_COVERAGE}.",
         ),
     ] = None
     per_class: Annotated[
         bool,
-        Field(description="Whether the coverage holds for the pictures of each digit, instead of for all together."),
+        Field(description="Whether the coverage holds for each digit separately, instead of for all digits together."),
     ] = False
 
 
 _USUAL = Options()
 
 _QUERY_BYTES = 1000
-
-
-router = APIRouter(tags=["predict"])
-
-
-@router.post("/predict", **PREDICT)
-async def predict(options: Annotated[Options, Query()]) -> None:
-    """Which digit is it? Any picture of one digit: drawn, scanned or photographed; dark on light or light on dark."""
-    # OpenAPI is made from this route; `Predict` answers before the router is asked.
-    raise NotImplementedError
 
 
 class Predict:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import errors
 from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
 from app.asgi.in_work import RequestsInWork
-from app.asgi.reply import REPLY, ROUTE
+from app.asgi.reply import REPLY
 from app.inference.model_registry import ModelRegistry
 from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
 from app.telemetry.drift import Drift
@@ -187,5 +187,4 @@ class _Response:
 
 def _route(scope: Scope) -> str | None:
     """Return the pattern that a request's path matched, or None."""
-    route: str | None = scope.get(ROUTE) or getattr(scope.get("route"), "path", None)
-    return route
+    return getattr(scope.get("route"), "path", None)

@@ -15,6 +15,8 @@ from app.errors import WrongMethod
 Handler = Callable[[Scope, Receive], Awaitable[Reply]]
 """Answers one request. Any DigitsError that it raises is rendered as an error reply."""
 
+ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
 CLIENT_CLOSED_REQUEST = 499
 """The status that nginx logs for a client that went away. Nobody receives it."""
 

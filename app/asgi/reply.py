@@ -9,9 +9,6 @@ JSON = ((b"content-type", b"application/json"),)
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
-ROUTE = "digits.route"
-"""The scope's key for a route's pattern where Starlette's router does not know it."""
-
 REPLY = "digits.reply"
 """The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
 

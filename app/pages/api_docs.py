@@ -9,7 +9,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.staticfiles import StaticFiles
 
 from app.asgi import headers as security_headers
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 
 
 def install(app: FastAPI) -> None:

@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import Server

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.input.pictures import IMAGE_TYPES, RAW
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 
 SEVEN = Image.open(EXAMPLES / "seven.png").convert("L")
 BLANK = Image.new("L", (28, 28))

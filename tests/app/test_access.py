@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY
 

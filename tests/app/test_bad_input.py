@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.input.pictures import MEDIA_TYPES
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from tests.app.conftest import Service
 from tests.conftest import encoded

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import OpenPage, Service, StartService
 
 KEY = "the-only-key-0123456789"

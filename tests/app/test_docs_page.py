@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import OpenPage, Service, StartService
 
 

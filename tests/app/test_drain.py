@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service, StartService
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()

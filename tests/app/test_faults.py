@@ -4,7 +4,7 @@ import sys
 
 import psutil
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from benchmarks.faults import injection as faults
 from benchmarks.faults.soak import GROWTH_MB, soak, usual
 from benchmarks.harness.traffic import Request, connection_to, exchange, own_service

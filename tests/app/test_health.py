@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.probes import PROBES
 from digits import artifact
 from tests.app.conftest import Service, StartService

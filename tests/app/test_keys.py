@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings, read_settings
 from tests.app.conftest import OpenPage, Service, StartService
 from tests.conftest import fresh_python

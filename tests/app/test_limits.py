@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.server.protocol import MAX_HEAD_BYTES
 from tests.app.conftest import Service, StartService, owned_bytes
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from benchmarks.faults.blocking import HEAVY, Heavy, probed
 from tests.app.conftest import Service, StartService

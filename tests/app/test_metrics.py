@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.batched_histogram import BatchedHistogram
 from digits import artifact
 from digits.drift import EDGES, population_stability_index, reference
@@ -208,7 +208,7 @@ def test_each_count_is_what_the_client_sent(
 
     assert after.requests() - before.requests() == sent.requests
     assert counted("digits_refusals_total", "reason") == sent.refusals
-    assert len(sent.refusals) == 8
+    assert len(sent.refusals) == 9
     assert counted("digits_predictions_total", "digit") == sent.digits
     assert len(sent.digits) == 10
     assert added("digits_probability_count") == len(sent.probabilities)

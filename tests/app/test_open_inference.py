@@ -17,7 +17,7 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import MODEL
 from digits.features import Grey
 from tests.app.conftest import Service, StartService
@@ -384,7 +384,7 @@ def test_a_wrong_binary_size_is_refused(service: Service, sizes: tuple[Any, int]
         ("GET", "/v2/models/resnet", 404),
         ("GET", f"/v2/models/{NAME}/versions/2", 404),
         ("GET", f"/v2/models/{NAME}/versions/x/ready", 404),
-        ("POST", f"/v2/models/{NAME}/versions/1/", 405),
+        ("POST", f"/v2/models/{NAME}/versions/1", 405),
         ("POST", f"/v2/models/{NAME}/versions/1/predict", 404),
         ("GET", INFER, 405),
         ("PUT", "/v2", 405),

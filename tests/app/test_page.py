@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.pages.drawing import FOLDER
 from tests.app.conftest import OpenPage, Service, StartService
 from tests.conftest import encoded, publish_tiny, publish_trusted

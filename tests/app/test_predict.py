@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.input.pictures import IMAGE_TYPES
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from digits.features import Grey
 from tests.conftest import Mnist, encoded
 

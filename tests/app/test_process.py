@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service, StartService
 from tests.conftest import fresh_python
 

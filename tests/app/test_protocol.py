@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()

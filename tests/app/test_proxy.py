@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.asgi.middleware import spellings
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import OpenPage, Service, StartService
 from tests.conftest import REPOSITORY
 

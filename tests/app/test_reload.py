@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from digits import artifact
 from digits.artifact import GOLDEN, MANIFEST, MODEL
 from tests.app.conftest import Service, StartService

@@ -5,7 +5,7 @@ import socket
 import httpx
 import pytest
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service
 
 BARE = {"default-src": "'none'", "frame-ancestors": "'none'"}

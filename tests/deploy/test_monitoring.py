@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.drift import LEAST_PICTURES
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY, needs, publish_trusted

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import Settings
 from deploy.ray.local import SERVE

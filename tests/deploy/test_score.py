@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.openapi.schemas import EXAMPLES
+from app.openapi.example_pictures import EXAMPLES
 from digits.features import Grey
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, Mnist, Published, encoded, fresh_python, publish_tiny, publish_trusted

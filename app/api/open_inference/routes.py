@@ -4,180 +4,48 @@ https://github.com/kserve/open-inference-protocol,
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
-import re
-import time
-from collections.abc import Awaitable, Callable
-from functools import partial
+from starlette.routing import Route, Router
 
-from starlette._utils import get_route_path
-from starlette.routing import compile_path
-from starlette.types import Receive, Scope
+from app.api.open_inference.errors import error_response
+from app.api.open_inference.handlers import OpenInference
+from app.asgi.endpoint import ANY_METHOD, Endpoint, Handler
+from app.asgi.in_work import RequestsInWork
 
-from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
-from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
-from app.api.open_inference.request import read_request
-from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
-from app.asgi.reply import ROUTE, Reply
-from app.errors import NotFound, NotOffered, UnknownModel, WrongMethod
-from app.inference.model_registry import ModelRegistry
-from app.inference.predictor import Predictor
-from app.input.body import MemoryBudget, Reservation, parse, read_inflated_body, wait_for_disconnect
-from app.settings import Settings
-from app.telemetry.metrics import Metrics
-from digits import artifact
-from digits.errors import DigitsError
-
-_NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/repository/")
-"""Paths of Triton's extensions that its client can request."""
-
-Handler = Callable[[Scope, Receive], Awaitable[Reply]]
+_MODEL = "/v2/models/{model}"
+_VERSION = "/v2/models/{model}/versions/{version}"
 
 
-class OpenInference:
-    """Answers `/v2` and every path below it."""
+def open_inference_router(protocol: OpenInference, in_work: RequestsInWork) -> Router:
+    """Return the router of `/v2` and every path below it, the most requested path first."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: ModelRegistry,
-        predictor: Predictor,
-        memory_budget: MemoryBudget,
-        *,
-        metrics: Metrics,
-        version: str,
-    ) -> None:
-        """`version` is the version of the service."""
-        self._settings = settings
-        self._registry = registry
-        self._predictor = predictor
-        self._memory_budget = memory_budget
-        self._metrics = metrics
-        self._version = version
-        model, model_version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
-        routes: list[tuple[str, str, Handler]] = [
-            ("POST", f"{model}/infer", self._infer),
-            ("POST", f"{model_version}/infer", self._infer),
-            ("GET", "/v2/models/stats", self._statistics),
-            ("GET", "/v2", self._server_metadata),
-            ("GET", "/v2/", self._server_metadata),
-            ("GET", "/v2/health/live", self._live),
-            ("GET", "/v2/health/ready", self._ready),
-            ("POST", "/v2/repository/index", self._repository_index),
-        ]
-        for path in (model, model_version):
-            routes += [
-                ("GET", path, self._model_metadata),
-                ("GET", f"{path}/", self._model_metadata),
-                ("GET", f"{path}/ready", self._model_ready),
-                ("GET", f"{path}/config", self._model_config),
-                ("GET", f"{path}/stats", self._statistics),
-            ]
-        self._routes: list[tuple[str, str, re.Pattern[str], Handler]] = [
-            (method, path.replace("/versions/{version}", ""), compile_path(path)[0], handler)
-            for method, path, handler in routes
-        ]
+    def endpoint(handlers: dict[str, Handler]) -> Endpoint:
+        return Endpoint(handlers, in_work, error_response)
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Reply:
-        """Answer one request.
+    def get(path: str, handler: Handler) -> Route:
+        return Route(path, endpoint({"GET": handler}))
 
-        Raises:
-            NotFound, WrongMethod, NotOffered, UnknownModel, NoUsableModel, Overloaded, and the errors of a body or a
-            picture.
-        """
-        path = get_route_path(scope)
-        for method, label, pattern, handler in self._routes:
-            match = pattern.match(path)
-            if match is None:
-                continue
-            scope[ROUTE] = label
-            scope["path_params"] = match.groupdict()
-            if scope["method"] == method or (method, scope["method"]) == ("GET", "HEAD"):
-                return await handler(scope, receive)
-            allow = "GET, HEAD" if method == "GET" else method
-            raise WrongMethod(f"expected {allow}, received {scope['method']}", allow)
-        return await self._no_such_path(scope, receive)
+    def post(path: str, handler: Handler) -> Route:
+        return Route(path, endpoint({"POST": handler}))
 
-    async def _infer(self, scope: Scope, receive: Receive) -> Reply:
-        number = self._requested_version(scope)
-        _ = self._registry.classifier  # raises NoUsableModel before the body is read
-        decode_threads = self._predictor.decode_threads
-        header_length = next((value for name, value in scope["headers"] if name == HEADER_LENGTH), b"")
-        began = time.perf_counter()
-        try:
-            with Reservation(self._memory_budget) as reservation:
-                body = await read_inflated_body(
-                    receive, scope["headers"], self._settings.max_body_bytes, reservation, decode_threads
-                )
-                request = await parse(decode_threads, read_request, body, header_length, self._settings)
-                decoded = time.perf_counter()
-                disconnected = partial(wait_for_disconnect, receive)
-                result = await self._predictor.predict(request.pictures, request.mode, disconnected, number)
-        except DigitsError:
-            self._metrics.inferred(
-                number or self._registry.classifier.manifest.version, fail=time.perf_counter() - began
-            )
-            raise
-        answered = time.perf_counter()
-        reply = infer_reply(request, result)
-        ended = time.perf_counter()
-        self._metrics.inferred(
-            result.batch.classifier.manifest.version,
-            success=ended - began,
-            compute_input=decoded - began,
-            compute_output=ended - answered,
-        )
-        return reply
-
-    async def _statistics(self, scope: Scope, _receive: Receive) -> Reply:
-        number = self._requested_version(scope)
-        versions = [number] if number else self._registry.loaded()
-        samples = samples_of_all_workers(self._metrics)
-        return Reply.of({"model_stats": [model_statistics(version, samples) for version in versions]})
-
-    async def _server_metadata(self, _scope: Scope, _receive: Receive) -> Reply:
-        return Reply.of(server_metadata(self._version))
-
-    async def _live(self, _scope: Scope, _receive: Receive) -> Reply:
-        return Reply.of({"live": True})
-
-    async def _ready(self, _scope: Scope, _receive: Receive) -> Reply:
-        reason = self._registry.unready_reason()
-        if reason is None:
-            return Reply.of({"ready": True, "live": True})
-        return Reply.of({"ready": False, "live": True, "error": reason}, 503)
-
-    async def _model_metadata(self, scope: Scope, _receive: Receive) -> Reply:
-        self._requested_version(scope)
-        return Reply.of(model_metadata(self._registry))
-
-    async def _model_ready(self, scope: Scope, _receive: Receive) -> Reply:
-        self._requested_version(scope)
-        reason = self._registry.unready_reason()
-        if reason is None:
-            return Reply.of({"name": artifact.NAME, "ready": True})
-        return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, 503)
-
-    async def _model_config(self, scope: Scope, _receive: Receive) -> Reply:
-        self._requested_version(scope)
-        return Reply.of(model_config(self._settings.max_batch))
-
-    async def _repository_index(self, _scope: Scope, _receive: Receive) -> Reply:
-        return Reply.of(repository_index(self._registry))
-
-    async def _no_such_path(self, scope: Scope, _receive: Receive) -> Reply:
-        path = get_route_path(scope)
-        if path.startswith(_NOT_OFFERED):
-            raise NotOffered(f"{path[:80]} is not offered by this server")
-        raise NotFound(f"there is nothing at {path[:80]!r}; the Open Inference Protocol begins at /v2")
-
-    def _requested_version(self, scope: Scope) -> int | None:
-        """Return the version number in the path, or None for the served version. Raises UnknownModel."""
-        model = scope["path_params"].get("model", artifact.NAME)
-        version = scope["path_params"].get("version")
-        if model != artifact.NAME:
-            raise UnknownModel(f"expected the model {artifact.NAME!r}, received {model[:40]!r}")
-        if version is None:
-            return None
-        if not version.isdecimal() or len(version) > 9:
-            raise UnknownModel(f"expected a version number, received {version[:20]!r}")
-        return self._registry.version(int(version)).manifest.version
+    return Router(
+        [
+            post(f"{_MODEL}/infer", protocol.infer),
+            post(f"{_VERSION}/infer", protocol.infer),
+            get("/v2/health/live", protocol.live),
+            get("/v2/health/ready", protocol.ready),
+            get(f"{_MODEL}/ready", protocol.model_ready),
+            get(f"{_VERSION}/ready", protocol.model_ready),
+            get("/v2", protocol.server_metadata),
+            get("/v2/", protocol.server_metadata),
+            get("/v2/models/stats", protocol.statistics),
+            get(_MODEL, protocol.model_metadata),
+            get(_VERSION, protocol.model_metadata),
+            get(f"{_MODEL}/config", protocol.model_config),
+            get(f"{_VERSION}/config", protocol.model_config),
+            get(f"{_MODEL}/stats", protocol.statistics),
+            get(f"{_VERSION}/stats", protocol.statistics),
+            post("/v2/repository/index", protocol.repository_index),
+        ],
+        default=endpoint(dict.fromkeys(ANY_METHOD, protocol.no_such_path)),
+        redirect_slashes=False,
+    )

@@ -1,4 +1,4 @@
-"""Errors as the clients of this protocol read them: `{"error": "..."}`."""
+"""Errors in the shape of TensorFlow Serving: `{"error": "..."}`."""
 
 import http
 

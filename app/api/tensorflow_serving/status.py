@@ -1,5 +1,6 @@
 """The states of the model's versions and its signature, as TensorFlow Serving and KServe describe them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from app.api.tensorflow_serving.elements import INPUT
@@ -10,54 +11,45 @@ from digits import artifact
 from digits.features import CLASSES, FEATURES
 
 
-def check_name(model: str, version: str | None) -> None:
-    """Raise UnknownModel unless `model` is the name of the served model."""
-    if model != artifact.NAME:
-        wanted = f"Latest({model[:40]})" if version is None else f"Specific({model[:40]}, {version[:20]})"
-        raise UnknownModel(f"Servable not found for request: {wanted}; {_expected(model)}")
+@dataclass(frozen=True, slots=True)
+class ModelPath:
+    """The model that a path names, with at most one of a version's number and its label."""
+
+    name: str
+    version: str | None = None
+    label: str | None = None
 
 
-def version_number(registry: ModelRegistry, version: str | None, label: str | None) -> int | None:
-    """Return the version number that a path names, or None for the served version.
-
-    Raises:
-        UnknownModel: there is no such label.
-    """
-    if label is not None:
-        try:
-            return registry.labelled(label)
-        except UnknownModel as exc:
-            raise UnknownModel(f"Unrecognized servable version label: {label[:40]}; {exc}") from exc
-    return None if version is None else int(version[:20])
-
-
-def loaded_version(registry: ModelRegistry, model: str, version: str | None, label: str | None) -> int | None:
+def loaded_version(registry: ModelRegistry, path: ModelPath) -> int | None:
     """Return the number of a loaded version, or None for the served version.
 
     Raises:
         UnknownModel: the model, version or label is unknown, or the version is not loaded.
         NoUsableModel: no version is loaded.
     """
-    check_name(model, version)
-    number = version_number(registry, version, label)
+    if path.name != artifact.NAME:
+        name = path.name[:40]
+        wanted = f"Latest({name})" if path.version is None else f"Specific({name}, {path.version[:20]})"
+        raise UnknownModel(f"Servable not found for request: {wanted}; {_expected(path)}")
+    number = _version_number(registry, path)
     try:
         if number is not None:
             registry.version(number)
     except UnknownModel as exc:
-        raise UnknownModel(f"Servable not found for request: Specific({model}, {number}); {exc}") from exc
+        raise UnknownModel(f"Servable not found for request: Specific({path.name}, {number}); {exc}") from exc
     return number
 
 
-def model_status(registry: ModelRegistry, model: str, version: str | None, label: str | None) -> dict[str, Any]:
+def model_status(registry: ModelRegistry, path: ModelPath) -> dict[str, Any]:
     """Return one object for two protocols: TensorFlow Serving's version states and KServe's `name` and `ready`.
 
     Raises:
         UnknownModel: the model, version or label is unknown.
         NoUsableModel: a version is named, and no version is loaded.
     """
-    if model != artifact.NAME:
-        raise UnknownModel(f"Could not find any versions of model {model[:40]}; {_expected(model)}")
-    number = version_number(registry, version, label)
+    if path.name != artifact.NAME:
+        raise UnknownModel(f"Could not find any versions of model {path.name[:40]}; {_expected(path)}")
+    number = _version_number(registry, path)
     states = {
         known.version: _state(known.version, "END", "FAILED_PRECONDITION", known.reason or "")
         for known in registry.versions()
@@ -72,7 +64,7 @@ def model_status(registry: ModelRegistry, model: str, version: str | None, label
     reason = registry.unready_reason()
     ready = reason is None and not states.keys().isdisjoint(available)
     highest_first = [state for _, state in sorted(states.items(), reverse=True)]
-    status = {"name": model, "ready": ready, "model_version_status": highest_first}
+    status = {"name": artifact.NAME, "ready": ready, "model_version_status": highest_first}
     return status if ready else status | {"error": reason or "the version is not loaded"}
 
 
@@ -90,6 +82,16 @@ def model_metadata(number: int) -> dict[str, Any]:
     }
 
 
+def _version_number(registry: ModelRegistry, path: ModelPath) -> int | None:
+    """Return the version number that a path names, or None for the served version. Raises UnknownModel."""
+    if path.label is not None:
+        try:
+            return registry.labelled(path.label)
+        except UnknownModel as exc:
+            raise UnknownModel(f"Unrecognized servable version label: {path.label[:40]}; {exc}") from exc
+    return None if path.version is None else int(path.version[:20])
+
+
 def _raise_unknown(registry: ModelRegistry, number: int) -> None:
     try:
         registry.version(number)
@@ -97,8 +99,8 @@ def _raise_unknown(registry: ModelRegistry, number: int) -> None:
         raise UnknownModel(f"Could not find version {number} of model {artifact.NAME}; {exc}") from exc
 
 
-def _expected(model: str) -> str:
-    return f"expected the model {artifact.NAME!r}, received {model[:40]!r}"
+def _expected(path: ModelPath) -> str:
+    return f"expected the model {artifact.NAME!r}, received {path.name[:40]!r}"
 
 
 def _state(version: int, state: str, code: str, message: str) -> dict[str, Any]:

@@ -1,0 +1,141 @@
+"""What each path of the Open Inference Protocol answers."""
+
+import time
+from functools import partial
+
+from starlette._utils import get_route_path
+from starlette.types import Receive, Scope
+
+from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
+from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
+from app.api.open_inference.request import read_request
+from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
+from app.asgi.reply import Reply
+from app.errors import NotFound, NotOffered, UnknownModel
+from app.inference.model_registry import ModelRegistry
+from app.inference.predictor import Predictor
+from app.input.body import MemoryBudget, Reservation, parse, read_inflated_body, wait_for_disconnect
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from digits import artifact
+from digits.errors import DigitsError
+
+_NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/repository/")
+"""Paths of Triton's extensions that its client can request."""
+
+
+class OpenInference:
+    """The handlers. Those of inference raise any error of a body or a picture; the others raise UnknownModel."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: ModelRegistry,
+        predictor: Predictor,
+        memory_budget: MemoryBudget,
+        *,
+        metrics: Metrics,
+        version: str,
+    ) -> None:
+        """Answer as the service of this version."""
+        self._settings = settings
+        self._registry = registry
+        self._predictor = predictor
+        self._memory_budget = memory_budget
+        self._metrics = metrics
+        self._version = version
+
+    async def infer(self, scope: Scope, receive: Receive) -> Reply:
+        """Classify the pictures of one request, and count how long its steps take."""
+        number = self._requested_version(scope)
+        _ = self._registry.classifier  # raises NoUsableModel before the body is read
+        decode_threads = self._predictor.decode_threads
+        header_length = next((value for name, value in scope["headers"] if name == HEADER_LENGTH), b"")
+        began = time.perf_counter()
+        try:
+            with Reservation(self._memory_budget) as reservation:
+                body = await read_inflated_body(
+                    receive, scope["headers"], self._settings.max_body_bytes, reservation, decode_threads
+                )
+                request = await parse(decode_threads, read_request, body, header_length, self._settings)
+                decoded = time.perf_counter()
+                disconnected = partial(wait_for_disconnect, receive)
+                result = await self._predictor.predict(request.pictures, request.mode, disconnected, number)
+        except DigitsError:
+            self._metrics.inferred(
+                number or self._registry.classifier.manifest.version, fail=time.perf_counter() - began
+            )
+            raise
+        answered = time.perf_counter()
+        reply = infer_reply(request, result)
+        ended = time.perf_counter()
+        self._metrics.inferred(
+            result.batch.classifier.manifest.version,
+            success=ended - began,
+            compute_input=decoded - began,
+            compute_output=ended - answered,
+        )
+        return reply
+
+    async def statistics(self, scope: Scope, _receive: Receive) -> Reply:
+        """Return the statistics of one version, or of all loaded versions."""
+        number = self._requested_version(scope)
+        versions = [number] if number else self._registry.loaded()
+        samples = samples_of_all_workers(self._metrics)
+        return Reply.of({"model_stats": [model_statistics(version, samples) for version in versions]})
+
+    async def server_metadata(self, _scope: Scope, _receive: Receive) -> Reply:
+        """Return the server's name, version and extensions."""
+        return Reply.of(server_metadata(self._version))
+
+    async def live(self, _scope: Scope, _receive: Receive) -> Reply:
+        """Answer that the process is alive."""
+        return Reply.of({"live": True})
+
+    async def ready(self, _scope: Scope, _receive: Receive) -> Reply:
+        """Answer with 200 if requests can be answered, else with 503."""
+        reason = self._registry.unready_reason()
+        if reason is None:
+            return Reply.of({"ready": True, "live": True})
+        return Reply.of({"ready": False, "live": True, "error": reason}, 503)
+
+    async def model_metadata(self, scope: Scope, _receive: Receive) -> Reply:
+        """Return the model's versions, inputs and outputs."""
+        self._requested_version(scope)
+        return Reply.of(model_metadata(self._registry))
+
+    async def model_ready(self, scope: Scope, _receive: Receive) -> Reply:
+        """Answer with 200 if the model can answer, else with 503."""
+        self._requested_version(scope)
+        reason = self._registry.unready_reason()
+        if reason is None:
+            return Reply.of({"name": artifact.NAME, "ready": True})
+        return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, 503)
+
+    async def model_config(self, scope: Scope, _receive: Receive) -> Reply:
+        """Return Triton's model configuration."""
+        self._requested_version(scope)
+        return Reply.of(model_config(self._settings.max_batch))
+
+    async def repository_index(self, _scope: Scope, _receive: Receive) -> Reply:
+        """Return all versions and whether they are ready."""
+        return Reply.of(repository_index(self._registry))
+
+    async def no_such_path(self, scope: Scope, _receive: Receive) -> Reply:
+        """Raise NotOffered for the extensions of Triton that this service lacks, else NotFound."""
+        path = get_route_path(scope)
+        if path.startswith(_NOT_OFFERED):
+            raise NotOffered(f"{path[:80]} is not offered by this server")
+        raise NotFound(f"there is nothing at {path[:80]!r}; the Open Inference Protocol begins at /v2")
+
+    def _requested_version(self, scope: Scope) -> int | None:
+        """Return the version number in the path, or None for the served version. Raises UnknownModel."""
+        model = scope["path_params"].get("model", artifact.NAME)
+        version = scope["path_params"].get("version")
+        if model != artifact.NAME:
+            raise UnknownModel(f"expected the model {artifact.NAME!r}, received {model[:40]!r}")
+        if version is None:
+            return None
+        if not version.isdecimal() or len(version) > 9:
+            raise UnknownModel(f"expected a version number, received {version[:20]!r}")
+        return self._registry.version(int(version)).manifest.version

@@ -1,0 +1,84 @@
+"""The OpenAPI document: FastAPI's own, completed with what no FastAPI route declares."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
+from app.openapi.schemas import Predictions, Problem
+from digits.artifact import Manifest
+
+DESCRIPTION = """
+Which handwritten digit is on the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
+statistics lecture teaches it.
+
+Example pictures: [seven.png](examples/seven.png), [seven.json](examples/seven.json) and
+[seven.bin](examples/seven.bin) (784 bytes) contain the same handwritten seven. [photo.jpg](examples/photo.jpg) shows a
+four on paper in uneven light.
+"""
+
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def install(app: FastAPI, paths: dict[str, Any], *, open_paths: frozenset[str] | None) -> None:
+    """Complete the OpenAPI document of `app`.
+
+    Args:
+        app: the application.
+        paths: path items of endpoints that are not FastAPI routes.
+        open_paths: the paths that need no API key; None when no keys are set.
+    """
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            document["paths"] = paths | document["paths"]
+            document["components"]["schemas"] |= _schemas()
+            _remove_validation_errors(document)
+            if open_paths is not None:
+                _require_keys(document, open_paths)
+            for operation in _operations(document):
+                operation["responses"] = {
+                    status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID}
+                    for status, reply in operation["responses"].items()
+                }
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+def _schemas() -> dict[str, Any]:
+    """Return the schemas of replies that no FastAPI route declares."""
+    schemas: dict[str, Any] = {}
+    for model in (Predictions, Problem, Manifest):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        schemas |= {**schema.pop("$defs"), model.__name__: schema}
+    # The service leaves out the manifest's checksums.
+    del schemas["Manifest"]["properties"]["files"]
+    schemas["Manifest"]["required"].remove("files")
+    return schemas
+
+
+def _remove_validation_errors(document: dict[str, Any]) -> None:
+    """Remove FastAPI's 422 reply, which never occurs because the path parameters are plain strings."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for operation in _operations(document):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+
+
+def _require_keys(document: dict[str, Any], open_paths: frozenset[str]) -> None:
+    document["components"]["securitySchemes"] = _KEYS
+    for path in document["paths"].keys() - open_paths:
+        for operation in document["paths"][path].values():
+            operation["security"] = [{"bearer": []}, {"header": []}]
+            operation["responses"] = operation["responses"] | {"401": UNAUTHORIZED}

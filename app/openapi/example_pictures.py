@@ -1,0 +1,24 @@
+"""The example pictures of the API documentation."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+EXAMPLES = Path(__file__).parent / "examples"
+"""seven.png, seven.json and seven.bin are the first MNIST test image in three forms; photo.jpg is a four on paper."""
+
+
+def json_examples() -> dict[str, Any]:
+    """Return the JSON bodies that `POST /predict` offers for trying."""
+    rows = orjson.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
+    flat = [value for row in rows for value in row]
+    return {
+        "rows": {"summary": "28 rows of 28 numbers, 0 to 255", "value": {"pixels": rows}},
+        "flat": {"summary": "784 numbers, 0 to 255", "value": {"pixels": flat}},
+        "floats": {
+            "summary": "784 floats, 0 to 1",
+            "value": {"pixels": [round(value / 255, 4) for value in flat], "scale": "0-1"},
+        },
+        "batch": {"summary": "two pictures", "value": {"instances": [rows, flat]}},
+    }

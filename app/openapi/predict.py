@@ -1,0 +1,127 @@
+"""`POST /predict` in the OpenAPI document."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
+from app.openapi.example_pictures import json_examples
+from app.openapi.replies import UNAVAILABLE, header, problem, reference
+from digits.features import FEATURES, SIDE
+
+
+def predict_paths(options: type[BaseModel]) -> dict[str, Any]:
+    """Return the path item of `POST /predict`.
+
+    Args:
+        options: the model of the query parameters.
+    """
+    return {
+        "/predict": {
+            "post": {
+                "tags": ["predict"],
+                "summary": "Which digit is on the picture?",
+                "description": "Predict the digit on a picture that was drawn, scanned or photographed, dark on light "
+                "or light on dark.",
+                "operationId": "predict_predict_post",
+                "parameters": _query_parameters(options),
+                "requestBody": {"required": True, "content": _body()},
+                "responses": _RESPONSES,
+            }
+        }
+    }
+
+
+def _query_parameters(options: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return one optional parameter per field."""
+    parameters = []
+    for name, field in options.model_json_schema()["properties"].items():
+        schema = {key: value for key, value in field.items() if (key, value) != ("default", None)}
+        parameters.append(
+            {"name": name, "in": "query", "required": False, "schema": schema, "description": field["description"]}
+        )
+    return parameters
+
+
+def _body() -> dict[str, Any]:
+    return {
+        JSON: {"schema": _JSON_BODY, "examples": json_examples()},
+        FORM: {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "One encoded picture returns one prediction, several return a list.",
+                    }
+                },
+            },
+            "encoding": {"file": {"contentType": ", ".join(IMAGE_TYPES)}},
+        },
+        **{kind: _binary("An encoded picture of one digit, of any size.") for kind in IMAGE_TYPES},
+        RAW: _binary(
+            f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "
+            "bytes."
+        ),
+    }
+
+
+def _binary(description: str) -> dict[str, Any]:
+    return {"schema": {"type": "string", "format": "binary", "description": description}}
+
+
+def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
+    """Return the schema of a JSON body with pixels of one scale. Only the scale 0-255 may be left out."""
+    as_bytes = scale == "0-255"
+    number = {"type": "integer" if as_bytes else "number", "minimum": 0, "maximum": 255 if as_bytes else 1}
+    row = {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": number}
+    picture = {
+        "description": f"{SIDE} rows of {SIDE} numbers, or {FEATURES} numbers row by row",
+        "oneOf": [
+            {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": row},
+            {"type": "array", "minItems": FEATURES, "maxItems": FEATURES, "items": number},
+        ],
+    }
+    scale_schema: dict[str, Any] = {
+        "type": "string",
+        "enum": [scale],
+        "description": "Whole numbers like MNIST's raw data." if as_bytes else "Floats: the raw data divided by 255.",
+    }
+    if as_bytes:
+        scale_schema["default"] = scale
+    return {
+        "type": "object",
+        "title": f"{title}, {scale.replace('-', ' to ')}",
+        "required": [name] if as_bytes else [name, "scale"],
+        "properties": {
+            name: picture if name == "pixels" else {"type": "array", "minItems": 1, "items": picture},
+            "scale": scale_schema,
+        },
+        "additionalProperties": False,
+    }
+
+
+_JSON_BODY = {
+    "oneOf": [
+        _json_body(title, name, scale)
+        for title, name in (("One picture", "pixels"), ("Several pictures", "instances"))
+        for scale in ("0-255", "0-1")
+    ]
+}
+
+_RESPONSES: dict[str, Any] = {
+    "200": {
+        "description": "One prediction, or a list of predictions for several pictures",
+        "content": {JSON: {"schema": {"anyOf": [reference("Prediction"), reference("Predictions")]}}},
+        "headers": {"X-Model-Version": header("The version that answered.", type="integer", minimum=1)},
+    },
+    "400": problem("The body cannot be parsed"),
+    "408": problem("The body did not arrive in time"),
+    "413": problem("Too many bytes, pixels or pictures"),
+    "415": problem("The content type or picture format is not accepted"),
+    "422": problem("The body can be parsed, but its content is wrong"),
+    "503": UNAVAILABLE,
+}

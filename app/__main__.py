@@ -1,9 +1,9 @@
 """`python -m app`: serve with the settings of the environment."""
 
 import resource
-import socket
 import sys
 
+from app.server.listener import listen
 from app.server.supervisor import Supervisor
 from app.settings import read_settings
 from app.worker import serve
@@ -29,26 +29,6 @@ def main() -> int:
         return Supervisor(serve, settings, listener).run()
     serve(settings, listener)
     return 0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket.
-
-    It is bound before the model is loaded, so that a port in use is reported at once, in one line.
-
-    Raises:
-        SystemExit: the address is not available.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as exc:
-        raise SystemExit(
-            f"digits: cannot listen on {host}:{port} (MNIST_HOST, MNIST_PORT): {exc.strerror or exc}"
-        ) from None
-    return listener
 
 
 if __name__ == "__main__":

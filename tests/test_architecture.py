@@ -1,5 +1,7 @@
-"""The arrows between the rooms never turn round."""
+"""Imports between packages, folders and modules only point downwards."""
 
+import ast
+import graphlib
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,50 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, fresh_python
+
+PACKAGES = ("digits", "training", "app", "deploy", "benchmarks")
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    """Each module of the project and the modules that it imports: anywhere in it, in functions and under
+    `TYPE_CHECKING` too.
+    """
+    files = {module_name(file): file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")}
+    graph: dict[str, set[str]] = {}
+    for module, file in files.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file} has a relative import"
+                base = str(node.module)
+                submodules = {f"{base}.{alias.name}" for alias in node.names} & files.keys()
+                names.update(submodules or {base})
+        graph[module] = names & files.keys()
+    return graph
+
+
+def test_no_modules_import_each_other_in_a_circle(imports: dict[str, set[str]]) -> None:
+    sorter = graphlib.TopologicalSorter(imports)
+
+    sorter.prepare()  # raises CycleError, which names the circle
+
+
+def test_imports_in_functions_count_as_imports(imports: dict[str, set[str]]) -> None:
+    assert "app.main" in imports["app.worker"]
+
+
+def test_nothing_imports_a_main_module(imports: dict[str, set[str]]) -> None:
+    importers = {module for module, names in imports.items() if any(name.endswith("__main__") for name in names)}
+
+    assert importers == set()
 
 
 def test_the_import_contracts_of_pyproject_hold() -> None:

@@ -1,4 +1,4 @@
-"""Close a listening socket without losing a request.
+"""Open a listening socket, and close it without losing a request.
 
 The kernel completes connections before the service accepts them, and a client may already have sent its request. When
 a listener closes, the kernel resets these connections: of eight clients that send without a pause, four lose a request
@@ -33,6 +33,26 @@ class Socket(Protocol):
 
     def setsockopt(self, level: int, option: int, value: int, /) -> object:
         """Set an option."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket.
+
+    It is bound before the model is loaded, so that a port in use is reported at once, in one line.
+
+    Raises:
+        SystemExit: the address is not available.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as exc:
+        raise SystemExit(
+            f"digits: cannot listen on {host}:{port} (MNIST_HOST, MNIST_PORT): {exc.strerror or exc}"
+        ) from None
+    return listener
 
 
 def refuse_connections(listener: Socket) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from deploy.ray import private_cluster
-from digits.__main__ import add_options
 from digits.artifact import MODEL
 from digits.classifier import Classifier, load_newest
+from digits.command_line import add_options
 from digits.errors import DigitsError
 
 if TYPE_CHECKING:

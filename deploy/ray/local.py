@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from app.__main__ import listen
+from app.server.listener import listen
 from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
 from deploy.ray import private_cluster

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from digits import artifact, classifier
-from digits.__main__ import main
+from digits.command_line import main
 from digits.artifact import MODEL
 from digits.classifier import Classifier
 from digits.features import to_features

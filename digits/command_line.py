@@ -1,0 +1,81 @@
+"""The command line of `digits`: it classifies picture files as the service does, without a server."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import get_args
+
+from digits.answers import answers
+from digits.artifact import SHIPPED
+from digits.classifier import Classifier, load_newest
+from digits.errors import DigitsError
+from digits.features import to_features
+from digits.images import open_picture, read, to_grey
+from digits.mnist_form import Mode
+from digits.normalize import normalize
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print one line per picture. Return 1 if a picture could not be classified, 2 if there is no model."""
+    parser = argparse.ArgumentParser(prog="python -m digits", description="Recognize the digit in each picture.")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="a PNG, JPEG, WEBP, BMP, GIF or TIFF picture of any size"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        classifier, refusals = load_newest(options.model_dir)
+    except DigitsError as exc:
+        print(f"digits: {exc}", file=sys.stderr)
+        return 2
+    for refusal in refusals:
+        print(f"digits: not used: {refusal}", file=sys.stderr)
+    successes = [_print_answer(classifier, file, options.normalize, as_json=options.json) for file in options.files]
+    return 0 if all(successes) else 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options `--normalize` and `--model-dir` to a parser."""
+    parser.add_argument(
+        "--normalize",
+        choices=get_args(Mode),
+        default="auto",
+        help="which pictures to bring to MNIST form: those that are not in it (auto), all (always), or none (never). "
+        "With never, pictures must be 28x28. Default: %(default)s",
+    )
+    parser.add_argument(
+        "--model-dir",
+        type=Path,
+        default=Path(os.environ.get("MNIST_MODEL_DIR", SHIPPED)),
+        help="folder of published versions. Default: MNIST_MODEL_DIR, else the shipped models",
+    )
+
+
+def _print_answer(classifier: Classifier, file: Path, mode: Mode, *, as_json: bool) -> bool:
+    try:
+        normalized = normalize(to_grey(open_picture(read(file))), mode)
+        columns = answers(classifier, to_features(normalized.pixels[None]))
+    except DigitsError as exc:
+        if as_json:
+            print(json.dumps({"file": str(file), "error": str(exc)}))
+        else:
+            print(f"{file}: {exc}", file=sys.stderr)
+        return False
+    answer = {name: column[0] for name, column in columns.items()}
+    if as_json:
+        model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
+        print(json.dumps({"file": str(file), **answer, "preprocessing": normalized.steps, "model": model}))
+    else:
+        remarks = [f"{answer['digit']} ({answer['probability']:.4f})"]
+        prediction_set = answer.get("prediction_set", [answer["digit"]])
+        if not prediction_set:
+            remarks.append("no digit is probable enough")
+        elif prediction_set != [answer["digit"]]:
+            remarks.append(f"may be {' or '.join(map(str, prediction_set))}")
+        if not answer.get("is_digit", True):
+            remarks.append("not a digit?")
+        print(f"{file}: {', '.join(remarks)}")
+    return True

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from digits import artifact, classifier
-from digits.command_line import main
 from digits.artifact import MODEL
 from digits.classifier import Classifier
+from digits.command_line import main
 from digits.features import to_features
 from tests.conftest import Mnist, Published, encoded, fresh_python, publish_tiny, publish_trusted
 

@@ -32,9 +32,9 @@ from benchmarks.capacity.service_times import (
     processor_seconds,
 )
 from benchmarks.harness.bodies import JSON, RAW, Body
+from benchmarks.harness.own_service import own_service
 from benchmarks.harness.report import header
 from benchmarks.harness.servers import Server
-from benchmarks.harness.traffic import own_service
 from benchmarks.harness.wrk import put_under_load, version
 
 SHARES = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95)

@@ -2,41 +2,43 @@
 
     python -m benchmarks.faults.blocking --rounds 3
 
-One service as `make serve` starts it gets the heaviest bodies of each kind, one at a time; meanwhile `/livez` is asked
-again and again on a connection of its own. The longest wait for it is what the event loop was held up.
+The service gets the heaviest bodies of each kind, one at a time. Meanwhile `/livez` is requested again and again on
+another connection. Its longest reply time is how long the event loop was blocked.
 """
 
-import argparse
-import http.client
 import json
-import signal
-import statistics
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
+from benchmarks.faults.mix import MULTIPART, form
 from benchmarks.harness import services
+from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
-from benchmarks.harness.rounds import spread
+from benchmarks.harness.rounds import median, spread
 from benchmarks.harness.servers import HOST
+from benchmarks.harness.traffic import Request, send
 
-_LIMIT = Settings().max_body_bytes
+_LIMITS = Settings()
 _SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 _SEVEN_PNG = (EXAMPLES / "seven.png").read_bytes()
+_JSON, _RAW = "application/json", "application/octet-stream"
+_V1, _V2 = "/v1/models/mnist-dense:predict", "/v2/models/mnist-dense/infer"
 
 
 def _picture(mode: str, size: tuple[int, int], **options: Any) -> bytes:
-    """A picture of coarse blocks, so that it is a small file of many pixels."""
+    """Return a picture of coarse blocks, which is a small file of many pixels."""
     blocks = np.random.default_rng(0).integers(0, 255, (size[1] // 100, size[0] // 100, 4), dtype=np.uint8)
     picture = Image.fromarray(blocks, "RGBA").resize(size, Image.Resampling.NEAREST).convert(mode)
     buffer = BytesIO()
@@ -44,135 +46,122 @@ def _picture(mode: str, size: tuple[int, int], **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _part(content: bytes) -> bytes:
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    return head + content + b"\r\n"
+def _filled(start: str, element: str, end: str, most: int | None = None) -> bytes:
+    """Return JSON with as many copies of an element as the largest allowed body holds, or with `most` of them."""
+    fit = (_LIMITS.max_json_bytes - len(start) - len(end)) // (len(element) + 1)
+    return (start + ",".join([element] * min(fit, most or fit)) + end).encode()
 
 
-def _floats(count: int) -> list[list[float]]:
-    rows: list[list[float]] = np.random.default_rng(0).random((count, 784)).round(15).tolist()
-    return rows
+def _floats() -> list[float]:
+    values: list[float] = np.random.default_rng(0).random(784).round(16).tolist()
+    return values
 
 
 def _tensor() -> bytes:
-    data = [value for row in _floats(800) for value in row]
-    return json.dumps(
-        {"inputs": [{"name": "features", "shape": [800, 784], "datatype": "FP32", "data": data}]}
-    ).encode()
+    count = _LIMITS.max_json_bytes // len(json.dumps(_floats()))
+    tensor = {"name": "features", "shape": [count, 784], "datatype": "FP32", "data": _floats() * count}
+    return json.dumps({"inputs": [tensor]}).encode()
 
 
-_ROWS, _TENSOR = "/v1/models/mnist-dense:predict", "/v2/models/mnist-dense/infer"
-
-Heavy = Callable[[], tuple[str, bytes] | tuple[str, bytes, str]]
-"""Makes content type, body and, where it is not /predict, the path."""
-
-HEAVY: dict[str, Heavy] = {
-    "a 37-megapixel PNG with alpha": lambda: ("image/png", _picture("RGBA", (7400, 5000), format="PNG")),
-    "a 50-megapixel JPEG": lambda: ("image/jpeg", _picture("RGB", (8000, 6000), format="JPEG", quality=50)),
-    "a 10-megapixel WEBP": lambda: ("image/webp", _picture("RGB", (3900, 2500), format="WEBP", quality=1)),
-    "a 50-megapixel WEBP": lambda: ("image/webp", _picture("RGB", (8000, 6000), format="WEBP", quality=1)),
-    "a 50-megapixel GIF": lambda: ("image/gif", _picture("P", (8000, 6000), format="GIF")),
-    "1024 pictures of long floats": lambda: (
-        "application/json",
-        json.dumps({"scale": "0-1", "instances": np.random.default_rng(0).random((1024, 784)).round(16).tolist()})[
-            :_LIMIT
-        ].encode(),
-    ),
-    "JSON of millions of numbers": lambda: ("application/json", b'{"pixels": [' + b"1," * (_LIMIT // 2 - 10) + b"1]}"),
-    "JSON of a million objects": lambda: ("application/json", b'{"pixels": [' + b"{}," * 800_000 + b"1]}"),
-    "JSON of a million lists": lambda: ("application/json", b'{"pixels": [' + b"[]," * 800_000 + b"1]}"),
-    "a form of a thousand pictures": lambda: (
-        "multipart/form-data; boundary=b",
-        _part(_SEVEN_PNG) * 1024 + b"--b--\r\n",
-    ),
-    "a form that is all header": lambda: (
-        "multipart/form-data; boundary=b",
-        (b"--b\r\n" + b"a" * 15_000_000)[:_LIMIT],
-    ),
-    "a PNG of a million empty chunks": lambda: (
-        "image/png",
-        _SEVEN_PNG[:33] + b"\0\0\0\0tSTs\xd5\x9a\x8b\xf7" * 1_000_000,
-    ),
-    "1024 pictures to normalize": lambda: (
-        "application/octet-stream",
-        np.roll(np.frombuffer(_SEVEN, np.uint8), 3).tobytes() * 1024,
-    ),
-    "1024 pictures of noise, explained": lambda: (
-        "application/octet-stream",
-        np.random.default_rng(0).integers(0, 256, 1024 * 784, dtype=np.uint8).tobytes(),
-        "/predict?normalize=never&include=pixels,saliency",
-    ),
-    "800 rows of floats, by name": lambda: (
-        "application/json",
-        json.dumps({"instances": [{"features": row} for row in _floats(800)]}).encode(),
-        _ROWS,
-    ),
-    "600 records of 784 columns": lambda: (
-        "application/json",
-        json.dumps(
-            {"dataframe_records": [dict(zip(map(str, range(784)), row, strict=True)) for row in _floats(600)]}
-        ).encode(),
-        "/invocations",
-    ),
-    "1024 pictures in base64": lambda: (
-        "application/json",
-        json.dumps({"instances": [{"b64": b64encode(_SEVEN_PNG).decode()}] * 1024}).encode(),
-        _ROWS,
-    ),
-    "rows of a million objects": lambda: ("application/json", b'{"instances": [' + b"{}," * 800_000 + b"1]}", _ROWS),
-    "a flat tensor of 800 pictures": lambda: ("application/json", _tensor(), _TENSOR),
-}
-"""Some are refused."""
+def _record() -> str:
+    return json.dumps({str(column): value for column, value in enumerate(_floats())})
 
 
-def probed(url: str, content_type: str, body: bytes, path: str = "/predict") -> tuple[int, float, float]:
-    """Send a request, and ask `/livez` until it is answered.
+def _noise() -> bytes:
+    return np.random.default_rng(0).integers(0, 256, 1024 * 784, dtype=np.uint8).tobytes()
 
-    Returns:
-        The request's status, the seconds that it took, and the longest that `/livez` took meanwhile.
-    """
-    address = urlsplit(url).netloc
 
-    def send() -> int:
-        connection = http.client.HTTPConnection(address, timeout=120)
-        try:
-            connection.request("POST", path, body, {"Content-Type": content_type})
-            return connection.getresponse().status
-        finally:
-            connection.close()
+_FLOATS = json.dumps(_floats())
+_NAMED_FLOATS = json.dumps({"features": _floats()})
+_BASE64 = json.dumps({"b64": b64encode(_SEVEN_PNG).decode()})
+_ALL_HEADER = (b"--b\r\n" + b"a" * _LIMITS.max_body_bytes)[: _LIMITS.max_body_bytes]
+_EMPTY_CHUNKS = b"\0\0\0\0tSTs\xd5\x9a\x8b\xf7" * 1_000_000
+_NOISE_PATH = "/predict?normalize=never&include=pixels,saliency"
 
+
+@dataclass(frozen=True, slots=True)
+class Heavy:
+    """A heavy request, whose body is made when it is sent, because all bodies together would take much memory."""
+
+    kind: str
+    make_body: Callable[[], bytes]
+    content_type: str
+    path: str = "/predict"
+
+    def request(self) -> Request:
+        """Make the request."""
+        return Request(self.kind, self.make_body(), self.content_type, path=self.path)
+
+
+HEAVY = (
+    Heavy("a 37-megapixel PNG with alpha", lambda: _picture("RGBA", (7400, 5000), format="PNG"), "image/png"),
+    Heavy("a 50-megapixel JPEG", lambda: _picture("RGB", (8000, 6000), format="JPEG", quality=50), "image/jpeg"),
+    Heavy("a 10-megapixel WEBP", lambda: _picture("RGB", (3900, 2500), format="WEBP", quality=1), "image/webp"),
+    Heavy("a 50-megapixel WEBP", lambda: _picture("RGB", (8000, 6000), format="WEBP", quality=1), "image/webp"),
+    Heavy("a 50-megapixel GIF", lambda: _picture("P", (8000, 6000), format="GIF"), "image/gif"),
+    Heavy("a PNG of a million empty chunks", lambda: _SEVEN_PNG[:33] + _EMPTY_CHUNKS, "image/png"),
+    Heavy("pictures of long floats", lambda: _filled('{"scale": "0-1", "instances": [', _FLOATS, "]}"), _JSON),
+    Heavy("JSON of millions of numbers", lambda: _filled('{"pixels": [', "1", "]}"), _JSON),
+    Heavy("JSON of millions of objects", lambda: _filled('{"pixels": [', "{}", "]}"), _JSON),
+    Heavy("JSON of millions of lists", lambda: _filled('{"pixels": [', "[]", "]}"), _JSON),
+    Heavy("a form of 1024 pictures", lambda: form(*[_SEVEN_PNG] * 1024), MULTIPART),
+    Heavy("a form that is all header", lambda: _ALL_HEADER, MULTIPART),
+    Heavy("1024 pictures to normalize", lambda: np.roll(np.frombuffer(_SEVEN, np.uint8), 3).tobytes() * 1024, _RAW),
+    Heavy("1024 pictures of noise, explained", _noise, _RAW, _NOISE_PATH),
+    Heavy(
+        "V1, rows of floats by name", lambda: _filled('{"instances": [', f'{{"features": {_FLOATS}}}', "]}"), _JSON, _V1
+    ),
+    Heavy("V1, 1024 pictures in base64", lambda: _filled('{"instances": [', _BASE64, "]}", most=1024), _JSON, _V1),
+    Heavy("V1, millions of objects", lambda: _filled('{"instances": [', "{}", "]}"), _JSON, _V1),
+    Heavy("V2, a flat tensor of floats", _tensor, _JSON, _V2),
+    Heavy("records of 784 columns", lambda: _filled('{"dataframe_records": [', _record(), "]}"), _JSON, "/invocations"),
+)
+"""The service refuses some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How a heavy request went, and what it did to the others."""
+
+    status: int | str
+    seconds: float
+    livez_seconds: float
+    """Longest time that `/livez` took meanwhile."""
+
+
+def probe(port: int, request: Request) -> Probe:
+    """Send a request, and ask `/livez` until it is answered."""
     longest = 0.0
-    probe = http.client.HTTPConnection(address, timeout=120)
-    with ThreadPoolExecutor(1) as sender:
+    with closing(HTTPConnection(HOST, port, timeout=120)) as connection, ThreadPoolExecutor(1) as sender:
         began = time.perf_counter()
-        status = sender.submit(send)
-        while not status.done():
+        sent = sender.submit(send, port, request)
+        while not sent.done():
             asked = time.perf_counter()
-            probe.request("GET", "/livez")
-            probe.getresponse().read()
+            connection.request("GET", "/livez")
+            connection.getresponse().read()
             longest = max(longest, time.perf_counter() - asked)
             time.sleep(0.001)
-        seconds = time.perf_counter() - began
-    probe.close()
-    return status.result(), seconds, longest
+        return Probe(sent.result().status, time.perf_counter() - began, longest)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.blocking", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended
+    options = parser(__doc__, rounds=3).parse_args()
     rows = []
     with services.own().started() as server:
-        for name, make in HEAVY.items():
-            heavy = make()
-            print(name, file=sys.stderr, flush=True)
-            runs = [probed(f"http://{HOST}:{server.port}", *heavy) for _ in range(options.rounds)]
-            statuses, seconds, waits = zip(*runs, strict=True)
-            took = f"{1000 * statistics.median(seconds):,.0f}"
-            waited = spread([1000 * wait for wait in waits], 1)
-            rows.append([name, f"{len(heavy[1]) / 1e6:.1f}", str(max(statuses)), took, waited])
+        for heavy in HEAVY:
+            progress(heavy.kind)
+            request = heavy.request()
+            probes = [probe(server.port, request) for _ in range(options.rounds)]
+            rows.append(
+                [
+                    heavy.kind,
+                    f"{len(request.body) / 1e6:.1f}",
+                    str(probes[-1].status),
+                    median([1000 * one.seconds for one in probes]),
+                    spread([1000 * one.livez_seconds for one in probes], 1),
+                ]
+            )
     print(header(("uvicorn", "fastapi", "pillow", "orjson")))
     print(f"\nMedian of {options.rounds} rounds (least-greatest).\n")
     print(table(["body", "MB", "status", "ms", "/livez at most, ms"], rows))

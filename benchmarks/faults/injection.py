@@ -1,13 +1,12 @@
-"""What does each fault cost those who ask meanwhile, and how long until all is as before?
+"""What does each fault cost the clients, and how long does it take until everything works again?
 
     python -m benchmarks.faults.injection --only kill,reload --workers 1,2
 
-Each fault is done to a service of its own on this machine while eight clients ask, four on connections that they keep,
-four on a new one each time. Lost is a request whose connection was taken and that got a wrong answer or none. The exit
-code is 1 where a fault cost more than it may.
+Each fault is injected into a new service while eight clients send requests: four keep their connection, four open a new
+one each time. A request is lost when its connection was accepted and it got a wrong answer or none. The exit code is 1
+when a fault cost more than it may.
 """
 
-import argparse
 import re
 import resource
 import shutil
@@ -19,132 +18,118 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.faults.soak import photo, usual, warm
-from benchmarks.harness.report import header, table
-from benchmarks.harness.servers import HOST, Server
-from benchmarks.harness.traffic import (
-    REFUSED,
-    Outcome,
-    Request,
-    Traffic,
-    connection_to,
+from benchmarks.faults.mix import good, photo, warm
+from benchmarks.harness.command import chosen, parser, progress
+from benchmarks.harness.own_service import (
     connections,
-    exchange,
+    memory_mb,
     own_service,
     wait_for_models,
+    wait_until,
     workers_of,
 )
+from benchmarks.harness.report import header, table
+from benchmarks.harness.servers import HOST, Server
+from benchmarks.harness.traffic import Outcome, Request, Traffic, send
 from digits import artifact
 from digits.errors import PublishFailed
 
 CLIENTS = 8
-
-GUARD_SECONDS = 60
-"""A guard against hanging: what is waited for takes seconds."""
-
-GOOD = [request for request in usual() if request.kind in ("raw", "JSON", "PNG", "JPEG")]
-"""What is asked under a fault; all of it is to be answered 200."""
-
 CROWDS = 4
-
 ACCEPT_SECONDS = 10
-"""In which all who wait are let in, if there is room."""
+"""Time in which the service must accept a crowd of connections."""
+
+EXIT_SECONDS = 60
 
 GROWTH_MB = 10
-"""Most that the workers may have grown together once a crowd has gone; an allocator keeps some."""
+"""Maximum growth of all workers together once a crowd has left. The allocator keeps some memory for the next one."""
 
 
 class Skipped(Exception):
-    """The fault cannot be done here."""
+    """The fault cannot be injected here."""
 
 
-@dataclass(frozen=True)
-class Happened:
-    """What a fault did."""
+@dataclass(frozen=True, slots=True)
+class FaultResult:
+    """The result of one fault."""
 
-    what: str
+    description: str
     sent: int
     lost: int
-    whole_seconds: float | None
-    """From the fault, or its end, until all was as before; None where it never was otherwise."""
-    fine: bool
-    """Whether it cost no more than it may."""
+    recovery_seconds: float | None
+    """Time until everything worked again. None where nothing ever stopped."""
+    acceptable: bool
+    """Whether the fault cost no more than it may."""
 
 
-class Account:
-    """The requests of a load, and what came of them."""
+@dataclass(slots=True)
+class Load:
+    """The requests that were sent during a fault."""
 
-    def __init__(self) -> None:
-        """None yet."""
-        self.outcomes: list[Outcome] = []
+    outcomes: list[Outcome] = field(default_factory=list)
 
     @property
     def lost(self) -> list[Outcome]:
-        """Those without the right answer; who was refused was never taken."""
-        return [one for one in self.outcomes if not one.right and one.status != REFUSED]
+        """Return the requests that were accepted and not answered as expected."""
+        return [outcome for outcome in self.outcomes if outcome.lost]
 
     def losses(self) -> str:
-        """In words."""
-        kinds = Counter(f"{one.status} on a {'kept' if one.kept else 'new'} connection" for one in self.lost)
-        return _counted(kinds) if kinds else "none lost"
+        """Describe the lost requests."""
+        kinds = [f"{one.answer.status} on a {'kept' if one.kept else 'new'} connection" for one in self.lost]
+        return describe(Counter(kinds)) or "none lost"
 
-    def served_by_all(self, version: int, workers: int) -> bool:
-        """Whether every worker, as far as can be told from outside, answers with that version."""
+    def all_answer_with(self, version: int, workers: int) -> bool:
+        """Return whether the last answers, 50 per worker, all came from this version."""
         latest = self.outcomes[-50 * workers :]
-        return len(latest) == 50 * workers and {one.version for one in latest} == {str(version)}
+        return len(latest) == 50 * workers and {one.answer.version for one in latest} == {str(version)}
 
     def p99_ms(self, start: float, end: float) -> float:
-        """Of the requests that began in between, by `time.perf_counter`."""
+        """Return the 99th percentile of the requests that began in this span of `time.perf_counter`."""
         seconds = [one.seconds for one in self.outcomes if start <= one.began < end]
         return 1000 * statistics.quantiles(seconds, n=100)[-1]
 
-    def happened(self, what: str, whole_seconds: float | None = None, *, fine: bool | None = None) -> Happened:
-        """With the load's figures; fine is by default that none was lost."""
+    def result(
+        self, description: str, recovery_seconds: float | None = None, *, acceptable: bool | None = None
+    ) -> FaultResult:
+        """Return the result. By default it is acceptable if no request was lost."""
         lost = len(self.lost)
-        return Happened(what, len(self.outcomes), lost, whole_seconds, not lost if fine is None else fine)
+        return FaultResult(
+            description, len(self.outcomes), lost, recovery_seconds, not lost if acceptable is None else acceptable
+        )
+
+
+def describe(counts: Counter[str]) -> str:
+    """Return `3 of one kind, 2 of another`."""
+    return ", ".join(f"{number} {kind}" for kind, number in counts.items())
 
 
 @contextmanager
-def load(server: Server, seconds: float = 0.5) -> Iterator[Account]:
-    """Eight clients, from so many seconds before the block until so many after it."""
-    account = Account()
-    with Traffic(server.port, GOOD, account.outcomes.append, CLIENTS):
+def load_on(server: Server, seconds: float = 0.5) -> Iterator[Load]:
+    """Send requests during the block, and this long before and after it."""
+    load = Load()
+    with Traffic(server.port, good(), load.outcomes.append, CLIENTS):
         time.sleep(seconds)
-        yield account
+        yield load
         time.sleep(seconds)
-
-
-def until(true: Callable[[], bool], what: str) -> float:
-    """Wait for it; the seconds that it took.
-
-    Raises:
-        SystemExit: it did not come true.
-    """
-    began = time.perf_counter()
-    while not true():
-        if time.perf_counter() - began > GUARD_SECONDS:
-            raise SystemExit(f"faults: not within {GUARD_SECONDS} s: {what}")
-        time.sleep(0.01)
-    return time.perf_counter() - began
 
 
 def publish(models: Path) -> int:
-    """Publish the shipped model's files as the next version; its number."""
+    """Publish the shipped model's files as the next version, and return its number."""
     shipped = artifact.SHIPPED / artifact.NAME / "1"
     manifest = artifact.read_manifest(shipped)
     files = {path: (shipped / path).read_bytes() for path in manifest.files}
-    known = manifest.model_dump(exclude={"format", "name", "version", "created", "files"})
-    return artifact.publish(models, files, known).version
+    metadata = manifest.model_dump(exclude={"format", "name", "version", "created", "files"})
+    return artifact.publish(models, files, metadata).version
 
 
 @contextmanager
-def published(workers: int) -> Iterator[tuple[Server, Path]]:
-    """A service of version 2, which looks for others five times a second, and the folder where they are published."""
+def service_of_version_2(workers: int) -> Iterator[tuple[Server, Path]]:
+    """Run a service that looks for new versions five times a second, and yield its model folder too."""
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
         publish(models)
@@ -152,95 +137,103 @@ def published(workers: int) -> Iterator[tuple[Server, Path]]:
             yield server, models
 
 
-def kill(workers: int) -> Happened:
-    """A worker is ended by kill -9"""
+def wait_for_version(load: Load, version: int, workers: int) -> float:
+    """Wait until all workers answer with this version, and return the seconds that this took."""
+    return wait_until(lambda: load.all_answer_with(version, workers), f"version {version} is served")
+
+
+def kill(workers: int) -> FaultResult:
+    """A worker is killed (SIGKILL)"""
     if workers == 1:
-        raise Skipped("with one worker there is nobody to replace it but what started the service")
+        raise Skipped("a single worker has no supervisor that could replace it")
     with own_service(workers) as server:
         victim, *others = workers_of(server)
-        with load(server) as account:
+        with load_on(server) as load:
             began = time.perf_counter()
             victim.send_signal(signal.SIGKILL)
             wait_for_models(server, workers + 1)
-            whole = time.perf_counter() - began
-        kept = set(others) < set(workers_of(server))
-    again = Counter(str(one.again) for one in account.lost)
-    what = f"{account.losses()}; sent again: {_counted(again)}"
-    # At most what the one had in hand, and each is answered when it is sent again.
-    fine = kept and len(account.lost) <= CLIENTS and set(again) <= {"200"}
-    return account.happened(what, whole, fine=fine)
+            recovery_seconds = time.perf_counter() - began
+        survived = set(others) < set(workers_of(server))
+    again = Counter(str(one.again) for one in load.lost)
+    # The worker had at most one request of each client. Each is answered when the client sends it again.
+    acceptable = survived and len(load.lost) <= CLIENTS and set(again) <= {"200"}
+    return load.result(f"{load.losses()}; sent again: {describe(again)}", recovery_seconds, acceptable=acceptable)
 
 
-def drain(workers: int) -> Happened:
+def drain(workers: int) -> FaultResult:
     """SIGTERM, MNIST_DRAIN_SECONDS=3"""
-    return _end(workers, drain_seconds=3)
+    return _terminate(workers, drain_seconds=3)
 
 
-def stop(workers: int) -> Happened:
+def stop(workers: int) -> FaultResult:
     """SIGTERM, MNIST_DRAIN_SECONDS=0"""
-    return _end(workers, drain_seconds=0)
+    return _terminate(workers, drain_seconds=0)
 
 
-def _end(workers: int, drain_seconds: int) -> Happened:
-    """The clients ask until they are refused."""
-    account = Account()
+def _terminate(workers: int, drain_seconds: int) -> FaultResult:
+    load = Load()
     with own_service(workers, MNIST_DRAIN_SECONDS=str(drain_seconds)) as server:
-        with Traffic(server.port, GOOD, account.outcomes.append, CLIENTS) as traffic:
+        with Traffic(server.port, good(), load.outcomes.append, CLIENTS) as traffic:
             time.sleep(0.5)
             began = time.perf_counter()
             server.process.send_signal(signal.SIGTERM)
-            refused = traffic.wait(GUARD_SECONDS)
-        code = server.process.wait(GUARD_SECONDS)
-        took = time.perf_counter() - began
-    served = sum(one.right and one.began > began for one in account.outcomes)
-    what = f"{served} sent after the signal were answered, {account.losses()}, exit code {code}"
-    return account.happened(what, took, fine=refused and not account.lost)
+            refused = traffic.wait(EXIT_SECONDS)
+        code = server.process.wait(EXIT_SECONDS)
+        seconds = time.perf_counter() - began
+    served = sum(one.right and one.began > began for one in load.outcomes)
+    description = f"{served} sent after the signal were answered, {load.losses()}, exit code {code}"
+    return load.result(description, seconds, acceptable=refused and not load.lost)
 
 
-def reload(workers: int) -> Happened:
+def reload(workers: int) -> FaultResult:
     """A new version is published"""
-    with published(workers) as (server, models), load(server, seconds=2) as account:
+    with service_of_version_2(workers) as (server, models), load_on(server, seconds=2) as load:
         began = time.perf_counter()
         version = publish(models)
-        done = time.perf_counter()
-        whole = until(lambda: account.served_by_all(version, workers), "the new version is served")
+        published = time.perf_counter()
+        recovery_seconds = wait_for_version(load, version, workers)
         changed = time.perf_counter()
         time.sleep(2)
     spans = (0, began), (began, changed), (changed, changed + 2)
-    before, during, after = (f"{account.p99_ms(*span):.0f} ms" for span in spans)
-    what = f"p99 {before} before, {during} from publishing until it is served ({changed - done:.1f} s), {after} after"
-    return account.happened(what, whole)
+    before, during, after = (f"{load.p99_ms(*span):.0f} ms" for span in spans)
+    served_after = changed - published
+    return load.result(
+        f"p99 {before} before, {during} until it is served ({served_after:.1f} s), {after} after", recovery_seconds
+    )
 
 
-def full_disk(workers: int) -> Happened:
-    """No room on the disk for a new version"""
-    with published(workers) as (server, models), _little_room(models) as more_room, load(server) as account:
+def full_disk(workers: int) -> FaultResult:
+    """The disk has no room for a new version"""
+    with service_of_version_2(workers) as (server, models), _little_room(models) as make_room, load_on(server) as load:
         try:
             publish(models)
         except PublishFailed as exc:
             refusal = str(exc).rpartition(": ")[2]
         else:
-            raise SystemExit("faults: there was room on the full disk")
-        left = [path.name for path in models.rglob(".publishing-*")]
+            raise SystemExit("the disk was not full")
+        leftovers = [path.name for path in models.rglob(".publishing-*")]
         time.sleep(0.5)
-        more_room()
+        make_room()
         version = publish(models)
-        whole = until(lambda: account.served_by_all(version, workers), "the new version is served")
-    what = f"refused ({refusal}), {len(left)} files left behind; with more room version {version} was served"
-    return account.happened(what, whole, fine=not account.lost and not left)
+        recovery_seconds = wait_for_version(load, version, workers)
+    description = f"refused ({refusal}), {len(leftovers)} files left behind; with room, version {version} was served"
+    return load.result(description, recovery_seconds, acceptable=not load.lost and not leftovers)
 
 
 @contextmanager
 def _little_room(models: Path) -> Iterator[Callable[[], None]]:
-    """Less than a version takes, until the given function is called: a small disk, or a limit where none can be had."""
-    disk = ("mount", "-t", "tmpfs", "-o", "size=5m", "digits-faults", str(models))
-    with tempfile.TemporaryDirectory() as kept, ExitStack() as stack:
-        shutil.copytree(models, kept, dirs_exist_ok=True)
-        if subprocess.run(disk, capture_output=True, check=False).returncode == 0:
+    """Leave less room than a version needs, until the yielded function is called.
+
+    A small disk is mounted. Where mounting is not allowed, the size of files is limited.
+    """
+    mount = ("mount", "-t", "tmpfs", "-o", "size=5m", "digits-faults", str(models))
+    with tempfile.TemporaryDirectory() as copy, ExitStack() as stack:
+        shutil.copytree(models, copy, dirs_exist_ok=True)
+        if subprocess.run(mount, capture_output=True, check=False).returncode == 0:
             stack.callback(subprocess.run, ["umount", "--lazy", str(models)], check=True)
-            shutil.copytree(kept, models, dirs_exist_ok=True)
-            command = ["mount", "-o", "remount,size=50m", str(models)]
-            yield lambda: subprocess.run(command, check=True).check_returncode()
+            shutil.copytree(copy, models, dirs_exist_ok=True)
+            enlarge = ["mount", "-o", "remount,size=50m", str(models)]
+            yield lambda: subprocess.run(enlarge, check=True).check_returncode()
         else:
             soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             stack.callback(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
@@ -248,17 +241,17 @@ def _little_room(models: Path) -> Iterator[Callable[[], None]]:
             yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def removed(workers: int) -> Happened:
+def removed(workers: int) -> FaultResult:
     """The model folder is removed, and put back"""
-    with published(workers) as (server, models), load(server) as account:
+    with service_of_version_2(workers) as (server, models), load_on(server) as load:
         away = models.rename(models.with_name("away"))
-        until(lambda: account.served_by_all(1, workers), "the shipped version is served")
+        wait_for_version(load, 1, workers)
         away.rename(models)
-        whole = until(lambda: account.served_by_all(2, workers), "version 2 is served again")
-    return account.happened("the shipped version 1 answered, then version 2 again", whole)
+        recovery_seconds = wait_for_version(load, 2, workers)
+    return load.result("the shipped version 1 answered, then version 2 again", recovery_seconds)
 
 
-def unreadable(workers: int) -> Happened:
+def unreadable(workers: int) -> FaultResult:
     """The model folder cannot be read for two seconds"""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         models = Path(folder, "models")
@@ -267,104 +260,104 @@ def unreadable(workers: int) -> Happened:
         link.rename(models / "real")
         link.symlink_to("real")
         server = stack.enter_context(own_service(workers, MNIST_MODEL_DIR=str(models), MNIST_RELOAD_SECONDS="0.2"))
-        with load(server) as account:
-            _point(link, link.name)  # a loop: not even root can list it
+        with load_on(server) as load:
+            _point(link, link.name)  # a link to itself, which not even root can list
             time.sleep(2)
             _point(link, "real")
-            whole = until(lambda: account.served_by_all(2, workers), "version 2 is served")
-    return _kept(account, whole)
+            recovery_seconds = wait_for_version(load, 2, workers)
+    return _version_2_answered(load, recovery_seconds)
 
 
 def _point(link: Path, target: str) -> None:
-    """Have a link lead elsewhere, without a moment in which it leads nowhere."""
+    """Point a link elsewhere, without a moment in which it does not exist."""
     other = link.with_name("next")
     other.symlink_to(target)
     other.rename(link)
 
 
-def replaced(workers: int) -> Happened:
-    """The served version's files are overwritten with garbage, then with good ones"""
-    with published(workers) as (server, models), load(server) as account:
+def replaced(workers: int) -> FaultResult:
+    """The served version's file is overwritten with garbage, then restored"""
+    with service_of_version_2(workers) as (server, models), load_on(server) as load:
         model = models / artifact.NAME / "2" / artifact.MODEL
-        good = model.read_bytes()
+        content = model.read_bytes()
         model.write_bytes(b"garbage")
         time.sleep(2)
-        model.write_bytes(good)
-        whole = until(lambda: account.served_by_all(2, workers), "version 2 is served")
-    return _kept(account, whole)
+        model.write_bytes(content)
+        recovery_seconds = wait_for_version(load, 2, workers)
+    return _version_2_answered(load, recovery_seconds)
 
 
-def _kept(account: Account, whole: float) -> Happened:
-    """Nothing was removed, so that what was loaded is to serve on."""
-    versions = Counter(f"by version {one.version}" for one in account.outcomes)
-    fine = not account.lost and set(versions) == {"by version 2"}
-    return account.happened(f"answered {_counted(versions)}", whole, fine=fine)
+def _version_2_answered(load: Load, recovery_seconds: float) -> FaultResult:
+    """Return the result of a fault during which the loaded version must serve on."""
+    versions = Counter(f"by version {one.answer.version}" for one in load.outcomes)
+    acceptable = not load.lost and set(versions) == {"by version 2"}
+    return load.result(f"answered {describe(versions)}", recovery_seconds, acceptable=acceptable)
 
 
-def clock(workers: int) -> Happened:
-    """The clock jumps three days on, then six back"""
+def clock(workers: int) -> FaultResult:
+    """The clock jumps three days ahead, then six back"""
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
         raise Skipped("needs libfaketime: apt-get install libfaketime")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        told = Path(folder, "offset")
-        told.write_text("+0")
-        server = stack.enter_context(
-            own_service(
-                workers,
-                LD_PRELOAD=str(library),
-                FAKETIME_TIMESTAMP_FILE=str(told),
-                FAKETIME_CACHE_DURATION="1",
-                FAKETIME_DONT_FAKE_MONOTONIC="1",  # setting a clock does not move the monotonic one
-                FAKETIME_FORCE_MONOTONIC_FIX="0",  # else its own waits for a lock end late
-            )
-        )
-        pids = {one.pid for one in workers_of(server)}
-        with load(server) as account:
-            for number, offset in enumerate(("+3d", "-3d"), 2):
+        offset_file = Path(folder, "offset")
+        offset_file.write_text("+0")
+        faketime = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(offset_file),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # setting a clock does not move the monotonic one
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # otherwise waiting for a lock ends late
+        }
+        server = stack.enter_context(own_service(workers, **faketime))
+        pids = {worker.pid for worker in workers_of(server)}
+        with load_on(server) as load:
+            for offset in ("+3d", "-3d"):
+                dates = _dates(server)
                 Path(folder, "next").write_text(offset)
-                Path(folder, "next").rename(told)  # never half a file
-                until(lambda number=number: len(_dates(server)) == number, "the log has the new date")  # type: ignore[misc]
-        kept = {one.pid for one in workers_of(server)} == pids
-    what = f"{account.losses()}, workers {'as before' if kept else 'replaced'}"
-    return account.happened(what, fine=kept and not account.lost)
+                Path(folder, "next").rename(offset_file)  # the service never reads half a file
+                wait_until(lambda dates=dates: _dates(server) > dates, "the log has a new date")  # type: ignore[misc]
+        survived = {worker.pid for worker in workers_of(server)} == pids
+    description = f"{load.losses()}, workers {'as before' if survived else 'replaced'}"
+    return load.result(description, acceptable=survived and not load.lost)
 
 
 def _dates(server: Server) -> set[str]:
-    """That the access log has."""
+    """Return the dates in the access log."""
     return set(re.findall(r'"time":"(\d+-\d+-\d+)', server.output()))
 
 
-def disconnects(workers: int, number: int = 3000) -> Happened:
-    """Thousands of clients go away in the middle of a body"""
-    part = Request("", b"\0" * 100_000, "image/jpeg", length=1_000_000, leaves=True)
+def disconnects(workers: int, number: int = 3000) -> FaultResult:
+    """Thousands of clients leave in the middle of a body"""
+    part = Request("", b"\0" * 100_000, "image/jpeg", content_length=1_000_000, leaves=True)
     with own_service(workers) as server:
         warm(server)
         before = memory_mb(server)
-        with load(server) as account:
+        with load_on(server) as load:
             for _ in range(number):
-                exchange(connection_to(server.port), part)
-        whole = until(lambda: not connections(server), "their connections are closed")
+                send(server.port, part)
+        recovery_seconds = wait_until(lambda: not connections(server), "their connections are closed")
         growth = memory_mb(server) - before
-        # What they held of the memory for bodies was given back: else a long one would be refused now.
-        long = server.post(photo(), {"Content-Type": "image/jpeg"}).status
-    what = f"{number:,} went; {growth:+.1f} MB; a photo is then answered {long}"
-    return account.happened(what, whole, fine=not account.lost and growth < GROWTH_MB and long == 200)
+        # A long body is answered 503 if the budget for bodies was not given back.
+        status = send(server.port, Request("", photo(), "image/jpeg")).status
+    description = f"{number:,} left; {growth:+.1f} MB; a photo is then answered with {status}"
+    acceptable = not load.lost and growth < GROWTH_MB and status == 200
+    return load.result(description, recovery_seconds, acceptable=acceptable)
 
 
-def idle(workers: int, number: int = 10_000) -> Happened:
+def idle(workers: int, number: int = 10_000) -> FaultResult:
     """Thousands of connections are opened and left idle, four times"""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     number = min(number, hard - 500)
     memory, accepted = [], []
     with ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))  # what a service is usually given
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))  # the usual limit of a service
         server = stack.enter_context(own_service(workers))
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         warm(server)
         memory.append(memory_mb(server))
-        with load(server) as account:
+        with load_on(server) as load:
             for _ in range(CROWDS):
                 with ExitStack() as crowd:
                     for _ in range(number):
@@ -374,54 +367,40 @@ def idle(workers: int, number: int = 10_000) -> Happened:
                         time.sleep(0.5)
                     accepted.append(connections(server))
                     memory.append(memory_mb(server))
-                whole = until(lambda: connections(server) <= CLIENTS, "they are closed")
-    each, growth = 1000 * (memory[1] - memory[0]) / number, memory[-1] - memory[-2]
-    what = f"{min(accepted):,} of {number:,} accepted, {each:.1f} kB each; the last time {growth:+.1f} MB more"
-    # The allocator keeps what a crowd took, for the next.
-    fine = not account.lost and min(accepted) >= number and growth < GROWTH_MB
-    return account.happened(what, whole, fine=fine)
+                recovery_seconds = wait_until(lambda: connections(server) <= CLIENTS, "they are closed")
+    each_kb, growth = 1000 * (memory[1] - memory[0]) / number, memory[-1] - memory[-2]
+    description = f"{min(accepted):,} of {number:,} accepted, {each_kb:.1f} kB each; {growth:+.1f} MB the last time"
+    acceptable = not load.lost and min(accepted) >= number and growth < GROWTH_MB
+    return load.result(description, recovery_seconds, acceptable=acceptable)
 
 
-def slow_headers(workers: int, number: int = 200, seconds: float = 90) -> Happened:
-    """Hundreds of clients send a header a byte a second"""
-    with own_service(workers) as server, load(server) as account, ExitStack() as stack:
+def slow_headers(workers: int, number: int = 200, seconds: int = 90) -> FaultResult:
+    """Hundreds of clients send one byte of a header per second"""
+    with own_service(workers) as server, load_on(server) as load, ExitStack() as stack:
         slow = [stack.enter_context(socket.create_connection((HOST, server.port), 10)) for _ in range(number)]
         began = time.perf_counter()
-        told: Counter[str] = Counter()
-        for byte in (b"GET / HTTP/1.1\r\nX: " + b"x" * 1000)[: int(seconds)]:
+        replies: Counter[str] = Counter()
+        for byte in (b"GET / HTTP/1.1\r\nX: " + b"x" * 1000)[:seconds]:
             for connection in list(slow):
                 try:
                     connection.setblocking(True)
                     connection.send(bytes([byte]))
                     connection.setblocking(False)
-                    told[connection.recv(1000).partition(b"\r\n")[0].decode()] += 1
-                except BlockingIOError:  # nothing was said yet
+                    replies[connection.recv(1000).partition(b"\r\n")[0].decode()] += 1
+                except BlockingIOError:  # no reply yet
                     continue
                 except ConnectionError:
-                    told["without a word"] += 1
+                    replies["without a reply"] += 1
                 slow.remove(connection)
             if not slow:
                 break
             time.sleep(1)
         took = time.perf_counter() - began
-    what = f"{number - len(slow)} were shown out ({_counted(told) or 'none'}), {len(slow)} not within {took:.0f} s"
-    return account.happened(what, None if slow else took, fine=not account.lost and not slow)
+    description = f"{number - len(slow)} closed ({describe(replies)}), {len(slow)} still open after {took:.0f} s"
+    return load.result(description, None if slow else took, acceptable=not load.lost and not slow)
 
 
-def memory_mb(server: Server) -> float:
-    """Resident, of all workers together; the least of a few looks."""
-    looks = []
-    for _ in range(5):
-        looks.append(sum(one.memory_info().rss for one in workers_of(server)) / 1e6)
-        time.sleep(0.1)
-    return min(looks)
-
-
-def _counted(kinds: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-
-
-FAULTS: dict[str, Callable[[int], Happened]] = {
+FAULTS: dict[str, Callable[[int], FaultResult]] = {
     fault.__name__: fault
     for fault in (
         kill, drain, stop, reload, full_disk, removed, unreadable, replaced, clock, disconnects, idle, slow_headers,
@@ -431,34 +410,29 @@ FAULTS: dict[str, Callable[[int], Happened]] = {
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.injection", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(FAULTS), help="default: %(default)s")
-    parser.add_argument("--workers", default="2,1", help="default: %(default)s")
-    options = parser.parse_args()
-    names = options.only.split(",")
-    if strangers := set(names) - set(FAULTS):
-        parser.error(f"--only: expected names of {', '.join(FAULTS)}, received {min(strangers)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the services are ended
-    rows, fine = [], True
-    for name in names:
+    arguments = parser(__doc__)
+    arguments.add_argument("--only", default=",".join(FAULTS), help="default: %(default)s")
+    arguments.add_argument("--workers", default="2,1", help="default: %(default)s")
+    options = arguments.parse_args()
+    rows, acceptable = [], True
+    for name in chosen(arguments, "--only", options.only, FAULTS):
         for workers in map(int, options.workers.split(",")):
             title = FAULTS[name].__doc__ or name
-            print(f"{title}, {workers}", file=sys.stderr, flush=True)
+            progress(f"{title}, {workers}")
             try:
-                it = FAULTS[name](workers)
+                result = FAULTS[name](workers)
             except Skipped as exc:
                 rows.append([title, str(workers), f"skipped: {exc}", "", "", ""])
                 continue
-            whole = "at once" if it.whole_seconds is None else f"{it.whole_seconds:.1f}"
-            rows.append([title, str(workers), it.what, f"{it.sent:,}", str(it.lost), whole])
-            print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
-            if not it.fine:
-                fine = False
-                print(f"faults: {title}, {workers}: more than it may cost", file=sys.stderr)
+            seconds = "at once" if result.recovery_seconds is None else f"{result.recovery_seconds:.1f}"
+            rows.append([title, str(workers), result.description, f"{result.sent:,}", str(result.lost), seconds])
+            progress(" | ".join(rows[-1]))
+            if not result.acceptable:
+                acceptable = False
+                progress(f"{title}, {workers}: cost more than it may")
     print(header(("uvicorn", "fastapi", "onnxruntime")))
-    print()
-    print(table(["fault", "workers", "what happened", "sent", "lost", "whole again, s"], rows))
-    sys.exit(not fine)
+    print("\n" + table(["fault", "workers", "what happened", "sent", "lost", "s until all works"], rows))
+    sys.exit(not acceptable)
 
 
 if __name__ == "__main__":

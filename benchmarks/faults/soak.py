@@ -1,221 +1,123 @@
-"""Does a service that is asked for half an hour answer everything as it should, in the same memory?
+"""Does the service answer half an hour of mixed load as it should, without growing?
 
     python -m benchmarks.faults.soak --minutes 30 --workers 2
 
-Eight clients send what clients send: good pictures of every kind, bad ones, photos of 12 megapixels; the page, the
-model, the probes; and some go away in the middle of a body. Every answer is held to the status that it must have.
+Eight clients send good and bad requests of every kind and photos of 12 megapixels, and some leave in the middle of a
+body. The exit code is 1 when an answer was wrong, a worker grew or ended, or a connection was left open.
 """
 
-import argparse
-import io
-import signal
 import sys
+import threading
 import time
-import zlib
 from collections import Counter
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
-from app.openapi.example_pictures import EXAMPLES
-from app.settings import Settings
+from benchmarks.faults.mix import mixed, warm
+from benchmarks.harness.command import parser, progress
+from benchmarks.harness.own_service import connections, own_service, workers_of
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import Server
-from benchmarks.harness.traffic import (
-    LEFT,
-    Outcome,
-    Request,
-    Traffic,
-    connection_to,
-    connections,
-    exchange,
-    own_service,
-    workers_of,
-)
+from benchmarks.harness.traffic import Outcome, Traffic
 
 WARM_SHARE = 1 / 4
-"""Of the time: by then every kind has come many times, and the allocator keeps what it will keep."""
+"""Share of the time after which the allocator keeps what it will keep."""
 
 WINDOW_SHARE = 1 / 10
-"""Of the time: so long is memory looked at, after warm-up and at the end, for its least. While a photo is decoded it is
-30 MB more."""
+"""Share of the time in which the least memory counts. A photo takes 30 MB more while it is decoded."""
 
 GROWTH_MB = 5
-"""Most that a worker may grow between the two."""
+"""Maximum growth of a worker from the first window to the last."""
 
 SAMPLE_SECONDS = 0.5
 
 
-@cache
-def photo() -> bytes:
-    """The example's photo as a phone takes it: 12 megapixels with the sensor's noise, some MB of JPEG."""
-    width, height = 4000, 3000
-    picture = Image.open(EXAMPLES / "photo.jpg").convert("L").resize((width, height), Image.Resampling.BICUBIC)
-    noise = np.random.default_rng(0).normal(0, 3, (height, width))
-    encoded = io.BytesIO()
-    noisy = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
-    Image.fromarray(noisy).convert("RGB").save(encoded, "JPEG", quality=85)
-    return encoded.getvalue()
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Identifies the requests that are counted together."""
+
+    kind: str
+    status: int | str
+    right: bool
 
 
-def form(*files: bytes) -> bytes:
-    """A form's body, its boundary `b`."""
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    return b"".join(head + file + b"\r\n" for file in files) + b"--b--\r\n"
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A worker's memory (USS)."""
 
-
-def usual() -> list[Request]:
-    """One request of each kind; each is as it must be answered."""
-    seven = (EXAMPLES / "seven.bin").read_bytes()
-    pixels = (EXAMPLES / "seven.json").read_bytes()
-    small_png, small_jpeg = (EXAMPLES / "seven.png").read_bytes(), (EXAMPLES / "photo.jpg").read_bytes()
-    json, raw, multipart = "application/json", "application/octet-stream", "multipart/form-data; boundary=b"
-    moved = np.roll(np.frombuffer(seven, np.uint8).reshape(28, 28), 3, axis=1).tobytes()
-    rows = pixels.partition(b":")[2].strip().removesuffix(b"}")
-    limit = Settings().max_body_bytes
-    return [
-        Request("JSON", pixels, json),
-        Request("JSON, 16 pictures", b'{"instances": [' + b",".join([rows] * 16) + b"]}", json),
-        Request("raw", seven, raw),
-        Request("raw, 200 pictures", seven * 200, raw),
-        Request("raw, to be normalized", moved, raw, path="/predict?normalize=always&include=pixels"),
-        Request("PNG", small_png, "image/png"),
-        Request("JPEG", small_jpeg, "image/jpeg"),
-        Request("form", form(small_jpeg), multipart),
-        Request("form, 3 pictures", form(small_png, small_jpeg, small_png), multipart),
-        *(Request("page and model", method="GET", path=path) for path in ("/", "/model", "/docs", "/openapi.json")),
-        *(Request("probes", method="GET", path=path) for path in ("/livez", "/startupz", "/readyz", "/health")),
-        Request("bad: no JSON", b"seven", json, expected=400),
-        Request("bad: a pixel too many", seven + b"\0", raw, expected=422),
-        Request("bad: blank", b"\7" * 784, raw, expected=422),
-        Request("bad: a broken PNG", small_png[:-80], "image/png", expected=422),
-        Request("bad: text", b"seven", "text/plain", expected=415),
-        Request("bad: too long", b"", raw, length=limit + 1, expected=413),
-        Request("bad: huge", huge(), "image/png", expected=413),
-        Request("bad: a query", seven, raw, path="/predict?normalise=auto", expected=422),
-        Request("bad: no such path", method="GET", path="/seven", expected=404),
-        Request("bad: no such method", method="GET", path="/predict", expected=405),
-        Request(
-            "left in the body", small_jpeg[:4000], "image/jpeg", length=len(small_jpeg), expected=LEFT, leaves=True
-        ),
-        Request("left before the answer", small_jpeg, "image/jpeg", expected=LEFT, leaves=True),
-    ]
-
-
-def huge() -> bytes:
-    """A PNG of a few bytes that declares 100 000 x 100 000 pixels."""
-    png = bytearray((EXAMPLES / "seven.png").read_bytes())
-    png[16:24] = (100_000).to_bytes(4, "big") * 2
-    png[29:33] = _crc(bytes(png[12:29]))
-    return bytes(png)
-
-
-def _crc(chunk: bytes) -> bytes:
-    return zlib.crc32(chunk).to_bytes(4, "big")
-
-
-def mixed() -> list[Request]:
-    """What a client draws from: a photo of 12 megapixels about once in two hundred."""
-    return [*usual() * 7, Request("JPEG, 12 megapixels", photo(), "image/jpeg")]
-
-
-def warm(server: Server) -> None:
-    """Ask everything some times before memory is looked at: the first of a kind brings something that stays."""
-    for request in [*usual() * 5, *[Request("JPEG, 12 megapixels", photo(), "image/jpeg")] * 3]:
-        exchange(connection_to(server.port), request, last=True)
+    warm_mb: float
+    end_mb: float
 
 
 @dataclass(frozen=True)
 class Soaked:
-    """What came of it."""
+    """The result."""
 
-    counts: Counter[tuple[str, int | str, bool]]
-    """Requests by kind, status, and whether that is what must come of it."""
-    memory: dict[int, tuple[float, float]]
-    """Resident MB after warm-up and at the end, by process; who ended meanwhile is left out."""
-    connections: int
-    """That the workers still hold open after all clients have gone."""
-    failures: list[str] = field(default_factory=list)
+    counts: Counter[Count]
+    memory: dict[int, Growth]
+    """By process, without those that ended."""
+    failures: list[str]
     """Which goals were missed."""
 
 
 def soak(server: Server, seconds: float) -> Soaked:
-    """Put a service under mixed load for so many seconds."""
-    counts: Counter[tuple[str, int | str, bool]] = Counter()
-    notes: list[tuple[str, int | str, bool]] = []  # appending is safe among threads, counting is not
+    """Put a service under mixed load."""
+    counts: Counter[Count] = Counter()
+    lock = threading.Lock()
 
     def note(outcome: Outcome) -> None:
-        notes.append((outcome.request.kind, outcome.status, outcome.right))
-
-    def count() -> None:
-        taken = len(notes)
-        counts.update(notes[:taken])
-        del notes[:taken]
+        with lock:
+            counts[Count(outcome.request.kind, outcome.answer.status, outcome.right)] += 1
 
     warm(server)
     workers = workers_of(server)
-    samples: list[tuple[float, dict[int, float]]] = []
+    windows: tuple[dict[int, list[float]], ...] = ({}, {})
+    window_seconds = WINDOW_SHARE * seconds
+    starts = (WARM_SHARE * seconds, seconds - window_seconds)
     began = time.monotonic()
     with Traffic(server.port, mixed(), note):
         while (elapsed := time.monotonic() - began) < seconds:
-            samples.append((elapsed, {one.pid: one.memory_info().rss / 1e6 for one in workers if one.is_running()}))
-            count()
+            for window, start in zip(windows, starts, strict=True):
+                if start <= elapsed <= start + window_seconds:
+                    for worker in filter(lambda one: one.is_running(), workers):
+                        window.setdefault(worker.pid, []).append(worker.memory_full_info().uss / 1e6)
             time.sleep(SAMPLE_SECONDS)
-    count()
-    window = WINDOW_SHARE * seconds
-    starts = WARM_SHARE * seconds, seconds - window
-    rests = [
-        {
-            one.pid: min(rss[one.pid] for at, rss in samples if start <= at <= start + window and one.pid in rss)
-            for one in workers
-            if one.is_running()
-        }
-        for start in starts
-    ]
-    memory = {pid: (rests[0][pid], rests[1][pid]) for pid in rests[1]}
+    first, last = windows
+    memory = {pid: Growth(min(first[pid]), min(samples)) for pid, samples in last.items()}
     time.sleep(1)
     held = connections(server)
-    failures = [f"{kind}: {status}, {number} times" for (kind, status, right), number in counts.items() if not right]
+    failures = [f"{one.kind}: {one.status}, {number} times" for one, number in counts.items() if not one.right]
     failures += [f"worker {one.pid} has ended" for one in workers if one.pid not in memory]
-    failures += [
-        f"worker {pid} grew by {end - warm:.1f} MB" for pid, (warm, end) in memory.items() if end - warm >= GROWTH_MB
-    ]
+    for pid, growth in memory.items():
+        if growth.end_mb - growth.warm_mb >= GROWTH_MB:
+            failures.append(f"worker {pid} grew by {growth.end_mb - growth.warm_mb:.1f} MB")
     failures += [f"{held} connections are still open"] * bool(held)
     failures += ["there is a traceback in the log"] * ("Traceback" in server.output())
-    return Soaked(counts, memory, held, failures)
+    return Soaked(counts, memory, failures)
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30, help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=1, help="default: %(default)s")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended
+    arguments = parser(__doc__)
+    arguments.add_argument("--minutes", type=float, default=30, help="default: %(default)s")
+    arguments.add_argument("--workers", type=int, default=1, help="default: %(default)s")
+    options = arguments.parse_args()
     with own_service(options.workers) as server:
         soaked = soak(server, 60 * options.minutes)
     print(header(("uvicorn", "fastapi", "onnxruntime", "pillow")))
+    print(f"\n{soaked.counts.total():,} requests in {options.minutes:g} minutes.\n")
     rows = [
-        [kind, str(status), f"{number:,}", "" if right else "unexpected"]
-        for (kind, status, right), number in sorted(soaked.counts.items(), key=str)
+        [one.kind, str(one.status), f"{number:,}", "" if one.right else "unexpected"]
+        for one, number in sorted(soaked.counts.items(), key=str)
     ]
-    total = soaked.counts.total()
-    print(f"\n{total:,} requests in {options.minutes:g} minutes.\n")
     print(table(["kind", "status", "requests", ""], rows))
-    print(f"\nLeast resident memory after warm-up and at the end, MB; goal: less than {GROWTH_MB} more.\n")
-    print(
-        table(
-            ["worker", "warm", "end", "growth"],
-            [
-                [str(pid), f"{warm:.1f}", f"{end:.1f}", f"{end - warm:+.1f}"]
-                for pid, (warm, end) in soaked.memory.items()
-            ],
-        )
-    )
+    print(f"\nLeast memory (USS) after warm-up and at the end. A worker may grow by {GROWTH_MB} MB.\n")
+    rows = [
+        [str(pid), f"{one.warm_mb:.1f}", f"{one.end_mb:.1f}", f"{one.end_mb - one.warm_mb:+.1f}"]
+        for pid, one in soaked.memory.items()
+    ]
+    print(table(["worker", "MB warm", "MB at the end", "growth"], rows))
     for failure in soaked.failures:
-        print(f"soak: {failure}", file=sys.stderr)
+        progress(failure)
     sys.exit(bool(soaked.failures))
 
 

@@ -60,7 +60,9 @@ def _is_right(reply: bytes, expected: np.ndarray) -> bool:
     return bool(answer["digit"] == expected.argmax() and difference <= GOLDEN_TOLERANCE)
 
 
-def own(workers: int = 1, folder: Path = ROOT, name: str = "ours", **settings: str) -> Service:
+def own(
+    workers: int = 1, *, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] | None = None
+) -> Service:
     """Return the service of a checkout as `make serve` starts it, access log included.
 
     Args:
@@ -69,7 +71,7 @@ def own(workers: int = 1, folder: Path = ROOT, name: str = "ours", **settings: s
         name: what the table calls it.
         settings: environment variables.
     """
-    environment = {**LISTENING, "MNIST_WORKERS": str(workers), **settings}
+    environment = {**LISTENING, "MNIST_WORKERS": str(workers), **(settings or {})}
     command = (sys.executable, "-m", "app")
     return Service(name, command, (JSON, RAW, PNG, DRAWING), environment, folder, ready="/readyz")
 

@@ -45,6 +45,7 @@ class Service:
                 stderr=stream,
             )
         self.url = self._wait_for_url()
+        self.port = int(self.url.rpartition(":")[2])
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def _wait_for_url(self) -> str:

@@ -15,7 +15,9 @@ from PIL import Image
 
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
-from benchmarks.faults.blocking import HEAVY, Heavy, probed
+from benchmarks.faults.blocking import HEAVY, Heavy, probe
+from benchmarks.faults.mix import MULTIPART
+from benchmarks.harness.traffic import Request
 from tests.app.conftest import Service, StartService
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
@@ -26,12 +28,12 @@ BLOCKED_SECONDS = 0.5
 """A guard, ten times what may be: no allowed request keeps the others waiting for more than 50 ms."""
 
 
-@pytest.mark.parametrize("heavy", [pytest.param(make, id=name) for name, make in HEAVY.items()])
+@pytest.mark.parametrize("heavy", [pytest.param(heavy, id=heavy.kind) for heavy in HEAVY])
 def test_no_request_holds_up_the_others(service: Service, heavy: Heavy) -> None:
-    status, _seconds, longest = probed(service.url, *heavy())
+    probed = probe(service.port, heavy.request())
 
-    assert status in (200, 400, 413, 422)
-    assert longest < BLOCKED_SECONDS
+    assert probed.status in (200, 400, 413, 422)
+    assert probed.livez_seconds < BLOCKED_SECONDS
 
 
 @pytest.fixture
@@ -102,10 +104,10 @@ def test_tiny_files_of_huge_frames_hold_nobody_up(service: Service) -> None:
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + gif + b"\r\n" for _ in range(50)
     )
 
-    status, _seconds, longest = probed(service.url, "multipart/form-data; boundary=b", body + b"--b--\r\n")
+    probed = probe(service.port, Request("GIF", body + b"--b--\r\n", MULTIPART))
 
-    assert status == 413
-    assert longest < BLOCKED_SECONDS
+    assert probed.status == 413
+    assert probed.livez_seconds < BLOCKED_SECONDS
 
 
 def test_a_length_of_many_zeros_is_a_length(service: Service) -> None:

@@ -1,0 +1,99 @@
+"""The mix of requests that clients send: good ones of every kind, bad ones, and clients that leave."""
+
+import io
+import zlib
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from app.openapi.example_pictures import EXAMPLES
+from app.settings import Settings
+from benchmarks.harness.servers import Server
+from benchmarks.harness.traffic import LEFT, Request, send
+
+MULTIPART = "multipart/form-data; boundary=b"
+
+
+@cache
+def photo() -> bytes:
+    """Return a photo as a phone takes it: 12 megapixels with sensor noise, a JPEG of some MB."""
+    width, height = 4000, 3000
+    picture = Image.open(EXAMPLES / "photo.jpg").convert("L").resize((width, height), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(0).normal(0, 3, (height, width))
+    encoded = io.BytesIO()
+    noisy = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).convert("RGB").save(encoded, "JPEG", quality=85)
+    return encoded.getvalue()
+
+
+def form(*files: bytes) -> bytes:
+    """Return the body of a form with these files, whose boundary is `b`."""
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    return b"".join(head + file + b"\r\n" for file in files) + b"--b--\r\n"
+
+
+def huge() -> bytes:
+    """Return a PNG of a few bytes that declares 100 000 x 100 000 pixels."""
+    png = bytearray((EXAMPLES / "seven.png").read_bytes())
+    png[16:24] = (100_000).to_bytes(4, "big") * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    return bytes(png)
+
+
+def usual() -> list[Request]:
+    """Return one request of each kind, except the photo."""
+    seven = (EXAMPLES / "seven.bin").read_bytes()
+    pixels = (EXAMPLES / "seven.json").read_bytes()
+    small_png, small_jpeg = (EXAMPLES / "seven.png").read_bytes(), (EXAMPLES / "photo.jpg").read_bytes()
+    json, raw = "application/json", "application/octet-stream"
+    moved = np.roll(np.frombuffer(seven, np.uint8).reshape(28, 28), 3, axis=1).tobytes()
+    rows = pixels.partition(b":")[2].strip().removesuffix(b"}")
+    too_long = Settings().max_body_bytes + 1
+    jpeg_length = len(small_jpeg)
+    return [
+        *good(),
+        Request("JSON, 16 pictures", b'{"instances": [' + b",".join([rows] * 16) + b"]}", json),
+        Request("raw, 200 pictures", seven * 200, raw),
+        Request("raw, to be normalized", moved, raw, path="/predict?normalize=always&include=pixels"),
+        Request("form", form(small_jpeg), MULTIPART),
+        Request("form, 3 pictures", form(small_png, small_jpeg, small_png), MULTIPART),
+        *(Request("page and model", method="GET", path=path) for path in ("/", "/model", "/docs", "/openapi.json")),
+        *(Request("probes", method="GET", path=path) for path in ("/livez", "/startupz", "/readyz", "/health")),
+        Request("bad: not JSON", b"seven", json, expected=400),
+        Request("bad: a pixel too many", seven + b"\0", raw, expected=422),
+        Request("bad: blank", b"\7" * 784, raw, expected=422),
+        Request("bad: a broken PNG", small_png[:-80], "image/png", expected=422),
+        Request("bad: text", b"seven", "text/plain", expected=415),
+        Request("bad: too long", b"", raw, content_length=too_long, expected=413),
+        Request("bad: huge", huge(), "image/png", expected=413),
+        Request("bad: unknown parameter", seven, raw, path="/predict?normalise=auto", expected=422),
+        Request("bad: unknown path", method="GET", path="/seven", expected=404),
+        Request("bad: unknown method", method="GET", path="/predict", expected=405),
+        Request(
+            "left in the body", small_jpeg[:4000], "image/jpeg", content_length=jpeg_length, expected=LEFT, leaves=True
+        ),
+        Request("left before the answer", small_jpeg, "image/jpeg", expected=LEFT, leaves=True),
+    ]
+
+
+def good() -> list[Request]:
+    """Return requests about one picture, all of which must be answered with 200."""
+    kinds = {
+        "raw": ("seven.bin", "application/octet-stream"),
+        "JSON": ("seven.json", "application/json"),
+        "PNG": ("seven.png", "image/png"),
+        "JPEG": ("photo.jpg", "image/jpeg"),
+    }
+    return [Request(kind, (EXAMPLES / file).read_bytes(), type_) for kind, (file, type_) in kinds.items()]
+
+
+def mixed() -> list[Request]:
+    """Return what a client draws from. A photo of 12 megapixels is about one request in two hundred."""
+    return [*usual() * 7, Request("JPEG, 12 megapixels", photo(), "image/jpeg")]
+
+
+def warm(server: Server) -> None:
+    """Send every kind some times, because the first requests of a kind allocate memory that stays."""
+    for request in [*usual() * 5, *[Request("JPEG, 12 megapixels", photo(), "image/jpeg")] * 3]:
+        send(server.port, request)

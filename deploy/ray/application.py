@@ -1,10 +1,10 @@
-"""The service on Ray Serve: the same application, in as many replicas as the load wants.
+"""The service as a Ray Serve deployment, in as many replicas as the load requires.
 
-    make scale                            # a cluster of this machine alone, http://127.0.0.1:8000
-    serve deploy deploy/ray/serve.yaml    # on a cluster, with this package on every node
+    make scale                            # a cluster on this machine, http://127.0.0.1:8000
+    serve deploy deploy/ray/serve.yaml    # an existing cluster, whose nodes have this package
 
-Each replica is a process with an application of its own, and its settings from the environment, as always; address,
-number of processes and drain are Serve's. It is healthy while the golden predictions come out right.
+Each replica is a process that runs the whole application and reads its settings from the environment. Ray Serve
+controls the address, the number of processes and the draining.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.main import create_app
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings, read_settings
-from deploy.ray.metrics import keep_telling
+from deploy.ray.metrics import report_forever
 
 REPLICA_CPUS = 0.7
-"""Of a core, for each replica: its part of what a request costs. The rest are HAProxy and Ray's other processes."""
+"""Cores per replica: its share of the cost of a request. HAProxy and Ray's other processes take the rest."""
 
 AUTOSCALING: dict[str, Any] = {
     "min_replicas": 1,
     "max_replicas": 100,
-    # Of those that a replica has at once it makes one pass; with more of them no more are answered in a second.
+    # A replica classifies the requests that it holds in one forward pass. More than eight do not raise its throughput.
     "target_ongoing_requests": 8,
     "upscale_delay_s": 5,
     "downscale_delay_s": 120,
@@ -33,61 +33,63 @@ AUTOSCALING: dict[str, Any] = {
 }
 
 MAX_REQUESTS: int = Settings.model_fields["max_requests"].default
-"""`MNIST_MAX_REQUESTS`, as a rule."""
+"""The default of `MNIST_MAX_REQUESTS`."""
 
 
 @serve.deployment(
     name="digits",
     ray_actor_options={"num_cpus": REPLICA_CPUS},
     autoscaling_config=AUTOSCALING,
-    # More than the application takes, so that it is the application that refuses, with its own words and counts: what
-    # waits for Serve is read into memory without limits.
+    # More than the application accepts, so that the application refuses requests and counts the refusals. Requests that
+    # wait in Serve take unlimited memory.
     max_ongoing_requests=2 * MAX_REQUESTS,
     max_queued_requests=MAX_REQUESTS,
     backpressure_config={"retry_after_s": 1},
     health_check_period_s=5,
     health_check_timeout_s=5,
-    max_surge_percent=25,  # rounded up: the old ones answer until the new ones do
+    # Rounded up to one replica: the old replicas answer until the new ones do.
+    max_surge_percent=25,
     graceful_shutdown_wait_loop_s=0.5,
     graceful_shutdown_timeout_s=FINISH_SECONDS,
-    logging_config=LoggingConfig(enable_access_log=False),  # the application has one
+    # The application writes the access log.
+    logging_config=LoggingConfig(enable_access_log=False),
 )
 @serve.ingress()
 class Digits:
     """A replica."""
 
     def __init__(self) -> None:
-        """With the settings of its environment."""
+        """Create the application with the settings of the environment."""
         try:
             self._service = create_app(read_settings())
-        except SystemExit as exc:  # which would end the process without a word in Serve's status
+        except SystemExit as exc:  # It would end the process, and Serve's status would not show the reason.
             raise ValueError(str(exc)) from None
-        self._telling = asyncio.create_task(keep_telling(self._service.drift))
+        self._reporting = asyncio.create_task(report_forever(self._service.drift))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        """What answers; Serve runs its lifespan."""
-        return _named_once(self._service)
+        """Return the application. Serve runs its lifespan."""
+        return _without_request_id(self._service)
 
     def check_health(self) -> None:
-        """Raises RuntimeError unless the golden predictions come out right; Serve then replaces the replica."""
+        """Raise RuntimeError if the model is not ready. Serve then replaces the replica."""
         reason = self._service.registry.unready_reason()
         if reason is not None:
             raise RuntimeError(reason)
 
 
-app = Digits.bind()  # type: ignore[attr-defined] # Ray's types have it that a deployment is still the class
-"""For `serve run deploy.ray.application:app`, and for what `deploy/ray/serve.yaml` deploys."""
+app = Digits.bind()  # type: ignore[attr-defined] # Ray's types say that a deployment is still the class.
+"""The application that `deploy/ray/serve.yaml` deploys, also for `serve run deploy.ray.application:app`."""
 
 
-def _named_once(service: ASGIApp) -> ASGIApp:
-    """The service without its `X-Request-ID`: Serve names each request in the same header, and adds it to the reply."""
+def _without_request_id(service: ASGIApp) -> ASGIApp:
+    """Return the service without its `X-Request-ID` header, because Serve adds the same header to each reply."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def without(message: Message) -> None:
+        async def send_without_request_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [header for header in message["headers"] if header[0] != b"x-request-id"]
             await send(message)
 
-        await service(scope, receive, without)
+        await service(scope, receive, send_without_request_id)
 
     return answer

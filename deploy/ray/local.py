@@ -1,4 +1,4 @@
-"""`python -m deploy.ray.local`: the service on a Ray cluster of this machine alone."""
+"""`python -m deploy.ray.local`: the service on a private Ray cluster on this machine."""
 
 import os
 import signal
@@ -11,24 +11,27 @@ from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
 from deploy.ray import private_cluster
 
-SERVE = {
-    # HAProxy, which Ray brings, not a proxy in Python: a dozen times the requests (`python -m benchmarks.scaling`).
+SERVE_ENVIRONMENT = {
+    # Requests pass through the HAProxy of Ray's package instead of a proxy in Python, which answers a tenth of the
+    # requests per second (`python -m benchmarks.speed.scaling`).
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # Replicas answer in the thread of their event loop, and Serve logs to files alone.
+    # Replicas answer in the thread of their event loop, and Serve logs only to files.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    # How long a replica that is to go still answers, in which HAProxy looks elsewhere; 30 by default.
+    # Seconds in which a stopping replica still answers, while HAProxy moves on to others. Ray's default is 30.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
-    # What a replica that was killed had in hand, of at most 16 KB, is asked of another: to predict twice is harmless.
+    # HAProxy repeats requests of at most 16 KB that a lost replica did not answer. A repeated prediction is harmless.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    # On a busy machine a proxy takes longer than Ray's default of 5 s to start, and Serve would give up.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
 }
-"""What Serve reads on every node of a cluster; the image `digits-scale` has it too."""
+"""Variables that Serve reads on every node of a cluster. The image `digits-scale` sets them too."""
 
 _OBJECT_STORE_BYTES = 100_000_000
-"""For a request's bytes it needs none; it would set a third of the memory aside."""
+"""Size of Ray's object store, which requests do not use. By default Ray reserves a third of the memory."""
 
 
-def of_its_own() -> dict[str, str]:
-    """What Ray and Serve read for a cluster that nobody else is to reach, and that is in nobody's way."""
+def private_environment() -> dict[str, str]:
+    """Return the variables of a private cluster whose ports do not collide with those of another."""
     return {
         **private_cluster.environment(),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(private_cluster.free_port()),
@@ -37,59 +40,68 @@ def of_its_own() -> dict[str, str]:
     }
 
 
-def main(scaling: Mapping[str, int] | None = None) -> None:
-    """Serve until a signal ends it; a second one ends it now.
+def main(autoscaling: Mapping[str, int] | None = None) -> None:
+    """Serve until a signal arrives. A second signal ends the process at once.
 
     Args:
-        scaling: of Ray Serve's autoscaling what is to be otherwise than one replica to as many as there are cores for.
+        autoscaling: options that replace those of `AUTOSCALING`. The default allows as many replicas as the cores hold.
 
     Raises:
-        SystemExit: a bad setting, an address that cannot be listened on, an application that Serve cannot start, or no
-            Ray; one line says which.
+        SystemExit: a bad setting, an address that cannot be listened on, an application that Serve cannot start, or a
+            missing Ray. The message is one line.
     """
     settings = read_settings()
     port = settings.port or private_cluster.free_port()
-    listen(settings.host, port).close()
-    for name, value in (SERVE | of_its_own()).items():
+    listen(settings.host, port).close()  # An address in use is reported before Ray takes ten seconds to start.
+    for name, value in (SERVE_ENVIRONMENT | private_environment()).items():
         os.environ.setdefault(name, value)
     with suppress(KeyboardInterrupt):
         try:
-            _serve(settings.host, port, scaling or {})
+            _serve(settings.host, port, autoscaling or {})
         except ImportError as exc:
             raise SystemExit(f"digits: Ray Serve needs the extra `scale` (uv sync --extra scale): {exc}") from exc
-        except (RuntimeError, ValueError, ConnectionError) as exc:
+        except RuntimeError as exc:
             raise SystemExit(f"digits: Ray Serve did not start: {private_cluster.last_line(exc)}") from None
         while True:
             signal.pause()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    _end()
+    _stop()
 
 
-def _serve(host: str, port: int, scaling: Mapping[str, int]) -> None:
-    import ray  # noqa: PLC0415 - which reads the environment
+def _serve(host: str, port: int, autoscaling: Mapping[str, int]) -> None:
+    """Start Ray and the application.
+
+    Raises:
+        RuntimeError: Ray or the application did not start.
+    """
+    import ray  # noqa: PLC0415 - Ray reads the environment during the import.
     from ray import serve  # noqa: PLC0415
 
     from deploy.ray.application import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
 
     cores = os.cpu_count() or 1
-    autoscaling = AUTOSCALING | {"max_replicas": max(1, int(cores / REPLICA_CPUS))} | dict(scaling)
-    ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray has its own
-    serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
+    max_replicas = max(1, int(cores / REPLICA_CPUS))
+    autoscaling_config = AUTOSCALING | {"max_replicas": max_replicas} | dict(autoscaling)
     try:
-        serve.run(Digits.options(autoscaling_config=autoscaling).bind())  # type: ignore[attr-defined] # no class
-    except RuntimeError:  # which says that there is something to read
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends the wait like Ctrl-C. Ray replaced it.
+        serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_SECONDS})
+    except Exception as exc:  # Ray raises a plain Exception if a node does not start in time.
+        raise RuntimeError(str(exc)) from exc
+    try:
+        serve.run(Digits.options(autoscaling_config=autoscaling_config).bind())  # type: ignore[attr-defined]
+    except RuntimeError:  # Its message only refers to Serve's status.
         (application,) = serve.status().applications.values()
         raise RuntimeError(application.deployments["digits"].message) from None
     print(f"digits: http://{host}:{port}, on Ray Serve", file=sys.stderr, flush=True)
 
 
-def _end() -> None:
+def _stop() -> None:
     import ray  # noqa: PLC0415
     from ray import serve  # noqa: PLC0415
 
-    if ray.is_initialized():  # else Serve would look for another cluster, and end what runs there
+    if ray.is_initialized():  # Otherwise Serve would look for another cluster, and stop what runs there.
         serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
 

@@ -1,7 +1,7 @@
-"""What the service counts, as metrics of Ray's: `/metrics` behind Serve's proxies tells of one replica only.
+"""Report the service's metrics to Ray, because `/metrics` behind Serve's proxies describes a single replica.
 
-Ray's agent on each node exports them for Prometheus, with `ray_` before each name and a label for each process. All are
-gauges there, for Ray's counters cannot be set; `rate` and `histogram_quantile` work on them as on others.
+Ray's agent on each node exports them for Prometheus, with `ray_` before each name and a label for each process. All of
+them are gauges, because Ray's counters cannot be set. `rate` and `histogram_quantile` accept gauges too.
 """
 
 import asyncio
@@ -9,20 +9,20 @@ import asyncio
 from prometheus_client.registry import Collector
 from ray.util.metrics import Gauge
 
-_SECONDS = 5
-"""Between two tellings; Ray's agents report every ten."""
+_PERIOD_SECONDS = 5
+"""Time between two reports. Ray's agents export every ten seconds."""
 
 
-async def keep_telling(metrics: Collector) -> None:
-    """Tell Ray again and again what they say now."""
+async def report_forever(metrics: Collector) -> None:
+    """Report the current values to Ray every five seconds."""
     gauges: dict[str, Gauge] = {}
     while True:
-        # In a thread, as `/metrics` does it: hundreds of samples would hold up the event loop.
-        await asyncio.to_thread(_tell, metrics, gauges)
-        await asyncio.sleep(_SECONDS)
+        # A thread, because hundreds of samples would block the event loop.
+        await asyncio.to_thread(_report, metrics, gauges)
+        await asyncio.sleep(_PERIOD_SECONDS)
 
 
-def _tell(metrics: Collector, gauges: dict[str, Gauge]) -> None:
+def _report(metrics: Collector, gauges: dict[str, Gauge]) -> None:
     for family in metrics.collect():
         for sample in family.samples:
             if sample.name not in gauges:

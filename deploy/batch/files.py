@@ -1,0 +1,34 @@
+"""Pictures that are files of their own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.batch.shards import Picture, path_as_text
+from digits import images
+from digits.errors import DigitsError
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFiles:
+    """Picture files below one folder."""
+
+    source: str
+    """The source as the user named it."""
+    location: str
+    """The folder, as an absolute path."""
+    paths: Sequence[str]
+    """Paths relative to the folder."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def pictures(self) -> Iterator[tuple[str, Picture]]:
+        """Yield each picture with its id, which is its path."""
+        for path in self.paths:
+            picture: Picture
+            try:
+                picture = images.read(Path(self.location, path))
+            except DigitsError as exc:
+                picture = exc
+            yield path_as_text(path), picture

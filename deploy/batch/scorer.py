@@ -1,0 +1,119 @@
+"""Score a shard: decode, normalize and classify its pictures as `POST /predict` does."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from deploy.batch.results import Rejection, Results
+from deploy.batch.shards import Picture
+from deploy.batch.sources import Shard, shard_from_json
+from digits.answers import answers
+from digits.classifier import Classifier
+from digits.errors import DigitsError
+from digits.features import FEATURES, to_features
+from digits.images import open_picture, to_grey
+from digits.mnist_form import Mode
+from digits.normalize import Normalized, normalize
+
+_PASS_PICTURES = 256
+"""Maximum number of pictures per forward pass."""
+
+_COLUMN_TYPES = {
+    "id": pa.string(),
+    "source": pa.string(),
+    "digit": pa.int64(),
+    "probability": pa.float32(),
+    "probabilities": pa.list_(pa.float32()),
+    "prediction_set": pa.list_(pa.int64()),
+    "coverage": pa.float64(),
+    "is_digit": pa.bool_(),
+    "novelty": pa.float32(),
+    "preprocessing": pa.list_(pa.string()),
+    "version": pa.int64(),
+}
+"""Types of the columns, in the order in which they are written."""
+
+
+class Scorer:
+    """The state of one Ray Data actor: a loaded model version."""
+
+    def __init__(self, model: Path, mode: Mode, output: Path) -> None:
+        """Load a model version.
+
+        Args:
+            model: folder of the version.
+            mode: which pictures are normalized.
+            output: folder of the run's results.
+
+        Raises:
+            ArtifactError: the version cannot be used here.
+        """
+        self._classifier = Classifier.load(model)
+        self._mode = mode
+        self._results = Results(output)
+
+    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Score shards and publish their parts.
+
+        Args:
+            batch: columns `number` and `shard`, which is the shard as JSON.
+
+        Returns:
+            Columns: the number of `pictures` per shard, and the `failure` that prevented its part, or "".
+        """
+        shards = [shard_from_json(shard) for shard in batch["shard"]]
+        failures = [self._publish(int(number), shard) for number, shard in zip(batch["number"], shards, strict=True)]
+        return {"pictures": np.array([len(shard) for shard in shards]), "failure": np.array(failures)}
+
+    def _publish(self, number: int, shard: Shard) -> str:
+        """Score a shard and publish its part. Return the reason of a failure, or ""."""
+        if not Path(shard.location).exists():
+            return f"{shard.location} does not exist on a node of the cluster"
+        table, rejections = self.score(shard)
+        try:
+            self._results.write_part(number, table, rejections)
+        except OSError as exc:
+            return str(exc)
+        return ""
+
+    def score(self, shard: Shard) -> tuple[pa.Table, list[Rejection]]:
+        """Return the rows and the rejections of a shard, both in its order."""
+        rejections: list[Rejection] = []
+        batches = [self._rows([], [], shard.source)]  # The table needs a schema even if all pictures are rejected.
+        ids: list[str] = []
+        digits: list[Normalized] = []
+        for picture_id, picture in shard.pictures():
+            try:
+                digits.append(self._normalize(picture))
+            except DigitsError as exc:
+                rejections.append({"source": shard.source, "id": picture_id, "reason": str(exc)})
+                continue
+            ids.append(picture_id)
+            if len(ids) == _PASS_PICTURES:
+                batches.append(self._rows(ids, digits, shard.source))
+                ids, digits = [], []
+        batches.append(self._rows(ids, digits, shard.source))
+        return pa.Table.from_batches(batches), rejections
+
+    def _normalize(self, picture: Picture) -> Normalized:
+        if isinstance(picture, DigitsError):
+            raise picture
+        return normalize(to_grey(open_picture(picture)) if isinstance(picture, bytes) else picture, self._mode)
+
+    def _rows(self, ids: list[str], digits: list[Normalized], source: str) -> pa.RecordBatch:
+        """Classify pictures in one forward pass and return their rows."""
+        features = np.empty((len(digits), FEATURES), dtype=np.float32)
+        for row, digit in zip(features, digits, strict=True):
+            row[:] = to_features(digit.pixels[None])[0]
+        columns: dict[str, list[Any]] = {
+            "id": ids,
+            "source": [source] * len(ids),
+            **answers(self._classifier, features),
+            "preprocessing": [digit.steps for digit in digits],
+            "version": [self._classifier.manifest.version] * len(ids),
+        }
+        names = [name for name in _COLUMN_TYPES if name in columns]
+        return pa.record_batch([pa.array(columns[name], _COLUMN_TYPES[name]) for name in names], names=names)

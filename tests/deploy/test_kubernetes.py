@@ -294,8 +294,8 @@ def test_every_folder_is_built_by_these_tests() -> None:
     assert folders == {folder for folders in BUILDS for folder in folders} | {"volume", "monitoring"}
 
 
-def test_the_readmes_own_kustomization_is_built_and_taken() -> None:
-    text = (KUBERNETES / "README.md").read_text()
+def test_the_guides_example_kustomization_is_valid() -> None:
+    text = (REPOSITORY / "docs" / "how-to" / "kubernetes.md").read_text()
     (example,) = re.findall(r"```yaml\n(apiVersion:.*?)```", text, re.DOTALL)
     kustomization = yaml.safe_load(example)
     for kind in ("resources", "components"):

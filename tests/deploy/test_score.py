@@ -189,7 +189,9 @@ def cluster() -> Iterator[dict[str, str]]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    yield {"RAY_ADDRESS": process.stdout.readline().strip(), **access}
+    address = process.stdout.readline().strip()
+    assert address, "Ray did not start"
+    yield {"RAY_ADDRESS": address, **access}
     process.stdin.close()
     process.wait(timeout=PATIENCE_SECONDS)
     process.stdout.close()

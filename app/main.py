@@ -13,6 +13,7 @@ from app.api import health, metrics, model, predict
 from app.api.open_inference.errors import error_response as open_inference_error
 from app.api.open_inference.handlers import OpenInference
 from app.api.open_inference.routes import open_inference_router
+from app.api.predict_options import Options
 from app.api.tensorflow_serving.errors import error_response as tensorflow_serving_error
 from app.api.tensorflow_serving.handlers import TensorFlowServing
 from app.api.tensorflow_serving.routes import tensorflow_serving_router
@@ -130,7 +131,7 @@ def _fastapi(settings: Settings, registry: ModelRegistry, drift: Drift) -> FastA
         api.include_router(routes.router)
     document.install(
         api,
-        predict_paths(predict.Options) | dialect_paths(),
+        predict_paths(Options) | dialect_paths(),
         open_paths=public_paths(settings) if settings.api_keys else None,
     )
     return api

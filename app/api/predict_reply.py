@@ -1,0 +1,104 @@
+"""The reply of `POST /predict`: predictions as JSON."""
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.api.predict_options import Options
+from app.asgi.reply import Reply
+from app.errors import InvalidQuery
+from app.inference.batching import BatchResult
+from app.inference.predictor import InferenceResult
+from digits.classifier import Classifier
+from digits.features import SIDE, to_features
+from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
+
+
+def predict_reply(single: bool, result: InferenceResult, options: Options, saliency: Sequence[bytes]) -> Reply:
+    """Return the predictions as JSON.
+
+    Args:
+        single: whether to reply one prediction instead of a list.
+        result: the predictions for N pictures.
+        options: the query parameters.
+        saliency: N JSON texts of 28 rows of 28 numbers, or nothing.
+
+    Raises:
+        InvalidQuery: the model version has no prediction sets at the requested coverage.
+    """
+    batch = result.batch
+    manifest = batch.classifier.manifest
+    model = {"name": manifest.name, "version": manifest.version}
+    coverage, sets = _prediction_sets(batch, options)
+    predictions: list[dict[str, Any]] = []
+    for digit, probabilities, prediction_set, novelty, steps in zip(
+        batch.digits,
+        batch.probabilities,
+        repeat(None) if sets is None else sets,
+        repeat(None) if batch.novelty is None else batch.novelty,
+        result.steps,
+        strict=False,
+    ):
+        prediction = {"digit": digit, "probability": probabilities[digit], "probabilities": probabilities}
+        if prediction_set is not None:
+            prediction["prediction_set"] = prediction_set
+            prediction["coverage"] = coverage
+        if novelty is not None:
+            prediction["is_digit"] = novelty <= 1
+            prediction["novelty"] = novelty
+        prediction["preprocessing"] = steps
+        prediction["model"] = model
+        predictions.append(prediction)
+    if options.includes("pixels"):
+        grey_levels = np.rint(to_features(result.pixels) * 255).astype(np.uint8).reshape(result.pixels.shape)
+        for prediction, picture in zip(predictions, grey_levels, strict=True):
+            prediction["pixels"] = picture
+    for prediction, text in zip(predictions, saliency, strict=False):
+        prediction["saliency"] = orjson.Fragment(text)
+    content = predictions[0] if single else {"predictions": predictions}
+    # orjson writes a float32 with the fewest digits that read back as the same float32.
+    return Reply(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), manifest.version, batch.pass_rows)
+
+
+def saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:
+    """Return the saliency of each picture as JSON, 28 rows of 28 numbers.
+
+    Args:
+        classifier: a version that has saliency.
+        pixels: (N, 28, 28), uint8, or float32 in [0, 1].
+    """
+    # One text at a time: encoding a whole batch at once would hold the interpreter lock for 20 ms.
+    return [
+        orjson.dumps(saliency.reshape(SIDE, SIDE), option=orjson.OPT_SERIALIZE_NUMPY)
+        for saliency in classifier.saliency(to_features(pixels))
+    ]
+
+
+def _prediction_sets(batch: BatchResult, options: Options) -> tuple[float, list[list[int]] | None]:
+    """Return the coverage and the prediction sets at it, or None if the version has none and none were requested.
+
+    Raises:
+        InvalidQuery: the version has no prediction sets at the requested coverage.
+    """
+    if options.coverage is None and not options.per_class:
+        return DEFAULT_COVERAGE, batch.prediction_sets
+    coverage = DEFAULT_COVERAGE if options.coverage is None else options.coverage
+    stored = batch.classifier.thresholds
+    thresholds = stored.get((coverage, options.per_class))
+    if thresholds is not None:
+        return coverage, prediction_sets(batch.probabilities, thresholds)
+    per_class = options.coverage is None or (options.per_class and (coverage, False) in stored)
+    parameter = "per_class" if per_class else "coverage"
+    version = f"version {batch.classifier.manifest.version}"
+    kind = "prediction sets per class" if options.per_class and stored else "prediction sets"
+    levels = ", ".join(str(level) for level, level_per_class in sorted(stored) if level_per_class == options.per_class)
+    if not levels:
+        raise InvalidQuery(f"query parameter {parameter!r}: {version} has no {kind}")
+    raise InvalidQuery(
+        f"query parameter {parameter!r}: expected a coverage at which {version} has {kind} ({levels}), "
+        f"received {coverage}"
+    )

@@ -167,14 +167,14 @@ def test_pixels_and_saliency_of_a_picture_are_of_the_same_form(
     [
         pytest.param(
             {"coverage": 0.97},
-            "query parameter 'coverage': expected a coverage at which version 2 has prediction sets, "
-            "0.9, 0.95, 0.99, 0.999, received 0.97",
+            "query parameter 'coverage': expected a coverage at which version 2 has prediction sets "
+            "(0.9, 0.95, 0.99, 0.999), received 0.97",
             id="a coverage that is not stored",
         ),
         pytest.param(
             {"coverage": 0.999, "per_class": True},
-            "query parameter 'per_class': expected a coverage at which version 2 has prediction sets per class, "
-            "0.9, 0.95, 0.99, received 0.999",
+            "query parameter 'per_class': expected a coverage at which version 2 has prediction sets per class "
+            "(0.9, 0.95, 0.99), received 0.999",
             id="a coverage that is not stored per class",
         ),
         pytest.param({"coverage": 0}, "query parameter 'coverage': ", id="nothing is covered"),

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
+SITE = REPOSITORY / "reports/site"
 LINK = re.compile(r"!?\[[^]]*\]\(<?([^)\s>]+)>?\)")
 PATH = re.compile(r"`((?:app|benchmarks|deploy|digits|docs|tests|training)/[\w./-]+)`")
 MODULE = re.compile(r"python -m ((?:app|benchmarks|deploy|digits|tests|training)[\w.]*)")
@@ -19,9 +20,13 @@ CODE = re.compile(r"^ *```.*?^ *```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 BUILD_SECONDS = 120
 
 
+FOLDERS = ("app", "benchmarks", "deploy", "digits", "docs", "models", "tests", "training")
+
+
 def markdown_files() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    return [REPOSITORY / name for name in listed.stdout.split()]
+    names = [path.relative_to(REPOSITORY) for folder in FOLDERS for path in sorted((REPOSITORY / folder).rglob("*.md"))]
+    visible = [REPOSITORY / name for name in names if not any(part.startswith(".") for part in name.parts)]
+    return [*sorted(REPOSITORY.glob("*.md")), *visible]
 
 
 WRITTEN_BY_HAND = [
@@ -77,24 +82,23 @@ def test_every_named_path_and_module_exists(document: Path) -> None:
     assert missing == []
 
 
-def test_the_site_builds_without_a_warning() -> None:
-    # The command of `make docs`.
-    build = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--strict"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_SECONDS,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def build() -> subprocess.CompletedProcess[str]:
+    """The result of `make docs`, which writes the site to reports/site."""
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
 
+
+def test_the_site_builds_without_a_warning(build: subprocess.CompletedProcess[str]) -> None:
     warnings = re.sub(r"\x1b\[[\d;]*m", "", build.stderr)
+
     assert build.returncode == 0, warnings[:2000]
-    assert (REPOSITORY / "reports/site/reference/http-api/index.html").exists()
+    assert (SITE / "reference/http-api/index.html").exists()
 
 
+@pytest.mark.usefixtures("build")
 def test_the_site_loads_nothing_from_other_servers() -> None:
-    page = (REPOSITORY / "reports/site/index.html").read_text()
+    page = (SITE / "index.html").read_text()
 
     assert re.findall(r"""(?:src|href)="(https?://[^"]*\.(?:js|css|woff2?)[^"]*)""", page) == []
 

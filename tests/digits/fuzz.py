@@ -1,9 +1,9 @@
-"""Damaged pictures of every format: a digit or a named error comes of each, soon and in little memory.
+"""Damage pictures of every format: each gives a digit or a named error, in bounded time and memory.
 
     python -m tests.digits.fuzz --examples 20000
 
-The tests run a few hundred of each format so. It is a process of its own, since its memory is limited: what goes beyond
-is a MemoryError, which is no named error.
+The tests run some examples of each format. The script limits the memory of its process, so that a picture that takes
+more raises a MemoryError, which is not a named error.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import resource
 import struct
 import time
 import zlib
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,13 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.errors import DigitsError
 from digits.images import open_picture, to_grey
 from digits.normalize import normalize
+from tests.conftest import encoded
 
 MEMORY_BYTES = 300_000_000
-"""A guard, beside what the process has taken before: twice what a picture may take."""
+"""Maximum additional memory of the process: twice the limit for a picture."""
 
 CPU_SECONDS = 2
-"""A guard, twice what a picture may take."""
-
-
-def encoded(picture: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
-    stream = BytesIO()
-    picture.save(stream, format_, **options)
-    return stream.getvalue()
+"""Maximum CPU time per picture: twice the slowest that was measured."""
 
 
 RAMP = Image.fromarray((np.add.outer(np.arange(8) * 20, np.arange(9) * 12) % 256).astype(np.uint8))
@@ -68,58 +62,58 @@ SEEDS: dict[str, list[bytes]] = {
         png_with_everything(),
     ],
     "JPEG": [
-        encoded(SEVEN, "JPEG"),
-        encoded(SMALL["CMYK"], "JPEG", icc_profile=b"profile" * 9, comment=b"seven"),
-        encoded(SMALL["RGB"], "MPO", **TWO),
-        encoded(SMALL["RGB"], "JPEG", progressive=True, dpi=(72, 72), exif=EXIF),
-        encoded(SEVEN.resize((3001, 20)), "JPEG", quality=1),
+        encoded(SEVEN, format="JPEG"),
+        encoded(SMALL["CMYK"], format="JPEG", icc_profile=b"profile" * 9, comment=b"seven"),
+        encoded(SMALL["RGB"], format="MPO", **TWO),
+        encoded(SMALL["RGB"], format="JPEG", progressive=True, dpi=(72, 72), exif=EXIF),
+        encoded(SEVEN.resize((3001, 20)), format="JPEG", quality=1),
     ],
     "WEBP": [
-        encoded(SEVEN, "WEBP"),
-        encoded(SMALL["RGBA"], "WEBP", lossless=True, xmp=b"<x/>"),
-        encoded(SMALL["RGB"], "WEBP", **TWO),
-        encoded(SMALL["RGB"], "WEBP", icc_profile=b"profile" * 9, exif=EXIF),
+        encoded(SEVEN, format="WEBP"),
+        encoded(SMALL["RGBA"], format="WEBP", lossless=True, xmp=b"<x/>"),
+        encoded(SMALL["RGB"], format="WEBP", **TWO),
+        encoded(SMALL["RGB"], format="WEBP", icc_profile=b"profile" * 9, exif=EXIF),
     ],
     "BMP": [
-        *(encoded(SMALL[mode], "BMP") for mode in ("L", "1", "RGB", "RGBA")),
-        encoded(PALETTE, "BMP"),
-        encoded(SEVEN, "BMP"),
+        *(encoded(SMALL[mode], format="BMP") for mode in ("L", "1", "RGB", "RGBA")),
+        encoded(PALETTE, format="BMP"),
+        encoded(SEVEN, format="BMP"),
     ],
     "GIF": [
-        encoded(SEVEN, "GIF"),
-        encoded(SMALL["L"], "GIF", comment=b"seven"),
-        encoded(PALETTE, "GIF", transparency=0),
-        encoded(SMALL["RGB"], "GIF", disposal=2, loop=0, **TWO),
+        encoded(SEVEN, format="GIF"),
+        encoded(SMALL["L"], format="GIF", comment=b"seven"),
+        encoded(PALETTE, format="GIF", transparency=0),
+        encoded(SMALL["RGB"], format="GIF", disposal=2, loop=0, **TWO),
     ],
     "TIFF": [
-        encoded(SEVEN, "TIFF"),
-        encoded(SMALL["LA"], "TIFF", compression="tiff_lzw"),
-        encoded(SMALL["1"], "TIFF", compression="group4"),
-        encoded(SMALL["RGB"], "TIFF", compression="jpeg"),
-        encoded(SMALL["CMYK"], "TIFF", compression="tiff_adobe_deflate", dpi=(72, 72)),
-        encoded(PALETTE, "TIFF", compression="packbits"),
-        encoded(SMALL["L"], "TIFF", big_tiff=True),
-        encoded(SIXTEEN_BIT, "TIFF"),
-        encoded(SMALL["RGBA"], "TIFF", exif=EXIF),
+        encoded(SEVEN, format="TIFF"),
+        encoded(SMALL["LA"], format="TIFF", compression="tiff_lzw"),
+        encoded(SMALL["1"], format="TIFF", compression="group4"),
+        encoded(SMALL["RGB"], format="TIFF", compression="jpeg"),
+        encoded(SMALL["CMYK"], format="TIFF", compression="tiff_adobe_deflate", dpi=(72, 72)),
+        encoded(PALETTE, format="TIFF", compression="packbits"),
+        encoded(SMALL["L"], format="TIFF", big_tiff=True),
+        encoded(SIXTEEN_BIT, format="TIFF"),
+        encoded(SMALL["RGBA"], format="TIFF", exif=EXIF),
     ],
 }
 
 NUMBERS = [0, 1, 28, 255, 256, 30_000, 65_535, 65_536, 2**24, 2**31 - 1, 2**32 - 1]
-"""Sizes, counts and offsets as they are, and as they should not be."""
+"""Usual and extreme sizes, counts and offsets."""
 
 
-def with_true_checksums(data: bytes) -> bytes:
-    """A mutated PNG with the CRC of each chunk made right, since a wrong one hides everything behind it."""
-    mended, position = data[:8], 8
+def with_correct_checksums(data: bytes) -> bytes:
+    """Correct the CRC of each chunk of a damaged PNG, because Pillow stops at the first wrong one."""
+    corrected, position = data[:8], 8
     while (end := position + 12 + int.from_bytes(data[position : position + 4], "big")) <= len(data):
-        mended += data[position : end - 4] + struct.pack(">I", zlib.crc32(data[position + 4 : end - 4]))
+        corrected += data[position : end - 4] + struct.pack(">I", zlib.crc32(data[position + 4 : end - 4]))
         position = end
-    return mended + data[position:]
+    return corrected + data[position:]
 
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A picture with bytes set, put in, taken out, repeated or cut off, chiefly in its header, or joined to another."""
+    """Change, insert, delete, repeat or cut bytes of a picture, mostly in its header, or join it to another."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 5))):
         reach = draw(st.sampled_from([32, 64, 128, len(data)]))
@@ -143,7 +137,7 @@ def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
                 data[at:] = other[draw(st.integers(0, len(other))) :]
             case "cut":
                 del data[at:]
-    return with_true_checksums(bytes(data)) if data.startswith(b"\x89PNG") and draw(st.booleans()) else bytes(data)
+    return with_correct_checksums(bytes(data)) if data.startswith(b"\x89PNG") and draw(st.booleans()) else bytes(data)
 
 
 def check(data: bytes) -> None:
@@ -170,10 +164,10 @@ def fuzz(seeds: list[bytes], examples: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.digits.fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, default=1000, help="of each format; default: %(default)s")
+    parser.add_argument("--examples", type=int, default=1000, help="examples per format (default: %(default)s)")
     examples = parser.parse_args().examples
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
     every = [data for seeds in SEEDS.values() for data in seeds]
     for name, seeds in {**SEEDS, "all of them": every}.items():
         began = time.monotonic()

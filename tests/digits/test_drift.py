@@ -1,4 +1,4 @@
-"""The bins are Prometheus' own, and the index is small for what is alike and large for what is not."""
+"""Drift has the bins of Prometheus, and its index is small for similar distributions and large for different ones."""
 
 import math
 
@@ -14,56 +14,54 @@ from digits.features import CLASSES
 COUNTS = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*2 * [st.lists(st.integers(0, 10_000), min_size=bins, max_size=bins).filter(any)])
 )
-"""Two populations, in the same bins."""
+"""Counts of two populations in the same bins."""
 
 
 def shares(counts: list[int]) -> list[float]:
     return [count / sum(counts) for count in counts]
 
 
-def test_quantities_are_those_of_each_picture() -> None:
+def test_each_picture_has_its_quantities() -> None:
     features = np.zeros((2, 784), dtype=np.float32)
     features[1, :392] = 1
     probabilities = np.array([[0.1] * 9 + [0.1], [0, 0, 0.75, 0.25] + [0] * 6], dtype=np.float32)
 
-    found = quantities(features, probabilities, np.array([0.5, -1], dtype=np.float32))
+    with_novelty = quantities(features, probabilities, np.array([0.5, -1], dtype=np.float32))
     without = quantities(features, probabilities, None)
 
-    assert {quantity: values.tolist() for quantity, values in found.items()} == {
+    assert {quantity: values.tolist() for quantity, values in with_novelty.items()} == {
         "digit": [0, 2],
         "probability": [pytest.approx(0.1), 0.75],
         "ink": [0, 0.5],
         "novelty": [0.5, -1],
     }
-    assert found.keys() == EDGES.keys()
+    assert with_novelty.keys() == EDGES.keys()
     assert without.keys() == EDGES.keys() - {"novelty"}
 
 
-def test_each_digit_has_a_bin_of_its_own() -> None:
+def test_each_digit_has_its_own_bin() -> None:
     digits = np.repeat(np.arange(CLASSES), np.arange(CLASSES)).astype(np.float32)
 
-    found = reference(digits, EDGES["digit"])
+    shares_of_digits = reference(digits, EDGES["digit"])
 
-    assert found.shares == pytest.approx([digit / 45 for digit in range(CLASSES)])
+    assert shares_of_digits.shares == pytest.approx([digit / 45 for digit in range(CLASSES)])
 
 
 @pytest.mark.parametrize("quantity", EDGES)
 @example(on_edges=True, values=[])
 @given(on_edges=st.booleans(), values=st.lists(st.floats(-2, 10, width=32), min_size=1))
-def test_a_picture_is_in_the_bin_in_which_prometheus_counts_it(
-    quantity: str, on_edges: bool, values: list[float]
-) -> None:
+def test_a_value_is_in_the_same_bin_as_in_prometheus(quantity: str, on_edges: bool, values: list[float]) -> None:
     edges = EDGES[quantity]
     several = np.array([*values, *edges * on_edges], dtype=np.float32)
     histogram = Histogram("a", "b", buckets=edges, registry=CollectorRegistry())
 
-    found = reference(several, edges)
+    binned = reference(several, edges)
     for value in several.tolist():
         histogram.observe(value)
 
     (family,) = histogram.collect()
     buckets = [sample.value for sample in family.samples if sample.name == "a_bucket"]
-    assert np.cumsum(found.shares) * len(several) == pytest.approx(buckets)
+    assert np.cumsum(binned.shares) * len(several) == pytest.approx(buckets)
 
 
 @example(([1, 0], [0, 1]))
@@ -78,7 +76,7 @@ def test_the_index_is_finite_and_never_negative(populations: tuple[list[int], li
 
 
 @given(COUNTS)
-def test_the_index_of_many_like_the_reference_is_almost_zero(populations: tuple[list[int], list[int]]) -> None:
+def test_the_index_of_a_large_sample_of_the_reference_is_almost_zero(populations: tuple[list[int], list[int]]) -> None:
     counts, _ = populations
 
     index = population_stability_index(shares(counts), [100_000 * share for share in shares(counts)])
@@ -87,8 +85,8 @@ def test_the_index_of_many_like_the_reference_is_almost_zero(populations: tuple[
 
 
 @given(COUNTS)
-def test_the_index_is_the_same_either_way(populations: tuple[list[int], list[int]]) -> None:
-    # Of populations without empty bins, where neither the half picture nor the least share matters.
+def test_the_index_is_symmetric(populations: tuple[list[int], list[int]]) -> None:
+    # Without empty bins, the half picture and the minimum share do not matter.
     one, other = ([1000 + count for count in counts] for counts in populations)
 
     there = population_stability_index(shares(one), other)
@@ -98,7 +96,7 @@ def test_the_index_is_the_same_either_way(populations: tuple[list[int], list[int
 
 
 @pytest.mark.parametrize("quantity", EDGES)
-def test_five_hundred_like_the_reference_are_below_a_tenth(quantity: str) -> None:
+def test_the_index_of_500_pictures_of_the_reference_is_below_a_tenth(quantity: str) -> None:
     bins = len(EDGES[quantity]) + 1
     rng = np.random.default_rng(0)
     expected = rng.dirichlet(np.full(bins, 0.7), 200)
@@ -111,13 +109,13 @@ def test_five_hundred_like_the_reference_are_below_a_tenth(quantity: str) -> Non
 @pytest.mark.parametrize(
     ("counts", "least", "most"),
     [
-        pytest.param([125, 125, 125, 125], 0, 1e-6, id="the same"),
-        pytest.param([150, 125, 125, 100], 0.01, 0.1, id="a little"),
-        pytest.param([250, 125, 75, 50], 0.25, 0.5, id="much"),
+        pytest.param([125, 125, 125, 125], 0, 1e-6, id="no shift"),
+        pytest.param([150, 125, 125, 100], 0.01, 0.1, id="a small shift"),
+        pytest.param([250, 125, 75, 50], 0.25, 0.5, id="a large shift"),
         pytest.param([500, 0, 0, 0], 4, 6, id="all in one bin"),
     ],
 )
-def test_the_index_tells_how_far_it_is(counts: list[int], least: float, most: float) -> None:
+def test_the_index_measures_the_distance(counts: list[int], least: float, most: float) -> None:
     index = population_stability_index([0.25] * 4, counts)
 
     assert least <= index < most

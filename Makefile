@@ -37,15 +37,18 @@ ifdef ARGS
 	@$(RUN) pytest $(ARGS)
 else
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-of-app tests-of-others
-	@$(RUN) pytest tests/deploy
+	@$(RUN) pytest $(TESTS_WITH_RAY)
 endif
+
+# Ray's clusters use all cores and have their own timeouts, so their tests run alone.
+TESTS_WITH_RAY = tests/deploy/test_ray_serve.py tests/deploy/test_score.py
 
 # The service's tests mostly wait for it, the others compute: at once they take two thirds of the time.
 .PHONY: tests-of-app tests-of-others
 tests-of-app:
 	@$(RUN) pytest tests/app
 tests-of-others:
-	@nice $(RUN) pytest --ignore=tests/app --ignore=tests/deploy
+	@nice $(RUN) pytest --ignore=tests/app $(TESTS_WITH_RAY:%=--ignore=%)
 
 check: .venv/.dev
 	@$(RUN) ruff check .

@@ -1,4 +1,4 @@
-"""The manifests of `deploy/kubernetes` are what the clusters' own schemas take, and fit the image and its settings."""
+"""The manifests in `deploy/kubernetes` are valid for the clusters' schemas, and agree with the image and the code."""
 
 import importlib
 import json
@@ -35,7 +35,7 @@ BENCHMARKS = (REPOSITORY / "docs/explanation/benchmarks.md").read_text()
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 IMAGE = dict(re.findall(r"\b([A-Z_]+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
-"""The image's environment."""
+"""The environment that the image sets."""
 
 BUILDS = [
     ("base",),
@@ -45,23 +45,23 @@ BUILDS = [
     ("train", "train/from-volume"),
     ("kserve",),
 ]
-"""A folder, and the components that are put upon it."""
+"""Each build is a folder, followed by the components that are added to it."""
 SERVING = ["base", "overlays/local", "overlays/production"]
 
 OLDEST = "1.27"
-"""Kubernetes whose defaults know all fields: `matchLabelKeys`, `unhealthyPodEvictionPolicy`."""
+"""The oldest Kubernetes that knows all fields by default: `matchLabelKeys`, `unhealthyPodEvictionPolicy`."""
 SPARE_SECONDS = 5
-"""Between the longest that stopping takes, and SIGKILL."""
+"""Seconds between the longest regular stop and SIGKILL."""
 
 
 @cache
 def built(folder: str, *components: str) -> tuple[Object, ...]:
-    """What `kubectl apply` would be given."""
+    """Return the objects that `kubectl apply -k` would apply."""
     return build({"resources": [folder], "components": list(components)})
 
 
 def build(kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
-    """The objects of a kustomization whose paths are below `deploy/kubernetes`."""
+    """Return the objects of a kustomization whose paths are relative to `deploy/kubernetes`."""
     needs("kustomize")
     with TemporaryDirectory() as name:
         there = Path(name).resolve()
@@ -77,18 +77,18 @@ def build(kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
 
 
 def every_object() -> list[Object]:
-    """Of all builds, those that are alike once."""
+    """Return the objects of all builds, without duplicates."""
     return list({json.dumps(each): each for folders in BUILDS for each in built(*folders)}.values())
 
 
 def one(kind: str, *folders: str, name: str | None = None) -> Object:
-    """The only object of a kind, or of that name, in a build."""
+    """Return the only object of a kind, and optionally of a name, in a build."""
     (found,) = (each for each in built(*folders) if each["kind"] == kind and name in (None, each["metadata"]["name"]))
     return found
 
 
 def pods(objects: Sequence[Object]) -> Iterator[tuple[Object, Object]]:
-    """Labels and specification of the pods that objects make."""
+    """Yield the labels and the specification of each pod template among the objects."""
     for each in objects:
         if each["kind"] == "InferenceService":
             yield each["metadata"]["labels"], each["spec"]["predictor"]
@@ -97,7 +97,7 @@ def pods(objects: Sequence[Object]) -> Iterator[tuple[Object, Object]]:
 
 
 def serving_pods() -> Iterator[Object]:
-    """All but the training's."""
+    """Yield the pods of all builds that serve."""
     for folder in (*SERVING, "kserve"):
         yield from (spec for _, spec in pods(built(folder)))
 
@@ -110,46 +110,46 @@ def only_container(pod: Object) -> Object:
 
 
 def mounted(pod: Object, name: str) -> tuple[Object, Object]:
-    """A volume, and how the container mounts it."""
+    """Return a volume of a pod, and its mount in the container."""
     (volume,) = (each for each in pod["volumes"] if each["name"] == name)
     (mount,) = (each for each in only_container(pod)["volumeMounts"] if each["name"] == name)
     return volume, mount
 
 
 def size(text: str) -> int:
-    """Bytes, of Kubernetes' 512Mi and of Docker's 512m."""
+    """Return the bytes of a size such as 512Mi (Kubernetes) or 512m (Docker)."""
     number, unit = re.fullmatch(r"(\d+)([MG]i|[mg])", text).groups()  # type: ignore[union-attr]
     return int(number) * {"m": 2**20, "g": 2**30}[unit[0].lower()]
 
 
-# What the clusters take.
+# The clusters' schemas accept the objects.
 
 
 @cache
 def library(name: str) -> Any:
-    """A module of a library that warns of its own affairs when it is imported."""
+    """Import a library that emits warnings during its import."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module(name)
 
 
-def check(object_: Object, version: str = "") -> None:
-    """Hold an object to the schema of its kind.
+def check(manifest: Object, version: str = "") -> None:
+    """Check an object against the schema of its kind.
 
     Raises:
-        ValueError: it has a field that the schema has not, lacks one that it wants, or a value of another kind.
+        ValueError: a field is unknown, a required field is missing, or a value has the wrong type.
     """
-    group = object_["apiVersion"].partition("/")[0]
+    group = manifest["apiVersion"].partition("/")[0]
     if group == "monitoring.coreos.com":
-        model = getattr(library("cloudcoil.models.prometheus_operator").v1, object_["kind"])
-        # Pydantic passes over what it does not know: what comes out is to be what went in.
-        known = model.model_validate(object_).model_dump(mode="json", by_alias=True, exclude_unset=True)
-        if known != object_:
-            raise ValueError(f"expected {json.dumps(known)}, received {json.dumps(object_)}")
+        model = getattr(library("cloudcoil.models.prometheus_operator").v1, manifest["kind"])
+        # Pydantic ignores unknown fields, so compare its output with the input.
+        known = model.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        if known != manifest:
+            raise ValueError(f"expected {json.dumps(known)}, received {json.dumps(manifest)}")
     elif group == "serving.kserve.io":
-        check_fields(object_, "V1beta1InferenceService", "")
-        # KServe's own types know its fields; what they take over from Kubernetes is held to its schema, as KServe does.
-        predictor = object_["spec"]["predictor"]
+        check_fields(manifest, "V1beta1InferenceService", "")
+        # KServe's types know its own fields. Check the fields of a pod against the schema of a Deployment.
+        predictor = manifest["spec"]["predictor"]
         of_pods = library("kserve").V1beta1CustomPredictor.attribute_map.values()
         pod = {field: value for field, value in predictor.items() if field in of_pods}
         deployment = {
@@ -157,20 +157,20 @@ def check(object_: Object, version: str = "") -> None:
             "selector": {},
             "template": {"metadata": {}, "spec": pod},
         }
-        like = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": object_["metadata"], "spec": deployment}
+        like = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": manifest["metadata"], "spec": deployment}
         check(like, version)
     else:
         try:
-            kubernetes_validate.validate(object_, version or kubernetes_validate.latest_version(), strict=True)
+            kubernetes_validate.validate(manifest, version or kubernetes_validate.latest_version(), strict=True)
         except kubernetes_validate.ValidationError as exc:
-            raise ValueError(f"{object_['kind']} {exc.json_path}: {exc.message}") from exc
+            raise ValueError(f"{manifest['kind']} {exc.json_path}: {exc.message}") from exc
 
 
 PRIMITIVES = {"str": str, "int": int, "bool": bool}
 
 
 def check_fields(value: Any, type_: str, path: str) -> None:
-    """Hold a value to a type of KServe's, as its generated models name it; Kubernetes' own are passed over."""
+    """Check a value against a type of KServe's generated models. Types of Kubernetes are skipped."""
     if type_ in PRIMITIVES:
         if type(value) is not PRIMITIVES[type_]:
             raise ValueError(f"{path}: expected {type_}, received {value!r}")
@@ -183,22 +183,22 @@ def check_fields(value: Any, type_: str, path: str) -> None:
 
 
 def kinds() -> dict[str, Object]:
-    """One object of each kind: of several, the one with most to say."""
+    """Return the longest object of each kind."""
     return {each["kind"]: each for each in sorted(every_object(), key=lambda each: len(json.dumps(each)))}
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
-def test_the_schemas_take_every_object(version: str) -> None:
-    for object_ in every_object():
-        check(object_, version)
+def test_every_object_is_valid(version: str) -> None:
+    for manifest in every_object():
+        check(manifest, version)
 
 
 FREE = {"labels", "matchLabels", "annotations", "data", "selector", "requests", "limits"}
-"""Below these a user chooses the names."""
+"""Fields below which a user chooses the names."""
 
 
 def fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The paths to all fields whose names a schema knows."""
+    """Yield the paths of all fields that a schema names."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield (*path, key)
@@ -209,9 +209,9 @@ def fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
             yield from fields(each, (*path, index))
 
 
-def misspelt(object_: Object, path: tuple[str | int, ...]) -> Object:
-    """A copy whose field there has one letter more."""
-    changed = deepcopy(object_)
+def misspelt(manifest: Object, path: tuple[str | int, ...]) -> Object:
+    """Return a copy in which the name of this field has one more letter."""
+    changed = deepcopy(manifest)
     place: Any = changed
     for step in path[:-1]:
         place = place[step]
@@ -236,17 +236,17 @@ def misspelt(object_: Object, path: tuple[str | int, ...]) -> Object:
         "ServiceMonitor",
     ],
 )
-def test_a_misspelt_field_is_refused_however_deep_it_is(kind: str) -> None:
-    object_ = kinds()[kind]
-    paths = [path for path in fields(object_) if path[0] not in ("apiVersion", "kind")]
+def test_a_misspelt_field_is_invalid_at_any_depth(kind: str) -> None:
+    manifest = kinds()[kind]
+    paths = [path for path in fields(manifest) if path[0] not in ("apiVersion", "kind")]
 
     for path in {min(paths, key=len), max(paths, key=len), next(path for path in reversed(paths) if len(path) > 1)}:
         with pytest.raises(ValueError, match=str(path[-1])):
-            check(misspelt(object_, path))
+            check(misspelt(manifest, path))
 
 
-def test_every_kind_is_misspelt_above() -> None:
-    (mark,) = test_a_misspelt_field_is_refused_however_deep_it_is.pytestmark  # type: ignore[attr-defined]
+def test_the_misspelling_test_covers_every_kind() -> None:
+    (mark,) = test_a_misspelt_field_is_invalid_at_any_depth.pytestmark  # type: ignore[attr-defined]
 
     assert set(mark.args[1]) == kinds().keys()
 
@@ -254,13 +254,15 @@ def test_every_kind_is_misspelt_above() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        pytest.param(("spec", "predictor", "minReplicas"), "2", id="a text as number"),
-        pytest.param(("spec", "predictor", "terminationGracePeriodSeconds"), "30", id="a text as seconds of the pod"),
-        pytest.param(("spec", "predictor", "containers", 0, "ports", 0, "containerPort"), "http", id="a name as port"),
-        pytest.param(("spec", "predictor", "containers", 0, "volumeMounts"), [{"name": "models"}], id="no path"),
+        pytest.param(("spec", "predictor", "minReplicas"), "2", id="text as number"),
+        pytest.param(("spec", "predictor", "terminationGracePeriodSeconds"), "30", id="text as seconds"),
+        pytest.param(("spec", "predictor", "containers", 0, "ports", 0, "containerPort"), "http", id="text as port"),
+        pytest.param(
+            ("spec", "predictor", "containers", 0, "volumeMounts"), [{"name": "models"}], id="mount without path"
+        ),
     ],
 )
-def test_a_wrong_value_of_an_inference_service_is_refused(path: tuple[str | int, ...], value: Any) -> None:
+def test_a_wrong_value_in_an_inference_service_is_invalid(path: tuple[str | int, ...], value: Any) -> None:
     changed = deepcopy(one("InferenceService", "kserve"))
     place: Any = changed
     for step in path[:-1]:
@@ -274,13 +276,16 @@ def test_a_wrong_value_of_an_inference_service_is_refused(path: tuple[str | int,
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
-        pytest.param("ServiceMonitor", "endpoints", "http", id="no list"),
+        pytest.param("ServiceMonitor", "endpoints", "http", id="text as list"),
         pytest.param(
-            "PrometheusRule", "groups", [{"name": "digits", "rules": [{"alert": "NoExpression"}]}], id="no expr"
+            "PrometheusRule",
+            "groups",
+            [{"name": "digits", "rules": [{"alert": "NoExpression"}]}],
+            id="rule without expr",
         ),
     ],
 )
-def test_a_wrong_value_for_the_operator_is_refused(kind: str, field: str, value: Any) -> None:
+def test_a_wrong_value_for_the_prometheus_operator_is_invalid(kind: str, field: str, value: Any) -> None:
     changed = deepcopy(kinds()[kind])
     changed["spec"][field] = value
 
@@ -288,7 +293,7 @@ def test_a_wrong_value_for_the_operator_is_refused(kind: str, field: str, value:
         check(changed)
 
 
-def test_every_folder_is_built_by_these_tests() -> None:
+def test_the_tests_build_every_folder() -> None:
     folders = {path.parent.relative_to(KUBERNETES).as_posix() for path in KUBERNETES.rglob("kustomization.yaml")}
 
     assert folders == {folder for folders in BUILDS for folder in folders} | {"volume", "monitoring"}
@@ -303,19 +308,19 @@ def test_the_guides_example_kustomization_is_valid() -> None:
 
     objects = build(kustomization)
 
-    for object_ in objects:
-        check(object_)
+    for manifest in objects:
+        check(manifest)
     (pod,) = (spec for _, spec in pods(objects))
     assert only_container(pod)["image"] == "registry.example.org/digits:0.1.0"
     (claim,) = (each for each in objects if each["kind"] == "PersistentVolumeClaim")
     assert claim["spec"]["storageClassName"]
 
 
-# What mirrors the image and its settings.
+# The manifests agree with the image and its settings.
 
 
 @pytest.mark.parametrize("folder", [*SERVING, "kserve"])
-def test_the_port_is_what_the_image_listens_on(folder: str) -> None:
+def test_pods_use_the_port_on_which_the_image_listens(folder: str) -> None:
     ((_, pod),) = pods(built(folder))
 
     (port,) = only_container(pod)["ports"]
@@ -327,14 +332,14 @@ def test_the_port_is_what_the_image_listens_on(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", SERVING)
-def test_the_service_leads_to_that_port(folder: str) -> None:
+def test_the_service_forwards_to_that_port(folder: str) -> None:
     (port,) = one("Service", folder)["spec"]["ports"]
     ((_, pod),) = pods(built(folder))
 
     assert [port["targetPort"]] == [each["name"] for each in only_container(pod)["ports"]]
 
 
-def test_the_probes_ask_what_each_is_for(service: Service) -> None:
+def test_each_probe_requests_its_own_endpoint(service: Service) -> None:
     for pod in serving_pods():
         container = only_container(pod)
         asked = {key: container[key]["httpGet"]["path"] for key in container if key.endswith("Probe")}
@@ -343,7 +348,7 @@ def test_the_probes_ask_what_each_is_for(service: Service) -> None:
         assert [service.client.get(path).status_code for path in asked.values()] == [200] * 3
 
 
-def test_the_probes_are_as_patient_as_the_images_health_check() -> None:
+def test_probes_and_the_images_health_check_have_the_same_timing() -> None:
     (line,) = re.findall(r"^HEALTHCHECK (.*)", DOCKERFILE, re.MULTILINE)
     options = {option: int(number) for option, number in re.findall(r"--([a-z-]+)=(\d+)", line)}
 
@@ -357,7 +362,7 @@ def test_the_probes_are_as_patient_as_the_images_health_check() -> None:
 
 
 def settings_of(folder: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What a pod's environment says, in the image's."""
+    """Return the settings of a pod, whose environment extends the image's."""
     ((_, pod),) = pods(built(folder))
     container = only_container(pod)
     environment = {name: value for name, value in IMAGE.items() if name.startswith("MNIST_")}
@@ -381,18 +386,18 @@ def test_a_pod_has_one_worker_and_time_to_drain(folder: str, monkeypatch: pytest
     assert stopping + SPARE_SECONDS <= pod["terminationGracePeriodSeconds"] <= stopping + 2 * SPARE_SECONDS
 
 
-def test_each_setting_is_one_that_there_is() -> None:
+def test_every_setting_exists() -> None:
     known = {f"MNIST_{field.upper()}" for field in Settings.model_fields} | {"MNIST_DATA"}
     named = {key for each in every_object() if each["kind"] == "ConfigMap" for key in each["data"]}
 
     for _, pod in pods(every_object()):
         named |= {each["name"] for each in only_container(pod).get("env", ())}
 
-    assert named - known == {"PROTOCOL"}  # KServe's own
+    assert named - known == {"PROTOCOL"}  # KServe reads this one.
     assert named >= {"MNIST_WORKERS", "MNIST_DRAIN_SECONDS", "MNIST_API_KEYS", "MNIST_DATA"}
 
 
-def test_the_image_and_its_version_are_named_as_everywhere() -> None:
+def test_images_have_the_names_of_the_compose_file_and_the_current_version() -> None:
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 
     images = {
@@ -403,7 +408,7 @@ def test_the_image_and_its_version_are_named_as_everywhere() -> None:
     assert set(images.values()) == {f"{COMPOSE['api']['image']}:{version}"}
 
 
-def test_memory_and_processors_are_what_was_measured() -> None:
+def test_memory_and_processors_fit_the_measurements() -> None:
     (figures,) = re.findall(r"^\| Memory of a server process.*?\|(.*?)\|", BENCHMARKS, re.MULTILINE)
     process = max(int(figure) for figure in re.findall(r"(\d+) MiB", figures)) * 2**20
     bodies_held = body.MAX_BODIES_HELD * Settings.model_fields["max_body_bytes"].default
@@ -420,7 +425,7 @@ def test_memory_and_processors_are_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize("folders", [("train",), ("train", "train/from-volume")], ids="+".join)
-def test_the_training_has_what_the_compose_file_gives_it(folders: tuple[str, ...]) -> None:
+def test_the_training_job_has_the_resources_of_the_compose_file(folders: tuple[str, ...]) -> None:
     job = one("Job", *folders)["spec"]
     pod = job["template"]["spec"]
     resources = only_container(pod)["resources"]
@@ -441,7 +446,7 @@ def test_the_training_has_what_the_compose_file_gives_it(folders: tuple[str, ...
     assert pod["restartPolicy"] == "Never"
 
 
-def test_the_trainings_arguments_are_a_command_that_there_is() -> None:
+def test_the_training_job_uses_the_shipped_models_recipe() -> None:
     command, option, recipe = only_container(one("Job", "train")["spec"]["template"]["spec"])["args"]
 
     assert (command, option) == ("train", "--recipe")
@@ -450,7 +455,7 @@ def test_the_trainings_arguments_are_a_command_that_there_is() -> None:
     assert recipe == shipped["name"]
 
 
-def test_the_training_writes_where_the_service_reads() -> None:
+def test_the_training_job_writes_to_the_volume_that_the_service_reads() -> None:
     claims = {each["metadata"]["name"]: each["spec"] for each in built("volume")}
 
     for folders in BUILDS:
@@ -465,7 +470,7 @@ def test_the_training_writes_where_the_service_reads() -> None:
     assert one("PersistentVolumeClaim", "overlays/local")["spec"]["accessModes"] == ["ReadWriteOnce"]
 
 
-def test_a_trainings_own_data_is_read_from_its_claim() -> None:
+def test_the_training_job_can_read_mnist_from_a_claim_without_network() -> None:
     pod = one("Job", "train", "train/from-volume")["spec"]["template"]["spec"]
     volume, mount = mounted(pod, "mnist")
     environment = {each["name"]: each["value"] for each in only_container(pod)["env"]}
@@ -476,11 +481,11 @@ def test_a_trainings_own_data_is_read_from_its_claim() -> None:
     assert one("NetworkPolicy", "train", "train/from-volume")["spec"].get("egress", []) == []
 
 
-# What belongs together.
+# The objects agree with each other.
 
 
 @pytest.mark.parametrize("folders", BUILDS, ids="+".join)
-def test_selectors_select_these_pods_and_no_others(folders: tuple[str, ...]) -> None:
+def test_selectors_match_only_the_pods_of_their_build(folders: tuple[str, ...]) -> None:
     ((labels, pod),) = pods(built(*folders))
     others = [each for build_ in BUILDS for each, _ in pods(built(*build_)) if each != labels]
     selectors = [each["labelSelector"]["matchLabels"] for each in pod.get("topologySpreadConstraints", ())]
@@ -519,7 +524,7 @@ def test_the_autoscaler_scales_the_deployment() -> None:
     assert slowly["periodSeconds"] > pod["terminationGracePeriodSeconds"]
 
 
-def test_a_rollout_takes_no_pod_away_before_another_is_ready() -> None:
+def test_a_rollout_starts_a_new_pod_before_it_stops_an_old_one() -> None:
     for folder in SERVING:
         strategy = one("Deployment", folder)["spec"]["strategy"]
         assert (strategy["type"], strategy["rollingUpdate"]["maxUnavailable"]) == ("RollingUpdate", 0)
@@ -527,7 +532,7 @@ def test_a_rollout_takes_no_pod_away_before_another_is_ready() -> None:
     assert rolling["maxUnavailable"] == 0
 
 
-def test_who_may_speak_to_a_pod_is_told_by_its_port() -> None:
+def test_network_policies_admit_named_clients_to_the_services_port_only() -> None:
     for folder in SERVING:
         ((_, pod),) = pods(built(folder))
         policies = [each for each in built(folder) if each["kind"] == "NetworkPolicy"]
@@ -543,7 +548,7 @@ def test_who_may_speak_to_a_pod_is_told_by_its_port() -> None:
         assert spec.get("egress", []) == []
 
 
-def test_a_training_may_ask_for_names_and_for_mnist() -> None:
+def test_the_training_job_may_reach_only_dns_and_public_https() -> None:
     spec = one("NetworkPolicy", "train")["spec"]
 
     assert spec["policyTypes"] == ["Ingress", "Egress"]
@@ -554,7 +559,7 @@ def test_a_training_may_ask_for_names_and_for_mnist() -> None:
     assert all("except" in peer["ipBlock"] for peer in mnist["to"])
 
 
-def test_prometheus_finds_the_service_under_the_name_that_alerts_ask_for(service: Service) -> None:
+def test_prometheus_scrapes_the_service_under_the_job_name_of_the_alerts(service: Service) -> None:
     monitor = one("ServiceMonitor", "overlays/production")["spec"]
     scraped = one("Service", "overlays/production")
     (endpoint,) = monitor["endpoints"]
@@ -568,7 +573,7 @@ def test_prometheus_finds_the_service_under_the_name_that_alerts_ask_for(service
     assert prometheus["job_name"] == job
 
 
-def test_the_operators_alerts_are_those_of_the_compose_file() -> None:
+def test_the_operators_alerts_equal_those_of_the_compose_file() -> None:
     file = KUBERNETES / "monitoring" / "prometheus-rule.yaml"
 
     _, _, rest = file.read_text().partition("\nspec:\n")
@@ -577,7 +582,7 @@ def test_the_operators_alerts_are_those_of_the_compose_file() -> None:
     assert one("PrometheusRule", "overlays/production")["spec"] == yaml.safe_load(ALERTS.read_text())
 
 
-def test_kserves_container_is_the_deployments() -> None:
+def test_kserves_pod_equals_the_deployments() -> None:
     deployment = one("Deployment", "base")["spec"]["template"]["spec"]
     predictor = one("InferenceService", "kserve")["spec"]["predictor"]
     text = json.dumps(only_container(predictor)).replace('"http1"', '"http"').replace('"kserve-container"', '"digits"')
@@ -603,16 +608,16 @@ def test_kserves_container_is_the_deployments() -> None:
     assert predictor["minReplicas"] < predictor["maxReplicas"] == scaler["maxReplicas"]
 
 
-# What must not be.
+# The pods are locked down.
 
 
 @pytest.mark.parametrize("folders", BUILDS, ids="+".join)
 def test_every_container_is_locked_down(folders: tuple[str, ...]) -> None:
-    """As Kubernetes' `restricted` standard wants it for a namespace, and the root file system read-only besides."""
+    """Pods comply with the Pod Security Standard `restricted`, and have a read-only root file system."""
     (user,) = set(re.findall(r"--uid (\d+)", DOCKERFILE))
     ((_, pod),) = pods(built(*folders))
 
-    assert len(re.findall('"image":', json.dumps(built(*folders)))) == 1  # no other container hides anywhere
+    assert len(re.findall('"image":', json.dumps(built(*folders)))) == 1  # No other container is hidden in the build.
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
@@ -637,7 +642,7 @@ def test_every_container_is_locked_down(folders: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("folders", BUILDS, ids="+".join)
-def test_there_is_no_secret_in_it(folders: tuple[str, ...]) -> None:
+def test_builds_contain_no_secret(folders: tuple[str, ...]) -> None:
     assert [each for each in built(*folders) if each["kind"] == "Secret"] == []
     for each in built(*folders):
         assert "MNIST_API_KEYS" not in each.get("data", {})
@@ -648,7 +653,7 @@ def test_there_is_no_secret_in_it(folders: tuple[str, ...]) -> None:
                 assert variable["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
-def test_no_image_is_the_latest() -> None:
+def test_every_image_has_a_version_tag() -> None:
     for _, pod in pods(every_object()):
         _, _, tag = only_container(pod)["image"].rpartition(":")
         assert re.fullmatch(r"\d+\.\d+\.\d+", tag)

@@ -1,8 +1,8 @@
-"""Requests that are sent when they are due, whatever the answers do, each timed from when it was due.
+"""Send requests when they are due, whatever the replies do, and time each from when it was due.
 
-A client that waits for an answer before it asks again asks least when the service is slowest, and so leaves out the
-worst (coordinated omission). Here the times are drawn beforehand. The loop never sleeps: it wants a core of its own,
-and says how late it was.
+A client that waits for a reply before its next request sends least when the service is slowest, and so misses the worst
+moments (coordinated omission). Here the times are drawn beforehand. The loop never sleeps: it needs its own core, and
+reports how late it was.
 """
 
 import gc
@@ -22,38 +22,38 @@ from benchmarks.harness.bodies import GOLDEN, Body
 from benchmarks.harness.servers import HOST
 
 CONNECTIONS = 256
-"""Kept open, each with one request at a time; with all of them busy, a request is sent late, and timed all the same."""
+"""Open connections, each with one request at a time. While all are busy, requests are sent late and timed."""
 
-ANSWER_SECONDS = 10
-"""In which the last must have been answered."""
+REPLY_SECONDS = 10
+"""Time after the end within which the last request must be answered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What came of it."""
+class Sent:
+    """The result."""
 
     seconds: NDArray[np.float64]
-    """From when each was due to its last byte; infinite for what was not answered 200."""
+    """From when a request was due until its reply was complete. Infinite unless the status was 200."""
     late_seconds: NDArray[np.float64]
-    """From when each was due until it was handed to the kernel: the clients' own delay."""
+    """From when a request was due until it was given to the kernel, which is the delay of the clients."""
     request_bytes: float
-    """Mean, with the head."""
+    """Mean, including the head."""
     reply_bytes: float
 
 
 def requests(body: Body, port: int) -> list[bytes]:
-    """The ten reference digits, as they go over the wire."""
+    """Return the requests about the ten golden digits, as bytes on the wire."""
     encoded = [body.encode(pixels) for pixels in GOLDEN.pixels]
     named = "".join(f"{name}: {value}\r\n" for name, value in body.headers.items())
     head = f"POST {body.path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n{named}Content-Length: "
     return [b"%b%d\r\n\r\n%b" % (head.encode(), len(one), one) for one in encoded]
 
 
-def ask(port: int, wires: Sequence[bytes], gaps: Iterator[float], seconds: float) -> Asked:
-    """Send them in turn, for so many seconds, with these gaps between one and the next.
+def send(port: int, contents: Sequence[bytes], gaps: Iterator[float], seconds: float) -> Sent:
+    """Send the requests in turn, with these gaps in seconds between them.
 
     Raises:
-        SystemExit: the service closed a connection, or did not answer all.
+        SystemExit: the service closed a connection, or did not answer every request.
     """
     poll = select.epoll()
     sockets = {}
@@ -64,7 +64,7 @@ def ask(port: int, wires: Sequence[bytes], gaps: Iterator[float], seconds: float
         poll.register(one.fileno(), select.EPOLLIN)
     gc.disable()  # a collection would make requests late
     try:
-        return _ask(poll, sockets, wires, gaps, seconds)
+        return _send(poll, sockets, contents, gaps, seconds)
     finally:
         gc.enable()
         poll.close()
@@ -72,36 +72,36 @@ def ask(port: int, wires: Sequence[bytes], gaps: Iterator[float], seconds: float
             one.close()
 
 
-def _ask(
+def _send(
     poll: select.epoll,
     sockets: dict[int, socket.socket],
-    wires: Sequence[bytes],
+    contents: Sequence[bytes],
     gaps: Iterator[float],
     seconds: float,
-) -> Asked:
+) -> Sent:
     clock = time.perf_counter
-    wire = cycle(wires)
+    next_content = cycle(contents)
     idle = deque(sockets)
-    asked: dict[int, float] = {}
+    due_times: dict[int, float] = {}
     parts: dict[int, bytes] = {}
     latencies: list[float] = []
     late: list[float] = []
     sent_bytes = replied_bytes = 0
     due = clock() + 0.01
     end = due + seconds
-    while due < end or asked:
+    while due < end or due_times:
         now = clock()
-        # One at most, so that no answer waits for many that are sent.
+        # At most one request, so that no reply waits for many of them.
         if due <= now and due < end and idle:
             number = idle.popleft()
-            content = next(wire)
+            content = next(next_content)
             sockets[number].sendall(content)
             sent_bytes += len(content)
-            asked[number] = due
+            due_times[number] = due
             late.append(clock() - due)
             due += next(gaps)
-        elif now > end + ANSWER_SECONDS:
-            raise SystemExit(f"expected all requests to be answered within {ANSWER_SECONDS} s, {len(asked)} were not")
+        elif now > end + REPLY_SECONDS:
+            raise SystemExit(f"expected a reply to every request within {REPLY_SECONDS} s, {len(due_times)} had none")
         for number, _ in poll.poll(0):
             received = sockets[number].recv(1 << 18)
             if not received:
@@ -110,12 +110,12 @@ def _ask(
             if not _is_whole(reply):
                 parts[number] = reply
                 continue
-            was_due = asked.pop(number)
+            was_due = due_times.pop(number)
             latencies.append(clock() - was_due if reply.startswith(b"HTTP/1.1 200") else math.inf)
             replied_bytes += len(reply)
             idle.append(number)
     count = len(latencies)
-    return Asked(np.array(latencies), np.array(late), sent_bytes / count, replied_bytes / count)
+    return Sent(np.array(latencies), np.array(late), sent_bytes / count, replied_bytes / count)
 
 
 def _is_whole(reply: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""From what a request costs one process to how many of them are needed, what else that takes, and what it costs."""
+"""Derive from the cost of a request how many replicas are needed, what else they need, and what they cost."""
 
 import math
 import random
@@ -9,53 +9,53 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.capacity import proxying
-from benchmarks.capacity.open_loop import Asked
+from benchmarks.capacity.open_loop import Sent
 from benchmarks.capacity.queueing import BALANCERS, Outcome, batch_means, bursty, connections_at_most, poisson, simulate
 from benchmarks.capacity.service_times import MANY, PICTURES, Cost, Load
 from benchmarks.harness.bodies import Body
 from benchmarks.harness.report import table
 
 RATES = (1_000, 100_000, 10_000_000)
-"""Pictures a second."""
+"""Pictures per second."""
 
 LIMIT_SECONDS = 0.050
-"""In which 99 of 100 requests are to be answered."""
+"""Time within which 99 % of the requests must be answered."""
 
 NETWORK_SECONDS = 0.0005
-"""Assumed, there and back within a zone; added to what a replica takes."""
+"""Assumed round trip within a zone, which is added to the time of a replica."""
 
 TARGET = 0.6
-"""Of its capacity, what is asked of a replica."""
+"""Planned load of a replica, as a share of its capacity."""
 
 LEFT_OF_ZONES = 2 / 3
-"""Of the replicas, when one of three zones is gone."""
+"""Share of the replicas that are left when one of three zones is gone."""
 
 MANY_REPLICAS = 32
-"""Stand for any larger number, where the balancer does not choose at random."""
+"""Number of simulated replicas that stands for any larger number, where the balancer does not choose at random."""
 
 REQUESTS_A_REPLICA = 10_000
-"""At least, in a simulation: nearly full replicas take hundreds of turns of a hundred requests to forget the start."""
+"""Minimum in a simulation. Nearly full replicas forget the start only after hundreds of turns with 100 requests."""
 
 SCRAPE_SECONDS = 15
 DAY = 86_400
 GIGA = 1e9
 
 QUIET = 0.9
-"""Of its core, what a service that is asked without a pause gets on a machine that does nothing else."""
+"""Share of its core that the busiest service gets at least on a machine that does nothing else."""
 
 SEGMENT = 1448
 """Bytes of payload in an Ethernet frame of TCP with timestamps."""
 
 OVERHEAD = 90
-"""Bytes beside it: preamble and gap 20, Ethernet 18, IPv4 20, TCP 32."""
+"""Other bytes of a frame: preamble and gap 20, Ethernet 18, IPv4 20, TCP 32."""
 
 Stream = Callable[[float, np.random.Generator], Iterator[float]]
-"""Gaps between requests, by how many come in a second."""
+"""Yields the gaps between requests, by the requests per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Bytes that one request moves."""
+    """Bytes of one request."""
 
     request: float
     reply: float
@@ -64,19 +64,19 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One rate that was asked of the real process."""
+    """One rate at which the real process got requests."""
 
     share: float
-    """Of the most requests a second that it answered busy connections."""
+    """Share of the greatest rate that was measured."""
     rate: float
-    asked: Asked
+    sent: Sent
     busy: float
-    """Share of the time that it worked."""
+    """Share of the time that the process worked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All that the service told of one kind of body."""
+    """Everything that was measured with one kind of body."""
 
     body: Body
     loads: Sequence[Load]
@@ -85,23 +85,23 @@ class Measured:
     checked: Sequence[Checked]
 
     @property
-    def most_rate(self) -> float:
-        """Requests a second that it answered, when that many connections were busy that it was most."""
+    def greatest_rate(self) -> float:
+        """Return the greatest measured rate, in requests per second."""
         return max(load.rate for load in self.loads)
 
     @property
     def pictures(self) -> int:
-        """In a request."""
+        """Return the number of pictures in a request."""
         return PICTURES if self.body is MANY else 1
 
     def replicas_worth(self, rate: float) -> float:
-        """How many replicas so many pictures a second fill."""
+        """Return the number of replicas that this rate, in pictures per second, keeps fully busy."""
         return rate / self.pictures / self.cost.capacity
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What a replica is, besides its speed."""
+    """Properties of a replica besides its speed."""
 
     resident_bytes: int
     series: int
@@ -109,28 +109,28 @@ class Process:
 
 
 class Simulator:
-    """The simulation, always with the same chance."""
+    """Runs simulations, all with the same seed."""
 
     def __init__(self, seed: int, requests: int) -> None:
-        """Of so many requests a run at least."""
+        """Simulate at least this number of requests in each run."""
         self._seed = seed
         self._requests = requests
 
     def run(
         self, cost: Cost, share: float, balancer: str = "random", replicas: int = 1, stream: Stream = poisson
     ) -> Outcome:
-        """Replicas of which that share of their capacity is asked."""
+        """Simulate replicas whose load is this share of their capacity."""
         return simulate(
             stream(share * cost.capacity * replicas, np.random.default_rng(self._seed)),
             cost.turn_seconds,
             max(self._requests, REQUESTS_A_REPLICA * replicas),
             replicas=replicas,
             choose=BALANCERS[balancer](random.Random(self._seed)),
-            most_in_turn=cost.most_in_turn,
+            max_in_turn=cost.max_in_turn,
         )
 
     def greatest_share(self, cost: Cost, balancer: str, stream: Stream = poisson) -> float:
-        """Of its capacity, in whole hundredths, up to which a replica answers 99 of 100 in time."""
+        """Return the greatest load, in hundredths of the capacity, at which a replica answers 99 % in time."""
         replicas = 1 if balancer == "random" else MANY_REPLICAS
 
         def late(hundredths: int) -> bool:
@@ -141,24 +141,24 @@ class Simulator:
 
 
 Shares = Mapping[tuple[str, str], float]
-"""The greatest share, by body and balancer."""
+"""Greatest load of a replica, by body and balancer."""
 
 
 def planned(rate: float, one: Measured, greatest: float) -> int:
-    """Replicas for so many pictures a second: enough while a zone is gone, and one more than needed at least.
+    """Return the number of replicas that is enough while a zone is gone, and at least one more than needed.
 
     Args:
-        rate: pictures a second.
-        one: how they are sent.
-        greatest: share of its capacity up to which a replica is in time.
+        rate: pictures per second.
+        one: the body that carries them.
+        greatest: load, as a share of its capacity, at which a replica is still in time.
     """
     worth = one.replicas_worth(rate)
-    # Of as many replicas in each of three zones as can be, two zones have enough. So one is always more than needed.
+    # The replicas are spread evenly over three zones, of which two must be enough.
     return max(math.ceil(worth / TARGET), math.ceil(math.ceil(worth / greatest) / LEFT_OF_ZONES))
 
 
 def replicas(measured: Sequence[Measured], shares: Shares) -> str:
-    """How many are needed."""
+    """Return the table of replicas."""
     rows = []
     for one in measured:
         for rate in RATES:
@@ -171,7 +171,7 @@ def replicas(measured: Sequence[Measured], shares: Shares) -> str:
 
 
 def greatest_shares(measured: Sequence[Measured], shares: Shares, under_bursts: Mapping[str, float]) -> str:
-    """How full a replica may be."""
+    """Return the table of the greatest loads."""
     rows = [
         [
             one.body.name,
@@ -184,7 +184,7 @@ def greatest_shares(measured: Sequence[Measured], shares: Shares, under_bursts: 
 
 
 def costs(measured: Sequence[Measured]) -> str:
-    """What a turn costs, and how well that explains the loads."""
+    """Return the table of the costs, with the greatest error of the fit."""
     rows = [
         [
             one.body.name,
@@ -192,7 +192,7 @@ def costs(measured: Sequence[Measured]) -> str:
             f"{1e6 * one.cost.each_seconds:,.1f}",
             f"{max(abs(one.cost.error(load)) for load in one.loads):.0%}",
             f"{one.cost.capacity:,.0f}",
-            f"{one.most_rate:,.0f}",
+            f"{one.greatest_rate:,.0f}",
             f"{one.cost.capacity * one.pictures:,.0f}",
         ]
         for one in measured
@@ -202,7 +202,7 @@ def costs(measured: Sequence[Measured]) -> str:
 
 
 def loads(measured: Sequence[Measured]) -> str:
-    """What the costs are fitted to."""
+    """Return the table of the loads that the costs are fitted to."""
     rows = [
         [
             one.body.name,
@@ -221,16 +221,16 @@ def loads(measured: Sequence[Measured]) -> str:
 
 
 def check(measured: Sequence[Measured], simulator: Simulator) -> str:
-    """Measured latencies beside simulated ones."""
+    """Return the table of measured and simulated latencies."""
     rows = []
     for one in measured:
         for checked in one.checked:
             outcome = simulator.run(one.cost, checked.rate / one.cost.capacity)
             cells = [one.body.name, f"{checked.share:.0%}", f"{checked.rate:,.0f}"]
             for share in (0.5, 0.99):
-                real, simulated = np.quantile(checked.asked.seconds, share), outcome.quantile(share)
+                real, simulated = np.quantile(checked.sent.seconds, share), outcome.quantile(share)
                 cells += [f"{1000 * real:.2f}", f"{1000 * simulated:.2f}", f"{real / simulated:.2f}"]
-            late = np.quantile(checked.asked.late_seconds, 0.99)
+            late = np.quantile(checked.sent.late_seconds, 0.99)
             rows.append([*cells, f"{checked.busy:.0%}", f"{outcome.busy:.0%}", f"{1000 * late:.2f}"])
     heads = (
         *("body", "load", "requests/s", "p50 ms", "simulated", "ratio", "p99 ms", "simulated", "ratio"),
@@ -240,7 +240,7 @@ def check(measured: Sequence[Measured], simulator: Simulator) -> str:
 
 
 def quiet(measured: Sequence[Measured]) -> str:
-    """Whether the service had its core for itself."""
+    """Say whether other programs disturbed the measurement."""
     least = min(max(load.core_share for load in one.loads) for one in measured)
     judged = (
         "quiet" if least >= QUIET else f"NOT QUIET, expected {QUIET:.0%}: measured rates and latencies mean nothing"
@@ -249,7 +249,7 @@ def quiet(measured: Sequence[Measured]) -> str:
 
 
 def latencies(measured: Sequence[Measured], simulator: Simulator) -> str:
-    """At the planned load, and while a zone is gone."""
+    """Return the table of latencies at the planned load, and while a zone is gone."""
     rows = []
     for one in measured:
         for share in (TARGET, TARGET / LEFT_OF_ZONES):
@@ -277,7 +277,7 @@ def latencies(measured: Sequence[Measured], simulator: Simulator) -> str:
 
 
 def convergence(cost: Cost, simulator: Simulator) -> str:
-    """How little the number of replicas matters to two choices, while a zone is gone."""
+    """Return the table of latencies by number of replicas, for two choices while a zone is gone."""
     rows = []
     for number in (1, 2, 8, MANY_REPLICAS, 256):
         outcome = simulator.run(cost, TARGET / LEFT_OF_ZONES, "two choices", number)
@@ -286,7 +286,7 @@ def convergence(cost: Cost, simulator: Simulator) -> str:
 
 
 def connection_spread() -> str:
-    """What it costs that connections, not requests, are spread."""
+    """Return the table of what it costs to spread connections instead of requests."""
     rows = []
     for capacity in (10, 30, 100, 300, 1000, 10_000):
         mean = connections_at_most(capacity)
@@ -295,28 +295,28 @@ def connection_spread() -> str:
 
 
 def wires(measured: Sequence[Measured]) -> str:
-    """Bytes a request."""
+    """Return the table of bytes per request."""
     sizes = ((one.body.name, one.wire.request, one.wire.reply, one.wire.log) for one in measured)
     rows = [[name, *(f"{size:,.0f}" for size in each)] for name, *each in sizes]
     return table(("body", "request, bytes", "reply, bytes", "log line, bytes"), rows)
 
 
 def framed(size: float) -> float:
-    """Bytes on an Ethernet of so many of payload."""
+    """Return the bytes on an Ethernet for a payload."""
     return size + math.ceil(size / SEGMENT) * OVERHEAD
 
 
 def elsewhere(measured: Sequence[Measured], process: Process, shares: Shares) -> str:
-    """What else the planned replicas take."""
+    """Return the table of what else the planned replicas need."""
     rows = []
     for one in measured:
         for rate in RATES:
-            number, asked = planned(rate, one, shares[one.body.name, "random"]), rate / one.pictures
+            number, requests = planned(rate, one, shares[one.body.name, "random"]), rate / one.pictures
             figures = (
-                8 * asked * framed(one.wire.request) / GIGA,
-                8 * asked * framed(one.wire.reply) / GIGA,
+                8 * requests * framed(one.wire.request) / GIGA,
+                8 * requests * framed(one.wire.reply) / GIGA,
                 number * process.resident_bytes / GIGA,
-                asked * one.wire.log * DAY / GIGA,
+                requests * one.wire.log * DAY / GIGA,
                 number * process.series / SCRAPE_SECONDS,
                 8 * number * process.exposition_bytes / SCRAPE_SECONDS / 1e6,
             )
@@ -329,7 +329,7 @@ def elsewhere(measured: Sequence[Measured], process: Process, shares: Shares) ->
 
 
 def balancers(balancing: Mapping[tuple[str, str], float]) -> str:
-    """What a proxy takes; seconds a request by mode and body."""
+    """Return the table of what a proxy needs, from its seconds per request by mode and body."""
     rows = [
         [proxying.MODES[mode], body, f"{1e6 * seconds:.1f}", f"{1 / seconds:,.0f}", f"{RATES[-1] * seconds:,.0f}"]
         for (mode, body), seconds in balancing.items()
@@ -338,7 +338,7 @@ def balancers(balancing: Mapping[tuple[str, str], float]) -> str:
 
 
 def prices(measured: Sequence[Measured], shares: Shares, price: float) -> str:
-    """Of a million predictions, where a core costs so much an hour: core hours that they take, with what is in hand."""
+    """Return the table of the price of a million predictions, from the price of a core for an hour."""
     rows = []
     for one in measured:
         full = 1e6 / (one.cost.capacity * one.pictures) / 3600 * price
@@ -348,5 +348,5 @@ def prices(measured: Sequence[Measured], shares: Shares, price: float) -> str:
 
 
 def _three_digits(figure: float) -> str:
-    """As plain figures, none of them small print."""
+    """Format a figure with three digits, or as a whole number."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

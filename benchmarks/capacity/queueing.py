@@ -1,8 +1,8 @@
-"""Requests that queue for replicas behind a balancer, in simulated time: a discrete-event simulation by SimPy.
+"""Simulate requests that queue for replicas behind a balancer, as discrete events with SimPy.
 
-A replica works in turns, as `app.inference.batching` does: all that wait when a turn begins are answered together when
-it ends, and what comes meanwhile waits for the next. Of a Poisson stream that is split at random each replica sees one
-of its own: there one replica stands for any number.
+A replica works in turns, as `app.inference.batching` does. All requests that wait when a turn begins are answered
+together when it ends, and later ones wait for the next turn. A Poisson stream that is split at random is a Poisson
+stream at each replica, so that one simulated replica stands for any number.
 """
 
 import math
@@ -16,32 +16,32 @@ from numpy.typing import NDArray
 from scipy import stats
 
 TurnSeconds = Callable[[int], float]
-"""What a turn takes, by how many requests are in it; may be random."""
+"""Returns the duration of a turn by its number of requests. It may be random."""
 
 Choose = Callable[[Sequence[int]], int]
-"""Which replica gets a request, by how many each has in work."""
+"""Returns the replica that gets a request, by the number of requests that each replica has in work."""
 
 WARM_SHARE = 0.1
-"""Of the requests, answered first, that are not counted: at the start all replicas are empty."""
+"""Share of the first replies that are not counted, because all replicas are empty at the start."""
 
 _CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a stream of requests."""
+    """The result of a stream of requests."""
 
     seconds: NDArray[np.float64]
-    """From arrival to answer, in the order of the answers; without those at the start."""
+    """From arrival to reply, in the order of the replies, without the first ones."""
     refused: int
-    """Whoever came when his replica had as many in work as it may have."""
+    """Number of requests that met a replica with the maximum number of requests in work."""
     busy: float
-    """Share of time that a replica works, the mean over replicas."""
+    """Share of the time that a replica works, as the mean over replicas."""
     batch: float
-    """Mean requests a turn."""
+    """Mean number of requests in a turn."""
 
     def quantile(self, share: float) -> float:
-        """Seconds within which that share of the requests is answered; infinite where more were refused."""
+        """Return the seconds within which this share of the requests is answered, or infinity if too few are."""
         place = math.ceil(share * (len(self.seconds) + self.refused)) - 1
         if place >= len(self.seconds):
             return math.inf
@@ -55,19 +55,19 @@ def simulate(
     *,
     replicas: int = 1,
     choose: Choose = lambda _: 0,
-    most_in_turn: int = 128,
-    most_in_work: int = 1024,
+    max_in_turn: int = 128,
+    max_in_work: int = 1024,
 ) -> Outcome:
-    """Let so many requests come, and those that were not refused be answered.
+    """Simulate a number of requests.
 
     Args:
         gaps: seconds from one arrival to the next.
-        turn_seconds: of each replica.
-        requests: how many come.
+        turn_seconds: duration of a turn.
+        requests: how many arrive.
         replicas: how many there are.
         choose: the balancer.
-        most_in_turn: requests that are answered together.
-        most_in_work: requests that a replica has, waiting or in its turn, before it refuses.
+        max_in_turn: requests that are answered together.
+        max_in_work: requests, waiting or in a turn, from which on a replica refuses more.
     """
     env = simpy.Environment()
     in_work = [0] * replicas
@@ -84,8 +84,8 @@ def simulate(
             if not queue:
                 idle[number] = woken = env.event()
                 yield woken
-            together = queue[:most_in_turn]
-            del queue[:most_in_turn]
+            together = queue[:max_in_turn]
+            del queue[:max_in_turn]
             took = turn_seconds(len(together))
             yield env.timeout(took)
             in_work[number] -= len(together)
@@ -99,7 +99,7 @@ def simulate(
         for _ in range(requests):
             yield env.timeout(next(gaps))
             number = choose(in_work)
-            if in_work[number] >= most_in_work:
+            if in_work[number] >= max_in_work:
                 refused += 1
                 continue
             in_work[number] += 1
@@ -119,18 +119,18 @@ def simulate(
 
 
 def poisson(rate: float, rng: np.random.Generator) -> Iterator[float]:
-    """Gaps of requests that know nothing of each other, so many a second."""
+    """Yield the gaps of independent requests at this rate per second."""
     while True:
         yield from rng.exponential(1 / rate, _CHUNK).tolist()
 
 
 def bursty(rate: float, rng: np.random.Generator, variation: float = 4) -> Iterator[float]:
-    """Gaps that are hyperexponential, most short and some long, by balanced means.
+    """Yield hyperexponential gaps, most of them short and some long, with balanced means.
 
     Args:
-        rate: requests a second.
-        rng: where chance comes from.
-        variation: squared coefficient of variation of a gap, above 1; that of a Poisson stream is 1.
+        rate: requests per second.
+        rng: the source of randomness.
+        variation: squared coefficient of variation of a gap, above 1. A Poisson stream has 1.
     """
     short = (1 + math.sqrt((variation - 1) / (variation + 1))) / 2  # Whitt, "Approximating a point process", 1982
     while True:
@@ -139,12 +139,12 @@ def bursty(rate: float, rng: np.random.Generator, variation: float = 4) -> Itera
 
 
 def at_random(rng: random.Random) -> Choose:
-    """Whichever: a Kubernetes Service by iptables, for each connection."""
+    """Choose at random, as a Kubernetes Service with iptables does for each connection."""
     return lambda in_work: int(rng.random() * len(in_work))
 
 
 def round_robin(rng: random.Random) -> Choose:
-    """One after the other, from a random one on: nginx."""
+    """Choose one after the other, as nginx does, starting at a random one."""
     last = rng.randrange(1_000_000)
 
     def choose(in_work: Sequence[int]) -> int:
@@ -156,7 +156,7 @@ def round_robin(rng: random.Random) -> Choose:
 
 
 def two_choices(rng: random.Random) -> Choose:
-    """The less busy one of two that are picked at random: Ray Serve, Envoy."""
+    """Choose the less busy one of two random replicas, as Ray Serve and Envoy do."""
 
     def choose(in_work: Sequence[int]) -> int:
         replicas = len(in_work)
@@ -170,7 +170,7 @@ def two_choices(rng: random.Random) -> Choose:
 
 
 def least_connections(rng: random.Random) -> Choose:
-    """One of the least busy: HAProxy's leastconn."""
+    """Choose one of the least busy replicas, as leastconn in HAProxy does."""
 
     def choose(in_work: Sequence[int]) -> int:
         least = min(in_work)
@@ -193,9 +193,10 @@ BALANCERS: dict[str, Callable[[random.Random], Choose]] = {
 def batch_means(
     values: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float] = np.mean, parts: int = 20
 ) -> tuple[float, float]:
-    """A statistic of a stationary sequence with half the width of its 95 % interval.
+    """Return a statistic of a stationary sequence, and half the width of its 95 % interval.
 
-    Neighbours depend on each other, long parts of the sequence hardly (Law, *Simulation Modeling and Analysis*, 9.5).
+    Neighbours depend on each other, and long parts of the sequence hardly do (Law, *Simulation Modeling and Analysis*,
+    section 9.5).
     """
     each = [statistic(part) for part in np.array_split(values, parts)]
     half = stats.t.ppf(0.975, parts - 1) * np.std(each, ddof=1) / math.sqrt(parts)
@@ -203,14 +204,14 @@ def batch_means(
 
 
 def connections_at_most(capacity: float, share: float = 0.01) -> float:
-    """Mean connections a replica of a balancer that spreads connections at random, and each at the same rate.
+    """Return the mean number of connections that a replica may have when a balancer spreads them at random.
 
-    A replica's number of connections is then Poisson's; by connections, the share of requests that meet more than
-    `capacity` of them is that of Poisson's variable plus one.
+    A replica's number of connections then has a Poisson distribution. Seen from a connection, it is a Poisson variable
+    plus one. All connections send at the same rate.
 
     Args:
         capacity: connections that a replica can serve.
-        share: of all requests that may meet a replica with more.
+        share: of the requests that may meet a replica with more connections.
     """
     # P(1 + Poisson(m) > c) = share, by the duality of Poisson and gamma distribution.
     return float(stats.gamma.ppf(share, math.floor(capacity)))

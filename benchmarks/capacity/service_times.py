@@ -1,7 +1,7 @@
-"""What requests cost the process that answers them, in processor time: so much a turn of its event loop, so much each.
+"""Measure the processor time of requests: a fixed part for each turn of the event loop, and a part for each request.
 
-The service runs on one core, the clients on another. The mean of what a turn costs is linear in the mean number of
-requests that share it, so that loads of 1 to 64 connections, which share turns differently, tell both.
+The service runs on one core and the clients on another. The mean cost of a turn is linear in the mean number of
+requests that share it. Loads of 1 to 64 connections share turns differently, so that a fit separates both parts.
 """
 
 import os
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.optimize import nnls
 
@@ -19,78 +18,77 @@ from benchmarks.harness.servers import Server
 from benchmarks.harness.wrk import put_under_load
 
 PICTURES = 1024
-"""The most that a request may ask about, as of `MNIST_MAX_BATCH`."""
-
+"""Maximum number of pictures in a request, as of `MNIST_MAX_BATCH`."""
 
 MANY = Body(f"{PICTURES} as raw bytes", RAW.headers, lambda pixels: pixels.tobytes() * PICTURES)
 
 BODIES = (JSON, RAW, PNG, DRAWING, MANY)
 
 SHARE_A_TURN = (JSON, RAW, PNG)
-"""Those that are decoded on the event loop, and answered by one pass for all that wait. Drawings are normalized in a
-thread, one after the other; a request of many pictures has passes of its own."""
+"""Bodies that are decoded on the event loop and share a forward pass with other requests. Drawings are normalized in a
+thread, one after the other. A request with many pictures has its own passes."""
 
-MOST_IN_TURN = 128
+MAX_IN_TURN = 128
 """As of `app.inference.batching.PASS_ROWS`."""
 
 
 def connections(body: Body) -> tuple[int, ...]:
-    """Of the loads, how many connections are busy."""
+    """Return the numbers of busy connections of the loads."""
     return (1, 2, 4, 8, 16, 32, 64) if body in SHARE_A_TURN else (1, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What some connections that are always busy made of the service."""
+    """What the service did for a number of busy connections."""
 
     connections: int
     rate: float
-    """Requests a second."""
+    """Requests per second."""
     batch: float
-    """Mean requests a forward pass."""
+    """Mean number of requests in a forward pass."""
     each_seconds: float
-    """Processor time a request."""
+    """Processor time per request."""
 
     @property
     def core_share(self) -> float:
-        """Of its core, what the service worked."""
+        """Return the share of its core that the service used."""
         return self.rate * self.each_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a turn: `fixed_seconds + each_seconds * n` for n requests."""
+    """Processor time of a turn with n requests: `fixed_seconds + each_seconds * n`."""
 
     fixed_seconds: float
     each_seconds: float
-    most_in_turn: int
+    max_in_turn: int
 
     def turn_seconds(self, requests: int) -> float:
-        """Of so many requests."""
+        """Return the processor time of a turn with this number of requests."""
         return self.fixed_seconds + self.each_seconds * requests
 
     @property
     def capacity(self) -> float:
-        """Requests a second, when every turn is full."""
-        return self.most_in_turn / self.turn_seconds(self.most_in_turn)
+        """Return the requests per second when every turn is full."""
+        return self.max_in_turn / self.turn_seconds(self.max_in_turn)
 
     def error(self, load: Load) -> float:
-        """By how much of itself the cost of a request under a load differs from what was measured."""
+        """Return the relative error of this cost for a request of a measured load."""
         return (self.each_seconds + self.fixed_seconds / load.batch) / load.each_seconds - 1
 
 
 @contextmanager
 def on_core(number: int) -> Iterator[None]:
-    """Keep this process, and all that it starts meanwhile, on one of the cores that it may use.
+    """Keep this process, and every process that it starts in the block, on one of the allowed cores.
 
     Raises:
-        SystemExit: there is no such core, or the system has no way to say so.
+        SystemExit: the system has too few cores, or is not Linux.
     """
     if not hasattr(os, "sched_setaffinity"):
-        raise SystemExit("needs Linux, to keep service and clients on a core each")
+        raise SystemExit("this benchmark needs Linux, which can bind the service and its clients to one core each")
     allowed = sorted(os.sched_getaffinity(0))
     if number >= len(allowed):
-        raise SystemExit(f"needs {number + 1} cores, one for the service and one for its clients, has {len(allowed)}")
+        raise SystemExit(f"expected one core for the service and one for its clients, received {len(allowed)}")
     os.sched_setaffinity(0, {allowed[number]})
     try:
         yield
@@ -98,50 +96,45 @@ def on_core(number: int) -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def processor_seconds(server: Server) -> float:
-    """Of the process and its children, since they were started."""
-    process = psutil.Process(server.process.pid)
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
-
-
-def exposition(server: Server) -> str:
-    """What `/metrics` says."""
-    connection = server.connect()
-    try:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode()
-    finally:
-        connection.close()
-
-
 def measure(server: Server, body: Body, busy: int, seconds: int) -> Load:
-    """The load of so many busy connections, by wrk."""
-    before, began = _counts(server), processor_seconds(server)
+    """Measure the service with this number of busy connections.
+
+    Raises:
+        SystemExit: a request failed.
+    """
+    before = _counts(server)
     run = put_under_load(server, body, busy, seconds)
-    spent = processor_seconds(server) - began
-    requests, passes = (after - was for after, was in zip(_counts(server), before, strict=True))
+    after = _counts(server)
     if any(run.errors.values()):
         raise SystemExit(f"{body.name}, {busy} connections: expected no errors, received {run.errors}")
-    return Load(busy, run.rate, requests / passes, spent / requests)
+    batch = (after.requests - before.requests) / (after.passes - before.passes)
+    return Load(busy, run.rate, batch, run.cpu_us / 1e6)
 
 
 def fit(body: Body, loads: Sequence[Load]) -> Cost:
-    """What explains the loads best, in relation to each one's size."""
-    if body not in SHARE_A_TURN:  # one after the other, whoever waits
-        return Cost(0.0, float(np.mean([load.each_seconds for load in loads if load.connections > 1])), most_in_turn=1)
+    """Fit the cost to the loads, by least squares of the relative errors."""
+    if body not in SHARE_A_TURN:
+        each_seconds = [load.each_seconds for load in loads if load.connections > 1]
+        return Cost(0.0, float(np.mean(each_seconds)), max_in_turn=1)
     measured = np.array([load.each_seconds for load in loads])
     parts = np.array([[1 / load.batch, 1.0] for load in loads])
     (fixed, each), _ = nnls(parts / measured[:, None], np.ones(len(loads)))
-    return Cost(float(fixed), float(each), MOST_IN_TURN)
+    return Cost(float(fixed), float(each), MAX_IN_TURN)
 
 
-def _counts(server: Server) -> tuple[float, float]:
-    """Requests to `/predict` and forward passes, since the start."""
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Totals since the start of the service."""
+
+    requests: float
+    passes: float
+
+
+def _counts(server: Server) -> _Counts:
+    """Read from `/metrics` the requests to `/predict` and the forward passes."""
     counts = {"digits_request_seconds_count": 0.0, "digits_pass_pictures_count": 0.0}
-    for family in text_string_to_metric_families(exposition(server)):
+    for family in text_string_to_metric_families(server.get("/metrics").body.decode()):
         for sample in family.samples:
             if sample.name in counts and sample.labels.get("route", "/predict") == "/predict":
                 counts[sample.name] += sample.value
-    requests, passes = counts.values()
-    return requests, passes
+    return _Counts(*counts.values())

@@ -1,9 +1,9 @@
-"""Families of pictures made from MNIST digits: what people send, with the answer known.
+"""Make pictures as people send them from MNIST digits, so that the right answer is known.
 
     family("photo", pixels, np.random.default_rng(0))    uint8 (N, 28, 28) to N encoded pictures
 
-The same digits and seed give the same bytes. Nothing here is tuned to digits/normalize.py, or the other way round:
-widths, sizes and lights are drawn from ranges that were chosen before either was measured.
+The same digits and seed give the same bytes. Neither this module nor `digits/normalize.py` is tuned to the other:
+widths, sizes and lights are drawn from ranges that were chosen before any measurement.
 """
 
 import io
@@ -25,19 +25,19 @@ PAPER, INK = 255.0, 0.0
 
 
 def family(name: str, pixels: Grey, rng: Generator) -> list[bytes]:
-    """Pictures of one family, one a digit, in order.
+    """Return one picture of a family for each digit, in order.
 
     Args:
         name: one of FAMILIES.
         pixels: uint8 (N, 28, 28) in MNIST form.
-        rng: decides everything that is drawn by lot.
+        rng: the source of randomness.
     """
     make = FAMILIES[name]
     return [make(digit, rng) for digit in pixels]
 
 
 def encoded(pixels: NDArray[Any], **options: Any) -> bytes:
-    """Grey, RGB or RGBA pixels, 0 to 255, as a file: PNG unless `format` says otherwise."""
+    """Encode grey, RGB or RGBA pixels in 0 to 255 as a file, PNG unless `format` says otherwise."""
     stream = io.BytesIO()
     whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     settings: dict[str, Any] = {"format": "PNG", "compress_level": 1}
@@ -46,7 +46,7 @@ def encoded(pixels: NDArray[Any], **options: Any) -> bytes:
 
 
 def enlarged(digit: Grey, side: int) -> Array:
-    """A digit redrawn, its 28x28 field `side` pixels wide, with smooth sharp edges: coverage by ink in [0, 1]."""
+    """Redraw a digit with sharp edges, its 28x28 field `side` pixels wide. Returns the coverage by ink in [0, 1]."""
     cubic = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
     scale = side / 28
     smooth = ndimage.gaussian_filter(np.asarray(cubic, dtype=np.float32) / 255, scale / 4)
@@ -55,7 +55,7 @@ def enlarged(digit: Grey, side: int) -> Array:
 
 
 def stroked(digit: Grey, side: int, width: float) -> Array:
-    """A digit redrawn with a pen of one width, in pixels, along its middle line: coverage in [0, 1]."""
+    """Redraw a digit along its middle line, with a pen of this width in pixels. Returns the coverage in [0, 1]."""
     coarse = 4 * 28
     points = np.argwhere(skeleton(enlarged(digit, coarse) > 0.5)).astype(np.float32)
     apart = np.abs(points[:, None] - points[None]).max(axis=2)
@@ -73,7 +73,7 @@ def stroked(digit: Grey, side: int, width: float) -> Array:
 
 
 def skeleton(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The middle line of a shape, after Zhang and Suen (1984)."""
+    """Return the middle line of a shape, after Zhang and Suen (1984)."""
     image = np.pad(body, 1).astype(np.uint8)
     while True:
         before = int(image.sum())
@@ -91,14 +91,14 @@ def skeleton(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def placed(ink: Array, rng: Generator, *, margin: float = 0.5) -> Array:
-    """A digit somewhere on a larger page: up to `margin` of its side is added at each edge."""
+    """Place a digit on a larger page, which adds up to `margin` of its side at each edge."""
     side = len(ink)
     top, bottom, left, right = (int(side * share) for share in rng.uniform(0.0, margin, 4))
     return np.pad(ink, ((top, bottom), (left, right)))
 
 
 def light(shape: tuple[int, ...], rng: Generator, *, depth: float) -> Array:
-    """How much light falls where: a slope and a soft shadow, between 1 - depth and 1."""
+    """Return the light at every pixel, between 1 - depth and 1: a slope and a soft shadow."""
     rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
     angle = rng.uniform(0, 2 * np.pi)
     slope = np.add.outer(np.sin(angle) * rows, np.cos(angle) * columns) / 1.5
@@ -106,19 +106,19 @@ def light(shape: tuple[int, ...], rng: Generator, *, depth: float) -> Array:
     distance = np.add.outer(np.sin(angle) * rows, np.cos(angle) * columns) - offset
     shadow = 1 / (1 + np.exp(-distance * rng.uniform(4, 12)))
     mixed = 0.6 * (slope + 1) / 2 + 0.4 * shadow
-    fallen: Array = (1 - depth * mixed).astype(np.float32)
-    return fallen
+    falling: Array = (1 - depth * mixed).astype(np.float32)
+    return falling
 
 
 def texture(shape: tuple[int, ...], rng: Generator, *, strength: float) -> Array:
-    """Paper fibres: noise of a few pixels' grain, with a standard deviation of `strength` grey values."""
+    """Return paper fibres: noise with a grain of a few pixels and a standard deviation of `strength` grey values."""
     grain = ndimage.gaussian_filter(rng.normal(0, 1, shape).astype(np.float32), rng.uniform(0.6, 1.5))
     scaled: Array = grain * (strength / max(float(grain.std()), 1e-6))
     return scaled
 
 
 def on_paper(ink: Array, *, paper: float = PAPER, pen: float = INK) -> Array:
-    """Dark ink on light paper, as grey values."""
+    """Return the grey values of dark ink on light paper."""
     return paper + (pen - paper) * ink
 
 
@@ -136,14 +136,14 @@ def _page(digit: Grey, rng: Generator) -> bytes:
 
 
 def _transparent(digit: Grey, rng: Generator) -> bytes:
-    """Ink in the alpha channel of a page of one colour, or on hidden black."""
+    """Put ink in the alpha channel of a page of one colour, or on hidden black."""
     ink = placed(enlarged(digit, int(rng.integers(60, 401))), rng)
     colour = rng.choice([0, 255]) if rng.random() < 0.5 else rng.integers(0, 256, 3)
     rgba = np.empty((*ink.shape, 4), dtype=np.float32)
     rgba[..., :3] = colour
     rgba[..., 3] = 255 * ink
     if rng.random() < 0.5:
-        rgba[ink == 0] = 0  # as most programs leave what cannot be seen
+        rgba[ink == 0] = 0  # most programs write zeros where nothing is visible
     return encoded(rgba)
 
 
@@ -163,7 +163,7 @@ def _photo(digit: Grey, rng: Generator) -> bytes:
 def _pencil(digit: Grey, rng: Generator) -> bytes:
     side = int(rng.integers(120, 401))
     ink = placed(stroked(digit, side, side * rng.uniform(0.02, 0.05)), rng)
-    graphite = 1 - np.clip(texture(ink.shape, rng, strength=0.25), 0, 0.7)  # it skips the valleys of the paper
+    graphite = 1 - np.clip(texture(ink.shape, rng, strength=0.25), 0, 0.7)  # graphite misses the valleys of the paper
     paper = rng.uniform(200, 250)
     grey = on_paper(ink * graphite, paper=paper, pen=paper - rng.uniform(40, 90))
     grey *= light(grey.shape, rng, depth=rng.uniform(0, 0.2))
@@ -178,7 +178,7 @@ def _hairline(digit: Grey, rng: Generator) -> bytes:
 
 
 def _marker(digit: Grey, rng: Generator) -> bytes:
-    """Strokes as wide as the digit bears before its holes close."""
+    """Draw strokes that are almost wide enough to close the holes of the digit."""
     side = int(rng.integers(120, 401))
     ink = placed(stroked(digit, side, side * rng.uniform(0.11, 0.16)), rng)
     pen = rng.choice([(0, 0, 0), (20, 30, 160), (180, 20, 30), (10, 110, 60), (240, 200, 0)])
@@ -187,7 +187,7 @@ def _marker(digit: Grey, rng: Generator) -> bytes:
 
 
 def _speckled(digit: Grey, rng: Generator) -> bytes:
-    """Dust beside the digit and on it: up to 40 specks, none larger than a stroke is wide."""
+    """Add up to 40 specks of dust, none larger than a stroke is wide."""
     side = int(rng.integers(100, 401))
     ink = placed(enlarged(digit, side), rng)
     specks = np.zeros_like(ink)
@@ -209,7 +209,7 @@ def _rotated(digit: Grey, rng: Generator) -> bytes:
 
 
 def _scaled_strokes(digit: Grey, rng: Generator) -> bytes:
-    """The digit as it is, its strokes made between half and twice as wide."""
+    """Make the strokes of the digit between half and twice as wide."""
     side = int(rng.integers(120, 301))
     body = np.pad(enlarged(digit, side) > 0.5, side // 8)
     distance = ndimage.distance_transform_edt(~body) - ndimage.distance_transform_edt(body)

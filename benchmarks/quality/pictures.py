@@ -1,115 +1,161 @@
-"""How often is the digit on a picture named rightly, for each kind of picture that people send?
+"""How often are the pictures that people send recognized, and how well do prediction sets and "not a digit" hold?
 
-    MNIST_DATA=mnist.npz python -m benchmarks.quality.pictures models/mnist-dense/1 models/mnist-dense/2 --images 2000
+    MNIST_DATA=mnist.npz python -m benchmarks.quality.pictures models/mnist-dense/1 --images 2000 --from test
 
-Encoded bytes in, digit out, through the code that serving runs; beside it what most programs do, a plain resize to
-28x28. Prints a Markdown table. Develop with --from validation; the test digits are for the final figures.
+The first table is the accuracy on every family of `families.py`, through the code that serves, beside what most
+programs do: a plain resize to 28x28. A second table, for each model with a calibration, has the share of true digits in
+the prediction sets, their mean size, and the false alarms: pictures taken for no digit, or refused for lack of ink.
+The sets promise their coverage for pictures like MNIST's only. Develop with `--from validation`, on which the sets may
+have been calibrated. The test digits are for final figures.
 """
 
-import argparse
 import os
-import platform
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL
-import scipy
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 
+from benchmarks.harness.command import parser, progress
+from benchmarks.harness.report import header, table
 from benchmarks.quality.families import FAMILIES, encoded, family
 from digits.classifier import Classifier
 from digits.errors import NoInk
-from digits.features import SIDE, Grey, to_features
+from digits.features import SIDE, Floats, Grey, to_features
 from digits.images import open_picture, to_grey
 from digits.normalize import normalize
 from training.data import load
 from training.errors import TrainingError
+from training.trust.evaluation import coverage
 
-OTHERS = "scikit-learn's 8x8"
+SCANS = "scikit-learn's 8x8"
 VALIDATION = 10_000
-"""The last of MNIST's training images stand in for its test images while developing."""
+"""Number of MNIST's last training images, which replace the test images during development."""
+SIZE_LEVEL = 0.99
+"""Coverage for which the table has the mean size of the sets."""
 
-Pictures = Sequence[bytes]
 Labels = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The pictures of a family as features, with their true digits."""
+
+    labels: Labels
+    naive: Floats
+    ours: Floats
+    blank: NDArray[np.bool_]
+    """Whether no ink was found. The features are then zeros, which counts as a wrong answer."""
+    milliseconds: float
+    """Time that our preparation took per picture."""
+
+
 def naive(data: bytes) -> Grey:
-    """What most programs do: grey, resized to 28x28, whatever is on it."""
+    """Prepare a picture as most programs do: grey, and resized to 28x28 whatever is on it."""
     return np.asarray(Image.fromarray(to_grey(open_picture(data))).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def ours(data: bytes) -> Grey:
-    """What serving does. A picture on which no ink is found counts as wrong: it becomes an empty field."""
+    """Prepare a picture as serving does. Without ink, all pixels are 0."""
     try:
         return normalize(to_grey(open_picture(data))).pixels.astype(np.uint8)
     except NoInk:
         return np.zeros((SIDE, SIDE), dtype=np.uint8)
 
 
-def prepared(pictures: Pictures, prepare: Callable[[bytes], Grey]) -> tuple[Grey, float]:
-    """28x28 pixels of every picture, and the milliseconds that each took."""
-    start = time.perf_counter()
-    pixels = np.stack([prepare(picture) for picture in pictures])
-    return pixels, 1000 * (time.perf_counter() - start) / len(pictures)
+def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
+    """Turn encoded pictures into features."""
+
+    def pixels(way: Callable[[bytes], Grey]) -> Grey:
+        return np.stack([way(picture) for picture in pictures])
+
+    began = time.perf_counter()
+    normalized = pixels(ours)
+    milliseconds = 1000 * (time.perf_counter() - began) / len(pictures)
+    blank = normalized.max(axis=(1, 2)) == 0
+    return Prepared(labels, to_features(pixels(naive)), to_features(normalized), blank, milliseconds)
 
 
-def made(images: int, part: str) -> dict[str, tuple[Pictures, Labels]]:
-    """Every family's pictures and answers; a seed of its own for each, so that one more changes no other."""
+def prepared_families(images: int, part: str) -> dict[str, Prepared]:
+    """Make and prepare every family. Each has its own seed, so that a new family changes no other."""
     mnist = load(os.environ.get("MNIST_DATA"))
     if part == "test":
         digits, labels = mnist.x_test, mnist.y_test
     else:
         digits, labels = mnist.x_train[-VALIDATION:], mnist.y_train[-VALIDATION:]
-    # Evenly spread: MNIST's test images are in order of their writers, and the first half is harder than the whole.
+    # Spread evenly: MNIST's test images are ordered by writer, and the first half is harder than the whole.
     chosen = np.linspace(0, len(labels) - 1, min(images, len(labels))).astype(int)
-    digits, answers = digits[chosen], labels[chosen].astype(np.int64)
-    pictures = {
-        name: (family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), answers) for name in FAMILIES
-    }
-    others = load_digits()
-    scans = [encoded(image * (255 / 16)) for image in others.images[:images]]
-    return {**pictures, OTHERS: (scans, others.target[:images])}
+    digits, truth = digits[chosen], labels[chosen].astype(np.int64)
+    families = {}
+    for name in FAMILIES:
+        progress(name)
+        families[name] = prepare(family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), truth)
+    scans = load_digits()
+    pictures = [encoded(image * (255 / 16)) for image in scans.images[:images]]
+    return {**families, SCANS: prepare(pictures, scans.target[:images])}
 
 
-def percent(right: NDArray[np.bool_]) -> str:
-    """Accuracy with its 95 % Wilson interval."""
+def accuracy(classifier: Classifier, features: Floats, labels: Labels) -> str:
+    """Format the accuracy with its 95 % Wilson interval."""
+    right = classifier.probabilities(features).argmax(axis=1) == labels
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
     return f"{right.mean():.4f} ({interval.low:.3f}-{interval.high:.3f})"
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.pictures", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="a version's folder")
-    parser.add_argument("--images", type=int, default=2000, help="pictures a family (default: %(default)s)")
-    parser.add_argument("--from", dest="part", choices=("validation", "test"), default="validation")
-    options = parser.parse_args()
-    classifiers = [Classifier.load(folder) for folder in options.models]
-    try:
-        families = made(options.images, options.part)
-    except TrainingError as exc:
-        raise SystemExit(f"pictures: {exc}") from None
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python", end=" ")
-    print(f"{platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, Pillow {PIL.__version__};")
-    print(f"MNIST's {options.part} digits; accuracy (95 % Wilson interval)\n")
-    names = [f"{folder.parent.name}/{folder.name}" for folder in options.models]
-    heads = ["family", "pictures", *(f"{name}, {how}" for name in names for how in ("naive", "ours")), "ms a picture"]
-    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
-    for name, (pictures, labels) in families.items():
-        plain, (pixels, milliseconds) = prepared(pictures, naive)[0], prepared(pictures, ours)
-        cells = [
-            percent(classifier.probabilities(to_features(way)).argmax(axis=1) == labels)
-            for classifier in classifiers
-            for way in (plain, pixels)
+def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
+    """Return the table of coverage and false alarms, or a sentence where the model has no calibration."""
+    calibration = classifier.manifest.calibration
+    if calibration is None:
+        return "This model has no calibration."
+    rows = []
+    for name, prepared in families.items():
+        scores = classifier.scores(prepared.ours)
+        levels = [
+            level
+            for level in coverage(calibration.prediction_sets, scores.probabilities, prepared.labels, None)
+            if not level.per_class
         ]
-        print(f"| {' | '.join([name, str(len(labels)), *cells, f'{milliseconds:.1f}'])} |", flush=True)
+        size = next((f"{level.size:.3f}" for level in levels if level.level == SIZE_LEVEL), "")
+        alarms = prepared.blank if scores.novelty is None else prepared.blank | (scores.novelty > 1)
+        rows.append([name, *(f"{level.covered:.4f}" for level in levels), size, f"{alarms.mean():.4f}"])
+    promised = [f"covered at {level.coverage:g}" for level in calibration.prediction_sets.levels]
+    return table(["family", *promised, f"mean size at {SIZE_LEVEL}", "not a digit"], rows)
+
+
+def main() -> None:
+    """Print the tables."""
+    arguments = parser(__doc__)
+    arguments.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="folder of a version")
+    arguments.add_argument("--images", type=int, default=2000, help="pictures of each family (default: %(default)s)")
+    arguments.add_argument(
+        "--from", dest="part", choices=("validation", "test"), default="validation", help="default: %(default)s"
+    )
+    options = arguments.parse_args()
+    classifiers = {f"{folder.parent.name}/{folder.name}": Classifier.load(folder) for folder in options.models}
+    try:
+        families = prepared_families(options.images, options.part)
+    except TrainingError as exc:
+        raise SystemExit(str(exc)) from None
+    print(header(["numpy", "scipy", "pillow", "onnxruntime"]))
+    print(f"\nMNIST's {options.part} digits; accuracy with its 95 % Wilson interval.\n")
+    rows = []
+    for name, prepared in families.items():
+        cells = [
+            accuracy(classifier, features, prepared.labels)
+            for classifier in classifiers.values()
+            for features in (prepared.naive, prepared.ours)
+        ]
+        rows.append([name, str(len(prepared.labels)), *cells, f"{prepared.milliseconds:.1f}"])
+    ways = [f"{name}, {way}" for name in classifiers for way in ("naive", "ours")]
+    print(table(["family", "pictures", *ways, "ms a picture"], rows))
+    for name, classifier in classifiers.items():
+        print(f"\n{name}\n\n{trust_table(classifier, families)}")
 
 
 if __name__ == "__main__":

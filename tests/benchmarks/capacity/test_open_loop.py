@@ -1,4 +1,4 @@
-"""The generator that asks when it is due, whatever the answers do."""
+"""The open loop sends requests when they are due, whatever the replies do."""
 
 import itertools
 import socketserver
@@ -20,7 +20,7 @@ REPLIES = {
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Answers each request at once, but for those that come while it stalls, once."""
+    """Answers at once, but stalls once, at the tenth request."""
 
     daemon_threads = True
     block_on_close = False
@@ -53,10 +53,10 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("port", ["stalling"], indirect=True)
-def test_all_who_were_due_while_the_service_stalled_waited_for_it(port: int) -> None:
-    asked = open_loop.ask(port, [REQUEST], itertools.repeat(0.01), 0.595)
+def test_every_request_that_was_due_during_a_stall_is_slow(port: int) -> None:
+    asked = open_loop.send(port, [REQUEST], itertools.repeat(0.01), 0.595)
 
-    # Of a client that waits for its answer, one request would be slow.
+    # For a client that waits for each reply, only one request would be slow.
     assert len(asked.seconds) == 60
     assert np.sum(asked.seconds > STALL_SECONDS / 3) >= 15
     assert asked.seconds.max() > STALL_SECONDS * 0.9
@@ -64,17 +64,17 @@ def test_all_who_were_due_while_the_service_stalled_waited_for_it(port: int) -> 
 
 
 @pytest.mark.parametrize("port", ["refusing"], indirect=True)
-def test_what_was_not_answered_200_took_for_ever(port: int) -> None:
-    asked = open_loop.ask(port, [REQUEST], itertools.repeat(0.02), 0.09)
+def test_a_request_that_was_refused_took_infinitely_long(port: int) -> None:
+    asked = open_loop.send(port, [REQUEST], itertools.repeat(0.02), 0.09)
 
     assert asked.seconds.tolist() == [np.inf] * 5
 
 
 @pytest.mark.parametrize("port", ["stalling"], indirect=True)
-def test_it_says_how_late_it_sent(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_loop, "CONNECTIONS", 1)  # busy while the service stalls
+def test_the_delay_of_the_clients_is_reported(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_loop, "CONNECTIONS", 1)  # it is busy while the service stalls
 
-    asked = open_loop.ask(port, [REQUEST], itertools.repeat(0.01), 0.445)
+    asked = open_loop.send(port, [REQUEST], itertools.repeat(0.01), 0.445)
 
     assert asked.late_seconds.max() > STALL_SECONDS / 2
     assert np.sum(asked.seconds > STALL_SECONDS / 3) >= 12
@@ -89,5 +89,5 @@ def test_it_says_how_late_it_sent(port: int, monkeypatch: pytest.MonkeyPatch) ->
         pytest.param(b"HTTP/1.1 503 No\r\nX: Y\r\nContent-Length: 0\r\n\r\n", True, id="no body"),
     ],
 )
-def test_a_reply_is_whole_with_its_last_byte(reply: bytes, whole: bool) -> None:
+def test_a_reply_is_complete_with_its_last_byte(reply: bytes, whole: bool) -> None:
     assert open_loop._is_whole(reply) is whole

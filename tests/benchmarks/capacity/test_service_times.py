@@ -1,4 +1,4 @@
-"""What a request costs, told from loads that share turns differently."""
+"""The fit separates the cost of a turn from the cost of a request."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def load(batch: float, each_seconds: float, connections: int = 8) -> Load:
     return Load(connections, rate=1, batch=batch, each_seconds=each_seconds)
 
 
-def test_a_turns_cost_and_a_requests_are_told_apart() -> None:
+def test_loads_that_share_turns_differently_give_both_costs() -> None:
     loads = [load(batch, 180e-6 / batch + 55e-6) for batch in (1, 1.5, 4, 20)]
 
     cost = fit(JSON, loads)
@@ -20,14 +20,14 @@ def test_a_turns_cost_and_a_requests_are_told_apart() -> None:
     assert [cost.error(one) for one in loads] == pytest.approx([0] * 4)
 
 
-def test_what_is_done_one_after_the_other_has_no_share_of_a_turn() -> None:
+def test_drawings_have_no_fixed_cost_because_they_share_no_turn() -> None:
     cost = fit(DRAWING, [load(1, 9e-3, connections=1), load(1, 2e-3), load(3, 1e-3)])
 
-    assert (cost.fixed_seconds, cost.most_in_turn) == (0, 1)
+    assert (cost.fixed_seconds, cost.max_in_turn) == (0, 1)
     assert cost.each_seconds == pytest.approx(1.5e-3)
 
 
-def test_the_capacity_is_that_of_full_turns() -> None:
-    cost = Cost(fixed_seconds=0.1, each_seconds=0.01, most_in_turn=10)
+def test_the_capacity_assumes_full_turns() -> None:
+    cost = Cost(fixed_seconds=0.1, each_seconds=0.01, max_in_turn=10)
 
     assert cost.capacity == pytest.approx(10 / (0.1 + 10 * 0.01))

@@ -45,7 +45,7 @@ FROM room AS scale
 COPY --from=scale-packages /srv/digits/.venv .venv
 COPY app app
 COPY deploy deploy
-# Wherever a node's processes are started from, they find the packages above.
+# Ray starts processes in other folders, which must find the packages above.
 ENV PYTHONPATH=/srv/digits MNIST_HOST=0.0.0.0 RAY_USAGE_STATS_ENABLED=0 \
     RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_THROUGHPUT_OPTIMIZED=1 RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=5 \
     RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=30

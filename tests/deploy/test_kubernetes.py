@@ -83,8 +83,8 @@ def every_object() -> list[Object]:
 
 def one(kind: str, *folders: str, name: str | None = None) -> Object:
     """Return the only object of a kind, and optionally of a name, in a build."""
-    (found,) = (each for each in built(*folders) if each["kind"] == kind and name in (None, each["metadata"]["name"]))
-    return found
+    (match,) = (each for each in built(*folders) if each["kind"] == kind and name in (None, each["metadata"]["name"]))
+    return match
 
 
 def pods(objects: Sequence[Object]) -> Iterator[tuple[Object, Object]]:
@@ -342,10 +342,10 @@ def test_the_service_forwards_to_that_port(folder: str) -> None:
 def test_each_probe_requests_its_own_endpoint(service: Service) -> None:
     for pod in serving_pods():
         container = only_container(pod)
-        asked = {key: container[key]["httpGet"]["path"] for key in container if key.endswith("Probe")}
-        assert asked == {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
-        assert set(asked.values()) <= set(PROBES)
-        assert [service.client.get(path).status_code for path in asked.values()] == [200] * 3
+        paths = {key: container[key]["httpGet"]["path"] for key in container if key.endswith("Probe")}
+        assert paths == {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+        assert set(paths.values()) <= set(PROBES)
+        assert [service.client.get(path).status_code for path in paths.values()] == [200] * 3
 
 
 def test_probes_and_the_images_health_check_have_the_same_timing() -> None:

@@ -37,10 +37,10 @@ PATIENCE_SECONDS = 120
 
 def expressions() -> list[str]:
     """Return the expressions of the dashboard and of the alerts, as Prometheus receives them."""
-    found = [target["expr"] for panel in PANELS for target in panel["targets"]] + [rule["expr"] for rule in RULES]
+    expressions = [target["expr"] for panel in PANELS for target in panel["targets"]] + [rule["expr"] for rule in RULES]
     for variable, value in {"$__rate_interval": "1m", "$job": "digits", "$instance": ".*"}.items():
-        found = [expression.replace(variable, value) for expression in found]
-    return found
+        expressions = [expression.replace(variable, value) for expression in expressions]
+    return expressions
 
 
 def promtool(*arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:

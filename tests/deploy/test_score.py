@@ -159,7 +159,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def everything(folder: Path, many: Path, output: Path) -> Scored:
-    """Score all sources in one run on a cluster of its own, with the shipped model."""
+    """Score all sources in one run on its own cluster, with the shipped model."""
     return run(output, *(folder / name for name in EXPECTED_IDS), many)
 
 

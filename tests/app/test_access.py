@@ -1,4 +1,4 @@
-"""The access log: a line a request, for machines or for a person."""
+"""The access log: one line per request, as JSON or in a short form for a terminal."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,12 @@ RAW: dict[str, Any] = {
 }
 
 
-def lines(service: Service, count: int) -> list[dict[str, Any]]:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        found = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
-        if len(found) >= count:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"{count} lines were expected in\n{service.log.read_text()}")
+def line_of(service: Service, request_id: str) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads(service.wait_for_line(rf'(.*"{re.escape(request_id)}".*)'))
+    return line
 
 
-def test_every_request_is_one_line_of_json(start_service: StartService) -> None:
-    service = start_service().wait_until_ready()
+def test_every_request_is_one_line_of_json(service: Service) -> None:
     answers = [
         service.client.post("/predict", **RAW),
         service.client.post("/predict", params={"normalize": "never"}, **RAW),
@@ -45,32 +38,26 @@ def test_every_request_is_one_line_of_json(start_service: StartService) -> None:
         service.client.get("/nothing\u2028here%1B%5B31m"),
     ]
 
-    logged = lines(service, len(answers))
+    logged = [line_of(service, answer.headers["x-request-id"]) for answer in answers]
 
-    told = ("method", "path", "route", "status", "bytes", "batch", "version", "request_id")
-    assert [tuple(line[name] for name in told) for line in logged] == [
-        (*expected, answer.headers["x-request-id"])
-        for answer, expected in zip(
-            answers,
-            [
-                ("POST", "/predict", "/predict", 200, len(answers[0].content), 1, 1),
-                ("POST", "/predict", "/predict", 200, len(answers[1].content), 1, 1),
-                ("POST", "/predict", "/predict", 415, len(answers[2].content), None, None),
-                ("GET", "/model", "/model", 200, len(answers[3].content), None, None),
-                ("HEAD", "/model", "/model", 200, 0, None, None),
-                ("GET", "/nothing%E2%80%A8here%1B%5B31m", None, 404, len(answers[5].content), None, None),
-            ],
-            strict=True,
-        )
+    fields = ("method", "path", "route", "status", "bytes", "batch", "version")
+    assert [tuple(line[name] for name in fields) for line in logged] == [
+        ("POST", "/predict", "/predict", 200, len(answers[0].content), 1, 1),
+        ("POST", "/predict", "/predict", 200, len(answers[1].content), 1, 1),
+        ("POST", "/predict", "/predict", 415, len(answers[2].content), None, None),
+        ("GET", "/model", "/model", 200, len(answers[3].content), None, None),
+        ("HEAD", "/model", "/model", 200, 0, None, None),
+        ("GET", "/nothing%E2%80%A8here%1B%5B31m", None, 404, len(answers[5].content), None, None),
     ]
-    assert len({line["request_id"] for line in logged}) == len(answers)
-    assert all(0 < line["ms"] < 10_000 for line in logged)
+    assert all(line["ms"] > 0 for line in logged)
     assert all(line["time"].endswith("Z") for line in logged)
-    assert "\x1b" not in service.log.read_text()
+    log = service.log.read_text()
+    assert [log.count(line["request_id"]) for line in logged] == [1] * len(answers)
+    assert "\x1b" not in log
 
 
 @pytest.mark.parametrize("path", ["/predict", "/model", "/nothing"])
-def test_a_request_keeps_the_name_that_its_client_gave_it(service: Service, path: str) -> None:
+def test_a_request_keeps_the_id_that_its_client_chose(service: Service, path: str) -> None:
     mine = f"order-4711/{path[1:]}"
 
     reply = service.client.post(path, headers={**RAW["headers"], "x-request-id": mine}, content=RAW["content"])
@@ -89,13 +76,13 @@ def test_a_request_keeps_the_name_that_its_client_gave_it(service: Service, path
         pytest.param("", id="empty"),
     ],
 )
-def test_a_name_that_a_log_might_misread_is_replaced(service: Service, name: str) -> None:
+def test_a_request_id_that_a_log_might_misread_is_replaced(service: Service, name: str) -> None:
     reply = service.client.post("/predict", headers={**RAW["headers"], "x-request-id": name.encode()}, content=SEVEN)
 
     assert re.fullmatch("[0-9a-f]{12}-[0-9a-f]+", reply.headers["x-request-id"])
 
 
-def test_a_trace_is_passed_on_into_the_log(service: Service) -> None:
+def test_a_trace_id_is_logged(service: Service) -> None:
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
     for traceparent in (f"00-{trace}-{parent}-01", f"00-{trace}-{parent}", "00-'; drop table spans"):
@@ -108,7 +95,7 @@ def test_a_trace_is_passed_on_into_the_log(service: Service) -> None:
         assert "trace_id" not in json.loads(service.wait_for_line(rf'(.*"{ours}".*)'))
 
 
-def test_nothing_that_a_client_sent_is_logged_but_its_path_and_names(service: Service) -> None:
+def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -> None:
     secret = "hunter2-and-more"
     headers = {"content-type": "application/json", "authorization": f"Bearer {secret}", "cookie": secret}
 
@@ -119,20 +106,20 @@ def test_nothing_that_a_client_sent_is_logged_but_its_path_and_names(service: Se
     assert secret not in service.log.read_text()
 
 
-def test_a_failure_of_ours_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:
+def test_a_bug_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:
     page = bare_checkout / "app" / "pages" / "drawing.py"
     page.write_text(page.read_text().replace('return _file(request, "index.html")', "raise RuntimeError('broken')"))
     service = start_service(cwd=bare_checkout)
     service.wait_for_status("/livez", 200)
+
     reply = service.client.get("/")
 
-    logged = lines(service, 1)
-
+    line = line_of(service, reply.headers["x-request-id"])
     assert reply.status_code == 500
-    assert (logged[0]["path"], logged[0]["status"]) == ("/", 500)
+    assert (line["path"], line["status"]) == ("/", 500)
 
 
-def test_a_person_at_a_terminal_gets_a_shorter_line(service: Service) -> None:
+def test_a_terminal_gets_a_shorter_line(service: Service) -> None:
     watched, terminal = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MNIST_")}
     process = subprocess.Popen(
@@ -143,7 +130,7 @@ def test_a_person_at_a_terminal_gets_a_shorter_line(service: Service) -> None:
         while "http://" not in shown or "startup complete" not in shown:
             shown += os.read(watched, 10_000).decode()
         url = shown.partition("http://")[2].split()[0]
-        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:  # it listens an instant later
+        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:  # it may not listen yet
             client.post(f"http://{url}/predict", **RAW)
         while "/predict" not in shown:
             shown += os.read(watched, 10_000).decode()

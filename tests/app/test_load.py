@@ -1,4 +1,4 @@
-"""Under load: nothing holds up the event loop, and what is in memory is bounded."""
+"""Under load no request delays the others for long, and memory has a limit."""
 
 import socket
 import time
@@ -9,7 +9,6 @@ from io import BytesIO
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from PIL import Image
 
@@ -18,18 +17,18 @@ from app.settings import Settings
 from benchmarks.faults.blocking import HEAVY, Heavy, probe
 from benchmarks.faults.mix import MULTIPART
 from benchmarks.harness.traffic import Request
-from tests.app.conftest import Service, StartService
+from tests.app.conftest import Service, owned_bytes
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW: dict[str, Any] = {"content": SEVEN, "headers": {"content-type": "application/octet-stream"}}
 LIMIT = Settings().max_body_bytes
 
 BLOCKED_SECONDS = 0.5
-"""A guard, ten times what may be: no allowed request keeps the others waiting for more than 50 ms."""
+"""A guard, five times the promised limit of 100 ms. `benchmarks.faults.blocking` measures the delay itself."""
 
 
 @pytest.mark.parametrize("heavy", [pytest.param(heavy, id=heavy.kind) for heavy in HEAVY])
-def test_no_request_holds_up_the_others(service: Service, heavy: Heavy) -> None:
+def test_no_request_delays_the_others(service: Service, heavy: Heavy) -> None:
     probed = probe(service.port, heavy.request())
 
     assert probed.status in (200, 400, 413, 422)
@@ -38,7 +37,7 @@ def test_no_request_holds_up_the_others(service: Service, heavy: Heavy) -> None:
 
 @pytest.fixture
 def half_sent(service: Service) -> Iterator[Callable[[], socket.socket]]:
-    """`half_sent()` opens a connection and sends all but the end of the largest body."""
+    """`half_sent()` opens a connection and sends the largest body without its end."""
     host, port = service.url.removeprefix("http://").split(":")
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % LIMIT
     with ExitStack() as stack:
@@ -52,8 +51,8 @@ def half_sent(service: Service) -> Iterator[Callable[[], socket.socket]]:
         yield send
 
 
-def test_bodies_in_memory_are_bounded(service: Service, half_sent: Callable[[], socket.socket]) -> None:
-    before = psutil.Process(service.process.pid).memory_info().rss
+def test_the_memory_for_bodies_has_a_limit(service: Service, half_sent: Callable[[], socket.socket]) -> None:
+    before = owned_bytes(service)
     waiting = [half_sent() for _ in range(4)]
     time.sleep(0.5)
 
@@ -64,34 +63,33 @@ def test_bodies_in_memory_are_bounded(service: Service, half_sent: Callable[[], 
     assert refused.headers["retry-after"] == "2"
     assert refused.headers["connection"] == "close"
     assert refused.json()["type"] == "urn:digits:no-room"
-    assert usual.status_code == 200  # short ones are not counted
-    assert psutil.Process(service.process.pid).memory_info().rss < before + 6 * LIMIT
+    assert usual.status_code == 200  # short bodies do not count
+    assert owned_bytes(service) < before + 6 * LIMIT
     for connection in waiting:
         connection.sendall(b"\0" * 1000)
         assert connection.recv(100).startswith(b"HTTP/1.1 422")
     assert service.client.post("/predict", content=b"\0" * LIMIT, headers={"content-type": "image/png"}).is_client_error
 
 
-def test_a_form_gives_back_each_picture_before_the_next(start_service: StartService) -> None:
-    service = start_service().wait_until_ready()
+def test_a_form_frees_each_picture_before_the_next(service: Service) -> None:
     buffer = BytesIO()
     Image.new("RGB", (3500, 3500), "white").save(buffer, "PNG")  # 49 MB once decoded
     service.client.post("/predict", content=buffer.getvalue(), headers={"content-type": "image/png"})
-    before = psutil.Process(service.process.pid).memory_info().rss
+    before = owned_bytes(service)
     largest = 0
 
     with ThreadPoolExecutor(4) as clients:
         files = [("file", ("a.png", buffer.getvalue(), "image/png"))] * 6
         asking = [clients.submit(httpx.post, f"{service.url}/predict", files=files, timeout=60) for _ in range(4)]
         while not all(task.done() for task in asking):
-            largest = max(largest, psutil.Process(service.process.pid).memory_info().rss)
+            largest = max(largest, owned_bytes(service))
             time.sleep(0.01)
 
-    assert {task.result().status_code for task in asking} == {422}  # without any ink
-    assert largest < before + 150e6
+    assert {task.result().status_code for task in asking} == {422}  # because they have no ink
+    assert largest < before + 200e6  # 24 pictures at once would take 1.2 GB
 
 
-def test_tiny_files_of_huge_frames_hold_nobody_up(service: Service) -> None:
+def test_small_files_of_huge_frames_delay_nobody(service: Service) -> None:
     gif = (
         b"GIF89a"
         + b"\x88\x13\x88\x13"
@@ -110,7 +108,7 @@ def test_tiny_files_of_huge_frames_hold_nobody_up(service: Service) -> None:
     assert probed.livez_seconds < BLOCKED_SECONDS
 
 
-def test_a_length_of_many_zeros_is_a_length(service: Service) -> None:
+def test_a_content_length_may_start_with_zeros(service: Service) -> None:
     host, port = service.url.removeprefix("http://").split(":")
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n"
     with socket.create_connection((host, int(port)), timeout=10) as connection:

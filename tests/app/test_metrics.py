@@ -1,8 +1,9 @@
-"""What `/metrics` counts is what clients sent and got, whichever worker is asked, and whatever happens to one."""
+"""`/metrics` counts what clients sent and received, whichever worker answers, even if a worker was killed."""
 
 import os
-import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +25,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.batched_histogram import BatchedHistogram
+from app.telemetry.metrics import Metrics
+from app.telemetry.shared_metrics import shared_folder
 from digits import artifact
 from digits.drift import EDGES, population_stability_index, reference
 from digits.features import to_features
@@ -36,11 +39,11 @@ PATIENCE_SECONDS = 30
 """A guard against hanging."""
 
 Counts = Counter[tuple[str, ...]]
-"""By the values of labels."""
+"""Number of events by the values of the labels."""
 
 
 class Scrape:
-    """What `/metrics` says, as prometheus_client's parser reads it."""
+    """A reply of `/metrics`, read by prometheus_client's parser."""
 
     def __init__(self, client: httpx.Client) -> None:
         reply = client.get("/metrics")
@@ -51,7 +54,7 @@ class Scrape:
         self.samples = [sample for family in text_string_to_metric_families(reply.text) for sample in family.samples]
 
     def of(self, name: str, *labels: str) -> Counts:
-        """Values that are not zero, each a whole number."""
+        """Return the values that are not zero. Each must be a whole number."""
         found: Counts = Counter()
         for sample in self.samples:
             if sample.name == name and sample.value:
@@ -60,21 +63,21 @@ class Scrape:
         return found
 
     def value(self, name: str) -> float:
-        """Of the one series of this name."""
+        """Return the value of the only series with this name."""
         (value,) = (sample.value for sample in self.samples if sample.name == name)
         return value
 
     def requests(self) -> Counts:
-        """By route and status, but for scrapes."""
+        """Return the number of requests by route and status, without scrapes."""
         counted = self.of("digits_request_seconds_count", "route", "status")
         return Counter({key: count for key, count in counted.items() if key[0] != "/metrics"})
 
     def served(self) -> Counts:
-        """Processes by the version they serve."""
+        """Return the number of processes by the version that they serve."""
         return self.of("digits_model_info", "version")
 
     def all(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """Each series' value, but for those of scrapes."""
+        """Return the value of each series, without those of scrapes."""
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for sample in self.samples
@@ -83,7 +86,7 @@ class Scrape:
 
 
 class Client:
-    """Sends requests, and keeps account of them as `/metrics` should."""
+    """Sends requests and counts them, as `/metrics` should."""
 
     def __init__(self) -> None:
         self.requests: Counts = Counter()
@@ -108,7 +111,7 @@ class Client:
             self.refusals[(said["type"].removeprefix("urn:digits:"),)] += 1
 
     def send_a_mix(self, client: httpx.Client, pictures: list[bytes]) -> None:
-        """What is answered, each in one pass but for the large one; what is refused before any; other paths."""
+        """Send requests that are answered, that are refused, and for other paths. Only one needs two forward passes."""
         png, json, raw = (
             {"content-type": kind} for kind in ("image/png", "application/json", "application/octet-stream")
         )
@@ -116,7 +119,7 @@ class Client:
             for _ in range(1 + digit % 3):
                 self.send(client, "POST", "/predict", content=picture, headers=png)
         self.send(client, "POST", "/predict", content=SEVEN * 3, headers=raw)
-        self.send(client, "POST", "/predict", content=SEVEN * 200, headers=raw)  # a pass of 128, and one of 72
+        self.send(client, "POST", "/predict", content=SEVEN * 200, headers=raw)  # two passes, of 128 and 72
         self.send(client, "POST", "/predict", files=[("file", ("a.png", picture)) for picture in pictures])
         for content in (b"{", b"["):
             self.send(client, "POST", "/predict", content=content, headers=json)
@@ -137,7 +140,7 @@ class Client:
 
 
 def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrape:
-    """The first scrape of which it holds, else the last: what another worker answers is counted a moment later."""
+    """Return the first scrape for which `holds` is true. Another worker may count a moment after its reply."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds(scrape := Scrape(client)) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -145,7 +148,7 @@ def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrap
 
 
 def both_workers(service: Service) -> list[psutil.Process]:
-    """The two of a service, once both serve."""
+    """Return the two workers of a service as soon as both serve."""
     scrape = scraped_when(service.client, lambda scrape: scrape.served().total() == 2)
     assert scrape.served().total() == 2
     children = psutil.Process(service.process.pid).children()
@@ -153,13 +156,13 @@ def both_workers(service: Service) -> list[psutil.Process]:
 
 
 def folder_of(worker: psutil.Process) -> Path:
-    """Where it keeps its counts."""
+    """Return the folder of a worker's metrics."""
     return Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
 
 
 @contextmanager
 def only(worker: psutil.Process, workers: Iterable[psutil.Process], url: str) -> Iterator[httpx.Client]:
-    """A client whom this worker answers: the others are stopped meanwhile."""
+    """Give a client that only this worker answers. The other workers are paused."""
     others = [other for other in workers if other != worker]
     for other in others:
         other.suspend()
@@ -175,7 +178,7 @@ def only(worker: psutil.Process, workers: Iterable[psutil.Process], url: str) ->
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with two workers, for the tests that leave it as it was."""
+    """A service with two workers, for tests that do not change its state."""
     service = Service(tmp_path_factory.mktemp("pair") / "service.log", {"MNIST_WORKERS": "2"}).wait_until_ready()
     folder = folder_of(both_workers(service)[0])
     assert folder.is_dir()
@@ -187,7 +190,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, id="one worker"), pytest.param(2, id="two workers")])
-def test_each_count_is_what_the_client_sent(
+def test_each_metric_counts_what_the_client_sent(
     request: pytest.FixtureRequest, digit_pictures: list[bytes], workers: int
 ) -> None:
     service: Service = request.getfixturevalue("service" if workers == 1 else "pair")
@@ -222,7 +225,7 @@ def test_each_count_is_what_the_client_sent(
     assert 0 < added("digits_queue_seconds_sum") < sent.seconds
 
 
-def test_any_worker_tells_the_sum_of_all(pair: Service) -> None:
+def test_any_worker_reports_the_sum_of_all(pair: Service) -> None:
     workers = both_workers(pair)
     before = Scrape(pair.client).requests()["/predict", "200"]
     for worker in workers:
@@ -240,9 +243,7 @@ def test_any_worker_tells_the_sum_of_all(pair: Service) -> None:
     assert told[0].all() == told[1].all()
 
 
-def test_any_worker_tells_how_far_what_was_sent_is_from_the_reference(
-    start_service: StartService, tmp_path: Path
-) -> None:
+def test_any_worker_reports_the_drift_of_all(start_service: StartService, tmp_path: Path) -> None:
     version = publish_trusted(tmp_path / "models").manifest.version
     service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), MNIST_WORKERS="2").wait_until_ready()
     workers = both_workers(service)
@@ -276,18 +277,6 @@ def test_any_worker_tells_how_far_what_was_sent_is_from_the_reference(
     assert not any(sample.name == "digits_drift_psi" for scrape in before for sample in scrape.samples)
 
 
-def test_a_version_without_calibration_has_no_drift(start_service: StartService, tmp_path: Path) -> None:
-    publish_tiny(tmp_path / "models")
-    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models")).wait_until_ready()
-    service.client.post("/predict", content=SEVEN * 1000, headers=RAW["headers"])
-
-    scrape = Scrape(service.client)
-
-    assert scrape.value("digits_ink_count") >= 1000
-    assert "digits_drift" not in scrape.text
-    assert "digits_reference" not in scrape.text
-
-
 @pytest.mark.parametrize("name", ["service", "pair"])
 def test_each_histogram_adds_up(request: pytest.FixtureRequest, name: str) -> None:
     service: Service = request.getfixturevalue(name)
@@ -315,7 +304,7 @@ def test_each_histogram_adds_up(request: pytest.FixtureRequest, name: str) -> No
         assert list(counts) == sorted(counts)
         assert counts[-1] == scrape.all()[f"{histogram}_count", labels]
         if f"{histogram}_sum" not in {sample for sample, _ in scrape.all()}:
-            assert bounds[0] < 0  # of what may be negative a sum is no counter
+            assert bounds[0] < 0  # Prometheus has no sum of values that may be negative
             continue
         each = [count - below for count, below in zip(counts, (0, *counts), strict=False)]
         least = sum(lower * count for lower, count in zip((0, *bounds), each, strict=False))
@@ -343,16 +332,16 @@ def test_a_batched_histogram_has_the_values_of_a_plain_one(values: list[float]) 
     assert [sample.value for sample in samples] == pytest.approx([each.value for each in expected])
 
 
-def test_series_are_there_from_the_start(start_service: StartService) -> None:
-    service = start_service().wait_until_ready()
+def test_series_exist_before_their_first_count() -> None:
+    series = Metrics().samples("digits_predictions", "digits_model_loads", "digits_refusals")
 
-    scrape = Scrape(service.client)
-
-    labels = {name: [s.labels for s in scrape.samples if s.name == name] for name in (s.name for s in scrape.samples)}
-    assert [label["digit"] for label in labels["digits_predictions_total"]] == list("0123456789")
-    assert {label["outcome"] for label in labels["digits_model_loads_total"]} == {"served", "refused"}
-    assert {"overloaded", "no-room", "no-ink"} <= {label["reason"] for label in labels["digits_refusals_total"]}
-    assert not scrape.of("digits_refusals_total", "reason")
+    labels: dict[str, list[str]] = {}
+    for sample in series:
+        assert sample.value == 0
+        labels.setdefault(sample.name, []).extend(sample.labels.values())
+    assert labels["digits_predictions_total"] == list("0123456789")
+    assert set(labels["digits_model_loads_total"]) == {"served", "refused"}
+    assert {"overloaded", "no-room", "no-ink"} <= set(labels["digits_refusals_total"])
 
 
 def test_no_client_can_make_series(service: Service) -> None:
@@ -382,7 +371,7 @@ def test_no_client_can_make_series(service: Service) -> None:
     }
 
 
-def test_what_a_killed_worker_counted_stays_and_what_it_was_goes(start_service: StartService) -> None:
+def test_a_killed_worker_is_replaced_and_its_counts_remain(start_service: StartService) -> None:
     service = start_service(MNIST_WORKERS="2").wait_until_ready()
     victim, survivor = both_workers(service)
     answered: Counter[int] = Counter()
@@ -423,6 +412,7 @@ def test_what_a_killed_worker_counted_stays_and_what_it_was_goes(start_service: 
     )
 
     assert set(answered) <= {200, 0}
+    assert answered[0] <= 4  # each client loses at most the request that the worker was answering
     assert after.requests()["/predict", "200"] in counts
     assert abs(after.of("digits_predictions_total", "digit")["7",] - after.requests()["/predict", "200"]) <= 4
     assert set(registry) == {1, 2}
@@ -432,7 +422,7 @@ def test_what_a_killed_worker_counted_stays_and_what_it_was_goes(start_service: 
     assert after.value("digits_requests_in_work") == 0
 
 
-def test_a_worker_that_has_just_made_its_file_does_not_spoil_the_rest(pair: Service) -> None:
+def test_the_empty_file_of_a_starting_worker_is_skipped(pair: Service) -> None:
     empty = folder_of(both_workers(pair)[0]) / "counter_1.db"
     empty.touch()
 
@@ -442,19 +432,26 @@ def test_a_worker_that_has_just_made_its_file_does_not_spoil_the_rest(pair: Serv
     assert scrape.served() == {("1",): 2}
 
 
-def test_counts_of_a_service_that_was_killed_are_swept_away(start_service: StartService) -> None:
-    service = start_service(MNIST_WORKERS="2").wait_until_ready()
+def test_the_folder_of_a_service_that_was_killed_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # restored after the test
     place = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
-    (folder,) = place.glob(f"digits-metrics-{service.process.pid}-*")
-    service.process.kill()
-    service.process.wait()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    abandoned = place / f"digits-metrics-{ended.pid}-abandoned"
+    abandoned.mkdir()
 
-    start_service(MNIST_WORKERS="2").wait_until_ready()
+    with shared_folder():
+        mine = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        assert mine.parent == place
+        assert mine.is_dir()
 
-    assert not folder.exists()
+    assert not abandoned.exists()
+    assert not mine.exists()
 
 
-def test_loads_and_versions_are_told(start_service: StartService, bare_checkout: Path, tmp_path: Path) -> None:
+def test_model_loads_and_the_served_version_are_reported(
+    start_service: StartService, bare_checkout: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "models"
     service = start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1", cwd=str(bare_checkout))
     service.wait_for_status("/livez", 200)
@@ -489,21 +486,8 @@ def test_loads_and_versions_are_told(start_service: StartService, bare_checkout:
     assert third == first + 2
 
 
-def test_a_service_that_drains_is_not_ready(start_service: StartService) -> None:
-    service = start_service(MNIST_WORKERS="2", MNIST_DRAIN_SECONDS="20").wait_until_ready()
-    both_workers(service)
-    before = Scrape(service.client)
-
-    service.process.send_signal(signal.SIGTERM)
-    draining = scraped_when(service.client, lambda scrape: scrape.value("digits_ready") == 0)
-
-    assert before.value("digits_ready") == 1
-    assert draining.value("digits_ready") == 0
-    assert draining.served().total() == 2
-
-
-def test_requests_in_work_are_told_and_scrapes_are_none(start_service: StartService) -> None:
-    service = start_service().wait_until_ready()
+def test_requests_in_work_are_counted_without_scrapes(service: Service) -> None:
+    gone_before = Scrape(service.client).requests()["/predict", "499"]
     host, port = service.url.removeprefix("http://").split(":")
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
 
@@ -530,4 +514,4 @@ def test_requests_in_work_are_told_and_scrapes_are_none(start_service: StartServ
 
     assert idle == [{0}] * 4
     assert (half_sent, one_left, gone) == (2, 1, 0)
-    assert Scrape(service.client).requests()["/predict", "499"] == 1
+    assert Scrape(service.client).requests()["/predict", "499"] == gone_before + 1

@@ -1,4 +1,4 @@
-"""Swagger UI at `/docs`, from files of our own environment: no outside host is asked for anything."""
+"""Swagger UI at `/docs`. The files come from an installed package, so that the page loads nothing from other hosts."""
 
 import importlib.util
 import re
@@ -13,15 +13,15 @@ from app.openapi.example_pictures import EXAMPLES
 
 
 def install(app: FastAPI) -> None:
-    """Add the page, what it loads, and the example pictures that it names."""
+    """Add the page, its files and the example pictures that it links to."""
     package = importlib.util.find_spec("fastapi_offline")
     assert package is not None
     assert package.origin is not None
-    # Only its files: importing the package would make a second application.
+    # The package is found without an import, because the import would create a second application.
     app.mount("/docs/assets", StaticFiles(directory=Path(package.origin).parent / "static"))
     app.mount("/examples", StaticFiles(directory=EXAMPLES))
 
-    # All relative, so that they hold below whatever path prefix a proxy shows them.
+    # All URLs are relative, so that they work below any path prefix of a proxy.
     page = get_swagger_ui_html(
         openapi_url=str(app.openapi_url).removeprefix("/"),
         title=app.title,

@@ -1,4 +1,4 @@
-"""The drawing page at `/`, from files of our own: no outside host is asked for anything."""
+"""The drawing page at `/`. All its files are our own, so that it loads nothing from other hosts."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from app.settings import Settings
 
 FOLDER = Path(__file__).parent / "static"
 
-# Not asked of the operating system: some call JavaScript text/plain, and a browser then refuses the module.
+# Some operating systems call JavaScript text/plain, and a browser then refuses to run it. So the types are fixed here.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -21,36 +21,36 @@ _TYPES = {
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Add the page and what it loads."""
+    """Add the page and its files."""
     files = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in FOLDER.iterdir()}
     html, kind = files["index.html"]
-    files["index.html"] = _as_set(html.decode(), settings).encode(), kind
-    tags = {name: caching.etag(content) for name, (content, _) in files.items()}
+    files["index.html"] = _apply_settings(html.decode(), settings).encode(), kind
+    etags = {name: caching.etag(content) for name, (content, _) in files.items()}
     secured = security_headers.drawing_page(base=bool(settings.root_path))
 
-    def _file(request: Request, name: str) -> Response:
+    def reply(request: Request, name: str) -> Response:
         content, media_type = files[name]
-        headers = caching.headers(tags[name]) | secured
-        if caching.is_known(request, tags[name]):
+        headers = caching.headers(etags[name]) | secured
+        if caching.is_known(request, etags[name]):
             return Response(status_code=304, headers=headers)
         return Response(content, headers=headers | {"Content-Type": media_type})
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
-        """The page itself. Whatever it names, it names relative to here, so that it works below a path prefix."""
-        return _file(request, "index.html")
+        """Return the page. All its URLs are relative, so that they work below any path prefix of a proxy."""
+        return reply(request, "index.html")
 
     @app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def part(request: Request, name: str) -> Response:
-        """A style sheet, script or picture of the page."""
+    async def file(request: Request, name: str) -> Response:
+        """Return a style sheet, script or picture of the page."""
         if name not in files:
             raise HTTPException(404)
-        return _file(request, name)
+        return reply(request, name)
 
 
-def _as_set(html: str, settings: Settings) -> str:
+def _apply_settings(html: str, settings: Settings) -> str:
     if settings.root_path:
-        # So that /digits is as good as /digits/: a proxy that strips its prefix shows both as /.
+        # A proxy that strips its prefix shows /digits and /digits/ as /. The base makes relative URLs work for both.
         html = html.replace("<head>", f'<head>\n<base href="{settings.root_path}/">')
     if not settings.docs:
         link = '<a href="docs">API</a>'

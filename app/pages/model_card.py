@@ -1,4 +1,4 @@
-"""A model card as a page: Markdown, of which nothing becomes HTML but what Markdown itself means."""
+"""The model card as a page. HTML inside its Markdown is shown as text."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,9 +11,9 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 MAX_BYTES = 64 * 1024
-"""A card has about 5 KB. What is made to take long takes 2 s of this size, and four times that of twice the size."""
+"""A usual card has about 5 KB. A hostile card of this size takes 2 s to parse; the time grows with the square."""
 
-# All relative, so that they hold below whatever path prefix a proxy shows them.
+# All URLs are relative, so that they work below any path prefix of a proxy.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -40,12 +40,12 @@ _PAGE = """<!doctype html>
 
 
 class _Renderer(RendererHTML):
-    """As Markdown has it, but for what the page's Content-Security-Policy refuses, and for wide tables."""
+    """Renders Markdown without what the page's Content-Security-Policy blocks, and lets wide tables scroll."""
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         image = tokens[idx]
         source = str(image.attrs["src"])
-        if not source or _is_outside(source):  # an empty address is one to the parser, whatever validateLink says
+        if not source or _is_outside(source):  # the parser does not pass empty URLs to validateLink
             return escape(self.renderInlineAsText(image.children, options, env))
         image.attrs["src"] = f"report/{source}"
         return super().image(tokens, idx, options, env)
@@ -73,19 +73,19 @@ class _Renderer(RendererHTML):
     td_open = th_open
 
 
-@lru_cache(maxsize=2)  # the served version's, and that of the one before while they change
+@lru_cache(maxsize=2)  # for the served version, and for the previous one while they change
 def page(card: bytes, version: str, files: frozenset[str]) -> bytes:
-    """The page of a model card.
+    """Return a model card as a page.
 
     Args:
-        card: Markdown. HTML in it is shown, not obeyed; a link that leads elsewhere than to http(s) or to one of
-            `files` is none, and an image that is not one of them is its description.
-        version: which model it is of, in words.
-        files: the names of the report's files, which are at `report/NAME` from where the page is.
+        card: Markdown. HTML in it becomes text. Only links to http(s) and to `files` become links, and only images
+            in `files` become images. Other images are replaced by their descriptions.
+        version: the model's name and version, as text.
+        files: the names of the report's files. Their URLs are `report/NAME`, relative to the page.
     """
-    # Tables and no raw HTML, unlike the preset `commonmark`.
+    # Unlike the preset `commonmark`, this one has tables and no raw HTML.
     markdown = MarkdownIt("js-default", renderer_cls=_Renderer)
-    # Of links and images both. In the form in which it is written into the page: entities and escapes are resolved.
+    # markdown-it calls this for links and images, after it has resolved entities and escapes.
     markdown.validateLink = lambda url: _is_outside(url) or unquote(url) in files  # type: ignore[method-assign]
     html = markdown.render(card.decode(errors="replace"))
     return _PAGE.format(version=escape(version), card=html).encode()

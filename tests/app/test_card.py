@@ -264,6 +264,7 @@ def test_the_card_changes_with_the_version_and_is_sent_again_only_then(
     again = ask(one.headers["etag"])
     (folder / CARD).write_bytes(b"# Another\n")
     damaged = ask(one.headers["etag"])
+    damaged_report = service.client.get("/model/report/README.md")
     publish(1, make_files(1) | {CARD: b"# Two\n"})
     two = ask(one.headers["etag"])
     publish(2, {path: content for path, content in make_files(2).items() if path != CARD})
@@ -275,7 +276,9 @@ def test_the_card_changes_with_the_version_and_is_sent_again_only_then(
     assert [reply.status_code for reply in replies] == [200, 304, 503, 200, 404, 404]
     assert "<h1>One</h1>" in one.text
     assert again.content == b""
-    assert "expected sha256" in damaged.json()["detail"]
+    assert damaged_report.status_code == 503
+    for reply in (damaged, damaged_report):
+        assert "expected sha256" in reply.json()["detail"]
     assert "<h1>Two</h1>" in two.text
     assert none.headers["content-type"] == "application/problem+json"
     assert none.json()["detail"] == "mnist-dense version 4 has no model card"

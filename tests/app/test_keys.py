@@ -250,7 +250,7 @@ def draw(page: Page) -> None:
 
 def give(page: Page, key: str) -> None:
     page.get_by_label("API key").fill(key)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
 
 
 def expect_seven(page: Page) -> None:
@@ -264,7 +264,7 @@ def test_the_page_asks_for_the_key_and_goes_on(open_page: OpenPage, locked: Serv
     expect(page.get_by_label("API key")).to_be_hidden()
 
     draw(page)
-    expect(page.locator("#sentence")).to_contain_text("asks for an API key")
+    expect(page.locator("#sentence")).to_contain_text("requires an API key")
     give(page, "nobody-knows-this-key")
     expect(page.locator("#key-note")).to_have_text("The service does not know this key.")
     expect(page.get_by_label("API key")).to_have_attribute("aria-invalid", "true")

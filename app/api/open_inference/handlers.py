@@ -123,6 +123,7 @@ class OpenInference:
 
     async def no_such_path(self, scope: Scope, _receive: Receive) -> Reply:
         """Raise NotOffered for the extensions of Triton that this service lacks, else NotFound."""
+        scope["route"] = None  # the metrics count unknown paths together
         path = get_route_path(scope)
         if path.startswith(_NOT_OFFERED):
             raise NotOffered(f"{path[:80]} is not offered by this server")

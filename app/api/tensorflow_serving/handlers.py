@@ -80,6 +80,7 @@ class TensorFlowServing:
 
     async def no_such_path(self, scope: Scope, _receive: Receive) -> Reply:
         """Raise NotFound."""
+        scope["route"] = None  # the metrics count unknown paths together
         raise _malformed(scope)
 
     async def _infer(self, scope: Scope, receive: Receive, verb: Verb, number: int | None) -> Reply:

@@ -1,14 +1,14 @@
-// What the page says: the verdict, the ten bars, what the network saw; or, in a sentence, why not.
+// The answer on the page: the verdict, ten bars and what the network saw, or a sentence about a problem.
 
 import { percent, plausible, verdict } from "./verdict.js";
 
-const SETTLED = 500; // ms without a change before a screen reader is told
+const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
-const WORDS = {
-  inverted: "turned to light ink on dark",
-  cropped: "cut out",
-  thickened: "its strokes thickened",
-  thinned: "its strokes thinned",
+const STEP_NAMES = {
+  inverted: "inverted to light ink on dark",
+  cropped: "cropped",
+  thickened: "strokes thickened",
+  thinned: "strokes thinned",
   centered: "centred",
 };
 
@@ -35,20 +35,20 @@ export class Answer {
     this.#showBars(null);
   }
 
-  /** Nothing to answer. */
-  empty() {
+  /** The drawing area is empty. */
+  showEmpty() {
     this.#say({ state: "empty", sentence: "Draw a digit from 0 to 9. The answer changes while you draw." });
     this.#clear();
   }
 
-  /** A picture is on its way. */
-  waiting() {
+  /** A picture was sent. */
+  showWaiting() {
     this.#say({ state: "waiting", sentence: "Reading the picture." });
     this.#clear();
   }
 
   /** @param {string} sentence why there is no answer */
-  problem(sentence) {
+  showProblem(sentence) {
     this.#say({ state: "problem", sentence });
     this.#clear();
   }
@@ -59,7 +59,7 @@ export class Answer {
     this.#showBars(answer);
     this.#showPixels(answer);
     const time = milliseconds < 10 ? milliseconds.toFixed(1) : milliseconds.toFixed(0);
-    byId("facts").textContent = `${time}\u00a0ms there and back, ${answer.model.name} version ${answer.model.version}`;
+    byId("facts").textContent = `${time}\u00a0ms round trip, ${answer.model.name} version ${answer.model.version}`;
   }
 
   #clear() {
@@ -72,13 +72,13 @@ export class Answer {
     byId("digit").textContent = digit;
     byId("sentence").textContent = sentence;
     byId("more").textContent = more;
-    // Read aloud once the hand rests: while it draws, the answer changes several times a second.
+    // The answer changes several times a second while somebody draws, so the announcement waits for a pause.
     clearTimeout(this.#timer);
     const announcement = byId("announcement");
-    const aloud = `${sentence} ${more}`.trim();
+    const text = `${sentence} ${more}`.trim();
     this.#timer = setTimeout(() => {
-      if (announcement.textContent !== aloud) announcement.textContent = aloud;
-    }, SETTLED);
+      if (announcement.textContent !== text) announcement.textContent = text;
+    }, ANNOUNCE_AFTER_MS);
   }
 
   #showBars(answer) {
@@ -102,19 +102,19 @@ export class Answer {
     const image = new ImageData(width, height);
     pixels.flat().forEach((grey, index) => image.data.set([grey, grey, grey, 255], 4 * index));
     byId("pixels").getContext("2d").putImageData(image, 0, 0);
-    const done = preprocessing.map((step) => WORDS[step] ?? step.replaceAll("_", " "));
-    byId("done").textContent = done.length ? sentenceOf(done) : "Taken as it came, pixel by pixel.";
+    const steps = preprocessing.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
+    byId("done").textContent = steps.length ? toSentence(steps) : "Used unchanged.";
   }
 }
 
-function sentenceOf(parts) {
+function toSentence(parts) {
   const text = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0];
   return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 function element(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
+  const created = document.createElement(name);
+  created.className = className;
+  created.textContent = text;
+  return created;
 }

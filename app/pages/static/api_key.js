@@ -1,51 +1,51 @@
-// The API key, where the service wants one: asked for when it is missing, kept until the tab is closed.
+// The API key: the page asks for it when the service requires one, and keeps it until the tab is closed.
 
-const SLOT = "key"; // in sessionStorage, which no other tab and no other site sees
+const STORAGE_NAME = "key"; // in sessionStorage, which other tabs and sites cannot read
 
 const byId = (id) => document.getElementById(id);
 
 let key = stored() ?? "";
-let given = () => {};
+let onAccepted = () => {};
 
-/** As fetch, with the key. Where it is missing or wrong, the page asks for it. */
-export async function ask(url, { headers, ...options } = {}) {
+/** Call `fetch` with the key. If the key is missing or wrong, the page asks for it. */
+export async function fetchWithKey(url, { headers, ...options } = {}) {
   const used = key;
   const authorization = used ? { Authorization: `Bearer ${used}` } : {};
   const reply = await fetch(url, { ...options, headers: { ...headers, ...authorization } });
-  if (reply.status === 401 && used === key) want();
+  if (reply.status === 401 && used === key) askForKey();
   return reply;
 }
 
-/** @returns {Promise<string | null>} a URL that the browser can load without the key; null where there is nothing */
-export async function open(url) {
-  const reply = await ask(url).catch(() => null);
+/** @returns {Promise<string | null>} a URL that the browser can load without the key, or null if loading fails */
+export async function loadableUrl(url) {
+  const reply = await fetchWithKey(url).catch(() => null);
   if (!reply?.ok) return null;
   return key ? toDataUrl(await reply.blob()) : url;
 }
 
-/** The same for a page, with all that it shows: it can fetch nothing more, and what it links to is where it was. */
-export async function openPage(url) {
-  const reply = await ask(url).catch(() => null);
+/** Like `loadableUrl` for a page. Its images become part of it, and its links become absolute. */
+export async function loadablePageUrl(url) {
+  const reply = await fetchWithKey(url).catch(() => null);
   if (!reply?.ok) return null;
-  const html = await reply.text(); // to its end: leaving the page would break it off
+  const html = await reply.text(); // read it completely, because leaving the page would cancel the download
   if (!key) return url;
   const page = new DOMParser().parseFromString(html, "text/html");
   const absolute = (path) => new URL(path, url).href;
   for (const link of page.querySelectorAll("[href]")) link.setAttribute("href", absolute(link.getAttribute("href")));
-  for (const image of page.images) image.setAttribute("src", (await open(absolute(image.getAttribute("src")))) ?? "data:,");
+  for (const image of page.images) image.setAttribute("src", (await loadableUrl(absolute(image.getAttribute("src")))) ?? "data:,");
   return URL.createObjectURL(new Blob(["<!doctype html>", page.documentElement.outerHTML], { type: "text/html" }));
 }
 
-/** @param {() => void} goOn called each time that a key was given and not refused */
-export function whenGiven(goOn) {
-  given = goOn;
+/** @param {() => void} callback called each time the service has accepted a new key */
+export function whenKeyAccepted(callback) {
+  onAccepted = callback;
 }
 
-function want() {
+function askForKey() {
   const refused = key !== "";
   keep("");
   byId("access").hidden = false;
-  if (!refused) return; // not to be unsaid by the answer to a question that was asked without a key
+  if (!refused) return; // a late reply to a request without a key must not remove the message below
   byId("key").setAttribute("aria-invalid", "true");
   byId("key-note").textContent = "The service does not know this key.";
 }
@@ -58,29 +58,29 @@ function toDataUrl(blob) {
   });
 }
 
-function keep(newer) {
-  key = newer;
-  stored(newer);
+function keep(newKey) {
+  key = newKey;
+  stored(newKey);
 }
 
-/** What is stored, or null; with an argument that from now on. */
-function stored(newer) {
+/** Return the stored key or null. With an argument, store it first. */
+function stored(newKey) {
   try {
-    if (newer !== undefined) sessionStorage.setItem(SLOT, newer);
-    return sessionStorage.getItem(SLOT);
+    if (newKey !== undefined) sessionStorage.setItem(STORAGE_NAME, newKey);
+    return sessionStorage.getItem(STORAGE_NAME);
   } catch {
-    return null; // the browser was told to let no page store anything: the key is gone with the next load
+    return null; // the browser blocks storage, so the key is lost when the page is reloaded
   }
 }
 
 byId("access").addEventListener("submit", async (event) => {
   event.preventDefault();
   keep(byId("key").value);
-  const reply = await ask("model").catch(() => null); // the least that needs a key
+  const reply = await fetchWithKey("model").catch(() => null); // the smallest reply that needs a key
   if (reply?.status === 401) return;
   byId("access").hidden = true;
   byId("key").value = "";
   byId("key").setAttribute("aria-invalid", "false");
   byId("canvas").focus();
-  given();
+  onAccepted();
 });

@@ -1,35 +1,39 @@
-// The sheet that is drawn on: strokes and pictures, undo and clear, and what is sent of a drawing.
+// The drawing area: strokes and pictures, undo and clear, and the drawing as a PNG.
 
-const STROKE = 0.065; // of the sheet's side; about what MNIST's pens were to the digits
-const NEAR = 0.002; // points closer together than this say nothing new
-const MOST_STEPS = 500;
-const MOST_PICTURES = 8; // each takes some megabytes
+// Lengths in a drawing are fractions of the area's side.
+const STROKE_WIDTH = 0.065; // about the ratio of MNIST's strokes to its digits
+const MIN_DISTANCE = 0.002; // a point closer to the last one adds nothing
+const MAX_STEPS = 500;
+const MAX_PICTURES = 8; // each takes several megabytes
 
-const SENT_SIDE = 280; // pixels; ten times what the network sees
-const SENT_MARGIN = 20; // so that no ink touches the edge
+const SENT_SIDE = 280; // pixels, ten times the network's input
+const SENT_MARGIN = 20; // keeps ink away from the edge
 
-export class Paper {
-  /** All that can be undone: {points, fresh}, {picture} or {blank}; `fresh` strokes begin a drawing on a new sheet. */
+export class Drawing {
+  /**
+   * The steps that can be undone: {points, startsNew}, {picture} or {blank}.
+   * A stroke with `startsNew` begins a new drawing in place of a picture.
+   */
   #steps = [];
   #stroke = null;
-  #pointer = null; // the event that began the stroke
+  #pointer = null; // the event that started the current stroke
   #canvas;
-  #changed;
+  #onChange;
   #frame = 0;
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => void} changed called whenever something else is to be seen
+   * @param {() => void} onChange called whenever the visible content changes
    */
-  constructor(canvas, changed) {
+  constructor(canvas, onChange) {
     this.#canvas = canvas;
-    this.#changed = changed;
+    this.#onChange = onChange;
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
       canvas.addEventListener(end, (event) => this.#up(event));
     }
-    // Long presses and double taps are strokes here, not menus and selections.
+    // A long press or double tap draws here. It must not open a menu or select text.
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("selectstart", (event) => event.preventDefault());
     canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
@@ -37,7 +41,7 @@ export class Paper {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renderSoon());
   }
 
-  /** The picture that lies on the sheet, or null when it is drawn on. */
+  /** The picture in the area, or null for a drawing. */
   get picture() {
     return this.#visible().picture;
   }
@@ -52,7 +56,7 @@ export class Paper {
   }
 
   clear() {
-    if (!this.isBlank) this.#push({ blank: true });
+    if (!this.isBlank) this.#addStep({ blank: true });
   }
 
   undo() {
@@ -60,15 +64,15 @@ export class Paper {
     this.#stroke = null;
     this.#pointer = null;
     this.#steps.pop();
-    this.#done();
+    this.#update();
   }
 
   /** @param {{shown: CanvasImageSource | null, name: string, body: Blob, type: string}} picture */
-  lay(picture) {
-    this.#push({ picture });
+  showPicture(picture) {
+    this.#addStep({ picture });
   }
 
-  /** The drawing as a PNG, dark ink on white whatever the colours of the screen. */
+  /** Return the drawing as a PNG: black ink on white, in dark mode too. */
   toBlob() {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = SENT_SIDE;
@@ -79,51 +83,51 @@ export class Paper {
     context.translate(SENT_MARGIN, SENT_MARGIN);
     context.beginPath();
     context.rect(0, 0, side, side);
-    context.clip(); // only what is seen: a stroke may have left the sheet
+    context.clip(); // a stroke may leave the area, and only its visible part counts
     drawStrokes(context, this.#visible().strokes, side, "#000");
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
   #visible() {
-    const start = this.#steps.findLastIndex(({ blank, picture, fresh }) => blank || picture || fresh);
+    const start = this.#steps.findLastIndex(({ blank, picture, startsNew }) => blank || picture || startsNew);
     const strokes = this.#steps.slice(Math.max(0, start)).flatMap(({ points }) => (points ? [points] : []));
     return { picture: this.#steps[start]?.picture ?? null, strokes };
   }
 
-  #push(step) {
+  #addStep(step) {
     this.#stroke = null;
     this.#pointer = null;
     this.#steps.push(step);
-    while (this.#steps.length > MOST_STEPS || this.#steps.filter((each) => each.picture).length > MOST_PICTURES) {
+    while (this.#steps.length > MAX_STEPS || this.#steps.filter(({ picture }) => picture).length > MAX_PICTURES) {
       this.#steps.shift();
     }
-    this.#done();
+    this.#update();
   }
 
-  #done() {
+  #update() {
     this.#renderSoon();
-    this.#changed();
+    this.#onChange();
   }
 
   #down(event) {
     if (event.button !== 0) return;
     if (this.#pointer !== null) {
-      // Whoever came first draws, until it lifts; but a pen is believed over the hand that rests beside it.
+      // The first pointer draws until it lifts. But a pen replaces a touch, which is then the hand that holds it.
       if (event.pointerType !== "pen" || this.#pointer.pointerType === "pen") return;
       this.#steps.pop();
     }
     this.#pointer = event;
     this.#canvas.setPointerCapture(event.pointerId);
     this.#stroke = [];
-    this.#steps.push({ points: this.#stroke, fresh: this.picture !== null });
-    this.#add(event);
+    this.#steps.push({ points: this.#stroke, startsNew: this.picture !== null });
+    this.#addPoint(event);
     event.preventDefault();
   }
 
   #move(event) {
     if (event.pointerId !== this.#pointer?.pointerId) return;
     const events = event.getCoalescedEvents?.() ?? [];
-    for (const each of events.length ? events : [event]) this.#add(each);
+    for (const each of events.length ? events : [event]) this.#addPoint(each);
   }
 
   #up(event) {
@@ -132,14 +136,14 @@ export class Paper {
     this.#stroke = null;
   }
 
-  #add(event) {
+  #addPoint(event) {
     const box = this.#canvas.getBoundingClientRect();
     const point = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
     const last = this.#stroke.at(-1);
-    if (last && Math.hypot(point.x - last.x, point.y - last.y) < NEAR) return;
+    if (last && Math.hypot(point.x - last.x, point.y - last.y) < MIN_DISTANCE) return;
     this.#stroke.push(point);
     this.#renderSoon();
-    this.#changed();
+    this.#onChange();
   }
 
   #renderSoon() {
@@ -157,7 +161,7 @@ export class Paper {
     if (picture?.shown) {
       const { width, height } = picture.shown;
       const scale = side / Math.max(width, height);
-      context.imageSmoothingEnabled = scale < 4; // of a tiny picture the pixels are shown as they are
+      context.imageSmoothingEnabled = scale < 4; // show the pixels of a tiny picture as squares
       context.imageSmoothingQuality = "high";
       const [w, h] = [width * scale, height * scale];
       context.drawImage(picture.shown, (side - w) / 2, (side - h) / 2, w, h);
@@ -167,7 +171,7 @@ export class Paper {
 }
 
 function drawStrokes(context, strokes, side, colour) {
-  context.lineWidth = STROKE * side;
+  context.lineWidth = STROKE_WIDTH * side;
   context.lineCap = context.lineJoin = "round";
   context.strokeStyle = context.fillStyle = colour;
   for (const points of strokes) {
@@ -178,7 +182,7 @@ function drawStrokes(context, strokes, side, colour) {
       context.fill();
       continue;
     }
-    // Curves from the middle of one segment to the middle of the next: smooth through any number of points.
+    // A curve from the middle of each segment to the middle of the next makes a smooth line.
     context.moveTo(first.x, first.y);
     for (let i = 0; i < rest.length - 1; i++) {
       const [a, b] = [rest[i], rest[i + 1]];

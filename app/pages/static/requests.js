@@ -1,14 +1,14 @@
-// Questions to the service, at most one on its way: a newer picture takes the place of an older, never the reverse.
+// Prediction requests, at most one in flight. The reply for an older picture never replaces that for a newer one.
 
-import { ask } from "./key.js";
+import { fetchWithKey } from "./api_key.js";
 
-const DEBOUNCE = 150; // ms
-const PATIENCE = 400; // ms that an answer may take before the newer picture that waits is asked about instead
-const TIMEOUT = 30_000; // ms
-const RETRY = { first: 1, most: 30 }; // seconds
-const PASSING = [0, 429, 502, 503, 504]; // asked again without being told to
+const DEBOUNCE_MS = 150;
+const PATIENCE_MS = 400; // after this time a request is cancelled if a newer picture waits
+const TIMEOUT_MS = 30_000;
+const RETRY_SECONDS = { first: 1, max: 30 };
+const TEMPORARY = [0, 429, 502, 503, 504]; // statuses after which the request is repeated
 
-/** Why there is no answer. status: HTTP's, 0 when the service cannot be reached, -1 when it took too long. */
+/** A failed request. `status` is the HTTP status, 0 if the service cannot be reached, or -1 after a timeout. */
 export class Problem extends Error {
   constructor(status, detail = "", retryAfter = null) {
     super(detail);
@@ -16,46 +16,46 @@ export class Problem extends Error {
   }
 }
 
-export class Questions {
-  #wanted = null; // what is to be asked next
+export class PredictionRequests {
+  #next = null; // the picture of the next request
   #timer;
-  #waitsFor = null; // what the timer is for: "debounce", "patience" or "retry"
-  #flight = null; // of the question that is on its way, and whose answer alone counts
-  #sent = 0;
-  #retrySeconds = RETRY.first;
-  #answered;
-  #failed;
+  #waitsFor = null; // the purpose of the timer: "debounce", "patience" or "retry"
+  #inFlight = null; // the AbortController of the current request; replies to others are ignored
+  #sentAt = 0;
+  #retrySeconds = RETRY_SECONDS.first;
+  #onAnswer;
+  #onProblem;
 
   /**
-   * @param {(answer: object, milliseconds: number) => void} answered
-   * @param {(problem: Problem, again: boolean) => void} failed again: it will be asked again by itself
+   * @param {(answer: object, milliseconds: number) => void} onAnswer
+   * @param {(problem: Problem, retries: boolean) => void} onProblem `retries` is true if the request is repeated
    */
-  constructor(answered, failed) {
-    this.#answered = answered;
-    this.#failed = failed;
+  constructor(onAnswer, onProblem) {
+    this.#onAnswer = onAnswer;
+    this.#onProblem = onProblem;
   }
 
   /**
-   * Ask about a picture a moment from now; whatever was to be asked is forgotten.
+   * Request a prediction after a short delay. It replaces a request that still waits.
    *
-   * @param {() => Promise<{body: Blob, type: string, include: string}>} picture called when it is sent, so that it is
-   *   the newest; `include` is what to reply besides the prediction
-   * @param {{now?: boolean}} how now: at once, in place of what is on its way
+   * @param {() => Promise<{body: Blob, type: string, include: string}>} picture called when the request is sent, so
+   *   that the newest picture is sent; `include` is the query parameter
+   * @param {{now?: boolean}} options `now` sends at once and cancels a request in flight
    */
-  ask(picture, { now = false } = {}) {
-    if (now) this.forget();
-    this.#wanted = picture;
-    this.#retrySeconds = RETRY.first;
-    if (this.#waitsFor === null || this.#waitsFor === "retry") this.#wait("debounce", now ? 0 : DEBOUNCE);
+  request(picture, { now = false } = {}) {
+    if (now) this.cancel();
+    this.#next = picture;
+    this.#retrySeconds = RETRY_SECONDS.first;
+    if (this.#waitsFor === null || this.#waitsFor === "retry") this.#wait("debounce", now ? 0 : DEBOUNCE_MS);
   }
 
-  /** No answer is wanted any more. */
-  forget() {
+  /** Cancel all requests. */
+  cancel() {
     clearTimeout(this.#timer);
     this.#waitsFor = null;
-    this.#wanted = null;
-    this.#flight?.abort();
-    this.#flight = null;
+    this.#next = null;
+    this.#inFlight?.abort();
+    this.#inFlight = null;
   }
 
   #wait(reason, milliseconds) {
@@ -65,61 +65,61 @@ export class Questions {
   }
 
   async #send() {
-    const age = performance.now() - this.#sent;
-    // Not cut off at once: where the network is slower than the hand, no answer would come before the hand rests.
-    if (this.#flight !== null && age < PATIENCE) {
-      this.#wait("patience", PATIENCE - age);
+    const age = performance.now() - this.#sentAt;
+    // Let a young request finish. On a slow network no answer would otherwise arrive while somebody draws.
+    if (this.#inFlight !== null && age < PATIENCE_MS) {
+      this.#wait("patience", PATIENCE_MS - age);
       return;
     }
     this.#waitsFor = null;
-    this.#flight?.abort();
-    const picture = this.#wanted;
-    const flight = new AbortController();
-    this.#wanted = null;
-    this.#flight = flight;
-    this.#sent = performance.now();
+    this.#inFlight?.abort();
+    const picture = this.#next;
+    const controller = new AbortController();
+    this.#next = null;
+    this.#inFlight = controller;
+    this.#sentAt = performance.now();
     let problem = null;
     try {
-      const question = await picture();
+      const content = await picture();
       const start = performance.now();
-      const answer = await predict(question, flight);
-      if (this.#flight !== flight) return;
-      this.#retrySeconds = RETRY.first;
-      this.#answered(answer, performance.now() - start);
+      const answer = await predict(content, controller);
+      if (this.#inFlight !== controller) return;
+      this.#retrySeconds = RETRY_SECONDS.first;
+      this.#onAnswer(answer, performance.now() - start);
     } catch (error) {
-      if (this.#flight !== flight) return;
+      if (this.#inFlight !== controller) return;
       if (!(error instanceof Problem)) throw error;
       problem = error;
     }
-    this.#flight = null;
+    this.#inFlight = null;
     if (problem !== null) this.#fail(problem, picture);
     else if (this.#waitsFor === "patience") this.#wait("debounce", 0);
   }
 
   #fail(problem, picture) {
-    const again = PASSING.includes(problem.status);
-    if (this.#wanted !== null) {
-      this.#wait("debounce", DEBOUNCE);
-    } else if (again) {
+    const retries = TEMPORARY.includes(problem.status);
+    if (this.#next !== null) {
+      this.#wait("debounce", DEBOUNCE_MS);
+    } else if (retries) {
       const seconds = Math.max(problem.retryAfter ?? 0, this.#retrySeconds);
-      this.#retrySeconds = Math.min(RETRY.most, 2 * this.#retrySeconds);
-      this.#wanted = picture;
-      this.#wait("retry", 1000 * Math.min(RETRY.most, seconds));
+      this.#retrySeconds = Math.min(RETRY_SECONDS.max, 2 * this.#retrySeconds);
+      this.#next = picture;
+      this.#wait("retry", 1000 * Math.min(RETRY_SECONDS.max, seconds));
     }
-    this.#failed(problem, again);
+    this.#onProblem(problem, retries);
   }
 }
 
-async function predict({ body, type, include }, flight) {
-  const timeout = setTimeout(() => flight.abort(new DOMException("no answer", "TimeoutError")), TIMEOUT);
+async function predict({ body, type, include }, controller) {
+  const timeout = setTimeout(() => controller.abort(new DOMException("no answer", "TimeoutError")), TIMEOUT_MS);
   let reply;
   let text;
   try {
-    reply = await ask(`predict?include=${include}`, {
+    reply = await fetchWithKey(`predict?include=${include}`, {
       method: "POST",
       body,
       headers: { "Content-Type": type, Accept: "application/json" },
-      signal: flight.signal,
+      signal: controller.signal,
     });
     text = await reply.text();
   } catch (error) {
@@ -127,7 +127,7 @@ async function predict({ body, type, include }, flight) {
   } finally {
     clearTimeout(timeout);
   }
-  const answer = parsed(text);
+  const answer = parseJson(text);
   if (!reply.ok || !Array.isArray(answer?.probabilities)) {
     const seconds = Number.parseInt(reply.headers.get("Retry-After") ?? "", 10);
     throw new Problem(reply.ok ? 502 : reply.status, answer?.detail ?? "", Number.isNaN(seconds) ? null : seconds);
@@ -135,10 +135,10 @@ async function predict({ body, type, include }, flight) {
   return answer;
 }
 
-function parsed(text) {
+function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null; // the page of something that stands in between
+    return null; // for example the HTML page of a proxy
   }
 }

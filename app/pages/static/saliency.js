@@ -1,6 +1,6 @@
-// Why it is the answer: which of the pixels that the network saw speak for it, and which against, where it can tell.
+// The explanation of an answer: which pixels support it and which speak against it.
 
-import { ask } from "./key.js";
+import { fetchWithKey } from "./api_key.js";
 
 const PLACES = [
   ...["at the upper left", "at the top", "at the upper right"],
@@ -10,77 +10,78 @@ const PLACES = [
 
 const byId = (id) => document.getElementById(id);
 
-export class Why {
-  #version = null; // of the model that is known to tell or not to
-  #wanted = false; // kept until the page is left
+export class Saliency {
+  #version = null; // the model version whose outputs are known
+  #isOn = false; // stays on for the next drawings
 
-  /** @param {() => void} changed called when another answer is needed: with saliency, or without */
-  constructor(changed) {
+  /** @param {() => void} onToggle called when another answer is needed, with or without saliency */
+  constructor(onToggle) {
     byId("why").addEventListener("click", () => {
-      this.#want(!this.#wanted);
-      changed();
+      this.#toggle(!this.#isOn);
+      onToggle();
     });
   }
 
-  /** What the service is to reply besides the prediction. */
+  /** The query parameter `include` of the next request. */
   get include() {
-    return this.#wanted ? "pixels,saliency" : "pixels";
+    return this.#isOn ? "pixels,saliency" : "pixels";
   }
 
   /** @param {object} answer the service's reply */
   show({ digit, saliency, model }) {
-    const { name, version } = model;
-    if (this.#version !== version) this.#find(version);
-    const shown = this.#wanted && saliency !== undefined;
+    const { version } = model;
+    if (this.#version !== version) this.#checkSupport(version);
+    const shown = this.#isOn && saliency !== undefined;
     byId("seen").classList.toggle("explained", shown);
     for (const id of ["saliency", "legend"]) byId(id).hidden = !shown;
     if (!shown) return;
     draw(saliency);
-    byId("saliency").setAttribute("aria-label", inWords(digit, saliency));
-    byId("for").textContent = `speaks for ${digit}`;
+    byId("saliency").setAttribute("aria-label", describe(digit, saliency));
+    byId("for").textContent = `supports ${digit}`;
     byId("against").textContent = `speaks against ${digit}`;
   }
 
-  /** The version that is served now cannot tell: there is nothing to switch on. */
-  lose() {
+  /** Remove the button, because the served version has no saliency. */
+  disable() {
     this.#version = null;
-    this.#want(false);
+    this.#toggle(false);
     byId("why").hidden = true;
   }
 
-  #want(wanted) {
-    this.#wanted = wanted;
-    byId("why").setAttribute("aria-pressed", String(wanted));
+  #toggle(isOn) {
+    this.#isOn = isOn;
+    byId("why").setAttribute("aria-pressed", String(isOn));
   }
 
-  async #find(version) {
+  /** Show the button if this version has saliency. */
+  async #checkSupport(version) {
     this.#version = version;
-    const reply = await ask("model").catch(() => null);
+    const reply = await fetchWithKey("model").catch(() => null);
     const model = reply?.ok ? await reply.json() : null;
     if (this.#version !== version) return;
-    if (model?.version !== version) this.#version = null; // replaced meanwhile, or not reached: the next answer tells
+    if (model?.version !== version) this.#version = null; // check again after the next answer
     byId("why").hidden = !model?.outputs.some((output) => output.name === "saliency");
   }
 }
 
-/** The strongest pixel in full colour, the others as strong as they are beside it. */
+/** Colour each pixel in proportion to its strength; the strongest pixel has full colour. */
 function draw(saliency) {
   const context = byId("saliency").getContext("2d");
   const style = getComputedStyle(byId("saliency"));
-  const [pro, con] = ["--for", "--against"].map((name) => style.getPropertyValue(name));
+  const [supports, opposes] = ["--for", "--against"].map((name) => style.getPropertyValue(name));
   const strongest = Math.max(...saliency.flat().map(Math.abs)) || 1;
   context.clearRect(0, 0, 28, 28);
   saliency.forEach((row, y) =>
     row.forEach((value, x) => {
       context.globalAlpha = Math.abs(value) / strongest;
-      context.fillStyle = value > 0 ? pro : con;
+      context.fillStyle = value > 0 ? supports : opposes;
       context.fillRect(x, y, 1, 1);
     }),
   );
 }
 
-/** The same for whoever does not see it: the ninths of the picture where either outweighs the other most. */
-function inWords(digit, saliency) {
+/** Describe the colours for screen readers: the ninths of the picture with the largest and the smallest sum. */
+function describe(digit, saliency) {
   const sums = new Array(9).fill(0);
   saliency.forEach((row, y) =>
     row.forEach((value, x) => {
@@ -88,7 +89,8 @@ function inWords(digit, saliency) {
     }),
   );
   const [most, least] = [Math.max(...sums), Math.min(...sums)];
-  const pro = most > 0 ? `most ${PLACES[sums.indexOf(most)]}` : "nowhere";
-  const con = least < 0 ? `most ${PLACES[sums.indexOf(least)]}` : "nowhere";
-  return `Blue speaks for ${digit}, ${pro}; orange against it, ${con}.`;
+  const [mostAt, leastAt] = [PLACES[sums.indexOf(most)], PLACES[sums.indexOf(least)]];
+  const supports = most > 0 ? `Blue supports ${digit}, mostly ${mostAt}.` : `Nothing supports ${digit}.`;
+  const opposes = least < 0 ? `Orange speaks against ${digit}, mostly ${leastAt}.` : `Nothing speaks against ${digit}.`;
+  return `${supports} ${opposes}`;
 }

@@ -1,16 +1,16 @@
-// An answer in words: short, and never surer than the service is.
+// An answer in words that never claim more certainty than the service does.
 
-const UNSURE = 0.6; // below this the runner-up is named
-const QUITE_SURE = 0.9;
+const UNSURE_BELOW = 0.6; // probability below which the second digit is named too
+const PROBABLE_BELOW = 0.9;
 
 /**
- * @param {object} answer the service's reply; prediction_set, coverage and is_digit are missing where it cannot tell
+ * @param {object} answer the service's reply; prediction_set, coverage and is_digit are optional
  * @returns {{state: string, digit: string, sentence: string, more: string}}
  */
 export function verdict({ digit: best, probabilities, prediction_set: set, coverage, is_digit: isDigit }) {
   const p = probabilities[best];
   if (isDigit === false) {
-    const more = `As a digit it would be read as ${best} (${percent(p)}).`;
+    const more = `If it is one, the best guess is ${best} (${percent(p)}).`;
     return { state: "stranger", digit: `${best}`, sentence: "This does not look like a digit.", more };
   }
   if (set?.length === 0) {
@@ -21,27 +21,27 @@ export function verdict({ digit: best, probabilities, prediction_set: set, cover
   const others = (set ?? []).filter((digit) => digit !== best).sort(byProbability);
   const next = probabilities.map((_, digit) => digit).filter((digit) => digit !== best).sort(byProbability)[0];
   const q = percent(probabilities[next]);
-  if (p < UNSURE) {
+  if (p < UNSURE_BELOW) {
     const either = others.length ? listed([best, ...others]) : `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
     return { state: "unsure", digit: `${best}?`, sentence: `Not sure: it may be ${either}.`, more: "" };
   }
   let sentence = `A${a(best).slice(1)}, ${p > 0.999 ? "over 99.9\u00a0%" : percent(p)} sure.`;
   let more = "";
-  if (p < QUITE_SURE) sentence = `Probably ${a(best)}: ${percent(p)} sure.`;
+  if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure.`;
   if (others.length) more = `It may also be ${listed(others)}.`;
-  else if (p < QUITE_SURE) sentence += ` Next comes ${next} with ${q}.`;
+  else if (p < PROBABLE_BELOW) sentence += ` Next comes ${next} with ${q}.`;
   else if (set) more = `No other digit is plausible at ${share(coverage)}.`;
   return { state: "answer", digit: `${best}`, sentence, more };
 }
 
-/** The digits to mark, and what the mark means. */
+/** Return the digits to mark, and the meaning of the mark. */
 export function plausible({ prediction_set: set, coverage, is_digit: isDigit }) {
   if (!set?.length || isDigit === false) return { digits: [], meaning: "" };
-  const meaning = `Ringed: plausible. For digits like MNIST's, the right one is ringed in ${share(coverage)} of cases.`;
+  const meaning = `A ring marks a plausible digit. For digits like MNIST's, the right digit is ringed in ${share(coverage)} of cases.`;
   return { digits: set, meaning };
 }
 
-/** Never more than it is: 0.99996 is 99.9 %. */
+/** Round down: 0.99996 becomes 99.9 %. */
 export function percent(p) {
   return `${(Math.floor(p * 1000 + 1e-6) / 10).toFixed(1)}\u00a0%`;
 }

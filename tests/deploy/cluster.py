@@ -51,6 +51,7 @@ class Node:
     """A node of the cluster, with all its processes."""
 
     def __init__(self, log: Path, ip: str, *arguments: str) -> None:
+        self.log = log
         self.metrics_url = f"http://{ip}:{(port := free_port())}/metrics"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("MNIST_", "RAY_"))}
         with log.open("wb") as stream:
@@ -136,7 +137,12 @@ class Cluster:
             f"--dashboard-agent-listen-port={free_port()}",
         )
         self.nodes.append(node)
-        wait_until(lambda: self.alive() - before, "the head knows the node")
+
+        def joined() -> set[str]:
+            assert node.process.poll() is None, node.log.read_text()
+            return self.alive() - before
+
+        wait_until(joined, "the head knows the node")
         return node
 
     def alive(self) -> set[str]:

@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Application:
         settings.model_version,
         extra_versions=settings.model_versions,
         labels=dict(settings.model_labels),
-        on_load=counts.loaded,
+        on_load=counts.count_load,
     )
     predictor = Predictor(settings, registry, counts)
     memory_budget = MemoryBudget(settings.max_body_bytes)
@@ -145,5 +145,5 @@ async def _keep_gauges_current(counts: Metrics, in_work: RequestsInWork, registr
         if registry.started:
             manifest = registry.classifier.manifest
             model = manifest.name, str(manifest.version)
-        counts.state(in_work=in_work.count, ready=ready, model=model)
+        counts.set_state(in_work=in_work.count, ready=ready, model=model)
         await asyncio.sleep(1)

@@ -113,7 +113,7 @@ class Application:
 
     def refused(self, error: DigitsError, reply: Response) -> None:
         """Account for bytes that the server refused because they are not an HTTP request."""
-        self._metrics.refused(errors.name(error))
+        self._metrics.count_refusal(errors.name(error))
         self._account(CompletedRequest(None, b"", b"", None, reply.status_code, 0, len(reply.body), None, None))
 
     def _identify(self, scope: Scope) -> tuple[bytes, bytes]:
@@ -142,10 +142,10 @@ class Application:
         if self._record is not None:
             self._record(requests)
         for request in requests:
-            self._metrics.ended(request.route, request.status, request.seconds)
+            self._metrics.count_request(request.route, request.status, request.seconds)
             if request.scope is not None and (refusal := request.scope.get(errors.REFUSAL)):
-                self._metrics.refused(refusal)
-        self._metrics.count()
+                self._metrics.count_refusal(refusal)
+        self._metrics.flush()
 
 
 class _Response:

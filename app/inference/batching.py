@@ -195,7 +195,7 @@ class Batcher:
         for request in requests:
             request.result.set_result(result.rows(slice(start, start := start + len(request.pixels))))
         waits = [began - request.since for request in requests]
-        self._metrics.passed(result.classifier.manifest.version, result.pass_rows, waits, seconds)
+        self._metrics.count_pass(result.classifier.manifest.version, result.pass_rows, waits, seconds)
 
     def _take_requests(self) -> list[_WaitingRequest]:
         """Take the oldest requests that fit into one pass; drop those that were cancelled."""

@@ -95,7 +95,7 @@ class Predictor:
         return self._batchers[version]
 
     def _complete(self, result: BatchResult, pixels: NDArray[Any], steps: Iterable[tuple[str, ...]]) -> InferenceResult:
-        self._metrics.predicted(result.digits, result.probabilities, result.ink, result.novelty)
+        self._metrics.count_predictions(result.digits, result.probabilities, result.ink, result.novelty)
         return InferenceResult(result, pixels, steps)
 
     async def _prepare_and_classify(

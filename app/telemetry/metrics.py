@@ -94,16 +94,16 @@ class Metrics(Collector):
     def _histogram(self, name: str, description: str, buckets: Sequence[float]) -> BatchedHistogram:
         return BatchedHistogram(Histogram(name, description, buckets=buckets, registry=self._registry))
 
-    def ended(self, route: str | None, status: int, seconds: float) -> None:
-        """Record a completed request: the pattern of its route (None for unknown paths), HTTP status, duration."""
+    def count_request(self, route: str | None, status: int, seconds: float) -> None:
+        """Count a completed request: the pattern of its route (None for unknown paths), HTTP status, duration."""
         labels = (route or "other", status)
         series = self._by_route.get(labels)
         if series is None:
             series = self._by_route[labels] = BatchedHistogram(self._requests.labels(*labels))
         series.observe(seconds)
 
-    def passed(self, version: int, pictures: int, waits: list[float], seconds: float) -> None:
-        """Record a forward pass.
+    def count_pass(self, version: int, pictures: int, waits: list[float], seconds: float) -> None:
+        """Count a forward pass.
 
         Args:
             version: the model version.
@@ -117,14 +117,14 @@ class Metrics(Collector):
         self._pass_seconds(version, pictures).inc(seconds)
         self._last_pass(version).set_to_current_time()
 
-    def inferred(self, version: int, **parts: float) -> None:
-        """Record an Open Inference Protocol request: the seconds of each of its steps."""
+    def count_inference(self, version: int, **parts: float) -> None:
+        """Count an Open Inference Protocol request, with the seconds of each of its steps."""
         for part, seconds in parts.items():
             self._parts.labels(version, part).inc()
             self._part_seconds.labels(version, part).inc(seconds)
 
-    def predicted(self, digits: list[int], probabilities: Floats, ink: Floats, novelty: Floats | None) -> None:
-        """Record the predictions of one reply.
+    def count_predictions(self, digits: list[int], probabilities: Floats, ink: Floats, novelty: Floats | None) -> None:
+        """Count the predictions of one reply.
 
         Args:
             digits: N predicted digits.
@@ -144,15 +144,15 @@ class Metrics(Collector):
         if novelty is not None:
             self._novelty.observe_all(novelty.tolist())
 
-    def refused(self, reason: str) -> None:
+    def count_refusal(self, reason: str) -> None:
         """Count a refused request by the name of its error."""
         self._refusals.labels(reason).inc()
 
-    def loaded(self, outcome: str) -> None:
+    def count_load(self, outcome: str) -> None:
         """Count an attempt to load a model version; the outcome is `served` or `refused`."""
         self._loads.labels(outcome).inc()
 
-    def state(self, *, in_work: int, ready: bool, model: tuple[str, str] | None) -> None:
+    def set_state(self, *, in_work: int, ready: bool, model: tuple[str, str] | None) -> None:
         """Set the state gauges: requests in work, readiness, and name and version of the served model."""
         self._in_work.set(in_work)
         self._ready.set(ready)
@@ -162,8 +162,8 @@ class Metrics(Collector):
                     self._model.labels(*served).set(processes)
             self._served = model
 
-    def count(self) -> None:
-        """Write what was recorded in this turn of the event loop."""
+    def flush(self) -> None:
+        """Make visible what was counted in this turn of the event loop."""
         for series in self._by_route.values():
             series.flush()
         for histogram in (self._pictures, self._queue, self._probability, self._ink, self._novelty):
@@ -181,5 +181,5 @@ class Metrics(Collector):
 
         A sample's name has the suffix of its kind: `digits_passes_total`, `digits_queue_seconds_count`.
         """
-        self.count()
+        self.flush()
         return [sample for metric in self.collect() if metric.name in names for sample in metric.samples]

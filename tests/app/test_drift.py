@@ -50,8 +50,8 @@ class Watched:
         probabilities = np.zeros((count, CLASSES), dtype=np.float32)
         probabilities[np.arange(count), bins] = np.array(middles["probability"])[bins]
         ink, novelties = (np.array(middles[of], dtype=np.float32)[bins] for of in ("ink", "novelty"))
-        self.metrics.predicted(bins.tolist(), probabilities, ink, novelties if novelty else None)
-        self.metrics.count()
+        self.metrics.count_predictions(bins.tolist(), probabilities, ink, novelties if novelty else None)
+        self.metrics.flush()
 
     def pass_time(self, seconds: float) -> None:
         """Collecting as often as a service does."""
@@ -111,10 +111,10 @@ def test_the_index_is_of_what_is_counted_in_the_references_bins(trusted: Manifes
     probabilities = rng.dirichlet(np.full(CLASSES, 0.05), 600).astype(np.float32)
     novelty = rng.normal(0.3, 0.4, 600).astype(np.float32)
 
-    watched.metrics.predicted(
+    watched.metrics.count_predictions(
         probabilities.argmax(axis=1).tolist(), probabilities, features.mean(axis=1, dtype=np.float32), novelty
     )
-    watched.metrics.count()
+    watched.metrics.flush()
     told = watched.index()
 
     expected = {}

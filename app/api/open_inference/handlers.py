@@ -62,14 +62,14 @@ class OpenInference:
                 disconnected = partial(wait_for_disconnect, receive)
                 result = await self._predictor.predict(request.pictures, request.mode, disconnected, number)
         except DigitsError:
-            self._metrics.inferred(
+            self._metrics.count_inference(
                 number or self._registry.classifier.manifest.version, fail=time.perf_counter() - began
             )
             raise
         answered = time.perf_counter()
         reply = infer_reply(request, result)
         ended = time.perf_counter()
-        self._metrics.inferred(
+        self._metrics.count_inference(
             result.batch.classifier.manifest.version,
             success=ended - began,
             compute_input=decoded - began,

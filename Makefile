@@ -1,12 +1,12 @@
-# The project's commands; CI runs these and nothing of its own.
+# The project's commands. CI runs the same ones.
 
-# uv makes the environment. Where the machine has none, a private one is put into .uv/.
+# uv creates the environment. If the machine has no uv, the Makefile installs one into .uv/.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 UV_RELEASE := 0.13.9
-# The first of these that is a Python 3.11 to 3.13.
+# The first of these commands that is Python 3.11, 3.12 or 3.13.
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
-# Nothing comes from anywhere but the package registry.
+# uv may not download a Python: everything comes from the package registry.
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
@@ -43,7 +43,7 @@ endif
 # Ray's clusters use all cores and have their own timeouts, so their tests run alone.
 TESTS_WITH_RAY = tests/deploy/test_ray_serve.py tests/deploy/test_score.py
 
-# The service's tests mostly wait for it, the others compute: at once they take two thirds of the time.
+# The service's tests mostly wait, and the others compute. Run together, they take two thirds of the time.
 .PHONY: tests-of-app tests-of-others
 tests-of-app:
 	@$(RUN) pytest tests/app
@@ -61,42 +61,43 @@ docs: .venv/.dev
 bench: .venv/.dev
 	@$(RUN) benchmarks.speed.requests $(ARGS)
 
-# The list of parts needs no network, so it comes first. uv's exit code is 1 for a known vulnerability; all else that goes
-# wrong, as a rule no network, is one line.
+# The package list needs no network, so it comes first. uv exits with 1 for a known vulnerability, and with more for any
+# other failure, usually a missing network, which is reported in one line.
 audit: | .python $(UV)
 	@mkdir -p reports
 	@$(UV) export --quiet --frozen --offline --preview-features sbom-export --no-default-groups \
 		--format cyclonedx1.5 --output-file reports/sbom.cdx.json >/dev/null
-	@echo 'digits: reports/sbom.cdx.json lists what serving is made of'
+	@echo 'digits: reports/sbom.cdx.json lists the packages that serving uses'
 	@$(UV) audit --frozen --preview-features audit-command $(ARGS) 2>reports/audit.log; code=$$?; \
 	if [ $$code -gt 1 ]; then \
-		echo "digits: not checked for vulnerabilities: $$(sed 's/^ *[a-z]*: //' reports/audit.log | paste -sd ';')" >&2; \
+		echo "digits: could not check for vulnerabilities: $$(sed 's/^ *[a-z]*: //' reports/audit.log | paste -sd ';')" >&2; \
 	else cat reports/audit.log >&2; fi; exit $$code
 
-# What an environment holds is told by these marks: none of the lock file's changes, no network, starts at once.
+# These empty files record what the environment contains. While they are newer than the lock file, make starts at once,
+# without a network.
 .venv/.serve: uv.lock pyproject.toml | .python $(UV)
-	@echo 'digits: making .venv (a minute on the first run)'
+	@echo 'digits: creating .venv (up to a minute on the first run)'
 	@$(SYNC) --no-default-groups --inexact
 	@touch $@
 
 .venv/.train: uv.lock pyproject.toml | .python $(UV)
-	@echo 'digits: making .venv with TensorFlow (some minutes on the first run)'
+	@echo 'digits: creating .venv with TensorFlow (some minutes on the first run)'
 	@$(SYNC) --no-default-groups --extra train --inexact
 	@touch $@ .venv/.serve
 
 .venv/.scale: uv.lock pyproject.toml | .python $(UV)
-	@echo 'digits: making .venv with Ray (a minute or two on the first run)'
+	@echo 'digits: creating .venv with Ray (a minute or two on the first run)'
 	@$(SYNC) --no-default-groups --extra scale --inexact
 	@touch $@ .venv/.serve
 
 .venv/.dev: uv.lock pyproject.toml | .python $(UV)
-	@echo 'digits: making .venv with TensorFlow, Ray and the test tools (some minutes on the first run)'
+	@echo 'digits: creating .venv with TensorFlow, Ray and the test tools (some minutes on the first run)'
 	@$(SYNC) --extra train --extra scale
 	@touch $@ .venv/.train .venv/.scale .venv/.serve
 
 .PHONY: .python
 .python:
-	@test -n "$(PYTHON)" || { echo 'digits: needs Python 3.11, 3.12 or 3.13 (TensorFlow has no wheel for later ones); found: '"$$(python3 --version 2>&1)" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo 'digits: needs Python 3.11, 3.12 or 3.13 (TensorFlow has no wheels for later ones), found '"$$(python3 --version 2>&1)" >&2; exit 1; }
 
 .uv/bin/uv:
 	@$(PYTHON) -m venv .uv || { rm -rf .uv; echo 'digits: needs the venv module of Python; on Debian: apt install python3-venv' >&2; exit 1; }

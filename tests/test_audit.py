@@ -1,4 +1,4 @@
-"""`make audit`: a list of what serving is made of, without a network, and a look at what is known against all of it."""
+"""`make audit` lists the packages that serving uses, and reports known vulnerabilities of all locked packages."""
 
 import json
 import os
@@ -17,26 +17,31 @@ import pytest
 from tests.conftest import REPOSITORY, needs
 
 LOCK = tomllib.loads((REPOSITORY / "uv.lock").read_text())
-HOLE = "GHSA-xxxx-0000-test"
+VULNERABILITY = "GHSA-xxxx-0000-test"
 
 Audit = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Database(BaseHTTPRequestHandler):
-    """What osv.dev answers, about packages of which only those in `bad` have a hole."""
+    """A stand-in for osv.dev. It knows a vulnerability in each package of `vulnerable`."""
 
-    bad: frozenset[str] = frozenset()
-    asked: set[tuple[str, str]]
+    vulnerable: frozenset[str] = frozenset()
+    requested: set[tuple[str, str]]
+    """Name and version of every package that a client asked about."""
 
     def do_POST(self) -> None:
         queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
-        asked = [(query["package"]["name"], query["version"]) for query in queries]
-        self.asked.update(asked)
-        hole = {"id": HOLE, "modified": "2026-01-01T00:00:00Z"}
-        self._reply({"results": [{"vulns": [hole]} if name in self.bad else {} for name, _ in asked]})
+        packages = [(query["package"]["name"], query["version"]) for query in queries]
+        self.requested.update(packages)
+        vulnerability = {"id": VULNERABILITY, "modified": "2026-01-01T00:00:00Z"}
+        self._reply(
+            {"results": [{"vulns": [vulnerability]} if name in self.vulnerable else {} for name, _ in packages]}
+        )
 
     def do_GET(self) -> None:
-        self._reply({"id": HOLE, "modified": "2026-01-01T00:00:00Z", "summary": "A hole", "affected": []})
+        self._reply(
+            {"id": VULNERABILITY, "modified": "2026-01-01T00:00:00Z", "summary": "A vulnerability", "affected": []}
+        )
 
     def _reply(self, document: dict[str, Any]) -> None:
         body = json.dumps(document).encode()
@@ -52,11 +57,11 @@ class Database(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def database() -> Iterator[Callable[..., HTTPServer]]:
-    """`database("pillow")` listens, and knows of a hole in Pillow; ended with the test."""
+    """`database("pillow")` starts a database that knows a vulnerability in Pillow. It stops after the test."""
     started: list[HTTPServer] = []
 
-    def start(*bad: str) -> HTTPServer:
-        handler = type("Handler", (Database,), {"bad": frozenset(bad), "asked": set()})
+    def start(*vulnerable: str) -> HTTPServer:
+        handler = type("Handler", (Database,), {"vulnerable": frozenset(vulnerable), "requested": set()})
         started.append(HTTPServer(("127.0.0.1", 0), handler))
         threading.Thread(target=started[-1].serve_forever).start()
         return started[-1]
@@ -69,7 +74,7 @@ def database() -> Iterator[Callable[..., HTTPServer]]:
 
 @pytest.fixture
 def audit(tmp_path: Path) -> Audit:
-    """`audit(port)` runs the target in a checkout of its own, with the database at that port."""
+    """`audit(port)` runs `make audit` in a copy of the project, with the database at that port."""
     needs("make")
     uv = shutil.which("uv") or shutil.which("uv", path=REPOSITORY / ".uv/bin")
     if uv is None:
@@ -91,19 +96,19 @@ def audit(tmp_path: Path) -> Audit:
     return run
 
 
-def test_without_a_network_the_list_is_written_and_one_line_says_that_nothing_was_checked(
+def test_without_a_network_the_list_is_written_and_one_line_reports_that_the_check_failed(
     audit: Audit, tmp_path: Path
 ) -> None:
-    audited = audit(port=9)  # nobody listens there
+    audited = audit(port=9)  # nothing listens there
 
     assert audited.returncode != 0
-    ours = [line for line in audited.stderr.splitlines() if not line.startswith("make")]
-    assert len(ours) == 1
-    assert ours[0].startswith("digits: not checked for vulnerabilities: ")
+    lines = [line for line in audited.stderr.splitlines() if not line.startswith("make")]
+    assert len(lines) == 1
+    assert lines[0].startswith("digits: could not check for vulnerabilities: ")
     assert (tmp_path / "reports/sbom.cdx.json").exists()
 
 
-def test_the_list_has_each_package_that_serving_needs_and_none_besides(audit: Audit, tmp_path: Path) -> None:
+def test_the_list_has_exactly_the_packages_that_serving_needs(audit: Audit, tmp_path: Path) -> None:
     audit(port=9)
 
     document = json.loads((tmp_path / "reports/sbom.cdx.json").read_bytes())
@@ -116,7 +121,7 @@ def test_the_list_has_each_package_that_serving_needs_and_none_besides(audit: Au
     assert all(file["hashes"][0]["alg"] == "SHA-256" for file in files)
 
 
-def test_without_a_known_hole_it_ends_well_having_asked_about_all_that_is_locked(
+def test_without_a_known_vulnerability_it_succeeds_after_asking_about_every_locked_package(
     audit: Audit, database: Callable[..., HTTPServer]
 ) -> None:
     server = database()
@@ -124,28 +129,28 @@ def test_without_a_known_hole_it_ends_well_having_asked_about_all_that_is_locked
     audited = audit(server.server_port)
 
     assert audited.returncode == 0, audited.stderr
-    assert server.RequestHandlerClass.asked == {  # type: ignore[attr-defined]
+    assert server.RequestHandlerClass.requested == {  # type: ignore[attr-defined]
         (package["name"], package["version"]) for package in LOCK["package"] if package["name"] != "digits"
     }
 
 
-def test_a_known_hole_is_named_and_fails(audit: Audit, database: Callable[..., HTTPServer]) -> None:
+def test_a_known_vulnerability_is_named_and_fails(audit: Audit, database: Callable[..., HTTPServer]) -> None:
     audited = audit(database("pillow").server_port)
 
     assert audited.returncode != 0
     assert "pillow" in audited.stdout
-    assert HOLE in audited.stdout
-    assert "not checked" not in audited.stderr
+    assert VULNERABILITY in audited.stdout
+    assert "could not check" not in audited.stderr
 
 
 def needed_by(name: str) -> set[tuple[str, str]]:
-    """A locked package, and all that it depends on, with each version of them."""
-    found: set[tuple[str, str]] = set()
+    """Return a locked package and everything that it depends on, as names and versions."""
+    needed: set[tuple[str, str]] = set()
     waiting = [name]
     while waiting:
         name = waiting.pop()
         for package in LOCK["package"]:
-            if package["name"] == name and (name, package["version"]) not in found:
-                found.add((name, package["version"]))
+            if package["name"] == name and (name, package["version"]) not in needed:
+                needed.add((name, package["version"]))
                 waiting += [dependency["name"] for dependency in package.get("dependencies", [])]
-    return found
+    return needed

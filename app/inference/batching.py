@@ -1,8 +1,8 @@
 """One pass through the network for all requests that wait for one.
 
 A pass reads the network's weights, 1.6 MB, once whatever the number of pictures: it takes 29 us for one picture and
-8 us per picture for sixteen (`python -m benchmarks.speed.forward`). The pictures that requests hand in during one turn
-of the event loop share a pass at its end. There is no timer, so a request that is alone waits for nothing.
+8 us per picture for sixteen. The pictures that requests hand in during one turn of the event loop share a pass at its
+end. There is no timer, so a request that is alone waits for nothing.
 """
 
 import asyncio

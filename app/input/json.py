@@ -17,7 +17,7 @@ from digits.features import FEATURES, SIDE, Grey
 from digits.mnist_form import Mode
 
 MAX_STRINGS_PER_OBJECT = 1000
-"""An object in a long text has a name for each of 784 columns at most."""
+"""Maximum number of strings per object in a long text. A record of an MLflow data frame names 784 columns."""
 
 _NAMES = frozenset(("pixels", "instances", "scale"))
 
@@ -30,8 +30,13 @@ def parse_json(text: bytes, settings: Settings) -> Any:
         BatchTooLarge, InvalidBody: it is long and has more values than `max_batch` pictures can have.
         MalformedBody: it is not valid JSON.
     """
+    if len(text) > settings.max_json_bytes:
+        raise BodyTooLarge(
+            f"expected at most {settings.max_json_bytes} bytes of JSON, received {len(text)}; send many pictures "
+            "as raw bytes (application/octet-stream) to /predict or as binary tensors to /v2"
+        )
     if len(text) > SHORT_BYTES:
-        _check_size(text, settings)
+        _check_counts(text, settings.max_batch)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as exc:
@@ -40,24 +45,18 @@ def parse_json(text: bytes, settings: Settings) -> Any:
         ) from exc
 
 
-def _check_size(text: bytes, settings: Settings) -> None:
-    """Refuse long text that takes long to parse: orjson blocks all threads until it is done.
+def _check_counts(text: bytes, max_batch: int) -> None:
+    """Refuse text with far more lists, objects, names or values than pictures need.
 
-    Eight megabytes of empty lists take over a second and 350 MB, of numbers that are pixels a twentieth of that
-    (`python -m benchmarks.speed.json_limits`).
+    orjson blocks all threads until it has parsed the whole text. 8 MiB of empty lists take it a second and 235 MB of
+    memory; 8 MiB of pixels take a tenth of that (`python -m benchmarks.faults.blocking`).
     """
-    if len(text) > settings.max_json_bytes:
-        raise BodyTooLarge(
-            f"expected at most {settings.max_json_bytes} bytes of JSON, received {len(text)}; send many pictures "
-            "as raw bytes (application/octet-stream) to /predict or as binary tensors to /v2"
-        )
-    # One picture too many is let through: then the error says exactly how many there are.
-    most = settings.max_batch + 1
+    # One picture too many is let through. A later check then says exactly how many there are.
+    most = max_batch + 1
     values, lists = text.count(b",") + 1, text.count(b"[")
     if values > most * FEATURES + SIDE or lists > most * (SIDE + 1) + SIDE:
         raise BatchTooLarge(
-            f"expected at most {settings.max_batch} pictures of {FEATURES} numbers, "
-            f"received {values} values in {lists} lists"
+            f"expected at most {max_batch} pictures of {FEATURES} numbers, received {values} values in {lists} lists"
         )
     objects, strings = text.count(b"{"), text.count(b'"') // 2
     if objects > 2 * most + SIDE or strings > MAX_STRINGS_PER_OBJECT * objects + most:

@@ -162,7 +162,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif not cycle.keep_alive:
             end = b"connection: close\r\n\r\n"
         head = _response_head(status, self.server_state.common_headers(), headers, len(body))
-        self.transport.write(b"".join((head, end, body)))
+        self.transport.write(b"".join((*head, end, body)))
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
@@ -221,7 +221,7 @@ class HttpProtocol(HttpToolsProtocol):
         reply.headers["Connection"] = "close"
         common = self.server_state.common_headers()
         head = _response_head(reply.status_code, common, reply.raw_headers, len(reply.body))
-        self.transport.write(b"".join((head, b"\r\n", reply.body)))
+        self.transport.write(b"".join((*head, b"\r\n", reply.body)))
         self.transport.close()
         self._limit_reading_time()
         self.app.refused(error, reply)
@@ -231,8 +231,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._unread_timer = self.loop.call_later(UNREAD_REPLY_SECONDS, self.transport.abort)
 
 
-def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, bytes]], size: int) -> bytes:
-    """Return the status line and the header lines of a response, without the empty line that ends them."""
+def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, bytes]], size: int) -> list[bytes]:
+    """Return the parts of the status line and the header lines, without the empty line that ends them."""
     lines = [STATUS_LINE[status], common]
     has_length = False
     for name, value in headers:
@@ -240,7 +240,7 @@ def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, by
         has_length = has_length or name == b"content-length"
     if not has_length:
         lines.append(b"content-length: %d\r\n" % size)
-    return b"".join(lines)
+    return lines
 
 
 def _head_too_large() -> DigitsError:

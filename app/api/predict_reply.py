@@ -53,15 +53,23 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
         prediction["preprocessing"] = steps
         prediction["model"] = model
         predictions.append(prediction)
+    if options.include:
+        _add_inclusions(predictions, result, options, saliency)
+    content = predictions[0] if single else {"predictions": predictions}
+    # orjson writes a float32 with the fewest digits that read back as the same float32.
+    return Reply(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), manifest.version, batch.pass_rows)
+
+
+def _add_inclusions(
+    predictions: list[dict[str, Any]], result: InferenceResult, options: Options, saliency: Sequence[bytes]
+) -> None:
+    """Add the pixels and the saliency to each prediction, if the client asked for them."""
     if options.includes("pixels"):
         grey_levels = np.rint(to_features(result.pixels) * 255).astype(np.uint8).reshape(result.pixels.shape)
         for prediction, picture in zip(predictions, grey_levels, strict=True):
             prediction["pixels"] = picture
     for prediction, text in zip(predictions, saliency, strict=False):
         prediction["saliency"] = orjson.Fragment(text)
-    content = predictions[0] if single else {"predictions": predictions}
-    # orjson writes a float32 with the fewest digits that read back as the same float32.
-    return Reply(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), manifest.version, batch.pass_rows)
 
 
 def saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:

@@ -143,7 +143,7 @@ class Application:
             self._record(requests)
         for request in requests:
             self._metrics.count_request(request.route, request.status, request.seconds)
-            if request.scope is not None and (refusal := request.scope.get(errors.REFUSAL)):
+            if request.status >= 400 and request.scope and (refusal := request.scope.get(errors.REFUSAL)):
                 self._metrics.count_refusal(refusal)
         self._metrics.flush()
 

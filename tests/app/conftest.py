@@ -1,4 +1,4 @@
-"""A real service: its own process, its own port, spoken to over a socket."""
+"""Fixtures that start real services and a browser."""
 
 import os
 import re
@@ -19,11 +19,11 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, 
 from tests.conftest import REPOSITORY, needs
 
 START_SECONDS = 60
-"""A guard against hanging: a service is up in about a second."""
+"""A guard against hanging. A service usually starts in about a second."""
 
 
 class Service:
-    """A `python -m app` process on a free port, its stderr kept in a file."""
+    """A `python -m app` process on a free port, with a log file."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Service:
         return self.wait_for_line(r"(http://[0-9.]+:[0-9]+)")
 
     def wait_for_line(self, pattern: str) -> str:
-        """The first group of the first match in the log, as soon as it is there."""
+        """Wait for a match in the log and return its first group."""
         deadline = time.monotonic() + self._start_seconds
         while time.monotonic() < deadline:
             if found := re.search(pattern, self.log.read_text()):
@@ -79,7 +79,7 @@ class Service:
         raise AssertionError(f"{path} did not become {status}; the log:\n{self.log.read_text()}")
 
     def stop(self) -> int:
-        """End it as an operator does; the exit code."""
+        """End the service as an operator does, and return its exit code."""
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -97,7 +97,7 @@ StartService = Callable[..., Service]
 
 @pytest.fixture
 def start_service(tmp_path: Path) -> Iterator[StartService]:
-    """`start_service(MNIST_X="...")` starts a service with these settings; it ends with the test."""
+    """`start_service(MNIST_X="...")` starts a service with these settings, which ends with the test."""
     started: list[Service] = []
 
     def start(command: list[str] | None = None, cwd: str | Path = REPOSITORY, **environment: str) -> Service:
@@ -111,15 +111,15 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
 
 @pytest.fixture
 def bare_checkout(tmp_path: Path) -> Path:
-    """The code without any shipped model."""
-    for room in ("app", "digits"):
-        shutil.copytree(REPOSITORY / room, tmp_path / "bare" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    """A copy of the code without the shipped model."""
+    for package in ("app", "digits"):
+        shutil.copytree(REPOSITORY / package, tmp_path / "bare" / package, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "bare"
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with the shipped model and the default settings, for all tests that leave it as it was."""
+    """One service with the shipped model and the default settings, for tests that do not change its state."""
     service = Service(tmp_path_factory.mktemp("service") / "service.log", {}).wait_until_ready()
     yield service
     assert service.stop() == 0
@@ -132,7 +132,7 @@ def client(service: Service) -> httpx.Client:
     return service.client
 
 
-# Not for the session: while Playwright is there, an event loop runs in this thread, and a test's own could not.
+# Not for the session: while Playwright runs, this thread has an event loop, and a test could not start its own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     needs("chromium")
@@ -146,7 +146,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def tab(browser: Browser) -> Iterator[Page]:
-    """A tab that is used again: loading a page in it takes a fifth of the time that a new one needs."""
+    """A tab that tests share. A new tab takes five times as long to load a page."""
     context = browser.new_context()
     yield context.new_page()
     context.close()
@@ -157,11 +157,11 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture
 def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
-    """`open_page(url)` opens it; with Playwright's context options such as `viewport`, in a browser of its own.
+    """`open_page(url)` opens a page. With Playwright's context options, such as `viewport`, it gets a new context.
 
-    At the end of the test no outside host was asked, and the console shows no error, a breach of the
-    Content-Security-Policy being one. Chromium itself writes a line for each reply that is an error; a test that
-    provokes them says `refusals=True`.
+    At the end of the test, the fixture checks that the page has contacted no other host and that the console shows no
+    error, such as a violation of the Content-Security-Policy. Chromium also writes an error for each failed request. A
+    test that expects these says `refusals=True`.
     """
     own: list[BrowserContext] = []
     outside: list[str] = []

@@ -1,4 +1,4 @@
-"""Drift is told of the last hour's pictures against the served version's reference, and only where it can be."""
+"""Drift compares the last hour's pictures with the served version's reference, if it has one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,31 +17,31 @@ from digits.features import CLASSES
 from tests.conftest import publish_tiny, publish_trusted
 
 
-class Watched:
-    """A process that counts pictures, the clock of its window, and what it tells."""
+class Process:
+    """A process that counts pictures, with a clock that the test sets."""
 
     def __init__(self, manifest: Manifest | None, metrics: Metrics | None = None) -> None:
         self.manifest = manifest
         self.metrics = metrics or Metrics()
         self.now = 1000.0
         self.drift = Drift(self.metrics, lambda: self.manifest, clock=lambda: self.now)
-        self.told()
+        self.samples()
 
-    def told(self) -> dict[str, dict[tuple[str, ...], float]]:
-        """By name of a metric and values of its labels."""
-        found: dict[str, dict[tuple[str, ...], float]] = {}
+    def samples(self) -> dict[str, dict[tuple[str, ...], float]]:
+        """Return the metrics' values by name and values of the labels."""
+        values: dict[str, dict[tuple[str, ...], float]] = {}
         for family in text_string_to_metric_families(generate_latest(self.drift).decode()):
             for sample in family.samples:
                 labels = dict(sorted(sample.labels.items(), reverse=True))
-                found.setdefault(sample.name, {})[tuple(labels.values())] = sample.value
-        return found
+                values.setdefault(sample.name, {})[tuple(labels.values())] = sample.value
+        return values
 
     def index(self) -> dict[str, float]:
-        """The population stability index of each quantity that has one."""
-        return {of: value for (of,), value in self.told().get("digits_drift_psi", {}).items()}
+        """Return the population stability index of each quantity that has one."""
+        return {of: value for (of,), value in self.samples().get("digits_drift_psi", {}).items()}
 
-    def asked(self, count: int, *, alike: bool = True, novelty: bool = True) -> None:
-        """Predictions that are spread over all bins as the reference is, or are all in the first."""
+    def predict(self, count: int, *, alike: bool = True, novelty: bool = True) -> None:
+        """Count predictions that are spread over all bins like the reference, or are all in the first bin."""
         middles = {
             quantity: [edges[0] - 0.001, *(np.add(edges[1:], edges[:-1]) / 2), edges[-1] + 0.000001]
             for quantity, edges in EDGES.items()
@@ -54,146 +54,146 @@ class Watched:
         self.metrics.flush()
 
     def pass_time(self, seconds: float) -> None:
-        """Collecting as often as a service does."""
+        """Advance the clock and collect as often as a service does."""
         end = self.now + seconds
         while self.now < end:
             self.now += min(KEEP_SECONDS, end - self.now)
-            self.told()
+            self.samples()
 
 
 @pytest.fixture
 def trusted(tmp_path: Path) -> Manifest:
-    """Of a version whose reference has as much in each bin."""
+    """The manifest of a version whose reference has the same share in each bin."""
     return publish_trusted(tmp_path / "models").manifest
 
 
-def test_the_reference_is_told_as_the_histograms_are(trusted: Manifest) -> None:
-    watched = Watched(trusted)
+def test_the_reference_has_the_bins_of_the_histograms(trusted: Manifest) -> None:
+    process = Process(trusted)
 
-    told = watched.told()
+    samples = process.samples()
 
-    shares = told["digits_reference_share"]
+    shares = samples["digits_reference_share"]
     assert {of for of, _ in shares} == EDGES.keys()
     for quantity in ("probability", "ink", "novelty"):
         edges = [at_most for of, at_most in shares if of == quantity]
-        assert [(edge,) for edge in [*edges, "+Inf"]] == list(told[f"digits_{quantity}_bucket"])
+        assert [(edge,) for edge in [*edges, "+Inf"]] == list(samples[f"digits_{quantity}_bucket"])
         assert [shares[quantity, edge] for edge in edges] == pytest.approx(np.arange(0.1, 1, 0.1))
 
 
-def test_there_is_no_index_of_few_pictures(trusted: Manifest) -> None:
-    watched = Watched(trusted)
+def test_few_pictures_have_no_index(trusted: Manifest) -> None:
+    process = Process(trusted)
 
-    watched.asked(LEAST_PICTURES - 1)
-    of_few = watched.index()
-    watched.asked(1)
-    of_enough = watched.index()
+    process.predict(LEAST_PICTURES - 1)
+    of_few = process.index()
+    process.predict(1)
+    of_enough = process.index()
 
     assert of_few == {}
     assert of_enough.keys() == EDGES.keys()
 
 
-def test_the_index_is_small_of_pictures_like_the_reference_and_rises_with_others(trusted: Manifest) -> None:
-    watched = Watched(trusted)
+def test_the_index_is_small_for_pictures_like_the_reference_and_large_for_others(trusted: Manifest) -> None:
+    process = Process(trusted)
 
-    watched.asked(1000)
-    alike = watched.index()
-    watched.asked(1000, alike=False)
-    others = watched.index()
+    process.predict(1000)
+    alike = process.index()
+    process.predict(1000, alike=False)
+    others = process.index()
 
     assert alike == dict.fromkeys(EDGES, pytest.approx(0, abs=0.01))
     assert min(others.values()) > 0.25
 
 
-def test_the_index_is_of_what_is_counted_in_the_references_bins(trusted: Manifest) -> None:
-    watched = Watched(trusted)
+def test_the_index_is_computed_in_the_bins_of_the_reference(trusted: Manifest) -> None:
+    process = Process(trusted)
     rng = np.random.default_rng(0)
     features = rng.beta(1, 6, (600, 784)).astype(np.float32) * rng.uniform(0, 2, (600, 1)).astype(np.float32)
     probabilities = rng.dirichlet(np.full(CLASSES, 0.05), 600).astype(np.float32)
     novelty = rng.normal(0.3, 0.4, 600).astype(np.float32)
 
-    watched.metrics.count_predictions(
+    process.metrics.count_predictions(
         probabilities.argmax(axis=1).tolist(), probabilities, features.mean(axis=1, dtype=np.float32), novelty
     )
-    watched.metrics.flush()
-    told = watched.index()
+    process.metrics.flush()
+    samples = process.index()
 
     expected = {}
     for quantity, values in drift.quantities(features, probabilities, novelty).items():
         counts = np.multiply(drift.reference(values, EDGES[quantity]).shares, 600)
         expected[quantity] = drift.population_stability_index([0.1] * 10, counts.tolist())
-    assert told == pytest.approx(expected)
+    assert samples == pytest.approx(expected)
 
 
 def test_pictures_count_for_an_hour(trusted: Manifest) -> None:
-    watched = Watched(trusted)
-    watched.pass_time(600)
-    watched.asked(1000, alike=False)
+    process = Process(trusted)
+    process.pass_time(600)
+    process.predict(1000, alike=False)
 
-    watched.pass_time(WINDOW_SECONDS - KEEP_SECONDS)
-    within = watched.index()
-    watched.pass_time(2 * KEEP_SECONDS)
-    watched.asked(1000)
-    later = watched.index()
+    process.pass_time(WINDOW_SECONDS - KEEP_SECONDS)
+    within = process.index()
+    process.pass_time(2 * KEEP_SECONDS)
+    process.predict(1000)
+    later = process.index()
 
     assert min(within.values()) > 0.25
     assert max(later.values()) < 0.1
 
 
 def test_a_pause_of_hours_ends_the_window(trusted: Manifest) -> None:
-    watched = Watched(trusted)
-    watched.asked(1000, alike=False)
+    process = Process(trusted)
+    process.predict(1000, alike=False)
 
-    watched.now += 3 * WINDOW_SECONDS
-    after = watched.index()
-    watched.asked(1000)
+    process.now += 3 * WINDOW_SECONDS
+    after = process.index()
+    process.predict(1000)
 
     assert after == {}
-    assert max(watched.index().values()) < 0.1
+    assert max(process.index().values()) < 0.1
 
 
-def test_no_more_is_kept_than_the_window_needs(trusted: Manifest) -> None:
-    watched = Watched(trusted)
+def test_only_the_window_is_remembered(trusted: Manifest) -> None:
+    process = Process(trusted)
 
     for _ in range(3 * WINDOW_SECONDS // 15):
-        watched.now += 15
-        watched.told()
+        process.now += 15
+        process.samples()
 
-    assert len(watched.drift._history) <= WINDOW_SECONDS // KEEP_SECONDS + 1
+    assert len(process.drift._history) <= WINDOW_SECONDS // KEEP_SECONDS + 1
 
 
-def test_a_worker_that_has_just_started_tells_what_it_has_seen(trusted: Manifest) -> None:
-    first = Watched(trusted)
-    first.asked(1000, alike=False)
-    second = Watched(trusted, first.metrics)
+def test_a_new_worker_reports_what_was_counted_since_its_start(trusted: Manifest) -> None:
+    first = Process(trusted)
+    first.predict(1000, alike=False)
+    second = Process(trusted, first.metrics)
 
     at_first = second.index()
-    first.asked(1000)
+    first.predict(1000)
 
     assert at_first == {}
     assert max(second.index().values()) < 0.1
     assert min(first.index().values()) > 0.25
 
 
-def test_another_version_starts_anew(trusted: Manifest, tmp_path: Path) -> None:
-    watched = Watched(trusted)
-    watched.asked(1000, alike=False)
-    watched.pass_time(600)
+def test_another_version_starts_an_empty_window(trusted: Manifest, tmp_path: Path) -> None:
+    process = Process(trusted)
+    process.predict(1000, alike=False)
+    process.pass_time(600)
 
-    watched.manifest = publish_trusted(tmp_path / "models", 1).manifest
-    at_first = watched.index()
-    watched.asked(1000)
-    later = watched.index()
+    process.manifest = publish_trusted(tmp_path / "models", 1).manifest
+    at_first = process.index()
+    process.predict(1000)
+    later = process.index()
 
     assert at_first == {}
     assert max(later.values()) < 0.1
 
 
-def test_a_version_without_novelty_has_no_index_of_it(trusted: Manifest) -> None:
-    watched = Watched(trusted)
+def test_a_version_without_novelty_has_no_index_for_it(trusted: Manifest) -> None:
+    process = Process(trusted)
 
-    watched.asked(1000, novelty=False)
+    process.predict(1000, novelty=False)
 
-    assert watched.index().keys() == EDGES.keys() - {"novelty"}
+    assert process.index().keys() == EDGES.keys() - {"novelty"}
 
 
 def with_other_edges(manifest: Manifest) -> Manifest:
@@ -209,21 +209,23 @@ def with_other_edges(manifest: Manifest) -> Manifest:
 @pytest.mark.parametrize(
     ("served", "quantities"),
     [
-        pytest.param(lambda _trusted, _root: None, set(), id="no version at all"),
+        pytest.param(lambda _trusted, _root: None, set(), id="no version"),
         pytest.param(lambda _trusted, root: publish_tiny(root).manifest, set(), id="no calibration"),
         pytest.param(
-            lambda trusted, _root: with_other_edges(trusted), {"digit", "probability"}, id="other bins of some"
+            lambda trusted, _root: with_other_edges(trusted),
+            {"digit", "probability"},
+            id="other bins for two quantities",
         ),
     ],
 )
-def test_what_has_no_reference_in_our_bins_is_counted_and_no_more(
+def test_without_a_reference_in_these_bins_there_is_no_drift(
     trusted: Manifest, tmp_path: Path, served: Callable[[Manifest, Path], Manifest | None], quantities: set[str]
 ) -> None:
-    watched = Watched(served(trusted, tmp_path))
+    process = Process(served(trusted, tmp_path))
 
-    watched.asked(1000)
-    told = watched.told()
+    process.predict(1000)
+    samples = process.samples()
 
-    assert {of for of, _ in told.get("digits_reference_share", {})} == quantities
-    assert watched.index().keys() == quantities
-    assert told["digits_ink_count"] == {(): 1000}
+    assert {of for of, _ in samples.get("digits_reference_share", {})} == quantities
+    assert process.index().keys() == quantities
+    assert samples["digits_ink_count"] == {(): 1000}

@@ -30,14 +30,11 @@ from app.telemetry.shared_metrics import shared_folder
 from digits import artifact
 from digits.drift import EDGES, population_stability_index, reference
 from digits.features import to_features
-from tests.app.conftest import Service, StartService
+from tests.app.conftest import START_SECONDS, Service, StartService
 from tests.conftest import publish_tiny, publish_trusted
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW: dict[str, Any] = {"content": SEVEN, "headers": {"content-type": "application/octet-stream"}}
-PATIENCE_SECONDS = 30
-"""A guard against hanging."""
-
 Counts = Counter[tuple[str, ...]]
 """Number of events by the values of the labels."""
 
@@ -141,7 +138,7 @@ class Client:
 
 def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrape:
     """Return the first scrape for which `holds` is true. Another worker may count a moment after its reply."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while not holds(scrape := Scrape(client)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return scrape
@@ -277,41 +274,6 @@ def test_any_worker_reports_the_drift_of_all(start_service: StartService, tmp_pa
     assert not any(sample.name == "digits_drift_psi" for scrape in before for sample in scrape.samples)
 
 
-@pytest.mark.parametrize("name", ["service", "pair"])
-def test_each_histogram_adds_up(request: pytest.FixtureRequest, name: str) -> None:
-    service: Service = request.getfixturevalue(name)
-    service.client.post("/predict", **RAW)
-
-    scrape = Scrape(service.client)
-
-    series: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = {}
-    for (sample, labels), value in scrape.all().items():
-        if sample.endswith("_bucket"):
-            bound = float(dict(labels)["le"])
-            rest = frozenset(label for label in labels if label[0] != "le")
-            series.setdefault((sample.removesuffix("_bucket"), rest), []).append((bound, value))
-    assert {histogram for histogram, _ in series} == {
-        "digits_request_seconds",
-        "digits_pass_pictures",
-        "digits_queue_seconds",
-        "digits_probability",
-        "digits_ink",
-        "digits_novelty",
-    }
-    for (histogram, labels), buckets in series.items():
-        bounds, counts = zip(*sorted(buckets), strict=True)
-        assert bounds[-1] == float("inf")
-        assert list(counts) == sorted(counts)
-        assert counts[-1] == scrape.all()[f"{histogram}_count", labels]
-        if f"{histogram}_sum" not in {sample for sample, _ in scrape.all()}:
-            assert bounds[0] < 0  # Prometheus has no sum of values that may be negative
-            continue
-        each = [count - below for count, below in zip(counts, (0, *counts), strict=False)]
-        least = sum(lower * count for lower, count in zip((0, *bounds), each, strict=False))
-        most = sum(upper * count for upper, count in zip(bounds, each, strict=True) if count)
-        assert least <= scrape.all()[f"{histogram}_sum", labels] <= most
-
-
 @example([])
 @example([0.0005, 0.00050001, 60, 61])
 @given(st.lists(st.floats(0, 100)))
@@ -348,7 +310,7 @@ def test_no_client_can_make_series(service: Service) -> None:
     before = Scrape(service.client)
     host, port = service.url.removeprefix("http://").split(":")
 
-    for number in range(1000):
+    for number in range(100):
         service.client.request("PROPFIND" if number % 2 else "GET", f"/odd-{number}?odd={number}")
     for number in range(10):
         service.client.get(f"/model/report/odd-{number}")
@@ -359,7 +321,7 @@ def test_no_client_can_make_series(service: Service) -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
 
     after = Scrape(service.client)
-    assert after.requests()["other", "404"] - before.requests()["other", "404"] == 1000
+    assert after.requests()["other", "404"] - before.requests()["other", "404"] == 100
     assert "odd" not in after.text.lower()
     new = [dict(labels) for _, labels in after.all().keys() - before.all().keys()]
     assert {(labels["route"], labels["status"]) for labels in new} <= {

@@ -1,4 +1,4 @@
-"""Spans, as a real collector's endpoint receives them."""
+"""Traces, as a collector receives them."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 class Collector(HTTPServer):
-    """Keeps the spans that it is sent."""
+    """A collector that remembers the spans it receives."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Receive)
@@ -56,7 +56,7 @@ def attributes(span: Span) -> dict[str, Any]:
     return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
 
 
-def test_each_request_is_a_span_when_the_service_has_stopped(start_service: StartService, collector: Collector) -> None:
+def test_each_request_is_a_span(start_service: StartService, collector: Collector) -> None:
     service = start_service(MNIST_TRACES_ENDPOINT=collector.endpoint).wait_until_ready()
     before = time.time_ns()
 
@@ -67,7 +67,7 @@ def test_each_request_is_a_span_when_the_service_has_stopped(start_service: Star
     stopped = service.stop()
 
     assert (right.status_code, wrong.status_code, stopped) == (200, 415, 0)
-    first, second = collector.spans  # and none of probes
+    first, second = collector.spans  # probes have no span
     assert first.name == second.name == "POST /predict"
     assert first.kind == Span.SPAN_KIND_SERVER
     assert (first.trace_id.hex(), first.parent_span_id.hex()) == (TRACE, PARENT)
@@ -84,10 +84,12 @@ def test_each_request_is_a_span_when_the_service_has_stopped(start_service: Star
         "digits.version": 1,
     }
     assert attributes(second)["http.response.status_code"] == 415
-    assert second.status.code == Status.STATUS_CODE_UNSET  # the client's fault, by OpenTelemetry's conventions
+    assert (
+        second.status.code == Status.STATUS_CODE_UNSET
+    )  # OpenTelemetry's conventions: an error of the client is not an error of the server
 
 
-def test_a_collector_that_is_not_there_takes_nothing_from_the_service(start_service: StartService) -> None:
+def test_a_missing_collector_does_not_affect_the_service(start_service: StartService) -> None:
     service = start_service(MNIST_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces").wait_until_ready()
 
     reply = service.client.post("/predict", content=SEVEN, headers={"content-type": "application/octet-stream"})
@@ -97,7 +99,7 @@ def test_a_collector_that_is_not_there_takes_nothing_from_the_service(start_serv
     assert "Traceback" not in service.log.read_text()
 
 
-def test_without_the_extra_one_line_says_what_to_install() -> None:
+def test_without_the_extra_one_line_tells_what_to_install() -> None:
     hidden = "import sys; sys.modules['opentelemetry.exporter'] = None; from app.main import create_app; create_app()"
 
     ended = fresh_python("-c", hidden, environment={"MNIST_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"})
@@ -107,7 +109,7 @@ def test_without_the_extra_one_line_says_what_to_install() -> None:
     assert "uv sync --extra tracing" in ended.stderr
 
 
-def test_serving_without_an_endpoint_imports_none_of_it() -> None:
+def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
     probe = "import sys; from app.main import create_app; create_app(); print('opentelemetry.sdk' in sys.modules)"
 
     assert fresh_python("-c", probe).stdout == "False\n"

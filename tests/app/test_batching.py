@@ -1,4 +1,4 @@
-"""What waits together goes through the network together, and nobody notices."""
+"""Requests that wait together share one pass, and their results do not depend on it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ from tests.conftest import Mnist, publish_trusted
 
 
 class Watched(Classifier):
-    """A classifier that notes how many pictures each pass had."""
+    """A classifier that records the number of pictures in each pass."""
 
     passes: list[int]
 
@@ -59,7 +59,7 @@ def run(classifier: Watched) -> Callable[[Scenario], Any]:
     return run_
 
 
-def test_what_is_handed_in_during_one_turn_is_one_pass(
+def test_requests_of_one_turn_of_the_event_loop_share_a_pass(
     run: Callable[[Scenario], list[BatchResult]], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
     async def together(batcher: Batcher) -> list[BatchResult]:
@@ -91,7 +91,7 @@ def test_a_lone_request_waits_for_no_timer(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_an_answer_is_the_same_whatever_is_in_its_pass(
+def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
     classifier: Watched, pictures: NDArray[np.uint8], data: st.DataObject
 ) -> None:
     sizes = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=12), label="pictures of each request")
@@ -118,7 +118,7 @@ def test_an_answer_is_the_same_whatever_is_in_its_pass(
         assert answer.digits == alone.argmax(axis=1).tolist()
 
 
-def test_each_is_told_how_far_its_own_answer_can_be_trusted(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
+def test_each_request_gets_its_own_prediction_sets_and_novelty(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
     classifier = Classifier.load(publish_trusted(tmp_path).folder)
     assert classifier.manifest.calibration is not None
     level = classifier.manifest.calibration.prediction_sets.level(0.99)
@@ -137,7 +137,7 @@ def test_each_is_told_how_far_its_own_answer_can_be_trusted(tmp_path: Path, pict
         np.testing.assert_allclose(answer.novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
 
 
-def test_only_requests_in_mnist_form_are_put_through_the_network(
+def test_a_request_that_is_not_in_mnist_form_takes_no_part_in_the_pass(
     run: Callable[[Scenario], list[BatchResult | None]], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
     mixed = np.stack([pictures[1], 255 - pictures[1]])
@@ -172,7 +172,7 @@ def test_without_a_request_in_mnist_form_there_is_no_pass(
     assert classifier.passes == []
 
 
-def test_a_large_request_takes_turns_with_small_ones(
+def test_a_large_request_lets_small_ones_go_first(
     run: Callable[[Scenario], list[str]], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
     async def race(batcher: Batcher) -> list[str]:
@@ -190,7 +190,7 @@ def test_a_large_request_takes_turns_with_small_ones(
     assert sum(classifier.passes) == len(pictures) + 1
 
 
-def test_more_than_the_queue_holds_is_refused_and_the_others_are_answered(
+def test_requests_beyond_the_queue_are_refused_and_the_others_answered(
     run: Callable[[Scenario], list[BatchResult | BaseException]], pictures: NDArray[np.uint8]
 ) -> None:
     requests = MAX_WAITING_ROWS // PASS_ROWS
@@ -206,7 +206,7 @@ def test_more_than_the_queue_holds_is_refused_and_the_others_are_answered(
     assert [type(answer) for answer in answers] == [BatchResult] * requests + [Overloaded] * 3
 
 
-def test_who_has_gone_costs_nothing(
+def test_a_cancelled_request_takes_no_part_in_the_pass(
     run: Callable[[Scenario], BatchResult], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
     async def gone(batcher: Batcher) -> BatchResult:
@@ -221,7 +221,7 @@ def test_who_has_gone_costs_nothing(
     assert classifier.passes == [1]
 
 
-def test_without_a_model_every_request_is_told_so() -> None:
+def test_without_a_model_every_request_fails_with_the_reason() -> None:
     async def ask() -> list[BatchResult | BaseException]:
         batcher = Batcher(lambda: ModelRegistry(SHIPPED).classifier, Metrics())  # nothing was loaded
         picture = np.zeros((1, 28, 28), dtype=np.uint8)
@@ -230,7 +230,7 @@ def test_without_a_model_every_request_is_told_so() -> None:
     assert [type(answer) for answer in asyncio.run(ask())] == [NoUsableModel] * 3
 
 
-def test_a_pass_that_fails_fails_no_later_one(
+def test_a_failed_pass_does_not_affect_the_next_one(
     run: Callable[[Scenario], BatchResult],
     classifier: Watched,
     pictures: NDArray[np.uint8],
@@ -246,7 +246,7 @@ def test_a_pass_that_fails_fails_no_later_one(
     assert run(twice).probabilities.shape == (1, 10)
 
 
-def test_it_can_be_used_in_one_event_loop_after_another(classifier: Watched, pictures: NDArray[np.uint8]) -> None:
+def test_a_batcher_works_in_one_event_loop_after_another(classifier: Watched, pictures: NDArray[np.uint8]) -> None:
     batcher = Batcher(lambda: classifier, Metrics())
 
     async def leave_unanswered() -> None:
@@ -260,7 +260,7 @@ def test_it_can_be_used_in_one_event_loop_after_another(classifier: Watched, pic
     assert asyncio.run(ask()).digits == asyncio.run(ask()).digits
 
 
-def test_one_reply_comes_from_one_version(pictures: NDArray[np.uint8]) -> None:
+def test_all_pictures_of_a_request_are_classified_by_one_version(pictures: NDArray[np.uint8]) -> None:
     folder = max((SHIPPED / "mnist-dense").iterdir())
     old, new = Watched.load(folder), Watched.load(folder)
 

@@ -1,4 +1,4 @@
-"""Whatever the bytes: a prediction or a named 4xx, never a 500, never an unnamed one."""
+"""Any bytes are answered with a prediction or with a 4xx that has a type, never with a 500."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ json_values = st.recursive(
 
 @st.composite
 def near_pixels(draw: st.DrawFn) -> Any:
-    """784 numbers, flat or as rows, with a few of them replaced by anything at all."""
+    """784 numbers, flat or in rows, with a few of them replaced by arbitrary JSON values."""
     flat: list[Any] = PICTURE.ravel().tolist()
     for _ in range(draw(st.integers(0, 3))):
         flat[draw(st.integers(0, 783))] = draw(json_values)
@@ -51,7 +51,7 @@ def damaged_picture(draw: st.DrawFn) -> bytes:
 
 
 def check(reply: httpx.Response) -> None:
-    """Either a distribution over ten digits, or a problem that is the client's."""
+    """Check that the reply is a distribution over ten digits or a problem with a 4xx status."""
     if reply.status_code == 200:
         answers = reply.json().get("predictions", [reply.json()])
         for answer in answers:
@@ -68,7 +68,7 @@ def check(reply: httpx.Response) -> None:
 @given(body=st.binary(max_size=2000), kind=st.sampled_from([JSON, FORM + "; boundary=b", RAW, *IMAGE_TYPES]))
 @example(body=b'{"pixels": ' + b"9" * 5000 + b"}", kind=JSON)
 @example(body=b'{"\\ud800": 1}', kind=JSON)
-def test_any_bytes_under_any_content_type(client: httpx.Client, body: bytes, kind: str) -> None:
+def test_any_bytes_with_any_content_type(client: httpx.Client, body: bytes, kind: str) -> None:
     check(client.post("/predict", content=body, headers={"content-type": kind}))
 
 
@@ -117,10 +117,10 @@ def test_any_form(client: httpx.Client, parts: list[bytes], name: str, cut: int,
 @EXAMPLES
 @given(values=st.lists(st.integers(0, 255), min_size=784, max_size=784))
 def test_bytes_and_numbers_of_the_same_picture_get_the_same_answer(client: httpx.Client, values: list[int]) -> None:
-    values[0], values[1] = 0, 255  # plainly of the scale 0-255
+    values[0], values[1] = 0, 255  # clearly of the scale 0-255
 
     as_bytes = client.post("/predict", content=bytes(values), headers={"content-type": RAW}).json()
     as_json = client.post("/predict", json={"pixels": values}).json()
 
-    as_json.pop("errors", None)  # bytes have no part that a pointer could lead to
+    as_json.pop("errors", None)  # a pointer cannot lead into raw bytes
     assert as_bytes == as_json

@@ -1,4 +1,4 @@
-"""A new version is served without a restart, a bad one is not, and going back is removing it."""
+"""A new version is served without a restart, a bad one is refused, and removing the newest goes back."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def registry(start_service: StartService, root: Path) -> Service:
-    """A service of version 2, which looks for others ten times a second."""
+    """A service of version 2 that looks for new versions ten times a second."""
     assert publish_tiny(root, 0).manifest.version == 2
     return start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1").wait_until_ready()
 
@@ -88,7 +88,7 @@ def test_removing_the_newest_goes_back_to_the_one_before(registry: Service, root
     wait_for_version(registry, 2)
 
 
-def test_without_any_of_its_own_the_shipped_one_is_served_again(registry: Service, root: Path) -> None:
+def test_when_all_published_versions_are_removed_the_shipped_one_is_served(registry: Service, root: Path) -> None:
     shutil.rmtree(root)
 
     wait_for_version(registry, 1)
@@ -96,7 +96,7 @@ def test_without_any_of_its_own_the_shipped_one_is_served_again(registry: Servic
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Path]]:
-    """A service of version 2 and its root, for all tests that leave both as they were."""
+    """A service of version 2 and its model folder, shared by the tests that leave both unchanged."""
     folder = tmp_path_factory.mktemp("steady")
     publish_tiny(folder / "models", 0)
     settings = {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_RELOAD_SECONDS": "0.1"}
@@ -187,7 +187,7 @@ def with_a_link_out(folder: Path) -> None:
         pytest.param(shutil.rmtree, "manifest.json: missing", id="a link to nothing"),
     ],
 )
-def test_a_bad_version_is_refused_once_and_the_old_one_serves_on(
+def test_a_bad_version_is_refused_once_and_the_previous_one_stays(
     steady: tuple[Service, Path], tmp_path: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     service, root = steady
@@ -199,7 +199,7 @@ def test_a_bad_version_is_refused_once_and_the_old_one_serves_on(
 
     place.symlink_to(bad)
     wait_for(lambda: len(lines(service, "not used")) > before, service)
-    time.sleep(0.3)  # three looks more
+    time.sleep(0.3)  # three more refreshes
     refusals = lines(service, "not used")[before:]
     listed = service.client.get("/model/versions").json()["versions"]
     answers = [service.client.post("/predict", **RAW), service.client.get("/readyz")]
@@ -213,7 +213,7 @@ def test_a_bad_version_is_refused_once_and_the_old_one_serves_on(
     assert answers[0].headers["x-model-version"] == "2"
 
 
-def test_what_is_no_number_is_no_version(steady: tuple[Service, Path]) -> None:
+def test_a_folder_whose_name_is_not_a_number_is_ignored(steady: tuple[Service, Path]) -> None:
     service, root = steady
     name = root / artifact.NAME
     before = len(lines(service, "not used"))
@@ -258,7 +258,7 @@ WHOLE = {"version": 2, "shipped": False, "state": "serving", "reason": None}
 
 
 def repair(path: Path) -> None:
-    """Undo one of the above."""
+    """Undo one of the faults above."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -280,7 +280,7 @@ def repair(path: Path) -> None:
         pytest.param(without_model, f"{artifact.NAME}/2", 2, id="the version loses a file"),
     ],
 )
-def test_whatever_becomes_of_the_folder_all_is_answered_and_only_removal_goes_back(
+def test_every_request_is_answered_while_the_folder_is_damaged_and_only_removal_goes_back(
     steady: tuple[Service, Path], fault: Callable[[Path], None], below: str, meanwhile: int
 ) -> None:
     service, root = steady
@@ -301,7 +301,7 @@ def test_whatever_becomes_of_the_folder_all_is_answered_and_only_removal_goes_ba
     wait_for(lambda: service.client.get("/model/versions").json()["versions"][0] == WHOLE, service)
 
 
-def test_other_bytes_of_the_served_number_are_noticed_though_sizes_and_times_are_the_same(
+def test_a_changed_version_is_loaded_even_if_its_sizes_and_times_are_the_same(
     start_service: StartService, root: Path, tmp_path: Path
 ) -> None:
     builds = [publish_tiny(tmp_path / f"build-{seed}", seed).folder for seed in (0, 1)]
@@ -324,7 +324,9 @@ def test_other_bytes_of_the_served_number_are_noticed_though_sizes_and_times_are
 
 
 @pytest.mark.parametrize("year", [1970, 2100])
-def test_a_version_written_in_whatever_year_is_served(registry: Service, root: Path, tmp_path: Path, year: int) -> None:
+def test_a_version_is_served_whatever_the_year_of_its_files(
+    registry: Service, root: Path, tmp_path: Path, year: int
+) -> None:
     shutil.copytree(root, tmp_path / "elsewhere")
     newer = publish_tiny(tmp_path / "elsewhere", 1).folder
     for file in [newer, *newer.rglob("*")]:
@@ -335,7 +337,7 @@ def test_a_version_written_in_whatever_year_is_served(registry: Service, root: P
     wait_for_version(registry, 3)
 
 
-def test_a_version_that_is_copied_slowly_is_served_once_it_is_whole(
+def test_a_version_that_is_copied_slowly_is_served_when_it_is_complete(
     registry: Service, root: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(root, tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""One version can be pinned, and all that there are can be listed."""
+"""One version can be pinned, and all versions can be listed."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ def listing(service: Service) -> list[dict[str, Any]]:
 
 
 class TestPinned:
-    """MNIST_MODEL_VERSION=3."""
+    """The service runs with MNIST_MODEL_VERSION=3."""
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
@@ -45,7 +45,7 @@ class TestPinned:
     def pinned(self, start_service: StartService, root: Path) -> Service:
         return start_service(MNIST_MODEL_DIR=str(root), MNIST_MODEL_VERSION="3", **FAST)
 
-    def test_it_alone_is_served_whatever_newer_there_is(self, pinned: Service, root: Path) -> None:
+    def test_it_is_served_although_there_are_newer_versions(self, pinned: Service, root: Path) -> None:
         pinned.wait_until_ready()
 
         publish_tiny(root, 4)
@@ -62,7 +62,7 @@ class TestPinned:
             1: "available",
         }
 
-    def test_while_it_is_missing_the_service_is_not_ready_and_becomes_so_when_it_appears(
+    def test_the_service_is_not_ready_until_it_appears(
         self, start_service: StartService, root: Path, third: Path, tmp_path: Path
     ) -> None:
         third.rename(tmp_path / "aside")
@@ -79,7 +79,7 @@ class TestPinned:
         assert len(said) == 1
         assert version(pinned) == 3
 
-    def test_while_it_is_damaged_no_other_is_served_instead(
+    def test_no_other_version_is_served_while_it_is_damaged(
         self, start_service: StartService, root: Path, third: Path
     ) -> None:
         (third / MODEL).unlink()
@@ -97,12 +97,12 @@ class TestPinned:
             "reason": "model.onnx: missing",
         }
 
-    def test_once_served_it_is_served_on_though_its_folder_is_removed(self, pinned: Service, third: Path) -> None:
+    def test_it_stays_in_service_when_its_folder_is_removed(self, pinned: Service, third: Path) -> None:
         pinned.wait_until_ready()
 
         shutil.rmtree(third)
         pinned.wait_for_line("(served from memory)")
-        time.sleep(0.3)  # three looks more
+        time.sleep(0.3)  # three more refreshes
 
         assert pinned.client.get("/readyz").status_code == 200
         assert version(pinned) == 3
@@ -114,7 +114,7 @@ class TestPinned:
         }
         assert len(lines(pinned, "served from memory")) == 1
 
-    def test_the_published_one_is_meant_where_a_shipped_one_has_its_number(
+    def test_a_published_version_takes_precedence_over_a_shipped_one_with_its_number(
         self, start_service: StartService, root: Path
     ) -> None:
         shutil.copytree(root / artifact.NAME / "3", root / artifact.NAME / "1")  # of another number: damaged
@@ -124,14 +124,14 @@ class TestPinned:
         reason = pinned.wait_for_status("/readyz", 503).json()["reason"]
         assert "expected version 1, received 3" in reason
 
-    def test_a_shipped_one_can_be_pinned(self, start_service: StartService, root: Path) -> None:
+    def test_a_shipped_version_can_be_pinned(self, start_service: StartService, root: Path) -> None:
         pinned = start_service(MNIST_MODEL_DIR=str(root), MNIST_MODEL_VERSION="1", **FAST).wait_until_ready()
 
         assert version(pinned) == 1
 
 
 class TestListing:
-    def test_all_versions_are_listed_highest_first_with_their_state(
+    def test_versions_are_listed_highest_first_with_their_state(
         self, start_service: StartService, tmp_path: Path
     ) -> None:
         root = tmp_path / "models"
@@ -152,7 +152,7 @@ class TestListing:
         }
         assert str(tmp_path) not in reply.text
 
-    def test_without_a_model_what_there_is_is_listed_too(
+    def test_refused_versions_are_listed_when_no_model_is_served(
         self, start_service: StartService, bare_checkout: Path, tmp_path: Path
     ) -> None:
         (publish_tiny(tmp_path / "models").folder / MODEL).unlink()
@@ -161,7 +161,7 @@ class TestListing:
 
         assert [known["state"] for known in listing(service)] == ["refused"]
 
-    def test_what_was_served_last_is_available_again_after_a_newer_one_came(
+    def test_the_previous_version_is_available_after_a_newer_one_is_served(
         self, start_service: StartService, tmp_path: Path
     ) -> None:
         publish_tiny(tmp_path, 0)
@@ -175,7 +175,7 @@ class TestListing:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What `app` logs, also after `app.telemetry.logs.configure()` took it from the root."""
+    """The log of `app`, also after `app.telemetry.logs.configure()` has detached it from the root logger."""
     ours = logging.getLogger("app")
     if not ours.propagate:
         ours.addHandler(caplog.handler)
@@ -184,8 +184,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     ours.removeHandler(caplog.handler)
 
 
-class TestServing:
-    def test_a_very_full_folder_is_served_from_and_listed_in_part(self, tmp_path: Path) -> None:
+class TestRefresh:
+    def test_a_folder_of_thousands_of_versions_is_listed_in_part(self, tmp_path: Path) -> None:
         publish_tiny(tmp_path)
         registry = ModelRegistry(tmp_path)
         registry.refresh()
@@ -196,11 +196,11 @@ class TestServing:
 
         assert registry.classifier.manifest.version == 2
         known = registry.versions()
-        assert len(known) == MAX_VERSIONS + 2  # and the served one, and the shipped
+        assert len(known) == MAX_VERSIONS + 2  # plus the served and the shipped version
         assert {version.state for version in known[:MAX_VERSIONS]} == {"refused"}
         assert [(version.version, version.state) for version in known[-2:]] == [(2, "serving"), (1, "available")]
 
-    def test_a_served_one_that_computes_wrongly_is_noticed_without_a_probe_and_loaded_anew(
+    def test_a_version_that_fails_its_self_test_is_loaded_again(
         self, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:
         publish_tiny(tmp_path)
@@ -214,7 +214,7 @@ class TestServing:
             async with asyncio.timeout(20):
                 while registry.classifier is broken:
                     await asyncio.sleep(0.01)
-                await asyncio.sleep(0.1)  # some looks more
+                await asyncio.sleep(0.1)  # some more refreshes
             looking.cancel()
 
         asyncio.run(meanwhile())
@@ -223,7 +223,7 @@ class TestServing:
         said = [record.message.split(":")[0] for record in log.records if "ready" in record.message]
         assert said == ["not ready", "ready again"]
 
-    def test_one_that_computes_wrongly_and_cannot_be_loaded_anew_is_not_ready(
+    def test_a_version_that_fails_its_self_test_and_cannot_be_loaded_again_is_not_ready(
         self, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:
         folder = publish_tiny(tmp_path).folder
@@ -241,7 +241,7 @@ class TestServing:
         assert "expected the golden probabilities" in reason
         assert [record.message.split(":")[0] for record in log.records if "ready" in record.message] == ["not ready"]
 
-    def test_after_a_look_that_failed_there_are_others(self, tmp_path: Path) -> None:
+    def test_refreshing_continues_after_a_refresh_that_failed(self, tmp_path: Path) -> None:
         class Unlucky(ModelRegistry):
             refreshes = 0
 
@@ -265,7 +265,7 @@ class TestServing:
 
         assert registry.refreshes > 1
 
-    def test_who_counts_loads_is_told_each_outcome_once(self, tmp_path: Path) -> None:
+    def test_each_load_is_reported_once(self, tmp_path: Path) -> None:
         outcomes: list[str] = []
         publish_tiny(tmp_path, 0)
         (publish_tiny(tmp_path, 1).folder / MODEL).unlink()

@@ -1,4 +1,4 @@
-"""Long work leaves the event loop, one thing at a time, and no more than can wait."""
+"""Long jobs run in threads, one at a time per thread, and only a limited number may wait."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ from app.inference import decode_threads
 from app.inference.decode_threads import SMALL_SIZE, DecodeThread, DecodeThreads
 
 
-def test_jobs_are_done_one_at_a_time_in_the_order_they_came() -> None:
+def test_jobs_run_one_at_a_time_in_the_order_of_their_arrival() -> None:
     done: list[int] = []
     busy = threading.Lock()
 
@@ -31,7 +31,7 @@ def test_jobs_are_done_one_at_a_time_in_the_order_they_came() -> None:
     assert asyncio.run(all_at_once()) == done == list(range(50))
 
 
-def test_an_error_is_the_callers() -> None:
+def test_the_error_of_a_job_is_raised_for_its_caller() -> None:
     def fail() -> None:
         raise ValueError("of the job")
 
@@ -41,7 +41,7 @@ def test_an_error_is_the_callers() -> None:
 
 @pytest.fixture
 def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]:
-    """Runs a scenario with a thread whose thread is busy until the event is set."""
+    """Runs a scenario with a decode thread that is busy until the event is set."""
 
     def run(scenario: Callable[[DecodeThread, threading.Event], Any]) -> Any:
         async def whole() -> Any:
@@ -59,7 +59,7 @@ def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]
     return run
 
 
-def test_a_job_whose_client_has_gone_is_not_done(blocked: Callable[..., Any]) -> None:
+def test_a_cancelled_job_never_starts(blocked: Callable[..., Any]) -> None:
     done: list[str] = []
 
     async def leave(thread: DecodeThread, release: threading.Event) -> None:
@@ -76,9 +76,9 @@ def test_a_job_whose_client_has_gone_is_not_done(blocked: Callable[..., Any]) ->
     assert done == ["stays"]
 
 
-def test_nothing_is_kept_for_a_client_that_has_gone(blocked: Callable[..., Any]) -> None:
+def test_the_arguments_of_a_cancelled_job_are_freed_at_once(blocked: Callable[..., Any]) -> None:
     class Body:
-        """Something that can be watched."""
+        """An object that can be referenced weakly."""
 
     async def leave(thread: DecodeThread, release: threading.Event) -> bool:
         body = Body()
@@ -95,7 +95,7 @@ def test_nothing_is_kept_for_a_client_that_has_gone(blocked: Callable[..., Any])
     assert blocked(leave)
 
 
-def test_more_than_can_wait_is_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_threads, "MAX_WAITING_JOBS", 3)
 
     async def crowd(thread: DecodeThread, release: threading.Event) -> list[Any]:

@@ -180,21 +180,17 @@ def cluster() -> Iterator[dict[str, str]]:
         "print(ray.get_runtime_context().gcs_address, flush=True)\n"
         "sys.stdin.read()\n"
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", program],
         env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **access},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    address = process.stdout.readline().strip()
-    assert address, "Ray did not start"
-    yield {"RAY_ADDRESS": address, **access}
-    process.stdin.close()
-    process.wait(timeout=PATIENCE_SECONDS)
-    process.stdout.close()
+    ) as process:  # At its end, `with` closes the pipe, on which the program waits.
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address, "Ray did not start"
+        yield {"RAY_ADDRESS": address, **access}
 
 
 def test_rows_are_in_the_order_of_the_sources(scored: Scored, folder: Path) -> None:

@@ -360,7 +360,7 @@ def _sets(calibration: Calibration, trust: Trust) -> str:
         "chance (beta-binomial, 95 % for all levels together, by Bonferroni).\n\n"
         f"{_table(heads, [row(found) for found in trust.coverage])}\n\n"
         "The promise is for pictures drawn like MNIST's. On other people's, photographed or drawn with a mouse, it is "
-        "none: `python -m benchmarks.trust` shows how much less is held."
+        "none: `python -m benchmarks.quality.pictures` shows how much less is held."
     )
 
 

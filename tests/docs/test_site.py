@@ -67,15 +67,25 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     assert broken == ["#there", "other.md", "e.png"]
 
 
+def missing_modules(text: str) -> list[str]:
+    """Return the modules that a text runs with `python -m` and that do not exist."""
+    modules = [REPOSITORY / module.rstrip(".").replace(".", "/") for module in MODULE.findall(text)]
+    return [str(module) for module in modules if not module.with_suffix(".py").exists() and not module.is_dir()]
+
+
 @pytest.mark.parametrize("document", WRITTEN_BY_HAND, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
-def test_every_named_path_and_module_exists(document: Path) -> None:
+def test_every_path_and_module_that_a_document_names_exists(document: Path) -> None:
     text = document.read_text()
 
-    missing = [path for path in PATH.findall(text) if not (REPOSITORY / path).exists()]
-    modules = [REPOSITORY / module.rstrip(".").replace(".", "/") for module in MODULE.findall(text)]
-    missing += [str(module) for module in modules if not module.with_suffix(".py").exists() and not module.is_dir()]
+    assert [path for path in PATH.findall(text) if not (REPOSITORY / path).exists()] == []
+    assert missing_modules(text) == []
 
-    assert missing == []
+
+@pytest.mark.parametrize("package", ["app", "benchmarks", "deploy", "digits", "tests", "training"])
+def test_every_module_that_the_code_tells_people_to_run_exists(package: str) -> None:
+    texts = {file.name: file.read_text() for file in (REPOSITORY / package).rglob("*.py")}
+
+    assert {name: missing for name, text in texts.items() if (missing := missing_modules(text))} == {}
 
 
 @pytest.fixture(scope="module")

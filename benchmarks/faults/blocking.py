@@ -76,7 +76,8 @@ _NAMED_FLOATS = json.dumps({"features": _floats()})
 _BASE64 = json.dumps({"b64": b64encode(_SEVEN_PNG).decode()})
 _ALL_HEADER = (b"--b\r\n" + b"a" * _LIMITS.max_body_bytes)[: _LIMITS.max_body_bytes]
 _EMPTY_CHUNKS = b"\0\0\0\0tSTs\xd5\x9a\x8b\xf7" * 1_000_000
-_NOISE_PATH = "/predict?normalize=never&include=pixels,saliency"
+_AS_IS = "/predict?normalize=never"
+_NOISE_PATH = f"{_AS_IS}&include=pixels,saliency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ HEAVY = (
     Heavy("a 50-megapixel WEBP", lambda: _picture("RGB", (8000, 6000), format="WEBP", quality=1), "image/webp"),
     Heavy("a 50-megapixel GIF", lambda: _picture("P", (8000, 6000), format="GIF"), "image/gif"),
     Heavy("a PNG of a million empty chunks", lambda: _SEVEN_PNG[:33] + _EMPTY_CHUNKS, "image/png"),
-    Heavy("pictures of long floats", lambda: _filled('{"scale": "0-1", "instances": [', _FLOATS, "]}"), _JSON),
+    Heavy("pictures of long floats", lambda: _filled('{"scale": "0-1", "instances": [', _FLOATS, "]}"), _JSON, _AS_IS),
     Heavy("JSON of millions of numbers", lambda: _filled('{"pixels": [', "1", "]}"), _JSON),
     Heavy("JSON of millions of objects", lambda: _filled('{"pixels": [', "{}", "]}"), _JSON),
     Heavy("JSON of millions of lists", lambda: _filled('{"pixels": [', "[]", "]}"), _JSON),

@@ -1,5 +1,6 @@
 """Measure alternatives in turn, so that a busy moment of the machine does not hit only one of them."""
 
+import math
 import random
 import statistics
 import time
@@ -28,8 +29,8 @@ def alternate(groups: Sequence[Sequence[Key]], rounds: int, measure: Callable[[K
 
 
 def ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
-    """Divide each round's value by the base of the same round."""
-    return [value / base for value, base in zip(values, bases, strict=True)]
+    """Divide each round's value by the base of the same round. The ratio to 0 is infinite."""
+    return [value / base if base else math.inf for value, base in zip(values, bases, strict=True)]
 
 
 def median(values: Sequence[float], digits: int = 0) -> str:

@@ -79,7 +79,7 @@ ALLOWED = [
     pytest.param(json.dumps({"instances": [{"b64": "a" * 400}] * 1024}).encode(), id="1024 pictures in base64"),
     pytest.param(json.dumps({"inputs": [{"data": ["a" * 400] * 1024}]}).encode(), id="a tensor of 1024 strings"),
     pytest.param(json.dumps({"instances": [{"b64": "a" * 8_000_000}]}).encode(), id="a photo in base64"),
-    pytest.param(records(700, 784), id="700 records of 784 columns"),
+    pytest.param(records(600, 784), id="600 records of 784 columns"),
 ]
 
 
@@ -95,6 +95,7 @@ REFUSED = [
     pytest.param(b"[" * 40_000, BatchTooLarge, "in 40000 lists", id="nested lists"),
     pytest.param(b"[" + b"{}," * 40_000 + b"{}]", InvalidBody, "received 40001 objects", id="objects"),
     pytest.param(b'["' + b'","' * 40_000 + b'"]', InvalidBody, "and 40001 strings", id="strings"),
+    pytest.param(records(640, 784), InvalidBody, "and 501761 strings", id="names in many objects"),
     pytest.param(records(1, 10_000), InvalidBody, "and 10001 strings", id="names in one object"),
 ]
 

@@ -1,4 +1,4 @@
-"""The model card as a page: what Markdown means is shown, and nothing that is written in it is obeyed."""
+"""The model card as a page: Markdown is rendered, and HTML or scripts in it have no effect."""
 
 import re
 import time
@@ -50,7 +50,7 @@ HOSTILE = """# A card <script>window.bad = 1</script>
 
 
 class Tags(HTMLParser):
-    """All that a page is made of."""
+    """The elements and the text of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -69,8 +69,8 @@ class Tags(HTMLParser):
         return [attributes[attribute] for name, attributes in self.tags if name == tag]
 
 
-def shown(card: str, files: frozenset[str] = FILES) -> Tags:
-    """What is between the page's <main> and its </main>."""
+def render(card: str, files: frozenset[str] = FILES) -> Tags:
+    """Render a card and return the content of the page's <main>."""
     html = page(card.encode(), "mnist-dense version 1", files).decode()
     return Tags(html.split("<main>", 1)[1].rsplit("</main>", 1)[0])
 
@@ -88,10 +88,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
     assert "Traceback" not in service.log.read_text()
 
 
-# What is shown
+# Rendering
 
 
-def test_the_card_is_a_page_with_tables_and_figures_and_a_way_back(open_page: OpenPage, service: Service) -> None:
+def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPage, service: Service) -> None:
     page = open_page(f"{service.url}/model/card")
 
     expect(page).to_have_title(TITLE)
@@ -109,7 +109,7 @@ def test_the_card_is_a_page_with_tables_and_figures_and_a_way_back(open_page: Op
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_it_whole_and_scrolls_wide_tables_alone(
+def test_on_a_phone_only_wide_tables_scroll_sideways(
     open_page: OpenPage, service: Service, tmp_path: Path, scheme: str
 ) -> None:
     page = open_page(f"{service.url}/model/card", viewport={"width": 320, "height": 640}, color_scheme=scheme)
@@ -133,45 +133,45 @@ def test_a_phone_shows_it_whole_and_scrolls_wide_tables_alone(
         pytest.param("[a](history.csv)", "a", "href", "report/history.csv", id="a file of the report"),
         pytest.param("[a](http://x.org/#y)", "a", "href", "http://x.org/#y", id="a link to http"),
         pytest.param("[a](HTTPS://x.org)", "a", "href", "HTTPS://x.org", id="a link to https, shouted"),
-        pytest.param("<https://x.org/a?b&c>", "a", "href", "https://x.org/a?b&c", id="an address"),
+        pytest.param("<https://x.org/a?b&c>", "a", "href", "https://x.org/a?b&c", id="a bare address"),
         pytest.param("|a|\n|-:|\n|1|", "td", "class", "right", id="numbers to the right, without a style attribute"),
         pytest.param("7. a", "ol", "start", "7", id="a list that begins with seven"),
     ],
 )
-def test_what_markdown_means_is_shown(markdown: str, tag: str, attribute: str, value: str) -> None:
-    assert shown(markdown).of(tag, attribute) == [value]
+def test_markdown_is_rendered(markdown: str, tag: str, attribute: str, value: str) -> None:
+    assert render(markdown).of(tag, attribute) == [value]
 
 
 @pytest.mark.parametrize(
     ("markdown", "text"),
     [
-        pytest.param("<b>a</b>", "<b>a</b>", id="HTML is text"),
-        pytest.param("a <!-- b -->", "a <!-- b -->", id="a comment too"),
-        pytest.param("![a](https://x.org/a.png)", "a", id="a figure from elsewhere is its description"),
-        pytest.param("![<b>](http://x.org/a.png)", "<b>", id="which is text"),
-        pytest.param("![a](nothing.png)", "![a](nothing.png)", id="a figure that there is not"),
+        pytest.param("<b>a</b>", "<b>a</b>", id="HTML"),
+        pytest.param("a <!-- b -->", "a <!-- b -->", id="a comment"),
+        pytest.param("![a](https://x.org/a.png)", "a", id="a figure from another host"),
+        pytest.param("![<b>](http://x.org/a.png)", "<b>", id="HTML in a description"),
+        pytest.param("![a](nothing.png)", "![a](nothing.png)", id="a missing figure"),
         pytest.param("[a](/predict)", "[a](/predict)", id="a path"),
         pytest.param("[a](..%2fx)", "[a](..%2fx)", id="a way out of the report"),
-        pytest.param("[a](mailto:x@x.org)", "[a](mailto:x@x.org)", id="an address of mail"),
+        pytest.param("[a](mailto:x@x.org)", "[a](mailto:x@x.org)", id="an e-mail address"),
         pytest.param("[a](&#106;avascript:x)", "[a](javascript:x)", id="an entity in a scheme"),
     ],
 )
-def test_what_leads_elsewhere_is_text(markdown: str, text: str) -> None:
-    content = shown(markdown)
+def test_html_and_other_links_become_text(markdown: str, text: str) -> None:
+    content = render(markdown)
 
     assert [tag for tag, _ in content.tags] == ["p"]
     assert content.text.strip() == text
 
 
-def test_an_empty_address_leads_nowhere() -> None:
-    link, figure = shown("[a]()"), shown("![a]()")
+def test_an_empty_url_makes_no_link_and_no_image() -> None:
+    link, figure = render("[a]()"), render("![a]()")
 
     assert link.tags == [("p", {}), ("a", {})]
     assert figure.tags == [("p", {})]
     assert link.text.strip() == figure.text.strip() == "a"
 
 
-# What is not obeyed
+# Hostile cards
 
 FRAGMENTS = st.sampled_from(
     [
@@ -190,16 +190,16 @@ ALLOWED = {
 @settings(max_examples=200, deadline=None)
 @example(HOSTILE)
 @given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map("".join))
-def test_no_card_becomes_more_than_text_tables_links_and_figures(card: str) -> None:
-    for tag, attributes in shown(card).tags:
+def test_every_card_consists_of_text_tables_links_and_figures(card: str) -> None:
+    for tag, attributes in render(card).tags:
         assert tag in ALLOWED
         assert set(attributes) <= {"href", "src", "alt", "title", "class", "start"}
         assert re.match(r"(?i)https?://|report/(README\.md|history\.(csv|png))$", attributes.get("href") or "https://")
         assert (attributes.get("src") or "report/history.png") == "report/history.png"
 
 
-def test_a_hostile_card_does_nothing_in_a_browser(open_page: OpenPage, hostile: Service) -> None:
-    # That no other host was asked and nothing was refused by the Content-Security-Policy, the fixture sees to.
+def test_a_hostile_card_has_no_effect_in_a_browser(open_page: OpenPage, hostile: Service) -> None:
+    # The fixture checks that no other host was contacted and that no Content-Security-Policy was violated.
     page: Page = open_page(f"{hostile.url}/model/card")
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
@@ -221,7 +221,7 @@ def test_a_hostile_card_does_nothing_in_a_browser(open_page: OpenPage, hostile: 
     assert dialogs == []
 
 
-def test_the_card_runs_no_script_whatever_it_holds(hostile: Service) -> None:
+def test_the_card_page_allows_no_script(hostile: Service) -> None:
     reply = hostile.client.get("/model/card")
 
     policy = dict(part.strip().split(" ", 1) for part in reply.headers["content-security-policy"].split(";"))
@@ -236,11 +236,11 @@ def test_the_card_runs_no_script_whatever_it_holds(hostile: Service) -> None:
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
 
 
-def test_the_markdown_stays_where_it_was(hostile: Service) -> None:
+def test_the_markdown_itself_is_served_unchanged(hostile: Service) -> None:
     assert hostile.client.get("/model/report/README.md").text == HOSTILE
 
 
-# What there is to show
+# Versions and caching
 
 
 def test_the_card_changes_with_the_version_and_is_sent_again_only_then(

@@ -1,4 +1,4 @@
-"""KServe's own client, both of its protocols, against a real service."""
+"""KServe's own client with both of its protocols, against a real service."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ Ask = Callable[[str, Callable[[Any], Awaitable[Any]]], Any]
 
 @pytest.fixture(scope="module")
 def kserve() -> Any:
-    """The package, which warns of its own affairs when it is imported."""
+    """The package. Its import emits warnings about itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("kserve")
@@ -31,7 +31,7 @@ def kserve() -> Any:
 
 @pytest.fixture(scope="module")
 def ask(kserve: Any) -> Ask:
-    """`ask("v2", lambda client: client.infer(...))` awaits it with a client of that protocol."""
+    """Return a function that awaits `ask("v2", lambda client: client.infer(...))` with a client of that protocol."""
 
     async def asked(protocol: str, question: Callable[[Any], Awaitable[Any]]) -> Any:
         async with kserve.InferenceRESTClient(kserve.RESTConfig(protocol=protocol)) as client:
@@ -42,14 +42,14 @@ def ask(kserve: Any) -> Ask:
 
 @pytest.fixture(scope="module")
 def digits(mnist: Mnist) -> Grey:
-    """100 real ones."""
+    """100 MNIST test images, uint8 (100, 28, 28)."""
     images: Grey = mnist.pixels[::50]
     return images
 
 
 @pytest.fixture(scope="module")
 def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
-    """What /predict says of them."""
+    """The probabilities that /predict replies for them, (100, 10)."""
     reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
     return np.array([prediction["probabilities"] for prediction in reply])
 
@@ -76,7 +76,7 @@ def test_the_second_protocol_finds_server_and_model_ready(ask: Ask, service: Ser
 @pytest.mark.parametrize("binary_reply", [True, False], ids=["binary reply", "JSON reply"])
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "JSON"])
 @pytest.mark.parametrize("datatype", ["FP32", "UINT8"])
-def test_the_second_protocols_answers_are_those_of_predict(
+def test_the_second_protocol_gets_the_probabilities_of_predict(
     kserve: Any,
     ask: Ask,
     service: Service,
@@ -94,14 +94,14 @@ def test_the_second_protocols_answers_are_those_of_predict(
     answer = ask("v2", lambda client: client.infer(service.url, asked, NAME, response_headers=headers))
 
     assert ("inference-header-content-length" in headers) == binary_reply
-    # The client drops `model_version` from what it reads.
+    # The client drops `model_version` from the body.
     assert (answer.model_name, headers["x-model-version"], answer.id) == (NAME, "1", "42")
     probabilities, digit = answer.outputs
     np.testing.assert_allclose(probabilities.as_numpy(), expected, atol=1e-6)
     assert digit.as_numpy().tolist() == expected.argmax(axis=1).tolist()
 
 
-def test_encoded_pictures_are_answered_as_by_predict(
+def test_encoded_pictures_get_the_probabilities_of_predict(
     kserve: Any, ask: Ask, service: Service, digits: Grey, expected: NDArray[np.float64]
 ) -> None:
     pictures = np.array([encoded(picture) for picture in digits], dtype=object)
@@ -111,7 +111,7 @@ def test_encoded_pictures_are_answered_as_by_predict(
     np.testing.assert_allclose(answer.outputs[0].as_numpy(), expected, atol=1e-6)
 
 
-def test_the_second_protocols_errors_are_told(kserve: Any, ask: Ask, service: Service) -> None:
+def test_the_second_protocols_errors_are_readable(kserve: Any, ask: Ask, service: Service) -> None:
     blank = request(kserve, np.zeros((1, 784), np.uint8), "UINT8", binary=False)
 
     with pytest.raises(httpx.HTTPStatusError, match=r"no ink found: the picture is blank.*'400 Bad Request'"):
@@ -122,7 +122,7 @@ def test_the_first_protocol_finds_the_model_ready(ask: Ask, service: Service) ->
     assert ask("v1", lambda client: client.is_model_ready(service.url, NAME)) is True
 
 
-def test_the_first_protocols_answers_are_those_of_predict(
+def test_the_first_protocol_gets_the_probabilities_of_predict(
     ask: Ask, service: Service, digits: Grey, expected: NDArray[np.float64]
 ) -> None:
     features = (digits.reshape(-1, 784) / 255).tolist()
@@ -138,10 +138,10 @@ def test_the_first_protocols_answers_are_those_of_predict(
         pytest.param(
             "resnet", [[0.5] * 784], "expected the model 'mnist-dense', received 'resnet'", id="another model"
         ),
-        pytest.param(NAME, [[0.5] * 783], "Expecting tensor size: 784 but got: 783", id="one pixel less"),
+        pytest.param(NAME, [[0.5] * 783], "Expecting tensor size: 784 but got: 783", id="one pixel too few"),
     ],
 )
-def test_the_first_protocols_errors_are_told(
+def test_the_first_protocols_errors_are_readable(
     ask: Ask, service: Service, model: str, instances: Any, message: str
 ) -> None:
     with pytest.raises(httpx.HTTPStatusError, match=message):

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: Triton's own client, and the bytes on the wire, against a real service."""
+"""The Open Inference Protocol of a real service, with Triton's own client and with bare HTTP."""
 
 import base64
 import gzip
@@ -38,14 +38,14 @@ def client(service: Service) -> Iterator[triton.InferenceServerClient]:
 
 @pytest.fixture(scope="module")
 def digits(mnist: Mnist) -> Grey:
-    """200 real ones."""
+    """200 MNIST test images, uint8 (200, 28, 28)."""
     images: Grey = mnist.pixels[::25]
     return images
 
 
 @pytest.fixture(scope="module")
 def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
-    """What /predict says of them."""
+    """The probabilities that /predict replies for them, (200, 10)."""
     reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
     return np.array([prediction["probabilities"] for prediction in reply])
 
@@ -61,7 +61,7 @@ def as_bytes(pictures: Grey) -> NDArray[np.object_]:
 
 
 class TestTritonsClient:
-    """tritonclient[http], as its users call it."""
+    """tritonclient[http], called as its users call it."""
 
     def test_it_finds_the_server_live_and_ready(self, client: triton.InferenceServerClient) -> None:
         assert client.is_server_live()
@@ -90,7 +90,7 @@ class TestTritonsClient:
     @pytest.mark.parametrize("binary_reply", [True, False], ids=["binary reply", "JSON reply"])
     @pytest.mark.parametrize("binary", [True, False], ids=["binary", "JSON"])
     @pytest.mark.parametrize("datatype", ["FP32", "UINT8"])
-    def test_its_answers_are_those_of_predict(
+    def test_it_gets_the_probabilities_of_predict(
         self,
         client: triton.InferenceServerClient,
         digits: Grey,
@@ -109,7 +109,7 @@ class TestTritonsClient:
         np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, atol=1e-6)
         assert answer.as_numpy("digit").tolist() == expected.argmax(axis=1).tolist()
 
-    def test_encoded_pictures_are_answered_as_by_predict(
+    def test_encoded_pictures_get_the_probabilities_of_predict(
         self, client: triton.InferenceServerClient, digits: Grey, expected: NDArray[np.float64]
     ) -> None:
         answer = client.infer(NAME, [tensor(as_bytes(digits), "BYTES")])
@@ -126,7 +126,7 @@ class TestTritonsClient:
         np.testing.assert_allclose(answer.as_numpy("probabilities")[0], ours["probabilities"], atol=1e-6)
 
     @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-    def test_compressed_requests_are_taken(
+    def test_compressed_requests_are_accepted(
         self,
         client: triton.InferenceServerClient,
         digits: Grey,
@@ -149,7 +149,7 @@ class TestTritonsClient:
         assert [answer.get_response()["id"] for answer in answers] == [str(number) for number in range(20)]
         assert {answer.as_numpy("digit").item() for answer in answers} == {7}
 
-    def test_classes_can_be_asked_for(self, client: triton.InferenceServerClient) -> None:
+    def test_the_most_probable_classes_can_be_requested(self, client: triton.InferenceServerClient) -> None:
         outputs = [triton.InferRequestedOutput("probabilities", class_count=3)]
 
         (best, second, _third) = client.infer(NAME, [tensor(SEVEN[None], "UINT8")], outputs=outputs).as_numpy(
@@ -159,7 +159,7 @@ class TestTritonsClient:
         assert best.decode().split(":")[1:] == ["7", "7"]
         assert float(best.decode().split(":")[0]) > float(second.decode().split(":")[0])
 
-    def test_the_statistics_count(self, start_service: StartService) -> None:
+    def test_the_statistics_count_the_requests_of_all_workers(self, start_service: StartService) -> None:
         service = start_service(MNIST_WORKERS="2").wait_until_ready()
         client = triton.InferenceServerClient(service.url.removeprefix("http://"), concurrency=4)
         for _ in range(10):
@@ -212,13 +212,13 @@ class TestTritonsClient:
             pytest.param(tensor(np.zeros((1, 784), np.uint8), "UINT8"), r"\[400\] no ink found", id="blank"),
         ],
     )
-    def test_what_is_wrong_is_said_to_it(
+    def test_a_wrong_tensor_is_explained_to_it(
         self, client: triton.InferenceServerClient, asked: triton.InferInput, message: str
     ) -> None:
         with pytest.raises(InferenceServerException, match=message):
             client.infer(NAME, [asked])
 
-    def test_what_is_not_offered_is_said_to_it(self, client: triton.InferenceServerClient) -> None:
+    def test_an_extension_that_is_not_offered_gets_a_501(self, client: triton.InferenceServerClient) -> None:
         with pytest.raises(InferenceServerException, match=r"\[501\] .* is not offered by this server"):
             client.get_trace_settings()
 
@@ -232,7 +232,7 @@ FLAT: list[int] = SEVEN.ravel().tolist()
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/health/live", "/v2/health/ready", f"/v2/models/{NAME}/ready"])
-def test_get_and_head_are_answered(service: Service, path: str) -> None:
+def test_get_and_head_are_both_answered(service: Service, path: str) -> None:
     got, asked = service.client.get(path), service.client.head(path)
 
     assert (got.status_code, asked.status_code) == (200, 200)
@@ -240,7 +240,7 @@ def test_get_and_head_are_answered(service: Service, path: str) -> None:
     assert got.json()
 
 
-def test_the_health_paths_say_more_than_their_status(service: Service) -> None:
+def test_the_health_paths_have_a_body_for_kserve(service: Service) -> None:
     assert service.client.get("/v2/health/live").json() == {"live": True}
     assert service.client.get("/v2/health/ready").json() == {"ready": True, "live": True}
     assert service.client.get(f"/v2/models/{NAME}/versions/1/ready").json() == {"name": NAME, "ready": True}
@@ -259,7 +259,7 @@ def test_without_a_model_it_is_not_ready(start_service: StartService, bare_check
     assert service.client.post(INFER, json=infer(FLAT)).status_code == 503
 
 
-def test_a_reply_has_all_that_clients_read(service: Service) -> None:
+def test_a_reply_has_every_field_that_clients_read(service: Service) -> None:
     reply = service.client.post(INFER, json=infer(FLAT, id="42"))
 
     body = reply.json()
@@ -275,12 +275,12 @@ def test_a_reply_has_all_that_clients_read(service: Service) -> None:
     assert reply.headers["x-model-version"] == "1"
 
 
-def test_no_id_is_an_empty_one(service: Service) -> None:
+def test_a_request_without_id_gets_an_empty_id(service: Service) -> None:
     assert service.client.post(INFER, json=infer(FLAT)).json()["id"] == ""
 
 
 @pytest.mark.parametrize("content_type", [None, "application/json", "text/plain"])
-def test_the_content_type_is_not_asked_for(service: Service, content_type: str | None) -> None:
+def test_the_content_type_is_ignored(service: Service, content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
 
     reply = service.client.post(INFER, content=json.dumps(infer(FLAT)), headers=headers)
@@ -288,7 +288,7 @@ def test_the_content_type_is_not_asked_for(service: Service, content_type: str |
     assert reply.json()["outputs"][1]["data"] == [7]
 
 
-def test_a_raw_request_is_a_tensors_bytes_alone(service: Service) -> None:
+def test_a_raw_request_consists_of_the_bytes_of_one_tensor(service: Service) -> None:
     body = (SEVEN / 255).astype("<f4").tobytes()
 
     reply = service.client.post(INFER, content=body, headers={"Inference-Header-Content-Length": "0"})
@@ -313,12 +313,14 @@ def test_pictures_in_json_are_base64(service: Service) -> None:
     ("body", "status", "message"),
     [
         pytest.param(b"", 400, "expected JSON", id="nothing"),
-        pytest.param(b"{", 400, "expected JSON", id="no JSON"),
+        pytest.param(b"{", 400, "expected JSON", id="invalid JSON"),
         pytest.param(b"[]", 400, "expected an object with 'inputs'", id="a list"),
         pytest.param({}, 400, "expected 'inputs' to be a list of one tensor", id="no inputs"),
         pytest.param({"inputs": [1]}, 400, "expected 'inputs' to be a list of one tensor", id="a number"),
         pytest.param(infer(FLAT, tensor={"name": "image"}), 400, "expected the input 'features'", id="another name"),
-        pytest.param(infer(FLAT[:-1]), 400, "expected 784 values to match the shape, received 783", id="one less"),
+        pytest.param(
+            infer(FLAT[:-1]), 400, "expected 784 values to match the shape, received 783", id="one value too few"
+        ),
         pytest.param(infer([*FLAT[:-1], 256]), 400, "expected whole numbers from 0 to 255", id="256"),
         pytest.param(infer([*FLAT[:-1], "0"]), 400, "expected whole numbers from 0 to 255", id="a string"),
         pytest.param(infer(784), 400, "expected 'data' to be a list", id="a number as data"),
@@ -345,7 +347,7 @@ def test_pictures_in_json_are_base64(service: Service) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_an_error_with_words(service: Service, body: Any, status: int, message: str) -> None:
+def test_a_wrong_request_is_explained(service: Service, body: Any, status: int, message: str) -> None:
     reply = service.client.post(INFER, content=body if isinstance(body, bytes) else json.dumps(body))
 
     assert reply.status_code == status, reply.text
@@ -412,14 +414,16 @@ def test_other_paths_and_methods_are_errors_in_the_protocols_shape(
         pytest.param(b"{}", "gzip, gzip", 415, id="twice"),
     ],
 )
-def test_bombs_and_broken_compression_are_refused(service: Service, body: bytes, encoding: str, status: int) -> None:
+def test_oversized_and_broken_compressed_bodies_are_refused(
+    service: Service, body: bytes, encoding: str, status: int
+) -> None:
     reply = service.client.post(INFER, content=body, headers={"content-encoding": encoding})
 
     assert reply.status_code == status
     assert set(reply.json()) == {"error"}
 
 
-def test_a_key_is_asked_for_in_the_protocols_shape(start_service: StartService) -> None:
+def test_a_missing_api_key_is_an_error_in_the_protocols_shape(start_service: StartService) -> None:
     service = start_service(MNIST_API_KEYS="0123456789abcdef").wait_until_ready()
 
     refused = service.client.post(INFER, json=infer(FLAT))
@@ -430,7 +434,7 @@ def test_a_key_is_asked_for_in_the_protocols_shape(start_service: StartService) 
     assert taken.status_code == 200
 
 
-def test_other_versions_that_are_loaded_can_be_asked_for(start_service: StartService, tmp_path: Path) -> None:
+def test_every_loaded_version_can_be_requested(start_service: StartService, tmp_path: Path) -> None:
     for seed in (0, 1, 2):
         publish_tiny(tmp_path / "models", seed)
     service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), MNIST_MODEL_VERSIONS="1,3").wait_until_ready()
@@ -448,7 +452,7 @@ def test_other_versions_that_are_loaded_can_be_asked_for(start_service: StartSer
     assert service.client.get(f"/v2/models/{NAME}").json()["versions"] == ["1", "3", "4"]
 
 
-def test_the_repository_index_tells_who_can_be_asked(start_service: StartService, tmp_path: Path) -> None:
+def test_the_repository_index_says_which_versions_are_ready(start_service: StartService, tmp_path: Path) -> None:
     for seed in range(3):
         publish_tiny(tmp_path / "models", seed)
     (publish_tiny(tmp_path / "models", 3).folder / MODEL).unlink()
@@ -467,7 +471,9 @@ def test_the_repository_index_tells_who_can_be_asked(start_service: StartService
     assert {known["name"] for known in index} == {NAME}
 
 
-def test_the_repository_index_has_what_is_served_from_memory_alone(start_service: StartService, tmp_path: Path) -> None:
+def test_the_repository_index_keeps_a_loaded_version_whose_folder_is_gone(
+    start_service: StartService, tmp_path: Path
+) -> None:
     folders = [publish_tiny(tmp_path / "models", seed).folder for seed in range(2)]
     settings = {"MNIST_MODEL_VERSIONS": "2", "MNIST_RELOAD_SECONDS": "0.1"}
     service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), **settings).wait_until_ready()

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving's clients ask and read, and those of KServe's first protocol, SageMaker and MLflow."""
+"""TensorFlow Serving's REST API, KServe's first protocol, SageMaker and MLflow, as their clients use them."""
 
 import gzip
 import json
@@ -92,21 +92,21 @@ FRAMES = [pytest.param(frame, id="a data frame"), pytest.param(records, id="a da
 
 @pytest.fixture(scope="module")
 def digits(mnist: Mnist) -> Any:
-    """200 real digits, (200, 28, 28)."""
+    """200 MNIST test images, uint8 (200, 28, 28)."""
     return mnist.pixels[::25]
 
 
 @pytest.fixture(scope="module")
 def expected(client: httpx.Client, digits: Any) -> Any:
-    """What `/predict` says of them, (200, 10)."""
+    """The probabilities that /predict replies for them, (200, 10)."""
     reply = client.post("/predict", params={"normalize": "never"}, json={"instances": digits.tolist()})
     return np.array([prediction["probabilities"] for prediction in reply.json()["predictions"]])
 
 
-class TestAnswers:
+class TestPredictions:
     @pytest.mark.parametrize("ask", [*ASKS, *FRAMES])
     @pytest.mark.parametrize("shape", [pytest.param((784,), id="784"), pytest.param((28, 28), id="28x28")])
-    def test_of_floats_are_those_of_predict(
+    def test_for_floats_equal_those_of_predict(
         self, client: httpx.Client, digits: Any, expected: Any, ask: Ask, shape: tuple[int, ...]
     ) -> None:
         floats = (digits / np.float32(255)).reshape(-1, *shape).tolist()
@@ -116,21 +116,23 @@ class TestAnswers:
         np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("ask", ASKS)
-    def test_of_pictures_are_those_of_predict(self, client: httpx.Client, digits: Any, expected: Any, ask: Ask) -> None:
+    def test_for_pictures_equal_those_of_predict(
+        self, client: httpx.Client, digits: Any, expected: Any, ask: Ask
+    ) -> None:
         pictures = [{"b64": b64encode(encoded(picture)).decode()} for picture in digits]
 
         probabilities = ask(client, pictures)
 
         np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
-    def test_of_a_photo_is_that_of_predict(self, client: httpx.Client) -> None:
+    def test_for_a_photo_equal_those_of_predict(self, client: httpx.Client) -> None:
         photo = (EXAMPLES / "photo.jpg").read_bytes()
         predicted = client.post("/predict", content=photo, headers={"content-type": "image/jpeg"}).json()
 
         assert rows(client, [PHOTO]) == [predicted["probabilities"]]
         assert answer(client, PREDICT, {"inputs": PHOTO})["outputs"] == [predicted["probabilities"]]
 
-    def test_floats_are_not_normalized_though_they_are_in_no_mnist_form(self, client: httpx.Client) -> None:
+    def test_for_floats_are_made_without_normalization(self, client: httpx.Client) -> None:
         shifted = np.roll(SEVEN.reshape(28, 28), 5, axis=0)
         raw: dict[str, Any] = {"content": shifted.tobytes(), "headers": {"content-type": "application/octet-stream"}}
         untouched = client.post("/predict", params={"normalize": "never"}, **raw).json()["probabilities"]
@@ -139,7 +141,7 @@ class TestAnswers:
 
         np.testing.assert_allclose(probabilities, untouched, rtol=0, atol=1e-6)
 
-    def test_a_blank_picture_of_floats_is_answered(self, client: httpx.Client) -> None:
+    def test_for_a_blank_picture_of_floats_exist(self, client: httpx.Client) -> None:
         (probabilities,) = rows(client, [[0] * 784])
 
         assert sum(probabilities) == pytest.approx(1, abs=1e-5)
@@ -152,7 +154,7 @@ class TestAnswers:
             pytest.param("/v1/models/mnist-dense/versions/01:predict", id="of a version with a leading zero"),
         ],
     )
-    def test_come_at_each_spelling_of_the_path(self, client: httpx.Client, path: str) -> None:
+    def test_come_for_each_spelling_of_the_path(self, client: httpx.Client, path: str) -> None:
         reply = client.post(path, json={"instances": [FLAT]})
 
         assert np.argmax(reply.json()["predictions"]) == 7
@@ -181,7 +183,7 @@ class TestAnswers:
 
         assert len(reply.json()["predictions"]) == count
 
-    def test_of_invocations_come_for_each_body_that_predict_takes(self, client: httpx.Client) -> None:
+    def test_from_invocations_come_for_each_body_that_predict_takes(self, client: httpx.Client) -> None:
         (probabilities,) = invocations(client, [PNG])
         png, raw = (EXAMPLES / "seven.png").read_bytes(), SEVEN.tobytes()
 
@@ -197,7 +199,7 @@ class TestAnswers:
 
 
 class TestStatus:
-    def test_satisfies_tensorflow_serving_and_kserve_at_once(self, client: httpx.Client) -> None:
+    def test_satisfies_both_tensorflow_serving_and_kserve(self, client: httpx.Client) -> None:
         reply = client.get(MODEL_PATH)
 
         assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
@@ -212,7 +214,7 @@ class TestStatus:
         assert client.head(MODEL_PATH).status_code == 200
         assert client.get("/v1/models").json() == {"models": ["mnist-dense"]}
 
-    def test_metadata_is_as_tensorflow_serving_prints_it(self, client: httpx.Client) -> None:
+    def test_metadata_has_the_shape_of_tensorflow_serving(self, client: httpx.Client) -> None:
         reply = client.get(f"{MODEL_PATH}/metadata")
 
         def tensor(name: str, size: str) -> dict[str, Any]:
@@ -231,14 +233,12 @@ class TestStatus:
         }
         assert client.get(f"{MODEL_PATH}/versions/1/metadata").json() == reply.json()
 
-    def test_ping_is_for_sagemaker_and_mlflow(self, client: httpx.Client) -> None:
+    def test_ping_answers_sagemaker_and_mlflow(self, client: httpx.Client) -> None:
         reply = client.get("/ping")
 
         assert (reply.status_code, reply.text) == (200, "\n")
 
-    def test_without_a_model_all_of_it_is_503(
-        self, start_service: StartService, bare_checkout: Path, tmp_path: Path
-    ) -> None:
+    def test_is_503_without_a_model(self, start_service: StartService, bare_checkout: Path, tmp_path: Path) -> None:
         (publish_tiny(tmp_path / "models").folder / MODEL).unlink()
         service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), cwd=str(bare_checkout))
         service.wait_for_status("/ping", 503)
@@ -267,7 +267,7 @@ class TestVersions:
     @pytest.fixture(scope="class")
     @staticmethod
     def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-        """Version 4 is served, 2 and 3 are loaded beside it, 5 is damaged."""
+        """Version 4 is served, versions 2 and 3 are loaded beside it, and version 5 is damaged."""
         root = tmp_path_factory.mktemp("several") / "models"
         for seed in range(3):
             publish_tiny(root, seed)
@@ -280,13 +280,13 @@ class TestVersions:
     @pytest.mark.parametrize(
         ("path", "version"),
         [
-            pytest.param("", 4, id="none named"),
+            pytest.param("", 4, id="without a version"),
             pytest.param("/versions/2", 2, id="by number"),
             pytest.param("/versions/4", 4, id="the served one by number"),
             pytest.param("/labels/stable", 3, id="by label"),
         ],
     )
-    def test_each_answers_for_itself(self, several: Service, path: str, version: int) -> None:
+    def test_each_version_answers_with_its_own_network(self, several: Service, path: str, version: int) -> None:
         expected = run_graph(make_graph(version - 2), np.array([FLAT], np.float32))
 
         reply = several.client.post(f"{MODEL_PATH}{path}:predict", json={"instances": [FLAT]})
@@ -305,7 +305,7 @@ class TestVersions:
             pytest.param("/versions/5", 503, "5 END", id="a damaged one"),
         ],
     )
-    def test_their_states_are_told(self, several: Service, path: str, status: int, states: str) -> None:
+    def test_their_states_are_reported(self, several: Service, path: str, status: int, states: str) -> None:
         reply = several.client.get(MODEL_PATH + path)
 
         told = [f"{each['version']} {each['state']}" for each in reply.json()["model_version_status"]]
@@ -332,7 +332,7 @@ class TestVersions:
             pytest.param("GET", "/versions/" + "9" * 5000, "Could not find version 9", id="a long number"),
         ],
     )
-    def test_one_that_is_not_there_is_not_found(self, several: Service, method: str, path: str, said: str) -> None:
+    def test_an_unknown_version_is_not_found(self, several: Service, method: str, path: str, said: str) -> None:
         reply = several.client.request(method, MODEL_PATH + path, json={"instances": [FLAT]})
 
         assert reply.status_code == 404
@@ -354,7 +354,7 @@ class TestErrors:
         ("body", "status", "said"),
         [
             pytest.param(b"", 400, "JSON Parse error: ", id="empty"),
-            pytest.param(b"{", 400, "JSON Parse error: ", id="no JSON"),
+            pytest.param(b"{", 400, "JSON Parse error: ", id="invalid JSON"),
             pytest.param(NAN, 400, "JSON Parse error: ", id="NaN"),
             pytest.param(NAN.replace(b"NaN", b"Infinity"), 400, "JSON Parse error: ", id="Infinity"),
             pytest.param([FLAT], 400, "JSON Value: Is not object", id="a list"),
@@ -365,7 +365,7 @@ class TestErrors:
             pytest.param(
                 {"inputs": [FLAT], **instances(FLAT)}, 400, "expecting only one of 'inputs' or 'instances'", id="both"
             ),
-            pytest.param({"instances": "seven"}, 400, "Expecting 'instances' to be an list/array", id="no list"),
+            pytest.param({"instances": "seven"}, 400, "Expecting 'instances' to be an list/array", id="not a list"),
             pytest.param({"instances": []}, 400, "No values in 'instances' array", id="an empty list"),
             pytest.param(
                 {"signature_name": "seven", **instances(FLAT)},
@@ -441,7 +441,7 @@ class TestErrors:
                 instances({"b64": "?"}),
                 400,
                 "element: 0 of 'instances' list. Error: expected a picture in base64",
-                id="no base64",
+                id="not base64",
             ),
             pytest.param(instances({"b64": 7}), 400, "expected a picture in base64", id="a number for base64"),
             pytest.param(
@@ -456,7 +456,7 @@ class TestErrors:
                 "element: 1 of 'instances' list. Error: expected 784 floats",
                 id="a picture after floats",
             ),
-            pytest.param(instances({"b64": "c2V2ZW4="}), 400, "expected a PNG", id="no picture"),
+            pytest.param(instances({"b64": "c2V2ZW4="}), 400, "expected a PNG", id="not a picture"),
             pytest.param(
                 instances({"b64": b64encode(encoded(np.zeros((28, 28), np.uint8))).decode()}),
                 400,
@@ -473,7 +473,7 @@ class TestErrors:
             ),
         ],
     )
-    def test_a_body_that_is_wrong_is_told_so(self, client: httpx.Client, body: Any, status: int, said: str) -> None:
+    def test_a_wrong_body_is_explained(self, client: httpx.Client, body: Any, status: int, said: str) -> None:
         reply = client.post(PREDICT, content=body if isinstance(body, bytes) else json.dumps(body))
 
         assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json")
@@ -510,7 +510,9 @@ class TestErrors:
                 "POST", f"{MODEL_PATH}:explain", 404, f"Malformed request: POST {MODEL_PATH}:explain", id="another verb"
             ),
             pytest.param("POST", f"{PREDICT}/", 404, f"Malformed request: POST {PREDICT}/", id="a slash too many"),
-            pytest.param("POST", f"{MODEL_PATH}/versions/one:predict", 404, "Malformed request: POST", id="no number"),
+            pytest.param(
+                "POST", f"{MODEL_PATH}/versions/one:predict", 404, "Malformed request: POST", id="not a number"
+            ),
             pytest.param("GET", "/v1", 404, "Malformed request: GET /v1", id="the root"),
             pytest.param("GET", "/v1/nothing", 404, "Malformed request: GET /v1/nothing", id="an unknown path"),
             pytest.param("GET", PREDICT, 405, "expected POST, received GET", id="a GET for a prediction"),
@@ -524,7 +526,7 @@ class TestErrors:
             pytest.param("DELETE", "/v1/models", 405, "expected GET, HEAD, received DELETE", id="a DELETE"),
         ],
     )
-    def test_a_path_that_is_wrong_is_told_so(
+    def test_a_wrong_path_is_explained(
         self, client: httpx.Client, method: str, path: str, status: int, said: str
     ) -> None:
         reply = client.request(method, path)
@@ -549,7 +551,7 @@ class TestErrors:
             ),
         ],
     )
-    def test_examples_that_are_wrong_are_told_so(self, client: httpx.Client, verb: str, body: Any, said: str) -> None:
+    def test_wrong_examples_are_explained(self, client: httpx.Client, verb: str, body: Any, said: str) -> None:
         reply = client.post(f"{MODEL_PATH}:{verb}", json=body)
 
         assert reply.status_code == 400
@@ -559,12 +561,12 @@ class TestErrors:
         ("body", "encoding", "status"),
         [
             pytest.param(gzip.compress(b"0" * 17 * 1024 * 1024), "gzip", 413, id="large once inflated"),
-            pytest.param(b"seven", "gzip", 400, id="no gzip"),
+            pytest.param(b"seven", "gzip", 400, id="not gzip"),
             pytest.param(gzip.compress(b"{}")[:-1], "gzip", 400, id="a part of gzip"),
             pytest.param(b"{}", "br", 415, id="another encoding"),
         ],
     )
-    def test_a_compressed_body_that_is_wrong_is_refused(
+    def test_a_wrong_compressed_body_is_refused(
         self, client: httpx.Client, body: bytes, encoding: str, status: int
     ) -> None:
         reply = client.post(PREDICT, content=body, headers={"content-encoding": encoding})
@@ -603,14 +605,14 @@ class TestErrors:
             pytest.param([RECORD] * 1025, "expected at most 8388608 bytes of JSON", id="too many"),
         ],
     )
-    def test_records_that_are_wrong_are_told_so(self, client: httpx.Client, frame: Any, said: str) -> None:
+    def test_wrong_records_are_explained(self, client: httpx.Client, frame: Any, said: str) -> None:
         reply = client.post("/invocations", json={"dataframe_records": frame})
 
         status = 413 if len(frame) > 1024 else 422
         assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
         assert said in reply.json()["detail"]
 
-    def test_those_of_invocations_are_problems_as_those_of_predict(self, client: httpx.Client) -> None:
+    def test_errors_of_invocations_are_problem_details(self, client: httpx.Client) -> None:
         refused = client.post("/invocations", json=instances(FLAT[1:]))
         unknown = client.post("/invocations", content=b"0,1", headers={"content-type": "text/csv"})
 

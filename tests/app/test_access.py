@@ -108,15 +108,17 @@ def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -
 
 def test_a_bug_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:
     page = bare_checkout / "app" / "pages" / "drawing.py"
-    page.write_text(page.read_text().replace('return _file(request, "index.html")', "raise RuntimeError('broken')"))
+    before, line, after = page.read_text().partition('return reply(request, "index.html")')
+    assert line
+    page.write_text(before + "raise RuntimeError('broken')" + after)
     service = start_service(cwd=bare_checkout)
     service.wait_for_status("/livez", 200)
 
     reply = service.client.get("/")
 
-    line = line_of(service, reply.headers["x-request-id"])
+    logged = line_of(service, reply.headers["x-request-id"])
     assert reply.status_code == 500
-    assert (line["path"], line["status"]) == ("/", 500)
+    assert (logged["path"], logged["status"]) == ("/", 500)
 
 
 def test_a_terminal_gets_a_shorter_line(service: Service) -> None:

@@ -4,19 +4,33 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
-from tests.conftest import REPOSITORY, needs
+from digits import artifact
+from tests.conftest import REPOSITORY, needs, publish_tiny
 
 START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
@@ -78,6 +92,19 @@ class Service:
             time.sleep(0.02)
         raise AssertionError(f"{path} did not become {status}; the log:\n{self.log.read_text()}")
 
+    def connect(self) -> socket.socket:
+        """Open a connection, for bytes that no client library would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def send_bytes(self, request: bytes) -> bytes:
+        """Send a request over a new connection and return what arrived once the head of the reply was whole."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            reply = b""
+            while b"\r\n\r\n" not in reply and (more := connection.recv(65536)):
+                reply += more
+            return reply
+
     def stop(self) -> int:
         """End the service as an operator does, and return its exit code."""
         self.client.close()
@@ -90,6 +117,16 @@ def owned_bytes(service: Service) -> int:
     """Return the memory that only this process uses. Pages of shared libraries do not count."""
     owned: int = psutil.Process(service.process.pid).memory_full_info().uss
     return owned
+
+
+@contextmanager
+def running_service(folder: Path, **settings: str) -> Iterator[Service]:
+    """Run a service that is ready, with its log in `folder`. At the end, the log must have no traceback."""
+    service = Service(folder / "service.log", settings).wait_until_ready()
+    yield service
+    assert service.stop() == 0
+    log = service.log.read_text()
+    assert "Traceback" not in log, log
 
 
 StartService = Callable[..., Service]
@@ -120,16 +157,99 @@ def bare_checkout(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service with the shipped model and the default settings, for tests that do not change its state."""
-    service = Service(tmp_path_factory.mktemp("service") / "service.log", {}).wait_until_ready()
-    yield service
-    assert service.stop() == 0
-    log = service.log.read_text()
-    assert "Traceback" not in log, log
+    with running_service(tmp_path_factory.mktemp("service")) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")
 def client(service: Service) -> httpx.Client:
     return service.client
+
+
+RELOAD_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Reloading:
+    """A service that looks for new versions ten times a second."""
+
+    service: Service
+    root: Path
+    """The folder of published versions. It has version 2, the tiny network, at the start of each test."""
+
+    def folder(self, number: int) -> Path:
+        return self.root / artifact.NAME / str(number)
+
+    def served_version(self) -> int:
+        number: int = self.service.client.get("/model").json()["version"]
+        return number
+
+    def versions(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.service.client.get("/model/versions").json()["versions"]
+        return listed
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, self.service.log.read_text()
+            time.sleep(0.02)
+
+    def wait_for_version(self, number: int) -> None:
+        self.wait_for(lambda: self.served_version() == number)
+
+
+@pytest.fixture(scope="session")
+def shared_reloading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reloading]:
+    folder = tmp_path_factory.mktemp("reloading")
+    root = folder / "volume/models"
+    publish_tiny(root, 0)
+    settings = {"MNIST_MODEL_DIR": str(root), "MNIST_RELOAD_SECONDS": str(RELOAD_SECONDS)}
+    with running_service(folder, **settings) as service:
+        yield Reloading(service, root)
+
+
+@pytest.fixture
+def reloading(shared_reloading: Reloading, tmp_path: Path) -> Iterator[Reloading]:
+    """One service for tests that publish and remove versions. After each test, its versions are restored."""
+    volume = shared_reloading.root.parent
+    shutil.copytree(volume, tmp_path / "before")
+    yield shared_reloading
+    # Two renames, so that the service sees no half-copied version.
+    volume.rename(tmp_path / "after")
+    (tmp_path / "before").rename(volume)
+    restored = [
+        {"version": 2, "shipped": False, "state": "serving", "reason": None},
+        {"version": 1, "shipped": True, "state": "available", "reason": None},
+    ]
+    shared_reloading.wait_for(lambda: shared_reloading.versions() == restored)
+
+
+OLD_KEY, NEW_KEY = "the-old-key-0123456789", "the-new-key-0123456789"
+ORIGIN = "https://lecture.example.org"
+
+
+@pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service that requires one of two API keys and that pages of two origins may call."""
+    settings = {"MNIST_API_KEYS": f"{OLD_KEY},{NEW_KEY}", "MNIST_CORS_ORIGINS": f"{ORIGIN}, http://localhost:3000"}
+    with running_service(tmp_path_factory.mktemp("locked"), **settings) as service:
+        yield service
+    log = service.log.read_text()
+    assert OLD_KEY not in log
+    assert NEW_KEY not in log
+
+
+@pytest.fixture(scope="session")
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with an API key below a path prefix, with public metrics, that pages of any origin may call."""
+    settings = {
+        "MNIST_API_KEYS": NEW_KEY,
+        "MNIST_ROOT_PATH": "/digits",
+        "MNIST_METRICS_OPEN": "true",
+        "MNIST_CORS_ORIGINS": "*",
+    }
+    with running_service(tmp_path_factory.mktemp("lenient"), **settings) as service:
+        yield service
 
 
 # Not for the session: while Playwright runs, this thread has an event loop, and a test could not start its own.
@@ -208,3 +328,30 @@ def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
         tab.remove_listener(event, listener)
     assert outside == []
     assert errors == []
+
+
+def drag(page: Page, *points: tuple[float, float]) -> None:
+    """Draw one stroke with the mouse. Points are x and y as fractions of the drawing area."""
+    box = page.locator("#canvas").bounding_box()
+    assert box is not None
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for x, y in places[1:]:
+        page.mouse.move(x, y, steps=6)
+    page.mouse.up()
+
+
+def expect_loaded(images: Locator) -> None:
+    """Wait until each image has loaded, and check that it is large enough to be read."""
+    expect(images).not_to_have_count(0)
+    for image in images.all():
+        image.scroll_into_view_if_needed()
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("image => image.naturalWidth") > 100
+
+
+def expect_styled_card(page: Page) -> None:
+    """Check that the model card has its images and its style sheet."""
+    expect_loaded(page.get_by_role("img"))
+    assert page.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "800px"

@@ -1,4 +1,4 @@
-"""Pages of other origins may ask when they are named, and a browser is told nothing of it else."""
+"""Pages of other origins may call the service only if the settings name their origin."""
 
 import threading
 from collections.abc import Iterator
@@ -9,10 +9,8 @@ import httpx
 import pytest
 
 from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import OpenPage, Service, StartService
+from tests.app.conftest import NEW_KEY, ORIGIN, OpenPage, Service
 
-KEY = "the-only-key-0123456789"
-ORIGIN = "https://lecture.example.org"
 SEVEN: dict[str, Any] = {
     "content": (EXAMPLES / "seven.bin").read_bytes(),
     "headers": {"content-type": "application/octet-stream", "origin": ORIGIN},
@@ -24,36 +22,25 @@ PREFLIGHT = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that wants a key and answers pages of two origins."""
-    log = tmp_path_factory.mktemp("shared") / "service.log"
-    settings = {"MNIST_CORS_ORIGINS": f"{ORIGIN}, http://localhost:3000", "MNIST_API_KEYS": KEY}
-    service = Service(log, settings).wait_until_ready()
-    yield service
-    service.stop()
-    assert "Traceback" not in log.read_text()
-
-
-def cors(reply: httpx.Response) -> dict[str, str]:
+def cors_headers(reply: httpx.Response) -> dict[str, str]:
     return {name: value for name, value in reply.headers.items() if name.startswith("access-control-")}
 
 
-def test_nothing_is_said_of_it_unless_it_is_set(client: httpx.Client) -> None:
+def test_without_the_setting_there_are_no_cors_headers(client: httpx.Client) -> None:
     for reply in (client.post("/predict", **SEVEN), client.get("/model", headers={"origin": ORIGIN})):
-        assert cors(reply) == {}
+        assert cors_headers(reply) == {}
         assert "vary" not in reply.headers
     assert client.options("/predict", headers=PREFLIGHT).status_code == 405
 
 
-def test_a_preflight_passes_without_a_key(shared: Service) -> None:
-    reply = shared.client.options("/predict", headers=PREFLIGHT)
+def test_a_preflight_needs_no_key(locked: Service) -> None:
+    reply = locked.client.options("/predict", headers=PREFLIGHT)
 
-    said = cors(reply)
-    allowed = {name.strip().lower() for name in said.pop("access-control-allow-headers").split(",")}
+    headers = cors_headers(reply)
+    allowed = {name.strip().lower() for name in headers.pop("access-control-allow-headers").split(",")}
     assert reply.status_code == 200
     assert allowed >= set(PREFLIGHT["access-control-request-headers"].split(","))
-    assert said == {
+    assert headers == {
         "access-control-allow-origin": ORIGIN,
         "access-control-allow-methods": "GET, HEAD, POST",
         "access-control-max-age": "7200",
@@ -69,48 +56,48 @@ def test_a_preflight_passes_without_a_key(shared: Service) -> None:
         pytest.param({"access-control-request-headers": "x-other"}, id="another header"),
     ],
 )
-def test_another_preflight_does_not(shared: Service, headers: dict[str, str]) -> None:
-    assert shared.client.options("/predict", headers=PREFLIGHT | headers).status_code == 400
+def test_a_preflight_for_anything_else_is_refused(locked: Service, headers: dict[str, str]) -> None:
+    assert locked.client.options("/predict", headers=PREFLIGHT | headers).status_code == 400
 
 
-def test_options_that_are_no_preflight_want_a_key(shared: Service) -> None:
-    assert shared.client.options("/predict", headers={"origin": ORIGIN}).status_code == 401
+def test_options_without_a_preflight_needs_a_key(locked: Service) -> None:
+    assert locked.client.options("/predict", headers={"origin": ORIGIN}).status_code == 401
 
 
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
-        pytest.param("/predict", {"x-api-key": KEY}, 200, id="an answer"),
+        pytest.param("/predict", {"x-api-key": NEW_KEY}, 200, id="a prediction"),
         pytest.param("/predict", {}, 401, id="no key"),
-        pytest.param("/predict", {"x-api-key": KEY, "content-type": "text/plain"}, 415, id="a refused body"),
-        pytest.param("/nothing", {"x-api-key": KEY}, 404, id="nothing there"),
-        pytest.param("/model", {"x-api-key": KEY}, 405, id="another method"),
+        pytest.param("/predict", {"x-api-key": NEW_KEY, "content-type": "text/plain"}, 415, id="a refused body"),
+        pytest.param("/nothing", {"x-api-key": NEW_KEY}, 404, id="an unknown path"),
+        pytest.param("/model", {"x-api-key": NEW_KEY}, 405, id="a wrong method"),
     ],
 )
-def test_every_reply_can_be_read_by_the_named_origins(
-    shared: Service, path: str, headers: dict[str, str], status: int
+def test_pages_of_a_named_origin_can_read_every_reply(
+    locked: Service, path: str, headers: dict[str, str], status: int
 ) -> None:
-    reply = shared.client.post(path, content=SEVEN["content"], headers=SEVEN["headers"] | headers)
+    reply = locked.client.post(path, content=SEVEN["content"], headers=SEVEN["headers"] | headers)
 
     assert reply.status_code == status
-    assert cors(reply) == {
+    assert cors_headers(reply) == {
         "access-control-allow-origin": ORIGIN,
         "access-control-expose-headers": "Retry-After, X-Model-Version, X-Request-ID",
     }
     assert "Origin" in reply.headers["vary"]
 
 
-def test_no_other_origin_can_read_one(shared: Service) -> None:
-    headers = SEVEN["headers"] | {"origin": "https://evil.example", "x-api-key": KEY}
+def test_pages_of_another_origin_cannot_read_a_reply(locked: Service) -> None:
+    headers = SEVEN["headers"] | {"origin": "https://evil.example", "x-api-key": NEW_KEY}
 
-    reply = shared.client.post("/predict", content=SEVEN["content"], headers=headers)
+    reply = locked.client.post("/predict", content=SEVEN["content"], headers=headers)
 
     assert "access-control-allow-origin" not in reply.headers
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[str]:
-    """The address of a page of another origin."""
+def other_origin() -> Iterator[str]:
+    """The address of an empty page of another origin."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -128,13 +115,12 @@ def elsewhere() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_page_of_another_origin_asks_in_a_real_browser(
-    open_page: OpenPage, elsewhere: str, start_service: StartService
+def test_if_all_origins_are_allowed_a_browser_on_any_page_can_call_the_service(
+    open_page: OpenPage, other_origin: str, lenient: Service
 ) -> None:
-    answering = start_service(MNIST_CORS_ORIGINS="*", MNIST_API_KEYS=KEY).wait_until_ready()
-    page = open_page(elsewhere, refusals=True)
+    page = open_page(other_origin, refusals=True)
 
-    asked = page.evaluate(
+    replies = page.evaluate(
         """async ([url, key, values]) => {
             const ask = async (headers) => {
                 headers["Content-Type"] = "application/octet-stream";
@@ -143,7 +129,7 @@ def test_a_page_of_another_origin_asks_in_a_real_browser(
             };
             return [await ask({ Authorization: `Bearer ${key}` }), await ask({})];
         }""",
-        [f"{answering.url}/predict", KEY, list(SEVEN["content"])],
+        [f"{lenient.url}/predict", NEW_KEY, list(SEVEN["content"])],
     )
 
-    assert asked == [[200, 7, "1"], [401, None, None]]
+    assert replies == [[200, 7, "1"], [401, None, None]]

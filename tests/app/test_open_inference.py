@@ -20,8 +20,7 @@ from tritonclient.utils import InferenceServerException
 from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import MODEL
 from digits.features import Grey
-from tests.app.conftest import Service, StartService
-from tests.app.test_reload import wait_for
+from tests.app.conftest import Reloading, Service, StartService
 from tests.conftest import Mnist, encoded, publish_tiny
 
 NAME = "mnist-dense"
@@ -479,7 +478,8 @@ def test_the_repository_index_keeps_a_loaded_version_whose_folder_is_gone(
     service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), **settings).wait_until_ready()
 
     shutil.rmtree(folders[0])
-    wait_for(lambda: len(service.client.get("/model/versions").json()["versions"]) == 2, service)
+    reloading = Reloading(service, tmp_path / "models")
+    reloading.wait_for(lambda: len(reloading.versions()) == 2)
 
     index = service.client.post("/v2/repository/index").json()
     assert [(known["version"], known["state"]) for known in index] == [

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: imported when first needed, without its noise, and reproducible."""
+"""Import Keras on TensorFlow only when it is needed, without its noise, and make it reproducible."""
 
 import os
 import warnings
@@ -11,28 +11,28 @@ from typing import Any
 QUIET = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    # oneDNN's kernels differ between processors and announce themselves on the terminal.
+    # oneDNN computes differently on each processor and prints a message.
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
 
 
 def keras() -> Any:
-    """The module `keras`; its first import takes about ten seconds."""
+    """Return the module `keras`. Its first import takes about ten seconds."""
     os.environ.update(QUIET)
     with warnings.catch_warnings(), _silent_stderr():
-        warnings.simplefilter("ignore")  # other people's deprecations, of no use to who trains
+        warnings.simplefilter("ignore")  # deprecations in other packages
         import keras as module
 
     return module
 
 
 def choose_fast_convolutions() -> None:
-    """Ask for oneDNN, before anything imports Keras: it trains a convolutional network three times as fast."""
+    """Turn on oneDNN, which trains a convolutional network three times as fast. Call it before Keras is imported."""
     QUIET["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 
 def make_reproducible(seed: int) -> None:
-    """Same seed, same machine, same weights: seed every generator and choose deterministic kernels."""
+    """Seed every generator and use deterministic kernels: the same seed then gives the same weights on a machine."""
     keras().utils.set_random_seed(seed)
     import tensorflow
 
@@ -41,20 +41,20 @@ def make_reproducible(seed: int) -> None:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """TensorFlow's libraries write to the descriptor before they know of a log level."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Discard stderr. TensorFlow's libraries write to its descriptor before they read their log level."""
+    original = os.dup(2)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(devnull)
 
 
 def library_versions() -> dict[str, str]:
-    """What a manifest says about where its network was made."""
+    """Return the versions of Python and the libraries, for the manifest."""
     import tensorflow
 
     names = ("keras", "onnx", "tf2onnx", "onnxruntime", "numpy")

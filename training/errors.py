@@ -1,44 +1,45 @@
-"""What can go wrong while training, by name.
-
-Every message is one line that says what was expected and what came.
-"""
+"""The errors of training. Every message is one line that says what was expected and what was received."""
 
 
 class TrainingError(Exception):
-    """The root of everything that training raises on purpose."""
+    """The base class."""
 
 
 class DataNotFound(TrainingError):
-    """No data where it was looked for; the message says where that was, and what to do."""
+    """There are no data in the given place. The message names the place and a way out."""
 
 
 class InvalidData(TrainingError):
-    """What was read is not in MNIST's form, or cannot be read."""
+    """The data cannot be read or are not in MNIST's form."""
 
 
 class UnknownData(TrainingError):
-    """MNIST's form but not MNIST's content, and other data was not asked for."""
+    """The data have MNIST's form but are not MNIST, and other data were not allowed."""
 
 
 class SplitTooSmall(TrainingError):
-    """A class would be missing from one of the parts."""
+    """A digit would be missing from one part of the training images."""
 
 
 class NothingToResume(TrainingError):
-    """No usable state of just this training."""
+    """There is no usable state of this training run."""
+
+
+class Interrupted(TrainingError):
+    """The user stopped the training with Ctrl-C."""
 
 
 class UnfairAssessment(TrainingError):
-    """The network may have been trained on the very images it would be assessed on."""
+    """The network may have been trained on the images that it would be assessed on."""
 
 
 class UnsuitableNetwork(TrainingError):
-    """A Keras file that is none, or whose network is not (None, 784) to ten probabilities."""
+    """A file is not a Keras file, or its network does not map (None, 784) to ten probabilities."""
 
 
 class ParityError(TrainingError):
-    """What was made does not compute what it should."""
+    """The exported network computes something else than the trained one."""
 
 
 class CannotWrite(TrainingError):
-    """The file system refused, or something is there that must stay."""
+    """The file system refused, or an existing file must not be replaced."""

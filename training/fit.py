@@ -1,7 +1,7 @@
-"""Fitting: epoch by epoch, so that a run that was stopped goes on to exactly the weights of one that was not.
+"""Fit a network epoch by epoch, so that a stopped run can be resumed and ends with exactly the same weights.
 
-After each epoch the whole state (weights, optimizer, history) lies in one file, replaced by one rename. The order of
-the images is a function of seed and epoch alone. So a state and the recipe are all that the next epoch depends on.
+After each epoch the complete state (weights, optimizer, history) is saved in one file. The order of the images
+depends only on the seed and the epoch. The next epoch therefore needs nothing but the state, recipe, seed and data.
 """
 
 import hashlib
@@ -27,26 +27,29 @@ from training.errors import CannotWrite, NothingToResume
 from training.recipes import Recipe
 
 History = dict[str, list[float]]
-"""Column (loss, accuracy, val_loss, val_accuracy) to one value an epoch."""
+"""Column (loss, accuracy, val_loss, val_accuracy) to one value per epoch."""
 
 _FILE = "state.npz"
 
 
 @dataclass(slots=True)
 class State:
-    """All that the next epoch depends on, beside recipe, seed and data."""
+    """The state after an epoch. With recipe, seed and data it determines the next epoch."""
 
     variables: list[NDArray[Any]]
-    """The network's, then the optimizer's."""
+    """The network's variables, followed by the optimizer's."""
     history: History = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
-        """How many are finished."""
+        """Number of finished epochs."""
         return len(self.history.get("loss", []))
 
     def save(self, folder: Path) -> None:
-        """Replace the folder's state at one stroke: a process killed at any moment leaves the old one or the new."""
+        """Replace the folder's state by one rename, so that a killed process leaves the old state or the new one.
+
+        Raises CannotWrite.
+        """
         unfinished = folder / f"{uuid.uuid4().hex}.unfinished"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -57,55 +60,55 @@ class State:
                 os.fsync(stream.fileno())
             unfinished.replace(folder / _FILE)
         except OSError as exc:
-            raise CannotWrite(f"{folder}: the state of the training cannot be saved: {exc.strerror or exc}") from exc
+            raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
 
     @staticmethod
-    def is_in(folder: Path) -> bool:
-        """Whether there is one, usable or not."""
+    def exists(folder: Path) -> bool:
+        """Whether the folder contains a state, usable or not."""
         return (folder / _FILE).exists()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Raises NothingToResume when there is none, or none that can be read."""
+        """Read the folder's state. Raises NothingToResume if there is no state, or if it cannot be read."""
         try:
             with (folder / _FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 variables = [content[f"variable_{index}"] for index in range(len(content) - 1)]
                 return cls(variables, json.loads(str(content["history"])))
         except FileNotFoundError as exc:
             raise NothingToResume(
-                f"{folder}: expected the state of a training with this recipe, seed, split and data, received none; "
-                f"leave --resume out to begin one"
+                f"{folder}: expected the state of a training run with this recipe, seed, split and data, received no "
+                f"such state; leave out --resume to start a run"
             ) from exc
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
             raise NothingToResume(
-                f"{folder / _FILE}: cannot be read ({exc}); leave --resume out to begin anew"
+                f"{folder / _FILE}: cannot be read ({exc}); leave out --resume to start again"
             ) from exc
 
 
 def state_folder(parent: Path, recipe: Recipe, seed: int, dataset_sha256: str) -> Path:
-    """Where the state of just this training lies below `parent`; another recipe, seed or dataset has another."""
-    decisive = json.dumps([asdict(recipe), seed, dataset_sha256], sort_keys=True)
-    return parent / ".training" / hashlib.sha256(decisive.encode()).hexdigest()[:16]
+    """Return the folder below `parent` for the state of this training run. Recipe, seed and dataset determine it."""
+    identity = json.dumps([asdict(recipe), seed, dataset_sha256], sort_keys=True)
+    return parent / ".training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool = False) -> tuple[Any, History]:
     """Train the recipe's network.
 
     Args:
-        recipe: its hyper-parameters.
-        split: the images; accuracy on the validation part is followed, where there is one.
-        seed: of the first weights and of the order of the images.
-        folder: where the state is kept after each epoch; left for `discard`.
-        resume: go on from the state in `folder`.
+        recipe: the hyper-parameters.
+        split: the images. If it has a validation part, the history contains its loss and accuracy.
+        seed: of the initial weights and of the order of the images.
+        folder: for the state after each epoch. `discard` removes it.
+        resume: continue from the state in `folder`.
 
     Returns:
-        The network, free of its optimizer, and the history.
+        The network without its optimizer, and the history.
 
     Raises:
-        NothingToResume: `resume` without a usable state.
+        NothingToResume: `resume` is true and there is no usable state.
         CannotWrite: the state cannot be saved.
     """
-    kept = State.read(folder) if resume else None
+    saved = State.read(folder) if resume else None
     make_reproducible(seed)
     training = network.build_for_training(recipe)
     x, y = to_features(split.x_train), one_hot(split.y_train)
@@ -116,7 +119,7 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
 
     size = recipe.batch_size
     history = fit_epochs(
-        training, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, kept=kept
+        training, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, saved=saved
     )
     trained = network.build(recipe)
     trained.set_weights(training.get_weights())
@@ -131,26 +134,30 @@ def fit_epochs(
     batch_size: int,
     split: Split,
     folder: Path,
-    kept: State | None,
+    saved: State | None,
 ) -> History:
-    """Train a compiled network, keeping its state after each epoch.
+    """Train a compiled network and save its state after each epoch.
 
     Args:
-        training: the network; its optimizer's variables exist.
-        examples: epoch to features and targets, in the order in which they are to be seen.
-        epochs: up to which it is trained.
-        batch_size: images a step.
-        split: accuracy on its validation part is followed, where there is one.
-        folder: where the state is kept.
-        kept: the state to go on from; None begins.
+        training: the network. Its optimizer's variables must exist.
+        examples: maps an epoch to its features and targets, in training order.
+        epochs: the total number of epochs.
+        batch_size: images per step.
+        split: if it has a validation part, the history contains its loss and accuracy.
+        folder: for the state.
+        saved: the state to continue from, or None to start.
+
+    Returns:
+        The history of all epochs, including those before `saved`.
     """
     variables = [*training.variables, *training.optimizer.variables]
-    if kept is None:
-        # The first weights are a state too: from here on there is always one to go on from.
-        kept = State([variable.numpy() for variable in variables])
-        kept.save(folder)
+    state = saved
+    if state is None:
+        # Save the initial weights too, so that a run that stops during its first epoch can be resumed.
+        state = State([variable.numpy() for variable in variables])
+        state.save(folder)
     else:
-        for variable, value in zip(variables, kept.variables, strict=True):
+        for variable, value in zip(variables, state.variables, strict=True):
             variable.assign(value)
 
     validation = None
@@ -159,7 +166,7 @@ def fit_epochs(
     after_one_epoch = keras().callbacks.LambdaCallback(
         on_epoch_end=lambda _epoch, _logs: setattr(training, "stop_training", True)
     )
-    for epoch in range(kept.epochs, epochs):
+    for epoch in range(state.epochs, epochs):
         x, y = examples(epoch)
         measured = training.fit(
             x,
@@ -168,26 +175,26 @@ def fit_epochs(
             initial_epoch=epoch,
             epochs=epochs,
             callbacks=[after_one_epoch],
-            shuffle=False,  # done already, in an order that a resumed run repeats
+            shuffle=False,  # `examples` shuffles, in an order that a resumed run repeats
             validation_data=validation,
             verbose=1 if sys.stdout.isatty() else 2,
         ).history
-        history = {column: [*kept.history.get(column, []), float(value[0])] for column, value in measured.items()}
-        kept = State([variable.numpy() for variable in variables], history)
-        kept.save(folder)
-    return kept.history
+        history = {column: [*state.history.get(column, []), float(value[0])] for column, value in measured.items()}
+        state = State([variable.numpy() for variable in variables], history)
+        state.save(folder)
+    return state.history
 
 
 def one_hot(labels: Labels) -> Floats:
-    """(N,) to (N, 10)."""
+    """Encode labels, uint8 (N,), as float32 (N, 10)."""
     encoded: Floats = keras().utils.to_categorical(labels, CLASSES)
     return encoded
 
 
 def discard(folder: Path) -> None:
-    """Remove the state, and the folder of states when it was the last."""
+    """Remove the state, and its parent folder if it holds no other state."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.parent.rmdir()
-    except OSError:  # another training's state is there, or there was none
+    except OSError:  # it holds the state of another run, or does not exist
         return

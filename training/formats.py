@@ -1,6 +1,6 @@
-"""A published version in the form that another engine serves, proven on its golden images.
+"""Convert a published version for another engine, and check the result with the golden images.
 
-Each engine finds its versions below `<output>/<name>/<version>/`, as our own service does below `MNIST_MODEL_DIR`.
+Both engines look for versions in `<output>/<name>/<version>/`, as the service does in `MNIST_MODEL_DIR`.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,62 +27,61 @@ from digits.artifact import (
 )
 from digits.classifier import GOLDEN_TOLERANCE, Classifier, Golden
 from digits.features import FEATURES, Floats, to_features
-from training import onnx_graph as graph
+from training import onnx_graph
 from training.errors import CannotWrite, ParityError
 from training.export import PARITY_TOLERANCE, read_network
 from training.trust.novelty import Head
 
 SIGNATURE = "serving_default"
-"""Of a SavedModel: probabilities alone, so that TensorFlow Serving's replies are those of our own `/v1`."""
+"""Returns only probabilities, so that TensorFlow Serving replies like the service's `/v1`."""
 
 NOVELTY_SIGNATURE = "with_novelty"
-"""Of a SavedModel whose version has novelty: probabilities and novelty."""
+"""Returns probabilities and novelty. Only versions with novelty have it."""
 
 MAX_BATCH_SIZE = 1024
-"""Most pictures in one request or pass of Triton: as many as our own service takes, 3 MB of features."""
+"""Most pictures in one Triton batch. It is the service's own limit, 3 MB of features."""
 
 CONFIG, LABELS = "config.pbtxt", "labels.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """Files for an engine."""
+class EngineFiles:
+    """The files of a version for an engine."""
 
     version: Mapping[str, bytes]
     """Path below the version's folder to content."""
-    beside: Mapping[str, bytes] = field(default_factory=dict)
-    """The same below the model's folder, for all of its versions."""
+    model: Mapping[str, bytes] = field(default_factory=dict)
+    """Path below the model's folder to content. All versions share these files."""
 
 
-def to_triton(version: Classifier) -> Form:
-    """A part of a Triton model repository: the ONNX graph, and how it is to be served.
+def to_triton(version: Classifier) -> EngineFiles:
+    """Convert a version for a Triton model repository: the ONNX graph and its configuration.
 
-    Triton batches what has the batch as its first dimension, takes no optional input beside that, and fetches every
-    output that its configuration names. So the graph goes without saliency, whose rows depend on such an input; a GPU
-    is also spared the branch. All else is the published graph's.
+    Triton can only batch a model without optional inputs, whose inputs and outputs all have the batch as their first
+    dimension. Saliency has neither property and is removed. The rest of the graph does not change. Raises ParityError.
     """
     import onnxruntime
 
     manifest = version.manifest
     onnx = _file(version, MODEL)
     if SALIENCY_OUTPUT in manifest.outputs:
-        onnx = graph.without_saliency(onnx)
+        onnx = onnx_graph.without_saliency(onnx)
     outputs = [output for output in manifest.outputs if output != SALIENCY_OUTPUT]
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     names = [output.name for output in outputs]
     received = session.run(names, {FEATURES_INPUT.name: to_features(version.golden.pixels)})
-    _hold_to_golden("the graph for Triton", version.golden, dict(zip(names, received, strict=True)))
+    _check_golden("the graph for Triton", version.golden, dict(zip(names, received, strict=True)))
     labels = "".join(f"{label}\n" for label in manifest.classes)
-    return Form({MODEL: onnx}, {CONFIG: _config(manifest.name, outputs).encode(), LABELS: labels.encode()})
+    return EngineFiles({MODEL: onnx}, {CONFIG: _config(manifest.name, outputs).encode(), LABELS: labels.encode()})
 
 
-def to_savedmodel(version: Classifier) -> Form:
-    """A SavedModel for TensorFlow Serving: `serving_default`, and `with_novelty` where the version has it.
+def to_savedmodel(version: Classifier) -> EngineFiles:
+    """Convert a version to a SavedModel for TensorFlow Serving. Raises ParityError and UnsuitableNetwork.
 
-    The network is the version's Keras file, the head of novelty comes from its graph.
+    The network comes from the version's Keras file, the novelty head from its graph.
     """
     network = read_network(_folder(version) / KERAS)
-    head = graph.head_of(_file(version, MODEL)) if NOVELTY_OUTPUT in version.manifest.outputs else None
+    head = onnx_graph.head_of(_file(version, MODEL)) if NOVELTY_OUTPUT in version.manifest.outputs else None
     import tensorflow as tf
 
     features = tf.TensorSpec((None, FEATURES), tf.float32, name=FEATURES_INPUT.name)
@@ -90,53 +89,53 @@ def to_savedmodel(version: Classifier) -> Form:
         name: tf.function(computed, input_signature=[features]) for name, computed in _signatures(network, head).items()
     }
     module = tf.Module()
-    # Saved once: Keras' own export keeps two copies of each.
+    # Keras' own export would save every variable twice.
     module.weights = [variable.value for variable in network.variables]
     with TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures)
         for name, signature in tf.saved_model.load(folder).signatures.items():
             received = signature(**{FEATURES_INPUT.name: tf.constant(to_features(version.golden.pixels))})
             computed = {output: values.numpy() for output, values in received.items()}
-            _hold_to_golden(f"the SavedModel's {name}", version.golden, computed)
+            _check_golden(f"the SavedModel's {name}", version.golden, computed)
         files = [file for file in Path(folder).rglob("*") if file.is_file()]
-        return Form({file.relative_to(folder).as_posix(): file.read_bytes() for file in files})
+        return EngineFiles({file.relative_to(folder).as_posix(): file.read_bytes() for file in files})
 
 
-FORMATS: Mapping[str, Callable[[Classifier], Form]] = {"triton": to_triton, "savedmodel": to_savedmodel}
-"""By what the command line calls them."""
+FORMATS: Mapping[str, Callable[[Classifier], EngineFiles]] = {"triton": to_triton, "savedmodel": to_savedmodel}
+"""The values of `--format`."""
 
 
-def write(form: Form, output: Path, manifest: Manifest) -> Path:
-    """Write a version for an engine, all of it or nothing, where none of its number is.
+def write(files: EngineFiles, output: Path, manifest: Manifest) -> Path:
+    """Write a version for an engine. If that fails, nothing is written.
 
     Returns:
         The version's folder.
 
     Raises:
-        CannotWrite: that version is there, what is beside it is not as this one needs it, or the file system refused.
+        CannotWrite: the version exists, the model's shared files do not match this version, or the file system refused.
     """
     model = output / manifest.name
     folder = model / str(manifest.version)
     is_first = not versions(output, manifest.name)
     try:
         with ExitStack() as undo:
-            # What is beside comes first, so that a version is whole once it is there. Nothing is ever staged beside the
-            # model: whatever folder a polling Triton finds there is a model to it, and what it cannot load, even for a
-            # moment, leaves it unready for good.
-            for path, content in form.beside.items():
+            # Shared files come first, so that a version is complete as soon as it exists. No temporary folder may lie
+            # next to the model: a polling Triton takes every folder there for a model. If it cannot load one, even
+            # for a moment, it stays unready.
+            for path, content in files.model.items():
                 file = model / path
-                there = file.read_bytes() if file.exists() else None
-                if there is None and is_first:
+                existing = file.read_bytes() if file.exists() else None
+                if existing is None and is_first:
                     undo.callback(file.unlink, missing_ok=True)
                     _place(file, content)
-                elif there != content:
-                    received = "none" if there is None else "another"
+                elif existing != content:
+                    received = "no such file" if existing is None else "other content"
                     raise CannotWrite(
-                        f"{file}: expected it as this version needs it, received {received}; nothing was written, "
-                        "another --output takes it"
+                        f"{file}: expected the content that this version needs, received {received}; "
+                        "nothing was written; choose another --output"
                     )
-            if not write_once(folder, form.version):
-                raise CannotWrite(f"{folder}: expected no such version yet, received one that is there; it stays")
+            if not write_once(folder, files.version):
+                raise CannotWrite(f"{folder}: expected a new version, received one that exists; it was not changed")
             undo.pop_all()
     except OSError as exc:
         raise CannotWrite(f"nothing was written to {folder}: {exc.strerror or exc}") from exc
@@ -144,7 +143,7 @@ def write(form: Form, output: Path, manifest: Manifest) -> Path:
 
 
 def _place(file: Path, content: bytes) -> None:
-    """Write a file by one rename."""
+    """Write a file with one rename."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}")
     try:
@@ -154,7 +153,7 @@ def _place(file: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _hold_to_golden(form: str, golden: Golden, received: Mapping[str, Floats]) -> None:
+def _check_golden(subject: str, golden: Golden, received: Mapping[str, Floats]) -> None:
     for name, expected, tolerance in (
         (PROBABILITIES_OUTPUT.name, golden.probabilities, PARITY_TOLERANCE),
         (NOVELTY_OUTPUT.name, golden.novelty, GOLDEN_TOLERANCE),
@@ -162,9 +161,9 @@ def _hold_to_golden(form: str, golden: Golden, received: Mapping[str, Floats]) -
         if name not in received or expected is None:
             continue
         difference = np.abs(received[name] - expected).max()
-        if not difference <= tolerance:  # NaN is no pass
+        if not difference <= tolerance:  # also true for NaN
             raise ParityError(
-                f"expected {form} to give the golden {name} within {tolerance:g}, "
+                f"expected {subject} to give the golden {name} within {tolerance:g}, "
                 f"received a difference of {difference:.3g}; nothing was written"
             )
 
@@ -179,13 +178,13 @@ backend: "onnxruntime"
 max_batch_size: {MAX_BATCH_SIZE}
 input [ {{ {_declared(FEATURES_INPUT)} }} ]
 {"".join(f"output [ {{ {_declared(output)} }} ]{chr(10)}" for output in outputs)}\
-# Who asks at the same time shares a pass.
+# Simultaneous requests share a batch.
 dynamic_batching {{ max_queue_delay_microseconds: 100 }}
-# One on each GPU that there is, else on the processor. KIND_GPU would not start without one.
+# One instance on each GPU, or on the processor if there is no GPU. KIND_GPU would not start without a GPU.
 instance_group [ {{ kind: KIND_AUTO }} ]
-# The newest is served; all others that lie here can be asked for by their number.
+# The newest version is the default. Requests can choose any other version by its number.
 version_policy {{ all {{ }} }}
-# Before it is ready, so that no client waits for a GPU's first pass.
+# Warm up before the model is ready, so that no client waits for the first batch on a GPU.
 model_warmup [
   {{
     name: "one blank picture"
@@ -200,7 +199,10 @@ model_warmup [
 
 
 def _declared(tensor: Tensor) -> str:
-    """Without the batch. One number a picture is [ 1 ] to who asks, since Triton knows no empty shape."""
+    """Declare a tensor without its batch dimension.
+
+    Triton knows no empty shape. An output with one number per picture is declared as [ 1 ] and reshaped.
+    """
     dims = f"dims: [ {', '.join(map(str, tensor.shape[1:]))} ]"
     if len(tensor.shape) == 1:
         dims = "dims: [ 1 ] reshape { shape: [ ] }"
@@ -209,7 +211,7 @@ def _declared(tensor: Tensor) -> str:
 
 
 def _signatures(network: Any, head: Head | None) -> dict[str, Callable[[Any], dict[str, Any]]]:
-    """What a SavedModel computes, by name: TensorFlow's float32 (N, 784) to each output by its name."""
+    """Return the functions of a SavedModel by signature. Each maps features, float32 (N, 784), to named outputs."""
     import tensorflow as tf
 
     def serving_default(features: Any) -> dict[str, Any]:
@@ -222,18 +224,18 @@ def _signatures(network: Any, head: Head | None) -> dict[str, Callable[[Any], di
         first, last = network.layers
         hidden = first(features)
         logits = hidden @ last.kernel + last.bias
-        answer = tf.nn.relu(hidden @ head.hidden_kernel + head.hidden_bias) @ head.kernel[:, None] + head.bias
+        head_output = tf.nn.relu(hidden @ head.hidden_kernel + head.hidden_bias) @ head.kernel[:, None] + head.bias
         unsupported = head.energy_bias - head.energy * tf.reduce_logsumexp(logits, axis=1)
         return {
             PROBABILITIES_OUTPUT.name: tf.nn.softmax(logits),
-            NOVELTY_OUTPUT.name: answer[:, 0] + tf.nn.relu(unsupported),
+            NOVELTY_OUTPUT.name: head_output[:, 0] + tf.nn.relu(unsupported),
         }
 
     return {SIGNATURE: serving_default, NOVELTY_SIGNATURE: with_novelty}
 
 
 def _folder(version: Classifier) -> Path:
-    assert version.folder is not None, "one that was loaded"
+    assert version.folder is not None, "the version was loaded from a folder"
     return version.folder
 
 

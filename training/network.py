@@ -1,4 +1,4 @@
-"""The lecture's network: 784 features, one hidden layer, ten probabilities; and the teacher of the robust recipe."""
+"""Build the networks: the lecture's (784 features, one hidden layer, ten probabilities), its teacher and student."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from training.backend import keras
 from training.recipes import Recipe, Robust
 
 _EPSILON = 1e-5
-"""Added to a variance before it divides."""
+"""Added to a variance before dividing by it."""
 
 
 def build(recipe: Recipe) -> Any:
-    """The network with fresh weights, not compiled, so that it carries no optimizer."""
+    """Build the lecture's network with fresh weights. It is not compiled, so that it carries no optimizer."""
     layers = keras().layers
     return keras().Sequential(
         [
@@ -26,7 +26,7 @@ def build(recipe: Recipe) -> Any:
 
 
 def activations(network: Any, features: Floats) -> tuple[Floats, Floats]:
-    """What the lecture's network computes on its way: hidden layer (N, 512), and logits (N, 10) before the softmax."""
+    """Return the hidden layer (N, 512) and the logits (N, 10) of the lecture's network, in float32."""
     hidden_kernel, hidden_bias, kernel, bias = network.get_weights()
     hidden: Floats = np.maximum(features @ hidden_kernel + hidden_bias, 0)
     logits: Floats = hidden @ kernel + bias
@@ -34,12 +34,12 @@ def activations(network: Any, features: Floats) -> tuple[Floats, Floats]:
 
 
 def build_for_training(recipe: Recipe) -> Any:
-    """The same, compiled; its optimizer's variables exist before the first step, so that they can be restored."""
+    """Build and compile the lecture's network."""
     return _compiled(build(recipe), recipe.optimizer)
 
 
 def build_teacher(recipe: Robust, steps: int) -> Any:
-    """A small convolutional network with the same input and output, compiled for so many steps."""
+    """Build a small convolutional network with the same input and output, compiled for a number of training steps."""
     layers = keras().layers
     teacher = keras().Sequential(
         [
@@ -57,13 +57,14 @@ def build_teacher(recipe: Robust, steps: int) -> Any:
         ],
         name="teacher",
     )
-    return _compiled(teacher, _falling(recipe, recipe.teacher_learning_rate, steps))
+    return _compiled(teacher, _cosine_decay(recipe, recipe.teacher_learning_rate, steps))
 
 
 def build_student(recipe: Robust, steps: int) -> Any:
-    """The lecture's network with batch normalization (Ioffe and Szegedy 2015), which `without_normalization` takes out.
+    """Build the lecture's network with batch normalization (Ioffe and Szegedy 2015).
 
-    Compiled for so many steps with a learning rate that falls to 0.
+    It is compiled with a learning rate that falls to 0 within `steps`. `fold_normalization` removes the batch
+    normalization after training.
     """
     layers = keras().layers
     student = keras().Sequential(
@@ -76,11 +77,14 @@ def build_student(recipe: Robust, steps: int) -> Any:
         ],
         name="student",
     )
-    return _compiled(student, _falling(recipe, recipe.learning_rate, steps))
+    return _compiled(student, _cosine_decay(recipe, recipe.learning_rate, steps))
 
 
-def without_normalization(student: Any, recipe: Robust) -> Any:
-    """The lecture's network that computes what the student does: normalizing is a factor and a bias of each unit."""
+def fold_normalization(student: Any, recipe: Robust) -> Any:
+    """Return the lecture's network that computes the same as the student.
+
+    Batch normalization is a factor and a bias per hidden unit, so that kernel and bias of the layer can include it.
+    """
     kernel, gain, bias, last_kernel, last_bias, mean, variance = (
         variable.numpy() for variable in (*student.trainable_variables, *student.non_trainable_variables)
     )
@@ -90,12 +94,13 @@ def without_normalization(student: Any, recipe: Robust) -> Any:
     return plain
 
 
-def _falling(recipe: Robust, learning_rate: float, steps: int) -> Any:
+def _cosine_decay(recipe: Robust, learning_rate: float, steps: int) -> Any:
     schedule = keras().optimizers.schedules.CosineDecay(learning_rate, steps)
     return keras().optimizers.get({"class_name": recipe.optimizer, "config": {"learning_rate": schedule}})
 
 
 def _compiled(network: Any, optimizer: Any) -> Any:
     network.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    # The optimizer's variables must exist before the first step, so that a resumed run can restore them.
     network.optimizer.build(network.trainable_variables)
     return network

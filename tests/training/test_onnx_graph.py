@@ -1,4 +1,4 @@
-"""The served graph: the same probabilities to the bit, with novelty and saliency beside them."""
+"""The served graph: exactly the network's probabilities, with novelty and saliency."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,11 +16,10 @@ import onnxruntime
 
 from digits.artifact import EXPLAIN, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.features import Floats, to_features
-from training import network
-from training import onnx_graph as graph
+from training import network, onnx_graph
 from training.data import Mnist
 from training.errors import ParityError
-from training.export import draft_manifest, export, hold_to_parity, to_onnx
+from training.export import check_parity, draft_manifest, export, to_onnx
 from training.network import activations
 from training.recipes import RECIPES
 from training.trust.novelty import Head
@@ -29,25 +28,25 @@ HIDDEN, UNITS = 24, 8
 
 
 def random_head(seed: int) -> Head:
-    """Weights that mean nothing, of an energy that counts for about half of the pictures."""
+    """Return random weights, with an energy that counts for about half of the pictures."""
     rng = np.random.default_rng(seed)
     return Head(rng.normal(size=(HIDDEN, UNITS)), rng.normal(size=UNITS), rng.normal(size=UNITS), 0.3, 2.0, 6.0)
 
 
 def random_network(seed: int, *, biases: bool = True) -> Any:
-    """The lecture's network, narrow and untrained."""
+    """Return the lecture's network with fewer hidden units and random weights."""
     made = network.build(replace(RECIPES["lecture"], hidden_units=HIDDEN))
     rng = np.random.default_rng(seed)
     made.set_weights(
         [rng.normal(0, 0.15, weights.shape) * (biases or weights.ndim > 1) for weights in made.get_weights()]
     )
-    made.predict(np.zeros((1, 784), dtype=np.float32), verbose=0)  # Keras exports what was called
+    made.predict(np.zeros((1, 784), dtype=np.float32), verbose=0)  # Keras can only export a network that was called
     return made
 
 
 @dataclass(frozen=True)
 class Served:
-    """A network, its head, the graph of the network alone, and that of all."""
+    """A network and its head, with sessions of the plain and of the complete graph."""
 
     network: Any
     head: Head
@@ -57,7 +56,7 @@ class Served:
 
 def session(content: bytes) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns of an optional input
+    options.log_severity_level = 3  # no warning about the optional input
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
@@ -65,82 +64,80 @@ def session(content: bytes) -> Any:
 def served() -> Served:
     made, head = random_network(0), random_head(0)
     plain = to_onnx(made)
-    return Served(made, head, session(plain), session(graph.with_saliency(graph.with_novelty(plain, head))))
+    return Served(made, head, session(plain), session(onnx_graph.with_saliency(onnx_graph.with_novelty(plain, head))))
 
 
 @st.composite
 def pictures(draw: st.DrawFn) -> Floats:
-    """Features of one to twenty pictures of more or less ink."""
+    """Features of 1 to 20 pictures with any amount of ink."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     drawn = rng.random((draw(st.integers(1, 20)), 784)) < draw(st.floats(0, 1))
-    found: Floats = (rng.random(drawn.shape) * drawn).astype(np.float32)
-    return found
+    return np.asarray(rng.random(drawn.shape) * drawn, dtype=np.float32)
 
 
 @given(features=pictures())
 @settings(max_examples=50, deadline=None)
-def test_the_probabilities_are_the_plain_graphs_to_the_bit(served: Served, features: Floats) -> None:
+def test_the_probabilities_are_exactly_those_of_the_plain_graph(served: Served, features: Floats) -> None:
     (expected,) = served.plain.run(None, {"features": features})
 
     alone = served.whole.run(["probabilities"], {"features": features})[0]
     beside = served.whole.run(["probabilities", "novelty"], {"features": features})[0]
     explained = served.whole.run(["probabilities", "saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
 
-    for found in (alone, beside, explained):
-        np.testing.assert_array_equal(found, expected)
+    for probabilities in (alone, beside, explained):
+        np.testing.assert_array_equal(probabilities, expected)
 
 
 @given(features=pictures())
 @settings(max_examples=50, deadline=None)
-def test_the_novelty_is_the_heads(served: Served, features: Floats) -> None:
-    found = served.whole.run(["novelty"], {"features": features})[0]
+def test_the_graph_computes_the_heads_novelty(served: Served, features: Floats) -> None:
+    novelty = served.whole.run(["novelty"], {"features": features})[0]
 
     expected = served.head.novelty(*activations(served.network, features))
-    assert found.shape == (len(features),)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    assert novelty.shape == (len(features),)
+    np.testing.assert_allclose(novelty, expected, rtol=1e-5, atol=1e-4)
 
 
 @given(features=pictures())
 @settings(max_examples=50, deadline=None)
-def test_the_saliency_is_keras_gradient_times_the_features(served: Served, features: Floats) -> None:
-    found = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
+def test_the_saliency_is_gradient_times_input_as_tensorflow_computes_it(served: Served, features: Floats) -> None:
+    saliency = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
 
-    settled = graph.is_settled(served.network, features)
-    expected = graph.saliency(served.network, features)
-    np.testing.assert_allclose(found[settled], expected[settled], rtol=1e-4, atol=1e-5)
+    settled = onnx_graph.is_settled(served.network, features)
+    expected = onnx_graph.saliency(served.network, features)
+    np.testing.assert_allclose(saliency[settled], expected[settled], rtol=1e-4, atol=1e-5)
 
 
-def test_the_saliency_is_how_the_top_logit_rises_above_the_mean(served: Served) -> None:
+def test_the_saliency_agrees_with_finite_differences_of_the_top_logit_minus_the_mean(served: Served) -> None:
     features = np.random.default_rng(0).random((1, 784)).astype(np.float32)
     top = int(activations(served.network, features)[1].argmax())
 
     def above(changed: np.ndarray) -> np.ndarray:
         weights = [each.astype(np.float64) for each in served.network.get_weights()]
         logits = np.maximum(changed @ weights[0] + weights[1], 0) @ weights[2] + weights[3]
-        found: np.ndarray = logits[:, top] - logits.mean(axis=1)
-        return found
+        return np.asarray(logits[:, top] - logits.mean(axis=1))
 
-    found = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
+    saliency = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
 
     step = 1e-6 * np.eye(784)
     gradient = (above(features + step) - above(features - step)) / 2e-6
-    np.testing.assert_allclose(found[0], gradient * features[0], atol=1e-5)
+    np.testing.assert_allclose(saliency[0], gradient * features[0], atol=1e-5)
 
 
-def test_without_biases_all_saliencies_add_up_to_the_logit_above_the_mean() -> None:
-    """Such a network is homogeneous: its gradient times its input is its output (Euler)."""
+def test_without_biases_the_saliencies_add_up_to_the_top_logit_minus_the_mean() -> None:
+    """A network without biases is homogeneous, so that gradient times input is its output (Euler)."""
     made = random_network(1, biases=False)
     features = np.random.default_rng(1).random((50, 784)).astype(np.float32)
-    explaining = session(graph.with_saliency(to_onnx(made)))
+    explaining = session(onnx_graph.with_saliency(to_onnx(made)))
 
-    found = explaining.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
+    saliency = explaining.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
 
     logits = activations(made, features)[1]
-    np.testing.assert_allclose(found.sum(axis=1), logits.max(axis=1) - logits.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(saliency.sum(axis=1), logits.max(axis=1) - logits.mean(axis=1), rtol=1e-4)
 
 
-@pytest.mark.parametrize("asked", [{}, {EXPLAIN: np.array(False)}], ids=["not asked for", "declined"])
-def test_the_saliency_is_empty_unless_it_is_asked_for(served: Served, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("asked", [{}, {EXPLAIN: np.array(False)}], ids=["not requested", "declined"])
+def test_the_saliency_is_empty_unless_requested(served: Served, asked: dict[str, Any]) -> None:
     features = np.ones((3, 784), dtype=np.float32)
 
     probabilities, novelty, saliency = served.whole.run(None, {"features": features} | asked)
@@ -148,8 +145,8 @@ def test_the_saliency_is_empty_unless_it_is_asked_for(served: Served, asked: dic
     assert (probabilities.shape, novelty.shape, saliency.shape) == ((3, 10), (3,), (0, 784))
 
 
-def test_the_graph_is_one_that_onnx_accepts_with_the_artifacts_signature(served: Served) -> None:
-    content = graph.with_saliency(graph.with_novelty(to_onnx(served.network), served.head))
+def test_the_graph_is_valid_and_has_the_artifacts_signature(served: Served) -> None:
+    content = onnx_graph.with_saliency(onnx_graph.with_novelty(to_onnx(served.network), served.head))
 
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
 
@@ -170,45 +167,45 @@ def test_the_graph_is_one_that_onnx_accepts_with_the_artifacts_signature(served:
     [
         pytest.param(lambda head: replace(head, bias=head.bias + 0.01), id="another bias"),
         pytest.param(lambda head: replace(head, energy_bias=head.energy_bias + 0.01), id="another energy"),
-        pytest.param(lambda head: replace(head, bias=float("nan")), id="no number"),
+        pytest.param(lambda head: replace(head, bias=float("nan")), id="NaN"),
     ],
 )
 def test_a_graph_with_another_head_is_refused(served: Served, change: Callable[[Head], Head]) -> None:
-    # So little ink that the energy counts.
+    # Pictures with little ink, so that the energy counts.
     features = (np.random.default_rng(0).random((30, 784)) / 20).astype(np.float32)
-    content = graph.with_novelty(to_onnx(served.network), change(served.head))
+    content = onnx_graph.with_novelty(to_onnx(served.network), change(served.head))
     expected = served.head.novelty(*activations(served.network, features))
 
     with pytest.raises(ParityError, match=r"in novelty on 30 test images, received a difference of .*; nothing was"):
-        hold_to_parity(content, features, expected, NOVELTY_OUTPUT.name)
+        check_parity(content, features, expected, NOVELTY_OUTPUT.name)
 
 
-def test_a_graph_with_anothers_saliency_is_refused(served: Served) -> None:
+def test_a_graph_with_another_networks_saliency_is_refused(served: Served) -> None:
     features = np.random.default_rng(0).random((30, 784)).astype(np.float32)
-    content = graph.with_saliency(to_onnx(served.network))
+    content = onnx_graph.with_saliency(to_onnx(served.network))
 
     with pytest.raises(ParityError, match="in saliency on 30 test images"):
-        hold_to_parity(content, features, graph.saliency(random_network(5), features), SALIENCY_OUTPUT.name)
+        check_parity(content, features, onnx_graph.saliency(random_network(5), features), SALIENCY_OUTPUT.name)
 
 
 def on_the_edge(picture: Floats) -> Any:
-    """A network whose hidden units all begin to answer with this picture, as far as float32 can say."""
+    """Return a network whose hidden units all change sign at this picture."""
     made = random_network(0)
     kernel, _, *last = made.get_weights()
     made.set_weights([kernel, -(picture @ kernel), *last])
     return made
 
 
-def test_a_picture_at_which_the_saliency_jumps_is_no_reason_to_refuse(arrays: dict[str, Any]) -> None:
+def test_a_picture_at_a_discontinuity_of_the_saliency_does_not_prevent_the_export(arrays: dict[str, Any]) -> None:
     data = Mnist("other", **arrays)
     features = to_features(data.x_test)
     edge = on_the_edge(features[0])
-    found = session(graph.with_saliency(to_onnx(edge))).run(
+    saliency = session(onnx_graph.with_saliency(to_onnx(edge))).run(
         ["saliency"], {"features": features, EXPLAIN: np.array(True)}
     )
-    off = np.abs(found[0] - graph.saliency(edge, features)).max(axis=1)
+    off = np.abs(saliency[0] - onnx_graph.saliency(edge, features)).max(axis=1)
 
-    settled = graph.is_settled(edge, features)
+    settled = onnx_graph.is_settled(edge, features)
     exported = export(edge, data, explain=True)
 
     assert off[0] > 1e-3
@@ -224,7 +221,7 @@ def test_a_picture_at_which_the_saliency_jumps_is_no_reason_to_refuse(arrays: di
         pytest.param(lambda kernel, bias, last, end: [kernel, bias, 0 * last, 0 * end], id="undecided"),
     ],
 )
-def test_a_network_of_nothing_is_exported_all_the_same(arrays: dict[str, Any], weights: Callable[..., Any]) -> None:
+def test_a_network_with_zero_weights_is_exported(arrays: dict[str, Any], weights: Callable[..., Any]) -> None:
     made = random_network(0)
     made.set_weights(weights(*made.get_weights()))
 
@@ -242,7 +239,7 @@ def test_a_network_of_nothing_is_exported_all_the_same(arrays: dict[str, Any], w
         pytest.param(random_head(0), True, [PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT], id="both"),
     ],
 )
-def test_the_classifier_loads_what_is_exported(
+def test_the_classifier_loads_the_exported_network(
     served: Served, arrays: dict[str, Any], head: Head | None, explain: bool, outputs: list[Any]
 ) -> None:
     data = Mnist("other", **arrays)
@@ -260,5 +257,5 @@ def test_the_classifier_loads_what_is_exported(
         np.testing.assert_allclose(novelty, head.novelty(*activations(served.network, features)), rtol=1e-5, atol=1e-4)
     if explain:
         np.testing.assert_allclose(
-            classifier.saliency(features), graph.saliency(served.network, features), rtol=1e-4, atol=1e-5
+            classifier.saliency(features), onnx_graph.saliency(served.network, features), rtol=1e-4, atol=1e-5
         )

@@ -1,7 +1,7 @@
-"""Distorted copies of pictures in MNIST's form, to train on what people draw and MNIST has few of.
+"""Make distorted copies of pictures in MNIST's form, to train on handwriting that is rare in MNIST.
 
-All is NumPy on whole chunks: a copy of 54 000 pictures takes a second or two. A copy is a function of its seed alone,
-however many threads make it.
+NumPy works on chunks of pictures, so that a copy of 54 000 pictures takes a second or two. The seed determines the
+copy, whatever the number of threads.
 """
 
 import os
@@ -18,25 +18,25 @@ from training.recipes import Distortions
 from training.robust.styles import restyle
 
 FINE = 2 * SIDE
-"""Rows, and columns, of the enlarged picture from which the distorted one is sampled, so that it is not blurred."""
+"""Side of the enlarged pictures in pixels. Sampling from them keeps the distorted pictures sharp."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
-_CHUNK = 100  # pictures; a chunk's arrays fit a processor's second-level cache
+_CHUNK = 100  # pictures per chunk, so that its arrays fit into the second-level cache
 
-_CONTROL = 5  # rows, and columns, of the points whose displacements make the elastic field: smooth over six pixels
+_CONTROL = 5  # the elastic field has 5x5 control points, so that it is smooth over six pixels
 
-_COARSE = (8, 10, 12, 16)  # pixels a side
+_COARSE = (8, 10, 12, 16)  # possible sides in pixels
 
 
 def distorted(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int]) -> Grey:
     """A copy of each picture, distorted at random.
 
     Args:
-        fine: uint8 (N, 56, 56): pictures in MNIST's form, from `enlarge`.
-        labels: (N,); only 1s and 7s are restyled.
-        distortions: how far.
-        seed: of all that is random.
+        fine: uint8 (N, 56, 56), pictures in MNIST's form from `enlarge`.
+        labels: uint8 (N,). Only 1s and 7s are restyled.
+        distortions: the strength of the distortions.
+        seed: of all random choices.
 
     Returns:
         uint8 (N, 28, 28).
@@ -58,14 +58,14 @@ def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.rando
     side, untouched = _longer_side(fine), fine[plain]
     upright = restyle(fine, labels, distortions.restyled, rng)
     fine[plain], upright[plain] = untouched, 0
-    lot = rng.triangular(-1, 0, 1, len(fine))
-    pixels = lot * np.where(lot < 0, distortions.thinner, distortions.thicker)
+    draw = rng.triangular(-1, 0, 1, len(fine))
+    pixels = draw * np.where(draw < 0, distortions.thinner, distortions.thicker)
     pixels[plain] = 0
     redrawn = (rng.random(len(fine)) < distortions.redrawn) & ~plain
     fine[redrawn] = centre_line(fine[redrawn])
     pixels[redrawn] = rng.uniform(0, distortions.pen, redrawn.sum())
     fine = thicken(fine, pixels)
-    # What has grown or shrunk is brought back to the box that it had.
+    # Thicker or thinner strokes change the bounding box. This factor restores it.
     fitting = (side / _longer_side(fine)).clip(0.7, 1.4)
     pictures = _sample(fine, *_source(fine, upright, fitting, plain=plain, distortions=distortions, rng=rng))
     for share, change in (
@@ -80,7 +80,7 @@ def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.rando
 
 
 def enlarge(images: Grey) -> Grey:
-    """Twice the size by cubic splines: (N, 28, 28) to (N, 56, 56)."""
+    """Double the size with cubic splines, uint8 (N, 28, 28) to (N, 56, 56)."""
     fine = np.empty((len(images), FINE, FINE), dtype=np.uint8)
     for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -89,9 +89,12 @@ def enlarge(images: Grey) -> Grey:
 
 
 def thicken(fine: Grey, pixels: NDArray[np.float64]) -> Grey:
-    """Strokes wider by so many pixels of the 28x28 field, (N,); what is negative, down to -1, makes them thinner.
+    """Make strokes wider by grey dilation with a cross, or thinner by grey erosion.
 
-    Grey dilation and erosion with a cross: one pixel of the fine picture on either side is one pixel of the small one.
+    Args:
+        fine: uint8 (N, 56, 56).
+        pixels: (N,), the change in width in pixels of the 28x28 picture. Negative values down to -1 make strokes
+            thinner.
     """
     changed = fine.copy()
     thinner = pixels < 0
@@ -104,7 +107,7 @@ def thicken(fine: Grey, pixels: NDArray[np.float64]) -> Grey:
 
 
 def centre_line(fine: Grey) -> Grey:
-    """Every stroke made thin: where it is nearly as deep as nearby it is deepest."""
+    """Reduce every stroke to its centre line: the pixels that are nearly as deep inside as the deepest one nearby."""
     layer, depth = fine, fine.astype(np.float32)
     for _ in range(5):
         layer = _extreme(layer, np.minimum)
@@ -122,12 +125,12 @@ def _blend(one: Grey, other: Grey, share: NDArray[np.float64]) -> Grey:
 
 
 def _extreme(fine: NDArray[_Number], choose: np.ufunc) -> NDArray[_Number]:
-    """Of each pixel and its four neighbours."""
-    found = fine.copy()
+    """Return the minimum or maximum (`choose`) of each pixel and its four neighbours."""
+    extreme = fine.copy()
     for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
-        choose(found[here], fine[there], out=found[here])
-        choose(found[there], fine[here], out=found[there])
-    return found
+        choose(extreme[here], fine[there], out=extreme[here])
+        choose(extreme[there], fine[here], out=extreme[there])
+    return extreme
 
 
 def _source(
@@ -139,17 +142,17 @@ def _source(
     distortions: Distortions,
     rng: np.random.Generator,
 ) -> tuple[Floats, Floats]:
-    """Where in the fine picture each pixel of the distorted one comes from: x and y, (N, 28, 28) each."""
+    """Return the position in the fine picture that each pixel is sampled from: x and y, (N, 28, 28) each."""
     n = len(fine)
-    # A strength for each picture: most are moderate, and what is like MNIST's test images stays the most frequent.
+    # Each picture has its own strength, so that pictures like MNIST's test images stay the most frequent.
     strength: Floats = rng.random((n, 1, 1), dtype=np.float32)
     strength[plain] *= distortions.plain_strength
 
-    def lot(largest: float) -> Floats:
+    def uniform(largest: float) -> Floats:
         return rng.uniform(-largest, largest, (n, 1, 1)).astype(np.float32)
 
     def amount(largest: float) -> Floats:
-        return strength * lot(largest)
+        return strength * uniform(largest)
 
     angle, shear = np.deg2rad(amount(distortions.rotation_degrees)), amount(distortions.shear) + upright[:, None, None]
     both = amount(distortions.scale) + np.log(fitting)[:, None, None]
@@ -157,10 +160,10 @@ def _source(
         np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, plain, distortions.squared, rng)[:, None, None]
     )
     scale_y = np.exp(both + amount(distortions.scale / 2))
-    # MNIST's images are centred to whole pixels, these to fractions: a part of the shift is no distortion.
-    shift_x, shift_y = lot(distortions.shift_pixels), lot(distortions.shift_pixels)
+    # MNIST's images are centred to whole pixels, these pictures to fractions. Part of the shift makes up for that.
+    shift_x, shift_y = uniform(distortions.shift_pixels), uniform(distortions.shift_pixels)
 
-    # The inverse map: from a pixel's place to its source's. First scale and shear, which keep to rows and columns.
+    # This is the inverse map, from a pixel to its source: first scale and shear, then rotate and bend.
     grid = np.arange(SIDE, dtype=np.float32) - SIDE / 2
     x, y = (grid - shift_x) / scale_x, (grid[:, None] - shift_y) / scale_y
     sheared = x + shear * y
@@ -172,7 +175,7 @@ def _source(
 
 
 def _centre_of_mass(fine: Grey) -> tuple[Floats, Floats]:
-    """Its x and y, (N, 1, 1) each."""
+    """Return x and y of the centre of mass, (N, 1, 1) each."""
     places = np.arange(FINE, dtype=np.float32)
     columns, rows = fine.sum(axis=1, dtype=np.float32), fine.sum(axis=2, dtype=np.float32)
     mass = rows.sum(axis=1).clip(1)
@@ -180,7 +183,7 @@ def _centre_of_mass(fine: Grey) -> tuple[Floats, Floats]:
 
 
 def _squaring(fine: Grey, plain: NDArray[np.bool_], share: float, rng: np.random.Generator) -> Floats:
-    """Horizontal factors: 1, and for a share of the pictures what brings their box some way toward a square."""
+    """Return horizontal factors, (N,). For a share of the pictures they stretch the bounding box towards a square."""
     width, height = _sides(fine)
     full = (height / width).clip(1, 2.5)
     return np.where((rng.random(len(fine)) < share) & ~plain, full ** rng.random(len(fine)), 1.0).astype(np.float32)
@@ -191,22 +194,22 @@ def _longer_side(fine: Grey) -> Floats:
 
 
 def _sides(fine: Grey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Width and height of the ink, (N,) each."""
+    """Return width and height of the ink in fine pixels, (N,) each."""
     return _extent(fine.max(axis=1) > 64), _extent(fine.max(axis=2) > 64)
 
 
 def _extent(ink: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """From the first True to the last of each row, (N, 56) to (N,); at least 1."""
+    """Return the distance from the first to the last True of each row, (N, 56) to (N,), at least 1."""
     extent: NDArray[np.int64] = (FINE - ink[:, ::-1].argmax(axis=1) - ink.argmax(axis=1)).clip(1)
     return extent
 
 
 def _sample(fine: Grey, x: Floats, y: Floats) -> Floats:
-    """Bilinear: the values of (N, 56, 56) at fractional places (N, 28, 28); 0 outside."""
-    # A frame of two zeros on every side, and places held inside it: what lies outside is then 0 without a question.
+    """Interpolate pictures (N, 56, 56) bilinearly at fractional positions (N, 28, 28). The value outside is 0."""
+    # With a frame of two zeros on each side, clipped positions outside the picture read 0 without a branch.
     framed = np.pad(fine, ((0, 0), (2, 2), (2, 2)))
     side = FINE + 4
-    x, y = ((place + np.float32(2)).clip(0, np.float32(side - 1.01)) for place in (x, y))
+    x, y = ((position + np.float32(2)).clip(0, np.float32(side - 1.01)) for position in (x, y))
     left, top = x.astype(np.intp), y.astype(np.intp)
     right_share, bottom_share = x - left.astype(np.float32), y - top.astype(np.float32)
     first = np.arange(len(fine))[:, None, None] * (side * side) + top * side + left
@@ -223,12 +226,12 @@ def _sample(fine: Grey, x: Floats, y: Floats) -> Floats:
 
 
 def _coarsen(pictures: Floats, rng: np.random.Generator) -> Floats:
-    """Down to a few pixels a side, and smoothly up again."""
+    """Reduce pictures to a few pixels and enlarge them smoothly again."""
     chosen = rng.integers(0, len(_COARSE), len(pictures))
-    for index, there_and_back in enumerate(_COARSEN):
+    for index, reduce_and_enlarge in enumerate(_COARSEN):
         part = chosen == index
-        pictures[part] = _both_ways(there_and_back, pictures[part])
-    # The strokes have lost contrast; a soft threshold gives it back, as normalizing a tiny picture does.
+        pictures[part] = _both_ways(reduce_and_enlarge, pictures[part])
+    # The strokes lost contrast. A soft threshold restores it, as normalizing a tiny picture does.
     brightest = pictures.max(axis=(1, 2), keepdims=True).clip(1)
     low, high = _between(0.0, 0.4, pictures, rng), _between(0.6, 1.0, pictures, rng)
     clear: Floats = 255 * ((pictures / brightest - low) / (high - low)).clip(0, 1)
@@ -236,39 +239,39 @@ def _coarsen(pictures: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _blur(pictures: Floats, rng: np.random.Generator) -> Floats:
-    """By a Gaussian, a part of it blended in."""
+    """Blend in a share of the blurred picture."""
     return pictures + _between(0.2, 1.0, pictures, rng) * (_both_ways(_BLUR, pictures) - pictures)
 
 
 def _stretch_contrast(pictures: Floats, rng: np.random.Generator) -> Floats:
-    """Soft thresholds: grey below the first becomes black, above the second white; and a gamma in between."""
+    """Make grey below a low threshold black and grey above a high one white, with a gamma in between."""
     low, high = _between(0.0, 0.2, pictures, rng), _between(0.5, 1.0, pictures, rng)
     stretched: Floats = 255 * ((pictures / 255 - low) / (high - low)).clip(0, 1) ** _between(0.6, 1.5, pictures, rng)
     return stretched
 
 
 def _between(low: float, high: float, pictures: Floats, rng: np.random.Generator) -> Floats:
-    """A number a picture, (N, 1, 1)."""
+    """Return a random number for each picture, (N, 1, 1)."""
     return rng.uniform(low, high, (len(pictures), 1, 1)).astype(np.float32)
 
 
 def _both_ways(matrix: Floats, pictures: Floats) -> Floats:
-    """Columns and rows of each picture multiplied by a matrix."""
+    """Multiply the columns and the rows of each picture by a matrix."""
     return np.asarray(matrix @ pictures @ matrix.T, dtype=np.float32)
 
 
 def _zoom(rows: int, columns: int, order: int) -> Floats:
-    """The matrix (rows, columns) that resizes a column of pixels by splines, whose pixels have an extent."""
+    """Return the matrix (rows, columns) that resizes a column of pixels with splines."""
     from scipy.ndimage import zoom
 
-    found: Floats = zoom(
+    matrix: Floats = zoom(
         np.eye(columns), (rows / columns, 1), order=order, mode="grid-constant", grid_mode=True, output=np.float32
     )
-    return found
+    return matrix
 
 
 def _average(rows: int, columns: int) -> Floats:
-    """The matrix (rows, columns) that makes a column of pixels shorter by the mean over each new pixel's extent."""
+    """Return the matrix (rows, columns) that shortens a column of pixels by averaging."""
     edges = np.linspace(0, columns, rows + 1)
     overlap = np.minimum(edges[1:, None], np.arange(1, columns + 1)) - np.maximum(edges[:-1, None], np.arange(columns))
     shares: Floats = (overlap.clip(0) * rows / columns).astype(np.float32)
@@ -276,7 +279,7 @@ def _average(rows: int, columns: int) -> Floats:
 
 
 def _gaussian(sigma: float) -> Floats:
-    """The matrix (28, 28) that blurs a column of pixels."""
+    """Return the matrix (28, 28) that blurs a column of pixels."""
     distance = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
     kernel = np.exp(-0.5 * (distance / sigma) ** 2)
     weights: Floats = (kernel / kernel[SIDE // 2].sum()).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Fitting the robust recipe: the lecture's network learns from a teacher's answers on distorted copies.
+"""Fit the robust recipe: the lecture's network learns from a teacher's answers on distorted copies.
 
-A convolutional network finds in distorted pictures what a dense one of this size does not; its probabilities tell more
-than the label does, such as that this 7 is nearly a 1 (Hinton, Vinyals and Dean 2015).
+The teacher is a convolutional network, which reads distorted pictures better than a dense network of this size. Its
+probabilities say more than the label, for example that a 7 is nearly a 1 (Hinton, Vinyals and Dean 2015).
 """
 
 import math
@@ -21,67 +21,82 @@ from training.recipes import Robust
 from training.robust.augmentation import distorted, enlarge
 
 TEACHER = "teacher"
-"""The folder of its state, below that of the network's."""
+"""The folder of the teacher's state, below the folder of the network's state."""
 
 
 def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool = False) -> tuple[Any, History]:
-    """Train the teacher, then the recipe's network; everything else as `training.fit.fit` does.
+    """Train the teacher, then the recipe's network. Arguments, result and errors are those of `training.fit.fit`.
 
-    What is not in the states (copies, the teacher's answers) is a function of seed and recipe, and made again on
-    resuming.
+    The copies and the teacher's answers are not saved. A resumed run computes them again from the seed and the recipe.
     """
     if not resume:
         discard(folder)
-    kept_teacher = State.read(folder / TEACHER) if resume else None
-    kept = State.read(folder) if State.is_in(folder) else None  # none while the teacher is trained
+    saved_teacher = State.read(folder / TEACHER) if resume else None
+    saved = State.read(folder) if State.exists(folder) else None  # missing until the teacher is trained
+    strong, mild = _copies(recipe, split, seed)
     labels = one_hot(split.y_train)
-    hard, mild = _copies(recipe, split, seed)
 
+    teacher = _fit_teacher(recipe, split, seed, mild, labels, folder=folder / TEACHER, saved=saved_teacher)
+    share = recipe.teacher_share
+    targets = [
+        share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
+        for copy in track([*strong, *mild], "asking the teacher")
+    ]
+    strong_examples = _shuffled(strong, targets[: len(strong)], [seed, 2])
+    mild_examples = _shuffled(mild, targets[len(strong) :], [seed, 2])
+    first_mild = round(recipe.epochs * (1 - recipe.mild_epochs))
+
+    def examples(epoch: int) -> tuple[Floats, Floats]:
+        return strong_examples(epoch) if epoch < first_mild else mild_examples(epoch)
+
+    # Seed again, so that the initial weights do not depend on how much of the teacher's training was resumed.
+    make_reproducible(seed)
+    epochs, batch_size = recipe.epochs, recipe.batch_size
+    student = network.build_student(recipe, _steps(split, epochs, batch_size))
+    history = fit_epochs(
+        student, examples, epochs=epochs, batch_size=batch_size, split=split, folder=folder, saved=saved
+    )
+    return network.fold_normalization(student, recipe), history
+
+
+def _fit_teacher(
+    recipe: Robust,
+    split: Split,
+    seed: int,
+    copies: Sequence[Grey],
+    labels: Floats,
+    *,
+    folder: Path,
+    saved: State | None,
+) -> Any:
     make_reproducible(seed)
     epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
     teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size))
-    seen = _shuffled([(copy, labels) for copy in mild], [seed, 1])
-    state = folder / TEACHER
-    fit_epochs(teacher, seen, epochs=epochs, batch_size=batch_size, split=split, folder=state, kept=kept_teacher)
-    share = recipe.teacher_share
-    answered = [
-        (copy, share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels)
-        for copy in track([*hard, *mild], "asking the teacher")
-    ]
-
-    make_reproducible(seed)  # so that the first weights are the same whether the teacher was trained here or before
-    epochs = recipe.epochs
-    student = network.build_student(recipe, _steps(split, epochs, batch_size))
-    of_hard, of_mild = (_shuffled(part, [seed, 2]) for part in (answered[: len(hard)], answered[len(hard) :]))
-    first_mild = round(epochs * (1 - recipe.mild_epochs))
-
-    def seen_by_student(epoch: int) -> tuple[Floats, Floats]:
-        return of_hard(epoch) if epoch < first_mild else of_mild(epoch)
-
-    history = fit_epochs(
-        student, seen_by_student, epochs=epochs, batch_size=batch_size, split=split, folder=folder, kept=kept
-    )
-    return network.without_normalization(student, recipe), history
+    examples = _shuffled(copies, [labels] * len(copies), [seed, 1])
+    fit_epochs(teacher, examples, epochs=epochs, batch_size=batch_size, split=split, folder=folder, saved=saved)
+    return teacher
 
 
 def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[Grey]]:
-    """The training images distorted by all there is, and mildly."""
+    """Return the strongly and the mildly distorted copies of the training images."""
     fine = enlarge(split.x_train)
-    wanted = [recipe.distortions] * recipe.copies + [recipe.mild_distortions] * recipe.mild_copies
-    made = [
-        distorted(fine, split.y_train, distortions, [seed, copy])
-        for copy, distortions in enumerate(track(wanted, "distorting the images"))
+    strengths = [recipe.distortions] * recipe.copies + [recipe.mild_distortions] * recipe.mild_copies
+    copies = [
+        distorted(fine, split.y_train, distortions, [seed, number])
+        for number, distortions in enumerate(track(strengths, "distorting the images"))
     ]
-    return made[: recipe.copies], made[recipe.copies :]
+    return copies[: recipe.copies], copies[recipe.copies :]
 
 
-def _shuffled(copies: Sequence[tuple[Grey, Floats]], seed: Sequence[int]) -> Callable[[int], tuple[Floats, Floats]]:
-    """Epoch to one of the copies with its targets, in an order that a resumed run repeats."""
+def _shuffled(
+    copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]
+) -> Callable[[int], tuple[Floats, Floats]]:
+    """Return a function from an epoch to one of the copies with its targets, in an order that a resumed run repeats."""
 
     def examples(epoch: int) -> tuple[Floats, Floats]:
-        pictures, targets = copies[epoch % len(copies)]
-        order = np.random.default_rng([*seed, epoch]).permutation(len(pictures))
-        return to_features(pictures[order]), targets[order]
+        index = epoch % len(copies)
+        order = np.random.default_rng([*seed, epoch]).permutation(len(copies[index]))
+        return to_features(copies[index][order]), targets[index][order]
 
     return examples
 

@@ -1,4 +1,4 @@
-"""Ways of writing that MNIST has few of: a 1 with flag and foot, a 7 with a bar, made from its own 1s and 7s."""
+"""Add handwriting styles that are rare in MNIST: a 1 with a flag and a foot, and a 7 with a bar."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,17 @@ _Numbers = NDArray[np.float64]
 
 
 def restyle(fine: Grey, labels: Labels, share: float, rng: np.random.Generator) -> Floats:
-    """Draw into a share of the 1s and 7s, in place.
+    """Draw the missing strokes into a share of the 1s and 7s, in place.
 
     Args:
-        fine: uint8 (N, side, side), the enlarged pictures.
-        labels: (N,).
-        share: of the 1s and of the 7s.
-        rng: what is chosen, and how it is drawn.
+        fine: uint8 (N, side, side), the enlarged pictures. They are changed.
+        labels: uint8 (N,).
+        share: of the 1s and of the 7s, between 0 and 1.
+        rng: chooses the pictures and how the strokes are drawn.
 
     Returns:
-        The shear, (N,), that brings the restyled 1s upright, as who writes them with a foot does; 0 for the others.
+        The shear, (N,), that makes the restyled 1s upright, because people who draw a foot write upright. It is 0 for
+        all other pictures.
     """
     upright = np.zeros(len(fine), dtype=np.float32)
     chosen = rng.random(len(fine)) < share
@@ -38,7 +39,7 @@ def _with_flag_and_foot(fine: Grey, rng: np.random.Generator) -> tuple[Grey, Flo
     slope = (x_bottom - x_top) / (bottom - top).clip(1)
 
     length, fall = rng.uniform(0.2, 0.65, n) * (last - first), np.deg2rad(rng.uniform(20, 60, n))
-    # A flag that would leave the field is shorter.
+    # A flag must not leave the picture.
     length = np.minimum(length, (x_top - radius) / np.cos(fall)).clip(0)
     drawn = _stroke(side, (x_top, top), (x_top - length * np.cos(fall), top + length * np.sin(fall)), radius)
     left, right = rng.uniform(0.12, 0.35, (2, n)) * (last - first)
@@ -61,33 +62,33 @@ def _with_bar(fine: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _rows_of_ink(fine: Grey) -> tuple[_Numbers, _Numbers]:
-    """The first and the last, (N,) each."""
+    """Return the first and the last row with ink, (N,) each."""
     ink = fine.max(axis=2) > 64
     return ink.argmax(axis=1).astype(np.float64), (ink.shape[1] - 1 - ink[:, ::-1].argmax(axis=1)).astype(np.float64)
 
 
 def _row(fine: Grey, y: _Numbers) -> _Numbers:
-    """The mean of three rows around y."""
+    """Return the mean of the three rows around y, (N, side)."""
     middle = np.rint(y).astype(int).clip(1, fine.shape[1] - 2)
     rows: _Numbers = fine[np.arange(len(fine))[:, None], middle[:, None] + np.arange(-1, 2)].mean(axis=1)
     return rows
 
 
 def _column_at(fine: Grey, y: _Numbers) -> _Numbers:
-    """Where the ink's centre is at row y."""
+    """Return the centre of the ink in row y, (N,)."""
     row = _row(fine, y)
-    found: _Numbers = row @ np.arange(fine.shape[2]) / row.sum(axis=1).clip(1)
-    return found
+    column: _Numbers = row @ np.arange(fine.shape[2]) / row.sum(axis=1).clip(1)
+    return column
 
 
 def _stroke_radius(fine: Grey, y: _Numbers) -> _Numbers:
-    """Half the ink's width at row y, where that is a stroke's."""
-    found: _Numbers = (_row(fine, y).sum(axis=1) / 255 / 2).clip(1.5, 4)
-    return found
+    """Return half the width of the ink in row y, limited to the radius of a stroke, (N,)."""
+    radius: _Numbers = (_row(fine, y).sum(axis=1) / 255 / 2).clip(1.5, 4)
+    return radius
 
 
 def _stroke(side: int, start: tuple[_Numbers, _Numbers], end: tuple[_Numbers, _Numbers], radius: _Numbers) -> Grey:
-    """Lines with round ends and soft edges: x and y, (N,) each, of both ends to (N, side, side)."""
+    """Draw lines with round ends and soft edges, uint8 (N, side, side). Both ends are x and y, (N,) each."""
     grid = np.arange(side, dtype=np.float32)
     x0, y0, x1, y1, half = (
         numbers.astype(np.float32)[:, None, None] for numbers in (start[0], start[1], end[0], end[1], radius)

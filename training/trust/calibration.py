@@ -1,30 +1,76 @@
-"""Temperature scaling (Guo et al. 2017): one number that makes a probability as frequent as it says."""
+"""Calibrate a trained network: its softmax temperature, and the calibration data in the manifest."""
 
 from typing import Any
 
 import numpy as np
 
-from digits.features import Floats
-from training.data import Labels
+from digits.artifact import Calibration, Novelty, Temperature
+from digits.classifier import Classifier
+from digits.drift import EDGES, quantities, reference
+from digits.features import Floats, to_features
+from training.data import Labels, Split
+from training.network import activations
+from training.trust import conformal
+from training.trust.novelty import FALSE_ALARMS, METHOD
+
+
+def fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
+    """Fit the temperature on the validation images.
+
+    Args:
+        network: the lecture's network, trained.
+        split: the training images with parts held back.
+        fold: divide the network's logits by the temperature. Otherwise the manifest only reports the temperature.
+    """
+    _, logits = activations(network, to_features(split.x_validation))
+    value = best_temperature(logits, split.y_validation)
+    if fold:
+        fold_temperature(network, value)
+    return Temperature(value=value, folded=fold)
+
+
+def best_temperature(logits: Floats, labels: Labels) -> float:
+    """Return the temperature between 1/20 and 20 with the smallest cross-entropy (Guo et al. 2017).
+
+    Args:
+        logits: float32 (N, 10).
+        labels: uint8 (N,), the true digits.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    def cross_entropy(log_temperature: float) -> float:
+        scaled = log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)
+        return float(-scaled[np.arange(len(labels)), labels].mean())
+
+    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x))
 
 
 def fold_temperature(network: Any, temperature: float) -> None:
-    """Have the network divide its logits by the temperature, in its last layer.
+    """Divide the last layer's kernel and bias by the temperature, in place.
 
-    Kernel and bias are divided, so that the network needs no other form and what is retrained is what is served. The
-    most probable digit stays the same.
+    The network keeps its layers, so that the retrained network and the served one have the same form. The most
+    probable digit does not change.
     """
     last = network.layers[-1]
     last.set_weights([weights / np.float32(temperature) for weights in last.get_weights()])
 
 
-def best_temperature(logits: Floats, labels: Labels) -> float:
-    """The one with the smallest cross-entropy, between 1/20 and 20."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
+def calibrate(classifier: Classifier, split: Split, temperature: Temperature) -> Calibration:
+    """Compute the manifest's calibration from the calibration images.
 
-    def cross_entropy(logarithm: float) -> float:
-        scaled = log_softmax(logits.astype(np.float64) / np.exp(logarithm), axis=1)
-        return float(-scaled[np.arange(len(labels)), labels].mean())
-
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x))
+    Args:
+        classifier: the network in its served form.
+        split: the training images with parts held back.
+        temperature: fitted on the validation images.
+    """
+    features = to_features(split.x_calibration)
+    scores = classifier.scores(features)
+    return Calibration(
+        validation_images=len(split.y_validation),
+        calibration_images=len(split.y_calibration),
+        temperature=temperature,
+        prediction_sets=conformal.calibrate(scores.probabilities, split.y_calibration),
+        novelty=None if scores.novelty is None else Novelty(method=METHOD, false_alarms=FALSE_ALARMS),
+        reference={name: reference(values, EDGES[name]) for name, values in quantities(features, *scores).items()},
+    )

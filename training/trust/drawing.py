@@ -1,4 +1,4 @@
-"""Pictures that a pen draws, as the network sees them."""
+"""Draw pictures with Pillow and bring them to MNIST form."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,22 +11,22 @@ from digits.features import SIDE, Grey
 from digits.normalize import normalize
 
 FIELD = 96
-"""Pixels a side of what is drawn, before it is normalized."""
+"""Side of the drawing area in pixels, before normalization."""
 
 
 def drawn(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
-    """What `draw` does with a pen on a black field: uint8 (96, 96)."""
+    """Return what `draw` draws on a black area, uint8 (96, 96)."""
     page = Image.new("L", (FIELD, FIELD))
     draw(ImageDraw.Draw(page))
     return np.asarray(page)
 
 
 def normalized(pictures: Sequence[Grey]) -> Grey:
-    """What the network sees of pictures, of those that have ink: uint8 (N, 28, 28)."""
-    seen = []
+    """Normalize pictures as the service does, uint8 (N, 28, 28). Pictures without ink are left out."""
+    pixels = []
     for picture in pictures:
         try:
-            seen.append(normalize(picture).pixels)
+            pixels.append(normalize(picture).pixels)
         except NoInk:
             continue
-    return np.array(seen, dtype=np.uint8).reshape(-1, SIDE, SIDE)
+    return np.array(pixels, dtype=np.uint8).reshape(-1, SIDE, SIDE)

@@ -1,10 +1,11 @@
-"""Whether a picture shows a digit at all: a score beside the probabilities, from what the network computes anyway.
+"""Novelty: a score that tells non-digits from digits, computed from what the network computes anyway.
 
-Two signs are added. A small head on the hidden layer tells digits from pictures of none that were shown to it (outlier
-exposure: Hendrycks, Mazeika and Dietterich 2019); the energy of the logits (Liu et al. 2020) is high where no digit is
-well supported, and only then does it count. Each is measured in units of its own on validation images: 0 is their
-median, 1 their 99 % quantile. The sum is then scaled so that one in a hundred calibration images is above 1. The
-network itself stays as it is.
+The score adds two signals. The first is a small head on the hidden layer, trained to separate digits from non-digits
+(outlier exposure: Hendrycks, Mazeika and Dietterich 2019). The second is the energy of the logits (Liu et al. 2020),
+which is high where the network supports no digit, and is ignored below its usual value.
+
+Validation images set the scale of both signals: 0 is the median, 1 the 99 % quantile. Calibration images then set
+the scale of the sum: one in a hundred of them is above 1. The network itself does not change.
 """
 
 import math
@@ -21,21 +22,21 @@ from training.network import activations
 from training.recipes import Distortions
 from training.robust.augmentation import distorted, enlarge
 from training.trust.conformal import quantile
-from training.trust.outlier_exposure import nondigits
+from training.trust.outlier_exposure import non_digits
 
 METHOD = "a head with outlier exposure, and energy"
 
 FALSE_ALARMS = 0.01
-"""Share of digits like the calibration images that are called none."""
+"""Share of digits like the calibration images that get a novelty above 1."""
+
+MAX_DIGITS = 20_000
+"""Most training images that the head learns from. It also learns from one distorted copy of each."""
 
 _HEAD_UNITS = 32
 _DROPOUT = 0.3
 _EPOCHS = 12
 _BATCH_SIZE = 256
-_MOST_DIGITS = 20_000
-"""Images that the head learns digits from, and as many distorted copies."""
-_DIGITS_TO_NONE = 3
-"""Images to each picture of no digit."""
+_DIGITS_PER_NON_DIGIT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +51,34 @@ class Head:
     """(32,)"""
     bias: float
     energy: float = 0.0
-    """What the energy is multiplied by before it counts."""
+    """Factor of the energy."""
     energy_bias: float = 0.0
-    """What is added to it; negative is none."""
+    """Added to the scaled energy. A negative sum counts as 0."""
 
     def novelty(self, hidden: Floats, logits: Floats) -> NDArray[np.float64]:
-        """(N,): 0 is a usual digit, above 1 it is taken for none."""
+        """Return the novelty, (N,): about 0 for a usual digit, above 1 for a picture that is not a digit."""
         unsupported = self.energy * energy(logits) + self.energy_bias
-        return _answers(self, hidden) + np.maximum(unsupported, 0)
+        return _head_output(self, hidden) + np.maximum(unsupported, 0)
 
 
 def fit(network: Any, split: Split, *, seed: int) -> Head | None:
-    """The head of a trained network.
+    """Fit the head of a trained network.
 
     Args:
-        network: the lecture's; what it computes is not changed.
-        split: digits to learn from; the other two parts set the units and the threshold.
-        seed: of all that is random.
+        network: the lecture's network. It does not change.
+        split: the training part holds the digits to learn from, the other two parts set scale and threshold.
+        seed: of all random choices.
 
     Returns:
-        None where too few images were held back for a threshold.
+        None if one of the held-back parts is too small for a threshold (fewer than 100 images).
     """
     if min(len(split.y_validation), len(split.y_calibration)) < 1 / FALSE_ALARMS:
         return None
-    head = _learn(network, split, seed)
+    head = _train(network, split, seed)
     hidden, logits = activations(network, to_features(split.x_validation))
     (low, high), (low_energy, high_energy) = (
         (float(np.median(score)), float(np.quantile(score, 1 - FALSE_ALARMS)))
-        for score in (_answers(head, hidden), energy(logits))
+        for score in (_head_output(head, hidden), energy(logits))
     )
     head = replace(
         head,
@@ -97,14 +98,13 @@ def fit(network: Any, split: Split, *, seed: int) -> Head | None:
     )
 
 
-def _learn(network: Any, split: Split, seed: int) -> Head:
-    """Digits, plain and distorted, against pictures of none."""
-    few = np.random.default_rng(seed).permutation(len(split.y_train))[:_MOST_DIGITS]
-    images, labels = split.x_train[few], split.y_train[few]
+def _train(network: Any, split: Split, seed: int) -> Head:
+    chosen = np.random.default_rng(seed).permutation(len(split.y_train))[:MAX_DIGITS]
+    images, labels = split.x_train[chosen], split.y_train[chosen]
     copies = distorted(enlarge(images), labels, Distortions(), [seed, 0])
-    none = nondigits(images, labels, len(images) // _DIGITS_TO_NONE, seed)
-    hidden, _ = activations(network, to_features(np.concatenate([images, copies, none])))
-    targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), len(none)])
+    others = non_digits(images, labels, len(images) // _DIGITS_PER_NON_DIGIT, seed)
+    hidden, _ = activations(network, to_features(np.concatenate([images, copies, others])))
+    targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), len(others)])
 
     make_reproducible(seed)
     layers = keras().layers
@@ -124,15 +124,15 @@ def _learn(network: Any, split: Split, seed: int) -> Head:
     return Head(hidden_kernel, hidden_bias, kernel[:, 0], float(bias[0]))
 
 
-def _answers(head: Head, hidden: Floats) -> NDArray[np.float64]:
-    """Of the layers alone, without the energy; (N,)."""
-    found: NDArray[np.float64] = np.maximum(hidden @ head.hidden_kernel + head.hidden_bias, 0) @ head.kernel + head.bias
-    return found
+def _head_output(head: Head, hidden: Floats) -> NDArray[np.float64]:
+    output: NDArray[np.float64] = (
+        np.maximum(hidden @ head.hidden_kernel + head.hidden_bias, 0) @ head.kernel + head.bias
+    )
+    return output
 
 
 def energy(logits: Floats) -> NDArray[np.float64]:
-    """Minus the logarithm of the sum of exponentials, (N, 10) to (N,)."""
+    """Return the negative logarithm of the sum of exponentials, (N,), of logits (N, 10)."""
     from scipy.special import logsumexp
 
-    found: NDArray[np.float64] = -logsumexp(logits.astype(np.float64), axis=1)
-    return found
+    return np.asarray(-logsumexp(logits.astype(np.float64), axis=1), dtype=np.float64)

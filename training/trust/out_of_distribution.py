@@ -1,6 +1,7 @@
-"""Pictures that show no digit, to see whether a network can tell: drawn, rendered and cut out, with fixed seeds.
+"""Non-digit pictures that the novelty is tested on, made with fixed seeds.
 
-Only Fashion-MNIST is a file of others; it is taken where it lies (Debian's package dataset-fashion-mnist).
+Letters, shapes and pairs of digits are drawn, textures are cut out of photographs. Fashion-MNIST is added if Debian's
+package dataset-fashion-mnist is installed.
 """
 
 from collections.abc import Callable
@@ -16,27 +17,27 @@ from training.trust.drawing import FIELD, drawn, normalized
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 
 LETTERS = "AEFHKMNPRTUVWXYadefhkmnprtuvwx"
-"""But those that look like a digit in one font or another, as B, D, I, O, S, Z, b, g, l, q and y do."""
+"""Without the letters that look like a digit in some font, such as B, D, I, O, S, Z, b, g, l, q and y."""
 
 _FONTS = (
     *("DejaVuSans", "DejaVuSans-BoldOblique", "DejaVuSansMono", "DejaVuSerif", "DejaVuSerif-Italic"),
     *("STIXGeneral", "STIXGeneralBolIta", "cmr10", "cmss10", "cmtt10"),
 )
-"""Of Matplotlib, so that the same letters are there on every machine."""
+"""Fonts that Matplotlib ships, so that every machine draws the same letters."""
 
 Generator = np.random.Generator
 
 
-def outliers(digits: Grey, count: int = 1000) -> dict[str, Grey]:
-    """Of each kind so many pictures, as the network sees them.
+def non_digits(digits: Grey, count: int = 1000) -> dict[str, Grey]:
+    """Make pictures of each kind, in the form in which the network gets them.
 
     Args:
-        digits: (N, 28, 28), of which two are put into one picture.
-        count: pictures of each kind, but letters: each once in each font.
+        digits: uint8 (N, 28, 28), the source of the pictures with two digits.
+        count: number of pictures per kind. Letters are the exception: there is one of each letter in each font.
 
     Returns:
-        Kind to uint8 (M, 28, 28), normalized; those that are refused for having no ink are left out. Noise, which would
-        be refused, is not normalized, and Fashion-MNIST's are both.
+        Kind to uint8 (M, 28, 28). Pictures are normalized, and left out if they have no ink. Noise is not normalized.
+        Fashion-MNIST is there in both forms.
     """
     kinds: dict[str, Callable[[Generator, int], list[Grey]]] = {
         "letters": _letters,
@@ -44,16 +45,16 @@ def outliers(digits: Grey, count: int = 1000) -> dict[str, Grey]:
         "textures": _textures,
         "two digits": lambda rng, number: _two_digits(digits, rng, number),
     }
-    found: dict[str, Grey] = {}
+    pictures: dict[str, Grey] = {}
     if FASHION.exists():
-        found["Fashion-MNIST, as it is"] = np.stack(_fashion(np.random.default_rng(0), count))
+        pictures["Fashion-MNIST, as it is"] = np.stack(_fashion(np.random.default_rng(0), count))
         kinds = {"Fashion-MNIST": _fashion} | kinds
-    found |= {kind: normalized(make(np.random.default_rng(0), count)) for kind, make in kinds.items()}
-    return found | {"noise": np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)}
+    pictures |= {kind: normalized(make(np.random.default_rng(0), count)) for kind, make in kinds.items()}
+    return pictures | {"noise": np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)}
 
 
 def _fashion(rng: Generator, count: int) -> list[Grey]:
-    """Clothes (Xiao, Rasul and Vollgraf 2017), from the test images."""
+    """Clothes from the test images of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017)."""
     images = read_idx(FASHION, dimensions=3)
     return list(images[rng.choice(len(images), min(count, len(images)), replace=False)])
 
@@ -72,7 +73,7 @@ def _letters(_rng: Generator, _count: int) -> list[Grey]:
 
 
 def _shapes(rng: Generator, count: int) -> list[Grey]:
-    """Stars, crosses, triangles, arrows, houses, grids and zigzags; outlined or filled."""
+    """Stars, houses, crosses, arrows and grids. Closed shapes are outlined or filled."""
     return [_shape(rng) for _ in range(count)]
 
 
@@ -115,7 +116,7 @@ def _shape(rng: Generator) -> Grey:
 
 
 def _textures(rng: Generator, count: int) -> list[Grey]:
-    """Patches of scikit-learn's two photographs: roofs, sky, petals, leaves."""
+    """Patches of the two photographs that scikit-learn ships: a temple and a flower."""
     from sklearn.datasets import load_sample_images
 
     photographs = [np.asarray(Image.fromarray(image).convert("L")) for image in load_sample_images().images]
@@ -129,7 +130,7 @@ def _textures(rng: Generator, count: int) -> list[Grey]:
 
 
 def _two_digits(digits: Grey, rng: Generator, count: int) -> list[Grey]:
-    """Side by side, nearly touching, as in a number."""
+    """Two digits side by side that nearly touch, as in a number."""
     pictures = []
     for _ in range(count):
         picture = np.zeros((SIDE, 2 * SIDE - 10), dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""Pictures of no digit that a novelty head learns from: blobs, polygons, scribbles, digits cut up, mixed and turned.
+"""Non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
 
-They are shown to it so that it draws a line around digits (outlier exposure: Hendrycks, Mazeika and Dietterich 2019).
-What it is tested on (`training.trust.out_of_distribution`) is of other kinds, but for noise and pairs of digits.
+They are blobs, polygons, scribbles, noise, and digits that were cut up, mixed, paired or turned. The head is tested on
+the pictures of `training.trust.out_of_distribution`. Only noise and pairs of digits are among both.
 """
 
 import os
@@ -18,28 +18,28 @@ from training.data import Labels
 from training.trust.drawing import drawn, normalized
 
 _TURNED = (2, 3, 4, 5, 7)
-"""Digits that are none when they lie on their side; a 6 is nearly a 9, and 0, 1, 8 stay what they are."""
+"""Digits that are not digits when they lie on their side. The others still look like digits."""
 
-_PART = 100  # pictures that one thread makes at a time
+_PART = 100  # pictures per task of a thread
 
 Generator = np.random.Generator
 
 
-def nondigits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
-    """So many pictures of no digit, in the form in which the network sees pictures.
+def non_digits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
+    """Make normalized pictures that do not show a digit.
 
     Args:
-        images: (N, 28, 28), digits to cut up; fewer than N are used.
-        labels: (N,)
-        count: how many, about; those that have no ink are left out.
-        seed: of all that is random.
+        images: uint8 (N, 28, 28), the digits to cut up. At most 2 000 of them are used.
+        labels: uint8 (N,).
+        count: the number of pictures to make. Those without ink are left out.
+        seed: of all random choices.
 
     Returns:
         uint8 (M, 28, 28), M at most `count`.
     """
-    few = np.random.default_rng(seed).permutation(len(images))[:2000]
+    chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
     parts = [[seed, start, min(_PART, count - start)] for start in range(0, count, _PART)]
-    make = partial(_make, images[few], labels[few])
+    make = partial(_make, images[chosen], labels[chosen])
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return np.concatenate(list(threads.map(make, parts)))
 
@@ -57,7 +57,7 @@ def _make(images: Grey, labels: Labels, part: Sequence[int]) -> Grey:
 
 
 def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Where smooth noise is high, in one spot or in many."""
+    """White where smooth noise is high, in one or many spots."""
     from scipy.ndimage import gaussian_filter
 
     side = int(rng.integers(30, 100))
@@ -70,13 +70,13 @@ def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 def _polygon(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     corners = rng.uniform(8, 88, (int(rng.integers(3, 9)), 2))
-    if rng.random() < 0.5:  # in turn around the middle, so that its sides do not cross
+    if rng.random() < 0.5:  # ordered by angle, so that the sides do not cross
         corners = corners[np.argsort(np.arctan2(corners[:, 1] - 48, corners[:, 0] - 48))]
     return drawn(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
 
 
 def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Four to eight curved strokes, across each other."""
+    """Four to eight curved strokes that cross each other."""
     width = int(rng.integers(3, 12))
     t = np.linspace(0, 1, 12)[:, None]
     ends = rng.uniform(8, 88, (int(rng.integers(4, 9)), 3, 2))
@@ -90,7 +90,7 @@ def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Rectangles and ellipses over each other, some cut out of the others."""
+    """Overlapping rectangles and ellipses, some of them cut out of the others."""
     boxes = [
         (*corner, *(corner + rng.uniform(8, 50, 2))) for corner in rng.uniform(5, 60, (int(rng.integers(2, 6)), 2))
     ]
@@ -103,7 +103,7 @@ def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _cut_up(images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """The quarters of a digit, turned and in another order."""
+    """The quarters of a digit, rotated and in another order."""
     digit = images[rng.integers(len(images))][4:24, 4:24]
     quarters = [digit[rows, columns] for rows in (np.s_[:10], np.s_[10:]) for columns in (np.s_[:10], np.s_[10:])]
     order = rng.permutation(4)
@@ -113,7 +113,7 @@ def _cut_up(images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _mixed(images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """One digit over another, which is turned and shifted."""
+    """One digit over another digit that was rotated and shifted."""
     one, other = images[rng.integers(len(images), size=2)]
     shifted = np.roll(np.rot90(other, int(rng.integers(4))), rng.integers(-6, 7, 2), (0, 1))
     return _framed(np.maximum(one, shifted))
@@ -136,7 +136,7 @@ def _turned(images: Grey, labels: Labels, rng: Generator) -> Grey:
 
 
 def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """What nobody normalized: noise all over the field, of single pixels or smooth."""
+    """Noise that fills the whole picture, in single pixels or smooth. It is not normalized."""
     from scipy.ndimage import gaussian_filter
 
     if rng.random() < 0.4:
@@ -147,7 +147,7 @@ def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _grey_blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """The same with an empty margin: something grey, of soft edges, that fills the field more or less."""
+    """A grey shape with soft edges and an empty margin. It is not normalized."""
     from scipy.ndimage import gaussian_filter
 
     place = np.linspace(-1, 1, SIDE)
@@ -161,7 +161,7 @@ def _grey_blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _framed(picture: NDArray[np.uint8]) -> Grey:
-    """With an empty margin, so that it is no picture in MNIST form and is normalized."""
+    """Add an empty margin, so that the picture is not 28x28 and gets normalized."""
     return np.pad(picture, 2)
 
 
@@ -177,4 +177,4 @@ _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
     _grey_noise: 0.06,
     _grey_blob: 0.08,
 }
-"""Their shares."""
+"""Each kind with its share of the pictures."""

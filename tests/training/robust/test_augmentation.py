@@ -1,4 +1,4 @@
-"""Distortions: pictures stay pictures in MNIST's form, and a seed decides them."""
+"""Distorted copies keep MNIST's form, and the seed determines them."""
 
 from dataclasses import fields, replace
 
@@ -17,7 +17,7 @@ NONE = Distortions(**{field.name: 0.0 for field in fields(Distortions)})
 
 @pytest.fixture(scope="module")
 def digits(mnist: Mnist) -> tuple[Grey, Labels]:
-    """250 of them, 25 a class."""
+    """250 digits, 25 of each class."""
     return mnist.pixels[::20], mnist.labels[::20].astype(np.uint8)
 
 
@@ -28,7 +28,7 @@ def as_recipe() -> Distortions:
     return robust.distortions
 
 
-def test_copies_are_pictures_of_the_same_form(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
+def test_copies_keep_shape_type_and_ink(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
     images, labels = digits
 
     copy = distorted(enlarge(images), labels, as_recipe, [0, 0])
@@ -36,11 +36,11 @@ def test_copies_are_pictures_of_the_same_form(digits: tuple[Grey, Labels], as_re
     assert copy.shape == images.shape
     assert copy.dtype == np.uint8
     ink = copy.reshape(len(copy), -1).max(axis=1)
-    assert np.percentile(ink, 2) > 64  # hardly one has faded away
+    assert np.percentile(ink, 2) > 64  # almost no picture has faded away
     assert 0.5 < copy.mean() / images.mean() < 2
 
 
-def test_a_seed_decides_the_copy(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
+def test_the_seed_determines_the_copy(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
     images, labels = digits
     fine = enlarge(images)
 
@@ -50,9 +50,7 @@ def test_a_seed_decides_the_copy(digits: tuple[Grey, Labels], as_recipe: Distort
     assert (first != other).mean() > 0.1
 
 
-def test_images_and_their_enlargements_are_left_as_they_were(
-    digits: tuple[Grey, Labels], as_recipe: Distortions
-) -> None:
+def test_distorting_does_not_change_the_enlarged_pictures(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
     images, labels = digits
     fine = enlarge(images)
     before = fine.copy()
@@ -62,17 +60,17 @@ def test_images_and_their_enlargements_are_left_as_they_were(
     assert np.array_equal(fine, before)
 
 
-def test_without_distortions_a_copy_is_the_picture(digits: tuple[Grey, Labels]) -> None:
+def test_without_distortions_a_copy_equals_the_picture(digits: tuple[Grey, Labels]) -> None:
     images, labels = digits
 
     copy = distorted(enlarge(images), labels, NONE, [0, 0])
 
-    # Centred to the fraction of a pixel, where MNIST's images are to the next whole one.
+    # Copies are centred to a fraction of a pixel, MNIST's images to whole pixels.
     assert np.corrcoef(copy.ravel(), images.ravel())[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Distortions)])
-def test_each_distortion_changes_something(digits: tuple[Grey, Labels], as_recipe: Distortions, name: str) -> None:
+def test_each_distortion_has_an_effect(digits: tuple[Grey, Labels], as_recipe: Distortions, name: str) -> None:
     images, labels = digits
     fine = enlarge(images)
 
@@ -81,7 +79,7 @@ def test_each_distortion_changes_something(digits: tuple[Grey, Labels], as_recip
     assert not np.array_equal(without, distorted(fine, labels, as_recipe, [0, 0]))
 
 
-def test_plain_copies_stay_near_the_picture(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
+def test_plain_copies_are_close_to_the_picture(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
     images, labels = digits
     fine = enlarge(images)
 
@@ -95,7 +93,7 @@ def test_plain_copies_stay_near_the_picture(digits: tuple[Grey, Labels], as_reci
     assert near > far + 0.02
 
 
-def test_strokes_become_wider_and_thinner_as_asked(digits: tuple[Grey, Labels]) -> None:
+def test_strokes_become_wider_or_thinner_as_requested(digits: tuple[Grey, Labels]) -> None:
     fine = enlarge(digits[0])
 
     ink = [thicken(fine, np.full(len(fine), pixels)).mean() for pixels in (-1, -0.5, 0, 0.5, 1, 1.5, 2)]
@@ -104,7 +102,7 @@ def test_strokes_become_wider_and_thinner_as_asked(digits: tuple[Grey, Labels]) 
     assert ink[2] == fine.mean()
 
 
-def test_only_ones_and_sevens_are_restyled_and_only_by_adding_ink(digits: tuple[Grey, Labels]) -> None:
+def test_restyling_adds_ink_to_ones_and_sevens_only(digits: tuple[Grey, Labels]) -> None:
     images, labels = digits
     fine = enlarge(images)
     restyled = fine.copy()

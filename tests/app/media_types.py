@@ -1,4 +1,4 @@
-"""What Schemathesis sends as a picture: digits, nothing, noise, in every format, some of it damaged."""
+"""Teach Schemathesis to send pictures: digits, blank pictures and noise in every format, some of them damaged."""
 
 from io import BytesIO
 
@@ -17,7 +17,7 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), dtyp
 
 @st.composite
 def pictures(draw: st.DrawFn, media_type: str) -> bytes:
-    """Dark on light or light on dark, at any place of a page, grey or coloured."""
+    """Draw a picture file: dark on light or light on dark, anywhere on a page, grey or in colour."""
     picture = draw(st.sampled_from([SEVEN, SEVEN, BLANK, NOISE]))
     if draw(st.booleans()):
         page = Image.new("L", (draw(st.integers(28, 200)), draw(st.integers(28, 200))))
@@ -26,8 +26,8 @@ def pictures(draw: st.DrawFn, media_type: str) -> bytes:
     stream = BytesIO()
     picture.convert(draw(st.sampled_from(["L", "RGB"]))).save(stream, media_type.removeprefix("image/"))
     content = bytearray(stream.getvalue())
-    for at in draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
-        content[at] = draw(st.integers(0, 255))
+    for position in draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
+        content[position] = draw(st.integers(0, 255))
     return bytes(content)
 
 

@@ -2,9 +2,6 @@
 
 import json
 import re
-import socket
-import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +14,7 @@ from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from tests.app.conftest import Service
 from tests.conftest import encoded
+from tests.picture_files import png
 
 PNG = (EXAMPLES / "seven.png").read_bytes()
 RAW, SEVEN_RAW = b"application/octet-stream", (EXAMPLES / "seven.bin").read_bytes()
@@ -26,16 +24,6 @@ ROWS = [INK[index : index + 28] for index in range(0, 784, 28)]
 SEVEN = json.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
 FLOATS = [value / 255 for value in INK]
 LIMIT, JSON_LIMIT = Settings().max_body_bytes, Settings().max_json_bytes
-
-
-def png_declaring(width: int, height: int) -> bytes:
-    """A PNG of under 100 bytes whose header declares a huge picture."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def as_json(document: Any) -> dict[str, Any]:
@@ -162,8 +150,8 @@ BAD = [
     pytest.param(raw(b"\0" * 785), 422, "received 785", id="one raw byte too many"),
     pytest.param(raw(PNG), 422, f"received {len(PNG)}", id="a PNG as raw bytes"),
     pytest.param(raw(b"\0" * 784 * 1025), 413, "at most 1024 pictures, received 1025", id="one raw picture too many"),
-    pytest.param(raw(bytes(SEVEN[0]) * 28 + bytes(784)), 422, "picture 0 of 2: no ink found", id="two raw blank ones"),
-    pytest.param(files(*[png_declaring(7000, 7000)] * 3), 413, "100000000 pixels in all", id="three large pictures"),
+    pytest.param(raw(bytes(SEVEN[0]) * 28 + bytes(784)), 422, "picture 0 of 2: no ink found", id="a blank raw picture behind a uniform one"),
+    pytest.param(files(*[png(7000, 7000)] * 3), 413, "100000000 pixels in all", id="three large pictures"),
     pytest.param(text("[" * 20_000 + "{}" * 20_000), 422, "received 20000 objects", id="a body of many objects"),
     pytest.param(text("[],"* 40_000 + '"'), 413, "in 40000 lists", id="a body of many lists"),
     pytest.param(text("[1" + ",1" * 900_000 + "]"), 413, "received 900001 values", id="a body of many numbers"),
@@ -173,12 +161,12 @@ BAD = [
     pytest.param(picture(PNG[:60]), 422, "", id="a PNG cut short"),
     pytest.param(picture(PNG[:8]), 422, "", id="a PNG's signature alone"),
     pytest.param(picture(encoded(NOISE, format="JPEG")[:-300], "image/jpeg"), 422, "cannot be decoded", id="a JPEG cut short"),
-    pytest.param(never(picture(encoded(np.zeros((28, 29), np.uint8)))), 422, "28x28 pixels, received 29x28", id="a pixel too wide, not to be normalized"),
-    pytest.param(never(picture(encoded(np.zeros((27, 28), np.uint8)))), 422, "28x28 pixels, received 28x27", id="a pixel too low, not to be normalized"),
-    pytest.param(never(picture(encoded(np.zeros((1, 1), np.uint8)))), 422, "received 1x1", id="one pixel, not to be normalized"),
-    pytest.param(never(picture(encoded(np.zeros((600, 800), np.uint8)))), 422, "received 800x600", id="a large picture, not to be normalized"),
-    pytest.param(picture(png_declaring(100_000, 100_000)), 413, "received a picture of more than 100000000", id="a tiny file declaring 10 gigapixels"),
-    pytest.param(picture(png_declaring(10_000, 5_001)), 413, "at most 50000000 pixels", id="a row over the pixel limit"),
+    pytest.param(never(picture(encoded(np.zeros((28, 29), np.uint8)))), 422, "28x28 pixels, received 29x28", id="a pixel too wide, not normalized"),
+    pytest.param(never(picture(encoded(np.zeros((27, 28), np.uint8)))), 422, "28x28 pixels, received 28x27", id="a pixel too low, not normalized"),
+    pytest.param(never(picture(encoded(np.zeros((1, 1), np.uint8)))), 422, "received 1x1", id="one pixel, not normalized"),
+    pytest.param(never(picture(encoded(np.zeros((600, 800), np.uint8)))), 422, "received 800x600", id="a large picture, not normalized"),
+    pytest.param(picture(png(100_000, 100_000, rows=b"")), 413, "received a picture of more than 100000000", id="a tiny file declaring 10 gigapixels"),
+    pytest.param(picture(png(10_000, 5_001)), 413, "at most 50000000 pixels", id="a row over the pixel limit"),
     pytest.param(picture(b"\0\0\0\x18ftypheic\0\0\0\0"), 415, "received HEIC", id="a HEIC photo"),
     pytest.param(picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 415, "received SVG", id="an SVG"),
     pytest.param(picture(b"%PDF-1.7"), 415, "received PDF", id="a PDF"),
@@ -200,14 +188,14 @@ BAD = [
     pytest.param({"content": PNG}, 415, "received none", id="no content type"),
     pytest.param(picture(PNG, "text/plain"), 415, "received 'text/plain'", id="text/plain"),
     pytest.param(picture(PNG, "image/heic"), 415, "received 'image/heic'", id="image/heic"),
-    pytest.param(picture(PNG, "application/x-www-form-urlencoded"), 415, "urlencoded", id="what curl says by default"),
+    pytest.param(picture(PNG, "application/x-www-form-urlencoded"), 415, "urlencoded", id="curl's default"),
     pytest.param(picture(PNG, "x" * 5000), 415, "received 'xxx", id="a content type of 5 000 letters"),
     pytest.param({"content": b"\x1f\x8b", "headers": {"content-type": "application/json", "content-encoding": "gzip"}}, 415, "received 'gzip'", id="a compressed body"),
     # forms
     pytest.param(form(b"", "multipart/form-data"), 400, "expected multipart/form-data", id="a form without boundary"),
     pytest.param(form(b""), 400, "closing boundary", id="an empty form"),
     pytest.param(form(PART), 400, "closing boundary", id="a form without its end"),
-    pytest.param(form(PNG), 400, "", id="a PNG that is said to be a form"),
+    pytest.param(form(PNG), 400, "", id="a PNG declared as a form"),
     pytest.param(form(b"--b--\r\n"), 422, "named 'file', received none", id="a form without parts"),
     pytest.param(form(b"--b\r\n\r\nx\r\n--b--\r\n"), 400, "expected multipart/form-data", id="a part without headers"),
     pytest.param(files(PNG, name="image"), 422, "received one named 'image'", id="a part of another name"),
@@ -225,16 +213,16 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("request_parts", "status", "said"), BAD)
+@pytest.mark.parametrize(("request_parts", "status", "excerpt"), BAD)
 def test_bad_input_is_answered_with_what_was_expected_and_received(
-    client: httpx.Client, request_parts: dict[str, Any], status: int, said: str
+    client: httpx.Client, request_parts: dict[str, Any], status: int, excerpt: str
 ) -> None:
     reply = client.post("/predict", **request_parts)
 
     assert reply.status_code == status
     assert reply.headers["content-type"] == "application/problem+json"
     problem = reply.json()
-    assert said in problem["detail"]
+    assert excerpt in problem["detail"]
     assert problem["status"] == status
     assert problem["type"].startswith("urn:digits:")
     assert problem["title"]
@@ -268,12 +256,6 @@ def test_every_spelling_of_zero_is_zero(client: httpx.Client, zero: str) -> None
     assert replies[0].json()["probabilities"] == replies[1].json()["probabilities"]
 
 
-def test_the_last_of_two_equal_keys_counts(client: httpx.Client) -> None:
-    document = '{"pixels": "seven", "pixels": ' + json.dumps(SEVEN) + "}"
-
-    assert client.post("/predict", **text(document)).json()["digit"] == 7
-
-
 def test_pixels_are_never_echoed(client: httpx.Client) -> None:
     reply = client.post("/predict", json={"pixels": replaced(3, "a secret")})
 
@@ -288,7 +270,7 @@ def test_pixels_are_never_echoed(client: httpx.Client) -> None:
         pytest.param("PUT", "/predict", 405, id="PUT /predict"),
         pytest.param("POST", "/model", 405, id="POST /model"),
         pytest.param("GET", "/nothing", 404, id="no such path"),
-        pytest.param("GET", "/predict/", 404, id="a slash too many"),
+        pytest.param("GET", "/predict/", 404, id="a trailing slash"),
         pytest.param("GET", "/examples/../main.py", 404, id="out of the examples"),
         pytest.param("GET", "/examples/%2e%2e/%2e%2e/main.py", 404, id="out of the examples, encoded"),
         pytest.param("GET", "/examples/nothing.png", 404, id="no such example"),
@@ -323,19 +305,6 @@ def test_a_body_of_unknown_length_is_refused_when_it_reaches_the_limit(client: h
     assert reply.status_code == 413
 
 
-def exchange(service: Service, request: bytes, *, then_close: bool = False) -> bytes:
-    """Send bytes over a socket: requests that no client library would send."""
-    url = httpx.URL(service.url)
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
-        connection.sendall(request)
-        if then_close:
-            return b""
-        reply = b""
-        while b"\r\n\r\n" not in reply and (more := connection.recv(65536)):
-            reply += more
-        return reply
-
-
 @pytest.mark.parametrize(
     ("head", "status"),
     [
@@ -347,10 +316,10 @@ def exchange(service: Service, request: bytes, *, then_close: bool = False) -> b
         pytest.param(b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"400", id="a length and chunks"),
     ],
 )
-def test_a_lying_length_is_refused(service: Service, head: bytes, status: bytes) -> None:
+def test_an_invalid_content_length_is_refused(service: Service, head: bytes, status: bytes) -> None:
     request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + head + b"\r\n\r\n"
 
-    reply = exchange(service, request)
+    reply = service.send_bytes(request)
 
     assert reply.split(b" ")[1] == status
 
@@ -359,8 +328,8 @@ def post(
     *headers: bytes, path: bytes = b"/predict", kind: bytes = RAW, body: bytes = SEVEN_RAW, version: bytes = b"1.1"
 ) -> bytes:
     """A usual request except for the arguments. Without `headers` it declares its length."""
-    said = headers or (b"Content-Length: %d" % len(body),)
-    head = [b"POST %b HTTP/%b" % (path, version), b"Host: x", b"Content-Type: " + kind, *said]
+    sent = headers or (b"Content-Length: %d" % len(body),)
+    head = [b"POST %b HTTP/%b" % (path, version), b"Host: x", b"Content-Type: " + kind, *sent]
     return b"\r\n".join([*head, b"", body])
 
 
@@ -395,8 +364,8 @@ ODD = [
     pytest.param(get(b"/\xff\xc3\xa9"), [400], id="a path of raw bytes"),
     pytest.param(get(b"/li\x01vez"), [400], id="a control character in the path"),
     pytest.param(get(b"\\livez"), [400], id="a backslash"),
-    pytest.param(get(b"livez"), [400], id="no slash"),
-    pytest.param(get(b""), [400], id="no path"),
+    pytest.param(get(b"livez"), [400], id="a path without a slash"),
+    pytest.param(get(b""), [400], id="an empty path"),
     pytest.param(post(path=b"http://x/predict"), [200], id="the absolute form"),
     pytest.param(get(b"http://elsewhere.example/livez"), [200], id="the absolute form with another host"),
     pytest.param(get(b"*", method=b"OPTIONS"), [404], id="an asterisk"),
@@ -408,7 +377,7 @@ ODD = [
     pytest.param(post(path=b"/predict?normalize=\xff"), [400], id="a query of raw bytes"),
     pytest.param(post(path=b"/predict?normalize=auto;include=pixels"), [422], id="a semicolon between parameters"),
     pytest.param(post(path=b"/predict?normalize[]=auto"), [422], id="brackets"),
-    pytest.param(post(path=b"/predict?&&"), [200], id="a query of nothing"),
+    pytest.param(post(path=b"/predict?&&"), [200], id="a query of ampersands"),
     # headers
     pytest.param(get(b"/livez", b"Host:"), [200], id="an empty host"),
     pytest.param(get(b"/livez", b"Accept: */*"), [400], id="no host"),
@@ -424,24 +393,24 @@ ODD = [
     pytest.param(post(kind=b"image/png\xff"), [415], id="a type of raw bytes"),
     pytest.param(post(kind=b"image/png, image/jpeg", body=PNG), [415], id="two types in one"),
     pytest.param(post(kind=b"*/*", body=PNG), [415], id="any type"),
-    pytest.param(post(kind=b";"), [415], id="a type of nothing"),
+    pytest.param(post(kind=b";"), [415], id="a content type without a type"),
     pytest.param(post(kind=b"a" * 5000), [415], id="a long type"),
     pytest.param(post(kind=b"  IMAGE/PNG ; q=1;; =", body=PNG), [200], id="odd parameters"),
     # lengths and chunks
     pytest.param(post(b"Content-Length: 784", b"Content-Length: 784"), [400], id="a length twice"),
     pytest.param(post(b"Content-Length: 784, 784"), [400], id="a list of lengths"),
     pytest.param(post(b"Content-Length: +784"), [400], id="a length with a sign"),
-    pytest.param(post(b"Content-Length: 784", b"Transfer-Encoding: chunked"), [400], id="a length, and no chunks"),
+    pytest.param(post(b"Content-Length: 784", b"Transfer-Encoding: chunked"), [400], id="a length, and a body that is not in chunks"),
     pytest.param(post(b"Transfer-Encoding: xchunked"), [400], id="an unknown transfer coding"),
     pytest.param(post(b"Transfer-Encoding: gzip, chunked", body=CHUNK + b"0\r\n\r\n"), [415], id="a compressed transfer"),
-    pytest.param(post(b"Transfer-Encoding: Chunked", body=CHUNK + b"0\r\n\r\n"), [200], id="Chunked"),
+    pytest.param(post(b"Transfer-Encoding: Chunked", body=CHUNK + b"0\r\n\r\n"), [200], id="chunked in upper case"),
     pytest.param(chunked(b'310;a=b;c="d"' + CHUNK[3:] + b"0;e\r\n\r\n"), [200], id="extensions of chunks"),
     pytest.param(chunked(CHUNK + b"0\r\nContent-Type: image/png\r\nX-A: b\r\n\r\n"), [200], id="trailers"),
     pytest.param(chunked(b"000" + CHUNK + b"0000\r\n\r\n"), [200], id="zeros before a chunk's size"),
     pytest.param(chunked(b"".join(b"1\r\n%c\r\n" % byte for byte in SEVEN_RAW) + b"0\r\n\r\n"), [200], id="chunks of a byte"),
     pytest.param(chunked(b"f" * 17 + CHUNK[3:]), [400], id="a chunk beyond 64 bits"),
     pytest.param(chunked(b"-1" + CHUNK[3:]), [400], id="a negative chunk"),
-    pytest.param(chunked(b"seven" + CHUNK[3:]), [400], id="a chunk whose size is no number"),
+    pytest.param(chunked(b"seven" + CHUNK[3:]), [400], id="a chunk whose size is not a number"),
     # versions and other protocols
     pytest.param(post(version=b"1.0"), [200], id="HTTP/1.0"),
     pytest.param(get(b"/livez", version=b"HTTP/9.9"), [400], id="HTTP/9.9"),
@@ -453,9 +422,9 @@ ODD = [
     pytest.param(bytes(range(256)), [400], id="all bytes"),
     pytest.param(b"\r\n\r\n" + get(b"/livez"), [200], id="empty lines before a request"),
     pytest.param(get(b"/livez", b"Host: x", b"Upgrade: websocket", b"Connection: Upgrade") + get(b"/livez"), [200, 200], id="a websocket, and another request"),
-    pytest.param(post(b"Upgrade: h2c", b"Connection: Upgrade", b"Content-Length: 784"), [200], id="a wish for HTTP/2, with a body"),
-    pytest.param(post(b"Upgrade: h2c", b"Connection: Upgrade", b"Transfer-Encoding: chunked", body=CHUNK + b"0\r\n\r\n"), [200], id="such a wish, with chunks"),
-    pytest.param(post(b"Expect: 100-continue", b"Content-Length: 784"), [100, 200], id="a body that did not wait"),
+    pytest.param(post(b"Upgrade: h2c", b"Connection: Upgrade", b"Content-Length: 784"), [200], id="an upgrade to HTTP/2, with a body"),
+    pytest.param(post(b"Upgrade: h2c", b"Connection: Upgrade", b"Transfer-Encoding: chunked", body=CHUNK + b"0\r\n\r\n"), [200], id="an upgrade to HTTP/2, with chunks"),
+    pytest.param(post(b"Expect: 100-continue", b"Content-Length: 784"), [100, 200], id="a body sent without waiting for 100"),
     pytest.param(post(b"Expect: a-miracle", b"Content-Length: 784"), [200], id="another expectation"),
     # methods
     pytest.param(get(b"/livez", method=b"TRACE"), [405], id="TRACE"),
@@ -464,10 +433,10 @@ ODD = [
     pytest.param(get(b"/livez", method=b"get"), [400], id="get"),
     pytest.param(get(b"/livez", method=b"HEAD") + get(b"/livez"), [200, 200], id="HEAD"),
     pytest.param(get(b"/livez", b"Host: x", b"Content-Length: 5") + b"seven" + get(b"/livez"), [200, 200], id="GET with a body"),
-    # one after the other
-    pytest.param(post() * 3, [200] * 3, id="three at once"),
-    pytest.param(get(b"/nothing") + post(), [404, 200], id="after one that is not found"),
-    pytest.param(post() + b"seven\r\n\r\n", [200], id="one, and then nonsense"),
+    # several requests
+    pytest.param(post() * 3, [200] * 3, id="three requests at once"),
+    pytest.param(get(b"/nothing") + post(), [404, 200], id="a request after one that is not found"),
+    pytest.param(post() + b"seven\r\n\r\n", [200], id="a request and then nonsense"),
     # forms
     pytest.param(parts(*[b'Content-Disposition: form-data; name="a%d"\r\n\r\nx' % number for number in range(1000)]), [422], id="a thousand fields"),
     pytest.param(parts(FILE + b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + FILE + b"\r\n" + PNG + b"\r\n--c--"), [422], id="a form in a form"),
@@ -485,53 +454,51 @@ ODD = [
 def test_an_odd_request_is_answered_and_so_is_the_next_one(
     service: Service, request_: bytes, statuses: list[int]
 ) -> None:
-    url = httpx.URL(service.url)
-
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+    with service.connect() as connection:
         connection.sendall(request_)
         received = b""
-        while len(found := re.findall(rb"HTTP/1\.1 (\d{3}) ", received)) < len(statuses):
+        while len(replies := re.findall(rb"HTTP/1\.1 (\d{3}) ", received)) < len(statuses):
             more = connection.recv(65536)
             assert more, received
             received += more
 
-    assert [int(status) for status in found] == statuses
-    assert (
-        service.client.post("/predict", content=SEVEN_RAW, headers={"content-type": RAW.decode()}).json()["digit"] == 7
-    )
+    assert [int(status) for status in replies] == statuses
+    assert service.client.post("/predict", **raw(SEVEN_RAW)).json()["digit"] == 7
     assert "Traceback" not in service.log.read_text()
 
 
 @pytest.mark.parametrize("kind", MEDIA_TYPES)
-@pytest.mark.parametrize(
-    "encoding", ["gzip", "x-gzip", "br", "deflate", "zstd", "gzip, identity", "identity, gzip", "GZIP"]
-)
-def test_a_compressed_body_is_refused_for_every_content_type(client: httpx.Client, kind: str, encoding: str) -> None:
-    reply = client.post("/predict", content=PNG, headers={"content-type": kind, "content-encoding": encoding})
+def test_a_compressed_body_is_refused_for_every_content_type(client: httpx.Client, kind: str) -> None:
+    reply = client.post("/predict", content=PNG, headers={"content-type": kind, "content-encoding": "gzip"})
 
     assert reply.status_code == 415
-    assert repr(encoding) in reply.json()["detail"]
+    assert "'gzip'" in reply.json()["detail"]
 
 
-@pytest.mark.parametrize("encodings", [[""], ["identity"], ["Identity", ""]])
-def test_the_content_encoding_identity_is_accepted(client: httpx.Client, encodings: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("encodings", "status"),
+    [
+        *((encodings, 200) for encodings in ([""], ["identity"], ["Identity", ""])),
+        *(([encoding], 415) for encoding in ("x-gzip", "br", "deflate", "zstd", "GZIP")),
+        *(([several], 415) for several in ("gzip, identity", "identity, gzip")),
+        *((encodings, 415) for encodings in (["gzip", "identity"], ["gzip", ""], ["identity", "gzip"])),
+    ],
+    ids=repr,
+)
+def test_only_the_content_encoding_identity_is_accepted(
+    client: httpx.Client, encodings: list[str], status: int
+) -> None:
     headers = [("content-type", "image/png"), *(("content-encoding", encoding) for encoding in encodings)]
 
-    assert client.post("/predict", content=PNG, headers=headers).status_code == 200
-
-
-@pytest.mark.parametrize("encodings", [["gzip", "identity"], ["gzip", ""], ["identity", "gzip"]])
-def test_one_of_two_content_encodings_is_enough_to_refuse(client: httpx.Client, encodings: list[str]) -> None:
-    headers = [("content-type", "image/png"), *(("content-encoding", encoding) for encoding in encodings)]
-
-    assert client.post("/predict", content=PNG, headers=headers).status_code == 415
+    assert client.post("/predict", content=PNG, headers=headers).status_code == status
 
 
 def test_clients_that_disconnect_in_the_middle_leave_no_error_in_the_log(service: Service) -> None:
     request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n\x89PNG"
 
     for _ in range(50):
-        exchange(service, request, then_close=True)
+        with service.connect() as connection:
+            connection.sendall(request)
 
     assert service.client.get("/readyz").status_code == 200
     assert "Traceback" not in service.log.read_text()

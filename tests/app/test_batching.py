@@ -35,9 +35,9 @@ class Watched(Classifier):
 
 @pytest.fixture
 def classifier() -> Watched:
-    found = Watched.load(max((SHIPPED / "mnist-dense").iterdir()))
-    found.passes = []
-    return found
+    loaded = Watched.load(max((SHIPPED / "mnist-dense").iterdir()))
+    loaded.passes = []  # without the self-test's pass
+    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,10 @@ Scenario = Callable[[Batcher], Awaitable[Any]]
 @pytest.fixture
 def run(classifier: Watched) -> Callable[[Scenario], Any]:
     def run_(scenario: Scenario) -> Any:
-        async def whole() -> Any:
+        async def with_batcher() -> Any:
             return await scenario(Batcher(lambda: classifier, Metrics()))
 
-        return asyncio.run(whole())
+        return asyncio.run(with_batcher())
 
     return run_
 
@@ -71,7 +71,7 @@ def test_requests_of_one_turn_of_the_event_loop_share_a_pass(
     assert [answer.probabilities.shape for answer in answers] == [(1, 10)] * 40
 
 
-def test_a_lone_request_waits_for_no_timer(
+def test_a_lone_request_does_not_wait_for_a_timer(
     run: Callable[[Scenario], BatchResult],
     classifier: Watched,
     pictures: NDArray[np.uint8],
@@ -209,14 +209,14 @@ def test_requests_beyond_the_queue_are_refused_and_the_others_answered(
 def test_a_cancelled_request_takes_no_part_in_the_pass(
     run: Callable[[Scenario], BatchResult], classifier: Watched, pictures: NDArray[np.uint8]
 ) -> None:
-    async def gone(batcher: Batcher) -> BatchResult:
+    async def cancel_most(batcher: Batcher) -> BatchResult:
         leaving = [asyncio.ensure_future(batcher.classify(pictures[:7])) for _ in range(5)]
         staying = asyncio.ensure_future(batcher.classify(pictures[:1]))
         for task in leaving:
             task.cancel()
         return await staying
 
-    run(gone)
+    run(cancel_most)
 
     assert classifier.passes == [1]
 

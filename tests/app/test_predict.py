@@ -1,4 +1,4 @@
-"""`POST /predict`: every kind of body gives the right digit, and all of them the same answer."""
+"""`POST /predict` answers every kind of body with the same prediction."""
 
 import json
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from PIL import Image
 
 from app.input.pictures import IMAGE_TYPES
 from app.openapi.example_pictures import EXAMPLES
+from digits.artifact import SHIPPED
+from digits.classifier import load_newest
 from digits.features import Grey
 from tests.conftest import Mnist, encoded
 
@@ -18,6 +20,14 @@ SEVEN = json.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
 FLAT = [value for row in SEVEN for value in row]
 PNG = (EXAMPLES / "seven.png").read_bytes()
 RAW = (EXAMPLES / "seven.bin").read_bytes()
+
+
+def typed(content: bytes, content_type: str) -> dict[str, Any]:
+    return {"content": content, "headers": {"content-type": content_type}}
+
+
+def raw(content: bytes) -> dict[str, Any]:
+    return typed(content, "application/octet-stream")
 
 
 def png_part(content: bytes = PNG) -> tuple[str, tuple[str, bytes, str]]:
@@ -31,32 +41,28 @@ def png_part(content: bytes = PNG) -> tuple[str, tuple[str, bytes, str]]:
         pytest.param({"json": {"pixels": FLAT}}, id="JSON, 784 flat"),
         pytest.param({"json": {"pixels": [float(value) for value in FLAT]}}, id="JSON, whole floats"),
         pytest.param({"json": {"pixels": [value / 255 for value in FLAT], "scale": "0-1"}}, id="JSON, floats in [0,1]"),
-        pytest.param({"json": {"pixels": FLAT, "scale": "0-255"}}, id="JSON, the default scale said aloud"),
+        pytest.param({"json": {"pixels": FLAT, "scale": "0-255"}}, id="JSON, the default scale given"),
         pytest.param({"files": [png_part()]}, id="form upload"),
-        pytest.param({"content": PNG, "headers": {"content-type": "image/png"}}, id="PNG"),
-        pytest.param({"content": PNG, "headers": {"content-type": "IMAGE/PNG; q=1"}}, id="PNG, odd spelling"),
-        pytest.param({"content": PNG, "headers": {"content-type": "image/jpeg"}}, id="PNG declared as JPEG"),
-        pytest.param({"content": RAW, "headers": {"content-type": "application/octet-stream"}}, id="784 raw bytes"),
+        pytest.param(typed(PNG, "image/png"), id="PNG"),
+        pytest.param(typed(PNG, "IMAGE/PNG; q=1"), id="PNG, unusual spelling of the type"),
+        pytest.param(typed(PNG, "image/jpeg"), id="PNG declared as JPEG"),
+        pytest.param(raw(RAW), id="784 raw bytes"),
         pytest.param(
-            {
-                "content": json.dumps({"pixels": FLAT}).encode(),
-                "headers": {"content-type": "Application/JSON; charset=utf-8"},
-            },
+            typed(json.dumps({"pixels": FLAT}).encode(), "Application/JSON; charset=utf-8"),
             id="JSON, charset given",
         ),
         pytest.param(
-            {
-                "content": b'{"pixels": [1], "pixels": ' + json.dumps(FLAT).encode() + b"}",
-                "headers": {"content-type": "application/json"},
-            },
-            id="JSON, of duplicate keys the last wins",
+            typed(b'{"pixels": [1], "pixels": ' + json.dumps(FLAT).encode() + b"}", "application/json"),
+            id="JSON, two equal keys, of which the last counts",
         ),
     ],
 )
-def test_one_seven_in_any_form_gets_the_same_answer(client: httpx.Client, request_parts: dict[str, object]) -> None:
-    expected = client.post("/predict", content=RAW, headers={"content-type": "application/octet-stream"}).json()
+def test_a_seven_gets_the_same_answer_in_every_kind_of_body(
+    client: httpx.Client, request_parts: dict[str, Any]
+) -> None:
+    expected = client.post("/predict", **raw(RAW)).json()
 
-    reply = client.post("/predict", **request_parts)  # type: ignore[arg-type]
+    reply = client.post("/predict", **request_parts)
 
     assert reply.status_code == 200
     answer = reply.json()
@@ -83,13 +89,13 @@ def test_one_seven_in_any_form_gets_the_same_answer(client: httpx.Client, reques
 def test_every_picture_format_is_read(client: httpx.Client, content_type: str, options: dict[str, object]) -> None:
     picture = encoded(np.array(SEVEN, dtype=np.uint8), **options)
 
-    reply = client.post("/predict", content=picture, headers={"content-type": content_type})
+    reply = client.post("/predict", **typed(picture, content_type))
 
     assert content_type in IMAGE_TYPES
     assert reply.json()["digit"] == 7
 
 
-def test_several_files_are_answered_in_the_order_sent(client: httpx.Client, digit_pictures: list[bytes]) -> None:
+def test_files_are_answered_in_the_order_sent(client: httpx.Client, digit_pictures: list[bytes]) -> None:
     order = [3, 1, 4, 1, 5, 9, 2, 6]
     alone = [client.post("/predict", files=[png_part(digit_pictures[digit])]).json() for digit in order]
 
@@ -103,17 +109,17 @@ def test_several_files_are_answered_in_the_order_sent(client: httpx.Client, digi
 
 
 @pytest.mark.parametrize("count", [2, 128, 129, 1024])
-def test_several_raw_pictures_are_answered_in_the_order_sent(client: httpx.Client, mnist: Mnist, count: int) -> None:
+def test_raw_pictures_are_answered_in_the_order_sent(client: httpx.Client, mnist: Mnist, count: int) -> None:
     some = mnist.pixels[:count]
     alone = client.post("/predict", json={"instances": some.tolist()}).json()
 
-    reply = client.post("/predict", content=some.tobytes(), headers={"content-type": "application/octet-stream"})
+    reply = client.post("/predict", **raw(some.tobytes()))
 
     assert len(reply.json()["predictions"]) == count
     assert reply.json() == alone
 
 
-def test_a_picture_to_normalize_among_others_changes_none_of_them(client: httpx.Client, mnist: Mnist) -> None:
+def test_normalizing_one_picture_leaves_the_others_unchanged(client: httpx.Client, mnist: Mnist) -> None:
     some = mnist.pixels[:5].copy()
     expected = client.post("/predict", json={"instances": some.tolist()}).json()["predictions"]
     some[2] = 255 - some[2]
@@ -138,23 +144,14 @@ def test_instances_may_mix_rows_and_flat_pictures(client: httpx.Client) -> None:
     assert first == second
 
 
-def test_a_blank_picture_is_answered_where_it_is_not_to_be_normalized(client: httpx.Client) -> None:
+def test_a_blank_picture_is_answered_if_it_is_not_normalized(client: httpx.Client) -> None:
     reply = client.post("/predict", params={"normalize": "never"}, json={"pixels": [0] * 784})
 
     assert reply.status_code == 200
     assert sum(reply.json()["probabilities"]) == pytest.approx(1, abs=1e-6)
 
 
-def test_as_many_pictures_as_the_limit_are_answered(client: httpx.Client) -> None:
-    reply = client.post("/predict", json={"instances": [FLAT] * 1024})
-
-    assert len(reply.json()["predictions"]) == 1024
-
-
-def test_floats_are_the_networks_features_as_they_are(client: httpx.Client) -> None:
-    from digits.artifact import SHIPPED
-    from digits.classifier import load_newest
-
+def test_floats_from_0_to_1_are_the_features_of_the_network(client: httpx.Client) -> None:
     features = np.random.default_rng(0).random((1, 784), dtype=np.float32)
     expected = load_newest(SHIPPED)[0].probabilities(features)[0]
 
@@ -176,7 +173,7 @@ def test_real_digits_are_recognized(client: httpx.Client, mnist: Mnist) -> None:
 
 
 def page(picture: Grey) -> Grey:
-    """Dark ink on a light page of 300x400, off the centre."""
+    """Return a digit in dark ink on a light page of 300x400 pixels, away from the centre."""
     paper = Image.new("L", (400, 300), 235)
     paper.paste(Image.fromarray(255 - picture).resize((180, 180)).point(lambda value: value * 235 // 255), (190, 20))
     return np.asarray(paper)
@@ -185,9 +182,7 @@ def page(picture: Grey) -> Grey:
 def test_dark_ink_on_a_light_page_is_brought_to_mnist_form(client: httpx.Client) -> None:
     picture = encoded(page(np.array(SEVEN, dtype=np.uint8)))
 
-    reply = client.post(
-        "/predict", params={"include": "pixels"}, content=picture, headers={"content-type": "image/png"}
-    )
+    reply = client.post("/predict", params={"include": "pixels"}, **typed(picture, "image/png"))
 
     answer = reply.json()
     assert answer["digit"] == 7
@@ -209,12 +204,12 @@ def test_dark_ink_on_a_light_page_is_brought_to_mnist_form(client: httpx.Client)
             id="JSON, floats",
         ),
         pytest.param(
-            lambda picture: {"content": picture.tobytes(), "headers": {"content-type": "application/octet-stream"}},
+            lambda picture: raw(picture.tobytes()),
             id="raw bytes",
         ),
     ],
 )
-def test_pixels_are_brought_to_mnist_form_too(client: httpx.Client, as_body: Callable[[Grey], dict[str, Any]]) -> None:
+def test_pixels_are_brought_to_mnist_form(client: httpx.Client, as_body: Callable[[Grey], dict[str, Any]]) -> None:
     inverted = 255 - np.array(SEVEN, dtype=np.uint8)
 
     reply = client.post("/predict", **as_body(inverted))
@@ -223,7 +218,7 @@ def test_pixels_are_brought_to_mnist_form_too(client: httpx.Client, as_body: Cal
     assert "inverted" in reply.json()["preprocessing"]
 
 
-def test_a_picture_in_mnist_form_is_seen_as_it_is_to_the_bit(client: httpx.Client, mnist: Mnist) -> None:
+def test_a_picture_in_mnist_form_is_not_changed_at_all(client: httpx.Client, mnist: Mnist) -> None:
     sent = mnist.pixels[::100]
 
     reply = client.post("/predict", params={"include": "pixels"}, json={"instances": sent.tolist()})
@@ -233,14 +228,14 @@ def test_a_picture_in_mnist_form_is_seen_as_it_is_to_the_bit(client: httpx.Clien
     assert {tuple(answer["preprocessing"]) for answer in answers} == {()}
 
 
-def test_always_normalizes_even_what_is_in_mnist_form(client: httpx.Client) -> None:
+def test_normalize_always_also_applies_to_pictures_in_mnist_form(client: httpx.Client) -> None:
     reply = client.post("/predict", params={"normalize": "always"}, json={"pixels": SEVEN})
 
     assert reply.json()["digit"] == 7
     assert "centered" in reply.json()["preprocessing"]
 
 
-def test_the_examples_are_there_to_download(client: httpx.Client) -> None:
+def test_the_examples_can_be_downloaded(client: httpx.Client) -> None:
     reply = client.get("/examples/seven.png")
 
     assert reply.content == PNG

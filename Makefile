@@ -21,6 +21,7 @@ help:
 	@echo 'make bench   measure requests per second beside other servers (needs wrk and a quarter of an hour)'
 	@echo 'make audit   list what serving uses in reports/sbom.cdx.json, then ask osv.dev for known vulnerabilities'
 	@echo 'make clean   remove environments, caches and reports'
+	@echo 'make .venv/.serve, .train, .scale or .tracing   install the packages for one of these, and start nothing'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -90,10 +91,15 @@ audit: | .python $(UV)
 	@$(SYNC) --no-default-groups --extra scale --inexact
 	@touch $@ .venv/.serve
 
+.venv/.tracing: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: creating .venv with OpenTelemetry (up to a minute on the first run)'
+	@$(SYNC) --no-default-groups --extra tracing --inexact
+	@touch $@ .venv/.serve
+
 .venv/.dev: uv.lock pyproject.toml | .python $(UV)
 	@echo 'digits: creating .venv with TensorFlow, Ray and the test tools (some minutes on the first run)'
 	@$(SYNC) --extra train --extra scale
-	@touch $@ .venv/.train .venv/.scale .venv/.serve
+	@touch $@ .venv/.train .venv/.scale .venv/.tracing .venv/.serve
 
 .PHONY: .python
 .python:

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(_RAY_ENVIRONMENT | os.environ)
     for name in ("pyarrow", "ray"):
         if find_spec(name) is None:
-            print(f"score: the package {name} is not installed. Run: uv sync --extra scale", file=sys.stderr)
+            print(f"score: the package {name} is not installed. Run: make .venv/.scale", file=sys.stderr)
             return 2
     # These need pyarrow, which only the extra `scale` installs.
     from deploy.batch.results import UnusableFolder  # noqa: PLC0415

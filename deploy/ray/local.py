@@ -59,7 +59,7 @@ def main(autoscaling: Mapping[str, int] | None = None) -> None:
         try:
             _serve(settings.host, port, autoscaling or {})
         except ImportError as exc:
-            raise SystemExit(f"digits: Ray Serve needs the extra `scale` (uv sync --extra scale): {exc}") from exc
+            raise SystemExit(f"digits: Ray Serve is not installed. Run: make .venv/.scale ({exc})") from exc
         except RuntimeError as exc:
             raise SystemExit(f"digits: Ray Serve did not start: {private_cluster.last_line(exc)}") from None
         while True:

@@ -495,4 +495,4 @@ def test_without_the_extra_scale_the_message_says_how_to_install_it(tmp_path: Pa
     process = fresh_python("-c", probe, tmp_path, "--output", tmp_path / "output")
 
     assert process.returncode == 2
-    assert process.stderr == "score: the package pyarrow is not installed. Run: uv sync --extra scale\n"
+    assert process.stderr == "score: the package pyarrow is not installed. Run: make .venv/.scale\n"

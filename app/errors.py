@@ -193,8 +193,8 @@ def problem(
 def problem_response(exc: Exception) -> Response:
     """Return the problem that an exception is answered with."""
     status, detail, headers = describe(exc)
-    if not isinstance(exc, DigitsError):
-        return problem(status, detail)
+    if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
+        return problem(status, detail, headers=headers)  # the status says everything
     return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
 
 

@@ -13,18 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import errors
 from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
 from app.asgi.in_work import RequestsInWork
-from app.asgi.reply import REPLY
+from app.asgi.reply import REPLY, WHOLE_RESPONSE
 from app.inference.model_registry import ModelRegistry
 from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
 from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
 from digits.errors import DigitsError
-
-WHOLE_RESPONSE = "digits.whole_response"
-"""An ASGI extension of our server: `await extension(status, headers, body)` sends a response in one write.
-
-It saves a system call of 5 us for each request (`python -m benchmarks.speed.requests`).
-"""
 
 _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """The request ids that a client may choose: letters, digits and signs that no log interprets."""

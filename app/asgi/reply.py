@@ -9,6 +9,12 @@ JSON = ((b"content-type", b"application/json"),)
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
+WHOLE_RESPONSE = "digits.whole_response"
+"""An ASGI extension of our server: `await extension(status, headers, body)` sends a response in one write.
+
+It saves a system call of 5 us for each request (`python -m benchmarks.speed.requests`).
+"""
+
 REPLY = "digits.reply"
 """The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
 

@@ -17,7 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app import errors
-from app.asgi.application import WHOLE_RESPONSE
+from app.asgi.reply import WHOLE_RESPONSE
 from app.server.listener import accept_packets
 from app.server.state import State
 from digits.errors import DigitsError
@@ -125,6 +125,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.headers = deque(maxlen=0)  # type: ignore[assignment]
         self._unanswered.append(self.cycle)
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+        # uvicorn lets the application wait for the first part of a body. Here it gets an empty part at once, so that
+        # its time limit covers a body that never begins.
+        self.cycle.message_event.set()
         if self.server_state.draining:
             self.cycle.keep_alive = False
 

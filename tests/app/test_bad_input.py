@@ -285,7 +285,7 @@ def test_wrong_paths_and_methods_are_answered_with_problems(
 
     assert reply.status_code == status
     assert reply.headers["content-type"] == "application/problem+json"
-    assert reply.json()["status"] == status
+    assert (reply.json()["type"], reply.json()["status"]) == ("about:blank", status)
 
 
 def test_a_wrong_method_is_answered_with_the_allowed_one(client: httpx.Client) -> None:

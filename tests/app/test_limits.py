@@ -21,7 +21,9 @@ WHOLE = HEAD + b"Content-Length: 784\r\n\r\n" + SEVEN
 
 IMPATIENT = """
 import app.__main__
+from app.input import body
 from app.server import protocol, server
+body.TIMEOUT_SECONDS = 3
 protocol.HEAD_SECONDS, protocol.UNREAD_REPLY_SECONDS, server.KEEP_ALIVE_SECONDS = 1, 1, 2
 raise SystemExit(app.__main__.main())
 """
@@ -29,7 +31,7 @@ raise SystemExit(app.__main__.main())
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that waits 1 s for a head, 1 s for a client that does not read, and 2 s for the next request."""
+    """A service with short limits: 1 s for a head, 3 s for a body, 1 s for an unread reply, 2 s between requests."""
     log = tmp_path_factory.mktemp("impatient") / "service.log"
     service = Service(log, {"MNIST_MAX_BODY_BYTES": "1000000"}, [sys.executable, "-c", IMPATIENT]).wait_until_ready()
     yield service
@@ -70,6 +72,15 @@ def problem(reply: bytes) -> dict[str, object]:
     assert b"\r\nconnection: close" in head, reply
     found: dict[str, object] = json.loads(body)
     return found
+
+
+def test_a_body_that_never_begins_is_answered_408(impatient: Service) -> None:
+    with connected(impatient) as connection:
+        connection.sendall(HEAD + b"Content-Length: 784\r\n\r\n")
+
+        reply = received(connection)
+
+    assert problem(reply)["detail"] == "expected the whole body within 3 seconds, received 0 bytes"
 
 
 @pytest.mark.parametrize(

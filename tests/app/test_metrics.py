@@ -104,6 +104,8 @@ class Client:
             self.digits.update((str(prediction["digit"]),) for prediction in predictions)
             self.probabilities += [prediction["probability"] for prediction in predictions]
             self.pictures.append(len(predictions))
+        elif (url, reply.status_code) == ("/predict", 405):
+            self.refusals[("wrong-method",)] += 1
         elif said.get("type", "about:blank") != "about:blank":
             self.refusals[(said["type"].removeprefix("urn:digits:"),)] += 1
 

@@ -30,7 +30,7 @@ from playwright.sync_api import (
 )
 
 from digits import artifact
-from tests.conftest import REPOSITORY, needs, publish_tiny
+from tests.conftest import REPOSITORY, needs, publish_tiny, publish_trusted
 
 START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
@@ -164,6 +164,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def client(service: Service) -> httpx.Client:
     return service.client
+
+
+@pytest.fixture(scope="session")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service whose model has prediction sets, novelty and saliency, but recognizes no digit."""
+    folder = tmp_path_factory.mktemp("trusted")
+    publish_trusted(folder, threshold=0.1)
+    with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
+        yield service
 
 
 RELOAD_SECONDS = 0.1

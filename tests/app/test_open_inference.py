@@ -20,7 +20,7 @@ from tritonclient.utils import InferenceServerException
 from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import MODEL
 from digits.features import Grey
-from tests.app.conftest import Reloading, Service, StartService
+from tests.app.conftest import NEW_KEY, Reloading, Service, StartService
 from tests.conftest import Mnist, encoded, publish_tiny
 
 NAME = "mnist-dense"
@@ -422,15 +422,13 @@ def test_oversized_and_broken_compressed_bodies_are_refused(
     assert set(reply.json()) == {"error"}
 
 
-def test_a_missing_api_key_is_an_error_in_the_protocols_shape(start_service: StartService) -> None:
-    service = start_service(MNIST_API_KEYS="0123456789abcdef").wait_until_ready()
-
-    refused = service.client.post(INFER, json=infer(FLAT))
-    taken = service.client.post(INFER, json=infer(FLAT), headers={"authorization": "Bearer 0123456789abcdef"})
+def test_a_missing_api_key_is_an_error_in_the_protocols_shape(locked: Service) -> None:
+    refused = locked.client.post(INFER, json=infer(FLAT))
+    answered = locked.client.post(INFER, json=infer(FLAT), headers={"authorization": f"Bearer {NEW_KEY}"})
 
     assert refused.status_code == 401
     assert set(refused.json()) == {"error"}
-    assert taken.status_code == 200
+    assert answered.status_code == 200
 
 
 def test_every_loaded_version_can_be_requested(start_service: StartService, tmp_path: Path) -> None:

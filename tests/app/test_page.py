@@ -4,7 +4,7 @@ import io
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import OpenPage, Service, StartService
+from tests.app.conftest import OpenPage, Reloading, Service, StartService
 from tests.conftest import encoded, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
@@ -182,17 +182,6 @@ def page(open_page: OpenPage, service: Service) -> Page:
 def page_with_errors(open_page: OpenPage, service: Service) -> Page:
     """The page for a test that provokes error replies."""
     return open_page(service.url, refusals=True)
-
-
-@pytest.fixture(scope="module")
-def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service whose model has prediction sets, novelty and saliency, but recognizes no digit."""
-    folder = tmp_path_factory.mktemp("trusted")
-    publish_trusted(folder, threshold=0.1)
-    service = Service(folder / "service.log", {"MNIST_MODEL_DIR": str(folder)}).wait_until_ready()
-    yield service
-    service.stop()
-    assert "Traceback" not in service.log.read_text()
 
 
 # Drawing
@@ -705,29 +694,24 @@ def test_why_stays_on_for_the_next_drawing_and_tells_support_from_opposition(
     assert blue > red + 100
 
 
-def test_why_is_offered_only_for_a_version_with_saliency(
-    open_page: OpenPage, start_service: StartService, tmp_path: Path
-) -> None:
-    publish_trusted(tmp_path)
-    service = start_service(MNIST_MODEL_DIR=str(tmp_path), MNIST_RELOAD_SECONDS="0.1").wait_until_ready()
-    page = open_page(service.url, refusals=True)
+def test_why_is_offered_only_for_a_version_with_saliency(open_page: OpenPage, reloading: Reloading) -> None:
+    publish_trusted(reloading.root)
+    reloading.wait_for_version(3)
+    page = open_page(reloading.service.url, refusals=True)
     draw(page, *STROKES[7])
     button(page, "Why?").click()
     expect(page.locator("#saliency")).to_be_visible()
 
-    version = publish_tiny(tmp_path).manifest.version
-    expect(page.locator("#facts")).not_to_contain_text(f"version {version}")
-    while service.client.get("/model").json()["version"] != version:
-        page.wait_for_timeout(20)
+    publish_tiny(reloading.root)
+    reloading.wait_for_version(4)
     draw(page, [(0.44, 0.84), (0.43, 0.86)])
 
-    expect(page.locator("#facts")).to_contain_text(f"version {version}")
+    expect(page.locator("#facts")).to_contain_text("version 4")
     expect(page.locator("#digit")).to_have_text(re.compile(r"^\d\??$"))
     expect(page.locator("#why")).to_be_hidden()
     expect(page.locator("#saliency")).to_be_hidden()
-    publish_trusted(tmp_path)
-    while service.client.get("/model").json()["version"] == version:
-        page.wait_for_timeout(20)
+    publish_trusted(reloading.root)
+    reloading.wait_for_version(5)
     draw(page, [(0.44, 0.84), (0.42, 0.86)])
     expect(button(page, "Why?")).to_have_attribute("aria-pressed", "false")
 

@@ -1,7 +1,6 @@
 """`POST /predict` says how far an answer can be trusted, if the version that answers has a calibration."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import pytest
 
 from digits.classifier import Classifier
 from digits.features import Floats, Grey, to_features
-from tests.app.conftest import Reloading, running_service
-from tests.conftest import Mnist, Published, edit_manifest, encoded, make_calibration, publish_trusted
+from tests.app.conftest import Reloading, Service
+from tests.conftest import Mnist, edit_manifest, encoded, make_calibration, publish_trusted
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 """The thresholds of `publish_trusted(threshold=0.1)`. Per class at 0.99, the threshold of a 9 is half as high."""
@@ -21,16 +20,8 @@ WITHOUT_CALIBRATION = ["digit", "probability", "probabilities", "preprocessing",
 
 
 @pytest.fixture(scope="module")
-def trusted(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """A version with calibration, novelty and saliency."""
-    return publish_trusted(tmp_path_factory.mktemp("trusted"), threshold=0.1)
-
-
-@pytest.fixture(scope="module")
-def client(trusted: Published, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a service with that version."""
-    with running_service(tmp_path_factory.mktemp("service"), MNIST_MODEL_DIR=str(trusted.root)) as service:
-        yield service.client
+def client(trusted: Service) -> httpx.Client:
+    return trusted.client
 
 
 def ask(client: httpx.Client, pictures: Grey, **params: Any) -> httpx.Response:
@@ -142,11 +133,9 @@ def test_novelty_has_no_more_decimals_than_float32_needs(client: httpx.Client, m
 
 
 @pytest.mark.parametrize("count", [1, 2, 300])
-def test_saliency_is_the_output_of_the_network(
-    client: httpx.Client, trusted: Published, mnist: Mnist, count: int
-) -> None:
+def test_saliency_is_the_output_of_the_network(client: httpx.Client, mnist: Mnist, tmp_path: Path, count: int) -> None:
     pictures = mnist.pixels[:count]
-    expected: Floats = Classifier.load(trusted.folder).saliency(to_features(pictures))
+    expected: Floats = Classifier.load(publish_trusted(tmp_path).folder).saliency(to_features(pictures))
 
     predictions = answers(client, pictures, include="saliency")
 

@@ -126,24 +126,27 @@ class Cluster:
             assert self.nodes[0].process.poll() is None, (self.folder / "head.log").read_text()
             return False
 
-    def add_node(self) -> Node:
-        """Start another node and wait until the head knows it."""
-        number = next(self._numbers)
+    def add_node(self) -> None:
+        """Start another node and wait until the head knows it.
+
+        Ray gives up on a node that does not start within 30 s, and has no setting for it. On a busy machine a node
+        therefore gets three attempts.
+        """
         before = self.alive()
-        node = Node(
-            self.folder / f"node-{number}.log",
-            f"127.0.0.{number}",
-            f"--address=127.0.0.2:{self._gcs_port}",
-            f"--dashboard-agent-listen-port={free_port()}",
-        )
-        self.nodes.append(node)
-
-        def joined() -> set[str]:
-            assert node.process.poll() is None, node.log.read_text()
-            return self.alive() - before
-
-        wait_until(joined, "the head knows the node")
-        return node
+        for _attempt in range(3):
+            number = next(self._numbers)
+            node = Node(
+                self.folder / f"node-{number}.log",
+                f"127.0.0.{number}",
+                f"--address=127.0.0.2:{self._gcs_port}",
+                f"--dashboard-agent-listen-port={free_port()}",
+            )
+            self.nodes.append(node)
+            wait_until(lambda: self.alive() - before or self.nodes[-1].process.poll() is not None, "the node starts")
+            if node.process.poll() is None:
+                return
+            self.nodes.pop()
+        raise AssertionError(node.log.read_text())
 
     def alive(self) -> set[str]:
         """Return the ids of the nodes that the head takes to be alive."""

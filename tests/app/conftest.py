@@ -69,8 +69,8 @@ class Service:
         """Wait for a match in the log and return its first group."""
         deadline = time.monotonic() + self._start_seconds
         while time.monotonic() < deadline:
-            if found := re.search(pattern, self.log.read_text()):
-                return found.group(1)
+            if match := re.search(pattern, self.log.read_text()):
+                return match.group(1)
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
@@ -97,7 +97,7 @@ class Service:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def send_bytes(self, request: bytes) -> bytes:
-        """Send a request over a new connection and return what arrived once the head of the reply was whole."""
+        """Send a request over a new connection. Return what has arrived when the head of the reply is complete."""
         with self.connect() as connection:
             connection.sendall(request)
             reply = b""

@@ -8,6 +8,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tests.conftest import REPOSITORY, needs
 LOCK = tomllib.loads((REPOSITORY / "uv.lock").read_text())
 VULNERABILITY = "GHSA-xxxx-0000-test"
 
-Audit = Callable[..., subprocess.CompletedProcess[str]]
+Audit = Callable[[int], subprocess.CompletedProcess[str]]
 
 
 class Database(BaseHTTPRequestHandler):
@@ -72,20 +73,27 @@ def database() -> Iterator[Callable[..., HTTPServer]]:
         server.server_close()
 
 
-@pytest.fixture
-def audit(tmp_path: Path) -> Audit:
-    """`audit(port)` runs `make audit` in a copy of the project, with the database at that port."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the files that `make audit` needs."""
+    copy = tmp_path_factory.mktemp("audit")
+    for name in ("Makefile", "uv.lock", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def audit(folder: Path) -> Audit:
+    """`audit(port)` runs `make audit` in the copy, with the database at that port."""
     needs("make")
     uv = shutil.which("uv") or shutil.which("uv", path=REPOSITORY / ".uv/bin")
     if uv is None:
         pytest.skip("needs uv, which `make test` installs")
-    for name in ("Makefile", "uv.lock", "pyproject.toml"):
-        shutil.copy(REPOSITORY / name, tmp_path)
 
     def run(port: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["make", "audit", f"UV={uv}", f"PYTHON={sys.executable}", f"ARGS=--service-url http://127.0.0.1:{port}/"],
-            cwd=tmp_path,
+            cwd=folder,
             env=os.environ | {"UV_HTTP_RETRIES": "0", "NO_PROXY": "127.0.0.1"},
             capture_output=True,
             text=True,
@@ -96,22 +104,29 @@ def audit(tmp_path: Path) -> Audit:
     return run
 
 
-def test_without_a_network_the_list_is_written_and_one_line_reports_that_the_check_failed(
-    audit: Audit, tmp_path: Path
-) -> None:
-    audited = audit(port=9)  # nothing listens there
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """What `make audit` gives if the database cannot be reached."""
 
-    assert audited.returncode != 0
-    lines = [line for line in audited.stderr.splitlines() if not line.startswith("make")]
+    process: subprocess.CompletedProcess[str]
+    sbom: bytes
+
+
+@pytest.fixture(scope="module")
+def offline(audit: Audit, folder: Path) -> Offline:
+    process = audit(9)  # nothing listens there
+    return Offline(process, (folder / "reports/sbom.cdx.json").read_bytes())
+
+
+def test_without_a_network_one_line_reports_that_the_check_failed(offline: Offline) -> None:
+    assert offline.process.returncode != 0
+    lines = [line for line in offline.process.stderr.splitlines() if not line.startswith("make")]
     assert len(lines) == 1
     assert lines[0].startswith("digits: could not check for vulnerabilities: ")
-    assert (tmp_path / "reports/sbom.cdx.json").exists()
 
 
-def test_the_list_has_exactly_the_packages_that_serving_needs(audit: Audit, tmp_path: Path) -> None:
-    audit(port=9)
-
-    document = json.loads((tmp_path / "reports/sbom.cdx.json").read_bytes())
+def test_even_without_a_network_the_list_has_exactly_the_packages_that_serving_needs(offline: Offline) -> None:
+    document = json.loads(offline.sbom)
     listed = {(part["name"], part["version"]) for part in document["components"]}
     assert (document["bomFormat"], document["metadata"]["component"]["name"]) == ("CycloneDX", "digits")
     assert listed == needed_by("digits") - {("digits", "0.1.0")}

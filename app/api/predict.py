@@ -36,7 +36,7 @@ class Predict:
             NoUsableModel, Overloaded, InvalidQuery, the errors of `read_pictures`, and the errors of a picture.
         """
         options = read_options(scope["query_string"])
-        _ = self._registry.classifier  # raises NoUsableModel before the body is read
+        self._registry.require_usable()
         with Reservation(self._memory_budget) as reservation:
             pictures = await read_pictures(
                 scope,

@@ -1,1 +1,1 @@
-"""From pictures to predictions."""
+"""Compute the predictions for a batch of pictures."""

@@ -1,8 +1,8 @@
-"""One pass through the network for all requests that wait for one.
+"""Batch the pictures of several requests into one pass through the network.
 
-A pass reads the network's weights, 1.6 MB, once whatever the number of pictures: it takes 29 us for one picture and
-8 us per picture for sixteen. The pictures that requests hand in during one turn of the event loop share a pass at its
-end. There is no timer, so a request that is alone waits for nothing.
+A pass reads the network's weights (1.6 MB) once, whatever the number of pictures. It takes 29 us for one picture, and
+8 us per picture for sixteen. Requests that arrive in the same turn of the event loop share a pass at its end. There is
+no timer, so a lone request does not wait.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from digits.mnist_form import are_mnist_form
 from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
 PASS_ROWS = 128
-"""Maximum number of pictures in one pass. A pass takes about a millisecond; a larger request needs several."""
+"""Maximum number of pictures in one pass, which then takes about a millisecond. Larger requests need several."""
 
 MAX_WAITING_ROWS = 8192
 """Maximum number of pictures that wait for a pass, 25 MB as float32. More are refused."""
@@ -46,16 +47,16 @@ class BatchResult:
     digits: list[int]
     """The most probable digit of each picture."""
     prediction_sets: list[list[int]] | None
-    """The prediction set of each picture at `DEFAULT_COVERAGE`; None if the version has no calibration for it."""
+    """The prediction set of each picture at `DEFAULT_COVERAGE`. None if the version is not calibrated for it."""
     novelty: Floats | None
-    """(N,), as in `Classifier.scores`; None if the version does not compute it."""
+    """(N,), as in `Classifier.scores`. None if the version does not compute it."""
     ink: Floats
     """(N,), the mean of each picture's features."""
     pass_rows: int
-    """The number of pictures in the pass, of all requests together."""
+    """The number of pictures in the pass, from all requests together."""
 
     def rows(self, part: slice) -> Self:
-        """The results for some of the pictures."""
+        """Return the results for some of the pictures."""
         return type(self)(
             classifier=self.classifier,
             probabilities=self.probabilities[part],
@@ -68,14 +69,14 @@ class BatchResult:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """The results of several passes of the same classifier, in their order."""
+        """Join the results of several passes of the same classifier, in their order."""
         sets = [part.prediction_sets for part in parts if part.prediction_sets is not None]
         novelty = [part.novelty for part in parts if part.novelty is not None]
         return cls(
             classifier=parts[0].classifier,
             probabilities=np.concatenate([part.probabilities for part in parts]),
-            digits=[digit for part in parts for digit in part.digits],
-            prediction_sets=[each for of_part in sets for each in of_part] if sets else None,
+            digits=list(chain.from_iterable(part.digits for part in parts)),
+            prediction_sets=list(chain.from_iterable(sets)) if sets else None,
             novelty=np.concatenate(novelty) if novelty else None,
             ink=np.concatenate([part.ink for part in parts]),
             pass_rows=max(part.pass_rows for part in parts),
@@ -87,23 +88,28 @@ class _WaitingRequest:
     """A request that waits for a pass."""
 
     pixels: NDArray[Any]
-    """(N, 28, 28); uint8, or float32 in [0, 1]."""
+    """(N, 28, 28), uint8, or float32 in [0, 1]."""
     result: "asyncio.Future[Any]"
-    """Completes with a `BatchResult`, or with None where `if_in_form` does not hold."""
+    """Completes with a `BatchResult`, or with None if `only_mnist_form` is set and a picture is not in MNIST form."""
     since: float
     """When the wait began (`time.perf_counter`)."""
-    if_in_form: bool
+    only_mnist_form: bool
     """Whether the request wants a result only if all its pictures are in MNIST form."""
 
 
 class Batcher:
-    """Collects the pictures of all requests and puts them through the network together.
+    """Collects the pictures of all requests and classifies them together.
 
     It serves one event loop at a time.
     """
 
     def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
-        """Call `classifier` before each pass for the classifier to use, and report each pass to `metrics`."""
+        """Create a batcher.
+
+        Args:
+            classifier: returns the classifier for a pass. It is called before each pass.
+            metrics: counts the passes.
+        """
         self._classifier = classifier
         self._metrics = metrics
         self._waiting: deque[_WaitingRequest] = deque()
@@ -112,33 +118,32 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def classify(self, pixels: NDArray[Any]) -> Awaitable[BatchResult]:
-        """Classify pictures; other requests in the same pass change the result by less than 1e-6.
+        """Classify pictures. Other requests in the same pass change the result by less than 1e-6.
 
-        Cancelling the wait takes the pictures out of the queue.
+        Cancelling the awaitable removes the pictures from the queue.
 
         Args:
-            pixels: (N, 28, 28), N at least 1; uint8, or float32 in [0, 1].
+            pixels: (N, 28, 28), N at least 1, uint8, or float32 in [0, 1].
 
         Raises:
             Overloaded: too many pictures wait already.
-            NoUsableModel: there is no model; raised by the awaitable.
+            NoUsableModel: no version is served. The awaitable raises this.
         """
         if len(pixels) > PASS_ROWS:
             return self._classify_in_parts(pixels)
-        result: asyncio.Future[BatchResult] = self._enqueue(pixels, if_in_form=False)
+        result: asyncio.Future[BatchResult] = self._enqueue(pixels, only_mnist_form=False)
         return result
 
     def classify_if_in_form(self, pixels: NDArray[Any]) -> Awaitable[BatchResult | None]:
-        """Classify pictures as `classify` does, but only if all of them are in MNIST form; otherwise return None.
+        """Classify pictures as `classify` does if all of them are in MNIST form, else return None.
 
-        The check is made for all requests of a pass at once, because for one picture it takes half as long as the
-        network does.
+        The check covers all requests of a pass at once, because for one picture it takes half as long as the network.
 
         Args:
-            pixels: as for `classify`; N at most `PASS_ROWS`.
+            pixels: as for `classify`, with N at most `PASS_ROWS`.
         """
         assert len(pixels) <= PASS_ROWS, len(pixels)
-        result: asyncio.Future[BatchResult | None] = self._enqueue(pixels, if_in_form=True)
+        result: asyncio.Future[BatchResult | None] = self._enqueue(pixels, only_mnist_form=True)
         return result
 
     async def _classify_in_parts(self, pixels: NDArray[Any]) -> BatchResult:
@@ -146,31 +151,31 @@ class Batcher:
             parts = [
                 await self.classify(pixels[start : start + PASS_ROWS]) for start in range(0, len(pixels), PASS_ROWS)
             ]
-            # A reply comes from one version. If another one was loaded meanwhile, all passes are made again.
+            # All predictions of a reply must come from one version. If the version has changed meanwhile, start again.
             if len({part.classifier for part in parts}) == 1:
                 return BatchResult.concatenate(parts)
 
-    def _enqueue(self, pixels: NDArray[Any], *, if_in_form: bool) -> "asyncio.Future[Any]":
+    def _enqueue(self, pixels: NDArray[Any], *, only_mnist_form: bool) -> "asyncio.Future[Any]":
         assert pixels.shape[1:] == (SIDE, SIDE), pixels.shape
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # the former loop has ended, and its requests with it
+        if loop is not self._loop:  # the previous loop has ended, and its requests with it
             self._loop, self._waiting_rows, self._flush_is_due = loop, 0, False
             self._waiting.clear()
         if self._waiting_rows + len(pixels) > MAX_WAITING_ROWS:
             raise Overloaded(f"{self._waiting_rows} pictures wait already; try again later")
         result: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_WaitingRequest(pixels, result, time.perf_counter(), if_in_form))
+        self._waiting.append(_WaitingRequest(pixels, result, time.perf_counter(), only_mnist_form))
         self._waiting_rows += len(pixels)
         if not self._flush_is_due:
             self._flush_is_due = True
-            # The pass is made two turns later, not one. The loop then polls the sockets once more, without waiting,
-            # and requests that arrived during this turn join the pass. With 16 clients a pass is twice as large and
-            # throughput is a fifth higher; a lone request takes no longer (`python -m benchmarks.speed.requests`).
+            # Run the pass two turns later, not one. The loop then polls the sockets once more, without waiting, and
+            # requests that arrived during this turn join the pass. With 16 clients this doubles the size of a pass and
+            # raises the throughput by a fifth. A lone request takes no longer (`python -m benchmarks.speed.requests`).
             loop.call_soon(loop.call_soon, self._flush)
         return result
 
     def _flush(self) -> None:
-        """Make one pass, and schedule another one if more requests wait."""
+        """Run one pass, and schedule another one if more requests wait."""
         requests = self._take_requests()
         self._flush_is_due = bool(self._waiting)
         if self._flush_is_due:
@@ -181,8 +186,8 @@ class Batcher:
         began = time.perf_counter()
         try:
             features = _features([request.pixels for request in requests])
-            if any(request.if_in_form for request in requests):
-                requests, features = _hand_back(requests, features)
+            if any(request.only_mnist_form for request in requests):
+                requests, features = _return_unready(requests, features)
                 if not requests:
                     return
             result = self._pass(features)
@@ -198,7 +203,7 @@ class Batcher:
         self._metrics.count_pass(result.classifier.manifest.version, result.pass_rows, waits, seconds)
 
     def _take_requests(self) -> list[_WaitingRequest]:
-        """Take the oldest requests that fit into one pass; drop those that were cancelled."""
+        """Take the oldest requests that fit into one pass. Cancelled requests are dropped."""
         requests: list[_WaitingRequest] = []
         rows = 0
         while self._waiting and rows + len(self._waiting[0].pixels) <= PASS_ROWS:
@@ -216,7 +221,7 @@ class Batcher:
         return BatchResult(
             classifier=classifier,
             probabilities=probabilities,
-            # Lists, because NumPy takes a microsecond for each access to one value of an array.
+            # Lists, because each access to one value of an array takes a microsecond.
             digits=probabilities.argmax(axis=1).tolist(),
             prediction_sets=None if thresholds is None else prediction_sets(probabilities, thresholds),
             novelty=novelty,
@@ -226,19 +231,19 @@ class Batcher:
 
 
 def _features(pixels: list[NDArray[Any]]) -> Floats:
-    """The pictures of all requests as features, (N, 784)."""
+    """Return the pictures of all requests as features, (N, 784)."""
     if len(pixels) == 1:
         return to_features(pixels[0])
-    if all(some.dtype == np.uint8 for some in pixels):  # the usual case, divided by 255 once for all
+    if all(each.dtype == np.uint8 for each in pixels):  # the usual case: one division for all pictures
         return to_features(np.concatenate(pixels))
-    return np.concatenate([to_features(some) for some in pixels])
+    return np.concatenate([to_features(each) for each in pixels])
 
 
-def _hand_back(requests: list[_WaitingRequest], features: Floats) -> tuple[list[_WaitingRequest], Floats]:
-    """Complete the requests with None that are not in MNIST form and should be.
+def _return_unready(requests: list[_WaitingRequest], features: Floats) -> tuple[list[_WaitingRequest], Floats]:
+    """Complete a request with None if it must be in MNIST form and is not.
 
     Returns:
-        The other requests, and their features.
+        The requests that are ready for the pass, and their features.
     """
     in_form = are_mnist_form(features)
     if in_form.all():
@@ -248,7 +253,7 @@ def _hand_back(requests: list[_WaitingRequest], features: Floats) -> tuple[list[
     start = 0
     for request in requests:
         rows = slice(start, start := start + len(request.pixels))
-        if request.if_in_form and not in_form[rows].all():
+        if request.only_mnist_form and not in_form[rows].all():
             request.result.set_result(None)
             ready_rows[rows] = False
         else:

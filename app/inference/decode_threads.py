@@ -1,4 +1,4 @@
-"""Threads for work that would block the event loop: decoding and normalizing pictures, parsing long JSON.
+"""Threads for work that would block the event loop: decoding and normalizing pictures, parsing long bodies.
 
 Small and large jobs have one thread each, so that a drawing never waits for a 50-megapixel photo. At most one large
 picture is decoded at a time, which bounds the memory.
@@ -26,18 +26,20 @@ class DecodeThread:
     """One thread that does one job at a time, in the order in which the jobs arrive."""
 
     def __init__(self, name: str) -> None:
-        """The first job starts the thread."""
+        """Create the thread. It starts with the first job."""
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._waiting = 0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the function's result or raise its error. A job that is cancelled before its turn never starts.
+        """Call the function in the thread and return its result or raise its error.
+
+        A job that is cancelled before its turn never starts.
 
         Raises:
             Overloaded: too many jobs wait already.
         """
         if self._waiting >= MAX_WAITING_JOBS:
-            raise Overloaded(f"{MAX_WAITING_JOBS} pictures wait to be decoded; try again later")
+            raise Overloaded(f"{MAX_WAITING_JOBS} pictures or bodies wait to be decoded; try again later")
         # The executor keeps a cancelled job in its queue, and with it the job's arguments. Clearing this list frees
         # the arguments, such as a body of 16 MB, as soon as the client disconnects.
         job = [partial(function, *args, **kwargs)]
@@ -57,7 +59,7 @@ class DecodeThreads:
     """The two decode threads of a process."""
 
     def __init__(self) -> None:
-        """The first job of each size starts its thread."""
+        """Create both threads. Each starts with its first job."""
         self._small, self._large = DecodeThread("small"), DecodeThread("large")
 
     async def run(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Encoded pictures to grey pixels: the only place of the service that opens and decodes them."""
+"""Decode encoded pictures to grey pixels. No other module of the service opens or decodes a picture."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -29,7 +29,7 @@ MAX_PIXELS_RATIO = 2
 
 
 def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Image.Image]:
-    """Read the headers of encoded pictures and check their sizes; decode no pixels.
+    """Read the headers of encoded pictures and check their sizes. No pixel is decoded yet.
 
     Raises:
         InvalidImage, UnsupportedImage, ImageTooLarge: with the picture's index.
@@ -51,9 +51,9 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Image.Imag
 
 
 def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
-    """Decode small 28x28 PNG files at once: it takes less time than handing them to a thread.
+    """Decode small 28x28 PNG files on the event loop, which takes less time than handing them to a thread.
 
-    Other formats are left to a thread, since a few bytes of them can take a second to decode.
+    Other formats need a thread, because a few bytes of them can take a second to decode.
 
     Returns:
         uint8 (N, 28, 28), or None when at least one of the pictures is not a small PNG of 28x28 pixels.
@@ -84,12 +84,12 @@ def _are_tiny(encoded: Sequence[bytes]) -> bool:
 
 
 def decode_and_normalize(image: Image.Image, mode: Mode) -> "Normalized":
-    """Bring an opened picture to MNIST form; its memory is free again when this returns.
+    """Bring an opened picture to MNIST form, and close it to free its memory.
 
     Raises:
         InvalidImage, NoInk, WrongSize.
     """
-    from digits.normalize import normalize  # noqa: PLC0415 - imports SciPy, which takes 0.1 s; `Predictor.warm` did it
+    from digits.normalize import normalize  # noqa: PLC0415 - imports SciPy, which takes 0.1 s (see `Predictor.warm`)
 
     with closing(image):
         grey = to_grey(image)

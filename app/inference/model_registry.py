@@ -1,4 +1,4 @@
-"""The registry of model versions: it loads them, serves the right one, and knows why others are not served."""
+"""The registry of model versions: which ones are loaded, which one is served, and why others are refused."""
 
 import asyncio
 import logging
@@ -21,19 +21,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _FileState:
-    """What tells one state of a file from another. Times are compared for equality only, so the clock may jump."""
+    """Identifies one state of a file. If any field differs, the file has changed."""
 
     path: str
     inode: int
     size: int
     modified_ns: int
+    """Modification time. Times are only compared for equality, so the clock may jump."""
     changed_ns: int
-    """Set by the kernel alone, while a copy may keep the time of modification."""
+    """Change time. A copy can preserve the modification time, but not this."""
 
 
 @dataclass(frozen=True, slots=True)
 class _FolderState:
-    """A version's folder as it was at one time. The registry never loads the same state twice."""
+    """A version's folder as it was at one time. The registry does not load again what it serves or has refused."""
 
     folder: Path
     files: tuple[_FileState, ...]
@@ -49,19 +50,19 @@ class _Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version that the registry has found."""
+    """A version that the last refresh found."""
 
     version: int
     shipped: bool
     """Whether the version came with the code. Otherwise it was published."""
     state: Literal["serving", "available", "refused"]
-    """"available" is a version that a newer one takes precedence over. It was not verified yet."""
+    """"available" is every other version. It is verified when it is loaded, which may have happened already."""
     reason: str | None
-    """Why the version was refused, or, for the served one, why it could not be loaded again."""
+    """Why the version was refused. For the served version: why it could not be loaded again."""
 
 
 class ModelRegistry:
-    """The versions of the model. Without a usable version the service runs and `/readyz` gives the reason."""
+    """Loads and holds model versions. If none is usable, the service still runs and `/readyz` says why."""
 
     def __init__(
         self,
@@ -72,14 +73,15 @@ class ModelRegistry:
         labels: Mapping[str, int] = MappingProxyType({}),
         on_load: Callable[[str], object] = lambda _outcome: None,
     ) -> None:
-        """Load nothing yet; `refresh` does.
+        """Create a registry without versions. Call `refresh` to load them.
 
         Args:
-            model_dir: where versions are published. The shipped versions are used while it has no usable one.
-            pinned: the only version to serve; None serves the newest.
+            model_dir: the root of the published versions. A shipped version is served while it has no usable one.
+            pinned: the only version to serve. None serves the newest.
             extra_versions: versions that clients can request by number, besides the served one.
             labels: names of versions, which clients can request too.
-            on_load: called with "served" or "refused" after each attempt to load a version, in the loading thread.
+            on_load: called in the loading thread after each attempt to load a version, with "served" if the version
+                was loaded (an extra version too), else with "refused".
         """
         self.pinned = pinned
         self._model_dir = model_dir
@@ -89,12 +91,15 @@ class ModelRegistry:
         self._draining = False
         self._classifier: Classifier | None = None
         self._served_state: _FolderState | None = None
-        """None before the first version is served, and while the served version must be loaded again."""
+        """The state of the folder that the served version was loaded from."""
+        self._must_reload = False
+        """Whether the served version has failed its self-test since it was loaded."""
         self._extra: dict[int, _Loaded] = {}
         self._folders: list[Path] = []
-        self._unlisted: list[str] = []
-        """Why some places could not be listed."""
+        self._unlisted_reasons: list[str] = []
+        """Why the root of the published or of the shipped versions could not be listed."""
         self._refused: dict[_FolderState, str] = {}
+        """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
         self._fault: str | None = None
         """Why the served version failed its last self-test."""
@@ -114,18 +119,22 @@ class ModelRegistry:
         """The served version.
 
         Raises:
-            NoUsableModel: there is none; the message says why.
+            NoUsableModel: no version is served. The message says why.
         """
         if self._classifier is None:
             raise NoUsableModel(self._reason)
         return self._classifier
 
+    def require_usable(self) -> None:
+        """Raise NoUsableModel if no version is served. Handlers call this before they read a body."""
+        _ = self.classifier
+
     def version(self, number: int) -> Classifier:
         """Return the loaded version with this number.
 
         Raises:
-            UnknownModel: it is not loaded.
-            NoUsableModel: no version is.
+            UnknownModel: this version is not loaded.
+            NoUsableModel: no version is served.
         """
         served = self.classifier
         if served.manifest.version == number:
@@ -133,14 +142,14 @@ class ModelRegistry:
         if number in self._extra:
             return self._extra[number].classifier
         raise UnknownModel(
-            f"version {number} of {artifact.NAME} is not loaded; loaded is {', '.join(map(str, self.loaded()))}"
+            f"version {number} of {artifact.NAME} is not loaded; loaded versions: {', '.join(map(str, self.loaded()))}"
         )
 
     def labelled(self, label: str) -> int:
         """Return the number of the version with this label.
 
         Raises:
-            UnknownModel: no version has it.
+            UnknownModel: no version has this label.
         """
         if label not in self._labels:
             known = ", ".join(self._labels) or "none"
@@ -148,12 +157,12 @@ class ModelRegistry:
         return self._labels[label]
 
     def loaded(self) -> list[int]:
-        """Return the numbers of the versions that clients can request, in order."""
+        """Return the numbers of the versions that clients can request, in ascending order."""
         served = [] if self._classifier is None else [self._classifier.manifest.version]
         return sorted({*served, *self._extra})
 
     def versions(self) -> list[Version]:
-        """Return all versions that the last refresh found, highest first; at most a thousand per place."""
+        """Return all versions that the last refresh found, highest first, at most a thousand per root."""
         reasons = {state.folder: reason for state, reason in self._refused.items()}
         served = self._classifier.folder if self._classifier else None
         folders = self._folders
@@ -182,7 +191,10 @@ class ModelRegistry:
         return self._reason if self._classifier is None else self._self_test(self._classifier)
 
     def _self_test(self, classifier: Classifier) -> str | None:
-        """Return why the golden predictions are wrong, or None. Each change is logged once."""
+        """Return why the golden predictions are wrong, or None if they are right.
+
+        Logs when the test starts to fail and when it passes again.
+        """
         fault = None
         try:
             classifier.self_test()
@@ -196,7 +208,7 @@ class ModelRegistry:
         return fault
 
     async def keep_refreshing(self, seconds: float) -> None:
-        """Refresh at this interval until cancelled."""
+        """Call `refresh` at this interval, in a thread, until cancelled."""
         while True:
             await asyncio.sleep(seconds)
             try:
@@ -205,23 +217,28 @@ class ModelRegistry:
                 _log.exception("the search for new versions failed")
 
     def refresh(self) -> None:
-        """Test the served version, then load the newest usable version, or the pinned one, if it is not served yet.
+        """Bring the loaded versions up to date with their folders.
 
-        A new version is loaded and tested while the previous one still serves. A version that is refused is logged
-        once and changes nothing. The service goes back to an older version only when the served one was removed.
+        1. Test the served version. If it fails, load it again.
+        2. Load the newest usable version, or the pinned one, unless it is served already.
+        3. Load the extra versions.
+
+        The previous version serves until the new one is loaded and tested. A refused version is logged once and changes
+        nothing. The service goes back to an older version only if the served one was removed, or if it fails its
+        self-test and cannot be loaded again.
         """
         served = self._classifier
         if served is not None and self._self_test(served) is not None:
-            self._served_state = None
+            self._must_reload = True
         keep = self.pinned or (served.manifest.version if served else None)
-        self._folders, unlisted = candidates(self._model_dir, keep=keep)
-        for reason in unlisted:
-            if reason not in self._unlisted:
+        self._folders, unlisted_reasons = candidates(self._model_dir, keep=keep)
+        for reason in unlisted_reasons:
+            if reason not in self._unlisted_reasons:
                 _log.warning("cannot look for versions: %s", reason)
-        self._unlisted = unlisted
+        self._unlisted_reasons = unlisted_reasons
         refused: dict[_FolderState, str] = {}
-        # A place that cannot be listed may still hold the served version, which therefore stays.
-        if not (unlisted and self._served_state):
+        # If a root cannot be listed, keep the served version: it may be there.
+        if not unlisted_reasons or self._classifier is None or self._must_reload:
             self._load_served(refused)
         self._load_extra(refused)
         self._refused = refused
@@ -233,35 +250,41 @@ class ModelRegistry:
         self._folder_is_lost = is_lost
 
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
-        """Serve the first usable version. Adds the refused ones that come before it."""
+        """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
         for folder in self._folders_in_order():
             state = _folder_state(folder)
-            if state == self._served_state:
+            if state == self._served_state and not self._must_reload:
                 return
             classifier = self._load(state, refused)
             if classifier is not None:
-                self._classifier, self._served_state = classifier, state
+                self._classifier, self._served_state, self._must_reload = classifier, state, False
                 _log.info("serving %s version %d from %s", artifact.NAME, classifier.manifest.version, folder)
                 return
-            if self._served_state and folder == self._served_state.folder:
-                return  # the files were damaged after they were loaded; the loaded version is not
+            if self._served_state and folder == self._served_state.folder and not self._must_reload:
+                return  # The files were damaged after loading. The copy in memory is intact, so keep it.
         if self._classifier is None:
-            self._set_reason([*self._unlisted, *refused.values()])
+            self._set_reason([*self._unlisted_reasons, *refused.values()])
 
     def _folders_in_order(self) -> list[Path]:
-        """Return the folders to serve from; of a pinned version that is both published and shipped, the published."""
+        """Return the folders to try, best first.
+
+        If a version is pinned, return only its folder. A published copy precedes a shipped one.
+        """
         if self.pinned is None:
             return self._folders
         return [folder for folder in self._folders if folder.name == str(self.pinned)][:1]
 
     def _load_extra(self, refused: dict[_FolderState, str]) -> None:
-        """Load the versions that clients can request besides the served one. A loaded version stays if this fails."""
+        """Load the versions that clients can request besides the served one.
+
+        If this fails, a version that is already loaded stays. Put the reason for each refused version into `refused`.
+        """
         for number in self._extra_numbers:
             folder = next((folder for folder in self._folders if folder.name == str(number)), None)
             if folder is None:
                 continue
             state = _folder_state(folder)
-            if state == self._served_state and self._classifier is not None:
+            if state == self._served_state and self._classifier is not None and not self._must_reload:
                 self._extra[number] = _Loaded(state, self._classifier)
             elif number not in self._extra or self._extra[number].state != state:
                 classifier = self._load(state, refused)
@@ -270,7 +293,10 @@ class ModelRegistry:
                     _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
 
     def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> Classifier | None:
-        """Load a version. If that fails, or failed before for the same files, add the reason to `refused`."""
+        """Load a version.
+
+        If this fails, or has failed for the same state before, put the reason into `refused` and return None.
+        """
         reason = refused.get(state) or self._refused.get(state)
         if reason is None:
             try:
@@ -286,7 +312,7 @@ class ModelRegistry:
         return None
 
     def _set_reason(self, reasons: list[str]) -> None:
-        """Keep the reason why no version is served. Each change is logged once."""
+        """Set the reason why no version is served, and log it if it has changed."""
         reason = str(no_usable_model(self._model_dir, reasons, version=self.pinned))
         if self.pinned is not None:
             reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
@@ -297,7 +323,8 @@ class ModelRegistry:
 
 def _folder_state(folder: Path) -> _FolderState:
     """Return the state of a folder and everything below it. It has no files if the folder cannot be read."""
-    paths = (Path(place, name) for place, folders, files in os.walk(folder) for name in ("", *folders, *files))
+    # "" stands for the folder itself. A version has at most MAX_FILES files, and hardly more folders than files.
+    paths = (Path(parent, name) for parent, folders, files in os.walk(folder) for name in ("", *folders, *files))
     states = sorted(map(_file_state, islice(paths, 2 * MAX_FILES)), key=lambda state: state.path)
     return _FolderState(folder, tuple(states))
 

@@ -1,4 +1,4 @@
-"""Pictures to predictions: the core that all dialects share."""
+"""Decode, normalize and classify the pictures of a request. All dialects share this code."""
 
 import asyncio
 import importlib
@@ -39,9 +39,9 @@ class InferenceResult:
 
     batch: BatchResult
     pixels: NDArray[Any]
-    """(N, 28, 28), the network's input; uint8, or float32 in [0, 1]."""
+    """The network's input: (N, 28, 28), uint8, or float32 in [0, 1]."""
     steps: Iterable[tuple[str, ...]]
-    """The normalization steps of each picture. May be longer than N."""
+    """The normalization steps of each picture. The iterable may be infinite."""
 
 
 class Predictor:
@@ -68,11 +68,13 @@ class Predictor:
         Args:
             batch: at least one picture.
             mode: which pictures to normalize.
-            disconnected: called when the work may take long; the work ends when its result completes.
-            version: number of a loaded version; None is the served one.
+            disconnected: called when the work may take long. The work is cancelled when its awaitable completes.
+            version: number of a loaded version. None means the served one.
 
         Raises:
-            NoUsableModel, UnknownModel, Overloaded.
+            NoUsableModel: no version is served.
+            UnknownModel: the version is not loaded.
+            Overloaded: too many pictures wait already.
             InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the index of the picture.
             ClientDisconnect: the client has disconnected.
         """
@@ -81,14 +83,14 @@ class Predictor:
         if pixels is None:
             pixels = decode_tiny(batch, self._max_image_pixels)
         if pixels is not None and mode != "always" and len(pixels) <= PASS_ROWS:
-            # The next pass answers the usual request. That is too soon to watch for a disconnect.
+            # The next pass answers the usual request, so that watching for a disconnect would cost more than it saves.
             result = await (batcher.classify(pixels) if mode == "never" else batcher.classify_if_in_form(pixels))
             if result is not None:
                 return self._complete(result, pixels, repeat(()))
         return await _until_disconnect(self._prepare_and_classify(batch, pixels, mode, batcher), disconnected)
 
     def _batcher(self, version: int) -> Batcher:
-        """Return the batcher of one version: each version makes its own passes."""
+        """Return the batcher of one version. Different versions cannot share a pass."""
         self._registry.version(version)
         if version not in self._batchers:
             self._batchers[version] = Batcher(partial(self._registry.version, version), self._metrics)
@@ -120,7 +122,7 @@ class Predictor:
         return _Prepared(np.stack([each.pixels for each in normalized]), [each.steps for each in normalized])
 
     async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], mode: Mode) -> "_Prepared":
-        """Normalize those of the pictures that are not in MNIST form, or all or none of them, as the mode says."""
+        """Normalize the pictures that the mode selects: those not in MNIST form, all of them, or none."""
         in_form = await _are_in_form(pixels) if mode == "auto" else np.full(len(pixels), mode == "never")
         steps: list[tuple[str, ...]] = [()] * len(pixels)
         if in_form.all():
@@ -136,7 +138,7 @@ class Predictor:
     async def _run(
         self, batch: PictureBatch, index: int, size: int, normalize: Callable[[], "Normalized"]
     ) -> "Normalized":
-        """Normalize one picture in the thread for its size. An error names the picture."""
+        """Normalize one picture in the thread for its size. The message of an error names the picture."""
         try:
             return await self.decode_threads.run(size, normalize)
         except Overloaded:  # is not about the picture
@@ -147,16 +149,16 @@ class Predictor:
 
 @dataclass(slots=True)
 class _Prepared:
-    """What the network gets for one request."""
+    """The network's input for one request."""
 
     pixels: NDArray[Any]
-    """(N, 28, 28); uint8, or float32 in [0, 1]."""
+    """(N, 28, 28), uint8, or float32 in [0, 1]."""
     steps: list[tuple[str, ...]]
     """The normalization steps of each picture."""
 
 
 async def _are_in_form(pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Check which pictures are in MNIST form, (N,). Other requests get their turn after each `PASS_ROWS` pictures."""
+    """Return which pictures are in MNIST form, bool (N,). Let other requests run after every `PASS_ROWS` pictures."""
     parts = []
     for start in range(0, len(pixels), PASS_ROWS):
         parts.append(are_mnist_form(to_features(pixels[start : start + PASS_ROWS])))

@@ -1,1 +1,1 @@
-"""From a request's body to pictures."""
+"""Read a request body as a batch of pictures."""

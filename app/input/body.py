@@ -1,4 +1,4 @@
-"""Read a request's body within limits of size, memory and time."""
+"""Read a request body within limits of size, memory and time."""
 
 import asyncio
 import zlib
@@ -16,30 +16,30 @@ T = TypeVar("T")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-SHORT_BYTES = 32 * 1024
-"""Largest body that the event loop parses itself, in 0.1 ms, and that does not count towards the memory budget."""
+SHORT_BODY_BYTES = 32 * 1024
+"""Bodies up to this size are parsed on the event loop (about 0.1 ms) and need no memory reservation."""
 
-MAX_BODIES_HELD = 4
-"""The memory budget is this many bodies of the largest allowed size."""
+BUDGET_BODIES = 4
+"""The memory budget, in bodies of the largest allowed size."""
 
 TIMEOUT_SECONDS = 60
-"""Time within which the whole body must arrive. A phone's photo takes that long over 1 Mbit/s."""
+"""Time within which the whole body must arrive. Enough for a 7.5 MB photo at 1 Mbit/s."""
 
-NO_ENCODING = (b"", b"identity")
+IDENTITY_ENCODINGS = (b"", b"identity")
 """Values of Content-Encoding for a body that is not compressed."""
 
 
 class MemoryBudget:
-    """The memory that the long bodies of all requests may take together."""
+    """Maximum memory for the long bodies, inflated bodies and saliency texts of all requests together."""
 
     def __init__(self, max_body_bytes: int) -> None:
-        """Allow `MAX_BODIES_HELD` bodies of at most `max_body_bytes` each."""
-        self.max_bytes = MAX_BODIES_HELD * max_body_bytes
+        """Allow `BUDGET_BODIES` bodies of at most `max_body_bytes` each."""
+        self.max_bytes = BUDGET_BODIES * max_body_bytes
         self.reserved_bytes = 0
 
 
 class Reservation:
-    """Body memory reserved by one request, released on exit."""
+    """Memory reserved by one request, released on exit."""
 
     __slots__ = ("_budget", "_bytes")
 
@@ -60,7 +60,7 @@ class Reservation:
         self._bytes += size
 
     def release(self) -> None:
-        """Give back everything that was reserved."""
+        """Return all reserved bytes to the budget."""
         self._budget.reserved_bytes -= self._bytes
         self._bytes = 0
 
@@ -75,13 +75,15 @@ async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, re
     """Read a whole body.
 
     Args:
-        receive: ASGI's.
-        declared_length: the value of Content-Length, which may be wrong; b"" if there is none.
+        receive: the ASGI receive callable.
+        declared_length: the value of Content-Length, which may be wrong. b"" if the header is missing.
         max_bytes: largest accepted body.
         reservation: where a long body reserves its memory.
 
     Raises:
-        BodyTooLarge, NoRoom, SlowBody.
+        BodyTooLarge: the body has more than `max_bytes`.
+        NoRoom: the memory budget has too few bytes left.
+        SlowBody: the body did not arrive within `TIMEOUT_SECONDS`.
         ClientDisconnect: the client has disconnected.
     """
     # uvicorn accepts any number of leading zeros, and int() no more than 4300 digits.
@@ -91,13 +93,13 @@ async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, re
     message = await receive()
     # Nearly every body arrives in one message.
     body: bytes = b"" if message["type"] == "http.disconnect" or message.get("more_body") else message.get("body", b"")
-    if not body or len(body) > SHORT_BYTES:
+    if not body or len(body) > SHORT_BODY_BYTES:
         body = await _read_messages(message, receive, max_bytes, reservation)
     return body
 
 
 async def _read_messages(message: Message, receive: Receive, max_bytes: int, reservation: Reservation) -> bytes:
-    """Read the whole body, of which `message` is the first part."""
+    """Read the rest of a body, and return all of it. `message` is its first part."""
     body = bytearray()
     reserved = 0
     try:
@@ -108,7 +110,7 @@ async def _read_messages(message: Message, receive: Receive, max_bytes: int, res
                 body += message.get("body", b"")
                 if len(body) > max_bytes:
                     raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes, received more")
-                if len(body) > SHORT_BYTES:
+                if len(body) > SHORT_BODY_BYTES:
                     reservation.reserve(len(body) - reserved)
                     reserved = len(body)
                 if not message.get("more_body"):
@@ -125,13 +127,15 @@ async def read_inflated_body(
 
     Raises:
         BodyTooLarge, NoRoom, SlowBody, ClientDisconnect: as `read_body`.
-        UnsupportedType, MalformedBody, Overloaded: it cannot be inflated.
+        UnsupportedType: the Content-Encoding is neither gzip nor deflate.
+        MalformedBody: the body is not valid gzip or deflate.
+        Overloaded: too many bodies wait to be inflated.
     """
     declared_length = encoding = b""
     for name, value in headers:
         if name == b"content-length":
             declared_length = value
-        elif name == b"content-encoding" and value.lower() not in NO_ENCODING:
+        elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
             encoding = value
     body = await read_body(receive, declared_length, max_bytes, reservation)
     if encoding:
@@ -142,15 +146,16 @@ async def read_inflated_body(
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Decompress a body; stop as soon as the result has more than `max_bytes`.
+    """Decompress a body. Stop as soon as the result has more than `max_bytes`.
 
     Raises:
         UnsupportedType: the encoding is neither gzip nor deflate.
-        MalformedBody: the body is not what the encoding says.
+        MalformedBody: the body is not valid gzip or deflate.
         BodyTooLarge: the result would be larger than `max_bytes`.
     """
     if encoding not in ("gzip", "deflate"):
         raise UnsupportedType(f"expected the Content-Encoding gzip or deflate, or none, received {encoding[:40]!r}")
+    # zlib reads the gzip format with 31, and its own, which HTTP calls deflate, with 15.
     decompressor = zlib.decompressobj(wbits=31 if encoding == "gzip" else 15)
     try:
         content = decompressor.decompress(body, max_bytes + 1)
@@ -159,9 +164,7 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes once inflated, received more")
     if not decompressor.eof or decompressor.unused_data:
-        raise MalformedBody(
-            f"expected a body compressed with {encoding} as a whole, received a part of one or bytes after its end"
-        )
+        raise MalformedBody(f"expected one complete {encoding} stream; it is cut short, or other bytes follow it")
     return content
 
 
@@ -172,17 +175,18 @@ async def parse(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """Return `parser(body, ...)`, computed in a decode thread when the body is long.
+    """Return `parser(body, ...)`. A long body is parsed in a decode thread.
 
     Raises:
-        Overloaded: too many long bodies wait already; and the parser's errors.
+        Overloaded: too many long bodies wait already.
+        DigitsError: the parser raises it.
     """
-    if len(body) <= SHORT_BYTES:
+    if len(body) <= SHORT_BODY_BYTES:
         return parser(body, *args, **kwargs)
     return await decode_threads.run(len(body), parser, body, *args, **kwargs)
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client has disconnected. The body must have been read."""
+    """Return when the client has disconnected. Call this only after the whole body has been read."""
     while (await receive())["type"] != "http.disconnect":
         pass

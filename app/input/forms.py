@@ -1,4 +1,4 @@
-"""Read the files of a multipart/form-data body."""
+"""Read a multipart/form-data body as a batch of pictures."""
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -11,6 +11,7 @@ FILE_NAME = b"file"
 """The name that every part must have."""
 
 POINTER = "#/file/{}"
+"""JSON pointer to a file, with {} in place of its index."""
 
 
 def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
@@ -18,12 +19,12 @@ def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
 
     Args:
         body: the whole form.
-        content_type: the Content-Type header, which has the boundary.
+        content_type: the Content-Type header, which contains the boundary.
         max_batch: maximum number of files.
 
     Raises:
         MalformedBody: the body is not a form with this boundary.
-        InvalidBody: there is no file, or a part is not a file or has another name.
+        InvalidBody: the form has no part, or a part is not a file or has another name.
         BatchTooLarge: more than `max_batch` parts.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
@@ -49,7 +50,7 @@ def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
     except FormParserError as exc:
         raise MalformedBody("expected multipart/form-data, received a body that is not a valid form") from exc
     if not parts.complete:
-        raise MalformedBody("expected multipart/form-data up to its closing boundary, received a body without one")
+        raise MalformedBody("expected multipart/form-data with a closing boundary, received a body without it")
     if not parts.contents:
         raise InvalidBody("expected a part named 'file', received none")
     return PictureBatch(encoded=parts.contents, single=len(parts.contents) == 1, pointer=POINTER)

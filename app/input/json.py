@@ -1,4 +1,4 @@
-"""JSON text to a document, and the JSON of `POST /predict` to pixels."""
+"""Parse JSON that describes pictures, and read the JSON body of `POST /predict` as pixels."""
 
 from itertools import chain
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
-from app.input.body import SHORT_BYTES
+from app.input.body import SHORT_BODY_BYTES
 from app.input.pixels import type_name
 from app.settings import Settings
 from digits.errors import InvalidPixels, NoInk
@@ -17,7 +17,7 @@ from digits.features import FEATURES, SIDE, Grey
 from digits.mnist_form import Mode
 
 MAX_STRINGS = 500_000
-"""Maximum number of strings in a text: the names in 637 records of 784 columns. orjson parses them in 70 ms."""
+"""Maximum number of strings in a JSON text: 637 records of 784 column names. orjson parses them in 70 ms."""
 
 MAX_STRINGS_PER_OBJECT = 1000
 """Maximum number of strings per object in a long text. A record of an MLflow data frame names 784 columns."""
@@ -29,16 +29,17 @@ def parse_json(text: bytes, settings: Settings) -> Any:
     """Parse a JSON document that describes pictures.
 
     Raises:
-        BodyTooLarge: it has more than `max_json_bytes`.
-        BatchTooLarge, InvalidBody: it is long and has more values than `max_batch` pictures can have.
-        MalformedBody: it is not valid JSON.
+        BodyTooLarge: the text has more than `max_json_bytes`.
+        BatchTooLarge: a long text has more values or lists than `max_batch` pictures need.
+        InvalidBody: a long text has more objects or strings than `max_batch` pictures need.
+        MalformedBody: the text is not valid JSON.
     """
     if len(text) > settings.max_json_bytes:
         raise BodyTooLarge(
             f"expected at most {settings.max_json_bytes} bytes of JSON, received {len(text)}; send many pictures "
             "as raw bytes (application/octet-stream) to /predict or as binary tensors to /v2"
         )
-    if len(text) > SHORT_BYTES:
+    if len(text) > SHORT_BODY_BYTES:
         _check_counts(text, settings.max_batch)
     try:
         return orjson.loads(text)
@@ -52,9 +53,9 @@ def _check_counts(text: bytes, max_batch: int) -> None:
     """Refuse text with far more lists, objects, names or values than pictures need.
 
     orjson blocks all threads until it has parsed the whole text. 8 MiB of empty lists take it a second and 235 MB of
-    memory; 8 MiB of pixels take a tenth of that (`python -m benchmarks.faults.blocking`).
+    memory, but 8 MiB of pixels only a tenth of that (`python -m benchmarks.faults.blocking`).
     """
-    # One picture too many is let through. A later check then says exactly how many there are.
+    # Allow one picture too many. A later check then reports the exact number.
     most = max_batch + 1
     values, lists = text.count(b",") + 1, text.count(b"[")
     if values > most * FEATURES + SIDE or lists > most * (SIDE + 1) + SIDE:
@@ -71,9 +72,9 @@ def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
     """Read the pixels of `{"pixels": ...}` or `{"instances": [...]}`.
 
     Args:
-        body: the text.
+        body: the JSON text.
         settings: the limits.
-        mode: blank pictures are an error unless it is "never".
+        mode: in modes other than "never", blank pictures raise NoInk.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge.
@@ -87,23 +88,23 @@ def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
         raise InvalidBody(f"expected only 'pixels' or 'instances', and 'scale', received {unknown[:40]!r}")
     single = "pixels" in document
     if single == ("instances" in document):
-        came = "both" if single else "neither"
-        raise InvalidBody(f"expected either 'pixels' or 'instances', received {came}")
+        received = "both" if single else "neither"
+        raise InvalidBody(f"expected either 'pixels' or 'instances', received {received}")
     scale = document.get("scale", "0-255")
     if scale not in ("0-255", "0-1"):
-        came = repr(scale[:40]) if isinstance(scale, str) else type_name(scale)
-        raise InvalidBody(f"expected the scale '0-255' or '0-1', received {came}", "#/scale")
+        received = repr(scale[:40]) if isinstance(scale, str) else type_name(scale)
+        raise InvalidBody(f"expected the scale '0-255' or '0-1', received {received}", "#/scale")
     if single:
         pictures, pointer = [document["pixels"]], "#/pixels"
     else:
         pictures, pointer = document["instances"], "#/instances/{}"
         if not isinstance(pictures, list) or not pictures:
-            came = "an empty one" if pictures == [] else type_name(pictures)
-            raise InvalidBody(f"expected 'instances' to be a list of pictures, received {came}", "#/instances")
+            received = "an empty one" if pictures == [] else type_name(pictures)
+            raise InvalidBody(f"expected 'instances' to be a list of pictures, received {received}", "#/instances")
         if len(pictures) > settings.max_batch:
             raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(pictures)}")
     pixels = None
-    # `_whole_numbers` cannot tell true from 1. Text without the letters u and f has neither true nor false in it.
+    # `_whole_numbers` cannot tell true from 1 and false from 0. Text without the letters u and f contains neither.
     if scale == "0-255" and b"u" not in body and b"f" not in body:
         pixels = _whole_numbers(pictures)
     if pixels is None:
@@ -114,13 +115,13 @@ def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
 
 
 def _whole_numbers(pictures: list[Any]) -> Grey | None:
-    """Convert valid pictures of whole numbers from 0 to 255, (N, 28, 28); return None for anything else.
+    """Convert valid pictures of whole numbers from 0 to 255 to (N, 28, 28). Return None for anything else.
 
     `bytes` accepts whole numbers from 0 to 255 and nothing else. It takes a tenth of the time of checking each value's
-    type. Where it fails, the slower `_pixels` decides what is wrong, if anything is.
+    type. Where it fails, the slower `_pixels` finds the error or accepts the picture.
     """
     try:
-        # The lengths are checked first, because a number has none and `bytes(n)` makes n zeros.
+        # Check the lengths first: `bytes(n)` makes n zeros, but len(n) of a number raises TypeError.
         rows = pictures
         length = len(pictures[0])
         if length == SIDE and set(map(len, pictures)) == {SIDE}:
@@ -133,7 +134,7 @@ def _whole_numbers(pictures: list[Any]) -> Grey | None:
     except (TypeError, ValueError):
         return None
     for start in range(0, len(values), FEATURES):
-        # A picture without a value above 1 is blank, or it was meant to be floats from 0 to 1.
+        # A picture without a value above 1 is blank, or its scale may be wrong. `_pixels` distinguishes these cases.
         if not values[start : start + FEATURES].strip(b"\0\1"):
             return None
     return np.frombuffer(values, dtype=np.uint8).reshape(-1, SIDE, SIDE)
@@ -145,7 +146,7 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
     Args:
         picture: 28 rows of 28 numbers, or 784 numbers.
         scale: "0-255" or "0-1".
-        mode: a blank picture is an error unless it is "never".
+        mode: in modes other than "never", a blank picture raises NoInk.
         pointer: JSON pointer to the picture.
 
     Raises:
@@ -162,7 +163,7 @@ def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
         raise InvalidPixels(f"expected numbers, received {type_name(flat[index])}", pointer_to(index))
     values = np.array(flat, dtype=np.float64)
     uniform = values.min() == values.max()
-    if uniform and mode != "never":  # checked before the scale, of which a blank picture says nothing
+    if uniform and mode != "never":  # checked before the scale, which a blank picture does not reveal
         raise NoInk("no ink found: every pixel has the same value", pointer)
     top = 1 if scale == "0-1" else 255
     outside = (values < 0) | (values > top)

@@ -1,11 +1,11 @@
-"""Read a request of any accepted Content-Type to a batch of pictures."""
+"""Read a request body of any accepted Content-Type as a batch of pictures."""
 
 from starlette.types import Receive, Scope
 
 from app.errors import UnsupportedType
 from app.inference.decode_threads import DecodeThreads
 from app.inference.picture_batch import PictureBatch
-from app.input.body import NO_ENCODING, Reservation, parse, read_body
+from app.input.body import IDENTITY_ENCODINGS, Reservation, parse, read_body
 from app.input.forms import read_form
 from app.input.json import read_json
 from app.input.pixels import raw_pixels
@@ -30,15 +30,15 @@ async def read_pictures(
     reservation: Reservation,
     decode_threads: DecodeThreads,
 ) -> PictureBatch:
-    """Read the body of a request to one or more pictures.
+    """Read a request body as a batch of pictures.
 
-    Encoded pictures are not opened here. The predictor does that.
+    The predictor opens encoded pictures, not this function.
 
     Args:
-        scope: ASGI's.
-        receive: ASGI's.
+        scope: the ASGI scope.
+        receive: the ASGI receive callable.
         settings: the limits.
-        mode: blank JSON pixels are an error unless it is "never".
+        mode: in modes other than "never", blank JSON pixels raise NoInk.
         reservation: where a long body reserves its memory.
         decode_threads: where a long body is parsed.
 
@@ -52,10 +52,10 @@ async def read_pictures(
             content_type = value
         elif name == b"content-length":
             declared_length = value
-        elif name == b"content-encoding" and value.lower() not in NO_ENCODING:
+        elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
             encoding = value
-    if not declared_length:
-        encoding = encoding or _transfer_coding(scope)
+    if not declared_length:  # the server refuses a request that has Content-Length and Transfer-Encoding
+        _check_transfer_encoding(scope)
     if encoding:
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40].decode('latin-1')!r}")
     media_type = _MEDIA_TYPE_OF_HEADER.get(content_type) or _media_type(content_type)
@@ -65,17 +65,18 @@ async def read_pictures(
     if media_type == JSON:
         return await parse(decode_threads, read_json, body, settings, mode)
     if media_type == FORM:
-        # In a thread even if it is short, because the parser is written in Python.
+        # Even short forms go to a thread, because the parser is pure Python.
         return await decode_threads.run(len(body), read_form, body, content_type, settings.max_batch)
     return PictureBatch(encoded=[body], single=True)
 
 
-def _transfer_coding(scope: Scope) -> bytes:
-    """Return the transfer coding that the body has besides chunks, which the server removes; b"" for none."""
-    codings = [
-        value for name, value in scope["headers"] if name == b"transfer-encoding" and value.lower() != b"chunked"
-    ]
-    return codings[0] if codings else b""
+def _check_transfer_encoding(scope: Scope) -> None:
+    """Raise UnsupportedType for a Transfer-Encoding other than chunked. The server has already decoded chunked."""
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
+            raise UnsupportedType(
+                f"expected no Transfer-Encoding other than chunked, received {value[:40].decode('latin-1')!r}"
+            )
 
 
 def _media_type(content_type: bytes) -> str:

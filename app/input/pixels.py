@@ -1,4 +1,4 @@
-"""Pixels as raw bytes, and the checks of pixel values that several dialects share."""
+"""Read pixels that are raw bytes, and check pixel values for several dialects."""
 
 from typing import Any
 
@@ -14,7 +14,8 @@ def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
     """Read a body of 784 bytes per picture, uint8, row-major.
 
     Raises:
-        InvalidPixels, BatchTooLarge.
+        InvalidPixels: the body is empty, or its length is not a multiple of 784.
+        BatchTooLarge: more than `max_batch` pictures.
     """
     count, rest = divmod(len(body), FEATURES)
     if rest or not count:
@@ -39,10 +40,10 @@ def unit_floats(values: list[Any]) -> Floats:
         value = next(value for value in values if type(value) in unexpected)
         raise InvalidPixels(f"expected numbers, received {type_name(value)}")
     numbers = np.array(values, dtype=np.float64)
+    # NaN fails both comparisons.
     if numbers.size and not (numbers.min() >= 0 and numbers.max() <= 1):
         raise InvalidPixels(
-            "expected floats from 0 to 1, received others; send pixels from 0 to 255 as UINT8 to the "
-            "Open Inference Protocol below /v2, or to /predict"
+            "expected numbers from 0 to 1; some are outside. Send 0 to 255 to /predict, or as UINT8 under /v2."
         )
     return numbers.astype(np.float32)
 

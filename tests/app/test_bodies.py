@@ -11,7 +11,7 @@ from starlette.types import Message
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, SlowBody
 from app.inference.decode_threads import DecodeThreads
 from app.input import body
-from app.input.body import SHORT_BYTES, MemoryBudget, Reservation
+from app.input.body import SHORT_BODY_BYTES, MemoryBudget, Reservation
 from app.input.json import _whole_numbers, parse_json
 from app.input.pictures import read_pictures
 from app.settings import Settings
@@ -131,4 +131,4 @@ def test_a_body_that_stalls_is_given_up_and_its_memory_is_released(monkeypatch: 
 
 
 def test_one_picture_is_short_and_twelve_are_not() -> None:
-    assert len(json.dumps({"pixels": FLAT})) < SHORT_BYTES < len(json.dumps({"instances": [FLAT] * 12}))
+    assert len(json.dumps({"pixels": FLAT})) < SHORT_BODY_BYTES < len(json.dumps({"instances": [FLAT] * 12}))

@@ -445,7 +445,7 @@ def test_every_loaded_version_can_be_requested(start_service: StartService, tmp_
     assert {number: reply.status_code for number, reply in replies.items()} == {1: 200, 2: 404, 3: 200, 4: 200}
     assert [replies[number].json()["model_version"] for number in (1, 3, 4)] == ["1", "3", "4"]
     assert replies[1].json()["outputs"][0]["data"] != replies[3].json()["outputs"][0]["data"]
-    assert replies[2].json() == {"error": "version 2 of mnist-dense is not loaded; loaded is 1, 3, 4"}
+    assert replies[2].json() == {"error": "version 2 of mnist-dense is not loaded; loaded versions: 1, 3, 4"}
     assert service.client.get(f"/v2/models/{NAME}").json()["versions"] == ["1", "3", "4"]
 
 

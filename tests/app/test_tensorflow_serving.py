@@ -425,10 +425,10 @@ class TestErrors:
             pytest.param(
                 instances(SEVEN.tolist()),
                 400,
-                "expected floats from 0 to 1, received others; send pixels from 0 to 255 as UINT8",
+                "expected numbers from 0 to 1; some are outside. Send 0 to 255 to /predict",
                 id="pixels from 0 to 255",
             ),
-            pytest.param(instances([-0.1, *FLAT[1:]]), 400, "expected floats from 0 to 1", id="a negative number"),
+            pytest.param(instances([-0.1, *FLAT[1:]]), 400, "expected numbers from 0 to 1", id="a negative number"),
             pytest.param(instances([True, *FLAT[1:]]), 400, "expected numbers, received a boolean", id="a boolean"),
             pytest.param(instances(["0.5", *FLAT[1:]]), 400, "expected numbers, received a string", id="a string"),
             pytest.param(
@@ -515,6 +515,7 @@ class TestErrors:
             ),
             pytest.param("GET", "/v1", 404, "Malformed request: GET /v1", id="the root"),
             pytest.param("GET", "/v1/nothing", 404, "Malformed request: GET /v1/nothing", id="an unknown path"),
+            pytest.param("GET", "/v1/a%0Ab", 404, "Malformed request: GET /v1/a", id="a path with a line break"),
             pytest.param("GET", PREDICT, 405, "expected POST, received GET", id="a GET for a prediction"),
             pytest.param(
                 "POST",
@@ -600,7 +601,7 @@ class TestErrors:
             ),
             pytest.param([RECORD, {"features": FLAT}], "received others from column 0 on", id="one column after many"),
             pytest.param([{**RECORD, "0": None}], "expected numbers, received null", id="null for a value"),
-            pytest.param([{**RECORD, "0": 255}], "expected floats from 0 to 1", id="a pixel from 0 to 255"),
+            pytest.param([{**RECORD, "0": 255}], "expected numbers from 0 to 1", id="a pixel from 0 to 255"),
             pytest.param([dict.fromkeys(map(str, range(40_000)), 0)], "and 40001 strings", id="40 000 columns"),
             pytest.param([RECORD] * 1025, "expected at most 8388608 bytes of JSON", id="too many"),
         ],

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.api.tensorflow_serving.status import ModelPath, model_status
+from app.errors import UnknownModel
 from app.inference.model_registry import ModelRegistry, Version
 from digits import artifact
 from digits.artifact import MODEL
@@ -169,6 +171,15 @@ class TestListing:
         registry.refresh()
 
         assert states(registry) == {newest: "serving", 4: "available", 3: "available", 2: "available", 1: "available"}
+
+    def test_a_version_that_loads_while_its_status_is_composed_is_unknown_until_the_next_request(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry = refreshed(root)
+        monkeypatch.setattr(registry, "loaded", list)  # the list was read just before version 4 was loaded
+
+        with pytest.raises(UnknownModel, match="Could not find version 4"):
+            model_status(registry, ModelPath(artifact.NAME, "4"))
 
     def test_of_too_many_versions_the_highest_and_the_served_one_are_listed(self, tmp_path: Path) -> None:
         publish_tiny(tmp_path)

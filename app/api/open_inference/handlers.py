@@ -1,4 +1,4 @@
-"""What each path of the Open Inference Protocol answers."""
+"""Handlers for the Open Inference Protocol and for Triton's extensions of it."""
 
 import time
 from functools import partial
@@ -25,7 +25,7 @@ _NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cuda
 
 
 class OpenInference:
-    """The handlers. Those of inference raise any error of a body or a picture; the others raise UnknownModel."""
+    """The handlers. All that take a model's path raise UnknownModel if the model or the version is unknown."""
 
     def __init__(
         self,
@@ -46,9 +46,13 @@ class OpenInference:
         self._version = version
 
     async def infer(self, scope: Scope, receive: Receive) -> Reply:
-        """Classify the pictures of one request, and count how long its steps take."""
+        """Classify the pictures of one request, and count how long its steps take.
+
+        Raises:
+            UnknownModel, NoUsableModel, Overloaded, and any error of a body or a picture.
+        """
         number = self._requested_version(scope)
-        _ = self._registry.classifier  # raises NoUsableModel before the body is read
+        self._registry.require_usable()
         decode_threads = self._predictor.decode_threads
         header_length = next((value for name, value in scope["headers"] if name == HEADER_LENGTH), b"")
         began = time.perf_counter()
@@ -122,7 +126,11 @@ class OpenInference:
         return Reply.of(repository_index(self._registry))
 
     async def no_such_path(self, scope: Scope, _receive: Receive) -> Reply:
-        """Raise NotOffered for the extensions of Triton that this service lacks, else NotFound."""
+        """Answer an unknown path with 404, and an extension of Triton that the service lacks with 501.
+
+        Raises:
+            NotFound, NotOffered.
+        """
         scope["route"] = None  # the metrics count unknown paths together
         path = get_route_path(scope)
         if path.startswith(_NOT_OFFERED):

@@ -29,12 +29,14 @@ def samples_of_all_workers(metrics: Metrics) -> list[Sample]:
 def model_statistics(version: int, samples: Iterable[Sample]) -> dict[str, Any]:
     """Return one version's statistics.
 
-    Pictures and forward passes are those of all dialects. `inference_stats` counts this protocol's requests only,
-    except `queue`, which is the waiting time of all versions, and `compute_infer`, which is the time of all passes.
+    The counts of pictures and passes, and `compute_infer`, include this version's requests in every protocol. `queue`
+    includes every protocol and every version, because its metric has no version label. All other entries count only
+    Open Inference Protocol requests for this version.
     """
-    # By name of the sample and value of its second label: a step, a number of pictures, or no label.
+    # Keys are (sample name, label). The label is the step or the number of pictures; it is "" for samples with neither.
     values: dict[tuple[str, str], float] = {}
     for sample in samples:
+        # A sample without a version label belongs to all versions.
         if sample.labels.get("version", str(version)) == str(version):
             values[sample.name, sample.labels.get("part") or sample.labels.get("pictures", "")] = sample.value
 

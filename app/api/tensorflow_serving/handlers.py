@@ -1,4 +1,4 @@
-"""What each path of TensorFlow Serving's REST API answers, and `/invocations` of SageMaker and MLflow."""
+"""Handlers for TensorFlow Serving's REST API and for `/invocations` of SageMaker and MLflow."""
 
 from functools import partial
 
@@ -19,7 +19,10 @@ from digits import artifact
 
 
 class TensorFlowServing:
-    """The handlers. Those of inference raise any error of a body or a picture; the others raise UnknownModel."""
+    """The handlers. All that take a model's path raise NotFound if it is malformed, else UnknownModel if it is unknown.
+
+    The handlers of inference also raise NoUsableModel, Overloaded, and any error of a body or a picture.
+    """
 
     def __init__(
         self, settings: Settings, registry: ModelRegistry, predictor: Predictor, memory_budget: MemoryBudget
@@ -34,7 +37,7 @@ class TensorFlowServing:
         return await self._infer(scope, receive, "predict", loaded_version(self._registry, _model_path(scope)))
 
     async def classify(self, scope: Scope, receive: Receive) -> Reply:
-        """Return each label with its probability, for each picture."""
+        """Return the label and the probability of each class, for each picture."""
         return await self._infer(scope, receive, "classify", loaded_version(self._registry, _model_path(scope)))
 
     async def regress(self, scope: Scope, receive: Receive) -> Reply:
@@ -47,7 +50,7 @@ class TensorFlowServing:
         media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
         if media_type in ("", JSON):
             return await self._infer(scope, receive, "invocations", None)
-        _ = self._registry.classifier
+        self._registry.require_usable()
         with Reservation(self._memory_budget) as reservation:
             pictures = await read_pictures(
                 scope,
@@ -61,7 +64,7 @@ class TensorFlowServing:
             return predict_reply("predictions", result)
 
     async def list_models(self, _scope: Scope, _receive: Receive) -> Reply:
-        """Return the names of all models, for KServe."""
+        """Return the names of all models. KServe's clients ask for this."""
         return Reply.of({"models": [artifact.NAME]})
 
     async def status(self, scope: Scope, _receive: Receive) -> Reply:
@@ -79,12 +82,16 @@ class TensorFlowServing:
         return Reply.of(model_metadata(number or self._registry.classifier.manifest.version))
 
     async def no_such_path(self, scope: Scope, _receive: Receive) -> Reply:
-        """Raise NotFound."""
+        """Answer an unknown path with 404.
+
+        Raises:
+            NotFound: always.
+        """
         scope["route"] = None  # the metrics count unknown paths together
-        raise _malformed(scope)
+        raise _not_found(scope)
 
     async def _infer(self, scope: Scope, receive: Receive, verb: Verb, number: int | None) -> Reply:
-        _ = self._registry.classifier  # raises NoUsableModel before the body is read
+        self._registry.require_usable()
         decode_threads = self._predictor.decode_threads
         with Reservation(self._memory_budget) as reservation:
             body = await read_inflated_body(
@@ -97,14 +104,14 @@ class TensorFlowServing:
 
 
 def _model_path(scope: Scope) -> ModelPath:
-    """Return what the path says about the model. Raises NotFound."""
+    """Parse model, version and label from the path. Raises NotFound if the version is not a number."""
     parameters = scope["path_params"]
     version = parameters.get("version")
     if version is not None and not version.isdecimal():
-        raise _malformed(scope)
+        raise _not_found(scope)
     return ModelPath(parameters["model"], version, parameters.get("label"))
 
 
-def _malformed(scope: Scope) -> NotFound:
+def _not_found(scope: Scope) -> NotFound:
     request = f"{scope['method']} {get_route_path(scope)[:80]}"
     return NotFound(f"Malformed request: {request}; there is nothing at this path, expected /v1/models/{artifact.NAME}")

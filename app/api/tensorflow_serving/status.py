@@ -13,7 +13,7 @@ from digits.features import CLASSES, FEATURES
 
 @dataclass(frozen=True, slots=True)
 class ModelPath:
-    """The model that a path names, with at most one of a version's number and its label."""
+    """The model that a path names. A path has a version number, a label, or neither."""
 
     name: str
     version: str | None = None
@@ -21,7 +21,7 @@ class ModelPath:
 
 
 def loaded_version(registry: ModelRegistry, path: ModelPath) -> int | None:
-    """Return the number of a loaded version, or None for the served version.
+    """Check that the version named in the path is loaded. Return its number, or None if the path names none.
 
     Raises:
         UnknownModel: the model, version or label is unknown, or the version is not loaded.
@@ -32,11 +32,11 @@ def loaded_version(registry: ModelRegistry, path: ModelPath) -> int | None:
         wanted = f"Latest({name})" if path.version is None else f"Specific({name}, {path.version[:20]})"
         raise UnknownModel(f"Servable not found for request: {wanted}; {_expected(path)}")
     number = _version_number(registry, path)
-    try:
-        if number is not None:
+    if number is not None:
+        try:
             registry.version(number)
-    except UnknownModel as exc:
-        raise UnknownModel(f"Servable not found for request: Specific({path.name}, {number}); {exc}") from exc
+        except UnknownModel as exc:
+            raise UnknownModel(f"Servable not found for request: Specific({path.name}, {number}); {exc}") from exc
     return number
 
 
@@ -45,7 +45,7 @@ def model_status(registry: ModelRegistry, path: ModelPath) -> dict[str, Any]:
 
     Raises:
         UnknownModel: the model, version or label is unknown.
-        NoUsableModel: a version is named, and no version is loaded.
+        NoUsableModel: the path names a version that is unknown, and no version is loaded.
     """
     if path.name != artifact.NAME:
         raise UnknownModel(f"Could not find any versions of model {path.name[:40]}; {_expected(path)}")
@@ -55,21 +55,29 @@ def model_status(registry: ModelRegistry, path: ModelPath) -> dict[str, Any]:
         for known in registry.versions()
         if known.state == "refused"
     }
+    # Another thread may load versions meanwhile, so this list is read once.
     available = {loaded: _state(loaded, "AVAILABLE", "OK", "") for loaded in registry.loaded()}
     states |= available
     if number is not None:
         if number not in states:
-            _raise_unknown(registry, number)
+            registry.require_usable()
+            raise UnknownModel(
+                f"Could not find version {number} of model {artifact.NAME}; "
+                f"loaded versions: {', '.join(map(str, available))}"
+            )
         states = {number: states[number]}
     reason = registry.unready_reason()
-    ready = reason is None and not states.keys().isdisjoint(available)
+    ready = reason is None and bool(states.keys() & available.keys())
     highest_first = [state for _, state in sorted(states.items(), reverse=True)]
     status = {"name": artifact.NAME, "ready": ready, "model_version_status": highest_first}
     return status if ready else status | {"error": reason or "the version is not loaded"}
 
 
 def model_metadata(number: int) -> dict[str, Any]:
-    """Return the signature of a version, with the doubled key of TensorFlow Serving."""
+    """Return the signature of a version.
+
+    TensorFlow Serving nests `signature_def` inside `signature_def`. Clients expect that.
+    """
     signature = {
         "inputs": {INPUT: _tensor("serving_default_features:0", FEATURES)},
         "outputs": {"probabilities": _tensor("StatefulPartitionedCall:0", CLASSES)},
@@ -89,14 +97,10 @@ def _version_number(registry: ModelRegistry, path: ModelPath) -> int | None:
             return registry.labelled(path.label)
         except UnknownModel as exc:
             raise UnknownModel(f"Unrecognized servable version label: {path.label[:40]}; {exc}") from exc
-    return None if path.version is None else int(path.version[:20])
-
-
-def _raise_unknown(registry: ModelRegistry, number: int) -> None:
-    try:
-        registry.version(number)
-    except UnknownModel as exc:
-        raise UnknownModel(f"Could not find version {number} of model {artifact.NAME}; {exc}") from exc
+    if path.version is None:
+        return None
+    # int() refuses more than 4300 digits. No version has 20 digits, so a shortened number is unknown too.
+    return int(path.version[:20])
 
 
 def _expected(path: ModelPath) -> str:

@@ -1,4 +1,4 @@
-"""Errors in the shape of the Open Inference Protocol: `{"error": "..."}`."""
+"""Errors as `{"error": "..."}`, the shape that TensorFlow Serving and the Open Inference Protocol share."""
 
 import http
 
@@ -9,8 +9,8 @@ from app import errors
 
 
 def error_response(exc: Exception) -> Response:
-    """Return the response that an exception is answered with."""
+    """Return the error response for an exception."""
     status, detail, headers = errors.describe(exc)
-    if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # the protocol answers every invalid body with 400
+    if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400
         status = 400
     return Response(orjson.dumps({"error": detail}), status, headers, "application/json")

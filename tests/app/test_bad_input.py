@@ -26,12 +26,12 @@ FLOATS = [value / 255 for value in INK]
 LIMIT, JSON_LIMIT = Settings().max_body_bytes, Settings().max_json_bytes
 
 
-def as_json(document: Any) -> dict[str, Any]:
-    return {"content": json.dumps(document), "headers": {"content-type": "application/json"}}
-
-
 def text(body: str | bytes) -> dict[str, Any]:
     return {"content": body, "headers": {"content-type": "application/json"}}
+
+
+def as_json(document: Any) -> dict[str, Any]:
+    return text(json.dumps(document))
 
 
 def pixels(values: Any, **more: Any) -> dict[str, Any]:

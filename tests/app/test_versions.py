@@ -92,12 +92,6 @@ def test_a_service_with_a_pinned_version_waits_for_it_and_lists_it(
 
 
 class TestPinned:
-    def test_a_newer_version_does_not_replace_it(self, root: Path) -> None:
-        registry = refreshed(root, pinned=3)
-
-        assert registry.classifier.manifest.version == 3
-        assert states(registry) == {4: "available", 3: "serving", 2: "available", 1: "available"}
-
     def test_a_missing_one_is_reported_once_and_served_when_it_appears(
         self, root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:

@@ -102,7 +102,10 @@ class Temperature(_Record):
 
 
 class Level(_Record):
-    """One coverage of prediction sets. A set has each digit whose probability is at least its threshold."""
+    """One coverage of prediction sets. A set has each digit whose probability is at least its threshold.
+
+    Training computes the thresholds (training/trust/conformal.py).
+    """
 
     coverage: float = Field(gt=0, lt=1)
     """Minimum share of pictures whose set has the true digit, if they are exchangeable with the calibration images."""
@@ -118,10 +121,6 @@ class PredictionSets(_Record):
     score: Literal["LAC"] = "LAC"
     """LAC is 1 minus the true digit's probability. It gives the smallest sets (Sadinle, Lei and Wasserman 2019)."""
     levels: tuple[Level, ...]
-
-    def level(self, coverage: float) -> Level | None:
-        """Return the level of this coverage, or None."""
-        return next((level for level in self.levels if level.coverage == coverage), None)
 
 
 class Novelty(_Record):

@@ -12,7 +12,7 @@ from digits.artifact import SHIPPED
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
 from digits.features import to_features
-from digits.images import open_picture, read, to_grey
+from digits.images import accepted_formats, open_picture, read, to_grey
 from digits.mnist_form import Mode
 from digits.normalize import normalize
 
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print one line per picture. Return 1 if a picture could not be classified, 2 if there is no model."""
     parser = argparse.ArgumentParser(prog="python -m digits", description="Recognize the digit in each picture.")
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="a PNG, JPEG, WEBP, BMP, GIF or TIFF picture of any size"
+        "files", nargs="+", type=Path, metavar="FILE", help=f"a {accepted_formats()} picture of any size"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_options(parser)

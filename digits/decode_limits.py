@@ -34,6 +34,9 @@ os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MAX_JPEG_SCANS
 # and 300 bytes per strip, millions of strips in 16 MB.
 TiffImagePlugin.READ_LIBTIFF = True
 
+_WORST_BYTES_PER_PIXEL = 15
+"""Memory that decoding a WEBP takes per pixel, the most of all accepted formats."""
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _VISIBLE_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"))
 
@@ -139,10 +142,11 @@ def _visible_chunks(data: bytes) -> bytes:
 def _decode_bytes(picture: ImageFile, data: bytes) -> float:
     """Return the maximum memory in bytes that decoding takes."""
     pixels = picture.width * picture.height
-    if picture.format == "WEBP":
-        return 15 * pixels
     if isinstance(picture, JpegImageFile):
         return _jpeg_decode_bytes(picture, data)
+    if picture.format not in ("PNG", "BMP", "GIF", "TIFF"):
+        # A WEBP, or a format that was added to `images.FORMATS` and has no rule here yet. Assume the worst for it.
+        return _WORST_BYTES_PER_PIXEL * pixels
     decoded = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
     if isinstance(picture, TiffImageFile):
         rotated = decoded if picture.tag_v2.get(_ORIENTATION, 1) != 1 else 0

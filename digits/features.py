@@ -1,7 +1,4 @@
-"""The lecture's preprocessing: flatten 28x28 pixels to 784 features and divide by 255.
-
-Training and serving both call this function, so that they cannot diverge.
-"""
+"""The network's preprocessing. Training and serving both call `to_features`, so they cannot differ."""
 
 from typing import Any
 
@@ -26,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 def to_features(pixels: NDArray[Any]) -> Floats:
-    """Flatten pictures and scale them to [0, 1].
+    """Flatten pictures to 784 features and scale them to [0, 1], as the lecture does.
 
     Args:
         pixels: (N, 28, 28), uint8 in 0..255 or floats already in [0, 1].

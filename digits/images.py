@@ -1,4 +1,4 @@
-"""Decode a picture file to upright grey pixels, within limits on its format, size and cost."""
+"""Decode a picture file to upright grey pixels, within limits on its format, size and decoding cost."""
 
 import os
 import struct
@@ -14,7 +14,10 @@ from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-"""Accepted formats, detected from the content. A file's name and declared type do not matter.
+"""Accepted formats, detected from the content. A file's name does not matter.
+
+A new format also needs a memory bound in `digits/decode_limits.py` and an entry in `app/pages/static/pictures.js`. The
+service derives the media types that it accepts from this list (`app/input/pictures.py`).
 
 If Pillow has not loaded the plugins of all of these, it loads all of its forty plugins at the first picture. This takes
 0.1 s and 5 MB. So this module imports the two that Pillow does not load itself.
@@ -139,8 +142,10 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except _BROKEN_FILE_ERRORS as exc:
         for offset, magic, name in _OTHER_FORMATS:
             if data[offset:].startswith(magic):
-                raise UnsupportedImage(f"expected a {_accepted()} picture, received {name}") from exc
-        raise InvalidImage(f"expected a {_accepted()} picture, received {len(data)} bytes that are not one") from exc
+                raise UnsupportedImage(f"expected a {accepted_formats()} picture, received {name}") from exc
+        raise InvalidImage(
+            f"expected a {accepted_formats()} picture, received {len(data)} bytes that are not one"
+        ) from exc
     return picture
 
 
@@ -225,7 +230,7 @@ def _flatten(picture: Image.Image) -> Image.Image:
     if picture.mode in ("LA", "RGBA"):
         alpha = picture.getchannel("A")
         if _ink_is_in_alpha(picture):
-            return ImageChops.invert(alpha)
+            return ImageChops.invert(alpha)  # dark ink on white, as on paper; `normalize` inverts it
         paper = Image.new(picture.mode[:-1], picture.size, "white")
         paper.paste(picture.convert(paper.mode), mask=alpha)
         picture = paper
@@ -267,5 +272,6 @@ def _colour_to_grey(picture: Image.Image) -> Image.Image:
     return picture.convert("L", (*weights, offset))
 
 
-def _accepted() -> str:
+def accepted_formats() -> str:
+    """Return the formats as text: "PNG, JPEG, ... or TIFF"."""
     return ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]

@@ -1,12 +1,14 @@
 """Bring a grey picture to MNIST form: light ink on dark, a 20x20 box, the centre of mass in the middle of 28x28.
 
-LeCun et al. (1998) made MNIST like this, from black and white scans. Other pictures have paper, uneven light, specks
-and any size. Each step removes one of these differences:
+LeCun et al. (1998) made MNIST like this, from black and white scans. Other pictures have paper, uneven light and
+specks, and may be of any size. These steps remove the differences. Words in quotes are the steps that a reply reports:
 
-    locate      reduce the picture, even out the light, separate ink from ground, keep the parts of the digit.
-                Repeat on the digit's surroundings if the digit is small in its picture.
-    set strokes draw the digit with strokes as wide as MNIST's
-    fit         resize it to the box and centre it by its centre of mass
+    _locate           reduce the picture, even out the light, and turn dark ink on light into light ink on dark
+                      ("inverted"). Keep only the parts of the digit ("cropped"). If the digit is small in its
+                      picture, repeat this on its surroundings.
+    _set_strokes      draw the digit with strokes as wide as MNIST's ("thickened" or "thinned")
+    _fit              resize the digit to the box, and
+    _centre_on_field  place its centre of mass in the middle ("centered")
 """
 
 from dataclasses import dataclass
@@ -40,7 +42,7 @@ _SHARPEN_ABOVE = 7.0
 """A digit that is enlarged by more than this (one of 11 pixels or fewer) is sharpened."""
 
 _MIN_STROKE, _MAX_STROKE = 9.0, 14.0
-"""Stroke widths on the canvas, 2.2 to 3.5 pixels of the box. Half of MNIST's strokes are between 8.4 and 11.6."""
+"""Stroke widths in canvas pixels. Half of MNIST's strokes are between 8.4 and 11.6 canvas pixels wide."""
 
 _MIN_CONTRAST = 4.0
 """Grey values. A difference below this is not ink."""
@@ -54,9 +56,9 @@ class Normalized:
     """A picture in MNIST form."""
 
     pixels: NDArray[Any]
-    """uint8 (28, 28), or the unchanged input if there are no steps."""
+    """uint8 (28, 28). If there are no steps, the unchanged input: uint8, or floats in [0, 1]."""
     steps: tuple[str, ...]
-    """What was done, in order. () means that the picture is unchanged."""
+    """The steps that changed the picture, in order. () if it is unchanged."""
 
 
 def _is_mnist_form(picture: NDArray[Any]) -> bool:
@@ -68,7 +70,8 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
 
     Args:
         picture: (height, width), uint8 or floats in [0, 1]. 0 is black.
-        mode: "auto" returns pictures in MNIST form unchanged, "never" all pictures. "always" normalizes all pictures.
+        mode: "auto": leave pictures in MNIST form unchanged. "never": leave every picture unchanged. "always":
+            normalize every picture.
 
     Raises:
         NoInk: the picture is blank, of one colour or noise.
@@ -84,57 +87,62 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     if mode == "auto" and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
-    digit, dark = _locate(grey)
+    digit, is_dark = _locate(grey)
     strokes, change = _set_strokes(digit)
-    steps = ("inverted",) * dark + ("cropped",) + (change,) * bool(change) + ("centered",)
-    return Normalized(_centre_on_field(_fit(strokes)), steps)
+    steps = ["inverted"] if is_dark else []
+    steps.append("cropped")
+    if change:
+        steps.append(change)
+    steps.append("centered")
+    return Normalized(_centre_on_field(_fit(strokes)), tuple(steps))
 
 
 def _locate(picture: Grey) -> tuple[Floats, bool]:
-    """Return the digit alone, float32 in [0, 1], and whether it is dark. Zoom in if it is small in a large picture."""
-    first = True
+    """Return the digit alone, as light ink in [0, 1], float32, and whether its ink was dark."""
+    is_whole = True
     while True:
-        factor = _factor(picture, _WORKING_SIDE)
+        factor = _reduction(picture, _WORKING_SIDE)
         working = _reduce(picture, factor)
-        if first and _is_noise(working):
+        if is_whole and _is_noise(working):
             raise NoInk("no ink found: the picture is noise")
-        ink, dark = _ink(working)
-        digit, box = _separate_digit(ink, first=first)
+        ink, is_dark = _to_light_ink(working)
+        digit, box = _separate_digit(ink, check_ink=is_whole)
         margin = _side(box) // 4 + 2
         rows, columns = (slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)
         surroundings = picture[rows, columns]
-        if _factor(surroundings, _WORKING_SIDE) == factor:
-            return digit, dark
-        picture, first = surroundings, False
+        if _reduction(surroundings, _WORKING_SIDE) == factor:
+            return digit, is_dark
+        picture, is_whole = surroundings, False
 
 
-def _ink(picture: Floats) -> tuple[Floats, bool]:
-    """Return how far each pixel is from the ground towards the ink, and whether the ink is dark.
+def _to_light_ink(picture: Floats) -> tuple[Floats, bool]:
+    """Return each pixel's difference from the background, positive for ink, and whether the ink was dark.
 
-    The ground is estimated by a morphological closing (for dark ink): the maximum in a window, then the minimum of
+    The background is estimated by a morphological closing (for dark ink): the maximum in a window, then the minimum of
     that. It paints over strokes and follows shadows, even hard ones. Pixels that differ from most of their surroundings
     are ink.
     """
-    small = _reduce(picture, _factor(picture, _LIGHT_SIDE))
+    small = _reduce(picture, _reduction(picture, _LIGHT_SIDE))
     tiny = min(small.shape) < _TINY_SIDE
     if np.ptp(picture) < _MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
     trend = np.zeros_like(small) if tiny else _trend(small)
     small = small - trend
     window = max(small.shape) * 2 // (1 if tiny else 5)
-    light, dark = ndimage.maximum_filter(small, window), ndimage.minimum_filter(small, window)
-    span = np.maximum(light - dark, 1e-3)
-    around = span > span.max() / 2
-    majority = np.where(around, (small - dark) / span - 0.5, 0)  # its mean is above 0 if most pixels are light
-    # The rim counts again, because a digit that fills its picture touches the rim in few places.
-    is_dark = bool(majority[around].mean() + majority[_rim(small.shape, 1)].mean() / 2 > 0)
-    ground = ndimage.minimum_filter(light, window) if is_dark else ndimage.maximum_filter(dark, window)
-    ground = np.asarray(Image.fromarray(ground + trend).resize(picture.shape[::-1], Image.Resampling.BILINEAR))
-    return (ground - picture if is_dark else picture - ground), is_dark
+    lightest, darkest = ndimage.maximum_filter(small, window), ndimage.minimum_filter(small, window)
+    contrast = np.maximum(lightest - darkest, 1e-3)
+    near_ink = contrast > contrast.max() / 2
+    # Each pixel near ink votes: above 0 is light, below 0 is dark. If light pixels dominate, the background is light
+    # and the ink dark. The rim votes again at half weight, because it is mostly background.
+    votes = np.where(near_ink, (small - darkest) / contrast - 0.5, 0)
+    is_dark = bool(votes[near_ink].mean() + votes[_rim(small.shape, 1)].mean() / 2 > 0)
+    background = ndimage.minimum_filter(lightest, window) if is_dark else ndimage.maximum_filter(darkest, window)
+    background = np.asarray(Image.fromarray(background + trend).resize(picture.shape[::-1], Image.Resampling.BILINEAR))
+    return (background - picture if is_dark else picture - background), is_dark
 
 
 def _trend(small: Floats) -> Floats:
-    """Return the slope of the light: a quadratic surface fitted to the rim, which is mostly ground."""
+    """Return how the light changes across the picture: a quadratic surface fitted to the rim, mostly background."""
     rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
@@ -142,7 +150,8 @@ def _trend(small: Floats) -> Floats:
     basis, level = terms[rim], small[rim]
     weight = np.ones_like(level)
     surface = np.zeros(6, dtype=np.float32)
-    for _ in range(6):  # reweighting fits the least absolute deviations, which strokes across the rim hardly change
+    # Reweighting approximates a least-absolute-deviation fit, which strokes on the rim hardly affect.
+    for _ in range(6):
         weighted = basis * weight[:, None]
         surface = np.linalg.lstsq(weighted.T @ basis, weighted.T @ level, rcond=1e-4)[0]
         deviation = np.abs(level - basis @ surface)
@@ -150,7 +159,8 @@ def _trend(small: Floats) -> Floats:
             break
         weight = 1 / (deviation + 1)
     if deviation.mean() > 0.1 * np.ptp(small):
-        return np.zeros_like(small)  # the rim has a digit or the edge of a shadow instead of a slope
+        # The fit is poor: the rim contains a digit or a shadow's edge, so there is no smooth trend to remove.
+        return np.zeros_like(small)
     trend: Floats = (terms @ surface).astype(np.float32)
     return trend
 
@@ -161,56 +171,69 @@ def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
     return rim
 
 
-def _separate_digit(ink: Floats, *, first: bool) -> tuple[Floats, _Box]:
-    """Return the digit without other marks, cropped and scaled to [0, 1], and its box."""
-    middle, noise = _ground_noise(ink)
+def _separate_digit(ink: Floats, *, check_ink: bool) -> tuple[Floats, _Box]:
+    """Return the digit without other marks, cropped and scaled to [0, 1], and its box.
+
+    Args:
+        ink: from `_to_light_ink`.
+        check_ink: whether to raise NoInk if the located digit is only noise or uneven light.
+    """
+    mean, noise = _background_noise(ink)
     if noise > 0.08 * ink.max():
         ink = ndimage.gaussian_filter(ink, 1)
-        middle, noise = _ground_noise(ink)
-    ink = ink - middle
+        mean, noise = _background_noise(ink)
+    ink = ink - mean
     floor = min(max(_MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
     steepness = _steepness(ink)
-    full = _full_ink(ink, steepness, floor)
-    kept = _digit_pixels(ink, steepness, max(floor, 0.35 * full))
-    if first and not _is_ink(ink, steepness, kept, full, noise):
+    full_ink = _full_ink(ink, steepness, floor)
+    kept = _digit_pixels(ink, steepness, max(floor, 0.35 * full_ink))
+    if check_ink and not _is_ink(ink, steepness, kept, full_ink, noise):
         raise NoInk("no ink found: the picture has only noise and uneven light")
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
     box = rows, columns
-    around = ndimage.maximum_filter(kept[box], 3)  # includes the antialiased edges of the strokes
-    return np.clip(ink[box] * around / full, 0, 1), box
+    mask = ndimage.maximum_filter(kept[box], 3)  # includes the antialiased edges of the strokes
+    return np.clip(ink[box] * mask / full_ink, 0, 1), box
 
 
-def _ground_noise(ink: Floats) -> tuple[float, float]:
-    """Return mean and standard deviation of the ground, from its lower tail, because half the picture may be ink."""
-    low, lower = _percentiles(ink, 5, 30)
-    noise = (lower - low) / 1.12  # 1.12 standard deviations lie between these two percentiles of a normal distribution
-    return float(lower + 0.52 * noise), float(noise)
+def _background_noise(ink: Floats) -> tuple[float, float]:
+    """Return the background's mean and its noise, which is its standard deviation.
+
+    Both are estimated from the 5th and the 30th percentile, because up to half the picture may be ink. In a normal
+    distribution these lie 1.12 standard deviations apart, and the 30th lies 0.52 below the mean.
+    """
+    percentile_5, percentile_30 = _percentiles(ink, 5, 30)
+    noise = (percentile_30 - percentile_5) / 1.12
+    return float(percentile_30 + 0.52 * noise), float(noise)
 
 
 def _percentiles(values: Floats, *percents: float) -> list[float]:
     """Return what `np.percentile` returns, without loading NumPy's masked arrays (8 MB)."""
     last = values.size - 1
-    places = [percent / 100 * last for percent in percents]
-    below = [int(place) for place in places]
+    positions = [percent / 100 * last for percent in percents]
+    below = [int(position) for position in positions]
     above = [min(index + 1, last) for index in below]
     ordered = np.partition(values, [*below, *above], axis=None)
     return [
-        float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
-        for place, low, high in zip(places, below, above, strict=True)
+        float(ordered[low] + (position - low) * (ordered[high] - ordered[low]))
+        for position, low, high in zip(positions, below, above, strict=True)
     ]
 
 
 def _is_noise(picture: Floats) -> bool:
-    """Return whether neighbouring pixels are uncorrelated. Even the thinnest drawings have a correlation of 0.18."""
-    small = _reduce(picture, _factor(picture, _LIGHT_SIDE))
+    """Return whether neighbouring pixels are uncorrelated."""
+    small = _reduce(picture, _reduction(picture, _LIGHT_SIDE))
     flat = small - small.mean()
     pairs = (flat[1:] * flat[:-1]).sum() + (flat[:, 1:] * flat[:, :-1]).sum()
-    # Fewer pixels are correlated more by chance.
+    # The thinnest drawings have a correlation of 0.18. In a tiny picture, noise may reach that by chance.
     return bool(pairs < (0.2 if min(small.shape) < _TINY_SIDE else 0.12) * 2 * (flat * flat).sum())
 
 
 def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
-    """Return the grey value of full ink, measured at the strongest part's edges, so that soft shadows do not count."""
+    """Return the grey value of full ink.
+
+    It is the 70th percentile of the strongest part's ink values, weighted by steepness, so that soft shadows do not
+    count.
+    """
     labels, count = ndimage.label(ink > floor, _EIGHT_NEIGHBOURS)
     if not count:
         raise NoInk("no ink found: the picture is blank")
@@ -228,10 +251,10 @@ def _digit_pixels(ink: Floats, steepness: Floats, threshold: float) -> NDArray[n
     boxes = ndimage.find_objects(labels)
     whole, smallest = boxes[main - 1], _side(boxes[main - 1]) / 4
     kept, others = {main}, {number for number, box in enumerate(boxes, 1) if _side(box) >= smallest} - {main}
-    while parts := {number for number in others if _is_part(boxes[number - 1], whole, ink.shape)}:
-        kept |= parts
-        others -= parts
-        for number in parts:
+    while added := {number for number in others if _is_part(boxes[number - 1], whole, ink.shape)}:
+        kept |= added
+        others -= added
+        for number in added:
             whole = _union(whole, boxes[number - 1])
     is_kept = np.zeros(count + 1, dtype=np.bool_)
     is_kept[list(kept)] = True
@@ -240,7 +263,11 @@ def _digit_pixels(ink: Floats, steepness: Floats, threshold: float) -> NDArray[n
 
 
 def _strongest_part(steepness: Floats, labels: NDArray[np.int32], count: int) -> int:
-    """Return the label of the part with the most and sharpest edges that is not a table, a frame or a ruled line."""
+    """Return the label of the part with the most and sharpest edges.
+
+    A part that touches the picture's edge counts less, and one that looks like a table, a frame or a ruled line counts
+    far less.
+    """
     strength = np.bincount(labels.ravel(), steepness.ravel(), count + 1)
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     touched = np.max([np.bincount(edge, minlength=count + 1) / len(edge) for edge in edges], axis=0)
@@ -248,44 +275,48 @@ def _strongest_part(steepness: Floats, labels: NDArray[np.int32], count: int) ->
     for number, box in enumerate(ndimage.find_objects(labels), 1):
         shape = [part.stop - part.start for part in box]
         if all(side > whole / 2 for side, whole in zip(shape, labels.shape, strict=True)):
-            own = labels[box] == number
-            if own[_rim(own.shape, max(shape) // 8)].sum() > 0.95 * own.sum():
+            pixels = labels[box] == number
+            if pixels[_rim(pixels.shape, max(shape) // 8)].sum() > 0.95 * pixels.sum():
                 strength[number] *= 0.03
     strength[0] = -1
     return int(strength.argmax())
 
 
 def _steepness(ink: Floats) -> Floats:
-    """Return the squared slope. Ink has edges, light has hardly any."""
+    """Return the squared slope of each pixel. Ink has sharp edges, and shading does not."""
     down, across = np.diff(ink, axis=0, append=ink[-1:]), np.diff(ink, axis=1, append=ink[:, -1:])
     return down * down + across * across
 
 
-def _is_ink(ink: Floats, steepness: Floats, kept: NDArray[np.bool_], full: float, noise: float) -> bool:
-    """Return whether the located digit stands out from the noise and has edges, which light does not have.
+def _is_ink(ink: Floats, steepness: Floats, kept: NDArray[np.bool_], full_ink: float, noise: float) -> bool:
+    """Return whether the located digit is ink, and not noise or uneven light.
 
-    Blank photos reached 14 times their noise and a slope of 0.24 of full ink per pixel. Fainter or softer ink is not
-    recognized. Without noise, a picture may be soft, because it may have been enlarged.
+    Ink must exceed 4 times the noise. Below 20 times the noise, its edges must also be steep (a slope of 0.25 of full
+    ink per pixel), because blank photos reached 14 times and 0.24. With less noise a slope of 0.1 is enough, because
+    enlarged pictures have soft edges.
     """
     if noise > 1:
         steepness = _steepness(ndimage.gaussian_filter(ink, 1))
-    sharpness = _percentiles(steepness[kept], 98)[0] ** 0.5 / full
-    return full > 4 * noise and sharpness > (0.25 if full < 20 * noise else 0.1)
+    sharpness = _percentiles(steepness[kept], 98)[0] ** 0.5 / full_ink
+    return full_ink > 4 * noise and sharpness > (0.25 if full_ink < 20 * noise else 0.1)
 
 
 def _is_part(box: _Box, whole: _Box, shape: tuple[int, ...]) -> bool:
-    """Return whether a box is near the whole, does not frame it, and touches the edge only if the whole does."""
-    around = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, whole, strict=True))
+    """Return whether a box belongs to the digit whose box is `whole`.
+
+    It must be near the digit, must not frame it, and must not touch the picture's edge unless the digit does.
+    """
+    frames = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, whole, strict=True))
     gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, whole, strict=True))
-    return not around and gap <= 0.3 * _side(whole) and (not _at_edge(box, shape) or _at_edge(whole, shape))
+    return not frames and gap <= 0.3 * _side(whole) and (not _at_edge(box, shape) or _at_edge(whole, shape))
 
 
 def _side(box: _Box) -> int:
     return max(int(part.stop - part.start) for part in box)
 
 
-def _union(one: _Box, other: _Box) -> _Box:
-    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+def _union(box: _Box, other: _Box) -> _Box:
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, other, strict=True))
     return rows, columns
 
 
@@ -300,12 +331,13 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     canvas = np.pad(np.asarray(Image.fromarray(digit).resize(size, Image.Resampling.LANCZOS)), 8)
     if scale > _SHARPEN_ABOVE:  # a pixel of such a small digit is the mean of white and black areas
         canvas = 2 * canvas - ndimage.gaussian_filter(canvas, scale)
-    body = canvas > min(0.5, canvas.max() / 2)
-    distance = ndimage.distance_transform_edt(body) - ndimage.distance_transform_edt(~body)
-    width = 4 * float(distance[body].mean()) - 2  # a bar of w pixels is (w + 2) / 4 deep, on average
-    grown = (np.clip(width, _MIN_STROKE, _MAX_STROKE) - width) / 2
-    change = "thickened" if grown > 0.5 else "thinned" if grown < -0.5 else ""
-    return np.clip(distance + 0.5 + grown, 0, 1).astype(np.float32), change
+    inside = canvas > min(0.5, canvas.max() / 2)
+    distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+    # Inside a bar w pixels wide, the mean distance to its edge is (w + 2) / 4.
+    width = 4 * float(distance[inside].mean()) - 2
+    growth = (np.clip(width, _MIN_STROKE, _MAX_STROKE) - width) / 2
+    change = "thickened" if growth > 0.5 else "thinned" if growth < -0.5 else ""
+    return np.clip(distance + 0.5 + growth, 0, 1).astype(np.float32), change
 
 
 def _fit(digit: Floats) -> Floats:
@@ -329,7 +361,7 @@ def _centre_on_field(digit: Floats) -> Grey:
     return field
 
 
-def _factor(picture: NDArray[Any], side: int) -> int:
+def _reduction(picture: NDArray[Any], side: int) -> int:
     """Return the whole number by which to reduce a picture so that its longer side is at most `side`."""
     return int(-(-max(picture.shape) // side))
 
@@ -341,7 +373,7 @@ def _reduce(picture: NDArray[Any], factor: int) -> Floats:
 
 
 def _extent(picture: NDArray[Any]) -> _Box:
-    """Return the rows and columns from the first to the last that is not empty, or all if the picture is empty."""
+    """Return the smallest box that holds all non-empty pixels, or the whole picture if all are empty."""
     rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
     if not len(rows):
         return slice(0, picture.shape[0]), slice(0, picture.shape[1])

@@ -10,9 +10,10 @@ from app.input.forms import read_form
 from app.input.json import read_json
 from app.input.pixels import raw_pixels
 from app.settings import Settings
+from digits.images import FORMATS
 from digits.mnist_form import Mode
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
+IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
 JSON, FORM, RAW = "application/json", "multipart/form-data", "application/octet-stream"
 
 MEDIA_TYPES = (JSON, FORM, *IMAGE_TYPES, RAW)

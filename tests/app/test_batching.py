@@ -19,7 +19,7 @@ from digits.artifact import SHIPPED
 from digits.classifier import Classifier, Scores
 from digits.errors import NoUsableModel
 from digits.features import Floats, to_features
-from digits.prediction_sets import prediction_sets, thresholds
+from digits.prediction_sets import digit_thresholds, prediction_sets
 from tests.conftest import Mnist, publish_trusted
 
 
@@ -121,8 +121,7 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
 def test_each_request_gets_its_own_prediction_sets_and_novelty(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
     classifier = Classifier.load(publish_trusted(tmp_path).folder)
     assert classifier.manifest.calibration is not None
-    level = classifier.manifest.calibration.prediction_sets.level(0.99)
-    assert level is not None
+    level = next(each for each in classifier.manifest.calibration.prediction_sets.levels if each.coverage == 0.99)
     sent = [pictures[:1], pictures[1:40], pictures[40:]]
 
     async def together() -> list[BatchResult]:
@@ -132,7 +131,7 @@ def test_each_request_gets_its_own_prediction_sets_and_novelty(tmp_path: Path, p
     answers = asyncio.run(together())
 
     for some, answer in zip(sent, answers, strict=True):
-        assert answer.prediction_sets == prediction_sets(answer.probabilities, thresholds(level))
+        assert answer.prediction_sets == prediction_sets(answer.probabilities, digit_thresholds(level))
         assert answer.novelty is not None
         np.testing.assert_allclose(answer.novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import betabinom, chisquare
 
+from digits.artifact import Level, PredictionSets
 from digits.features import Floats
-from digits.prediction_sets import thresholds
+from digits.prediction_sets import digit_thresholds
 from training.data import Labels
 from training.trust import conformal
 
@@ -36,6 +37,10 @@ def of_truth(values: np.ndarray, labels: Labels) -> np.ndarray:
 def lac(probabilities: Floats) -> np.ndarray:
     """Return the LAC score of each digit: 1 minus its probability, in float64."""
     return np.asarray(1 - probabilities.astype(np.float64))
+
+
+def level_at(coverage: float, calibrated: PredictionSets) -> Level | None:
+    return next((level for level in calibrated.levels if level.coverage == coverage), None)
 
 
 @example(scores=list(range(9)), thousandths=900)
@@ -66,7 +71,7 @@ def test_the_thresholds_give_the_sets_of_the_lac_score(seed: int, count: int, sh
     for level in levels:
         limit = conformal.quantile(of_truth(lac(probabilities), labels), level.coverage)
         assert limit is not None
-        np.testing.assert_array_equal(new >= thresholds(level), lac(new) <= limit)
+        np.testing.assert_array_equal(new >= digit_thresholds(level), lac(new) <= limit)
 
 
 def test_crepes_gives_the_same_sets() -> None:
@@ -81,7 +86,7 @@ def test_crepes_gives_the_same_sets() -> None:
     assert [level.coverage for level in levels] == list(conformal.COVERAGES)
     for level in levels:
         expected = crepes.predict_set(hinge(new.astype(np.float64)), confidence=level.coverage, smoothing=False)
-        np.testing.assert_array_equal(new >= thresholds(level), expected)
+        np.testing.assert_array_equal(new >= digit_thresholds(level), expected)
 
 
 def test_crepes_gives_the_same_sets_for_thresholds_per_digit() -> None:
@@ -91,10 +96,10 @@ def test_crepes_gives_the_same_sets_for_thresholds_per_digit() -> None:
     scores = hinge(new.astype(np.float64))
     crepes = ConformalClassifier().fit(hinge(probabilities.astype(np.float64), np.arange(10), labels), bins=labels)
 
-    level = conformal.calibrate(probabilities, labels).level(0.9)
+    level = level_at(0.9, conformal.calibrate(probabilities, labels))
 
     assert level is not None
-    members = new >= thresholds(level, per_class=True)
+    members = new >= digit_thresholds(level, per_class=True)
     for digit in range(10):
         p_values = crepes.predict_p(scores[:, digit], bins=np.full(100, digit), smoothing=False)
         np.testing.assert_array_equal(members[:, digit], p_values > 0.1)
@@ -107,9 +112,9 @@ def test_the_number_covered_is_beta_binomial(coverage: float) -> None:
     covered = []
     for _ in range(1000):
         probabilities, labels = drawn(rng, 99 + 50)
-        level = conformal.calibrate(probabilities[:99], labels[:99]).level(coverage)
+        level = level_at(coverage, conformal.calibrate(probabilities[:99], labels[:99]))
         assert level is not None
-        covered.append(int(of_truth(probabilities[99:] >= thresholds(level), labels[99:]).sum()))
+        covered.append(int(of_truth(probabilities[99:] >= digit_thresholds(level), labels[99:]).sum()))
 
     law = betabinom(50, round(100 * coverage), 100 - round(100 * coverage))
     assert np.mean(covered) == pytest.approx(50 * coverage, abs=4 * law.std() / np.sqrt(1000))
@@ -149,11 +154,11 @@ def test_thresholds_per_digit_cover_a_digit_that_the_common_threshold_misses() -
     labels[(labels == 8) & (rng.random(len(labels)) < 0.5)] = 3
     known, new = slice(0, 20_000), slice(20_000, None)
 
-    level = conformal.calibrate(probabilities[known], labels[known]).level(0.9)
+    level = level_at(0.9, conformal.calibrate(probabilities[known], labels[known]))
 
     assert level is not None
     common, per_digit = (
-        of_truth(probabilities[new] >= thresholds(level, per_class=per_class), labels[new])
+        of_truth(probabilities[new] >= digit_thresholds(level, per_class=per_class), labels[new])
         for per_class in (False, True)
     )
     share = np.array([[part[labels[new] == digit].mean() for digit in range(10)] for part in (common, per_digit)])

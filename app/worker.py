@@ -15,7 +15,7 @@ def serve(settings: Settings, listener: socket.socket, supervisor: Connection | 
     Args:
         settings: the settings of the service.
         listener: a bound socket.
-        supervisor: a pipe on which a worker reports once a second that it is alive; None without a supervisor.
+        supervisor: a pipe on which a worker reports once a second that it is alive. None without a supervisor.
     """
     # Imported here because they take half a second and 60 MB, and a supervisor does not need them.
     from app.main import create_app  # noqa: PLC0415

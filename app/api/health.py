@@ -16,7 +16,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/livez", summary="Whether the process answers", responses={200: {"model": State}})
 async def livez() -> Response:
-    """Always 200. Restart the process when this probe fails."""
+    """Always reply 200. Restart the process when this probe fails."""
     return _reply(200, {"status": "alive"})
 
 
@@ -26,7 +26,7 @@ async def livez() -> Response:
     responses={200: {"model": State}, 503: unready("No model is loaded yet")},
 )
 async def startupz(request: Request) -> Response:
-    """200 as soon as a model has been loaded, and from then on."""
+    """Reply 200 once a model has been loaded, else 503."""
     registry: ModelRegistry = request.app.state.registry
     return _reply(200, {"status": "started"}) if registry.started else _reply(503, {"status": "starting"})
 
@@ -37,7 +37,7 @@ async def startupz(request: Request) -> Response:
     responses={200: {"model": State}, 503: unready("Not ready, with the reason")},
 )
 async def readyz(request: Request) -> Response:
-    """200 while the network reproduces its golden predictions. Each call runs the network on them."""
+    """Reply 200 while the network reproduces its golden predictions. Each call runs the network on them."""
     reason = request.app.state.registry.unready_reason()
     return _reply(200, {"status": "ready"}) if reason is None else _reply(503, {"status": "unready", "reason": reason})
 
@@ -48,7 +48,7 @@ async def readyz(request: Request) -> Response:
     responses={200: {"model": Health}, 503: unready("Not ready", Health)},
 )
 async def health(request: Request) -> Response:
-    """A summary for people and load balancers: 200 when the service is ready, else 503."""
+    """Reply with a summary for people and load balancers: 200 when the service is ready, else 503."""
     registry: ModelRegistry = request.app.state.registry
     reason = registry.unready_reason()
     model = None
@@ -66,7 +66,7 @@ async def health(request: Request) -> Response:
     responses={503: {"description": "Not ready"}},
 )
 async def ping(request: Request) -> Response:
-    """The status of `/readyz` with an empty line as the body."""
+    """Reply with the status of `/readyz` and an empty line as the body."""
     status = 200 if request.app.state.registry.unready_reason() is None else 503
     return PlainTextResponse("\n", status, {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None)
 

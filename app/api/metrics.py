@@ -19,7 +19,7 @@ router = APIRouter(tags=["health"])
     },
 )
 async def metrics(request: Request) -> Response:
-    """Requests, forward passes, predictions, drift, refusals and state, summed over all workers."""
+    """Return counts of requests, forward passes, predictions and refusals, the drift and the state of all workers."""
     collector: Collector = request.app.state.drift
     text = await run_sync(generate_latest, collector)
     return Response(text, media_type=CONTENT_TYPE)

@@ -27,7 +27,7 @@ _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8",
 
 @router.get("/model", summary="The served model's manifest", responses={200: MANIFEST, 503: UNAVAILABLE})
 async def model(request: Request) -> Response:
-    """Name, version, signature, recipe, data set, library versions and metrics, as published."""
+    """Return name, version, signature, recipe, data set, library versions and metrics, as published."""
     return Response(
         orjson.dumps(request.app.state.registry.classifier.manifest.public()), media_type="application/json"
     )
@@ -35,10 +35,10 @@ async def model(request: Request) -> Response:
 
 @router.get("/model/versions", summary="All versions that the service knows", responses={200: {"model": Versions}})
 async def versions(request: Request) -> Response:
-    """The versions below MNIST_MODEL_DIR and those that came with the code, highest first.
+    """Return the versions below MNIST_MODEL_DIR and those that came with the code, highest first.
 
-    The list is as the service last found it, also while no version is served. A version is `available` until it is
-    needed: only then is it verified.
+    The list is as the service last found it, even while no version is served. An `available` version is verified only
+    when it is loaded.
     """
     registry: ModelRegistry = request.app.state.registry
     known = [asdict(version) for version in registry.versions()]
@@ -52,7 +52,7 @@ async def versions(request: Request) -> Response:
     responses={200: CARD, 304: UNCHANGED, 404: NO_CARD, 503: UNAVAILABLE},
 )
 async def card(request: Request) -> Response:
-    """Purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
+    """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
     content = await run_sync(_card, request.app.state.registry.classifier)
     tag = caching.etag(content)  # the page's own tag, because an update of the service can change the page too
     headers = caching.headers(tag) | security_headers.model_card()
@@ -68,7 +68,7 @@ async def card(request: Request) -> Response:
     responses={200: REPORT, 304: UNCHANGED, 404: NO_REPORT, 503: UNAVAILABLE},
 )
 async def report(request: Request, name: Annotated[str, Path(examples=["README.md", "history.csv"])]) -> Response:
-    """For example the model card (README.md), the curves (history.png, history.csv) or the confusion matrix."""
+    """Return the model card (README.md), the curves (history.png, history.csv) or another file of the report."""
     classifier: Classifier = request.app.state.registry.classifier
     path = f"report/{name}"
     # The name is looked up in the manifest before it becomes part of a path, so it cannot leave the report's folder.

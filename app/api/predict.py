@@ -1,4 +1,4 @@
-"""Our own dialect: `POST /predict`."""
+"""Answer `POST /predict`, our own dialect."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -33,7 +33,7 @@ class Predict:
         """Answer one request.
 
         Raises:
-            NoUsableModel, Overloaded, InvalidQuery, the errors of `read_pictures`, and the errors of a picture.
+            NoUsableModel, Overloaded, InvalidQuery, and any error of a body or a picture.
         """
         options = read_options(scope["query_string"])
         self._registry.require_usable()
@@ -60,7 +60,7 @@ class Predict:
         pixels, classifier = result.pixels, result.batch.classifier
         if not classifier.explains:
             raise InvalidQuery(f"query parameter 'include': version {classifier.manifest.version} has no saliency")
-        if len(pixels) == 1:  # faster than handing it to a thread
+        if len(pixels) == 1:  # faster than a thread
             return saliency_texts(classifier, pixels)
         texts: list[bytes] = []
         for start in range(0, len(pixels), PASS_ROWS):

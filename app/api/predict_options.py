@@ -1,4 +1,4 @@
-"""The query parameters of `POST /predict`."""
+"""Parse the query parameters of `POST /predict`."""
 
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl
@@ -20,7 +20,7 @@ class Options(BaseModel):
         Mode,
         Field(
             description="`auto`: bring the picture to MNIST form, unless it is a 28x28 picture in that form already. "
-            "`always`: bring every picture to MNIST form. `never`: use the picture unchanged; it must be 28x28 and may "
+            "`always`: bring every picture to MNIST form. `never`: use the picture unchanged. It must be 28x28 and may "
             "be blank."
         ),
     ] = "auto"

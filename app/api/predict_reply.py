@@ -1,4 +1,4 @@
-"""The reply of `POST /predict`: predictions as JSON."""
+"""Write predictions as the JSON reply of `POST /predict`."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -22,10 +22,10 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
     """Return the predictions as JSON.
 
     Args:
-        single: whether to reply one prediction instead of a list.
+        single: whether to reply with one prediction instead of a list.
         result: the predictions for N pictures.
         options: the query parameters.
-        saliency: N JSON texts of 28 rows of 28 numbers, or nothing.
+        saliency: N JSON texts of 28 rows of 28 numbers, or an empty sequence.
 
     Raises:
         InvalidQuery: the model version has no prediction sets at the requested coverage.

@@ -1,4 +1,4 @@
-"""API keys: a request for anything that is not public must bring a known key."""
+"""Check API keys. A request for any path that is not public must have a known key."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ ErrorRenderers = Mapping[str, Callable[[Exception], Response]]
 
 
 def public_paths(settings: Settings) -> frozenset[str]:
-    """Return the paths that need no key, except for the files of the pages. Every other path needs one."""
+    """Return the paths that need no key. The files of the pages need no key either."""
     return _PUBLIC | {"/metrics"} if settings.metrics_open else _PUBLIC
 
 
@@ -42,7 +42,7 @@ class KeyCheck:
             await self._app(scope, receive, send)
             return
         path = get_route_path(scope)  # the router uses the same function
-        if path in self._public or path.startswith(_PUBLIC_FOLDERS) or self._brings_known_key(scope):
+        if path in self._public or path.startswith(_PUBLIC_FOLDERS) or self._has_known_key(scope):
             await self._app(scope, receive, send)
             return
         # The message is the same whether the key is missing or wrong.
@@ -51,12 +51,13 @@ class KeyCheck:
         render_error = self._error_renderers.get(path[1:].partition("/")[0], errors.problem_response)
         await render_error(error)(scope, receive, with_default_headers(send))
 
-    def _brings_known_key(self, scope: Scope) -> bool:
+    def _has_known_key(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
         presented = headers.get(b"x-api-key", b""), bearer.strip() if scheme.lower() == b"bearer" else b""
         known = False
         for digest in [hashlib.sha256(key).digest() for key in presented]:
-            for one in self._known:  # compare with all keys, so that the time does not reveal which one matched
-                known |= hmac.compare_digest(digest, one)
+            # Compare with all keys, so that the time does not reveal which one matched.
+            for known_digest in self._known:
+                known |= hmac.compare_digest(digest, known_digest)
         return known

@@ -31,7 +31,7 @@ SendWhole = Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]]
 
 
 class Application:
-    """The service. It passes requests on to the router, and accounts for them when they are complete."""
+    """The service. It passes requests on to the router, then logs and counts them."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Application:
             metrics: counts the requests.
             in_work: the number of requests that are being answered.
             registry: the models, so that the server can announce that it drains.
-            drift: the metrics of all workers, for whoever embeds the service.
+            drift: the metrics of all workers, for a program that embeds the service.
             record: an extra callback for completed requests, used for traces.
         """
         self.app = app
@@ -76,7 +76,7 @@ class Application:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        in_work = self._in_work if scope["path"] not in UNLOGGED else None  # probes and scrapes are no work
+        in_work = self._in_work if scope["path"] not in UNLOGGED else None  # probes and scrapes do not count
         if in_work is not None:
             in_work.count += 1
         request_id, traceparent = self._identify(scope)
@@ -91,7 +91,7 @@ class Application:
             if in_work is not None:
                 in_work.count -= 1
             reply = scope.get(REPLY)
-            self._account(
+            self._log_and_count(
                 CompletedRequest(
                     scope,
                     request_id,
@@ -106,9 +106,9 @@ class Application:
             )
 
     def refused(self, error: DigitsError, reply: Response) -> None:
-        """Account for bytes that the server refused because they are not an HTTP request."""
+        """Log and count bytes that the server refused because they are not an HTTP request."""
         self._metrics.count_refusal(errors.name(error))
-        self._account(CompletedRequest(None, b"", b"", None, reply.status_code, 0, len(reply.body), None, None))
+        self._log_and_count(CompletedRequest(None, b"", b"", None, reply.status_code, 0, len(reply.body), None, None))
 
     def _identify(self, scope: Scope) -> tuple[bytes, bytes]:
         """Return the request's id, its own or a new one, and its `traceparent` header (b"" if it has none)."""
@@ -122,15 +122,15 @@ class Application:
             request_id = b"%b-%x" % (self._prefix, next(self._numbers))
         return request_id, traceparent
 
-    def _account(self, request: CompletedRequest) -> None:
-        """Log and count a request at the end of this turn of the event loop, together with others."""
+    def _log_and_count(self, request: CompletedRequest) -> None:
+        """Log and count a request at the end of this turn of the event loop, together with the other requests."""
         loop = asyncio.get_running_loop()
         if not self._completed or loop is not self._loop:  # the loop may have ended before its callback ran
             self._loop = loop
-            loop.call_soon(self._account_for_all)
+            loop.call_soon(self._log_and_count_all)
         self._completed.append(request)
 
-    def _account_for_all(self) -> None:
+    def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
         self._access_log.write(requests)
         if self._record is not None:
@@ -143,7 +143,7 @@ class Application:
 
 
 class _Response:
-    """Sends a response with one more header, in one write where the server offers that, and remembers its size."""
+    """Sends a response with one more header, in one write if the server can, and records its status and size."""
 
     __slots__ = ("_header", "_send", "_send_whole", "_start", "size", "status")
 
@@ -159,7 +159,7 @@ class _Response:
         self.size = 0
 
     async def send(self, message: Message) -> None:
-        """Send a message. The head of a response is held back until the first part of its body is here."""
+        """Send a message. If the server can send a whole response, hold its head back until its body begins."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), self._header]

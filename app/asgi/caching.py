@@ -1,4 +1,4 @@
-"""Conditional requests: a file with its ETag, or 304 for a client that has it already (RFC 9110, section 13)."""
+"""Conditional requests (RFC 9110, section 13): a client that already has the current content gets a 304."""
 
 import hashlib
 
@@ -23,5 +23,5 @@ def is_known(request: Request, tag: str) -> bool:
 
 
 def headers(tag: str) -> dict[str, str]:
-    """Return the headers of the content and of a 304. A browser keeps the content and revalidates it each time."""
+    """Return the headers for the content and for a 304. A browser keeps the content and revalidates it each time."""
     return {"ETag": tag, "Cache-Control": "no-cache"}

@@ -1,4 +1,4 @@
-"""Security headers: which kind of reply carries which. No other module sets them.
+"""The security headers of each kind of reply. No other module sets them, except for `app.asgi.reply`.
 
 They follow OWASP's cheat sheets on REST security and on HTTP headers. Strict-Transport-Security belongs to the proxy
 that terminates TLS.
@@ -15,7 +15,7 @@ _POLICY = {"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'n
 
 _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",  # photos come from a file input, which needs none
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",  # a file input needs no camera permission
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
@@ -61,7 +61,7 @@ def api_docs(script: str) -> dict[str, str]:
 
 
 def with_default_headers(send: Send) -> Send:
-    """Return a `send` that adds the default headers: a reply may load nothing, and no cache may keep it."""
+    """Return a `send` that adds the default headers. They forbid a reply to load anything, and caches to keep it."""
 
     async def send_with_defaults(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The number of requests in work, and its limit."""
+"""Count the requests in progress, and limit them."""
 
 from app.errors import Overloaded
 
@@ -12,6 +12,6 @@ class RequestsInWork:
         self._maximum = maximum
 
     def check(self) -> None:
-        """Raise Overloaded if too many requests are in work, the current one included."""
+        """Raise Overloaded if too many requests are in progress, including the current one."""
         if self.count > self._maximum:
-            raise Overloaded(f"{self._maximum} requests are in work already; try again later")
+            raise Overloaded(f"{self._maximum} requests are already in progress; try again later")

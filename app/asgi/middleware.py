@@ -24,7 +24,7 @@ _PREFLIGHT_SECONDS = 7200
 
 
 def wrap(app: ASGIApp, settings: Settings, error_renderers: ErrorRenderers) -> ASGIApp:
-    """Return `app` inside the middleware that the settings ask for, or `app` itself if they ask for none.
+    """Return `app` wrapped in the middleware that the settings require. It is returned unchanged if they require none.
 
     Args:
         app: the router.
@@ -36,8 +36,8 @@ def wrap(app: ASGIApp, settings: Settings, error_renderers: ErrorRenderers) -> A
         _log.info("requests need one of %d API keys", len(settings.api_keys))
         wrapped = KeyCheck(wrapped, settings, error_renderers)
     if settings.cors_origins:
-        # CORS is outside the key check, because a preflight cannot bring a key and a page must be able to read a
-        # refusal. It needs no credentials: there are no cookies, and a key is an ordinary header.
+        # CORS is outside the key check, because a preflight request has no key, and a page must be able to read a
+        # refusal. `allow_credentials` is not needed: there are no cookies, and a key is an ordinary header.
         wrapped = CORSMiddleware(
             wrapped,
             allow_origins=settings.cors_origins,
@@ -57,8 +57,8 @@ def wrap(app: ASGIApp, settings: Settings, error_renderers: ErrorRenderers) -> A
 class PathPrefix:
     """Removes the path prefix where the proxy has not removed it.
 
-    Starlette's `root_path` does not fit: a mounted application is then not found below a proxy that strips the prefix,
-    and uvicorn's option adds the prefix twice below a proxy that keeps it.
+    Starlette's `root_path` does not fit. Behind a proxy that strips the prefix, a mounted application is not found.
+    Behind a proxy that keeps the prefix, uvicorn's option adds it a second time.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
@@ -77,7 +77,7 @@ class PathPrefix:
 
 
 class PageHeaders:
-    """Around FastAPI: replies get the default headers, and HEAD is answered as GET is."""
+    """Wraps FastAPI. It adds the default headers to replies, and answers HEAD like GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap a FastAPI application."""
@@ -85,7 +85,7 @@ class PageHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        # FastAPI's routes know no HEAD. The server omits the body of the reply.
+        # FastAPI's routes do not answer HEAD. The server omits the body of the reply.
         as_get = {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
         await self._app(as_get, receive, with_default_headers(send))
         for key in ("route", errors.REFUSAL):

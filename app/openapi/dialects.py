@@ -133,7 +133,7 @@ def _tensorflow_serving() -> list[tuple[str, str, dict[str, Any]]]:
             description=versioned,
         ),
         _operation("/v1/models", _TENSORFLOW, "The model's name, as KServe lists it"),
-        _operation(_V1, _TENSORFLOW, "Versions and their states; 503 when no version is ready", description=versioned),
+        _operation(_V1, _TENSORFLOW, "Versions and their states (503 when no version is ready)", description=versioned),
         _operation(f"{_V1}/metadata", _TENSORFLOW, "Inputs and outputs", description=versioned),
     ]
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, completed with what no FastAPI route declares."""
+"""Complete FastAPI's OpenAPI document with the endpoints that are not FastAPI routes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from app.openapi.schemas import Predictions, Problem
 from digits.artifact import Manifest
 
 DESCRIPTION = """
-Which handwritten digit is on the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
+Which handwritten digit is in the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
 statistics lecture teaches it.
 
 Example pictures: [seven.png](examples/seven.png), [seven.json](examples/seven.json) and

@@ -20,10 +20,10 @@ def predict_paths(options: type[BaseModel]) -> dict[str, Any]:
         "/predict": {
             "post": {
                 "tags": ["predict"],
-                "summary": "Which digit is on the picture?",
-                "description": "Predict the digit on a picture that was drawn, scanned or photographed, dark on light "
+                "summary": "Which digit is in the picture?",
+                "description": "Predict the digit in a picture that was drawn, scanned or photographed, dark on light "
                 "or light on dark.",
-                "operationId": "predict_predict_post",
+                "operationId": "predict_predict_post",  # generated clients have this name, so it stays
                 "parameters": _query_parameters(options),
                 "requestBody": {"required": True, "content": _body()},
                 "responses": _RESPONSES,
@@ -55,7 +55,7 @@ def _body() -> dict[str, Any]:
                         "type": "array",
                         "minItems": 1,
                         "items": {"type": "string", "format": "binary"},
-                        "description": "One encoded picture returns one prediction, several return a list.",
+                        "description": "Send one picture to get one prediction, or several to get a list.",
                     }
                 },
             },
@@ -75,8 +75,8 @@ def _binary(description: str) -> dict[str, Any]:
 
 def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
     """Return the schema of a JSON body with pixels of one scale. Only the scale 0-255 may be left out."""
-    as_bytes = scale == "0-255"
-    number = {"type": "integer" if as_bytes else "number", "minimum": 0, "maximum": 255 if as_bytes else 1}
+    is_whole = scale == "0-255"
+    number = {"type": "integer" if is_whole else "number", "minimum": 0, "maximum": 255 if is_whole else 1}
     row = {"type": "array", "minItems": SIDE, "maxItems": SIDE, "items": number}
     picture = {
         "description": f"{SIDE} rows of {SIDE} numbers, or {FEATURES} numbers row by row",
@@ -88,14 +88,14 @@ def _json_body(title: str, name: str, scale: str) -> dict[str, Any]:
     scale_schema: dict[str, Any] = {
         "type": "string",
         "enum": [scale],
-        "description": "Whole numbers like MNIST's raw data." if as_bytes else "Floats: the raw data divided by 255.",
+        "description": "Whole numbers like MNIST's raw data." if is_whole else "Floats: the raw data divided by 255.",
     }
-    if as_bytes:
+    if is_whole:
         scale_schema["default"] = scale
     return {
         "type": "object",
         "title": f"{title}, {scale.replace('-', ' to ')}",
-        "required": [name] if as_bytes else [name, "scale"],
+        "required": [name] if is_whole else [name, "scale"],
         "properties": {
             name: picture if name == "pixels" else {"type": "array", "minItems": 1, "items": picture},
             "scale": scale_schema,

@@ -1,4 +1,4 @@
-"""The replies of the operations, as OpenAPI response objects."""
+"""The OpenAPI response objects that several operations share."""
 
 from typing import Any
 

@@ -98,7 +98,7 @@ class KnownVersion(BaseModel):
     )
     state: Literal["serving", "available", "refused"] = Field(
         description="`serving`: this version answers requests. `available`: another version is preferred, and this one "
-        "is verified only when it is needed. `refused`: this version is damaged and is not served."
+        "is verified when it is loaded. `refused`: this version is damaged and is not served."
     )
     reason: str | None = Field(
         description="Why the version was refused. For the serving version: why it could not be reloaded from its "

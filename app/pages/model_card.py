@@ -1,4 +1,4 @@
-"""The model card as a page. HTML inside its Markdown is shown as text."""
+"""Render the model card as a page. HTML inside its Markdown is shown as text."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -40,7 +40,7 @@ _PAGE = """<!doctype html>
 
 
 class _Renderer(RendererHTML):
-    """Renders Markdown without what the page's Content-Security-Policy blocks, and lets wide tables scroll."""
+    """Renders Markdown without inline styles, which the page's Content-Security-Policy blocks. Wide tables scroll."""
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         image = tokens[idx]

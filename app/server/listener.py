@@ -5,8 +5,9 @@ a listener closes, the kernel resets these connections: of eight clients that se
 (`tests/app/test_drain.py`). So the listener first drops new connection attempts, the service accepts what is waiting,
 and only then the listener closes. A client whose attempt was dropped tries again after a second, and is refused.
 
-Linux has no call for "accept no more". But it drops packets that passed too many routers, and every limit above the
-usual start value of 64 drops all packets of new connections. This needs no privilege. Other systems close at once.
+Linux has no call that stops new connections without closing the listener. But it can drop packets that passed too many
+routers, and a limit above the usual initial value of 64 drops all packets of new connections. This needs no privilege.
+On other systems the listener closes at once.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from typing import Protocol
 
 _MINIMUM_TTL: dict[int, tuple[tuple[int, int], ...]] = {
     socket.AF_INET: ((socket.IPPROTO_IP, 21),),
-    socket.AF_INET6: ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73)),  # it may accept both kinds
+    socket.AF_INET6: ((socket.IPPROTO_IP, 21), (socket.IPPROTO_IPV6, 73)),  # it may accept IPv4 too
 }
 """Level and number of the options IP_MINTTL (linux/in.h) and IPV6_MINHOPCOUNT (linux/in6.h), by address family."""
 
@@ -25,7 +26,7 @@ _ALL_PACKETS, _NO_PACKETS = 0, 255
 
 
 class Socket(Protocol):
-    """A socket, or what an event loop offers in its place."""
+    """A socket, or the object that an event loop offers in its place."""
 
     @property
     def family(self) -> int:
@@ -38,7 +39,7 @@ class Socket(Protocol):
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound socket.
 
-    It is bound before the model is loaded, so that a port in use is reported at once, in one line.
+    Call this before the model is loaded, so that a port in use is reported at once, in one line.
 
     Raises:
         SystemExit: the address is not available.
@@ -55,13 +56,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def refuse_connections(listener: Socket) -> None:
+def drop_connection_attempts(listener: Socket) -> None:
     """Drop new connection attempts. Connections that wait in the queue can still be accepted."""
     _set_minimum_ttl(listener, _NO_PACKETS)
 
 
 def accept_packets(connection: Socket) -> None:
-    """Undo `refuse_connections` on a connection that inherited it from its listener."""
+    """Undo `drop_connection_attempts` on a connection, which inherits it from its listener."""
     _set_minimum_ttl(connection, _ALL_PACKETS)
 
 

@@ -2,10 +2,12 @@
 
 1. At the first SIGTERM or SIGINT, `/readyz` answers 503. The service still answers requests for
    `MNIST_DRAIN_SECONDS`, in which load balancers stop sending new ones.
-2. Then it accepts no more connections, and answers the requests that it has.
-3. It ends with exit code 0.
+2. The kernel drops new connection attempts. The server accepts the connections that wait in the kernel's queue, for
+   `_QUEUE_SECONDS`. Then it closes the listener. With several workers, the supervisor does the dropping for all.
+3. The server finishes the requests in progress, for at most `FINISH_SECONDS`, and ends with exit code 0.
 
-A second signal ends the process at once. (uvicorn's own server skips step 1, and raises the signal again at the end.)
+A second signal ends the process at once. uvicorn's own server skips steps 1 and 2, and at the end raises the signal
+again.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ from typing import Protocol
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.server.listener import refuse_connections
+from app.server.listener import drop_connection_attempts
 from app.server.protocol import HttpProtocol
 from app.server.state import State
 from app.settings import Settings
@@ -34,14 +36,14 @@ Usual proxies close them after 60 s. If the server closed first, it could lose a
 """
 
 FINISH_SECONDS = 20
-"""How long requests may take after the listener has closed. 5 s of draining and this fit Kubernetes' usual 30 s."""
+"""How long requests may take after the listener has closed. With 5 s of draining, this fits Kubernetes' usual 30 s."""
 
 _QUEUE_SECONDS = 0.1
 """How long the server still accepts the connections that the kernel has queued, before the listener closes."""
 
 
 class Drainable(Protocol):
-    """An ASGI application that can be told that the service stops."""
+    """An ASGI application that learns from `drain` that the service stops."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -59,7 +61,7 @@ class Server(uvicorn.Server):
         Args:
             app: the application that answers requests.
             settings: tells how long to drain.
-            supervisor: a pipe on which this worker reports once a second that it is alive; None without a supervisor.
+            supervisor: a pipe on which this worker reports once a second that it is alive. None without a supervisor.
         """
         super().__init__(
             uvicorn.Config(
@@ -76,42 +78,42 @@ class Server(uvicorn.Server):
         self.server_state: State = State()
         self._app = app
         self._drain_seconds = settings.drain_seconds
-        self._drained_at: float | None = None
+        self._drain_deadline: float | None = None
         """When the drain ends, in seconds of `time.monotonic`; None before the first signal."""
         self._supervisor = supervisor
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Drain at SIGTERM and SIGINT. A terminal sends Ctrl-C to workers too, which leave it to their supervisor."""
+        """Drain at SIGTERM and SIGINT. A terminal sends SIGINT to workers too, which ignore it: the supervisor acts."""
         signal.signal(signal.SIGTERM, self.handle_exit)
         signal.signal(signal.SIGINT, self.handle_exit if self._supervisor is None else signal.SIG_IGN)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal handlers get a frame
         """Start to drain. A second signal ends the process, unless it is a worker: its supervisor kills it."""
-        if self._drained_at is not None:
+        if self._drain_deadline is not None:
             if self._supervisor is None:
                 os._exit(128 + sig)
             return
-        self._drained_at = time.monotonic() + self._drain_seconds
+        self._drain_deadline = time.monotonic() + self._drain_seconds
         self.server_state.draining = True
         self._app.drain()
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to stop; uvicorn calls this ten times a second. Once a second, report to the supervisor."""
+        """Return whether to stop, and report to the supervisor once a second. uvicorn calls this ten times a second."""
         await super().on_tick(counter)
         if counter % 10 == 0 and self._supervisor is not None:
             try:
                 self._supervisor.send_bytes(b".")
             except OSError:  # the supervisor was killed, so nobody else would end this worker
-                if self._drained_at is None:
+                if self._drain_deadline is None:
                     self.handle_exit(signal.SIGTERM, None)
-        return self._drained_at is not None and time.monotonic() >= self._drained_at
+        return self._drain_deadline is not None and time.monotonic() >= self._drain_deadline
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, and answer the requests that are in work."""
-        if self._supervisor is None:  # otherwise the supervisor refuses them for all workers at once
+        """Accept no more connections, and finish the requests in progress."""
+        if self._supervisor is None:  # otherwise the supervisor does this for all workers at once
             for listener in sockets or []:
-                refuse_connections(listener)
+                drop_connection_attempts(listener)
         await asyncio.sleep(_QUEUE_SECONDS)
         await super().shutdown(sockets)

@@ -4,10 +4,10 @@ from uvicorn.server import ServerState
 
 
 class State(ServerState):
-    """uvicorn's state, and whether the service drains."""
+    """uvicorn's state, with a flag for draining and the joined header lines of all replies."""
 
     draining = False
-    """Whether each reply closes its connection."""
+    """Whether the service drains. Each reply then closes its connection."""
 
     def __init__(self) -> None:
         """Start without connections."""
@@ -15,7 +15,7 @@ class State(ServerState):
         self._common: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
 
     def common_headers(self) -> bytes:
-        """Return the header lines of every reply, joined. uvicorn makes a new list once a second, for the date."""
+        """Return the joined header lines of every reply. uvicorn makes a new list once a second, with the time."""
         if self._common[0] is not self.default_headers:
             self._common = self.default_headers, b"".join(b"%b: %b\r\n" % header for header in self.default_headers)
         return self._common[1]

@@ -2,8 +2,8 @@
 
 It replaces a worker that ends or hangs, and drains all workers when the service stops.
 
-uvicorn's own supervisor cannot run another server than uvicorn's. It does not notice a hanging event loop, because a
-thread of the worker answers for it, and it ignores a second signal while workers finish.
+uvicorn's own supervisor does not fit. It runs only uvicorn's own server. It does not notice a hanging event loop,
+because a thread of the worker answers for it. It ignores a second signal while workers finish.
 """
 
 import logging
@@ -16,13 +16,13 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from types import FrameType
 
-from app.server.listener import refuse_connections
+from app.server.listener import drop_connection_attempts
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings
 from app.telemetry import logs, shared_metrics
 
 SILENT_SECONDS = 30
-"""A worker whose event loop reports nothing for this long is replaced. No request occupies it for 1 % of that."""
+"""A worker whose event loop reports nothing for this long is replaced. No request blocks a loop for 1 % of that."""
 
 START_SECONDS = 120
 """The same limit for a worker that starts, which usually takes about one second."""
@@ -95,7 +95,7 @@ class Supervisor:
         self._signals.append(number)
 
     def _wait(self, seconds: float, *reports: Connection) -> None:
-        """Wait for a signal, the end of a worker or a report, at most that long."""
+        """Wait for a signal, the end of a worker or a report, for at most `seconds`."""
         began = time.monotonic()
         alive = [worker.process.sentinel for worker in self._workers if worker.process.is_alive()]
         if not alive:  # nothing would end the wait
@@ -103,7 +103,7 @@ class Supervisor:
         connection.wait([self._signal_arrived, *alive, *reports], seconds)
         with suppress(BlockingIOError):
             self._signal_arrived.recv(100)
-        # At most `seconds`: the whole service may have been paused, as containers can be, and no worker hangs then.
+        # A container may pause the whole service. No worker hangs then, so count at most `seconds`.
         passed = min(time.monotonic() - began, seconds)
         for worker in self._workers:
             worker.silent_seconds += passed
@@ -133,14 +133,14 @@ class Supervisor:
         """Drain all workers at the same time, and return the exit code. A second signal kills them."""
         for worker in self._workers:
             worker.process.terminate()
-        drained_at = time.monotonic() + self._settings.drain_seconds
-        kill_at = drained_at + FINISH_SECONDS + 5
+        drain_deadline = time.monotonic() + self._settings.drain_seconds
+        kill_deadline = drain_deadline + FINISH_SECONDS + 5
         while any(worker.process.is_alive() for worker in self._workers):
-            remaining = drained_at - time.monotonic()
+            remaining = drain_deadline - time.monotonic()
             if remaining <= 0 and self._listener.fileno() >= 0:
-                refuse_connections(self._listener)
+                drop_connection_attempts(self._listener)
                 self._listener.close()
-            if len(self._signals) > 1 or time.monotonic() > kill_at:
+            if len(self._signals) > 1 or time.monotonic() > kill_deadline:
                 for worker in self._workers:
                     worker.process.kill()
             self._wait(remaining if remaining > 0 else 1)

@@ -1,4 +1,4 @@
-"""The access log: one line per request on stderr, without probes."""
+"""Write the access log: one line per request on stderr, without probes."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{
 
 
 class CompletedRequest(NamedTuple):
-    """A request that was answered, with what the log, the metrics and the traces report of it."""
+    """A request that was answered, with the facts that the log, the metrics and the traces report."""
 
     scope: Scope | None
     """None for bytes that the server refused because they are not an HTTP request."""
@@ -32,7 +32,7 @@ class CompletedRequest(NamedTuple):
     status: int
     """The HTTP status."""
     seconds: float
-    """From the end of its head until the server had its reply."""
+    """Seconds from the end of its head until the server had its reply."""
     size: int
     """Bytes of the reply's body."""
     batch: int | None
@@ -44,8 +44,7 @@ class CompletedRequest(NamedTuple):
 class AccessLog:
     """Writes JSON lines, or a shorter form to a terminal.
 
-    It writes the requests of one turn of the event loop together, because a `logging` call and a write for each would
-    take 20 us.
+    It writes the requests of one turn of the event loop at once, because a `logging` call for each takes 20 us.
     """
 
     def __init__(self) -> None:
@@ -65,7 +64,7 @@ class AccessLog:
         try:
             sys.stderr.buffer.write(lines)
             sys.stderr.buffer.flush()
-        except (OSError, ValueError):  # stderr is closed, which is no reason to refuse requests
+        except (OSError, ValueError):  # stderr is closed, but requests are still answered
             return
 
 
@@ -76,7 +75,7 @@ def _path(scope: Scope) -> str:
 
 
 def _client(scope: Scope) -> str | None:
-    """Return the client's address, which is what a trusted proxy says if one is set."""
+    """Return the client's address. Behind a trusted proxy, it is the address that the proxy reports."""
     client = scope.get("client")
     return client[0] if client else None
 

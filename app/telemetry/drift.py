@@ -1,7 +1,7 @@
 """Drift: how much the last hour's pictures differ from the calibration images of the served version.
 
-Each worker remembers once a minute what all workers have counted. The counts of the last hour are the current counts
-minus those of an hour ago. So any worker can report the drift of all, and no picture is kept.
+Each worker stores the counts of all workers once a minute. The counts of the last hour are the current counts minus
+those of an hour ago. So every worker can report the drift of all workers, and no picture is kept.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ WINDOW_SECONDS = 3600
 """Length of the window that drift is computed for."""
 
 KEEP_SECONDS = 60
-"""Time between two remembered counts."""
+"""Time between two stored counts."""
 
 LEAST_PICTURES = 500
 """Fewer pictures may have an index of 0.1 by chance, even if they are like the reference (docs/decisions/0013)."""
@@ -55,7 +55,7 @@ class Drift(Collector):
         self._history: deque[tuple[float, _Counts]] = deque()
 
     async def keep_history(self) -> None:
-        """Collect once a minute, which remembers the counts."""
+        """Collect once a minute, which stores the counts."""
         while True:
             await asyncio.to_thread(self.collect)
             await asyncio.sleep(KEEP_SECONDS)

@@ -88,7 +88,7 @@ class Metrics(Collector):
         return Counter(name, description, labels, registry=self._registry)
 
     def _gauge(self, name: str, description: str, merge: str, *labels: str) -> Gauge:
-        """Return a gauge of which several workers' values are merged by `merge`, a mode of prometheus_client."""
+        """Return a gauge. `merge` is the mode in which prometheus_client merges the values of several workers."""
         return Gauge(name, description, labels, multiprocess_mode=merge, registry=self._registry)  # type: ignore[arg-type]
 
     def _histogram(self, name: str, description: str, buckets: Sequence[float]) -> BatchedHistogram:
@@ -133,7 +133,7 @@ class Metrics(Collector):
             novelty: novelty score of each picture, (N,), or None for a model without one.
         """
         self._digits += digits
-        if len(digits) == 1:  # the usual case, which `item` makes four times as fast
+        if len(digits) == 1:  # the usual case: `item` is four times as fast
             self._probability.observe(probabilities.item(digits[0]))
             self._ink.observe(ink.item())
             if novelty is not None:
@@ -149,7 +149,7 @@ class Metrics(Collector):
         self._refusals.labels(reason).inc()
 
     def count_load(self, outcome: str) -> None:
-        """Count an attempt to load a model version; the outcome is `served` or `refused`."""
+        """Count an attempt to load a model version. The outcome is `served`, which means loaded, or `refused`."""
         self._loads.labels(outcome).inc()
 
     def set_state(self, *, in_work: int, ready: bool, model: tuple[str, str] | None) -> None:
@@ -163,7 +163,7 @@ class Metrics(Collector):
             self._served = model
 
     def flush(self) -> None:
-        """Make visible what was counted in this turn of the event loop."""
+        """Add the values of this turn of the event loop to the metrics."""
         for series in self._by_route.values():
             series.flush()
         for histogram in (self._pictures, self._queue, self._probability, self._ink, self._novelty):

@@ -1,3 +1,3 @@
-"""The paths of the health probes, which neither the access log nor API keys apply to."""
+"""The paths of the health probes. They need no API key, and are not in the access log."""
 
 PROBES = ("/livez", "/startupz", "/readyz", "/health", "/ping", "/v2/health/live", "/v2/health/ready")

@@ -1,4 +1,4 @@
-"""The files through which several workers share their metrics (prometheus_client's multiprocess mode)."""
+"""Share the metrics of several workers through files (prometheus_client's multiprocess mode)."""
 
 import os
 import shutil
@@ -42,17 +42,17 @@ def _has_content(file: Path) -> bool:
 
 @contextmanager
 def shared_folder() -> Iterator[None]:
-    """Give the processes that are started inside the block a common folder, and remove it at the end.
+    """Create a folder for the processes that are started inside the block, and remove it at the end.
 
     Raises:
-        SystemExit: there is no place where a folder can be made.
+        SystemExit: no folder can be created.
     """
     # Prefer memory: a root file system may be read-only, and a disk is slow.
     memory = Path("/dev/shm")  # noqa: S108 - the folder gets a random name
-    place = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
-    _remove_abandoned_folders(place)
+    parent = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    _remove_abandoned_folders(parent)
     try:
-        folder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=place, ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent, ignore_cleanup_errors=True)
     except OSError as exc:
         raise SystemExit(f"digits: several workers need a folder for their metrics in /dev/shm or /tmp: {exc}") from exc
     with folder as name:
@@ -60,9 +60,9 @@ def shared_folder() -> Iterator[None]:
         yield
 
 
-def _remove_abandoned_folders(place: Path) -> None:
+def _remove_abandoned_folders(parent: Path) -> None:
     """Remove the folders of services that were killed. A folder's name contains the process id of its service."""
-    for folder in place.glob(f"{_PREFIX}*"):
+    for folder in parent.glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdecimal() and Path("/proc/self").exists() and not Path("/proc", pid).exists():
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces: a span for each request, sent to a collector.
+"""Send an OpenTelemetry span for each request to a collector.
 
-Spans are made from completed requests, as the access log is, so that they add nothing to a request's path. They need
-the extra `tracing`, which serving alone does not install.
+Spans are made from completed requests, like the access log, so that they do not delay a reply. They need the extra
+`tracing`, which is not installed by default.
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from app.telemetry.access_log import UNLOGGED, CompletedRequest
 
 _TIMEOUT_SECONDS = 2
-"""How long the collector may take to reply. A stopping service waits twice, which fits a container's time to stop."""
+"""How long the collector may take to reply. A stopping service waits at most twice this long."""
 
 
 class Spans(NamedTuple):
@@ -20,7 +20,7 @@ class Spans(NamedTuple):
     record: Callable[[Iterable[CompletedRequest]], None]
     """Queues the spans of completed requests. It never waits."""
     close: Callable[[], None]
-    """Sends the queued spans. It waits a few seconds at most for the collector."""
+    """Sends the queued spans. It waits at most a few seconds for the collector."""
 
 
 def spans_to(endpoint: str) -> Spans:

@@ -235,7 +235,7 @@ def test_more_requests_at_once_than_allowed_are_answered_503(start_service: Star
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "2"
     assert refused.json()["type"] == "urn:digits:overloaded"
-    assert refused.json()["detail"] == "2 requests are in work already; try again later"
+    assert refused.json()["detail"] == "2 requests are already in progress; try again later"
     assert (ready.status_code, again.status_code) == (200, 200)
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from app.server.listener import accept_packets, refuse_connections
+from app.server.listener import accept_packets, drop_connection_attempts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the socket option")
 
@@ -33,7 +33,7 @@ def connected(listener: socket.socket) -> socket.socket:
 @each_family
 def test_a_new_connection_is_dropped_and_a_queued_one_is_served(host: str) -> None:
     with listening(host) as listener, connected(listener) as queued:
-        refuse_connections(listener)
+        drop_connection_attempts(listener)
 
         with pytest.raises(TimeoutError):
             connected(listener)
@@ -49,7 +49,7 @@ def test_a_connection_that_inherited_the_refusal_can_be_freed(host: str) -> None
         connection, _ = listener.accept()
         with connection:
             connection.settimeout(0.1)
-            refuse_connections(connection)  # stands for a handshake that ended after its listener began to refuse
+            drop_connection_attempts(connection)  # stands for a handshake that ended after its listener began to refuse
             client.sendall(b"request")
             with pytest.raises(TimeoutError):
                 connection.recv(7)

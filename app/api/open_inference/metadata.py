@@ -1,4 +1,4 @@
-"""The server, the model and its versions, as the Open Inference Protocol and Triton describe them."""
+"""Describe the server, the model and its versions as the Open Inference Protocol and Triton do."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def model_metadata(registry: ModelRegistry) -> dict[str, Any]:
 
 
 def model_config(max_batch: int) -> dict[str, Any]:
-    """Return Triton's model configuration, which Triton's client reads for the largest batch."""
+    """Return Triton's model configuration. Triton's client reads the maximum batch size from it."""
     return {
         "name": artifact.NAME,
         "platform": "onnxruntime_onnx",

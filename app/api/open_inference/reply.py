@@ -1,4 +1,4 @@
-"""An inference result to the body of an Open Inference Protocol reply."""
+"""Write an inference result as an Open Inference Protocol reply."""
 
 import struct
 from typing import Any
@@ -56,7 +56,7 @@ def _most_probable(probabilities: NDArray[Any], classes: int) -> list[str]:
 
 
 def _to_bytes(data: NDArray[Any] | list[int] | list[str]) -> bytes:
-    """Return a tensor's bytes, little-endian; a text has its length in front."""
+    """Return a tensor's bytes, little-endian. The length of a text precedes it."""
     if isinstance(data, np.ndarray):
         return data.tobytes()
     return b"".join(

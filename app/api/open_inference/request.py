@@ -1,4 +1,4 @@
-"""The body of an Open Inference Protocol inference request: pictures, and the outputs that the client wants.
+"""Parse an inference request of the Open Inference Protocol: its pictures, and the outputs that the client wants.
 
 The body is JSON, or JSON followed by the bytes of tensors (Triton's binary extension), or the bytes of one tensor.
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
@@ -27,7 +27,7 @@ class RequestedOutput:
     name: str
     binary: bool = False
     classes: int = 0
-    """The number of most probable classes to return as text; 0 returns the tensor itself."""
+    """The number of most probable classes to return as text. 0 returns the tensor itself."""
 
 
 _ALL_OUTPUTS = [RequestedOutput(PROBABILITIES), RequestedOutput(DIGIT)]
@@ -51,7 +51,7 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
         body: the whole body, inflated.
         header_length: the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
             the whole body is JSON, 0 that the body is one tensor.
-        settings: for the maximum number of pictures and the largest JSON.
+        settings: limit the number of pictures and the size of JSON.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge.

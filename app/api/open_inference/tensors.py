@@ -1,4 +1,4 @@
-"""An input tensor of the Open Inference Protocol to a batch of pictures."""
+"""Read an input tensor of the Open Inference Protocol as a batch of pictures."""
 
 import struct
 from base64 import b64decode
@@ -113,7 +113,7 @@ def _flatten(data: list[Any]) -> list[Any]:
 
 
 def _split_elements(data: bytes) -> list[bytes]:
-    """Return the elements of a binary BYTES tensor. Each has its length in front: four bytes, little-endian."""
+    """Return the elements of a binary BYTES tensor. The length of each precedes it: four bytes, little-endian."""
     elements, start = [], 0
     while start < len(data):
         end = start + 4 + (struct.unpack_from("<I", data, start)[0] if start + 4 <= len(data) else len(data))

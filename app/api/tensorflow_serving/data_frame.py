@@ -1,4 +1,4 @@
-"""MLflow's data frames to pictures: each row of the frame is one picture.
+"""Read MLflow's data frames. Each row of a frame is one picture.
 
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/
 """
@@ -29,8 +29,9 @@ def _picture_of_record(record: Any, columns: list[str]) -> Any:
     if not isinstance(record, dict):
         raise InvalidPixels(f"expected an object with the value of each column, received {type_name(record)}")
     if list(record) != columns:
-        place = next(place for place, (one, other) in enumerate(zip_longest(record, columns)) if one != other)
-        raise InvalidPixels(f"expected the columns of element 0 in their order, received others from column {place} on")
+        pairs = enumerate(zip_longest(record, columns))
+        index = next(index for index, (received, expected) in pairs if received != expected)
+        raise InvalidPixels(f"expected the columns of element 0 in their order, received others from column {index} on")
     if len(columns) == FEATURES:
         return list(record.values())
     if columns != [INPUT]:

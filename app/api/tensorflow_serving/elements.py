@@ -1,4 +1,4 @@
-"""One element of a TensorFlow Serving request to a picture: 784 floats, or an encoded picture in base64."""
+"""Read one element of a TensorFlow Serving request as a picture: 784 floats, or an encoded picture in base64."""
 
 from base64 import b64decode
 from collections.abc import Callable, Sequence

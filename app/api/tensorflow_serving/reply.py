@@ -1,4 +1,4 @@
-"""An inference result to the body of a TensorFlow Serving reply."""
+"""Write an inference result as a TensorFlow Serving reply."""
 
 from typing import Any
 
@@ -12,7 +12,10 @@ _LABELS = [str(digit) for digit in range(CLASSES)]
 
 
 def predict_reply(key: str, result: InferenceResult) -> Reply:
-    """Return the probabilities of each picture below `key`; for "results", each label with its probability."""
+    """Return a JSON object that maps `key` to the probabilities of each picture.
+
+    If the key is "results", each probability comes with its label.
+    """
     batch = result.batch
     values: Any = batch.probabilities
     if key == "results":

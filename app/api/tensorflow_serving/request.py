@@ -1,7 +1,7 @@
-"""The JSON body of a TensorFlow Serving request to a batch of pictures.
+"""Parse the JSON body of a TensorFlow Serving request.
 
-Messages begin with TensorFlow Serving's own words, which clients may look for, from json_tensor.cc of
-https://github.com/tensorflow/serving.
+Error messages begin with TensorFlow Serving's own words, because clients may look for them. The words come from
+json_tensor.cc of https://github.com/tensorflow/serving.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from digits.mnist_form import Mode
 SIGNATURE = "serving_default"
 
 Verb = Literal["predict", "classify", "regress", "invocations"]
+"""The verb at the end of a path, or "invocations" for `/invocations`, which has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
 
     Args:
         body: JSON, inflated.
-        verb: the method in the path, or "invocations", which also takes MLflow's data frames.
-        settings: for the maximum number of pictures and the largest JSON.
+        verb: the kind of request. "invocations" also accepts MLflow's data frames.
+        settings: limit the number of pictures and the size of JSON.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels.

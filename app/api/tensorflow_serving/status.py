@@ -1,4 +1,4 @@
-"""The states of the model's versions and its signature, as TensorFlow Serving and KServe describe them."""
+"""Describe the states of the model's versions, and its signature, as TensorFlow Serving and KServe do."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -96,7 +96,7 @@ class Application:
                     scope,
                     request_id,
                     traceparent,
-                    _route(scope),
+                    getattr(scope.get("route"), "path", None),
                     response.status,
                     seconds,
                     0 if scope["method"] == "HEAD" else response.size,
@@ -177,8 +177,3 @@ class _Response:
         if start is not None:
             await self._send(start)
         await self._send(message)
-
-
-def _route(scope: Scope) -> str | None:
-    """Return the pattern that a request's path matched, or None."""
-    return getattr(scope.get("route"), "path", None)

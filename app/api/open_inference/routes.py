@@ -1,7 +1,7 @@
 """The paths of the Open Inference Protocol V2 over HTTP, which KServe, Triton and MLServer speak.
 
 The protocol is described at https://github.com/kserve/open-inference-protocol, Triton's extensions at
-https://github.com/triton-inference-server/server/tree/main/docs/handlers.
+https://github.com/triton-inference-server/server/tree/main/docs/protocol.
 """
 
 from starlette.routing import Route, Router

@@ -32,17 +32,9 @@ class TensorFlowServing:
         self._predictor = predictor
         self._memory_budget = memory_budget
 
-    async def predict(self, scope: Scope, receive: Receive) -> Reply:
-        """Return the probabilities of each picture."""
-        return await self._infer(scope, receive, "predict", loaded_version(self._registry, _model_path(scope)))
-
-    async def classify(self, scope: Scope, receive: Receive) -> Reply:
-        """Return the label and the probability of each class, for each picture."""
-        return await self._infer(scope, receive, "classify", loaded_version(self._registry, _model_path(scope)))
-
-    async def regress(self, scope: Scope, receive: Receive) -> Reply:
-        """Refuse the request in TensorFlow Serving's words, because the model has no regression signature."""
-        return await self._infer(scope, receive, "regress", loaded_version(self._registry, _model_path(scope)))
+    async def infer(self, scope: Scope, receive: Receive, *, verb: Verb) -> Reply:
+        """Answer `:predict`, `:classify` or `:regress`."""
+        return await self._infer(scope, receive, verb, loaded_version(self._registry, _model_path(scope)))
 
     async def invocations(self, scope: Scope, receive: Receive) -> Reply:
         """Answer `POST /invocations`: JSON like `:predict`, or any other body that `/predict` takes."""

@@ -87,7 +87,7 @@ def _check_signature(signature: Any) -> None:
 
 
 def _find_elements(document: dict[str, Any], verb: Verb) -> _Elements:
-    if verb == "regress":
+    if verb == "regress":  # refused in TensorFlow Serving's words, because the model has no regression signature
         raise InvalidBody(
             "Expected regression signature method_name to be tensorflow/serving/regress. "
             "Was: tensorflow/serving/predict; expected :predict or :classify, received :regress"

@@ -112,7 +112,7 @@ def create_app(settings: Settings | None = None) -> Application:
         lifespan=lifespan,
     )
     return Application(
-        middleware.wrap(router, settings, {"v1": error_response, "v2": error_response}),
+        middleware.wrap(router.app, settings, {"v1": error_response, "v2": error_response}),
         metrics=metrics,
         in_work=in_work,
         registry=registry,

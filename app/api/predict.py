@@ -5,7 +5,7 @@ from functools import partial
 
 from starlette.types import Receive, Scope
 
-from app.api.predict_options import read_options
+from app.api.predict_options import DEFAULTS, read_options
 from app.api.predict_reply import predict_reply, saliency_texts
 from app.asgi.reply import Reply
 from app.errors import InvalidQuery
@@ -35,7 +35,7 @@ class Predict:
         Raises:
             NoUsableModel, Overloaded, InvalidQuery, and any error of a body or a picture.
         """
-        options = read_options(scope["query_string"])
+        options = read_options(scope["query_string"]) if scope["query_string"] else DEFAULTS
         self._registry.require_usable()
         with Reservation(self._memory_budget) as reservation:
             pictures = await read_pictures(
@@ -47,7 +47,9 @@ class Predict:
                 decode_threads=self._predictor.decode_threads,
             )
             result = await self._predictor.predict(pictures, options.normalize, partial(wait_for_disconnect, receive))
-            saliency = await self._saliency(result, reservation) if options.includes("saliency") else ()
+            saliency: Sequence[bytes] = ()
+            if options.include and options.includes("saliency"):
+                saliency = await self._saliency(result, reservation)
             return predict_reply(pictures.single, result, options, saliency)
 
     async def _saliency(self, result: InferenceResult, reservation: Reservation) -> Sequence[bytes]:

@@ -55,8 +55,6 @@ _MAX_QUERY_BYTES = 1000
 
 def read_options(query_string: bytes) -> Options:
     """Parse a query string. Raises InvalidQuery."""
-    if not query_string:
-        return DEFAULTS
     if len(query_string) > _MAX_QUERY_BYTES:
         raise InvalidQuery(f"expected a query of at most {_MAX_QUERY_BYTES} bytes, received {len(query_string)}")
     try:

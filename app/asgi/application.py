@@ -171,7 +171,8 @@ class _Response:
         body = message.get("body", b"")
         self.size += len(body)
         start, self._start = self._start, None
-        if start is not None and self._send_whole is not None and not message.get("more_body"):
+        # A body that comes in one part has its Content-Length. An empty one may be the end of a stream, which has none.
+        if body and start is not None and self._send_whole is not None and not message.get("more_body"):
             await self._send_whole(self.status, start["headers"], body)
             return
         if start is not None:

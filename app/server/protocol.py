@@ -151,7 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.data_received(head + b"\r\n" + rest)
 
     async def _send_whole_response(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Do what `cycle.send` does with a whole response, in one write."""
+        """Do what `cycle.send` does with a whole response, in one write. The headers include Content-Length."""
         if self.flow.write_paused:
             await self.flow.drain()
         cycle = self._unanswered[0]  # a connection's requests are answered one after the other
@@ -159,13 +159,13 @@ class HttpProtocol(HttpToolsProtocol):
             return
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        end = b"\r\n"
-        if (b"connection", b"close") in headers:
+        parts = _response_head(status, self.server_state.common_headers(), headers)
+        if status >= 400 and (b"connection", b"close") in headers:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
-            end = b"connection: close\r\n\r\n"
-        head = _response_head(status, self.server_state.common_headers(), headers, len(body))
-        self.transport.write(b"".join((*head, end, body)))
+            parts.append(b"connection: close\r\n")
+        parts += (b"\r\n", body)
+        self.transport.write(b"".join(parts))
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
@@ -223,7 +223,7 @@ class HttpProtocol(HttpToolsProtocol):
         reply = errors.problem_response(error)
         reply.headers["Connection"] = "close"
         common = self.server_state.common_headers()
-        head = _response_head(reply.status_code, common, reply.raw_headers, len(reply.body))
+        head = _response_head(reply.status_code, common, reply.raw_headers)
         self.transport.write(b"".join((*head, b"\r\n", reply.body)))
         self.transport.close()
         self._limit_reading_time()
@@ -234,16 +234,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._unread_timer = self.loop.call_later(UNREAD_REPLY_SECONDS, self.transport.abort)
 
 
-def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, bytes]], size: int) -> list[bytes]:
-    """Return the parts of the status line and the header lines, without the empty line that ends them."""
-    lines = [STATUS_LINE[status], common]
-    has_length = False
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-        has_length = has_length or name == b"content-length"
-    if not has_length:
-        lines.append(b"content-length: %d\r\n" % size)
-    return lines
+def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return the status line and the header lines, without the empty line that ends them."""
+    return [STATUS_LINE[status], common, *[b"%b: %b\r\n" % header for header in headers]]
 
 
 def _head_too_large() -> DigitsError:

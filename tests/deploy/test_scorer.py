@@ -82,8 +82,8 @@ WHITE = np.full((28, 28), 255)
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        pytest.param((WHITE / 255 * 1.01).tolist(), "expected numbers from 0 to 1", id="floats above 1"),
-        pytest.param((WHITE * np.nan).tolist(), "expected numbers from 0 to 1", id="NaN"),
+        pytest.param((WHITE / 255 * 1.01).tolist(), "expected floats from 0 to 1", id="floats above 1"),
+        pytest.param((WHITE * np.nan).tolist(), "expected floats from 0 to 1", id="NaN"),
         pytest.param((WHITE + 1).tolist(), "expected integers from 0 to 255", id="256"),
         pytest.param((-WHITE).tolist(), "expected integers from 0 to 255", id="negative"),
         pytest.param(WHITE[1:].tolist(), "expected 28x28 or 784 numbers, received 27x28", id="27 rows"),

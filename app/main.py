@@ -22,6 +22,7 @@ from app.asgi import middleware
 from app.asgi.api_keys import public_paths
 from app.asgi.application import Application
 from app.asgi.endpoint import Endpoint
+from app.asgi.exact_paths import ExactPaths
 from app.asgi.in_work import RequestsInWork
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import Predictor
@@ -96,11 +97,10 @@ def create_app(settings: Settings | None = None) -> Application:
     open_inference = OpenInference(settings, registry, predictor, memory_budget, metrics=metrics, version=VERSION)
     v1 = tensorflow_serving_router(tensorflow_serving, in_work)
     v2 = open_inference_router(open_inference, in_work)
-    # Routes are tried in order, so the most requested come first. FastAPI answers everything else. It does not know
-    # these routes, so a new one also needs an entry in `app.openapi.predict` or `app.openapi.dialects`.
+    # FastAPI answers everything else. It does not know these routes, so a new one also needs an entry in
+    # `app.openapi.predict` or `app.openapi.dialects`.
     router = Router(
         [
-            Route("/predict", Endpoint({"POST": our_protocol}, in_work)),
             Route("/v1/{rest:any_path}", v1),
             Route("/v2/{rest:any_path}", v2),
             Route("/invocations", Endpoint({"POST": tensorflow_serving.invocations}, in_work)),
@@ -111,8 +111,9 @@ def create_app(settings: Settings | None = None) -> Application:
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    paths = ExactPaths([Route("/predict", Endpoint({"POST": our_protocol}, in_work))], router)
     return Application(
-        middleware.wrap(router.app, settings, {"v1": error_response, "v2": error_response}),
+        middleware.wrap(paths, settings, {"v1": error_response, "v2": error_response}),
         metrics=metrics,
         in_work=in_work,
         registry=registry,

@@ -23,9 +23,6 @@ from digits.errors import DigitsError
 _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """The request ids that a client may choose: letters, digits and signs that no log interprets."""
 
-_WITHOUT_BODY = (204, 304)
-"""The statuses of responses that have no body and no Content-Length."""
-
 SendWhole = Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]]
 """Takes status, headers and body."""
 
@@ -163,7 +160,7 @@ class _Response:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), self._header]
-            if self._send_whole is None or self.status in _WITHOUT_BODY:
+            if self._send_whole is None:
                 await self._send(message)
             else:
                 self._start = message

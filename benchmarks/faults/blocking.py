@@ -72,7 +72,6 @@ def _noise() -> bytes:
 
 
 _FLOATS = json.dumps(_floats())
-_NAMED_FLOATS = json.dumps({"features": _floats()})
 _BASE64 = json.dumps({"b64": b64encode(_SEVEN_PNG).decode()})
 _ALL_HEADER = (b"--b\r\n" + b"a" * _LIMITS.max_body_bytes)[: _LIMITS.max_body_bytes]
 _EMPTY_CHUNKS = b"\0\0\0\0tSTs\xd5\x9a\x8b\xf7" * 1_000_000

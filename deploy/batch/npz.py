@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from deploy.batch.shards import (
     READ_ROWS,
     Picture,
+    Rows,
     UnusableSource,
     comma_separated,
     first_line,
@@ -23,28 +24,16 @@ from deploy.batch.shards import (
     split_rows,
     to_pixels,
 )
-from digits.errors import InvalidImage
 from digits.features import FEATURES, SIDE
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
-class NpzRows:
+class NpzRows(Rows):
     """Pictures `start` to `stop` of an array in an NPZ file."""
 
-    source: str
-    """The source as the user named it."""
-    location: str
-    """The file, as an absolute path."""
-    id_prefix: str
-    """Text before the row's number in an id."""
     array: str
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
 
     def pictures(self) -> Iterator[tuple[str, Picture]]:
         """Yield each picture with its id, which ends in the row's number."""
@@ -56,11 +45,10 @@ class NpzRows:
                     pass
                 for block in _read_blocks(stream, len(self), header.dtype):
                     for values in block:
-                        yield f"{self.id_prefix}{row}", to_pixels(values)
+                        yield self.numbered_id(row), to_pixels(values)
                         row += 1
         except _READ_ERRORS as exc:
-            for unread in range(row, self.stop):
-                yield f"{self.id_prefix}{unread}", InvalidImage(f"cannot be read: {first_line(exc)}")
+            yield from self.unreadable(row, exc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +93,7 @@ def npz_shards(source: str, file: Path, path: str, column: str | None, *, is_onl
     id_prefix = "" if is_only_file else f"{path_as_text(path)}:"
     rows = header.shape[0]
     for start, stop in split_rows(rows, rows * FEATURES * header.dtype.itemsize):
-        yield NpzRows(source, str(file), id_prefix, array, start, stop)
+        yield NpzRows(source, str(file), id_prefix, start, stop, array)
 
 
 def _picture_array(headers: dict[str, _Header], file: Path, column: str | None) -> str:

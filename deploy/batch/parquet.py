@@ -16,6 +16,7 @@ from deploy.batch.shards import (
     SHARD_BYTES,
     SHARD_PICTURES,
     Picture,
+    Rows,
     UnusableSource,
     comma_separated,
     first_line,
@@ -31,23 +32,12 @@ _READ_ERRORS = (OSError, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
-class ParquetRows:
+class ParquetRows(Rows):
     """Rows `start` to `stop` of a Parquet file."""
 
-    source: str
-    """The source as the user named it."""
-    location: str
-    """The file, as an absolute path."""
-    id_prefix: str
-    """Text before the row's number in an id."""
     column: str
     has_ids: bool
     """Whether the file has a column `id`."""
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
 
     def pictures(self) -> Iterator[tuple[str, Picture]]:
         """Yield each picture with its id: the value of the column `id`, else the file's name and the row's number."""
@@ -56,14 +46,10 @@ class ParquetRows:
             for batch in self._batches():
                 ids = batch.column("id").to_pylist() if self.has_ids else [None] * len(batch)
                 for row_id, value in zip(ids, _plain_column(batch.column(self.column)), strict=True):
-                    yield self._numbered_id(row) if row_id is None else str(row_id), _to_picture(value)
+                    yield self.numbered_id(row) if row_id is None else str(row_id), _to_picture(value)
                     row += 1
         except _READ_ERRORS as exc:
-            for unread in range(row, self.stop):
-                yield self._numbered_id(unread), InvalidImage(f"cannot be read: {first_line(exc)}")
-
-    def _numbered_id(self, row: int) -> str:
-        return f"{self.id_prefix}{row}"
+            yield from self.unreadable(row, exc)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the shard's rows. Raises OSError and ArrowException."""
@@ -122,7 +108,7 @@ def parquet_shards(source: str, file: Path, path: str, column: str | None) -> It
         if rows < SHARD_PICTURES and size_bytes < SHARD_BYTES and not is_last:
             continue  # A shard reads several small row groups.
         for start, stop in split_rows(rows, size_bytes):
-            yield ParquetRows(source, str(file), id_prefix, column, has_ids, first + start, first + stop)
+            yield ParquetRows(source, str(file), id_prefix, first + start, first + stop, column, has_ids)
         first, rows, size_bytes = first + rows, 0, 0
 
 

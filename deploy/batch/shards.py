@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.errors import DigitsError, InvalidPixels
+from digits.errors import DigitsError, InvalidImage, InvalidPixels
 from digits.features import FEATURES, SIDE
 
 SHARD_PICTURES = 1000
@@ -26,6 +27,32 @@ READ_ROWS = 64
 
 Picture = bytes | NDArray[Any] | DigitsError
 """An encoded picture, pixels of shape (28, 28) as uint8 or as float32 in [0, 1], or the error that replaces them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows `start` to `stop` of one file."""
+
+    source: str
+    """The source as the user named it."""
+    location: str
+    """The file, as an absolute path."""
+    id_prefix: str
+    """Text before the row's number in an id."""
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def numbered_id(self, row: int) -> str:
+        """Return the id of a row that has no id of its own."""
+        return f"{self.id_prefix}{row}"
+
+    def unreadable(self, first: int, exc: BaseException) -> Iterator[tuple[str, InvalidImage]]:
+        """Yield the row `first` and all after it as errors, because `exc` ended the reading."""
+        for row in range(first, self.stop):
+            yield self.numbered_id(row), InvalidImage(f"cannot be read: {first_line(exc)}")
 
 
 class UnusableSource(Exception):

@@ -18,7 +18,7 @@ help:
 	@echo 'make check   run lint and types only'
 	@echo 'make docs    build the documentation as a site in reports/site; a broken link fails'
 	@echo 'make train   train the lecture'"'"'s network and publish it (ARGS="--epochs 10 ...")'
-	@echo 'make bench   measure requests per second beside other servers (needs wrk and a quarter of an hour)'
+	@echo 'make bench   measure requests and pictures per second beside other servers (needs wrk and 20 minutes)'
 	@echo 'make audit   list what serving uses in reports/sbom.cdx.json, then ask osv.dev for known vulnerabilities'
 	@echo 'make clean   remove environments, caches and reports'
 	@echo 'make .venv/.serve, .train, .scale or .tracing   install the packages for one of these, and start nothing'
@@ -61,6 +61,7 @@ docs: .venv/.dev
 
 bench: .venv/.dev
 	@$(RUN) benchmarks.speed.requests $(ARGS)
+	@$(RUN) benchmarks.speed.pictures $(ARGS)
 
 # The package list needs no network, so it comes first. uv exits with 1 for a known vulnerability, and with more for any
 # other failure, usually a missing network, which is reported in one line.

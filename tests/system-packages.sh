@@ -9,6 +9,7 @@ Rscript -e 'library(httr2); library(jsonlite)' >/dev/null 2>&1 || missing="$miss
 command -v node >/dev/null || missing="$missing nodejs"
 command -v curl >/dev/null || missing="$missing curl"
 command -v kustomize >/dev/null || missing="$missing kustomize"
+command -v wrk >/dev/null || missing="$missing wrk"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     echo "installing$missing"

@@ -4,10 +4,11 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from digits.artifact import SHIPPED
 from digits.classifier import Golden
@@ -42,12 +43,59 @@ def png(pixels: Grey) -> bytes:
 
 
 def _drawing(pixels: Grey) -> bytes:
-    """Encode a picture as the drawing page does: dark on white, 280x280 pixels, PNG."""
+    """Encode a picture as the drawing page does: dark on white, 280x280 pixels, RGB, PNG."""
     large = Image.fromarray(pixels).resize((280, 280), Image.Resampling.BICUBIC)
-    return png(255 - np.asarray(large))
+    encoded = io.BytesIO()
+    ImageChops.invert(large).convert("RGB").save(encoded, "png")
+    return encoded.getvalue()
+
+
+@cache
+def _photographed(digit: bytes, width: int, height: int, noise: int, quality: int) -> bytes:
+    """Encode a digit of 28x28 bytes as a photo of paper: dark on yellowish, uneven light, RGB, JPEG.
+
+    Args:
+        digit: the pixels.
+        width: of the photo.
+        height: of the photo.
+        noise: standard deviation of the camera's noise, in grey values.
+        quality: of the JPEG.
+    """
+    field = min(width, height) * 3 // 4
+    large = Image.frombytes("L", (28, 28), digit).resize((field, field), Image.Resampling.BICUBIC)
+    ink = Image.new("L", (width, height))
+    ink.paste(large, ((width - field) // 2, (height - field) // 2))
+    light = Image.fromarray(np.linspace(240, 180, width).astype(np.uint8)[None]).resize((width, height))
+    paper = ImageChops.multiply(ink.point([255 - value * 4 // 5 for value in range(256)]), light)
+    grey = ImageChops.add(paper, _noise(width, height, noise), offset=-128)
+    blue = grey.point([value * 9 // 10 for value in range(256)])
+    encoded = io.BytesIO()
+    Image.merge("RGB", (grey, grey, blue)).save(encoded, "jpeg", quality=quality)
+    return encoded.getvalue()
+
+
+@cache
+def _noise(width: int, height: int, deviation: int) -> Image.Image:
+    """Return normally distributed noise around 128."""
+    noise = np.random.default_rng(0).standard_normal((height, width), dtype=np.float32)
+    return Image.fromarray((128.5 + deviation * noise).astype(np.uint8))
+
+
+def _scan(pixels: Grey) -> bytes:
+    """Encode a picture as a JPEG of 640x640 pixels, 40 kB."""
+    return _photographed(pixels.tobytes(), 640, 640, noise=3, quality=85)
+
+
+def _photo(pixels: Grey) -> bytes:
+    """Encode a picture as a phone's photo: 12 megapixels, 4 MB."""
+    return _photographed(pixels.tobytes(), 4000, 3000, noise=6, quality=92)
 
 
 JSON = Body("JSON", {"Content-Type": "application/json"}, lambda pixels: compact_json({"pixels": pixels.tolist()}))
 RAW = Body("raw bytes", {"Content-Type": "application/octet-stream"}, lambda pixels: pixels.tobytes())
 PNG = Body("PNG", {"Content-Type": "image/png"}, png)
 DRAWING = Body("drawing, 280x280", PNG.headers, _drawing)
+JPEG = Body("JPEG, 640x640", {"Content-Type": "image/jpeg"}, _scan)
+PHOTO = Body("photo, 12 megapixels", JPEG.headers, _photo)
+PICTURES = (DRAWING, JPEG, PHOTO)
+"""Bodies that the service must normalize, so that the probabilities differ from the golden ones."""

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.bodies import DRAWING, GOLDEN, JSON, PNG, RAW, Body, compact_json
+from benchmarks.harness.bodies import DRAWING, GOLDEN, JSON, PICTURES, PNG, RAW, Body, compact_json
 from benchmarks.harness.command import progress
 from benchmarks.harness.servers import HOST, ROOT, Server, serving
 from digits.classifier import GOLDEN_TOLERANCE
@@ -31,6 +32,8 @@ class Service:
     folder: Path = ROOT
     ready: str | None = None
     """Path that is answered with 200 once the service is ready. Without it, a service that listens is ready."""
+    is_constant: bool = False
+    """Whether it answers all requests alike, so that its answers cannot be right."""
     fresh: bool = False
     """Whether the service is started for every measurement, because it disturbs the others while it is idle."""
 
@@ -45,19 +48,20 @@ class Service:
             for body in self.bodies:
                 for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
                     reply = server.post(body.encode(pixels), body.headers, body.path)
-                    exact = self.name != "floor" and body is not DRAWING
-                    if reply.status != 200 or (exact and not _is_right(reply.body, expected)):
+                    exact = body not in PICTURES
+                    right = reply.status == 200 and (self.is_constant or _is_right(reply.body, expected, exact=exact))
+                    if not right:
                         said = f"{reply.status}: {reply.body[:300]!r}"
                         raise SystemExit(f"{self.name}, {body.name}: expected {expected.argmax()}, received {said}")
             yield server
 
 
-def _is_right(reply: bytes, expected: np.ndarray) -> bool:
+def _is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
     answer = json.loads(reply)
     if isinstance(answer, list):
         (answer,) = answer
     difference = np.abs(np.array(answer["probabilities"]) - expected).max()
-    return bool(answer["digit"] == expected.argmax() and difference <= GOLDEN_TOLERANCE)
+    return bool(answer["digit"] == expected.argmax() and (difference <= GOLDEN_TOLERANCE or not exact))
 
 
 def own(
@@ -87,13 +91,27 @@ def service(name: str) -> Service:
 
 def _floor(name: str, _processes: int) -> Service:
     """Return uvicorn with a constant reply: a copy of our reply, headers included."""
+    return _constant(name, "benchmarks.peers.floor:app", (JSON, RAW, PNG, DRAWING))
+
+
+def _decode_floor(name: str, _processes: int) -> Service:
+    """Return uvicorn that decodes pictures and sends the same constant reply."""
+    return _constant(name, "benchmarks.peers.decode_floor:app", (PNG, *PICTURES))
+
+
+def _constant(name: str, app: str, bodies: tuple[Body, ...]) -> Service:
+    # Braces in the environment stand for the port, unless they are doubled.
+    environment = {"FLOOR_REPLY": _copied_reply().replace("{", "{{").replace("}", "}}")}
+    return Service(name, _uvicorn(app), bodies, environment, is_constant=True)
+
+
+@cache
+def _copied_reply() -> str:
+    """Return the headers and body of our reply to a digit, as JSON."""
     with own().started() as server:
         reply = server.post(JSON.encode(GOLDEN.pixels[0]), JSON.headers)
     headers = [pair for pair in reply.headers if pair[0].lower() != "date"]  # uvicorn adds the date
-    copy = json.dumps({"headers": headers, "body": reply.body.decode()})
-    # Braces in the environment stand for the port, unless they are doubled.
-    environment = {"FLOOR_REPLY": copy.replace("{", "{{").replace("}", "}}")}
-    return Service(name, _uvicorn("benchmarks.peers.floor:app"), (JSON, RAW, PNG, DRAWING), environment)
+    return json.dumps({"headers": headers, "body": reply.body.decode()})
 
 
 def _uvicorn(app: str) -> tuple[str, ...]:
@@ -139,6 +157,7 @@ def _ray(name: str, processes: int, **settings: str) -> Service:
 _MAKERS: Mapping[str, Callable[[str, int], Service]] = {
     "ours": lambda name, processes: own(processes, name=name),
     "floor": _floor,
+    "decode-floor": _decode_floor,
     "template": _template,
     "async-template": _async_template,
     "keras": _keras,

@@ -14,5 +14,10 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     assert scope["type"] == "http"
     while (await receive()).get("more_body"):
         pass
+    await send_constant(send)
+
+
+async def send_constant(send: Any) -> None:
+    """Send the reply."""
     await send({"type": "http.response.start", "status": 200, "headers": _headers})
     await send({"type": "http.response.body", "body": _body})

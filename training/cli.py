@@ -29,11 +29,11 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the signal's number."""
 
 
-def _check(holds: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
+def _check(is_valid: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
     """Return a callback that checks an option's value. Typer adds the option's name to the message."""
 
     def check(value: Any) -> Any:
-        if value is not None and not holds(value):
+        if value is not None and not is_valid(value):
             raise typer.BadParameter(f"expected {expected}, received {value}")
         return value
 
@@ -90,7 +90,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
             "exactly as the lecture does. Default: set by the recipe.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     output: ModelRoot = SHIPPED,
@@ -145,7 +145,7 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
             help="Publish this network as the next version. It must map (None, 784) in [0, 1] to ten probabilities.",
         ),
     ] = None,
-    form: Annotated[
+    target_format: Annotated[
         str | None,
         typer.Option(
             "--format",
@@ -165,7 +165,7 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     ] = None,
 ) -> None:
     """Publish your own Keras file, or write a published version for Triton or TensorFlow Serving."""
-    if (file is None) == (form is None):
+    if (file is None) == (target_format is None):
         received = "neither" if file is None else "both"
         raise typer.BadParameter(f"expected FILE.keras or --format, received {received}")
     if file is not None:
@@ -174,10 +174,10 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         root = output or model_dir
         published = pipeline.publish_keras_file(file, source=data, allow_other_data=allow_other_data, output=root)
         show_published(published.manifest, root, published.assessment)
-    elif form is not None:
+    elif target_format is not None:
         if output is None:
             raise typer.BadParameter("expected --output together with --format, received no --output")
-        written = pipeline.write_format(form, pipeline.load_version(model_dir, version), output)
+        written = pipeline.write_format(target_format, pipeline.load_version(model_dir, version), output)
         say(f"written: {written}")
 
 

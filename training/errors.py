@@ -6,7 +6,7 @@ class TrainingError(Exception):
 
 
 class DataNotFound(TrainingError):
-    """There are no data in the given place. The message names the place and a way out."""
+    """There are no data in the given place. The message names the place and an alternative."""
 
 
 class InvalidData(TrainingError):
@@ -38,7 +38,7 @@ class UnsuitableNetwork(TrainingError):
 
 
 class ParityError(TrainingError):
-    """The exported network computes something else than the trained one."""
+    """The exported network computes something other than the trained network does."""
 
 
 class CannotWrite(TrainingError):

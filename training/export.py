@@ -57,17 +57,17 @@ class Exported:
 
 
 def export(network: Any, data: Mnist, *, head: Head | None = None, explain: bool = False) -> Exported:
-    """Convert a network into the artifact's formats, and compare it with Keras on the whole test set.
+    """Convert a network into the artifact's formats, and compare its outputs with those of Keras on the test images.
 
     Args:
-        network: trained.
+        network: the trained Keras network.
         data: contains the test images. The golden images are chosen from them.
         head: adds novelty to the graph. It must belong to this network.
         explain: add saliency to the graph. The network must be the lecture's.
 
     Raises:
         UnsuitableNetwork: the outputs are not probabilities.
-        ParityError: the ONNX graph computes something else than Keras.
+        ParityError: the ONNX graph computes something other than Keras does.
     """
     features = to_features(data.x_test)
     expected = {PROBABILITIES_OUTPUT: network.predict(features, batch_size=1024, verbose=0)}
@@ -82,7 +82,7 @@ def export(network: Any, data: Mnist, *, head: Head | None = None, explain: bool
     if explain:
         onnx = onnx_graph.with_saliency(onnx)
         images = features[:_SALIENCY_IMAGES]
-        images = images[onnx_graph.is_settled(network, images)]
+        images = images[onnx_graph.has_stable_saliency(network, images)]
         check_parity(onnx, images, onnx_graph.saliency(network, images), SALIENCY_OUTPUT.name)
         outputs.append(SALIENCY_OUTPUT)
     golden = _golden(data, expected[PROBABILITIES_OUTPUT], expected.get(NOVELTY_OUTPUT))
@@ -121,8 +121,8 @@ def read_network(file: Path) -> Any:
     """Read a user's own .keras file and check its signature.
 
     Raises:
-        UnsuitableNetwork: the file does not exist, Keras cannot read it without running foreign code, or the signature
-            is not the artifact's.
+        UnsuitableNetwork: the file does not exist, Keras cannot read it without running code from the file, or the
+            signature is not the artifact's.
     """
     if not file.is_file():
         raise UnsuitableNetwork(
@@ -132,7 +132,7 @@ def read_network(file: Path) -> Any:
         raise UnsuitableNetwork(f"{file}: expected a .keras file saved by Keras 3, received another kind of file")
     try:
         network = keras().saving.load_model(file, compile=False, safe_mode=True)
-    except Exception as exc:  # Keras passes on whatever a layer raises
+    except Exception as exc:  # a layer may raise anything
         reason = " ".join(str(exc).split())
         raise UnsuitableNetwork(
             f"{file}: expected only Keras' own layers and no Lambda layer, received: {reason[:300]}"

@@ -1,7 +1,7 @@
 """Fit a network epoch by epoch, so that a stopped run can be resumed and ends with exactly the same weights.
 
 After each epoch the complete state (weights, optimizer, history) is saved in one file. The order of the images
-depends only on the seed and the epoch. The next epoch therefore needs nothing but the state, recipe, seed and data.
+depends only on the seed and the epoch. The state, recipe, seed and data therefore determine the next epoch.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import sys
 import uuid
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -110,7 +111,7 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
     """
     saved = State.read(folder) if resume else None
     make_reproducible(seed)
-    training = network.build_for_training(recipe)
+    model = network.build_for_training(recipe)
     x, y = to_features(split.x_train), one_hot(split.y_train)
 
     def shuffled(epoch: int) -> tuple[Floats, Floats]:
@@ -119,15 +120,15 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
 
     size = recipe.batch_size
     history = fit_epochs(
-        training, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, saved=saved
+        model, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, saved=saved
     )
     trained = network.build(recipe)
-    trained.set_weights(training.get_weights())
+    trained.set_weights(model.get_weights())
     return trained, history
 
 
 def fit_epochs(
-    training: Any,
+    model: Any,
     examples: Callable[[int], tuple[Floats, Floats]],
     *,
     epochs: int,
@@ -139,7 +140,7 @@ def fit_epochs(
     """Train a compiled network and save its state after each epoch.
 
     Args:
-        training: the network. Its optimizer's variables must exist.
+        model: a compiled Keras model. Its optimizer's variables must exist.
         examples: maps an epoch to its features and targets, in training order.
         epochs: the total number of epochs.
         batch_size: images per step.
@@ -150,7 +151,7 @@ def fit_epochs(
     Returns:
         The history of all epochs, including those before `saved`.
     """
-    variables = [*training.variables, *training.optimizer.variables]
+    variables = [*model.variables, *model.optimizer.variables]
     state = saved
     if state is None:
         # Save the initial weights too, so that a run that stops during its first epoch can be resumed.
@@ -163,18 +164,20 @@ def fit_epochs(
     validation = None
     if len(split.x_validation):
         validation = to_features(split.x_validation), one_hot(split.y_validation)
-    after_one_epoch = keras().callbacks.LambdaCallback(
-        on_epoch_end=lambda _epoch, _logs: setattr(training, "stop_training", True)
+    # Keras gets the total number of epochs, so that its progress shows "Epoch 3/5". This callback ends each call of
+    # `model.fit` after one epoch.
+    stop_after_epoch = keras().callbacks.LambdaCallback(
+        on_epoch_end=lambda _epoch, _logs: setattr(model, "stop_training", True)
     )
     for epoch in range(state.epochs, epochs):
         x, y = examples(epoch)
-        measured = training.fit(
+        measured = model.fit(
             x,
             y,
             batch_size=batch_size,
             initial_epoch=epoch,
             epochs=epochs,
-            callbacks=[after_one_epoch],
+            callbacks=[stop_after_epoch],
             shuffle=False,  # `examples` shuffles, in an order that a resumed run repeats
             validation_data=validation,
             verbose=1 if sys.stdout.isatty() else 2,
@@ -194,7 +197,5 @@ def one_hot(labels: Labels) -> Floats:
 def discard(folder: Path) -> None:
     """Remove the state, and its parent folder if it holds no other state."""
     shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with suppress(OSError):  # the parent holds the state of another run, or does not exist
         folder.parent.rmdir()
-    except OSError:  # it holds the state of another run, or does not exist
-        return

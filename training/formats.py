@@ -1,4 +1,4 @@
-"""Convert a published version for another engine, and check the result with the golden images.
+"""Convert a published version for Triton or TensorFlow Serving, and check the result with the golden images.
 
 Both engines look for versions in `<output>/<name>/<version>/`, as the service does in `MNIST_MODEL_DIR`.
 """
@@ -39,7 +39,7 @@ NOVELTY_SIGNATURE = "with_novelty"
 """Returns probabilities and novelty. Only versions with novelty have it."""
 
 MAX_BATCH_SIZE = 1024
-"""Most pictures in one Triton batch. It is the service's own limit, 3 MB of features."""
+"""Maximum number of pictures in a Triton batch, as in the service: 3 MB of features."""
 
 CONFIG, LABELS = "config.pbtxt", "labels.txt"
 
@@ -81,12 +81,12 @@ def to_savedmodel(version: Classifier) -> EngineFiles:
     The network comes from the version's Keras file, the novelty head from its graph.
     """
     network = read_network(_folder(version) / KERAS)
-    head = onnx_graph.head_of(_file(version, MODEL)) if NOVELTY_OUTPUT in version.manifest.outputs else None
+    head = onnx_graph.read_head(_file(version, MODEL)) if NOVELTY_OUTPUT in version.manifest.outputs else None
     import tensorflow as tf
 
     features = tf.TensorSpec((None, FEATURES), tf.float32, name=FEATURES_INPUT.name)
     signatures = {
-        name: tf.function(computed, input_signature=[features]) for name, computed in _signatures(network, head).items()
+        name: tf.function(compute, input_signature=[features]) for name, compute in _signatures(network, head).items()
     }
     module = tf.Module()
     # Keras' own export would save every variable twice.
@@ -119,9 +119,9 @@ def write(files: EngineFiles, output: Path, manifest: Manifest) -> Path:
     is_first = not versions(output, manifest.name)
     try:
         with ExitStack() as undo:
-            # Shared files come first, so that a version is complete as soon as it exists. No temporary folder may lie
-            # next to the model: a polling Triton takes every folder there for a model. If it cannot load one, even
-            # for a moment, it stays unready.
+            # Shared files come first, so that a version is complete as soon as it exists. No temporary folder may be
+            # created next to the model's folder: a polling Triton treats every folder there as a model, and becomes
+            # unready for good if it cannot load one.
             for path, content in files.model.items():
                 file = model / path
                 existing = file.read_bytes() if file.exists() else None
@@ -136,7 +136,7 @@ def write(files: EngineFiles, output: Path, manifest: Manifest) -> Path:
                     )
             if not write_once(folder, files.version):
                 raise CannotWrite(f"{folder}: expected a new version, received one that exists; it was not changed")
-            undo.pop_all()
+            undo.pop_all()  # the version is complete: keep the shared files
     except OSError as exc:
         raise CannotWrite(f"nothing was written to {folder}: {exc.strerror or exc}") from exc
     return folder
@@ -169,15 +169,15 @@ def _check_golden(subject: str, golden: Golden, received: Mapping[str, Floats]) 
 
 
 def _config(name: str, outputs: list[Tensor]) -> str:
-    """Triton's model configuration, in protobuf's text format."""
+    """Return Triton's model configuration, in protobuf's text format."""
     return f"""\
-# By `python -m training export --format triton`. Your own settings: see docs/how-to/other-engines.md.
+# Written by `python -m training export --format triton`. docs/how-to/other-engines.md says how to change settings.
 name: "{name}"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
 max_batch_size: {MAX_BATCH_SIZE}
-input [ {{ {_declared(FEATURES_INPUT)} }} ]
-{"".join(f"output [ {{ {_declared(output)} }} ]{chr(10)}" for output in outputs)}\
+input [ {{ {_declare(FEATURES_INPUT)} }} ]
+{"".join(f"output [ {{ {_declare(output)} }} ]{chr(10)}" for output in outputs)}\
 # Simultaneous requests share a batch.
 dynamic_batching {{ max_queue_delay_microseconds: 100 }}
 # One instance on each GPU, or on the processor if there is no GPU. KIND_GPU would not start without a GPU.
@@ -198,10 +198,10 @@ model_warmup [
 """
 
 
-def _declared(tensor: Tensor) -> str:
-    """Declare a tensor without its batch dimension.
+def _declare(tensor: Tensor) -> str:
+    """Return a tensor's declaration in Triton's configuration, without the batch dimension.
 
-    Triton knows no empty shape. An output with one number per picture is declared as [ 1 ] and reshaped.
+    Triton allows no empty shape. An output with one number per picture is declared as [ 1 ] and reshaped.
     """
     dims = f"dims: [ {', '.join(map(str, tensor.shape[1:]))} ]"
     if len(tensor.shape) == 1:
@@ -221,6 +221,7 @@ def _signatures(network: Any, head: Head | None) -> dict[str, Callable[[Any], di
         return {SIGNATURE: serving_default}
 
     def with_novelty(features: Any) -> dict[str, Any]:
+        # Novelty is the same sum as in `Head.novelty`.
         first, last = network.layers
         hidden = first(features)
         logits = hidden @ last.kernel + last.bias
@@ -235,7 +236,7 @@ def _signatures(network: Any, head: Head | None) -> dict[str, Callable[[Any], di
 
 
 def _folder(version: Classifier) -> Path:
-    assert version.folder is not None, "the version was loaded from a folder"
+    assert version.folder is not None, "expected a version that was loaded from a folder"
     return version.folder
 
 

@@ -1,4 +1,4 @@
-"""Build the networks: the lecture's (784 features, one hidden layer, ten probabilities), its teacher and student."""
+"""Build the networks: the lecture's dense network, and the teacher and the student of the robust recipe."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ _EPSILON = 1e-5
 
 
 def build(recipe: Recipe) -> Any:
-    """Build the lecture's network with fresh weights. It is not compiled, so that it carries no optimizer."""
+    """Build the lecture's network with fresh weights: 784 features, one hidden layer, ten probabilities.
+
+    It is not compiled, so that a saved network contains no optimizer.
+    """
     layers = keras().layers
     return keras().Sequential(
         [
@@ -35,7 +38,7 @@ def activations(network: Any, features: Floats) -> tuple[Floats, Floats]:
 
 def build_for_training(recipe: Recipe) -> Any:
     """Build and compile the lecture's network."""
-    return _compiled(build(recipe), recipe.optimizer)
+    return _compile(build(recipe), recipe.optimizer)
 
 
 def build_teacher(recipe: Robust, steps: int) -> Any:
@@ -57,7 +60,7 @@ def build_teacher(recipe: Robust, steps: int) -> Any:
         ],
         name="teacher",
     )
-    return _compiled(teacher, _cosine_decay(recipe, recipe.teacher_learning_rate, steps))
+    return _compile(teacher, _cosine_decay(recipe, recipe.teacher_learning_rate, steps))
 
 
 def build_student(recipe: Robust, steps: int) -> Any:
@@ -77,13 +80,13 @@ def build_student(recipe: Robust, steps: int) -> Any:
         ],
         name="student",
     )
-    return _compiled(student, _cosine_decay(recipe, recipe.learning_rate, steps))
+    return _compile(student, _cosine_decay(recipe, recipe.learning_rate, steps))
 
 
 def fold_normalization(student: Any, recipe: Robust) -> Any:
     """Return the lecture's network that computes the same as the student.
 
-    Batch normalization is a factor and a bias per hidden unit, so that kernel and bias of the layer can include it.
+    Batch normalization is a factor and a bias per hidden unit, so that the layer's kernel and bias can absorb it.
     """
     kernel, gain, bias, last_kernel, last_bias, mean, variance = (
         variable.numpy() for variable in (*student.trainable_variables, *student.non_trainable_variables)
@@ -99,7 +102,7 @@ def _cosine_decay(recipe: Robust, learning_rate: float, steps: int) -> Any:
     return keras().optimizers.get({"class_name": recipe.optimizer, "config": {"learning_rate": schedule}})
 
 
-def _compiled(network: Any, optimizer: Any) -> Any:
+def _compile(network: Any, optimizer: Any) -> Any:
     network.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     # The optimizer's variables must exist before the first step, so that a resumed run can restore them.
     network.optimizer.build(network.trainable_variables)

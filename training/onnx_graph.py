@@ -17,7 +17,7 @@ _ROUNDING = 1e-4
 
 
 def with_novelty(graph: bytes, head: Head) -> bytes:
-    """Add the output novelty, which the head computes from the hidden layer and the logits."""
+    """Add the output `novelty`, which the head computes from the hidden layer and the logits."""
     import onnx
     from onnx.helper import make_node, make_tensor_value_info
 
@@ -52,10 +52,10 @@ def with_novelty(graph: bytes, head: Head) -> bytes:
 
 
 def with_saliency(graph: bytes) -> bytes:
-    """Add the output saliency: how much each feature supports the most probable digit.
+    """Add the output `saliency`: how much each feature supports the most probable digit.
 
     Saliency is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all ten logits. The
-    softmax depends on this difference only. Computing saliency takes as long as the forward pass. Therefore the graph
+    softmax depends on this difference only. Computing saliency takes as long as the forward pass, so the graph
     computes it only if the optional input `explain` is true.
     """
     import onnx
@@ -100,7 +100,7 @@ def with_saliency(graph: bytes) -> bytes:
 
 
 def without_saliency(graph: bytes) -> bytes:
-    """Remove saliency and its input. The batch is then the first dimension of every input and output."""
+    """Remove saliency and its input, so that the batch is the first dimension of every input and output."""
     import onnx.utils
 
     with TemporaryDirectory() as folder:
@@ -112,7 +112,7 @@ def without_saliency(graph: bytes) -> bytes:
         return part.read_bytes()
 
 
-def head_of(graph: bytes) -> Head:
+def read_head(graph: bytes) -> Head:
     """Return the head that `with_novelty` added to a graph, with the precision of float32."""
     import onnx
 
@@ -145,8 +145,8 @@ def saliency(network: Any, features: Floats) -> NDArray[np.float64]:
     return gradient_times_input
 
 
-def is_settled(network: Any, features: Floats) -> NDArray[np.bool_]:
-    """Return whether rounding cannot change the saliency of each picture much, (N,).
+def has_stable_saliency(network: Any, features: Floats) -> NDArray[np.bool_]:
+    """Return for each picture whether its saliency hardly depends on rounding, (N,).
 
     Saliency is discontinuous where a hidden unit becomes active and where another digit becomes the most probable one.
     Very close to such a point, two orders of summation can give different results. With the shipped network, 1 to 7 of
@@ -155,10 +155,10 @@ def is_settled(network: Any, features: Floats) -> NDArray[np.bool_]:
     kernel, bias = network.get_weights()[:2]
     before = features @ kernel + bias
     logits = np.sort(activations(network, features)[1], axis=1)
-    # An exact 0, as of a pruned unit, does not depend on rounding.
-    sides = (np.abs(before) > _ROUNDING) | (before == 0)
-    settled: NDArray[np.bool_] = sides.all(axis=1) & (logits[:, -1] - logits[:, -2] > _ROUNDING)
-    return settled
+    # An exact 0, such as that of a pruned unit, does not depend on rounding.
+    is_clear = (np.abs(before) > _ROUNDING) | (before == 0)
+    is_stable: NDArray[np.bool_] = is_clear.all(axis=1) & (logits[:, -1] - logits[:, -2] > _ROUNDING)
+    return is_stable
 
 
 def _hidden_and_logits(model: Any) -> tuple[str, str]:

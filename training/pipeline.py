@@ -30,12 +30,12 @@ class Publication:
 
     manifest: Manifest
     assessment: Assessment | None
-    """Of the test images. None if assessing them would not be fair."""
+    """The result on the test images. None if the network may have been trained on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A published version on the test images."""
+    """The result of a published version on the test images."""
 
     manifest: Manifest
     assessment: Assessment
@@ -52,8 +52,8 @@ def train(
 
     Args:
         recipe: the hyper-parameters.
-        seed: of all random choices.
-        source: of the data, as for `training.data.load`.
+        seed: the seed of all random numbers.
+        source: where the data are, as for `training.data.load`.
         allow_other_data: accept data in MNIST's form that are not MNIST.
         output: the folder of published versions.
         resume: continue after the last finished epoch.
@@ -83,7 +83,8 @@ def _train_and_publish(
     network, history = _fit(recipe, split, seed, state_folder, resume)
 
     temperature, head = None, None
-    if split.is_held_back:
+    if split.has_held_back_images:
+        # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
         temperature = _fit_temperature(network, split, fold=isinstance(recipe, Robust))
         say("training the novelty head")
         head = novelty.fit(network, split, seed=seed)
@@ -130,7 +131,7 @@ def evaluate(classifier: Classifier, data: Mnist) -> Evaluation:
 
 
 def publish_keras_file(file: Path, *, source: str | None, allow_other_data: bool, output: Path) -> Publication:
-    """Publish a user's own Keras file as the next version. It is assessed if that is fair.
+    """Publish a user's own Keras file as the next version. Assess it unless it may have seen the test images.
 
     Raises:
         TrainingError: the file or the data are unsuitable.
@@ -215,11 +216,13 @@ def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:
 
 
 def _detect_non_digits(classifier: Classifier, data: Mnist) -> dict[str, Detection] | None:
-    """Measure how well the served novelty detects non-digits. None for a version without novelty."""
-    of_digits = classifier.scores(to_features(data.x_test)).novelty
-    if of_digits is None:
+    """Measure how well the served novelty detects non-digits. Return None for a version without novelty."""
+    digit_novelty = classifier.scores(to_features(data.x_test)).novelty
+    if digit_novelty is None:
         return None
-    count = min(1000, len(data.x_test) // 10)  # a tenth of the test images, so that they take no longer than the rest
-    kinds = out_of_distribution.non_digits(data.x_test, count)
-    of_kinds = {kind: classifier.scores(to_features(pictures)).novelty for kind, pictures in kinds.items()}
-    return evaluation.detect(of_digits, {kind: scores for kind, scores in of_kinds.items() if scores is not None})
+    # A tenth of the test images for each kind keeps this as fast as the rest of the assessment.
+    pictures = out_of_distribution.non_digits(data.x_test, min(1000, len(data.x_test) // 10))
+    novelty_by_kind = {kind: classifier.scores(to_features(images)).novelty for kind, images in pictures.items()}
+    return evaluation.detect(
+        digit_novelty, {kind: scores for kind, scores in novelty_by_kind.items() if scores is not None}
+    )

@@ -19,27 +19,27 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Distortions:
-    """How strongly a copy may be distorted. Pixels are those of the 28x28 picture, shares are between 0 and 1."""
+    """The strength of the distortions. Pixels refer to the 28x28 picture. Shares of the pictures are from 0 to 1."""
 
     plain: float = 0.4
-    """Share of plain pictures, which are only rotated, scaled, sheared and bent."""
+    """Share that is plain: only rotated, scaled, sheared and bent."""
     plain_strength: float = 0.5
     """Strength of the distortion of plain pictures, relative to the others."""
     rotation_degrees: float = 14
     shear: float = 0.2
     scale: float = 0.15
-    """Natural logarithm of the largest factor of both axes together. Each axis alone gets half of it in addition."""
+    """Natural logarithm of the largest factor for both axes. Each axis also has a factor of at most half of it."""
     shift_pixels: float = 0.8
     elastic_pixels: float = 1.1
     """Standard deviation of the displacement field (Simard, Steinkraus and Platt 2003)."""
     thinner: float = 0.5
-    """Most pixels that a stroke loses in width."""
+    """Largest loss of stroke width, in pixels."""
     thicker: float = 1.2
-    """Most pixels that a stroke gains in width."""
+    """Largest gain of stroke width, in pixels."""
     redrawn: float = 0.15
     """Share that is redrawn along the centre line of its strokes, with a pen of constant width."""
     pen: float = 3.5
-    """Most pixels by which that pen is wider than a hairline."""
+    """Largest number of pixels by which the pen widens the centre line."""
     squared: float = 0.12
     """Share that is stretched towards a square bounding box."""
     coarse: float = 0.1
@@ -47,7 +47,7 @@ class Distortions:
     blurred: float = 0.1
     """Share that is blurred, with a standard deviation of at most one pixel."""
     contrast: float = 0.4
-    """Share whose grey levels are stretched, as thresholds in a normalization do."""
+    """Share whose grey levels are stretched between two thresholds, as normalization does."""
     restyled: float = 0.25
     """Share of the 1s that get a flag and a foot, and share of the 7s that get a bar."""
 
@@ -66,10 +66,10 @@ class Robust(Recipe):
     distortions: Distortions = Distortions(plain_strength=1.0, elastic_pixels=1.6)
     mild_copies: int = 16
     mild_distortions: Distortions = Distortions()
-    """Used for the copies that train the teacher, and for the network's last epochs. The teacher is less sure of
-    stronger distortions, and should be."""
+    """For the copies that train the teacher, and for the network's last epochs. Only the network sees the stronger
+    copies. The teacher answers those with less certainty, which is correct."""
     mild_epochs: float = 0.25
-    """Share of the network's epochs that use mild copies. They are the last ones."""
+    """Share of the network's epochs that use mild copies, at the end of the training."""
     teacher_epochs: int = 26
     teacher_learning_rate: float = 3e-3
     teacher_share: float = 0.7

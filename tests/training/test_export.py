@@ -1,4 +1,4 @@
-"""Export to an artifact, and the networks that are refused."""
+"""Networks are exported to an artifact, and unsuitable ones are refused."""
 
 import json
 import zipfile
@@ -147,7 +147,9 @@ class Doubled(layers.Layer):  # type: ignore[misc]
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        pytest.param(lambda: network(layers.Flatten(), inputs=(28, 28)), r"received float32 \(None, 28, 28\)", id="28"),
+        pytest.param(
+            lambda: network(layers.Flatten(), inputs=(28, 28)), r"received float32 \(None, 28, 28\)", id="28x28 inputs"
+        ),
         pytest.param(lambda: network(last=layers.Dense(11)), r"received float32 \(None, 11\)", id="11 classes"),
         pytest.param(two_outputs, r"received float32 \(None, 10\), float32 \(None, 10\)", id="two outputs"),
         pytest.param(

@@ -1,4 +1,4 @@
-"""A training run gives the same weights each time, also after it was stopped and resumed."""
+"""A training run gives the same weights each time, even if it is stopped and resumed."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ def uninterrupted(digits: Mnist, tmp_path_factory: pytest.TempPathFactory) -> li
 def begin(root: Path) -> subprocess.Popen[str]:
     """Start the run in another process, and wait for at least two finished epochs."""
     arguments = [str(argument) for argument in (*RUN, "--output", root)]
-    # A shell's background job ignores Ctrl-C, and its children would inherit that.
+    # If the tests are a background job of a shell, they ignore Ctrl-C, and child processes would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "training", *arguments],

@@ -50,7 +50,7 @@ def _triton_config() -> Any:
 
 triton_config = _triton_config()
 
-PROBE = """
+PRINT_IMPORTS = """
 import sys, training.cli as cli
 cli.app(sys.argv[1:], standalone_mode=False)
 print(*{"tensorflow", "keras"} & set(sys.modules))
@@ -79,8 +79,8 @@ def features(mnist: Mnist) -> Floats:
 def triton(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model's folder in the Triton repository that the command line wrote."""
     root = tmp_path_factory.mktemp("triton")
-    said = command("export", "--format", "triton", "--output", root)
-    assert said.code == 0, said.err
+    outcome = command("export", "--format", "triton", "--output", root)
+    assert outcome.code == 0, outcome.err
     return root / NAME
 
 
@@ -88,8 +88,8 @@ def triton(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def savedmodel(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model's folder that the command line wrote for TensorFlow Serving."""
     root = tmp_path_factory.mktemp("savedmodel")
-    said = command("export", "--format", "savedmodel", "--output", root)
-    assert said.code == 0, said.err
+    outcome = command("export", "--format", "savedmodel", "--output", root)
+    assert outcome.code == 0, outcome.err
     return root / NAME
 
 
@@ -151,7 +151,7 @@ class TestTriton:
             assert shapes == {node.name: node.shape for node in nodes}
             assert {node.type for node in nodes} == {"tensor(float)"}
             assert {triton_config.DataType.Name(each.data_type) for each in tensors} == {"TYPE_FP32"}
-            assert all(each.dims for each in tensors), "Triton knows no empty shape"
+            assert all(each.dims for each in tensors), "Triton allows no empty shape"
             assert not any(each.optional for each in read.input), "Triton cannot batch an optional input"
 
     def test_saliency_is_removed(self, triton: Path, version: str) -> None:
@@ -202,23 +202,23 @@ class TestTriton:
         for name in ("name", "platform", "backend", "max_batch_size"):
             assert getattr(read, name) == ours[name]
         assert [declared(each) for each in read.input] == ours["input"]
-        # Instead of the novelty, the service has a digit, which Triton gives by classification.
+        # The service has an output `digit` instead of novelty. Triton gives the digit by its classification extension.
         assert declared(read.output[0]) == ours["output"][0]
         for tensor, described in ((read.input[0], metadata["inputs"][0]), (read.output[0], metadata["outputs"][0])):
             datatype = triton_config.DataType.Name(tensor.data_type).removeprefix("TYPE_")
             assert described == {"name": tensor.name, "datatype": datatype, "shape": [-1, *tensor.dims]}
 
     def test_a_version_without_novelty_keeps_its_graph(self, published: Published) -> None:
-        form = to_triton(Classifier.load(published.folder))
+        files = to_triton(Classifier.load(published.folder))
 
-        assert form.version == {"model.onnx": (published.folder / MODEL).read_bytes()}
-        assert [each.name for each in config(form.model["config.pbtxt"].decode()).output] == ["probabilities"]
+        assert files.version == {"model.onnx": (published.folder / MODEL).read_bytes()}
+        assert [each.name for each in config(files.model["config.pbtxt"].decode()).output] == ["probabilities"]
 
     def test_the_export_for_triton_does_not_import_tensorflow(self, tmp_path: Path, version: str) -> None:
-        ended = fresh_python("-c", PROBE, "export", "--format", "triton", "--output", tmp_path)
+        process = fresh_python("-c", PRINT_IMPORTS, "export", "--format", "triton", "--output", tmp_path)
 
-        assert ended.stderr == ""
-        assert ended.stdout.splitlines()[-2:] == [f"written: {tmp_path / NAME / version}", ""]
+        assert process.stderr == ""
+        assert process.stdout.splitlines()[-2:] == [f"written: {tmp_path / NAME / version}", ""]
 
 
 class TestSavedModel:
@@ -318,11 +318,11 @@ class TestGoldenImages:
         rewrite(own, KERAS, (tmp_path / KERAS).read_bytes())
         arguments = ("--model-dir", own.parent.parent, "--output", tmp_path / "output")
 
-        said = command("export", "--format", "savedmodel", *arguments)
+        outcome = command("export", "--format", "savedmodel", *arguments)
 
-        assert said.code == 1
-        assert said.err.startswith("training: expected the SavedModel's serving_default to give the golden prob")
-        assert said.err.count("\n") == 1
+        assert outcome.code == 1
+        assert outcome.err.startswith("training: expected the SavedModel's serving_default to give the golden prob")
+        assert outcome.err.count("\n") == 1
         assert not (tmp_path / "output").exists()
 
     def test_a_savedmodel_that_misses_the_golden_novelty_is_refused(
@@ -346,7 +346,7 @@ class TestWhichVersion:
         return tmp_path / "models"
 
     @pytest.mark.parametrize(
-        ("asked", "chosen"),
+        ("options", "expected"),
         [
             pytest.param((), 3, id="the newest by default"),
             pytest.param(("--version", 2), 2, id="a requested version"),
@@ -354,50 +354,50 @@ class TestWhichVersion:
         ],
     )
     def test_the_newest_or_the_requested_version_is_written(
-        self, root: Path, tmp_path: Path, command: Command, asked: tuple[object, ...], chosen: int
+        self, root: Path, tmp_path: Path, command: Command, options: tuple[object, ...], expected: int
     ) -> None:
-        said = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", *asked)
+        outcome = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", *options)
 
-        assert said.code == 0, said.err
-        assert said.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / str(chosen)}"
+        assert outcome.code == 0, outcome.err
+        assert outcome.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / str(expected)}"
 
     def test_a_missing_version_is_reported_in_one_line(self, root: Path, tmp_path: Path, command: Command) -> None:
-        said = command(
+        outcome = command(
             "export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", "--version", 7
         )
 
-        assert said.code == 1
-        assert said.err == f"training: no usable version 7 of {NAME} in {root} or {SHIPPED}\n"
+        assert outcome.code == 1
+        assert outcome.err == f"training: no usable version 7 of {NAME} in {root} or {SHIPPED}\n"
         assert not (tmp_path / "out").exists()
 
     def test_a_damaged_version_is_skipped_and_reported(self, root: Path, tmp_path: Path, command: Command) -> None:
         (root / NAME / "3" / MODEL).write_bytes(b"damage")
 
-        said = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out")
+        outcome = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out")
 
-        assert said.err.startswith("training: not used: ")
-        assert said.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / '2'}"
+        assert outcome.err.startswith("training: not used: ")
+        assert outcome.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / '2'}"
 
 
 class TestWriting:
     def test_an_existing_version_is_not_replaced(self, triton: Path, version: str, command: Command) -> None:
         before = content(triton)
 
-        said = command("export", "--format", "triton", "--output", triton.parent)
+        outcome = command("export", "--format", "triton", "--output", triton.parent)
 
-        assert said.code == 1
-        assert said.err == (
+        assert outcome.code == 1
+        assert outcome.err == (
             f"training: {triton / version}: expected a new version, received one that exists; it was not changed\n"
         )
         assert content(triton) == before
 
     def test_a_later_version_is_added(self, published: Published, tmp_path: Path) -> None:
         later = publish_tiny(published.root, 1)
-        forms = [to_triton(Classifier.load(each.folder)) for each in (published, later)]
-        write(forms[0], tmp_path / "out", published.manifest)
+        files = [to_triton(Classifier.load(each.folder)) for each in (published, later)]
+        write(files[0], tmp_path / "out", published.manifest)
         before = content(tmp_path / "out")
 
-        folder = write(forms[1], tmp_path / "out", later.manifest)
+        folder = write(files[1], tmp_path / "out", later.manifest)
 
         added = {f"{NAME}/{folder.name}/model.onnx": (later.folder / MODEL).read_bytes()}
         assert content(tmp_path / "out") == {**before, **added}
@@ -456,11 +456,11 @@ class TestWriting:
     def test_an_output_below_a_file_is_reported_in_one_line(self, tmp_path: Path, command: Command) -> None:
         (tmp_path / "file").write_text("")
 
-        said = command("export", "--format", "triton", "--output", tmp_path / "file" / "below")
+        outcome = command("export", "--format", "triton", "--output", tmp_path / "file" / "below")
 
-        assert said.code == 1
-        assert said.err.startswith(f"training: nothing was written to {tmp_path / 'file' / 'below' / NAME}")
-        assert said.err.count("\n") == 1
+        assert outcome.code == 1
+        assert outcome.err.startswith(f"training: nothing was written to {tmp_path / 'file' / 'below' / NAME}")
+        assert outcome.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ def test_contradictory_options_are_refused(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
-    said = command("export", *arguments)
+    outcome = command("export", *arguments)
 
-    assert said.code == 2
-    assert message in said.err
+    assert outcome.code == 2
+    assert message in outcome.err

@@ -1,4 +1,4 @@
-"""The served graph: exactly the network's probabilities, with novelty and saliency."""
+"""The served graph returns exactly the network's probabilities, and adds novelty and saliency."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ HIDDEN, UNITS = 24, 8
 
 
 def random_head(seed: int) -> Head:
-    """Return random weights, with an energy that counts for about half of the pictures."""
+    """Return a head with random weights, whose energy counts for about half of the pictures."""
     rng = np.random.default_rng(seed)
     return Head(rng.normal(size=(HIDDEN, UNITS)), rng.normal(size=UNITS), rng.normal(size=UNITS), 0.3, 2.0, 6.0)
 
@@ -103,9 +103,9 @@ def test_the_graph_computes_the_heads_novelty(served: Served, features: Floats) 
 def test_the_saliency_is_gradient_times_input_as_tensorflow_computes_it(served: Served, features: Floats) -> None:
     saliency = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
 
-    settled = onnx_graph.is_settled(served.network, features)
+    stable = onnx_graph.has_stable_saliency(served.network, features)
     expected = onnx_graph.saliency(served.network, features)
-    np.testing.assert_allclose(saliency[settled], expected[settled], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(saliency[stable], expected[stable], rtol=1e-4, atol=1e-5)
 
 
 def test_the_saliency_agrees_with_finite_differences_of_the_top_logit_minus_the_mean(served: Served) -> None:
@@ -136,11 +136,11 @@ def test_without_biases_the_saliencies_add_up_to_the_top_logit_minus_the_mean() 
     np.testing.assert_allclose(saliency.sum(axis=1), logits.max(axis=1) - logits.mean(axis=1), rtol=1e-4)
 
 
-@pytest.mark.parametrize("asked", [{}, {EXPLAIN: np.array(False)}], ids=["not requested", "declined"])
-def test_the_saliency_is_empty_unless_requested(served: Served, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("inputs", [{}, {EXPLAIN: np.array(False)}], ids=["not requested", "declined"])
+def test_the_saliency_is_empty_unless_requested(served: Served, inputs: dict[str, Any]) -> None:
     features = np.ones((3, 784), dtype=np.float32)
 
-    probabilities, novelty, saliency = served.whole.run(None, {"features": features} | asked)
+    probabilities, novelty, saliency = served.whole.run(None, {"features": features} | inputs)
 
     assert (probabilities.shape, novelty.shape, saliency.shape) == ((3, 10), (3,), (0, 784))
 
@@ -205,12 +205,12 @@ def test_a_picture_at_a_discontinuity_of_the_saliency_does_not_prevent_the_expor
     )
     off = np.abs(saliency[0] - onnx_graph.saliency(edge, features)).max(axis=1)
 
-    settled = onnx_graph.is_settled(edge, features)
+    stable = onnx_graph.has_stable_saliency(edge, features)
     exported = export(edge, data, explain=True)
 
     assert off[0] > 1e-3
     assert off[1:].max() < 1e-5
-    assert settled.tolist() == [False] + [True] * (len(features) - 1)
+    assert stable.tolist() == [False] + [True] * (len(features) - 1)
     assert SALIENCY_OUTPUT in exported.outputs
 
 

@@ -1,1 +1,1 @@
-"""The `robust` recipe: distorted copies of the training images, and a teacher whose answers the network learns."""
+"""The `robust` recipe: distorted copies of the training images, and a teacher that the served network learns from."""

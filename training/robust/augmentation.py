@@ -1,7 +1,7 @@
 """Make distorted copies of pictures in MNIST's form, to train on handwriting that is rare in MNIST.
 
-NumPy works on chunks of pictures, so that a copy of 54 000 pictures takes a second or two. The seed determines the
-copy, whatever the number of threads.
+NumPy works on chunks of pictures in several threads, so that a copy of 54 000 pictures takes about two seconds. The
+seed alone determines the copy, not the number of threads.
 """
 
 import os
@@ -29,14 +29,14 @@ _CONTROL = 5  # the elastic field has 5x5 control points, so that it is smooth o
 _COARSE = (8, 10, 12, 16)  # possible sides in pixels
 
 
-def distorted(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int]) -> Grey:
-    """A copy of each picture, distorted at random.
+def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int]) -> Grey:
+    """Return a randomly distorted copy of each picture.
 
     Args:
         fine: uint8 (N, 56, 56), pictures in MNIST's form from `enlarge`.
         labels: uint8 (N,). Only 1s and 7s are restyled.
         distortions: the strength of the distortions.
-        seed: of all random choices.
+        seed: the seed of all random numbers.
 
     Returns:
         uint8 (N, 28, 28).
@@ -46,28 +46,29 @@ def distorted(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequen
     def fill(start: int) -> None:
         part = slice(start, start + _CHUNK)
         rng = np.random.default_rng([*seed, start])
-        copy[part] = _distort(fine[part].copy(), labels[part], distortions, rng)
+        copy[part] = _distort_chunk(fine[part].copy(), labels[part], distortions, rng)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         list(threads.map(fill, range(0, len(fine), _CHUNK)))
     return copy
 
 
-def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
+def _distort_chunk(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
     plain = rng.random(len(fine)) < distortions.plain
-    side, untouched = _longer_side(fine), fine[plain]
-    upright = restyle(fine, labels, distortions.restyled, rng)
-    fine[plain], upright[plain] = untouched, 0
+    side, untouched = _longer_ink_side(fine), fine[plain]
+    upright_shear = restyle(fine, labels, distortions.restyled, rng)
+    fine[plain], upright_shear[plain] = untouched, 0
     draw = rng.triangular(-1, 0, 1, len(fine))
-    pixels = draw * np.where(draw < 0, distortions.thinner, distortions.thicker)
-    pixels[plain] = 0
+    width_change = draw * np.where(draw < 0, distortions.thinner, distortions.thicker)
+    width_change[plain] = 0
     redrawn = (rng.random(len(fine)) < distortions.redrawn) & ~plain
     fine[redrawn] = centre_line(fine[redrawn])
-    pixels[redrawn] = rng.uniform(0, distortions.pen, redrawn.sum())
-    fine = thicken(fine, pixels)
+    width_change[redrawn] = rng.uniform(0, distortions.pen, redrawn.sum())
+    fine = thicken(fine, width_change)
     # Thicker or thinner strokes change the bounding box. This factor restores it.
-    fitting = (side / _longer_side(fine)).clip(0.7, 1.4)
-    pictures = _sample(fine, *_source(fine, upright, fitting, plain=plain, distortions=distortions, rng=rng))
+    fitting_scale = (side / _longer_ink_side(fine)).clip(0.7, 1.4)
+    x, y = _source_positions(fine, upright_shear, fitting_scale, plain=plain, distortions=distortions, rng=rng)
+    pictures = _sample(fine, x, y)
     for share, change in (
         (distortions.coarse, _coarsen),
         (distortions.blurred, _blur),
@@ -75,8 +76,8 @@ def _distort(fine: Grey, labels: Labels, distortions: Distortions, rng: np.rando
     ):
         chosen = np.flatnonzero((rng.random(len(fine)) < share) & ~plain)
         pictures[chosen] = change(pictures[chosen], rng)
-    whole: Grey = np.rint(pictures.clip(0, 255)).astype(np.uint8)
-    return whole
+    copies: Grey = np.rint(pictures.clip(0, 255)).astype(np.uint8)
+    return copies
 
 
 def enlarge(images: Grey) -> Grey:
@@ -84,7 +85,7 @@ def enlarge(images: Grey) -> Grey:
     fine = np.empty((len(images), FINE, FINE), dtype=np.uint8)
     for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
-        fine[part] = np.rint(_both_ways(_ENLARGE, images[part].astype(np.float32)).clip(0, 255))
+        fine[part] = np.rint(_multiply_both_sides(_ENLARGE, images[part].astype(np.float32)).clip(0, 255))
     return fine
 
 
@@ -98,11 +99,11 @@ def thicken(fine: Grey, pixels: NDArray[np.float64]) -> Grey:
     """
     changed = fine.copy()
     thinner = pixels < 0
-    changed[thinner] = _blend(fine[thinner], _extreme(fine[thinner], np.minimum), -pixels[thinner])
+    changed[thinner] = _blend(fine[thinner], _extreme_of_neighbours(fine[thinner], np.minimum), -pixels[thinner])
     for step in range(int(np.ceil(pixels.max(initial=0)))):
         wider = pixels > step
         before = changed[wider]
-        changed[wider] = _blend(before, _extreme(before, np.maximum), (pixels[wider] - step).clip(0, 1))
+        changed[wider] = _blend(before, _extreme_of_neighbours(before, np.maximum), (pixels[wider] - step).clip(0, 1))
     return changed
 
 
@@ -110,13 +111,13 @@ def centre_line(fine: Grey) -> Grey:
     """Reduce every stroke to its centre line: the pixels that are nearly as deep inside as the deepest one nearby."""
     layer, depth = fine, fine.astype(np.float32)
     for _ in range(5):
-        layer = _extreme(layer, np.minimum)
+        layer = _extreme_of_neighbours(layer, np.minimum)
         depth += layer
     deepest = depth
     for _ in range(4):
-        deepest = _extreme(deepest, np.maximum)
+        deepest = _extreme_of_neighbours(deepest, np.maximum)
     line: Grey = np.rint(255 * ((depth / deepest.clip(1) - 0.65) / 0.2).clip(0, 1)).astype(np.uint8)
-    return np.minimum(line, _extreme(fine, np.maximum))
+    return np.minimum(line, _extreme_of_neighbours(fine, np.maximum))
 
 
 def _blend(one: Grey, other: Grey, share: NDArray[np.float64]) -> Grey:
@@ -124,7 +125,7 @@ def _blend(one: Grey, other: Grey, share: NDArray[np.float64]) -> Grey:
     return np.rint(one + weight * (other.astype(np.float32) - one)).astype(np.uint8)
 
 
-def _extreme(fine: NDArray[_Number], choose: np.ufunc) -> NDArray[_Number]:
+def _extreme_of_neighbours(fine: NDArray[_Number], choose: np.ufunc) -> NDArray[_Number]:
     """Return the minimum or maximum (`choose`) of each pixel and its four neighbours."""
     extreme = fine.copy()
     for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
@@ -133,10 +134,10 @@ def _extreme(fine: NDArray[_Number], choose: np.ufunc) -> NDArray[_Number]:
     return extreme
 
 
-def _source(
+def _source_positions(
     fine: Grey,
-    upright: Floats,
-    fitting: Floats,
+    upright_shear: Floats,
+    fitting_scale: Floats,
     *,
     plain: NDArray[np.bool_],
     distortions: Distortions,
@@ -154,13 +155,14 @@ def _source(
     def amount(largest: float) -> Floats:
         return strength * uniform(largest)
 
-    angle, shear = np.deg2rad(amount(distortions.rotation_degrees)), amount(distortions.shear) + upright[:, None, None]
-    both = amount(distortions.scale) + np.log(fitting)[:, None, None]
-    scale_x = (
-        np.exp(both + amount(distortions.scale / 2)) * _squaring(fine, plain, distortions.squared, rng)[:, None, None]
-    )
-    scale_y = np.exp(both + amount(distortions.scale / 2))
-    # MNIST's images are centred to whole pixels, these pictures to fractions. Part of the shift makes up for that.
+    angle = np.deg2rad(amount(distortions.rotation_degrees))
+    shear = amount(distortions.shear) + upright_shear[:, None, None]
+    log_scale = amount(distortions.scale) + np.log(fitting_scale)[:, None, None]
+    scale_x = np.exp(log_scale + amount(distortions.scale / 2))
+    scale_x = scale_x * _squaring_factors(fine, plain, distortions.squared, rng)[:, None, None]
+    scale_y = np.exp(log_scale + amount(distortions.scale / 2))
+    # MNIST's images are centred to whole pixels, these pictures to fractions of a pixel. The shift also imitates that
+    # rounding.
     shift_x, shift_y = uniform(distortions.shift_pixels), uniform(distortions.shift_pixels)
 
     # This is the inverse map, from a pixel to its source: first scale and shear, then rotate and bend.
@@ -169,7 +171,7 @@ def _source(
     sheared = x + shear * y
     cos, sin = np.cos(angle), np.sin(angle)
     bend = rng.standard_normal((2, n, _CONTROL, _CONTROL), dtype=np.float32)
-    bend_x, bend_y = _both_ways(_BEND, bend * strength * distortions.elastic_pixels)
+    bend_x, bend_y = _multiply_both_sides(_BEND, bend * strength * distortions.elastic_pixels)
     centre_x, centre_y = _centre_of_mass(fine)
     return centre_x + 2 * (cos * sheared - sin * y + bend_x), centre_y + 2 * (sin * sheared + cos * y + bend_y)
 
@@ -182,18 +184,18 @@ def _centre_of_mass(fine: Grey) -> tuple[Floats, Floats]:
     return (columns @ places / mass)[:, None, None], (rows @ places / mass)[:, None, None]
 
 
-def _squaring(fine: Grey, plain: NDArray[np.bool_], share: float, rng: np.random.Generator) -> Floats:
+def _squaring_factors(fine: Grey, plain: NDArray[np.bool_], share: float, rng: np.random.Generator) -> Floats:
     """Return horizontal factors, (N,). For a share of the pictures they stretch the bounding box towards a square."""
-    width, height = _sides(fine)
+    width, height = _ink_sides(fine)
     full = (height / width).clip(1, 2.5)
     return np.where((rng.random(len(fine)) < share) & ~plain, full ** rng.random(len(fine)), 1.0).astype(np.float32)
 
 
-def _longer_side(fine: Grey) -> Floats:
-    return np.maximum(*_sides(fine)).astype(np.float32)
+def _longer_ink_side(fine: Grey) -> Floats:
+    return np.maximum(*_ink_sides(fine)).astype(np.float32)
 
 
-def _sides(fine: Grey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _ink_sides(fine: Grey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return width and height of the ink in fine pixels, (N,) each."""
     return _extent(fine.max(axis=1) > 64), _extent(fine.max(axis=2) > 64)
 
@@ -230,8 +232,8 @@ def _coarsen(pictures: Floats, rng: np.random.Generator) -> Floats:
     chosen = rng.integers(0, len(_COARSE), len(pictures))
     for index, reduce_and_enlarge in enumerate(_COARSEN):
         part = chosen == index
-        pictures[part] = _both_ways(reduce_and_enlarge, pictures[part])
-    # The strokes lost contrast. A soft threshold restores it, as normalizing a tiny picture does.
+        pictures[part] = _multiply_both_sides(reduce_and_enlarge, pictures[part])
+    # Resizing reduces the contrast. A soft threshold restores it, as the normalization of a tiny picture does.
     brightest = pictures.max(axis=(1, 2), keepdims=True).clip(1)
     low, high = _between(0.0, 0.4, pictures, rng), _between(0.6, 1.0, pictures, rng)
     clear: Floats = 255 * ((pictures / brightest - low) / (high - low)).clip(0, 1)
@@ -239,8 +241,8 @@ def _coarsen(pictures: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _blur(pictures: Floats, rng: np.random.Generator) -> Floats:
-    """Blend in a share of the blurred picture."""
-    return pictures + _between(0.2, 1.0, pictures, rng) * (_both_ways(_BLUR, pictures) - pictures)
+    """Mix each picture with its blurred form, in random proportions."""
+    return pictures + _between(0.2, 1.0, pictures, rng) * (_multiply_both_sides(_BLUR, pictures) - pictures)
 
 
 def _stretch_contrast(pictures: Floats, rng: np.random.Generator) -> Floats:
@@ -255,8 +257,8 @@ def _between(low: float, high: float, pictures: Floats, rng: np.random.Generator
     return rng.uniform(low, high, (len(pictures), 1, 1)).astype(np.float32)
 
 
-def _both_ways(matrix: Floats, pictures: Floats) -> Floats:
-    """Multiply the columns and the rows of each picture by a matrix."""
+def _multiply_both_sides(matrix: Floats, pictures: Floats) -> Floats:
+    """Multiply the columns and the rows of each picture by a matrix, which resizes or blurs in both directions."""
     return np.asarray(matrix @ pictures @ matrix.T, dtype=np.float32)
 
 

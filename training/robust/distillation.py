@@ -1,7 +1,7 @@
 """Fit the robust recipe: the lecture's network learns from a teacher's answers on distorted copies.
 
-The teacher is a convolutional network, which reads distorted pictures better than a dense network of this size. Its
-probabilities say more than the label, for example that a 7 is nearly a 1 (Hinton, Vinyals and Dean 2015).
+The teacher is a convolutional network, which recognizes distorted pictures better than a dense network of this size.
+Its probabilities say more than a label, for example that a 7 looks almost like a 1 (Hinton, Vinyals and Dean 2015).
 """
 
 import math
@@ -18,7 +18,7 @@ from training.backend import make_reproducible
 from training.data import Split
 from training.fit import History, State, discard, fit_epochs, one_hot
 from training.recipes import Robust
-from training.robust.augmentation import distorted, enlarge
+from training.robust.augmentation import distort, enlarge
 
 TEACHER = "teacher"
 """The folder of the teacher's state, below the folder of the network's state."""
@@ -32,7 +32,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     if not resume:
         discard(folder)
     saved_teacher = State.read(folder / TEACHER) if resume else None
-    saved = State.read(folder) if State.exists(folder) else None  # missing until the teacher is trained
+    saved = State.read(folder) if State.exists(folder) else None  # there is none until the teacher is trained
     strong, mild = _copies(recipe, split, seed)
     labels = one_hot(split.y_train)
 
@@ -40,7 +40,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     share = recipe.teacher_share
     targets = [
         share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
-        for copy in track([*strong, *mild], "asking the teacher")
+        for copy in track([*strong, *mild], "computing the teacher's probabilities")
     ]
     strong_examples = _shuffled(strong, targets[: len(strong)], [seed, 2])
     mild_examples = _shuffled(mild, targets[len(strong) :], [seed, 2])
@@ -82,7 +82,7 @@ def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[G
     fine = enlarge(split.x_train)
     strengths = [recipe.distortions] * recipe.copies + [recipe.mild_distortions] * recipe.mild_copies
     copies = [
-        distorted(fine, split.y_train, distortions, [seed, number])
+        distort(fine, split.y_train, distortions, [seed, number])
         for number, distortions in enumerate(track(strengths, "distorting the images"))
     ]
     return copies[: recipe.copies], copies[recipe.copies :]

@@ -38,17 +38,19 @@ def _with_flag_and_foot(fine: Grey, rng: np.random.Generator) -> tuple[Grey, Flo
     x_top, x_bottom = _column_at(fine, top), _column_at(fine, bottom)
     slope = (x_bottom - x_top) / (bottom - top).clip(1)
 
-    length, fall = rng.uniform(0.2, 0.65, n) * (last - first), np.deg2rad(rng.uniform(20, 60, n))
+    length, angle = rng.uniform(0.2, 0.65, n) * (last - first), np.deg2rad(rng.uniform(20, 60, n))
     # A flag must not leave the picture.
-    length = np.minimum(length, (x_top - radius) / np.cos(fall)).clip(0)
-    drawn = _stroke(side, (x_top, top), (x_top - length * np.cos(fall), top + length * np.sin(fall)), radius)
+    length = np.minimum(length, (x_top - radius) / np.cos(angle)).clip(0)
+    flag = _stroke(side, (x_top, top), (x_top - length * np.cos(angle), top + length * np.sin(angle)), radius)
     left, right = rng.uniform(0.12, 0.35, (2, n)) * (last - first)
     tilt = rng.uniform(-0.1, 0.1, n)
     foot = _stroke(side, (x_bottom - left, bottom + tilt * left), (x_bottom + right, bottom - tilt * right), radius)
-    flagged, footed = rng.random(n) < 0.9, rng.random(n) < 0.6
-    drawn[~flagged] = 0
-    foot[~(footed | ~flagged)] = 0
-    return np.maximum(fine, np.maximum(drawn, foot)), (rng.random(n) * slope).astype(np.float32)
+    # A 1 without a flag always gets a foot.
+    has_flag = rng.random(n) < 0.9
+    has_foot = (rng.random(n) < 0.6) | ~has_flag
+    flag[~has_flag] = 0
+    foot[~has_foot] = 0
+    return np.maximum(fine, np.maximum(flag, foot)), (rng.random(n) * slope).astype(np.float32)
 
 
 def _with_bar(fine: Grey, rng: np.random.Generator) -> Grey:

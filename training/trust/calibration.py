@@ -49,8 +49,8 @@ def best_temperature(logits: Floats, labels: Labels) -> float:
 def fold_temperature(network: Any, temperature: float) -> None:
     """Divide the last layer's kernel and bias by the temperature, in place.
 
-    The network keeps its layers, so that the retrained network and the served one have the same form. The most
-    probable digit does not change.
+    The network gets no additional layer, so that retraining starts from the lecture's layers. The most probable digit
+    does not change.
     """
     last = network.layers[-1]
     last.set_weights([weights / np.float32(temperature) for weights in last.get_weights()])

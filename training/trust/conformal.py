@@ -1,8 +1,8 @@
 """Split conformal prediction: thresholds whose prediction sets contain the true digit as often as promised.
 
-The promise holds for any network, for images that are exchangeable with the calibration images. With probability
-k / (n + 1) the score of a new image's true digit is at most the k-th smallest of n calibration scores. With equal
-scores the probability is slightly higher (Vovk, Gammerman and Shafer 2005; Papadopoulos et al. 2002). This module uses
+The promise holds for any network, on images that are exchangeable with the calibration images. The score of a new
+image's true digit is at most the k-th smallest of n calibration scores with probability k / (n + 1). If scores are
+equal, the probability is slightly higher (Vovk, Gammerman and Shafer 2005; Papadopoulos et al. 2002). This module uses
 arrays only, no Keras.
 """
 
@@ -28,14 +28,16 @@ def calibrate(probabilities: Floats, labels: Labels) -> PredictionSets:
         probabilities: float32 (N, 10), the calibration images' probabilities in their served form.
         labels: uint8 (N,), the true digits.
     """
-    of_truth = probabilities[np.arange(len(labels)), labels]
+    true_probabilities = probabilities[np.arange(len(labels)), labels]
     levels = []
     for coverage in COVERAGES:
-        threshold = _threshold(of_truth, coverage)
+        threshold = _threshold(true_probabilities, coverage)
         if threshold is None:
             continue
         per_class = [
-            limit for digit in range(CLASSES) if (limit := _threshold(of_truth[labels == digit], coverage)) is not None
+            limit
+            for digit in range(CLASSES)
+            if (limit := _threshold(true_probabilities[labels == digit], coverage)) is not None
         ]
         levels.append(
             Level(
@@ -47,9 +49,9 @@ def calibrate(probabilities: Floats, labels: Labels) -> PredictionSets:
     return PredictionSets(levels=tuple(levels))
 
 
-def _threshold(of_truth: Floats, coverage: float) -> float | None:
-    # Negated probabilities instead of 1 - p: subtracting would round, and serving compares the exact probabilities.
-    limit = quantile(-of_truth.astype(np.float64), coverage)
+def _threshold(true_probabilities: Floats, coverage: float) -> float | None:
+    # The score is -p instead of 1 - p, because the subtraction would round. Serving compares p itself.
+    limit = quantile(-true_probabilities.astype(np.float64), coverage)
     return None if limit is None else -limit
 
 
@@ -68,7 +70,7 @@ def coverage_band(coverage: float, calibration: int, test: int, *, error: float)
         coverage: promised, between 0 and 1.
         calibration: n, the number of calibration images.
         test: number of test images, exchangeable with the calibration images.
-        error: half of it lies on either side of the range.
+        error: probability of a share outside the range, half of it on either side.
     """
     from scipy.stats import betabinom
 

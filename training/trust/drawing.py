@@ -14,15 +14,15 @@ FIELD = 96
 """Side of the drawing area in pixels, before normalization."""
 
 
-def drawn(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
-    """Return what `draw` draws on a black area, uint8 (96, 96)."""
+def draw_picture(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
+    """Draw on a black square and return it, uint8 (96, 96)."""
     page = Image.new("L", (FIELD, FIELD))
     draw(ImageDraw.Draw(page))
     return np.asarray(page)
 
 
-def normalized(pictures: Sequence[Grey]) -> Grey:
-    """Normalize pictures as the service does, uint8 (N, 28, 28). Pictures without ink are left out."""
+def normalize_pictures(pictures: Sequence[Grey]) -> Grey:
+    """Normalize pictures as the service does, to uint8 (N, 28, 28). Leave out pictures without ink."""
     pixels = []
     for picture in pictures:
         try:

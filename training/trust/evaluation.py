@@ -13,7 +13,7 @@ from digits.features import Floats
 from digits.prediction_sets import digit_thresholds
 from training.data import Labels
 from training.trust.conformal import coverage_band
-from training.trust.reliability import Reliability, reliability, scaled
+from training.trust.reliability import Reliability, reliability, rescale
 
 BAND_ERROR = 0.05
 """Probability that chance alone puts at least one of the coverages outside its band."""
@@ -82,9 +82,9 @@ def evaluate(
     served = scores.probabilities
     before, after = served, served
     if temperature.folded:
-        before = scaled(served, 1 / temperature.value)
+        before = rescale(served, 1 / temperature.value)
     else:
-        after = scaled(served, temperature.value)
+        after = rescale(served, temperature.value)
     return Trust(
         before=reliability(before, labels),
         after=reliability(after, labels),

@@ -1,11 +1,11 @@
-"""Novelty: a score that tells non-digits from digits, computed from what the network computes anyway.
+"""Novelty: a score that separates non-digits from digits, computed from the network's hidden layer and logits.
 
 The score adds two signals. The first is a small head on the hidden layer, trained to separate digits from non-digits
 (outlier exposure: Hendrycks, Mazeika and Dietterich 2019). The second is the energy of the logits (Liu et al. 2020),
-which is high where the network supports no digit, and is ignored below its usual value.
+which is high if the network supports no digit. An energy below the usual value counts as 0.
 
 Validation images set the scale of both signals: 0 is the median, 1 the 99 % quantile. Calibration images then set
-the scale of the sum: one in a hundred of them is above 1. The network itself does not change.
+the scale of the sum, so that one in a hundred of them is above 1. The network itself does not change.
 """
 
 import math
@@ -20,7 +20,7 @@ from training.backend import keras, make_reproducible
 from training.data import Split
 from training.network import activations
 from training.recipes import Distortions
-from training.robust.augmentation import distorted, enlarge
+from training.robust.augmentation import distort, enlarge
 from training.trust.conformal import quantile
 from training.trust.outlier_exposure import non_digits
 
@@ -30,7 +30,7 @@ FALSE_ALARMS = 0.01
 """Share of digits like the calibration images that get a novelty above 1."""
 
 MAX_DIGITS = 20_000
-"""Most training images that the head learns from. It also learns from one distorted copy of each."""
+"""Maximum number of training images for the head. It also learns from one distorted copy of each."""
 
 _HEAD_UNITS = 32
 _DROPOUT = 0.3
@@ -66,11 +66,11 @@ def fit(network: Any, split: Split, *, seed: int) -> Head | None:
 
     Args:
         network: the lecture's network. It does not change.
-        split: the training part holds the digits to learn from, the other two parts set scale and threshold.
-        seed: of all random choices.
+        split: the head learns from the training part. The other two parts set scale and threshold.
+        seed: the seed of all random numbers.
 
     Returns:
-        None if one of the held-back parts is too small for a threshold (fewer than 100 images).
+        The head, or None if a held-back part has fewer than 100 images, which is too few for a threshold.
     """
     if min(len(split.y_validation), len(split.y_calibration)) < 1 / FALSE_ALARMS:
         return None
@@ -101,10 +101,10 @@ def fit(network: Any, split: Split, *, seed: int) -> Head | None:
 def _train(network: Any, split: Split, seed: int) -> Head:
     chosen = np.random.default_rng(seed).permutation(len(split.y_train))[:MAX_DIGITS]
     images, labels = split.x_train[chosen], split.y_train[chosen]
-    copies = distorted(enlarge(images), labels, Distortions(), [seed, 0])
-    others = non_digits(images, labels, len(images) // _DIGITS_PER_NON_DIGIT, seed)
-    hidden, _ = activations(network, to_features(np.concatenate([images, copies, others])))
-    targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), len(others)])
+    copies = distort(enlarge(images), labels, Distortions(), [seed, 0])
+    outliers = non_digits(images, labels, len(images) // _DIGITS_PER_NON_DIGIT, seed)
+    hidden, _ = activations(network, to_features(np.concatenate([images, copies, outliers])))
+    targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), len(outliers)])
 
     make_reproducible(seed)
     layers = keras().layers

@@ -1,4 +1,4 @@
-"""Non-digit pictures that the novelty is tested on, made with fixed seeds.
+"""Make the non-digit pictures that novelty is tested on. Their seeds are fixed.
 
 Letters, shapes and pairs of digits are drawn, textures are cut out of photographs. Fashion-MNIST is added if Debian's
 package dataset-fashion-mnist is installed.
@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digits.features import SIDE, Grey
 from training.data import read_idx
-from training.trust.drawing import FIELD, drawn, normalized
+from training.trust.drawing import FIELD, draw_picture, normalize_pictures
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 
 LETTERS = "AEFHKMNPRTUVWXYadefhkmnprtuvwx"
-"""Without the letters that look like a digit in some font, such as B, D, I, O, S, Z, b, g, l, q and y."""
+"""Letters without those that look like a digit in some font, such as B, D, I, O, S, Z, b, g, l, q and y."""
 
 _FONTS = (
     *("DejaVuSans", "DejaVuSans-BoldOblique", "DejaVuSansMono", "DejaVuSerif", "DejaVuSerif-Italic"),
@@ -29,7 +29,7 @@ Generator = np.random.Generator
 
 
 def non_digits(digits: Grey, count: int = 1000) -> dict[str, Grey]:
-    """Make pictures of each kind, in the form in which the network gets them.
+    """Make pictures of each kind, in the form that the network receives.
 
     Args:
         digits: uint8 (N, 28, 28), the source of the pictures with two digits.
@@ -37,7 +37,7 @@ def non_digits(digits: Grey, count: int = 1000) -> dict[str, Grey]:
 
     Returns:
         Kind to uint8 (M, 28, 28). Pictures are normalized, and left out if they have no ink. Noise is not normalized.
-        Fashion-MNIST is there in both forms.
+        Fashion-MNIST is included both normalized and unchanged.
     """
     kinds: dict[str, Callable[[Generator, int], list[Grey]]] = {
         "letters": _letters,
@@ -49,12 +49,12 @@ def non_digits(digits: Grey, count: int = 1000) -> dict[str, Grey]:
     if FASHION.exists():
         pictures["Fashion-MNIST, as it is"] = np.stack(_fashion(np.random.default_rng(0), count))
         kinds = {"Fashion-MNIST": _fashion} | kinds
-    pictures |= {kind: normalized(make(np.random.default_rng(0), count)) for kind, make in kinds.items()}
+    pictures |= {kind: normalize_pictures(make(np.random.default_rng(0), count)) for kind, make in kinds.items()}
     return pictures | {"noise": np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)}
 
 
 def _fashion(rng: Generator, count: int) -> list[Grey]:
-    """Clothes from the test images of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017)."""
+    """Choose clothes from the test images of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017)."""
     images = read_idx(FASHION, dimensions=3)
     return list(images[rng.choice(len(images), min(count, len(images)), replace=False)])
 
@@ -67,13 +67,13 @@ def _letters(_rng: Generator, _count: int) -> list[Grey]:
     middle = (FIELD / 2, FIELD / 2)
 
     def render(font: ImageFont.FreeTypeFont, letter: str) -> Grey:
-        return drawn(lambda pen: pen.text(middle, letter, fill=255, font=font, anchor="mm"))
+        return draw_picture(lambda pen: pen.text(middle, letter, fill=255, font=font, anchor="mm"))
 
     return [render(font, letter) for font in fonts for letter in LETTERS]
 
 
 def _shapes(rng: Generator, count: int) -> list[Grey]:
-    """Stars, houses, crosses, arrows and grids. Closed shapes are outlined or filled."""
+    """Draw stars, houses, crosses, asterisks, arrows and grids. Stars and houses are outlined or filled."""
     return [_shape(rng) for _ in range(count)]
 
 
@@ -87,19 +87,19 @@ def _shape(rng: Generator) -> Grey:
     closed: list[tuple[float, float]] | None = None
     lines: list[list[tuple[float, float]]] = []
     kind = rng.integers(7)
-    if kind == 0:
+    if kind == 0:  # a star with five points
         closed = star(5, 0.4)
-    elif kind == 1:
+    elif kind == 1:  # a star with three points
         closed = star(3, 0.5)
-    elif kind == 2:
+    elif kind == 2:  # a house
         closed = [(14, 82), (82, 82), (82, 44), (48, 14), (14, 44)]
-    elif kind == 3:
+    elif kind == 3:  # a cross
         lines = [[(48, 12), (48, 84)], [(12, 48), (84, 48)]]
-    elif kind == 4:
+    elif kind == 4:  # an asterisk
         lines = [[(12, 12), (84, 84)], [(84, 12), (12, 84)], [(48, 6), (48, 90)]]
-    elif kind == 5:
+    elif kind == 5:  # an arrow
         lines = [[(10, 48), (86, 48)], [(60, 22), (86, 48), (60, 74)], [(24, 28), (10, 48), (24, 68)]]
-    else:
+    else:  # a grid
         lines = [[(at, 12.0), (at, 84.0)] for at in (20.0, 48.0, 76.0)]
         lines += [[(12.0, at), (84.0, at)] for at in (20.0, 48.0, 76.0)]
 
@@ -111,12 +111,12 @@ def _shape(rng: Generator) -> Grey:
         for line in lines:
             pen.line(line, fill=255, width=width, joint="curve")
 
-    turned = Image.fromarray(drawn(draw)).rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
+    turned = Image.fromarray(draw_picture(draw)).rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
     return np.asarray(turned)
 
 
 def _textures(rng: Generator, count: int) -> list[Grey]:
-    """Patches of the two photographs that scikit-learn ships: a temple and a flower."""
+    """Cut patches out of the two photographs that scikit-learn ships: a temple and a flower."""
     from sklearn.datasets import load_sample_images
 
     photographs = [np.asarray(Image.fromarray(image).convert("L")) for image in load_sample_images().images]
@@ -130,7 +130,7 @@ def _textures(rng: Generator, count: int) -> list[Grey]:
 
 
 def _two_digits(digits: Grey, rng: Generator, count: int) -> list[Grey]:
-    """Two digits side by side that nearly touch, as in a number."""
+    """Put two digits side by side so that they nearly touch, as in a number."""
     pictures = []
     for _ in range(count):
         picture = np.zeros((SIDE, 2 * SIDE - 10), dtype=np.uint8)

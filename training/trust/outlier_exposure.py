@@ -1,13 +1,12 @@
-"""Non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
+"""Make the non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
 
 They are blobs, polygons, scribbles, noise, and digits that were cut up, mixed, paired or turned. The head is tested on
-the pictures of `training.trust.out_of_distribution`. Only noise and pairs of digits are among both.
+the pictures of `training.trust.out_of_distribution`. Only noise and pairs of digits occur in both.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,12 @@ from PIL import Image, ImageDraw
 
 from digits.features import SIDE, Grey
 from training.data import Labels
-from training.trust.drawing import drawn, normalized
+from training.trust.drawing import draw_picture, normalize_pictures
 
-_TURNED = (2, 3, 4, 5, 7)
-"""Digits that are not digits when they lie on their side. The others still look like digits."""
+_TURNABLE = (2, 3, 4, 5, 7)
+"""Digits that do not look like a digit when they lie on their side. The others still do."""
 
-_PART = 100  # pictures per task of a thread
+_CHUNK = 100  # pictures per task of a thread
 
 Generator = np.random.Generator
 
@@ -32,32 +31,34 @@ def non_digits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
         images: uint8 (N, 28, 28), the digits to cut up. At most 2 000 of them are used.
         labels: uint8 (N,).
         count: the number of pictures to make. Those without ink are left out.
-        seed: of all random choices.
+        seed: the seed of all random numbers.
 
     Returns:
         uint8 (M, 28, 28), M at most `count`.
     """
     chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
-    parts = [[seed, start, min(_PART, count - start)] for start in range(0, count, _PART)]
-    make = partial(_make, images[chosen], labels[chosen])
+
+    def make(start: int) -> Grey:
+        rng = np.random.default_rng([seed, start])
+        return _make(images[chosen], labels[chosen], min(_CHUNK, count - start), rng)
+
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return np.concatenate(list(threads.map(make, parts)))
+        return np.concatenate(list(threads.map(make, range(0, count, _CHUNK))))
 
 
-def _make(images: Grey, labels: Labels, part: Sequence[int]) -> Grey:
-    rng = np.random.default_rng(part[:2])
+def _make(images: Grey, labels: Labels, count: int, rng: Generator) -> Grey:
     kinds = list(_KINDS)
-    chosen = rng.choice(len(kinds), part[2], p=[_KINDS[kind] for kind in kinds])
+    chosen = rng.choice(len(kinds), count, p=[_KINDS[kind] for kind in kinds])
     pictures: list[Grey] = []
     for kind in chosen:
         picture = kinds[kind](images, labels, rng)
         is_whole = picture.shape == (SIDE, SIDE) and picture.any()
-        pictures.extend([picture] if is_whole else normalized([picture]))
+        pictures.extend([picture] if is_whole else normalize_pictures([picture]))
     return np.array(pictures, dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """White where smooth noise is high, in one or many spots."""
+    """Draw one or many white spots, where smooth noise is high."""
     from scipy.ndimage import gaussian_filter
 
     side = int(rng.integers(30, 100))
@@ -72,11 +73,11 @@ def _polygon(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     corners = rng.uniform(8, 88, (int(rng.integers(3, 9)), 2))
     if rng.random() < 0.5:  # ordered by angle, so that the sides do not cross
         corners = corners[np.argsort(np.arctan2(corners[:, 1] - 48, corners[:, 0] - 48))]
-    return drawn(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
+    return draw_picture(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
 
 
 def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Four to eight curved strokes that cross each other."""
+    """Draw four to eight curved strokes that cross each other."""
     width = int(rng.integers(3, 12))
     t = np.linspace(0, 1, 12)[:, None]
     ends = rng.uniform(8, 88, (int(rng.integers(4, 9)), 3, 2))
@@ -86,11 +87,11 @@ def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
         for curve in curves:
             pen.line(curve.ravel().tolist(), fill=255, width=width, joint="curve")
 
-    return drawn(draw)
+    return draw_picture(draw)
 
 
 def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Overlapping rectangles and ellipses, some of them cut out of the others."""
+    """Draw overlapping rectangles and ellipses. Some of them are cut out of the others."""
     boxes = [
         (*corner, *(corner + rng.uniform(8, 50, 2))) for corner in rng.uniform(5, 60, (int(rng.integers(2, 6)), 2))
     ]
@@ -99,11 +100,11 @@ def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
         for box in boxes:
             (pen.rectangle if rng.random() < 0.5 else pen.ellipse)(box, fill=255 * (rng.random() < 0.75))
 
-    return np.asarray(Image.fromarray(drawn(draw)).rotate(rng.uniform(0, 90)))
+    return np.asarray(Image.fromarray(draw_picture(draw)).rotate(rng.uniform(0, 90)))
 
 
 def _cut_up(images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """The quarters of a digit, rotated and in another order."""
+    """Rotate the quarters of a digit and put them in another order."""
     digit = images[rng.integers(len(images))][4:24, 4:24]
     quarters = [digit[rows, columns] for rows in (np.s_[:10], np.s_[10:]) for columns in (np.s_[:10], np.s_[10:])]
     order = rng.permutation(4)
@@ -113,14 +114,14 @@ def _cut_up(images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _mixed(images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """One digit over another digit that was rotated and shifted."""
+    """Put one digit over another digit that was rotated and shifted."""
     one, other = images[rng.integers(len(images), size=2)]
     shifted = np.roll(np.rot90(other, int(rng.integers(4))), rng.integers(-6, 7, 2), (0, 1))
     return _framed(np.maximum(one, shifted))
 
 
 def _pair(images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Two digits beside each other, or one below the other."""
+    """Put two digits beside each other, or one below the other."""
     one, other = images[rng.integers(len(images), size=2)]
     apart = SIDE - int(rng.integers(4, 14))
     picture = np.zeros((SIDE, apart + SIDE), dtype=np.uint8)
@@ -130,13 +131,13 @@ def _pair(images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _turned(images: Grey, labels: Labels, rng: Generator) -> Grey:
-    """A digit on its side."""
-    chosen = np.flatnonzero(np.isin(labels, _TURNED))
+    """Turn a digit on its side."""
+    chosen = np.flatnonzero(np.isin(labels, _TURNABLE))
     return _framed(np.rot90(images[rng.choice(chosen)], int(rng.choice([1, 3]))))
 
 
 def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Noise that fills the whole picture, in single pixels or smooth. It is not normalized."""
+    """Fill the whole picture with independent pixels or smooth noise. It is not normalized."""
     from scipy.ndimage import gaussian_filter
 
     if rng.random() < 0.4:
@@ -147,7 +148,7 @@ def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _grey_blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """A grey shape with soft edges and an empty margin. It is not normalized."""
+    """Draw a grey shape with soft edges and an empty margin. It is not normalized."""
     from scipy.ndimage import gaussian_filter
 
     place = np.linspace(-1, 1, SIDE)
@@ -177,4 +178,4 @@ _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
     _grey_noise: 0.06,
     _grey_blob: 0.08,
 }
-"""Each kind with its share of the pictures."""
+"""Kind of picture to its share."""

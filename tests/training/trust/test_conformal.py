@@ -22,14 +22,14 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def drawn(rng: np.random.Generator, count: int, *, sharpness: float = 2, honesty: float = 0.5) -> tuple[Floats, Labels]:
-    """Draw a network's probabilities and the true digits. An honesty below 1 makes the former too high."""
+    """Draw a network's probabilities and the true digits. An honesty below 1 makes the network overconfident."""
     logits = rng.normal(0, sharpness, (count, 10))
     # Gumbel's trick: the largest of logits plus noise is a draw from their softmax.
     labels = (honesty * logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
     return softmax(logits, axis=1).astype(np.float32), labels.astype(np.uint8)
 
 
-def of_truth(values: np.ndarray, labels: Labels) -> np.ndarray:
+def at_true_digit(values: np.ndarray, labels: Labels) -> np.ndarray:
     """Return each row's value for the true digit."""
     return np.asarray(values[np.arange(len(labels)), labels])
 
@@ -69,7 +69,7 @@ def test_the_thresholds_give_the_sets_of_the_lac_score(seed: int, count: int, sh
     levels = conformal.calibrate(probabilities, labels).levels
 
     for level in levels:
-        limit = conformal.quantile(of_truth(lac(probabilities), labels), level.coverage)
+        limit = conformal.quantile(at_true_digit(lac(probabilities), labels), level.coverage)
         assert limit is not None
         np.testing.assert_array_equal(new >= digit_thresholds(level), lac(new) <= limit)
 
@@ -114,7 +114,7 @@ def test_the_number_covered_is_beta_binomial(coverage: float) -> None:
         probabilities, labels = drawn(rng, 99 + 50)
         level = level_at(coverage, conformal.calibrate(probabilities[:99], labels[:99]))
         assert level is not None
-        covered.append(int(of_truth(probabilities[99:] >= digit_thresholds(level), labels[99:]).sum()))
+        covered.append(int(at_true_digit(probabilities[99:] >= digit_thresholds(level), labels[99:]).sum()))
 
     law = betabinom(50, round(100 * coverage), 100 - round(100 * coverage))
     assert np.mean(covered) == pytest.approx(50 * coverage, abs=4 * law.std() / np.sqrt(1000))
@@ -158,7 +158,7 @@ def test_thresholds_per_digit_cover_a_digit_that_the_common_threshold_misses() -
 
     assert level is not None
     common, per_digit = (
-        of_truth(probabilities[new] >= digit_thresholds(level, per_class=per_class), labels[new])
+        at_true_digit(probabilities[new] >= digit_thresholds(level, per_class=per_class), labels[new])
         for per_class in (False, True)
     )
     share = np.array([[part[labels[new] == digit].mean() for digit in range(10)] for part in (common, per_digit)])

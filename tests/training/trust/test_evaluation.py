@@ -1,4 +1,4 @@
-"""The calibration in the manifest, and its evaluation on test images."""
+"""The calibration in the manifest is computed, and evaluated on test images."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from training.data import Split
 from training.trust import conformal
 from training.trust.calibration import calibrate
 from training.trust.evaluation import coverage, detect, evaluate
-from training.trust.reliability import reliability, scaled
+from training.trust.reliability import reliability, rescale
 
 TEMPERATURE = Temperature(value=1.5, folded=True)
 
@@ -34,7 +34,7 @@ def split() -> Split:
 
 @pytest.fixture
 def classifier(tmp_path: Path) -> Classifier:
-    """The tiny network with novelty."""
+    """The tests' small network, with novelty."""
     return Classifier.load(publish_trusted(tmp_path).folder)
 
 
@@ -75,7 +75,7 @@ def test_reliability_is_measured_before_and_after_temperature_scaling(
     trust = evaluate(calibration, scores, split.y_validation)
 
     as_served = reliability(scores.probabilities, split.y_validation).metrics()
-    other = reliability(scaled(scores.probabilities, 1 / 1.5 if folded else 1.5), split.y_validation).metrics()
+    other = reliability(rescale(scores.probabilities, 1 / 1.5 if folded else 1.5), split.y_validation).metrics()
     expected = (other, as_served) if folded else (as_served, other)
     assert (trust.before.metrics(), trust.after.metrics()) == expected
     assert [row.level for row in trust.coverage] == [0.9, 0.9, 0.95, 0.99]

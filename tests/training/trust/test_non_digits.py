@@ -1,4 +1,4 @@
-"""Non-digit pictures: those that the novelty head is trained on, and those that it is tested on."""
+"""Non-digit pictures are made to train the novelty head and to test it."""
 
 import gzip
 import struct
@@ -96,7 +96,7 @@ def test_clothes_are_used_unchanged_and_normalized_if_their_file_exists(
     chosen = pictures["Fashion-MNIST, as it is"]
     assert len(chosen) == 20
     assert {picture.tobytes() for picture in chosen} <= {picture.tobytes() for picture in clothes}
-    np.testing.assert_array_equal(pictures["Fashion-MNIST"], drawing.normalized(list(chosen)))
+    np.testing.assert_array_equal(pictures["Fashion-MNIST"], drawing.normalize_pictures(list(chosen)))
 
 
 def test_a_file_with_few_clothes_gives_few_pictures(
@@ -117,5 +117,5 @@ def test_letters_that_look_like_digits_are_not_used() -> None:
 def test_a_picture_without_ink_is_left_out(mnist: Mnist) -> None:
     blank = np.zeros((28, 28), dtype=np.uint8)
 
-    assert len(drawing.normalized([mnist.pixels[0], blank, mnist.pixels[1]])) == 2
-    assert drawing.normalized([blank]).shape == (0, 28, 28)
+    assert len(drawing.normalize_pictures([mnist.pixels[0], blank, mnist.pixels[1]])) == 2
+    assert drawing.normalize_pictures([blank]).shape == (0, 28, 28)

@@ -1,4 +1,4 @@
-"""Whether probabilities match frequencies."""
+"""Reliability measures whether probabilities match frequencies."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from digits.features import Floats
 from training.data import Labels
-from training.trust.reliability import reliability, scaled
+from training.trust.reliability import reliability, rescale
 
 DIGITS = np.arange(10)
 
@@ -98,7 +98,7 @@ temperatures = st.floats(0.25, 4)
 def test_scaling_probabilities_divides_their_logits(logits: list[float], temperature: float) -> None:
     probabilities = softmax(np.array([logits]), axis=1).astype(np.float32)
 
-    result = scaled(probabilities, temperature)
+    result = rescale(probabilities, temperature)
 
     np.testing.assert_allclose(result, softmax(np.array([logits]) / temperature, axis=1), rtol=1e-4)
 
@@ -109,7 +109,7 @@ def test_the_inverse_temperature_undoes_scaling(logits: list[float], temperature
     probabilities = softmax(np.array([logits]), axis=1).astype(np.float32)
 
     # The higher temperature comes first. The lower one could make a probability too small for float32.
-    result = scaled(scaled(probabilities, max(temperature, 1 / temperature)), min(temperature, 1 / temperature))
+    result = rescale(rescale(probabilities, max(temperature, 1 / temperature)), min(temperature, 1 / temperature))
 
     np.testing.assert_allclose(result, probabilities, rtol=1e-3)
 
@@ -119,10 +119,10 @@ def test_the_inverse_temperature_undoes_scaling(logits: list[float], temperature
 def test_a_temperature_of_1_changes_nothing(logits: list[float]) -> None:
     probabilities = softmax(np.array([logits]), axis=1).astype(np.float32)
 
-    np.testing.assert_allclose(scaled(probabilities, 1), probabilities, rtol=1e-5)
+    np.testing.assert_allclose(rescale(probabilities, 1), probabilities, rtol=1e-5)
 
 
 def test_a_probability_of_0_stays_0() -> None:
-    result = scaled(np.eye(10, dtype=np.float32), 0.5)
+    result = rescale(np.eye(10, dtype=np.float32), 0.5)
 
     np.testing.assert_array_equal(result, np.eye(10))

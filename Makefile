@@ -6,22 +6,22 @@ UV_RELEASE := 0.13.9
 # The first of these commands that is Python 3.11, 3.12 or 3.13.
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
-# uv may not download a Python: everything comes from the package registry.
+# uv must not download Python from another server, because everything comes from the package registry.
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
 .PHONY: help serve scale test check docs train bench audit clean
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
-	@echo 'make scale   start it on Ray Serve: a local cluster that adds replicas with the load'
+	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
 	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 10 minutes on two cores)'
 	@echo 'make check   run lint and types only'
 	@echo 'make docs    build the documentation as a site in reports/site; a broken link fails'
 	@echo 'make train   train the lecture'"'"'s network and publish it (ARGS="--epochs 10 ...")'
-	@echo 'make bench   measure requests and pictures per second beside other servers (needs wrk and 20 minutes)'
-	@echo 'make audit   list what serving uses in reports/sbom.cdx.json, then ask osv.dev for known vulnerabilities'
+	@echo 'make bench   measure requests and pictures per second, compared with other servers (needs wrk and 20 minutes)'
+	@echo 'make audit   list the packages that serving uses in reports/sbom.cdx.json, then ask osv.dev for vulnerabilities'
 	@echo 'make clean   remove environments, caches and reports'
-	@echo 'make .venv/.serve, .train, .scale or .tracing   install the packages for one of these, and start nothing'
+	@echo 'make .venv/.serve, .train, .scale or .tracing   only install the packages for one of these'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -63,8 +63,8 @@ bench: .venv/.dev
 	@$(RUN) benchmarks.speed.requests $(ARGS)
 	@$(RUN) benchmarks.speed.pictures $(ARGS)
 
-# The package list needs no network, so it comes first. uv exits with 1 for a known vulnerability, and with more for any
-# other failure, usually a missing network, which is reported in one line.
+# The package list comes first, because it needs no network. uv exits with 1 for a known vulnerability, and with a
+# higher code for any other failure, usually a missing network. Such a failure is reported in one line.
 audit: | .python $(UV)
 	@mkdir -p reports
 	@$(UV) export --quiet --frozen --offline --preview-features sbom-export --no-default-groups \
@@ -75,8 +75,8 @@ audit: | .python $(UV)
 		echo "digits: could not check for vulnerabilities: $$(sed 's/^ *[a-z]*: //' reports/audit.log | paste -sd ';')" >&2; \
 	else cat reports/audit.log >&2; fi; exit $$code
 
-# These empty files record what the environment contains. While they are newer than the lock file, make starts at once,
-# without a network.
+# These empty files record what the environment contains. While they are newer than the lock file, make installs
+# nothing and needs no network.
 .venv/.serve: uv.lock pyproject.toml | .python $(UV)
 	@echo 'digits: creating .venv (up to a minute on the first run)'
 	@$(SYNC) --no-default-groups --inexact

@@ -1,8 +1,8 @@
-"""Send requests when they are due, whatever the replies do, and time each from when it was due.
+"""Send requests at given times, whether or not replies have arrived, and time each from when it was due.
 
-A client that waits for a reply before its next request sends least when the service is slowest, and so misses the worst
-moments (coordinated omission). Here the times are drawn beforehand. The loop never sleeps: it needs its own core, and
-reports how late it was.
+A client that waits for a reply before its next request sends least when the service is slowest. It therefore misses the
+worst moments (coordinated omission). Here the times do not depend on the replies. The loop never sleeps, so that it
+needs its own core. It reports how late it was.
 """
 
 import gc
@@ -29,27 +29,28 @@ REPLY_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """The result."""
+class SendResult:
+    """The latencies and sizes of the requests that were sent."""
 
     seconds: NDArray[np.float64]
     """From when a request was due until its reply was complete. Infinite unless the status was 200."""
     late_seconds: NDArray[np.float64]
     """From when a request was due until it was given to the kernel, which is the delay of the clients."""
     request_bytes: float
-    """Mean, including the head."""
+    """Mean size of a request, including the head."""
     reply_bytes: float
+    """Mean size of a reply, including the head."""
 
 
 def requests(body: Body, port: int) -> list[bytes]:
-    """Return the requests about the ten golden digits, as bytes on the wire."""
+    """Return a request for each of the ten golden digits, as bytes on the wire."""
     encoded = [body.encode(pixels) for pixels in GOLDEN.pixels]
-    named = "".join(f"{name}: {value}\r\n" for name, value in body.headers.items())
-    head = f"POST {body.path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n{named}Content-Length: "
+    headers = "".join(f"{name}: {value}\r\n" for name, value in body.headers.items())
+    head = f"POST {body.path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n{headers}Content-Length: "
     return [b"%b%d\r\n\r\n%b" % (head.encode(), len(one), one) for one in encoded]
 
 
-def send(port: int, contents: Sequence[bytes], gaps: Iterator[float], seconds: float) -> Sent:
+def send(port: int, contents: Sequence[bytes], gaps: Iterator[float], seconds: float) -> SendResult:
     """Send the requests in turn, with these gaps in seconds between them.
 
     Raises:
@@ -78,7 +79,7 @@ def _send(
     contents: Sequence[bytes],
     gaps: Iterator[float],
     seconds: float,
-) -> Sent:
+) -> SendResult:
     clock = time.perf_counter
     next_content = cycle(contents)
     idle = deque(sockets)
@@ -91,7 +92,7 @@ def _send(
     end = due + seconds
     while due < end or due_times:
         now = clock()
-        # At most one request, so that no reply waits for many of them.
+        # Send at most one request before replies are read, so that no reply waits for many requests.
         if due <= now and due < end and idle:
             number = idle.popleft()
             content = next(next_content)
@@ -101,13 +102,13 @@ def _send(
             late.append(clock() - due)
             due += next(gaps)
         elif now > end + REPLY_SECONDS:
-            raise SystemExit(f"expected a reply to every request within {REPLY_SECONDS} s, {len(due_times)} had none")
+            raise SystemExit(f"expected all replies within {REPLY_SECONDS} s, {len(due_times)} are missing")
         for number, _ in poll.poll(0):
             received = sockets[number].recv(1 << 18)
             if not received:
                 raise SystemExit("expected a reply, received the end of the connection")
             reply = parts.pop(number, b"") + received
-            if not _is_whole(reply):
+            if not _is_complete(reply):
                 parts[number] = reply
                 continue
             was_due = due_times.pop(number)
@@ -115,10 +116,10 @@ def _send(
             replied_bytes += len(reply)
             idle.append(number)
     count = len(latencies)
-    return Sent(np.array(latencies), np.array(late), sent_bytes / count, replied_bytes / count)
+    return SendResult(np.array(latencies), np.array(late), sent_bytes / count, replied_bytes / count)
 
 
-def _is_whole(reply: bytes) -> bool:
+def _is_complete(reply: bytes) -> bool:
     head, ended, body = reply.partition(b"\r\n\r\n")
     if not ended:
         return False

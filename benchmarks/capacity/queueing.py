@@ -1,8 +1,8 @@
 """Simulate requests that queue for replicas behind a balancer, as discrete events with SimPy.
 
 A replica works in turns, as `app.inference.batching` does. All requests that wait when a turn begins are answered
-together when it ends, and later ones wait for the next turn. A Poisson stream that is split at random is a Poisson
-stream at each replica, so that one simulated replica stands for any number.
+together when it ends. Later requests wait for the next turn. A Poisson stream that is split at random is a Poisson
+stream at each replica, so that one simulated replica represents any number of them.
 """
 
 import math
@@ -19,7 +19,7 @@ TurnSeconds = Callable[[int], float]
 """Returns the duration of a turn by its number of requests. It may be random."""
 
 Choose = Callable[[Sequence[int]], int]
-"""Returns the replica that gets a request, by the number of requests that each replica has in work."""
+"""Returns the index of the replica that receives a request, given the number of requests in work at each replica."""
 
 WARM_SHARE = 0.1
 """Share of the first replies that are not counted, because all replicas are empty at the start."""
@@ -32,7 +32,7 @@ class Outcome:
     """The result of a stream of requests."""
 
     seconds: NDArray[np.float64]
-    """From arrival to reply, in the order of the replies, without the first ones."""
+    """Time from arrival to reply, in the order of the replies, without the warm-up."""
     refused: int
     """Number of requests that met a replica with the maximum number of requests in work."""
     busy: float
@@ -63,11 +63,11 @@ def simulate(
     Args:
         gaps: seconds from one arrival to the next.
         turn_seconds: duration of a turn.
-        requests: how many arrive.
-        replicas: how many there are.
+        requests: number of requests that arrive.
+        replicas: number of replicas.
         choose: the balancer.
-        max_in_turn: requests that are answered together.
-        max_in_work: requests, waiting or in a turn, from which on a replica refuses more.
+        max_in_turn: maximum number of requests in a turn.
+        max_in_work: maximum number of requests at a replica, waiting or in a turn. It refuses more.
     """
     env = simpy.Environment()
     in_work = [0] * replicas
@@ -195,8 +195,8 @@ def batch_means(
 ) -> tuple[float, float]:
     """Return a statistic of a stationary sequence, and half the width of its 95 % interval.
 
-    Neighbours depend on each other, and long parts of the sequence hardly do (Law, *Simulation Modeling and Analysis*,
-    section 9.5).
+    Neighbouring values depend on each other. Long parts of the sequence hardly do (Law, *Simulation Modeling and
+    Analysis*, section 9.5).
     """
     each = [statistic(part) for part in np.array_split(values, parts)]
     half = stats.t.ppf(0.975, parts - 1) * np.std(each, ddof=1) / math.sqrt(parts)
@@ -206,12 +206,12 @@ def batch_means(
 def connections_at_most(capacity: float, share: float = 0.01) -> float:
     """Return the mean number of connections that a replica may have when a balancer spreads them at random.
 
-    A replica's number of connections then has a Poisson distribution. Seen from a connection, it is a Poisson variable
-    plus one. All connections send at the same rate.
+    The number of connections of a replica then has a Poisson distribution. A random connection shares its replica with
+    a Poisson number of others. All connections send at the same rate.
 
     Args:
         capacity: connections that a replica can serve.
-        share: of the requests that may meet a replica with more connections.
+        share: the share of the requests that may meet a replica with more connections.
     """
     # P(1 + Poisson(m) > c) = share, by the duality of Poisson and gamma distribution.
     return float(stats.gamma.ppf(share, math.floor(capacity)))

@@ -18,28 +18,28 @@ from benchmarks.harness.servers import Server
 from benchmarks.harness.wrk import put_under_load
 
 PICTURES = 1024
-"""Maximum number of pictures in a request, as of `MNIST_MAX_BATCH`."""
+"""Maximum number of pictures in a request, the default of `MNIST_MAX_BATCH`."""
 
 MANY = Body(f"{PICTURES} as raw bytes", RAW.headers, lambda pixels: pixels.tobytes() * PICTURES)
 
 BODIES = (JSON, RAW, PNG, DRAWING, MANY)
 
-SHARE_A_TURN = (JSON, RAW, PNG)
+SHARE_PASSES = (JSON, RAW, PNG)
 """Bodies that are decoded on the event loop and share a forward pass with other requests. Drawings are normalized in a
 thread, one after the other. A request with many pictures has its own passes."""
 
 MAX_IN_TURN = 128
-"""As of `app.inference.batching.PASS_ROWS`."""
+"""Maximum number of requests in a forward pass, equal to `app.inference.batching.PASS_ROWS`."""
 
 
 def connections(body: Body) -> tuple[int, ...]:
-    """Return the numbers of busy connections of the loads."""
-    return (1, 2, 4, 8, 16, 32, 64) if body in SHARE_A_TURN else (1, 4, 8)
+    """Return the numbers of busy connections to measure with."""
+    return (1, 2, 4, 8, 16, 32, 64) if body in SHARE_PASSES else (1, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the service did for a number of busy connections."""
+    """The measured result of a number of busy connections."""
 
     connections: int
     rate: float
@@ -113,7 +113,7 @@ def measure(server: Server, body: Body, busy: int, seconds: int) -> Load:
 
 def fit(body: Body, loads: Sequence[Load]) -> Cost:
     """Fit the cost to the loads, by least squares of the relative errors."""
-    if body not in SHARE_A_TURN:
+    if body not in SHARE_PASSES:
         each_seconds = [load.each_seconds for load in loads if load.connections > 1]
         return Cost(0.0, float(np.mean(each_seconds)), max_in_turn=1)
     measured = np.array([load.each_seconds for load in loads])

@@ -1,9 +1,9 @@
-"""How long does one request, as heavy as is allowed, keep the others waiting?
+"""How long does the heaviest allowed request keep other requests waiting?
 
     python -m benchmarks.faults.blocking --rounds 3
 
-The service gets the heaviest bodies of each kind, one at a time. Meanwhile `/livez` is requested again and again on
-another connection. Its longest reply time is how long the event loop was blocked.
+The service receives the heaviest bodies of each kind, one at a time. Meanwhile another connection requests `/livez`
+again and again. Its longest reply time shows how long the event loop was blocked.
 """
 
 import json
@@ -46,8 +46,8 @@ def _picture(mode: str, size: tuple[int, int], **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _filled(start: str, element: str, end: str, most: int | None = None) -> bytes:
-    """Return JSON with as many copies of an element as the largest allowed body holds, or with `most` of them."""
+def _repeat(start: str, element: str, end: str, most: int | None = None) -> bytes:
+    """Return JSON with as many copies of an element as the largest allowed body holds, but at most `most`."""
     fit = (_LIMITS.max_json_bytes - len(start) - len(end)) // (len(element) + 1)
     return (start + ",".join([element] * min(fit, most or fit)) + end).encode()
 
@@ -75,13 +75,13 @@ _FLOATS = json.dumps(_floats())
 _BASE64 = json.dumps({"b64": b64encode(_SEVEN_PNG).decode()})
 _ALL_HEADER = (b"--b\r\n" + b"a" * _LIMITS.max_body_bytes)[: _LIMITS.max_body_bytes]
 _EMPTY_CHUNKS = b"\0\0\0\0tSTs\xd5\x9a\x8b\xf7" * 1_000_000
-_AS_IS = "/predict?normalize=never"
-_NOISE_PATH = f"{_AS_IS}&include=pixels,saliency"
+_AS_SENT = "/predict?normalize=never"
+_NOISE_PATH = f"{_AS_SENT}&include=pixels,saliency"
 
 
 @dataclass(frozen=True, slots=True)
 class Heavy:
-    """A heavy request, whose body is made when it is sent, because all bodies together would take much memory."""
+    """A heavy request. Its body is made when it is sent, because all bodies together would take too much memory."""
 
     kind: str
     make_body: Callable[[], bytes]
@@ -100,46 +100,54 @@ HEAVY = (
     Heavy("a 50-megapixel WEBP", lambda: _picture("RGB", (8000, 6000), format="WEBP", quality=1), "image/webp"),
     Heavy("a 50-megapixel GIF", lambda: _picture("P", (8000, 6000), format="GIF"), "image/gif"),
     Heavy("a PNG of a million empty chunks", lambda: _SEVEN_PNG[:33] + _EMPTY_CHUNKS, "image/png"),
-    Heavy("pictures of long floats", lambda: _filled('{"scale": "0-1", "instances": [', _FLOATS, "]}"), _JSON, _AS_IS),
-    Heavy("JSON of millions of numbers", lambda: _filled('{"pixels": [', "1", "]}"), _JSON),
-    Heavy("JSON of millions of objects", lambda: _filled('{"pixels": [', "{}", "]}"), _JSON),
-    Heavy("JSON of millions of lists", lambda: _filled('{"pixels": [', "[]", "]}"), _JSON),
-    Heavy("a form of 1024 pictures", lambda: form(*[_SEVEN_PNG] * 1024), MULTIPART),
-    Heavy("a form that is all header", lambda: _ALL_HEADER, MULTIPART),
-    Heavy("1024 pictures to normalize", lambda: np.roll(np.frombuffer(_SEVEN, np.uint8), 3).tobytes() * 1024, _RAW),
-    Heavy("1024 pictures of noise, explained", _noise, _RAW, _NOISE_PATH),
     Heavy(
-        "V1, rows of floats by name", lambda: _filled('{"instances": [', f'{{"features": {_FLOATS}}}', "]}"), _JSON, _V1
+        "pictures of long floats",
+        lambda: _repeat('{"scale": "0-1", "instances": [', _FLOATS, "]}"),
+        _JSON,
+        _AS_SENT,
     ),
-    Heavy("V1, 1024 pictures in base64", lambda: _filled('{"instances": [', _BASE64, "]}", most=1024), _JSON, _V1),
-    Heavy("V1, millions of objects", lambda: _filled('{"instances": [', "{}", "]}"), _JSON, _V1),
+    Heavy("JSON of millions of numbers", lambda: _repeat('{"pixels": [', "1", "]}"), _JSON),
+    Heavy("JSON of millions of objects", lambda: _repeat('{"pixels": [', "{}", "]}"), _JSON),
+    Heavy("JSON of millions of lists", lambda: _repeat('{"pixels": [', "[]", "]}"), _JSON),
+    Heavy("a form of 1024 pictures", lambda: form(*[_SEVEN_PNG] * 1024), MULTIPART),
+    Heavy("a form that is only a header", lambda: _ALL_HEADER, MULTIPART),
+    Heavy("1024 pictures to normalize", lambda: np.roll(np.frombuffer(_SEVEN, np.uint8), 3).tobytes() * 1024, _RAW),
+    Heavy("1024 pictures of noise, with saliency", _noise, _RAW, _NOISE_PATH),
+    Heavy(
+        "V1, rows of floats by name",
+        lambda: _repeat('{"instances": [', f'{{"features": {_FLOATS}}}', "]}"),
+        _JSON,
+        _V1,
+    ),
+    Heavy("V1, 1024 pictures in base64", lambda: _repeat('{"instances": [', _BASE64, "]}", most=1024), _JSON, _V1),
+    Heavy("V1, millions of objects", lambda: _repeat('{"instances": [', "{}", "]}"), _JSON, _V1),
     Heavy("V2, a flat tensor of floats", _tensor, _JSON, _V2),
-    Heavy("records of 784 columns", lambda: _filled('{"dataframe_records": [', _record(), "]}"), _JSON, "/invocations"),
+    Heavy("records of 784 columns", lambda: _repeat('{"dataframe_records": [', _record(), "]}"), _JSON, "/invocations"),
 )
-"""The service refuses some of them."""
+"""All heavy requests. The service refuses some of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How a heavy request went, and what it did to the others."""
+    """The result of a heavy request, and its effect on `/livez`."""
 
     status: int | str
     seconds: float
     livez_seconds: float
-    """Longest time that `/livez` took meanwhile."""
+    """Longest reply time of `/livez` meanwhile."""
 
 
 def probe(port: int, request: Request) -> Probe:
-    """Send a request, and ask `/livez` until it is answered."""
+    """Send a request, and call `/livez` again and again until the request is answered."""
     longest = 0.0
     with closing(HTTPConnection(HOST, port, timeout=120)) as connection, ThreadPoolExecutor(1) as sender:
         began = time.perf_counter()
         sent = sender.submit(send, port, request)
         while not sent.done():
-            asked = time.perf_counter()
+            livez_began = time.perf_counter()
             connection.request("GET", "/livez")
             connection.getresponse().read()
-            longest = max(longest, time.perf_counter() - asked)
+            longest = max(longest, time.perf_counter() - livez_began)
             time.sleep(0.001)
         return Probe(sent.result().status, time.perf_counter() - began, longest)
 

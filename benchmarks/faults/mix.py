@@ -1,4 +1,4 @@
-"""The mix of requests that clients send: good ones of every kind, bad ones, and clients that leave."""
+"""The requests that clients send: valid ones of every kind, invalid ones, and some whose client leaves early."""
 
 import io
 import zlib
@@ -17,7 +17,7 @@ MULTIPART = "multipart/form-data; boundary=b"
 
 @cache
 def photo() -> bytes:
-    """Return a photo as a phone takes it: 12 megapixels with sensor noise, a JPEG of some MB."""
+    """Return a photo like a phone's: a JPEG of 12 megapixels with sensor noise, several MB large."""
     width, height = 4000, 3000
     picture = Image.open(EXAMPLES / "photo.jpg").convert("L").resize((width, height), Image.Resampling.BICUBIC)
     noise = np.random.default_rng(0).normal(0, 3, (height, width))
@@ -78,7 +78,7 @@ def usual() -> list[Request]:
 
 
 def good() -> list[Request]:
-    """Return requests about one picture, all of which must be answered with 200."""
+    """Return requests with one picture each. All of them must be answered with 200."""
     kinds = {
         "raw": ("seven.bin", "application/octet-stream"),
         "JSON": ("seven.json", "application/json"),
@@ -89,11 +89,11 @@ def good() -> list[Request]:
 
 
 def mixed() -> list[Request]:
-    """Return what a client draws from. A photo of 12 megapixels is about one request in two hundred."""
+    """Return the requests that a client draws from. One in about two hundred is a photo of 12 megapixels."""
     return [*usual() * 7, Request("JPEG, 12 megapixels", photo(), "image/jpeg")]
 
 
 def warm(server: Server) -> None:
-    """Send every kind some times, because the first requests of a kind allocate memory that stays."""
+    """Send requests of every kind several times. The first requests of a kind allocate memory that stays allocated."""
     for request in [*usual() * 5, *[Request("JPEG, 12 megapixels", photo(), "image/jpeg")] * 3]:
         send(server.port, request)

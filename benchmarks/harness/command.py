@@ -1,4 +1,4 @@
-"""The command line that every benchmark has."""
+"""The command line that all benchmarks share."""
 
 import argparse
 import signal
@@ -7,12 +7,12 @@ from collections.abc import Collection
 
 
 def parser(doc: str, *, rounds: int | None = None, seconds: float | None = None) -> argparse.ArgumentParser:
-    """Return a parser that is named after the running module, and let SIGTERM end the servers that it starts.
+    """Return a parser that is named after the running module, and let SIGTERM stop the servers that it has started.
 
     Args:
         doc: the module's docstring, whose first line is the question that the benchmark answers.
-        rounds: default of `--rounds`. Without it there is no such option.
-        seconds: default of `--seconds`, whose type it also decides.
+        rounds: default of `--rounds`. None leaves the option out.
+        seconds: default of `--seconds`, and its type. None leaves the option out.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit leaves the `with` blocks that stop servers
     spec = sys.modules["__main__"].__spec__
@@ -27,14 +27,14 @@ def parser(doc: str, *, rounds: int | None = None, seconds: float | None = None)
     return made
 
 
-def chosen(parser: argparse.ArgumentParser, option: str, text: str, known: Collection[str]) -> list[str]:
-    """Split the comma-separated value of an option. A name that is not known ends the program with a message."""
+def split_names(parser: argparse.ArgumentParser, option: str, text: str, known: Collection[str]) -> list[str]:
+    """Split the comma-separated value of an option. An unknown name ends the program with a message."""
     names = text.split(",")
     if unknown := [name for name in names if name not in known]:
-        parser.error(f"{option}: expected names out of {', '.join(known)}, received {unknown[0]}")
+        parser.error(f"{option}: expected names from {', '.join(known)}, received {unknown[0]}")
     return names
 
 
 def progress(text: str) -> None:
-    """Report to stderr. The tables alone go to stdout."""
+    """Print to stderr, so that stdout contains only the tables."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Print what every benchmark prints: the machine, the versions, the command, and Markdown tables."""
+"""The parts of every report: the machine, the versions, the command, and Markdown tables."""
 
 import importlib.metadata
 import os
@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def header(packages: Iterable[str], others: Mapping[str, str] | None = None) -> str:
-    """Return the lines above the table: date and machine, versions, command.
+    """Return the lines above the tables: date and machine, versions, command.
 
     Args:
-        packages: installed packages whose versions matter here.
+        packages: installed packages whose versions are printed.
         others: versions of other programs, by name.
     """
     machine = [f"{datetime.now(UTC):%Y-%m-%d}", _processor(), f"{os.cpu_count()} cores"]
@@ -31,7 +31,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _processor() -> str:
-    """Return the processor's name where Linux knows it, else the architecture."""
+    """Return the processor's name if Linux reports one, else the architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

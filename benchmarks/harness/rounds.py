@@ -14,9 +14,9 @@ Value = TypeVar("Value")
 
 
 def alternate(groups: Sequence[Sequence[Key]], rounds: int, measure: Callable[[Key], Value]) -> dict[Key, list[Value]]:
-    """Measure every key once a round, in an order that is drawn anew for each round.
+    """Measure every key once per round, in an order that differs in each round.
 
-    The keys of a group follow one another directly, because their ratios are what the reader compares.
+    The keys of a group are measured directly after one another, because the reader compares them.
     """
     results: dict[Key, list[Value]] = {key: [] for group in groups for key in group}
     for number in range(rounds):
@@ -29,7 +29,7 @@ def alternate(groups: Sequence[Sequence[Key]], rounds: int, measure: Callable[[K
 
 
 def ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
-    """Divide each round's value by the base of the same round. The ratio to 0 is infinite."""
+    """Divide each round's value by the base of the same round. A ratio to 0 is infinite."""
     return [value / base if base else math.inf for value, base in zip(values, bases, strict=True)]
 
 

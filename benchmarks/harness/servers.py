@@ -1,4 +1,4 @@
-"""Start a server process, and end it whatever happens."""
+"""Start a server process, and always stop it."""
 
 import http.client
 import os
@@ -42,7 +42,7 @@ class Server:
 
     def output(self) -> str:
         """Return everything that the server has written to stdout and stderr so far."""
-        # pread leaves the file's position alone, which the server process shares.
+        # pread does not move the file position, which the server process shares.
         size = os.fstat(self._output_descriptor).st_size
         return os.pread(self._output_descriptor, size, 0).decode(errors="replace")
 
@@ -61,13 +61,13 @@ class Server:
         return http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
 
     def get(self, path: str) -> Reply:
-        """GET on a new connection."""
+        """Send a GET request on a new connection."""
         with closing(self.connect()) as connection:
             connection.request("GET", path)
             return _read(connection)
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "/predict") -> Reply:
-        """POST on a new connection."""
+        """Send a POST request on a new connection."""
         with closing(self.connect()) as connection:
             return post(connection, body, headers, path)
 
@@ -75,7 +75,7 @@ class Server:
 def post(
     connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str], path: str = "/predict"
 ) -> Reply:
-    """POST on a connection that stays open."""
+    """Send a POST request on a connection that stays open."""
     connection.request("POST", path, body, headers)
     return _read(connection)
 
@@ -95,10 +95,10 @@ def serving(
         command: `{port}` in an argument or in the environment becomes the port.
         environment: added to the environment of this process.
         folder: the working directory.
-        ready: path that is answered with 200 once the server is ready. Without it, a server that listens is ready.
+        ready: path that is answered with 200 once the server is ready. None: the server is ready once it listens.
 
     Raises:
-        SystemExit: the server ended or was not ready within two minutes. The message has the end of its output.
+        SystemExit: the server ended or was not ready within two minutes. The message contains the end of its output.
     """
     port = free_port()
     with tempfile.TemporaryFile() as output:
@@ -110,7 +110,7 @@ def serving(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the server in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which then stops the server
         )
         server = Server(port, process, output.fileno())
         try:
@@ -144,7 +144,7 @@ def _is_ready(server: Server, path: str | None) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end, which ends its children in order. Then kill the rest of its process group."""
+    """Ask the server to end, so that it can stop its children. Then kill the rest of its process group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""The services that the benchmarks compare, and how each is started."""
+"""The services that the benchmarks compare, and the command that starts each."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = ROOT
     ready: str | None = None
-    """Path that is answered with 200 once the service is ready. Without it, a service that listens is ready."""
+    """Path that is answered with 200 once the service is ready. None: the service is ready once it listens."""
     is_constant: bool = False
     """Whether it answers all requests alike, so that its answers cannot be right."""
     fresh: bool = False
@@ -51,8 +51,8 @@ class Service:
                     exact = body not in PICTURES
                     right = reply.status == 200 and (self.is_constant or _is_right(reply.body, expected, exact=exact))
                     if not right:
-                        said = f"{reply.status}: {reply.body[:300]!r}"
-                        raise SystemExit(f"{self.name}, {body.name}: expected {expected.argmax()}, received {said}")
+                        received = f"{reply.status}: {reply.body[:300]!r}"
+                        raise SystemExit(f"{self.name}, {body.name}: expected {expected.argmax()}, received {received}")
             yield server
 
 
@@ -67,12 +67,12 @@ def _is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
 def own(
     workers: int = 1, *, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] | None = None
 ) -> Service:
-    """Return the service of a checkout as `make serve` starts it, access log included.
+    """Return the service of a checkout as `make serve` starts it, with its access log.
 
     Args:
         workers: number of worker processes.
-        folder: the checkout. It may be another one than this.
-        name: what the table calls it.
+        folder: the checkout, by default this one.
+        name: the name in the table.
         settings: environment variables.
     """
     environment = {**LISTENING, "MNIST_WORKERS": str(workers), **(settings or {})}
@@ -81,9 +81,9 @@ def own(
 
 
 def service(name: str) -> Service:
-    """Return the service of that name. `NAME:N` stands for N processes of it.
+    """Return the service of that name. `NAME:N` is a service with N processes.
 
-    Making a service may take minutes where a peer needs its environment first.
+    This takes minutes if the virtual environment of a peer must be made first.
     """
     kind, _, processes = name.partition(":")
     return _MAKERS[kind](name, int(processes or 1))
@@ -132,7 +132,7 @@ def _keras(name: str, _processes: int) -> Service:
 
 
 def _litserve(name: str, _processes: int) -> Service:
-    # Fresh, because it polls its queue 1,000 times a second, which takes a tenth of a core while it is idle.
+    # Fresh, because LitServe polls its queue 1 000 times per second, which takes a tenth of a core while it is idle.
     command = (str(peer_python("litserve")), str(PEERS / "litserve_peer.py"), "{port}")
     return Service(name, command, fresh=True)
 
@@ -141,15 +141,15 @@ def _bentoml(name: str, _processes: int) -> Service:
     python = peer_python("bentoml")
     command = (str(python), "-m", "bentoml", "serve", "benchmarks.peers.bentoml_peer:Digits")
     environment = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(python.parents[1] / "home")}
-    # BentoML joins requests that are lists to one batch, so that each request is a list of one picture.
+    # BentoML concatenates lists from several requests into a batch. Each request is therefore a list of one picture.
     as_list = Body(JSON.name, JSON.headers, lambda pixels: compact_json({"pixels": [pixels.tolist()]}))
-    # Fresh, because its batching remembers waiting times: ten seconds after a load of 64 clients, a single client
-    # still waited 10 to 70 ms.
+    # Fresh, because BentoML's batching adapts to earlier waiting times. Ten seconds after a load of 64 clients, one
+    # client still waited 10 to 70 ms.
     return Service(name, (*command, "--host", HOST, "--port", "{port}"), (as_list,), environment, fresh=True)
 
 
 def _ray(name: str, processes: int, **settings: str) -> Service:
-    # Fresh, because Ray's processes use a part of the cores while they are idle.
+    # Fresh, because Ray's processes use processor time while they are idle.
     command = (sys.executable, "-m", "benchmarks.peers.ray_replicas", str(processes))
     return Service(name, command, (JSON, RAW), {**LISTENING, **settings}, ready="/readyz", fresh=True)
 
@@ -170,7 +170,7 @@ NAMES = tuple(_MAKERS)
 
 
 def peer_python(peer: str) -> Path:
-    """Return the Python of a peer's virtual environment, which is made anew when its requirements have changed.
+    """Return the Python of a peer's virtual environment. Make the environment if it is missing or outdated.
 
     Raises:
         SystemExit: the packages could not be installed.

@@ -1,4 +1,4 @@
-"""Clients that send different requests, each the next one when the last was answered, and note every outcome."""
+"""Clients that send different requests, one after another, and record every outcome."""
 
 import http.client
 import random
@@ -21,7 +21,7 @@ REQUESTS_PER_CONNECTION = 100
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, and the outcome that is right."""
+    """A request and its expected outcome."""
 
     kind: str
     body: bytes = b""
@@ -30,9 +30,9 @@ class Request:
     path: str = "/predict"
     expected: int | str = 200
     content_length: int | None = None
-    """Value of Content-Length where it is not the length of the body."""
+    """Value of Content-Length. None: the length of the body."""
     leaves: bool = False
-    """Whether the client closes the connection once the request was sent."""
+    """Whether the client closes the connection after it has sent the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,42 +51,42 @@ class Outcome:
     request: Request
     answer: Answer
     began: float
-    """By `time.perf_counter`."""
+    """Value of `time.perf_counter` when the request was sent."""
     seconds: float
-    kept: bool
+    is_reused: bool
     """Whether the connection had been used before."""
-    again: int | str | None
-    """Status after sending a lost request once more."""
+    retry_status: int | str | None
+    """Outcome of sending a lost request once more. None if it was not lost."""
 
     @property
-    def right(self) -> bool:
+    def as_expected(self) -> bool:
         """Return whether the status is the expected one."""
         return self.answer.status == self.request.expected
 
     @property
     def lost(self) -> bool:
         """Return whether the service accepted the request but did not answer it as expected."""
-        return not self.right and self.answer.status != REFUSED
+        return not self.as_expected and self.answer.status != REFUSED
 
 
 class Traffic:
-    """Clients in threads, until the block is left. Every other client keeps its connection.
+    """Runs clients in threads until the block is left. Every other client keeps its connection.
 
     A client ends when its connection is refused.
     """
 
     def __init__(
-        self, port: int, requests: Sequence[Request], note: Callable[[Outcome], None], clients: int = 8
+        self, port: int, requests: Sequence[Request], record: Callable[[Outcome], None], clients: int = 8
     ) -> None:
         """Prepare the clients.
 
         Args:
-            port: the service's.
-            requests: a client draws from them at random.
-            note: called with every outcome, by several threads.
-            clients: how many.
+            port: port of the service.
+            requests: a client draws from these at random.
+            record: called with every outcome, from several threads.
+            clients: number of clients.
         """
-        self._port, self._requests, self._note = port, requests, note
+        self._port, self._requests, self._record = port, requests, record
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(number), number % 2 == 1), daemon=True)
@@ -115,18 +115,18 @@ class Traffic:
             with closing(_connection(self._port)) as connection:
                 for _ in range(REQUESTS_PER_CONNECTION if keeps else 1):
                     outcome = self._send(connection, rng.choice(self._requests))
-                    self._note(outcome)
-                    refused = REFUSED in (outcome.answer.status, outcome.again)
+                    self._record(outcome)
+                    refused = REFUSED in (outcome.answer.status, outcome.retry_status)
                     if isinstance(outcome.answer.status, str) or self._stop.is_set():
                         break
 
     def _send(self, connection: http.client.HTTPConnection, request: Request) -> Outcome:
-        kept = connection.sock is not None
+        is_reused = connection.sock is not None
         began = time.perf_counter()
         answer = _exchange(connection, request)
         seconds = time.perf_counter() - began
-        again = send(self._port, request).status if answer.status == LOST else None
-        return Outcome(request, answer, began, seconds, kept, again)
+        retry_status = send(self._port, request).status if answer.status == LOST else None
+        return Outcome(request, answer, began, seconds, is_reused, retry_status)
 
 
 def send(port: int, request: Request) -> Answer:

@@ -1,4 +1,4 @@
--- Posts the files 0 to 9 of a folder in turn. The last line of output is the result as JSON, with times in microseconds.
+-- Sends the files 0 to 9 of a folder in turn by POST. The last line of output is the result as JSON, times in microseconds.
 --
 --     wrk --script benchmarks/harness/wrk.lua URL -- FOLDER 'NAME: VALUE' ...
 --

@@ -24,13 +24,13 @@ class Run:
     p50_ms: float
     p99_ms: float
     cpu_us: float
-    """Processor time of the server for one request. Unlike the rate, other programs on the machine hardly change it."""
+    """Processor time of the server per request. Other programs on the machine change it less than the rate."""
     errors: Mapping[str, int]
     """Number of errors by kind: connect, read, write, status, timeout."""
 
 
 def put_under_load(server: Server, body: Body, connections: int, seconds: int) -> Run:
-    """Keep `connections` busy: each sends its next request once the last one was answered.
+    """Keep this number of connections busy. Each sends its next request as soon as the last one is answered.
 
     wrk corrects its percentiles for the requests that it could not send while it waited for a slow reply.
     """
@@ -50,7 +50,7 @@ def put_under_load(server: Server, body: Body, connections: int, seconds: int) -
             check=True,
             timeout=seconds + 2 * TIMEOUT_SECONDS,
         )
-    # wrk leaves requests unanswered. The server has dealt with them once it replies to one more.
+    # wrk exits while requests are in work. The server has finished them when it answers one more request.
     server.post(body.encode(GOLDEN.pixels[0]), body.headers, body.path)
     cpu_seconds = server.cpu_seconds() - cpu_began
     result = json.loads(completed.stdout.splitlines()[-1])

@@ -20,8 +20,8 @@ class Digits:
         model = Path(__file__).parents[2] / "models/mnist-dense/1/model.onnx"
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    # `async` computes the batch on the event loop and not in a thread. BentoML learns how long to wait. Above the
-    # latency it replies 503, which happened with 100 ms.
+    # `async` computes the batch on the event loop instead of a thread. BentoML learns how long to wait for a batch, and
+    # replies 503 above `max_latency_ms`, which happened with 100 ms.
     @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=1000)  # type: ignore[untyped-decorator]
     async def predict(
         self, pixels: Annotated[np.ndarray, Shape((-1, 28, 28)), DType("float32")]

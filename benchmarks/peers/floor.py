@@ -1,4 +1,4 @@
-"""The floor: uvicorn reads a body and sends a constant reply, a copy of ours, with nothing done in between."""
+"""The floor: uvicorn reads a body and sends a constant reply, which is a copy of the service's reply."""
 
 import json
 import os

@@ -33,9 +33,9 @@ class Digits(litserve.LitAPI):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    # A single client waits for the timeout at each request: with 5 ms it got a third of its requests per second, while
-    # 64 clients got a quarter more. Without a timeout the worker polls its queue without a pause. `fast_queue` has no
-    # effect in this release (LitServe issue 751).
+    # A single client waits for this timeout in each request. With 5 ms, one client got a third of the requests per
+    # second, and 64 clients got a quarter more. Without a timeout the worker polls its queue without a pause.
+    # `fast_queue` has no effect in this release (LitServe issue 751).
     api = Digits(max_batch_size=64, batch_timeout=0.001)
     server = litserve.LitServer(api, accelerator="cpu", devices=1, workers_per_device=1)
     server.run("127.0.0.1", int(sys.argv[1]), generate_client_file=False, access_log=False)

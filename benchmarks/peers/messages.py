@@ -1,4 +1,4 @@
-"""What the FastAPI peers read and reply, as pydantic models."""
+"""The request and the reply of the FastAPI peers, as pydantic models."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The usual template, done well: FastAPI, pydantic models, and one forward pass of ONNX Runtime for each request."""
+"""The usual template, well made: FastAPI, pydantic models, and one forward pass of ONNX Runtime for each request."""
 
 from pathlib import Path
 

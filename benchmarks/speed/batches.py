@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed.batches --rounds 5 --seconds 0.2
 
-The network runs alone, on one thread and on features in memory: in ONNX Runtime as it is served, written out in NumPy,
-and in Keras where TensorFlow is installed. The API gets one request after another on one connection, as raw bytes and
-as JSON. The client takes a part of a core to send them.
+The network runs alone, on one thread, with features in memory: in ONNX Runtime as served, in NumPy, and in Keras if
+TensorFlow is installed. The API receives one request after another on one connection, as raw bytes and as JSON. The
+client uses part of a core to send them.
 """
 
 import importlib.util
@@ -37,13 +37,13 @@ Forward = Callable[[Floats], Floats]
 class Case:
     """One measurement that every round repeats."""
 
-    way: str
+    method: str
     size: int
     call: Callable[[], object]
 
 
 def in_numpy() -> Forward:
-    """Return the network as the lecture writes it down."""
+    """Return the network as matrix products, as in the lecture."""
     initializers = onnx.load(MODEL / "model.onnx").graph.initializer
     by_shape = {array.shape: array for array in map(onnx.numpy_helper.to_array, initializers)}
     (hidden,) = (shape[1] for shape in by_shape if len(shape) == 2 and shape[0] == FEATURES)
@@ -60,7 +60,7 @@ def in_numpy() -> Forward:
 
 
 def in_keras() -> dict[str, Forward]:
-    """Return the Keras model, compiled once and called as tutorials do. Empty without TensorFlow."""
+    """Return the Keras model, once compiled and once called as tutorials do. Return nothing without TensorFlow."""
     if importlib.util.find_spec("tensorflow") is None:
         return {}
     import keras  # noqa: PLC0415 - takes ten seconds, and is not installed everywhere
@@ -76,29 +76,29 @@ def in_keras() -> dict[str, Forward]:
     }
 
 
-def network_case(way: str, size: int, forward: Forward) -> Case:
-    """Return a measurement of the network alone, whose result was checked once."""
+def network_case(method: str, size: int, forward: Forward) -> Case:
+    """Return a measurement of the network alone, after one check of its result."""
     features = np.resize(to_features(GOLDEN.pixels), (size, FEATURES))
     expected = np.resize(GOLDEN.probabilities, (size, CLASSES))
-    np.testing.assert_allclose(forward(features), expected, atol=1e-4, err_msg=way)
-    return Case(way, size, lambda: forward(features))
+    np.testing.assert_allclose(forward(features), expected, atol=1e-4, err_msg=method)
+    return Case(method, size, lambda: forward(features))
 
 
-def api_case(way: str, size: int, connection: HTTPConnection) -> Case:
-    """Return a measurement of one request, whose reply was checked once.
+def api_case(method: str, size: int, connection: HTTPConnection) -> Case:
+    """Return a measurement of a request, after one check of its reply.
 
     Raises:
         SystemExit: the reply is wrong.
     """
     pixels = np.resize(GOLDEN.pixels, (size, 28, 28))
-    body = pixels.tobytes() if way == RAW.name else compact_json({"instances": pixels.tolist()})
-    headers = RAW.headers if way == RAW.name else JSON.headers
+    body = pixels.tobytes() if method == RAW.name else compact_json({"instances": pixels.tolist()})
+    headers = RAW.headers if method == RAW.name else JSON.headers
     reply = post(connection, body, headers)
     document = json.loads(reply.body)
     digits = [prediction["digit"] for prediction in document.get("predictions", [document])]
     if reply.status != 200 or digits != np.resize(GOLDEN.probabilities.argmax(axis=1), size).tolist():
-        raise SystemExit(f"{size} pictures as {way}: wrong reply {reply.status}: {reply.body[:300]!r}")
-    return Case(f"API, {way}", size, lambda: post(connection, body, headers))
+        raise SystemExit(f"{size} pictures as {method}: wrong reply {reply.status}: {reply.body[:300]!r}")
+    return Case(f"API, {method}", size, lambda: post(connection, body, headers))
 
 
 def main() -> None:
@@ -106,14 +106,18 @@ def main() -> None:
     options = parser(__doc__, rounds=5, seconds=0.2).parse_args()
     networks = {"ONNX Runtime": Classifier.load(MODEL).probabilities, "NumPy": in_numpy(), **in_keras()}
     with threadpool_limits(1), services.own().started() as server, closing(server.connect()) as connection:
-        cases = [network_case(way, size, forward) for way, forward in networks.items() for size in SIZES]
+        cases = [network_case(method, size, forward) for method, forward in networks.items() for size in SIZES]
         cases += [api_case(body.name, size, connection) for body in (RAW, JSON) for size in SIZES]
         seconds = alternate([cases], options.rounds, lambda case: seconds_per_call(case.call, options.seconds))
-    rates = {(case.way, case.size): [case.size / each for each in values] for case, values in seconds.items()}
-    ways = list(dict.fromkeys(case.way for case in cases))
+    rates = {(case.method, case.size): [case.size / each for each in values] for case, values in seconds.items()}
+    methods = list(dict.fromkeys(case.method for case in cases))
     print(header(["numpy", "onnxruntime", "uvicorn", *(["keras"] if len(networks) > 2 else [])]))
     print(f"\nImages per second, median of {options.rounds} rounds of {options.seconds} s (least-greatest).\n")
-    print(table(["batch", *ways], [[str(size), *(spread(rates[way, size]) for way in ways)] for size in SIZES]))
+    print(
+        table(
+            ["batch", *methods], [[str(size), *(spread(rates[method, size]) for method in methods)] for size in SIZES]
+        )
+    )
 
 
 if __name__ == "__main__":

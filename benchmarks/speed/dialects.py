@@ -1,9 +1,9 @@
-"""Is any dialect slower than `/predict` for the same bytes?
+"""Is any other protocol (dialect) slower than `/predict` for the same bytes?
 
     python -m benchmarks.speed.dialects --rounds 5 --seconds 2
 
-One service gets the golden digits in every way, from 32 connections of wrk. Ways that send the same values form a
-group. The time of a request is divided by the time of the group's `/predict` in the same round.
+One service receives the golden digits in every encoding, from 32 connections of wrk. Encodings of the same values form
+a group. The time of a request is divided by the time of the group's `/predict` in the same round.
 """
 
 import json
@@ -30,19 +30,19 @@ from digits.features import CLASSES, FEATURES, Grey, to_features
 CONNECTIONS = 32
 INFER, ROWS = "/v2/models/mnist-dense/infer", "/v1/models/mnist-dense:predict"
 HEADER_BYTES = 160
-"""Length of the JSON before a binary tensor, padded with spaces, because all digits share the header that tells it."""
+"""Length of the JSON before a binary tensor. It is padded with spaces, because one header gives the length for all."""
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """One way to ask."""
+class Encoding:
+    """One encoding to send a picture."""
 
     body: Body
     probabilities: Callable[[bytes], ArrayLike]
     """Reads the probabilities from a reply."""
 
     def check(self, server: Server) -> None:
-        """Ask about each golden digit.
+        """Send each golden digit once.
 
         Raises:
             SystemExit: an answer is wrong.
@@ -52,12 +52,12 @@ class Way:
             if reply.status == 200:
                 difference = np.abs(np.ravel(self.probabilities(reply.body)) - expected).max()
             if reply.status != 200 or not difference <= GOLDEN_TOLERANCE:
-                said = f"{reply.status}: {reply.body[:300]!r}"
-                raise SystemExit(f"{self.body.name}: expected the digit {expected.argmax()}, received {said}")
+                received = f"{reply.status}: {reply.body[:300]!r}"
+                raise SystemExit(f"{self.body.name}: expected the digit {expected.argmax()}, received {received}")
 
 
 def _floats(pixels: Grey) -> list[float]:
-    """Return values in [0, 1] with as many digits as a division in Python gives."""
+    """Return values in [0, 1], with the 16 digits that Python prints after a division."""
     floats: list[float] = (pixels / 255).ravel().tolist()
     return floats
 
@@ -75,25 +75,27 @@ def _base64(pixels: Grey) -> str:
     return b64encode(png(pixels)).decode()
 
 
-def _predict(name: str, body: Body) -> Way:
-    return Way(Body(f"/predict, {name}", body.headers, body.encode), lambda reply: json.loads(reply)["probabilities"])
+def _predict(name: str, body: Body) -> Encoding:
+    return Encoding(
+        Body(f"/predict, {name}", body.headers, body.encode), lambda reply: json.loads(reply)["probabilities"]
+    )
 
 
-def _v1(name: str, row: Callable[[Grey], Any]) -> Way:
+def _v1(name: str, row: Callable[[Grey], Any]) -> Encoding:
     body = Body(f"V1, {name}", {}, lambda pixels: compact_json({"instances": [row(pixels)]}), ROWS)
-    return Way(body, lambda reply: json.loads(reply)["predictions"])
+    return Encoding(body, lambda reply: json.loads(reply)["predictions"])
 
 
-def _v2_json(datatype: str, shape: Sequence[int], data: Callable[[Grey], Any]) -> Way:
+def _v2_json(datatype: str, shape: Sequence[int], data: Callable[[Grey], Any]) -> Encoding:
     def encode(pixels: Grey) -> bytes:
         tensor = {"name": "features", "shape": shape, "datatype": datatype, "data": data(pixels)}
         return compact_json({"inputs": [tensor]})
 
-    return Way(Body(f"V2, {datatype} as JSON", {}, encode, INFER), _first_output)
+    return Encoding(Body(f"V2, {datatype} as JSON", {}, encode, INFER), _first_output)
 
 
-def _v2_binary(datatype: str, shape: Sequence[int], data: Callable[[Grey], bytes]) -> Way:
-    """Ask as Triton's client does by default. The outputs come back in binary too."""
+def _v2_binary(datatype: str, shape: Sequence[int], data: Callable[[Grey], bytes]) -> Encoding:
+    """Send a binary tensor, as Triton's client does by default. The outputs are binary too."""
 
     def encode(pixels: Grey) -> bytes:
         content = data(pixels)
@@ -103,11 +105,11 @@ def _v2_binary(datatype: str, shape: Sequence[int], data: Callable[[Grey], bytes
         return head.ljust(HEADER_BYTES) + content
 
     headers = {"Inference-Header-Content-Length": str(HEADER_BYTES)}
-    return Way(Body(f"V2, {datatype} in binary", headers, encode, INFER), _first_output)
+    return Encoding(Body(f"V2, {datatype} in binary", headers, encode, INFER), _first_output)
 
 
 def _first_output(reply: bytes) -> ArrayLike:
-    """Read the first output, which is in the JSON or in the bytes after it."""
+    """Read the first output, from the JSON or from the bytes after it."""
     document, end = json.JSONDecoder().raw_decode(reply.decode("latin-1"))
     output = document["outputs"][0]
     return output["data"] if "data" in output else np.frombuffer(reply, "<f4", CLASSES, end)
@@ -117,12 +119,12 @@ _RAW_FLOATS = Body("V2, FP32 without JSON", {"Inference-Header-Content-Length": 
 _JSON_FLOATS = Body("", JSON.headers, lambda pixels: compact_json({"pixels": _floats(pixels), "scale": "0-1"}))
 _PIXELS = [1, FEATURES]
 
-GROUPS: Sequence[Sequence[Way]] = (
+GROUPS: Sequence[Sequence[Encoding]] = (
     (
         _predict("raw bytes", RAW),
         _v2_binary("UINT8", _PIXELS, lambda pixels: pixels.tobytes()),
         _v2_binary("FP32", _PIXELS, _float_bytes),
-        Way(_RAW_FLOATS, _first_output),
+        Encoding(_RAW_FLOATS, _first_output),
     ),
     (
         _predict("JSON", JSON),
@@ -140,16 +142,16 @@ GROUPS: Sequence[Sequence[Way]] = (
         _v1("PNG in base64", lambda pixels: {"b64": _base64(pixels)}),
     ),
 )
-"""The first way of a group is the base of its ratios."""
+"""The first encoding of a group is the base of its ratios."""
 
 
-def row(way: Way, runs: list[Run], base: list[Run]) -> list[str]:
-    """Format the table's line of a way."""
+def row(encoding: Encoding, runs: list[Run], base: list[Run]) -> list[str]:
+    """Format the row of an encoding in the table."""
     rates = [run.rate for run in runs]
-    sent = statistics.mean(len(way.body.encode(pixels)) for pixels in GOLDEN.pixels)
+    sent = statistics.mean(len(encoding.body.encode(pixels)) for pixels in GOLDEN.pixels)
     times = "" if runs is base else spread(ratios([run.rate for run in base], rates), 2)
     errors = sum(sum(run.errors.values()) for run in runs)
-    return [way.body.name, spread(rates), f"{sent:,.0f}", times, str(errors)]
+    return [encoding.body.name, spread(rates), f"{sent:,.0f}", times, str(errors)]
 
 
 def main() -> None:
@@ -158,16 +160,16 @@ def main() -> None:
     versions = {"wrk": wrk.version()}
     with services.own().started() as server:
         for group in GROUPS:
-            for way in group:
-                way.check(server)
+            for encoding in group:
+                encoding.check(server)
         put_under_load(server, RAW, CONNECTIONS, wrk.WARM_SECONDS)
         runs = alternate(
-            GROUPS, options.rounds, lambda way: put_under_load(server, way.body, CONNECTIONS, options.seconds)
+            GROUPS, options.rounds, lambda encoding: put_under_load(server, encoding.body, CONNECTIONS, options.seconds)
         )
     print(header(("uvicorn", "onnxruntime", "orjson", "pillow"), versions))
     print(f"\n{CONNECTIONS} connections, median of {options.rounds} rounds of {options.seconds} s (least-greatest).\n")
-    rows = [row(way, runs[way], runs[group[0]]) for group in GROUPS for way in group]
-    print(table(("way", "requests/s", "bytes sent", "time, x /predict", "errors"), rows))
+    rows = [row(encoding, runs[encoding], runs[group[0]]) for group in GROUPS for encoding in group]
+    print(table(("encoding", "requests/s", "bytes sent", "time, x /predict", "errors"), rows))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How much time passes in the application before the code that answers a request runs?
+"""How long does it take to route a request to the code that answers it?
 
     python -m benchmarks.speed.dispatch
 
-A bare ASGI function, `app.asgi.application` and a FastAPI route give the same constant reply to the same request, in
+A bare ASGI function, `app.asgi.application` and a FastAPI route send the same constant reply to the same request, in
 this process and without a server.
 """
 
@@ -43,7 +43,7 @@ async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def endpoint(_scope: Scope, receive: Receive) -> Reply:
-    """Answer as an endpoint of ours."""
+    """Answer as an endpoint of this service."""
     await receive()
     return Reply(_REPLY, 1, 1)
 
@@ -84,7 +84,7 @@ async def microseconds(app: ASGIApp, requests: int) -> float:
     began = time.perf_counter()
     for _ in range(requests):
         await app(scope(), receive, send)
-        await asyncio.sleep(0)  # end of a turn of the event loop, when requests are logged and counted
+        await asyncio.sleep(0)  # ends a turn of the event loop, so that the request is logged and counted
     return 1e6 * (time.perf_counter() - began) / requests
 
 
@@ -112,11 +112,11 @@ def main() -> None:
     """Print the table."""
     options = parser(__doc__, rounds=7).parse_args()
     with Path(os.devnull).open("w") as null:
-        sys.stderr = null  # the log's lines
+        sys.stderr = null  # discards the access log
         results = uvloop.run(measured(options.rounds))
     print(header(("fastapi", "starlette")))
     print(f"\nMedian of {options.rounds} rounds of 2000 requests (least-greatest).\n")
-    print(table(["way", "us a request"], [[name, spread(values, 1)] for name, values in results.items()]))
+    print(table(["application", "us per request"], [[name, spread(values, 1)] for name, values in results.items()]))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""How many requests per second does the service answer, beside another checkout, the floor and the peers?
+"""How many requests per second does the service answer, compared with another checkout, bare uvicorn and the peers?
 
     python -m benchmarks.speed.requests
     python -m benchmarks.speed.requests --against ../other-checkout --services ours,floor
     python -m benchmarks.speed.requests --services ours,ours:2,ray,ray:2 --bodies json,raw --clients 64
 
-wrk plays the clients, on this machine, and takes up to one of its cores. Every round measures each service once with
-each body and number of clients. Ratios are taken within a round. `--against` starts `python -m app` of another checkout
-too, with this Python, and prints start-up time and memory of both. `NAME:N` is a service with N processes.
+wrk sends the requests from this machine and uses up to one core. Every round measures each service once with each body
+and number of clients. Ratios compare values of the same round. `--against` also starts `python -m app` of another
+checkout, with this Python, and prints start-up time and memory of both. `NAME:N` is a service with N processes.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.harness import services, wrk
 from benchmarks.harness.bodies import DRAWING, JSON, PNG, RAW, Body
-from benchmarks.harness.command import chosen, parser, progress
+from benchmarks.harness.command import parser, progress, split_names
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, median, ratios, spread
 from benchmarks.harness.servers import Server
@@ -27,7 +27,7 @@ BODIES = {"json": JSON, "raw": RAW, "png": PNG, "drawing": DRAWING}
 ALL = "ours,ours:2,floor,template,async-template,keras,litserve,bentoml"
 OTHER = "other"
 BASELINES = (OTHER, "ours", "floor", "template")
-"""Services whose rate the table divides by."""
+"""Services that the table compares the others with."""
 WARM_CONNECTIONS = 16
 
 
@@ -47,13 +47,13 @@ class Start:
     seconds: float
     """Time until `/readyz` was answered with 200."""
     cpu_seconds: float
-    """Processor time until then, with the check of the golden digits."""
+    """Processor time until then, including the check of the golden digits."""
     uss_mb: float
     """Memory that belongs to the service's processes alone, after a warm-up with every body."""
 
 
 def warm(server: Server, bodies: Sequence[Body]) -> None:
-    """Send some seconds of load."""
+    """Put a server under load for a second with each body."""
     for body in bodies:
         put_under_load(server, body, WARM_CONNECTIONS, wrk.WARM_SECONDS)
 
@@ -69,7 +69,7 @@ def measure_start(service: Service) -> Start:
 
 
 def measure(cases: Sequence[Case], rounds: int, seconds: int) -> dict[Case, list[Run]]:
-    """Start the services, warm them up and measure each case once a round."""
+    """Start the services, warm them up and measure each case once per round."""
     groups: dict[tuple[str, int], list[Case]] = {}
     for case in cases:
         groups.setdefault((case.body.name, case.clients), []).append(case)
@@ -94,7 +94,7 @@ def measure(cases: Sequence[Case], rounds: int, seconds: int) -> dict[Case, list
 
 
 def rows(results: dict[Case, list[Run]]) -> tuple[list[str], list[list[str]]]:
-    """Return the head and the lines of the table."""
+    """Return the heads and the rows of the table."""
     by_name = {(case.body.name, case.clients, case.service.name): runs for case, runs in results.items()}
     measured = {case.service.name for case in results}
     baselines = [name for name in BASELINES if name in measured and not (name == "ours" and OTHER in measured)]
@@ -137,10 +137,10 @@ def main() -> None:
     arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
     options = arguments.parse_args()
     text = options.services or ("ours,floor" if options.against else ALL)
-    kinds = chosen(
+    kinds = split_names(
         arguments, "--services", ",".join(name.partition(":")[0] for name in text.split(",")), services.NAMES
     )
-    bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
+    bodies = [BODIES[name] for name in split_names(arguments, "--bodies", options.bodies, BODIES)]
     if options.against and not (options.against / "app").is_dir():
         arguments.error(f"--against: expected a checkout with a folder `app`, received {options.against}")
     versions = {"wrk": wrk.version()}

@@ -1,11 +1,11 @@
-"""From how many pictures does `deploy.score` with Ray Data pay, compared with one process?
+"""From how many pictures on is `deploy.score` with Ray Data faster than one process?
 
     python -m benchmarks.speed.score --pictures 100000 --rounds 3
 
-Three ways score the same files: one process with one picture per forward pass, as `python -m digits` does, one process
-with 256 pictures per pass, and `python -m deploy.score`. Its start-up time comes from a straight line through the times
-of all pictures and of a tenth of them. The pictures are digits as PNG files of 28x28, as PNG files of 280x280 that need
-normalizing, and as an NPZ file.
+Three methods score the same files: one process with one picture per forward pass, as `python -m digits` does, one
+process with 256 pictures per pass, and `python -m deploy.score`. The start-up time of `deploy.score` is extrapolated
+from its times for all pictures and for a tenth of them. The pictures are digits as PNG files of 28x28, as PNG files of
+280x280 that need normalizing, and as an NPZ file.
 """
 
 import shutil
@@ -43,7 +43,7 @@ class Case:
     source: Path
     count: int
     pass_size: int | None
-    """Pictures per forward pass in this process. None is `deploy.score`."""
+    """Pictures per forward pass in this process. None runs `deploy.score`."""
 
     def seconds(self) -> float:
         """Score the source once."""
@@ -71,10 +71,10 @@ def pictures_of(source: Path) -> Iterator[Grey]:
 
 
 def score_with_ray(source: Path) -> None:
-    """Run the command.
+    """Run `deploy.score`.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the command failed.
     """
     output = source.parent / "output"
     command = [sys.executable, "-m", "deploy.score", str(source), "--output", str(output)]
@@ -111,7 +111,10 @@ def main() -> None:
     """Print the table."""
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument(
-        "--pictures", type=int, default=100_000, help="a tenth of them with 280x280 (default: %(default)s)"
+        "--pictures",
+        type=int,
+        default=100_000,
+        help="number of pictures; a tenth of it with 280x280 (default: %(default)s)",
     )
     options = arguments.parse_args()
     digits = mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28)
@@ -126,15 +129,17 @@ def main() -> None:
     rows = []
     for case in cases:
         here = took[Case(case.source, case.count, PASS)]
-        way = "deploy.score" if case.pass_size is None else f"one process, {case.pass_size} per pass"
+        method = "deploy.score" if case.pass_size is None else f"one process, {case.pass_size} per pass"
         ray = ["", ""]
         if case.pass_size is None:
             ray = start_and_break_even(took[case], took[parts[case.source.name]], here, case.count)
         rates = spread([case.count / seconds for seconds in took[case]])
-        rows.append([f"{case.source.stem}, {way}", f"{case.count:,}", rates, spread(ratios(here, took[case]), 2), *ray])
+        rows.append(
+            [f"{case.source.stem}, {method}", f"{case.count:,}", rates, spread(ratios(here, took[case]), 2), *ray]
+        )
     print(header(("ray", "pyarrow", "onnxruntime", "pillow", "numpy")))
     print(f"\nMedian of {options.rounds} rounds (least-greatest).\n")
-    heads = ["source, way", "pictures", "pictures/s", f"x {PASS} per pass", "s to start", "pays from, pictures"]
+    heads = ["source, method", "pictures", "pictures/s", f"x {PASS} per pass", "start, s", "faster from, pictures"]
     print(table(heads, rows))
 
 

@@ -1,4 +1,4 @@
-"""Pictures that are files of their own."""
+"""Picture files. Each file is one picture."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from digits.errors import DigitsError
 
 @dataclass(frozen=True, slots=True)
 class PictureFiles:
-    """Picture files below one folder."""
+    """A shard of picture files below one folder."""
 
     source: str
     """The source as the user named it."""

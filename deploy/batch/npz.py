@@ -31,7 +31,7 @@ _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 @dataclass(frozen=True, slots=True)
 class NpzRows(Rows):
-    """Pictures `start` to `stop` of an array in an NPZ file."""
+    """A shard: pictures `start` to `stop` of an array in an NPZ file. `stop` is excluded."""
 
     array: str
 
@@ -70,9 +70,9 @@ def npz_shards(source: str, file: Path, path: str, column: str | None, *, is_onl
     """Split an NPZ file into shards.
 
     Args:
-        source: as the user named it.
-        file: the absolute path.
-        path: the path below the source, for the ids.
+        source: the source as the user named it.
+        file: absolute path of the file.
+        path: its path below the source, for the ids.
         column: name of the array, or None for the only one that holds pictures.
         is_only_file: whether the file is the whole source. The ids are then plain row numbers.
 
@@ -115,22 +115,23 @@ def _picture_array(headers: dict[str, _Header], file: Path, column: str | None) 
 
 
 def _read_header(stream: IO[bytes]) -> _Header:
-    """Read the header, which leaves the stream where the values begin. Raises ValueError."""
+    """Read the header. The stream is then at the first value. Raises ValueError."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, dtype = read(stream)
     if is_fortran and len(shape) > 1:
-        raise ValueError("an array is in Fortran order, store np.ascontiguousarray(array) instead")
+        raise ValueError("an array is in Fortran order; store np.ascontiguousarray(array) instead")
     return _Header(shape, dtype)
 
 
 def _read_blocks(stream: IO[bytes], rows: int, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Yield the next rows of an array as blocks of shape (n, 784). Raises EOFError if the stream ends before."""
+    """Yield the next rows of an array as blocks of shape (n, 784). Raises EOFError if the stream ends too early."""
     row_bytes = FEATURES * dtype.itemsize
-    # Reading is faster than `seek`, which reads in larger steps: a ZipExtFile copies its buffer at each smaller step.
+    # Rows are skipped by reading small blocks. `seek` of a zip entry reads 16 MB at a time, and is slower, because its
+    # buffer is copied as it grows.
     for start in range(0, rows, READ_ROWS):
         expected_bytes = min(READ_ROWS, rows - start) * row_bytes
         content = stream.read(expected_bytes)
         yield np.frombuffer(content, dtype, len(content) // row_bytes * FEATURES).reshape(-1, FEATURES)
         if len(content) < expected_bytes:
-            raise EOFError("the array is cut short")
+            raise EOFError("the array ends too early")

@@ -33,7 +33,7 @@ _READ_ERRORS = (OSError, pa.ArrowException)
 
 @dataclass(frozen=True, slots=True)
 class ParquetRows(Rows):
-    """Rows `start` to `stop` of a Parquet file."""
+    """A shard: rows `start` to `stop` of a Parquet file. `stop` is excluded."""
 
     column: str
     has_ids: bool
@@ -84,9 +84,9 @@ def parquet_shards(source: str, file: Path, path: str, column: str | None) -> It
     """Split a Parquet file into shards.
 
     Args:
-        source: as the user named it.
-        file: the absolute path.
-        path: the path below the source, for the ids.
+        source: the source as the user named it.
+        file: absolute path of the file.
+        path: its path below the source, for the ids.
         column: the column of pictures, or None for the only one that can hold them.
 
     Raises:

@@ -25,7 +25,7 @@ _FOOTER_KEY = "rejected"
 
 
 class UnusableFolder(Exception):
-    """The output folder must not or cannot be written to. The message is one line."""
+    """The output folder belongs to something else or cannot be written to. The message is one line."""
 
 
 class Rejection(TypedDict):
@@ -57,7 +57,7 @@ class Results:
         """Create the folder for a run, or check that it belongs to the same run.
 
         Args:
-            run: everything that decides the rows, as JSON types.
+            run: everything that determines the rows, as JSON types.
 
         Raises:
             UnusableFolder: the folder cannot be written to, holds other files, or belongs to another run.
@@ -81,7 +81,7 @@ class Results:
             raise UnusableFolder(f"{self._folder}: cannot be written to: {exc.strerror}") from exc
 
     def has_part(self, number: int) -> bool:
-        """Return whether a shard's part exists and is whole."""
+        """Return whether a shard's part exists and is complete."""
         try:
             pq.read_metadata(self._part(number))
         except (FileNotFoundError, pa.ArrowInvalid):
@@ -109,7 +109,7 @@ class Results:
         return self.scores / f"part-{number:06d}.parquet"
 
     def _publish(self, file: Path, content: Any) -> None:
-        """Write a file that appears whole or not at all, even after a power failure. Raises OSError."""
+        """Write a file that appears complete or not at all, even after a power failure. Raises OSError."""
         unfinished = self._folder / _UNFINISHED / uuid.uuid4().hex
         unfinished.parent.mkdir(exist_ok=True)
         file.parent.mkdir(exist_ok=True)

@@ -128,7 +128,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _check_output(output: Path, sources: list[str]) -> None:
-    """Raise RunError if the output is inside a source, where the next run would read it."""
+    """Raise RunError if the output is inside a source, because the next run would read the output."""
     for source in sources:
         if output.resolve().is_relative_to(Path(source).resolve()):
             raise RunError(f"expected an --output outside of the sources, received {output} in {source}")

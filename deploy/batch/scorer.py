@@ -38,7 +38,7 @@ _COLUMN_TYPES = {
 
 
 class Scorer:
-    """The state of one Ray Data actor: a loaded model version."""
+    """A Ray Data actor that scores shards with a loaded model version."""
 
     def __init__(self, model: Path, mode: Mode, output: Path) -> None:
         """Load a model version.
@@ -80,7 +80,7 @@ class Scorer:
         return ""
 
     def score(self, shard: Shard) -> tuple[pa.Table, list[Rejection]]:
-        """Return the rows and the rejections of a shard, both in its order."""
+        """Return the rows and the rejections of a shard, in the order of its pictures."""
         rejections: list[Rejection] = []
         batches = [self._rows([], [], shard.source)]  # The table needs a schema even if all pictures are rejected.
         ids: list[str] = []

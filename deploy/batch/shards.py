@@ -1,4 +1,4 @@
-"""A shard is a range of pictures from one source, and this module holds what the three kinds of shards share."""
+"""The size of shards, and the conversions that all kinds share. A shard is a range of pictures from one source."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,13 @@ SHARD_BYTES = 256 * 1024 * 1024
 """Maximum size of a shard in bytes. It limits shards of large pictures: a shard holds about 50 phone photos."""
 
 MAX_PARTS = 16
-"""Maximum number of shards per array or row group. Each shard has to read everything that precedes it."""
+"""Maximum number of shards per array or row group. To reach its first row, a shard reads all rows before it."""
 
 READ_ROWS = 64
-"""Rows of a file that are in memory at once. A row may be a large encoded picture."""
+"""Number of rows that are read into memory together. A row may be a large encoded picture."""
 
 Picture = bytes | NDArray[Any] | DigitsError
-"""An encoded picture, pixels of shape (28, 28) as uint8 or as float32 in [0, 1], or the error that replaces them."""
+"""An encoded picture, pixels of shape (28, 28) as uint8 or as float32 in [0, 1], or why there is no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def to_pixels(values: NDArray[Any]) -> NDArray[Any] | InvalidPixels:
 
 
 def comma_separated(names: Sequence[str]) -> str:
-    """Return names as the list in an error message."""
+    """Join names for an error message."""
     return ", ".join(names) or "nothing"
 
 

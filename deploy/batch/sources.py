@@ -1,4 +1,4 @@
-"""The plan of a run: which pictures the sources hold, in shards that are the same in every run.
+"""The plan of a run: the pictures of all sources, split into shards that are the same in every run.
 
 Ray Data's own readers cannot do this: they split files by the size of the cluster, and a file that cannot be read fails
 its whole task.
@@ -34,12 +34,12 @@ class Plan:
 
 
 def shard_to_json(shard: Shard) -> str:
-    """Return a shard as JSON, in which it travels to the actor that scores it."""
+    """Encode a shard as JSON for the actor that scores it."""
     return json.dumps({"kind": type(shard).__name__, **asdict(shard)})
 
 
 def shard_from_json(text: str) -> Shard:
-    """Return the shard that `shard_to_json` wrote."""
+    """Decode a shard that `shard_to_json` encoded."""
     fields = json.loads(text)
     return _KINDS[fields.pop("kind")](**fields)
 
@@ -63,7 +63,7 @@ def plan(sources: Sequence[str], column: str | None) -> Plan:
 
 def _source_shards(source: str, column: str | None, digest: Any) -> Iterator[Shard]:
     """Yield one source's shards and add its files to the digest. Raises UnusableSource."""
-    root = Path(source).absolute()  # Workers have another current folder.
+    root = Path(source).absolute()  # Ray's actors have another working directory.
     try:
         status = root.stat()
     except OSError as exc:
@@ -121,7 +121,7 @@ def _files_below(
             continue
         try:
             status = entry.stat()
-        except OSError:  # A broken link is listed, so that it is counted as rejected.
+        except OSError:  # List a broken link too, so that it is counted as rejected.
             status = entry.stat(follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             if (status.st_dev, status.st_ino) not in parents:

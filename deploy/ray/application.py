@@ -20,7 +20,7 @@ from app.settings import Settings, read_settings
 from deploy.ray.metrics import report_forever
 
 REPLICA_CPUS = 0.7
-"""Cores per replica: its share of the cost of a request. HAProxy and Ray's other processes take the rest."""
+"""Cores per replica: its share of a request's processor time. HAProxy and Ray's other processes use the rest."""
 
 AUTOSCALING: dict[str, Any] = {
     "min_replicas": 1,
@@ -56,13 +56,13 @@ MAX_REQUESTS: int = Settings.model_fields["max_requests"].default
 )
 @serve.ingress()
 class Digits:
-    """A replica."""
+    """A replica: a process that runs the whole application."""
 
     def __init__(self) -> None:
         """Create the application with the settings of the environment."""
         try:
             self._service = create_app(read_settings())
-        except SystemExit as exc:  # It would end the process, and Serve's status would not show the reason.
+        except SystemExit as exc:  # SystemExit would end the process, and Serve's status would not show the reason.
             raise ValueError(str(exc)) from None
         self._reporting = asyncio.create_task(report_forever(self._service.drift))
 

@@ -17,7 +17,7 @@ SERVE_ENVIRONMENT = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     # Replicas answer in the thread of their event loop, and Serve logs only to files.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    # Seconds in which a stopping replica still answers, while HAProxy moves on to others. Ray's default is 30.
+    # Seconds during which a stopping replica still answers, until HAProxy uses only the others. Ray's default is 30.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     # HAProxy repeats requests of at most 16 KB that a lost replica did not answer. A repeated prediction is harmless.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
@@ -41,7 +41,7 @@ def private_environment() -> dict[str, str]:
 
 
 def main(autoscaling: Mapping[str, int] | None = None) -> None:
-    """Serve until a signal arrives. A second signal ends the process at once.
+    """Serve until a signal arrives. A second signal ends the process immediately.
 
     Args:
         autoscaling: options that replace those of `AUTOSCALING`. The default allows as many replicas as the cores hold.
@@ -91,7 +91,7 @@ def _serve(host: str, port: int, autoscaling: Mapping[str, int]) -> None:
         raise RuntimeError(str(exc)) from exc
     try:
         serve.run(Digits.options(autoscaling_config=autoscaling_config).bind())  # type: ignore[attr-defined]
-    except RuntimeError:  # Its message only refers to Serve's status.
+    except RuntimeError:  # The message of this error only refers to Serve's status.
         (application,) = serve.status().applications.values()
         raise RuntimeError(application.deployments["digits"].message) from None
     print(f"digits: http://{host}:{port}, on Ray Serve", file=sys.stderr, flush=True)

@@ -28,10 +28,10 @@ def test_clients_that_leave_in_the_middle_of_a_body_leave_nothing_behind(service
 
 def test_a_mix_of_all_requests_is_answered_correctly() -> None:
     with own_service() as server:
-        soaked = soak(server, seconds=6)
+        result = soak(server, seconds=6)
 
-    assert [count for count in soaked.counts if not count.right] == []
-    assert {count.kind for count in soaked.counts} >= {request.kind for request in usual()}
+    assert [count for count in result.counts if not count.as_expected] == []
+    assert {count.kind for count in result.counts} >= {request.kind for request in usual()}
 
 
 def leave_in_the_middle(service: Service, times: int) -> None:

@@ -35,7 +35,7 @@ ENVIRONMENT = {
     **private_environment(),
     # Several nodes, each with its own address.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
-    # With Ray's longer defaults the tests would mostly wait.
+    # Ray's defaults are longer, and the tests would mostly wait.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_health_check_period_ms": "1000",
@@ -96,7 +96,7 @@ def wait_until(condition: Callable[[], Any], description: str) -> Any:
 
 
 class Cluster:
-    """A head and the nodes that are added. Each node has cores for two replicas, and the proxies share one port."""
+    """A head node, and nodes that are added later. Each has cores for two replicas. The proxies share one port."""
 
     def __init__(self, folder: Path) -> None:
         """Start the head. The path of `folder` must be short, because socket paths have at most 107 bytes."""
@@ -149,7 +149,7 @@ class Cluster:
         raise AssertionError(node.log.read_text())
 
     def alive(self) -> set[str]:
-        """Return the ids of the nodes that the head takes to be alive."""
+        """Return the ids of the nodes that the head considers alive."""
         nodes = self._api.get("/nodes", params={"view": "summary"}).raise_for_status().json()["data"]["summary"]
         return {node["raylet"]["nodeId"] for node in nodes if node["raylet"].get("state") == "ALIVE"}
 
@@ -194,7 +194,7 @@ class Cluster:
         return {replica: node for replica, node in running.items() if node in alive}
 
     def metrics(self) -> str:
-        """Return what Ray's agents of all nodes export for Prometheus."""
+        """Return the metrics that Ray's agents on all nodes export for Prometheus."""
         return "\n".join(httpx.get(node.metrics_url).text for node in self.nodes)
 
     def counted(self, name: str) -> float:
@@ -215,7 +215,7 @@ class Cluster:
             running = self.replicas()
             return running if len(running) == replicas and self.application()["status"] == "RUNNING" else None
 
-        running: dict[str, str] = wait_until(healthy, f"{replicas} replicas run and Serve is content")
+        running: dict[str, str] = wait_until(healthy, f"{replicas} replicas run and Serve reports RUNNING")
         return running
 
     def stop(self) -> None:
@@ -226,12 +226,12 @@ class Cluster:
 
 
 class Load:
-    """Clients that send requests one after the other, and repeat each request until it is answered."""
+    """Clients that send requests one after another. They repeat each request until it is answered."""
 
     def __init__(self, port: int, pixels: bytes, clients: int, path: str = "/predict") -> None:
         """Prepare the clients without starting them."""
         self._port, self._pixels, self._path, self._clients = port, pixels, path, clients
-        self._over = threading.Event()
+        self._stop_clients = threading.Event()
         self.versions: Counter[str] = Counter()
         """Number of answers per model version."""
         self.failures: list[Counter[str]] = [Counter() for _ in range(clients)]
@@ -243,7 +243,7 @@ class Load:
 
     def _send_requests(self, client: int) -> None:
         with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)) as connection:
-            while not self._over.is_set():
+            while not self._stop_clients.is_set():
                 self._send(client, connection)
                 time.sleep(0.01)  # Starting replicas need the cores too.
 
@@ -284,6 +284,6 @@ class Load:
             try:
                 yield
             finally:
-                self._over.set()
+                self._stop_clients.set()
             for client in clients:
                 client.result()

@@ -1,4 +1,4 @@
-"""The manifests in `deploy/kubernetes` are valid for the clusters' schemas, and agree with the image and the code."""
+"""The manifests in `deploy/kubernetes` follow the clusters' schemas, and agree with the image and the code."""
 
 import importlib
 import json
@@ -63,13 +63,13 @@ def build(kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
     """Return the objects of a kustomization whose paths are relative to `deploy/kubernetes`."""
     needs("kustomize")
     with TemporaryDirectory() as name:
-        there = Path(name).resolve()
+        temporary = Path(name).resolve()
         paths = {
-            kind: [os.path.relpath(KUBERNETES / folder, there) for folder in kustomization.get(kind, ())]
+            kind: [os.path.relpath(KUBERNETES / folder, temporary) for folder in kustomization.get(kind, ())]
             for kind in ("resources", "components")
         }
-        (there / "kustomization.yaml").write_text(yaml.safe_dump({**kustomization, **paths}))
-        ran = subprocess.run(["kustomize", "build", there], capture_output=True, text=True, timeout=60, check=False)
+        (temporary / "kustomization.yaml").write_text(yaml.safe_dump({**kustomization, **paths}))
+        ran = subprocess.run(["kustomize", "build", temporary], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
     return tuple(yaml.safe_load_all(ran.stdout))
@@ -121,7 +121,7 @@ def size(text: str) -> int:
     return int(number) * {"m": 2**20, "g": 2**30}[unit[0].lower()]
 
 
-# The clusters' schemas accept the objects.
+# The objects follow the clusters' schemas.
 
 
 @cache
@@ -149,15 +149,15 @@ def check(manifest: Object, version: str = "") -> None:
         check_fields(manifest, "V1beta1InferenceService", "")
         # KServe's types know its own fields. Check the fields of a pod against the schema of a Deployment.
         predictor = manifest["spec"]["predictor"]
-        of_pods = library("kserve").V1beta1CustomPredictor.attribute_map.values()
-        pod = {field: value for field, value in predictor.items() if field in of_pods}
+        pod_fields = library("kserve").V1beta1CustomPredictor.attribute_map.values()
+        pod = {field: value for field, value in predictor.items() if field in pod_fields}
         deployment = {
             "strategy": predictor.get("deploymentStrategy", {}),
             "selector": {},
             "template": {"metadata": {}, "spec": pod},
         }
-        like = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": manifest["metadata"], "spec": deployment}
-        check(like, version)
+        kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
+        check({**kind, "metadata": manifest["metadata"], "spec": deployment}, version)
     else:
         try:
             kubernetes_validate.validate(manifest, version or kubernetes_validate.latest_version(), strict=True)

@@ -1,4 +1,4 @@
-"""The files in `deploy/monitoring` are valid for Prometheus and fit the metrics of a running service."""
+"""The files in `deploy/monitoring` are valid for Prometheus and match the metrics of a running service."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("trusted")
     publish_trusted(folder / "models")
     service = Service(folder / "service.log", {"MNIST_MODEL_DIR": str(folder / "models")}).wait_until_ready()
-    service.client.get("/metrics")  # The drift's window begins.
+    service.client.get("/metrics")  # This begins the window in which drift is measured.
     service.client.post("/predict", **MANY)
     service.client.post("/v2/models/mnist-dense/infer", content=b"not JSON")
     yield service
@@ -177,11 +177,11 @@ class Prometheus:
         }
 
     def values_when(
-        self, holds: Callable[[dict[tuple[str, ...], float]], bool], query: str, *labels: str
+        self, condition: Callable[[dict[tuple[str, ...], float]], bool], query: str, *labels: str
     ) -> dict[tuple[str, ...], float]:
-        """Return the values as soon as `holds` is true for them, or the last values."""
+        """Return the values as soon as they meet the condition, or the last values after a timeout."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not holds(values := self.values(query, *labels)) and time.monotonic() < deadline:
+        while not condition(values := self.values(query, *labels)) and time.monotonic() < deadline:
             time.sleep(0.2)
         return values
 
@@ -290,10 +290,10 @@ def test_the_compose_profile_is_valid() -> None:
     if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], check=False).returncode:
         pytest.skip("docker compose is not installed")
 
-    taken = subprocess.run(
+    process = subprocess.run(
         ["docker", "compose", "--profile", "monitoring", "config", "--format", "json"],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
-    assert taken.returncode == 0, taken.stderr
-    assert json.loads(taken.stdout)["services"].keys() == {"api", "prometheus", "grafana"}
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)["services"].keys() == {"api", "prometheus", "grafana"}

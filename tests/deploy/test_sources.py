@@ -63,7 +63,7 @@ def test_symbolic_links_are_followed_except_in_circles(tmp_path: Path) -> None:
     assert [picture_id for picture_id, _ in shard.pictures()] == ["c/7.png"]
 
 
-def test_a_shard_of_each_kind_survives_the_way_to_an_actor_as_json(tmp_path: Path) -> None:
+def test_a_shard_of_each_kind_survives_encoding_as_json(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff.png")).touch()
     np.savez(tmp_path / "b.npz", x=np.zeros((3, 28, 28), dtype=np.uint8))
     pq.write_table(pa.table({"image": [b"7"], "id": ["seven"]}), tmp_path / "a.parquet")

@@ -1,4 +1,4 @@
-"""The open loop sends requests when they are due, whatever the replies do."""
+"""The open loop sends requests when they are due, whether or not replies have arrived."""
 
 import itertools
 import socketserver
@@ -20,7 +20,7 @@ REPLIES = {
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Answers at once, but stalls once, at the tenth request."""
+    """Answers immediately, except for one stall at the tenth request."""
 
     daemon_threads = True
     block_on_close = False
@@ -54,34 +54,34 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize("port", ["stalling"], indirect=True)
 def test_every_request_that_was_due_during_a_stall_is_slow(port: int) -> None:
-    asked = open_loop.send(port, [REQUEST], itertools.repeat(0.01), 0.595)
+    sent = open_loop.send(port, [REQUEST], itertools.repeat(0.01), 0.595)
 
     # For a client that waits for each reply, only one request would be slow.
-    assert len(asked.seconds) == 60
-    assert np.sum(asked.seconds > STALL_SECONDS / 3) >= 15
-    assert asked.seconds.max() > STALL_SECONDS * 0.9
-    assert (asked.request_bytes, asked.reply_bytes) == (len(REQUEST), len(REPLIES["stalling"]))
+    assert len(sent.seconds) == 60
+    assert np.sum(sent.seconds > STALL_SECONDS / 3) >= 15
+    assert sent.seconds.max() > STALL_SECONDS * 0.9
+    assert (sent.request_bytes, sent.reply_bytes) == (len(REQUEST), len(REPLIES["stalling"]))
 
 
 @pytest.mark.parametrize("port", ["refusing"], indirect=True)
 def test_a_request_that_was_refused_took_infinitely_long(port: int) -> None:
-    asked = open_loop.send(port, [REQUEST], itertools.repeat(0.02), 0.09)
+    sent = open_loop.send(port, [REQUEST], itertools.repeat(0.02), 0.09)
 
-    assert asked.seconds.tolist() == [np.inf] * 5
+    assert sent.seconds.tolist() == [np.inf] * 5
 
 
 @pytest.mark.parametrize("port", ["stalling"], indirect=True)
 def test_the_delay_of_the_clients_is_reported(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_loop, "CONNECTIONS", 1)  # it is busy while the service stalls
 
-    asked = open_loop.send(port, [REQUEST], itertools.repeat(0.01), 0.445)
+    sent = open_loop.send(port, [REQUEST], itertools.repeat(0.01), 0.445)
 
-    assert asked.late_seconds.max() > STALL_SECONDS / 2
-    assert np.sum(asked.seconds > STALL_SECONDS / 3) >= 12
+    assert sent.late_seconds.max() > STALL_SECONDS / 2
+    assert np.sum(sent.seconds > STALL_SECONDS / 3) >= 12
 
 
 @pytest.mark.parametrize(
-    ("reply", "whole"),
+    ("reply", "complete"),
     [
         pytest.param(b"HTTP/1.1 200 OK\r\ncontent-le", False, id="half a head"),
         pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok", False, id="half a body"),
@@ -89,5 +89,5 @@ def test_the_delay_of_the_clients_is_reported(port: int, monkeypatch: pytest.Mon
         pytest.param(b"HTTP/1.1 503 No\r\nX: Y\r\nContent-Length: 0\r\n\r\n", True, id="no body"),
     ],
 )
-def test_a_reply_is_complete_with_its_last_byte(reply: bytes, whole: bool) -> None:
-    assert open_loop._is_whole(reply) is whole
+def test_a_reply_is_complete_with_its_last_byte(reply: bytes, complete: bool) -> None:
+    assert open_loop._is_complete(reply) is complete

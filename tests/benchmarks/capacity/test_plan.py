@@ -4,21 +4,30 @@ import math
 
 import pytest
 
-from benchmarks.capacity.plan import LIMIT_SECONDS, NETWORK_SECONDS, RATES, Measured, Simulator, Wire, framed, planned
+from benchmarks.capacity.plan import (
+    LIMIT_SECONDS,
+    NETWORK_SECONDS,
+    RATES,
+    BodyMeasurement,
+    BytesPerRequest,
+    Simulator,
+    bytes_on_the_wire,
+    planned_replicas,
+)
 from benchmarks.capacity.service_times import MANY, Cost
 from benchmarks.harness.bodies import RAW, Body
 
 CAPACITY = 1000.0
 
 
-def measured(body: Body = RAW) -> Measured:
-    return Measured(body, (), Cost(0, 1 / CAPACITY, 1), Wire(1, 1, 1), ())
+def measured(body: Body = RAW) -> BodyMeasurement:
+    return BodyMeasurement(body, (), Cost(0, 1 / CAPACITY, 1), BytesPerRequest(1, 1, 1), ())
 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("greatest", [0.3, 0.95])
 def test_the_planned_replicas_answer_in_time_while_a_zone_or_one_replica_is_gone(rate: float, greatest: float) -> None:
-    replicas = planned(rate, measured(), greatest)
+    replicas = planned_replicas(rate, measured(), greatest)
 
     assert replicas >= 2
     assert rate / (replicas - 1) <= greatest * CAPACITY
@@ -43,4 +52,4 @@ def test_the_greatest_load_is_where_the_99th_percentile_meets_the_limit() -> Non
 
 @pytest.mark.parametrize(("payload", "frames"), [(1, 1), (1448, 1), (1449, 2)])
 def test_every_tcp_segment_adds_its_headers(payload: int, frames: int) -> None:
-    assert framed(payload) == payload + 90 * frames
+    assert bytes_on_the_wire(payload) == payload + 90 * frames

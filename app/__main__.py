@@ -9,7 +9,7 @@ from app.settings import read_settings
 from app.worker import serve
 
 _MAX_OPEN_FILES = 65536
-"""Limit for open files. Each connection is one. A process has no memory for more."""
+"""Limit for open files. Each connection counts as one. A process does not have the memory for more."""
 
 
 def main() -> int:

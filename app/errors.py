@@ -145,7 +145,7 @@ class ErrorReply(NamedTuple):
 
 
 def describe(exc: Exception) -> ErrorReply:
-    """Return status, message and headers for an exception. Any exception but a DigitsError is a bug, and gets a 500."""
+    """Return status, message and headers for an exception. Everything but a DigitsError is a bug, and gets a 500."""
     if not isinstance(exc, DigitsError):
         return ErrorReply(500, "the service failed; this is a bug in the service, not in your request", {})
     status = STATUS[type(exc)]
@@ -224,7 +224,7 @@ async def _client_gone(_request: Request, _exc: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Have FastAPI answer every exception with a problem."""
+    """Let FastAPI answer every exception with problem details."""
     app.add_exception_handler(DigitsError, _exception)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _client_gone)

@@ -73,7 +73,7 @@ def _prefix(path: str) -> str:
 
 
 def _from_text(read: Any) -> BeforeValidator:
-    """Apply `read` to a text from the environment, and leave a default value as it is."""
+    """Apply `read` to a text from the environment, but not to a default value."""
     return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
@@ -150,7 +150,7 @@ class Settings(BaseSettings):
             description="Comma-separated keys. When set, every path except probes and pages requires one.",
         ),
     ] = ()
-    metrics_open: Annotated[bool, Field(description="Whether `/metrics` needs no key although keys are set.")] = False
+    metrics_open: Annotated[bool, Field(description="Whether `/metrics` needs no key even if keys are set.")] = False
     cors_origins: Annotated[
         tuple[str, ...],
         NoDecode,

@@ -1,6 +1,6 @@
 """One server process: an application and its server.
 
-`serve` has a module of its own because a process that the supervisor spawns imports it by name.
+`serve` has its own module, because a process that the supervisor spawns imports it by name.
 """
 
 import socket

@@ -45,7 +45,7 @@ MAX_FILES = 1000
 """Maximum number of files of a version. Most have about ten."""
 
 STALE_SECONDS = 24 * 3600
-"""Temporary folders older than this belong to a publisher that was killed."""
+"""Age above which a temporary folder is assumed to belong to a publisher that was killed."""
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _STAGING = ".publishing-"
@@ -68,13 +68,13 @@ FEATURES_INPUT = Tensor(name="features", dtype="float32", shape=(-1, FEATURES))
 PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, CLASSES))
 
 NOVELTY_OUTPUT = Tensor(name="novelty", dtype="float32", shape=(-1,))
-"""An optional output: how unlike a digit a picture is. 0 is a usual digit, above 1 is not a digit."""
+"""An optional output: how unlike a digit a picture is. About 0 for a usual digit, above 1 for anything else."""
 
 SALIENCY_OUTPUT = Tensor(name="saliency", dtype="float32", shape=(-1, FEATURES))
 """An optional output: how much each feature supports (positive) or opposes (negative) the most probable digit.
 
-It takes as long as the forward pass. So the graph computes it only if the input `explain` is true. Otherwise it is
-empty, with shape (0, 784).
+Computing it takes as long as the forward pass, so the graph computes it only if the input `explain` is true. Otherwise
+it is empty, with shape (0, 784).
 """
 
 EXPLAIN = "explain"
@@ -322,7 +322,7 @@ def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
         files: maps each path below the folder to its content.
 
     Returns:
-        False if the folder, or a file of that name, already exists. It is left unchanged.
+        Whether the folder was written. False if it, or a file of that name, already exists. It is then unchanged.
 
     Raises:
         OSError: the file system refused. The folder is visible only if the last sync failed.

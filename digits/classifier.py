@@ -174,18 +174,18 @@ class Classifier:
         """Raise GoldenMismatch unless the graph reproduces the golden predictions within 1e-4."""
         try:
             received = self.scores(to_features(self.golden.pixels))
-        except Exception as exc:  # ONNX Runtime's private classes again: the graph loads but cannot be run
+        except Exception as exc:  # ONNX Runtime's exception classes are private
             raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot be run: {exc}") from exc
         self._check_golden("probabilities", self.golden.probabilities, received.probabilities)
         if self.golden.novelty is not None or received.novelty is not None:
             self._check_golden("novelty", self.golden.novelty, received.novelty)
 
     def _check_saliency(self) -> None:
-        """Raise GoldenMismatch unless the graph computes saliency. It runs once, because it doubles a probe's time."""
+        """Raise GoldenMismatch unless the graph computes saliency. Not in `self_test`, whose time it would double."""
         features = to_features(self.golden.pixels)
         try:
             saliency = self.saliency(features)
-        except Exception as exc:  # ONNX Runtime's private classes again
+        except Exception as exc:  # ONNX Runtime's exception classes are private
             raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot compute saliency: {exc}") from exc
         if saliency.shape != features.shape:
             raise GoldenMismatch(
@@ -266,7 +266,7 @@ def load_newest(root: Path, *, name: str = artifact.NAME, version: int | None = 
 
 
 def _roots(root: Path) -> list[Path]:
-    # If `root` is a link that is switched to another folder, the versions keep their paths, so it is not resolved.
+    # `root` is not resolved: if it is a link that is switched to another folder, the versions keep their paths.
     return [SHIPPED] if os.path.realpath(root) == os.path.realpath(SHIPPED) else [root.absolute(), SHIPPED]
 
 
@@ -286,10 +286,12 @@ def _check_signature(session: Any, manifest: Manifest) -> None:
             )
         known = {tensor.name: tensor for tensor in (required, NOVELTY_OUTPUT, SALIENCY_OUTPUT)}
         wrong = [tensor.name for tensor in declared if known.get(tensor.name, tensor) != tensor]
-        for name in [required.name] * (required not in declared) + wrong:
+        if required not in declared:
+            wrong.insert(0, required.name)
+        if wrong:
             raise DamagedArtifact(
-                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} {_description(known[name])}, "
-                f"received {expected}"
+                f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} "
+                f"{_description(known[wrong[0]])}, received {expected}"
             )
     optional_inputs = {node.name: node.type for node in session.get_overridable_initializers()}
     if SALIENCY_OUTPUT in manifest.outputs and optional_inputs.get(EXPLAIN) != "tensor(bool)":
@@ -300,5 +302,5 @@ def _check_signature(session: Any, manifest: Manifest) -> None:
 
 
 def _description(tensor: Tensor) -> str:
-    """Describe a tensor as ONNX Runtime does, which calls float32 `float`. A manifest has no other type."""
+    """Describe a tensor in ONNX Runtime's terms, where float32 is called `float`. A manifest has no other type."""
     return f"{tensor.name} tensor(float) {list(tensor.shape)}"

@@ -41,7 +41,7 @@ def population_stability_index(reference: Sequence[float], counts: Sequence[floa
     """Return how far counts are from the reference's shares: 0 is equal, 0.1 a small shift, above 0.25 a large one.
 
     This is the symmetric Kullback-Leibler divergence (Kullback and Leibler 1951). The name and the rule of thumb come
-    from credit scoring (Siddiqi 2006). Each count is raised by half a picture to avoid a division by zero.
+    from credit scoring (Siddiqi 2006). Half a picture is added to each count to avoid the logarithm of 0.
     """
     observed = np.asarray(counts, dtype=np.float64) + 0.5
     share = observed / observed.sum()

@@ -1,1 +1,1 @@
-"""The pages that a browser shows."""
+"""The pages for browsers."""

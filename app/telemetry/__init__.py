@@ -1,1 +1,1 @@
-"""What operators see."""
+"""Metrics, access log, drift and traces, for operators."""

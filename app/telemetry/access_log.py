@@ -44,12 +44,12 @@ class CompletedRequest(NamedTuple):
 class AccessLog:
     """Writes JSON lines, or a shorter form to a terminal.
 
-    It writes the requests of one turn of the event loop at once, because a `logging` call for each takes 20 us.
+    It writes the requests of one turn of the event loop together, because a `logging` call for each takes 20 us.
     """
 
     def __init__(self) -> None:
         """Write to the stderr of this process."""
-        # Ask the buffer: Ray Serve replaces `sys.stderr` by an object that claims to be a terminal.
+        # Ask the buffer, because Ray Serve replaces `sys.stderr` by an object that claims to be a terminal.
         self._lines = _short if sys.stderr.buffer.isatty() else _json
 
     def write(self, requests: Iterable[CompletedRequest]) -> None:

@@ -1,4 +1,4 @@
-"""A histogram that adds the values of one turn of the event loop at once.
+"""A histogram that adds the values of one turn of the event loop together.
 
 A prediction has five values. `Histogram.observe` takes 1 us for each of them in memory, and 3 us in the files that
 workers share. Plain calls would cost 8 % of the throughput of 64 clients with one worker, and 17 % with two:

@@ -24,8 +24,8 @@ WINDOW_SECONDS = 3600
 KEEP_SECONDS = 60
 """Time between two stored counts."""
 
-LEAST_PICTURES = 500
-"""Fewer pictures may have an index of 0.1 by chance, even if they are like the reference (docs/decisions/0013)."""
+MIN_PICTURES = 500
+"""Fewer pictures may have an index of 0.1 by chance, even if they resemble the reference (docs/decisions/0013)."""
 
 _Counts = Mapping[str, NDArray[np.float64]]
 """Number of pictures in each bin, by quantity."""
@@ -83,7 +83,7 @@ class Drift(Collector):
             for edge, share in zip(reference.edges, np.cumsum(reference.shares), strict=False):
                 shares.add_metric((quantity, str(edge)), round(float(share), 6))
             last_hour = counts[quantity] - before[quantity]
-            if last_hour.sum() >= LEAST_PICTURES:
+            if last_hour.sum() >= MIN_PICTURES:
                 index.add_metric((quantity,), population_stability_index(reference.shares, last_hour.tolist()))
         return [*metrics, shares, index]
 

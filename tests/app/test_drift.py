@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.drift import KEEP_SECONDS, LEAST_PICTURES, WINDOW_SECONDS, Drift
+from app.telemetry.drift import KEEP_SECONDS, MIN_PICTURES, WINDOW_SECONDS, Drift
 from app.telemetry.metrics import Metrics
 from digits import drift
 from digits.artifact import Manifest
@@ -83,7 +83,7 @@ def test_the_reference_has_the_bins_of_the_histograms(trusted: Manifest) -> None
 def test_few_pictures_have_no_index(trusted: Manifest) -> None:
     process = Process(trusted)
 
-    process.predict(LEAST_PICTURES - 1)
+    process.predict(MIN_PICTURES - 1)
     of_few = process.index()
     process.predict(1)
     of_enough = process.index()

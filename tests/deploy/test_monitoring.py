@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from app.openapi.example_pictures import EXAMPLES
-from app.telemetry.drift import LEAST_PICTURES
+from app.telemetry.drift import MIN_PICTURES
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY, needs, publish_trusted
 
@@ -30,7 +30,7 @@ RAW: dict[str, Any] = {
     "content": (EXAMPLES / "seven.bin").read_bytes(),
     "headers": {"content-type": "application/octet-stream"},
 }
-MANY = RAW | {"content": RAW["content"] * LEAST_PICTURES}
+MANY = RAW | {"content": RAW["content"] * MIN_PICTURES}
 PATIENCE_SECONDS = 120
 """Time after which a test is taken to hang."""
 
@@ -238,7 +238,7 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
         lambda counted: counted == sent, 'sum by (status) (digits_request_seconds_count{route="/predict"})', "status"
     )
     assert counted == sent
-    pictures = sent[("200",)] + 10 * (LEAST_PICTURES - 1)
+    pictures = sent[("200",)] + 10 * (MIN_PICTURES - 1)
     assert set(prometheus.values("sum by (digit) (digits_predictions_total) > 0", "digit").values()) == {pictures}
     for quantity in ("probability", "ink", "novelty"):
         assert prometheus.values(f"digits_{quantity}_count") == {(): pictures}

@@ -60,8 +60,8 @@ def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
     if not isinstance(document, dict):
         raise InvalidBody(f"JSON Value: Is not object; expected an object, received {type_name(document)}")
     _check_signature(document.get("signature_name"))
-    found = _find_elements(document, verb)
-    key, elements = found.key, found.value
+    selected = _select_elements(document, verb)
+    key, elements = selected.key, selected.value
     if not isinstance(elements, list):
         raise InvalidBody(f"Expecting '{key}' to be an list/array; received {type_name(elements)}")
     if not elements:
@@ -73,9 +73,9 @@ def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
     elements = [without_name(element, key, index) for index, element in enumerate(elements)]
     if is_encoded(elements[0]):
         encoded = read_all(encoded_picture, elements, key)
-        return PredictRequest(PictureBatch(encoded=encoded), "auto", found.reply_key)
+        return PredictRequest(PictureBatch(encoded=encoded), "auto", selected.reply_key)
     pixels = np.stack(read_all(features, elements, key))
-    return PredictRequest(PictureBatch(pixels=pixels), "never", found.reply_key)
+    return PredictRequest(PictureBatch(pixels=pixels), "never", selected.reply_key)
 
 
 def _check_signature(signature: Any) -> None:
@@ -86,7 +86,7 @@ def _check_signature(signature: Any) -> None:
         )
 
 
-def _find_elements(document: dict[str, Any], verb: Verb) -> _Elements:
+def _select_elements(document: dict[str, Any], verb: Verb) -> _Elements:
     if verb == "regress":  # refused in TensorFlow Serving's words, because the model has no regression signature
         raise InvalidBody(
             "Expected regression signature method_name to be tensorflow/serving/regress. "

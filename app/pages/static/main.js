@@ -1,4 +1,4 @@
-// Connects the parts of the page: sends what is drawn or chosen, and shows the answer.
+// Connects the parts of the page: sends the drawing or the chosen picture, and shows the answer.
 
 import { Answer } from "./answer.js";
 import { fetchWithKey, loadablePageUrl, loadableUrl, whenKeyAccepted } from "./api_key.js";
@@ -65,7 +65,7 @@ function showProblem(problem, retries) {
 
 /** Return a sentence that explains why there is no answer. */
 function problemSentence({ status, detail }, retries) {
-  const retry = retries ? " The page tries again soon, or at once with your next stroke." : "";
+  const retry = retries ? " The page tries again soon, or immediately after your next stroke." : "";
   const reason = detail ? `: ${detail}` : "";
   switch (status) {
     case 0:

@@ -1,4 +1,4 @@
-// A picture file to the picture that is sent: reduced if it is large, and in a format that the service reads.
+// Prepares a picture file for sending: reduces a large one, and converts a format that the service does not read.
 
 const MAX_SENT_SIDE = 1600; // pixels; a digit needs a few hundred
 const MAX_UNCHANGED_BYTES = 2 * 1024 * 1024;

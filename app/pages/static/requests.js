@@ -40,7 +40,7 @@ export class PredictionRequests {
    *
    * @param {() => Promise<{body: Blob, type: string, include: string}>} picture called when the request is sent, so
    *   that the newest picture is sent; `include` is the query parameter
-   * @param {{now?: boolean}} options `now` sends at once and cancels a request in flight
+   * @param {{now?: boolean}} options `now` sends immediately and cancels a request in flight
    */
   request(picture, { now = false } = {}) {
     if (now) this.cancel();

@@ -1,4 +1,4 @@
-// The explanation of an answer: which pixels support it and which speak against it.
+// The explanation of an answer: which pixels support it, and which contradict it.
 
 import { fetchWithKey } from "./api_key.js";
 

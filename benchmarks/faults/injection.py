@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.faults.mix import good, photo, warm
-from benchmarks.harness.command import parser, progress, split_names
+from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.own_service import (
     connections,
     memory_mb,
@@ -427,7 +427,7 @@ def main() -> None:
     arguments.add_argument("--workers", default="2,1", help="default: %(default)s")
     options = arguments.parse_args()
     rows, acceptable = [], True
-    for name in split_names(arguments, "--only", options.only, FAULTS):
+    for name in chosen(arguments, "--only", options.only, FAULTS):
         for workers in map(int, options.workers.split(",")):
             title = FAULTS[name].__doc__ or name
             progress(f"{title}, {workers}")

@@ -27,7 +27,7 @@ def parser(doc: str, *, rounds: int | None = None, seconds: float | None = None)
     return made
 
 
-def split_names(parser: argparse.ArgumentParser, option: str, text: str, known: Collection[str]) -> list[str]:
+def chosen(parser: argparse.ArgumentParser, option: str, text: str, known: Collection[str]) -> list[str]:
     """Split the comma-separated value of an option. An unknown name ends the program with a message."""
     names = text.split(",")
     if unknown := [name for name in names if name not in known]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.harness import services, wrk
 from benchmarks.harness.bodies import DRAWING, JSON, PNG, RAW, Body
-from benchmarks.harness.command import parser, progress, split_names
+from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, median, ratios, spread
 from benchmarks.harness.servers import Server
@@ -137,10 +137,10 @@ def main() -> None:
     arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
     options = arguments.parse_args()
     text = options.services or ("ours,floor" if options.against else ALL)
-    kinds = split_names(
+    kinds = chosen(
         arguments, "--services", ",".join(name.partition(":")[0] for name in text.split(",")), services.NAMES
     )
-    bodies = [BODIES[name] for name in split_names(arguments, "--bodies", options.bodies, BODIES)]
+    bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
     if options.against and not (options.against / "app").is_dir():
         arguments.error(f"--against: expected a checkout with a folder `app`, received {options.against}")
     versions = {"wrk": wrk.version()}

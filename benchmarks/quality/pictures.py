@@ -142,7 +142,7 @@ def main() -> None:
         families = prepared_families(options.images, options.part)
     except TrainingError as exc:
         raise SystemExit(str(exc)) from None
-    print(header(["numpy", "scipy", "pillow", "onnxruntime"]))
+    print(header(["numpy", "opencv-python-headless", "pillow", "onnxruntime"]))
     print(f"\nMNIST's {options.part} digits; accuracy with its 95 % Wilson interval.\n")
     rows = []
     for name, prepared in families.items():

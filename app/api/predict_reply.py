@@ -1,7 +1,6 @@
 """Write predictions as the JSON reply of `POST /predict`."""
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -35,19 +34,14 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
     model = {"name": manifest.name, "version": manifest.version}
     coverage, sets = _prediction_sets(batch, options)
     predictions: list[dict[str, Any]] = []
-    for digit, probabilities, prediction_set, novelty, steps in zip(
-        batch.digits,
-        batch.probabilities,
-        repeat(None) if sets is None else sets,
-        repeat(None) if batch.novelty is None else batch.novelty,
-        result.steps,
-        strict=False,
-    ):
+    for index, (digit, steps) in enumerate(zip(batch.digits, result.steps, strict=False)):
+        probabilities = batch.probabilities[index]
         prediction = {"digit": digit, "probability": probabilities[digit], "probabilities": probabilities}
-        if prediction_set is not None:
-            prediction["prediction_set"] = prediction_set
+        if sets is not None:
+            prediction["prediction_set"] = sets[index]
             prediction["coverage"] = coverage
-        if novelty is not None:
+        if batch.novelty is not None:
+            novelty = batch.novelty[index]
             prediction["is_digit"] = novelty <= 1
             prediction["novelty"] = novelty
         prediction["preprocessing"] = steps

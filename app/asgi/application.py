@@ -5,7 +5,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from fastapi import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import errors
 from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
 from app.asgi.in_work import RequestsInWork
-from app.asgi.reply import REPLY, WHOLE_RESPONSE
+from app.asgi.reply import REPLY
 from app.inference.model_registry import ModelRegistry
 from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
 from app.telemetry.drift import Drift
@@ -22,9 +22,6 @@ from digits.errors import DigitsError
 
 _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """The request ids that a client may choose: letters, digits and signs that no log interprets."""
-
-SendWhole = Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]]
-"""Takes status, headers and body."""
 
 
 class Application:
@@ -77,7 +74,7 @@ class Application:
         if in_work is not None:
             in_work.count += 1
         request_id, traceparent = self._identify(scope)
-        response = _Response(scope, send, (b"x-request-id", request_id))
+        response = _Response(send, (b"x-request-id", request_id))
         try:
             await self.app(scope, receive, response.send)
         except asyncio.CancelledError:  # Ray Serve cancels a request when its client has gone
@@ -140,38 +137,20 @@ class Application:
 
 
 class _Response:
-    """Sends a response with one more header, in one write if the server can, and records its status and size."""
+    """Sends a response with one more header, and records its status and size."""
 
-    __slots__ = ("_header", "_send", "_send_whole", "_start", "size", "status")
+    __slots__ = ("_header", "_send", "size", "status")
 
-    def __init__(self, scope: Scope, send: Send, header: tuple[bytes, bytes]) -> None:
+    def __init__(self, send: Send, header: tuple[bytes, bytes]) -> None:
         self._send = send
         self._header = header
-        self._start: Message | None = None
-        extensions = scope.get("extensions")
-        self._send_whole: SendWhole | None = extensions.get(WHOLE_RESPONSE) if extensions else None
-        if scope["method"] == "HEAD":
-            self._send_whole = None
         self.status = 500
         self.size = 0
 
     async def send(self, message: Message) -> None:
-        """Send a message. If the server can send a whole response, hold its head back until its body begins."""
+        """Send a message."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), self._header]
-            if self._send_whole is None:
-                await self._send(message)
-            else:
-                self._start = message
-            return
-        body = message.get("body", b"")
-        self.size += len(body)
-        start, self._start = self._start, None
-        # A body that comes in one part has its Content-Length. An empty one may be the end of a stream, which has none.
-        if body and start is not None and self._send_whole is not None and not message.get("more_body"):
-            await self._send_whole(self.status, start["headers"], body)
-            return
-        if start is not None:
-            await self._send(start)
+        self.size += len(message.get("body", b""))
         await self._send(message)

@@ -48,23 +48,20 @@ class BatchResult:
     """The most probable digit of each picture."""
     prediction_sets: list[list[int]] | None
     """The prediction set of each picture at `DEFAULT_COVERAGE`. None if the version is not calibrated for it."""
-    novelty: Floats | None
-    """(N,), as in `Classifier.scores`. None if the version does not compute it."""
-    ink: Floats
-    """(N,), the mean of each picture's features."""
+    novelty: list[np.float32] | None
+    """The novelty of each picture, as in `Classifier.scores`. None if the version does not compute it."""
     pass_rows: int
     """The number of pictures in the pass, from all requests together."""
 
     def rows(self, part: slice) -> Self:
         """Return the results for some of the pictures."""
         return type(self)(
-            classifier=self.classifier,
-            probabilities=self.probabilities[part],
-            digits=self.digits[part],
-            prediction_sets=None if self.prediction_sets is None else self.prediction_sets[part],
-            novelty=None if self.novelty is None else self.novelty[part],
-            ink=self.ink[part],
-            pass_rows=self.pass_rows,
+            self.classifier,
+            self.probabilities[part],
+            self.digits[part],
+            None if self.prediction_sets is None else self.prediction_sets[part],
+            None if self.novelty is None else self.novelty[part],
+            self.pass_rows,
         )
 
     @classmethod
@@ -77,8 +74,7 @@ class BatchResult:
             probabilities=np.concatenate([part.probabilities for part in parts]),
             digits=list(chain.from_iterable(part.digits for part in parts)),
             prediction_sets=list(chain.from_iterable(sets)) if sets else None,
-            novelty=np.concatenate(novelty) if novelty else None,
-            ink=np.concatenate([part.ink for part in parts]),
+            novelty=list(chain.from_iterable(novelty)) if novelty else None,
             pass_rows=max(part.pass_rows for part in parts),
         )
 
@@ -201,6 +197,7 @@ class Batcher:
             request.result.set_result(result.rows(slice(start, start := start + len(request.pixels))))
         waits = [began - request.since for request in requests]
         self._metrics.count_pass(result.classifier.manifest.version, result.pass_rows, waits, seconds)
+        self._metrics.count_predictions(result.digits, result.probabilities, features @ _MEAN, result.novelty)
 
     def _take_requests(self) -> list[_WaitingRequest]:
         """Take the oldest requests that fit into one pass. Cancelled requests are dropped."""
@@ -224,8 +221,7 @@ class Batcher:
             # Lists, because each access to one value of an array takes a microsecond.
             digits=probabilities.argmax(axis=1).tolist(),
             prediction_sets=None if thresholds is None else prediction_sets(probabilities, thresholds),
-            novelty=novelty,
-            ink=features @ _MEAN,
+            novelty=None if novelty is None else list(novelty),
             pass_rows=len(features),
         )
 

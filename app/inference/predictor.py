@@ -86,7 +86,7 @@ class Predictor:
             # The next pass answers the usual request, so that watching for a disconnect would cost more than it saves.
             result = await (batcher.classify(pixels) if mode == "never" else batcher.classify_if_in_form(pixels))
             if result is not None:
-                return self._complete(result, pixels, repeat(()))
+                return InferenceResult(result, pixels, repeat(()))
         return await _until_disconnect(self._prepare_and_classify(batch, pixels, mode, batcher), disconnected)
 
     def _batcher(self, version: int) -> Batcher:
@@ -95,10 +95,6 @@ class Predictor:
         if version not in self._batchers:
             self._batchers[version] = Batcher(partial(self._registry.version, version), self._metrics)
         return self._batchers[version]
-
-    def _complete(self, result: BatchResult, pixels: NDArray[Any], steps: Iterable[tuple[str, ...]]) -> InferenceResult:
-        self._metrics.count_predictions(result.digits, result.probabilities, result.ink, result.novelty)
-        return InferenceResult(result, pixels, steps)
 
     async def _prepare_and_classify(
         self, batch: PictureBatch, pixels: NDArray[Any] | None, mode: Mode, batcher: Batcher
@@ -109,7 +105,7 @@ class Predictor:
         else:
             prepared = await self._normalize(batch, pixels, mode)
         result = await batcher.classify(prepared.pixels)
-        return self._complete(result, prepared.pixels, prepared.steps)
+        return InferenceResult(result, prepared.pixels, prepared.steps)
 
     async def _decode(self, batch: PictureBatch, mode: Mode) -> "_Prepared":
         """Decode and normalize the encoded pictures."""

@@ -6,12 +6,13 @@
 - A request needs one Host header, and a malformed request gets a problem as its reply (400).
 - While the service drains, each reply closes its connection.
 
-An ASGI extension sends a whole response in one write (`app.asgi.application`).
+A whole response is sent in one write (`app.asgi.reply.WHOLE_RESPONSE`).
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -37,6 +38,11 @@ _IDLE_SECONDS = 0.5
 _READ_BYTES = 256 * 1024
 """The most that an event loop reads at once."""
 
+_IGNORED_TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+"""Stays empty, whatever is appended to it."""
+
+_EXTENSIONS: dict[str, dict[object, object]] = {WHOLE_RESPONSE: {}}
+
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection. Use it as `http` of a `uvicorn.Config`, with `app.server.server` and `app.asgi.application`.
@@ -57,7 +63,6 @@ class HttpProtocol(HttpToolsProtocol):
         if self.server_state.draining:
             accept_packets(transport.get_extra_info("socket"))
         self._unanswered: deque[RequestResponseCycle] = deque()
-        self._extensions = {WHOLE_RESPONSE: self._send_whole_response}
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,9 +127,10 @@ class HttpProtocol(HttpToolsProtocol):
             raise errors.MalformedRequest(f"expected one Host header (RFC 9112), received {hosts or 'none'}")
         super().on_headers_complete()
         # uvicorn would add trailers, of which there is no limit, to the headers of the request.
-        self.headers = deque(maxlen=0)  # type: ignore[assignment]
+        self.headers = _IGNORED_TRAILERS  # type: ignore[assignment]
         self._unanswered.append(self.cycle)
-        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+        self.scope["extensions"] = _EXTENSIONS
+        self.cycle.send = self._send  # type: ignore[method-assign]
         # uvicorn lets the application wait for the first part of a body. Here it gets an empty part at once, so that
         # its time limit covers a body that never begins.
         self.cycle.message_event.set()
@@ -150,21 +156,25 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
         self.data_received(head + b"\r\n" + rest)
 
-    async def _send_whole_response(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Do what `cycle.send` does with a whole response, in one write. The headers include Content-Length."""
+    async def _send(self, message: Any) -> None:
+        """Write a whole response at once. uvicorn writes its head and its body separately."""
+        cycle = self._unanswered[0]  # a connection's requests are answered one after the other
+        if "body" not in message or message["type"] != "http.response.start":
+            await RequestResponseCycle.send(cycle, message)
+            return
         if self.flow.write_paused:
             await self.flow.drain()
-        cycle = self._unanswered[0]  # a connection's requests are answered one after the other
         if cycle.disconnected or self.transport.is_closing():
             return
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
+        status, headers = message["status"], message["headers"]
         parts = _response_head(status, self.server_state.common_headers(), headers)
         if status >= 400 and (b"connection", b"close") in headers:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
             parts.append(b"connection: close\r\n")
-        parts += (b"\r\n", body)
+        parts += (b"\r\n", b"" if cycle.scope["method"] == "HEAD" else message["body"])
         self.transport.write(b"".join(parts))
         if not cycle.keep_alive:
             self.transport.close()

@@ -2,12 +2,11 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from app import errors
 from app.api import health, model, predict
@@ -21,8 +20,8 @@ from app.api.tensorflow_serving.routes import tensorflow_serving_router
 from app.asgi import middleware
 from app.asgi.api_keys import public_paths
 from app.asgi.application import Application
+from app.asgi.dispatcher import Dispatcher
 from app.asgi.endpoint import Endpoint
-from app.asgi.exact_paths import ExactPaths
 from app.asgi.in_work import RequestsInWork
 from app.inference.model_registry import ModelRegistry
 from app.inference.predictor import Predictor
@@ -38,15 +37,6 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import spans_to
 
 VERSION = "0.1.0"
-
-
-class _AnyPathConvertor(PathConvertor):
-    """Matches the rest of a path even if it contains a line break, which Starlette's `path` does not."""
-
-    regex = "(?s:.*)"
-
-
-register_url_convertor("any_path", _AnyPathConvertor())
 
 
 def create_app(settings: Settings | None = None) -> Application:
@@ -95,25 +85,21 @@ def create_app(settings: Settings | None = None) -> Application:
     our_protocol = predict.Predict(settings, registry, predictor, memory_budget)
     tensorflow_serving = TensorFlowServing(settings, registry, predictor, memory_budget)
     open_inference = OpenInference(settings, registry, predictor, memory_budget, metrics=metrics, version=VERSION)
-    v1 = tensorflow_serving_router(tensorflow_serving, in_work)
-    v2 = open_inference_router(open_inference, in_work)
-    # FastAPI answers everything else. It does not know these routes, so a new one also needs an entry in
+    # FastAPI answers everything else. It does not know these paths, so a new one also needs an entry in
     # `app.openapi.predict` or `app.openapi.dialects`.
-    router = Router(
+    dispatcher = Dispatcher(
         [
-            Route("/v1/{rest:any_path}", v1),
-            Route("/v2/{rest:any_path}", v2),
+            Route("/predict", Endpoint({"POST": our_protocol}, in_work)),
             Route("/invocations", Endpoint({"POST": tensorflow_serving.invocations}, in_work)),
-            Route("/v1", v1),
-            Route("/v2", v2),
         ],
-        default=middleware.PageHeaders(_fastapi(settings, registry, drift)),
-        redirect_slashes=False,
-        lifespan=lifespan,
+        {
+            "v1": tensorflow_serving_router(tensorflow_serving, in_work),
+            "v2": open_inference_router(open_inference, in_work),
+        },
+        default=middleware.PageHeaders(_fastapi(settings, registry, drift, lifespan)),
     )
-    paths = ExactPaths([Route("/predict", Endpoint({"POST": our_protocol}, in_work))], router)
     return Application(
-        middleware.wrap(paths, settings, {"v1": error_response, "v2": error_response}),
+        middleware.wrap(dispatcher, settings, {"v1": error_response, "v2": error_response}),
         metrics=metrics,
         in_work=in_work,
         registry=registry,
@@ -122,7 +108,12 @@ def create_app(settings: Settings | None = None) -> Application:
     )
 
 
-def _fastapi(settings: Settings, registry: ModelRegistry, drift: Drift) -> FastAPI:
+def _fastapi(
+    settings: Settings,
+    registry: ModelRegistry,
+    drift: Drift,
+    lifespan: Callable[[object], AbstractAsyncContextManager[None]],
+) -> FastAPI:
     """Return the FastAPI application for what is requested rarely: pages, probes, metadata and documentation."""
     api = FastAPI(
         title="Digits",
@@ -131,6 +122,7 @@ def _fastapi(settings: Settings, registry: ModelRegistry, drift: Drift) -> FastA
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=lifespan,
         openapi_url="/openapi.json" if settings.docs else None,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
         # Otherwise FastAPI looks for an OpenTelemetry configuration at each request, which takes 4 us.

@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed.dispatch
 
-A bare ASGI function, `app.asgi.application` and a FastAPI route send the same constant reply to the same request, in
-this process and without a server.
+A bare ASGI function, the service's own layers (with its dispatcher and with Starlette's router) and a FastAPI route
+send the same constant reply to the same request, in this process and without a server.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.asgi.application import Application
+from app.asgi.dispatcher import Dispatcher
 from app.asgi.endpoint import Endpoint
 from app.asgi.in_work import RequestsInWork
 from app.asgi.reply import Reply
@@ -91,14 +92,18 @@ async def microseconds(app: ASGIApp, requests: int) -> float:
 async def measured(rounds: int) -> dict[str, list[float]]:
     """Measure every application once a round."""
     metrics, in_work, registry = Metrics(), RequestsInWork(1), ModelRegistry(SHIPPED)
-    router = Router([Route("/predict", Endpoint({"POST": endpoint}, in_work))])
+    routes = [Route("/predict", Endpoint({"POST": endpoint}, in_work))]
     drift = Drift(metrics, served=lambda: None)
-    ours = Application(router, metrics=metrics, in_work=in_work, registry=registry, drift=drift)
+
+    def application(paths: ASGIApp) -> ASGIApp:
+        return Application(paths, metrics=metrics, in_work=in_work, registry=registry, drift=drift)
+
     fastapi = FastAPI()
     fastapi.post("/predict")(route)
     apps: dict[str, ASGIApp] = {
         "bare ASGI": bare,
-        "app.asgi.application, with log and metrics": ours,
+        "app.asgi, with log and metrics": application(Dispatcher(routes, {}, bare)),
+        "the same with Starlette's router": application(Router(routes)),
         "FastAPI route": fastapi,
     }
     results: dict[str, list[float]] = {name: [] for name in apps}

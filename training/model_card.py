@@ -201,10 +201,10 @@ def _novelty(novelty: Novelty, trust: Trust) -> str:
 def _limits(manifest: Manifest) -> str:
     if _is_robust(manifest):
         form = (
-            "- The network expects MNIST's form, and the service brings pictures to that form. Without it, dark ink on "
-            "white paper, off-centre digits and unevenly lit digits are misread.\n"
+            "- The network expects MNIST's form, and the service brings pictures to that form. Pictures in another "
+            "form are misread: dark ink on white paper, off-centre digits and unevenly lit digits.\n"
             "- It was trained on digits that were turned, slanted, stretched, bent or coarse, with thin and thick "
-            "strokes, as far as the recipe says. Stronger distortions are misread."
+            "strokes, within the limits of the recipe above. Stronger distortions are misread."
         )
         probability = (
             "- The probabilities are calibrated on validation images. Of the answers with probability 0.9, nine in ten "

@@ -66,8 +66,8 @@ class Robust(Recipe):
     distortions: Distortions = Distortions(plain_strength=1.0, elastic_pixels=1.6)
     mild_copies: int = 16
     mild_distortions: Distortions = Distortions()
-    """For the copies that train the teacher, and for the network's last epochs. Only the network sees the stronger
-    copies. The teacher answers those with less certainty, which is correct."""
+    """For the copies that train the teacher, and for the network's last epochs. The teacher labels the stronger copies
+    too. It is less certain about them, as it should be."""
     mild_epochs: float = 0.25
     """Share of the network's epochs that use mild copies, at the end of the training."""
     teacher_epochs: int = 26

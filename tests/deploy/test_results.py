@@ -1,4 +1,4 @@
-"""The output folder holds whole parts only."""
+"""Only complete parts in the output folder count as done."""
 
 from pathlib import Path
 

@@ -135,7 +135,7 @@ def main() -> None:
     options = parser(__doc__, rounds=5, seconds=1.0).parse_args()
     classifier = Classifier.load(MODEL)
     results = alternate([PICTURES], options.rounds, lambda body: measure(classifier, body, options.seconds))
-    print(header(("pillow", "numpy", "onnxruntime", "uvicorn")))
+    print(header(("pillow", "opencv-python-headless", "numpy", "onnxruntime", "uvicorn")))
     print(f"\nMicroseconds of processor time for a picture, median of {options.rounds} rounds.\n")
     rows = [
         [step, *(median([measured[step] for measured in results[body]]) for body in PICTURES)]

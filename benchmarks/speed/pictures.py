@@ -129,7 +129,7 @@ def main() -> None:
     with_memory = [services.own(), *([other] if other else [])] if "photo" in bodies else []
     memory = alternate([with_memory], min(options.rounds, MEMORY_ROUNDS), memory_before_and_after_photos)
 
-    print(header(["uvicorn", "pillow", "onnxruntime"], versions))
+    print(header(["uvicorn", "pillow", "opencv-python-headless", "onnxruntime"], versions))
     print(f"\nMedian of {options.rounds} rounds of {options.seconds} s (least-greatest).")
     if other:
         print(f"`{OTHER}` is {options.against.resolve()}.")

@@ -6,26 +6,21 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from app.errors import Overloaded
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import DecodeThreads
-from app.inference.decoding import decode_and_normalize, decode_tiny, normalize_pixels, open_pictures
+from app.inference.decoding import decode_and_normalize, decode_tiny, normalize_pixels, open_and_normalize_small
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from digits.errors import DigitsError
 from digits.features import to_features
 from digits.mnist_form import Mode, are_mnist_form
-
-if TYPE_CHECKING:
-    from digits.normalize import Normalized
 
 T = TypeVar("T")
 
@@ -110,10 +105,12 @@ class Predictor:
     async def _decode(self, batch: PictureBatch, mode: Mode) -> "_Prepared":
         """Decode and normalize the encoded pictures."""
         encoded_bytes = sum(map(len, batch.encoded))
-        images = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
-        normalized = [
-            await self._run(batch, index, image.width * image.height, partial(decode_and_normalize, image, mode))
-            for index, image in enumerate(images)
+        opened = await self.decode_threads.run(
+            encoded_bytes, open_and_normalize_small, batch, mode, self._max_image_pixels
+        )
+        normalized = opened.normalized or [
+            await self.decode_threads.run(image.width * image.height, decode_and_normalize, batch, index, image, mode)
+            for index, image in enumerate(opened.images)
         ]
         return _Prepared(np.stack([each.pixels for each in normalized]), [each.steps for each in normalized])
 
@@ -126,21 +123,10 @@ class Predictor:
         prepared = np.array(to_features(pixels)).reshape(pixels.shape)
         for index in np.flatnonzero(~in_form).tolist():
             picture = pixels[index]
-            normalized = await self._run(batch, index, picture.size, partial(normalize_pixels, picture, mode))
+            normalized = await self.decode_threads.run(picture.size, normalize_pixels, batch, index, picture, mode)
             prepared[index] = to_features(normalized.pixels[None]).reshape(picture.shape)
             steps[index] = normalized.steps
         return _Prepared(prepared, steps)
-
-    async def _run(
-        self, batch: PictureBatch, index: int, size: int, normalize: Callable[[], "Normalized"]
-    ) -> "Normalized":
-        """Normalize one picture in the thread for its size. The message of an error names the picture."""
-        try:
-            return await self.decode_threads.run(size, normalize)
-        except Overloaded:  # is not about the picture
-            raise
-        except DigitsError as exc:
-            raise batch.locate(exc, index) from exc
 
 
 @dataclass(slots=True)

@@ -56,9 +56,9 @@ def normalized(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The pictures that were normalized."""
     pictures = []
 
-    def watched(picture: Any, mode: Mode) -> Any:
+    def watched(batch: PictureBatch, index: int, picture: Any, mode: Mode) -> Any:
         pictures.append(picture)
-        return normalize_pixels(picture, mode)
+        return normalize_pixels(batch, index, picture, mode)
 
     monkeypatch.setattr(predictor, "normalize_pixels", watched)
     return pictures

@@ -171,7 +171,7 @@ def _check_golden(subject: str, golden: Golden, received: Mapping[str, Floats]) 
 def _config(name: str, outputs: list[Tensor]) -> str:
     """Return Triton's model configuration, in protobuf's text format."""
     return f"""\
-# Written by `python -m training export --format triton`. docs/how-to/other-engines.md says how to change settings.
+# By `python -m training export --format triton`. Your own settings: see docs/how-to/other-engines.md.
 name: "{name}"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"

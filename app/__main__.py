@@ -6,7 +6,7 @@ import sys
 from app.server.listener import listen
 from app.server.supervisor import Supervisor
 from app.settings import read_settings
-from app.worker import serve
+from app.worker import serve, serve_worker
 
 _MAX_OPEN_FILES = 65536
 """Limit for open files. Each connection counts as one. A process does not have the memory for more."""
@@ -26,7 +26,7 @@ def main() -> int:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     if settings.workers > 1:
-        return Supervisor(serve, settings, listener).run()
+        return Supervisor(serve_worker, settings, listener).run()
     serve(settings, listener)
     return 0
 

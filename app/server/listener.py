@@ -25,6 +25,10 @@ _ALL_PACKETS, _NO_PACKETS = 0, 255
 """The least time to live (TTL) of accepted packets. Systems send with 64 or 128, and 255 is the greatest value."""
 
 
+QUEUE_SECONDS = 0.1
+"""How long the service still accepts connections before the listener closes. Some may be completing right now."""
+
+
 class Socket(Protocol):
     """A socket, or the object that an event loop offers in its place."""
 

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app import errors
 from app.asgi.reply import WHOLE_RESPONSE
+from app.server.handover import CLOSED
 from app.server.listener import accept_packets
 from app.server.state import State
 from digits.errors import DigitsError
@@ -66,7 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timers, and end the requests that are not answered yet.
+        """Cancel the timers, end the requests that are not answered yet, and tell the supervisor.
 
         After a reset, uvicorn's keep-alive timer would hold the connection's memory. Of several pipelined requests
         uvicorn ends only the last, and the one that is being answered then fails to write.
@@ -78,6 +79,8 @@ class HttpProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
+        if self.server_state.supervisor is not None:
+            self.server_state.supervisor.report(CLOSED)
 
     def data_received(self, data: bytes) -> None:
         """Limit heads. uvicorn does not, and answers a malformed request even while another one is being answered.

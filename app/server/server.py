@@ -3,7 +3,8 @@
 1. At the first SIGTERM or SIGINT, `/readyz` answers 503. The service still answers requests for
    `MNIST_DRAIN_SECONDS`, in which load balancers stop sending new ones.
 2. The kernel drops new connection attempts. The server accepts the connections that wait in the kernel's queue, for
-   `_QUEUE_SECONDS`. Then it closes the listener. With several workers, the supervisor does the dropping for all.
+   `QUEUE_SECONDS`. Then it closes the listener. A worker has no listener: its supervisor does this, and then tells the
+   worker that no more connections follow (`app.server.handover`).
 3. The server finishes the requests in progress, for at most `FINISH_SECONDS`, and ends with exit code 0.
 
 A second signal ends the process at once. uvicorn's own server skips steps 1 and 2, and at the end raises the signal
@@ -17,14 +18,14 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Protocol
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.server.listener import drop_connection_attempts
+from app.server.handover import ALIVE, SupervisorLink
+from app.server.listener import QUEUE_SECONDS, drop_connection_attempts
 from app.server.protocol import HttpProtocol
 from app.server.state import State
 from app.settings import Settings
@@ -38,8 +39,8 @@ Usual proxies close them after 60 s. If the server closed first, it could lose a
 FINISH_SECONDS = 20
 """How long requests may take after the listener has closed. With 5 s of draining, this fits Kubernetes' usual 30 s."""
 
-_QUEUE_SECONDS = 0.1
-"""How long the server still accepts the connections that the kernel has queued, before the listener closes."""
+_ALONE_SECONDS = 5
+"""How much later a worker stops if only the worker got the signal, and its supervisor does not stop."""
 
 
 class Drainable(Protocol):
@@ -55,13 +56,13 @@ class Drainable(Protocol):
 class Server(uvicorn.Server):
     """The server of one process."""
 
-    def __init__(self, app: Drainable, settings: Settings, supervisor: Connection | None = None) -> None:
+    def __init__(self, app: Drainable, settings: Settings, supervisor: SupervisorLink | None = None) -> None:
         """Configure the server. `run` starts it.
 
         Args:
             app: the application that answers requests.
             settings: tells how long to drain.
-            supervisor: a pipe on which this worker reports once a second that it is alive. None without a supervisor.
+            supervisor: hands connections to this worker. None without a supervisor.
         """
         super().__init__(
             uvicorn.Config(
@@ -76,6 +77,7 @@ class Server(uvicorn.Server):
             )
         )
         self.server_state: State = State()
+        self.server_state.supervisor = supervisor
         self._app = app
         self._drain_seconds = settings.drain_seconds
         self._drain_deadline: float | None = None
@@ -95,25 +97,35 @@ class Server(uvicorn.Server):
             if self._supervisor is None:
                 os._exit(128 + sig)
             return
-        self._drain_deadline = time.monotonic() + self._drain_seconds
+        self._drain(self._drain_seconds + (_ALONE_SECONDS if self._supervisor is not None else 0))
+
+    def _drain(self, seconds: float) -> None:
+        """Report that the service is not ready, and stop after this time."""
+        self._drain_deadline = time.monotonic() + seconds
         self.server_state.draining = True
         self._app.drain()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections from the sockets, or from the supervisor."""
+        await super().startup(sockets)
+        if self._supervisor is not None:
+            self._supervisor.start(self._create_protocol, finish=lambda: self._drain(0))
+
+    def _create_protocol(self) -> HttpProtocol:
+        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop, and report to the supervisor once a second. uvicorn calls this ten times a second."""
         await super().on_tick(counter)
         if counter % 10 == 0 and self._supervisor is not None:
-            try:
-                self._supervisor.send_bytes(b".")
-            except OSError:  # the supervisor was killed, so nobody else would end this worker
-                if self._drain_deadline is None:
-                    self.handle_exit(signal.SIGTERM, None)
+            self._supervisor.report(ALIVE)
         return self._drain_deadline is not None and time.monotonic() >= self._drain_deadline
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, and finish the requests in progress."""
-        if self._supervisor is None:  # otherwise the supervisor does this for all workers at once
-            for listener in sockets or []:
-                drop_connection_attempts(listener)
-        await asyncio.sleep(_QUEUE_SECONDS)
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        for listener in sockets or []:
+            drop_connection_attempts(listener)
+            await asyncio.sleep(QUEUE_SECONDS)
         await super().shutdown(sockets)

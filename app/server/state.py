@@ -2,12 +2,17 @@
 
 from uvicorn.server import ServerState
 
+from app.server.handover import SupervisorLink
+
 
 class State(ServerState):
     """uvicorn's state, with a flag for draining and the joined header lines of all replies."""
 
     draining = False
     """Whether the service drains. Each reply then closes its connection."""
+
+    supervisor: SupervisorLink | None = None
+    """Learns of each connection that ends. None without a supervisor."""
 
     def __init__(self) -> None:
         """Start without connections."""

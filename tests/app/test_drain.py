@@ -173,7 +173,7 @@ def test_workers_do_not_outlive_their_supervisor(start_service: StartService) ->
     assert alive == []
 
 
-def test_a_worker_that_hangs_is_replaced(start_service: StartService) -> None:
+def test_a_worker_that_hangs_is_replaced_and_its_new_connections_are_answered(start_service: StartService) -> None:
     impatient = (
         "import app.__main__, app.server.supervisor as supervisor; supervisor.SILENT_SECONDS = 3; "
         "raise SystemExit(app.__main__.main())"
@@ -183,7 +183,10 @@ def test_a_worker_that_hangs_is_replaced(start_service: StartService) -> None:
     hanging = max(psutil.Process(service.process.pid).children(), key=lambda child: child.memory_info().rss)
 
     hanging.suspend()
+    with ThreadPoolExecutor(8) as clients:
+        replies = list(clients.map(lambda _: httpx.post(f"{service.url}/predict", **RAW, timeout=60), range(8)))
 
+    assert [reply.status_code for reply in replies] == [200] * 8
     assert service.wait_for_line(r"worker (\d+) has not reported for 3 s") == str(hanging.pid)
     service.wait_for_line(rf"worker ({hanging.pid}) ended with exit code -9; starting another")
     assert not hanging.is_running()

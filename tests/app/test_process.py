@@ -1,9 +1,8 @@
-"""The process: listening, workers, signals."""
+"""The process: listening, signals, the healthcheck."""
 
 import signal
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +29,6 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     assert ended.stderr.splitlines() == [
         f"digits: cannot listen on 127.0.0.1:{port} (MNIST_HOST, MNIST_PORT): Address already in use"
     ]
-
-
-def test_two_workers_answer_together(start_service: StartService) -> None:
-    service = start_service(MNIST_WORKERS="2").wait_until_ready()
-
-    with ThreadPoolExecutor(8) as clients:
-        replies = list(clients.map(lambda _: service.client.post("/predict", **RAW), range(100)))
-
-    assert {reply.status_code for reply in replies} == {200}
-    assert len({reply.text for reply in replies}) == 1
-    service.wait_for_line(r"(?s)serving mnist-dense.*(serving mnist-dense)")
-    workers = [
-        child
-        for child in psutil.Process(service.process.pid).children()
-        if any("onnxruntime" in mapped.path for mapped in child.memory_maps())
-    ]
-    assert len(workers) == 2
 
 
 @pytest.mark.parametrize("workers", [pytest.param("1", id="one worker"), pytest.param("2", id="two workers")])

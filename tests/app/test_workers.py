@@ -1,0 +1,129 @@
+"""Several workers: connections are shared evenly, and a worker's end costs only its own requests."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from app.openapi.example_pictures import EXAMPLES
+from tests.app.conftest import START_SECONDS, Service, running_service
+
+RAW: dict[str, Any] = {
+    "content": (EXAMPLES / "seven.bin").read_bytes(),
+    "headers": {"content-type": "application/octet-stream"},
+}
+
+
+class Connections:
+    """Kept connections to the workers of a service, each with one answered request."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._by_port: dict[int, socket.socket] = {}
+        """By the client's port."""
+
+    def __enter__(self) -> "Connections":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(set(self._by_port))
+
+    def open(self, number: int) -> None:
+        """Open connections, and ask something on each."""
+        opened = [self._service.connect() for _ in range(number)]
+        for connection in opened:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        for connection in opened:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            self._by_port[connection.getsockname()[1]] = connection
+
+    def close(self, ports: set[int]) -> None:
+        """Close the connections of these ports, and wait until the service has closed them too."""
+        for port in ports:
+            with self._by_port.pop(port) as connection:
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(65536) == b""
+
+    def by_worker(self) -> dict[int, set[int]]:
+        """Return the client's ports of the connections that each worker holds, by the worker's process id."""
+        return {
+            worker.pid: {one.raddr.port for one in worker.net_connections("tcp") if one.raddr} & set(self._by_port)
+            for worker in workers(self._service)
+        }
+
+    def counts(self) -> list[int]:
+        """Return how many connections each worker holds, in ascending order."""
+        return sorted(len(ports) for ports in self.by_worker().values())
+
+
+def workers(service: Service) -> list[psutil.Process]:
+    """Return the processes that have loaded a model."""
+    return [
+        child
+        for child in psutil.Process(service.process.pid).children()
+        if any("onnxruntime" in mapped.path for mapped in child.memory_maps())
+    ]
+
+
+def wait_until_both_workers_serve(service: Service) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with Connections(service) as connections:
+            connections.open(16)
+            counts = connections.counts()
+        if len(counts) == 2 and all(counts):
+            return
+    raise AssertionError(f"one worker gets all connections; the log:\n{service.log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running_service(tmp_path_factory.mktemp("workers"), MNIST_WORKERS="2") as service:
+        service.client.close()  # its kept connection would count
+        wait_until_both_workers_serve(service)
+        yield service
+
+
+def test_two_workers_answer_together(two_workers: Service) -> None:
+    with ThreadPoolExecutor(8) as clients:
+        replies = list(clients.map(lambda _: httpx.post(f"{two_workers.url}/predict", **RAW), range(100)))
+
+    assert {reply.status_code for reply in replies} == {200}
+    assert len({reply.text for reply in replies}) == 1
+    assert len(workers(two_workers)) == 2
+
+
+def test_kept_connections_are_shared_evenly(two_workers: Service) -> None:
+    with Connections(two_workers) as connections:
+        connections.open(16)
+
+        assert connections.counts() == [8, 8]
+
+
+def test_the_worker_that_has_lost_its_connections_gets_the_next_ones(two_workers: Service) -> None:
+    with Connections(two_workers) as connections:
+        connections.open(16)
+        connections.close(next(iter(connections.by_worker().values())))
+
+        connections.open(8)
+
+        assert connections.counts() == [8, 8]
+
+
+def test_a_worker_that_replaces_a_dead_one_gets_the_next_connections(two_workers: Service) -> None:
+    with Connections(two_workers) as connections:
+        connections.open(8)
+        victim = workers(two_workers)[0]
+        connections.close(connections.by_worker()[victim.pid])
+
+        victim.kill()
+        two_workers.wait_for_line(rf"worker ({victim.pid}) ended with exit code -9; starting another")
+        wait_until_both_workers_serve(two_workers)
+        connections.open(4)
+
+        assert connections.counts() == [4, 4]

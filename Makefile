@@ -42,7 +42,7 @@ else
 endif
 
 # Ray's clusters use all cores and have their own timeouts, so their tests run alone.
-TESTS_WITH_RAY = tests/deploy/test_ray_serve.py tests/deploy/test_score.py
+TESTS_WITH_RAY = tests/deploy/test_ray_local.py tests/deploy/test_ray_serve.py tests/deploy/test_score.py
 
 # The service's tests mostly wait, and the others compute. Run together, they take two thirds of the time.
 .PHONY: tests-of-app tests-of-others

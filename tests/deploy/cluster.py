@@ -51,15 +51,15 @@ class Node:
     """A node of the cluster, with all its processes."""
 
     def __init__(self, log: Path, ip: str, *arguments: str) -> None:
-        self.log = log
+        self.log, self.ip = log, ip
         self.metrics_url = f"http://{ip}:{(port := free_port())}/metrics"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("MNIST_", "RAY_"))}
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 [
-                    *(str(_BIN / "ray"), "start", "--block", f"--node-ip-address={ip}", "--num-cpus=2"),
+                    *(str(_BIN / "ray"), "start", "--block", f"--node-ip-address={ip}", "--num-cpus=1"),
                     *(f"--object-store-memory={OBJECT_STORE_BYTES}", "--min-worker-port=0", "--max-worker-port=0"),
-                    *(f"--metrics-export-port={port}", *arguments),
+                    *(f"--metrics-export-port={port}", "--include-log-monitor=False", *arguments),
                 ],
                 env={**clean, **ENVIRONMENT},
                 cwd=log.parent,
@@ -96,7 +96,7 @@ def wait_until(condition: Callable[[], Any], description: str) -> Any:
 
 
 class Cluster:
-    """A head node, and nodes that are added later. Each has cores for two replicas. The proxies share one port."""
+    """A head node, and nodes that are added later. Each has room for one replica. The head has the only proxy."""
 
     def __init__(self, folder: Path) -> None:
         """Start the head. The path of `folder` must be short, because socket paths have at most 107 bytes."""
@@ -132,7 +132,7 @@ class Cluster:
         Ray gives up on a node that does not start within 30 s, and has no setting for it. On a busy machine a node
         therefore gets three attempts.
         """
-        before = self.alive()
+        before = self.alive().keys()
         for _attempt in range(3):
             number = next(self._numbers)
             node = Node(
@@ -142,16 +142,27 @@ class Cluster:
                 f"--dashboard-agent-listen-port={free_port()}",
             )
             self.nodes.append(node)
-            wait_until(lambda: self.alive() - before or self.nodes[-1].process.poll() is not None, "the node starts")
+            wait_until(
+                lambda: self.alive().keys() - before or self.nodes[-1].process.poll() is not None, "the node starts"
+            )
             if node.process.poll() is None:
                 return
             self.nodes.pop()
         raise AssertionError(node.log.read_text())
 
-    def alive(self) -> set[str]:
-        """Return the ids of the nodes that the head considers alive."""
+    def lose_a_node_with_a_replica(self) -> None:
+        """Kill a node other than the head that holds a replica."""
+        alive = self.alive()
+        holders = {alive[node] for node in self.replicas().values()}
+        lost = next(node for node in self.nodes[1:] if node.ip in holders)
+        self.nodes.remove(lost)
+        lost.kill()
+
+    def alive(self) -> dict[str, str]:
+        """Return the nodes that the head considers alive: the address of each id."""
         nodes = self._api.get("/nodes", params={"view": "summary"}).raise_for_status().json()["data"]["summary"]
-        return {node["raylet"]["nodeId"] for node in nodes if node["raylet"].get("state") == "ALIVE"}
+        raylets = [node["raylet"] for node in nodes if node["raylet"].get("state") == "ALIVE"]
+        return {raylet["nodeId"]: raylet["nodeManagerAddress"] for raylet in raylets}
 
     def deploy(self, settings: Mapping[str, str], *, by_command: bool = False, **autoscaling: float) -> None:
         """Deploy `deploy/ray/serve.yaml` with this cluster's port and with other settings and autoscaling.
@@ -166,6 +177,8 @@ class Cluster:
         application["runtime_env"]["env_vars"] = dict(settings)
         (deployment,) = application["deployments"]
         deployment["autoscaling_config"] |= autoscaling
+        # Serve notices a lost replica sooner, and waits longer for a replica on a busy machine.
+        deployment |= {"health_check_period_s": 1, "health_check_timeout_s": 30}
         before = self.application().get("last_deployed_time_s", 0)
         if by_command:
             file = self.folder / "serve.yaml"
@@ -201,13 +214,6 @@ class Cluster:
         """Return the sum of a metric over all processes of all nodes."""
         return sum(map(float, re.findall(rf"^ray_{name}(?:\{{.*\}})? (\S+)", self.metrics(), re.MULTILINE)))
 
-    def wait_until_running(self, replicas: int) -> dict[str, str]:
-        """Return the running replicas as soon as there are this many."""
-        running: dict[str, str] = wait_until(
-            lambda: running if len(running := self.replicas()) == replicas else None, f"{replicas} replicas run"
-        )
-        return running
-
     def wait_until_healthy(self, replicas: int) -> dict[str, str]:
         """Return the running replicas as soon as there are this many and Serve reports no change in progress."""
 
@@ -228,9 +234,9 @@ class Cluster:
 class Load:
     """Clients that send requests one after another. They repeat each request until it is answered."""
 
-    def __init__(self, port: int, pixels: bytes, clients: int, path: str = "/predict") -> None:
-        """Prepare the clients without starting them."""
-        self._port, self._pixels, self._path, self._clients = port, pixels, path, clients
+    def __init__(self, port: int, pixels: bytes, clients: int, upload_seconds: float = 0) -> None:
+        """Prepare the clients without starting them. Each upload takes `upload_seconds`."""
+        self._port, self._pixels, self._clients, self._upload_seconds = port, pixels, clients, upload_seconds
         self._stop_clients = threading.Event()
         self.versions: Counter[str] = Counter()
         """Number of answers per model version."""
@@ -245,12 +251,20 @@ class Load:
         with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)) as connection:
             while not self._stop_clients.is_set():
                 self._send(client, connection)
-                time.sleep(0.01)  # Starting replicas need the cores too.
+                time.sleep(0.05)  # Starting replicas need the cores too.
+
+    def _slow_upload(self) -> Iterator[bytes]:
+        """Yield the body in two parts. HAProxy cannot repeat such a request."""
+        yield self._pixels[:-1]
+        self._stop_clients.wait(self._upload_seconds)
+        yield self._pixels[-1:]
 
     def _send(self, client: int, connection: http.client.HTTPConnection) -> None:
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(self._pixels))}
         for _attempt in range(20):
             try:
-                connection.request("POST", self._path, self._pixels, {"Content-Type": "application/octet-stream"})
+                pixels = self._slow_upload() if self._upload_seconds else self._pixels
+                connection.request("POST", "/predict", pixels, headers)
                 reply = connection.getresponse()
                 body = reply.read()
             except (OSError, http.client.HTTPException) as exc:

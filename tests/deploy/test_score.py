@@ -153,23 +153,6 @@ def run(output: Path, *arguments: str | Path, environment: dict[str, str] | None
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("output") / "new"
-
-
-@pytest.fixture(scope="module")
-def everything(folder: Path, many: Path, output: Path) -> Scored:
-    """Score all sources in one run on its own cluster, with the shipped model."""
-    return run(output, *(folder / name for name in EXPECTED_IDS), many)
-
-
-@pytest.fixture(scope="module")
-def scored(everything: Scored, folder: Path) -> Scored:
-    """Return the same run without the many pictures."""
-    return everything.of(*(folder / name for name in EXPECTED_IDS))
-
-
-@pytest.fixture(scope="module")
 def cluster() -> Iterator[dict[str, str]]:
     """Start a Ray cluster and return the environment with which a run uses it."""
     access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -191,6 +174,66 @@ def cluster() -> Iterator[dict[str, str]]:
         address = process.stdout.readline().strip()
         assert address, "Ray did not start"
         yield {"RAY_ADDRESS": address, **access}
+
+
+@pytest.fixture(scope="module")
+def sources(folder: Path, many: Path) -> list[Path]:
+    """Return all sources. The many pictures come first, so that a run can be killed while it scores them."""
+    return [many, *(folder / name for name in EXPECTED_IDS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The state of one part's file."""
+
+    content: bytes
+    modified_ns: int
+
+
+def parts(output: Path) -> dict[str, Part]:
+    return {
+        path.name: Part(path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(output.glob("scores/*.parquet"))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What a killed run left."""
+
+    output: Path
+    parts: dict[str, Part]
+
+
+@pytest.fixture(scope="module")
+def killed(sources: list[Path], cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    """Score all sources on the cluster with the shipped model, and kill the run when its first part is complete."""
+    output = tmp_path_factory.mktemp("output") / "new"
+    command = [sys.executable, "-m", "deploy.score", *map(str, sources), "--output", str(output)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **cluster}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not parts(output) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    return Killed(output, parts(output))
+
+
+@pytest.fixture(scope="module")
+def everything(sources: list[Path], killed: Killed) -> Scored:
+    """Score all sources in a run on its own cluster, which continues the killed run."""
+    return run(killed.output, *sources)
+
+
+@pytest.fixture(scope="module")
+def scored(everything: Scored, folder: Path) -> Scored:
+    """Return the same run without the many pictures."""
+    return everything.of(*(folder / name for name in EXPECTED_IDS))
+
+
+def test_a_killed_run_leaves_complete_parts_only(killed: Killed) -> None:
+    assert len(killed.parts) > 0, "the run was killed before its first part was complete"
+    for name in killed.parts:
+        assert pq.read_table(killed.output / "scores" / name).num_rows > 0
 
 
 def test_rows_are_in_the_order_of_the_sources(scored: Scored, folder: Path) -> None:
@@ -244,48 +287,28 @@ def test_rows_equal_the_answers_of_the_service(
             assert row[field] == pytest.approx(answer[field], abs=1e-6), (row["id"], field)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The state of one part's file."""
-
-    content: bytes
-    modified_ns: int
-
-
-def parts(output: Path) -> dict[str, Part]:
-    return {
-        path.name: Part(path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(output.glob("scores/*.parquet"))
-    }
-
-
 def test_a_killed_run_continues_to_exactly_the_rows_of_an_undisturbed_run(
-    many: Path, everything: Scored, output: Path, cluster: dict[str, str], tmp_path: Path
+    sources: list[Path], killed: Killed, everything: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "deploy.score", str(many), "--output", str(killed)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **cluster}, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not parts(killed) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    done = parts(killed)
-    assert 0 < len(done) < MANY_FILES, "the run was killed before it had done anything, or after it had done everything"
+    monkeypatch.setattr(score, "_score_shards", score_without_ray)
+    undisturbed = tmp_path / "undisturbed"
+    assert score.main([*map(str, sources), "--output", str(undisturbed)]) == 0
 
-    again = run(killed, many, environment=cluster)
+    continued = parts(killed.output)
 
-    undisturbed = everything.of(many)
-    assert again.process.returncode == 0, again.process.stderr
-    assert "pictures are done already" in again.process.stderr
-    assert again.rows == undisturbed.rows
-    assert again.rejections == undisturbed.rejections
-    assert len(again.rows) + len(again.rejections) == MANY_FILES * MANY_PICTURES
-    assert [part.content for part in parts(killed).values()] == [
-        part.content for part in list(parts(output).values())[-MANY_FILES:]
-    ]
-    modified = {name: part.modified_ns for name, part in parts(killed).items()}
-    assert {name: modified[name] for name in done} == {name: part.modified_ns for name, part in done.items()}
-    assert sorted(path.name for path in killed.iterdir()) == ["rejected.jsonl", "run.json", "scores"]
+    assert len(killed.parts) < len(continued), "the run was killed after its last part"
+    assert "pictures are done already" in everything.process.stderr
+    from_many = everything.of(sources[0])
+    assert len(from_many.rows) + len(from_many.rejections) == MANY_FILES * MANY_PICTURES
+    assert {name: part.content for name, part in continued.items()} == {
+        name: part.content for name, part in parts(undisturbed).items()
+    }
+    for file in ("rejected.jsonl", "run.json"):
+        assert (killed.output / file).read_bytes() == (undisturbed / file).read_bytes()
+    assert {name: continued[name].modified_ns for name in killed.parts} == {
+        name: part.modified_ns for name, part in killed.parts.items()
+    }
+    assert sorted(path.name for path in killed.output.iterdir()) == ["rejected.jsonl", "run.json", "scores"]
 
 
 def interrupt(*_: object) -> None:

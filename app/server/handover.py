@@ -31,9 +31,9 @@ never blocks. With a lower limit, a worker that is busy for some milliseconds ge
 _TAKEN_AT_ONCE = 8
 """How many connections a worker takes before it serves others again.
 
-With 1, a request on a new connection takes 1.4 times the processor time, because fewer requests share a turn of the
-event loop. With 64, clients that leave in the middle of their bodies cost 35 MB instead of 5, because the worker holds
-many bodies at once (`python -m benchmarks.faults.injection --only disconnects`).
+With 1, a request on a new connection takes 1.3 times the processor time, because fewer requests share a turn of the
+event loop. With 64, clients that leave in the middle of their bodies cost two workers 75 MB instead of 6, because a
+worker holds many bodies at once (`python -m benchmarks.faults.injection --only disconnects --workers 2`).
 """
 
 

@@ -12,9 +12,9 @@ from digits.artifact import SHIPPED
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
 from digits.features import to_features
-from digits.images import accepted_formats, open_picture, read, to_grey
+from digits.images import accepted_formats, open_picture, read
 from digits.mnist_form import Mode
-from digits.normalize import normalize
+from digits.previews import normalize_picture
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _print_answer(classifier: Classifier, file: Path, mode: Mode, *, as_json: bool) -> bool:
     try:
-        normalized = normalize(to_grey(open_picture(read(file))), mode)
+        normalized = normalize_picture(open_picture(read(file)), mode)
         columns = answers(classifier, to_features(normalized.pixels[None]))
     except DigitsError as exc:
         if as_json:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see FORMATS
+from PIL.JpegImagePlugin import JpegImageFile
 
 from digits import decode_limits
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
@@ -49,15 +50,19 @@ _BROKEN_FILE_ERRORS = (
     struct.error,
 )
 
-_REDUCED_SIDE = 1500
-"""Larger pictures are reduced, but their longer side stays at least this long. Normalization needs far less."""
+REDUCED_SIDE = 1500
+"""Larger pictures are reduced, but their longer side stays at least this long. Only small digits need so much."""
+
+PREVIEW_SIDE = 160
+"""The longer side of a preview is at least this long. Normalization locates the digit in as many pixels."""
+
 _STRIP_PIXELS = 2_000_000
 """Number of pixels reduced at a time, so that memory never holds a large picture twice."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's mode L
 _MIN_CONTRAST_GAIN = 1.5
 """Another grey replaces luma if its contrast is at least this many times larger."""
-_COLOUR_SIDE = 128
+_COLOUR_SIDE = 64
 """Longer side in pixels of the reduced picture in which colours are compared."""
 _MAX_INK_DIFFERENCE = 32
 """Maximum difference in each channel between pixels of the same ink."""
@@ -149,7 +154,19 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return picture
 
 
-def to_grey(picture: Image.Image) -> Grey:
+def open_preview(picture: Image.Image) -> Image.Image | None:
+    """Open a large JPEG again, to decode it at a fraction of its size. Return None for other pictures.
+
+    Args:
+        picture: from `open_picture`. Its own pixels can still be decoded.
+    """
+    file = picture.fp if isinstance(picture, JpegImageFile) else None
+    if not isinstance(file, decode_limits.LimitedReader) or max(picture.size) < 2 * PREVIEW_SIDE:
+        return None
+    return open_picture(file.getvalue(), max_pixels=picture.width * picture.height)
+
+
+def to_grey(picture: Image.Image, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
     """Decode the first frame to upright grey pixels in which the ink is visible.
 
     A large picture is reduced by a whole number. Its longer side stays at least 1500 pixels. A JPEG is not even decoded
@@ -161,6 +178,7 @@ def to_grey(picture: Image.Image) -> Grey:
 
     Args:
         picture: from `open_picture`.
+        min_jpeg_side: the longer side of a JPEG stays at least this long. It is decoded at a half, quarter or eighth.
 
     Returns:
         uint8 (height, width), 0 black, 255 white.
@@ -170,11 +188,11 @@ def to_grey(picture: Image.Image) -> Grey:
     """
     try:
         decode_limits.skip_exif_directories(picture)
-        factor = _reduction(picture)
+        factor = _reduction(picture, min_jpeg_side)
         picture.draft(None, (max(1, picture.width // factor), max(1, picture.height // factor)))  # only JPEG has this
         picture.load()
         upright = _upright_operation(picture)
-        grey = _flatten(_reduce(picture, _reduction(picture)))
+        grey = _flatten(_reduce(picture, _reduction(picture, REDUCED_SIDE)))
     except _BROKEN_FILE_ERRORS as exc:
         raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc
     if upright is not None:
@@ -189,9 +207,9 @@ def _upright_operation(picture: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _reduction(picture: Image.Image) -> int:
+def _reduction(picture: Image.Image, min_side: int) -> int:
     """Return the whole number by which the picture may be reduced."""
-    return max(1, max(picture.size) // _REDUCED_SIDE)
+    return max(1, max(picture.size) // min_side)
 
 
 def _reduce(picture: Image.Image, factor: int) -> Image.Image:
@@ -220,9 +238,9 @@ def _to_plain_mode(picture: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.has_transparency_data:  # a tRNS chunk or an alpha channel
         return picture if picture.mode in ("LA", "RGBA") else picture.convert("RGBA")
-    if picture.mode in ("1", "L"):
-        return picture.convert("L")
-    return picture.convert("RGB")
+    if picture.mode in ("L", "RGB"):
+        return picture  # convert() would copy it
+    return picture.convert("L" if picture.mode == "1" else "RGB")
 
 
 def _flatten(picture: Image.Image) -> Image.Image:
@@ -260,7 +278,10 @@ def _colour_to_grey(picture: Image.Image) -> Image.Image:
     the differences between neighbouring pixels.
     """
     side = max(picture.size)
-    small = np.asarray(picture.reduce(-(-side // _COLOUR_SIDE)) if side > _COLOUR_SIDE else picture, dtype=np.float32)
+    small = np.asarray(picture.reduce(-(-side // _COLOUR_SIDE)) if side > _COLOUR_SIDE else picture)
+    if (small == small[..., :1]).all():  # grey, like most drawings
+        return picture.convert("L")
+    small = small.astype(np.float32)
     across, down = np.diff(small, axis=1).reshape(-1, 3), np.diff(small, axis=0).reshape(-1, 3)
     scatter = across.T @ across + down.T @ down
     axis = np.linalg.eigh(scatter)[1][:, -1]

@@ -45,6 +45,9 @@ _CANVAS_SIDE = 80
 _SHARPEN_ABOVE = 7.0
 """A digit that is enlarged by more than this (one of 11 pixels or fewer) is sharpened."""
 
+_LARGE_DIGIT = 50
+"""Longer side in pixels from which on a larger picture of the digit would not be read better."""
+
 _MIN_STROKE, _MAX_STROKE = 9.0, 14.0
 """Stroke widths in canvas pixels. Half of MNIST's strokes are between 8.4 and 11.6 canvas pixels wide."""
 
@@ -94,7 +97,19 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     if mode == "auto" and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
-    digit, is_dark = _locate(grey)
+    return _to_mnist_form(*_locate(grey))
+
+
+def normalize_large_digit(preview: Grey) -> Normalized | None:
+    """Bring a picture to MNIST form, or return None if it shows no digit of at least _LARGE_DIGIT pixels."""
+    try:
+        digit, is_dark = _locate(preview)
+    except NoInk:
+        return None
+    return _to_mnist_form(digit, is_dark) if max(digit.shape) >= _LARGE_DIGIT else None
+
+
+def _to_mnist_form(digit: Floats, is_dark: bool) -> Normalized:
     strokes, change = _set_strokes(digit)
     steps = ["inverted"] if is_dark else []
     steps.append("cropped")

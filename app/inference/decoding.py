@@ -117,12 +117,11 @@ def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, mo
     Raises:
         InvalidImage, NoInk, WrongSize: with the picture's index.
     """
-    from digits.normalize import normalize  # noqa: PLC0415 - imports OpenCV, which takes 0.05 s (see `Predictor.warm`)
+    from digits.previews import normalize_picture  # noqa: PLC0415 - imports OpenCV (see `Predictor.warm`)
 
     try:
         with closing(image):
-            grey = to_grey(image)
-        return normalize(grey, mode)
+            return normalize_picture(image, mode)
     except DigitsError as exc:
         raise batch.locate(exc, index) from exc
 
@@ -133,7 +132,7 @@ def normalize_pixels(batch: PictureBatch, index: int, pixels: Grey, mode: Mode) 
     Raises:
         NoInk: with the picture's index.
     """
-    from digits.normalize import normalize  # noqa: PLC0415 - as above
+    from digits.normalize import normalize  # noqa: PLC0415 - imports OpenCV (see `Predictor.warm`)
 
     try:
         return normalize(pixels, mode)

@@ -53,7 +53,7 @@ class Predictor:
 
     async def warm(self) -> None:
         """Import OpenCV, which takes 0.05 s, before the first picture needs it."""
-        await self.decode_threads.run(0, importlib.import_module, "digits.normalize")
+        await self.decode_threads.run(0, importlib.import_module, "digits.previews")
 
     async def predict(
         self, batch: PictureBatch, mode: Mode, disconnected: Disconnected, version: int | None = None

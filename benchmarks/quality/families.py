@@ -219,6 +219,21 @@ def _scaled_strokes(digit: Grey, rng: Generator) -> bytes:
     return encoded(on_paper(placed(ink, rng)))
 
 
+def _far(digit: Grey, rng: Generator) -> bytes:
+    """Photograph a page on which the digit takes 3 to 8 % of the longer side."""
+    width, height = 1600, 1200
+    page = np.zeros((height, width), dtype=np.float32)
+    ink = enlarged(digit, int(width * rng.uniform(0.03, 0.08) * 28 / 20))
+    top, left = (int(rng.uniform(0.1, 0.9) * (whole - len(ink))) for whole in page.shape)
+    page[top : top + len(ink), left : left + len(ink)] = ink
+    paper = rng.uniform(170, 245)
+    grey = on_paper(page, paper=paper, pen=paper * (1 - rng.uniform(0.35, 0.85)))
+    falling = Image.fromarray(light((height // 8, width // 8), rng, depth=rng.uniform(0.15, 0.55)))
+    grey *= np.asarray(falling.resize((width, height), Image.Resampling.BILINEAR))
+    grey += rng.standard_normal(page.shape, dtype=np.float32) * np.float32(rng.uniform(0.5, 3))
+    return encoded(grey, format="JPEG", quality=int(rng.integers(50, 96)))
+
+
 FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "as is": _as_is,
     "inverted": _inverted,
@@ -231,5 +246,6 @@ FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "speckled": _speckled,
     "rotated": _rotated,
     "scaled strokes": _scaled_strokes,
+    "far": _far,
 }
 """By name, in the order of the table."""

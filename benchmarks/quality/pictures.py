@@ -29,7 +29,7 @@ from digits.classifier import Classifier
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.images import open_picture, to_grey
-from digits.normalize import normalize
+from digits.previews import normalize_picture
 from training.data import load
 from training.errors import TrainingError
 from training.trust.evaluation import coverage
@@ -64,7 +64,7 @@ def naive(data: bytes) -> Grey:
 def ours(data: bytes) -> Grey:
     """Prepare a picture as serving does. Without ink, all pixels are 0."""
     try:
-        return normalize(to_grey(open_picture(data))).pixels.astype(np.uint8)
+        return normalize_picture(open_picture(data)).pixels.astype(np.uint8)
     except NoInk:
         return np.zeros((SIDE, SIDE), dtype=np.uint8)
 

@@ -14,9 +14,10 @@ from digits.answers import answers
 from digits.classifier import Classifier
 from digits.errors import DigitsError
 from digits.features import FEATURES, to_features
-from digits.images import open_picture, to_grey
+from digits.images import open_picture
 from digits.mnist_form import Mode
 from digits.normalize import Normalized, normalize
+from digits.previews import normalize_picture
 
 _PASS_PICTURES = 256
 """Maximum number of pictures per forward pass."""
@@ -101,7 +102,9 @@ class Scorer:
     def _normalize(self, picture: Picture) -> Normalized:
         if isinstance(picture, DigitsError):
             raise picture
-        return normalize(to_grey(open_picture(picture)) if isinstance(picture, bytes) else picture, self._mode)
+        if isinstance(picture, bytes):
+            return normalize_picture(open_picture(picture), self._mode)
+        return normalize(picture, self._mode)
 
     def _rows(self, ids: list[str], digits: list[Normalized], source: str) -> pa.RecordBatch:
         """Classify pictures in one forward pass and return their rows."""

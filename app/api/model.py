@@ -13,19 +13,22 @@ from app.asgi import caching
 from app.asgi import headers as security_headers
 from app.errors import NotFound
 from app.inference.model_registry import ModelRegistry
-from app.openapi.replies import CARD, MANIFEST, NO_CARD, NO_REPORT, REPORT, UNAVAILABLE, UNCHANGED
+from app.openapi.replies import CARD, MANIFEST, NO_CARD, NO_REPORT, REPORT, UNAVAILABLE, UNCHANGED, reply
 from app.openapi.schemas import Versions
 from digits.artifact import read_file
 from digits.classifier import Classifier
 
-router = APIRouter(tags=["model"])
+router = APIRouter(tags=["Model"])
 
 _CARD = "report/README.md"
+
+_VERSIONS = {"pinned": None, "versions": [{"version": 1, "shipped": True, "state": "serving", "reason": None}]}
+"""An example reply of `/model/versions`."""
 
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
 
-@router.get("/model", summary="The served model's manifest", responses={200: MANIFEST, 503: UNAVAILABLE})
+@router.get("/model", summary="Get the served model's manifest", responses={200: MANIFEST, 503: UNAVAILABLE})
 async def model(request: Request) -> Response:
     """Return name, version, signature, recipe, data set, library versions and metrics, as published."""
     return Response(
@@ -33,8 +36,8 @@ async def model(request: Request) -> Response:
     )
 
 
-@router.get("/model/versions", summary="All versions that the service knows", responses={200: {"model": Versions}})
-async def versions(request: Request) -> Response:
+@router.get("/model/versions", summary="List the model's versions", responses={200: reply(Versions, _VERSIONS)})
+async def model_versions(request: Request) -> Response:
     """Return the versions below MNIST_MODEL_DIR and those that came with the code, highest first.
 
     The list is as the service last found it, even while no version is served. An `available` version is verified only
@@ -47,11 +50,11 @@ async def versions(request: Request) -> Response:
 
 @router.get(
     "/model/card",
-    summary="The served model's card, as a page",
+    summary="Get the model card as a page",
     response_class=Response,
     responses={200: CARD, 304: UNCHANGED, 404: NO_CARD, 503: UNAVAILABLE},
 )
-async def card(request: Request) -> Response:
+async def model_card(request: Request) -> Response:
     """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
     content = await run_sync(_card, request.app.state.registry.classifier)
     tag = caching.etag(content)  # the page's own tag, because an update of the service can change the page too
@@ -63,11 +66,11 @@ async def card(request: Request) -> Response:
 
 @router.get(
     "/model/report/{name}",
-    summary="A file of the served model's report",
+    summary="Get a file of the model's report",
     response_class=Response,
     responses={200: REPORT, 304: UNCHANGED, 404: NO_REPORT, 503: UNAVAILABLE},
 )
-async def report(request: Request, name: Annotated[str, Path(examples=["README.md", "history.csv"])]) -> Response:
+async def model_report(request: Request, name: Annotated[str, Path(examples=["README.md", "history.csv"])]) -> Response:
     """Return the model card (README.md), the curves (history.png, history.csv) or another file of the report."""
     classifier: Classifier = request.app.state.registry.classifier
     path = f"report/{name}"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
 from app.openapi.schemas import Predictions, Problem
@@ -17,10 +18,25 @@ Example pictures: [seven.png](examples/seven.png), [seven.json](examples/seven.j
 four on paper in uneven light.
 """
 
+_TAGS = {
+    "Predict": "Recognize digits.",
+    "Model": "What is served: manifest, versions, model card and report.",
+    "Health": "Probes for orchestrators, a summary for people, and metrics.",
+    "TensorFlow Serving": "The REST API of TensorFlow Serving, for its clients.",
+    "Open Inference Protocol": "The protocol of KServe and Triton, for their clients.",
+    "SageMaker and MLflow": "The two paths that these platforms call.",
+}
+"""The groups of operations, in the order in which the page shows them."""
+
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name of the route's function. Generated clients use it as the name of a function or a method."""
+    return route.name
 
 
 def install(app: FastAPI, paths: dict[str, Any], *, open_paths: frozenset[str] | None) -> None:
@@ -36,7 +52,8 @@ def install(app: FastAPI, paths: dict[str, Any], *, open_paths: frozenset[str] |
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            document["paths"] = paths | document["paths"]
+            document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
+            document["paths"] = dict(sorted((paths | document["paths"]).items(), key=_group))
             document["components"]["schemas"] |= _schemas()
             _remove_validation_errors(document)
             if open_paths is not None:
@@ -49,6 +66,12 @@ def install(app: FastAPI, paths: dict[str, Any], *, open_paths: frozenset[str] |
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _group(path: tuple[str, dict[str, Any]]) -> int:
+    """Return the position of a path's group. Sorting by it keeps the order within a group."""
+    operation = next(iter(path[1].values()))
+    return list(_TAGS).index(operation["tags"][0])
 
 
 def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:

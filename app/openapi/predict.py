@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from app.openapi.example_pictures import json_examples
+from app.openapi.example_replies import PREDICTIONS
 from app.openapi.replies import UNAVAILABLE, header, problem, reference
 from digits.features import FEATURES, SIDE
 
@@ -19,11 +20,11 @@ def predict_paths(options: type[BaseModel]) -> dict[str, Any]:
     return {
         "/predict": {
             "post": {
-                "tags": ["predict"],
-                "summary": "Which digit is in the picture?",
-                "description": "Predict the digit in a picture that was drawn, scanned or photographed, dark on light "
-                "or light on dark.",
-                "operationId": "predict_predict_post",  # generated clients have this name, so it stays
+                "tags": ["Predict"],
+                "summary": "Recognize digits",
+                "description": "Recognize the digit in a picture that was drawn, scanned or photographed, dark on "
+                "light or light on dark. Several pictures get a list of predictions, in the order sent.",
+                "operationId": "predict",
                 "parameters": _query_parameters(options),
                 "requestBody": {"required": True, "content": _body()},
                 "responses": _RESPONSES,
@@ -45,7 +46,6 @@ def _query_parameters(options: type[BaseModel]) -> list[dict[str, Any]]:
 
 def _body() -> dict[str, Any]:
     return {
-        JSON: {"schema": _JSON_BODY, "examples": json_examples()},
         FORM: {
             "schema": {
                 "type": "object",
@@ -61,6 +61,7 @@ def _body() -> dict[str, Any]:
             },
             "encoding": {"file": {"contentType": ", ".join(IMAGE_TYPES)}},
         },
+        JSON: {"schema": _JSON_BODY, "examples": json_examples()},
         **{kind: _binary("An encoded picture of one digit, of any size.") for kind in IMAGE_TYPES},
         RAW: _binary(
             f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "
@@ -115,13 +116,18 @@ _JSON_BODY = {
 _RESPONSES: dict[str, Any] = {
     "200": {
         "description": "One prediction, or a list of predictions for several pictures",
-        "content": {JSON: {"schema": {"anyOf": [reference("Prediction"), reference("Predictions")]}}},
+        "content": {
+            JSON: {
+                "schema": {"anyOf": [reference("Prediction"), reference("Predictions")]},
+                "examples": PREDICTIONS,
+            }
+        },
         "headers": {"X-Model-Version": header("The version that answered.", type="integer", minimum=1)},
     },
-    "400": problem("The body cannot be parsed"),
-    "408": problem("The body did not arrive in time"),
-    "413": problem("Too many bytes, pixels or pictures"),
-    "415": problem("The content type or picture format is not accepted"),
-    "422": problem("The body can be parsed, but its content is wrong"),
+    "400": problem(400, "The body cannot be parsed"),
+    "408": problem(408, "The body did not arrive in time"),
+    "413": problem(413, "Too many bytes, pixels or pictures"),
+    "415": problem(415, "The content type or picture format is not accepted"),
+    "422": problem(422, "The body can be parsed, but its content is wrong"),
     "503": UNAVAILABLE,
 }

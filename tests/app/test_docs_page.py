@@ -2,7 +2,6 @@
 
 import re
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -18,7 +17,7 @@ def docs(open_page: OpenPage, service: Service) -> Page:
     """/docs with `POST /predict` opened for trying."""
     page = open_page(f"{service.url}/docs", viewport={"width": 1200, "height": 1600})
     page.set_default_timeout(30_000)  # a browser takes seconds to show the examples
-    page.locator("#operations-predict-predict_predict_post .opblock-summary-control").click()
+    page.locator("#operations-Predict-predict .opblock-summary-control").click()
     page.get_by_role("button", name="Try it out").click()
     return page
 
@@ -64,12 +63,20 @@ def test_one_or_two_files_can_be_sent_as_a_form(docs: Page) -> None:
     expect_sevens(docs, 2)
 
 
-def test_every_example_of_the_document_is_answered(client: httpx.Client) -> None:
-    content = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]["content"]
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_our_own_api_comes_first_in_the_preferred_colours_with_a_way_back(
+    open_page: OpenPage, service: Service, scheme: str
+) -> None:
+    page = open_page(f"{service.url}/docs", color_scheme=scheme)
 
-    for example in content[JSON]["examples"].values():
-        assert client.post("/predict", json=example["value"]).status_code == 200
-    assert set(content) == {JSON, FORM, RAW, *IMAGE_TYPES}
+    groups = page.locator(".opblock-tag")
+    expect(groups.first).to_have_text(re.compile("Predict"))
+    assert [group.split()[0] for group in groups.all_inner_texts()[:3]] == ["Predict", "Model", "Health"]
+    heading = page.get_by_role("heading", level=1)
+    colour = heading.evaluate("heading => getComputedStyle(heading).color.match(/[0-9]+/g).map(Number)")
+    assert (min(colour) > 128) is (scheme == "dark")
+    page.get_by_role("link", name="Draw a digit").click()
+    expect(page.locator("#canvas")).to_be_visible()
 
 
 def test_the_docs_can_be_switched_off(open_page: OpenPage, start_service: StartService) -> None:

@@ -288,8 +288,9 @@ def test_the_api_docs_send_the_key(open_page: OpenPage, locked: Service) -> None
     page.get_by_label("auth-bearer-value").fill(NEW_KEY)
     page.get_by_role("button", name="Apply credentials").first.click()
     page.get_by_role("button", name="Close").first.click()
-    page.locator("#operations-predict-predict_predict_post .opblock-summary-control").click()
+    page.locator("#operations-Predict-predict .opblock-summary-control").click()
     page.get_by_role("button", name="Try it out").click()
+    page.locator("select.content-type").first.select_option("application/json")
     page.get_by_role("button", name="Execute").click()
 
     expect(page.locator(".live-responses-table .response-col_status").last).to_contain_text("200")

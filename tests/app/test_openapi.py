@@ -1,11 +1,17 @@
 """The service does what its OpenAPI document says, by every check of Schemathesis."""
 
+import json
 import re
+from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
+from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from tests.app.conftest import Service, StartService
-from tests.conftest import fresh_python
+from tests.app.test_examples import agrees
+from tests.conftest import REPOSITORY, encoded, fresh_python
 
 KEY = "a-key-of-more-than-sixteen-characters"
 
@@ -44,3 +50,96 @@ def test_the_document_has_the_report_but_neither_the_page_nor_errors_that_never_
     assert not [path for path in document["paths"] if path == "/" or path.startswith("/page")]
     assert set(document["paths"]["/model/report/{name}"]["get"]["responses"]) == {"200", "304", "404", "503"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_the_committed_document_is_current(client: httpx.Client) -> None:
+    committed = json.loads((REPOSITORY / "docs/reference/openapi.json").read_text())
+
+    assert client.get("/openapi.json").json() == committed, "run `python -m docs.openapi`"
+
+
+@pytest.fixture(scope="module")
+def operations(client: httpx.Client) -> dict[str, Any]:
+    """The operations of the document, by method and path."""
+    paths = client.get("/openapi.json").json()["paths"]
+    return {f"{method.upper()} {path}": each for path, item in paths.items() for method, each in item.items()}
+
+
+def test_operation_ids_are_short_names_for_generated_clients(operations: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations.values()]
+
+    assert names[:5] == ["predict", "model", "model_versions", "model_card", "model_report"]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch("[a-z][a-z_]{3,29}", name)] == []
+
+
+def test_titles_are_short_requests(operations: dict[str, Any]) -> None:
+    titles = [operation["summary"] for operation in operations.values()]
+
+    assert [title for title in titles if not re.fullmatch("(Recognize|Get|List|Check) [^.]{5,45}", title)] == []
+
+
+def is_part(shown: Any, came: Any) -> bool:
+    """Return whether a reply has everything that an example shows. Numbers may differ in their last digits."""
+    if isinstance(shown, dict) and isinstance(came, dict):
+        return all(key in came and is_part(value, came[key]) for key, value in shown.items())
+    if isinstance(shown, list) and isinstance(came, list):
+        return len(shown) <= len(came) and all(map(is_part, shown, came))
+    return agrees(shown, came)
+
+
+def test_every_example_of_a_json_reply_is_what_the_service_replies(
+    client: httpx.Client, operations: dict[str, Any]
+) -> None:
+    compared = []
+    for name, operation in operations.items():
+        method, path = name.replace("{model}", "mnist-dense").split()
+        content = operation["responses"]["200"].get("content", {}).get(JSON, {})
+        if "example" not in content:
+            continue
+        body = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("example")
+        reply = client.request(method, path, json=body)
+        assert reply.status_code == 200, name
+        assert is_part(content["example"], reply.json()), name
+        compared.append(name)
+
+    assert len(compared) >= 18
+
+
+def test_every_example_of_a_prediction_is_what_the_service_replies(
+    client: httpx.Client, operations: dict[str, Any]
+) -> None:
+    predict = operations["POST /predict"]
+    bodies, replies = predict["requestBody"]["content"], predict["responses"]["200"]["content"][JSON]["examples"]
+    pictures = {name: client.get(f"/examples/{name}").content for name in ("seven.png", "photo.jpg")}
+
+    one = client.post("/predict", files={"file": pictures["photo.jpg"]}).json()
+    several = client.post("/predict", files=[("file", picture) for picture in pictures.values()]).json()
+
+    assert is_part(replies["one picture"]["value"], one)
+    assert is_part(replies["several pictures"]["value"], several)
+    assert list(bodies) == [FORM, JSON, *IMAGE_TYPES, RAW]
+    for example in bodies[JSON]["examples"].values():
+        assert client.post("/predict", json=example["value"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "kind", "content", "query"),
+    [
+        pytest.param(400, "malformed-body", JSON, b'{"pixels": [[0', "", id="incomplete JSON"),
+        pytest.param(413, "body-too-large", RAW, bytes(20_000_000), "", id="a large body"),
+        pytest.param(415, "unsupported-type", "text/plain", b"seven", "", id="text"),
+        pytest.param(422, "no-ink", "image/png", encoded(np.full((99, 99), 255, np.uint8)), "", id="a blank picture"),
+        pytest.param(422, "invalid-image", "image/png", bytes(1076), "", id="not a picture"),
+        pytest.param(422, "invalid-pixels", JSON, b'{"pixels": [[0, 0]]}', "", id="one row"),
+        pytest.param(422, "invalid-query", JSON, b"{}", "?include=all", id="an unknown inclusion"),
+    ],
+)
+def test_every_example_of_an_error_is_what_the_service_replies(
+    client: httpx.Client, operations: dict[str, Any], status: int, name: str, kind: str, content: bytes, query: str
+) -> None:
+    errors = operations["POST /predict"]["responses"][str(status)]["content"]["application/problem+json"]["examples"]
+
+    reply = client.post(f"/predict{query}", content=content, headers={"content-type": kind})
+
+    assert reply.json() == errors[name]["value"]

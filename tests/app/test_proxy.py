@@ -113,8 +113,9 @@ def test_the_page_works_below_a_prefix_that_the_settings_do_not_name(open_page: 
 
 def test_the_docs_work_below_the_prefix(open_page: OpenPage, outside: str) -> None:
     page = open_page(f"{outside}/digits/docs", viewport={"width": 1200, "height": 1600})
-    page.locator("#operations-predict-predict_predict_post .opblock-summary-control").click()
+    page.locator("#operations-Predict-predict .opblock-summary-control").click()
     page.get_by_role("button", name="Try it out").click()
+    page.locator("select.content-type").first.select_option("application/json")
     page.get_by_role("button", name="Execute").click()
 
     live = page.locator(".live-responses-table .response").first

@@ -13,15 +13,17 @@ FROM base AS packages
 COPY pyproject.toml uv.lock ./
 RUN pip install --no-cache-dir --quiet uv==0.13.9
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
-# Delete the packages' own tests, which are a tenth of their size.
-RUN uv sync --quiet --frozen --no-cache --no-default-groups \
+# The images run the modules of the source folders, so they need neither the command `digits` nor its packages. Delete
+# the packages' own tests, which are a tenth of their size.
+RUN uv sync --quiet --frozen --no-cache --no-default-groups --no-install-project \
+      --no-install-package typer --no-install-package shellingham --no-install-package rich --no-install-package pygments \
  && find .venv -type d -name tests -prune -exec rm -r {} +
 
 FROM packages AS train-packages
-RUN uv sync --quiet --frozen --no-cache --no-default-groups --extra train
+RUN uv sync --quiet --frozen --no-cache --no-default-groups --no-install-project --extra train
 
 FROM packages AS scale-packages
-RUN uv sync --quiet --frozen --no-cache --no-default-groups --extra scale
+RUN uv sync --quiet --frozen --no-cache --no-default-groups --no-install-project --extra scale
 
 FROM base AS runtime
 # Create /models with its owner, so that the user can write to a new volume that is mounted there.

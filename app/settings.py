@@ -4,7 +4,7 @@ import hashlib
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -79,6 +79,8 @@ def _from_text(read: Any) -> BeforeValidator:
 
 class Settings(BaseSettings):
     """The service's settings, read once from environment variables with the prefix `MNIST_`.
+
+    `digits serve` has an option for each of them (`cli/serve.py`).
 
     Nothing else in `app/` reads the environment, except `app.healthcheck`, a program without other imports, and
     `app.telemetry.shared_metrics`, which uses a variable of prometheus_client.
@@ -182,8 +184,22 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        bad = exc.errors(include_url=False)[0]
-        field = str(bad["loc"][0])
-        message = bad["msg"].removeprefix("Value error, ")
-        received = f", received {bad['input']!r}" if Settings.model_fields[field].repr else ""
-        raise SystemExit(f"digits: MNIST_{field.upper()}: {message}{received}") from None
+        invalid = first_invalid(exc)
+        raise SystemExit(f"digits: MNIST_{invalid.name.upper()}: {invalid.reason}") from None
+
+
+class Invalid(NamedTuple):
+    """A setting with an invalid value."""
+
+    name: str
+    """The field of `Settings`."""
+    reason: str
+    """One line: what was expected and, unless it is a secret, what was received."""
+
+
+def first_invalid(exc: ValidationError) -> Invalid:
+    """Return the first setting that was invalid."""
+    bad = exc.errors(include_url=False)[0]
+    name = str(bad["loc"][0])
+    received = f", received {bad['input']!r}" if Settings.model_fields[name].repr else ""
+    return Invalid(name, bad["msg"].removeprefix("Value error, ") + received)

@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -33,7 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     for refusal in refusals:
         print(f"digits: not used: {refusal}", file=sys.stderr)
-    successes = [_print_answer(classifier, file, options.normalize, as_json=options.json) for file in options.files]
+    successes = [
+        print_answer(classifier, str(file), partial(read, file), options.normalize, as_json=options.json)
+        for file in options.files
+    ]
     return 0 if all(successes) else 1
 
 
@@ -54,20 +59,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _print_answer(classifier: Classifier, file: Path, mode: Mode, *, as_json: bool) -> bool:
+def print_answer(
+    classifier: Classifier, file: str, read_picture: Callable[[], bytes], mode: Mode, *, as_json: bool
+) -> bool:
+    """Print the answer for one picture, or on standard error why there is none. Return whether there is one.
+
+    Args:
+        classifier: the model version to use.
+        file: the picture's name.
+        read_picture: returns the encoded picture, or raises a DigitsError.
+        mode: which pictures to bring to MNIST form.
+        as_json: whether to print a JSON object, for errors too.
+    """
     try:
-        normalized = normalize_picture(open_picture(read(file)), mode)
+        normalized = normalize_picture(open_picture(read_picture()), mode)
         columns = answers(classifier, to_features(normalized.pixels[None]))
     except DigitsError as exc:
         if as_json:
-            print(json.dumps({"file": str(file), "error": str(exc)}))
+            print(json.dumps({"file": file, "error": str(exc)}))
         else:
             print(f"{file}: {exc}", file=sys.stderr)
         return False
     answer = {name: column[0] for name, column in columns.items()}
     if as_json:
         model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
-        print(json.dumps({"file": str(file), **answer, "preprocessing": normalized.steps, "model": model}))
+        print(json.dumps({"file": file, **answer, "preprocessing": normalized.steps, "model": model}))
     else:
         remarks = [f"{answer['digit']} ({answer['probability']:.4f})"]
         prediction_set = answer.get("prediction_set", [answer["digit"]])

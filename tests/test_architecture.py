@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, fresh_python
 
-PACKAGES = ("digits", "training", "app", "deploy", "benchmarks")
+PACKAGES = ("digits", "training", "app", "deploy", "cli", "benchmarks")
 
 
 def module_name(file: Path) -> str:
@@ -79,6 +79,13 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
             {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it"},
             id="serving pays for nothing that it has no use for",
         ),
+        pytest.param(
+            "cli.commands",
+            {"rich", "pydantic_settings", "numpy", "onnxruntime", "app", "digits", "training", "deploy"},
+            id="listing the commands needs none of them",
+        ),
+        pytest.param("cli.main", {"typer"}, id="a spawned process needs no command line"),
+        pytest.param("cli.serve", {"rich", "onnxruntime"}, id="parsing the settings needs no model"),
         pytest.param(
             "digits.classifier",
             {

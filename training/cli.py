@@ -1,7 +1,8 @@
 """The commands of `python -m training`: describe, train, evaluate and export."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -181,10 +182,17 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         say(f"written: {written}")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run a command. An expected error becomes one line on stderr and exit code 1, or 130 after Ctrl-C."""
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Turn an expected error into one line on stderr and exit code 1, or 130 after Ctrl-C."""
     try:
-        app(arguments, prog_name="python -m training")
+        yield
     except (TrainingError, DigitsError) as exc:
         print(f"training: {exc}", file=sys.stderr)
         sys.exit(INTERRUPTED if isinstance(exc, Interrupted) else 1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command of `python -m training`."""
+    with errors_in_one_line():
+        app(arguments, prog_name="python -m training")

@@ -13,8 +13,8 @@ from tests.conftest import REPOSITORY
 DOCS = REPOSITORY / "docs"
 SITE = REPOSITORY / "reports/site"
 LINK = re.compile(r"!?\[[^]]*\]\(<?([^)\s>]+)>?\)")
-PATH = re.compile(r"`((?:app|benchmarks|deploy|digits|docs|tests|training)/[\w./-]+)`")
-MODULE = re.compile(r"python -m ((?:app|benchmarks|deploy|digits|tests|training)[\w.]*)")
+PATH = re.compile(r"`((?:app|benchmarks|cli|deploy|digits|docs|tests|training)/[\w./-]+)`")
+MODULE = re.compile(r"python -m ((?:app|benchmarks|cli|deploy|digits|tests|training)[\w.]*)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 CODE = re.compile(r"^ *```.*?^ *```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 BUILD_SECONDS = 120

@@ -384,7 +384,7 @@ def test_the_lectures_recipe_on_full_mnist_reaches_an_accuracy_of_97_5_percent(
 
 
 def test_without_the_training_packages_one_line_names_the_command_that_installs_them() -> None:
-    without = "import sys, runpy; sys.modules['typer'] = None; runpy.run_module('training', run_name='__main__')"
+    without = "import sys, runpy; sys.modules['tensorflow'] = None; runpy.run_module('training', run_name='__main__')"
 
     process = fresh_python("-c", without)
 

@@ -1,0 +1,1 @@
+"""The command `digits`: serve, recognize pictures, train and look at models from one place."""

@@ -1,0 +1,48 @@
+"""The list of commands. A command's module is imported only when the command runs."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A command that is not imported yet."""
+
+    module: str
+    """A module with a function `command(name)`, which returns the command."""
+    summary: str
+
+
+COMMANDS = {
+    "serve": Lazy("cli.serve", "Start the service, with the page to draw on."),
+    "predict": Lazy("cli.predict", "Recognize the digits in pictures."),
+    "train": Lazy("cli.train", "Train a network and publish it."),
+    "evaluate": Lazy("cli.train", "Assess a published model on MNIST's test images."),
+    "export": Lazy("cli.train", "Publish a Keras file, or write a model for another engine."),
+    "versions": Lazy("cli.versions", "List the published models."),
+}
+
+
+class _Commands(TyperGroup):
+    """Shows the summaries of `COMMANDS`, and replaces an entry by the real command where its options matter."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            command = import_module(COMMANDS[name].module).command(name)
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Recognize handwritten digits: start the service, read picture files, train and publish networks.",
+)
+
+for _name, _lazy in COMMANDS.items():
+    app.command(_name, help=_lazy.summary)(lambda: None)

@@ -1,0 +1,26 @@
+"""`digits train`, `digits evaluate` and `digits export`: the commands of `python -m training`."""
+
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+
+
+def command(name: str) -> Any:
+    """Return a command of `python -m training`.
+
+    Raises:
+        SystemExit: the extra `train` is not installed. The message is one line that says how to install it.
+    """
+    if find_spec("tensorflow") is None:
+        sys.exit(
+            f"digits: `digits {name}` needs the extra `train`, which brings TensorFlow. "
+            "Install it from a checkout: uv tool install '.[train]'"
+        )
+    from training.cli import app, errors_in_one_line  # noqa: PLC0415 - its packages may be missing
+
+    group: Any = typer.main.get_command(app)
+    found = group.commands[name]
+    found.callback = errors_in_one_line()(found.callback)
+    return found

@@ -1,0 +1,36 @@
+"""`digits versions`: list the published models."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli.main import DEFAULT_MODEL_DIR
+from cli.models import ModelDir, load_model
+from digits.artifact import Manifest, read_manifest
+from digits.classifier import candidates
+from digits.errors import DigitsError
+
+
+def command(name: str) -> Any:
+    """Return the command."""
+    program = typer.Typer(add_completion=False, rich_markup_mode=None)
+    program.command(name)(_versions)
+    return typer.main.get_command(program)
+
+
+def _versions(model_dir: ModelDir = Path(DEFAULT_MODEL_DIR)) -> None:
+    """List the published models, in the order in which the service prefers them."""
+    used = load_model(model_dir).folder
+    for folder in candidates(model_dir)[0]:
+        try:
+            print(_line(read_manifest(folder)), folder, *["(in use)"] * (folder == used), sep="  ")
+        except DigitsError as exc:
+            print(f"digits: {exc}", file=sys.stderr)
+
+
+def _line(manifest: Manifest) -> str:
+    accuracy = manifest.metrics.get("test", {}).get("accuracy")
+    shown = "unknown" if accuracy is None else f"{accuracy:.2%}"
+    return f"version {manifest.version:<4}  {manifest.created:%Y-%m-%d}  test accuracy {shown:<7}"

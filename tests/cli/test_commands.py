@@ -1,0 +1,61 @@
+"""`digits` lists its commands, and runs those of `python -m training`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Digits
+from tests.conftest import Published, fresh_python
+
+
+def test_the_help_lists_the_commands(digits: Digits) -> None:
+    listed = digits("--help")
+
+    commands = listed.out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in commands] == ["serve", "predict", "train", "evaluate", "export", "versions"]
+
+
+def test_a_misspelled_command_is_corrected(digits: Digits) -> None:
+    refused = digits("versoins")
+
+    assert refused.code == 2
+    assert "Did you mean 'versions'?" in refused.err
+
+
+@pytest.mark.parametrize("command", ["serve", "predict", "train", "evaluate", "export", "versions"])
+def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
+    shown = digits(command, "--help")
+
+    assert shown.code == 0
+    assert shown.out.startswith(f"Usage: digits {command} [OPTIONS]")
+
+
+def test_an_error_of_training_is_one_line(digits: Digits, tmp_path: Path) -> None:
+    refused = digits("evaluate", "--model", tmp_path)
+
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == f"training: {tmp_path.resolve() / 'manifest.json'}: missing\n"
+
+
+def test_without_the_extra_train_one_line_says_how_to_install_it() -> None:
+    without = (
+        "import sys; sys.modules['tensorflow'] = None; sys.argv[1:] = ['train']; from cli.main import main; main()"
+    )
+
+    ran = fresh_python("-c", without)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "digits: `digits train` needs the extra `train`, which brings TensorFlow. "
+        "Install it from a checkout: uv tool install '.[train]'\n"
+    )
+
+
+def test_versions_reports_a_damaged_version(digits: Digits, published: Published) -> None:
+    (published.folder / "manifest.json").write_text("{")
+
+    listed = digits("versions")
+
+    assert listed.code == 0
+    assert listed.out.endswith("  (in use)\n")
+    assert f"digits: {published.folder / 'manifest.json'}: " in listed.err

@@ -1,0 +1,54 @@
+"""The wheel contains all that the command needs outside of a checkout."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.openapi.example_pictures import EXAMPLES
+from tests.app.conftest import Service
+from tests.cli.conftest import Installed
+from tests.conftest import publish_tiny
+
+
+def test_the_wheels_own_model_recognizes_a_picture(
+    installed: Installed, digit_pictures: list[bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "seven.png").write_bytes(digit_pictures[7])
+
+    ran = installed.run("predict", "--json", "seven.png", cwd=tmp_path)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["digit"] == 7
+
+
+def test_a_model_in_the_working_directory_takes_precedence(installed: Installed, tmp_path: Path) -> None:
+    alone = installed.run("versions", cwd=tmp_path)
+    own = publish_tiny(tmp_path / "models")
+
+    with_own = installed.run("versions", cwd=tmp_path)
+
+    (shipped,) = alone.out.splitlines()
+    assert f"{installed.environment}/lib/" in shipped
+    assert shipped.endswith("  (in use)")
+    first, second = with_own.out.splitlines()
+    assert first.endswith(f"{own.folder}  (in use)")
+    assert second == shipped.removesuffix("  (in use)")
+
+
+@pytest.mark.parametrize(
+    "workers", [pytest.param("1", id="one process"), pytest.param("2", id="a supervisor and two workers")]
+)
+def test_the_service_answers_and_shows_its_pages(installed: Installed, workers: str, tmp_path: Path) -> None:
+    command = [str(installed.program), "serve", "--port", "0", "--workers", workers]
+    service = Service(tmp_path / "log", {}, command, cwd=tmp_path).wait_until_ready()
+
+    pages = ("/", "/page/main.js", "/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/model/card")
+    statuses = {path: service.client.get(path).status_code for path in pages}
+    answer = service.client.post("/predict", files={"file": (EXAMPLES / "photo.jpg").read_bytes()}).json()
+    code = service.stop()
+
+    assert set(statuses.values()) == {200}, statuses
+    assert answer["digit"] == 4
+    assert code == 0
+    assert "Traceback" not in service.log.read_text()

@@ -234,6 +234,142 @@ def _far(digit: Grey, rng: Generator) -> bytes:
     return encoded(grey, format="JPEG", quality=int(rng.integers(50, 96)))
 
 
+def cut(ink: Array) -> Array:
+    """Cut a digit to its ink, so that its outermost strokes run along the edge of the picture."""
+    rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def squared(ink: Array) -> Array:
+    """Add columns or rows on both sides of a digit until its picture is square."""
+    height, width = ink.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return np.pad(ink, ((top, side - height - top), (left, side - width - left)))
+
+
+def resized(ink: Array, height: int, width: int) -> Array:
+    """Reduce a digit by averaging, as a scanner does."""
+    averaged: Array = np.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.BOX))
+    return averaged
+
+
+def _bitmap(digit: Grey, rng: Generator, side: int) -> bytes:
+    """Make a bitmap of two levels in which the digit touches two opposite edges, or all four."""
+    ink = cut(stroked(digit, 8 * side, 8 * side * rng.uniform(0.06, 0.12)))
+    if rng.random() < 0.7 or ink.shape[1] < 0.6 * ink.shape[0]:
+        ink = squared(ink)
+    bits = resized(ink, side, side) > 0.5
+    return encoded(255.0 * (bits if rng.random() < 0.5 else ~bits))
+
+
+def _cut_bitmap_16(digit: Grey, rng: Generator) -> bytes:
+    return _bitmap(digit, rng, 16)
+
+
+def _cut_bitmap_32(digit: Grey, rng: Generator) -> bytes:
+    return _bitmap(digit, rng, 32)
+
+
+def _cut_bold(digit: Grey, rng: Generator) -> bytes:
+    """Make a cut bitmap of bold strokes. A 1 is a bar that covers half of its picture."""
+    side = int(rng.choice([16, 20, 32]))
+    ink = cut(stroked(digit, 8 * side, 8 * side * rng.uniform(0.11, 0.15)))
+    height, width = ink.shape
+    if width < height / 2:
+        ink = resized(ink, height, height // 2)
+    bits = resized(squared(ink), side, side) > 0.5
+    return encoded(255.0 * (bits if rng.random() < 0.5 else ~bits))
+
+
+def _cut_scan(digit: Grey, rng: Generator) -> bytes:
+    """Make a grey scan of 20 to 120 pixels that was cut to the ink. A narrow digit keeps paper beside it."""
+    side = int(rng.integers(160, 320))
+    ink = cut(stroked(digit, side, side * rng.uniform(0.05, 0.12)))
+    height, width = ink.shape
+    beside = max(0, height // 2 - width) // 2
+    ink = np.pad(ink, ((0, 0), (beside, beside)))
+    scale = rng.uniform(20, 120) / max(ink.shape)
+    ink = resized(ink, *(max(8, round(part * scale)) for part in ink.shape))
+    paper = rng.uniform(190, 255)
+    grey = on_paper(ink, paper=paper, pen=paper * rng.uniform(0.1, 0.45))
+    return encoded(grey + rng.normal(0, rng.uniform(0, 4), grey.shape))
+
+
+def _faint(digit: Grey, rng: Generator) -> Array:
+    """Return the ink of a thin pen in a picture of 24 to 36 pixels, in [0, 1]. The pen's pressure varies."""
+    side = int(rng.integers(24, 37))
+    height = rng.uniform(0.5, 0.85) * side
+    field = round(8 * height * 28 / 20)
+    ink = stroked(digit, field, 8 * rng.uniform(0.7, 1.3))
+    pressure = ndimage.gaussian_filter(rng.normal(0, 1, ink.shape), field / 8)
+    ink = cut(ink * (1 - 0.5 * (pressure - pressure.min()) / np.ptp(pressure)).astype(np.float32))
+    page = np.zeros((8 * side, 8 * side), dtype=np.float32)
+    part = ink[: 8 * side - 16, : 8 * side - 16]
+    top, left = (int(rng.integers(8, 8 * side - length - 7)) for length in part.shape)
+    page[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return resized(page, side, side)
+
+
+def _faint_light(digit: Grey, rng: Generator) -> bytes:
+    ink = _faint(digit, rng)
+    grey = rng.uniform(50, 150) * ink + rng.normal(0, rng.uniform(0, 1), ink.shape)
+    return encoded(grey)
+
+
+def _faint_dark(digit: Grey, rng: Generator) -> bytes:
+    ink = _faint(digit, rng)
+    paper = rng.uniform(200, 255)
+    grey = on_paper(ink, paper=paper, pen=paper - rng.uniform(60, 160))
+    return encoded(grey + rng.normal(0, rng.uniform(0, 2), grey.shape))
+
+
+def reduced_photo(ink: Array, rng: Generator, side: int, *, paper: float) -> bytes:
+    """Photograph a square page, reduce the photo to `side` pixels, and store it as messengers do.
+
+    `ink` is the page's coverage by ink, with at least `side` pixels. `paper` is the grey value of paper in the light.
+    """
+    grey = on_paper(ink, paper=paper, pen=paper * (1 - rng.uniform(0.45, 0.8)))
+    grey *= light(grey.shape, rng, depth=rng.uniform(0.1, 0.4))
+    grey += texture(grey.shape, rng, strength=rng.uniform(1, 4))
+    grey = ndimage.gaussian_filter(grey, rng.uniform(0.5, 1.2)) + rng.normal(0, rng.uniform(0.5, 3), grey.shape)
+    photo = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    reduced = np.asarray(photo.resize((side, side), Image.Resampling.LANCZOS), dtype=np.float32)
+    return encoded(reduced[..., None] * rng.uniform(0.9, 1.0, 3), format="JPEG", quality=int(rng.integers(70, 91)))
+
+
+def _on_page(digit: Grey, rng: Generator, *, height: tuple[float, float]) -> Array:
+    """Write a digit on a page of 768 pixels with a thin pen. Its height is a share of the page's from this range."""
+    side = 768
+    ink = cut(stroked(digit, int(side * rng.uniform(*height) * 28 / 20), side * rng.uniform(0.004, 0.009)))
+    page = np.zeros((side, side), dtype=np.float32)
+    top, left = (int(rng.uniform(0.05, 0.95) * (side - length)) for length in ink.shape)
+    page[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return page
+
+
+def _thin_pen(digit: Grey, rng: Generator, side: int) -> bytes:
+    return reduced_photo(_on_page(digit, rng, height=(0.15, 0.5)), rng, side, paper=rng.uniform(150, 240))
+
+
+def _photo_512(digit: Grey, rng: Generator) -> bytes:
+    return _thin_pen(digit, rng, 512)
+
+
+def _photo_384(digit: Grey, rng: Generator) -> bytes:
+    return _thin_pen(digit, rng, 384)
+
+
+def _photo_256(digit: Grey, rng: Generator) -> bytes:
+    return _thin_pen(digit, rng, 256)
+
+
+def _dark_photo(digit: Grey, rng: Generator) -> bytes:
+    """Photograph a tall digit in little light."""
+    side = int(rng.choice([256, 384, 512]))
+    return reduced_photo(_on_page(digit, rng, height=(0.55, 0.85)), rng, side, paper=rng.uniform(60, 110))
+
+
 FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "as is": _as_is,
     "inverted": _inverted,
@@ -247,5 +383,15 @@ FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "rotated": _rotated,
     "scaled strokes": _scaled_strokes,
     "far": _far,
+    "cut, 16x16 bitmap": _cut_bitmap_16,
+    "cut, 32x32 bitmap": _cut_bitmap_32,
+    "cut, bold": _cut_bold,
+    "cut, scan": _cut_scan,
+    "faint, light on dark": _faint_light,
+    "faint, dark on light": _faint_dark,
+    "photo, 512 pixels": _photo_512,
+    "photo, 384 pixels": _photo_384,
+    "photo, 256 pixels": _photo_256,
+    "photo, dark": _dark_photo,
 }
 """By name, in the order of the table."""

@@ -4,9 +4,10 @@
 
 The first table is the accuracy on every family of `families.py`, through the code that serves, beside what most
 programs do: a plain resize to 28x28. A second table, for each model with a calibration, has the share of true digits in
-the prediction sets, their mean size, and the false alarms: pictures taken for no digit, or refused for lack of ink.
-The sets promise their coverage for pictures like MNIST's only. Develop with `--from validation`, on which the sets may
-have been calibrated. The test digits are for final figures.
+the prediction sets, their mean size, and the false alarms: pictures taken for no digit, or refused for lack of ink. A
+third table has both errors of refusing side by side: digits that are refused, and pictures without a digit (of
+`without_digit.py`) that are accepted. The sets promise their coverage for pictures like MNIST's only. Develop with
+`--from validation`, on which the sets may have been calibrated. The test digits are for final figures.
 """
 
 import os
@@ -25,6 +26,7 @@ from sklearn.datasets import load_digits
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.quality.families import FAMILIES, encoded, family
+from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.classifier import Classifier
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
@@ -37,6 +39,8 @@ from training.trust.evaluation import coverage
 SCANS = "scikit-learn's 8x8"
 VALIDATION = 10_000
 """Number of MNIST's last training images, which replace the test images during development."""
+WITHOUT_DIGIT = 500
+"""Number of pictures without a digit."""
 SIZE_LEVEL = 0.99
 """Coverage for which the table has the mean size of the sets."""
 
@@ -51,7 +55,7 @@ class Prepared:
     naive: Floats
     ours: Floats
     blank: NDArray[np.bool_]
-    """Whether no ink was found. The features are then zeros, which counts as a wrong answer."""
+    """(N,). Whether no ink was found. The features are then zeros, which counts as a wrong answer."""
     milliseconds: float
     """Time that our preparation took per picture."""
 
@@ -101,6 +105,17 @@ def prepared_families(images: int, part: str) -> dict[str, Prepared]:
     return {**families, SCANS: prepare(pictures, scans.target[:images])}
 
 
+def prepared_surfaces(count: int) -> dict[str, Prepared]:
+    """Make and prepare `count` pictures without a digit, about equally many of each surface. The labels are -1."""
+    surfaces = {}
+    for number, name in enumerate(SURFACES):
+        progress(f"without a digit: {name}")
+        share = (count + number) // len(SURFACES)
+        pictures = pictures_without_digit(name, share, np.random.default_rng(zlib.crc32(name.encode())))
+        surfaces[name] = prepare(pictures, np.full(share, -1))
+    return surfaces
+
+
 def accuracy(classifier: Classifier, features: Floats, labels: Labels) -> str:
     """Format the accuracy with its 95 % Wilson interval."""
     right = classifier.probabilities(features).argmax(axis=1) == labels
@@ -122,10 +137,31 @@ def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
             if not level.per_class
         ]
         size = next((f"{level.size:.3f}" for level in levels if level.level == SIZE_LEVEL), "")
-        alarms = prepared.blank if scores.novelty is None else prepared.blank | (scores.novelty > 1)
+        alarms = refused(classifier, prepared)
         rows.append([name, *(f"{level.covered:.4f}" for level in levels), size, f"{alarms.mean():.4f}"])
     promised = [f"covered at {level.coverage:g}" for level in calibration.prediction_sets.levels]
     return table(["family", *promised, f"mean size at {SIZE_LEVEL}", "not a digit"], rows)
+
+
+def refused(classifier: Classifier, prepared: Prepared) -> NDArray[np.bool_]:
+    """Return whether each picture has no ink or is no digit: the reply is an error, or `is_digit` is false."""
+    novelty = classifier.scores(prepared.ours).novelty
+    return prepared.blank if novelty is None else prepared.blank | (novelty > 1)
+
+
+def refusal_table(classifier: Classifier, families: dict[str, Prepared], surfaces: dict[str, Prepared]) -> str:
+    """Return the table of both errors: digits that are refused, and pictures without a digit that are accepted."""
+
+    def row(name: str, groups: Sequence[Prepared], *, has_digit: bool) -> list[str]:
+        blank = np.concatenate([group.blank for group in groups])
+        no_digit = np.concatenate([refused(classifier, group) for group in groups])
+        wrong = no_digit if has_digit else ~no_digit
+        return [name, str(len(blank)), f"{blank.mean():.4f}", f"{no_digit.mean():.4f}", f"{wrong.mean():.4f}"]
+
+    rows = [row("digits of all families", list(families.values()), has_digit=True)]
+    rows += [row(f"without a digit: {name}", [surface], has_digit=False) for name, surface in surfaces.items()]
+    rows.append(row("without a digit, all", list(surfaces.values()), has_digit=False))
+    return table(["pictures", "number", "no ink", "no ink or no digit", "wrong"], rows)
 
 
 def main() -> None:
@@ -140,6 +176,7 @@ def main() -> None:
     classifiers = {f"{folder.parent.name}/{folder.name}": Classifier.load(folder) for folder in options.models}
     try:
         families = prepared_families(options.images, options.part)
+        surfaces = prepared_surfaces(WITHOUT_DIGIT)
     except TrainingError as exc:
         raise SystemExit(str(exc)) from None
     print(header(["numpy", "opencv-python-headless", "pillow", "onnxruntime"]))
@@ -156,6 +193,7 @@ def main() -> None:
     print(table(["family", "pictures", *ways, "ms a picture"], rows))
     for name, classifier in classifiers.items():
         print(f"\n{name}\n\n{trust_table(classifier, families)}")
+        print(f"\n{refusal_table(classifier, families, surfaces)}")
 
 
 if __name__ == "__main__":

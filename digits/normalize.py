@@ -183,7 +183,7 @@ def _trend(small: Floats) -> Floats:
     level, basis = small.ravel()[quadratic.rim], quadratic.rim_terms
     if level.max() - level.min() < 1:
         return np.zeros_like(small)
-    surface = quadratic.least_squares @ level
+    surface: NDArray[Any] = quadratic.least_squares @ level
     deviation = np.abs(level - surface @ basis)
     # Reweighting approximates a least-absolute-deviation fit, which strokes on the rim hardly affect.
     for _ in range(_REWEIGHTINGS):

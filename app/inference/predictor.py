@@ -14,12 +14,18 @@ from starlette.requests import ClientDisconnect
 
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import DecodeThreads
-from app.inference.decoding import decode_and_normalize, decode_tiny, normalize_pixels, open_and_normalize_small
+from app.inference.decoding import (
+    JOB_PICTURES,
+    decode_and_normalize,
+    decode_tiny,
+    normalize_pixels,
+    open_and_normalize_small,
+)
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from digits.features import to_features
+from digits.features import FEATURES, SIDE, to_features
 from digits.mnist_form import Mode, are_mnist_form
 
 T = TypeVar("T")
@@ -121,11 +127,15 @@ class Predictor:
         if in_form.all():
             return _Prepared(pixels, steps)
         prepared = np.array(to_features(pixels)).reshape(pixels.shape)
-        for index in np.flatnonzero(~in_form).tolist():
-            picture = pixels[index]
-            normalized = await self.decode_threads.run(picture.size, normalize_pixels, batch, index, picture, mode)
-            prepared[index] = to_features(normalized.pixels[None]).reshape(picture.shape)
-            steps[index] = normalized.steps
+        others = np.flatnonzero(~in_form).tolist()
+        for start in range(0, len(others), JOB_PICTURES):
+            part = others[start : start + JOB_PICTURES]
+            normalized = await self.decode_threads.run(
+                len(part) * FEATURES, normalize_pixels, batch, pixels, part, mode
+            )
+            for index, each in zip(part, normalized, strict=True):
+                prepared[index] = to_features(each.pixels[None]).reshape(SIDE, SIDE)
+                steps[index] = each.steps
         return _Prepared(prepared, steps)
 
 

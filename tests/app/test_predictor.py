@@ -1,7 +1,7 @@
 """Only pictures that are not in MNIST form are normalized, and every prediction keeps its place."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,9 @@ def normalized(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The pictures that were normalized."""
     pictures = []
 
-    def watched(batch: PictureBatch, index: int, picture: Any, mode: Mode) -> Any:
-        pictures.append(picture)
-        return normalize_pixels(batch, index, picture, mode)
+    def watched(batch: PictureBatch, pixels: Any, indices: Sequence[int], mode: Mode) -> Any:
+        pictures.extend(pixels[indices])
+        return normalize_pixels(batch, pixels, indices, mode)
 
     monkeypatch.setattr(predictor, "normalize_pixels", watched)
     return pictures

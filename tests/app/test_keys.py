@@ -264,7 +264,7 @@ def test_a_tab_keeps_the_key_when_it_is_reloaded_and_no_other_tab_has_it(page: P
 
 
 def test_report_and_model_card_are_shown_with_the_key(page: Page) -> None:
-    page.get_by_text("How good is it?").click()
+    page.get_by_text("how good is it?").click()
     enter_key(page, NEW_KEY)
 
     expect(page.locator("#accuracy")).to_contain_text("mnist-dense")

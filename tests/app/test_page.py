@@ -204,11 +204,22 @@ def test_the_answer_shows_bars_time_and_preprocessing(page: Page) -> None:
     expect_sentence(page, "sure")
     bars = page.get_by_role("list", name="Probability of each digit").get_by_role("listitem")
     expect(bars).to_have_count(10)
-    shown = [float(text.split()[1]) for text in bars.all_inner_texts()]
+    shown = [float(text.split()[1].lstrip(">")) for text in bars.all_inner_texts()]
     assert max(range(10), key=shown.__getitem__) == 2
     assert sum(shown) == pytest.approx(100, abs=1)
-    expect(page.locator("#facts")).to_have_text(re.compile(r"^[\d.]+\sms round trip, mnist-dense version \d+$"))
+    expect(page.locator("#facts")).to_have_text(
+        re.compile(r"^mnist-dense version \d+\s784\s→\s512\s→\s10\s[\d.]+\sms round trip$")
+    )
     expect(page.locator("#done")).to_have_text(re.compile("^Inverted to light ink on dark, cropped.* and centred.$"))
+
+
+def test_light_ink_in_dark_mode_is_not_inverted(open_page: OpenPage, service: Service) -> None:
+    page = open_page(service.url, color_scheme="dark")
+
+    draw(page, *STROKES[7])
+
+    expect_digit(page, 7)
+    expect(page.locator("#done")).to_have_text(re.compile("^Cropped.* and centred.$"))
 
 
 def test_the_answer_changes_while_the_pen_is_down(page: Page) -> None:
@@ -339,7 +350,7 @@ def test_a_phone_offers_its_camera(open_page: OpenPage, service: Service) -> Non
     page = open_page(service.url, **PHONE)
 
     with page.expect_file_chooser() as chooser:
-        button(page, "Photo").click()
+        button(page, "Photo with the camera").click()
     chooser.value.set_files(SEVEN_PNG)
 
     assert chooser.value.element.get_attribute("capture") == "environment"
@@ -411,6 +422,38 @@ def test_pasting_text_is_explained(page: Page) -> None:
     expect_sentence(page, "clipboard contains no picture")
 
 
+def test_a_refused_file_replaces_the_drawing_and_undo_restores_it(page: Page) -> None:
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+
+    drop(page, name="diary.txt", content=b"Dear diary", kind="text/plain")
+
+    expect_sentence(page, "not a picture")
+    expect(page.locator("#hint")).to_have_css("opacity", "1")
+    button(page, "Undo").click()
+    expect_digit(page, 7)
+
+
+# Examples
+
+
+def test_each_example_shows_what_its_name_says(page: Page) -> None:
+    examples = page.get_by_role("group", name="Examples")
+
+    for name, state, digit in (
+        ("A photo", "answer", "3"),
+        ("A 4 or a 9?", "unsure", "[49]"),
+        ("A letter", "stranger", "4"),
+    ):
+        examples.get_by_role("button", name=name).click()
+
+        expect(page.locator("#caption")).to_have_text(name)
+        expect(page.locator("#answer")).to_have_attribute("data-state", state)
+        expect(page.locator("#digit")).to_have_text(re.compile(digit))
+    button(page, "Clear").click()
+    expect_blank(page)
+
+
 # Errors and slow networks
 
 
@@ -446,7 +489,7 @@ def test_a_service_without_a_model_is_explained_and_asked_again(
     expect_sentence(page, "not ready")
     publish_tiny(tmp_path / "volume")  # this model answers at random, and its report has no figures
     expect(page.locator("#digit")).to_have_text(re.compile(r"^\d\??$"))
-    page.get_by_text("How good is it?").click()
+    page.get_by_text("how good is it?").click()
     expect(page.locator("#accuracy")).to_contain_text("50.00")
     expect(page.locator("figure:visible")).to_have_count(0)
 
@@ -529,31 +572,43 @@ VERDICTS: dict[str, tuple[dict[str, Any], tuple[str, str, str, str]]] = {
     ),
     "very sure, and one digit is plausible": (
         {"probabilities": {8: 0.99996, 9: 0.00004}, "prediction_set": [8], **AT_99, "coverage": 0.999},
-        ("answer", "8", "An 8, over 99.9 % sure.", "No other digit is plausible at 99.9 %."),
+        ("answer", "8", "An 8, >99.9 % sure.", "Only 8 is plausible (99.9 % coverage)."),
     ),
     "probable, and one digit is plausible": (
         {"probabilities": {4: 0.8, 9: 0.2}, "prediction_set": [4], **AT_99},
-        ("answer", "4", "Probably a 4: 80.0 % sure. Next comes 9 with 20.0 %.", ""),
+        (
+            *("answer", "4", "Probably a 4: 80.0 % sure. Next comes 9 with 20.0 %."),
+            "Only 4 is plausible (99 % coverage).",
+        ),
     ),
     "sure, and two digits are plausible": (
         {"probabilities": {4: 0.95, 9: 0.05}, "prediction_set": [4, 9], **AT_99},
-        ("answer", "4", "A 4, 95.0 % sure.", "It may also be 9."),
+        ("answer", "4", "A 4, 95.0 % sure.", "4 and 9 are plausible (99 % coverage)."),
     ),
     "probable, and three digits are plausible": (
         {"probabilities": {4: 0.7, 7: 0.1, 9: 0.2}, "prediction_set": [4, 7, 9], **AT_99},
-        ("answer", "4", "Probably a 4: 70.0 % sure.", "It may also be 9 or 7."),
+        (
+            *("answer", "4", "Probably a 4: 70.0 % sure. Next comes 9 with 20.0 %."),
+            "4, 9 and 7 are plausible (99 % coverage).",
+        ),
     ),
     "unsure, and two digits are plausible": (
         {"probabilities": {4: 0.451, 9: 0.402}, "prediction_set": [4, 9], **AT_99},
-        ("unsure", "4?", "Not sure: it may be 4 or 9.", ""),
+        (
+            *("unsure", "4?", "Not sure: it may be a 4 (45.1 %) or a 9 (40.2 %)."),
+            "4 and 9 are plausible (99 % coverage).",
+        ),
     ),
     "every digit is plausible": (
         {"probabilities": dict.fromkeys(range(10), 0.1), "prediction_set": list(range(10)), **AT_99},
-        ("unsure", "0?", "Not sure: it may be any digit.", ""),
+        ("unsure", "0?", "Not sure: it may be any digit.", "Every digit is plausible (99 % coverage)."),
     ),
     "no digit is plausible": (
-        {"probabilities": {4: 0.451, 9: 0.402}, "prediction_set": [], **AT_99},
-        ("unsure", "4?", "Not sure enough to name a digit at 99 %.", "The best guess is 4 (45.1 %)."),
+        {"probabilities": {4: 0.651, 9: 0.302}, "prediction_set": [], **AT_99},
+        (
+            *("unsure", "4?", "Not sure: it may be a 4 (65.1 %) or a 9 (30.2 %)."),
+            "No digit is probable enough (99 % coverage).",
+        ),
     ),
     "not a digit": (
         {"probabilities": {4: 0.987, 9: 0.013}, "prediction_set": [4], **AT_99, "is_digit": False},
@@ -608,9 +663,28 @@ def test_plausible_digits_are_marked_and_named(open_page: OpenPage, trusted: Ser
     expect(marked).to_have_count(len(reply["prediction_set"]))
     assert [int(text.split()[0]) for text in marked.all_inner_texts()] == reply["prediction_set"]
     assert page.locator("#bars .plausible").count() == len(reply["prediction_set"])
-    expect(page.locator("#meaning")).to_contain_text("the right digit is ringed in 99 % of cases")
-    expect_sentence(page, "Not sure: it may be", *map(str, reply["prediction_set"]))
+    expect_sentence(page, "Not sure: it may be")
+    more = page.locator("#more")
+    for digit in reply["prediction_set"]:
+        expect(more).to_contain_text(str(digit))
+    expect(more).to_contain_text("are plausible (99 % coverage)")
     expect(page.get_by_role("status")).to_contain_text("Not sure: it may be")
+
+
+def test_a_question_mark_explains_what_plausible_means(open_page: OpenPage, trusted: Service) -> None:
+    page = open_page(trusted.url)
+    choose(page, name="seven.png", content=SEVEN_PNG.read_bytes(), kind="image/png")
+    help_ = button(page, "What does plausible mean")
+    expect(help_).to_have_attribute("aria-expanded", "false")
+
+    help_.press("Enter")
+
+    expect(help_).to_have_attribute("aria-expanded", "true")
+    expect(page.locator("#meaning")).to_contain_text("the right digit of 99 % of pictures like MNIST's has a ring")
+    help_.press("Enter")
+    expect(page.locator("#meaning")).to_be_hidden()
+    button(page, "Clear").click()
+    expect(help_).to_be_hidden()
 
 
 def test_a_picture_without_a_digit_is_called_so(open_page: OpenPage, trusted: Service) -> None:
@@ -721,25 +795,26 @@ def test_why_is_offered_only_for_a_version_with_saliency(open_page: OpenPage, re
 
 def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page) -> None:
     reached = []
-    for _ in range(8):
+    for _ in range(11):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
             "() => { const e = document.activeElement;"
             " return [e.getAttribute('aria-label') ?? e.textContent.trim(), getComputedStyle(e).outlineStyle]; }"
         )
         reached.append((name, outline))
-        if name == "How good is it?":
+        if name.endswith("how good is it?"):
             page.keyboard.press("Enter")
 
     tools = ["Drawing area", "Undo", "Clear", "Picture from a file"]
-    names = ["API", "Model card", *tools, "How good is it?", "model card"]
+    examples = ["A photo", "A 4 or a 9?", "A letter"]
+    names = ["API", "Model card", *tools, *examples, "How does it work, and how good is it?", "model card"]
     assert reached == [(name, "solid") for name in names]
 
 
 def test_every_element_has_a_name_for_screen_readers(page: Page) -> None:
     draw(page, *STROKES[7])
     expect_digit(page, 7)
-    page.get_by_text("How good is it?").click()
+    page.get_by_text("how good is it?").click()
 
     tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
 
@@ -783,7 +858,7 @@ def test_nothing_scrolls_sideways_from_a_small_phone_to_a_wide_screen(open_page:
     draw(page, *STROKES[7])
     button(page, "Why?").click()
     expect(page.locator("#legend")).to_be_visible()
-    page.get_by_text("How good is it?").click()
+    page.get_by_text("how good is it?").click()
     explained = too_wide(page)
     choose(page, name="a" * 200 + ".png", content=b"no picture", kind="image/png")
     expect(page.locator("#answer")).to_have_attribute("data-state", "problem")
@@ -824,7 +899,7 @@ def test_the_accuracy_and_figures_are_loaded_on_demand(page: Page) -> None:
     page.wait_for_timeout(200)
     before = [request for request in requests if "/model" in request]
 
-    page.get_by_text("How good is it?").click()
+    page.get_by_text("how good is it?").click()
 
     expect(page.locator("#accuracy")).to_have_text(re.compile(r" 9\d\.\d\d.% of 10,000 pictures in MNIST's test set"))
     for image in page.locator("figure img").all():

@@ -37,6 +37,8 @@ def test_the_page_runs_only_its_own_files(client: httpx.Client) -> None:
                     ".css": "text/css; charset=utf-8",
                     ".js": "text/javascript; charset=utf-8",
                     ".svg": "image/svg+xml",
+                    ".png": "image/png",
+                    ".jpg": "image/jpeg",
                 }[file.suffix],
                 id=file.name,
             )

@@ -82,7 +82,7 @@ def outside(request: pytest.FixtureRequest, prefixed: Service) -> Iterator[str]:
 def expect_a_working_page(page: Page) -> None:
     drag(page, (0.52, 0.2), (0.48, 0.8))
     expect(page.locator("#digit")).to_have_text("1")
-    page.get_by_text("How good is it?").click()
+    page.get_by_text("how good is it?").click()
     expect(page.locator("#accuracy")).to_contain_text("mnist-dense")
     expect_loaded(page.locator("figure img"))
 

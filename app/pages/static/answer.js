@@ -33,11 +33,12 @@ export class Answer {
     this.#bars = items;
     byId("bars").append(...items.map(({ item }) => item));
     this.#showBars(null);
+    byId("help").addEventListener("click", () => this.#explain(byId("meaning").hidden));
   }
 
   /** The drawing area is empty. */
   showEmpty() {
-    this.#say({ state: "empty", sentence: "Draw a digit from 0 to 9. The answer changes while you draw." });
+    this.#say({ state: "empty", sentence: "Draw a digit or try an example. The answer appears here." });
     this.#clear();
   }
 
@@ -59,7 +60,14 @@ export class Answer {
     this.#showBars(answer);
     this.#showPixels(answer);
     const time = milliseconds < 10 ? milliseconds.toFixed(1) : milliseconds.toFixed(0);
-    byId("facts").textContent = `${time}\u00a0ms round trip, ${answer.model.name} version ${answer.model.version}`;
+    byId("model").textContent = `${answer.model.name} version ${answer.model.version}`;
+    byId("time").textContent = `${time}\u00a0ms round trip`;
+  }
+
+  /** @param {object | null} model the served version's manifest */
+  showModel(model) {
+    const units = [model?.inputs[0].shape[1], model?.recipe?.hidden_units, model?.classes.length];
+    byId("layers-of-model").textContent = units.every(Boolean) ? ` ${units.join("\u00a0→\u00a0")}` : "";
   }
 
   #clear() {
@@ -87,12 +95,19 @@ export class Answer {
       const p = answer?.probabilities[digit] ?? 0;
       item.classList.toggle("best", digit === answer?.digit);
       item.classList.toggle("plausible", digits.includes(digit));
+      item.classList.toggle("zero", answer !== null && p < 0.001);
       bar.style.transform = `scaleX(${p})`;
       value.textContent = answer === null ? "" : percent(p);
       mark.textContent = digits.includes(digit) ? "plausible" : "";
     });
     byId("meaning").textContent = meaning;
-    byId("meaning").hidden = meaning === "";
+    byId("help").hidden = meaning === "";
+    if (meaning === "") this.#explain(false);
+  }
+
+  #explain(shown) {
+    byId("meaning").hidden = !shown;
+    byId("help").setAttribute("aria-expanded", String(shown));
   }
 
   #showPixels({ pixels, preprocessing }) {

@@ -6,6 +6,8 @@ const MIN_DISTANCE = 0.002; // a point closer to the last one adds nothing
 const MAX_STEPS = 500;
 const MAX_PICTURES = 8; // each takes several megabytes
 
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
 const SENT_SIDE = 280; // pixels, ten times the network's input
 const SENT_MARGIN = 20; // keeps ink away from the edge
 
@@ -38,7 +40,7 @@ export class Drawing {
     canvas.addEventListener("selectstart", (event) => event.preventDefault());
     canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     new ResizeObserver(() => this.#render()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renderSoon());
+    dark.addEventListener("change", () => this.#renderSoon());
   }
 
   /** The picture in the area, or null for a drawing. */
@@ -72,19 +74,20 @@ export class Drawing {
     this.#addStep({ picture });
   }
 
-  /** Return the drawing as a PNG: black ink on white, in dark mode too. */
+  /** Return the drawing as a PNG: black ink on white, or white on black in dark mode, as it is seen. */
   toBlob() {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = SENT_SIDE;
     const context = canvas.getContext("2d", { alpha: false });
-    context.fillStyle = "#fff";
+    const [paper, ink] = dark.matches ? ["#000", "#fff"] : ["#fff", "#000"];
+    context.fillStyle = paper;
     context.fillRect(0, 0, SENT_SIDE, SENT_SIDE);
     const side = SENT_SIDE - 2 * SENT_MARGIN;
     context.translate(SENT_MARGIN, SENT_MARGIN);
     context.beginPath();
     context.rect(0, 0, side, side);
     context.clip(); // a stroke may leave the area, and only its visible part counts
-    drawStrokes(context, this.#visible().strokes, side, "#000");
+    drawStrokes(context, this.#visible().strokes, side, ink);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 

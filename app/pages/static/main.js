@@ -16,6 +16,7 @@ const drawing = new Drawing(byId("canvas"), onDrawingChange);
 
 let changes = 0; // a file that was opened before the last change is ignored
 let pictureBefore = null;
+let describedVersion = null; // the model version that the page describes
 
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
@@ -51,11 +52,23 @@ function requestPrediction(options) {
 function showAnswer(reply, milliseconds) {
   answer.show(reply, milliseconds);
   saliency.show(reply);
+  if (describedVersion !== reply.model.version) describeModel(reply.model.version);
+}
+
+async function describeModel(version) {
+  describedVersion = version;
+  const reply = await fetchWithKey("model").catch(() => null);
+  const model = reply?.ok ? await reply.json() : null;
+  if (describedVersion !== version) return;
+  if (model?.version !== version) describedVersion = null; // ask again after the next answer
+  saliency.offer(model);
+  answer.showModel(model);
 }
 
 function showProblem(problem, retries) {
   if (problem.status === 422 && /saliency/i.test(problem.detail)) {
     // The service has switched to a version without saliency.
+    describedVersion = null;
     saliency.disable();
     requestPrediction({ now: true });
   } else {
@@ -97,8 +110,19 @@ async function openFile(file) {
     if (change === changes) drawing.showPicture(picture);
   } catch (error) {
     if (!(error instanceof NotAPicture)) throw error;
-    if (change === changes) answer.showProblem(error.message);
+    if (change !== changes) return;
+    drawing.clear(); // otherwise the refusal would stand beside the previous picture
+    answer.showProblem(error.message);
   }
+}
+
+async function openExample({ dataset, textContent }) {
+  const change = ++changes;
+  const reply = await fetch(`page/${dataset.file}`).catch(() => null);
+  const content = reply?.ok ? await reply.blob() : null;
+  if (change !== changes) return;
+  if (content === null) answer.showProblem("The service cannot be reached.");
+  else openFile(new File([content], textContent.trim(), { type: content.type }));
 }
 
 // Buttons
@@ -111,6 +135,9 @@ for (const [button, input] of [["choose", "file"], ["photo", "camera"]]) {
     if (target.files.length) openFile(target.files[0]);
     target.value = ""; // allows choosing the same file again
   });
+}
+for (const example of document.querySelectorAll("#examples button")) {
+  example.addEventListener("click", () => openExample(example));
 }
 
 // Keys

@@ -1,7 +1,5 @@
 // The explanation of an answer: which pixels support it, and which contradict it.
 
-import { fetchWithKey } from "./api_key.js";
-
 const PLACES = [
   ...["at the upper left", "at the top", "at the upper right"],
   ...["on the left", "in the middle", "on the right"],
@@ -11,7 +9,6 @@ const PLACES = [
 const byId = (id) => document.getElementById(id);
 
 export class Saliency {
-  #version = null; // the model version whose outputs are known
   #isOn = false; // stays on for the next drawings
 
   /** @param {() => void} onToggle called when another answer is needed, with or without saliency */
@@ -28,9 +25,7 @@ export class Saliency {
   }
 
   /** @param {object} answer the service's reply */
-  show({ digit, saliency, model }) {
-    const { version } = model;
-    if (this.#version !== version) this.#checkSupport(version);
+  show({ digit, saliency }) {
     const shown = this.#isOn && saliency !== undefined;
     byId("seen").classList.toggle("explained", shown);
     for (const id of ["saliency", "legend"]) byId(id).hidden = !shown;
@@ -41,26 +36,20 @@ export class Saliency {
     byId("against").textContent = `speaks against ${digit}`;
   }
 
+  /** @param {object | null} model the served version's manifest; the button is shown if it has saliency */
+  offer(model) {
+    byId("why").hidden = !model?.outputs.some((output) => output.name === "saliency");
+  }
+
   /** Remove the button, because the served version has no saliency. */
   disable() {
-    this.#version = null;
     this.#toggle(false);
-    byId("why").hidden = true;
+    this.offer(null);
   }
 
   #toggle(isOn) {
     this.#isOn = isOn;
     byId("why").setAttribute("aria-pressed", String(isOn));
-  }
-
-  /** Show the button if this version has saliency. */
-  async #checkSupport(version) {
-    this.#version = version;
-    const reply = await fetchWithKey("model").catch(() => null);
-    const model = reply?.ok ? await reply.json() : null;
-    if (this.#version !== version) return;
-    if (model?.version !== version) this.#version = null; // check again after the next answer
-    byId("why").hidden = !model?.outputs.some((output) => output.name === "saliency");
   }
 }
 

@@ -13,46 +13,45 @@ export function verdict({ digit: best, probabilities, prediction_set: set, cover
     const more = `If it is one, the best guess is ${best} (${percent(p)}).`;
     return { state: "stranger", digit: `${best}`, sentence: "This does not look like a digit.", more };
   }
-  if (set?.length === 0) {
-    const sentence = `Not sure enough to name a digit at ${share(coverage)}.`;
-    return { state: "unsure", digit: `${best}?`, sentence, more: `The best guess is ${best} (${percent(p)}).` };
-  }
   const byProbability = (a, b) => probabilities[b] - probabilities[a];
-  const others = (set ?? []).filter((digit) => digit !== best).sort(byProbability);
   const next = probabilities.map((_, digit) => digit).filter((digit) => digit !== best).sort(byProbability)[0];
   const q = percent(probabilities[next]);
-  if (p < UNSURE_BELOW) {
-    const either = others.length ? listed([best, ...others]) : `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
-    return { state: "unsure", digit: `${best}?`, sentence: `Not sure: it may be ${either}.`, more: "" };
+  const more = set ? plausibleSentence([...set].sort(byProbability), coverage) : "";
+  if (p < UNSURE_BELOW || set?.length === 0) {
+    const either = set?.length === 10 ? "any digit" : `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
+    return { state: "unsure", digit: `${best}?`, sentence: `Not sure: it may be ${either}.`, more };
   }
-  let sentence = `A${a(best).slice(1)}, ${p > 0.999 ? "over 99.9\u00a0%" : percent(p)} sure.`;
-  let more = "";
-  if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure.`;
-  if (others.length) more = `It may also be ${listed(others)}.`;
-  else if (p < PROBABLE_BELOW) sentence += ` Next comes ${next} with ${q}.`;
-  else if (set) more = `No other digit is plausible at ${share(coverage)}.`;
+  let sentence = `A${a(best).slice(1)}, ${percent(p)} sure.`;
+  if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure. Next comes ${next} with ${q}.`;
   return { state: "answer", digit: `${best}`, sentence, more };
 }
 
-/** Return the digits to mark, and the meaning of the mark. */
+function plausibleSentence(digits, coverage) {
+  const [last, ...others] = [...digits].reverse();
+  const at = `(${share(coverage)} coverage)`;
+  if (last === undefined) return `No digit is probable enough ${at}.`;
+  if (others.length === 0) return `Only ${last} is plausible ${at}.`;
+  if (others.length === 9) return `Every digit is plausible ${at}.`;
+  return `${others.reverse().join(", ")} and ${last} are plausible ${at}.`;
+}
+
+/** Return the digits to mark, and an explanation of the mark that is "" if the version has no prediction sets. */
 export function plausible({ prediction_set: set, coverage, is_digit: isDigit }) {
-  if (!set?.length || isDigit === false) return { digits: [], meaning: "" };
-  const meaning = `A ring marks a plausible digit. For digits like MNIST's, the right digit is ringed in ${share(coverage)} of cases.`;
+  if (!set || isDigit === false) return { digits: [], meaning: "" };
+  const meaning =
+    "A digit is plausible, and has a ring, if its probability is high enough. The limit is set so that the right " +
+    `digit of ${share(coverage)} of pictures like MNIST's has a ring. For other pictures, the share may be lower.`;
   return { digits: set, meaning };
 }
 
-/** Round down: 0.99996 becomes 99.9 %. */
+/** Round down, and never to 100 %: 0.99996 becomes >99.9 %. */
 export function percent(p) {
+  if (p > 0.999) return ">99.9\u00a0%";
   return `${(Math.floor(p * 1000 + 1e-6) / 10).toFixed(1)}\u00a0%`;
 }
 
 function share(coverage) {
   return `${Number((100 * coverage).toFixed(2))}\u00a0%`;
-}
-
-function listed(digits) {
-  if (digits.length >= 9) return "any digit";
-  return digits.length > 1 ? `${digits.slice(0, -1).join(", ")} or ${digits.at(-1)}` : `${digits[0]}`;
 }
 
 function a(digit) {

@@ -53,12 +53,12 @@ def render(
         "## Intended use\n\nUse it for teaching, and to read single digits in MNIST's form: light ink on a dark "
         f"background, scaled to 20x20 pixels, and centred in {SIDE}x{SIDE} by the centre of mass. Do not base "
         "important decisions on it without a human check.",
-        f"## Data and licence\n\n{_data(manifest, data)}",
-        f"## Recipe\n\n{_recipe(manifest)}",
         f"## Results\n\n{_results(manifest, assessment)}",
         *[f"![{text}]({file})\n\n{text}." for file, text in _FIGURES.items() if file in figures],
         f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
         f"## Limits\n\n{_limits(manifest)}",
+        f"## Data and licence\n\n{_data(manifest, data)}",
+        f"## Recipe\n\n{_recipe(manifest)}",
         f"## How to reproduce\n\n{_reproduce(manifest)}",
     ]
     return "\n\n".join(sections) + "\n"

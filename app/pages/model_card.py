@@ -13,6 +13,9 @@ from markdown_it.token import Token
 MAX_BYTES = 64 * 1024
 """A usual card has about 5 KB. A hostile card of this size takes 2 s to parse; the time grows with the square."""
 
+_SHOWN_ROWS = 12
+"""A table with more rows is folded. The recipe has about 45, and a table of ten digits stays open."""
+
 # All URLs are relative, so that they work below any path prefix of a proxy.
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -40,7 +43,12 @@ _PAGE = """<!doctype html>
 
 
 class _Renderer(RendererHTML):
-    """Renders Markdown without inline styles, which the page's Content-Security-Policy blocks. Wide tables scroll."""
+    """Renders Markdown without inline styles, which the page's Content-Security-Policy blocks.
+
+    Wide tables scroll, and long tables are folded.
+    """
+
+    _is_folded = False  # whether the current table is folded; tables contain no tables
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         image = tokens[idx]
@@ -60,10 +68,15 @@ class _Renderer(RendererHTML):
         return self.renderToken(tokens, idx, options, env)
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return '<div class="wide">' + self.renderToken(tokens, idx, options, env)
+        first_line, end = tokens[idx].map or [0, 0]
+        rows = end - first_line - 2  # without the header and the line below it
+        self._is_folded = rows > _SHOWN_ROWS
+        fold = f"<details><summary>Table of {rows} rows</summary>" if self._is_folded else ""
+        return f'{fold}<div class="wide">{self.renderToken(tokens, idx, options, env)}'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return self.renderToken(tokens, idx, options, env) + "</div>"
+        end = "</div></details>" if self._is_folded else "</div>"
+        return self.renderToken(tokens, idx, options, env) + end
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         if style := tokens[idx].attrs.pop("style", None):  # text-align:left, center or right

@@ -96,6 +96,8 @@ def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPa
 
     expect(page).to_have_title(TITLE)
     expect(page.get_by_role("heading", level=1)).to_have_text("Model card: mnist-dense")
+    expect(page.get_by_role("cell", name="hidden_units")).to_be_hidden()
+    page.get_by_text(re.compile(r"Table of \d+ rows")).first.click()
     expect(page.get_by_role("cell", name="hidden_units")).to_be_visible()
     figures = page.get_by_role("img").all()
     assert len(figures) >= 4
@@ -163,6 +165,15 @@ def test_html_and_other_links_become_text(markdown: str, text: str) -> None:
     assert content.text.strip() == text
 
 
+@pytest.mark.parametrize(("rows", "folded"), [(12, 0), (13, 1)])
+def test_only_a_long_table_is_folded(rows: int, folded: int) -> None:
+    content = render("|a|\n|-|\n" + "|1|\n" * rows + "\n|b|\n|-|\n|2|\n")
+
+    tags = [tag for tag, _ in content.tags]
+    assert (tags.count("details"), tags.count("table")) == (folded, 2)
+    assert "summary" not in tags[-8:]
+
+
 def test_an_empty_url_makes_no_link_and_no_image() -> None:
     link, figure = render("[a]()"), render("![a]()")
 
@@ -183,7 +194,7 @@ FRAGMENTS = st.sampled_from(
 )
 ALLOWED = {
     *("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "hr", "br", "em"),
-    *("strong", "s", "a", "img", "div", "table", "thead", "tbody", "tr", "th", "td"),
+    *("strong", "s", "a", "img", "div", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"),
 }
 
 

@@ -637,13 +637,16 @@ def test_an_answer_is_put_into_words(page: Page) -> None:
 
 
 def test_an_answer_is_shown_and_announced_to_screen_readers(page: Page) -> None:
-    page.route("**/predict*", answer_with(probabilities={4: 0.987, 9: 0.013}))
+    page.route("**/predict*", answer_with(probabilities={4: 0.99996, 9: 0.00004}))
 
     draw(page, *STROKES[4])
 
     expect(page.locator("#answer")).to_have_attribute("data-state", "answer")
-    expect(page.locator("#sentence")).to_have_text("A 4, 98.7 % sure.")
-    expect(page.get_by_role("status")).to_have_text("A 4, 98.7 % sure.")
+    expect(page.locator("#sentence")).to_have_text("A 4, >99.9 % sure.")
+    expect(page.get_by_role("status")).to_have_text("A 4, >99.9 % sure.")
+    bars = page.locator("#bars li")
+    assert [" ".join(text.split()) for text in bars.all_inner_texts()][4] == "4 >99.9 %"
+    expect(bars.and_(page.locator(".zero"))).to_have_count(9)
 
 
 # Prediction sets, novelty and saliency

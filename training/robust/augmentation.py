@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from digits.features import SIDE, Floats, Grey
 from training.data import Labels
 from training.recipes import Distortions
-from training.robust.styles import restyle
+from training.robust.restyling import restyle
 
 FINE = 2 * SIDE
 """Side of the enlarged pictures in pixels. Sampling from them keeps the distorted pictures sharp."""

@@ -1,103 +1,299 @@
-"""Add handwriting styles that are rare in MNIST: a 1 with a flag and a foot, and a 7 with a bar."""
+"""Draw handwriting styles that MNIST has few of, from pen strokes that are curves with random control points.
+
+The recipe does not use them yet.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.features import Floats, Grey
-from training.data import Labels
+from digits.features import SIDE, Grey
+from digits.mnist_form import BOX, MIDDLE
 
-_Numbers = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
+_Point = tuple[float, float]
+"""x and y in units of the digit's height. (0, 0) is at the top left, and y points downwards."""
 
-def restyle(fine: Grey, labels: Labels, share: float, rng: np.random.Generator) -> Floats:
-    """Draw the missing strokes into a share of the 1s and 7s, in place.
+_Curve = list[_Point]
+"""A pen stroke, or its part up to a corner: the points that it passes through."""
 
-    Args:
-        fine: uint8 (N, side, side), the enlarged pictures. They are changed.
-        labels: uint8 (N,).
-        share: of the 1s and of the 7s, between 0 and 1.
-        rng: chooses the pictures and how the strokes are drawn.
+_FINE = 4
+"""Pixels in which a picture is drawn, per pixel of the result and side."""
 
-    Returns:
-        The shear, (N,), that makes the restyled 1s upright, because people who draw a foot write upright. It is 0 for
-        all other pictures.
-    """
-    upright = np.zeros(len(fine), dtype=np.float32)
-    chosen = rng.random(len(fine)) < share
-    ones, sevens = np.flatnonzero(chosen & (labels == 1)), np.flatnonzero(chosen & (labels == 7))
-    fine[ones], upright[ones] = _with_flag_and_foot(fine[ones], rng)
-    fine[sevens] = _with_bar(fine[sevens], rng)
-    return upright
+_SOFT = 0.5
+"""Width of a stroke's soft edge in pixels of the result."""
+
+_STEPS = 24
+"""Positions of the pen between two points of a curve."""
 
 
-def _with_flag_and_foot(fine: Grey, rng: np.random.Generator) -> tuple[Grey, Floats]:
-    n, side = len(fine), fine.shape[1]
-    first, last = _rows_of_ink(fine)
-    radius = _stroke_radius(fine, (first + last) / 2)
-    top, bottom = first + radius, last - radius
-    x_top, x_bottom = _column_at(fine, top), _column_at(fine, bottom)
-    slope = (x_bottom - x_top) / (bottom - top).clip(1)
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A way of writing a digit."""
 
-    length, angle = rng.uniform(0.2, 0.65, n) * (last - first), np.deg2rad(rng.uniform(20, 60, n))
-    # A flag must not leave the picture.
-    length = np.minimum(length, (x_top - radius) / np.cos(angle)).clip(0)
-    flag = _stroke(side, (x_top, top), (x_top - length * np.cos(angle), top + length * np.sin(angle)), radius)
-    left, right = rng.uniform(0.12, 0.35, (2, n)) * (last - first)
-    tilt = rng.uniform(-0.1, 0.1, n)
-    foot = _stroke(side, (x_bottom - left, bottom + tilt * left), (x_bottom + right, bottom - tilt * right), radius)
-    # A 1 without a flag always gets a foot.
-    has_flag = rng.random(n) < 0.9
-    has_foot = (rng.random(n) < 0.6) | ~has_flag
-    flag[~has_flag] = 0
-    foot[~has_foot] = 0
-    return np.maximum(fine, np.maximum(flag, foot)), (rng.random(n) * slope).astype(np.float32)
+    label: int
+    strokes: Callable[[np.random.Generator], list[_Curve]]
+    """Returns the strokes of one digit, with random control points."""
+    widest: float = 3.6
+    """Width in pixels of the widest pen that leaves the digit legible."""
 
 
-def _with_bar(fine: Grey, rng: np.random.Generator) -> Grey:
-    n, side = len(fine), fine.shape[1]
-    first, last = _rows_of_ink(fine)
-    y = first + rng.uniform(0.4, 0.62, n) * (last - first)
-    x, radius = _column_at(fine, y), _stroke_radius(fine, y)
-    left, right = rng.uniform(0.14, 0.36, (2, n)) * (last - first)
-    rise = rng.uniform(-0.15, 0.4, n)
-    return np.maximum(fine, _stroke(side, (x - left, y + rise * left), (x + right, y - rise * right), radius))
+def draw(name: str, count: int, rng: np.random.Generator) -> Grey:
+    """Draw `count` different digits of one of STYLES in MNIST's form, uint8 (count, 28, 28)."""
+    style = STYLES[name]
+    return np.stack([_render(style, rng) for _ in range(count)])
 
 
-def _rows_of_ink(fine: Grey) -> tuple[_Numbers, _Numbers]:
-    """Return the first and the last row with ink, (N,) each."""
-    ink = fine.max(axis=2) > 64
-    return ink.argmax(axis=1).astype(np.float64), (ink.shape[1] - 1 - ink[:, ::-1].argmax(axis=1)).astype(np.float64)
+def _render(style: Style, rng: np.random.Generator) -> Grey:
+    """Draw a digit with a pen of random width, slant and speed. Returns uint8 (28, 28)."""
+    round_corners = int(rng.integers(0, 7))
+    paths = [_smooth(_through(curve), round_corners) for curve in style.strokes(rng)]
+    thinning = rng.uniform(0, 0.35)
+    pressure = np.concatenate([1 - thinning * _relative_speed(path) for path in paths])
+    points = _bend(np.concatenate(paths), rng)
+    points[:, 0] *= rng.uniform(0.8, 1.2)
+    points[:, 0] -= rng.uniform(-0.1, 0.35) * points[:, 1]
+    angle = np.deg2rad(rng.uniform(-6, 6))
+    points = points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    width = rng.triangular(1.4, 2.2, style.widest)
+
+    # The ink fills the box, whose corner is on a whole pixel, to within half a soft edge.
+    points -= points.min(axis=0)
+    points *= (BOX - width - _SOFT) / points.max()
+    points += (SIDE - BOX) / 2 + (width + _SOFT) / 2
+    ink = _ink(points, width / 2 * pressure)
+    return _centred(ink)
 
 
-def _row(fine: Grey, y: _Numbers) -> _Numbers:
-    """Return the mean of the three rows around y, (N, side)."""
-    middle = np.rint(y).astype(int).clip(1, fine.shape[1] - 2)
-    rows: _Numbers = fine[np.arange(len(fine))[:, None], middle[:, None] + np.arange(-1, 2)].mean(axis=1)
-    return rows
-
-
-def _column_at(fine: Grey, y: _Numbers) -> _Numbers:
-    """Return the centre of the ink in row y, (N,)."""
-    row = _row(fine, y)
-    column: _Numbers = row @ np.arange(fine.shape[2]) / row.sum(axis=1).clip(1)
-    return column
-
-
-def _stroke_radius(fine: Grey, y: _Numbers) -> _Numbers:
-    """Return half the width of the ink in row y, limited to the radius of a stroke, (N,)."""
-    radius: _Numbers = (_row(fine, y).sum(axis=1) / 255 / 2).clip(1.5, 4)
-    return radius
-
-
-def _stroke(side: int, start: tuple[_Numbers, _Numbers], end: tuple[_Numbers, _Numbers], radius: _Numbers) -> Grey:
-    """Draw lines with round ends and soft edges, uint8 (N, side, side). Both ends are x and y, (N,) each."""
-    grid = np.arange(side, dtype=np.float32)
-    x0, y0, x1, y1, half = (
-        numbers.astype(np.float32)[:, None, None] for numbers in (start[0], start[1], end[0], end[1], radius)
+def _through(points: _Curve) -> _Array:
+    """Return positions, (N, 2), on the Catmull-Rom spline through points. Two points give a straight line."""
+    knots = np.array(points)
+    knots = np.concatenate([[2 * knots[0] - knots[1]], knots, [2 * knots[-1] - knots[-2]]])
+    before, first, last, after = (knots[start : len(knots) - 3 + start, None] for start in range(4))
+    t = np.linspace(0, 1, _STEPS)[:, None]
+    spline: _Array = 0.5 * (
+        2 * first
+        + (last - before) * t
+        + (2 * before - 5 * first + 4 * last - after) * t**2
+        + (3 * first - before - 3 * last + after) * t**3
     )
-    x, y = grid[None, None, :] - x0, grid[None, :, None] - y0
-    along_x, along_y = x1 - x0, y1 - y0
-    part = ((x * along_x + y * along_y) / (along_x**2 + along_y**2).clip(1e-6)).clip(0, 1)
-    distance = np.hypot(x - part * along_x, y - part * along_y)
-    drawn: Grey = np.rint(((half - distance) / 1.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
-    return drawn
+    return spline.reshape(-1, 2)
+
+
+def _smooth(path: _Array, reach: int) -> _Array:
+    """Average each position with `reach` neighbours on both sides, as a fast hand does. The ends do not move."""
+    smooth = path.copy()
+    for step in range(1, len(path) - 1):
+        near = min(reach, step, len(path) - 1 - step)
+        smooth[step] = path[step - near : step + near + 1].mean(axis=0)
+    return smooth
+
+
+def _relative_speed(path: _Array) -> _Array:
+    """Return the pen's speed at each position, (N,), where 1 is the stroke's highest."""
+    speed = np.hypot(*np.gradient(path, axis=0).T)
+    relative: _Array = speed / max(float(speed.max()), 1e-9)
+    return relative
+
+
+def _bend(points: _Array, rng: np.random.Generator) -> _Array:
+    """Displace positions by two smooth waves, so that strokes that meet still meet."""
+    bent = points.copy()
+    for _ in range(2):
+        direction, wave, phase = rng.normal(0, 0.012, 2), rng.uniform(-7, 7, 2), rng.uniform(0, 2 * np.pi)
+        bent += direction * np.sin(points @ wave + phase)[:, None]
+    return bent
+
+
+def _ink(points: _Array, radii: _Array) -> _Array:
+    """Return the coverage by discs around positions in pixels of the 28x28 picture, (112, 112), in [0, 1]."""
+    ink = np.zeros((SIDE * _FINE, SIDE * _FINE))
+    grid = (np.arange(SIDE * _FINE) + 0.5) / _FINE
+    for (x, y), radius in zip(points, radii, strict=True):
+        left, top = (max(0, int((position - radius - 0.5) * _FINE)) for position in (x, y))
+        right, bottom = (int((position + radius + 0.5) * _FINE) + 1 for position in (x, y))
+        distance = np.hypot(grid[left:right] - x, grid[top:bottom, None] - y)
+        part = ink[top:bottom, left:right]
+        np.maximum(part, ((radius - distance) / _SOFT + 0.5).clip(0, 1), out=part)
+    return ink
+
+
+def _centred(ink: _Array) -> Grey:
+    """Reduce a picture to 28x28, and move its centre of mass to the middle, uint8."""
+    pixels = ink.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3))
+    pixels /= pixels.max()
+    places = np.arange(SIDE) - MIDDLE
+    down, right = (-round(pixels.sum(axis=axis) @ places / pixels.sum()) for axis in (1, 0))
+    centred: Grey = np.rint(255 * np.roll(pixels, (down, right), axis=(0, 1))).astype(np.uint8)
+    return centred
+
+
+def _one_with_long_flag(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    across = u(0.2, 0.48)
+    down = u(0.95, 1.8) * across
+    bow = u(-0.03, 0.06)
+    flag = [(-across, down), (-across / 2 - bow, down / 2 - bow), (0.0, 0.0)]
+    return [flag, [(0.0, 0.0), (u(-0.02, 0.02), 0.5), (u(-0.04, 0.04), 1.0)]]
+
+
+def _one_with_flag_and_base(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    across, down = u(0.12, 0.3), u(0.1, 0.32)
+    foot, tilt = u(-0.03, 0.03), u(-0.05, 0.05)
+    left, right = u(0.16, 0.42), u(0.16, 0.42)
+    flag = [(-across, down), (-across / 2, down / 2 - u(0, 0.04)), (0.0, 0.0)]
+    base = [(foot - left, 1 + tilt), (foot, 1.0), (foot + right, 1 - tilt)]
+    return [flag, [(0.0, 0.0), (foot, 1.0)], base]
+
+
+def _seven(rng: np.random.Generator, start: _Curve) -> tuple[list[_Curve], _Point]:
+    """Return the strokes of a 7 that begins with a curve to the left end of its bar, and a point on its stem."""
+    u = rng.uniform
+    left, right = start[-1], (u(0.5, 0.68), u(-0.04, 0.05))
+    bar = [left, ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2 + u(-0.02, 0.05)), right]
+    foot = (u(0.06, 0.36), 1.0)
+    middle = ((right[0] + foot[0]) / 2 + u(-0.08, 0.03), u(0.46, 0.58))
+    return [start, bar, [right, middle, foot]], middle
+
+
+def _crossed_hooked_seven(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    top = u(-0.02, 0.06)
+    hook = [(u(-0.04, 0.04), top + u(0.1, 0.3)), (u(-0.02, 0.02), top + u(0.04, 0.08)), (u(0.04, 0.08), top)]
+    strokes, (x, y) = _seven(rng, hook)
+    tilt = u(-0.06, 0.06)
+    return [*strokes, [(x - u(0.15, 0.32), y + tilt), (x + u(0.15, 0.32), y - tilt)]]
+
+
+def _seven_with_left_serif(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    x, top = u(-0.02, 0.04), u(-0.02, 0.05)
+    return _seven(rng, [(x + u(-0.06, 0.03), top + u(0.14, 0.4)), (x, top)])[0]
+
+
+def _nine_with_curled_tail(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, low, near = u(0.46, 0.62), u(0.34, 0.54), u(0.0, 0.14)
+    loop = [
+        (right - u(0.0, 0.08), u(0.12, 0.18)),
+        ((right + near) / 2, 0.0),
+        (near + 0.06, low * 0.25),
+        (near, low * 0.65),
+        ((right + near) / 2 - 0.04, low),
+        (right * 0.85, low * 0.7),
+        (right, 0.16),
+    ]
+    left, belly, end = u(-0.06, 0.16), right + u(-0.04, 0.1), max(u(0.66, 0.86), low + 0.27)
+    tail = [
+        (belly, 0.55),
+        (belly - u(0.02, 0.06), 0.84),
+        ((right + left) / 2, 1.0),
+        (left, (1 + end) / 2),
+        (left + u(-0.04, 0.1), end),
+    ]
+    return [[*loop, *tail]]
+
+
+def _six_with_curled_top(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, high = u(0.48, 0.62), u(0.46, 0.62)
+    curl = [(u(0.4, 0.5), u(0.17, 0.31)), (u(0.5, 0.55), u(0.07, 0.1)), (u(0.36, 0.42), 0.0)]
+    bowl = [
+        (0.14, 0.2),
+        (0.0, 0.6),
+        (0.08, 0.9),
+        (right * 0.5, 1.0),
+        (right, 0.85),
+        (right * 0.92, high + 0.1),
+        (right * 0.55, high),
+        (0.1, high + 0.12),
+        (0.02, high + u(0.18, 0.26)),
+    ]
+    return [[*curl, *bowl]]
+
+
+def _closed_four(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    apex, left, tilt = (u(0.32, 0.52), 0.0), (u(-0.04, 0.06), u(0.4, 0.7)), u(-0.06, 0.04)
+    right = (apex[0] + u(0.03, 0.28), left[1] + tilt)
+    bow = u(-0.02, 0.08)  # a round left side is almost the loop of a 9
+    return [
+        [apex, ((apex[0] + left[0]) / 2 - bow, left[1] / 2 - bow), left],
+        [left, right],
+        [apex, (apex[0] + u(-0.05, 0.02), 1.0)],
+    ]
+
+
+def _open_four(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    corner = (0.0, u(0.46, 0.76))
+    start, stem = (u(0.02, 0.34), 0.0), u(0.38, 0.54)
+    right = (stem + u(0.04, 0.2), corner[1] + u(-0.06, 0.04))
+    top = (stem + u(-0.02, 0.06), corner[1] - u(0.16, 0.5))  # a short stem makes the digit similar to a 6
+    return [
+        [start, (start[0] * 0.4 + u(-0.02, 0.02), corner[1] * 0.6), corner],
+        [corner, right],
+        [top, (stem + u(-0.08, 0.02), 1.0)],
+    ]
+
+
+def _two_with_loop(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, high = u(0.5, 0.6), u(0.72, 0.8)
+    return [
+        [
+            (u(0.0, 0.08), u(0.16, 0.26)),
+            (right * 0.5, 0.0),
+            (right, 0.18),
+            (right * 0.85, 0.48),
+            (0.2, 0.9),
+            (0.04, 0.98),
+            (u(-0.08, -0.02), 0.89),
+            (0.06, high),
+            (0.25, high + 0.1),
+            (0.45, 0.97),
+            (u(0.62, 0.76), u(0.85, 0.93)),
+        ]
+    ]
+
+
+def _slashed_zero(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    half, start = u(0.27, 0.38), u(0, 0.8)
+    angles = -np.pi / 2 - start - np.linspace(0, 2 * np.pi + u(-0.1, 0.4), 10)
+    ring = [(half * np.cos(angle), 0.5 + 0.5 * np.sin(angle)) for angle in angles]
+    # The slash ends between the inner edge of the ring and a little outside of it.
+    steep, reach = u(0.75, 1.1), u(0.75, 1.3)
+    x, y = reach * half * np.cos(steep), reach * 0.5 * np.sin(steep)
+    return [ring, [(x, 0.5 - y), (-x, 0.5 + y)]]
+
+
+def _flat_three(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, waist = (u(0.44, 0.58), u(-0.03, 0.03)), (u(0.16, 0.28), u(0.36, 0.44))
+    low = u(0.5, 0.62)
+    return [
+        [(u(-0.02, 0.06), u(-0.02, 0.04)), right],
+        [right, waist],
+        [waist, (low * 0.75, waist[1] + 0.04), (low, 0.68), (low * 0.72, 0.94), (0.2, 1.0), (u(-0.06, 0.04), 0.87)],
+    ]
+
+
+STYLES: dict[str, Style] = {
+    "1 with a long flag": Style(1, _one_with_long_flag),
+    "1 with flag and base": Style(1, _one_with_flag_and_base),
+    "7 crossed and hooked": Style(7, _crossed_hooked_seven, widest=3.0),
+    "7 with a left serif": Style(7, _seven_with_left_serif),
+    "9 with a curled tail": Style(9, _nine_with_curled_tail, widest=2.9),
+    "6 with a curled top": Style(6, _six_with_curled_top, widest=2.9),
+    "4 with a closed top": Style(4, _closed_four, widest=3.0),
+    "4 with an open top": Style(4, _open_four),
+    "2 with a loop": Style(2, _two_with_loop),
+    "0 with a slash": Style(0, _slashed_zero, widest=2.5),
+    "3 with a flat top": Style(3, _flat_three),
+}
+"""By name."""

@@ -10,7 +10,7 @@ from tests.conftest import Mnist
 from training.data import Labels
 from training.recipes import RECIPES, Distortions, Robust
 from training.robust.augmentation import distort, enlarge, thicken
-from training.robust.styles import restyle
+from training.robust.restyling import restyle
 
 NONE = Distortions(**{field.name: 0.0 for field in fields(Distortions)})
 

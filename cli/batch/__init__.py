@@ -1,0 +1,1 @@
+"""`digits predict --output`: many pictures to one file, on all cores."""

@@ -1,0 +1,201 @@
+"""The output file of a run, and the partial file from which an interrupted run continues.
+
+    results.csv.partial    first line: the run. Then one JSON object per picture, written as soon as it is known
+    results.csv            all rows in the format of its name. It appears when the run is complete
+
+A kill leaves at most a torn last line, which `begin` cuts off.
+"""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from io import FileIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cli.batch.worker import COLUMNS
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+
+_PARQUET_ROWS = 10_000
+"""Number of rows that are in memory while a Parquet file is written."""
+
+
+class UnusableOutput(Exception):
+    """The output cannot be written, or must not be replaced. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the partial file has."""
+
+    rows: int = 0
+    failed: int = 0
+    last_path: str | None = None
+
+
+class Results:
+    """The output of one run."""
+
+    def __init__(self, output: Path) -> None:
+        """Check the name of the output, without writing anything.
+
+        Raises:
+            UnusableOutput: the format is unknown, or its package is missing.
+        """
+        self.output = output
+        self._stream: FileIO | None = None
+        self.partial = output.with_name(output.name + ".partial")
+        if output.suffix not in FORMATS:
+            raise UnusableOutput(f"{output}: expected a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        if output.suffix == ".parquet" and find_spec("pyarrow") is None:
+            raise UnusableOutput(
+                f"{output}: Parquet needs pyarrow, which the extra `scale` brings. "
+                "Install it from a checkout: uv tool install '.[scale]'"
+            )
+
+    def begin(self, run: Mapping[str, Any], *, resume: bool, force: bool) -> Done:
+        """Open the partial file.
+
+        Args:
+            run: everything that determines the rows, as JSON types.
+            resume: continue an interrupted run.
+            force: replace an existing output, and discard an interrupted run.
+
+        Returns:
+            What an interrupted run has done already.
+
+        Raises:
+            UnusableOutput: there is nothing to resume, or something that must not be replaced.
+            OSError: the file system refused.
+        """
+        if self.output.is_dir():
+            raise UnusableOutput(f"{self.output}: expected a file, received a folder")
+        if self.output.exists() and not force:
+            raise UnusableOutput(f"{self.output}: exists already. Add --force to replace it")
+        if resume:
+            if not self.partial.exists():
+                raise UnusableOutput(f"nothing to resume: {self.partial} does not exist")
+            return self._continue(run)
+        if self.partial.exists() and not force:
+            raise UnusableOutput(
+                f"{self.partial}: belongs to an interrupted run. Add --resume to continue it, or --force to start again"
+            )
+        self.partial.unlink(missing_ok=True)
+        self._stream = self.partial.open("xb", buffering=0)
+        self.append(json.dumps(run).encode() + b"\n")
+        return Done()
+
+    def append(self, lines: bytes) -> None:
+        """Write rows, so that they survive if this process is killed. Raises OSError."""
+        assert self._stream is not None
+        while lines:
+            lines = lines[self._stream.write(lines) :]
+
+    def close(self) -> None:
+        """Close the partial file."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def finish(self) -> None:
+        """Write the output with all rows, and remove the partial file. Raises OSError."""
+        temporary = self.output.with_name(f".{self.output.name}.writing")
+        try:
+            with self.partial.open("rb") as partial:
+                partial.readline()  # the run
+                _WRITERS[self.output.suffix](partial, temporary)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(self.output)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self.partial.unlink()
+
+    def _continue(self, run: Mapping[str, Any]) -> Done:
+        """Check that the partial file belongs to the same run, cut off a torn line, and go to its end."""
+        lines = _whole_lines(self.partial)
+        earlier = next(lines, None)
+        if earlier is None or not isinstance(earlier.value, dict):
+            raise UnusableOutput(
+                f"{self.partial}: expected an interrupted run, received none. Add --force to start again"
+            )
+        for name, value in json.loads(json.dumps(run)).items():
+            if earlier.value.get(name) != value:
+                raise UnusableOutput(
+                    f"{self.partial}: the interrupted run had other {name}: expected {earlier.value.get(name)}, "
+                    f"received {value}. Add --force to start again"
+                )
+        done, end = Done(), earlier.end
+        for line in lines:
+            failed = done.failed + (line.value["error"] is not None)
+            done, end = Done(done.rows + 1, failed, line.value["path"]), line.end
+        self._stream = self.partial.open("r+b", buffering=0)
+        self._stream.truncate(end)
+        self._stream.seek(end)
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    value: Any
+    end: int
+    """The position in bytes after the line."""
+
+
+def _whole_lines(file: Path) -> Iterator[_Line]:
+    """Yield the lines up to the first one that is not whole."""
+    end = 0
+    with file.open("rb") as stream:
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                value = json.loads(line)
+            except ValueError:  # after a power failure, a file may end in zeros
+                return
+            end += len(line)
+            yield _Line(value, end)
+
+
+def _write_csv(rows: BinaryIO, output: Path) -> None:
+    with output.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows([_cell(row[name]) for name in COLUMNS] for row in map(json.loads, rows))
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a CSV file has it: a list is separated by spaces."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _write_jsonl(rows: BinaryIO, output: Path) -> None:
+    with output.open("wb") as stream:
+        shutil.copyfileobj(rows, stream)
+
+
+def _write_parquet(rows: BinaryIO, output: Path) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - only the extra `scale` installs it
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    types = (pa.string(), pa.int64(), pa.float32(), pa.list_(pa.int64()), pa.bool_(), pa.float32(), pa.string())
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    with pq.ParquetWriter(output, schema) as writer:
+        for batch in _batches(map(json.loads, rows)):
+            writer.write_table(pa.Table.from_pylist(batch, schema))
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, _PARQUET_ROWS)):
+        yield batch
+
+
+_WRITERS = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}

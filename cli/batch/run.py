@@ -1,0 +1,139 @@
+"""One run of `digits predict --output`, from its sources to the last line that it prints."""
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from cli.batch.listing import UnusableSource, count, pictures
+from cli.batch.pool import score_all
+from cli.batch.progress import progress
+from cli.batch.results import Done, Results, UnusableOutput
+from cli.batch.worker import Failure
+from deploy.batch.shards import path_as_text
+from digits.artifact import MODEL
+from digits.classifier import Classifier
+from digits.mnist_form import Mode
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 plus the signal's number."""
+
+_SHOWN_FAILURES = 20
+"""Number of pictures without an answer that are shown on standard error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    sources: list[str]
+    output: Path
+    normalize: Mode
+    resume: bool
+    force: bool
+    strict: bool
+
+
+def run(options: Options, classifier: Classifier) -> int:
+    """Score all pictures and write the output.
+
+    Returns:
+        The exit code: 0, or 1 if any picture failed and `strict` is set, 2 if the run failed, 130 after Ctrl-C.
+    """
+    try:
+        with closing(Results(options.output)) as results:
+            return _run(options, classifier, results)
+    except (UnusableSource, UnusableOutput, OSError) as exc:
+        return _fail(str(exc))
+    except BrokenProcessPool:
+        return _fail("a process was killed, perhaps because memory ran out. Add --resume to continue")
+
+
+def _run(options: Options, classifier: Classifier, results: Results) -> int:
+    counts = count(options.sources)
+    manifest = classifier.manifest
+    model = f"{manifest.name} version {manifest.version}"
+    done = results.begin(
+        {
+            "sources": options.sources,
+            "--normalize": options.normalize,
+            "model": f"{model}, sha256 {manifest.files[MODEL]}",
+        },
+        resume=options.resume,
+        force=options.force,
+    )
+    remaining = _after(done, options.sources, results)
+    began = time.monotonic()
+    tally = _Tally(done.rows, done.failed)
+    assert classifier.folder is not None
+    with progress(counts.pictures, done.rows) as advance:
+        scored_chunks = score_all(remaining, classifier.folder, options.normalize)
+        with closing(scored_chunks):
+            try:
+                for scored in scored_chunks:
+                    results.append(scored.lines)
+                    tally.add(scored.pictures, scored.failures)
+                    advance(scored.pictures)
+            except KeyboardInterrupt:
+                interrupted = True
+            else:
+                interrupted = False
+    if interrupted:
+        print(
+            f"digits: interrupted after {tally.pictures:,} of {counts.pictures:,} pictures. Add --resume to continue",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    seconds = time.monotonic() - began
+    results.finish()
+    new = tally.pictures - done.rows
+    print(
+        f"{options.output}: {tally.pictures:,} pictures by {model}, {tally.failed:,} without an answer; "
+        f"{counts.others:,} other files skipped; {new:,} pictures in {seconds:.1f} s ({new / seconds:,.0f} pictures/s)"
+    )
+    return 1 if options.strict and tally.failed else 0
+
+
+def _after(done: Done, sources: list[str], results: Results) -> Iterator[str]:
+    """Return the pictures that an interrupted run has not done.
+
+    Raises:
+        UnusableOutput: the sources have changed, so the next picture is not known.
+    """
+    listed = pictures(sources)
+    if not done.rows:
+        return listed
+    last = next(islice(listed, done.rows - 1, None), None)
+    if last is None or path_as_text(last) != done.last_path:
+        raise UnusableOutput(
+            f"{results.partial}: the sources have changed since the run was interrupted: expected {done.last_path} as "
+            f"picture {done.rows:,}, received {last or 'none'}. Add --force to start again"
+        )
+    return listed
+
+
+class _Tally:
+    """Counts pictures, and prints the first failures."""
+
+    def __init__(self, pictures: int, failed: int) -> None:
+        self.pictures, self.failed = pictures, failed
+        self._shown = 0
+
+    def add(self, pictures: int, failures: list[Failure]) -> None:
+        self.pictures += pictures
+        self.failed += len(failures)
+        for failure in failures:
+            self._shown += 1
+            if self._shown <= _SHOWN_FAILURES:
+                print(f"{failure.path}: {failure.reason}", file=sys.stderr)
+            elif self._shown == _SHOWN_FAILURES + 1:
+                print("digits: further errors are only in the output's column `error`", file=sys.stderr)
+
+
+def _fail(reason: str) -> int:
+    print(f"digits: {reason}", file=sys.stderr)
+    return 2

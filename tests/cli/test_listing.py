@@ -1,0 +1,50 @@
+"""The pictures of a folder are listed in a fixed order."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cli.batch.listing import SUFFIXES, Counts, UnusableSource, count, pictures
+from digits.images import FORMATS
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures at several depths, other files, and links that lead in a circle."""
+    for name in ("10.png", "9.png", "a/1.JPG", "a.png", "b/c/2.tiff", ".hidden.png", ".git/3.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b/c/circle").symlink_to(tmp_path)
+    (tmp_path / "broken.gif").symlink_to("nowhere")
+    return tmp_path
+
+
+def test_files_and_folders_are_sorted_by_name(folder: Path) -> None:
+    listed = [os.path.relpath(path, folder) for path in pictures([str(folder)])]
+
+    assert listed == ["10.png", "9.png", "a.png", "a/1.JPG", "b/c/2.tiff", "broken.gif"]
+
+
+def test_sources_keep_their_order_and_a_named_file_is_always_a_picture(folder: Path) -> None:
+    sources = [str(folder / "notes.txt"), str(folder / "a"), str(folder / "9.png")]
+
+    assert list(pictures(sources)) == [sources[0], str(folder / "a/1.JPG"), sources[2]]
+
+
+def test_other_files_are_counted(folder: Path) -> None:
+    assert count([str(folder)]) == Counts(pictures=6, others=1)
+
+
+def test_each_source_must_have_a_picture(folder: Path) -> None:
+    (folder / "empty").mkdir()
+
+    with pytest.raises(UnusableSource, match="empty: expected pictures, received a folder without any"):
+        count([str(folder), str(folder / "empty")])
+
+
+def test_the_endings_of_all_accepted_formats_count() -> None:
+    Image.init()
+
+    assert {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS} <= SUFFIXES

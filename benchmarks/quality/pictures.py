@@ -2,12 +2,13 @@
 
     MNIST_DATA=mnist.npz python -m benchmarks.quality.pictures models/mnist-dense/1 --images 2000 --from test
 
-The first table is the accuracy on every family of `families.py`, through the code that serves, beside what most
-programs do: a plain resize to 28x28. A second table, for each model with a calibration, has the share of true digits in
-the prediction sets, their mean size, and the false alarms: pictures taken for no digit, or refused for lack of ink. A
-third table has both errors of refusing side by side: digits that are refused, and pictures without a digit (of
-`without_digit.py`) that are accepted. The sets promise their coverage for pictures like MNIST's only. Develop with
-`--from validation`, on which the sets may have been calibrated. The test digits are for final figures.
+The first table is the accuracy on every family of `families.py` and on every style of `drawn_styles.py`, through the
+code that serves, beside what most programs do: a plain resize to 28x28. A second table, for each model with a
+calibration, has the share of true digits in the prediction sets, their mean size, and the false alarms: pictures taken
+for no digit, or refused for lack of ink. A third table has both errors of refusing side by side: digits that are
+refused, and pictures without a digit (of `without_digit.py`) that are accepted. The sets promise their coverage for
+pictures like MNIST's only. Develop with `--from validation`, on which the sets may have been calibrated. The test
+digits are for final figures.
 """
 
 import os
@@ -25,6 +26,7 @@ from sklearn.datasets import load_digits
 
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
+from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, family
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.classifier import Classifier
@@ -100,6 +102,10 @@ def prepared_families(images: int, part: str) -> dict[str, Prepared]:
     for name in FAMILIES:
         progress(name)
         families[name] = prepare(family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), truth)
+    for name, drawn in DRAWN.items():
+        progress(name)
+        pictures = drawings(name, images, np.random.default_rng(zlib.crc32(name.encode())))
+        families[name] = prepare(pictures, np.full(images, drawn.label))
     scans = load_digits()
     pictures = [encoded(image * (255 / 16)) for image in scans.images[:images]]
     return {**families, SCANS: prepare(pictures, scans.target[:images])}

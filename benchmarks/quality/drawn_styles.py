@@ -1,0 +1,234 @@
+"""Draw digits in styles that MNIST has few of, from straight lines and arcs.
+
+    drawings("7 crossed and hooked", 300, np.random.default_rng(0))    300 encoded pictures
+
+The same seed gives the same bytes. Training draws these styles too, but from other curves, with another pen and onto
+another page. Neither knows the other, so that a network that learns training's drawings is not measured on them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmarks.quality.families import Array, Generator, encoded, light, on_paper, placed, reduced_photo, texture
+
+_Line = list[tuple[float, float]]
+"""A stroke: points (x, y) that are connected by straight lines. A digit is 100 high, and y points downwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A style: the digit that it shows, and a function that makes an encoded picture of it."""
+
+    label: int
+    make: Callable[[Generator], bytes]
+
+
+def drawings(name: str, count: int, rng: Generator) -> list[bytes]:
+    """Return encoded pictures of one of DRAWN."""
+    return [DRAWN[name].make(rng) for _ in range(count)]
+
+
+def _line(*points: tuple[float, float]) -> _Line:
+    return list(points)
+
+
+def _arc(centre: tuple[float, float], radii: tuple[float, float], first: float, last: float) -> _Line:
+    """Return an arc of an ellipse with a horizontal and a vertical radius, from an angle in degrees to another.
+
+    0 degrees point to the right, 90 degrees downwards.
+    """
+    angles = np.deg2rad(np.linspace(first, last, max(3, int(abs(last - first) / 6))))
+    x, y = (
+        middle + radius * turn(angles) for middle, radius, turn in zip(centre, radii, (np.cos, np.sin), strict=True)
+    )
+    return list(zip(x.tolist(), y.tolist(), strict=True))
+
+
+def _page(lines: list[_Line], rng: Generator) -> Array:
+    """Draw lines with a pen of constant width in a hand that trembles. Returns the coverage by ink."""
+    slant, squeeze = rng.uniform(-0.08, 0.3), rng.uniform(0.8, 1.15)
+    angle = np.deg2rad(rng.uniform(-5, 5))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    width = int(np.exp(rng.uniform(np.log(20), np.log(72))))
+    tremor = rng.uniform(0, 1.2)
+    drawn = []
+    for line in lines:
+        points = np.array(line)
+        points = points + tremor * rng.normal(0, 1, points.shape)
+        points[:, 0] = squeeze * points[:, 0] - slant * points[:, 1]
+        drawn.append(points @ turn.T)
+    corner = np.concatenate(drawn).min(axis=0)
+    drawn = [5 * (points - corner) + width / 2 + 2 for points in drawn]
+    whole = np.concatenate(drawn).max(axis=0) + width / 2 + 3
+    page = Image.new("L", (int(whole[0]), int(whole[1])), 0)
+    pen = ImageDraw.Draw(page)
+    for points in drawn:
+        pen.line([tuple(point) for point in points.tolist()], fill=255, width=width, joint="curve")
+        for x, y in (points[0], points[-1]):
+            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=255)
+    return np.asarray(page, dtype=np.float32) / 255
+
+
+def _on_page(draw: Callable[[Generator], list[_Line]]) -> Callable[[Generator], bytes]:
+    """Return a function that photographs or scans a drawn digit."""
+
+    def make(rng: Generator) -> bytes:
+        ink = _page(draw(rng), rng)
+        height = int(rng.integers(60, 300))
+        small = Image.fromarray(ink).resize(
+            (max(4, height * ink.shape[1] // ink.shape[0]), height), Image.Resampling.BOX
+        )
+        # Paper on all sides, as a share of the longer side. `placed` measures margins by the height.
+        margin = max(small.size) // 5
+        field = placed(np.pad(np.asarray(small), margin), rng)
+        paper = rng.uniform(200, 255)
+        grey = on_paper(field, paper=paper, pen=paper * rng.uniform(0.05, 0.5))
+        grey = grey * light(grey.shape, rng, depth=rng.uniform(0, 0.25))
+        return encoded(grey + texture(grey.shape, rng, strength=rng.uniform(0, 2)), format="JPEG", quality=85)
+
+    return make
+
+
+def _one_with_long_flag(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    length, angle = u(38, 72), np.deg2rad(u(45, 65))
+    flag = (-length * float(np.cos(angle)), length * float(np.sin(angle)))
+    return [_line(flag, (0, 0), (u(-3, 3), 100))]
+
+
+def _one_with_flag_and_base(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    length, angle = u(18, 38), np.deg2rad(u(25, 60))
+    flag = (-length * float(np.cos(angle)), length * float(np.sin(angle)))
+    return [_line(flag, (0, 0), (0, 100)), _line((-u(15, 35), 100 + u(-3, 3)), (u(15, 35), 100 + u(-3, 3)))]
+
+
+def _crossed_hooked_seven(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    right, foot, level = u(48, 62), u(12, 30), u(45, 58)
+    middle = right + (foot - right) * level / 100
+    hook = u(10, 24)
+    return [
+        _line((u(-6, 2), hook), (3, 0), (right, u(-3, 3)), (foot, 100)),
+        _line((middle - u(14, 26), level + u(-4, 4)), (middle + u(14, 26), level + u(-4, 4))),
+    ]
+
+
+def _seven_with_left_serif(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    right, bend = u(45, 62), u(40, 60)
+    return [_line((u(-5, 2), u(15, 34)), (0, 0), (right, u(-2, 4)), (u(26, 36), bend), (u(15, 26), 100))]
+
+
+def _nine_with_curled_tail(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, down = u(18, 27), u(18, 25)
+    tail_down = u(12, 19)
+    tail_across = u(16, 28)
+    middle = across - tail_across + u(-2, 2)
+    turn = u(165, 235)
+    return [
+        _arc((0, down), (across, down), -15, -375) + _line((across, 100 - tail_down)),
+        _line((across, 100 - tail_down)) + _arc((middle, 100 - tail_down), (across - middle, tail_down), 0, turn),
+    ]
+
+
+def _six_with_curled_top(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, down, high = u(19, 28), u(20, 26), u(9, 15)
+    curl_across = u(15, 21)
+    left = -across
+    return [
+        _arc((left + curl_across, high), (curl_across, high), u(20, 55), -180)
+        + _line((left, 100 - down))
+        + _arc((0, 100 - down), (across, down), 180, u(-190, -170)),
+    ]
+
+
+def _closed_four(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    apex, level = u(30, 46), u(48, 68)
+    return [_line((apex, 100), (apex, 0), (u(-3, 5), level), (apex + u(6, 24), level + u(-3, 3)))]
+
+
+def _open_four(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    level, stem = u(46, 72), u(34, 48)
+    return [
+        _line((u(2, 22), 0), (0, level), (stem + u(6, 20), level + u(-3, 3))),
+        _line((stem + u(0, 4), level - u(18, 45)), (stem + u(-4, 2), 100)),
+    ]
+
+
+def _two_with_loop(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, down, loop = u(20, 27), u(18, 25), u(7, 11)
+    foot = -across + u(0, 6)
+    return [
+        _arc((0, down), (across, down), u(-175, -150), 25)
+        + _arc((foot, 100 - loop), (loop * u(0.9, 1.4), loop), 60, 300)
+        + _line((foot + 2 * loop, 100 - 0.9 * loop), (across * 0.7, 100), (across + u(2, 10), 100 - u(2, 10)))
+    ]
+
+
+def _slashed_zero(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across = u(27, 36)
+    reach, angle = u(0.8, 1.25), np.deg2rad(u(40, 62))
+    x, y = reach * across * float(np.cos(angle)), reach * 50 * float(np.sin(angle))
+    return [_arc((0, 50), (across, 50), 0, 360), _line((x, 50 - y), (-x, 50 + y))]
+
+
+def _flat_three(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    waist, across = u(34, 44), u(22, 30)
+    down = (100 - waist) / 2
+    return [
+        _line((u(-2, 6), u(-2, 3)), (u(40, 52), 0), (u(16, 24), waist))
+        + _arc((20, waist + down), (across, down), -80, u(140, 165)),
+    ]
+
+
+def _bold_one(rng: Generator) -> bytes:
+    """Make a bitmap of a bar that covers about half of it."""
+    side = int(rng.choice([16, 32]))
+    bar = np.zeros((side, side), dtype=np.float32)
+    rows = np.arange(side)
+    left = side * rng.uniform(0.22, 0.3) - rng.uniform(-0.1, 0.1) * (rows - side / 2)
+    width = side * rng.uniform(0.42, 0.55)
+    for row in rows:
+        bar[row, max(0, round(left[row])) : round(left[row] + width)] = 255
+    return encoded(bar if rng.random() < 0.5 else 255 - bar)
+
+
+def _tall_thin_one(rng: Generator) -> bytes:
+    """Photograph a tall thin 1 in little light, and reduce the photo."""
+    side = 768
+    page = Image.new("L", (side, side), 0)
+    x, lean, high = side * rng.uniform(0.3, 0.7), side * rng.uniform(-0.05, 0.15), side * rng.uniform(0.55, 0.85)
+    top = rng.uniform(0.05, 0.95) * (side - high)
+    width = round(side * rng.uniform(0.005, 0.012))
+    ImageDraw.Draw(page).line((x + lean / 2, top, x - lean / 2, top + high), fill=255, width=width)
+    reduced = int(rng.choice([256, 384, 512]))
+    return reduced_photo(np.asarray(page, dtype=np.float32) / 255, rng, reduced, paper=rng.uniform(60, 110))
+
+
+DRAWN: dict[str, Drawn] = {
+    "1 with a long flag": Drawn(1, _on_page(_one_with_long_flag)),
+    "1 with flag and base": Drawn(1, _on_page(_one_with_flag_and_base)),
+    "7 crossed and hooked": Drawn(7, _on_page(_crossed_hooked_seven)),
+    "7 with a left serif": Drawn(7, _on_page(_seven_with_left_serif)),
+    "9 with a curled tail": Drawn(9, _on_page(_nine_with_curled_tail)),
+    "6 with a curled top": Drawn(6, _on_page(_six_with_curled_top)),
+    "4 with a closed top": Drawn(4, _on_page(_closed_four)),
+    "4 with an open top": Drawn(4, _on_page(_open_four)),
+    "2 with a loop": Drawn(2, _on_page(_two_with_loop)),
+    "0 with a slash": Drawn(0, _on_page(_slashed_zero)),
+    "3 with a flat top": Drawn(3, _on_page(_flat_three)),
+    "1, bold bitmap": Drawn(1, _bold_one),
+    "1, tall in a dark photo": Drawn(1, _tall_thin_one),
+}
+"""By name, in the order of the table."""

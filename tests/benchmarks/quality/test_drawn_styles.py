@@ -1,0 +1,39 @@
+"""Drawn styles are pictures of their digit."""
+
+import numpy as np
+import pytest
+
+from benchmarks.quality.drawn_styles import DRAWN, drawings
+from benchmarks.quality.pictures import ours
+from digits.artifact import NAME, SHIPPED, versions
+from digits.classifier import Classifier
+from digits.features import to_features
+from training.robust.styles import STYLES
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Classifier:
+    return Classifier.load(SHIPPED / NAME / str(versions(SHIPPED)[0]))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_most_drawings_of_a_style_are_read_as_its_digit(name: str, shipped: Classifier) -> None:
+    pictures = drawings(name, 12, np.random.default_rng(0))
+
+    answers = shipped.probabilities(to_features(np.stack([ours(data) for data in pictures]))).argmax(axis=1)
+
+    assert (answers == DRAWN[name].label).sum() >= 8  # the network has learnt few of them
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_same_seed_makes_the_same_drawings(name: str) -> None:
+    one, again, other = (drawings(name, 2, np.random.default_rng(seed)) for seed in (3, 3, 4))
+
+    assert one == again
+    assert one != other
+
+
+def test_every_style_that_training_draws_is_measured() -> None:
+    assert {name: style.label for name, style in STYLES.items()}.items() <= {
+        name: drawn.label for name, drawn in DRAWN.items()
+    }.items()

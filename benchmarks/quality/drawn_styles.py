@@ -49,14 +49,14 @@ def _arc(centre: tuple[float, float], radii: tuple[float, float], first: float, 
 
 def _page(lines: list[_Line], rng: Generator) -> Array:
     """Draw lines with a pen of constant width in a hand that trembles. Returns the coverage by ink."""
-    slant, squeeze = rng.uniform(-0.08, 0.3), rng.uniform(0.8, 1.15)
-    angle = np.deg2rad(rng.uniform(-5, 5))
+    slant, squeeze = rng.uniform(-0.15, 0.42), rng.uniform(0.65, 1.25)
+    angle = np.deg2rad(rng.uniform(-8, 8))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     width = int(np.exp(rng.uniform(np.log(20), np.log(72))))
-    tremor = rng.uniform(0, 1.2)
+    tremor, corner_size = rng.uniform(0, 1.2), rng.uniform(2, 18)
     drawn = []
     for line in lines:
-        points = np.array(line)
+        points = _rounded(np.array(line), corner_size)
         points = points + tremor * rng.normal(0, 1, points.shape)
         points[:, 0] = squeeze * points[:, 0] - slant * points[:, 1]
         drawn.append(points @ turn.T)
@@ -70,6 +70,21 @@ def _page(lines: list[_Line], rng: Generator) -> Array:
         for x, y in (points[0], points[-1]):
             pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=255)
     return np.asarray(page, dtype=np.float32) / 255
+
+
+def _rounded(points: Array, size: float) -> Array:
+    """Round the corners of a line over about `size`, by cutting them twice (Chaikin 1974)."""
+    lengths = np.hypot(*np.diff(points, axis=0).T)
+    pieces = [
+        np.linspace(start, end, max(1, int(length / size)), endpoint=False)
+        for start, end, length in zip(points[:-1], points[1:], lengths, strict=True)
+    ]
+    line = np.concatenate([*pieces, points[-1:]])
+    for _ in range(2):
+        first, second = line[:-1], line[1:]
+        cut = np.stack([0.75 * first + 0.25 * second, 0.25 * first + 0.75 * second], axis=1).reshape(-1, 2)
+        line = np.concatenate([line[:1], cut, line[-1:]])
+    return line
 
 
 def _on_page(draw: Callable[[Generator], list[_Line]]) -> Callable[[Generator], bytes]:
@@ -94,33 +109,33 @@ def _on_page(draw: Callable[[Generator], list[_Line]]) -> Callable[[Generator], 
 
 def _one_with_long_flag(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    length, angle = u(38, 72), np.deg2rad(u(45, 65))
+    length, angle = u(38, 78), np.deg2rad(u(46, 66))
     flag = (-length * float(np.cos(angle)), length * float(np.sin(angle)))
     return [_line(flag, (0, 0), (u(-3, 3), 100))]
 
 
 def _one_with_flag_and_base(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    length, angle = u(18, 38), np.deg2rad(u(25, 60))
+    length, angle = u(18, 48), np.deg2rad(u(25, 60))
     flag = (-length * float(np.cos(angle)), length * float(np.sin(angle)))
-    return [_line(flag, (0, 0), (0, 100)), _line((-u(15, 35), 100 + u(-3, 3)), (u(15, 35), 100 + u(-3, 3)))]
+    return [_line(flag, (0, 0), (0, 100)), _line((-u(15, 42), 100 + u(-3, 3)), (u(15, 42), 100 + u(-3, 3)))]
 
 
 def _crossed_hooked_seven(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    right, foot, level = u(48, 62), u(12, 30), u(45, 58)
+    right, foot, level = u(40, 62), u(10, 32), u(40, 60)
     middle = right + (foot - right) * level / 100
-    hook = u(10, 24)
+    hook = u(10, 32)
     return [
         _line((u(-6, 2), hook), (3, 0), (right, u(-3, 3)), (foot, 100)),
-        _line((middle - u(14, 26), level + u(-4, 4)), (middle + u(14, 26), level + u(-4, 4))),
+        _line((middle - u(14, 32), level + u(-4, 4)), (middle + u(14, 32), level + u(-4, 4))),
     ]
 
 
 def _seven_with_left_serif(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    right, bend = u(45, 62), u(40, 60)
-    return [_line((u(-5, 2), u(15, 34)), (0, 0), (right, u(-2, 4)), (u(26, 36), bend), (u(15, 26), 100))]
+    right, bend = u(36, 62), u(40, 60)
+    return [_line((u(-5, 2), u(15, 42)), (0, 0), (right, u(-2, 4)), (u(26, 36), bend), (u(15, 26), 100))]
 
 
 def _nine_with_curled_tail(rng: Generator) -> list[_Line]:
@@ -150,22 +165,22 @@ def _six_with_curled_top(rng: Generator) -> list[_Line]:
 
 def _closed_four(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    apex, level = u(30, 46), u(48, 68)
-    return [_line((apex, 100), (apex, 0), (u(-3, 5), level), (apex + u(6, 24), level + u(-3, 3)))]
+    apex, level = u(26, 46), u(42, 70)
+    return [_line((apex, 100), (apex, 0), (u(-3, 5), level), (apex + u(3, 24), level + u(-3, 3)))]
 
 
 def _open_four(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    level, stem = u(46, 72), u(34, 48)
+    level, stem = u(46, 78), u(34, 48)
     return [
-        _line((u(2, 22), 0), (0, level), (stem + u(6, 20), level + u(-3, 3))),
+        _line((u(2, 32), 0), (0, level), (stem + u(6, 20), level + u(-3, 3))),
         _line((stem + u(0, 4), level - u(18, 45)), (stem + u(-4, 2), 100)),
     ]
 
 
 def _two_with_loop(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    across, down, loop = u(20, 27), u(18, 25), u(7, 11)
+    across, down, loop = u(20, 27), u(18, 25), u(7, 14)
     foot = -across + u(0, 6)
     return [
         _arc((0, down), (across, down), u(-175, -150), 25)
@@ -184,7 +199,7 @@ def _slashed_zero(rng: Generator) -> list[_Line]:
 
 def _flat_three(rng: Generator) -> list[_Line]:
     u = rng.uniform
-    waist, across = u(34, 44), u(22, 30)
+    waist, across = u(30, 44), u(22, 30)
     down = (100 - waist) / 2
     return [
         _line((u(-2, 6), u(-2, 3)), (u(40, 52), 0), (u(16, 24), waist))

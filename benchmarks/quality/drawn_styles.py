@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.quality.families import Array, Generator, encoded, light, on_paper, placed, reduced_photo, texture
+from benchmarks.quality.families import (
+    Array,
+    Generator,
+    cut_bitmap,
+    encoded,
+    light,
+    on_paper,
+    placed,
+    reduced_photo,
+    texture,
+)
 
 _Line = list[tuple[float, float]]
 """A stroke: points (x, y) that are connected by straight lines. A digit is 100 high, and y points downwards."""
@@ -47,12 +57,15 @@ def _arc(centre: tuple[float, float], radii: tuple[float, float], first: float, 
     return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
-def _page(lines: list[_Line], rng: Generator) -> Array:
-    """Draw lines with a pen of constant width in a hand that trembles. Returns the coverage by ink."""
+def _page(lines: list[_Line], rng: Generator, *, pen: tuple[float, float] = (20, 72)) -> Array:
+    """Draw lines with a pen of constant width in a hand that trembles. Returns the coverage by ink.
+
+    `pen` is the range of the pen's width in pixels. A digit is about 500 pixels high.
+    """
     slant, squeeze = rng.uniform(-0.15, 0.42), rng.uniform(0.65, 1.25)
     angle = np.deg2rad(rng.uniform(-8, 8))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    width = int(np.exp(rng.uniform(np.log(20), np.log(72))))
+    width = int(np.exp(rng.uniform(*np.log(pen))))
     tremor, corner_size = rng.uniform(0, 1.2), rng.uniform(2, 18)
     drawn = []
     for line in lines:
@@ -64,11 +77,11 @@ def _page(lines: list[_Line], rng: Generator) -> Array:
     drawn = [5 * (points - corner) + width / 2 + 2 for points in drawn]
     whole = np.concatenate(drawn).max(axis=0) + width / 2 + 3
     page = Image.new("L", (int(whole[0]), int(whole[1])), 0)
-    pen = ImageDraw.Draw(page)
+    canvas = ImageDraw.Draw(page)
     for points in drawn:
-        pen.line([tuple(point) for point in points.tolist()], fill=255, width=width, joint="curve")
+        canvas.line([tuple(point) for point in points.tolist()], fill=255, width=width, joint="curve")
         for x, y in (points[0], points[-1]):
-            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=255)
+            canvas.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=255)
     return np.asarray(page, dtype=np.float32) / 255
 
 
@@ -207,6 +220,13 @@ def _flat_three(rng: Generator) -> list[_Line]:
     ]
 
 
+def _cut_seven(rng: Generator) -> bytes:
+    """Make a bitmap of a 7 whose bar runs along the upper edge."""
+    lines = _crossed_hooked_seven(rng) if rng.random() < 0.3 else _seven_with_left_serif(rng)
+    ink = _page(lines if rng.random() < 0.5 else [lines[0][1:]], rng, pen=(45, 90))
+    return cut_bitmap(ink, rng, int(rng.choice([16, 32])), pen=45)
+
+
 def _bold_one(rng: Generator) -> bytes:
     """Make a bitmap of a bar that covers about half of it."""
     side = int(rng.choice([16, 32]))
@@ -243,6 +263,7 @@ DRAWN: dict[str, Drawn] = {
     "2 with a loop": Drawn(2, _on_page(_two_with_loop)),
     "0 with a slash": Drawn(0, _on_page(_slashed_zero)),
     "3 with a flat top": Drawn(3, _on_page(_flat_three)),
+    "7, cut bitmap": Drawn(7, _cut_seven),
     "1, bold bitmap": Drawn(1, _bold_one),
     "1, tall in a dark photo": Drawn(1, _tall_thin_one),
 }

@@ -234,10 +234,10 @@ def _far(digit: Grey, rng: Generator) -> bytes:
     return encoded(grey, format="JPEG", quality=int(rng.integers(50, 96)))
 
 
-def cut(ink: Array) -> Array:
-    """Cut a digit to its ink, so that its outermost strokes run along the edge of the picture."""
+def cut(ink: Array, inset: int = 0) -> Array:
+    """Cut a digit to its ink or `inset` pixels into it, so that its outermost strokes run along the picture's edge."""
     rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return ink[rows[0] + inset : rows[-1] + 1 - inset, columns[0] + inset : columns[-1] + 1 - inset]
 
 
 def squared(ink: Array) -> Array:
@@ -254,13 +254,21 @@ def resized(ink: Array, height: int, width: int) -> Array:
     return averaged
 
 
-def _bitmap(digit: Grey, rng: Generator, side: int) -> bytes:
-    """Make a bitmap of two levels in which the digit touches two opposite edges, or all four."""
-    ink = cut(stroked(digit, 8 * side, 8 * side * rng.uniform(0.06, 0.12)))
-    if rng.random() < 0.7 or ink.shape[1] < 0.6 * ink.shape[0]:
+def cut_bitmap(ink: Array, rng: Generator, side: int, *, pen: float) -> bytes:
+    """Make a bitmap of two levels in which the digit touches two opposite edges, or all four.
+
+    Half of the digits are stretched to a square unless they are narrow. `pen` is the width of the strokes in pixels.
+    """
+    ink = cut(ink, inset=int(pen * rng.uniform(0, 0.4)))
+    if rng.random() < 0.5 or ink.shape[1] < 0.6 * ink.shape[0]:
         ink = squared(ink)
     bits = resized(ink, side, side) > 0.5
     return encoded(255.0 * (bits if rng.random() < 0.5 else ~bits))
+
+
+def _bitmap(digit: Grey, rng: Generator, side: int) -> bytes:
+    pen = 8 * side * rng.uniform(0.06, 0.14)
+    return cut_bitmap(stroked(digit, 8 * side, pen), rng, side, pen=pen)
 
 
 def _cut_bitmap_16(digit: Grey, rng: Generator) -> bytes:
@@ -285,7 +293,8 @@ def _cut_bold(digit: Grey, rng: Generator) -> bytes:
 def _cut_scan(digit: Grey, rng: Generator) -> bytes:
     """Make a grey scan of 20 to 120 pixels that was cut to the ink. A narrow digit keeps paper beside it."""
     side = int(rng.integers(160, 320))
-    ink = cut(stroked(digit, side, side * rng.uniform(0.05, 0.12)))
+    pen = side * rng.uniform(0.05, 0.12)
+    ink = cut(stroked(digit, side, pen), inset=int(pen * rng.uniform(0, 0.4)))
     height, width = ink.shape
     beside = max(0, height // 2 - width) // 2
     ink = np.pad(ink, ((0, 0), (beside, beside)))

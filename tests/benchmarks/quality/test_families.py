@@ -28,13 +28,13 @@ def rim(picture: Grey) -> Grey:
 
 
 @pytest.mark.parametrize(("name", "side"), [("cut, 16x16 bitmap", 16), ("cut, 32x32 bitmap", 32)])
-def test_cut_bitmaps_have_two_levels_and_ink_on_two_opposite_edges(name: str, side: int, digits: Grey) -> None:
+def test_cut_bitmaps_have_two_levels_and_ink_on_an_edge(name: str, side: int, digits: Grey) -> None:
     for picture in made(name, digits):
-        ink = picture if (picture > 0).mean() < 0.5 else 255 - picture
-
         assert picture.shape == (side, side)
         assert set(np.unique(picture).tolist()) == {0, 255}
-        assert (ink[0].any() and ink[-1].any()) or (ink[:, 0].any() and ink[:, -1].any())
+        # An edge that no stroke touches has one level.
+        edges = [len(np.unique(edge)) for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1])]
+        assert max(edges[:2]) == 2 or max(edges[2:]) == 2
 
 
 def test_a_bold_one_covers_half_of_its_picture() -> None:

@@ -89,4 +89,5 @@ def show_published(manifest: Manifest, root: Path, assessment: Assessment | None
     if assessment:
         say(f"test accuracy: {assessment.in_words()}")
     setting = "" if root.resolve() == SHIPPED else f"MNIST_MODEL_DIR={shlex.quote(str(root))} "
-    say(f"serve it: {setting}make serve")
+    is_checkout = (SHIPPED.parent / "Makefile").exists()
+    say(f"serve it: {setting}{'make serve' if is_checkout else 'digits serve'}")

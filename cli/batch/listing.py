@@ -59,7 +59,7 @@ def pictures(sources: Sequence[str]) -> Iterator[str]:
 
     The sources keep their order. Below a folder, files and folders are sorted by name. Names that begin with a dot are
     skipped. A file that is itself a source counts as a picture, whatever its name is. Only the names of the folders on
-    the way are in memory, about 100 bytes for each file.
+    the way are in memory, about 150 bytes for each file.
 
     Raises:
         UnusableSource: a source does not exist or cannot be listed.

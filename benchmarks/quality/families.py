@@ -308,11 +308,11 @@ def _cut_scan(digit: Grey, rng: Generator) -> bytes:
 def _faint(digit: Grey, rng: Generator) -> Array:
     """Return the ink of a thin pen in a picture of 24 to 36 pixels, in [0, 1]. The pen's pressure varies."""
     side = int(rng.integers(24, 37))
-    height = rng.uniform(0.5, 0.85) * side
+    height = rng.uniform(0.4, 0.8) * side
     field = round(8 * height * 28 / 20)
-    ink = stroked(digit, field, 8 * rng.uniform(0.7, 1.3))
+    ink = cut(stroked(digit, field, 8 * rng.uniform(0.4, 1.0)))
     pressure = ndimage.gaussian_filter(rng.normal(0, 1, ink.shape), field / 8)
-    ink = cut(ink * (1 - 0.5 * (pressure - pressure.min()) / np.ptp(pressure)).astype(np.float32))
+    ink *= 1 - 0.6 * (pressure - pressure.min()) / np.ptp(pressure)
     page = np.zeros((8 * side, 8 * side), dtype=np.float32)
     part = ink[: 8 * side - 16, : 8 * side - 16]
     top, left = (int(rng.integers(8, 8 * side - length - 7)) for length in part.shape)
@@ -322,14 +322,14 @@ def _faint(digit: Grey, rng: Generator) -> Array:
 
 def _faint_light(digit: Grey, rng: Generator) -> bytes:
     ink = _faint(digit, rng)
-    grey = rng.uniform(50, 150) * ink + rng.normal(0, rng.uniform(0, 1), ink.shape)
+    grey = rng.uniform(80, 220) * ink + rng.normal(0, rng.uniform(0, 1), ink.shape)
     return encoded(grey)
 
 
 def _faint_dark(digit: Grey, rng: Generator) -> bytes:
     ink = _faint(digit, rng)
     paper = rng.uniform(200, 255)
-    grey = on_paper(ink, paper=paper, pen=paper - rng.uniform(60, 160))
+    grey = on_paper(ink, paper=paper, pen=paper - rng.uniform(90, 190))
     return encoded(grey + rng.normal(0, rng.uniform(0, 2), grey.shape))
 
 

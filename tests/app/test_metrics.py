@@ -8,9 +8,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -160,19 +160,17 @@ def folder_of(worker: psutil.Process) -> Path:
 
 
 @contextmanager
-def only_worker(worker: psutil.Process, workers: Iterable[psutil.Process], url: str) -> Iterator[httpx.Client]:
-    """Give a client that only this worker answers. The other workers are paused."""
-    others = [other for other in workers if other != worker]
-    for other in others:
-        other.suspend()
-    try:
-        while any(other.status() != psutil.STATUS_STOPPED for other in others):
-            time.sleep(0.01)
-        with httpx.Client(base_url=url, timeout=60) as client:
-            yield client
-    finally:
-        for other in others:
-            other.resume()
+def client_of(worker: psutil.Process, url: str) -> Iterator[httpx.Client]:
+    """Give a client whose connection this worker has. The supervisor hands connections to all workers in turn."""
+    with ExitStack() as clients:
+        for _ in range(20):
+            client = clients.enter_context(httpx.Client(base_url=url, timeout=60))
+            stream = client.get("/metrics").extensions["network_stream"]
+            _host, port = stream.get_extra_info("client_addr")
+            if any(connection.raddr and connection.raddr.port == port for connection in worker.net_connections()):
+                yield client
+                return
+        pytest.fail("the worker got none of 20 connections")
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +195,7 @@ def test_each_metric_counts_what_the_client_sent(
     before, sent = Scrape(service.client), Client()
 
     for process in processes:
-        with only_worker(process, processes, service.url) as client:
+        with client_of(process, service.url) as client:
             sent.send_a_mix(client, digit_pictures)
 
     after = scraped_when(service.client, lambda scrape: scrape.requests() - before.requests() == sent.requests)
@@ -228,13 +226,13 @@ def test_any_worker_reports_the_sum_of_all(two_worker_service: Service) -> None:
     workers = both_workers(two_worker_service)
     before = Scrape(two_worker_service.client).requests()["/predict", "200"]
     for worker in workers:
-        with only_worker(worker, workers, two_worker_service.url) as client:
+        with client_of(worker, two_worker_service.url) as client:
             client.post("/predict", **RAW)
     scraped_when(two_worker_service.client, lambda scrape: scrape.requests()["/predict", "200"] == before + 2)
 
     reported = []
     for worker in workers:
-        with only_worker(worker, workers, two_worker_service.url) as client:
+        with client_of(worker, two_worker_service.url) as client:
             reported.append(Scrape(client))
 
     assert reported[0].worker != reported[1].worker
@@ -248,19 +246,19 @@ def test_any_worker_reports_the_drift_of_all(start_service: StartService, tmp_pa
     workers = both_workers(service)
     before = []
     for worker in workers:
-        with only_worker(worker, workers, service.url) as client:
+        with client_of(worker, service.url) as client:
             before.append(Scrape(client))
     grey = np.random.default_rng(0).integers(0, 256, (300, 784), dtype=np.uint8) // np.arange(1, 301)[:, None]
     pixels = grey.astype(np.uint8)
     reported = []
 
     for worker in workers:
-        with only_worker(worker, workers, service.url) as client:
+        with client_of(worker, service.url) as client:
             sent = client.post("/predict?normalize=never", content=pixels.tobytes(), headers=RAW["headers"])
             assert sent.headers["x-model-version"] == str(version)
     scraped_when(service.client, lambda scrape: scrape.value("digits_ink_count") == 600)
     for worker in workers:
-        with only_worker(worker, workers, service.url) as client:
+        with client_of(worker, service.url) as client:
             reported.append(Scrape(client))
 
     ink = np.repeat(to_features(pixels.reshape(-1, 28, 28)).mean(axis=1), 2)
@@ -355,7 +353,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(start_service: StartS
         serving.append(scrape.served().total())
         return 1 in serving and serving[-1] == 2
 
-    with only_worker(victim, [victim, survivor], service.url) as client:
+    with client_of(victim, service.url) as client:
         for _ in range(20):
             client.post("/predict", **RAW)
         scraped_when(client, lambda scrape: scrape.requests()["/predict", "200"] == 20)
@@ -363,7 +361,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(start_service: StartS
         asking = [clients.submit(ask) for _ in range(4)]
         time.sleep(0.3)
         victim.kill()
-        with only_worker(survivor, [], service.url) as client:
+        with client_of(survivor, service.url) as client:
             scraped_when(client, replaced)
         stop.set()
         for task in asking:

@@ -2,8 +2,9 @@
 
     family("photo", pixels, np.random.default_rng(0))    uint8 (N, 28, 28) to N encoded pictures
 
-The same digits and seed give the same bytes. Neither this module nor `digits/normalize.py` is tuned to the other:
-widths, sizes and lights are drawn from ranges that were chosen before any measurement.
+The same digits and seed give the same bytes. `digits/normalize.py` is not tuned to this module. Widths, sizes and
+lights are drawn from ranges. Those of the older families, "as is" to "far", were chosen before any measurement. The
+cut and faint pictures were made harder once, because the first ones were easier than real scans.
 """
 
 import io

@@ -287,7 +287,10 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
     main = np.flatnonzero(parts.labels == _strongest_part(steepness, parts))
     levels = (ink.ravel()[main] * _INK_LEVELS).astype(np.intp)
     strength = np.bincount(levels, steepness.ravel()[main]).cumsum()
-    return float(np.searchsorted(strength, 0.7 * strength[-1])) / _INK_LEVELS
+    full_ink = float(np.searchsorted(strength, 0.7 * strength[-1])) / _INK_LEVELS
+    if not full_ink:  # such as a gradient, of which nothing remains once the light is even
+        raise NoInk("no ink found: the picture has only noise and uneven light")
+    return full_ink
 
 
 def _digit_pixels(ink: Floats, steepness: Floats, threshold: float) -> NDArray[np.bool_]:

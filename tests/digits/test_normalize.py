@@ -163,6 +163,7 @@ class TestNoInk:
             pytest.param(PAPER, id="a blank page"),
             pytest.param(np.full((1, 1), 7, dtype=np.uint8), id="one pixel"),
             pytest.param(np.tile(np.linspace(120, 240, 300), (200, 1)).astype(np.uint8), id="a slope of light"),
+            pytest.param(np.tile(np.rint(np.linspace(200, 141, 160)), (160, 1)).astype(np.uint8), id="an exact slope"),
             pytest.param(grey(PAPER + RNG.normal(0, 4, PAPER.shape)), id="paper with grain"),
             pytest.param(
                 grey(

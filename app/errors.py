@@ -161,7 +161,7 @@ def describe(exc: Exception) -> ErrorReply:
     return ErrorReply(status, str(exc), headers)
 
 
-def note(scope: Scope, exc: Exception) -> None:
+def record(scope: Scope, exc: Exception) -> None:
     """Put the error's name into the scope for the metrics, or log the traceback of a bug."""
     if isinstance(exc, DigitsError):
         scope[REFUSAL] = name(exc)
@@ -199,7 +199,7 @@ def problem_response(exc: Exception) -> Response:
 
 
 async def _exception(request: Request, exc: Exception) -> Response:
-    note(request.scope, exc)
+    record(request.scope, exc)
     return problem_response(exc)
 
 

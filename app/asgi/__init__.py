@@ -1,1 +1,1 @@
-"""What every request passes."""
+"""The layers of the application that every request passes."""

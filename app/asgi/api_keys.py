@@ -47,7 +47,7 @@ class KeyCheck:
             return
         # The message is the same whether the key is missing or wrong.
         error = Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
-        errors.note(scope, error)
+        errors.record(scope, error)
         render_error = self._error_renderers.get(path[1:].partition("/")[0], errors.problem_response)
         await render_error(error)(scope, receive, with_default_headers(send))
 

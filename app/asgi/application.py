@@ -56,7 +56,7 @@ class Application:
         self._access_log = AccessLog()
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Each request id is a prefix of this process and a number.
+        # A new request id is the prefix of this process and a running number.
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 

@@ -60,7 +60,7 @@ class Endpoint:
         except ClientDisconnect:
             await send({"type": "http.response.start", "status": CLIENT_CLOSED_REQUEST, "headers": []})
         except Exception as exc:  # noqa: BLE001 - an exception that is not a DigitsError is a bug, and answered as a 500
-            errors.note(scope, exc)
+            errors.record(scope, exc)
             await self._render_error(exc)(scope, receive, with_default_headers(send))
         else:
             await reply(scope, receive, send)

@@ -7,7 +7,7 @@ class RequestsInWork:
     """Counts the requests that are being answered in this process."""
 
     def __init__(self, maximum: int) -> None:
-        """Allow at most `maximum` requests at once."""
+        """Allow at most `maximum` requests at the same time."""
         self.count = 0
         self._maximum = maximum
 

@@ -7,7 +7,7 @@ and only then the listener closes. A client whose attempt was dropped tries agai
 
 Linux has no call that stops new connections without closing the listener. But it can drop packets that passed too many
 routers, and a limit above the usual initial value of 64 drops all packets of new connections. This needs no privilege.
-On other systems the listener closes at once.
+On other systems the listener closes immediately.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Socket(Protocol):
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound socket.
 
-    Call this before the model is loaded, so that a port in use is reported at once, in one line.
+    Call this before the model is loaded, so that a port in use is reported immediately, in one line.
 
     Raises:
         SystemExit: the address is not available.

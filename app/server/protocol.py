@@ -134,8 +134,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unanswered.append(self.cycle)
         self.scope["extensions"] = _EXTENSIONS
         self.cycle.send = self._send  # type: ignore[method-assign]
-        # uvicorn lets the application wait for the first part of a body. Here it gets an empty part at once, so that
-        # its time limit covers a body that never begins.
+        # uvicorn lets the application wait for the first part of a body. Here it gets an empty part immediately, so
+        # that its time limit covers a body that never begins.
         self.cycle.message_event.set()
         if self.server_state.draining:
             self.cycle.keep_alive = False
@@ -160,7 +160,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.data_received(head + b"\r\n" + rest)
 
     async def _send(self, message: Any) -> None:
-        """Write a whole response at once. uvicorn writes its head and its body separately."""
+        """Write a whole response in one call. uvicorn writes its head and its body separately."""
         cycle = self._unanswered[0]  # a connection's requests are answered one after the other
         if "body" not in message or message["type"] != "http.response.start":
             await RequestResponseCycle.send(cycle, message)
@@ -207,7 +207,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def shutdown(self) -> None:
-        """Close an idle connection a moment later. uvicorn closes it at once, and loses a request on its way."""
+        """Close an idle connection a moment later. uvicorn closes it immediately, and loses a request on its way."""
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(_IDLE_SECONDS, self._close_if_idle)
         else:

@@ -7,7 +7,7 @@
    worker that no more connections follow (`app.server.handover`).
 3. The server finishes the requests in progress, for at most `FINISH_SECONDS`, and ends with exit code 0.
 
-A second signal ends the process at once. uvicorn's own server skips steps 1 and 2, and at the end raises the signal
+A second signal ends the process immediately. uvicorn's own server skips steps 1 and 2, and at the end raises the signal
 again.
 """
 

@@ -29,7 +29,7 @@ from app.settings import Settings
 from app.telemetry import logs, shared_metrics
 
 SILENT_SECONDS = 30
-"""A worker whose event loop reports nothing for this long is replaced. No request blocks a loop for 1 % of that."""
+"""A worker whose event loop reports nothing for this long is replaced. No request blocks an event loop for 0.3 s."""
 
 START_SECONDS = 120
 """The same limit for a worker that starts, which usually takes about one second."""

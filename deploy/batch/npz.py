@@ -108,7 +108,7 @@ def _picture_array(headers: dict[str, _Header], file: Path, column: str | None) 
     if column is not None:
         raise UnusableSource(f"{file}: expected an array {column!r}, received {present}")
     if len(candidates) > 1:
-        raise UnusableSource(f"{file}: several arrays hold pictures, choose one by --column: {', '.join(candidates)}")
+        raise UnusableSource(f"{file}: several arrays hold pictures, choose one with --column: {', '.join(candidates)}")
     if not candidates:
         raise UnusableSource(f"{file}: expected an array of {expected}, received {present}")
     return candidates[0]

@@ -125,7 +125,7 @@ def _picture_column(schema: pa.Schema, file: Path, column: str | None) -> str:
     candidates = [field.name for field in schema if field.name != "id" and _may_hold_pictures(field.type)]
     if len(candidates) > 1:
         raise UnusableSource(
-            f"{file}: several columns may hold pictures, choose one by --column: {', '.join(candidates)}"
+            f"{file}: several columns may hold pictures, choose one with --column: {', '.join(candidates)}"
         )
     if not candidates:
         raise UnusableSource(

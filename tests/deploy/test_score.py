@@ -455,7 +455,9 @@ TWO = np.zeros((2, 28, 28), dtype=np.uint8)
         pytest.param(
             arrays(x=np.array([{}])), [], "expected an array of uint8, or floats from 0 to 1", id="array of objects"
         ),
-        pytest.param(arrays(a=TWO, b=TWO), [], "several arrays hold pictures, choose one by --column: a, b", id="two"),
+        pytest.param(
+            arrays(a=TWO, b=TWO), [], "several arrays hold pictures, choose one with --column: a, b", id="two"
+        ),
         pytest.param(
             arrays(a=TWO), ["--column", "b"], "an array 'b', received a uint8 (2, 28, 28)", id="no such array"
         ),
@@ -466,7 +468,7 @@ TWO = np.zeros((2, 28, 28), dtype=np.uint8)
             arrays(a=TWO.astype(bool)), ["--column", "a"], "or (N, 784), received bool (2, 28, 28)", id="wrong dtype"
         ),
         pytest.param(
-            parquet(a=[b"7"], b=[b"7"]), [], "several columns may hold pictures, choose one by --column: a, b",
+            parquet(a=[b"7"], b=[b"7"]), [], "several columns may hold pictures, choose one with --column: a, b",
             id="two columns",
         ),
         pytest.param(parquet(label=[7]), [], "or 784 numbers, received the columns label", id="no fitting column"),

@@ -14,7 +14,7 @@ RUN := .venv/bin/python -m
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
-	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 12 minutes on two cores)'
+	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 13 minutes on two cores)'
 	@echo 'make check   run lint and types only'
 	@echo 'make docs    build the documentation as a site in reports/site; a broken link fails'
 	@echo 'make train   train the lecture'"'"'s network and publish it (ARGS="--epochs 10 ...")'

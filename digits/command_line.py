@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def print_answer(
     classifier: Classifier, file: str, read_picture: Callable[[], bytes], mode: Mode, *, as_json: bool
 ) -> bool:
-    """Print the answer for one picture, or on standard error why there is none. Return whether there is one.
+    """Print the answer for one picture, or the error on standard error. Return whether there was an answer.
 
     Args:
         classifier: the model version to use.

@@ -51,7 +51,7 @@ _BROKEN_FILE_ERRORS = (
 )
 
 REDUCED_SIDE = 1500
-"""Larger pictures are reduced, but their longer side stays at least this long. Only small digits need so much."""
+"""Larger pictures are reduced. Their longer side keeps at least this many pixels, so that small digits stay legible."""
 
 PREVIEW_SIDE = 160
 """The longer side of a preview is at least this long. Normalization locates the digit in as many pixels."""

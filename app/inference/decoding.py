@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
-from digits.errors import DigitsError, ImageTooLarge
+from digits.errors import ImageTooLarge
 from digits.features import FEATURES, SIDE, Grey
 from digits.images import open_picture, to_grey
 from digits.mnist_form import Mode
@@ -73,10 +73,8 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Image.Imag
     images: list[Image.Image] = []
     pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
     for index, encoded in enumerate(batch.encoded):
-        try:
+        with batch.errors_of(index):
             image = open_picture(encoded, max_pixels=max_image_pixels)
-        except DigitsError as exc:
-            raise batch.locate(exc, index) from exc
         pixels += image.width * image.height
         if pixels > max_pixels:  # checked before the next picture is opened, because opening a GIF allocates its pixels
             raise ImageTooLarge(
@@ -109,10 +107,8 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
         return None
     pixels = []
     for index, image in enumerate(images):
-        try:
+        with batch.errors_of(index):
             pixels.append(to_grey(image))
-        except DigitsError as exc:
-            raise batch.locate(exc, index) from exc
     return np.stack(pixels)
 
 
@@ -132,11 +128,8 @@ def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, mo
     """
     from digits.previews import normalize_picture  # noqa: PLC0415 - imports OpenCV (see `Predictor.warm`)
 
-    try:
-        with closing(image):
-            return normalize_picture(image, mode)
-    except DigitsError as exc:
-        raise batch.locate(exc, index) from exc
+    with batch.errors_of(index), closing(image):
+        return normalize_picture(image, mode)
 
 
 def normalize_pixels(
@@ -157,8 +150,6 @@ def normalize_pixels(
 
     normalized = []
     for index in indices:
-        try:
+        with batch.errors_of(index):
             normalized.append(normalize(pixels[index], mode))
-        except DigitsError as exc:
-            raise batch.locate(exc, index) from exc
     return normalized

@@ -1,6 +1,7 @@
 """The pictures of one request, as every dialect passes them to the predictor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,12 @@ class PictureBatch:
         """Return the number of pictures."""
         return len(self.encoded) if self.pixels is None else len(self.pixels)
 
-    def locate(self, error: DigitsError, index: int) -> DigitsError:
-        """Return the error with the picture's index in its message and its pointer."""
-        count = len(self)
-        message = f"picture {index} of {count}: {error}" if count > 1 else str(error)
-        return type(error)(message, self.pointer.format(index))
+    @contextmanager
+    def errors_of(self, index: int) -> Iterator[None]:
+        """Add the picture's index to the message and the pointer of a DigitsError that the block raises."""
+        try:
+            yield
+        except DigitsError as exc:
+            count = len(self)
+            message = f"picture {index} of {count}: {exc}" if count > 1 else str(exc)
+            raise type(exc)(message, self.pointer.format(index)) from exc

@@ -2,16 +2,13 @@
 
 import importlib
 import json
-import os
 import re
-import subprocess
 import tomllib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
@@ -24,28 +21,36 @@ from app.settings import Settings
 from app.telemetry.probes import PROBES
 from digits import artifact, decode_limits
 from tests.app.conftest import Service
-from tests.conftest import REPOSITORY, needs
+from tests.conftest import REPOSITORY
+from tests.deploy import gateway_api
+from tests.deploy.manifests import (
+    BASIC,
+    BUILDS,
+    GATEWAY,
+    GRPC,
+    INGRESS,
+    KSERVE,
+    KSERVE_VOLUME,
+    KUBERNETES,
+    ONE_NODE,
+    PRODUCTION,
+    SERVING,
+    VOLUME,
+    Object,
+    build,
+    built,
+    every_object,
+    one,
+    pods,
+)
 
-Object = dict[str, Any]
-
-KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
 ALERTS = REPOSITORY / "deploy" / "monitoring" / "alerts.yml"
 BENCHMARKS = (REPOSITORY / "docs/explanation/benchmarks.md").read_text()
+CAPACITY = (REPOSITORY / "docs/explanation/capacity.md").read_text()
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 IMAGE = dict(re.findall(r"\b([A-Z_]+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
 """The environment that the image sets."""
-
-BUILDS = [
-    ("base",),
-    ("overlays/local",),
-    ("overlays/production",),
-    ("train",),
-    ("train", "train/from-volume"),
-    ("kserve",),
-]
-"""Each build is a folder, followed by the components that are added to it."""
-SERVING = ["base", "overlays/local", "overlays/production"]
 
 OLDEST = "1.27"
 """The oldest Kubernetes that knows all fields by default: `matchLabelKeys`, `unhealthyPodEvictionPolicy`."""
@@ -53,52 +58,10 @@ SPARE_SECONDS = 5
 """Seconds between the longest regular stop and SIGKILL."""
 
 
-@cache
-def built(folder: str, *components: str) -> tuple[Object, ...]:
-    """Return the objects that `kubectl apply -k` would apply."""
-    return build({"resources": [folder], "components": list(components)})
-
-
-def build(kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
-    """Return the objects of a kustomization whose paths are relative to `deploy/kubernetes`."""
-    needs("kustomize")
-    with TemporaryDirectory() as name:
-        temporary = Path(name).resolve()
-        paths = {
-            kind: [os.path.relpath(KUBERNETES / folder, temporary) for folder in kustomization.get(kind, ())]
-            for kind in ("resources", "components")
-        }
-        (temporary / "kustomization.yaml").write_text(yaml.safe_dump({**kustomization, **paths}))
-        ran = subprocess.run(["kustomize", "build", temporary], capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
-    return tuple(yaml.safe_load_all(ran.stdout))
-
-
-def every_object() -> list[Object]:
-    """Return the objects of all builds, without duplicates."""
-    return list({json.dumps(each): each for folders in BUILDS for each in built(*folders)}.values())
-
-
-def one(kind: str, *folders: str, name: str | None = None) -> Object:
-    """Return the only object of a kind, and optionally of a name, in a build."""
-    (match,) = (each for each in built(*folders) if each["kind"] == kind and name in (None, each["metadata"]["name"]))
-    return match
-
-
-def pods(objects: Sequence[Object]) -> Iterator[tuple[Object, Object]]:
-    """Yield the labels and the specification of each pod template among the objects."""
-    for each in objects:
-        if each["kind"] == "InferenceService":
-            yield each["metadata"]["labels"], each["spec"]["predictor"]
-        elif "template" in each.get("spec", {}):
-            yield each["spec"]["template"]["metadata"]["labels"], each["spec"]["template"]["spec"]
-
-
 def serving_pods() -> Iterator[Object]:
     """Yield the pods of all builds that serve."""
-    for folder in (*SERVING, "kserve"):
-        yield from (spec for _, spec in pods(built(folder)))
+    for folders in (*SERVING, KSERVE, KSERVE_VOLUME):
+        yield from (spec for _, spec in pods(built(*folders)))
 
 
 def only_container(pod: Object) -> Object:
@@ -132,6 +95,13 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
 
 
+OPERATORS = {
+    "monitoring.coreos.com": "cloudcoil.models.prometheus_operator.v1",
+    "keda.sh": "cloudcoil.models.keda.v1alpha1",
+}
+"""The modules with the types of each operator, by API group."""
+
+
 def check(manifest: Object, version: str = "") -> None:
     """Check an object against the schema of its kind.
 
@@ -139,12 +109,14 @@ def check(manifest: Object, version: str = "") -> None:
         ValueError: a field is unknown, a required field is missing, or a value has the wrong type.
     """
     group = manifest["apiVersion"].partition("/")[0]
-    if group == "monitoring.coreos.com":
-        model = getattr(library("cloudcoil.models.prometheus_operator").v1, manifest["kind"])
+    if group in OPERATORS:
+        model = getattr(library(OPERATORS[group]), manifest["kind"])
         # Pydantic ignores unknown fields, so compare its output with the input.
         known = model.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
         if known != manifest:
             raise ValueError(f"expected {json.dumps(known)}, received {json.dumps(manifest)}")
+    elif group == "gateway.networking.k8s.io":
+        gateway_api.check(manifest)
     elif group == "serving.kserve.io":
         check_fields(manifest, "V1beta1InferenceService", "")
         # KServe's types know its own fields. Check the fields of a pod against the schema of a Deployment.
@@ -216,6 +188,10 @@ def changed(manifest: Object, path: FieldPath, value: Any = None) -> Object:
         pytest.param("Deployment", (*POD, "containers", 0, "livenessProbe", "httpGet", "path"), id="Kubernetes, deep"),
         pytest.param("ServiceMonitor", ("spec", "selector"), id="the Prometheus operator"),
         pytest.param("PrometheusRule", ("spec", "groups", 0, "rules", 0, "expr"), id="the operator, deep"),
+        pytest.param("ScaledObject", ("spec", "fallback"), id="KEDA"),
+        pytest.param("ScaledObject", ("spec", "triggers", 0, "metricType"), id="KEDA, deep"),
+        pytest.param("HTTPRoute", ("spec", "rules"), id="the Gateway API"),
+        pytest.param("GRPCRoute", ("spec", "rules", 0, "backendRefs", 0, "port"), id="the Gateway API, deep"),
         pytest.param("InferenceService", ("spec", "predictor", "minReplicas"), id="KServe"),
         pytest.param("InferenceService", ("spec", "predictor", "containers", 0, "ports"), id="KServe, deep"),
     ],
@@ -231,6 +207,9 @@ def test_a_misspelt_field_is_invalid(kind: str, path: FieldPath) -> None:
         pytest.param("Deployment", ("spec", "strategy"), "RollingUpdate", id="text as strategy"),
         pytest.param("ServiceMonitor", ("spec", "endpoints"), "http", id="text as list of endpoints"),
         pytest.param("PrometheusRule", ("spec", "groups", 0, "rules", 0), {"alert": "A"}, id="rule without expr"),
+        pytest.param("ScaledObject", ("spec", "maxReplicaCount"), "many", id="text as KEDA's number of replicas"),
+        pytest.param("Gateway", ("spec", "listeners", 0, "port"), "https", id="text as port of a listener"),
+        pytest.param("HTTPRoute", ("spec", "parentRefs"), "digits", id="text as list of gateways"),
         pytest.param("InferenceService", ("spec", "predictor", "minReplicas"), "2", id="text as number of replicas"),
         pytest.param(
             "InferenceService", ("spec", "predictor", "terminationGracePeriodSeconds"), "30", id="text as seconds"
@@ -245,7 +224,8 @@ def test_a_wrong_value_is_invalid(kind: str, path: FieldPath, value: Any) -> Non
 def test_the_tests_build_every_folder() -> None:
     folders = {path.parent.relative_to(KUBERNETES).as_posix() for path in KUBERNETES.rglob("kustomization.yaml")}
 
-    assert folders == {folder for folders in BUILDS for folder in folders} | {"volume", "monitoring"}
+    included = {"availability", "monitoring", "autoscaling/requests", "autoscaling/processor"}
+    assert folders == {folder for folders in BUILDS for folder in folders} | included
 
 
 def test_the_guides_example_kustomization_is_valid() -> None:
@@ -263,38 +243,106 @@ def test_the_guides_example_kustomization_is_valid() -> None:
     assert only_container(pod)["image"] == "registry.example.org/digits:0.1.0"
     (claim,) = (each for each in objects if each["kind"] == "PersistentVolumeClaim")
     assert claim["spec"]["storageClassName"]
+    (gateway,) = (each for each in objects if each["kind"] == "Gateway")
+    assert gateway["spec"]["gatewayClassName"] != one("Gateway", *GATEWAY)["spec"]["gatewayClassName"]
+    assert [
+        name
+        for each in objects
+        if each["kind"] == "HTTPRoute" and each["metadata"]["name"] == "digits"
+        for name in each["spec"]["hostnames"]
+    ] == ["digits.example.com"]
 
 
 # The manifests agree with the image and its settings.
 
 
-@pytest.mark.parametrize("folder", [*SERVING, "kserve"])
-def test_pods_use_the_port_on_which_the_image_listens(folder: str) -> None:
-    ((_, pod),) = pods(built(folder))
+@pytest.mark.parametrize("folders", [*SERVING, KSERVE], ids="+".join)
+def test_pods_use_the_port_on_which_the_image_listens(folders: tuple[str, ...]) -> None:
+    ((_, pod),) = pods(built(*folders))
 
-    (port,) = only_container(pod)["ports"]
+    port, *others = only_container(pod)["ports"]
     assert port["containerPort"] == Settings.model_fields["port"].default
     assert port["containerPort"] == int(re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)[0])
-    assert port["name"] == ("http1" if folder == "kserve" else "http")
-    probed = [each["httpGet"]["port"] for key, each in only_container(pod).items() if key.endswith("Probe")]
-    assert probed == [port["name"]] * 3
+    assert port["name"] == ("http1" if folders == KSERVE else "http")
+    assert [each["name"] for each in others] == (["grpc"] if "grpc" in folders else [])
+    probes = [each for key, each in only_container(pod).items() if key.endswith("Probe")]
+    assert {each["httpGet"]["port"] for each in probes if "httpGet" in each} == {port["name"]}
 
 
-@pytest.mark.parametrize("folder", SERVING)
-def test_the_service_forwards_to_that_port(folder: str) -> None:
-    (port,) = one("Service", folder)["spec"]["ports"]
-    ((_, pod),) = pods(built(folder))
+@pytest.mark.parametrize("folders", SERVING, ids="+".join)
+def test_the_service_forwards_to_the_ports(folders: tuple[str, ...]) -> None:
+    ports = one("Service", *folders)["spec"]["ports"]
+    ((_, pod),) = pods(built(*folders))
 
-    assert [port["targetPort"]] == [each["name"] for each in only_container(pod)["ports"]]
+    assert [port["targetPort"] for port in ports] == [each["name"] for each in only_container(pod)["ports"]]
+
+
+def test_the_component_grpc_sets_one_port_everywhere() -> None:
+    settings = one("ConfigMap", *GRPC)["data"]
+    ((_, pod),) = pods(built(*GRPC))
+    (_, port) = only_container(pod)["ports"]
+    (_, forwarded) = one("Service", *GRPC)["spec"]["ports"]
+    (rule,) = one("GRPCRoute", *GRPC)["spec"]["rules"]
+
+    assert int(settings["MNIST_GRPC_PORT"]) == port["containerPort"]
+    assert only_container(pod)["readinessProbe"]["grpc"]["port"] == port["containerPort"]
+    assert forwarded["appProtocol"] == "kubernetes.io/h2c"
+    assert [each["port"] for each in rule["backendRefs"]] == [forwarded["port"]]
+
+
+@pytest.mark.parametrize("folders", [INGRESS, GATEWAY, GRPC], ids="+".join)
+def test_every_way_in_ends_tls_and_leads_to_the_service(folders: tuple[str, ...]) -> None:
+    forwarded = one("Service", *folders)
+    ports = {port["name"]: port["port"] for port in forwarded["spec"]["ports"]}
+    for route in (each["spec"] for each in built(*folders) if each["kind"] in ("HTTPRoute", "GRPCRoute")):
+        listeners = {each["name"]: each for each in one("Gateway", *folders)["spec"]["listeners"]}
+        (parent,) = route["parentRefs"]
+        (rule,) = route["rules"]
+        if "backendRefs" in rule:
+            assert listeners[parent["sectionName"]]["tls"]["certificateRefs"]
+            (backend,) = rule["backendRefs"]
+            assert backend["name"] == forwarded["metadata"]["name"]
+            assert backend["port"] in ports.values()
+        else:
+            (only,) = rule["filters"]
+            assert only["requestRedirect"]["scheme"] == "https"
+    for ingress in (each["spec"] for each in built(*folders) if each["kind"] == "Ingress"):
+        assert [each["host"] for each in ingress["rules"]] == [
+            name for each in ingress["tls"] for name in each["hosts"]
+        ]
+        (path,) = ingress["rules"][0]["http"]["paths"]
+        assert path["backend"]["service"]["port"]["name"] in ports
+
+
+def test_http_and_grpc_have_different_host_names() -> None:
+    """A listener must not have an HTTPRoute and a GRPCRoute with the same host name."""
+    names = [
+        name
+        for each in built(*GRPC)
+        if each["kind"] in ("HTTPRoute", "GRPCRoute")
+        for name in each["spec"]["hostnames"]
+        if each["metadata"]["name"] == "digits"
+    ]
+
+    assert len(set(names)) == len(names) == 2
+
+
+def test_the_ingress_permits_the_largest_body() -> None:
+    for annotation, value in one("Ingress", *INGRESS)["metadata"]["annotations"].items():
+        assert size(value) == Settings.model_fields["max_body_bytes"].default, annotation
 
 
 def test_each_probe_requests_its_own_endpoint(service: Service) -> None:
     for pod in serving_pods():
         container = only_container(pod)
-        paths = {key: container[key]["httpGet"]["path"] for key in container if key.endswith("Probe")}
-        assert paths == {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+        probes = {key: container[key] for key in container if key.endswith("Probe")}
+        paths = {key: probe["httpGet"]["path"] for key, probe in probes.items() if "httpGet" in probe}
+        expected = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+        assert paths.items() <= expected.items()
+        assert probes.keys() == expected.keys()
+        assert all("grpc" in probes[key] for key in expected.keys() - paths.keys())
         assert set(paths.values()) <= set(PROBES)
-        assert [service.client.get(path).status_code for path in paths.values()] == [200] * 3
+        assert [service.client.get(path).status_code for path in paths.values()] == [200] * len(paths)
 
 
 def test_probes_and_the_images_health_check_have_the_same_timing() -> None:
@@ -310,23 +358,23 @@ def test_probes_and_the_images_health_check_have_the_same_timing() -> None:
         assert container["startupProbe"]["timeoutSeconds"] == options["timeout"]
 
 
-def settings_of(folder: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings_of(folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return the settings of a pod, whose environment extends the image's."""
-    ((_, pod),) = pods(built(folder))
+    ((_, pod),) = pods(built(*folders))
     container = only_container(pod)
     environment = {name: value for name, value in IMAGE.items() if name.startswith("MNIST_")}
     for source in container.get("envFrom", ()):
-        environment |= one("ConfigMap", folder, name=source["configMapRef"]["name"])["data"]
+        environment |= one("ConfigMap", *folders, name=source["configMapRef"]["name"])["data"]
     environment |= {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return Settings()
 
 
-@pytest.mark.parametrize("folder", [*SERVING, "kserve"])
-def test_a_pod_has_one_worker_and_time_to_drain(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of(folder, monkeypatch)
-    ((_, pod),) = pods(built(folder))
+@pytest.mark.parametrize("folders", [*SERVING, KSERVE], ids="+".join)
+def test_a_pod_has_one_worker_and_time_to_drain(folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(folders, monkeypatch)
+    ((_, pod),) = pods(built(*folders))
 
     hook = only_container(pod).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     stopping = hook + settings.drain_seconds + FINISH_SECONDS
@@ -342,7 +390,7 @@ def test_every_setting_exists() -> None:
     for _, pod in pods(every_object()):
         named |= {each["name"] for each in only_container(pod).get("env", ())}
 
-    assert named - known == {"PROTOCOL"}  # KServe reads this one.
+    assert named - known - {"MNIST_GRPC_PORT"} == {"PROTOCOL"}  # KServe reads this one.
     assert named >= {"MNIST_WORKERS", "MNIST_DRAIN_SECONDS", "MNIST_API_KEYS", "MNIST_DATA"}
 
 
@@ -363,14 +411,14 @@ def test_memory_and_processors_fit_the_measurements() -> None:
     bodies_held = body.BUDGET_BODIES * Settings.model_fields["max_body_bytes"].default
     needed = process + decode_limits.MAX_DECODE_BYTES + bodies_held
 
-    for folder in (*SERVING, "kserve"):
-        ((_, pod),) = pods(built(folder))
+    for folders in (*SERVING, KSERVE):
+        ((_, pod),) = pods(built(*folders))
         resources = only_container(pod)["resources"]
         assert size(resources["limits"]["memory"]) == size(COMPOSE["api"]["mem_limit"])
         assert int(resources["limits"]["cpu"]) == COMPOSE["api"]["cpus"]
         assert needed * 4 / 3 <= size(resources["limits"]["memory"])
         assert process <= size(resources["requests"]["memory"]) <= size(resources["limits"]["memory"])
-        assert resources["requests"]["cpu"] == ("100m" if folder == "overlays/local" else "1")
+        assert resources["requests"]["cpu"] == ("100m" if "overlays/local" in folders[0] else "1")
 
 
 @pytest.mark.parametrize("folders", [("train",), ("train", "train/from-volume")], ids="+".join)
@@ -404,19 +452,25 @@ def test_the_training_job_uses_the_shipped_models_recipe() -> None:
     assert recipe == shipped["name"]
 
 
-def test_the_training_job_writes_to_the_volume_that_the_service_reads() -> None:
-    claims = {each["metadata"]["name"]: each["spec"] for each in built("volume")}
+@pytest.mark.parametrize("folders", [("base",), ("overlays/local",), PRODUCTION, BASIC, KSERVE], ids="+".join)
+def test_without_the_component_no_volume_is_needed(folders: tuple[str, ...]) -> None:
+    ((_, pod),) = pods(built(*folders))
 
-    for folders in BUILDS:
-        for _, pod in pods(built(*folders)):
-            volume, mount = mounted(pod, "models")
-            assert volume["persistentVolumeClaim"]["claimName"] in claims
-            assert mount["mountPath"] == IMAGE["MNIST_MODEL_DIR"]
-            assert mount.get("readOnly", False) == (folders[0] != "train")
-            assert volume["persistentVolumeClaim"].get("readOnly", False) is False
-    for folder in ("base", "overlays/production", "kserve"):
-        assert one("PersistentVolumeClaim", folder)["spec"]["accessModes"] == ["ReadWriteMany"]
-    assert one("PersistentVolumeClaim", "overlays/local")["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert [each["name"] for each in pod["volumes"]] == ["tmp"]
+    assert [each for each in built(*folders) if each["kind"] == "PersistentVolumeClaim"] == []
+
+
+@pytest.mark.parametrize("folders", [VOLUME, ONE_NODE, GRPC, KSERVE_VOLUME], ids="+".join)
+def test_the_training_job_writes_to_the_volume_that_the_service_reads(folders: tuple[str, ...]) -> None:
+    claim = one("PersistentVolumeClaim", *folders)
+    for build_ in (folders, ("train",), ("train", "train/from-volume")):
+        ((_, pod),) = pods(built(*build_))
+        volume, mount = mounted(pod, "models")
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        assert mount["mountPath"] == IMAGE["MNIST_MODEL_DIR"]
+        assert mount.get("readOnly", False) == (build_[0] != "train")
+        assert volume["persistentVolumeClaim"].get("readOnly", False) is False
+    assert claim["spec"]["accessModes"] == (["ReadWriteOnce"] if folders == ONE_NODE else ["ReadWriteMany"])
 
 
 def test_the_training_job_can_read_mnist_from_a_claim_without_network() -> None:
@@ -447,52 +501,97 @@ def test_selectors_match_only_the_pods_of_their_build(folders: tuple[str, ...]) 
         elif each["kind"] == "NetworkPolicy":
             selectors.append(spec["podSelector"]["matchLabels"])
 
-    assert selectors or folders == ("kserve",)
+    assert selectors or folders[0] == "kserve"
     for selector in selectors:
         assert selector
         assert selector.items() <= labels.items()
         assert [other for other in others if selector.items() <= other.items()] == []
 
 
-def test_the_autoscaler_scales_the_deployment() -> None:
-    deployment = one("Deployment", "overlays/production")
-    scaler = one("HorizontalPodAutoscaler", "overlays/production")["spec"]
-    budget = one("PodDisruptionBudget", "overlays/production")["spec"]
+@pytest.mark.parametrize("folders", [PRODUCTION, BASIC], ids="+".join)
+def test_the_autoscaler_scales_the_deployment(folders: tuple[str, ...]) -> None:
+    deployment = one("Deployment", *folders)
+    budget = one("PodDisruptionBudget", *folders)["spec"]
+    if folders == PRODUCTION:
+        scaler = one("ScaledObject", *folders)["spec"]
+        least, most = scaler["minReplicaCount"], scaler["maxReplicaCount"]
+        behavior = scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        assert least <= scaler["fallback"]["replicas"] <= most
+    else:
+        scaler = one("HorizontalPodAutoscaler", *folders)["spec"]
+        least, most, behavior = scaler["minReplicas"], scaler["maxReplicas"], scaler["behavior"]
 
     target = {key: deployment[key] for key in ("apiVersion", "kind")} | {"name": deployment["metadata"]["name"]}
     assert scaler["scaleTargetRef"] == target
     assert "replicas" not in deployment["spec"]
-    assert 3 <= scaler["minReplicas"] < scaler["maxReplicas"]
-    assert 0 < budget["maxUnavailable"] < scaler["minReplicas"]
+    assert 3 <= least < most
+    assert 0 < budget["maxUnavailable"] < least
     assert "cpu" in only_container(deployment["spec"]["template"]["spec"])["resources"]["requests"]
-    up, down = scaler["behavior"]["scaleUp"], scaler["behavior"]["scaleDown"]
-    assert up["stabilizationWindowSeconds"] < down["stabilizationWindowSeconds"]
-    (slowly,) = down["policies"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] < behavior["scaleDown"]["stabilizationWindowSeconds"]
+    (slowly,) = behavior["scaleDown"]["policies"]
     (_, pod), *_ = pods((deployment,))
     assert (slowly["type"], slowly["value"]) == ("Pods", 1)
     assert slowly["periodSeconds"] > pod["terminationGracePeriodSeconds"]
 
 
+def test_both_autoscalers_have_one_name_and_the_same_pace() -> None:
+    scaled, autoscaler = one("ScaledObject", *PRODUCTION), one("HorizontalPodAutoscaler", *BASIC)
+    config = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
+
+    assert config == {"name": autoscaler["metadata"]["name"], "behavior": autoscaler["spec"]["behavior"]}
+    assert scaled["spec"]["minReplicaCount"] == autoscaler["spec"]["minReplicas"]
+    assert scaled["spec"]["maxReplicaCount"] == autoscaler["spec"]["maxReplicas"]
+
+
+def test_keda_asks_for_the_mean_number_of_requests_in_progress() -> None:
+    """tests/deploy/test_monitoring.py sends the query to Prometheus."""
+    (trigger,) = one("ScaledObject", *PRODUCTION)["spec"]["triggers"]
+
+    assert (trigger["type"], trigger["metricType"]) == ("prometheus", "AverageValue")
+    (job,) = re.findall(
+        r"^sum\(rate\(digits_request_seconds_sum\{job=\"(\w+)\"\}\[1m\]\)\)$", trigger["metadata"]["query"]
+    )
+    assert job == one("Service", *PRODUCTION)["metadata"]["labels"]["app.kubernetes.io/name"]
+
+
+def test_the_targets_of_the_autoscalers_come_from_the_capacity_page() -> None:
+    (trigger,) = one("ScaledObject", *PRODUCTION)["spec"]["triggers"]
+    threshold = trigger["metadata"]["threshold"]
+    comment = (KUBERNETES / "autoscaling/requests/scaled-object.yaml").read_text()
+    for body_ in ("JSON", "raw bytes", "PNG"):
+        (capacity,) = re.findall(rf"^\| {body_} \| \d+ \| [\d.]+ \| \d+% \| ([\d,]+) \|", CAPACITY, re.MULTILINE)
+        (answered,) = re.findall(rf"^\| {body_} \| {threshold} \| ([\d,]+) \|", CAPACITY, re.MULTILINE)
+        share = int(answered.replace(",", "")) / int(capacity.replace(",", ""))
+        assert re.search(rf"{share * 100:.0f} %[^,]*\s+as\s+{body_}", comment.replace("# ", "")), (body_, share)
+    (metric,) = one("HorizontalPodAutoscaler", *BASIC)["spec"]["metrics"]
+    (busy_at_a_fifth,) = re.findall(r"^\| JSON \| 20% \|.*?(\d+)% \| \d+% \| [\d.]+ \|$", CAPACITY, re.MULTILINE)
+    (busy_at_half,) = re.findall(r"^\| JSON \| 50% \|.*?(\d+)% \| \d+% \| [\d.]+ \|$", CAPACITY, re.MULTILINE)
+    assert int(busy_at_a_fifth) < metric["resource"]["target"]["averageUtilization"] < int(busy_at_half)
+
+
 def test_a_rollout_starts_a_new_pod_before_it_stops_an_old_one() -> None:
-    for folder in SERVING:
-        strategy = one("Deployment", folder)["spec"]["strategy"]
+    for folders in SERVING:
+        strategy = one("Deployment", *folders)["spec"]["strategy"]
         assert (strategy["type"], strategy["rollingUpdate"]["maxUnavailable"]) == ("RollingUpdate", 0)
     rolling = one("InferenceService", "kserve")["spec"]["predictor"]["deploymentStrategy"]["rollingUpdate"]
     assert rolling["maxUnavailable"] == 0
 
 
 def test_network_policies_admit_named_clients_to_the_services_port_only() -> None:
-    for folder in SERVING:
-        ((_, pod),) = pods(built(folder))
-        policies = [each for each in built(folder) if each["kind"] == "NetworkPolicy"]
-        assert len(policies) == (2 if folder == "overlays/production" else 1)
+    for folders in SERVING:
+        ((_, pod),) = pods(built(*folders))
+        policies = [each for each in built(*folders) if each["kind"] == "NetworkPolicy"]
+        assert len(policies) == (2 if folders[0] == "overlays/production" else 1)
         for policy in policies:
+            listens = (
+                ["http"]
+                if policy["metadata"]["name"] == "digits-prometheus"
+                else [each["name"] for each in only_container(pod)["ports"]]
+            )
             for rule in policy["spec"]["ingress"]:
                 assert rule["from"]
-                assert [port["port"] for port in rule["ports"]] == [
-                    each["name"] for each in only_container(pod)["ports"]
-                ]
-        spec = one("NetworkPolicy", folder, name="digits")["spec"]
+                assert [port["port"] for port in rule["ports"]] == listens
+        spec = one("NetworkPolicy", *folders, name="digits")["spec"]
         assert spec["policyTypes"] == ["Ingress", "Egress"]
         assert spec.get("egress", []) == []
 
@@ -547,7 +646,7 @@ def test_kserves_pod_equals_the_deployments() -> None:
     assert container == ours
     same = deployment.keys() - {"containers", "serviceAccountName", "topologySpreadConstraints"}
     assert {key: predictor[key] for key in same} == {key: deployment[key] for key in same}
-    scaler = one("HorizontalPodAutoscaler", "overlays/production")["spec"]
+    scaler = one("HorizontalPodAutoscaler", *BASIC)["spec"]
     (metric,) = scaler["metrics"]
     assert (predictor["scaleMetric"], predictor["scaleMetricType"], predictor["scaleTarget"]) == (
         metric["resource"]["name"],
@@ -586,7 +685,7 @@ def test_every_container_is_locked_down(folders: tuple[str, ...]) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     kinds_of_volumes = {key for volume in pod["volumes"] for key in volume if key != "name"}
-    assert kinds_of_volumes == {"persistentVolumeClaim", "emptyDir"}
+    assert kinds_of_volumes <= {"persistentVolumeClaim", "emptyDir"}
     assert f"USER {user}:{user}\n" in DOCKERFILE
 
 

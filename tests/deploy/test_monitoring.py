@@ -23,6 +23,9 @@ from tests.conftest import REPOSITORY, needs, publish_trusted
 MONITORING = REPOSITORY / "deploy" / "monitoring"
 RULES = [rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads((MONITORING / "digits.json").read_text())
+SCALED_OBJECT = yaml.safe_load(
+    (REPOSITORY / "deploy" / "kubernetes" / "autoscaling" / "requests" / "scaled-object.yaml").read_text()
+)
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 
@@ -36,8 +39,11 @@ PATIENCE_SECONDS = 120
 
 
 def expressions() -> list[str]:
-    """Return the expressions of the dashboard and of the alerts, as Prometheus receives them."""
-    expressions = [target["expr"] for panel in PANELS for target in panel["targets"]] + [rule["expr"] for rule in RULES]
+    """Return the expressions of KEDA, the dashboard and the alerts, as Prometheus receives them."""
+    expressions = [trigger["metadata"]["query"] for trigger in SCALED_OBJECT["spec"]["triggers"]]
+    expressions += [target["expr"] for panel in PANELS for target in panel["targets"]] + [
+        rule["expr"] for rule in RULES
+    ]
     for variable, value in {"$__rate_interval": "1m", "$job": "digits", "$instance": ".*"}.items():
         expressions = [expression.replace(variable, value) for expression in expressions]
     return expressions
@@ -244,7 +250,7 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
         assert prometheus.values(f"digits_{quantity}_count") == {(): pictures}
     refusals = {("malformed-body",): 1, ("no-ink",): 7, ("overloaded",): 1}
     assert prometheus.values("sum by (reason) (digits_refusals_total) > 0", "reason") == refusals
-    # Every query of the dashboard and the alerts has a result.
+    # Every query of KEDA, the dashboard and the alerts has a result.
     selectors = [selector for rule in RULES for selector in re.findall(r"\w+\{[^}]*\}", rule["expr"])]
     for query in [*expressions()[: -len(RULES)], *selectors]:
         assert prometheus.values_when(bool, query), query

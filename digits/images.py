@@ -64,6 +64,8 @@ _MIN_CONTRAST_GAIN = 1.5
 """Another grey replaces luma if its contrast is at least this many times larger."""
 _COLOUR_SIDE = 64
 """Longer side in pixels of the reduced picture in which colours are compared."""
+_GREY_STEP = 4
+"""A picture is grey if every fourth pixel of every fourth row is. A coloured stroke is longer than that."""
 _MAX_INK_DIFFERENCE = 32
 """Maximum difference in each channel between pixels of the same ink."""
 
@@ -154,16 +156,16 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return picture
 
 
-def open_preview(picture: Image.Image) -> Image.Image | None:
-    """Open a large JPEG again, to decode it at a fraction of its size. Return None for other pictures.
+def large_jpeg(picture: Image.Image) -> bytes | None:
+    """Return the content of a large JPEG, which is worth decoding at a fraction of its size first, else None.
 
     Args:
-        picture: from `open_picture`. Its own pixels can still be decoded.
+        picture: from `open_picture`, with no pixel decoded.
     """
     file = picture.fp if isinstance(picture, JpegImageFile) else None
     if not isinstance(file, decode_limits.LimitedReader) or max(picture.size) < 2 * PREVIEW_SIDE:
         return None
-    return open_picture(file.getvalue(), max_pixels=picture.width * picture.height)
+    return file.getvalue()
 
 
 def to_grey(picture: Image.Image, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
@@ -277,12 +279,11 @@ def _colour_to_grey(picture: Image.Image) -> Image.Image:
     Yellow on white differs by 29 in luma and by 255 in blue. The axis of most contrast is the first principal axis of
     the differences between neighbouring pixels.
     """
-    side = max(picture.size)
-    small = np.asarray(picture.reduce(-(-side // _COLOUR_SIDE)) if side > _COLOUR_SIDE else picture)
-    if (small == small[..., :1]).all():  # grey, like most drawings
+    factor = -(-max(picture.size) // _COLOUR_SIDE)
+    if _is_grey(picture, step=min(factor, _GREY_STEP)):  # like most drawings
         return picture.convert("L")
-    small = small.astype(np.float32)
-    across, down = np.diff(small, axis=1).reshape(-1, 3), np.diff(small, axis=0).reshape(-1, 3)
+    small = np.asarray(picture.reduce(factor) if factor > 1 else picture, dtype=np.float32)
+    across, down = (small[:, 1:] - small[:, :-1]).reshape(-1, 3), (small[1:] - small[:-1]).reshape(-1, 3)
     scatter = across.T @ across + down.T @ down
     axis = np.linalg.eigh(scatter)[1][:, -1]
     axis *= np.sign(axis.sum() or 1.0) / np.abs(axis).sum()  # so that 0..255 stays a span of at most 255
@@ -291,6 +292,14 @@ def _colour_to_grey(picture: Image.Image) -> Image.Image:
     offset = -255 * float(axis[axis < 0].sum())
     weights = tuple(float(weight) for weight in axis)
     return picture.convert("L", (*weights, offset))
+
+
+def _is_grey(picture: Image.Image, step: int) -> bool:
+    """Return whether the three channels are equal in every `step`th pixel of every `step`th row."""
+    size = max(1, picture.width // step), max(1, picture.height // step)
+    sample = np.asarray(picture.resize(size, Image.Resampling.NEAREST))
+    red, green, blue = sample[..., 0], sample[..., 1], sample[..., 2]
+    return np.array_equal(red, green) and np.array_equal(red, blue)
 
 
 def accepted_formats() -> str:

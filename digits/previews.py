@@ -4,7 +4,7 @@ from contextlib import closing
 
 from PIL import Image
 
-from digits.images import PREVIEW_SIDE, open_preview, to_grey
+from digits.images import PREVIEW_SIDE, large_jpeg, open_picture, to_grey
 from digits.mnist_form import Mode
 from digits.normalize import Normalized, normalize, normalize_large_digit
 
@@ -22,10 +22,12 @@ def normalize_picture(picture: Image.Image, mode: Mode = "auto") -> Normalized:
     Raises:
         InvalidImage, NoInk, WrongSize.
     """
-    preview = None if mode == "never" else open_preview(picture)
-    if preview is not None:
-        with closing(preview):
-            normalized = normalize_large_digit(to_grey(preview, min_jpeg_side=PREVIEW_SIDE))
-        if normalized is not None:
-            return normalized
-    return normalize(to_grey(picture), mode)
+    data = None if mode == "never" else large_jpeg(picture)
+    if data is None:
+        return normalize(to_grey(picture), mode)
+    pixels = picture.width * picture.height
+    normalized = normalize_large_digit(to_grey(picture, min_jpeg_side=PREVIEW_SIDE))
+    if normalized is not None:
+        return normalized
+    with closing(open_picture(data, max_pixels=pixels)) as again:
+        return normalize(to_grey(again), mode)

@@ -158,6 +158,14 @@ class TestGreyValues:
 
         assert np.ptp(pixels) > 1.5 * luma
 
+    def test_small_ink_of_little_luma_contrast_becomes_visible_in_a_large_picture(self) -> None:
+        picture = Image.new("RGB", (1400, 1400), "white")
+        picture.paste("yellow", (701, 701, 705, 750))
+
+        pixels = grey(encoded(picture))
+
+        assert np.ptp(pixels) > 200
+
     def test_ink_in_the_alpha_channel_is_dark_whatever_its_colour(self) -> None:
         white_ink = Image.merge("RGBA", [Image.new("L", GREY.size, 255)] * 3 + [Image.fromarray(HALF)])
 

@@ -118,7 +118,7 @@ class Predictor:
             await self.decode_threads.run(image.width * image.height, decode_and_normalize, batch, index, image, mode)
             for index, image in enumerate(opened.images)
         ]
-        return _Prepared(np.stack([each.pixels for each in normalized]), [each.steps for each in normalized])
+        return _Prepared(np.array([each.pixels for each in normalized]), [each.steps for each in normalized])
 
     async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], mode: Mode) -> "_Prepared":
         """Normalize the pictures that the mode selects: those not in MNIST form, all of them, or none."""
@@ -164,12 +164,22 @@ async def _until_disconnect(work: Awaitable[T], disconnected: Disconnected) -> T
     Raises:
         ClientDisconnect: the client has disconnected.
     """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
+    task = asyncio.current_task()
+    assert task is not None
+    has_left = False
+
+    async def cancel_when_the_client_leaves() -> None:
+        nonlocal has_left
+        await disconnected()
+        has_left = True
+        task.cancel()
+
+    watching = asyncio.ensure_future(cancel_when_the_client_leaves())
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if not has_left or task.uncancel():  # something else has cancelled the request
+            raise
+        raise ClientDisconnect from None
     finally:
-        working.cancel()
-        leaving.cancel()
+        watching.cancel()

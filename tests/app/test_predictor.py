@@ -153,3 +153,17 @@ def test_the_work_ends_when_the_client_disconnects(
         asyncio.run(core.predict(PictureBatch(pixels=digits), "always", after_the_first_picture))
 
     assert len(normalized) < len(digits)
+
+
+def test_a_cancelled_request_is_not_reported_as_one_whose_client_has_left(
+    registry: ModelRegistry, digits: NDArray[np.uint8]
+) -> None:
+    async def cancel() -> bool:
+        core = Predictor(Settings(), registry, Metrics())
+        request = asyncio.ensure_future(core.predict(PictureBatch(pixels=digits), "always", never))
+        await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.wait([request])
+        return request.cancelled()
+
+    assert asyncio.run(cancel())

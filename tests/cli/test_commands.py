@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands import COMMANDS
 from tests.cli.conftest import Digits
 from tests.conftest import Published, fresh_python
 
@@ -13,7 +12,7 @@ def test_the_help_lists_the_commands(digits: Digits) -> None:
     listed = digits("--help")
 
     commands = listed.out.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in commands] == list(COMMANDS)
+    assert [line.split()[0] for line in commands] == ["serve", "predict", "train", "evaluate", "export", "versions"]
 
 
 def test_a_misspelled_command_is_corrected(digits: Digits) -> None:
@@ -23,7 +22,7 @@ def test_a_misspelled_command_is_corrected(digits: Digits) -> None:
     assert "Did you mean 'versions'?" in refused.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["serve", "predict", "train", "evaluate", "export", "versions"])
 def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
     shown = digits(command, "--help")
 

@@ -49,7 +49,8 @@ def create_app(settings: Settings | None = None) -> Application:
         SystemExit: a setting in the environment is not valid.
     """
     settings = settings or read_settings()
-    logs.configure()
+    log_format = logs.format_in_use(settings.log_format)
+    logs.configure(log_format)
     metrics = Metrics()
     registry = ModelRegistry(
         settings.model_dir,
@@ -104,6 +105,7 @@ def create_app(settings: Settings | None = None) -> Application:
         in_work=in_work,
         registry=registry,
         drift=drift,
+        log_format=log_format,
         record=spans.record if spans is not None else None,
     )
 

@@ -4,13 +4,15 @@ import hashlib
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from digits.artifact import SHIPPED
 from digits.images import MAX_PIXELS
+
+LogFormat = Literal["json", "text"]
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _KEY = re.compile(r"[!-~]{16,}")
@@ -169,6 +171,10 @@ class Settings(BaseSettings):
         _from_text(_networks),
         Field(description="Proxies whose `X-Forwarded-For` the service believes."),
     ] = ()
+    log_format: Annotated[
+        LogFormat | None,
+        Field(description="Format of the log, `json` or `text`. If unset, text on a terminal and JSON elsewhere."),
+    ] = None
     traces_endpoint: Annotated[
         HttpUrl | None,
         Field(description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP."),

@@ -15,6 +15,7 @@ from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
 from app.asgi.in_work import RequestsInWork
 from app.asgi.reply import REPLY
 from app.inference.model_registry import ModelRegistry
+from app.settings import LogFormat
 from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
 from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
@@ -35,7 +36,8 @@ class Application:
         in_work: RequestsInWork,
         registry: ModelRegistry,
         drift: Drift,
-        record: Callable[[list[CompletedRequest]], None] | None = None,
+        log_format: LogFormat,
+        record: Callable[[list[CompletedRequest]], list[CompletedRequest]] | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -45,7 +47,8 @@ class Application:
             in_work: the number of requests that are being answered.
             registry: the models, so that the server can announce that it drains.
             drift: the metrics of all workers, for a program that embeds the service.
-            record: an extra callback for completed requests, used for traces.
+            log_format: the format of the access log.
+            record: records the spans of completed requests, and returns the requests with the ids of the spans.
         """
         self.app = app
         self._metrics = metrics
@@ -53,7 +56,7 @@ class Application:
         self.registry = registry
         self.drift = drift
         self._record = record
-        self._access_log = AccessLog()
+        self._access_log = AccessLog(log_format)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         # A new request id is the prefix of this process and a running number.
@@ -126,9 +129,9 @@ class Application:
 
     def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
-        self._access_log.write(requests)
         if self._record is not None:
-            self._record(requests)
+            requests = self._record(requests)
+        self._access_log.write(requests)
         for request in requests:
             self._metrics.count_request(request.route, request.status, request.seconds)
             if request.status >= 400 and request.scope and (refusal := request.scope.get(errors.REFUSAL)):

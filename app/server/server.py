@@ -13,6 +13,7 @@ again.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from app.server.listener import QUEUE_SECONDS, drop_connection_attempts
 from app.server.protocol import HttpProtocol
 from app.server.state import State
 from app.settings import Settings
+from app.telemetry import logs
 
 KEEP_ALIVE_SECONDS = 65
 """How long idle connections stay open.
@@ -76,6 +78,9 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=FINISH_SECONDS,
             )
         )
+        if logs.format_in_use(settings.log_format) == "json":
+            for handler in logging.getLogger("uvicorn").handlers:
+                handler.setFormatter(logs.JsonFormatter())
         self.server_state: State = State()
         self.server_state.supervisor = supervisor
         self._app = app

@@ -98,7 +98,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until a signal stops the service, and return the exit code."""
-        logs.configure()
+        logs.configure(logs.format_in_use(self._settings.log_format))
         for end in (self._signal_arrived, self._signal_sender):
             end.setblocking(False)
         self._selector.register(self._signal_arrived, selectors.EVENT_READ, lambda: self._signal_arrived.recv(100))

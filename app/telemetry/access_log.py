@@ -4,19 +4,27 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
 import orjson
 from starlette.types import Scope
 
+from app.settings import LogFormat
+from app.telemetry.logs import timestamp
 from app.telemetry.probes import PROBES
 
 UNLOGGED = frozenset((*PROBES, "/metrics"))
 """Paths that machines request every few seconds."""
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+class SpanIds(NamedTuple):
+    """The ids of the span that was recorded for a request, in hexadecimal digits."""
+
+    trace_id: str
+    span_id: str
 
 
 class CompletedRequest(NamedTuple):
@@ -39,18 +47,19 @@ class CompletedRequest(NamedTuple):
     """Pictures in the forward pass that answered it, or None without one."""
     version: int | None
     """The model version that answered it, or None without one."""
+    span: SpanIds | None = None
+    """Its span, or None if the service sends no traces."""
 
 
 class AccessLog:
-    """Writes JSON lines, or a shorter form to a terminal.
+    """Writes lines of JSON, or a shorter text.
 
     It writes the requests of one turn of the event loop together, because a `logging` call for each takes 20 us.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log_format: LogFormat) -> None:
         """Write to the stderr of this process."""
-        # Ask the buffer, because Ray Serve replaces `sys.stderr` by an object that claims to be a terminal.
-        self._lines = _short if sys.stderr.buffer.isatty() else _json
+        self._lines = _json if log_format == "json" else _text
 
     def write(self, requests: Iterable[CompletedRequest]) -> None:
         """Write a line for each request, except those to unlogged paths."""
@@ -80,15 +89,25 @@ def _client(scope: Scope) -> str | None:
     return client[0] if client else None
 
 
-def _short(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
+def _trace(request: CompletedRequest) -> dict[str, str]:
+    """Return the ids by which a trace names the request: its own span, and the span of the client that sent it."""
+    client = _TRACEPARENT.fullmatch(request.traceparent) if request.traceparent else None
+    ids = request.span._asdict() if request.span else {}
+    if client and ids.setdefault("trace_id", client[1].decode()) == client[1].decode():
+        ids["parent_id"] = client[2].decode()
+    return ids
+
+
+def _text(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
     now = time.strftime("%H:%M:%S")
     for request in requests:
         summary = f"{request.scope['method']} {_path(request.scope)}" if request.scope else "not a request"
-        yield f"{now} {request.status} {summary} {request.seconds * 1000:.3f} ms\n".encode()
+        trace = "".join(f" {name}={value}" for name, value in _trace(request).items())
+        yield f"{now} {request.status} {summary} {request.seconds * 1000:.3f} ms{trace}\n".encode()
 
 
 def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = timestamp()
     for request in requests:
         line = {
             "time": now,
@@ -103,6 +122,6 @@ def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
             "batch": request.batch,
             "version": request.version,
         }
-        if request.traceparent and (trace := _TRACEPARENT.fullmatch(request.traceparent)):
-            line["trace_id"], line["parent_id"] = trace[1].decode(), trace[2].decode()
+        if request.span or request.traceparent:
+            line |= _trace(request)
         yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from app.telemetry.access_log import UNLOGGED, CompletedRequest
+from app.telemetry.access_log import UNLOGGED, CompletedRequest, SpanIds
 
 _TIMEOUT_SECONDS = 2
 """How long the collector may take to reply. A stopping service waits at most twice this long."""
@@ -17,8 +17,8 @@ _TIMEOUT_SECONDS = 2
 class Spans(NamedTuple):
     """A connection to a collector."""
 
-    record: Callable[[Iterable[CompletedRequest]], None]
-    """Queues the spans of completed requests. It never waits."""
+    record: Callable[[Iterable[CompletedRequest]], list[CompletedRequest]]
+    """Queues the spans of completed requests, and returns the requests with the ids of their spans. It never waits."""
     close: Callable[[], None]
     """Sends the queued spans. It waits at most a few seconds for the collector."""
 
@@ -37,7 +37,7 @@ def spans_to(endpoint: str) -> Spans:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - optional, takes 0.2 s to import
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-        from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415
+        from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id  # noqa: PLC0415
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
     except ImportError as exc:
         raise SystemExit(
@@ -48,10 +48,12 @@ def spans_to(endpoint: str) -> Spans:
     tracer = provider.get_tracer("digits")
     w3c = TraceContextTextMapPropagator()
 
-    def record(requests: Iterable[CompletedRequest]) -> None:
+    def record(requests: Iterable[CompletedRequest]) -> list[CompletedRequest]:
         now = time.time_ns()
+        recorded = []
         for request in requests:
             if request.scope is None or request.scope["path"] in UNLOGGED:
+                recorded.append(request)
                 continue
             method = request.scope["method"]
             attributes = {
@@ -73,5 +75,8 @@ def spans_to(endpoint: str) -> Spans:
             if request.status >= 500:
                 span.set_status(StatusCode.ERROR)
             span.end(now)
+            ids = span.get_span_context()
+            recorded.append(request._replace(span=SpanIds(format_trace_id(ids.trace_id), format_span_id(ids.span_id))))
+        return recorded
 
     return Spans(record, provider.shutdown)

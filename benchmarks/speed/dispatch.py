@@ -96,7 +96,7 @@ async def measured(rounds: int) -> dict[str, list[float]]:
     drift = Drift(metrics, served=lambda: None)
 
     def application(paths: ASGIApp) -> ASGIApp:
-        return Application(paths, metrics=metrics, in_work=in_work, registry=registry, drift=drift)
+        return Application(paths, metrics=metrics, in_work=in_work, registry=registry, drift=drift, log_format="json")
 
     fastapi = FastAPI()
     fastapi.post("/predict")(route)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.openapi.example_pictures import EXAMPLES
+from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY
 
@@ -106,6 +107,17 @@ def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -
     assert secret not in service.log.read_text()
 
 
+def test_text_is_a_shorter_line_with_the_ids_of_the_trace(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    scope = {"type": "http", "method": "POST", "path": "/predict"}
+
+    AccessLog("text").write(
+        [CompletedRequest(scope, b"mine", b"", "/predict", 200, 0.0012, 5, 1, 1, SpanIds("a1", "b2"))]
+    )
+
+    line = capfdbinary.readouterr().err.decode()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d 200 POST /predict 1\.200 ms trace_id=a1 span_id=b2\n", line)
+
+
 def test_a_bug_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:
     page = bare_checkout / "app" / "pages" / "drawing.py"
     before, line, after = page.read_text().partition('return reply(request, "index.html")')
@@ -119,6 +131,9 @@ def test_a_bug_is_logged_as_500(start_service: StartService, bare_checkout: Path
     logged = line_of(service, reply.headers["x-request-id"])
     assert reply.status_code == 500
     assert (logged["path"], logged["status"]) == ("/", 500)
+    bug = json.loads(service.wait_for_line(r"(.*RuntimeError.*)"))
+    assert bug["level"] == "ERROR"
+    assert "RuntimeError: broken" in bug["exception"]
 
 
 def test_a_terminal_gets_a_shorter_line(service: Service) -> None:

@@ -1,5 +1,6 @@
 """Traces, as a collector receives them."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -68,6 +69,11 @@ def test_each_request_is_a_span(start_service: StartService, collector: Collecto
 
     assert (right.status_code, wrong.status_code, stopped) == (200, 415, 0)
     first, second = collector.spans  # probes have no span
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if '"request_id"' in line]
+    assert [(line["trace_id"], line["span_id"], line.get("parent_id")) for line in lines] == [
+        (TRACE, first.span_id.hex(), PARENT),
+        (second.trace_id.hex(), second.span_id.hex(), None),
+    ]
     assert first.name == second.name == "POST /predict"
     assert first.kind == Span.SPAN_KIND_SERVER
     assert (first.trace_id.hex(), first.parent_span_id.hex()) == (TRACE, PARENT)

@@ -110,7 +110,7 @@ def test_a_client_that_disconnects_is_counted_as_499_and_never_as_500(local: Ser
 def logged_statuses(service: Service) -> set[int]:
     """Return the statuses of `/predict` in the access log, which Ray copies to its own output."""
     lines = [json.loads(line) for line in re.findall(r"{.*}", service.log.read_text())]
-    return {line["status"] for line in lines if line["route"] == "/predict"}
+    return {line["status"] for line in lines if line.get("route") == "/predict"}
 
 
 def test_a_local_clusters_internal_ports_listen_on_127_0_0_1_only(local: Service) -> None:

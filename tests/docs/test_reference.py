@@ -1,5 +1,6 @@
 """The reference pages say what the code says."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from app import errors
 from app.settings import Settings
+from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
 from app.telemetry.metrics import Metrics
 from digits.artifact import SHIPPED
 from tests.conftest import REPOSITORY
@@ -44,6 +46,28 @@ def test_the_api_page_lists_every_error_with_its_status() -> None:
     }
 
     assert listed == {errors.name(error): status for error, status in errors.STATUS.items()}
+
+
+def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    section = (REFERENCE / "settings.md").read_text().partition("\n## Log\n")[2]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "client": ("10.0.0.1", 5000)}
+    request = CompletedRequest(
+        scope,
+        b"mine",
+        b"00-%b-%b-01" % (b"1" * 32, b"2" * 16),
+        "/predict",
+        200,
+        0.001,
+        5,
+        1,
+        1,
+        SpanIds("1" * 32, "3" * 16),
+    )
+
+    AccessLog("json").write([request])
+
+    line = json.loads(capfdbinary.readouterr().err)
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(line)
 
 
 @pytest.mark.parametrize(

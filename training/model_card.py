@@ -27,6 +27,11 @@ _ROBUST = (
     "answers."
 )
 
+_STYLES = (
+    "In each copy, drawings of handwriting styles that MNIST has few of replace some of the images. Other images are "
+    "reduced to a small bitmap or a faint small scan, and normalized again."
+)
+
 _FIGURES = {
     "history.png": "Loss and accuracy by epoch, for training and validation images",
     "confusion.png": "Confusion matrix of the test set",
@@ -91,7 +96,10 @@ def _recipe(manifest: Manifest) -> str:
         else:
             rows.append([name, value])
     table = _table(["hyper-parameter", "value"], rows)
-    return f"{_ROBUST}\n\n{table}" if _is_robust(manifest) else table
+    if not _is_robust(manifest):
+        return table
+    has_drawings = "drawn" in manifest.recipe["distortions"]  # version 1 was trained before there were any
+    return f"{_ROBUST} {_STYLES}\n\n{table}" if has_drawings else f"{_ROBUST}\n\n{table}"
 
 
 def _results(manifest: Manifest, assessment: Assessment | None) -> str:
@@ -204,7 +212,8 @@ def _limits(manifest: Manifest) -> str:
             "- The network expects MNIST's form, and the service brings pictures to that form. Pictures in another "
             "form are misread: dark ink on white paper, off-centre digits and unevenly lit digits.\n"
             "- It was trained on digits that were turned, slanted, stretched, bent or coarse, with thin and thick "
-            "strokes, within the limits of the recipe above. Stronger distortions are misread."
+            "strokes, within the limits of the recipe above. Stronger distortions are misread.\n"
+            "- Styles of writing that are rare in MNIST and that the recipe does not draw may be misread."
         )
         probability = (
             "- The probabilities are calibrated on validation images. Of the answers with probability 0.9, nine in ten "

@@ -16,6 +16,8 @@ from digits.features import SIDE, Floats, Grey
 from training.data import Labels
 from training.recipes import Distortions
 from training.robust.restyling import restyle
+from training.robust.scanning import scan
+from training.robust.styles import STYLED, drawings
 
 FINE = 2 * SIDE
 """Side of the enlarged pictures in pixels. Sampling from them keeps the distorted pictures sharp."""
@@ -34,7 +36,7 @@ def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence
 
     Args:
         fine: uint8 (N, 56, 56), pictures in MNIST's form from `enlarge`.
-        labels: uint8 (N,). Only 1s and 7s are restyled.
+        labels: uint8 (N,). They determine the styles in which a picture may be drawn.
         distortions: the strength of the distortions.
         seed: the seed of all random numbers.
 
@@ -42,6 +44,9 @@ def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence
         uint8 (N, 28, 28).
     """
     copy = np.empty((len(fine), SIDE, SIDE), dtype=np.uint8)
+
+    for label in STYLED:  # before the threads start, so that they do not all make the drawings
+        drawings(label)
 
     def fill(start: int) -> None:
         part = slice(start, start + _CHUNK)
@@ -55,13 +60,15 @@ def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence
 
 def _distort_chunk(fine: Grey, labels: Labels, distortions: Distortions, rng: np.random.Generator) -> Grey:
     plain = rng.random(len(fine)) < distortions.plain
+    drawn = (rng.random(len(fine)) < distortions.drawn) & ~plain & np.isin(labels, STYLED)
+    fine[drawn] = _drawings(labels[drawn], rng)
     side, untouched = _longer_ink_side(fine), fine[plain]
-    upright_shear = restyle(fine, labels, distortions.restyled, rng)
+    upright_shear = restyle(fine, labels, np.where(drawn, 0, distortions.restyled), rng)
     fine[plain], upright_shear[plain] = untouched, 0
     draw = rng.triangular(-1, 0, 1, len(fine))
     width_change = draw * np.where(draw < 0, distortions.thinner, distortions.thicker)
-    width_change[plain] = 0
-    redrawn = (rng.random(len(fine)) < distortions.redrawn) & ~plain
+    width_change[plain | drawn] = 0  # drawings have a pen of random width already
+    redrawn = (rng.random(len(fine)) < distortions.redrawn) & ~plain & ~drawn
     fine[redrawn] = centre_line(fine[redrawn])
     width_change[redrawn] = rng.uniform(0, distortions.pen, redrawn.sum())
     fine = thicken(fine, width_change)
@@ -73,11 +80,21 @@ def _distort_chunk(fine: Grey, labels: Labels, distortions: Distortions, rng: np
         (distortions.coarse, _coarsen),
         (distortions.blurred, _blur),
         (distortions.contrast, _stretch_contrast),
+        (distortions.scanned, scan),
     ):
         chosen = np.flatnonzero((rng.random(len(fine)) < share) & ~plain)
         pictures[chosen] = change(pictures[chosen], rng)
     copies: Grey = np.rint(pictures.clip(0, 255)).astype(np.uint8)
     return copies
+
+
+def _drawings(labels: Labels, rng: np.random.Generator) -> Grey:
+    """Return an enlarged drawing of each label in one of the label's styles, uint8 (N, 56, 56)."""
+    pictures = np.empty((len(labels), SIDE, SIDE), dtype=np.uint8)
+    for label in np.unique(labels).tolist():
+        places = np.flatnonzero(labels == label)
+        pictures[places] = rng.choice(drawings(label), len(places))
+    return enlarge(pictures)
 
 
 def enlarge(images: Grey) -> Grey:

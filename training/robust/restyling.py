@@ -9,13 +9,13 @@ from training.data import Labels
 _Numbers = NDArray[np.float64]
 
 
-def restyle(fine: Grey, labels: Labels, share: float, rng: np.random.Generator) -> Floats:
+def restyle(fine: Grey, labels: Labels, share: float | _Numbers, rng: np.random.Generator) -> Floats:
     """Draw the missing strokes into a share of the 1s and 7s, in place.
 
     Args:
         fine: uint8 (N, side, side), the enlarged pictures. They are changed.
         labels: uint8 (N,).
-        share: of the 1s and of the 7s, between 0 and 1.
+        share: of the 1s and of the 7s, between 0 and 1. An array (N,) holds the probability of each picture.
         rng: chooses the pictures and how the strokes are drawn.
 
     Returns:

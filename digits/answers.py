@@ -1,22 +1,27 @@
 """The answer for each picture: its digit, the probabilities, and how far to trust them."""
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from digits.classifier import Classifier
 from digits.features import Floats
+from digits.mnist_form import are_normalized
 from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
 
-def answers(classifier: Classifier, features: Floats) -> dict[str, list[Any]]:
+def answers(classifier: Classifier, features: Floats, steps: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
     """Classify pictures and return the fields of `POST /predict` as columns.
 
     Args:
         classifier: the model version to use.
         features: float32 (N, 784) in [0, 1].
+        steps: the steps that normalized each picture, or () for a picture that is unchanged.
 
     Returns:
         Columns of N values in JSON types: `digit`, `probability` and `probabilities` (10 each). If the version has a
-        calibration, also `prediction_set` and `coverage`. If it has novelty, also `is_digit` and `novelty`.
+        calibration, also `prediction_set`, `coverage` and `calibration`. If it has novelty, also `is_digit` and
+        `novelty`.
     """
     probabilities, novelty = classifier.scores(features)
     columns: dict[str, list[Any]] = {
@@ -26,8 +31,10 @@ def answers(classifier: Classifier, features: Floats) -> dict[str, list[Any]]:
     }
     thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
     if thresholds is not None:
-        columns["prediction_set"] = list(prediction_sets(probabilities, thresholds))
+        normalized = are_normalized(steps)
+        columns["prediction_set"] = list(prediction_sets(probabilities, thresholds.of_pictures(normalized)))
         columns["coverage"] = [DEFAULT_COVERAGE] * len(features)
+        columns["calibration"] = list(islice(thresholds.calibrations(normalized), len(features)))
     if novelty is not None:
         columns["is_digit"] = (novelty <= 1).tolist()
         columns["novelty"] = novelty.tolist()

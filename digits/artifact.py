@@ -147,6 +147,10 @@ class Calibration(_Record):
     calibration_images: int
     temperature: Temperature
     prediction_sets: PredictionSets
+    """For pictures in MNIST form."""
+    normalized_sets: PredictionSets | None = None
+    """For pictures that were normalized, calibrated on a distorted copy of each calibration image. None in artifacts
+    from earlier releases: `prediction_sets` then serve all pictures."""
     novelty: Novelty | None = None
     reference: dict[str, Reference]
     """By quantity: digit, probability, ink and novelty."""

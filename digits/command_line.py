@@ -73,7 +73,7 @@ def print_answer(
     """
     try:
         normalized = normalize_picture(open_picture(read_picture()), mode)
-        columns = answers(classifier, to_features(normalized.pixels[None]))
+        columns = answers(classifier, to_features(normalized.pixels[None]), [normalized.steps])
     except DigitsError as exc:
         if as_json:
             print(json.dumps({"file": file, "error": str(exc)}))

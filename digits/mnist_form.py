@@ -1,5 +1,6 @@
 """MNIST form: light ink on dark, in a box of 20x20, with its centre of mass in the middle of 28x28."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -52,3 +53,14 @@ def are_mnist_form(features: Floats) -> NDArray[np.bool_]:
         (longer >= BOX - 1) & (longer <= BOX) & (offsets < 0.53 * moments[:, 0]) & (features.max(axis=1) >= 0.5)
     )
     return in_form
+
+
+def are_normalized(steps: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+    """Return which pictures were normalized, from the steps that changed each of them.
+
+    A picture that was only inverted does not count: its pixels are those of a picture in MNIST form, to the bit.
+
+    Returns:
+        bool (N,)
+    """
+    return np.array([any(step != "inverted" for step in each) for each in steps], dtype=bool)

@@ -3,16 +3,49 @@
 Training computes the thresholds (training/trust/conformal.py) and the manifest stores them. This module applies them.
 """
 
-from itertools import compress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import compress, repeat
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from digits.artifact import Calibration, Level
+from digits.artifact import Calibration, Level, PredictionSets
 from digits.features import CLASSES, Floats
 
 DEFAULT_COVERAGE = 0.99
 
+CalibrationName = Literal["mnist", "normalized"]
+"""Whose thresholds a set has: those for pictures in MNIST form, or those for pictures that were normalized."""
+
 _DIGITS = range(CLASSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The smallest probability with which each digit is in the set, float32 (10,)."""
+
+    mnist: Floats
+    """For pictures in MNIST form."""
+    normalized: Floats | None = None
+    """For pictures that were normalized. None if the version is calibrated on MNIST only. `mnist` then serves all."""
+
+    def of_pictures(self, normalized: NDArray[np.bool_] | None) -> Floats:
+        """Return the thresholds of N pictures for `prediction_sets`.
+
+        Args:
+            normalized: (N,), from `are_normalized`. None means that all pictures came in MNIST form.
+        """
+        if normalized is None or self.normalized is None:
+            return self.mnist
+        return np.where(normalized[:, None], self.normalized, self.mnist)
+
+    def calibrations(self, normalized: NDArray[np.bool_] | None) -> Iterable[CalibrationName]:
+        """Return whose thresholds each picture has. The iterable may be infinite."""
+        if normalized is None or self.normalized is None:
+            return repeat("mnist")
+        return ["normalized" if each else "mnist" for each in normalized.tolist()]
 
 
 def digit_thresholds(level: Level, *, per_class: bool = False) -> Floats:
@@ -27,13 +60,20 @@ def digit_thresholds(level: Level, *, per_class: bool = False) -> Floats:
     return np.array(values, dtype=np.float32)
 
 
-def stored_thresholds(calibration: Calibration | None) -> dict[tuple[float, bool], Floats]:
-    """Return a version's thresholds, float32 (10,), by (coverage, whether each digit has its own threshold)."""
+def stored_thresholds(calibration: Calibration | None) -> dict[tuple[float, bool], Thresholds]:
+    """Return a version's thresholds by (coverage, whether each digit has its own threshold)."""
     if calibration is None:
+        return {}
+    mnist, normalized = _by_level(calibration.prediction_sets), _by_level(calibration.normalized_sets)
+    return {key: Thresholds(thresholds, normalized.get(key)) for key, thresholds in mnist.items()}
+
+
+def _by_level(sets: PredictionSets | None) -> dict[tuple[float, bool], Floats]:
+    if sets is None:
         return {}
     return {
         (level.coverage, per_class): digit_thresholds(level, per_class=per_class)
-        for level in calibration.prediction_sets.levels
+        for level in sets.levels
         for per_class in ((False,) if level.per_class is None else (False, True))
     }
 
@@ -43,6 +83,6 @@ def prediction_sets(probabilities: Floats, thresholds: Floats) -> list[list[int]
 
     Args:
         probabilities: float32 (N, 10), as served.
-        thresholds: float32 (10,), from `digit_thresholds`.
+        thresholds: float32, (10,) for all pictures, or (N, 10). `Thresholds.of_pictures` returns them.
     """
     return [list(compress(_DIGITS, row)) for row in (probabilities >= thresholds).tolist()]

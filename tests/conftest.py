@@ -178,19 +178,25 @@ def make_files(seed: int) -> dict[str, bytes]:
     }
 
 
-def make_calibration(*, threshold: float = 0.2) -> dict[str, Any]:
-    """Return a manifest's calibration with this threshold at coverage 0.99 and higher ones at lower coverages."""
-    levels = [
+def make_prediction_sets(threshold: float) -> PredictionSets:
+    """Return prediction sets with this threshold at coverage 0.99 and higher ones at lower coverages."""
+    levels = (
         Level(coverage=0.9, threshold=2 * threshold, per_class=(2 * threshold,) * CLASSES),
         Level(coverage=0.95, threshold=1.5 * threshold, per_class=(1.5 * threshold,) * CLASSES),
         Level(coverage=0.99, threshold=threshold, per_class=(threshold,) * 9 + (threshold / 2,)),
         Level(coverage=0.999, threshold=threshold / 10),
-    ]
+    )
+    return PredictionSets(levels=levels)
+
+
+def make_calibration(*, threshold: float = 0.2, normalized_threshold: float | None = None) -> dict[str, Any]:
+    """Return a manifest's calibration with these thresholds at coverage 0.99, for pictures in MNIST form and others."""
     calibration = Calibration(
         validation_images=500,
         calibration_images=500,
         temperature=Temperature(value=1.1, folded=True),
-        prediction_sets=PredictionSets(levels=tuple(levels)),
+        prediction_sets=make_prediction_sets(threshold),
+        normalized_sets=None if normalized_threshold is None else make_prediction_sets(normalized_threshold),
         novelty=Novelty(method="twice the ink", false_alarms=0.01),
         reference={
             quantity: Reference(edges=edges, shares=(1 / (len(edges) + 1),) * (len(edges) + 1))
@@ -200,14 +206,17 @@ def make_calibration(*, threshold: float = 0.2) -> dict[str, Any]:
     return calibration.model_dump()
 
 
-def publish_trusted(root: Path, seed: int = 0, *, threshold: float = 0.2) -> Published:
+def publish_trusted(
+    root: Path, seed: int = 0, *, threshold: float = 0.2, normalized_threshold: float | None = None
+) -> Published:
     """Publish the tiny network with calibration, novelty and saliency as the next version below `root`."""
     model = make_trust_graph(seed)
     features = to_features(golden_pixels())
     golden = Golden(golden_pixels(), run_graph(model, features), 2 * features.mean(axis=1))
     files = make_files(seed) | {MODEL: model, GOLDEN: golden.to_json()}
     outputs = [tensor.model_dump() for tensor in (PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT)]
-    fields = MANIFEST_FIELDS | {"seed": seed, "outputs": outputs, "calibration": make_calibration(threshold=threshold)}
+    calibration = make_calibration(threshold=threshold, normalized_threshold=normalized_threshold)
+    fields = MANIFEST_FIELDS | {"seed": seed, "outputs": outputs, "calibration": calibration}
     manifest = artifact.publish(root, files, fields)
     return Published(root, root / manifest.name / str(manifest.version), manifest)
 

@@ -159,19 +159,8 @@ def _probabilities(calibration: Calibration, trust: Trust) -> str:
 
 
 def _prediction_sets(calibration: Calibration, trust: Trust) -> str:
-    def row(coverage: Coverage) -> list[str]:
-        return [
-            f"{coverage.level:g}{' per digit' if coverage.per_class else ''}",
-            f"{coverage.covered:.4f}",
-            "" if coverage.band is None else "{:.4f} to {:.4f}".format(*coverage.band),
-            f"{coverage.worst_class:.4f}",
-            f"{coverage.size:.3f}",
-            f"{coverage.single:.4f}",
-            f"{coverage.empty:.4f}",
-        ]
-
     header = ["promised coverage", "measured", "band", "measured, worst digit", "mean size", "one digit", "empty"]
-    return (
+    parts = [
         "### Which digits are possible?\n\n"
         "A prediction set contains every digit whose probability reaches a threshold. The thresholds come from "
         f"{calibration.calibration_images} calibration images that were used for nothing else. The method is split "
@@ -179,12 +168,36 @@ def _prediction_sets(calibration: Calibration, trust: Trust) -> str:
         "2019). On pictures like the calibration images, the set contains the true digit as often as promised, however "
         "good the network is. If the promised coverage is below the network's accuracy, some sets are empty. *Per "
         "digit* thresholds (Mondrian) keep the promise for each digit separately.\n\n"
-        "The table shows the test images. *Band* is the range of coverage that chance explains (beta-binomial, 95 % "
-        "for all levels together, by Bonferroni).\n\n"
-        f"{_table(header, [row(coverage) for coverage in trust.coverage])}\n\n"
-        "The promise only holds for pictures like MNIST's. It does not hold for other people's pictures, photographed "
-        "or drawn with a mouse: `python -m benchmarks.quality.pictures` measures the coverage on those."
-    )
+        "The table shows the test images, which are in MNIST form. *Band* is the range of coverage that chance "
+        "explains (beta-binomial, 95 % for all levels together, by Bonferroni).\n\n"
+        f"{_table(header, [_coverage_row(row) for row in trust.coverage])}"
+    ]
+    if trust.normalized_coverage:
+        parts.append(
+            "Pictures that the service normalizes have thresholds of their own. They come from a distorted copy of "
+            "each calibration image, as the robust recipe trains with. The table shows a distorted copy of each test "
+            f"image.\n\n{_table(header, [_coverage_row(row) for row in trust.normalized_coverage])}\n\n"
+            "The second promise holds for pictures like these copies. Most pictures that people send are easier to "
+            "read, so that their coverage is higher. `python -m benchmarks.quality.pictures` measures it."
+        )
+    else:
+        parts.append(
+            "The promise only holds for pictures like MNIST's. It does not hold for other people's pictures, "
+            "photographed or drawn with a mouse. `python -m benchmarks.quality.pictures` measures the coverage there."
+        )
+    return "\n\n".join(parts)
+
+
+def _coverage_row(coverage: Coverage) -> list[str]:
+    return [
+        f"{coverage.level:g}{' per digit' if coverage.per_class else ''}",
+        f"{coverage.covered:.4f}",
+        "" if coverage.band is None else "{:.4f} to {:.4f}".format(*coverage.band),
+        f"{coverage.worst_class:.4f}",
+        f"{coverage.size:.3f}",
+        f"{coverage.single:.4f}",
+        f"{coverage.empty:.4f}",
+    ]
 
 
 def _novelty(novelty: Novelty, trust: Trust) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits.artifact import NAME, Dataset, Manifest, Temperature, read_file
+from digits.artifact import NAME, Calibration, Dataset, Manifest, Temperature, read_file
 from digits.classifier import Classifier, load_newest
 from digits.features import Grey, to_features
 from training import fit, formats, report
@@ -20,6 +20,7 @@ from training.terminal import say
 from training.trust import evaluation, novelty, out_of_distribution
 from training.trust.calibration import calibrate, fit_temperature
 from training.trust.evaluation import Detection, Trust
+from training.trust.imitations import imitations
 
 _HISTORY = "report/history.csv"
 
@@ -102,9 +103,7 @@ def _train_and_publish(
     if temperature is not None:
         calibration = calibrate(classifier, split, temperature)
         manifest = manifest.model_copy(update={"calibration": calibration})
-        trust = evaluation.evaluate(
-            calibration, classifier.scores(to_features(data.x_test)), data.y_test, _detect_non_digits(classifier, data)
-        )
+        trust = _evaluate_trust(classifier, calibration, data)
 
     files = report.render(manifest, data, assessments["test"], history, trust)
     return Publication(publish(output, exported, files, manifest), assessments["test"])
@@ -119,11 +118,10 @@ def evaluate(classifier: Classifier, data: Mnist) -> Evaluation:
     manifest = classifier.manifest
     if reason := unfairness(manifest.dataset, data):
         raise UnfairAssessment(reason)
-    scores = classifier.scores(to_features(data.x_test))
-    assessment = assess(scores.probabilities, data.y_test)
+    assessment = _assess(classifier, data.x_test, data.y_test)
     trust = None
     if manifest.calibration is not None:
-        trust = evaluation.evaluate(manifest.calibration, scores, data.y_test, _detect_non_digits(classifier, data))
+        trust = _evaluate_trust(classifier, manifest.calibration, data)
     history = None
     if classifier.folder is not None and _HISTORY in manifest.files:
         history = report.history_from_csv(read_file(classifier.folder, _HISTORY, manifest.files[_HISTORY]))
@@ -213,6 +211,13 @@ def _assess_parts(classifier: Classifier, data: Mnist, split: Split) -> dict[str
 
 def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:
     return assess(classifier.probabilities(to_features(x)), y)
+
+
+def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: Mnist) -> Trust:
+    scores, copies = (
+        classifier.scores(to_features(images)) for images in (data.x_test, imitations(data.x_test, data.y_test))
+    )
+    return evaluation.evaluate(calibration, scores, copies, data.y_test, _detect_non_digits(classifier, data))
 
 
 def _detect_non_digits(classifier: Classifier, data: Mnist) -> dict[str, Detection] | None:

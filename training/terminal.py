@@ -70,11 +70,13 @@ def show_assessment(assessment: Assessment, data: Mnist) -> None:
 def show_trust(trust: Trust) -> None:
     """Print the measured coverage of the prediction sets, and how well novelty detects non-digits."""
     console = Console()
-    table = Table("coverage", "measured", "band", "mean size", "empty", title="prediction sets")
-    for row in trust.coverage:
-        if row.band is not None:
-            band = "{:.4f} to {:.4f}".format(*row.band)
-            table.add_row(f"{row.level:g}", f"{row.covered:.4f}", band, f"{row.size:.3f}", f"{row.empty:.4f}")
+    table = Table("pictures", "coverage", "measured", "band", "mean size", "empty", title="prediction sets")
+    for pictures, rows in (("test images", trust.coverage), ("distorted copies", trust.normalized_coverage)):
+        for row in rows:
+            if row.band is not None:
+                band = "{:.4f} to {:.4f}".format(*row.band)
+                measured = (f"{row.covered:.4f}", band, f"{row.size:.3f}", f"{row.empty:.4f}")
+                table.add_row(pictures, f"{row.level:g}", *measured)
     console.print(table)
     if trust.detection:
         table = Table("pictures", "AUROC", "FPR at 95 % TPR", "reported as not a digit", title="non-digits")

@@ -1,6 +1,7 @@
 """Write predictions as the JSON reply of `POST /predict`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,10 @@ from numpy.typing import NDArray
 from app.api.predict_options import Options
 from app.asgi.reply import Reply
 from app.errors import InvalidQuery
-from app.inference.batching import BatchResult
 from app.inference.predictor import InferenceResult
 from digits.classifier import Classifier
 from digits.features import SIDE, to_features
-from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
+from digits.prediction_sets import DEFAULT_COVERAGE, CalibrationName, prediction_sets
 
 
 def predict_reply(single: bool, result: InferenceResult, options: Options, saliency: Sequence[bytes]) -> Reply:
@@ -32,14 +32,15 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
     batch = result.batch
     manifest = batch.classifier.manifest
     model = {"name": manifest.name, "version": manifest.version}
-    coverage, sets = _prediction_sets(batch, options)
+    sets = _prediction_sets(result, options)
     predictions: list[dict[str, Any]] = []
     for index, (digit, steps) in enumerate(zip(batch.digits, result.steps, strict=False)):
         probabilities = batch.probabilities[index]
         prediction = {"digit": digit, "probability": probabilities[digit], "probabilities": probabilities}
         if sets is not None:
-            prediction["prediction_set"] = sets[index]
-            prediction["coverage"] = coverage
+            prediction["prediction_set"] = sets.sets[index]
+            prediction["coverage"] = sets.coverage
+            prediction["calibration"] = next(sets.calibrations)
         if batch.novelty is not None:
             novelty = batch.novelty[index]
             prediction["is_digit"] = novelty <= 1
@@ -80,19 +81,34 @@ def saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:
     ]
 
 
-def _prediction_sets(batch: BatchResult, options: Options) -> tuple[float, list[list[int]] | None]:
-    """Return the coverage and the prediction sets at it, or None if the version has none and none were requested.
+@dataclass(slots=True)
+class _PredictionSets:
+    """The prediction sets of all pictures of a request."""
+
+    coverage: float
+    sets: list[list[int]]
+    """The set of each picture."""
+    calibrations: Iterator[CalibrationName]
+    """The calibration of each picture's set. The iterator may be infinite."""
+
+
+def _prediction_sets(result: InferenceResult, options: Options) -> _PredictionSets | None:
+    """Return the prediction sets, or None if the version has none and none were requested.
 
     Raises:
         InvalidQuery: the version has no prediction sets at the requested coverage.
     """
-    if options.coverage is None and not options.per_class:
-        return DEFAULT_COVERAGE, batch.prediction_sets
+    batch, by_default = result.batch, options.coverage is None and not options.per_class
     coverage = DEFAULT_COVERAGE if options.coverage is None else options.coverage
     stored = batch.classifier.thresholds
     thresholds = stored.get((coverage, options.per_class))
     if thresholds is not None:
-        return coverage, prediction_sets(batch.probabilities, thresholds)
+        sets = batch.prediction_sets if by_default and result.normalized is None else None
+        if sets is None:
+            sets = prediction_sets(batch.probabilities, thresholds.of_pictures(result.normalized))
+        return _PredictionSets(coverage, sets, iter(thresholds.calibrations(result.normalized)))
+    if by_default:
+        return None
     per_class = options.coverage is None or (options.per_class and (coverage, False) in stored)
     parameter = "per_class" if per_class else "coverage"
     version = f"version {batch.classifier.manifest.version}"

@@ -47,7 +47,8 @@ class BatchResult:
     digits: list[int]
     """The most probable digit of each picture."""
     prediction_sets: list[list[int]] | None
-    """The prediction set of each picture at `DEFAULT_COVERAGE`. None if the version is not calibrated for it."""
+    """The prediction set of each picture at `DEFAULT_COVERAGE`, if it came in MNIST form. None if the version is not
+    calibrated for it."""
     novelty: list[np.float32] | None
     """The novelty of each picture, as in `Classifier.scores`. None if the version does not compute it."""
     pass_rows: int
@@ -220,7 +221,7 @@ class Batcher:
             probabilities=probabilities,
             # Lists, because each access to one value of an array takes a microsecond.
             digits=probabilities.argmax(axis=1).tolist(),
-            prediction_sets=None if thresholds is None else prediction_sets(probabilities, thresholds),
+            prediction_sets=None if thresholds is None else prediction_sets(probabilities, thresholds.mnist),
             novelty=None if novelty is None else list(novelty),
             pass_rows=len(features),
         )

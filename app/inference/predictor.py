@@ -26,7 +26,7 @@ from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits.features import FEATURES, SIDE, to_features
-from digits.mnist_form import Mode, are_mnist_form
+from digits.mnist_form import Mode, are_mnist_form, are_normalized
 
 T = TypeVar("T")
 
@@ -43,6 +43,8 @@ class InferenceResult:
     """The network's input: (N, 28, 28), uint8, or float32 in [0, 1]."""
     steps: Iterable[tuple[str, ...]]
     """The normalization steps of each picture. The iterable may be infinite."""
+    normalized: NDArray[np.bool_] | None = None
+    """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
 
 
 class Predictor:
@@ -106,7 +108,7 @@ class Predictor:
         else:
             prepared = await self._normalize(batch, pixels, mode)
         result = await batcher.classify(prepared.pixels)
-        return InferenceResult(result, prepared.pixels, prepared.steps)
+        return InferenceResult(result, prepared.pixels, prepared.steps, are_normalized(prepared.steps))
 
     async def _decode(self, batch: PictureBatch, mode: Mode) -> "_Prepared":
         """Decode and normalize the encoded pictures."""

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from digits.features import CLASSES, SIDE
+from digits.prediction_sets import CalibrationName
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -40,8 +41,8 @@ class Prediction(BaseModel):
     prediction_set: Annotated[list[_Digit], Field(max_length=CLASSES)] | SkipJsonSchema[None] = Field(
         None,
         description="The digits that are plausible. For pictures like those used for calibration, the set contains the "
-        "true digit with the frequency `coverage`. The set is empty when no digit is probable enough. Absent when the "
-        "version is not calibrated.",
+        "true digit with the frequency `coverage` or more. The set is empty when no digit is probable enough. Absent "
+        "when the version is not calibrated.",
         examples=[[4, 9]],
         json_schema_extra=_without_default,
     )
@@ -49,6 +50,13 @@ class Prediction(BaseModel):
         None,
         description="The coverage of `prediction_set`: the query parameter `coverage`, or 0.99 by default.",
         examples=[0.99],
+        json_schema_extra=_without_default,
+    )
+    calibration: CalibrationName | SkipJsonSchema[None] = Field(
+        None,
+        description="The pictures on which `prediction_set` was calibrated. `mnist`: MNIST's own, for a picture that "
+        "came in MNIST form. `normalized`: distorted copies and drawings, for a picture that was normalized. An older "
+        "version has `mnist` only. Absent without `prediction_set`.",
         json_schema_extra=_without_default,
     )
     is_digit: bool | SkipJsonSchema[None] = Field(

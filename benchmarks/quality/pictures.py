@@ -5,16 +5,16 @@
 The first table is the accuracy on every family of `families.py` and on every style of `drawn_styles.py`, through the
 code that serves, beside what most programs do: a plain resize to 28x28. A second table, for each model with a
 calibration, has the share of true digits in the prediction sets, their mean size, and the false alarms: pictures taken
-for no digit, or refused for lack of ink. A third table has both errors of refusing side by side: digits that are
-refused, and pictures without a digit (of `without_digit.py`) that are accepted. The sets promise their coverage for
-pictures like MNIST's only. Develop with `--from validation`, on which the sets may have been calibrated. The test
-digits are for final figures.
+for no digit, or refused for lack of ink. The sets have the thresholds that serving chooses for each picture. A third
+table has both errors of refusing side by side: digits that are refused, and pictures without a digit (of
+`without_digit.py`) that are accepted. Develop with `--from validation`, on which the sets may have been calibrated. The
+test digits are for final figures.
 """
 
 import os
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +33,11 @@ from digits.classifier import Classifier
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.images import open_picture, to_grey
+from digits.mnist_form import are_normalized
+from digits.normalize import Normalized
 from digits.previews import normalize_picture
 from training.data import load
 from training.errors import TrainingError
-from training.trust.evaluation import coverage
 
 SCANS = "scikit-learn's 8x8"
 VALIDATION = 10_000
@@ -56,6 +57,8 @@ class Prepared:
     labels: Labels
     naive: Floats
     ours: Floats
+    normalized: NDArray[np.bool_]
+    """(N,). Whether the picture was normalized. Otherwise it came in MNIST form."""
     blank: NDArray[np.bool_]
     """(N,). Whether no ink was found. The features are then zeros, which counts as a wrong answer."""
     milliseconds: float
@@ -67,25 +70,28 @@ def naive(data: bytes) -> Grey:
     return np.asarray(Image.fromarray(to_grey(open_picture(data))).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def ours(data: bytes) -> Grey:
+def ours(data: bytes) -> Normalized:
     """Prepare a picture as serving does. Without ink, all pixels are 0."""
     try:
-        return normalize_picture(open_picture(data)).pixels.astype(np.uint8)
+        return normalize_picture(open_picture(data))
     except NoInk:
-        return np.zeros((SIDE, SIDE), dtype=np.uint8)
+        return Normalized(np.zeros((SIDE, SIDE), dtype=np.uint8), ())
 
 
 def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
     """Turn encoded pictures into features."""
-
-    def pixels(way: Callable[[bytes], Grey]) -> Grey:
-        return np.stack([way(picture) for picture in pictures])
-
     began = time.perf_counter()
-    normalized = pixels(ours)
+    prepared = [ours(picture) for picture in pictures]
     milliseconds = 1000 * (time.perf_counter() - began) / len(pictures)
-    blank = normalized.max(axis=(1, 2)) == 0
-    return Prepared(labels, to_features(pixels(naive)), to_features(normalized), blank, milliseconds)
+    pixels = np.stack([each.pixels for each in prepared])
+    return Prepared(
+        labels=labels,
+        naive=to_features(np.stack([naive(picture) for picture in pictures])),
+        ours=to_features(pixels),
+        normalized=are_normalized([each.steps for each in prepared]),
+        blank=pixels.max(axis=(1, 2)) == 0,
+        milliseconds=milliseconds,
+    )
 
 
 def prepared_families(images: int, part: str) -> dict[str, Prepared]:
@@ -131,21 +137,21 @@ def accuracy(classifier: Classifier, features: Floats, labels: Labels) -> str:
 
 def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
     """Return the table of coverage and false alarms, or a sentence where the model has no calibration."""
-    calibration = classifier.manifest.calibration
-    if calibration is None:
+    levels = [coverage for coverage, per_class in sorted(classifier.thresholds) if not per_class]
+    if not levels:
         return "This model has no calibration."
     rows = []
     for name, prepared in families.items():
-        scores = classifier.scores(prepared.ours)
-        levels = [
-            level
-            for level in coverage(calibration.prediction_sets, scores.probabilities, prepared.labels, None)
-            if not level.per_class
-        ]
-        size = next((f"{level.size:.3f}" for level in levels if level.level == SIZE_LEVEL), "")
-        alarms = refused(classifier, prepared)
-        rows.append([name, *(f"{level.covered:.4f}" for level in levels), size, f"{alarms.mean():.4f}"])
-    promised = [f"covered at {level.coverage:g}" for level in calibration.prediction_sets.levels]
+        probabilities = classifier.probabilities(prepared.ours)
+        members = {
+            level: probabilities >= classifier.thresholds[level, False].of_pictures(prepared.normalized)
+            for level in levels
+        }
+        covered = [members[level][np.arange(len(probabilities)), prepared.labels].mean() for level in levels]
+        size = f"{members[SIZE_LEVEL].sum(axis=1).mean():.3f}" if SIZE_LEVEL in members else ""
+        alarms = refused(classifier, prepared).mean()
+        rows.append([name, *(f"{share:.4f}" for share in covered), size, f"{alarms:.4f}"])
+    promised = [f"covered at {level:g}" for level in levels]
     return table(["family", *promised, f"mean size at {SIZE_LEVEL}", "not a digit"], rows)
 
 

@@ -59,8 +59,9 @@ def score_here(source: Path, pass_size: int) -> None:
     """Score the source in this process."""
     pictures = pictures_of(source)
     while batch := list(islice(pictures, pass_size)):
-        pixels = np.stack([normalize(picture).pixels for picture in batch])
-        answers(CLASSIFIER, to_features(pixels))
+        normalized = [normalize(picture) for picture in batch]
+        pixels = np.stack([each.pixels for each in normalized])
+        answers(CLASSIFIER, to_features(pixels), [each.steps for each in normalized])
 
 
 def pictures_of(source: Path) -> Iterator[Grey]:

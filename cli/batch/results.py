@@ -185,7 +185,8 @@ def _write_parquet(rows: BinaryIO, output: Path) -> None:
     import pyarrow as pa  # noqa: PLC0415 - only the extra `scale` installs it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    types = (pa.string(), pa.int64(), pa.float32(), pa.list_(pa.int64()), pa.bool_(), pa.float32(), pa.string())
+    text = pa.string()
+    types = (text, pa.int64(), pa.float32(), pa.list_(pa.int64()), text, pa.bool_(), pa.float32(), text)
     schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     with pq.ParquetWriter(output, schema) as writer:
         for batch in _batches(map(json.loads, rows)):

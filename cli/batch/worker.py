@@ -19,9 +19,10 @@ from digits.errors import DigitsError, InvalidImage
 from digits.features import Floats, to_features
 from digits.images import open_picture, read
 from digits.mnist_form import Mode
+from digits.normalize import Normalized
 from digits.previews import normalize_picture
 
-COLUMNS = ("path", "digit", "probability", "prediction_set", "is_digit", "novelty", "error")
+COLUMNS = ("path", "digit", "probability", "prediction_set", "calibration", "is_digit", "novelty", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Worker:
         rows: list[dict[str, Any]] = []
         scored: list[dict[str, Any]] = []
         features: list[Floats] = []
+        steps: list[tuple[str, ...]] = []
         failures = []
         for path in paths:
             if self._stop.is_set():
@@ -62,24 +64,26 @@ class _Worker:
             row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"path": name}
             rows.append(row)
             try:
-                features.append(self._features(path))
+                normalized = self._normalize(path)
+                features.append(to_features(normalized.pixels[None]))
+                steps.append(normalized.steps)
             except DigitsError as exc:
                 row["error"] = str(exc)
                 failures.append(Failure(name, str(exc)))
             else:
                 scored.append(row)
         if scored:
-            columns = answers(self._classifier, np.concatenate(features))
+            columns = answers(self._classifier, np.concatenate(features), steps)
             for number, row in enumerate(scored):
                 row.update({name: columns[name][number] for name in COLUMNS if name in columns})
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         return Scored(lines.encode(), len(rows), failures)
 
-    def _features(self, path: str) -> Floats:
+    def _normalize(self, path: str) -> Normalized:
         file = Path(path)
         if file.exists() and not file.is_file():  # reading a pipe would wait for its writer
             raise InvalidImage("cannot be read: Not a regular file")
-        return to_features(normalize_picture(open_picture(read(file)), self._mode).pixels[None])
+        return normalize_picture(open_picture(read(file)), self._mode)
 
 
 _worker: _Worker | None = None

@@ -30,6 +30,7 @@ _COLUMN_TYPES = {
     "probabilities": pa.list_(pa.float32()),
     "prediction_set": pa.list_(pa.int64()),
     "coverage": pa.float64(),
+    "calibration": pa.string(),
     "is_digit": pa.bool_(),
     "novelty": pa.float32(),
     "preprocessing": pa.list_(pa.string()),
@@ -111,11 +112,12 @@ class Scorer:
         features = np.empty((len(digits), FEATURES), dtype=np.float32)
         for row, digit in zip(features, digits, strict=True):
             row[:] = to_features(digit.pixels[None])[0]
+        steps = [digit.steps for digit in digits]
         columns: dict[str, list[Any]] = {
             "id": ids,
             "source": [source] * len(ids),
-            **answers(self._classifier, features),
-            "preprocessing": [digit.steps for digit in digits],
+            **answers(self._classifier, features, steps),
+            "preprocessing": steps,
             "version": [self._classifier.manifest.version] * len(ids),
         }
         names = [name for name in _COLUMN_TYPES if name in columns]

@@ -173,7 +173,7 @@ def client(service: Service) -> httpx.Client:
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service whose model has prediction sets, novelty and saliency, but recognizes no digit."""
     folder = tmp_path_factory.mktemp("trusted")
-    publish_trusted(folder, threshold=0.1)
+    publish_trusted(folder, threshold=0.1, normalized_threshold=0.02)
     with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
         yield service
 

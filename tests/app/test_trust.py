@@ -1,20 +1,31 @@
 """`POST /predict` says how far an answer can be trusted, if the version that answers has a calibration."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from app.api.predict_options import Options
+from app.api.predict_reply import predict_reply
+from app.inference.batching import BatchResult
+from app.inference.predictor import InferenceResult
 from digits.classifier import Classifier
 from digits.features import Floats, Grey, to_features
 from tests.app.conftest import Reloading, Service
 from tests.conftest import Mnist, edit_manifest, encoded, make_calibration, publish_trusted
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
-"""The thresholds of `publish_trusted(threshold=0.1)`. Per class at 0.99, the threshold of a 9 is half as high."""
+"""The thresholds of the service `trusted`. Per class at 0.99, the threshold of a 9 is half as high.
+
+For pictures that were normalized, all thresholds are a fifth of these.
+"""
 
 WITHOUT_CALIBRATION = ["digit", "probability", "probabilities", "preprocessing", "model"]
 
@@ -62,6 +73,7 @@ def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, m
         *WITHOUT_CALIBRATION[:3],
         "prediction_set",
         "coverage",
+        "calibration",
         "is_digit",
         "novelty",
         *WITHOUT_CALIBRATION[3:],
@@ -108,6 +120,55 @@ def test_per_class_each_digit_has_its_own_threshold(client: httpx.Client, mnist:
     assert {answer["coverage"] for answer in predictions} == {0.99}
 
 
+def off_centre(pixels: Grey) -> Grey:
+    """Move a digit out of MNIST form."""
+    return np.roll(pixels, 3, axis=-1)
+
+
+@pytest.mark.parametrize("params", [{}, {"coverage": 0.9}, {"per_class": True}], ids=["default", "at 0.9", "per class"])
+@pytest.mark.parametrize(
+    ("change", "normalize", "calibration"),
+    [
+        pytest.param(np.copy, "auto", "mnist", id="in MNIST form"),
+        pytest.param(np.invert, "auto", "mnist", id="MNIST form inverted"),
+        pytest.param(off_centre, "auto", "normalized", id="not in MNIST form"),
+        pytest.param(np.copy, "always", "normalized", id="in MNIST form but normalized"),
+        pytest.param(off_centre, "never", "mnist", id="not in MNIST form but unchanged"),
+    ],
+)
+def test_the_thresholds_depend_on_whether_a_picture_was_normalized(
+    client: httpx.Client,
+    mnist: Mnist,
+    change: Callable[[Grey], Grey],
+    normalize: str,
+    calibration: str,
+    params: dict[str, Any],
+) -> None:
+    predictions = answers(client, change(mnist.pixels[::100]), normalize=normalize, **params)
+
+    factor = 1 if calibration == "mnist" else 0.2
+    for answer in predictions:
+        threshold = np.full(10, THRESHOLDS[answer["coverage"]])
+        threshold[9] *= 0.5 if "per_class" in params else 1
+        limits = (factor * threshold).astype(np.float32)
+        probabilities = np.array(answer["probabilities"], dtype=np.float32)
+        assert answer["prediction_set"] == np.flatnonzero(probabilities >= limits).tolist()
+        assert answer["calibration"] == calibration
+
+
+def test_each_picture_of_a_request_has_its_own_calibration(client: httpx.Client, mnist: Mnist) -> None:
+    pictures = mnist.pixels[:300].copy()
+    pictures[1::2] = off_centre(pictures[1::2])
+
+    predictions = answers(client, pictures, normalize="auto")
+
+    assert [answer["calibration"] for answer in predictions] == ["mnist", "normalized"] * 150
+    assert [answer["prediction_set"] for answer in predictions] == [
+        at_least(answer["probabilities"], THRESHOLDS[0.99] * (0.2 if answer["calibration"] == "normalized" else 1))
+        for answer in predictions
+    ]
+
+
 @pytest.mark.parametrize(
     ("pictures", "is_digit"),
     [
@@ -122,6 +183,26 @@ def test_a_picture_of_high_novelty_is_not_a_digit(client: httpx.Client, pictures
 
     assert answer["is_digit"] is is_digit
     assert answer["novelty"] == pytest.approx(2 * to_features(pictures).mean(), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return Classifier.load(publish_trusted(tmp_path_factory.mktemp("classifier")).folder)
+
+
+@given(st.floats(0.875, 1.125, width=32))
+@example(1.0)
+@example(float(np.nextafter(np.float32(1), np.float32(2))))
+@example(float(np.nextafter(np.float32(1), np.float32(0))))
+def test_a_novelty_above_1_in_the_reply_always_means_that_is_digit_is_false(
+    classifier: Classifier, novelty: float
+) -> None:
+    batch = BatchResult(classifier, np.full((1, 10), 0.1, dtype=np.float32), [0], None, [np.float32(novelty)], 1)
+    result = InferenceResult(batch, inked(1), [()])
+
+    answer = json.loads(predict_reply(True, result, Options(), ()).body)
+
+    assert answer["is_digit"] is not (answer["novelty"] > 1)
 
 
 def test_novelty_has_no_more_decimals_than_float32_needs(client: httpx.Client, mnist: Mnist) -> None:
@@ -227,6 +308,17 @@ def test_a_version_with_one_coverage_offers_no_other(reloading: Reloading, mnist
     assert at_90["prediction_set"] == at_least(at_90["probabilities"], 0.1)
     assert at_90["coverage"] == 0.9
     assert detail(per_class) == "query parameter 'per_class': version 3 has no prediction sets per class"
+
+
+def test_a_version_with_one_calibration_uses_it_for_every_picture(reloading: Reloading, mnist: Mnist) -> None:
+    publish_trusted(reloading.root, threshold=0.1)
+    reloading.wait_for_version(3)
+
+    (answer,) = answers(reloading.service.client, off_centre(mnist.pixels[:1]), normalize="auto")
+
+    assert "centered" in answer["preprocessing"]
+    assert answer["calibration"] == "mnist"
+    assert answer["prediction_set"] == at_least(answer["probabilities"], 0.1)
 
 
 def test_a_new_version_brings_its_own_options(reloading: Reloading, mnist: Mnist) -> None:

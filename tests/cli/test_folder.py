@@ -81,7 +81,7 @@ def many(tmp_path: Path, mnist: Mnist) -> Path:
 def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     digits: Digits, folder: Path, suffix: str, read: Read, tmp_path: Path
 ) -> None:
-    trusted = publish_trusted(tmp_path / "trusted", threshold=0.1)
+    trusted = publish_trusted(tmp_path / "trusted", threshold=0.1, normalized_threshold=0.05)
     output = tmp_path / f"results{suffix}"
     single = digits("predict", "--json", "--model-dir", trusted.root, folder)
 

@@ -384,7 +384,7 @@ class TestTrust:
     def test_the_thresholds_are_those_of_the_manifest(self, trusted: Published) -> None:
         classifier = Classifier.load(trusted.folder)
 
-        assert classifier.thresholds[0.99, False].tolist() == [np.float32(0.2)] * CLASSES
+        assert classifier.thresholds[0.99, False].mnist.tolist() == [np.float32(0.2)] * CLASSES
         assert (0.999, True) not in classifier.thresholds
 
     def test_a_version_without_calibration_has_no_novelty_saliency_or_thresholds(

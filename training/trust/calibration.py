@@ -11,6 +11,7 @@ from digits.features import Floats, to_features
 from training.data import Labels, Split
 from training.network import activations
 from training.trust import conformal
+from training.trust.imitations import imitations
 from training.trust.novelty import FALSE_ALARMS, METHOD
 
 
@@ -57,7 +58,7 @@ def fold_temperature(network: Any, temperature: float) -> None:
 
 
 def calibrate(classifier: Classifier, split: Split, temperature: Temperature) -> Calibration:
-    """Compute the manifest's calibration from the calibration images.
+    """Compute the manifest's calibration from the calibration images, and from a distorted copy of each.
 
     Args:
         classifier: the network in its served form.
@@ -66,11 +67,13 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
     """
     features = to_features(split.x_calibration)
     scores = classifier.scores(features)
+    copies = to_features(imitations(split.x_calibration, split.y_calibration))
     return Calibration(
         validation_images=len(split.y_validation),
         calibration_images=len(split.y_calibration),
         temperature=temperature,
         prediction_sets=conformal.calibrate(scores.probabilities, split.y_calibration),
+        normalized_sets=conformal.calibrate(classifier.probabilities(copies), split.y_calibration),
         novelty=None if scores.novelty is None else Novelty(method=METHOD, false_alarms=FALSE_ALARMS),
         reference={name: reference(values, EDGES[name]) for name, values in quantities(features, *scores).items()},
     )

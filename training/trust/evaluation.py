@@ -63,18 +63,29 @@ class Trust:
     after: Reliability
     """Reliability after the logits were divided by the temperature."""
     coverage: list[Coverage]
+    """The prediction sets for pictures in MNIST form, on the test images."""
+    normalized_coverage: list[Coverage]
+    """The prediction sets for normalized pictures, on a distorted copy of each test image. Empty for a version without
+    them."""
+    false_alarms: Mapping[str, float] = field(default_factory=dict)
+    """Share of digits with a novelty above 1: of the test images, and of their copies. Empty without novelty."""
     detection: Mapping[str, Detection] = field(default_factory=dict)
     """Kind of non-digit to its detection. Empty for a version without novelty."""
 
 
 def evaluate(
-    calibration: Calibration, scores: Scores, labels: Labels, detection: Mapping[str, Detection] | None = None
+    calibration: Calibration,
+    scores: Scores,
+    copies: Scores,
+    labels: Labels,
+    detection: Mapping[str, Detection] | None = None,
 ) -> Trust:
     """Compare a calibration with test images.
 
     Args:
         calibration: from the version's manifest.
         scores: the version's scores of N test images.
+        copies: the version's scores of their distorted copies (training/trust/imitations.py).
         labels: uint8 (N,), the true digits.
         detection: from `detect`. None for a version without novelty.
     """
@@ -89,6 +100,14 @@ def evaluate(
         before=reliability(before, labels),
         after=reliability(after, labels),
         coverage=coverage(calibration.prediction_sets, served, labels, calibration.calibration_images),
+        normalized_coverage=[]
+        if calibration.normalized_sets is None
+        else coverage(calibration.normalized_sets, copies.probabilities, labels, calibration.calibration_images),
+        false_alarms={
+            name: float((novelty > 1).mean())
+            for name, novelty in (("test images", scores.novelty), ("distorted copies", copies.novelty))
+            if novelty is not None
+        },
         detection=detection or {},
     )
 

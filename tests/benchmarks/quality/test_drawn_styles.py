@@ -20,7 +20,7 @@ def shipped() -> Classifier:
 def test_most_drawings_of_a_style_are_read_as_its_digit(name: str, shipped: Classifier) -> None:
     pictures = drawings(name, 12, np.random.default_rng(0))
 
-    answers = shipped.probabilities(to_features(np.stack([ours(data) for data in pictures]))).argmax(axis=1)
+    answers = shipped.probabilities(to_features(np.stack([ours(data).pixels for data in pictures]))).argmax(axis=1)
 
     assert (answers == DRAWN[name].label).sum() >= 8  # the network has learnt few of them
 

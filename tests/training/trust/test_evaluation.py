@@ -15,6 +15,7 @@ from training.data import Split
 from training.trust import conformal
 from training.trust.calibration import calibrate
 from training.trust.evaluation import coverage, detect, evaluate
+from training.trust.imitations import imitations
 from training.trust.reliability import reliability, rescale
 
 TEMPERATURE = Temperature(value=1.5, folded=True)
@@ -46,6 +47,9 @@ def test_calibration_uses_the_calibration_images(classifier: Classifier, split: 
     assert (calibration.validation_images, calibration.calibration_images) == (60, 120)
     assert calibration.temperature == TEMPERATURE
     assert calibration.prediction_sets == conformal.calibrate(scores.probabilities, split.y_calibration)
+    copies = classifier.probabilities(to_features(imitations(split.x_calibration, split.y_calibration)))
+    assert calibration.normalized_sets == conformal.calibrate(copies, split.y_calibration)
+    assert calibration.normalized_sets != calibration.prediction_sets
     assert calibration.novelty is not None
     assert calibration.novelty.false_alarms == 0.01
     assert set(calibration.reference) == {"digit", "probability", "ink", "novelty"}
@@ -72,7 +76,7 @@ def test_reliability_is_measured_before_and_after_temperature_scaling(
     calibration = calibrate(classifier, split, Temperature(value=1.5, folded=folded))
     scores = classifier.scores(to_features(split.x_validation))
 
-    trust = evaluate(calibration, scores, split.y_validation)
+    trust = evaluate(calibration, scores, scores, split.y_validation)
 
     as_served = reliability(scores.probabilities, split.y_validation).metrics()
     other = reliability(rescale(scores.probabilities, 1 / 1.5 if folded else 1.5), split.y_validation).metrics()
@@ -80,6 +84,38 @@ def test_reliability_is_measured_before_and_after_temperature_scaling(
     assert (trust.before.metrics(), trust.after.metrics()) == expected
     assert [row.level for row in trust.coverage] == [0.9, 0.9, 0.95, 0.99]
     assert trust.detection == {}
+
+
+def test_each_calibration_is_measured_on_its_own_pictures(classifier: Classifier, split: Split) -> None:
+    calibration = calibrate(classifier, split, TEMPERATURE)
+    images, copies = (
+        classifier.scores(to_features(pictures))
+        for pictures in (split.x_calibration, imitations(split.x_calibration, split.y_calibration))
+    )
+
+    trust = evaluate(calibration, images, copies, split.y_calibration)
+
+    # These are the pictures of the calibration, so that 109 of 120 (the rank for 0.9) or a few more are covered.
+    assert [row.level for row in trust.normalized_coverage] == [row.level for row in trust.coverage]
+    for rows in (trust.coverage, trust.normalized_coverage):
+        assert 109 / 120 <= rows[0].covered < 0.95
+    assert images.novelty is not None
+    assert copies.novelty is not None
+    assert trust.false_alarms == {
+        "test images": (images.novelty > 1).mean(),
+        "distorted copies": (copies.novelty > 1).mean(),
+    }
+
+
+def test_a_version_without_sets_for_normalized_pictures_is_not_measured_on_them(
+    classifier: Classifier, split: Split
+) -> None:
+    calibration = calibrate(classifier, split, TEMPERATURE).model_copy(update={"normalized_sets": None})
+    scores = classifier.scores(to_features(split.x_calibration))
+
+    trust = evaluate(calibration, scores, scores, split.y_calibration)
+
+    assert trust.normalized_coverage == []
 
 
 def probabilities(*rows: dict[int, float]) -> Floats:

@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
+from digits.features import Grey
 from tests.app.conftest import OpenPage, Reloading, Service, StartService
 from tests.conftest import encoded, publish_tiny, publish_trusted
 
@@ -674,16 +675,26 @@ def test_plausible_digits_are_marked_and_named(open_page: OpenPage, trusted: Ser
     expect(page.get_by_role("status")).to_contain_text("Not sure: it may be")
 
 
-def test_a_question_mark_explains_what_plausible_means(open_page: OpenPage, trusted: Service) -> None:
+@pytest.mark.parametrize(
+    ("pixels", "pictures"),
+    [
+        pytest.param(np.copy, "pictures like MNIST's", id="in MNIST form"),
+        pytest.param(lambda seven: np.pad(seven, 10), "distorted copies of MNIST's pictures", id="normalized"),
+    ],
+)
+def test_a_question_mark_explains_what_plausible_means(
+    open_page: OpenPage, trusted: Service, pixels: Callable[[Grey], Grey], pictures: str
+) -> None:
     page = open_page(trusted.url)
-    choose(page, name="seven.png", content=SEVEN_PNG.read_bytes(), kind="image/png")
+    seven = pixels(np.asarray(Image.open(SEVEN_PNG)))
+    choose(page, name="seven.png", content=encoded(seven), kind="image/png")
     help_ = button(page, "What does plausible mean")
     expect(help_).to_have_attribute("aria-expanded", "false")
 
     help_.press("Enter")
 
     expect(help_).to_have_attribute("aria-expanded", "true")
-    expect(page.locator("#meaning")).to_contain_text("the right digit of 99 % of pictures like MNIST's has a ring")
+    expect(page.locator("#meaning")).to_contain_text(f"the right digit of 99 % of {pictures} has a ring")
     help_.press("Enter")
     expect(page.locator("#meaning")).to_be_hidden()
     button(page, "Clear").click()

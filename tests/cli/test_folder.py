@@ -25,7 +25,7 @@ Read = Callable[[Path], list[dict[str, Any]]]
 def read_csv(file: Path) -> list[dict[str, Any]]:
     """Return the rows with the types of JSON."""
     types: dict[str, Callable[[str], Any]] = {
-        **{"path": str, "error": str, "digit": int, "probability": float, "novelty": float},
+        **{"path": str, "error": str, "calibration": str, "digit": int, "probability": float, "novelty": float},
         "prediction_set": lambda text: [int(digit) for digit in text.split()],
         "is_digit": {"true": True, "false": False}.__getitem__,
     }

@@ -36,11 +36,12 @@ function plausibleSentence(digits, coverage) {
 }
 
 /** Return the digits to mark, and an explanation of the mark that is "" if the version has no prediction sets. */
-export function plausible({ prediction_set: set, coverage, is_digit: isDigit }) {
+export function plausible({ prediction_set: set, coverage, calibration, is_digit: isDigit }) {
   if (!set || isDigit === false) return { digits: [], meaning: "" };
+  const pictures = calibration === "normalized" ? "distorted copies of MNIST's pictures" : "pictures like MNIST's";
   const meaning =
     "A digit is plausible, and has a ring, if its probability is high enough. The limit is set so that the right " +
-    `digit of ${share(coverage)} of pictures like MNIST's has a ring. For other pictures, the share may be lower.`;
+    `digit of ${share(coverage)} of ${pictures} has a ring. For other pictures, the share may be lower.`;
   return { digits: set, meaning };
 }
 

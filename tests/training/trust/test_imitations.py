@@ -11,7 +11,7 @@ def test_each_digit_has_one_copy_that_differs_from_it(mnist: Mnist) -> None:
 
     copies = imitations(images, labels)
 
-    assert (copies.dtype, copies.shape) == (np.uint8, images.shape)
+    assert copies.shape == images.shape
     assert (copies != images).any(axis=(1, 2)).mean() > 0.99
 
 

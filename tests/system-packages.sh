@@ -10,6 +10,8 @@ command -v node >/dev/null || missing="$missing nodejs"
 command -v curl >/dev/null || missing="$missing curl"
 command -v kustomize >/dev/null || missing="$missing kustomize"
 command -v wrk >/dev/null || missing="$missing wrk"
+command -v nginx >/dev/null || missing="$missing nginx"
+command -v openssl >/dev/null || missing="$missing openssl"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     echo "installing$missing"
@@ -18,10 +20,12 @@ if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then
     for _ in $(seq 30); do apt-get update -qq && break || sleep 10; done
     # shellcheck disable=SC2086 # a list of packages
     apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends $missing >/dev/null
-    case $missing in *prometheus*) # stop the server that the package starts; the tests start their own
-        update-rc.d prometheus disable
-        service prometheus stop
-    esac
+    for server in prometheus nginx; do # stop the server that the package starts; the tests start their own
+        case $missing in *$server*)
+            update-rc.d $server disable
+            service $server stop
+        esac
+    done
 else
     echo "some tests will be skipped; to run them, install: apt install$missing"
 fi

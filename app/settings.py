@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
+from pydantic import BeforeValidator, Field, FilePath, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from digits.artifact import SHIPPED
@@ -115,6 +115,18 @@ class Settings(BaseSettings):
     ] = 2
     host: Annotated[str, Field(description="Address to listen on. `0.0.0.0` means all addresses.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on. `0` picks a free port.")] = 8000
+    grpc_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="Port for gRPC. `0` picks a free port. If unset, gRPC is off. Needs the extra `grpc`.",
+        ),
+    ] = None
+    grpc_tls_cert: Annotated[
+        FilePath | None, Field(description="Certificate chain (PEM) for gRPC with TLS, together with its key.")
+    ] = None
+    grpc_tls_key: Annotated[FilePath | None, Field(description="Private key (PEM) of that certificate.")] = None
     workers: Annotated[
         int, Field(ge=1, le=256, description="Number of server processes. More than one per core does not help.")
     ] = 1
@@ -161,7 +173,9 @@ class Settings(BaseSettings):
         _from_text(_origins),
         Field(description="Origins whose web pages may call the service, or `*` for all."),
     ] = ()
-    docs: Annotated[bool, Field(description="Whether the service offers `/docs` and `/openapi.json`.")] = True
+    docs: Annotated[
+        bool, Field(description="Whether the service offers `/docs` and `/openapi.json`, and gRPC reflection.")
+    ] = True
     root_path: Annotated[
         str, _from_text(_prefix), Field(description="Path prefix under which a proxy publishes the service.")
     ] = ""

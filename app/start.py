@@ -1,9 +1,10 @@
 """Start the service: listen, then serve in this process or in several."""
 
+import importlib.util
 import resource
 import sys
 
-from app.server.listener import listen
+from app.server.listener import listen, reserve
 from app.server.supervisor import Supervisor
 from app.settings import Settings
 from app.worker import serve, serve_worker
@@ -16,15 +17,33 @@ def start(settings: Settings) -> int:
     """Listen, serve until a signal stops the service, and return the exit code.
 
     Raises:
-        SystemExit: the address is not available. The message is one line.
+        SystemExit: an address is not available, or gRPC is not installed. The message is one line.
     """
     listener = listen(settings.host, settings.port)
+    if settings.grpc_port is not None:
+        _check_grpc(settings)
+        reservation = reserve(settings.host, settings.grpc_port)  # kept open, for workers that start later
+        settings = settings.model_copy(update={"grpc_port": reservation.getsockname()[1]})
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Shells usually allow only 1024.
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MAX_OPEN_FILES), hard))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
+    if settings.grpc_port is not None:
+        print(f"digits: grpc://{host}:{settings.grpc_port}", file=sys.stderr, flush=True)
     if settings.workers > 1:
         return Supervisor(serve_worker, settings, listener).run()
     serve(settings, listener)
     return 0
+
+
+def _check_grpc(settings: Settings) -> None:
+    """Check what gRPC needs before a worker loads it.
+
+    Raises:
+        SystemExit: the extra `grpc` is not installed, or only one of the two TLS files is set.
+    """
+    if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
+        raise SystemExit("digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc")
+    if (settings.grpc_tls_cert is None) != (settings.grpc_tls_key is None):
+        raise SystemExit("digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one")

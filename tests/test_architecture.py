@@ -76,7 +76,7 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
         ),
         pytest.param(
             "app.main",
-            {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it"},
+            {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it", "grpc", "google.protobuf"},
             id="serving pays for nothing that it has no use for",
         ),
         pytest.param(

@@ -11,6 +11,7 @@ from fastapi import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors
+from app.asgi.companion import GrpcServer
 from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
 from app.asgi.in_work import RequestsInWork
 from app.asgi.reply import REPLY
@@ -38,6 +39,8 @@ class Application:
         drift: Drift,
         log_format: LogFormat,
         record: Callable[[list[CompletedRequest]], list[CompletedRequest]] | None = None,
+        protocol: str = "http",
+        grpc_server: GrpcServer | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -49,6 +52,8 @@ class Application:
             drift: the metrics of all workers, for a program that embeds the service.
             log_format: the format of the access log.
             record: records the spans of completed requests, and returns the requests with the ids of the spans.
+            protocol: how the requests arrive, `http` or `grpc`, for the metrics.
+            grpc_server: the server that the process runs beside the HTTP server.
         """
         self.app = app
         self._metrics = metrics
@@ -56,6 +61,8 @@ class Application:
         self.registry = registry
         self.drift = drift
         self._record = record
+        self._protocol = protocol
+        self.grpc_server = grpc_server
         self._access_log = AccessLog(log_format)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -133,7 +140,7 @@ class Application:
             requests = self._record(requests)
         self._access_log.write(requests)
         for request in requests:
-            self._metrics.count_request(request.route, request.status, request.seconds)
+            self._metrics.count_request(self._protocol, request.route, request.status, request.seconds)
             if request.status >= 400 and request.scope and (refusal := request.scope.get(errors.REFUSAL)):
                 self._metrics.count_refusal(refusal)
         self._metrics.flush()

@@ -60,6 +60,30 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def reserve(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port for the gRPC servers of all workers, which listen on it themselves.
+
+    They share the port by SO_REUSEPORT. Another service with this option could share it too, so first bind without it.
+
+    Raises:
+        SystemExit: the address is not available.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections do not matter
+            probe.bind(address)
+            address = probe.getsockname()
+        reservation = socket.socket(family, kind, protocol)
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reservation.bind(address)
+    except OSError as exc:
+        raise SystemExit(
+            f"digits: cannot listen on {host}:{port} (MNIST_HOST, MNIST_GRPC_PORT): {exc.strerror or exc}"
+        ) from None
+    return reservation
+
+
 def drop_connection_attempts(listener: Socket) -> None:
     """Drop new connection attempts. Connections that wait in the queue can still be accepted."""
     _set_minimum_ttl(listener, _NO_PACKETS)

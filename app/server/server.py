@@ -25,6 +25,7 @@ from typing import Protocol
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from app.asgi.companion import GrpcServer
 from app.server.handover import ALIVE, SupervisorLink
 from app.server.listener import QUEUE_SECONDS, drop_connection_attempts
 from app.server.protocol import HttpProtocol
@@ -53,6 +54,10 @@ class Drainable(Protocol):
 
     def drain(self) -> None:
         """Report that the service is not ready, and keep answering requests."""
+
+    @property
+    def grpc_server(self) -> GrpcServer | None:
+        """The gRPC server of this process, or None without gRPC."""
 
 
 class Server(uvicorn.Server):
@@ -113,6 +118,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections from the sockets, or from the supervisor."""
         await super().startup(sockets)
+        if self._app.grpc_server is not None:
+            await self._app.grpc_server.start()
         if self._supervisor is not None:
             self._supervisor.start(self._create_protocol, finish=lambda: self._drain(0))
 
@@ -133,4 +140,9 @@ class Server(uvicorn.Server):
         for listener in sockets or []:
             drop_connection_attempts(listener)
             await asyncio.sleep(QUEUE_SECONDS)
+        if self._app.grpc_server is not None:
+            began = time.monotonic()
+            await self._app.grpc_server.stop(FINISH_SECONDS)
+            # HTTP requests went on meanwhile, so they have only the rest of the time.
+            self.config.timeout_graceful_shutdown = max(1, FINISH_SECONDS - round(time.monotonic() - began))
         await super().shutdown(sockets)

@@ -35,7 +35,7 @@ class Metrics(Collector):
         self._requests = Histogram(
             "digits_request_seconds",
             "Seconds from the end of a request's head to its reply.",
-            ("route", "status"),
+            ("protocol", "route", "status"),
             buckets=_SECONDS,
             registry=self._registry,
         )
@@ -81,7 +81,7 @@ class Metrics(Collector):
             self._refusals.labels(errors.name(error))
         for outcome in ("served", "refused"):
             self._loads.labels(outcome)
-        self._by_route: dict[tuple[str, int], BatchedHistogram] = {}
+        self._by_route: dict[tuple[str, str, int], BatchedHistogram] = {}
         self._digits: list[int] = []
         self._served: tuple[str, str] | None = None
 
@@ -95,9 +95,16 @@ class Metrics(Collector):
     def _histogram(self, name: str, description: str, buckets: Sequence[float]) -> BatchedHistogram:
         return BatchedHistogram(Histogram(name, description, buckets=buckets, registry=self._registry))
 
-    def count_request(self, route: str | None, status: int, seconds: float) -> None:
-        """Count a completed request: the pattern of its route (None for unknown paths), HTTP status, duration."""
-        labels = (route or "other", status)
+    def count_request(self, protocol: str, route: str | None, status: int, seconds: float) -> None:
+        """Count a completed request.
+
+        Args:
+            protocol: "http" or "grpc".
+            route: the pattern of its route, or None for unknown paths.
+            status: the HTTP status. A gRPC call has the status that the same request over HTTP has.
+            seconds: duration.
+        """
+        labels = (protocol, route or "other", status)
         series = self._by_route.get(labels)
         if series is None:
             series = self._by_route[labels] = BatchedHistogram(self._requests.labels(*labels))

@@ -17,7 +17,7 @@ import keras
 import onnx
 import onnxruntime
 import tritonclient
-from google.protobuf import text_format  # type: ignore[import-untyped]
+from google.protobuf import text_format
 from keras import layers
 
 from digits import artifact

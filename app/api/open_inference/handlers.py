@@ -1,24 +1,21 @@
 """Handlers for the Open Inference Protocol and for Triton's extensions of it."""
 
-import time
 from functools import partial
 
 from starlette._utils import get_route_path
 from starlette.types import Receive, Scope
 
+from app.api.open_inference.inference import Inference
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
 from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
 from app.asgi.reply import Reply
-from app.errors import NotFound, NotOffered, UnknownModel
+from app.errors import NotFound, NotOffered
 from app.inference.model_registry import ModelRegistry
-from app.inference.predictor import Predictor
-from app.input.body import MemoryBudget, Reservation, parse, read_inflated_body, wait_for_disconnect
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits import artifact
-from digits.errors import DigitsError
 
 _NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/repository/")
 """Paths of Triton's extensions that its client can request."""
@@ -28,58 +25,25 @@ class OpenInference:
     """The handlers. All that take a model's path raise UnknownModel if the model or the version is unknown."""
 
     def __init__(
-        self,
-        settings: Settings,
-        registry: ModelRegistry,
-        predictor: Predictor,
-        memory_budget: MemoryBudget,
-        *,
-        metrics: Metrics,
-        version: str,
+        self, settings: Settings, registry: ModelRegistry, inference: Inference, *, metrics: Metrics, version: str
     ) -> None:
         """Answer as the service of this version."""
         self._settings = settings
         self._registry = registry
-        self._predictor = predictor
-        self._memory_budget = memory_budget
+        self._inference = inference
         self._metrics = metrics
         self._version = version
 
     async def infer(self, scope: Scope, receive: Receive) -> Reply:
-        """Classify the pictures of one request, and count how long its steps take.
+        """Classify the pictures of one request.
 
         Raises:
             UnknownModel, NoUsableModel, Overloaded, and any error of a body or a picture.
         """
         number = self._requested_version(scope)
-        self._registry.require_usable()
-        decode_threads = self._predictor.decode_threads
         header_length = next((value for name, value in scope["headers"] if name == HEADER_LENGTH), b"")
-        began = time.perf_counter()
-        try:
-            with Reservation(self._memory_budget) as reservation:
-                body = await read_inflated_body(
-                    receive, scope["headers"], self._settings.max_body_bytes, reservation, decode_threads
-                )
-                request = await parse(decode_threads, read_request, body, header_length, self._settings)
-                decoded = time.perf_counter()
-                disconnected = partial(wait_for_disconnect, receive)
-                result = await self._predictor.predict(request.pictures, request.mode, disconnected, number)
-        except DigitsError:
-            self._metrics.count_inference(
-                number or self._registry.classifier.manifest.version, fail=time.perf_counter() - began
-            )
-            raise
-        answered = time.perf_counter()
-        reply = infer_reply(request, result)
-        ended = time.perf_counter()
-        self._metrics.count_inference(
-            result.batch.classifier.manifest.version,
-            success=ended - began,
-            compute_input=decoded - began,
-            compute_output=ended - answered,
-        )
-        return reply
+        read = partial(read_request, header_length=header_length, settings=self._settings)
+        return await self._inference.infer(scope, receive, read, infer_reply, number)
 
     async def statistics(self, scope: Scope, _receive: Receive) -> Reply:
         """Return the statistics of one version, or of all loaded versions."""
@@ -139,12 +103,5 @@ class OpenInference:
 
     def _requested_version(self, scope: Scope) -> int | None:
         """Return the version number in the path, or None for the served version. Raises UnknownModel."""
-        model = scope["path_params"].get("model", artifact.NAME)
-        version = scope["path_params"].get("version")
-        if model != artifact.NAME:
-            raise UnknownModel(f"expected the model {artifact.NAME!r}, received {model[:40]!r}")
-        if version is None:
-            return None
-        if not version.isdecimal() or len(version) > 9:
-            raise UnknownModel(f"expected a version number, received {version[:20]!r}")
-        return self._registry.version(int(version)).manifest.version
+        path = scope["path_params"]
+        return self._inference.requested_version(path.get("model", artifact.NAME), path.get("version", ""))

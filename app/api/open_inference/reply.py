@@ -7,8 +7,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.api.open_inference.request import PROBABILITIES, InferRequest
+from app.api.open_inference.request import PROBABILITIES, InferRequest, RequestedOutput
 from app.asgi.reply import JSON, Reply
+from app.inference.batching import BatchResult
 from app.inference.predictor import InferenceResult
 from digits.features import CLASSES
 
@@ -20,21 +21,12 @@ _BINARY_TYPE = (b"content-type", b"application/octet-stream")
 def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
     """Return the requested outputs: JSON, followed by the bytes of the outputs that were requested as binary."""
     batch = result.batch
-    rows = len(batch.digits)
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
     for output in request.outputs:
-        tensor: dict[str, Any]
-        if output.classes:
-            texts = _most_probable(batch.probabilities, output.classes)
-            tensor = {"name": output.name, "datatype": "BYTES", "shape": [rows, output.classes], "data": texts}
-        elif output.name == PROBABILITIES:
-            flat = batch.probabilities.reshape(-1)
-            tensor = {"name": output.name, "datatype": "FP32", "shape": [rows, CLASSES], "data": flat}
-        else:
-            tensor = {"name": output.name, "datatype": "INT64", "shape": [rows], "data": batch.digits}
+        tensor = output_tensor(output, batch)
         if output.binary:
-            content = _to_bytes(tensor.pop("data"))
+            content = to_bytes(tensor.pop("data"))
             tensor["parameters"] = {"binary_data_size": len(content)}
             binary.append(content)
         tensors.append(tensor)
@@ -47,6 +39,18 @@ def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
     return Reply(b"".join((header, *binary)), manifest.version, batch.pass_rows, headers=headers)
 
 
+def output_tensor(output: RequestedOutput, batch: BatchResult) -> dict[str, Any]:
+    """Return an output with its name, datatype and shape, and with its values as `data`, row by row."""
+    rows = len(batch.digits)
+    if output.classes:
+        texts = _most_probable(batch.probabilities, output.classes)
+        return {"name": output.name, "datatype": "BYTES", "shape": [rows, output.classes], "data": texts}
+    if output.name == PROBABILITIES:
+        flat = batch.probabilities.reshape(-1)
+        return {"name": output.name, "datatype": "FP32", "shape": [rows, CLASSES], "data": flat}
+    return {"name": output.name, "datatype": "INT64", "shape": [rows], "data": batch.digits}
+
+
 def _most_probable(probabilities: NDArray[Any], classes: int) -> list[str]:
     """Return the most probable classes of each row in Triton's format, "probability:index:label"."""
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :classes]
@@ -55,7 +59,7 @@ def _most_probable(probabilities: NDArray[Any], classes: int) -> list[str]:
     ]
 
 
-def _to_bytes(data: NDArray[Any] | list[int] | list[str]) -> bytes:
+def to_bytes(data: NDArray[Any] | list[int] | list[str]) -> bytes:
     """Return a tensor's bytes, little-endian. The length of a text precedes it."""
     if isinstance(data, np.ndarray):
         return data.tobytes()

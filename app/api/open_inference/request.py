@@ -42,6 +42,8 @@ class InferRequest:
     mode: Mode
     id: str
     outputs: list[RequestedOutput]
+    version: int | None = None
+    """The version that the body names. HTTP names it in the path."""
 
 
 def read_request(body: bytes, header_length: bytes, settings: Settings) -> InferRequest:
@@ -70,16 +72,17 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
     document = parse_json(header, settings)
     if not isinstance(document, dict):
         raise InvalidBody("expected an object with 'inputs', received another JSON value")
-    tensor = _only_input(document)
+    tensor = only_input(document)
     data = _tensor_data(tensor, binary)
     request_id = document.get("id", "")
     if not isinstance(request_id, str):
         raise InvalidBody("expected 'id' to be a string, received another JSON value")
     pictures, mode = pictures_from_tensor(tensor.get("datatype"), tensor.get("shape"), data, settings.max_batch)
-    return InferRequest(pictures, mode, request_id, _requested_outputs(document))
+    return InferRequest(pictures, mode, request_id, requested_outputs(document))
 
 
-def _only_input(document: dict[str, Any]) -> dict[str, Any]:
+def only_input(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the input tensor of a request. Raises InvalidBody."""
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         received = f"{len(inputs)} elements" if isinstance(inputs, list) else "no list"
@@ -123,8 +126,8 @@ def _parameters(owner: dict[str, Any], description: str) -> Parameters:
     return parameters
 
 
-def _requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
-    """Return the outputs that the request names, or all outputs when it names none."""
+def requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
+    """Return the outputs that the request names, or all outputs when it names none. Raises InvalidBody."""
     all_binary = _parameters(document, "the request").get("binary_data_output") is True
     named = document.get("outputs")
     if not named:

@@ -29,7 +29,8 @@ def pictures_from_tensor(
     Args:
         datatype: "FP32", "UINT8" or "BYTES".
         shape: [N, 784] or [N, 28, 28], for BYTES [N] or [N, 1].
-        data: a list from JSON, flat or nested, or the tensor's bytes, little-endian.
+        data: a list, flat or nested, or the tensor's bytes, little-endian. In a list, an encoded picture is `bytes`, or
+            base64 as text.
         max_batch: maximum number of pictures.
 
     Raises:
@@ -41,7 +42,7 @@ def pictures_from_tensor(
     if rows > max_batch:
         raise BatchTooLarge(f"expected at most {max_batch} pictures, received {rows}")
     if datatype == "BYTES":
-        encoded = _split_elements(data) if isinstance(data, bytes) else _decode_base64(data)
+        encoded = _split_elements(data) if isinstance(data, bytes) else _listed_elements(data)
         if len(encoded) != rows:
             raise InvalidBody(f"expected {rows} elements to match the shape, received {len(encoded)}")
         return PictureBatch(encoded=encoded), "auto"
@@ -124,9 +125,9 @@ def _split_elements(data: bytes) -> list[bytes]:
     return elements
 
 
-def _decode_base64(data: list[Any]) -> list[bytes]:
-    """Return the elements of a BYTES tensor in JSON, where encoded pictures must be base64."""
+def _listed_elements(data: list[Any]) -> list[bytes]:
+    """Return the elements of a BYTES tensor that is a list. JSON has encoded pictures as base64."""
     try:
-        return [b64decode(element, validate=True) for element in data]
+        return [element if isinstance(element, bytes) else b64decode(element, validate=True) for element in data]
     except (TypeError, ValueError) as exc:
         raise InvalidBody("expected BYTES in JSON to be pictures in base64, received other values") from exc

@@ -1,0 +1,28 @@
+"""The gRPC status code of every error, chosen by the HTTP status that the error has elsewhere."""
+
+from fastapi.responses import PlainTextResponse
+from grpc import StatusCode
+
+from app import errors
+from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
+
+CODES: dict[int, StatusCode] = {
+    400: StatusCode.INVALID_ARGUMENT,
+    401: StatusCode.UNAUTHENTICATED,
+    404: StatusCode.NOT_FOUND,
+    408: StatusCode.DEADLINE_EXCEEDED,
+    413: StatusCode.INVALID_ARGUMENT,  # RESOURCE_EXHAUSTED would mean that the same call may succeed later
+    415: StatusCode.INVALID_ARGUMENT,
+    422: StatusCode.INVALID_ARGUMENT,
+    CLIENT_CLOSED_REQUEST: StatusCode.CANCELLED,
+    500: StatusCode.INTERNAL,
+    501: StatusCode.UNIMPLEMENTED,
+    503: StatusCode.UNAVAILABLE,  # the code that clients try again
+}
+"""By HTTP status. The others cannot occur: they concern the head of an HTTP/1.1 request and its method."""
+
+
+def error_response(exc: Exception) -> PlainTextResponse:
+    """Return the message for an exception as plain text. `app.api.grpc.calls` sends it as the call's details."""
+    status, detail, _ = errors.describe(exc)
+    return PlainTextResponse(detail, status)

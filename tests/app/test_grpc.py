@@ -1,0 +1,394 @@
+"""gRPC of a real service, with Triton's own client and with bare calls."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import descriptor_pool, json_format
+from grpc_health.v1 import health_pb2
+from numpy.typing import NDArray
+
+from app import errors
+from app.api.grpc.codes import CODES
+from app.openapi.example_pictures import EXAMPLES
+from digits.artifact import NAME
+from digits.features import Grey
+from tests.app.conftest import Service, running_service
+from tests.conftest import REPOSITORY, Mnist, encoded
+
+SEVEN = np.frombuffer((EXAMPLES / "seven.bin").read_bytes(), np.uint8).reshape(28, 28)
+PHOTO = (EXAMPLES / "photo.jpg").read_bytes()
+SERVICE = "/inference.GRPCInferenceService"
+
+triton: Any
+"""Triton's client, set by the fixture below."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def import_triton() -> None:
+    """Import Triton's client with its own pool of messages. Their names collide with those of KServe's client."""
+    global triton  # noqa: PLW0603
+    pool = descriptor_pool.DescriptorPool()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(descriptor_pool, "Default", lambda: pool)
+        import tritonclient.grpc
+
+    triton = tritonclient.grpc
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with gRPC and otherwise the default settings."""
+    with running_service(tmp_path_factory.mktemp("grpc"), MNIST_GRPC_PORT="0") as service:
+        yield service
+
+
+def target(service: Service) -> str:
+    return service.wait_for_line(r"grpc://(\S+)")
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> Iterator[Any]:
+    with triton.InferenceServerClient(target(service)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def channel(service: Service) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(target(service)) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: Mnist) -> Grey:
+    """200 MNIST test images, uint8 (200, 28, 28)."""
+    images: Grey = mnist.pixels[::25]
+    return images
+
+
+@pytest.fixture(scope="module")
+def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
+    """The probabilities that /predict replies for them, (200, 10)."""
+    reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
+    return np.array([prediction["probabilities"] for prediction in reply])
+
+
+def tensor(array: NDArray[Any], datatype: str) -> Any:
+    made = triton.InferInput("features", list(array.shape), datatype)
+    made.set_data_from_numpy(array)
+    return made
+
+
+def pictures(*files: bytes) -> Any:
+    return tensor(np.array(files, dtype=object), "BYTES")
+
+
+def message(kind: str, fields: dict[str, Any]) -> Any:
+    """Return one of the protocol's messages."""
+    return json_format.ParseDict(fields, getattr(triton.service_pb2, kind)())
+
+
+def call(channel: grpc.Channel, method: str, body: bytes = b"", **options: Any) -> bytes:
+    reply: bytes = channel.unary_unary(f"{SERVICE}/{method}")(body, timeout=20, **options)
+    return reply
+
+
+def infer(channel: grpc.Channel, fields: dict[str, Any], **options: Any) -> Any:
+    request = message("ModelInferRequest", {"model_name": NAME} | fields)
+    return triton.service_pb2.ModelInferResponse.FromString(
+        call(channel, "ModelInfer", request.SerializeToString(), **options)
+    )
+
+
+def seven(**changes: Any) -> dict[str, Any]:
+    """Return a request for one picture with typed contents."""
+    values = {"uint_contents": SEVEN.ravel().tolist()}
+    return {"inputs": [{"name": "features", "datatype": "UINT8", "shape": [1, 784], "contents": values, **changes}]}
+
+
+class TestTritonsClient:
+    """tritonclient[grpc], called as its users call it."""
+
+    def test_it_finds_the_server_live_and_ready(self, client: Any) -> None:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready(NAME)
+        assert client.is_model_ready(NAME, "1")
+
+    @pytest.mark.parametrize(
+        ("method", "arguments", "path"),
+        [
+            pytest.param("get_server_metadata", [], "/v2", id="server metadata"),
+            pytest.param("get_model_metadata", [NAME], f"/v2/models/{NAME}", id="model metadata"),
+        ],
+    )
+    def test_it_reads_what_http_replies(
+        self, client: Any, service: Service, method: str, arguments: list[str], path: str
+    ) -> None:
+        read = getattr(client, method)(*arguments)
+
+        assert read == json_format.ParseDict(service.client.get(path).json(), type(read)())
+
+    def test_it_reads_the_configuration_and_the_versions(self, client: Any, service: Service) -> None:
+        config = client.get_model_config(NAME).config
+        index = client.get_model_repository_index()
+
+        assert config == json_format.ParseDict(service.client.get(f"/v2/models/{NAME}/config").json(), type(config)())
+        assert [(known.name, known.version, known.state) for known in index.models] == [(NAME, "1", "READY")]
+
+    @pytest.mark.parametrize("side", [pytest.param((784,), id="784"), pytest.param((28, 28), id="28x28")])
+    @pytest.mark.parametrize("datatype", ["FP32", "UINT8"])
+    def test_it_gets_the_probabilities_of_predict(
+        self, client: Any, digits: Grey, expected: NDArray[np.float64], datatype: str, side: tuple[int, ...]
+    ) -> None:
+        values = (digits / 255).astype(np.float32) if datatype == "FP32" else digits
+
+        answer = client.infer(NAME, [tensor(values.reshape(-1, *side), datatype)])
+
+        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, atol=1e-6)
+        assert answer.as_numpy("digit").tolist() == expected.argmax(axis=1).tolist()
+
+    def test_encoded_pictures_get_the_probabilities_of_predict(
+        self, client: Any, digits: Grey, expected: NDArray[np.float64]
+    ) -> None:
+        answer = client.infer(NAME, [pictures(*map(encoded, digits))])
+
+        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, atol=1e-6)
+
+    def test_a_photo_is_normalized(self, client: Any, service: Service) -> None:
+        ours = service.client.post("/predict", content=PHOTO, headers={"content-type": "image/jpeg"}).json()
+
+        answer = client.infer(NAME, [pictures(PHOTO)])
+
+        np.testing.assert_allclose(answer.as_numpy("probabilities")[0], ours["probabilities"], atol=1e-6)
+
+    @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+    def test_compressed_requests_are_accepted(
+        self, client: Any, digits: Grey, expected: NDArray[np.float64], algorithm: str
+    ) -> None:
+        answer = client.infer(NAME, [tensor(digits, "UINT8")], compression_algorithm=algorithm)
+
+        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, atol=1e-6)
+
+    def test_calls_can_be_asynchronous_and_keep_their_ids(self, client: Any) -> None:
+        completed: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        for number in range(20):
+            client.async_infer(
+                NAME,
+                [tensor(SEVEN[None], "UINT8")],
+                lambda result, error: completed.put((result, error)),
+                request_id=str(number),
+            )
+        answers, problems = zip(*[completed.get(timeout=20) for _ in range(20)], strict=True)
+
+        assert set(problems) == {None}
+        assert {answer.get_response().id for answer in answers} == {str(number) for number in range(20)}
+        assert {answer.as_numpy("digit").item() for answer in answers} == {7}
+
+    def test_it_can_choose_an_output_and_its_most_probable_classes(self, client: Any) -> None:
+        outputs = [triton.InferRequestedOutput("probabilities", class_count=3)]
+
+        answer = client.infer(NAME, [tensor(SEVEN[None], "UINT8")], outputs=outputs)
+
+        assert answer.as_numpy("digit") is None
+        assert [best.decode()[-2:] for best in answer.as_numpy("probabilities")[0, :1]] == [":7"]
+
+    def test_the_statistics_count_calls_and_requests_together(self, client: Any, service: Service) -> None:
+        def counts() -> NDArray[np.int64]:
+            (stats,) = client.get_inference_statistics(NAME).model_stats
+            parts = stats.inference_stats
+            return np.array([stats.inference_count, parts.success.count, parts.fail.count])
+
+        before = counts()
+        client.infer(NAME, [tensor(SEVEN[None].repeat(3, 0), "UINT8")])
+        service.client.post("/predict", json={"pixels": SEVEN.tolist()})
+        with pytest.raises(triton.InferenceServerException):
+            client.infer(NAME, [tensor(SEVEN.astype(np.float32)[None], "FP32")])
+
+        assert (counts() - before).tolist() == [4, 1, 1]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            pytest.param({"model_name": "resnet"}, r"NOT_FOUND\] expected the model 'mnist-dense'", id="another model"),
+            pytest.param({"model_version": "7"}, r"NOT_FOUND\] version 7 of mnist-dense is not loaded", id="version 7"),
+        ],
+    )
+    def test_an_unknown_model_is_not_found(self, client: Any, options: dict[str, str], message: str) -> None:
+        with pytest.raises(triton.InferenceServerException, match=message):
+            client.infer(**{"model_name": NAME, "inputs": [tensor(SEVEN[None], "UINT8")]} | options)
+
+    def test_an_extension_that_is_not_offered_is_unimplemented(self, client: Any) -> None:
+        with pytest.raises(triton.InferenceServerException, match=r"UNIMPLEMENTED\] .*TraceSetting is not offered"):
+            client.get_trace_settings()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        pytest.param({}, id="UINT8"),
+        pytest.param(
+            {"datatype": "FP32", "contents": {"fp32_contents": (SEVEN / 255).ravel().tolist()}},
+            id="FP32",
+        ),
+        pytest.param(
+            {"datatype": "BYTES", "shape": [1], "contents": {"bytes_contents": [b64encode(encoded(SEVEN)).decode()]}},
+            id="BYTES",
+        ),
+    ],
+)
+def test_typed_contents_get_a_typed_reply(channel: grpc.Channel, tensor: dict[str, Any]) -> None:
+    reply = infer(channel, seven(**tensor) | {"id": "42"})
+
+    assert (reply.model_name, reply.model_version, reply.id) == (NAME, "1", "42")
+    probabilities, digit = reply.outputs
+    assert (probabilities.name, probabilities.datatype, probabilities.shape) == ("probabilities", "FP32", [1, 10])
+    assert np.argmax(probabilities.contents.fp32_contents) == 7
+    assert (digit.name, digit.datatype, digit.shape) == ("digit", "INT64", [1])
+    assert digit.contents.int64_contents == [7]
+    assert not reply.raw_output_contents
+
+
+RAW = b64encode(SEVEN.tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("request_", "details"),
+    [
+        pytest.param({}, "expected 'inputs' to be a list of one tensor named 'features'", id="no input"),
+        pytest.param(seven(name="x"), "expected the input 'features', received 'x'", id="another input"),
+        pytest.param(seven(datatype="INT8"), "expected the datatype FP32, UINT8 or BYTES", id="another datatype"),
+        pytest.param(seven(shape=[784]), "unexpected shape for input 'features'", id="no batch"),
+        pytest.param(seven(shape=[2, 784]), "expected 1568 values to match the shape, received 784", id="too few"),
+        pytest.param(seven(shape=[1025, 784]), "expected at most 1024 pictures, received 1025", id="too many"),
+        pytest.param(
+            seven(contents={"uint_contents": [256] * 784}), "expected whole numbers from 0 to 255", id="value of 256"
+        ),
+        pytest.param(
+            seven(contents={}), "UINT8 values in uint_contents or in raw_input_contents, received neither", id="empty"
+        ),
+        pytest.param(
+            seven(datatype="FP32"), "FP32 values in fp32_contents or .* received uint_contents", id="the wrong field"
+        ),
+        pytest.param(seven() | {"raw_input_contents": [RAW]}, "received both", id="typed and raw"),
+        pytest.param(
+            seven(contents=None) | {"raw_input_contents": [RAW, RAW]}, "for one input, received it for 2", id="two raw"
+        ),
+        pytest.param(seven() | {"outputs": [{"name": "x"}]}, "expected the outputs", id="another output"),
+        pytest.param(
+            seven() | {"outputs": [{"name": "probabilities", "parameters": {"x": {}}}]},
+            "expected the parameters of the output 'probabilities'",
+            id="a parameter without a value",
+        ),
+        pytest.param(seven(contents={"uint_contents": [0] * 784}), "no ink found", id="a blank picture"),
+    ],
+)
+def test_a_wrong_request_is_an_invalid_argument(channel: grpc.Channel, request_: dict[str, Any], details: str) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        infer(channel, request_)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert re.search(details, refused.value.details())
+
+
+def test_bytes_that_are_no_message_are_an_invalid_argument(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        call(channel, "ModelInfer", b"\xff\xff\xff")
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details() == "expected a inference.ModelInferRequest, received 3 bytes that are not one"
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip], ids=["plain", "gzip"])
+def test_a_message_above_the_limit_is_refused(channel: grpc.Channel, compression: grpc.Compression) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        call(channel, "ModelInfer", bytes(16 * 1024 * 1024 + 1), compression=compression)
+
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max" in refused.value.details()
+
+
+def test_a_call_has_an_id_a_log_line_and_a_count(channel: grpc.Channel, service: Service) -> None:
+    ours = "the-id-of-this-call"
+    body = message("ModelInferRequest", {"model_name": NAME} | seven()).SerializeToString()
+
+    _, reply = channel.unary_unary(f"{SERVICE}/ModelInfer").with_call(body, metadata=[("x-request-id", ours)])
+
+    assert dict(reply.trailing_metadata()) == {"x-request-id": ours, "x-model-version": "1"}
+    line = json.loads(service.wait_for_line(rf'(\{{.*"request_id":"{ours}".*\}})'))
+    route = f"{SERVICE}/ModelInfer"
+    assert {key: line[key] for key in ("client", "path", "route", "status", "batch", "version")} == {
+        **{"client": "127.0.0.1", "path": route, "route": route, "status": 200, "batch": 1, "version": 1}
+    }
+    counted = rf'digits_request_seconds_count{{protocol="grpc",route="{route}",status="200"}} [1-9]'
+    assert re.search(counted, service.client.get("/metrics").text)
+
+
+def test_a_call_ends_at_its_deadline_and_no_longer_counts(channel: grpc.Channel, service: Service) -> None:
+    files = [b64encode(PHOTO).decode()] * 100
+    request = seven(datatype="BYTES", shape=[100], contents={"bytes_contents": files})
+    body = message("ModelInferRequest", {"model_name": NAME} | request).SerializeToString()
+
+    with pytest.raises(grpc.RpcError) as ended:
+        channel.unary_unary(f"{SERVICE}/ModelInfer")(body, timeout=0.05, metadata=[("x-request-id", "hurried")])
+
+    assert ended.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert json.loads(service.wait_for_line(r'(\{.*"request_id":"hurried".*\})'))["status"] == 499
+    deadline = time.monotonic() + 20
+    while "digits_requests_in_work 0.0" not in service.client.get("/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ["", "inference.GRPCInferenceService"])
+def test_the_health_protocol_reports_that_it_serves(channel: grpc.Channel, name: str) -> None:
+    request = health_pb2.HealthCheckRequest(service=name).SerializeToString()
+
+    reply = channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=20)
+
+    assert health_pb2.HealthCheckResponse.FromString(reply).status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_the_health_of_an_unknown_service_is_not_found(channel: grpc.Channel) -> None:
+    request = health_pb2.HealthCheckRequest(service="x").SerializeToString()
+
+    with pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=20)
+
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    listed = ProtoReflectionDescriptorDatabase(channel).get_services()
+
+    assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(listed)
+
+
+def test_every_error_has_a_code() -> None:
+    # The others concern the head of an HTTP/1.1 request and its method.
+    assert set(errors.STATUS.values()) - {405, 431} <= CODES.keys()
+
+
+def test_the_messages_are_made_from_the_proto_file(tmp_path: Path) -> None:
+    folder = Path("app/api/grpc")
+    proto = REPOSITORY / folder / "open_inference.proto"
+    command = re.search(r"python (-m grpc_tools\.protoc .*)", proto.read_text())
+    assert command is not None
+
+    arguments = command[1].replace("--python_out=.", f"--python_out={tmp_path}").split()
+    subprocess.run([sys.executable, *arguments], cwd=REPOSITORY, check=True, timeout=60)
+
+    made, kept = ((root / folder / "open_inference_pb2.py").read_text() for root in (tmp_path, REPOSITORY))
+    assert made == kept

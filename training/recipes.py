@@ -42,6 +42,8 @@ class Distortions:
     """Largest number of pixels by which the pen widens the centre line."""
     squared: float = 0.12
     """Share that is stretched towards a square bounding box."""
+    narrowed: float = 0.15
+    """Share that is narrowed, by a factor of at least 0.5."""
     coarse: float = 0.1
     """Share that is reduced to between 8x8 and 16x16 pixels and enlarged again."""
     blurred: float = 0.1

@@ -30,6 +30,8 @@ _CONTROL = 5  # the elastic field has 5x5 control points, so that it is smooth o
 
 _COARSE = (8, 10, 12, 16)  # possible sides in pixels
 
+_NARROWEST = 0.5  # smallest width of a narrowed picture, as a share of the width before
+
 
 def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int]) -> Grey:
     """Return a randomly distorted copy of each picture.
@@ -176,7 +178,7 @@ def _source_positions(
     shear = amount(distortions.shear) + upright_shear[:, None, None]
     log_scale = amount(distortions.scale) + np.log(fitting_scale)[:, None, None]
     scale_x = np.exp(log_scale + amount(distortions.scale / 2))
-    scale_x = scale_x * _squaring_factors(fine, plain, distortions.squared, rng)[:, None, None]
+    scale_x = scale_x * _width_factors(fine, plain, distortions, rng)[:, None, None]
     scale_y = np.exp(log_scale + amount(distortions.scale / 2))
     # MNIST's images are centred to whole pixels, these pictures to fractions of a pixel. The shift also imitates that
     # rounding.
@@ -201,11 +203,15 @@ def _centre_of_mass(fine: Grey) -> tuple[Floats, Floats]:
     return (columns @ places / mass)[:, None, None], (rows @ places / mass)[:, None, None]
 
 
-def _squaring_factors(fine: Grey, plain: NDArray[np.bool_], share: float, rng: np.random.Generator) -> Floats:
-    """Return horizontal factors, (N,). For a share of the pictures they stretch the bounding box towards a square."""
+def _width_factors(fine: Grey, plain: NDArray[np.bool_], distortions: Distortions, rng: np.random.Generator) -> Floats:
+    """Return horizontal factors, (N,), that stretch some pictures towards a square and narrow others."""
     width, height = _ink_sides(fine)
     full = (height / width).clip(1, 2.5)
-    return np.where((rng.random(len(fine)) < share) & ~plain, full ** rng.random(len(fine)), 1.0).astype(np.float32)
+    draw, strength = rng.random((2, len(fine)))
+    squared = draw < distortions.squared
+    narrowed = ~squared & (draw < distortions.squared + distortions.narrowed)
+    factors = np.where(squared, full**strength, np.where(narrowed, _NARROWEST**strength, 1.0))
+    return np.where(plain, 1.0, factors).astype(np.float32)
 
 
 def _longer_ink_side(fine: Grey) -> Floats:

@@ -27,6 +27,8 @@ MAX_NOT_TAKEN = 64
 """How many connections may be on their way to a worker. They fit into the buffer of every Unix socket, so that `hand`
 never blocks. With a lower limit, a worker that is busy for some milliseconds gets less than its share of a crowd."""
 
+UNTAKEN_SECONDS = 0.5
+"""A worker that takes nothing for this long gets no more, because it may hang. No request blocks a worker for 0.3 s."""
 
 _TAKEN_AT_ONCE = 8
 """How many connections a worker takes before it serves others again.
@@ -49,15 +51,18 @@ class WorkerLink:
         """How many connections the worker has, with those on their way to it."""
         self.handed_at = 0.0
         """When the worker got its last connection, in seconds of `time.monotonic`."""
+        self._waits_since = 0.0
+        """When the worker last took a connection, or got its first one since then."""
 
     def fileno(self) -> int:
         """Return the file descriptor to watch for reports."""
         return self._socket.fileno()
 
     @property
-    def is_full(self) -> bool:
-        """Whether too many connections are on their way to the worker."""
-        return len(self._not_taken) >= MAX_NOT_TAKEN
+    def takes_connections(self) -> bool:
+        """Whether the worker takes the connections that are on their way to it, and these are not too many."""
+        waiting = len(self._not_taken)
+        return not waiting or (waiting < MAX_NOT_TAKEN and time.monotonic() - self._waits_since < UNTAKEN_SECONDS)
 
     def hand(self, connection: socket.socket) -> None:
         """Send a connection to the worker.
@@ -66,9 +71,11 @@ class WorkerLink:
             OSError: the worker has ended, or the system has no room for the connection.
         """
         socket.send_fds(self._socket, [b"c"], [connection.fileno()])
+        self.handed_at = time.monotonic()
+        if not self._not_taken:
+            self._waits_since = self.handed_at
         self._not_taken.append(connection)
         self.connections += 1
-        self.handed_at = time.monotonic()
 
     def read_reports(self) -> bool:
         """Note what the worker has reported. Return False if it reports nothing more, because it stops or has ended."""
@@ -80,6 +87,7 @@ class WorkerLink:
             return False
         for _ in range(reports.count(TAKEN)):
             self._not_taken.popleft().close()
+            self._waits_since = time.monotonic()
         self.connections -= reports.count(CLOSED)
         return bool(reports)
 

@@ -69,7 +69,7 @@ class _Worker:
 
     @property
     def takes_connections(self) -> bool:
-        return self.serves and not self.stops and not self.link.is_full and self.silent_seconds < _QUIET_SECONDS
+        return self.serves and not self.stops and self.silent_seconds < _QUIET_SECONDS and self.link.takes_connections
 
     @property
     def hangs(self) -> bool:

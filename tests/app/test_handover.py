@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from app.server import handover
 from app.server.handover import ALIVE, CLOSED, SupervisorLink, WorkerLink
 
 
@@ -108,6 +109,22 @@ def test_connections_that_a_worker_did_not_take_come_back(ends: Ends) -> None:
         with client, connection:
             client.sendall(b"request")
             assert connection.recv(7) == b"request"
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_takes_nothing_for_a_while_gets_no_more(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        with ends.hand(), ends.hand():
+            at_first = ends.worker.takes_connections
+            monkeypatch.setattr(handover, "UNTAKEN_SECONDS", 0)
+            later = ends.worker.takes_connections
+            assert (at_first, later) == (True, False)
+
+            ends.serve()
+
+            await until(lambda: ends.worker.read_reports() and ends.worker.takes_connections)
+        ends.stop()
 
     asyncio.run(run())
 

@@ -33,6 +33,7 @@ def decode_tiny_png(data: bytes) -> Grey | None:
         rows = inflater.decompress(stream, _ROWS_BYTES + 1)
         if len(rows) != _ROWS_BYTES or not inflater.eof:
             return None
-        return np.asarray(Image.frombytes("L", (SIDE, SIDE), stream, "zip", "L", 0))
+        decoded = Image.frombytes("L", (SIDE, SIDE), stream, "zip", "L", 0)
     except (zlib.error, ValueError):
         return None
+    return np.frombuffer(decoded.tobytes(), dtype=np.uint8).reshape(SIDE, SIDE)

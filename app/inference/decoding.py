@@ -101,7 +101,7 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
         decoded = [decode_tiny_png(encoded) for encoded in batch.encoded]
         usual = [picture for picture in decoded if picture is not None]
         if len(usual) == len(batch):
-            return np.stack(usual)
+            return np.array(usual)
     images = open_pictures(batch, max_image_pixels)
     if any(image.size != (SIDE, SIDE) for image in images):
         return None
@@ -109,7 +109,7 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
     for index, image in enumerate(images):
         with batch.errors_of(index):
             pixels.append(to_grey(image))
-    return np.stack(pixels)
+    return np.array(pixels)
 
 
 def _are_tiny(encoded: Sequence[bytes]) -> bool:

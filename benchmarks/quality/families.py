@@ -9,6 +9,7 @@ cut and faint pictures were made harder once, because the first ones were easier
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -267,17 +268,9 @@ def cut_bitmap(ink: Array, rng: Generator, side: int, *, pen: float) -> bytes:
     return encoded(255.0 * (bits if rng.random() < 0.5 else ~bits))
 
 
-def _bitmap(digit: Grey, rng: Generator, side: int) -> bytes:
+def _cut_bitmap(digit: Grey, rng: Generator, *, side: int) -> bytes:
     pen = 8 * side * rng.uniform(0.06, 0.14)
     return cut_bitmap(stroked(digit, 8 * side, pen), rng, side, pen=pen)
-
-
-def _cut_bitmap_16(digit: Grey, rng: Generator) -> bytes:
-    return _bitmap(digit, rng, 16)
-
-
-def _cut_bitmap_32(digit: Grey, rng: Generator) -> bytes:
-    return _bitmap(digit, rng, 32)
 
 
 def _cut_bold(digit: Grey, rng: Generator) -> bytes:
@@ -358,20 +351,8 @@ def _on_page(digit: Grey, rng: Generator, *, height: tuple[float, float]) -> Arr
     return page
 
 
-def _thin_pen(digit: Grey, rng: Generator, side: int) -> bytes:
+def _thin_pen(digit: Grey, rng: Generator, *, side: int) -> bytes:
     return reduced_photo(_on_page(digit, rng, height=(0.15, 0.5)), rng, side, paper=rng.uniform(150, 240))
-
-
-def _photo_512(digit: Grey, rng: Generator) -> bytes:
-    return _thin_pen(digit, rng, 512)
-
-
-def _photo_384(digit: Grey, rng: Generator) -> bytes:
-    return _thin_pen(digit, rng, 384)
-
-
-def _photo_256(digit: Grey, rng: Generator) -> bytes:
-    return _thin_pen(digit, rng, 256)
 
 
 def _dark_photo(digit: Grey, rng: Generator) -> bytes:
@@ -393,15 +374,15 @@ FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "rotated": _rotated,
     "scaled strokes": _scaled_strokes,
     "far": _far,
-    "cut, 16x16 bitmap": _cut_bitmap_16,
-    "cut, 32x32 bitmap": _cut_bitmap_32,
+    "cut, 16x16 bitmap": partial(_cut_bitmap, side=16),
+    "cut, 32x32 bitmap": partial(_cut_bitmap, side=32),
     "cut, bold": _cut_bold,
     "cut, scan": _cut_scan,
     "faint, light on dark": _faint_light,
     "faint, dark on light": _faint_dark,
-    "photo, 512 pixels": _photo_512,
-    "photo, 384 pixels": _photo_384,
-    "photo, 256 pixels": _photo_256,
+    "photo, 512 pixels": partial(_thin_pen, side=512),
+    "photo, 384 pixels": partial(_thin_pen, side=384),
+    "photo, 256 pixels": partial(_thin_pen, side=256),
     "photo, dark": _dark_photo,
 }
 """By name, in the order of the table."""

@@ -61,7 +61,12 @@ class Service:
                 stdout=stream,
                 stderr=stream,
             )
-        self.url = self._wait_for_url()
+        try:
+            self.url = self._wait_for_url()
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.port = int(self.url.rpartition(":")[2])
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
@@ -125,9 +130,12 @@ def owned_bytes(service: Service) -> int:
 @contextmanager
 def running_service(folder: Path, **settings: str) -> Iterator[Service]:
     """Run a service that is ready, with its log in `folder`. At the end, the log must have no traceback."""
-    service = Service(folder / "service.log", settings).wait_until_ready()
-    yield service
-    assert service.stop() == 0
+    service = Service(folder / "service.log", settings)
+    try:
+        yield service.wait_until_ready()
+    finally:
+        exit_code = service.stop()
+    assert exit_code == 0
     log = service.log.read_text()
     assert "Traceback" not in log, log
 

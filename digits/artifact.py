@@ -129,6 +129,9 @@ class Novelty(_Record):
     method: str
     false_alarms: float = Field(gt=0, lt=1)
     """Maximum share of pictures like the calibration images whose novelty is above 1."""
+    copies_false_alarms: float | None = Field(None, gt=0, lt=1)
+    """Maximum share of pictures like their distorted copies whose novelty is above 1. None in artifacts from earlier
+    releases."""
 
 
 class Reference(_Record):

@@ -206,16 +206,21 @@ def _novelty(novelty: Novelty, trust: Trust) -> str:
         [kind, f"{detection.auroc:.3f}", f"{detection.fpr95:.3f}", f"{detection.above_1:.3f}"]
         for kind, detection in trust.detection.items()
     ]
+    copies = ""
+    if novelty.copies_false_alarms is not None:
+        copies = f" and to at most {novelty.copies_false_alarms:.0%} of their distorted copies"
+    measured = " and ".join(f"{share:.4f} of the {name}" for name, share in trust.false_alarms.items())
     return (
         "### Is it a digit at all?\n\n"
         f"The novelty is {novelty.method}. A usual digit has a novelty of about 0. Above 1 the service reports that "
-        f"the picture is not a digit. That happens to {novelty.false_alarms:.0%} of the calibration images.\n\n"
-        "The head was trained on blobs, polygons, scribbles, noise, and digits that were cut up, mixed, paired or "
-        "turned. Of the kinds below, only noise and two digits were among them. *AUROC* is the probability that such a "
-        "picture has a higher novelty than a test image. *FPR at 95 % TPR* is the share of such pictures that pass a "
-        'threshold that 95 % of the test images pass. All pictures except noise and "Fashion-MNIST, as it is" were '
-        "normalized as the service does. Normalizing two digits sometimes keeps only one of them.\n\n"
-        + _table(header, rows)
+        f"the picture is not a digit. That happens to at most {novelty.false_alarms:.0%} of the calibration images"
+        f"{copies}. Measured: {measured}.\n\n"
+        "The head was trained on blobs, polygons, edges of shadows, scribbles, noise, and digits that were cut up, "
+        "mixed, paired or turned. Of the kinds below, only noise and two digits were among them. *AUROC* is the "
+        "probability that such a picture has a higher novelty than a test image. *FPR at 95 % TPR* is the share of "
+        "such pictures that pass a threshold that 95 % of the test images pass. All pictures except noise and "
+        '"Fashion-MNIST, as it is" were normalized as the service does. Normalizing two digits sometimes keeps only '
+        "one of them.\n\n" + _table(header, rows)
     )
 
 

@@ -12,7 +12,7 @@ from training.data import Labels, Split
 from training.network import activations
 from training.trust import conformal
 from training.trust.imitations import imitations
-from training.trust.novelty import FALSE_ALARMS, METHOD
+from training.trust.novelty import COPIES_FALSE_ALARMS, FALSE_ALARMS, METHOD
 
 
 def fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
@@ -74,6 +74,8 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
         temperature=temperature,
         prediction_sets=conformal.calibrate(scores.probabilities, split.y_calibration),
         normalized_sets=conformal.calibrate(classifier.probabilities(copies), split.y_calibration),
-        novelty=None if scores.novelty is None else Novelty(method=METHOD, false_alarms=FALSE_ALARMS),
+        novelty=None
+        if scores.novelty is None
+        else Novelty(method=METHOD, false_alarms=FALSE_ALARMS, copies_false_alarms=COPIES_FALSE_ALARMS),
         reference={name: reference(values, EDGES[name]) for name, values in quantities(features, *scores).items()},
     )

@@ -5,11 +5,11 @@ from training.data import Labels
 from training.recipes import Robust
 from training.robust.augmentation import distort, enlarge
 
-_SEED = 1000
-"""No copy for the training of a network has this number, so that no copy repeats."""
+_NUMBER = 1000
+"""No copy that a network is trained with has this number, so that none of them has the same random numbers."""
 
 
-def imitations(images: Grey, labels: Labels) -> Grey:
+def imitations(images: Grey, labels: Labels, seed: int = 0) -> Grey:
     """Return a copy of each digit that is distorted as strongly as those which the robust recipe trains with.
 
     These copies are a little harder to read than most pictures that people send, so that the promises hold there too.
@@ -17,8 +17,9 @@ def imitations(images: Grey, labels: Labels) -> Grey:
     Args:
         images: uint8 (N, 28, 28) in MNIST form.
         labels: uint8 (N,).
+        seed: the seed of all random numbers.
 
     Returns:
         uint8 (N, 28, 28).
     """
-    return distort(enlarge(images), labels, Robust("robust").distortions, [_SEED])
+    return distort(enlarge(images), labels, Robust("robust").distortions, [seed, _NUMBER])

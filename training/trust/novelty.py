@@ -4,8 +4,8 @@ The score adds two signals. The first is a small head on the hidden layer, train
 (outlier exposure: Hendrycks, Mazeika and Dietterich 2019). The second is the energy of the logits (Liu et al. 2020),
 which is high if the network supports no digit. An energy below the usual value counts as 0.
 
-Validation images set the scale of both signals: 0 is the median, 1 the 99 % quantile. Calibration images then set
-the scale of the sum, so that one in a hundred of them is above 1. The network itself does not change.
+Validation images set the scale of both signals: 0 is the median, 1 the 99 % quantile. Calibration images and their
+distorted copies then set the scale of the sum, so that few of them are above 1. The network itself does not change.
 """
 
 import math
@@ -19,15 +19,17 @@ from digits.features import Floats, to_features
 from training.backend import keras, make_reproducible
 from training.data import Split
 from training.network import activations
-from training.recipes import Distortions
-from training.robust.augmentation import distort, enlarge
 from training.trust.conformal import quantile
+from training.trust.imitations import imitations
 from training.trust.outlier_exposure import non_digits
 
 METHOD = "a head with outlier exposure, and energy"
 
 FALSE_ALARMS = 0.01
-"""Share of digits like the calibration images that get a novelty above 1."""
+"""Maximum share of digits like the calibration images that get a novelty above 1."""
+
+COPIES_FALSE_ALARMS = 0.03
+"""Maximum share of their distorted copies that get a novelty above 1. Most pictures that people send are clearer."""
 
 MAX_DIGITS = 20_000
 """Maximum number of training images for the head. It also learns from one distorted copy of each."""
@@ -36,7 +38,6 @@ _HEAD_UNITS = 32
 _DROPOUT = 0.3
 _EPOCHS = 12
 _BATCH_SIZE = 256
-_DIGITS_PER_NON_DIGIT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,12 @@ def fit(network: Any, split: Split, *, seed: int) -> Head | None:
         energy=1 / (high_energy - low_energy),
         energy_bias=-low_energy / (high_energy - low_energy),
     )
-    limit = quantile(head.novelty(*activations(network, to_features(split.x_calibration))), 1 - FALSE_ALARMS)
-    assert limit is not None
+    copies = imitations(split.x_calibration, split.y_calibration)
+    limits = [
+        quantile(head.novelty(*activations(network, to_features(pictures))), 1 - share)
+        for pictures, share in ((split.x_calibration, FALSE_ALARMS), (copies, COPIES_FALSE_ALARMS))
+    ]
+    limit = max(limit for limit in limits if limit is not None)
     return replace(
         head,
         kernel=head.kernel / limit,
@@ -101,8 +106,8 @@ def fit(network: Any, split: Split, *, seed: int) -> Head | None:
 def _train(network: Any, split: Split, seed: int) -> Head:
     chosen = np.random.default_rng(seed).permutation(len(split.y_train))[:MAX_DIGITS]
     images, labels = split.x_train[chosen], split.y_train[chosen]
-    copies = distort(enlarge(images), labels, Distortions(), [seed, 0])
-    outliers = non_digits(images, labels, len(images) // _DIGITS_PER_NON_DIGIT, seed)
+    copies = imitations(images, labels, seed)
+    outliers = non_digits(images, labels, len(images), seed)
     hidden, _ = activations(network, to_features(np.concatenate([images, copies, outliers])))
     targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), len(outliers)])
 

@@ -1,7 +1,7 @@
 """Make the non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
 
-They are blobs, polygons, scribbles, noise, and digits that were cut up, mixed, paired or turned. The head is tested on
-the pictures of `training.trust.out_of_distribution`. Only noise and pairs of digits occur in both.
+They are blobs, polygons, edges of shadows, scribbles, noise, and digits that were cut up, mixed, paired or turned. The
+head is tested on the pictures of `training.trust.out_of_distribution`. Only noise and pairs of digits occur in both.
 """
 
 import os
@@ -74,6 +74,16 @@ def _polygon(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     if rng.random() < 0.5:  # ordered by angle, so that the sides do not cross
         corners = corners[np.argsort(np.arctan2(corners[:, 1] - 48, corners[:, 0] - 48))]
     return draw_picture(lambda pen: pen.polygon(corners.ravel().tolist(), fill=255))
+
+
+def _edge(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Draw the edge of a shadow: all that lies beyond a line, which is a corner or a side of the picture."""
+    height, width = (int(side) for side in rng.integers(40, 100, 2))
+    rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    angle = rng.uniform(0, 2 * np.pi)
+    distance = np.add.outer(np.sin(angle) * rows, np.cos(angle) * columns) + rng.normal(0, 0.02, (height, width))
+    beyond: Grey = np.where(distance > np.quantile(distance, rng.uniform(0.6, 0.97)), 255, 0).astype(np.uint8)
+    return beyond
 
 
 def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -167,12 +177,13 @@ def _framed(picture: NDArray[np.uint8]) -> Grey:
 
 
 _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
-    _blob: 0.15,
+    _blob: 0.14,
     _polygon: 0.11,
-    _scribble: 0.13,
-    _solid: 0.13,
-    _cut_up: 0.11,
-    _mixed: 0.11,
+    _edge: 0.08,
+    _scribble: 0.12,
+    _solid: 0.11,
+    _cut_up: 0.09,
+    _mixed: 0.09,
     _pair: 0.07,
     _turned: 0.05,
     _grey_noise: 0.06,

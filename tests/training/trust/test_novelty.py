@@ -1,4 +1,4 @@
-"""Novelty is about 0 for a usual digit, and above 1 for one in a hundred calibration images."""
+"""Novelty is about 0 for a usual digit, and above 1 for few of the calibration images and of their copies."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from digits.features import to_features
 from tests.training.conftest import Outcome
 from training.data import Split, load, split_training_images
 from training.network import activations
+from training.trust.imitations import imitations
 from training.trust.novelty import Head, energy, fit
 
 
@@ -56,12 +57,16 @@ def test_a_usual_digit_has_a_novelty_of_about_0(head: Head, network: Any, split:
     assert np.median(of_digits) == pytest.approx(0, abs=0.1)
 
 
-def test_one_in_a_hundred_calibration_images_is_above_1(head: Head, network: Any, split: Split) -> None:
-    of_digits = novelty(head, network, split.x_calibration)
+def test_few_calibration_images_and_few_of_their_copies_are_above_1(head: Head, network: Any, split: Split) -> None:
+    copies = imitations(split.x_calibration, split.y_calibration)
 
-    # The 397th of 400 values is 1. Conformal prediction needs this rank to promise 1 % for the next picture.
-    assert np.sort(of_digits)[396] == pytest.approx(1)
-    assert (of_digits > 1 + 1e-6).sum() == 3
+    of_digits, of_copies = (novelty(head, network, images) for images in (split.x_calibration, copies))
+
+    # Of 400 values, conformal prediction needs the 397th to promise 1 % for the next picture, and the 389th for 3 %.
+    limits = (np.sort(of_digits)[396], np.sort(of_copies)[388])
+    assert max(limits) == pytest.approx(1)
+    assert (of_digits > 1 + 1e-6).sum() <= 3
+    assert (of_copies > 1 + 1e-6).sum() <= 11
 
 
 def test_the_published_version_gives_noise_a_high_novelty(trained: tuple[Path, Outcome], split: Split) -> None:

@@ -36,13 +36,13 @@ class Distortions:
     """Largest loss of stroke width, in pixels."""
     thicker: float = 1.2
     """Largest gain of stroke width, in pixels."""
-    redrawn: float = 0.15
+    redrawn: float = 0.12
     """Share that is redrawn along the centre line of its strokes, with a pen of constant width."""
     pen: float = 3.5
     """Largest number of pixels by which the pen widens the centre line."""
     squared: float = 0.12
     """Share that is stretched towards a square bounding box."""
-    narrowed: float = 0.15
+    narrowed: float = 0.12
     """Share that is narrowed, by a factor of at least 0.5."""
     coarse: float = 0.1
     """Share that is reduced to between 8x8 and 16x16 pixels and enlarged again."""
@@ -52,9 +52,9 @@ class Distortions:
     """Share whose grey levels are stretched between two thresholds, as normalization does."""
     restyled: float = 0.25
     """Share of the 1s that get a flag and a foot, and share of the 7s that get a bar."""
-    drawn: float = 0.15
+    drawn: float = 0.12
     """Share of each digit's pictures that are replaced by drawings in styles that MNIST has few of."""
-    scanned: float = 0.15
+    scanned: float = 0.12
     """Share that is scanned as a small bitmap or with a faint pen, and normalized."""
 
 

@@ -3,7 +3,9 @@
 The functions have their own module, because a process that the supervisor spawns imports them by name.
 """
 
+import os
 import socket
+import sys
 
 from app.settings import Settings
 
@@ -15,6 +17,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     from app.server.server import Server  # noqa: PLC0415
 
     Server(create_app(settings), settings).run(sockets=[listener])
+    _end(settings)
 
 
 def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
@@ -24,3 +27,15 @@ def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
     from app.server.server import Server  # noqa: PLC0415
 
     Server(create_app(settings), settings, SupervisorLink(supervisor)).run(sockets=[])
+    _end(settings)
+
+
+def _end(settings: Settings) -> None:
+    """End a process that has served gRPC, without the interpreter's cleanup.
+
+    The gRPC server still listens (`app.api.grpc.server`), and grpcio can only destroy it in its event loop, which has
+    ended.
+    """
+    if settings.grpc_port is not None:
+        sys.stderr.flush()
+        os._exit(0)

@@ -16,6 +16,9 @@ from digits.artifact import MAX_FILES, SHIPPED
 from digits.classifier import Classifier, candidates, no_usable_model
 from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
 
+DRAINING = "draining: the service stops"
+"""Why a service that was told to stop is not ready."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -187,7 +190,7 @@ class ModelRegistry:
             Why the service is not ready, or None if it is.
         """
         if self._draining:
-            return "draining: the service stops"
+            return DRAINING
         return self._reason if self._classifier is None else self._self_test(self._classifier)
 
     def _self_test(self, classifier: Classifier) -> str | None:

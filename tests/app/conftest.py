@@ -178,6 +178,18 @@ def client(service: Service) -> httpx.Client:
 
 
 @pytest.fixture(scope="session")
+def grpc_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with gRPC and otherwise the default settings, for tests that do not change its state."""
+    with running_service(tmp_path_factory.mktemp("grpc"), MNIST_GRPC_PORT="0") as service:
+        yield service
+
+
+def grpc_target(service: Service) -> str:
+    """Return the address that a service with gRPC has printed."""
+    return service.wait_for_line(r"grpc://([0-9.]+:[0-9]+)")
+
+
+@pytest.fixture(scope="session")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service whose model has prediction sets, novelty and saliency, but recognizes no digit."""
     folder = tmp_path_factory.mktemp("trusted")

@@ -2,13 +2,16 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event, Semaphore
 from typing import Any
 
 import grpc
@@ -23,8 +26,8 @@ from app.api.grpc.codes import CODES
 from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import NAME
 from digits.features import Grey
-from tests.app.conftest import Service, running_service
-from tests.conftest import REPOSITORY, Mnist, encoded
+from tests.app.conftest import NEW_KEY, Service, StartService, grpc_target, running_service
+from tests.conftest import REPOSITORY, Mnist, encoded, fresh_python, needs
 
 SEVEN = np.frombuffer((EXAMPLES / "seven.bin").read_bytes(), np.uint8).reshape(28, 28)
 PHOTO = (EXAMPLES / "photo.jpg").read_bytes()
@@ -47,25 +50,19 @@ def import_triton() -> None:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with gRPC and otherwise the default settings."""
-    with running_service(tmp_path_factory.mktemp("grpc"), MNIST_GRPC_PORT="0") as service:
-        yield service
-
-
-def target(service: Service) -> str:
-    return service.wait_for_line(r"grpc://(\S+)")
+def service(grpc_service: Service) -> Service:
+    return grpc_service
 
 
 @pytest.fixture(scope="module")
 def client(service: Service) -> Iterator[Any]:
-    with triton.InferenceServerClient(target(service)) as client:
+    with triton.InferenceServerClient(grpc_target(service)) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def channel(service: Service) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(target(service)) as channel:
+    with grpc.insecure_channel(grpc_target(service)) as channel:
         yield channel
 
 
@@ -374,6 +371,182 @@ def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     listed = ProtoReflectionDescriptorDatabase(channel).get_services()
 
     assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(listed)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that has signed itself, and its key."""
+    needs("openssl")
+    certificate, key = (tmp_path_factory.mktemp("tls") / name for name in ("server.crt", "server.key"))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
+    names = ["-subj", "/CN=digits", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]) -> Iterator[Service]:
+    """One service that requires a key and TLS, and that takes one request at a time."""
+    settings = {
+        "MNIST_GRPC_PORT": "0",
+        "MNIST_GRPC_TLS_CERT": str(certificate[0]),
+        "MNIST_GRPC_TLS_KEY": str(certificate[1]),
+        "MNIST_API_KEYS": NEW_KEY,
+        "MNIST_MAX_REQUESTS": "1",
+        "MNIST_DOCS": "false",
+    }
+    with running_service(tmp_path_factory.mktemp("locked"), **settings) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def secure_channel(locked: Service, certificate: tuple[Path, Path]) -> Iterator[grpc.Channel]:
+    credentials = grpc.ssl_channel_credentials(certificate[0].read_bytes())
+    with grpc.secure_channel(grpc_target(locked), credentials) as channel:
+        yield channel
+
+
+KEY = {"metadata": [("x-api-key", NEW_KEY)]}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param([("authorization", f"Bearer {NEW_KEY}")], id="authorization"),
+        pytest.param([("x-api-key", NEW_KEY)], id="x-api-key"),
+    ],
+)
+def test_a_known_key_is_accepted(secure_channel: grpc.Channel, metadata: list[tuple[str, str]]) -> None:
+    assert infer(secure_channel, seven(), metadata=metadata).outputs[1].contents.int64_contents == [7]
+
+
+@pytest.mark.parametrize("method", ["ModelInfer", "ServerMetadata", "Unknown"])
+@pytest.mark.parametrize(
+    "metadata", [pytest.param([], id="no key"), pytest.param([("x-api-key", NEW_KEY[:-1])], id="another key")]
+)
+def test_any_other_call_is_unauthenticated(
+    secure_channel: grpc.Channel, method: str, metadata: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        call(secure_channel, method, metadata=metadata)
+
+    assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert refused.value.details().startswith("expected a known API key, as `Authorization: Bearer KEY`")
+
+
+def test_probes_need_no_key_and_reflection_is_off_without_docs(secure_channel: grpc.Channel) -> None:
+    assert triton.service_pb2.ServerReadyResponse.FromString(call(secure_channel, "ServerReady")).ready
+    assert secure_channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20) == b"\x08\x01"
+    with pytest.raises(grpc.RpcError) as refused:
+        secure_channel.unary_unary("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(b"", timeout=20)
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_one_call_too_many_is_unavailable_before_its_message(secure_channel: grpc.Channel, locked: Service) -> None:
+    may_send = Event()
+
+    def wait() -> Iterator[bytes]:
+        may_send.wait(20)
+        yield message("ModelInferRequest", {"model_name": NAME} | seven()).SerializeToString()
+
+    first = secure_channel.stream_unary(f"{SERVICE}/ModelInfer").future(wait(), timeout=20, **KEY)
+    refusals: list[grpc.RpcError] = []
+    while not refusals:  # until the first call has arrived
+        try:
+            infer(secure_channel, seven(), **KEY)
+        except grpc.RpcError as exc:
+            refusals.append(exc)
+    over_http = locked.client.post("/predict", json={"pixels": SEVEN.tolist()}, headers={"x-api-key": NEW_KEY})
+    may_send.set()
+
+    assert refusals[0].code() == grpc.StatusCode.UNAVAILABLE
+    assert refusals[0].details() == over_http.json()["detail"] == "1 requests are already in progress; try again later"
+    assert triton.service_pb2.ModelInferResponse.FromString(first.result()).outputs[1].contents.int64_contents == [7]
+
+
+@pytest.mark.parametrize(
+    ("workers", "seconds"),
+    [pytest.param("1", "0", id="one worker, at once"), pytest.param("2", "1", id="two workers, after a second")],
+)
+def test_no_call_is_lost_when_the_service_stops(start_service: StartService, workers: str, seconds: str) -> None:
+    service = start_service(MNIST_GRPC_PORT="0", MNIST_WORKERS=workers, MNIST_DRAIN_SECONDS=seconds)
+    service.wait_until_ready()
+    service.wait_for_line(r"(?s)" + r"startup complete.*" * (int(workers) - 1) + r"(startup complete)")
+    answered = Semaphore(0)
+
+    def load() -> grpc.RpcError:
+        options = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
+        with grpc.insecure_channel(grpc_target(service), options) as channel:
+            while True:
+                try:
+                    digit = infer(channel, seven()).outputs[1].contents.int64_contents
+                except grpc.RpcError as exc:
+                    return exc
+                assert digit == [7]
+                answered.release()
+
+    with ThreadPoolExecutor(6) as clients:
+        ends = [clients.submit(load) for _ in range(6)]
+        for _ in range(60):
+            assert answered.acquire(timeout=20)
+        service.process.send_signal(signal.SIGTERM)
+        if seconds != "0":
+            with triton.InferenceServerClient(grpc_target(service)) as client:
+                assert not client.is_server_ready()
+                assert client.is_server_live()
+        refusals = [end.result() for end in ends]
+
+    # Clients try again after this code, because the service has not begun to answer.
+    assert {refusal.code() for refusal in refusals} == {grpc.StatusCode.UNAVAILABLE}
+    assert service.process.wait(timeout=30) == 0
+    log = service.log.read_text()
+    assert set(re.findall(r'"status":(\d+)', log)) == {"200"}
+    assert "Traceback" not in log
+
+
+def test_the_workers_share_one_port_which_no_other_service_can_take(
+    start_service: StartService, service: Service
+) -> None:
+    port = grpc_target(service).rpartition(":")[2]
+
+    ended = fresh_python("-m", "app", environment={"MNIST_PORT": "0", "MNIST_GRPC_PORT": port})
+
+    assert ended.returncode == 1
+    assert (
+        ended.stderr
+        == f"digits: cannot listen on 127.0.0.1:{port} (MNIST_HOST, MNIST_GRPC_PORT): Address already in use\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "environment", "line"),
+    [
+        pytest.param(
+            "import sys; sys.modules['grpc_health'] = None; ",
+            {},
+            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc",
+            id="without the extra",
+        ),
+        pytest.param(
+            "",
+            {"MNIST_GRPC_TLS_CERT": __file__},
+            "digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one",
+            id="a certificate without its key",
+        ),
+        pytest.param(
+            "",
+            {"MNIST_GRPC_TLS_CERT": __file__, "MNIST_GRPC_TLS_KEY": "missing.key"},
+            "digits: MNIST_GRPC_TLS_KEY: Path does not point to a file, received 'missing.key'",
+            id="a key that does not exist",
+        ),
+    ],
+)
+def test_what_is_missing_is_one_line(code: str, environment: dict[str, str], line: str) -> None:
+    code += "from app.__main__ import main; main()"
+
+    ended = fresh_python("-c", code, environment={"MNIST_PORT": "0", "MNIST_GRPC_PORT": "0", **environment})
+
+    assert (ended.returncode, ended.stderr) == (1, f"{line}\n")
 
 
 def test_every_error_has_a_code() -> None:

@@ -1,4 +1,4 @@
-"""KServe's own client with both of its protocols, against a real service."""
+"""KServe's own clients with all of their protocols, against a real service."""
 
 import asyncio
 import base64
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import NAME
 from digits.features import Grey
-from tests.app.conftest import Service
+from tests.app.conftest import Service, grpc_target
 from tests.conftest import Mnist, encoded
 
 Ask = Callable[[str, Callable[[Any], Awaitable[Any]]], Any]
@@ -159,3 +159,53 @@ def test_a_photo_is_normalized_by_both(kserve: Any, ask: Ask, service: Service) 
 
     np.testing.assert_allclose(second.outputs[0].as_numpy()[0], ours["probabilities"], atol=1e-6)
     np.testing.assert_allclose(first["predictions"][0], ours["probabilities"], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def ask_by_grpc(kserve: Any, grpc_service: Service) -> Callable[[Callable[[Any], Awaitable[Any]]], Any]:
+    """Return a function that awaits `ask_by_grpc(lambda client: client.infer(...))` with KServe's gRPC client."""
+
+    async def asked(question: Callable[[Any], Awaitable[Any]]) -> Any:
+        async with kserve.InferenceGRPCClient(grpc_target(grpc_service)) as client:
+            return await question(client)
+
+    return lambda question: asyncio.run(asked(question))
+
+
+def test_the_grpc_client_finds_server_and_model_ready(ask_by_grpc: Callable[..., Any]) -> None:
+    assert ask_by_grpc(lambda client: client.is_server_live()) is True
+    assert ask_by_grpc(lambda client: client.is_server_ready()) is True
+    assert ask_by_grpc(lambda client: client.is_model_ready(NAME)) is True
+
+
+@pytest.mark.parametrize(
+    ("datatype", "binary"),
+    [
+        pytest.param("FP32", True, id="FP32, raw contents"),
+        pytest.param("FP32", False, id="FP32, typed contents"),
+        pytest.param("UINT8", True, id="UINT8, raw contents"),
+        pytest.param("UINT8", False, id="UINT8, typed contents"),
+        pytest.param("BYTES", True, id="BYTES, raw contents"),  # the client sends only text as typed contents
+    ],
+)
+def test_the_grpc_client_gets_the_probabilities_of_predict(
+    kserve: Any,
+    ask_by_grpc: Callable[..., Any],
+    digits: Grey,
+    expected: NDArray[np.float64],
+    datatype: str,
+    binary: bool,
+) -> None:
+    pixels = digits.reshape(-1, 784)
+    arrays: dict[str, NDArray[Any]] = {
+        "FP32": (pixels / 255).astype(np.float32),
+        "UINT8": pixels,
+        "BYTES": np.array([encoded(picture) for picture in digits], dtype=object),
+    }
+
+    answer = ask_by_grpc(lambda client: client.infer(request(kserve, arrays[datatype], datatype, binary=binary)))
+
+    assert (answer.model_name, answer.model_version, answer.id) == (NAME, "1", "42")
+    probabilities, digit = answer.outputs
+    np.testing.assert_allclose(probabilities.as_numpy(), expected, atol=1e-6)
+    assert digit.as_numpy().tolist() == expected.argmax(axis=1).tolist()

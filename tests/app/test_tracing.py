@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import StartService
+from tests.app.conftest import StartService, grpc_target
 from tests.conftest import fresh_python
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
+METADATA = "/inference.GRPCInferenceService/ServerMetadata"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -58,23 +60,27 @@ def attributes(span: Span) -> dict[str, Any]:
 
 
 def test_each_request_is_a_span(start_service: StartService, collector: Collector) -> None:
-    service = start_service(MNIST_TRACES_ENDPOINT=collector.endpoint).wait_until_ready()
+    service = start_service(MNIST_TRACES_ENDPOINT=collector.endpoint, MNIST_GRPC_PORT="0").wait_until_ready()
     before = time.time_ns()
 
     headers = {"content-type": "application/octet-stream", "traceparent": f"00-{TRACE}-{PARENT}-01"}
     right = service.client.post("/predict", content=SEVEN, headers=headers | {"x-request-id": "mine"})
     wrong = service.client.post("/predict", content=b"?", headers={"content-type": "text/plain"})
     service.client.get("/livez")
+    with grpc.insecure_channel(grpc_target(service)) as channel:
+        channel.unary_unary(METADATA)(b"", metadata=[("traceparent", f"00-{TRACE}-{PARENT}-01")])
     stopped = service.stop()
 
     assert (right.status_code, wrong.status_code, stopped) == (200, 415, 0)
-    first, second = collector.spans  # probes have no span
+    first, second, third = collector.spans  # probes have no span
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if '"request_id"' in line]
     assert [(line["trace_id"], line["span_id"], line.get("parent_id")) for line in lines] == [
         (TRACE, first.span_id.hex(), PARENT),
         (second.trace_id.hex(), second.span_id.hex(), None),
+        (TRACE, third.span_id.hex(), PARENT),
     ]
     assert first.name == second.name == "POST /predict"
+    assert third.name == f"POST {METADATA}"  # a gRPC call is an HTTP/2 request
     assert first.kind == Span.SPAN_KIND_SERVER
     assert (first.trace_id.hex(), first.parent_span_id.hex()) == (TRACE, PARENT)
     assert second.trace_id.hex() != TRACE

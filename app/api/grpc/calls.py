@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from app.api.grpc.codes import CODES
 from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
+from app.inference.model_registry import DRAINING
 
 _REPLIED = frozenset((b"x-request-id", b"x-model-version"))
 """The headers of a reply that become trailing metadata."""
@@ -24,6 +25,10 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     def __init__(self, app: ASGIApp, services: tuple[str, ...]) -> None:
         """Answer with `app` the calls of the services with these full names."""
         self._app = app
+        self.in_work = 0
+        """The number of calls whose replies are not written yet."""
+        self.refuses = False
+        """Whether new calls are refused because the service stops."""
         self._prefixes = tuple(f"/{service}/" for service in services)
 
     def service(self, handler_call_details: Any) -> Any:
@@ -40,6 +45,10 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         return grpc.stream_unary_rpc_method_handler(answer)
 
     async def _answer(self, path: str, context: Any) -> bytes:
+        if self.refuses:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, DRAINING)
+        self.in_work += 1
+        context.add_done_callback(self._note_end)
         call = _Call(context)
         await self._app(_scope(path, context), call.receive, call.send)
         trailing_metadata = tuple((name.decode(), value.decode()) for name, value in call.headers if name in _REPLIED)
@@ -47,6 +56,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             await context.abort(CODES[call.status], b"".join(call.body).decode(), trailing_metadata)
         context.set_trailing_metadata(trailing_metadata)
         return b"".join(call.body)
+
+    def _note_end(self, _context: object) -> None:
+        self.in_work -= 1
 
 
 class _Call:

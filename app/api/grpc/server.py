@@ -1,5 +1,8 @@
 """The gRPC server of one process. It shares the event loop, the models and the batches with the HTTP server."""
 
+import asyncio
+import time
+
 import grpc
 from grpc_health.v1 import health_pb2  # noqa: F401 - registers the service that reflection describes
 from grpc_reflection.v1alpha import reflection
@@ -19,6 +22,8 @@ SERVICES = (SERVICE, HEALTH_SERVICE)
 
 _IDLE_MILLISECONDS = 300_000
 """How long a connection without calls stays open. Clients connect again by themselves."""
+
+_POLL_SECONDS = 0.01
 
 
 def call_router(service: InferenceService, health: Health, in_work: RequestsInWork) -> Dispatcher:
@@ -41,7 +46,7 @@ class GrpcServer:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         """Answer calls with `app`. `start` opens the port."""
-        self._app = app
+        self._calls = Calls(app, SERVICES)
         self._settings = settings
 
     async def start(self) -> None:
@@ -58,7 +63,7 @@ class GrpcServer:
                 ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
             )
         )
-        server.add_generic_rpc_handlers((Calls(self._app, SERVICES),))
+        server.add_generic_rpc_handlers((self._calls,))
         if settings.docs:
             reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), server)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -75,5 +80,12 @@ class GrpcServer:
         self._server = server
 
     async def stop(self, seconds: float) -> None:
-        """Accept no more calls, and give the calls in work this long to finish."""
-        await self._server.stop(seconds)
+        """Refuse new calls with UNAVAILABLE, and give the calls in work this long to finish.
+
+        The server itself is not shut down, and its connections end with the process. grpcio's shutdown would end the
+        calls that are just arriving with CANCELLED, which clients do not try again.
+        """
+        self._calls.refuses = True
+        deadline = time.monotonic() + seconds
+        while self._calls.in_work and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_SECONDS)

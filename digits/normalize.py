@@ -12,7 +12,7 @@ specks, and may be of any size. These steps remove the differences. Words in quo
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -42,6 +42,12 @@ _TINY_SIDE = 20
 _CANVAS_SIDE = 80
 """Longer side of the digit when its stroke width is set: 4 pixels per pixel of the box."""
 
+_ENLARGED_SIDE = 64
+"""Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected."""
+
+_MIN_ENLARGED_SIDE = 12
+"""Pictures of fewer pixels are not enlarged. Their digit is sharpened instead, when its stroke width is set."""
+
 _SHARPEN_ABOVE = 7.0
 """A digit that is enlarged by more than this (one of 11 pixels or fewer) is sharpened."""
 
@@ -62,6 +68,15 @@ _REWEIGHTINGS = 3
 
 _INK_LEVELS = 4
 """Steps per grey value in which ink is counted."""
+
+_MAX_PAPER_RANGE = 0.15
+"""Paper is even if its grey values, without 5 % at both ends, differ by less than this share of the contrast."""
+
+_MAX_HALF_STROKE = 0.3
+"""Half of the widest stroke, as a share of the longer side. What is wider is a shadow."""
+
+_WEAKEST_STROKE = 0.3
+"""A stroke that is fainter than the darkest one near it is amplified, but no stroke below this share of full ink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,30 +146,60 @@ def _locate(picture: Grey) -> tuple[Floats, bool]:
         small = _reduce(working, _reduction(working, _LIGHT_SIDE))
         if is_whole and _is_noise(small):
             raise NoInk("no ink found: the picture is noise")
-        ink, is_dark = _to_light_ink(working, small)
+        ink = _to_light_ink(working, small)
+        if factor == 1:
+            return _separate_digit(_enlarge(ink), check_ink=is_whole)[0], ink.is_dark
         digit, box = _separate_digit(ink, check_ink=is_whole)
         margin = _side(box) // 4 + 2
         rows, columns = (slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)
         surroundings = picture[rows, columns]
         if _reduction(surroundings, _WORKING_SIDE) == factor:
-            return digit, is_dark
+            return digit, ink.is_dark
         picture, is_whole = surroundings, False
 
 
-def _to_light_ink(picture: Floats, small: Floats) -> tuple[Floats, bool]:
-    """Return each pixel's difference from the background, positive for ink, and whether the ink was dark.
+@dataclass(frozen=True, slots=True)
+class _Ink:
+    """The ink of a picture, as light ink on dark."""
 
-    The background is estimated by a morphological closing (for dark ink): the maximum in a window, then the minimum of
-    that. It paints over strokes and follows shadows, even hard ones. Pixels that differ from most of their surroundings
-    are ink.
+    pixels: Floats
+    """(height, width): each pixel's difference from the paper in grey values, positive for ink."""
+    is_dark: bool
+    """Whether the ink was darker than its paper."""
+    contrast: float | None = None
+    """The difference between ink and paper in grey values if the light is even, else None."""
+    enlarged: int = 1
+    """How many of these pixels are as wide as a pixel of the picture."""
+
+
+def _enlarge(ink: _Ink) -> _Ink:
+    """Enlarge the ink of a small picture to at least _ENLARGED_SIDE pixels."""
+    side = max(ink.pixels.shape)
+    if not _MIN_ENLARGED_SIDE <= side < _ENLARGED_SIDE:
+        return ink
+    times = -(-_ENLARGED_SIDE // side)
+    pixels = cv2.resize(ink.pixels, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    return replace(ink, pixels=pixels, enlarged=times)
+
+
+def _to_light_ink(picture: Floats, small: Floats) -> _Ink:
+    """Separate ink from paper.
+
+    If the light is even, the paper has one grey value. Otherwise, the background is estimated by a morphological
+    closing (for dark ink): the maximum in a window, then the minimum of that. It paints over strokes and follows
+    shadows, even hard ones. Pixels that differ from most of their surroundings are ink.
 
     Args:
         picture: (height, width).
         small: the picture, reduced to _LIGHT_SIDE.
     """
-    tiny = min(small.shape) < _TINY_SIDE
     if np.ptp(picture) < _MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
+    even = _even_paper(small)
+    if even is not None:
+        pixels = even.paper - picture if even.is_ink_dark else picture - even.paper
+        return _Ink(pixels, even.is_ink_dark, even.contrast)
+    tiny = min(small.shape) < _TINY_SIDE
     trend = np.zeros_like(small) if tiny else _trend(small)
     small = small - trend
     window = np.ones(2 * [max(small.shape) * 2 // (1 if tiny else 5)], dtype=np.uint8)
@@ -162,7 +207,65 @@ def _to_light_ink(picture: Floats, small: Floats) -> tuple[Floats, bool]:
     is_dark = _is_background_light(small, lightest, darkest)
     background = cv2.erode(lightest, window) if is_dark else cv2.dilate(darkest, window)
     background = cv2.resize(background + trend, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return (background - picture if is_dark else picture - background), is_dark
+    return _Ink(background - picture if is_dark else picture - background, is_dark)
+
+
+@dataclass(frozen=True, slots=True)
+class _EvenPaper:
+    """Paper in even light."""
+
+    paper: float
+    """Its grey value."""
+    contrast: float
+    """The difference between the mean grey values of paper and ink."""
+    is_ink_dark: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The pixels on one side of a threshold: ink or paper."""
+
+    mask: NDArray[np.uint8]
+    """(height + 2, width + 2): 1 on this side. The outermost pixels of the picture are repeated."""
+    half_stroke: float
+    """Half the width of the widest place, as a share of the picture's longer side."""
+    score: float
+    """The side with the smaller score is ink: it is narrow, takes little of the rim, and is in one piece."""
+
+
+def _even_paper(small: Floats) -> _EvenPaper | None:
+    """Return the paper of a picture of two grey values, as a scan or a drawing is, or None in uneven light.
+
+    This also reads digits that were cut to their ink, of which no background is left around the strokes.
+    """
+    lightest, darkest = float(small.max()), float(small.min())
+    levels = ((small - darkest) * (255 / max(lightest - darkest, 1e-3))).astype(np.uint8)
+    _, light = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    light_side, dark_side = _side_of_threshold(light), _side_of_threshold(1 - light)
+    is_ink_dark = dark_side.score < light_side.score
+    ink, paper = (dark_side, light_side) if is_ink_dark else (light_side, dark_side)
+    if ink.half_stroke > _MAX_HALF_STROKE:
+        return None
+    inner = small[cv2.erode(paper.mask, np.ones((3, 3)))[1:-1, 1:-1].view(bool)]  # without the edges of strokes
+    if len(inner) < 9:
+        inner = small[paper.mask[1:-1, 1:-1].view(bool)]
+    few = len(inner) // 20
+    ordered = np.partition(inner, (few, len(inner) // 2, len(inner) - 1 - few))
+    contrast = abs(cv2.mean(small, light)[0] - cv2.mean(small, 1 - light)[0])
+    if ordered[len(inner) - 1 - few] - ordered[few] > _MAX_PAPER_RANGE * contrast:
+        return None
+    return _EvenPaper(float(ordered[len(inner) // 2]), contrast, is_ink_dark)
+
+
+def _side_of_threshold(side: NDArray[np.uint8]) -> _Side:
+    mask = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    half_stroke = float(cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
+    rim = float(np.concatenate([side[0], side[-1], side[:, 0], side[:, -1]]).mean())
+    score = half_stroke + rim / 4
+    if 0 < rim < 1:  # otherwise the rim alone decides
+        areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
+        score -= 0.15 * float(areas.max() / areas.sum())
+    return _Side(mask, half_stroke, score)
 
 
 def _is_background_light(small: Floats, lightest: Floats, darkest: Floats) -> bool:
@@ -228,38 +331,52 @@ def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
     return rim
 
 
-def _separate_digit(ink: Floats, *, check_ink: bool) -> tuple[Floats, _Box]:
+def _separate_digit(ink: _Ink, *, check_ink: bool) -> tuple[Floats, _Box]:
     """Return the digit without other marks, cropped and scaled to [0, 1], and its box.
 
     Args:
         ink: from `_to_light_ink`.
         check_ink: whether to raise NoInk if the located digit is only noise or uneven light.
     """
-    mean, noise = _background_noise(ink)
-    if noise > 0.08 * ink.max():
-        ink = cv2.GaussianBlur(ink, (0, 0), 1)
-        mean, noise = _background_noise(ink)
-    ink = ink - mean
-    floor = min(max(_MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
-    steepness = _steepness(ink)
-    full_ink = _full_ink(ink, steepness, floor)
-    kept = _digit_pixels(ink, steepness, max(floor, 0.35 * full_ink))
+    pixels = ink.pixels
+    mean, noise = _background_noise(pixels, ink.contrast)
+    if noise > 0.08 * pixels.max():
+        pixels = cv2.GaussianBlur(pixels, (0, 0), 1)
+        mean, noise = _background_noise(pixels, ink.contrast)
+    ink = replace(ink, pixels=pixels - mean)
+    pixels = ink.pixels
+    floor = min(max(_MIN_CONTRAST, 4 * noise), 0.4 * float(pixels.max()))
+    steepness = _steepness(pixels)
+    is_even = ink.contrast is not None
+    full_ink = _full_ink(pixels, steepness, floor, is_even=is_even)
+    kept = _digit_pixels(pixels, steepness, max(floor, full_ink / 4), is_even=is_even)
     if check_ink and not _is_ink(ink, steepness, kept, full_ink, noise):
         raise NoInk("no ink found: the picture has only noise and uneven light")
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
     box = rows, columns
     mask = cv2.dilate(kept[box].view(np.uint8), np.ones((3, 3)))  # includes the antialiased edges of the strokes
-    return np.clip(ink[box] * mask / full_ink, 0, 1), box
+    return _even_strokes(pixels[box] * mask, full_ink), box
 
 
-def _background_noise(ink: Floats) -> tuple[float, float]:
+def _even_strokes(digit: Floats, full_ink: float) -> Floats:
+    """Return the digit in [0, 1], with its faint strokes as strong as the others near them."""
+    window = max(3, max(digit.shape) // 4) | 1
+    nearby = cv2.blur(cv2.dilate(digit, np.ones((window, window), dtype=np.uint8)), (window, window))
+    even: Floats = np.clip(digit / np.clip(nearby, _WEAKEST_STROKE * full_ink, full_ink), 0, 1)
+    return even
+
+
+def _background_noise(ink: Floats, contrast: float | None) -> tuple[float, float]:
     """Return the background's mean and its noise, which is its standard deviation.
 
     Both are estimated from the 5th and the 30th percentile, because up to half the picture may be ink. In a normal
-    distribution these lie 1.12 standard deviations apart, and the 30th lies 0.52 below the mean.
+    distribution these lie 1.12 standard deviations apart, and the 30th lies 0.52 below the mean. If the contrast is
+    known, only pixels that are nearer to the paper count.
     """
     step = -(-max(ink.shape) // _NOISE_SIDE)
     sample = ink[::step, ::step]
+    if contrast is not None:
+        sample = sample[sample < contrast / 2]
     ranks = sample.size * 5 // 100, sample.size * 30 // 100
     ordered = np.partition(sample, ranks, axis=None)
     percentile_5, percentile_30 = (float(ordered[rank]) for rank in ranks)
@@ -275,7 +392,7 @@ def _is_noise(small: Floats) -> bool:
     return bool(pairs < (0.2 if min(small.shape) < _TINY_SIDE else 0.12) * 2 * np.vdot(flat, flat))
 
 
-def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
+def _full_ink(ink: Floats, steepness: Floats, floor: float, *, is_even: bool) -> float:
     """Return the grey value of full ink.
 
     It is the 70th percentile of the strongest part's ink values, weighted by steepness, so that soft shadows do not
@@ -284,7 +401,7 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
     parts = _connected_parts(ink > floor)
     if not parts.count:
         raise NoInk("no ink found: the picture is blank")
-    main = np.flatnonzero(parts.labels == _strongest_part(steepness, parts))
+    main = np.flatnonzero(parts.labels == _strongest_part(steepness, parts, is_even=is_even))
     levels = (ink.ravel()[main] * _INK_LEVELS).astype(np.intp)
     strength = np.bincount(levels, steepness.ravel()[main]).cumsum()
     full_ink = float(np.searchsorted(strength, 0.7 * strength[-1])) / _INK_LEVELS
@@ -293,12 +410,12 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
     return full_ink
 
 
-def _digit_pixels(ink: Floats, steepness: Floats, threshold: float) -> NDArray[np.bool_]:
+def _digit_pixels(ink: Floats, steepness: Floats, threshold: float, *, is_even: bool) -> NDArray[np.bool_]:
     """Return the pixels of the digit: its strongest part and every other part that is large and near enough."""
     parts = _connected_parts(ink > threshold)
     if parts.count == 1:
         return parts.mask
-    main = _strongest_part(steepness, parts)
+    main = _strongest_part(steepness, parts, is_even=is_even)
     whole = parts.box(main)
     pixels: NDArray[np.bool_] = parts.labels == main
     large = np.flatnonzero(parts.sides.max(axis=1) >= _side(whole) / 4)
@@ -349,11 +466,11 @@ def _connected_parts(mask: NDArray[np.bool_]) -> _Parts:
     return _Parts(mask, labels, labelled - 1)
 
 
-def _strongest_part(steepness: Floats, parts: _Parts) -> int:
+def _strongest_part(steepness: Floats, parts: _Parts, *, is_even: bool) -> int:
     """Return the label of the part with the most and sharpest edges.
 
     A part that touches the picture's edge counts less, and one that looks like a table, a frame or a ruled line counts
-    far less.
+    far less. In even light, a part along the edge may be a digit that was cut to its ink.
     """
     if parts.count == 1:
         return 1
@@ -362,7 +479,8 @@ def _strongest_part(steepness: Floats, parts: _Parts) -> int:
     strength = np.bincount(labels.ravel()[inked], steepness.ravel()[inked])
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     touched = np.max([np.bincount(edge, minlength=len(strength)) / len(edge) for edge in edges], axis=0)
-    strength *= np.where(touched > 1 / 3, 0.03, np.where(touched > 0, 0.3, 1))
+    at_edge, along_edge = (0.5, 0.3) if is_even else (0.3, 0.03)
+    strength *= np.where(touched > 1 / 3, along_edge, np.where(touched > 0, at_edge, 1))
     for label in np.flatnonzero((parts.sides > np.array(labels.shape) / 2).all(axis=1)).tolist():
         pixels = labels[parts.box(label)] == label
         if pixels[_rim(pixels.shape, max(pixels.shape) // 8)].sum() > 0.95 * pixels.sum():
@@ -380,19 +498,32 @@ def _steepness(ink: Floats) -> Floats:
     return steepness
 
 
-def _is_ink(ink: Floats, steepness: Floats, kept: NDArray[np.bool_], full_ink: float, noise: float) -> bool:
+def _is_ink(ink: _Ink, steepness: Floats, kept: NDArray[np.bool_], full_ink: float, noise: float) -> bool:
     """Return whether the located digit is ink, and not noise or uneven light.
 
-    Ink must exceed 4 times the noise. Below 20 times the noise, its edges must also be steep (a slope of 0.25 of full
-    ink per pixel), because blank photos reached 14 times and 0.24. With less noise a slope of 0.1 is enough, because
-    enlarged pictures have soft edges.
+    Ink must exceed the noise: 7 times, because textures reach that, or 4 times in even light. Its edges must be steep:
+    a slope of 0.1 of full ink per pixel is enough, because enlarged pictures have soft edges. What may be a shadow must
+    have steeper edges. In even light, a shadow fills one side of the picture and does not reach the opposite one. In
+    uneven light, anything along the edge or across the whole picture may be one.
     """
     if noise > 1:
-        steepness = _steepness(cv2.GaussianBlur(ink, (0, 0), 1))
+        steepness = _steepness(cv2.GaussianBlur(ink.pixels, (0, 0), 1))
     slopes = steepness[kept]
     percentile_98 = len(slopes) * 98 // 100
-    sharpness = float(np.partition(slopes, percentile_98)[percentile_98]) ** 0.5 / full_ink
-    return full_ink > 4 * noise and sharpness > (0.25 if full_ink < 20 * noise else 0.1)
+    sharpness = float(np.partition(slopes, percentile_98)[percentile_98]) ** 0.5 / full_ink * ink.enlarged
+    top, bottom, left, right = (float(edge.mean()) for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1]))
+    if ink.contrast is not None:
+        may_be_shadow = any(
+            filled > 0.9 and not opposite
+            for filled, opposite in ((top, bottom), (bottom, top), (left, right), (right, left))
+        )
+        return full_ink > 4 * noise and sharpness > (0.3 if may_be_shadow else 0.1)
+    height, width = kept.shape
+    box = _extent(kept)
+    touching = (top + bottom) * width + (left + right) * height
+    across = max((part.stop - part.start) / side for part, side in zip(box, kept.shape, strict=True))
+    may_be_shadow = touching > 0.5 * _side(box) or across > 0.9
+    return full_ink > 7 * noise and sharpness > (0.35 if may_be_shadow else 0.1)
 
 
 def _is_part(box: _Box, whole: _Box, shape: tuple[int, ...]) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -40,6 +41,10 @@ from digits.artifact import (
 from digits.classifier import Golden
 from digits.drift import EDGES
 from digits.features import CLASSES, FEATURES, Floats, Grey, to_features
+
+# No test depends on the time that an example takes.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -198,7 +198,7 @@ ALLOWED = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example(HOSTILE)
 @given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map("".join))
 def test_every_card_consists_of_text_tables_links_and_figures(card: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -97,7 +97,6 @@ class TestProbabilities:
 
 
 class TestGolden:
-    @settings(deadline=None)
     @given(
         arrays(np.uint8, (CLASSES, 28, 28)),
         arrays(np.float32, (CLASSES, CLASSES), elements=st.floats(0, 1, width=32)),

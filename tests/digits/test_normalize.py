@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from benchmarks.quality.families import FAMILIES, enlarged, family, on_paper
+from benchmarks.quality.families import FAMILIES, enlarged, family, on_paper, reduced_photo, stroked
 from digits.artifact import NAME, SHIPPED, versions
 from digits.classifier import Classifier
 from digits.errors import NoInk, WrongSize
@@ -175,6 +175,14 @@ class TestNoInk:
             pytest.param(RNG.integers(0, 256, (300, 400), dtype=np.uint8), id="noise"),
             pytest.param(grey(RNG.normal(128, 30, (200, 200))), id="normal noise"),
             pytest.param(255 * RNG.integers(0, 2, (100, 100), dtype=np.uint8), id="black and white noise"),
+            pytest.param(
+                grey(
+                    ndimage.gaussian_filter(
+                        np.pad(np.full((160, 40), 90.0), ((0, 0), (0, 120)), constant_values=200), 6
+                    )
+                ),
+                id="a soft shadow along an edge",
+            ),
         ],
     )
     def test_a_picture_without_ink_is_refused(self, picture: Grey) -> None:
@@ -329,6 +337,52 @@ class TestDigits:
             alike.append(similarity(normalize(255 - image[box]).pixels, image))
 
         assert np.mean(np.array(alike) > 0.8) > 0.9
+
+    def test_a_seven_keeps_its_bar_along_the_edge(self) -> None:
+        picture = Image.new("1", (32, 32), 0)
+        ImageDraw.Draw(picture).line((0, 3, 27, 3, 10, 31), fill=1, width=7)
+        with_margin = np.pad(255 * np.asarray(picture, dtype=np.uint8), 16)
+
+        pixels = normalize(with_margin[16:-16, 16:-16]).pixels
+
+        assert similarity(pixels, normalize(with_margin).pixels) > 0.95
+
+    @pytest.mark.parametrize("ink", [0, 255])
+    def test_a_bold_one_that_covers_half_of_its_picture_is_not_turned_inside_out(self, ink: int) -> None:
+        picture = np.full((32, 32), 255 - ink, dtype=np.uint8)
+        picture[:, 8:24] = ink
+
+        pixels = normalize(picture).pixels
+
+        assert pixels[14, 14] == 255
+        assert pixels[:, :8].max() == 0
+        assert pixels[:, 20:].max() == 0
+
+    def test_a_hole_is_no_digit(self) -> None:
+        picture = Image.new("L", (32, 32), 255)
+        ImageDraw.Draw(picture).ellipse((0, 0, 31, 31), outline=0, width=8)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        assert pixels[14, 14] == 0
+
+    def test_a_faint_stroke_of_a_small_picture_stays_connected(self) -> None:
+        picture = Image.new("L", (28, 28), 0)
+        draw = ImageDraw.Draw(picture)
+        draw.arc((8, 4, 19, 23), 90, 270, fill=90)
+        draw.arc((8, 4, 19, 23), 270, 90, fill=45)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        assert pixels[6:22, 15:].max(axis=1).min() > 128
+
+    @pytest.mark.parametrize("side_", [512, 384, 256])
+    def test_a_thin_pen_in_a_reduced_dark_photo_is_read(self, side_: int, digit: Callable[[int], Grey]) -> None:
+        for which in range(10):
+            ink = np.pad(stroked(digit(which), 300, 5), ((200, 268), (180, 288)))
+            photo = reduced_photo(ink, np.random.default_rng(which), side_, paper=80)
+
+            assert similarity(from_bytes(photo).pixels, normalize(page(digit(which))).pixels) > 0.6
 
     def test_the_steps_are_reported(self, digit: Callable[[int], Grey]) -> None:
         picture = Image.new("L", (400, 400), 255)

@@ -197,7 +197,7 @@ def test_of_mnists_60_000_images_5_000_are_for_validation_and_5_000_for_calibrat
     part=st.floats(0.1, 0.4),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: list[int], part: float, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(10), counts))
     data = labelled(labels)

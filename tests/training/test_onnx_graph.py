@@ -76,7 +76,7 @@ def pictures(draw: st.DrawFn) -> Floats:
 
 
 @given(features=pictures())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_probabilities_are_exactly_those_of_the_plain_graph(served: Served, features: Floats) -> None:
     (expected,) = served.plain.run(None, {"features": features})
 
@@ -89,7 +89,7 @@ def test_the_probabilities_are_exactly_those_of_the_plain_graph(served: Served, 
 
 
 @given(features=pictures())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_graph_computes_the_heads_novelty(served: Served, features: Floats) -> None:
     novelty = served.whole.run(["novelty"], {"features": features})[0]
 
@@ -99,7 +99,7 @@ def test_the_graph_computes_the_heads_novelty(served: Served, features: Floats) 
 
 
 @given(features=pictures())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_saliency_is_gradient_times_input_as_tensorflow_computes_it(served: Served, features: Floats) -> None:
     saliency = served.whole.run(["saliency"], {"features": features, EXPLAIN: np.array(True)})[0]
 

@@ -47,7 +47,6 @@ def level_at(coverage: float, calibrated: PredictionSets) -> Level | None:
 @example(scores=list(range(999)), thousandths=999)
 @example(scores=list(range(24)), thousandths=280)  # 25 times 0.28 is 7.000000000000001
 @given(scores=st.lists(st.integers(-5, 5), max_size=40), thousandths=st.integers(1, 999))
-@settings(deadline=None)
 def test_the_quantile_is_the_smallest_score_that_enough_scores_do_not_exceed(
     scores: list[int], thousandths: int
 ) -> None:
@@ -60,7 +59,7 @@ def test_the_quantile_is_the_smallest_score_that_enough_scores_do_not_exceed(
 
 
 @given(seed=SEEDS, count=st.integers(10, 1200), sharpness=st.floats(0.1, 4), honesty=st.floats(0, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_thresholds_give_the_sets_of_the_lac_score(seed: int, count: int, sharpness: float, honesty: float) -> None:
     rng = np.random.default_rng(seed)
     probabilities, labels = drawn(rng, count, sharpness=sharpness, honesty=honesty)
@@ -131,7 +130,7 @@ def test_the_number_covered_is_beta_binomial(coverage: float) -> None:
     test=st.integers(100, 10_000),
     error=st.sampled_from([0.0125, 0.05, 0.2]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_band_excludes_at_most_half_the_error_on_either_side(
     coverage: float, calibration: int, test: int, error: float
 ) -> None:

@@ -58,7 +58,7 @@ def test_a_confidence_of_1_is_in_the_last_bin_and_its_mistake_has_a_finite_loss(
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), temperature=st.floats(0.3, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_figures_are_within_their_bounds_and_agree_with_scikit_learn(
     seed: int, count: int, temperature: float
 ) -> None:
@@ -94,7 +94,6 @@ temperatures = st.floats(0.25, 4)
 
 
 @given(logits=logits_of_ten, temperature=temperatures)
-@settings(deadline=None)
 def test_scaling_probabilities_divides_their_logits(logits: list[float], temperature: float) -> None:
     probabilities = softmax(np.array([logits]), axis=1).astype(np.float32)
 
@@ -104,7 +103,6 @@ def test_scaling_probabilities_divides_their_logits(logits: list[float], tempera
 
 
 @given(logits=logits_of_ten, temperature=temperatures)
-@settings(deadline=None)
 def test_the_inverse_temperature_undoes_scaling(logits: list[float], temperature: float) -> None:
     probabilities = softmax(np.array([logits]), axis=1).astype(np.float32)
 
@@ -115,7 +113,6 @@ def test_the_inverse_temperature_undoes_scaling(logits: list[float], temperature
 
 
 @given(logits=logits_of_ten)
-@settings(deadline=None)
 def test_a_temperature_of_1_changes_nothing(logits: list[float]) -> None:
     probabilities = softmax(np.array([logits]), axis=1).astype(np.float32)
 

@@ -8,8 +8,9 @@ from contextlib import closing
 import pytest
 
 from app.settings import Settings
+from benchmarks.harness.edge import HOST, PROXY, RAW, SEVEN, Edge, Load, edge
 from tests.app.conftest import Service, running_service
-from tests.deploy.edge import HOST, PROXY, RAW, SEVEN, Edge, Load, edge
+from tests.conftest import needs
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,9 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module", params=["nginx", "envoy"])
 def proxy(request: pytest.FixtureRequest, behind: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """Each proxy in front of that service. Each test has its own client addresses, and so its own rate."""
+    needs("openssl")
+    if request.param == "nginx":
+        needs("nginx")
     with edge(request.param, tmp_path_factory.mktemp(request.param), [behind.port]) as running:
         yield running
 

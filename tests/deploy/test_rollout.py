@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.harness.edge import Load, edge
+from benchmarks.harness.servers import free_port
 from tests.app.conftest import Service
-from tests.conftest import publish_tiny
-from tests.deploy.edge import Load, edge, free_port
+from tests.conftest import needs, publish_tiny
 
 
 class Replicas:
     """Two services on fixed ports. Each pins a version of the model, which tells old from new."""
 
-    DRAIN_SECONDS = "1"
+    DRAIN_SECONDS = "3"
+    """Longer than the 2 s for which nginx leaves a replica alone."""
 
     def __init__(self, folder: Path, models: Path) -> None:
         self.folder, self.models = folder, models
@@ -44,6 +46,8 @@ class Replicas:
 
 @pytest.fixture
 def replicas(tmp_path: Path) -> Iterator[Replicas]:
+    needs("nginx")
+    needs("openssl")
     publish_tiny(tmp_path / "models")
     replicas = Replicas(tmp_path, tmp_path / "models")
     yield replicas

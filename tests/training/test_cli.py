@@ -263,7 +263,7 @@ def test_evaluate_shows_the_coverage_of_prediction_sets_and_the_detection_of_non
 
     for name, sets, images in (
         ("test images", calibration.prediction_sets, digits.x_test),
-        ("distorted copies", calibration.normalized_sets, imitations(digits.x_test, digits.y_test)),
+        ("copies", calibration.normalized_sets, imitations(digits.x_test, digits.y_test)),
     ):
         assert sets is not None
         expected = coverage(sets, classifier.probabilities(to_features(images)), digits.y_test, 400)

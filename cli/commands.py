@@ -19,6 +19,7 @@ class Lazy:
 
 COMMANDS = {
     "serve": Lazy("cli.serve", "Start the service, with the page to draw on."),
+    "settings": Lazy("cli.settings", "Print the settings of the service, each with its source."),
     "predict": Lazy("cli.predict", "Recognize the digits in pictures."),
     "train": Lazy("cli.train", "Train a network and publish it."),
     "evaluate": Lazy("cli.train", "Assess a published model on MNIST's test images."),

@@ -3,16 +3,12 @@
 Processes that the command spawns import this module again. So it imports nothing that takes time.
 """
 
-import os
-
 DEFAULT_MODEL_DIR = "models"
 """Where an installed `digits` publishes models and looks for them, below the working directory."""
 
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    # All packages read this variable. An empty value counts as unset.
-    os.environ["MNIST_MODEL_DIR"] = os.environ.get("MNIST_MODEL_DIR") or DEFAULT_MODEL_DIR
     from cli.commands import app  # noqa: PLC0415 - see above
 
     app(prog_name="digits")

@@ -1,10 +1,13 @@
 """`digits train`, `digits evaluate` and `digits export`: the commands of `python -m training`."""
 
+import os
 import sys
 from importlib.util import find_spec
 from typing import Any
 
 import typer
+
+from cli.main import DEFAULT_MODEL_DIR
 
 
 def command(name: str) -> Any:
@@ -18,6 +21,8 @@ def command(name: str) -> Any:
             f"digits: `digits {name}` needs the extra `train`, which brings TensorFlow. "
             "Install it from a checkout: uv tool install '.[train]'"
         )
+    # `training` publishes below the package otherwise. An empty value counts as unset.
+    os.environ["MNIST_MODEL_DIR"] = os.environ.get("MNIST_MODEL_DIR") or DEFAULT_MODEL_DIR
     from training.cli import app, errors_in_one_line  # noqa: PLC0415 - its packages may be missing
 
     group: Any = typer.main.get_command(app)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import cli.serve
+from app.settings import Settings
 from cli.commands import app
 from tests.conftest import REPOSITORY, Published
 
@@ -38,6 +40,28 @@ def digits(published: Published, monkeypatch: pytest.MonkeyPatch) -> Digits:
         if ran.exception is not None and not isinstance(ran.exception, SystemExit):
             raise ran.exception
         return Result(ran.exit_code, ran.stdout, ran.stderr)
+
+    return run
+
+
+StartedWith = Callable[..., Settings]
+
+
+@pytest.fixture
+def started_with(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> StartedWith:
+    """Run `digits serve` up to the start of the service, and return its settings."""
+    settings: list[Settings] = []
+
+    def start(given: Settings) -> int:
+        settings.append(given)
+        return 0
+
+    monkeypatch.setattr(cli.serve, "start", start)
+
+    def run(*options: object) -> Settings:
+        ran = digits("serve", *options)
+        assert (ran.code, ran.err) == (0, "")
+        return settings[-1]
 
     return run
 

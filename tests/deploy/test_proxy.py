@@ -7,16 +7,19 @@ from contextlib import closing
 
 import pytest
 
+from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from benchmarks.harness.edge import HOST, PROXY, RAW, SEVEN, Edge, Load, edge
 from tests.app.conftest import Service, running_service
-from tests.conftest import needs
+from tests.conftest import fresh_python, needs
 
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that believes the proxy."""
-    with running_service(tmp_path_factory.mktemp("behind"), MNIST_TRUSTED_PROXIES="127.0.0.1") as service:
+    with running_service(
+        tmp_path_factory.mktemp("behind"), MNIST_TRUSTED_PROXIES="127.0.0.1", MNIST_GRPC_PORT="0"
+    ) as service:
         yield service
 
 
@@ -26,7 +29,8 @@ def proxy(request: pytest.FixtureRequest, behind: Service, tmp_path_factory: pyt
     needs("openssl")
     if request.param == "nginx":
         needs("nginx")
-    with edge(request.param, tmp_path_factory.mktemp(request.param), [behind.port]) as running:
+    grpc_port = int(behind.wait_for_line(r"grpc://\S+:(\d+)"))
+    with edge(request.param, tmp_path_factory.mktemp(request.param), [behind.port], [grpc_port]) as running:
         yield running
 
 
@@ -71,12 +75,54 @@ def test_bodies_above_the_services_limit_do_not_reach_it(proxy: Edge, more_bytes
 
 def test_the_service_sees_the_clients_address_and_believes_no_other(proxy: Edge, behind: Service) -> None:
     request_id = f"forged-{proxy.https_port}"
-    forged = {"X-Forwarded-For": "203.0.113.7", "X-Request-ID": request_id}
+    forged = {"X-Forwarded-For": "203.0.113.7, 127.0.0.1", "X-Request-ID": request_id}
 
     proxy.ask("POST", "/predict", SEVEN, RAW | forged, source="127.0.5.1")
 
     line = json.loads(behind.wait_for_line(rf"(\{{.*{request_id}.*\}})"))
     assert line["client"] == "127.0.5.1"
+
+
+GRPC_CLIENT = """
+import collections, json, sys
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+address, host, certificate, picture, request_id, calls = sys.argv[1:]
+client = triton.InferenceServerClient(
+    address, ssl=True, root_certificates=certificate, channel_args=[("grpc.ssl_target_name_override", host)]
+)
+pixels = np.fromfile(picture, dtype=np.uint8).reshape(1, 784)
+features = triton.InferInput("features", [1, 784], "UINT8").set_data_from_numpy(pixels)
+headers = {"x-request-id": request_id, "x-forwarded-for": "203.0.113.7"}
+outcomes = collections.Counter()
+for _ in range(int(calls)):
+    try:
+        outcomes[str(client.infer("mnist-dense", [features], headers=headers).as_numpy("digit").item())] += 1
+    except InferenceServerException as exc:
+        outcomes[exc.status()] += 1
+print(json.dumps(outcomes))
+"""
+"""Triton's client in a process of its own, because its messages collide with those of KServe's client."""
+
+
+def test_grpc_passes_through_tls_with_the_same_limit(proxy: Edge, behind: Service) -> None:
+    request_id = f"grpc-{proxy.https_port}"
+    certificate, picture = proxy.folder / "tls" / "tls.crt", EXAMPLES / "seven.bin"
+
+    client = fresh_python(
+        "-c", GRPC_CLIENT, f"127.0.0.1:{proxy.https_port}", HOST, certificate, picture, request_id, "300"
+    )
+
+    assert client.returncode == 0, client.stderr
+    outcomes = json.loads(client.stdout)
+    answered = outcomes.pop("7")
+    assert 100 <= answered < 300
+    refused = "StatusCode.UNAVAILABLE" if (proxy.folder / "nginx.conf").exists() else "StatusCode.RESOURCE_EXHAUSTED"
+    assert outcomes == {refused: 300 - answered}
+    line = json.loads(behind.wait_for_line(rf"(\{{.*{request_id}.*\}})"))
+    assert line["client"] != "203.0.113.7"  # For a client on its own machine, Envoy reports another local address.
 
 
 def test_metrics_stay_inside(proxy: Edge) -> None:

@@ -221,51 +221,50 @@ class _EvenPaper:
     is_ink_dark: bool
 
 
+def _even_paper(small: Floats) -> _EvenPaper | None:
+    """Return the paper of a picture of two grey values, as a scan or a drawing is, or None in uneven light.
+
+    This also reads digits that were cut to their ink, of which no background is left around the strokes.
+    """
+    levels = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    _, light = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    dark = 1 - light
+    light_rim = float(light[_rim(light.shape, 1)].mean())
+    if 0 < light_rim < 1:
+        light_side, dark_side = _side_of_threshold(light, light_rim), _side_of_threshold(dark, 1 - light_rim)
+        is_ink_dark = dark_side.score < light_side.score
+        if (dark_side if is_ink_dark else light_side).half_stroke > _MAX_HALF_STROKE:
+            return None
+    else:  # the rim is paper
+        is_ink_dark = light_rim == 1
+    ink, paper = (dark, light) if is_ink_dark else (light, dark)
+    inner = cv2.erode(paper, np.ones((3, 3)))  # without the edges of strokes
+    greys = small[(inner if cv2.countNonZero(inner) > 8 else paper).view(bool)]
+    few = len(greys) // 20
+    ordered = np.partition(greys, (few, len(greys) // 2, len(greys) - 1 - few))
+    grey = float(ordered[len(greys) // 2])
+    contrast = abs(cv2.mean(small, ink)[0] - grey)
+    if ordered[len(greys) - 1 - few] - ordered[few] > _MAX_PAPER_RANGE * contrast:
+        return None
+    return _EvenPaper(grey, contrast, is_ink_dark)
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
     """The pixels on one side of a threshold: ink or paper."""
 
-    mask: NDArray[np.uint8]
-    """(height + 2, width + 2): 1 on this side. The outermost pixels of the picture are repeated."""
     half_stroke: float
     """Half the width of the widest place, as a share of the picture's longer side."""
     score: float
     """The side with the smaller score is ink: it is narrow, takes little of the rim, and is in one piece."""
 
 
-def _even_paper(small: Floats) -> _EvenPaper | None:
-    """Return the paper of a picture of two grey values, as a scan or a drawing is, or None in uneven light.
-
-    This also reads digits that were cut to their ink, of which no background is left around the strokes.
-    """
-    lightest, darkest = float(small.max()), float(small.min())
-    levels = ((small - darkest) * (255 / max(lightest - darkest, 1e-3))).astype(np.uint8)
-    _, light = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    light_side, dark_side = _side_of_threshold(light), _side_of_threshold(1 - light)
-    is_ink_dark = dark_side.score < light_side.score
-    ink, paper = (dark_side, light_side) if is_ink_dark else (light_side, dark_side)
-    if ink.half_stroke > _MAX_HALF_STROKE:
-        return None
-    inner = small[cv2.erode(paper.mask, np.ones((3, 3)))[1:-1, 1:-1].view(bool)]  # without the edges of strokes
-    if len(inner) < 9:
-        inner = small[paper.mask[1:-1, 1:-1].view(bool)]
-    few = len(inner) // 20
-    ordered = np.partition(inner, (few, len(inner) // 2, len(inner) - 1 - few))
-    contrast = abs(cv2.mean(small, light)[0] - cv2.mean(small, 1 - light)[0])
-    if ordered[len(inner) - 1 - few] - ordered[few] > _MAX_PAPER_RANGE * contrast:
-        return None
-    return _EvenPaper(float(ordered[len(inner) // 2]), contrast, is_ink_dark)
-
-
-def _side_of_threshold(side: NDArray[np.uint8]) -> _Side:
-    mask = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    half_stroke = float(cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
-    rim = float(np.concatenate([side[0], side[-1], side[:, 0], side[:, -1]]).mean())
-    score = half_stroke + rim / 4
-    if 0 < rim < 1:  # otherwise the rim alone decides
-        areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
-        score -= 0.15 * float(areas.max() / areas.sum())
-    return _Side(mask, half_stroke, score)
+def _side_of_threshold(side: NDArray[np.uint8], rim: float) -> _Side:
+    """Measure the pixels that are 1. `rim` is their share of the outermost pixels."""
+    bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # a stroke at the edge goes on outside
+    half_stroke = float(cv2.distanceTransform(bordered, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
+    areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
+    return _Side(half_stroke, half_stroke + rim / 4 - 0.15 * float(areas.max() / areas.sum()))
 
 
 def _is_background_light(small: Floats, lightest: Floats, darkest: Floats) -> bool:
@@ -325,6 +324,7 @@ def _quadratic(height: int, width: int) -> _Quadratic:
     return _Quadratic(terms, rim, terms[:, rim], np.linalg.pinv(terms[:, rim].T))
 
 
+@lru_cache(maxsize=64)
 def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
     rim = np.ones(shape, dtype=bool)
     rim[width:-width, width:-width] = False
@@ -355,15 +355,7 @@ def _separate_digit(ink: _Ink, *, check_ink: bool) -> tuple[Floats, _Box]:
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
     box = rows, columns
     mask = cv2.dilate(kept[box].view(np.uint8), np.ones((3, 3)))  # includes the antialiased edges of the strokes
-    return _even_strokes(pixels[box] * mask, full_ink), box
-
-
-def _even_strokes(digit: Floats, full_ink: float) -> Floats:
-    """Return the digit in [0, 1], with its faint strokes as strong as the others near them."""
-    window = max(3, max(digit.shape) // 4) | 1
-    nearby = cv2.blur(cv2.dilate(digit, np.ones((window, window), dtype=np.uint8)), (window, window))
-    even: Floats = np.clip(digit / np.clip(nearby, _WEAKEST_STROKE * full_ink, full_ink), 0, 1)
-    return even
+    return np.clip(pixels[box] * mask / full_ink, 0, 1), box
 
 
 def _background_noise(ink: Floats, contrast: float | None) -> tuple[float, float]:
@@ -401,7 +393,8 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float, *, is_even: bool) ->
     parts = _connected_parts(ink > floor)
     if not parts.count:
         raise NoInk("no ink found: the picture is blank")
-    main = np.flatnonzero(parts.labels == _strongest_part(steepness, parts, is_even=is_even))
+    label = _strongest_part(steepness, parts, is_even=is_even)
+    main = np.flatnonzero(parts.mask if parts.count == 1 else parts.labels == label)
     levels = (ink.ravel()[main] * _INK_LEVELS).astype(np.intp)
     strength = np.bincount(levels, steepness.ravel()[main]).cumsum()
     full_ink = float(np.searchsorted(strength, 0.7 * strength[-1])) / _INK_LEVELS
@@ -491,10 +484,10 @@ def _strongest_part(steepness: Floats, parts: _Parts, *, is_even: bool) -> int:
 
 def _steepness(ink: Floats) -> Floats:
     """Return the squared slope of each pixel. Ink has sharp edges, and shading does not."""
-    steepness = np.zeros_like(ink)
-    down, across = ink[1:] - ink[:-1], ink[:, 1:] - ink[:, :-1]
-    steepness[:-1] = down * down
-    steepness[:, :-1] += across * across
+    down, across = np.zeros_like(ink), np.zeros_like(ink)
+    cv2.subtract(ink[1:], ink[:-1], down[:-1])
+    cv2.subtract(ink[:, 1:], ink[:, :-1], across[:, :-1])
+    steepness: Floats = cv2.accumulateSquare(across, cv2.multiply(down, down))
     return steepness
 
 
@@ -503,27 +496,32 @@ def _is_ink(ink: _Ink, steepness: Floats, kept: NDArray[np.bool_], full_ink: flo
 
     Ink must exceed the noise: 7 times, because textures reach that, or 4 times in even light. Its edges must be steep:
     a slope of 0.1 of full ink per pixel is enough, because enlarged pictures have soft edges. What may be a shadow must
-    have steeper edges. In even light, a shadow fills one side of the picture and does not reach the opposite one. In
-    uneven light, anything along the edge or across the whole picture may be one.
+    have a slope of 0.35.
     """
     if noise > 1:
         steepness = _steepness(cv2.GaussianBlur(ink.pixels, (0, 0), 1))
     slopes = steepness[kept]
     percentile_98 = len(slopes) * 98 // 100
     sharpness = float(np.partition(slopes, percentile_98)[percentile_98]) ** 0.5 / full_ink * ink.enlarged
-    top, bottom, left, right = (float(edge.mean()) for edge in (kept[0], kept[-1], kept[:, 0], kept[:, -1]))
-    if ink.contrast is not None:
-        may_be_shadow = any(
-            filled > 0.9 and not opposite
-            for filled, opposite in ((top, bottom), (bottom, top), (left, right), (right, left))
-        )
-        return full_ink > 4 * noise and sharpness > (0.3 if may_be_shadow else 0.1)
-    height, width = kept.shape
+    if full_ink <= (7 if ink.contrast is None else 4) * noise or sharpness <= 0.1:
+        return False
+    return sharpness > 0.35 or not _may_be_shadow(kept, is_even=ink.contrast is not None)
+
+
+def _may_be_shadow(kept: NDArray[np.bool_], *, is_even: bool) -> bool:
+    """Return whether the located digit lies in the picture as shadows do.
+
+    In even light, a shadow fills one side of the picture and does not reach the opposite one. In uneven light, anything
+    along the edge or across the whole picture may be one.
+    """
+    edges = kept[0], kept[-1], kept[:, 0], kept[:, -1]
+    if is_even:
+        top, bottom, left, right = (float(edge.mean()) for edge in edges)
+        opposites = (top, bottom), (bottom, top), (left, right), (right, left)
+        return any(filled > 0.9 and not opposite for filled, opposite in opposites)
     box = _extent(kept)
-    touching = (top + bottom) * width + (left + right) * height
     across = max((part.stop - part.start) / side for part, side in zip(box, kept.shape, strict=True))
-    may_be_shadow = touching > 0.5 * _side(box) or across > 0.9
-    return full_ink > 7 * noise and sharpness > (0.35 if may_be_shadow else 0.1)
+    return across > 0.9 or bool(sum(np.count_nonzero(edge) for edge in edges) > _side(box) / 2)
 
 
 def _is_part(box: _Box, whole: _Box, shape: tuple[int, ...]) -> bool:
@@ -555,6 +553,9 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
     canvas = cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     canvas = cv2.copyMakeBorder(canvas, 8, 8, 8, 8, cv2.BORDER_CONSTANT)
+    window = _CANVAS_SIDE // 4
+    nearby = cv2.blur(cv2.dilate(canvas, np.ones((window, window))), (window, window))
+    canvas /= np.clip(nearby, _WEAKEST_STROKE, 1)  # faint strokes become as dark as the darkest ones near them
     if scale > _SHARPEN_ABOVE:  # a pixel of such a small digit is the mean of white and black areas
         canvas = 2 * canvas - cv2.GaussianBlur(canvas, (0, 0), scale)
     inside = (canvas > min(0.5, canvas.max() / 2)).view(np.uint8)

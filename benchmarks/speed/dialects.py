@@ -94,7 +94,7 @@ def _v2_json(datatype: str, shape: Sequence[int], data: Callable[[Grey], Any]) -
     return Encoding(Body(f"V2, {datatype} as JSON", {}, encode, INFER), _first_output)
 
 
-def _v2_binary(datatype: str, shape: Sequence[int], data: Callable[[Grey], bytes]) -> Encoding:
+def v2_binary(datatype: str, shape: Sequence[int], data: Callable[[Grey], bytes]) -> Encoding:
     """Send a binary tensor, as Triton's client does by default. The outputs are binary too."""
 
     def encode(pixels: Grey) -> bytes:
@@ -122,8 +122,8 @@ _PIXELS = [1, FEATURES]
 GROUPS: Sequence[Sequence[Encoding]] = (
     (
         _predict("raw bytes", RAW),
-        _v2_binary("UINT8", _PIXELS, lambda pixels: pixels.tobytes()),
-        _v2_binary("FP32", _PIXELS, _float_bytes),
+        v2_binary("UINT8", _PIXELS, lambda pixels: pixels.tobytes()),
+        v2_binary("FP32", _PIXELS, _float_bytes),
         Encoding(_RAW_FLOATS, _first_output),
     ),
     (
@@ -137,7 +137,7 @@ GROUPS: Sequence[Sequence[Encoding]] = (
     ),
     (
         _predict("PNG", PNG),
-        _v2_binary("BYTES", [1], _bytes_element),
+        v2_binary("BYTES", [1], _bytes_element),
         _v2_json("BYTES", [1], lambda pixels: [_base64(pixels)]),
         _v1("PNG in base64", lambda pixels: {"b64": _base64(pixels)}),
     ),

@@ -75,12 +75,13 @@ def create_app(settings: Settings | None = None) -> Application:
         background = [
             asyncio.create_task(registry.keep_refreshing(settings.reload_seconds)),
             asyncio.create_task(predictor.warm()),
-            asyncio.create_task(_keep_gauges_current(metrics, in_work, registry)),
+            asyncio.create_task(_keep_metrics_current(metrics, in_work, registry)),
             asyncio.create_task(drift.keep_history()),
         ]
         yield
         for task in background:
             task.cancel()
+        metrics.flush()
         if spans is not None:
             await asyncio.to_thread(spans.close)
 
@@ -99,7 +100,7 @@ def create_app(settings: Settings | None = None) -> Application:
             "v1": tensorflow_serving_router(tensorflow_serving, in_work),
             "v2": open_inference_router(open_inference, in_work),
         },
-        default=middleware.PageHeaders(_fastapi(settings, registry, drift, lifespan)),
+        default=middleware.PageHeaders(_fastapi(settings, registry, metrics, drift, lifespan)),
     )
     record = spans.record if spans is not None else None
     grpc_server = None
@@ -143,6 +144,7 @@ def create_app(settings: Settings | None = None) -> Application:
 def _fastapi(
     settings: Settings,
     registry: ModelRegistry,
+    metrics: Metrics,
     drift: Drift,
     lifespan: Callable[[object], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
@@ -162,6 +164,7 @@ def _fastapi(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     api.state.registry = registry
+    api.state.metrics = metrics
     api.state.drift = drift
     errors.install(api)
     if settings.docs:
@@ -177,8 +180,8 @@ def _fastapi(
     return api
 
 
-async def _keep_gauges_current(metrics: Metrics, in_work: RequestsInWork, registry: ModelRegistry) -> None:
-    """Update the state gauges once a second."""
+async def _keep_metrics_current(metrics: Metrics, in_work: RequestsInWork, registry: ModelRegistry) -> None:
+    """Add the recorded values to the metrics ten times a second, and update the state gauges once a second."""
     while True:
         ready = registry.unready_reason() is None
         model = None
@@ -186,4 +189,6 @@ async def _keep_gauges_current(metrics: Metrics, in_work: RequestsInWork, regist
             manifest = registry.classifier.manifest
             model = manifest.name, str(manifest.version)
         metrics.set_state(in_work=in_work.count, ready=ready, model=model)
-        await asyncio.sleep(1)
+        for _ in range(10):
+            metrics.flush()
+            await asyncio.sleep(0.1)

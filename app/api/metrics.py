@@ -20,6 +20,7 @@ router = APIRouter(tags=["Health"])
 )
 async def metrics(request: Request) -> Response:
     """Return counts of requests, forward passes, predictions and refusals, the drift and the state of all workers."""
+    request.app.state.metrics.flush()
     collector: Collector = request.app.state.drift
     text = await run_sync(generate_latest, collector)
     return Response(text, media_type=CONTENT_TYPE)

@@ -143,7 +143,6 @@ class Application:
             self._metrics.count_request(self._protocol, request.route, request.status, request.seconds)
             if request.status >= 400 and request.scope and (refusal := request.scope.get(errors.REFUSAL)):
                 self._metrics.count_refusal(refusal)
-        self._metrics.flush()
 
 
 class _Response:

@@ -1,4 +1,4 @@
-"""A histogram that adds the values of one turn of the event loop together.
+"""A histogram that adds many values at once.
 
 A prediction has five values. `Histogram.observe` takes 1 us for each of them in memory, and 3 us in the files that
 workers share. Plain calls would cost 8 % of the throughput of 64 clients with one worker, and 17 % with two:
@@ -6,9 +6,9 @@ workers share. Plain calls would cost 8 % of the throughput of 64 clients with o
     python -m timeit -s "from prometheus_client import Histogram; h = Histogram('a', '', registry=None)" "h.observe(1)"
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
+import numpy as np
 from prometheus_client import Histogram
 
 
@@ -30,18 +30,12 @@ class BatchedHistogram:
 
     def flush(self) -> None:
         """Add the remembered values to the series."""
-        values = self._values
-        if not values:
+        if not self._values:
             return
+        values = np.array(self._values)
+        self._values.clear()
         # prometheus_client has no public call that adds several values. A test compares this with its `observe`.
-        self._series._sum.inc(sum(values))
-        if len(values) == 1:  # the usual case with one client, twice as fast without the dictionary
-            self._series._buckets[bisect_left(self._series._upper_bounds, values[0])].inc(1)
-        else:
-            counts: dict[int, int] = {}
-            for value in values:
-                bucket = bisect_left(self._series._upper_bounds, value)
-                counts[bucket] = counts.get(bucket, 0) + 1
-            for bucket, count in counts.items():
-                self._series._buckets[bucket].inc(count)
-        values.clear()
+        self._series._sum.inc(float(values.sum()))
+        buckets, counts = np.unique(np.searchsorted(self._series._upper_bounds, values), return_counts=True)
+        for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
+            self._series._buckets[bucket].inc(count)

@@ -1,6 +1,7 @@
 """The service's Prometheus metrics.
 
-The service counts requests after their replies are written, at the end of a turn of the event loop.
+The service records values after the replies are written, and adds them to the metrics ten times a second
+(`app.main`). Adding them in each turn of the event loop took 5 % of a request's time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -167,7 +168,7 @@ class Metrics(Collector):
             self._served = model
 
     def flush(self) -> None:
-        """Add the values of this turn of the event loop to the metrics."""
+        """Add the recorded values to the metrics. Call this in the event loop, as everything that records values."""
         for series in self._by_route.values():
             series.flush()
         for histogram in (self._pictures, self._queue, self._probability, self._ink, self._novelty):

@@ -3,10 +3,11 @@
 LeCun et al. (1998) made MNIST like this, from black and white scans. Other pictures have paper, uneven light and
 specks, and may be of any size. These steps remove the differences. Words in quotes are the steps that a reply reports:
 
-    _locate           reduce the picture, even out the light, and turn dark ink on light into light ink on dark
-                      ("inverted"). Keep only the parts of the digit ("cropped"). If the digit is small in its
+    _locate           reduce or enlarge the picture, even out the light, and turn dark ink on light into light ink on
+                      dark ("inverted"). Keep only the parts of the digit ("cropped"). If the digit is small in its
                       picture, repeat this on its surroundings.
-    _set_strokes      draw the digit with strokes as wide as MNIST's ("thickened" or "thinned")
+    _set_strokes      make faint strokes as strong as the others near them, and draw the digit with strokes as wide as
+                      MNIST's ("thickened" or "thinned")
     _fit              resize the digit to the box, and
     _centre_on_field  place its centre of mass in the middle ("centered")
 """

@@ -107,6 +107,7 @@ STATUS: dict[type[DigitsError], int] = {
     BodyTooLarge: 413,
     BatchTooLarge: 413,
     errors.ImageTooLarge: 413,
+    errors.TooManyDigits: 413,
     UnsupportedType: 415,
     errors.UnsupportedImage: 415,
     InvalidBody: 422,

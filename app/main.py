@@ -9,13 +9,13 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from app import errors
-from app.api import health, model, predict
+from app.api import health, model, predict, read
 from app.api import metrics as metrics_endpoint
 from app.api.error_response import error_response
 from app.api.open_inference.handlers import OpenInference
 from app.api.open_inference.inference import Inference
 from app.api.open_inference.routes import open_inference_router
-from app.api.predict_options import Options
+from app.api.predict_options import Options, ReadOptions
 from app.api.tensorflow_serving.handlers import TensorFlowServing
 from app.api.tensorflow_serving.routes import tensorflow_serving_router
 from app.asgi import middleware
@@ -30,6 +30,7 @@ from app.input.body import MemoryBudget
 from app.openapi import document
 from app.openapi.dialects import dialect_paths
 from app.openapi.predict import predict_paths
+from app.openapi.read import read_paths
 from app.pages import api_docs, drawing
 from app.settings import Settings, read_settings
 from app.telemetry import logs
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None) -> Application:
             await asyncio.to_thread(spans.close)
 
     our_protocol = predict.Predict(settings, registry, predictor, memory_budget)
+    number_reader = read.Read(settings, registry, predictor, memory_budget)
     tensorflow_serving = TensorFlowServing(settings, registry, predictor, memory_budget)
     inference = Inference(settings, registry, predictor, memory_budget, metrics)
     open_inference = OpenInference(settings, registry, inference, metrics=metrics, version=VERSION)
@@ -94,6 +96,7 @@ def create_app(settings: Settings | None = None) -> Application:
     dispatcher = Dispatcher(
         [
             Route("/predict", Endpoint({"POST": our_protocol}, in_work)),
+            Route("/read", Endpoint({"POST": number_reader}, in_work)),
             Route("/invocations", Endpoint({"POST": tensorflow_serving.invocations}, in_work)),
         ],
         {
@@ -174,7 +177,7 @@ def _fastapi(
         api.include_router(routes.router)
     document.install(
         api,
-        predict_paths(Options) | dialect_paths(),
+        predict_paths(Options) | read_paths(ReadOptions) | dialect_paths(),
         open_paths=public_paths(settings) if settings.api_keys else None,
     )
     return api

@@ -35,6 +35,10 @@ class NoInk(DigitsError):
     """The picture is blank, of one colour or noise, so it has no digit."""
 
 
+class TooManyDigits(DigitsError):
+    """The picture, or the pictures of one request together, have more digits than the limit."""
+
+
 class InvalidPixels(DigitsError):
     """The pixel values have a wrong type, range, scale or count."""
 

@@ -95,6 +95,7 @@ _UPRIGHT = {  # EXIF 2.32, tag 0x0112: the operation that brings the stored pict
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_QUARTER_TURNS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
 
 
 def read(file: Path) -> bytes:
@@ -200,6 +201,17 @@ def to_grey(picture: Image.Image, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
     if upright is not None:
         grey = grey.transpose(upright)
     return np.asarray(grey, dtype=np.uint8)
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Return the width and height of a picture as it is displayed, after the turn that its EXIF data asks for.
+
+    Call this before `to_grey`, which may reduce a JPEG.
+    """
+    width, height = picture.size
+    decode_limits.skip_exif_directories(picture)
+    is_turned = _upright_operation(picture) in _QUARTER_TURNS
+    return (height, width) if is_turned else (width, height)
 
 
 def _upright_operation(picture: Image.Image) -> Image.Transpose | None:

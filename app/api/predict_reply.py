@@ -1,4 +1,4 @@
-"""Write predictions as the JSON reply of `POST /predict`."""
+"""Write predictions as the JSON reply of `POST /predict`, and those parts of it that `POST /read` has too."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.api.predict_options import Options
+from app.api.predict_options import Options, TrustOptions
 from app.asgi.reply import Reply
 from app.errors import InvalidQuery
 from app.inference.predictor import InferenceResult
@@ -29,12 +29,29 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
     Raises:
         InvalidQuery: the model version has no prediction sets at the requested coverage.
     """
-    batch = result.batch
-    manifest = batch.classifier.manifest
+    manifest = result.batch.classifier.manifest
     model = {"name": manifest.name, "version": manifest.version}
+    predictions = digit_fields(result, options)
+    for prediction, steps in zip(predictions, result.steps, strict=False):
+        prediction["preprocessing"] = steps
+        prediction["model"] = model
+    if options.include:
+        add_inclusions(predictions, result, options, saliency)
+    content = predictions[0] if single else {"predictions": predictions}
+    # orjson writes a float32 with the fewest digits that read back as the same float32.
+    return Reply(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), manifest.version, result.batch.pass_rows)
+
+
+def digit_fields(result: InferenceResult, options: TrustOptions) -> list[dict[str, Any]]:
+    """Return the answer for each of N pictures: its digit, the probabilities and how far to trust them.
+
+    Raises:
+        InvalidQuery: the model version has no prediction sets at the requested coverage.
+    """
+    batch = result.batch
     sets = _prediction_sets(result, options)
     predictions: list[dict[str, Any]] = []
-    for index, (digit, steps) in enumerate(zip(batch.digits, result.steps, strict=False)):
+    for index, digit in enumerate(batch.digits):
         probabilities = batch.probabilities[index]
         prediction = {"digit": digit, "probability": probabilities[digit], "probabilities": probabilities}
         if sets is not None:
@@ -45,18 +62,12 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
             novelty = batch.novelty[index]
             prediction["is_digit"] = novelty <= 1
             prediction["novelty"] = novelty
-        prediction["preprocessing"] = steps
-        prediction["model"] = model
         predictions.append(prediction)
-    if options.include:
-        _add_inclusions(predictions, result, options, saliency)
-    content = predictions[0] if single else {"predictions": predictions}
-    # orjson writes a float32 with the fewest digits that read back as the same float32.
-    return Reply(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), manifest.version, batch.pass_rows)
+    return predictions
 
 
-def _add_inclusions(
-    predictions: list[dict[str, Any]], result: InferenceResult, options: Options, saliency: Sequence[bytes]
+def add_inclusions(
+    predictions: list[dict[str, Any]], result: InferenceResult, options: TrustOptions, saliency: Sequence[bytes] = ()
 ) -> None:
     """Add the pixels and the saliency to each prediction, if the client asked for them."""
     if options.includes("pixels"):
@@ -92,7 +103,7 @@ class _PredictionSets:
     """The calibration of each picture's set. The iterator may be infinite."""
 
 
-def _prediction_sets(result: InferenceResult, options: Options) -> _PredictionSets | None:
+def _prediction_sets(result: InferenceResult, options: TrustOptions) -> _PredictionSets | None:
     """Return the prediction sets, or None if the version has none and none were requested.
 
     Raises:

@@ -65,6 +65,18 @@ class BatchResult:
             self.pass_rows,
         )
 
+    def select(self, indices: Sequence[int]) -> Self:
+        """Return the results for the pictures with these indices, in their order."""
+        sets, novelty = self.prediction_sets, self.novelty
+        return type(self)(
+            self.classifier,
+            self.probabilities[list(indices)],
+            [self.digits[index] for index in indices],
+            None if sets is None else [sets[index] for index in indices],
+            None if novelty is None else [novelty[index] for index in indices],
+            self.pass_rows,
+        )
+
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Join the results of several passes of the same classifier, in their order."""
@@ -100,13 +112,17 @@ class Batcher:
     It serves one event loop at a time.
     """
 
-    def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
+    def __init__(
+        self, classifier: Callable[[], Classifier], metrics: Metrics, *, count_predictions: bool = True
+    ) -> None:
         """Create a batcher.
 
         Args:
             classifier: returns the classifier for a pass. It is called before each pass.
             metrics: counts the passes.
+            count_predictions: whether every picture of a pass counts as a prediction.
         """
+        self._count_predictions = count_predictions
         self._classifier = classifier
         self._metrics = metrics
         self._waiting: deque[_WaitingRequest] = deque()
@@ -198,7 +214,8 @@ class Batcher:
             request.result.set_result(result.rows(slice(start, start := start + len(request.pixels))))
         waits = [began - request.since for request in requests]
         self._metrics.count_pass(result.classifier.manifest.version, result.pass_rows, waits, seconds)
-        self._metrics.count_predictions(result.digits, result.probabilities, features @ _MEAN, result.novelty)
+        if self._count_predictions:
+            self._metrics.count_predictions(result.digits, result.probabilities, features @ _MEAN, result.novelty)
 
     def _take_requests(self) -> list[_WaitingRequest]:
         """Take the oldest requests that fit into one pass. Cancelled requests are dropped."""

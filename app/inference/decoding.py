@@ -19,6 +19,7 @@ from digits.tiny_png import decode_tiny_png
 
 if TYPE_CHECKING:
     from digits.normalize import Normalized
+    from digits.numbers import PreparedNumber
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -130,6 +131,18 @@ def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, mo
 
     with batch.errors_of(index), closing(image):
         return normalize_picture(image, mode)
+
+
+def decode_and_segment(batch: PictureBatch, index: int, image: Image.Image) -> "PreparedNumber":
+    """Propose candidates for the digits of an opened picture, and close it to free its memory.
+
+    Raises:
+        InvalidImage, NoInk, TooManyDigits: with the picture's index.
+    """
+    from digits.numbers import prepare  # noqa: PLC0415 - imports OpenCV (see `Predictor.warm`)
+
+    with batch.errors_of(index), closing(image):
+        return prepare(image)
 
 
 def normalize_pixels(

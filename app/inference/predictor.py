@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,23 @@ from app.inference.decode_threads import DecodeThreads
 from app.inference.decoding import (
     JOB_PICTURES,
     decode_and_normalize,
+    decode_and_segment,
     decode_tiny,
     normalize_pixels,
     open_and_normalize_small,
+    open_pictures,
 )
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from digits.errors import TooManyDigits
 from digits.features import FEATURES, SIDE, to_features
 from digits.mnist_form import Mode, are_mnist_form, are_normalized
+
+if TYPE_CHECKING:
+    from digits.numbers import PreparedNumber
+    from digits.reading import Reading
 
 T = TypeVar("T")
 
@@ -47,21 +54,34 @@ class InferenceResult:
     """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
 
 
+@dataclass(slots=True)
+class ReadingResult:
+    """The readings of the pictures of one request."""
+
+    readings: "list[Reading]"
+    """The reading of each picture, with boxes in its pixels."""
+    digits: InferenceResult
+    """The predictions for the digits of all readings, in their order."""
+
+
 class Predictor:
     """Decodes, normalizes and classifies pictures."""
 
     def __init__(self, settings: Settings, registry: ModelRegistry, metrics: Metrics) -> None:
         """Use the models of `registry` within the limits of `settings`."""
         self._max_image_pixels = settings.max_image_pixels
+        self._max_digits = settings.max_batch
         self._metrics = metrics
         self._registry = registry
         self._served = Batcher(lambda: registry.classifier, metrics)
+        # Most candidates are no digits, so they would spoil the metrics of predictions.
+        self._candidates = Batcher(lambda: registry.classifier, metrics, count_predictions=False)
         self._batchers: dict[int, Batcher] = {}
         self.decode_threads = DecodeThreads()
 
     async def warm(self) -> None:
         """Import OpenCV, which takes 0.05 s, before the first picture needs it."""
-        await self.decode_threads.run(0, importlib.import_module, "digits.previews")
+        await self.decode_threads.run(0, importlib.import_module, "digits.numbers")
 
     async def predict(
         self, batch: PictureBatch, mode: Mode, disconnected: Disconnected, version: int | None = None
@@ -91,6 +111,46 @@ class Predictor:
             if result is not None:
                 return InferenceResult(result, pixels, repeat(()))
         return await _until_disconnect(self._prepare_and_classify(batch, pixels, mode, batcher), disconnected)
+
+    async def read(self, batch: PictureBatch, disconnected: Disconnected) -> ReadingResult:
+        """Read the digits on all pictures of a request.
+
+        Args:
+            batch: at least one encoded picture.
+            disconnected: as for `predict`.
+
+        Raises:
+            NoUsableModel, Overloaded, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, ClientDisconnect: as
+                `predict` does.
+            TooManyDigits: a picture has more than `digits.reading.MAX_DIGITS` digits, or the request more than
+                MNIST_MAX_BATCH.
+        """
+        return await _until_disconnect(self._segment_and_read(batch), disconnected)
+
+    async def _segment_and_read(self, batch: PictureBatch) -> ReadingResult:
+        encoded_bytes = sum(map(len, batch.encoded))
+        images = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+        prepared = [
+            await self.decode_threads.run(image.width * image.height, decode_and_segment, batch, index, image)
+            for index, image in enumerate(images)
+        ]
+        pixels = np.concatenate([each.pixels for each in prepared])
+        judged = await self._candidates.classify(pixels)
+        readings = await self.decode_threads.run(len(pixels), _read_all, batch, prepared, judged)
+        starts = np.cumsum([0, *(len(each.pixels) for each in prepared)]).tolist()
+        chosen = [
+            start + found.candidate
+            for start, reading in zip(starts, readings, strict=False)
+            for found in reading.digits
+        ]
+        if len(chosen) > self._max_digits:
+            raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {len(chosen)}")
+        steps = [each.steps for each, reading in zip(prepared, readings, strict=True) for _ in reading.digits]
+        digits = judged.select(chosen)
+        result = InferenceResult(digits, pixels[chosen], steps, are_normalized(steps))
+        ink = to_features(result.pixels).mean(axis=1)
+        self._metrics.count_predictions(digits.digits, digits.probabilities, ink, digits.novelty)
+        return ReadingResult(readings, result)
 
     def _batcher(self, version: int) -> Batcher:
         """Return the batcher of one version. Different versions cannot share a pass."""
@@ -149,6 +209,26 @@ class _Prepared:
     """(N, 28, 28), uint8, or float32 in [0, 1]."""
     steps: list[tuple[str, ...]]
     """The normalization steps of each picture."""
+
+
+def _read_all(batch: PictureBatch, prepared: "list[PreparedNumber]", judged: BatchResult) -> "list[Reading]":
+    """Return the reading of each picture.
+
+    Args:
+        batch: the pictures, to name one in an error.
+        prepared: the candidates of each picture.
+        judged: the predictions for the candidates of all pictures.
+
+    Raises:
+        NoInk, TooManyDigits: with the picture's index.
+    """
+    novelty = None if judged.novelty is None else np.array(judged.novelty)
+    readings, start = [], 0
+    for index, each in enumerate(prepared):
+        part = slice(start, start := start + len(each.pixels))
+        with batch.errors_of(index):
+            readings.append(each.read(judged.probabilities[part], None if novelty is None else novelty[part]))
+    return readings
 
 
 async def _are_in_form(pixels: NDArray[Any]) -> NDArray[np.bool_]:

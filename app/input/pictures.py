@@ -18,6 +18,9 @@ JSON, FORM, RAW = "application/json", "multipart/form-data", "application/octet-
 
 MEDIA_TYPES = (JSON, FORM, *IMAGE_TYPES, RAW)
 
+PICTURE_TYPES = (FORM, *IMAGE_TYPES)
+"""Media types of pictures of any size."""
+
 _MEDIA_TYPE_OF_HEADER = {media_type.encode(): media_type for media_type in MEDIA_TYPES}
 """The Content-Type header as most clients write it, without parameters and in lower case."""
 
@@ -30,6 +33,7 @@ async def read_pictures(
     *,
     reservation: Reservation,
     decode_threads: DecodeThreads,
+    accepted: tuple[str, ...] = MEDIA_TYPES,
 ) -> PictureBatch:
     """Read a request body as a batch of pictures.
 
@@ -42,6 +46,7 @@ async def read_pictures(
         mode: in modes other than "never", blank JSON pixels raise NoInk.
         reservation: where a long body reserves its memory.
         decode_threads: where a long body is parsed.
+        accepted: the media types that the endpoint accepts.
 
     Raises:
         UnsupportedType, BodyTooLarge, NoRoom, SlowBody, Overloaded, MalformedBody, InvalidBody, BatchTooLarge,
@@ -59,7 +64,9 @@ async def read_pictures(
         _check_transfer_encoding(scope)
     if encoding:
         raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40].decode('latin-1')!r}")
-    media_type = _MEDIA_TYPE_OF_HEADER.get(content_type) or _media_type(content_type)
+    media_type = _MEDIA_TYPE_OF_HEADER.get(content_type) or _media_type(content_type, accepted)
+    if media_type not in accepted:
+        raise _unaccepted(media_type, accepted)
     body = await read_body(receive, declared_length, settings.max_body_bytes, reservation)
     if media_type == RAW:
         return raw_pixels(body, settings.max_batch)
@@ -80,11 +87,16 @@ def _check_transfer_encoding(scope: Scope) -> None:
             )
 
 
-def _media_type(content_type: bytes) -> str:
+def _media_type(content_type: bytes, accepted: tuple[str, ...]) -> str:
     media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if media_type not in MEDIA_TYPES:
-        raise UnsupportedType(
-            f"expected the Content-Type {', '.join((JSON, FORM, *IMAGE_TYPES))} or {RAW}, "
-            f"received {repr(media_type[:80]) if media_type else 'none'}"
-        )
+        raise _unaccepted(media_type, accepted)
     return media_type
+
+
+def _unaccepted(media_type: str, accepted: tuple[str, ...]) -> UnsupportedType:
+    hint = ": 28x28 pixels hold one digit, which /predict reads" if media_type in (JSON, RAW) else ""
+    return UnsupportedType(
+        f"expected the Content-Type {', '.join(accepted[:-1])} or {accepted[-1]}, "
+        f"received {repr(media_type[:80]) if media_type else 'none'}{hint}"
+    )

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
-from app.openapi.schemas import Predictions, Problem
+from app.openapi.schemas import Numbers, Predictions, Problem
 from digits.artifact import Manifest
 
 DESCRIPTION = """
@@ -15,7 +15,7 @@ statistics lecture teaches it.
 
 Example pictures: [seven.png](examples/seven.png), [seven.json](examples/seven.json) and
 [seven.bin](examples/seven.bin) (784 bytes) contain the same handwritten seven. [photo.jpg](examples/photo.jpg) shows a
-four on paper in uneven light.
+four on paper in uneven light, [number.jpg](examples/number.jpg) the number 4071.
 """
 
 _TAGS = {
@@ -81,7 +81,7 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
 def _schemas() -> dict[str, Any]:
     """Return the schemas of replies that no FastAPI route declares."""
     schemas: dict[str, Any] = {}
-    for model in (Predictions, Problem, Manifest):
+    for model in (Predictions, Numbers, Problem, Manifest):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         schemas |= {**schema.pop("$defs"), model.__name__: schema}
     # The service leaves out the manifest's checksums.

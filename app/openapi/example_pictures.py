@@ -6,7 +6,10 @@ from typing import Any
 import orjson
 
 EXAMPLES = Path(__file__).parent / "examples"
-"""seven.png, seven.json and seven.bin are the first MNIST test image in three forms; photo.jpg is a four on paper."""
+"""seven.png, seven.json and seven.bin are the first MNIST test image in three forms; photo.jpg is a four on paper.
+
+number.jpg is a photo of the number 4071.
+"""
 
 
 def json_examples() -> dict[str, Any]:

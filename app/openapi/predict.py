@@ -25,15 +25,22 @@ def predict_paths(options: type[BaseModel]) -> dict[str, Any]:
                 "description": "Recognize the digit in a picture that was drawn, scanned or photographed, dark on "
                 "light or light on dark. Several pictures get a list of predictions, in the order sent.",
                 "operationId": "predict",
-                "parameters": _query_parameters(options),
+                "parameters": query_parameters(options),
                 "requestBody": {"required": True, "content": _body()},
-                "responses": _RESPONSES,
+                "responses": {
+                    "200": answer(
+                        "One prediction, or a list of predictions for several pictures",
+                        ["Prediction", "Predictions"],
+                        PREDICTIONS,
+                    ),
+                    **REFUSALS,
+                },
             }
         }
     }
 
 
-def _query_parameters(options: type[BaseModel]) -> list[dict[str, Any]]:
+def query_parameters(options: type[BaseModel]) -> list[dict[str, Any]]:
     """Return one optional parameter per field."""
     parameters = []
     for name, field in options.model_json_schema()["properties"].items():
@@ -45,29 +52,36 @@ def _query_parameters(options: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _body() -> dict[str, Any]:
+    pictures = picture_bodies("An encoded picture of one digit, of any size.", "one prediction")
     return {
-        FORM: {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {"type": "string", "format": "binary"},
-                        "description": "Send one picture to get one prediction, or several to get a list.",
-                    }
-                },
-            },
-            "encoding": {"file": {"contentType": ", ".join(IMAGE_TYPES)}},
-        },
+        FORM: pictures.pop(FORM),
         JSON: {"schema": _JSON_BODY, "examples": json_examples()},
-        **{kind: _binary("An encoded picture of one digit, of any size.") for kind in IMAGE_TYPES},
+        **pictures,
         RAW: _binary(
             f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "
             "bytes."
         ),
     }
+
+
+def picture_bodies(description: str, reply: str) -> dict[str, Any]:
+    """Return the bodies of encoded pictures: a form, or one picture, which gets `reply`."""
+    form = {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {
+                "file": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "format": "binary"},
+                    "description": f"Send one picture to get {reply}, or several to get a list.",
+                }
+            },
+        },
+        "encoding": {"file": {"contentType": ", ".join(IMAGE_TYPES)}},
+    }
+    return {FORM: form, **{kind: _binary(description) for kind in IMAGE_TYPES}}
 
 
 def _binary(description: str) -> dict[str, Any]:
@@ -113,21 +127,22 @@ _JSON_BODY = {
     ]
 }
 
-_RESPONSES: dict[str, Any] = {
-    "200": {
-        "description": "One prediction, or a list of predictions for several pictures",
-        "content": {
-            JSON: {
-                "schema": {"anyOf": [reference("Prediction"), reference("Predictions")]},
-                "examples": PREDICTIONS,
-            }
-        },
+
+def answer(description: str, schemas: list[str], examples: dict[str, Any]) -> dict[str, Any]:
+    """Return the reply of a request that is answered with one of the schemas."""
+    return {
+        "description": description,
+        "content": {JSON: {"schema": {"anyOf": [reference(name) for name in schemas]}, "examples": examples}},
         "headers": {"X-Model-Version": header("The version that answered.", type="integer", minimum=1)},
-    },
+    }
+
+
+REFUSALS: dict[str, Any] = {
     "400": problem(400, "The body cannot be parsed"),
     "408": problem(408, "The body did not arrive in time"),
-    "413": problem(413, "Too many bytes, pixels or pictures"),
+    "413": problem(413, "Too many bytes, pixels, pictures or digits"),
     "415": problem(415, "The content type or picture format is not accepted"),
     "422": problem(422, "The body can be parsed, but its content is wrong"),
     "503": UNAVAILABLE,
 }
+"""The error replies of requests with pictures."""

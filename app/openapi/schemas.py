@@ -97,6 +97,53 @@ class Predictions(BaseModel):
     predictions: list[Prediction]
 
 
+class Box(BaseModel):
+    """A rectangle in pixels of the picture as it is displayed, after the turn that its EXIF data asks for."""
+
+    x: int = Field(ge=0, description="The first column.")
+    y: int = Field(ge=0, description="The first row.")
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class NumberDigit(BaseModel):
+    """One digit of a number. Its fields mean the same as those of a prediction."""
+
+    digit: int = Field(ge=0, le=9)
+    probability: float = Field(ge=0, le=1)
+    probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=CLASSES, max_length=CLASSES)
+    prediction_set: Annotated[list[_Digit], Field(max_length=CLASSES)] | SkipJsonSchema[None] = Field(
+        None, json_schema_extra=_without_default
+    )
+    coverage: Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None] = Field(
+        None, json_schema_extra=_without_default
+    )
+    calibration: Literal["mnist", "normalized"] | SkipJsonSchema[None] = Field(None, json_schema_extra=_without_default)
+    is_digit: bool | SkipJsonSchema[None] = Field(None, json_schema_extra=_without_default)
+    novelty: float | SkipJsonSchema[None] = Field(None, json_schema_extra=_without_default)
+    line: int = Field(ge=0, description="The line that the digit is in, from 0 at the top.")
+    box: Box
+    pixels: _Pixels | SkipJsonSchema[None] = Field(
+        None, description="With `?include=pixels`.", json_schema_extra=_without_default
+    )
+
+
+class Number(BaseModel):
+    """The digits on one picture."""
+
+    text: str = Field(description="All digits, with a newline between lines. Digits whose `is_digit` is false count.")
+    lines: list[str] = Field(min_length=1, description="The digits of each line, from top to bottom.")
+    digits: list[NumberDigit] = Field(min_length=1, description="The digits in reading order.")
+    left_out: int = Field(ge=0, description="Number of marks about as large as a digit that were not read.")
+    model: ModelName
+
+
+class Numbers(BaseModel):
+    """The digits on several pictures, in the order of the request."""
+
+    predictions: list[Number]
+
+
 class KnownVersion(BaseModel):
     """One version of the model."""
 

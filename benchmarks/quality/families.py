@@ -149,8 +149,8 @@ def _transparent(digit: Grey, rng: Generator) -> bytes:
     return encoded(rgba)
 
 
-def _photo(digit: Grey, rng: Generator) -> bytes:
-    ink = placed(enlarged(digit, int(rng.integers(150, 401))), rng)
+def photographed(ink: Array, rng: Generator) -> bytes:
+    """Photograph dark ink on paper in uneven light, slightly out of focus. `ink` is the coverage in [0, 1]."""
     paper = rng.uniform(170, 245)
     contrast = rng.uniform(0.35, 0.85)
     grey = on_paper(ink, paper=paper, pen=paper * (1 - contrast))
@@ -162,15 +162,30 @@ def _photo(digit: Grey, rng: Generator) -> bytes:
     return encoded(grey[..., None] * tint, format="JPEG", quality=int(rng.integers(50, 96)))
 
 
-def _pencil(digit: Grey, rng: Generator) -> bytes:
-    side = int(rng.integers(120, 401))
-    ink = placed(stroked(digit, side, side * rng.uniform(0.02, 0.05)), rng)
-    graphite = 1 - np.clip(texture(ink.shape, rng, strength=0.25), 0, 0.7)  # graphite misses the valleys of the paper
+def pencilled(ink: Array, rng: Generator) -> bytes:
+    """Scan graphite, which misses the valleys of the paper. `ink` is the coverage in [0, 1]."""
+    graphite = 1 - np.clip(texture(ink.shape, rng, strength=0.25), 0, 0.7)
     paper = rng.uniform(200, 250)
     grey = on_paper(ink * graphite, paper=paper, pen=paper - rng.uniform(40, 90))
     grey *= light(grey.shape, rng, depth=rng.uniform(0, 0.2))
     grey += texture(grey.shape, rng, strength=rng.uniform(1, 3))
     return encoded(grey, format="JPEG", quality=int(rng.integers(60, 96)))
+
+
+def marked(ink: Array, rng: Generator) -> bytes:
+    """Scan ink of one of a marker's colours. `ink` is the coverage in [0, 1]."""
+    pen = rng.choice([(0, 0, 0), (20, 30, 160), (180, 20, 30), (10, 110, 60), (240, 200, 0)])
+    paper = np.array([250, 250, 245], dtype=np.float32)
+    return encoded(paper + (pen - paper) * ink[..., None], format="JPEG", quality=int(rng.integers(60, 96)))
+
+
+def _photo(digit: Grey, rng: Generator) -> bytes:
+    return photographed(placed(enlarged(digit, int(rng.integers(150, 401))), rng), rng)
+
+
+def _pencil(digit: Grey, rng: Generator) -> bytes:
+    side = int(rng.integers(120, 401))
+    return pencilled(placed(stroked(digit, side, side * rng.uniform(0.02, 0.05)), rng), rng)
 
 
 def _hairline(digit: Grey, rng: Generator) -> bytes:
@@ -182,10 +197,7 @@ def _hairline(digit: Grey, rng: Generator) -> bytes:
 def _marker(digit: Grey, rng: Generator) -> bytes:
     """Draw strokes that are almost wide enough to close the holes of the digit."""
     side = int(rng.integers(120, 401))
-    ink = placed(stroked(digit, side, side * rng.uniform(0.11, 0.16)), rng)
-    pen = rng.choice([(0, 0, 0), (20, 30, 160), (180, 20, 30), (10, 110, 60), (240, 200, 0)])
-    paper = np.array([250, 250, 245], dtype=np.float32)
-    return encoded(paper + (pen - paper) * ink[..., None], format="JPEG", quality=int(rng.integers(60, 96)))
+    return marked(placed(stroked(digit, side, side * rng.uniform(0.11, 0.16)), rng), rng)
 
 
 def _speckled(digit: Grey, rng: Generator) -> bytes:

@@ -68,7 +68,7 @@ def operations(client: httpx.Client) -> dict[str, Any]:
 def test_operation_ids_are_short_names_for_generated_clients(operations: dict[str, Any]) -> None:
     names = [operation["operationId"] for operation in operations.values()]
 
-    assert names[:5] == ["predict", "model", "model_versions", "model_card", "model_report"]
+    assert names[:5] == ["predict", "read", "model", "model_versions", "model_card"]
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch("[a-z][a-z_]{3,29}", name)] == []
 
@@ -123,6 +123,14 @@ def test_every_example_of_a_prediction_is_what_the_service_replies(
     assert list(bodies) == [FORM, JSON, *IMAGE_TYPES, RAW]
     for example in bodies[JSON]["examples"].values():
         assert client.post("/predict", json=example["value"]).status_code == 200
+
+
+def test_the_example_of_a_number_is_what_the_service_replies(client: httpx.Client, operations: dict[str, Any]) -> None:
+    examples = operations["POST /read"]["responses"]["200"]["content"][JSON]["examples"]
+
+    reply = client.post("/read", files={"file": client.get("/examples/number.jpg").content})
+
+    assert is_part(examples["one picture"]["value"], reply.json())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,177 @@
+"""Read the digits on an opened picture: decode it, segment it, and choose the reading once the network has judged.
+
+prepared = prepare(open_picture(data))
+scores = classifier.scores(to_features(prepared.pixels))
+reading = prepared.read(scores.probabilities, scores.novelty)
+"""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from digits.answers import answers
+from digits.classifier import Classifier
+from digits.errors import NoInk
+from digits.features import SIDE, Floats, Grey, to_features
+from digits.images import large_jpeg, open_picture, to_grey, upright_size
+from digits.normalize import Normalized, normalize
+from digits.previews import normalize_picture
+from digits.reading import FoundDigit, Reading, best_reading
+from digits.segment import Box, Segmentation, segment
+
+_FEW_PIECES = 12
+"""A picture of at most as many pieces may show one digit only. It is then also prepared as for one digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedNumber:
+    """A picture's candidates for the network."""
+
+    pixels: Grey
+    """uint8 (N, 28, 28), in MNIST form. N is at least 1."""
+    segmentation: Segmentation | None
+    """The candidates. None if the picture shows one digit."""
+    whole_box: Box | None
+    """If the last of `pixels` is the whole picture as one digit: the box of that digit."""
+    steps: tuple[str, ...] = ("cropped", "centered")
+    """The steps that brought the candidates to MNIST form."""
+    may_be_one_digit: bool = True
+    """Whether a reading of one digit counts. False if `normalize` has refused the picture as one digit."""
+
+    def read(self, probabilities: Floats, novelty: Floats | None) -> Reading:
+        """Return the digits in reading order, with boxes in pixels of the picture as it is displayed.
+
+        Args:
+            probabilities: float32 (N, 10), of `pixels`.
+            novelty: float32 (N,), or None if the version has no novelty.
+
+        Raises:
+            NoInk: there is no digit.
+            TooManyDigits: more than `reading.MAX_DIGITS` digits.
+        """
+        reading = Reading([], 0)
+        if self.segmentation is not None:
+            count = len(self.segmentation.pixels)
+            reading = best_reading(
+                self.segmentation, probabilities[:count], None if novelty is None else novelty[:count]
+            )
+        if self.whole_box is not None and len(reading.digits) <= 1:
+            # So one digit gets the same answer as from `normalize_picture`.
+            box = reading.digits[0].box if reading.digits else self.whole_box
+            return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out)
+        if len(reading.digits) <= (0 if self.may_be_one_digit else 1):
+            raise NoInk("no digit found: the picture has only marks that are no digits")
+        return reading
+
+
+def prepare(picture: Image.Image) -> PreparedNumber:
+    """Decode a picture and propose candidates for its digits.
+
+    Args:
+        picture: from `open_picture`.
+
+    Raises:
+        InvalidImage, NoInk, TooManyDigits.
+    """
+    width, height = upright_size(picture)
+    jpeg = large_jpeg(picture)
+    grey = to_grey(picture)
+    if grey.shape == (SIDE, SIDE):
+        normalized = normalize(grey)
+        if "centered" not in normalized.steps:  # in MNIST form already
+            return PreparedNumber(normalized.pixels[None], None, _ink_box(normalized), normalized.steps)
+    whole_box = Box(0, 0, width, height)
+    try:
+        segmentation = segment(grey)
+    except NoInk:
+        # A digit that is too faint for `segment` may still be found alone.
+        return PreparedNumber(_as_one_digit(jpeg, grey)[None], None, whole_box)
+    segmentation = _scaled(segmentation, width / grey.shape[1], height / grey.shape[0], width, height)
+    pixels = segmentation.pixels
+    if sum(len(line.sizes) for line in segmentation.lines) > _FEW_PIECES:
+        return PreparedNumber(pixels, segmentation, None)
+    try:
+        whole = _as_one_digit(jpeg, grey)
+    except NoInk:
+        return PreparedNumber(pixels, segmentation, None, may_be_one_digit=False)
+    return PreparedNumber(np.concatenate([pixels, whole[None]]), segmentation, whole_box)
+
+
+def _as_one_digit(jpeg: bytes | None, grey: Grey) -> Grey:
+    """Return the pixels that `normalize_picture` returns. `jpeg` is the content of a large JPEG, from `large_jpeg`."""
+    if jpeg is None:
+        return normalize(grey).pixels
+    with closing(open_picture(jpeg)) as picture:
+        return normalize_picture(picture).pixels
+
+
+def _ink_box(normalized: Normalized) -> Box:
+    rows, columns = (np.flatnonzero(normalized.pixels.any(axis=axis)) for axis in (1, 0))
+    return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+
+
+def _scaled(segmentation: Segmentation, across: float, down: float, width: int, height: int) -> Segmentation:
+    """Return the segmentation with boxes in pixels of a picture of this size, which was reduced by these factors."""
+
+    def scaled(box: Box) -> Box:
+        x, y = int(box.x * across), int(box.y * down)
+        right, bottom = round((box.x + box.width) * across), round((box.y + box.height) * down)
+        return Box(x, y, max(1, min(right, width) - x), max(1, min(bottom, height) - y))
+
+    if across == down == 1:
+        return segmentation
+    lines = [
+        replace(line, candidates=[replace(each, box=scaled(each.box)) for each in line.candidates])
+        for line in segmentation.lines
+    ]
+    return replace(segmentation, lines=lines)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberAnswer:
+    """The answer for a picture of a number."""
+
+    lines: list[str]
+    """The digits of each line."""
+    digits: list[dict[str, Any]]
+    """For each digit, in reading order: the fields of `answers`, its `line` and its `box`."""
+    left_out: int
+    """Number of marks about as large as a digit that were not read."""
+
+    @property
+    def text(self) -> str:
+        """The lines, with newlines between them."""
+        return "\n".join(self.lines)
+
+
+def read_number(classifier: Classifier, picture: Image.Image) -> NumberAnswer:
+    """Read the digits on a picture.
+
+    Args:
+        classifier: the model version to use.
+        picture: from `open_picture`.
+
+    Raises:
+        InvalidImage, NoInk, TooManyDigits.
+    """
+    prepared = prepare(picture)
+    features = to_features(prepared.pixels)
+    reading = prepared.read(*classifier.scores(features))
+    chosen = [found.candidate for found in reading.digits]
+    columns = answers(classifier, features[chosen], [prepared.steps] * len(chosen))
+    digits = [
+        {name: column[index] for name, column in columns.items()} | {"line": found.line, "box": found.box}
+        for index, found in enumerate(reading.digits)
+    ]
+    return NumberAnswer(lines_of(reading, columns["digit"]), digits, reading.left_out)
+
+
+def lines_of(reading: Reading, digits: list[int]) -> list[str]:
+    """Return the text of each line. `digits` are the answers for `reading.digits`."""
+    lines = [""] * (reading.digits[-1].line + 1)
+    for found, digit in zip(reading.digits, digits, strict=True):
+        lines[found.line] += str(digit)
+    return lines

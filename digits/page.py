@@ -1,0 +1,360 @@
+"""Find the ink on a picture of several digits, as connected parts without shadows, specks, ruled lines and frames.
+
+`digits/normalize.py` looks for one digit and may drop everything else. A page has to keep all of them, so the light is
+measured in more pixels, and the limits of ink follow each part's own strength.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.errors import NoInk, TooManyDigits
+from digits.features import Floats, Grey
+from digits.normalize import (
+    _MIN_CONTRAST,
+    _WORKING_SIDE,
+    _background_noise,
+    _is_background_light,
+    _is_noise,
+    _reduce,
+    _reduction,
+    _rim,
+    _steepness,
+    _trend,
+)
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.int32]
+
+MAX_PARTS = 1500
+"""Maximum number of parts. More are a texture, or a page with more digits than can be read."""
+
+_FIRST_SIDE = 400
+"""Longer side of the reduced picture in which digits are looked for first."""
+
+_LEGIBLE = 36
+"""Height in pixels that digits should have. Lower ones are looked for again in more pixels, if there are more."""
+
+_LIGHT_SIDE = 160
+"""Longer side of the reduced picture in which the light is measured."""
+
+_MIN_SHARPNESS = 0.35
+"""A part whose edges are less steep than this share of the page's is a shadow."""
+
+_MOST_DEGREES = 15
+"""The largest slope of a line of digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The connected parts of a picture, with its lines of digits level."""
+
+    factor: int
+    """By which the picture was reduced."""
+    ink: Floats
+    """(height, width), in [0, 1]. 1 is full ink."""
+    labels: Labels
+    """(height, width): the part that each pixel belongs to. Most other values are paper or were dropped."""
+    numbers: Ints
+    """(parts,): the label of each part."""
+    boxes: Ints
+    """(parts, 4): left, top, width and height of each part in pixels of `ink`."""
+    stroke: float
+    """Width of a stroke in pixels."""
+    to_picture: NDArray[np.float64] | None
+    """(2, 3): maps x, y and 1 to pixels of the reduced picture. None if the page was not turned."""
+
+    @property
+    def digit_height(self) -> float:
+        """The height of a typical digit in pixels."""
+        return typical_height(self.boxes[:, 3])
+
+
+def find_page(picture: Grey) -> Page:
+    """Find the ink on a picture.
+
+    Args:
+        picture: uint8 (height, width). 0 is black.
+
+    Raises:
+        NoInk: the picture is blank, of one colour or noise.
+        TooManyDigits: the picture has more than MAX_PARTS parts.
+    """
+    factor = _reduction(picture, _FIRST_SIDE)
+    page = _parts(picture, factor)
+    finer = max(1, int(factor * page.digit_height / _LEGIBLE))
+    if finer < factor:
+        page = _parts(picture, finer)
+    return _levelled(page)
+
+
+def typical_height(heights: Ints) -> float:
+    """Return the median of the heights, weighted by their squares, so that specks hardly count."""
+    ordered = np.sort(heights)
+    weights = (ordered.astype(float) ** 2).cumsum()
+    return float(ordered[np.searchsorted(weights, weights[-1] / 2)])
+
+
+def extents(labels: Labels, count: int, to_picture: NDArray[np.float64] | None = None) -> Ints:
+    """Return left, top, right and bottom of each label, (count, 4), in the pixels that `to_picture` maps to.
+
+    A label without pixels has a right of 0.
+    """
+    rows, columns = np.nonzero(labels)
+    owner = labels[rows, columns]
+    if to_picture is not None:
+        x, y = to_picture[:, :2] @ np.stack([columns, rows]) + to_picture[:, 2:]
+        columns, rows = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
+    found = np.zeros((count, 4), dtype=np.int64)
+    found[:, :2] = np.iinfo(np.int64).max
+    np.minimum.at(found[:, 0], owner, columns)
+    np.minimum.at(found[:, 1], owner, rows)
+    np.maximum.at(found[:, 2], owner, columns + 1)
+    np.maximum.at(found[:, 3], owner, rows + 1)
+    return found
+
+
+def _parts(picture: Grey, factor: int) -> Page:
+    ink, mask, steepness = _find_ink(_reduce(picture, factor).astype(np.float32))
+    mask = _without_rules(_without_frames(mask))
+    count, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
+    )
+    boxes, areas = statistics[1:, :4].astype(np.int64), statistics[1:, 4].astype(np.int64)
+    sides = boxes[:, 2:].max(axis=1)
+    kept = (sides >= 4) & _are_sharp(labels, count, steepness)
+    kept &= ~_are_frames(boxes, areas, mask.shape)
+    if kept.any():
+        height = typical_height(boxes[kept, 3])
+        is_rule = (boxes[:, 2] >= 2.5 * height) & (boxes[:, 3] <= 0.4 * height)
+        is_cut_off = _touch_edge(boxes, mask.shape) & (boxes[:, 3] < 0.5 * height)
+        kept &= (sides >= 0.14 * height) & ~is_rule & ~is_cut_off
+    if not kept.any():
+        raise NoInk("no ink found: the picture has only specks and lines")
+    if np.count_nonzero(kept) > MAX_PARTS:
+        raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
+    inside = mask.view(np.uint8)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_3)
+    stroke = max(1.0, 4 * cv2.mean(distance, inside)[0] - 2)  # as in `normalize`
+    return Page(factor, ink, labels, np.flatnonzero(kept) + 1, boxes[kept], stroke, None)
+
+
+def _find_ink(picture: Floats) -> tuple[Floats, Mask, Floats]:
+    """Return the ink in [0, 1], which pixels are inside of strokes, and the steepness of each pixel.
+
+    Raises:
+        NoInk: the picture is blank or noise.
+    """
+    if np.ptp(picture) < _MIN_CONTRAST:
+        raise NoInk("no ink found: the picture is blank")
+    if _is_noise(picture):
+        raise NoInk("no ink found: the picture is noise")
+    ink = _without_background(picture, _reduce(picture, _reduction(picture, _LIGHT_SIDE)))
+    mean, noise = _background_noise(ink, None)
+    if noise > 0.06 * ink.max():
+        ink = cv2.GaussianBlur(ink, (0, 0), 1)
+        mean, noise = _background_noise(ink, None)
+    ink = ink - mean
+    floor = min(max(_MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
+    steepness = _steepness(ink)
+    full_ink = _full_ink(ink, steepness, floor)
+    level = _levels(ink, max(floor, 0.2 * full_ink))
+    mask = ink > np.where(level > 0, 0.5 * level, np.inf)
+    if not _has_ink(ink, mask, full_ink):
+        raise NoInk("no ink found: the picture has only noise and uneven light")
+    return np.clip(ink / np.where(level > 0, 1.05 * level, full_ink), 0, 1), mask, steepness
+
+
+def _without_background(picture: Floats, small: Floats) -> Floats:
+    """Return each pixel's difference from the background, positive for ink. `small` is the picture at _LIGHT_SIDE."""
+    is_tiny = min(small.shape) < 12
+    trend = np.zeros_like(small) if is_tiny else _trend(small)
+    small = small - trend
+    side = 2 * max(small.shape) if is_tiny else max(9, 2 * min(small.shape) // 5)
+    window = np.ones((side, side), dtype=np.uint8)
+    lightest, darkest = cv2.dilate(small, window), cv2.erode(small, window)
+    is_dark = _is_background_light(small, lightest, darkest)
+    background = cv2.erode(lightest, window) if is_dark else cv2.dilate(darkest, window)
+    if not is_tiny:
+        background = cv2.blur(background, (side // 2, side // 2))
+    background = cv2.resize(background + trend, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    if not is_dark:
+        light_ink: Floats = picture - background
+        return light_ink
+    # In a shadow, ink and paper differ by less.
+    brightness = np.maximum(background, 0.25 * float(background.max()))
+    ink: Floats = (background - picture) * (float(brightness.mean()) / brightness)
+    return ink
+
+
+def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
+    """Return the grey value of full ink: the 70th percentile above the floor, weighted by steepness."""
+    above = np.flatnonzero(ink > floor)
+    if not len(above):
+        raise NoInk("no ink found: the picture is blank")
+    levels = (ink.ravel()[above] * 4).astype(np.intp)
+    strength = np.bincount(levels, steepness.ravel()[above]).cumsum()
+    full_ink = float(np.searchsorted(strength, 0.7 * strength[-1])) / 4
+    if not full_ink:
+        raise NoInk("no ink found: the picture has only noise and uneven light")
+    return full_ink
+
+
+def _levels(ink: Floats, threshold: float) -> Floats:
+    """Return for each pixel the mean ink of its connected part, weighted by ink. 0 for pixels below the threshold."""
+    above = ink > threshold
+    count, labels = cv2.connectedComponentsWithAlgorithm(above.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT)
+    inked = np.flatnonzero(above)
+    values, owner = ink.ravel()[inked], labels.ravel()[inked]
+    weight = np.bincount(owner, values, minlength=count)
+    level = np.bincount(owner, values * values, minlength=count) / np.maximum(weight, 1e-6)
+    found: Floats = level.astype(np.float32)[labels]
+    return found
+
+
+def _has_ink(ink: Floats, mask: Mask, full_ink: float) -> bool:
+    """Return whether the mask is ink, and not noise or uneven light.
+
+    Ink exceeds 4 times the noise. Below 20 times the noise, its edges must also be steep: a slope of 0.25 of full ink
+    per pixel of a picture as large as those in which `normalize` looks for a digit. With less noise, 0.1 is enough.
+    Ink along the picture's edge may be a shadow, so it needs 0.35.
+    """
+    factor = _reduction(ink, _WORKING_SIDE)
+    coarse, kept = _reduce(ink, factor), _reduce(mask.astype(np.float32), factor) > 0.25
+    if not kept.any():
+        return False
+    steepness = _steepness(coarse)
+    full_ink = _full_ink(coarse, steepness, 0.2 * full_ink)
+    noise = _background_noise(coarse, None)[1]
+    if noise > 1:
+        steepness = _steepness(cv2.GaussianBlur(coarse, (0, 0), 1))
+    sharpness = float(np.percentile(steepness[kept], 98)) ** 0.5 / full_ink
+    rim = np.concatenate([kept[0], kept[-1], kept[:, 0], kept[:, -1]])
+    may_be_shadow = np.count_nonzero(rim) > 0.25 * max(kept.shape)
+    least = 0.35 if may_be_shadow else 0.25 if full_ink < 20 * noise else 0.1
+    return full_ink > 4 * noise and sharpness > least
+
+
+def _are_sharp(labels: Labels, count: int, steepness: Floats) -> Mask:
+    """Return which parts have edges about as steep as most ink. Those of shadows are not."""
+    inked = np.flatnonzero(labels)
+    owner, steep = labels.ravel()[inked], steepness.ravel()[inked]
+    total = np.bincount(owner, steep, minlength=count)[1:]
+    squares = np.bincount(owner, steep * steep, minlength=count)[1:]
+    slopes = np.sqrt(squares / np.maximum(total, 1e-9))
+    typical = np.sqrt(squares.sum() / max(float(total.sum()), 1e-9))
+    sharp: Mask = slopes > _MIN_SHARPNESS * typical
+    return sharp
+
+
+def _without_frames(mask: Mask) -> Mask:
+    """Remove drawn rectangles around digits. Without their horizontal rules, their sides would look like a 1."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
+    )
+    is_large = (statistics[:, 2] > 0.3 * mask.shape[1]) & (statistics[:, 3] > 0.3 * mask.shape[0])
+    for label in (np.flatnonzero(is_large[1:]) + 1).tolist():
+        left, top, width, height, area = statistics[label].tolist()
+        box = slice(top, top + height), slice(left, left + width)
+        own = labels[box] == label
+        is_hollow = own[_rim(own.shape, min(own.shape) // 8)].sum() > 0.95 * area
+        if is_hollow and (mask[box] & ~own).sum() > 0.05 * area:
+            mask = mask & (labels != label)
+    return mask
+
+
+def _without_rules(mask: Mask) -> Mask:
+    """Remove ruled lines that cross most of the picture. Keep the strokes that cross them."""
+    rest = mask & ~_horizontal_rules(mask) & ~_horizontal_rules(np.ascontiguousarray(mask.T)).T
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(rest.view(np.uint8))
+    is_something_left = len(statistics) > 1 and statistics[1:, 2:4].max() >= 0.1 * min(mask.shape)
+    return rest if is_something_left else mask
+
+
+def _horizontal_rules(mask: Mask) -> Mask:
+    width = mask.shape[1]
+    length = max(15, width // 25)  # a rule that is one degree askew still has runs of this length
+    picture = mask.view(np.uint8)
+    runs = cv2.morphologyEx(picture, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
+    joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, length), np.uint8))
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(joined)
+    rules = np.zeros_like(mask)
+    for label in (np.flatnonzero(statistics[1:, 2] > 0.75 * width) + 1).tolist():
+        _, top, wide, high, area = statistics[label].tolist()
+        thickness = area / wide
+        if thickness > max(3.5, 0.025 * wide) or high > 0.08 * wide + 3 * thickness:
+            continue
+        reach = int(thickness + 4)
+        start, stop = max(0, top - 2 - reach), top + high + 2 + reach
+        rule = cv2.dilate((labels[start:stop] == label).view(np.uint8), np.ones((3, 1), np.uint8))
+        crossing = cv2.morphologyEx(picture[start:stop], cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8))
+        rules[start:stop] |= (rule > crossing).view(bool)
+    return rules
+
+
+def _are_frames(boxes: Ints, areas: Ints, shape: tuple[int, ...]) -> Mask:
+    """Return which parts are frames or tables, which enclose other parts, or run along an edge of the picture."""
+    left, top, width, height = boxes.T
+    right, bottom = left + width, top + height
+    if len(boxes) < 2:
+        return np.zeros(len(boxes), dtype=bool)
+    at_side = ((left == 0) | (right == shape[1])) & (height > 0.9 * shape[0])
+    at_end = ((top == 0) | (bottom == shape[0])) & (width > 0.9 * shape[1])
+    frames: Mask = at_side | at_end
+    is_thin = areas < 0.3 * width * height
+    for part in np.flatnonzero(is_thin & ((width > 0.3 * shape[1]) | (height > 0.3 * shape[0]))).tolist():
+        inside = (left > left[part]) & (right < right[part]) & (top > top[part]) & (bottom < bottom[part])
+        frames[part] |= bool((inside & (height > 0.3 * height[part])).any())
+    return frames
+
+
+def _touch_edge(boxes: Ints, shape: tuple[int, ...]) -> Mask:
+    left, top, width, height = boxes.T
+    touch: Mask = (left == 0) | (top == 0) | (left + width == shape[1]) | (top + height == shape[0])
+    return touch
+
+
+def _levelled(page: Page) -> Page:
+    """Turn a page whose lines slope."""
+    angle = _slope(page)
+    if not angle:
+        return page
+    height, width = page.ink.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
+    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
+    size = int(width * cosine + height * sine) + 1, int(width * sine + height * cosine) + 1
+    matrix[:, 2] += size[0] / 2 - width / 2, size[1] / 2 - height / 2
+    ink = cv2.warpAffine(page.ink, matrix, size, flags=cv2.INTER_LINEAR)
+    labels = cv2.warpAffine(page.labels.astype(np.float32), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
+    corners = extents(labels, int(page.labels.max()) + 1)[page.numbers]
+    present = corners[:, 2] > 0
+    corners = corners[present]
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    to_picture = cv2.invertAffineTransform(matrix)
+    return replace(page, ink=ink, labels=labels, numbers=page.numbers[present], boxes=boxes, to_picture=to_picture)
+
+
+def _slope(page: Page) -> int:
+    """Return the slope of the lines in whole degrees. 0 unless another one separates the lines clearly better.
+
+    At the right slope, the parts cover the fewest rows.
+    """
+    height = page.digit_height
+    left, top, width, high = page.boxes[page.boxes[:, 3] > 0.5 * height].T.astype(float)
+    if len(left) < 3:
+        return 0
+    degrees = np.arange(-_MOST_DEGREES, _MOST_DEGREES + 1)
+    middle = top + high / 2 - np.tan(np.deg2rad(degrees))[:, None] * (left + width / 2)
+    row = height / 8
+    first = np.floor((middle - 0.4 * high) / row).astype(int)
+    last = np.ceil((middle + 0.4 * high) / row).astype(int)
+    covered = np.empty(len(degrees))
+    for index, (starts, stops) in enumerate(zip(first, last, strict=True)):
+        changes = np.bincount(starts - starts.min(), minlength=stops.max() - starts.min() + 1)
+        changes = changes - np.bincount(stops - starts.min(), minlength=len(changes))
+        covered[index] = np.count_nonzero(changes.cumsum())
+    best = int((covered * (1 + 0.01 * np.abs(degrees))).argmin())
+    return int(degrees[best]) if covered[best] < 0.85 * covered[_MOST_DEGREES] else 0

@@ -1,0 +1,132 @@
+"""Choose the best reading of a segmented picture: the cheapest path through the candidates of each line.
+
+This is the segmentation-recognition graph of Matan et al. (1992) and LeCun et al. (1998, section VII). The weights are
+chosen on strings of MNIST's validation digits, by `python -m benchmarks.quality.numbers --from validation`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digits.errors import TooManyDigits
+from digits.features import Floats
+from digits.segment import Box, Candidate, Line, Segmentation
+
+MAX_DIGITS = 500
+"""Maximum number of digits that are read on one picture."""
+
+_DIGIT = 0.1
+"""Cost of a digit, so that fewer digits are preferred."""
+_UNSURE = 10.5
+"""Cost of a digit's log-loss: minus the logarithm of its probability."""
+_NOVELTY = 5.2
+"""Cost of novelty above 0, up to 4."""
+_CUT = 0.7
+_JOIN = 2.1
+_GAP = 0.2
+_BULK = 0.4
+_SIZE = 1.2
+_BREADTH = 2.0
+_LEFT_OUT = 34.0
+"""Cost of leaving out a piece as large as a digit. It grows with the square of the size."""
+
+_LARGE = 0.5
+"""A piece of this many heights of a digit is counted when it is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDigit:
+    """A digit of the reading."""
+
+    candidate: int
+    """Its index in `Segmentation.pixels`."""
+    line: int
+    """The line that it is in, from 0 at the top."""
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The digits of a picture."""
+
+    digits: list[FoundDigit]
+    """In reading order."""
+    left_out: int
+    """Number of pieces about as large as a digit that were not read."""
+
+
+@dataclass(slots=True)
+class _LineReading:
+    chosen: list[int]
+    """Indices of the line's candidates, from left to right."""
+    left_out: int
+
+
+def best_reading(segmentation: Segmentation, probabilities: Floats, novelty: Floats | None) -> Reading:
+    """Return the best reading of a picture.
+
+    Args:
+        segmentation: from `segment`.
+        probabilities: float32 (N, 10), of its candidates.
+        novelty: float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty.
+
+    Raises:
+        TooManyDigits: more than MAX_DIGITS digits.
+    """
+    costs = _DIGIT - _UNSURE * np.log(np.maximum(probabilities.max(axis=1), 1e-6))
+    if novelty is not None:
+        costs = costs + _NOVELTY * np.clip(novelty, 0, 4)
+    digits: list[FoundDigit] = []
+    left_out = start = lines = 0
+    for line in segmentation.lines:
+        read = _read_line(line, costs[start : start + len(line.candidates)].tolist())
+        digits += [FoundDigit(start + index, lines, line.candidates[index].box) for index in read.chosen]
+        left_out += read.left_out
+        lines += bool(read.chosen)
+        start += len(line.candidates)
+    if len(digits) > MAX_DIGITS:
+        raise TooManyDigits(f"expected a picture of at most {MAX_DIGITS} digits, found {len(digits)}")
+    return Reading(digits, left_out)
+
+
+def _read_line(line: Line, costs: list[float]) -> _LineReading:
+    """Return the cheapest path through a line (Dijkstra's algorithm on a graph whose arcs lead to the right)."""
+    count = len(line.sizes)
+    best = [0.0] + [np.inf] * count
+    arrivals: list[int | None] = [None] * (count + 1)
+    """The candidate that ends at each place on its cheapest path. None if the piece before it is left out."""
+    starting: list[list[int]] = [[] for _ in range(count)]
+    for index, candidate in enumerate(line.candidates):
+        starting[candidate.first].append(index)
+    for place, size in enumerate(line.sizes):
+        without = best[place] + _LEFT_OUT * size * size
+        if without < best[place + 1]:
+            best[place + 1], arrivals[place + 1] = without, None
+        for index in starting[place]:
+            candidate = line.candidates[index]
+            cost = best[place] + costs[index] + _shape_cost(candidate)
+            if cost < best[candidate.last + 1]:
+                best[candidate.last + 1], arrivals[candidate.last + 1] = cost, index
+    chosen: list[int] = []
+    place, left_out = count, 0
+    while place:
+        arrival = arrivals[place]
+        if arrival is None:
+            place -= 1
+            left_out += line.sizes[place] > _LARGE
+        else:
+            chosen.append(arrival)
+            place = line.candidates[arrival].first
+    return _LineReading(chosen[::-1], left_out)
+
+
+def _shape_cost(candidate: Candidate) -> float:
+    shape = candidate.shape
+    return (
+        _CUT * shape.cuts
+        + _JOIN * shape.joins
+        + _GAP * shape.gaps
+        + _BULK * shape.bulk
+        + _SIZE * shape.size
+        + _BREADTH * shape.breadth
+    )

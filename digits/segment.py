@@ -1,0 +1,266 @@
+"""Cut a picture of several digits into candidates, each of which may be one digit.
+
+The pieces of a line are its connected parts, and the parts' parts where digits may touch. A candidate is the union of
+neighbouring pieces. `digits/reading.py` chooses among them, once the network has judged them all in one batch.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from digits.cuts import Cut, propose_cuts
+from digits.errors import TooManyDigits
+from digits.features import SIDE, Floats, Grey
+from digits.normalize import _to_mnist_form
+from digits.page import Ints, Labels, Mask, Page, extents, find_page, typical_height
+
+MAX_CANDIDATES = 6000
+"""Maximum number of candidates of a picture. 500 digits have about 3 500."""
+
+_MOST_PIECES = 8
+"""Maximum number of pieces of one candidate, unless it is a whole part."""
+
+_WIDEST = 1.5
+"""A union of pieces that is wider than this, in heights of a digit, is not one digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of a picture."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What speaks against a candidate, whatever the network says."""
+
+    cuts: float
+    """How much ink the cuts at its two ends cross: the squares of the strokes. A cut counts half for each side."""
+    joins: int
+    """How often neighbouring pieces of it are different parts."""
+    gaps: float
+    """The distances between these, in heights of the candidate."""
+    bulk: float
+    """How large the smaller of two such neighbours is beside the larger one: the squared ratios of their sides."""
+    size: float
+    """How different its height is from that of a digit of its line: the squared logarithm of the ratio."""
+    breadth: float
+    """By how much its width exceeds 1.1 of its height, as a share of its height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A union of neighbouring pieces of a line."""
+
+    first: int
+    """Index of its first piece in the line."""
+    last: int
+    """Index of its last piece in the line."""
+    shape: Shape
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of pieces, from left to right."""
+
+    sizes: list[float]
+    """The longer side of each piece, or the height of a dash, in heights of a digit."""
+    candidates: list[Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The candidates of a picture."""
+
+    lines: list[Line]
+    """From top to bottom."""
+    pixels: Grey
+    """uint8 (N, 28, 28): the candidates of all lines in MNIST form, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A connected part or a piece of one. The box is in pixels of the page."""
+
+    part: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+    mask: Mask
+    """The piece inside of its box."""
+    cut: float
+    """How much ink the cut at its left crosses, in widths of a stroke. 0 if its left is where the part begins."""
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def side(self) -> int:
+        return max(self.height, self.right - self.left)
+
+    def is_dash(self, height: float) -> bool:
+        """Return whether it may be a part of a digit of this height, but not a whole one."""
+        return self.right - self.left >= 3 * self.height and self.height <= 0.4 * height
+
+    def size(self, height: float) -> float:
+        """Return its size in heights of a digit."""
+        return (self.height if self.is_dash(height) else self.side) / height
+
+
+def segment(picture: Grey) -> Segmentation:
+    """Propose candidates for the digits of a picture.
+
+    Args:
+        picture: uint8 (height, width). 0 is black.
+
+    Raises:
+        NoInk: the picture is blank, of one colour or noise.
+        TooManyDigits: the picture has more than MAX_CANDIDATES candidates, or too many parts.
+    """
+    page = find_page(picture)
+    cuts = propose_cuts(page)
+    written = [
+        sorted(
+            (piece for part in line for piece in _pieces(page, part, cuts.get(part, []))),
+            key=lambda piece: piece.left + piece.right,
+        )
+        for line in _lines(page.boxes)
+    ]
+    labels = _label(page, written)
+    boxes = extents(labels, sum(map(len, written)) + 1, page.to_picture)
+    lines: list[Line] = []
+    pixels: list[Grey] = []
+    start = 1
+    for pieces in written:
+        height = typical_height(np.array([piece.height for piece in pieces]))
+        candidates = []
+        for first in range(len(pieces)):
+            for last in _last_pieces(pieces, first):
+                shape = _shape(pieces, first, last, height)
+                if shape is None:
+                    continue
+                if len(pixels) == MAX_CANDIDATES:
+                    raise TooManyDigits(
+                        f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
+                    )
+                box = _to_box(boxes[start + first : start + last + 1], page.factor, picture.shape)
+                candidates.append(Candidate(first, last, shape, box))
+                pixels.append(_draw(page.ink, labels, start + first, start + last, pieces[first : last + 1]))
+        lines.append(Line([piece.size(height) for piece in pieces], candidates))
+        start += len(pieces)
+    return Segmentation(lines, np.stack(pixels) if pixels else np.zeros((0, SIDE, SIDE), dtype=np.uint8))
+
+
+def _lines(boxes: Ints) -> list[list[int]]:
+    """Return the parts of each line, from top to bottom. A part joins the line that most of its height is in."""
+    tops, bottoms = boxes[:, 1], boxes[:, 1] + boxes[:, 3]
+    bands: list[tuple[int, int]] = []
+    members: list[list[int]] = []
+    for part in np.argsort(-boxes[:, 3]).tolist():  # the tallest parts make the lines
+        top, bottom = int(tops[part]), int(bottoms[part])
+        inside = [min(bottom, high) - max(top, low) for low, high in bands]
+        best = int(np.argmax(inside)) if inside else -1
+        if best >= 0 and inside[best] > 0.5 * (bottom - top):
+            members[best].append(part)
+        else:
+            bands.append((top, bottom))
+            members.append([part])
+    order = sorted(range(len(bands)), key=lambda line: sum(bands[line]))
+    return [members[line] for line in order]
+
+
+def _pieces(page: Page, part: int, cuts: list[Cut]) -> list[_Piece]:
+    """Return the pieces of a part, from left to right."""
+    left, top, width, height = page.boxes[part].tolist()
+    mask = page.labels[top : top + height, left : left + width] == page.numbers[part]
+    if not cuts:
+        return [_Piece(part, left, top, left + width, top + height, mask, 0.0)]
+    seams = np.sort([cut.columns for cut in cuts], axis=0)
+    owner = (np.arange(width) >= seams[:, :, None]).sum(axis=0)
+    pieces = []
+    for index in range(len(cuts) + 1):
+        own = mask & (owner == index)
+        x, y, wide, high = cv2.boundingRect(own.view(np.uint8))
+        if wide:
+            strokes = cuts[index - 1].strokes if index else 0.0
+            inner = own[y : y + high, x : x + wide]
+            pieces.append(_Piece(part, left + x, top + y, left + x + wide, top + y + high, inner, strokes))
+    return pieces
+
+
+def _label(page: Page, lines: list[list[_Piece]]) -> Labels:
+    """Return the page with the number of each pixel's piece. They are numbered from 1 on, in reading order."""
+    labels = np.zeros(page.labels.shape, dtype=np.int32)
+    for number, piece in enumerate((piece for line in lines for piece in line), 1):
+        labels[piece.top : piece.bottom, piece.left : piece.right][piece.mask] = number
+    return labels
+
+
+def _last_pieces(pieces: list[_Piece], first: int) -> list[int]:
+    """Return which pieces may be the last of a candidate that begins with `first`."""
+    stop = min(len(pieces), first + _MOST_PIECES)
+    end = first
+    while end + 1 < len(pieces) and pieces[end + 1].part == pieces[first].part:
+        end += 1
+    return [*range(first, stop), *([end] if end >= stop else [])]
+
+
+def _shape(pieces: list[_Piece], first: int, last: int, height: float) -> Shape | None:
+    """Return what speaks against a union of pieces, or None if it cannot be one digit.
+
+    Args:
+        pieces: the pieces of the line.
+        first: index of the union's first piece.
+        last: index of its last piece.
+        height: of a digit of this line, in pixels.
+    """
+    union = pieces[first : last + 1]
+    width = max(piece.right for piece in union) - min(piece.left for piece in union)
+    high = max(piece.bottom for piece in union) - min(piece.top for piece in union)
+    if last > first and width > _WIDEST * max(high, height):
+        return None
+    if last == first and union[0].is_dash(height):
+        return None
+    joins, gaps, bulk = 0, 0.0, 0.0
+    for before, after in pairwise(union):
+        if before.part == after.part:
+            continue
+        gap = after.left - before.right
+        low, tall = sorted((before.height, after.height))
+        if gap > 0.4 * height or (gap > 0.04 * height and low > 0.8 * tall):
+            return None
+        joins += 1
+        gaps += max(0, gap, after.top - before.bottom, before.top - after.bottom) / high
+        bulk += (min(before.side, after.side) / max(before.side, after.side)) ** 2
+    cuts = union[0].cut ** 2 / 2
+    if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part:
+        cuts += pieces[last + 1].cut ** 2 / 2
+    return Shape(cuts, joins, gaps, bulk, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
+
+
+def _draw(ink: Floats, labels: Labels, first: int, last: int, union: list[_Piece]) -> Grey:
+    """Return the pieces with these numbers in MNIST form."""
+    top, left = min(piece.top for piece in union), min(piece.left for piece in union)
+    bottom, right = max(piece.bottom for piece in union), max(piece.right for piece in union)
+    window = slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
+    own = (labels[window] >= first) & (labels[window] <= last)
+    mask = cv2.dilate(own.view(np.uint8), np.ones((3, 3), np.uint8))  # includes the antialiased edges of the strokes
+    drawn: Grey = _to_mnist_form(np.maximum(ink[window] * mask, 0.5 * own), is_dark=True).pixels
+    return drawn
+
+
+def _to_box(corners: Ints, factor: int, shape: tuple[int, ...]) -> Box:
+    """Return the box around corners in the reduced picture, in pixels of the picture."""
+    left, top = (int(np.clip(corners[:, axis].min() * factor, 0, shape[1 - axis] - 1)) for axis in (0, 1))
+    right, bottom = (int(np.clip(corners[:, 2 + axis].max() * factor, 1, shape[1 - axis])) for axis in (0, 1))
+    return Box(left, top, max(1, right - left), max(1, bottom - top))

@@ -1,0 +1,166 @@
+"""`POST /read` reads all digits on a picture."""
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from app.input.pictures import RAW
+from app.openapi.example_pictures import EXAMPLES
+from tests.app.conftest import Service, StartService
+from tests.conftest import encoded
+
+NUMBER = (EXAMPLES / "number.jpg").read_bytes()
+PHOTO = (EXAMPLES / "photo.jpg").read_bytes()
+SEVEN = (EXAMPLES / "seven.png").read_bytes()
+JPEG = {"content-type": "image/jpeg"}
+
+
+def read(client: httpx.Client, *pictures: bytes, query: str = "") -> httpx.Response:
+    return client.post(f"/read{query}", files=[("file", picture) for picture in pictures])
+
+
+def test_a_number_is_read_with_a_box_and_the_trust_in_each_digit(client: httpx.Client) -> None:
+    answer = client.post("/read", content=NUMBER, headers=JPEG).raise_for_status().json()
+
+    assert answer["text"] == "4071"
+    assert answer["lines"] == ["4071"]
+    assert [digit["digit"] for digit in answer["digits"]] == [4, 0, 7, 1]
+    assert [digit["box"]["x"] for digit in answer["digits"]] == sorted(digit["box"]["x"] for digit in answer["digits"])
+    for digit in answer["digits"]:
+        assert digit["digit"] in digit["prediction_set"]
+        assert digit["is_digit"] is (digit["novelty"] <= 1)
+        assert digit["probability"] == max(digit["probabilities"])
+    assert answer["left_out"] == 0
+
+
+def test_several_pictures_get_a_list_in_the_order_sent(client: httpx.Client) -> None:
+    answers = read(client, SEVEN, NUMBER).raise_for_status().json()["predictions"]
+
+    assert [answer["text"] for answer in answers] == ["7", "4071"]
+
+
+@pytest.mark.parametrize("picture", [pytest.param(SEVEN, id="in MNIST form"), pytest.param(PHOTO, id="a photo")])
+def test_one_digit_gets_the_answer_of_predict(client: httpx.Client, picture: bytes) -> None:
+    predicted = client.post("/predict", files={"file": picture}).json()
+
+    (digit,) = read(client, picture).json()["digits"]
+
+    for field in ("digit", "prediction_set", "coverage", "calibration", "is_digit"):
+        assert digit[field] == predicted[field]
+    assert digit["probabilities"] == pytest.approx(predicted["probabilities"], abs=1e-5)
+
+
+def test_the_pixels_of_each_digit_are_included_on_request(client: httpx.Client) -> None:
+    digits = read(client, NUMBER, query="?include=pixels").json()["digits"]
+
+    assert [np.array(digit["pixels"]).shape for digit in digits] == [(28, 28)] * 4
+
+
+def test_the_coverage_can_be_chosen(client: httpx.Client) -> None:
+    digits = read(client, NUMBER, query="?coverage=0.9&per_class=true").json()["digits"]
+
+    assert {digit["coverage"] for digit in digits} == {0.9}
+
+
+def refused(status: int, name: str, body: dict[str, Any], query: str = "", *, id: str) -> Any:  # noqa: A002
+    return pytest.param(status, name, body, query, id=id)
+
+
+BLANK = encoded(np.full((60, 200), 255, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "body", "query"),
+    [
+        refused(415, "unsupported-type", {"json": {"pixels": [0] * 784}}, id="JSON pixels"),
+        refused(415, "unsupported-type", {"content": bytes(784), "headers": {"content-type": RAW}}, id="raw bytes"),
+        refused(415, "unsupported-type", {"content": b"7", "headers": {"content-type": "text/plain"}}, id="text"),
+        refused(422, "no-ink", {"files": {"file": BLANK}}, id="a blank picture"),
+        refused(422, "invalid-image", {"files": {"file": b"no picture"}}, id="not a picture"),
+        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?normalize=auto", id="normalize"),
+        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?include=saliency", id="saliency"),
+        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?speed=1", id="an unknown parameter"),
+        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?coverage=0.5", id="a coverage without sets"),
+    ],
+)
+def test_a_bad_request_is_refused_by_name(
+    client: httpx.Client, status: int, name: str, body: dict[str, Any], query: str
+) -> None:
+    reply = client.post(f"/read{query}", **body)
+
+    assert reply.status_code == status
+    assert reply.json()["type"] == f"urn:digits:{name}"
+
+
+def test_the_message_names_the_picture_that_is_wrong(client: httpx.Client) -> None:
+    problem = read(client, NUMBER, BLANK).json()
+
+    assert problem["detail"].startswith("picture 1 of 2: no ink found")
+    assert problem["errors"][0]["pointer"] == "#/file/1"
+
+
+def bars(rows: int, columns: int) -> bytes:
+    """Draw a page of ones."""
+    picture = Image.new("L", (columns * 30, rows * 60), 255)
+    pen = ImageDraw.Draw(picture)
+    for row in range(rows):
+        for column in range(columns):
+            pen.line((column * 30 + 15, row * 60 + 12, column * 30 + 15, row * 60 + 46), fill=0, width=4)
+    return encoded(picture)
+
+
+def test_a_picture_of_more_than_500_digits_is_refused(client: httpx.Client) -> None:
+    reply = read(client, bars(21, 24))
+
+    assert (reply.status_code, reply.json()["type"]) == (413, "urn:digits:too-many-digits")
+
+
+def test_more_digits_than_the_largest_batch_are_refused(start_service: StartService) -> None:
+    service: Service = start_service(MNIST_MAX_BATCH="5").wait_until_ready()
+
+    assert read(service.client, bars(1, 5)).json()["text"] == "11111"
+    reply = read(service.client, NUMBER, NUMBER)
+    assert (reply.status_code, reply.json()["type"]) == (413, "urn:digits:too-many-digits")
+
+
+def test_only_digits_count_as_predictions(client: httpx.Client) -> None:
+    def predictions() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("digits_predictions_total"))
+
+    before = predictions()
+    read(client, NUMBER).raise_for_status()
+
+    assert predictions() - before == 4
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 120), width=st.integers(1, 160), marks=st.integers(0, 12))
+def test_any_picture_gives_digits_inside_of_it_or_a_problem(
+    client: httpx.Client, seed: int, height: int, width: int, marks: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    picture = Image.new("L", (width, height), int(rng.integers(0, 256)))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(marks):
+        points = [tuple(point) for point in (rng.random((4, 2)) * (width, height)).tolist()]
+        pen.line(points, fill=int(rng.integers(0, 256)), width=int(rng.integers(1, 9)))
+
+    reply = read(client, encoded(picture))
+
+    if reply.status_code == 422:
+        assert reply.json()["type"] == "urn:digits:no-ink"
+        return
+    answer = reply.raise_for_status().json()
+    assert "".join(answer["lines"]) == "".join(str(digit["digit"]) for digit in answer["digits"])
+    rows = [digit["line"] for digit in answer["digits"]]
+    assert rows == sorted(rows)
+    for digit in answer["digits"]:
+        box = digit["box"]
+        assert 0 <= box["x"] < box["x"] + box["width"] <= width
+        assert 0 <= box["y"] < box["y"] + box["height"] <= height

@@ -1,0 +1,184 @@
+"""Numbers are read digit by digit, in reading order, and whatever is no digit is left out."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+from benchmarks.quality.families import cut, enlarged, on_paper
+from benchmarks.quality.number_pictures import NUMBERS, numbers
+from digits.artifact import NAME, SHIPPED, versions
+from digits.classifier import Classifier
+from digits.errors import NoInk, TooManyDigits
+from digits.features import Grey, to_features
+from digits.images import open_picture
+from digits.numbers import NumberAnswer, read_number
+from digits.segment import MAX_CANDIDATES, segment
+from tests.conftest import Mnist, encoded
+
+HEIGHT = 60
+"""Of the digits that `page` writes, in pixels."""
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.load(SHIPPED / NAME / str(versions(SHIPPED)[0]))
+
+
+@pytest.fixture(scope="module")
+def written(mnist: Mnist) -> list[Grey]:
+    """One digit of each class."""
+    return [mnist.pixels[mnist.labels == digit][3] for digit in range(10)]
+
+
+def page(written: list[Grey], *lines: str, gap: int = 20) -> Grey:
+    """Write lines of digits in black on white."""
+    paper = np.full((len(lines) * 2 * HEIGHT + 40, max(map(len, lines)) * (HEIGHT + gap) + 80), 255, dtype=np.float32)
+    for row, line in enumerate(lines):
+        left = 40
+        for digit in line:
+            ink = on_paper(cut(enlarged(written[int(digit)], HEIGHT * 28 // 20)))
+            top = 40 + row * 2 * HEIGHT
+            part = paper[top : top + len(ink), left : left + ink.shape[1]]
+            np.minimum(part, ink, out=part)
+            left += ink.shape[1] + gap
+    return paper.astype(np.uint8)
+
+
+def read(classifier: Classifier, picture: Grey | Image.Image) -> NumberAnswer:
+    return read_number(classifier, open_picture(encoded(picture)))
+
+
+@pytest.mark.parametrize("lines", [("42",), ("407126",), ("31", "58042"), ("7",), ("12", "3", "4567")])
+def test_digits_are_read_from_left_to_right_and_lines_from_top_to_bottom(
+    classifier: Classifier, written: list[Grey], lines: tuple[str, ...]
+) -> None:
+    answer = read(classifier, page(written, *lines))
+
+    assert tuple(answer.lines) == lines
+    assert [digit["line"] for digit in answer.digits] == [row for row, line in enumerate(lines) for _ in line]
+    assert answer.left_out == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(ImageOps.invert, id="light on dark"),
+        pytest.param(lambda picture: picture.rotate(9, expand=True, fillcolor=255), id="sloping upwards"),
+        pytest.param(lambda picture: picture.resize([8 * side for side in picture.size]), id="8 times as large"),
+        pytest.param(lambda picture: picture.resize([side // 3 for side in picture.size]), id="a third as large"),
+    ],
+)
+def test_a_changed_picture_is_read_alike(classifier: Classifier, written: list[Grey], change: object) -> None:
+    assert callable(change)
+
+    answer = read(classifier, change(Image.fromarray(page(written, "402713"))))
+
+    assert answer.text == "402713"
+
+
+def test_a_box_is_around_its_digit_in_the_picture_as_displayed(classifier: Classifier, written: list[Grey]) -> None:
+    upright = Image.fromarray(page(written, "27"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me by 90 degrees clockwise"
+    stored = io.BytesIO()
+    upright.rotate(90, expand=True).save(stored, format="PNG", exif=exif)
+
+    answer = read_number(classifier, open_picture(stored.getvalue()))
+
+    assert answer.text == "27"
+    dark = np.asarray(upright) < 128
+    for digit in answer.digits:
+        box = digit["box"]
+        rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+        assert dark[rows, columns].any(axis=1).mean() > 0.9
+        assert dark[rows, columns].any(axis=0).mean() > 0.9
+        dark[rows, columns] = False
+    assert dark.sum() < 20
+
+
+def test_digits_that_touch_are_cut(classifier: Classifier, written: list[Grey]) -> None:
+    assert read(classifier, page(written, "20", gap=-3)).text == "20"
+
+
+def test_ruled_lines_a_frame_and_specks_are_no_digits(classifier: Classifier, written: list[Grey]) -> None:
+    picture = Image.fromarray(page(written, "4071"))
+    pen = ImageDraw.Draw(picture)
+    for row in (25, 112, 140):
+        pen.line((0, row, picture.width, row), fill=120, width=2)
+    pen.rectangle((8, 30, picture.width - 9, 108), outline=0, width=3)
+    for x in (14, 20, 27):
+        pen.ellipse((x, 70, x + 3, 73), fill=0)
+
+    assert read(classifier, picture).text == "4071"
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        pytest.param(np.full((90, 300), 200, np.uint8), id="blank"),
+        pytest.param(np.random.default_rng(0).integers(0, 256, (200, 300), dtype=np.uint8), id="noise"),
+        pytest.param(np.tile(np.linspace(90, 220, 300).astype(np.uint8), (200, 1)), id="a gradient"),
+    ],
+)
+def test_a_picture_without_a_digit_has_no_ink(classifier: Classifier, picture: Grey) -> None:
+    with pytest.raises(NoInk):
+        read(classifier, picture)
+
+
+def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, mnist: Mnist) -> None:
+    answer = read(classifier, mnist.pixels[0])
+
+    assert answer.text == str(mnist.labels[0])
+    assert answer.digits[0]["probabilities"] == pytest.approx(
+        classifier.probabilities(to_features(mnist.pixels[:1]))[0].tolist()
+    )
+
+
+def test_a_page_full_of_marks_is_refused() -> None:
+    marks = np.full((1000, 1000), 255, np.uint8)
+    for row in range(0, 1000, 25):
+        for column in range(0, 1000, 25):
+            marks[row + 4 : row + 20, column + 8 : column + 12] = 0
+
+    with pytest.raises(TooManyDigits):
+        segment(marks)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    pixels=arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 60))),
+    enlarged=st.integers(1, 6),
+)
+def test_any_picture_gives_boxes_inside_of_it_in_reading_order(pixels: NDArray[np.uint8], enlarged: int) -> None:
+    picture = np.kron(pixels, np.ones((enlarged, enlarged), np.uint8))
+    height, width = picture.shape
+
+    try:
+        segmentation = segment(picture)
+    except NoInk:
+        return
+
+    candidates = [candidate for line in segmentation.lines for candidate in line.candidates]
+    assert len(segmentation.pixels) == len(candidates) <= MAX_CANDIDATES
+    for candidate in candidates:
+        box = candidate.box
+        assert 0 <= box.x < box.x + box.width <= width
+        assert 0 <= box.y < box.y + box.height <= height
+    for line in segmentation.lines:
+        firsts = [candidate.first for candidate in line.candidates]
+        assert firsts == sorted(firsts)
+
+
+@pytest.mark.parametrize("family", ["page", "two lines", "touching by 0 to 15 %"])
+def test_the_benchmark_says_what_its_pictures_show(family: str, mnist: Mnist) -> None:
+    (picture,) = numbers(family, mnist.pixels, mnist.labels, 1, np.random.default_rng(0))
+
+    assert family in NUMBERS
+    assert picture.text.replace("\n", "").isdigit()
+    assert picture.text.count("\n") == (family == "two lines")

@@ -1,4 +1,4 @@
-"""Two replicas behind nginx are replaced one after the other, and back again, without a lost request."""
+"""Two replicas behind a proxy are replaced one after the other, and back again, without a lost request."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ class Replicas:
     """Two services on fixed ports. Each pins a version of the model, which tells old from new."""
 
     DRAIN_SECONDS = "3"
-    """Longer than the 2 s for which nginx leaves a replica alone."""
+    """Longer than the 2 s for which nginx leaves a replica alone, and after which Envoy knows that one is unready."""
 
     def __init__(self, folder: Path, models: Path) -> None:
         self.folder, self.models = folder, models
@@ -30,9 +30,8 @@ class Replicas:
             "MNIST_MODEL_VERSION": version,
             "MNIST_DRAIN_SECONDS": self.DRAIN_SECONDS,
         }
-        service = Service(self.folder / f"replica-{self.starts}.log", settings).wait_until_ready()
-        self.running[port] = service
-        return service
+        self.running[port] = Service(self.folder / f"replica-{self.starts}.log", settings)
+        return self.running[port].wait_until_ready()
 
     def replace(self, port: int, version: str) -> None:
         """Stop a replica as an orchestrator does, and start the other version in its place."""
@@ -46,7 +45,6 @@ class Replicas:
 
 @pytest.fixture
 def replicas(tmp_path: Path) -> Iterator[Replicas]:
-    needs("nginx")
     needs("openssl")
     publish_tiny(tmp_path / "models")
     replicas = Replicas(tmp_path, tmp_path / "models")
@@ -54,14 +52,17 @@ def replicas(tmp_path: Path) -> Iterator[Replicas]:
     replicas.stop()
 
 
+@pytest.mark.parametrize("name", ["nginx", "envoy"])
 def test_replicas_are_replaced_one_after_the_other_and_back_without_a_lost_request(
-    replicas: Replicas, tmp_path: Path
+    name: str, replicas: Replicas, tmp_path: Path
 ) -> None:
+    if name == "nginx":
+        needs("nginx")
     ports = free_port(), free_port()
     for port in ports:
         replicas.start(port, "1")
-    (tmp_path / "nginx").mkdir()
-    with edge("nginx", tmp_path / "nginx", ports, limited=False) as proxy:
+    (tmp_path / name).mkdir()
+    with edge(name, tmp_path / name, ports, limited=False) as proxy:
         load = Load(proxy, clients=4)
         with load.running():
             load.wait_for_version("1")

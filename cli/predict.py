@@ -80,7 +80,7 @@ def _print_answers(sources: list[str], classifier: Classifier, mode: Mode, *, as
     for source in sources:
         try:
             for name in _pictures(source):
-                if not print_answer(classifier, name, _reader(name), mode, as_json=as_json):
+                if not print_answer(classifier, name, reader(name), mode, as_json=as_json):
                     exit_code = 1
         except UnusableSource as exc:
             print(f"digits: {exc}", file=sys.stderr)
@@ -96,7 +96,8 @@ def _pictures(source: str) -> Iterable[str]:
     return pictures([source])
 
 
-def _reader(source: str) -> Callable[[], bytes]:
+def reader(source: str) -> Callable[[], bytes]:
+    """Return a function that reads a file, or standard input for -."""
     return _read_stdin if source == _STDIN else partial(read, Path(source))
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -16,18 +17,32 @@ from digits.errors import DigitsError
 from digits.features import to_features
 from digits.images import accepted_formats, open_picture, read
 from digits.mnist_form import Mode
+from digits.numbers import read_number
 from digits.previews import normalize_picture
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one line per picture. Return 1 if a picture could not be classified, 2 if there is no model."""
-    parser = argparse.ArgumentParser(prog="python -m digits", description="Recognize the digit in each picture.")
+    """Print one line per picture. Return 1 if a picture could not be classified, 2 if there is no model.
+
+    With "read" as the first argument, read numbers of several digits.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    reads_numbers = arguments[:1] == ["read"]
+    parser = argparse.ArgumentParser(
+        prog="python -m digits read" if reads_numbers else "python -m digits",
+        description="Read all digits on each picture."
+        if reads_numbers
+        else "Recognize the digit in each picture. `python -m digits read FILE...` reads numbers of several digits.",
+    )
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help=f"a {accepted_formats()} picture of any size"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
-    add_options(parser)
-    options = parser.parse_args(arguments)
+    if reads_numbers:
+        _add_model_option(parser)
+    else:
+        add_options(parser)
+    options = parser.parse_args(arguments[1:] if reads_numbers else arguments)
     try:
         classifier, refusals = load_newest(options.model_dir)
     except DigitsError as exc:
@@ -35,10 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     for refusal in refusals:
         print(f"digits: not used: {refusal}", file=sys.stderr)
-    successes = [
-        print_answer(classifier, str(file), partial(read, file), options.normalize, as_json=options.json)
-        for file in options.files
-    ]
+    if reads_numbers:
+        print_file = partial(print_number, as_json=options.json)
+    else:
+        print_file = partial(print_answer, mode=options.normalize, as_json=options.json)
+    successes = [print_file(classifier, str(file), partial(read, file)) for file in options.files]
     return 0 if all(successes) else 1
 
 
@@ -51,6 +67,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="which pictures to bring to MNIST form: those that are not in it (auto), all (always), or none (never). "
         "With never, pictures must be 28x28. Default: %(default)s",
     )
+    _add_model_option(parser)
+
+
+def _add_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-dir",
         type=Path,
@@ -83,7 +103,8 @@ def print_answer(
     answer = {name: column[0] for name, column in columns.items()}
     if as_json:
         model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
-        print(json.dumps({"file": file, **answer, "preprocessing": normalized.steps, "model": model}))
+        left_out = {"left_out": normalized.left_out} if normalized.left_out else {}
+        print(json.dumps({"file": file, **answer, "preprocessing": normalized.steps, "model": model, **left_out}))
     else:
         remarks = [f"{answer['digit']} ({answer['probability']:.4f})"]
         prediction_set = answer.get("prediction_set", [answer["digit"]])
@@ -93,5 +114,36 @@ def print_answer(
             remarks.append(f"may be {' or '.join(map(str, prediction_set))}")
         if not answer.get("is_digit", True):
             remarks.append("not a digit?")
+        if normalized.left_out:
+            remarks.append("more digits? `read` reads them all")
         print(f"{file}: {', '.join(remarks)}")
+    return True
+
+
+def print_number(classifier: Classifier, file: str, read_picture: Callable[[], bytes], *, as_json: bool) -> bool:
+    """Print the digits on one picture, or the error on standard error. Return whether there was an answer.
+
+    The arguments are those of `print_answer`.
+    """
+    try:
+        number = read_number(classifier, open_picture(read_picture()))
+    except DigitsError as exc:
+        if as_json:
+            print(json.dumps({"file": file, "error": str(exc)}))
+        else:
+            print(f"{file}: {exc}", file=sys.stderr)
+        return False
+    if as_json:
+        model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
+        digits = [digit | {"box": asdict(digit["box"])} for digit in number.digits]
+        answer = {"text": number.text, "lines": number.lines, "digits": digits, "left_out": number.left_out}
+        print(json.dumps({"file": file, **answer, "model": model}))
+        return True
+    doubtful = sum(not digit.get("is_digit", True) for digit in number.digits)
+    remarks = [" / ".join(number.lines)]
+    if doubtful:
+        remarks.append(f"{doubtful} may be no digit")
+    if number.left_out:
+        remarks.append(f"{number.left_out} left out")
+    print(f"{file}: {', '.join(remarks)}")
     return True

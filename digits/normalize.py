@@ -73,6 +73,9 @@ _INK_LEVELS = 4
 _MAX_PAPER_RANGE = 0.15
 """Paper is even if its grey values, without 5 % at both ends, differ by less than this share of the contrast."""
 
+_MIN_SHARPNESS = 0.25
+"""A mark beside the digit is a shadow if its edges are less steep than this share of the digit's."""
+
 _MAX_HALF_STROKE = 0.3
 """Half of the widest stroke, as a share of the longer side. What is wider is a shadow."""
 
@@ -88,6 +91,8 @@ class Normalized:
     """uint8 (28, 28). If there are no steps, the unchanged input: uint8, or floats in [0, 1]."""
     steps: tuple[str, ...]
     """The steps that changed the picture, in order. () if it is unchanged."""
+    left_out: int = 0
+    """Number of marks beside the digit that look like other digits of a number."""
 
 
 def _is_mnist_form(picture: NDArray[Any]) -> bool:
@@ -116,16 +121,19 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     if mode == "auto" and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
-    return _to_mnist_form(*_locate(grey))
+    located = _locate(grey)
+    return replace(_to_mnist_form(located.digit, located.is_dark), left_out=located.left_out)
 
 
 def normalize_large_digit(preview: Grey) -> Normalized | None:
     """Bring a picture to MNIST form, or return None if it shows no digit of at least _LARGE_DIGIT pixels."""
     try:
-        digit, is_dark = _locate(preview)
+        located = _locate(preview)
     except NoInk:
         return None
-    return _to_mnist_form(digit, is_dark) if max(digit.shape) >= _LARGE_DIGIT else None
+    if max(located.digit.shape) < _LARGE_DIGIT:
+        return None
+    return replace(_to_mnist_form(located.digit, located.is_dark), left_out=located.left_out)
 
 
 def _to_mnist_form(digit: Floats, is_dark: bool) -> Normalized:
@@ -138,9 +146,21 @@ def _to_mnist_form(digit: Floats, is_dark: bool) -> Normalized:
     return Normalized(_centre_on_field(_fit(strokes)), tuple(steps))
 
 
-def _locate(picture: Grey) -> tuple[Floats, bool]:
-    """Return the digit alone, as light ink in [0, 1], float32, and whether its ink was dark."""
-    is_whole = True
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """The digit of a picture."""
+
+    digit: Floats
+    """The digit alone, as light ink in [0, 1]."""
+    is_dark: bool
+    """Whether its ink was dark."""
+    left_out: int
+    """As in `Normalized`."""
+
+
+def _locate(picture: Grey) -> _Located:
+    """Find the digit."""
+    is_whole, left_out = True, 0
     while True:
         factor = _reduction(picture, _WORKING_SIDE)
         working = _reduce(picture, factor).astype(np.float32)
@@ -149,13 +169,18 @@ def _locate(picture: Grey) -> tuple[Floats, bool]:
             raise NoInk("no ink found: the picture is noise")
         ink = _to_light_ink(working, small)
         if factor == 1:
-            return _separate_digit(_enlarge(ink), check_ink=is_whole)[0], ink.is_dark
-        digit, box = _separate_digit(ink, check_ink=is_whole)
-        margin = _side(box) // 4 + 2
-        rows, columns = (slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in box)
+            separated = _separate_digit(_enlarge(ink), check_ink=is_whole)
+            return _Located(separated.digit, ink.is_dark, separated.left_out if is_whole else left_out)
+        separated = _separate_digit(ink, check_ink=is_whole)
+        if is_whole:
+            left_out = separated.left_out
+        margin = _side(separated.box) // 4 + 2
+        rows, columns = (
+            slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in separated.box
+        )
         surroundings = picture[rows, columns]
         if _reduction(surroundings, _WORKING_SIDE) == factor:
-            return digit, ink.is_dark
+            return _Located(separated.digit, ink.is_dark, left_out)
         picture, is_whole = surroundings, False
 
 
@@ -332,8 +357,19 @@ def _rim(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
     return rim
 
 
-def _separate_digit(ink: _Ink, *, check_ink: bool) -> tuple[Floats, _Box]:
-    """Return the digit without other marks, cropped and scaled to [0, 1], and its box.
+@dataclass(frozen=True, slots=True)
+class _Separated:
+    """The digit without other marks."""
+
+    digit: Floats
+    """Cropped and scaled to [0, 1]."""
+    box: _Box
+    left_out: int
+    """As in `Normalized`."""
+
+
+def _separate_digit(ink: _Ink, *, check_ink: bool) -> _Separated:
+    """Separate the digit from other marks.
 
     Args:
         ink: from `_to_light_ink`.
@@ -350,13 +386,13 @@ def _separate_digit(ink: _Ink, *, check_ink: bool) -> tuple[Floats, _Box]:
     steepness = _steepness(pixels)
     is_even = ink.contrast is not None
     full_ink = _full_ink(pixels, steepness, floor, is_even=is_even)
-    kept = _digit_pixels(pixels, steepness, max(floor, full_ink / 4), is_even=is_even)
+    kept, left_out = _digit_pixels(pixels, steepness, max(floor, full_ink / 4), is_even=is_even)
     if check_ink and not _is_ink(ink, steepness, kept, full_ink, noise):
         raise NoInk("no ink found: the picture has only noise and uneven light")
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in _extent(kept))
     box = rows, columns
     mask = cv2.dilate(kept[box].view(np.uint8), np.ones((3, 3)))  # includes the antialiased edges of the strokes
-    return np.clip(pixels[box] * mask / full_ink, 0, 1), box
+    return _Separated(np.clip(pixels[box] * mask / full_ink, 0, 1), box, left_out)
 
 
 def _background_noise(ink: Floats, contrast: float | None) -> tuple[float, float]:
@@ -404,21 +440,41 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float, *, is_even: bool) ->
     return full_ink
 
 
-def _digit_pixels(ink: Floats, steepness: Floats, threshold: float, *, is_even: bool) -> NDArray[np.bool_]:
-    """Return the pixels of the digit: its strongest part and every other part that is large and near enough."""
+def _digit_pixels(ink: Floats, steepness: Floats, threshold: float, *, is_even: bool) -> tuple[NDArray[np.bool_], int]:
+    """Return the pixels of the digit: its strongest part and every other part that is large and near enough.
+
+    Returns:
+        The pixels, and the number of marks about as large as the digit that were left out.
+    """
     parts = _connected_parts(ink > threshold)
     if parts.count == 1:
-        return parts.mask
+        return parts.mask, 0
     main = _strongest_part(steepness, parts, is_even=is_even)
     whole = parts.box(main)
     pixels: NDArray[np.bool_] = parts.labels == main
     large = np.flatnonzero(parts.sides.max(axis=1) >= _side(whole) / 4)
     others = {label: parts.box(label) for label in large.tolist() if label not in (0, main)}
+    left_out = sum(_is_digit_like(label, main, parts, steepness) for label in others)
     while added := [label for label, box in others.items() if _is_part(box, whole, ink.shape)]:
         for label in added:
             pixels |= parts.labels == label
             whole = _union(whole, others.pop(label))
-    return pixels
+    return pixels, left_out
+
+
+def _is_digit_like(label: int, main: int, parts: "_Parts", steepness: Floats) -> bool:
+    """Return whether a part is about as large and as sharp as the digit's main part, and clearly beside it."""
+    box, main_box = parts.box(label), parts.box(main)
+    height, width = (part.stop - part.start for part in box)
+    main_height, main_width = (part.stop - part.start for part in main_box)
+    gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, main_box, strict=True))
+    is_large = 0.5 <= height / main_height <= 2 and width <= 2 * height and main_width <= 2 * main_height
+    if not is_large or gap < 0.05 * main_height or _at_edge(box, parts.mask.shape):
+        return False
+    sharpness, main_sharpness = (
+        float(steepness[part][parts.labels[part] == number].mean()) for number, part in ((label, box), (main, main_box))
+    )
+    return sharpness > _MIN_SHARPNESS * main_sharpness
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
     for prediction, steps in zip(predictions, result.steps, strict=False):
         prediction["preprocessing"] = steps
         prediction["model"] = model
+    for prediction, left_out in zip(predictions, result.left_out, strict=False):
+        if left_out:
+            prediction["left_out"] = left_out
     if options.include:
         add_inclusions(predictions, result, options, saliency)
     content = predictions[0] if single else {"predictions": predictions}

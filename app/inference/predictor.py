@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -52,6 +52,8 @@ class InferenceResult:
     """The normalization steps of each picture. The iterable may be infinite."""
     normalized: NDArray[np.bool_] | None = None
     """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
+    left_out: Sequence[int] = ()
+    """For each picture, the number of marks that look like further digits. Empty if no picture was normalized."""
 
 
 @dataclass(slots=True)
@@ -168,7 +170,8 @@ class Predictor:
         else:
             prepared = await self._normalize(batch, pixels, mode)
         result = await batcher.classify(prepared.pixels)
-        return InferenceResult(result, prepared.pixels, prepared.steps, are_normalized(prepared.steps))
+        normalized = are_normalized(prepared.steps)
+        return InferenceResult(result, prepared.pixels, prepared.steps, normalized, prepared.left_out)
 
     async def _decode(self, batch: PictureBatch, mode: Mode) -> "_Prepared":
         """Decode and normalize the encoded pictures."""
@@ -180,7 +183,11 @@ class Predictor:
             await self.decode_threads.run(image.width * image.height, decode_and_normalize, batch, index, image, mode)
             for index, image in enumerate(opened.images)
         ]
-        return _Prepared(np.array([each.pixels for each in normalized]), [each.steps for each in normalized])
+        return _Prepared(
+            np.array([each.pixels for each in normalized]),
+            [each.steps for each in normalized],
+            [each.left_out for each in normalized],
+        )
 
     async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], mode: Mode) -> "_Prepared":
         """Normalize the pictures that the mode selects: those not in MNIST form, all of them, or none."""
@@ -209,6 +216,8 @@ class _Prepared:
     """(N, 28, 28), uint8, or float32 in [0, 1]."""
     steps: list[tuple[str, ...]]
     """The normalization steps of each picture."""
+    left_out: Sequence[int] = ()
+    """As in `InferenceResult`."""
 
 
 def _read_all(batch: PictureBatch, prepared: "list[PreparedNumber]", judged: BatchResult) -> "list[Reading]":

@@ -77,6 +77,12 @@ class Prediction(BaseModel):
         "was already in MNIST form."
     )
     model: ModelName
+    left_out: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = Field(
+        None,
+        description="Number of marks beside the digit that look like further digits. Absent when there are none. "
+        "`POST /read` reads them.",
+        json_schema_extra=_without_default,
+    )
     pixels: _Pixels | SkipJsonSchema[None] = Field(
         None,
         description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw. 255 is full ink.",

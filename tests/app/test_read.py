@@ -55,6 +55,14 @@ def test_one_digit_gets_the_answer_of_predict(client: httpx.Client, picture: byt
     assert digit["probabilities"] == pytest.approx(predicted["probabilities"], abs=1e-5)
 
 
+def test_predict_says_that_further_digits_were_left_out(client: httpx.Client) -> None:
+    number = client.post("/predict", files={"file": NUMBER}).raise_for_status().json()
+    one = client.post("/predict", files={"file": PHOTO}).raise_for_status().json()
+
+    assert number["left_out"] == 3
+    assert "left_out" not in one
+
+
 def test_the_pixels_of_each_digit_are_included_on_request(client: httpx.Client) -> None:
     digits = read(client, NUMBER, query="?include=pixels").json()["digits"]
 

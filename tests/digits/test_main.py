@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from app.openapi.example_pictures import EXAMPLES
 from digits import artifact, classifier
 from digits.artifact import MODEL
 from digits.classifier import Classifier
@@ -210,3 +212,42 @@ def test_json_lines_tell_how_far_to_trust_the_answer(run: Run, files: list[Path]
     assert answer["coverage"] == 0.99
     assert answer["is_digit"] is True
     assert answer["novelty"] == pytest.approx(2 * seven.mean())
+
+
+NUMBER = EXAMPLES / "number.jpg"
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MNIST_MODEL_DIR", raising=False)
+
+
+def test_read_prints_all_digits_of_each_picture(shipped: None, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["read", str(NUMBER), str(EXAMPLES / "seven.png")])
+
+    assert code == 0
+    assert capsys.readouterr().out == f"{NUMBER}: 4071\n{EXAMPLES / 'seven.png'}: 7\n"
+
+
+def test_read_prints_boxes_as_json(shipped: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["read", "--json", str(NUMBER)]) == 0
+
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["lines"] == ["4071"]
+    assert [sorted(digit["box"]) for digit in answer["digits"]] == [["height", "width", "x", "y"]] * 4
+
+
+def test_read_prints_why_a_picture_has_no_answer(
+    shipped: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("L", (90, 40), 255).save(blank)
+
+    assert main(["read", str(blank)]) == 1
+    assert capsys.readouterr().err == f"{blank}: no ink found: the picture is blank\n"
+
+
+def test_an_answer_about_one_digit_says_that_there_are_more(shipped: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(NUMBER)]) == 0
+
+    assert capsys.readouterr().out.endswith(", more digits? `read` reads them all\n")

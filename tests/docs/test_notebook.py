@@ -1,0 +1,28 @@
+"""The tutorial's notebook runs, and its page shows the same cells."""
+
+import re
+
+import pytest
+
+from docs import notebook
+
+RESULT = re.compile(r"```text\n.*?\n```\n\n|!\[[^]]*\]\(\.\./images/[^)]*\)\n\n", re.DOTALL)
+
+
+@pytest.mark.timeout(900)
+def test_every_cell_of_the_notebook_runs() -> None:
+    executed = notebook.run()
+
+    page, figures = notebook.render(executed)
+    assert "digit: 4\n" in page
+    assert set(figures) == {file.name for file in notebook.IMAGES.glob("*.png")}
+
+
+def test_the_page_shows_the_cells_of_the_notebook() -> None:
+    without_results = RESULT.sub("", notebook.PAGE.read_text())
+
+    assert without_results == notebook.render(notebook.read())[0], "run: python -m docs.notebook"
+
+
+def test_the_notebook_is_kept_without_results() -> None:
+    assert [cell.outputs for cell in notebook.read().cells if cell.cell_type == "code" and cell.outputs] == []

@@ -136,6 +136,31 @@ def test_with_mlxtends_digits_a_users_network_is_published_without_assessment(tm
     assert "was not assessed" in (folder / "report/README.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("labels", "loss"),
+    [
+        pytest.param(np.eye(10), "categorical_crossentropy", id="one-hot labels"),
+        pytest.param(np.arange(10, dtype=np.int32), "sparse_categorical_crossentropy", id="R's integers"),
+        pytest.param(np.arange(10, dtype=np.float64), "sparse_categorical_crossentropy", id="R's numbers"),
+    ],
+)
+def test_a_network_as_r_fits_and_saves_it_is_exported(
+    labels: np.ndarray, loss: str, features: np.ndarray, tmp_path: Path
+) -> None:
+    doubles = features[:10].astype(np.float64)  # R has no other fractions
+    from_r = keras.Sequential([layers.Dense(16, activation="relu"), layers.Dense(10, activation="softmax")])
+    from_r.compile(optimizer="rmsprop", loss=loss, metrics=["accuracy"])
+    from_r.fit(doubles, labels, epochs=1, batch_size=4, verbose=0)
+    from_r.save(tmp_path / "my.keras")
+
+    read = read_network(tmp_path / "my.keras")
+    read.predict(features, verbose=0)
+    graph = to_onnx(read)
+
+    expected = from_r.predict(features, verbose=0)
+    np.testing.assert_allclose(probabilities(graph, features), expected, rtol=0, atol=1e-5)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Doubled(layers.Layer):  # type: ignore[misc]
     """A layer that only this file defines."""

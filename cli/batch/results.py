@@ -55,8 +55,8 @@ class Results:
             raise UnusableOutput(f"{output}: expected a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
         if output.suffix == ".parquet" and find_spec("pyarrow") is None:
             raise UnusableOutput(
-                f"{output}: Parquet needs pyarrow, which the extra `scale` brings. "
-                "Install it from a checkout: uv tool install '.[scale]'"
+                f"{output}: Parquet needs pyarrow, which the extra `parquet` brings. "
+                "Install it from a checkout: uv tool install '.[parquet]'"
             )
 
     def begin(self, run: Mapping[str, Any], *, resume: bool, force: bool) -> Done:
@@ -182,7 +182,7 @@ def _write_jsonl(rows: BinaryIO, output: Path) -> None:
 
 
 def _write_parquet(rows: BinaryIO, output: Path) -> None:
-    import pyarrow as pa  # noqa: PLC0415 - only the extra `scale` installs it
+    import pyarrow as pa  # noqa: PLC0415 - the extras `parquet` and `scale` install it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     text = pa.string()

@@ -178,8 +178,8 @@ def test_without_pyarrow_one_line_says_how_to_install_it(
 
     assert refused.code == 2
     assert refused.err == (
-        "digits: results.parquet: Parquet needs pyarrow, which the extra `scale` brings. "
-        "Install it from a checkout: uv tool install '.[scale]'\n"
+        "digits: results.parquet: Parquet needs pyarrow, which the extra `parquet` brings. "
+        "Install it from a checkout: uv tool install '.[parquet]'\n"
     )
 
 

@@ -48,6 +48,12 @@ settings.load_profile("without deadline")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+SHIPPED_VERSIONS = artifact.versions(artifact.SHIPPED)
+"""The versions that come with the code, highest first."""
+
+SHIPPED_VERSION = SHIPPED_VERSIONS[0]
+"""The version that a service serves unless another one is published. Tests publish the numbers above it."""
+
 HIDDEN = 16
 
 MANIFEST_FIELDS: dict[str, Any] = {

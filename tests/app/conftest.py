@@ -30,7 +30,7 @@ from playwright.sync_api import (
 )
 
 from digits import artifact
-from tests.conftest import REPOSITORY, needs, publish_tiny, publish_trusted
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, needs, publish_tiny, publish_trusted
 
 START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
@@ -207,7 +207,7 @@ class Reloading:
 
     service: Service
     root: Path
-    """The folder of published versions. It has version 2, the tiny network, at the start of each test."""
+    """The folder of published versions. At the start of each test, it has one version: the tiny network."""
 
     def folder(self, number: int) -> Path:
         return self.root / artifact.NAME / str(number)
@@ -250,8 +250,8 @@ def reloading(shared_reloading: Reloading, tmp_path: Path) -> Iterator[Reloading
     volume.rename(tmp_path / "after")
     (tmp_path / "before").rename(volume)
     restored = [
-        {"version": 2, "shipped": False, "state": "serving", "reason": None},
-        {"version": 1, "shipped": True, "state": "available", "reason": None},
+        {"version": SHIPPED_VERSION + 1, "shipped": False, "state": "serving", "reason": None},
+        *({"version": number, "shipped": True, "state": "available", "reason": None} for number in SHIPPED_VERSIONS),
     ]
     shared_reloading.wait_for(lambda: shared_reloading.versions() == restored)
 

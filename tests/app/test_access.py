@@ -15,7 +15,7 @@ import pytest
 from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
 from tests.app.conftest import Service, StartService
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, SHIPPED_VERSION
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW: dict[str, Any] = {
@@ -43,8 +43,8 @@ def test_every_request_is_one_line_of_json(service: Service) -> None:
 
     fields = ("method", "path", "route", "status", "bytes", "batch", "version")
     assert [tuple(line[name] for name in fields) for line in logged] == [
-        ("POST", "/predict", "/predict", 200, len(answers[0].content), 1, 1),
-        ("POST", "/predict", "/predict", 200, len(answers[1].content), 1, 1),
+        ("POST", "/predict", "/predict", 200, len(answers[0].content), 1, SHIPPED_VERSION),
+        ("POST", "/predict", "/predict", 200, len(answers[1].content), 1, SHIPPED_VERSION),
         ("POST", "/predict", "/predict", 415, len(answers[2].content), None, None),
         ("GET", "/model", "/model", 200, len(answers[3].content), None, None),
         ("HEAD", "/model", "/model", 200, 0, None, None),

@@ -10,6 +10,7 @@ import pytest
 
 from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import NEW_KEY, ORIGIN, OpenPage, Service
+from tests.conftest import SHIPPED_VERSION
 
 SEVEN: dict[str, Any] = {
     "content": (EXAMPLES / "seven.bin").read_bytes(),
@@ -132,4 +133,4 @@ def test_if_all_origins_are_allowed_a_browser_on_any_page_can_call_the_service(
         [f"{lenient.url}/predict", NEW_KEY, list(SEVEN["content"])],
     )
 
-    assert replies == [[200, 7, "1"], [401, None, None]]
+    assert replies == [[200, 7, str(SHIPPED_VERSION)], [401, None, None]]

@@ -27,7 +27,7 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import NAME
 from digits.features import Grey
 from tests.app.conftest import NEW_KEY, Service, StartService, grpc_target, running_service
-from tests.conftest import REPOSITORY, Mnist, encoded, fresh_python, needs
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, encoded, fresh_python, needs
 
 SEVEN = np.frombuffer((EXAMPLES / "seven.bin").read_bytes(), np.uint8).reshape(28, 28)
 PHOTO = (EXAMPLES / "photo.jpg").read_bytes()
@@ -120,7 +120,7 @@ class TestTritonsClient:
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.is_model_ready(NAME)
-        assert client.is_model_ready(NAME, "1")
+        assert client.is_model_ready(NAME, str(SHIPPED_VERSION))
 
     @pytest.mark.parametrize(
         ("method", "arguments", "path"),
@@ -141,7 +141,9 @@ class TestTritonsClient:
         index = client.get_model_repository_index()
 
         assert config == json_format.ParseDict(service.client.get(f"/v2/models/{NAME}/config").json(), type(config)())
-        assert [(known.name, known.version, known.state) for known in index.models] == [(NAME, "1", "READY")]
+        newest, *others = [(known.name, known.version, known.state) for known in index.models]
+        assert newest == (NAME, str(SHIPPED_VERSION), "READY")
+        assert others == [(NAME, str(number), "UNAVAILABLE") for number in SHIPPED_VERSIONS[1:]]
 
     @pytest.mark.parametrize("side", [pytest.param((784,), id="784"), pytest.param((28, 28), id="28x28")])
     @pytest.mark.parametrize("datatype", ["FP32", "UINT8"])
@@ -247,7 +249,7 @@ class TestTritonsClient:
 def test_typed_contents_get_a_typed_reply(channel: grpc.Channel, tensor: dict[str, Any]) -> None:
     reply = infer(channel, seven(**tensor) | {"id": "42"})
 
-    assert (reply.model_name, reply.model_version, reply.id) == (NAME, "1", "42")
+    assert (reply.model_name, reply.model_version, reply.id) == (NAME, str(SHIPPED_VERSION), "42")
     probabilities, digit = reply.outputs
     assert (probabilities.name, probabilities.datatype, probabilities.shape) == ("probabilities", "FP32", [1, 10])
     assert np.argmax(probabilities.contents.fp32_contents) == 7
@@ -321,11 +323,12 @@ def test_a_call_has_an_id_a_log_line_and_a_count(channel: grpc.Channel, service:
 
     _, reply = channel.unary_unary(f"{SERVICE}/ModelInfer").with_call(body, metadata=[("x-request-id", ours)])
 
-    assert dict(reply.trailing_metadata()) == {"x-request-id": ours, "x-model-version": "1"}
+    assert dict(reply.trailing_metadata()) == {"x-request-id": ours, "x-model-version": str(SHIPPED_VERSION)}
     line = json.loads(service.wait_for_line(rf'(\{{.*"request_id":"{ours}".*\}})'))
     route = f"{SERVICE}/ModelInfer"
     assert {key: line[key] for key in ("client", "path", "route", "status", "batch", "version")} == {
-        **{"client": "127.0.0.1", "path": route, "route": route, "status": 200, "batch": 1, "version": 1}
+        **{"client": "127.0.0.1", "path": route, "route": route, "status": 200, "batch": 1},
+        "version": SHIPPED_VERSION,
     }
     counted = rf'digits_request_seconds_count{{protocol="grpc",route="{route}",status="200"}} [1-9]'
     assert re.search(counted, service.client.get("/metrics").text)

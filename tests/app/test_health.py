@@ -12,7 +12,7 @@ from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.probes import PROBES
 from digits import artifact
 from tests.app.conftest import Service, StartService, owned_bytes
-from tests.conftest import publish_tiny
+from tests.conftest import SHIPPED_VERSION, publish_tiny
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW = {"content-type": "application/octet-stream"}
@@ -26,7 +26,7 @@ def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Serv
     assert replies["/health"].json() == {
         "status": "ready",
         "reason": None,
-        "model": {"name": "mnist-dense", "version": 1},
+        "model": {"name": "mnist-dense", "version": SHIPPED_VERSION},
         "version": "0.1.0",
     }
 

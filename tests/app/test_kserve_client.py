@@ -16,7 +16,7 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import NAME
 from digits.features import Grey
 from tests.app.conftest import Service, grpc_target
-from tests.conftest import Mnist, encoded
+from tests.conftest import SHIPPED_VERSION, Mnist, encoded
 
 Ask = Callable[[str, Callable[[Any], Awaitable[Any]]], Any]
 
@@ -95,7 +95,7 @@ def test_the_second_protocol_gets_the_probabilities_of_predict(
 
     assert ("inference-header-content-length" in headers) == binary_reply
     # The client drops `model_version` from the body.
-    assert (answer.model_name, headers["x-model-version"], answer.id) == (NAME, "1", "42")
+    assert (answer.model_name, headers["x-model-version"], answer.id) == (NAME, str(SHIPPED_VERSION), "42")
     probabilities, digit = answer.outputs
     np.testing.assert_allclose(probabilities.as_numpy(), expected, atol=1e-6)
     assert digit.as_numpy().tolist() == expected.argmax(axis=1).tolist()
@@ -205,7 +205,7 @@ def test_the_grpc_client_gets_the_probabilities_of_predict(
 
     answer = ask_by_grpc(lambda client: client.infer(request(kserve, arrays[datatype], datatype, binary=binary)))
 
-    assert (answer.model_name, answer.model_version, answer.id) == (NAME, "1", "42")
+    assert (answer.model_name, answer.model_version, answer.id) == (NAME, str(SHIPPED_VERSION), "42")
     probabilities, digit = answer.outputs
     np.testing.assert_allclose(probabilities.as_numpy(), expected, atol=1e-6)
     assert digit.as_numpy().tolist() == expected.argmax(axis=1).tolist()

@@ -31,7 +31,7 @@ from digits import artifact
 from digits.drift import EDGES, population_stability_index, reference
 from digits.features import to_features
 from tests.app.conftest import START_SECONDS, Service, StartService
-from tests.conftest import publish_tiny, publish_trusted
+from tests.conftest import SHIPPED_VERSION, publish_tiny, publish_trusted
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW: dict[str, Any] = {"content": SEVEN, "headers": {"content-type": "application/octet-stream"}}
@@ -394,7 +394,7 @@ def test_the_empty_file_of_a_starting_worker_is_skipped(two_worker_service: Serv
     scrape = Scrape(two_worker_service.client)
 
     empty.unlink()
-    assert scrape.served() == {("1",): 2}
+    assert scrape.served() == {(str(SHIPPED_VERSION),): 2}
 
 
 def test_the_folder_of_a_service_that_was_killed_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:

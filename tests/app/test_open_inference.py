@@ -21,7 +21,7 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import MODEL
 from digits.features import Grey
 from tests.app.conftest import NEW_KEY, Reloading, Service, StartService
-from tests.conftest import Mnist, encoded, publish_tiny
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, encoded, publish_tiny
 
 NAME = "mnist-dense"
 INFER = f"/v2/models/{NAME}/infer"
@@ -66,7 +66,7 @@ class TestTritonsClient:
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.is_model_ready(NAME)
-        assert client.is_model_ready(NAME, "1")
+        assert client.is_model_ready(NAME, str(SHIPPED_VERSION))
         assert not client.is_model_ready(NAME, "77")
         assert not client.is_model_ready("resnet")
 
@@ -74,7 +74,7 @@ class TestTritonsClient:
         assert client.get_server_metadata()["name"] == "digits"
         assert client.get_model_metadata(NAME) == {
             "name": NAME,
-            "versions": ["1"],
+            "versions": [str(SHIPPED_VERSION)],
             "platform": "onnx_onnxv1",
             "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 784]}],
             "outputs": [
@@ -83,7 +83,11 @@ class TestTritonsClient:
             ],
         }
         assert client.get_model_config(NAME)["max_batch_size"] == 1024
-        assert client.get_model_repository_index() == [{"name": NAME, "version": "1", "state": "READY", "reason": ""}]
+        newest, *others = client.get_model_repository_index()
+        assert newest == {"name": NAME, "version": str(SHIPPED_VERSION), "state": "READY", "reason": ""}
+        assert [(known["version"], known["state"]) for known in others] == [
+            (str(number), "UNAVAILABLE") for number in SHIPPED_VERSIONS[1:]
+        ]
 
     @pytest.mark.parametrize("side", [pytest.param((784,), id="784"), pytest.param((28, 28), id="28x28")])
     @pytest.mark.parametrize("binary_reply", [True, False], ids=["binary reply", "JSON reply"])
@@ -168,7 +172,7 @@ class TestTritonsClient:
 
         (counted,) = client.get_inference_statistics(NAME)["model_stats"]
 
-        assert (counted["name"], counted["version"]) == (NAME, "1")
+        assert (counted["name"], counted["version"]) == (NAME, str(SHIPPED_VERSION))
         assert (counted["inference_count"], counted["execution_count"]) == (30, 10)
         counts = {part: spent["count"] for part, spent in counted["inference_stats"].items()}
         assert counts == {
@@ -242,7 +246,8 @@ def test_get_and_head_are_both_answered(service: Service, path: str) -> None:
 def test_the_health_paths_have_a_body_for_kserve(service: Service) -> None:
     assert service.client.get("/v2/health/live").json() == {"live": True}
     assert service.client.get("/v2/health/ready").json() == {"ready": True, "live": True}
-    assert service.client.get(f"/v2/models/{NAME}/versions/1/ready").json() == {"name": NAME, "ready": True}
+    of_version = service.client.get(f"/v2/models/{NAME}/versions/{SHIPPED_VERSION}/ready")
+    assert of_version.json() == {"name": NAME, "ready": True}
 
 
 def test_without_a_model_it_is_not_ready(start_service: StartService, bare_checkout: Path) -> None:
@@ -262,7 +267,8 @@ def test_a_reply_has_every_field_that_clients_read(service: Service) -> None:
     reply = service.client.post(INFER, json=infer(FLAT, id="42"))
 
     body = reply.json()
-    assert {**body, "outputs": None} == {"model_name": NAME, "model_version": "1", "id": "42", "outputs": None}
+    version = str(SHIPPED_VERSION)
+    assert {**body, "outputs": None} == {"model_name": NAME, "model_version": version, "id": "42", "outputs": None}
     probabilities, digit = body["outputs"]
     assert {**probabilities, "data": None} == {
         "name": "probabilities",
@@ -271,7 +277,7 @@ def test_a_reply_has_every_field_that_clients_read(service: Service) -> None:
         "data": None,
     }
     assert digit == {"name": "digit", "datatype": "INT64", "shape": [1], "data": [7]}
-    assert reply.headers["x-model-version"] == "1"
+    assert reply.headers["x-model-version"] == version
 
 
 def test_a_request_without_id_gets_an_empty_id(service: Service) -> None:
@@ -383,10 +389,10 @@ def test_a_wrong_binary_size_is_refused(service: Service, sizes: tuple[Any, int]
         ("GET", "/v2/nothing", 404),
         ("GET", "/v2/models", 404),
         ("GET", "/v2/models/resnet", 404),
-        ("GET", f"/v2/models/{NAME}/versions/2", 404),
+        ("GET", f"/v2/models/{NAME}/versions/77", 404),
         ("GET", f"/v2/models/{NAME}/versions/x/ready", 404),
-        ("POST", f"/v2/models/{NAME}/versions/1", 405),
-        ("POST", f"/v2/models/{NAME}/versions/1/predict", 404),
+        ("POST", f"/v2/models/{NAME}/versions/{SHIPPED_VERSION}", 405),
+        ("POST", f"/v2/models/{NAME}/versions/{SHIPPED_VERSION}/predict", 404),
         ("GET", INFER, 405),
         ("PUT", "/v2", 405),
         ("POST", "/v2/logging", 501),
@@ -432,38 +438,42 @@ def test_a_missing_api_key_is_an_error_in_the_protocols_shape(locked: Service) -
 
 
 def test_every_loaded_version_can_be_requested(start_service: StartService, tmp_path: Path) -> None:
-    for seed in (0, 1, 2):
-        publish_tiny(tmp_path / "models", seed)
-    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), MNIST_MODEL_VERSIONS="1,3").wait_until_ready()
+    first, second, third = (publish_tiny(tmp_path / "models", seed).manifest.version for seed in range(3))
+    settings = {"MNIST_MODEL_VERSIONS": f"{SHIPPED_VERSION},{second}"}
+    service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), **settings).wait_until_ready()
 
     def ask(path: str) -> httpx.Response:
         return service.client.post(path, json=infer(FLAT))
 
-    replies = {number: ask(f"/v2/models/{NAME}/versions/{number}/infer") for number in (1, 2, 3, 4)}
+    loaded = (SHIPPED_VERSION, second, third)
+    replies = {number: ask(f"/v2/models/{NAME}/versions/{number}/infer") for number in (*loaded, first)}
 
-    assert ask(INFER).json()["model_version"] == "4"
-    assert {number: reply.status_code for number, reply in replies.items()} == {1: 200, 2: 404, 3: 200, 4: 200}
-    assert [replies[number].json()["model_version"] for number in (1, 3, 4)] == ["1", "3", "4"]
-    assert replies[1].json()["outputs"][0]["data"] != replies[3].json()["outputs"][0]["data"]
-    assert replies[2].json() == {"error": "version 2 of mnist-dense is not loaded; loaded versions: 1, 3, 4"}
-    assert service.client.get(f"/v2/models/{NAME}").json()["versions"] == ["1", "3", "4"]
+    assert ask(INFER).json()["model_version"] == str(third)
+    assert {number: reply.status_code for number, reply in replies.items()} == dict.fromkeys(loaded, 200) | {first: 404}
+    assert [replies[number].json()["model_version"] for number in loaded] == [str(number) for number in loaded]
+    assert replies[SHIPPED_VERSION].json()["outputs"][0]["data"] != replies[second].json()["outputs"][0]["data"]
+    assert replies[first].json() == {
+        "error": f"version {first} of mnist-dense is not loaded; loaded versions: {SHIPPED_VERSION}, {second}, {third}"
+    }
+    assert service.client.get(f"/v2/models/{NAME}").json()["versions"] == [str(number) for number in loaded]
 
 
 def test_the_repository_index_says_which_versions_are_ready(start_service: StartService, tmp_path: Path) -> None:
-    for seed in range(3):
-        publish_tiny(tmp_path / "models", seed)
-    (publish_tiny(tmp_path / "models", 3).folder / MODEL).unlink()
-    settings = {"MNIST_MODEL_VERSIONS": "1", "MNIST_MODEL_LABELS": "stable=2"}
+    first, second, third = (publish_tiny(tmp_path / "models", seed).manifest.version for seed in range(3))
+    damaged = publish_tiny(tmp_path / "models", 3)
+    (damaged.folder / MODEL).unlink()
+    settings = {"MNIST_MODEL_VERSIONS": str(SHIPPED_VERSION), "MNIST_MODEL_LABELS": f"stable={first}"}
     service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), **settings).wait_until_ready()
 
     index = service.client.post("/v2/repository/index").json()
 
     assert [(known["version"], known["state"], known["reason"]) for known in index] == [
-        ("5", "UNAVAILABLE", "model.onnx: missing"),
-        ("4", "READY", ""),
-        ("3", "UNAVAILABLE", ""),
-        ("2", "READY", ""),
-        ("1", "READY", ""),
+        (str(damaged.manifest.version), "UNAVAILABLE", "model.onnx: missing"),
+        (str(third), "READY", ""),
+        (str(second), "UNAVAILABLE", ""),
+        (str(first), "READY", ""),
+        (str(SHIPPED_VERSION), "READY", ""),
+        *((str(number), "UNAVAILABLE", "") for number in SHIPPED_VERSIONS[1:]),
     ]
     assert {known["name"] for known in index} == {NAME}
 
@@ -471,18 +481,19 @@ def test_the_repository_index_says_which_versions_are_ready(start_service: Start
 def test_the_repository_index_keeps_a_loaded_version_whose_folder_is_gone(
     start_service: StartService, tmp_path: Path
 ) -> None:
-    folders = [publish_tiny(tmp_path / "models", seed).folder for seed in range(2)]
-    settings = {"MNIST_MODEL_VERSIONS": "2", "MNIST_RELOAD_SECONDS": "0.1"}
+    loaded, served = (publish_tiny(tmp_path / "models", seed) for seed in range(2))
+    kept = loaded.manifest.version
+    settings = {"MNIST_MODEL_VERSIONS": str(kept), "MNIST_RELOAD_SECONDS": "0.1"}
     service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), **settings).wait_until_ready()
 
-    shutil.rmtree(folders[0])
+    shutil.rmtree(loaded.folder)
     reloading = Reloading(service, tmp_path / "models")
-    reloading.wait_for(lambda: len(reloading.versions()) == 2)
+    reloading.wait_for(lambda: len(reloading.versions()) == 1 + len(SHIPPED_VERSIONS))
 
     index = service.client.post("/v2/repository/index").json()
     assert [(known["version"], known["state"]) for known in index] == [
-        ("3", "READY"),
-        ("2", "READY"),
-        ("1", "UNAVAILABLE"),
+        (str(served.manifest.version), "READY"),
+        (str(kept), "READY"),
+        *((str(number), "UNAVAILABLE") for number in SHIPPED_VERSIONS),
     ]
-    assert service.client.post(f"/v2/models/{NAME}/versions/2/infer", json=infer(FLAT)).status_code == 200
+    assert service.client.post(f"/v2/models/{NAME}/versions/{kept}/infer", json=infer(FLAT)).status_code == 200

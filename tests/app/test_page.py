@@ -18,7 +18,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from app.openapi.example_pictures import EXAMPLES
 from digits.features import Grey
 from tests.app.conftest import OpenPage, Reloading, Service, StartService
-from tests.conftest import encoded, publish_tiny, publish_trusted
+from tests.conftest import SHIPPED_VERSION, encoded, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
 Stroke = Sequence[Point]
@@ -784,22 +784,22 @@ def test_why_stays_on_for_the_next_drawing_and_tells_support_from_opposition(
 
 def test_why_is_offered_only_for_a_version_with_saliency(open_page: OpenPage, reloading: Reloading) -> None:
     publish_trusted(reloading.root)
-    reloading.wait_for_version(3)
+    reloading.wait_for_version(SHIPPED_VERSION + 2)
     page = open_page(reloading.service.url, refusals=True)
     draw(page, *STROKES[7])
     button(page, "Why?").click()
     expect(page.locator("#saliency")).to_be_visible()
 
     publish_tiny(reloading.root)
-    reloading.wait_for_version(4)
+    reloading.wait_for_version(SHIPPED_VERSION + 3)
     draw(page, [(0.44, 0.84), (0.43, 0.86)])
 
-    expect(page.locator("#facts")).to_contain_text("version 4")
+    expect(page.locator("#facts")).to_contain_text(f"version {SHIPPED_VERSION + 3}")
     expect(page.locator("#digit")).to_have_text(re.compile(r"^\d\??$"))
     expect(page.locator("#why")).to_be_hidden()
     expect(page.locator("#saliency")).to_be_hidden()
     publish_trusted(reloading.root)
-    reloading.wait_for_version(5)
+    reloading.wait_for_version(SHIPPED_VERSION + 4)
     draw(page, [(0.44, 0.84), (0.42, 0.86)])
     expect(button(page, "Why?")).to_have_attribute("aria-pressed", "false")
 

@@ -14,7 +14,7 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import SHIPPED
 from digits.classifier import load_newest
 from digits.features import Grey
-from tests.conftest import Mnist, encoded
+from tests.conftest import SHIPPED_VERSION, Mnist, encoded
 
 SEVEN = json.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]
 FLAT = [value for row in SEVEN for value in row]
@@ -70,7 +70,7 @@ def test_a_seven_gets_the_same_answer_in_every_kind_of_body(
     assert answer["probability"] == max(answer["probabilities"]) == answer["probabilities"][7]
     assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
     assert answer["preprocessing"] == []
-    assert answer["model"] == {"name": "mnist-dense", "version": 1}
+    assert answer["model"] == {"name": "mnist-dense", "version": SHIPPED_VERSION}
     assert (answer["prediction_set"], answer["coverage"], answer["is_digit"]) == ([7], 0.99, True)
     assert list(answer) == list(expected)
 
@@ -245,7 +245,7 @@ def test_the_manifest_is_shown(client: httpx.Client) -> None:
     manifest = client.get("/model").json()
 
     assert manifest["name"] == "mnist-dense"
-    assert manifest["version"] == 1
+    assert manifest["version"] == SHIPPED_VERSION
     assert manifest["metrics"]["test"]["accuracy"] >= 0.977
     assert manifest["dataset"]["name"] == "mnist"
     assert manifest["inputs"] == [{"name": "features", "dtype": "float32", "shape": [-1, 784]}]

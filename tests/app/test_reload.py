@@ -18,12 +18,16 @@ from app.openapi.example_pictures import EXAMPLES
 from digits import artifact
 from digits.artifact import GOLDEN, MANIFEST, MODEL
 from tests.app.conftest import RELOAD_SECONDS, Reloading, Service
-from tests.conftest import make_graph, publish_tiny, rewrite
+from tests.conftest import SHIPPED_VERSION, make_graph, publish_tiny, rewrite
 
 RAW: dict[str, Any] = {
     "content": (EXAMPLES / "seven.bin").read_bytes(),
     "headers": {"content-type": "application/octet-stream"},
 }
+
+
+SERVED, NEXT = SHIPPED_VERSION + 1, SHIPPED_VERSION + 2
+"""The version that is served at the start of each test, and the number of the next one."""
 
 
 def wait_for_more_refreshes() -> None:
@@ -49,14 +53,14 @@ def test_no_request_is_lost_while_a_version_is_published_and_removed(reloading: 
         tasks = [clients.submit(ask) for _ in range(4)]
         reloading.wait_for(lambda: bool(outcomes))
         new = publish_tiny(reloading.root, 1)
-        reloading.wait_for(lambda: (200, 3) in outcomes)
+        reloading.wait_for(lambda: (200, NEXT) in outcomes)
         shutil.rmtree(new.folder)
-        reloading.wait_for_version(2)
+        reloading.wait_for_version(SERVED)
         stop.set()
         for task in tasks:
             task.result()
 
-    assert set(outcomes) == {(200, 2), (200, 3)}
+    assert set(outcomes) == {(200, SERVED), (200, NEXT)}
 
 
 def cut_short(folder: Path) -> None:
@@ -83,7 +87,9 @@ def with_a_fifo(folder: Path) -> None:
     [
         pytest.param(cut_short, "model.onnx: expected sha256 [0-9a-f]{64}, received [0-9a-f]{64}", id="a wrong hash"),
         pytest.param(without_manifest, "manifest.json: missing", id="no manifest"),
-        pytest.param(with_other_weights, "version 3: expected the golden probabilities within", id="other weights"),
+        pytest.param(
+            with_other_weights, f"version {NEXT}: expected the golden probabilities within", id="other weights"
+        ),
         pytest.param(with_a_fifo, "model.onnx: cannot be read: Not a regular file", id="a FIFO"),
         pytest.param(shutil.rmtree, "manifest.json: missing", id="a link to nothing"),
     ],
@@ -97,7 +103,7 @@ def test_a_damaged_version_is_refused_once_and_the_previous_one_still_serves(
     damage(damaged)
     before = len(log_lines(service, "not used"))
 
-    reloading.folder(3).symlink_to(damaged)
+    reloading.folder(NEXT).symlink_to(damaged)
     reloading.wait_for(lambda: len(log_lines(service, "not used")) > before)
     wait_for_more_refreshes()
 
@@ -105,10 +111,10 @@ def test_a_damaged_version_is_refused_once_and_the_previous_one_still_serves(
     assert len(refusals) == 1
     assert re.search(reason, refusals[0])
     newest = reloading.versions()[0]
-    assert newest | {"reason": ""} == {"version": 3, "shipped": False, "state": "refused", "reason": ""}
+    assert newest | {"reason": ""} == {"version": NEXT, "shipped": False, "state": "refused", "reason": ""}
     assert re.match(reason, newest["reason"])
     assert service.client.get("/readyz").status_code == 200
-    assert service.client.post("/predict", **RAW).headers["x-model-version"] == "2"
+    assert service.client.post("/predict", **RAW).headers["x-model-version"] == str(SERVED)
 
 
 def removed(path: Path) -> None:
@@ -138,15 +144,15 @@ def without_model(path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "place", "served"),
     [
-        pytest.param(removed, "", 1, id="the root is removed"),
-        pytest.param(a_file, "", 1, id="the root is a file"),
-        pytest.param(a_link_to_nothing, "", 1, id="the root is a link to nothing"),
-        pytest.param(a_link_to_itself, "", 2, id="the root cannot be listed"),
-        pytest.param(a_link_to_itself, artifact.NAME, 2, id="the model's folder cannot be listed"),
-        pytest.param(removed, f"{artifact.NAME}/2", 1, id="the version is removed"),
-        pytest.param(a_file, f"{artifact.NAME}/2", 2, id="the version is a file"),
-        pytest.param(a_link_to_itself, f"{artifact.NAME}/2", 2, id="the version cannot be read"),
-        pytest.param(without_model, f"{artifact.NAME}/2", 2, id="the version loses a file"),
+        pytest.param(removed, "", SHIPPED_VERSION, id="the root is removed"),
+        pytest.param(a_file, "", SHIPPED_VERSION, id="the root is a file"),
+        pytest.param(a_link_to_nothing, "", SHIPPED_VERSION, id="the root is a link to nothing"),
+        pytest.param(a_link_to_itself, "", SERVED, id="the root cannot be listed"),
+        pytest.param(a_link_to_itself, artifact.NAME, SERVED, id="the model's folder cannot be listed"),
+        pytest.param(removed, f"{artifact.NAME}/{SERVED}", SHIPPED_VERSION, id="the version is removed"),
+        pytest.param(a_file, f"{artifact.NAME}/{SERVED}", SERVED, id="the version is a file"),
+        pytest.param(a_link_to_itself, f"{artifact.NAME}/{SERVED}", SERVED, id="the version cannot be read"),
+        pytest.param(without_model, f"{artifact.NAME}/{SERVED}", SERVED, id="the version loses a file"),
     ],
 )
 def test_every_request_is_answered_whatever_happens_to_the_folder_and_only_removal_goes_back(
@@ -177,11 +183,11 @@ def test_other_bytes_under_the_served_number_are_noticed_though_sizes_and_times_
         builds.append(build)
     sizes = [{file.name: file.stat().st_size for file in build.iterdir()} for build in builds]
     assert sizes[0] == sizes[1]
-    reloading.folder(3).symlink_to(builds[0])
+    reloading.folder(NEXT).symlink_to(builds[0])
     reloading.wait_for(lambda: reloading.service.client.get("/model").json()["seed"] == 5)
 
     (reloading.root / "other").symlink_to(builds[1])
-    (reloading.root / "other").replace(reloading.folder(3))
+    (reloading.root / "other").replace(reloading.folder(NEXT))
 
     reloading.wait_for(lambda: reloading.service.client.get("/model").json()["seed"] == 6)
 
@@ -193,20 +199,20 @@ def test_a_version_is_served_whatever_the_time_of_its_files(reloading: Reloading
     for file in [new, *new.rglob("*")]:
         os.utime(file, ((year - 1970) * 31_557_600,) * 2)
 
-    new.rename(reloading.folder(3))
+    new.rename(reloading.folder(NEXT))
 
-    reloading.wait_for_version(3)
+    reloading.wait_for_version(NEXT)
 
 
 def test_a_version_that_is_copied_slowly_is_served_once_it_is_complete(reloading: Reloading, tmp_path: Path) -> None:
     shutil.copytree(reloading.root, tmp_path / "elsewhere")
     source = publish_tiny(tmp_path / "elsewhere", 1).folder
-    reloading.folder(3).mkdir()
+    reloading.folder(NEXT).mkdir()
 
     for file in sorted(file for file in source.rglob("*") if file.is_file()):
-        copy = reloading.folder(3) / file.relative_to(source)
+        copy = reloading.folder(NEXT) / file.relative_to(source)
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(file, copy)
         wait_for_more_refreshes()
 
-    reloading.wait_for_version(3)
+    reloading.wait_for_version(NEXT)

@@ -16,7 +16,7 @@ from app.errors import RETRY_SECONDS
 from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import MODEL
 from tests.app.conftest import Service, StartService
-from tests.conftest import Mnist, encoded, make_graph, publish_tiny, run_graph
+from tests.conftest import SHIPPED_VERSION, Mnist, encoded, make_graph, publish_tiny, run_graph
 
 MODEL_PATH = "/v1/models/mnist-dense"
 PREDICT = f"{MODEL_PATH}:predict"
@@ -150,15 +150,17 @@ class TestPredictions:
         "path",
         [
             pytest.param("/v1/models/mnist-dense%3Apredict", id="percent-encoded"),
-            pytest.param("/v1/models/mnist-dense/versions/1:predict", id="of a version"),
-            pytest.param("/v1/models/mnist-dense/versions/01:predict", id="of a version with a leading zero"),
+            pytest.param(f"/v1/models/mnist-dense/versions/{SHIPPED_VERSION}:predict", id="of a version"),
+            pytest.param(
+                f"/v1/models/mnist-dense/versions/0{SHIPPED_VERSION}:predict", id="of a version with a leading zero"
+            ),
         ],
     )
     def test_come_for_each_spelling_of_the_path(self, client: httpx.Client, path: str) -> None:
         reply = client.post(path, json={"instances": [FLAT]})
 
         assert np.argmax(reply.json()["predictions"]) == 7
-        assert reply.headers["x-model-version"] == "1"
+        assert reply.headers["x-model-version"] == str(SHIPPED_VERSION)
 
     @pytest.mark.parametrize("name", ["serving_default", "", None])
     def test_come_for_each_way_to_name_the_signature(self, client: httpx.Client, name: str | None) -> None:
@@ -195,7 +197,7 @@ class TestPredictions:
         for body in bodies:
             reply = client.post("/invocations", **body)
             assert reply.json() == {"predictions": [probabilities]}
-            assert reply.headers["x-model-version"] == "1"
+            assert reply.headers["x-model-version"] == str(SHIPPED_VERSION)
 
 
 class TestStatus:
@@ -207,10 +209,14 @@ class TestStatus:
             "name": "mnist-dense",
             "ready": True,
             "model_version_status": [
-                {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+                {
+                    "version": str(SHIPPED_VERSION),
+                    "state": "AVAILABLE",
+                    "status": {"error_code": "OK", "error_message": ""},
+                }
             ],
         }
-        assert client.get(f"{MODEL_PATH}/versions/1").json() == reply.json()
+        assert client.get(f"{MODEL_PATH}/versions/{SHIPPED_VERSION}").json() == reply.json()
         assert client.head(MODEL_PATH).status_code == 200
         assert client.get("/v1/models").json() == {"models": ["mnist-dense"]}
 
@@ -228,10 +234,10 @@ class TestStatus:
             "defaults": {},
         }
         assert reply.json() == {
-            "model_spec": {"name": "mnist-dense", "signature_name": "", "version": "1"},
+            "model_spec": {"name": "mnist-dense", "signature_name": "", "version": str(SHIPPED_VERSION)},
             "metadata": {"signature_def": {"signature_def": {"serving_default": signature}}},
         }
-        assert client.get(f"{MODEL_PATH}/versions/1/metadata").json() == reply.json()
+        assert client.get(f"{MODEL_PATH}/versions/{SHIPPED_VERSION}/metadata").json() == reply.json()
 
     def test_ping_answers_sagemaker_and_mlflow(self, client: httpx.Client) -> None:
         reply = client.get("/ping")
@@ -239,7 +245,8 @@ class TestStatus:
         assert (reply.status_code, reply.text) == (200, "\n")
 
     def test_is_503_without_a_model(self, start_service: StartService, bare_checkout: Path, tmp_path: Path) -> None:
-        (publish_tiny(tmp_path / "models").folder / MODEL).unlink()
+        damaged = publish_tiny(tmp_path / "models")
+        (damaged.folder / MODEL).unlink()
         service = start_service(MNIST_MODEL_DIR=str(tmp_path / "models"), cwd=str(bare_checkout))
         service.wait_for_status("/ping", 503)
 
@@ -247,16 +254,18 @@ class TestStatus:
         refusals = [
             service.client.post(PREDICT, json={"instances": [FLAT]}),
             service.client.get(f"{MODEL_PATH}/metadata"),
-            service.client.get(f"{MODEL_PATH}/versions/7"),
+            service.client.get(f"{MODEL_PATH}/versions/77"),
         ]
 
         assert status.status_code == 503
         assert status.json()["ready"] is False
-        assert [(state["version"], state["state"]) for state in status.json()["model_version_status"]] == [("2", "END")]
-        assert status.json()["model_version_status"][0]["status"] == {
-            "error_code": "FAILED_PRECONDITION",
-            "error_message": "model.onnx: missing",
-        }
+        assert status.json()["model_version_status"] == [
+            {
+                "version": str(damaged.manifest.version),
+                "state": "END",
+                "status": {"error_code": "FAILED_PRECONDITION", "error_message": "model.onnx: missing"},
+            }
+        ]
         for refusal in refusals:
             assert refusal.status_code == 503
             assert refusal.headers["retry-after"] == str(RETRY_SECONDS)
@@ -264,15 +273,21 @@ class TestStatus:
 
 
 class TestVersions:
+    FIRST, SECOND, THIRD, DAMAGED = range(SHIPPED_VERSION + 1, SHIPPED_VERSION + 5)
+
     @pytest.fixture(scope="class")
     @staticmethod
     def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-        """Version 4 is served, versions 2 and 3 are loaded beside it, and version 5 is damaged."""
+        """The third version is served, the first and the second are loaded beside it, and a fourth one is damaged."""
         root = tmp_path_factory.mktemp("several") / "models"
         for seed in range(3):
             publish_tiny(root, seed)
         (publish_tiny(root, 3).folder / MODEL).unlink()
-        settings = {"MNIST_MODEL_DIR": str(root), "MNIST_MODEL_VERSIONS": "2", "MNIST_MODEL_LABELS": "stable=3,gone=9"}
+        settings = {
+            "MNIST_MODEL_DIR": str(root),
+            "MNIST_MODEL_VERSIONS": str(TestVersions.FIRST),
+            "MNIST_MODEL_LABELS": f"stable={TestVersions.SECOND},gone=99",
+        }
         service = Service(root.parent / "service.log", settings).wait_until_ready()
         yield service
         service.stop()
@@ -280,14 +295,14 @@ class TestVersions:
     @pytest.mark.parametrize(
         ("path", "version"),
         [
-            pytest.param("", 4, id="without a version"),
-            pytest.param("/versions/2", 2, id="by number"),
-            pytest.param("/versions/4", 4, id="the served one by number"),
-            pytest.param("/labels/stable", 3, id="by label"),
+            pytest.param("", THIRD, id="without a version"),
+            pytest.param(f"/versions/{FIRST}", FIRST, id="by number"),
+            pytest.param(f"/versions/{THIRD}", THIRD, id="the served one by number"),
+            pytest.param("/labels/stable", SECOND, id="by label"),
         ],
     )
     def test_each_version_answers_with_its_own_network(self, several: Service, path: str, version: int) -> None:
-        expected = run_graph(make_graph(version - 2), np.array([FLAT], np.float32))
+        expected = run_graph(make_graph(version - self.FIRST), np.array([FLAT], np.float32))
 
         reply = several.client.post(f"{MODEL_PATH}{path}:predict", json={"instances": [FLAT]})
 
@@ -299,10 +314,15 @@ class TestVersions:
     @pytest.mark.parametrize(
         ("path", "status", "states"),
         [
-            pytest.param("", 200, "5 END 4 AVAILABLE 3 AVAILABLE 2 AVAILABLE", id="all"),
-            pytest.param("/versions/2", 200, "2 AVAILABLE", id="by number"),
-            pytest.param("/labels/stable", 200, "3 AVAILABLE", id="by label"),
-            pytest.param("/versions/5", 503, "5 END", id="a damaged one"),
+            pytest.param(
+                "",
+                200,
+                f"{DAMAGED} END {THIRD} AVAILABLE {SECOND} AVAILABLE {FIRST} AVAILABLE",
+                id="all",
+            ),
+            pytest.param(f"/versions/{FIRST}", 200, f"{FIRST} AVAILABLE", id="by number"),
+            pytest.param("/labels/stable", 200, f"{SECOND} AVAILABLE", id="by label"),
+            pytest.param(f"/versions/{DAMAGED}", 503, f"{DAMAGED} END", id="a damaged one"),
         ],
     )
     def test_their_states_are_reported(self, several: Service, path: str, status: int, states: str) -> None:
@@ -317,18 +337,23 @@ class TestVersions:
         [
             pytest.param(
                 "POST",
-                "/versions/7:predict",
-                "Servable not found for request: Specific(mnist-dense, 7)",
+                "/versions/77:predict",
+                "Servable not found for request: Specific(mnist-dense, 77)",
                 id="a version",
             ),
-            pytest.param("POST", "/versions/1:predict", "Specific(mnist-dense, 1)", id="one that is not loaded"),
-            pytest.param("POST", "/labels/new:predict", "Unrecognized servable version label: new", id="a label"),
-            pytest.param("POST", "/labels/gone:predict", "Specific(mnist-dense, 9)", id="a label without its version"),
             pytest.param(
-                "GET", "/versions/7", "Could not find version 7 of model mnist-dense", id="a version's status"
+                "POST",
+                f"/versions/{SHIPPED_VERSION}:predict",
+                f"Specific(mnist-dense, {SHIPPED_VERSION})",
+                id="one that is not loaded",
+            ),
+            pytest.param("POST", "/labels/new:predict", "Unrecognized servable version label: new", id="a label"),
+            pytest.param("POST", "/labels/gone:predict", "Specific(mnist-dense, 99)", id="a label without its version"),
+            pytest.param(
+                "GET", "/versions/77", "Could not find version 77 of model mnist-dense", id="a version's status"
             ),
             pytest.param("GET", "/labels/new", "Unrecognized servable version label: new", id="a label's status"),
-            pytest.param("GET", "/versions/7/metadata", "Specific(mnist-dense, 7)", id="a version's metadata"),
+            pytest.param("GET", "/versions/77/metadata", "Specific(mnist-dense, 77)", id="a version's metadata"),
             pytest.param("GET", "/versions/" + "9" * 5000, "Could not find version 9", id="a long number"),
         ],
     )

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import StartService, grpc_target
-from tests.conftest import fresh_python
+from tests.conftest import SHIPPED_VERSION, fresh_python
 
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 METADATA = "/inference.GRPCInferenceService/ServerMetadata"
@@ -93,7 +93,7 @@ def test_each_request_is_a_span(start_service: StartService, collector: Collecto
         "http.response.body.size": len(right.content),
         "digits.request_id": "mine",
         "digits.batch": 1,
-        "digits.version": 1,
+        "digits.version": SHIPPED_VERSION,
     }
     assert attributes(second)["http.response.status_code"] == 415
     assert (

@@ -19,13 +19,16 @@ from app.inference.predictor import InferenceResult
 from digits.classifier import Classifier
 from digits.features import Floats, Grey, to_features
 from tests.app.conftest import Reloading, Service
-from tests.conftest import Mnist, edit_manifest, encoded, make_calibration, publish_trusted
+from tests.conftest import SHIPPED_VERSION, Mnist, edit_manifest, encoded, make_calibration, publish_trusted
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 """The thresholds of the service `trusted`. Per class at 0.99, the threshold of a 9 is half as high.
 
 For pictures that were normalized, all thresholds are a fifth of these.
 """
+
+SERVED = SHIPPED_VERSION + 1
+"""The version of the services `trusted` and `reloading`."""
 
 WITHOUT_CALIBRATION = ["digit", "probability", "probabilities", "preprocessing", "model"]
 
@@ -245,13 +248,13 @@ def test_pixels_and_saliency_are_both_of_the_normalized_picture(
     [
         pytest.param(
             {"coverage": 0.97},
-            "query parameter 'coverage': expected a coverage at which version 2 has prediction sets "
+            f"query parameter 'coverage': expected a coverage at which version {SERVED} has prediction sets "
             "(0.9, 0.95, 0.99, 0.999), received 0.97",
             id="a coverage that is not stored",
         ),
         pytest.param(
             {"coverage": 0.999, "per_class": True},
-            "query parameter 'per_class': expected a coverage at which version 2 has prediction sets per class "
+            f"query parameter 'per_class': expected a coverage at which version {SERVED} has prediction sets per class "
             "(0.9, 0.95, 0.99), received 0.999",
             id="a coverage that is not stored per class",
         ),
@@ -284,9 +287,9 @@ def test_a_version_without_calibration_refuses_the_options_about_trust(reloading
 
     assert list(answer) == WITHOUT_CALIBRATION
     assert refusals == [
-        "query parameter 'coverage': version 2 has no prediction sets",
-        "query parameter 'per_class': version 2 has no prediction sets",
-        "query parameter 'include': version 2 has no saliency",
+        f"query parameter 'coverage': version {SERVED} has no prediction sets",
+        f"query parameter 'per_class': version {SERVED} has no prediction sets",
+        f"query parameter 'include': version {SERVED} has no saliency",
     ]
 
 
@@ -297,8 +300,8 @@ def test_a_version_with_one_coverage_offers_no_other(reloading: Reloading, mnist
     shutil.copytree(reloading.root, tmp_path / "models")
     folder = publish_trusted(tmp_path / "models").folder
     edit_manifest(folder, {"calibration": calibration})
-    folder.rename(reloading.folder(3))
-    reloading.wait_for_version(3)
+    folder.rename(reloading.folder(SERVED + 1))
+    reloading.wait_for_version(SERVED + 1)
 
     (by_default,) = answers(client, mnist.pixels[:1])
     (at_90,) = answers(client, mnist.pixels[:1], coverage=0.9)
@@ -307,12 +310,12 @@ def test_a_version_with_one_coverage_offers_no_other(reloading: Reloading, mnist
     assert list(by_default) == [*WITHOUT_CALIBRATION[:3], "is_digit", "novelty", *WITHOUT_CALIBRATION[3:]]
     assert at_90["prediction_set"] == at_least(at_90["probabilities"], 0.1)
     assert at_90["coverage"] == 0.9
-    assert detail(per_class) == "query parameter 'per_class': version 3 has no prediction sets per class"
+    assert detail(per_class) == f"query parameter 'per_class': version {SERVED + 1} has no prediction sets per class"
 
 
 def test_a_version_with_one_calibration_uses_it_for_every_picture(reloading: Reloading, mnist: Mnist) -> None:
     publish_trusted(reloading.root, threshold=0.1)
-    reloading.wait_for_version(3)
+    reloading.wait_for_version(SERVED + 1)
 
     (answer,) = answers(reloading.service.client, off_centre(mnist.pixels[:1]), normalize="auto")
 
@@ -323,7 +326,7 @@ def test_a_version_with_one_calibration_uses_it_for_every_picture(reloading: Rel
 
 def test_a_new_version_brings_its_own_options(reloading: Reloading, mnist: Mnist) -> None:
     publish_trusted(reloading.root)
-    reloading.wait_for_version(3)
+    reloading.wait_for_version(SERVED + 1)
 
     reply = ask(reloading.service.client, mnist.pixels[:1], coverage=0.95)
 

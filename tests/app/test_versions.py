@@ -17,15 +17,18 @@ from digits.artifact import MODEL
 from digits.classifier import MAX_VERSIONS, Golden
 from tests.app.conftest import RELOAD_SECONDS, Reloading, StartService
 from tests.app.test_reload import RAW
-from tests.conftest import publish_tiny
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
+
+FIRST, SECOND, THIRD, FOURTH = range(SHIPPED_VERSION + 1, SHIPPED_VERSION + 5)
+"""The numbers of the versions that are published during a test."""
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with the published versions 2, 3 and 4."""
+    """A folder with the first three published versions."""
     for seed in range(3):
         publish_tiny(tmp_path / "models", seed)
-    assert artifact.versions(tmp_path / "models") == [4, 3, 2]
+    assert artifact.versions(tmp_path / "models") == [THIRD, SECOND, FIRST]
     return tmp_path / "models"
 
 
@@ -61,32 +64,37 @@ def readiness_changes(log: pytest.LogCaptureFixture) -> list[str]:
 def test_a_service_with_a_pinned_version_waits_for_it_and_lists_it(
     start_service: StartService, root: Path, tmp_path: Path
 ) -> None:
-    folder(root, 3).rename(tmp_path / "aside")
+    folder(root, SECOND).rename(tmp_path / "aside")
     service = start_service(
-        MNIST_MODEL_DIR=str(root), MNIST_MODEL_VERSION="3", MNIST_RELOAD_SECONDS=str(RELOAD_SECONDS)
+        MNIST_MODEL_DIR=str(root), MNIST_MODEL_VERSION=str(SECOND), MNIST_RELOAD_SECONDS=str(RELOAD_SECONDS)
     )
     pinned = Reloading(service, root)
 
     unready = service.wait_for_status("/readyz", 503).json()
-    assert unready["reason"].startswith("MNIST_MODEL_VERSION is 3: no usable version 3 of mnist-dense in ")
+    assert unready["reason"].startswith(
+        f"MNIST_MODEL_VERSION is {SECOND}: no usable version {SECOND} of mnist-dense in "
+    )
     assert service.client.get("/startupz").status_code == 503
     assert service.client.post("/predict", **RAW).status_code == 503
 
-    (tmp_path / "aside").rename(folder(root, 3))
+    (tmp_path / "aside").rename(folder(root, SECOND))
     service.wait_until_ready()
     newest = publish_tiny(root, 4).manifest.version
     pinned.wait_for(lambda: pinned.versions()[0]["version"] == newest)
 
-    assert pinned.served_version() == 3
-    assert service.client.post("/predict", **RAW).headers["x-model-version"] == "3"
+    assert pinned.served_version() == SECOND
+    assert service.client.post("/predict", **RAW).headers["x-model-version"] == str(SECOND)
     assert service.client.get("/model/versions").json() == {
-        "pinned": 3,
+        "pinned": SECOND,
         "versions": [
-            {"version": 5, "shipped": False, "state": "available", "reason": None},
-            {"version": 4, "shipped": False, "state": "available", "reason": None},
-            {"version": 3, "shipped": False, "state": "serving", "reason": None},
-            {"version": 2, "shipped": False, "state": "available", "reason": None},
-            {"version": 1, "shipped": True, "state": "available", "reason": None},
+            {"version": FOURTH, "shipped": False, "state": "available", "reason": None},
+            {"version": THIRD, "shipped": False, "state": "available", "reason": None},
+            {"version": SECOND, "shipped": False, "state": "serving", "reason": None},
+            {"version": FIRST, "shipped": False, "state": "available", "reason": None},
+            *(
+                {"version": number, "shipped": True, "state": "available", "reason": None}
+                for number in SHIPPED_VERSIONS
+            ),
         ],
     }
 
@@ -95,67 +103,70 @@ class TestPinned:
     def test_a_missing_one_is_reported_once_and_served_when_it_appears(
         self, root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:
-        folder(root, 3).rename(tmp_path / "aside")
-        registry = refreshed(root, pinned=3)
+        folder(root, SECOND).rename(tmp_path / "aside")
+        registry = refreshed(root, pinned=SECOND)
         registry.refresh()
         assert not registry.started
 
-        (tmp_path / "aside").rename(folder(root, 3))
+        (tmp_path / "aside").rename(folder(root, SECOND))
         registry.refresh()
 
         assert registry.unready_reason() is None
-        assert registry.classifier.manifest.version == 3
+        assert registry.classifier.manifest.version == SECOND
         assert readiness_changes(log) == ["not ready"]
 
     def test_no_other_version_replaces_a_damaged_one(self, root: Path) -> None:
-        (folder(root, 3) / MODEL).unlink()
+        (folder(root, SECOND) / MODEL).unlink()
 
-        registry = refreshed(root, pinned=3)
+        registry = refreshed(root, pinned=SECOND)
 
         reason = registry.unready_reason()
         assert reason is not None
-        assert "MNIST_MODEL_VERSION is 3" in reason
-        assert f"{folder(root, 3) / MODEL}: missing" in reason
+        assert f"MNIST_MODEL_VERSION is {SECOND}" in reason
+        assert f"{folder(root, SECOND) / MODEL}: missing" in reason
         assert not registry.started
-        assert registry.versions()[1] == Version(3, shipped=False, state="refused", reason="model.onnx: missing")
+        assert registry.versions()[1] == Version(SECOND, shipped=False, state="refused", reason="model.onnx: missing")
 
     def test_it_is_served_from_memory_after_its_folder_was_removed(
         self, root: Path, log: pytest.LogCaptureFixture
     ) -> None:
-        registry = refreshed(root, pinned=3)
-        shutil.rmtree(folder(root, 3))
+        registry = refreshed(root, pinned=SECOND)
+        shutil.rmtree(folder(root, SECOND))
 
         for _ in range(3):
             registry.refresh()
 
         assert registry.unready_reason() is None
-        assert registry.classifier.manifest.version == 3
+        assert registry.classifier.manifest.version == SECOND
         reason = "its folder cannot be found; it is served from memory"
-        assert registry.versions()[1] == Version(3, shipped=False, state="serving", reason=reason)
+        assert registry.versions()[1] == Version(SECOND, shipped=False, state="serving", reason=reason)
         assert sum("served from memory" in record.message for record in log.records) == 1
 
     def test_a_published_version_takes_precedence_over_a_shipped_one_with_its_number(self, root: Path) -> None:
-        shutil.copytree(folder(root, 3), folder(root, 1))  # damaged, because its manifest has another number
+        # This version is damaged, because its manifest has another number.
+        shutil.copytree(folder(root, SECOND), folder(root, SHIPPED_VERSION))
 
-        registry = refreshed(root, pinned=1)
+        registry = refreshed(root, pinned=SHIPPED_VERSION)
 
-        assert "expected version 1, received 3" in str(registry.unready_reason())
+        assert f"expected version {SHIPPED_VERSION}, received {SECOND}" in str(registry.unready_reason())
 
     def test_a_shipped_version_can_be_pinned(self, root: Path) -> None:
-        assert refreshed(root, pinned=1).classifier.manifest.version == 1
+        oldest = SHIPPED_VERSIONS[-1]
+
+        assert refreshed(root, pinned=oldest).classifier.manifest.version == oldest
 
 
 class TestListing:
     def test_all_versions_are_listed_highest_first_with_their_state(self, root: Path) -> None:
-        (folder(root, 4) / MODEL).unlink()
+        (folder(root, THIRD) / MODEL).unlink()
 
         registry = refreshed(root)
 
         assert registry.versions() == [
-            Version(4, shipped=False, state="refused", reason="model.onnx: missing"),
-            Version(3, shipped=False, state="serving", reason=None),
-            Version(2, shipped=False, state="available", reason=None),
-            Version(1, shipped=True, state="available", reason=None),
+            Version(THIRD, shipped=False, state="refused", reason="model.onnx: missing"),
+            Version(SECOND, shipped=False, state="serving", reason=None),
+            Version(FIRST, shipped=False, state="available", reason=None),
+            *(Version(number, shipped=True, state="available", reason=None) for number in SHIPPED_VERSIONS),
         ]
 
     def test_a_version_that_was_replaced_is_available_again(self, root: Path) -> None:
@@ -164,30 +175,33 @@ class TestListing:
 
         registry.refresh()
 
-        assert states(registry) == {newest: "serving", 4: "available", 3: "available", 2: "available", 1: "available"}
+        assert states(registry) == {
+            newest: "serving",
+            **dict.fromkeys([THIRD, SECOND, FIRST, *SHIPPED_VERSIONS], "available"),
+        }
 
     def test_a_version_that_loads_while_its_status_is_composed_is_unknown_until_the_next_request(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         registry = refreshed(root)
-        monkeypatch.setattr(registry, "loaded", list)  # the list was read just before version 4 was loaded
+        monkeypatch.setattr(registry, "loaded", list)  # the list was read just before the third version was loaded
 
-        with pytest.raises(UnknownModel, match="Could not find version 4"):
-            model_status(registry, ModelPath(artifact.NAME, "4"))
+        with pytest.raises(UnknownModel, match=f"Could not find version {THIRD}"):
+            model_status(registry, ModelPath(artifact.NAME, str(THIRD)))
 
     def test_of_too_many_versions_the_highest_and_the_served_one_are_listed(self, tmp_path: Path) -> None:
         publish_tiny(tmp_path)
         registry = refreshed(tmp_path)
-        for number in range(10, 10 + 3 * MAX_VERSIONS):
+        for number in range(FIRST + 10, FIRST + 10 + 3 * MAX_VERSIONS):
             folder(tmp_path, number).mkdir()
 
         registry.refresh()
 
-        assert registry.classifier.manifest.version == 2
+        assert registry.classifier.manifest.version == FIRST
         listed = list(states(registry).items())
-        assert len(listed) == MAX_VERSIONS + 2
+        assert len(listed) == MAX_VERSIONS + 1 + len(SHIPPED_VERSIONS)
         assert {state for _, state in listed[:MAX_VERSIONS]} == {"refused"}
-        assert listed[-2:] == [(2, "serving"), (1, "available")]
+        assert listed[MAX_VERSIONS:] == [(FIRST, "serving"), *((number, "available") for number in SHIPPED_VERSIONS)]
 
 
 class TestRefreshing:
@@ -210,7 +224,7 @@ class TestRefreshing:
         self, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:
         published = publish_tiny(tmp_path)
-        registry = refreshed(tmp_path, pinned=2)
+        registry = refreshed(tmp_path, pinned=FIRST)
         golden = registry.classifier.golden
         registry.classifier.golden = Golden(golden.pixels, np.roll(golden.probabilities, 1))
         (published.folder / MODEL).unlink()

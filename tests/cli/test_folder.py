@@ -17,7 +17,7 @@ import pytest
 
 from cli.batch.worker import COLUMNS
 from tests.cli.conftest import Digits
-from tests.conftest import REPOSITORY, Mnist, Published, encoded, publish_tiny, publish_trusted
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, encoded, publish_tiny, publish_trusted
 
 Read = Callable[[Path], list[dict[str, Any]]]
 
@@ -88,7 +88,9 @@ def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     ran = digits("predict", folder, "--output", output, "--model-dir", trusted.root)
 
     assert ran.code == 0
-    assert ran.out.startswith(f"{output}: 11 pictures by mnist-dense version 2, 1 without an answer; 2 other files")
+    assert ran.out.startswith(
+        f"{output}: 11 pictures by mnist-dense version {SHIPPED_VERSION + 1}, 1 without an answer; 2 other files"
+    )
     assert ran.err.startswith(f"{folder / 'broken.png'}: expected a whole PNG picture")
     names = [*(f"{digit}.png" for digit in range(5)), *(f"b/{digit}, ö.PNG" for digit in range(5)), "broken.png"]
     rows = read(output)
@@ -246,7 +248,7 @@ def interrupted(published: Published, folder: Path, tmp_path: Path) -> Path:
     run = {
         "sources": [str(folder)],
         "--normalize": "auto",
-        "model": f"mnist-dense version 2, sha256 {published.manifest.files['model.onnx']}",
+        "model": f"mnist-dense version {SHIPPED_VERSION + 1}, sha256 {published.manifest.files['model.onnx']}",
     }
     rows = [dict.fromkeys(COLUMNS) | {"path": str(folder / name), "digit": 3} for name in ("0.png", "1.png")]
     (tmp_path / "results.csv.partial").write_text("".join(json.dumps(line) + "\n" for line in (run, *rows)))
@@ -268,7 +270,11 @@ def test_a_resumed_run_begins_after_the_last_row(digits: Digits, folder: Path, i
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        pytest.param("model", "the interrupted run had other model: expected mnist-dense version 2, ", id="the model"),
+        pytest.param(
+            "model",
+            f"the interrupted run had other model: expected mnist-dense version {SHIPPED_VERSION + 1}, ",
+            id="the model",
+        ),
         pytest.param("normalize", "the interrupted run had other --normalize: expected auto, ", id="an option"),
         pytest.param("folder", "the sources have changed since the run was interrupted: expected ", id="the folder"),
     ],

@@ -28,12 +28,13 @@ def test_a_model_in_the_working_directory_takes_precedence(installed: Installed,
 
     with_own = installed.run("versions", cwd=tmp_path)
 
-    (shipped,) = alone.out.splitlines()
+    shipped, *older = alone.out.splitlines()
     assert f"{installed.environment}/lib/" in shipped
     assert shipped.endswith("  (in use)")
-    first, second = with_own.out.splitlines()
+    first, second, *others = with_own.out.splitlines()
     assert first.endswith(f"{own.folder}  (in use)")
     assert second == shipped.removesuffix("  (in use)")
+    assert others == older
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.telemetry.probes import PROBES
 from digits import artifact, decode_limits
 from tests.app.conftest import Service
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, SHIPPED_VERSION
 from tests.deploy import gateway_api
 from tests.deploy.manifests import (
     BASIC,
@@ -447,7 +447,7 @@ def test_the_training_job_uses_the_shipped_models_recipe() -> None:
     command, option, recipe = only_container(one("Job", "train")["spec"]["template"]["spec"])["args"]
 
     assert (command, option) == ("train", "--recipe")
-    shipped = artifact.read_manifest(artifact.SHIPPED / artifact.NAME / "1").recipe
+    shipped = artifact.read_manifest(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION)).recipe
     assert shipped is not None
     assert recipe == shipped["name"]
 

@@ -17,7 +17,7 @@ from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import Settings
 from deploy.ray.local import SERVE_ENVIRONMENT
 from tests.app.conftest import Service
-from tests.conftest import REPOSITORY, Mnist, fresh_python, publish_tiny
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, fresh_python, publish_tiny
 from tests.deploy.cluster import Cluster, Load, wait_until
 
 CONFIG = yaml.safe_load((REPOSITORY / "deploy" / "ray" / "serve.yaml").read_text())
@@ -79,6 +79,8 @@ def test_the_image_sets_the_same_variables_as_the_local_cluster() -> None:
     assert {name: value for name, value in variables.items() if name.startswith("RAY_SERVE_")} == SERVE_ENVIRONMENT
 
 
+OLD, NEW = str(SHIPPED_VERSION), str(SHIPPED_VERSION + 1)
+
 # The tests below share one cluster. Each begins with the replicas that the test before left, which saves starts.
 
 
@@ -106,7 +108,7 @@ def second_version(folder: Path) -> dict[str, str]:
     """Publish two versions of another model, and return the settings that select the second."""
     for seed in (0, 1):
         publish_tiny(folder / "models", seed)
-    return {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_MODEL_VERSION": "2"}
+    return {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_MODEL_VERSION": NEW}
 
 
 def test_replicas_on_two_nodes_answer_and_count_as_one_process_does(
@@ -144,11 +146,11 @@ def test_a_rolling_update_to_another_version_loses_no_request(cluster: Cluster, 
         cluster.deploy(second_version, min_replicas=2, max_replicas=2)
         wait_until(lambda: not old.keys() & cluster.replicas().keys(), "the old replicas are gone")
         cluster.wait_until_healthy(2)
-        old_answers, new_answers = load.versions["1"], load.versions["2"]
-        wait_until(lambda: load.versions["2"] > new_answers + 50, "the new version answers")
+        old_answers, new_answers = load.versions[OLD], load.versions[NEW]
+        wait_until(lambda: load.versions[NEW] > new_answers + 50, "the new version answers")
 
-    assert load.versions.keys() == {"1", "2"}
-    assert load.versions["1"] == old_answers, "the old version does not answer any more"
+    assert load.versions.keys() == {OLD, NEW}
+    assert load.versions[OLD] == old_answers, "the old version does not answer any more"
     assert (load.unanswered, load.all_failures()) == (0, Counter())
 
 
@@ -197,8 +199,8 @@ def test_a_version_that_cannot_start_leaves_the_old_one_and_a_reason(
     cluster.deploy(second_version, min_replicas=1, max_replicas=1)
     old = cluster.wait_until_healthy(1)
 
-    cluster.deploy(second_version | {"MNIST_MODEL_VERSION": "9"}, min_replicas=1, max_replicas=1)
-    wait_until(lambda: "MNIST_MODEL_VERSION is 9" in str(cluster.application()), "Serve reports the reason")
+    cluster.deploy(second_version | {"MNIST_MODEL_VERSION": "99"}, min_replicas=1, max_replicas=1)
+    wait_until(lambda: "MNIST_MODEL_VERSION is 99" in str(cluster.application()), "Serve reports the reason")
 
     assert cluster.replicas() == old
-    assert httpx.post(f"{cluster.url}/predict", content=SEVEN, headers=RAW).headers["X-Model-Version"] == "2"
+    assert httpx.post(f"{cluster.url}/predict", content=SEVEN, headers=RAW).headers["X-Model-Version"] == NEW

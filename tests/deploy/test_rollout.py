@@ -8,7 +8,7 @@ import pytest
 from benchmarks.harness.edge import Load, edge
 from benchmarks.harness.servers import free_port
 from tests.app.conftest import Service
-from tests.conftest import needs, publish_tiny
+from tests.conftest import SHIPPED_VERSION, needs, publish_tiny
 
 
 class Replicas:
@@ -58,18 +58,19 @@ def test_replicas_are_replaced_one_after_the_other_and_back_without_a_lost_reque
 ) -> None:
     if name == "nginx":
         needs("nginx")
+    old, new = str(SHIPPED_VERSION), str(SHIPPED_VERSION + 1)
     ports = free_port(), free_port()
     for port in ports:
-        replicas.start(port, "1")
+        replicas.start(port, old)
     (tmp_path / name).mkdir()
     with edge(name, tmp_path / name, ports, limited=False) as proxy:
         load = Load(proxy, clients=4)
         with load.running():
-            load.wait_for_version("1")
-            for version in ("2", "1"):
+            load.wait_for_version(old)
+            for version in (new, old):
                 for port in ports:
                     replicas.replace(port, version)
                     load.wait_for_version(version)
 
     assert load.outcomes.keys() == {"200"}, load.outcomes
-    assert load.versions.keys() == {"1", "2"}
+    assert load.versions.keys() == {old, new}

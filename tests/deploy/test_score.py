@@ -27,7 +27,7 @@ from deploy.batch.sources import Plan, shard_to_json
 from digits import artifact, classifier
 from digits.features import Grey
 from tests.app.conftest import Service
-from tests.conftest import REPOSITORY, Mnist, Published, encoded, fresh_python, publish_tiny
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, encoded, fresh_python, publish_tiny
 
 PATIENCE_SECONDS = 240
 """Time after which a run is taken to hang."""
@@ -260,7 +260,7 @@ def test_the_last_line_counts_scored_and_rejected_pictures(everything: Scored) -
     errors = everything.process.stderr.splitlines()
 
     scored, rejected = f"{len(everything.rows):,}", len(everything.rejections)
-    assert last.startswith(f"scored {scored}, rejected {rejected} by mnist-dense version 1; ")
+    assert last.startswith(f"scored {scored}, rejected {rejected} by mnist-dense version {SHIPPED_VERSION}; ")
     assert "pictures/s" in last
     assert "rejected.jsonl" in last
     # Ray reports that it was told to log less.
@@ -351,7 +351,7 @@ def test_the_exit_code_is_1_if_every_picture_was_rejected(
     code = score.main([str(tmp_path / "blank.png"), "--output", str(output)])
 
     assert code == 1
-    assert capsys.readouterr().out.startswith("scored 0, rejected 1 by mnist-dense version 1; ")
+    assert capsys.readouterr().out.startswith(f"scored 0, rejected 1 by mnist-dense version {SHIPPED_VERSION}; ")
     assert json.loads((output / "rejected.jsonl").read_text())["id"] == "blank.png"
     assert pq.read_table(output / "scores").num_rows == 0
 

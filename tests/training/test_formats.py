@@ -25,7 +25,7 @@ from digits.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
 from digits.classifier import Classifier, Golden, load_newest
 from digits.features import Floats, to_features
 from tests.app.conftest import Service
-from tests.conftest import Mnist, Published, fresh_python, publish_tiny, rewrite
+from tests.conftest import SHIPPED_VERSION, Mnist, Published, fresh_python, publish_tiny, rewrite
 from training.data import Mnist as Data
 from training.errors import CannotWrite, ParityError
 from training.export import draft_manifest, export, publish
@@ -348,9 +348,9 @@ class TestWhichVersion:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            pytest.param((), 3, id="the newest by default"),
-            pytest.param(("--version", 2), 2, id="a requested version"),
-            pytest.param(("--version", 1), 1, id="the shipped version"),
+            pytest.param((), SHIPPED_VERSION + 2, id="the newest by default"),
+            pytest.param(("--version", SHIPPED_VERSION + 1), SHIPPED_VERSION + 1, id="a requested version"),
+            pytest.param(("--version", SHIPPED_VERSION), SHIPPED_VERSION, id="the shipped version"),
         ],
     )
     def test_the_newest_or_the_requested_version_is_written(
@@ -363,20 +363,20 @@ class TestWhichVersion:
 
     def test_a_missing_version_is_reported_in_one_line(self, root: Path, tmp_path: Path, command: Command) -> None:
         outcome = command(
-            "export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", "--version", 7
+            "export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out", "--version", 77
         )
 
         assert outcome.code == 1
-        assert outcome.err == f"training: no usable version 7 of {NAME} in {root} or {SHIPPED}\n"
+        assert outcome.err == f"training: no usable version 77 of {NAME} in {root} or {SHIPPED}\n"
         assert not (tmp_path / "out").exists()
 
     def test_a_damaged_version_is_skipped_and_reported(self, root: Path, tmp_path: Path, command: Command) -> None:
-        (root / NAME / "3" / MODEL).write_bytes(b"damage")
+        (root / NAME / str(SHIPPED_VERSION + 2) / MODEL).write_bytes(b"damage")
 
         outcome = command("export", "--format", "triton", "--model-dir", root, "--output", tmp_path / "out")
 
         assert outcome.err.startswith("training: not used: ")
-        assert outcome.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / '2'}"
+        assert outcome.out.splitlines()[-1] == f"written: {tmp_path / 'out' / NAME / str(SHIPPED_VERSION + 1)}"
 
 
 class TestWriting:

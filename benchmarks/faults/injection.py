@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.faults.mix import good, photo, warm
+from benchmarks.harness.bodies import MODEL
 from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.own_service import (
     connections,
@@ -40,6 +41,10 @@ from benchmarks.harness.servers import HOST, Server
 from benchmarks.harness.traffic import Outcome, Request, Traffic, send
 from digits import artifact
 from digits.errors import PublishFailed
+
+SHIPPED_VERSION = int(MODEL.name)
+OWN_VERSION = SHIPPED_VERSION + 1
+"""The number of the version that is published before the service starts."""
 
 CLIENTS = 8
 CROWDS = 4
@@ -124,18 +129,17 @@ def load_on(server: Server, seconds: float = 0.5) -> Iterator[Load]:
 
 def publish(models: Path) -> int:
     """Publish the shipped model's files as the next version, and return its number."""
-    shipped = artifact.SHIPPED / artifact.NAME / "1"
-    manifest = artifact.read_manifest(shipped)
-    files = {path: (shipped / path).read_bytes() for path in manifest.files}
+    manifest = artifact.read_manifest(MODEL)
+    files = {path: (MODEL / path).read_bytes() for path in manifest.files}
     metadata = manifest.model_dump(exclude={"format", "name", "version", "created", "files"})
     return artifact.publish(models, files, metadata).version
 
 
 @contextmanager
-def service_with_version_2(workers: int) -> Iterator[tuple[Server, Path]]:
+def service_with_own_version(workers: int) -> Iterator[tuple[Server, Path]]:
     """Run a service that looks for new versions five times per second.
 
-    Version 2 is published in its model folder, which is yielded too. Version 1 is the shipped one.
+    `OWN_VERSION` is published in its model folder, which is yielded too.
     """
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
@@ -194,7 +198,7 @@ def _terminate(workers: int, drain_seconds: int) -> FaultResult:
 
 def reload(workers: int) -> FaultResult:
     """A new version is published"""
-    with service_with_version_2(workers) as (server, models), load_on(server, seconds=2) as load:
+    with service_with_own_version(workers) as (server, models), load_on(server, seconds=2) as load:
         began = time.perf_counter()
         version = publish(models)
         published = time.perf_counter()
@@ -213,7 +217,7 @@ def reload(workers: int) -> FaultResult:
 def full_disk(workers: int) -> FaultResult:
     """The disk has no space for a new version"""
     with (
-        service_with_version_2(workers) as (server, models),
+        service_with_own_version(workers) as (server, models),
         _nearly_full_disk(models) as make_space,
         load_on(server) as load,
     ):
@@ -255,12 +259,14 @@ def _nearly_full_disk(models: Path) -> Iterator[Callable[[], None]]:
 
 def removed(workers: int) -> FaultResult:
     """The model folder is removed, and put back"""
-    with service_with_version_2(workers) as (server, models), load_on(server) as load:
+    with service_with_own_version(workers) as (server, models), load_on(server) as load:
         away = models.rename(models.with_name("away"))
-        wait_for_version(load, 1, workers)
+        wait_for_version(load, SHIPPED_VERSION, workers)
         away.rename(models)
-        recovery_seconds = wait_for_version(load, 2, workers)
-    return load.result("the shipped version 1 answered, then version 2 again", recovery_seconds)
+        recovery_seconds = wait_for_version(load, OWN_VERSION, workers)
+    return load.result(
+        f"the shipped version {SHIPPED_VERSION} answered, then version {OWN_VERSION} again", recovery_seconds
+    )
 
 
 def unreadable(workers: int) -> FaultResult:
@@ -276,8 +282,8 @@ def unreadable(workers: int) -> FaultResult:
             _point(link, link.name)  # a link to itself, which not even root can list
             time.sleep(2)
             _point(link, "real")
-            recovery_seconds = wait_for_version(load, 2, workers)
-    return _version_2_answered(load, recovery_seconds)
+            recovery_seconds = wait_for_version(load, OWN_VERSION, workers)
+    return _own_version_answered(load, recovery_seconds)
 
 
 def _point(link: Path, target: str) -> None:
@@ -289,20 +295,20 @@ def _point(link: Path, target: str) -> None:
 
 def replaced(workers: int) -> FaultResult:
     """The served version's file is overwritten with garbage, then restored"""
-    with service_with_version_2(workers) as (server, models), load_on(server) as load:
-        model = models / artifact.NAME / "2" / artifact.MODEL
+    with service_with_own_version(workers) as (server, models), load_on(server) as load:
+        model = models / artifact.NAME / str(OWN_VERSION) / artifact.MODEL
         content = model.read_bytes()
         model.write_bytes(b"garbage")
         time.sleep(2)
         model.write_bytes(content)
-        recovery_seconds = wait_for_version(load, 2, workers)
-    return _version_2_answered(load, recovery_seconds)
+        recovery_seconds = wait_for_version(load, OWN_VERSION, workers)
+    return _own_version_answered(load, recovery_seconds)
 
 
-def _version_2_answered(load: Load, recovery_seconds: float) -> FaultResult:
+def _own_version_answered(load: Load, recovery_seconds: float) -> FaultResult:
     """Return the result of a fault during which the loaded version must continue to serve."""
     versions = Counter(f"by version {one.answer.version}" for one in load.outcomes)
-    acceptable = not load.lost and set(versions) == {"by version 2"}
+    acceptable = not load.lost and set(versions) == {f"by version {OWN_VERSION}"}
     return load.result(f"answered {describe(versions)}", recovery_seconds, acceptable=acceptable)
 
 

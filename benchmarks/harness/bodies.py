@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageChops
 
-from digits.artifact import SHIPPED
+from digits.artifact import NAME, SHIPPED, versions
 from digits.classifier import Golden
 from digits.features import Grey
 
-MODEL = SHIPPED / "mnist-dense/1"
-"""The model version that every service loads."""
+MODEL = SHIPPED / NAME / str(versions(SHIPPED)[0])
+"""The model version that every service loads: the newest that is shipped."""
 GOLDEN = Golden.from_json((MODEL / "golden.json").read_bytes())
 """The ten digits that are sent, with the probabilities that a service must reply."""
 

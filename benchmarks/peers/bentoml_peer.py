@@ -17,8 +17,8 @@ class Digits:
         """Load the model."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        model = Path(__file__).parents[2] / "models/mnist-dense/1/model.onnx"
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        newest = max(Path(__file__).parents[2].glob("models/mnist-dense/[1-9]*"), key=lambda folder: int(folder.name))
+        self.session = onnxruntime.InferenceSession(newest / "model.onnx", options, providers=["CPUExecutionProvider"])
 
     # `async` computes the batch on the event loop instead of a thread. BentoML learns how long to wait for a batch, and
     # replies 503 above `max_latency_ms`, which happened with 100 ms.

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 
 from benchmarks.peers.messages import Picture, Prediction
 
-_model = keras.saving.load_model(Path(__file__).parents[2] / "models/mnist-dense/1/model.keras")
+_newest = max(Path(__file__).parents[2].glob("models/mnist-dense/[1-9]*"), key=lambda folder: int(folder.name))
+_model = keras.saving.load_model(_newest / "model.keras")
 app = FastAPI()
 
 

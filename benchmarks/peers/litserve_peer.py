@@ -16,8 +16,8 @@ class Digits(litserve.LitAPI):  # type: ignore[misc]
         """Load the model, once per worker."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        model = Path(__file__).parents[2] / "models/mnist-dense/1/model.onnx"
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        newest = max(Path(__file__).parents[2].glob("models/mnist-dense/[1-9]*"), key=lambda folder: int(folder.name))
+        self.session = onnxruntime.InferenceSession(newest / "model.onnx", options, providers=["CPUExecutionProvider"])
 
     def decode_request(self, request: dict[str, Any]) -> Any:
         """Return the features of one request."""

@@ -10,9 +10,8 @@ from benchmarks.peers.messages import Picture, Prediction
 
 _options = onnxruntime.SessionOptions()
 _options.intra_op_num_threads = 1
-_session = onnxruntime.InferenceSession(
-    Path(__file__).parents[2] / "models/mnist-dense/1/model.onnx", _options, providers=["CPUExecutionProvider"]
-)
+_newest = max(Path(__file__).parents[2].glob("models/mnist-dense/[1-9]*"), key=lambda folder: int(folder.name))
+_session = onnxruntime.InferenceSession(_newest / "model.onnx", _options, providers=["CPUExecutionProvider"])
 app = FastAPI()
 async_app = FastAPI()
 

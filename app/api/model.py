@@ -22,7 +22,13 @@ router = APIRouter(tags=["Model"])
 
 _CARD = "report/README.md"
 
-_VERSIONS = {"pinned": None, "versions": [{"version": 1, "shipped": True, "state": "serving", "reason": None}]}
+_VERSIONS = {
+    "pinned": None,
+    "versions": [
+        {"version": 2, "shipped": True, "state": "serving", "reason": None},
+        {"version": 1, "shipped": True, "state": "available", "reason": None},
+    ],
+}
 """An example reply of `/model/versions`."""
 
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}

@@ -226,7 +226,7 @@ def _open_inference() -> list[tuple[str, str, dict[str, Any]]]:
             _OPEN,
             "open_inference_infer",
             "Get probabilities",
-            example={"model_name": artifact.NAME, "model_version": "1", "outputs": [probabilities]},
+            example={"model_name": artifact.NAME, "model_version": "2", "outputs": [probabilities]},
             body=_content(
                 _INFER, {"inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [_SEVEN]}]}
             ),
@@ -258,7 +258,7 @@ def _open_inference() -> list[tuple[str, str, dict[str, Any]]]:
             _OPEN,
             "open_inference_model",
             "Get the model's inputs, outputs and versions",
-            example={"name": artifact.NAME, "versions": ["1"], "platform": "onnx_onnxv1", "inputs": [features]},
+            example={"name": artifact.NAME, "versions": ["2"], "platform": "onnx_onnxv1", "inputs": [features]},
         ),
         _operation(
             f"{_V2}/ready",

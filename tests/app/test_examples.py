@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.app.conftest import Service
+from tests.app.conftest import Service, grpc_target
 from tests.conftest import REPOSITORY, needs, skip_without
 
 ADDRESSES = ("127.0.0.1:8000", "127.0.0.1:8501")
 """The addresses in the examples: this service or Triton, and TensorFlow Serving."""
+
+GRPC_ADDRESS = "127.0.0.1:8001"
 
 TIMEOUT_SECONDS = 60
 
@@ -57,7 +59,10 @@ def examples(document: Path) -> list[Example]:
     return programs
 
 
-DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+NOTEBOOK = REPOSITORY / "docs/tutorial/the-lecture.md"
+"""A notebook, of which `tests/docs/test_notebook.py` runs every cell."""
+
+DOCUMENTS = [REPOSITORY / "README.md", *sorted({*(REPOSITORY / "docs").rglob("*.md")} - {NOTEBOOK})]
 EXAMPLES = [example for document in DOCUMENTS for example in examples(document)]
 CURLS = [example for example in EXAMPLES if "curl " in example.program]
 PROGRAMS = [example for example in EXAMPLES if example not in CURLS]
@@ -68,6 +73,8 @@ def run(example: Example, service: Service, folder: Path) -> str:
     program = example.program
     for address in ADDRESSES:
         program = program.replace(address, service.url.removeprefix("http://"))
+    if GRPC_ADDRESS in program:
+        program = program.replace(GRPC_ADDRESS, grpc_target(service))
     script = folder / "program.R"
     script.write_text(program)
     command = {
@@ -141,11 +148,11 @@ def test_every_program_of_the_clients_page_is_run() -> None:
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.place)
-def test_a_program_prints_what_is_shown(example: Example, service: Service, tmp_path: Path) -> None:
+def test_a_program_prints_what_is_shown(example: Example, grpc_service: Service, tmp_path: Path) -> None:
     """The programs for Triton and TensorFlow Serving ask this service, which speaks their protocols."""
     needs_what_runs(example)
 
-    printed = run(example, service, tmp_path)
+    printed = run(example, grpc_service, tmp_path)
 
     assert printed == example.shown
 

@@ -10,6 +10,9 @@ from digits.classifier import Classifier
 from digits.features import to_features
 from training.robust.styles import STYLES
 
+OTHER_NAMES = {"1 with a bold pen": "1, bold bitmap", "1 with a thin pen": "1, tall in a dark photo"}
+"""The benchmark's names of training's styles, where they differ."""
+
 
 @pytest.fixture(scope="module")
 def shipped() -> Classifier:
@@ -22,7 +25,7 @@ def test_most_drawings_of_a_style_are_read_as_its_digit(name: str, shipped: Clas
 
     answers = shipped.probabilities(to_features(np.stack([ours(data).pixels for data in pictures]))).argmax(axis=1)
 
-    assert (answers == DRAWN[name].label).sum() >= 8  # the network has learnt few of them
+    assert (answers == DRAWN[name].label).sum() >= 11
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -34,6 +37,6 @@ def test_the_same_seed_makes_the_same_drawings(name: str) -> None:
 
 
 def test_every_style_that_training_draws_is_measured() -> None:
-    assert {name: style.label for name, style in STYLES.items()}.items() <= {
-        name: drawn.label for name, drawn in DRAWN.items()
-    }.items()
+    drawn = {name: style.label for name, style in DRAWN.items()}
+
+    assert {OTHER_NAMES.get(name, name): style.label for name, style in STYLES.items()}.items() <= drawn.items()

@@ -131,7 +131,7 @@ _PREDICTIONS = {"predictions": [SEVEN_PROBABILITIES]}
 
 def _tensorflow_serving() -> list[tuple[str, str, dict[str, Any]]]:
     versioned = "Add `/versions/{number}` or `/labels/{label}` after the model to request that version."
-    available = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    available = {"version": "2", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     return [
         _operation(
             f"{_V1}:predict",
@@ -174,7 +174,7 @@ def _tensorflow_serving() -> list[tuple[str, str, dict[str, Any]]]:
             _TENSORFLOW,
             "tensorflow_serving_metadata",
             "Get the model's inputs and outputs",
-            example={"model_spec": {"name": artifact.NAME, "signature_name": "", "version": "1"}},
+            example={"model_spec": {"name": artifact.NAME, "signature_name": "", "version": "2"}},
             description=versioned,
         ),
     ]

@@ -45,12 +45,14 @@ endif
 # Ray's clusters use all cores and have their own timeouts, so their tests run alone.
 TESTS_WITH_RAY = tests/deploy/test_ray_local.py tests/deploy/test_ray_serve.py tests/deploy/test_score.py
 
-# The service's tests mostly wait, and the others compute. Run together, they take two thirds of the time.
+# The tests of the service and of proxies mostly wait, and the others compute. Run together, they take two thirds of the
+# time.
+TESTS_OF_APP = tests/app tests/deploy/test_proxy.py tests/deploy/test_rollout.py
 .PHONY: tests-of-app tests-of-others
 tests-of-app:
-	@$(RUN) pytest tests/app
+	@$(RUN) pytest $(TESTS_OF_APP)
 tests-of-others:
-	@nice $(RUN) pytest --ignore=tests/app $(TESTS_WITH_RAY:%=--ignore=%)
+	@nice $(RUN) pytest $(TESTS_OF_APP:%=--ignore=%) $(TESTS_WITH_RAY:%=--ignore=%)
 
 check: .venv/.dev
 	@$(RUN) ruff check .

@@ -122,7 +122,7 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     if mode == "auto" and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
     located = _locate(grey)
-    return replace(_to_mnist_form(located.digit, located.is_dark), left_out=located.left_out)
+    return _to_mnist_form(located.digit, located.is_dark, located.left_out)
 
 
 def normalize_large_digit(preview: Grey) -> Normalized | None:
@@ -133,17 +133,17 @@ def normalize_large_digit(preview: Grey) -> Normalized | None:
         return None
     if max(located.digit.shape) < _LARGE_DIGIT:
         return None
-    return replace(_to_mnist_form(located.digit, located.is_dark), left_out=located.left_out)
+    return _to_mnist_form(located.digit, located.is_dark, located.left_out)
 
 
-def _to_mnist_form(digit: Floats, is_dark: bool) -> Normalized:
+def _to_mnist_form(digit: Floats, is_dark: bool, left_out: int = 0) -> Normalized:
     strokes, change = _set_strokes(digit)
     steps = ["inverted"] if is_dark else []
     steps.append("cropped")
     if change:
         steps.append(change)
     steps.append("centered")
-    return Normalized(_centre_on_field(_fit(strokes)), tuple(steps))
+    return Normalized(_centre_on_field(_fit(strokes)), tuple(steps), left_out)
 
 
 @dataclass(frozen=True, slots=True)

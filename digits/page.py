@@ -318,7 +318,7 @@ def _touch_edge(boxes: Ints, shape: tuple[int, ...]) -> Mask:
 
 
 def _levelled(page: Page) -> Page:
-    """Turn a page whose lines slope."""
+    """Turn the page so that its lines of text are level."""
     angle = _slope(page)
     if not angle:
         return page

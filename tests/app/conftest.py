@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -30,7 +32,8 @@ from playwright.sync_api import (
 )
 
 from digits import artifact
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, needs, publish_tiny, publish_trusted
+from digits.features import Grey
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, needs, publish_tiny, publish_trusted
 
 START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
@@ -175,6 +178,20 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def client(service: Service) -> httpx.Client:
     return service.client
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: Mnist) -> Grey:
+    """200 MNIST test images, uint8 (200, 28, 28)."""
+    images: Grey = mnist.pixels[::25]
+    return images
+
+
+@pytest.fixture(scope="module")
+def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
+    """The probabilities that /predict replies for the module's `digits`, (N, 10)."""
+    reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
+    return np.array([prediction["probabilities"] for prediction in reply])
 
 
 @pytest.fixture(scope="session")

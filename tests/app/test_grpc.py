@@ -27,7 +27,7 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import NAME
 from digits.features import Grey
 from tests.app.conftest import NEW_KEY, Service, StartService, grpc_target, running_service
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, encoded, fresh_python, needs
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, encoded, fresh_python, needs
 
 SEVEN = np.frombuffer((EXAMPLES / "seven.bin").read_bytes(), np.uint8).reshape(28, 28)
 PHOTO = (EXAMPLES / "photo.jpg").read_bytes()
@@ -64,20 +64,6 @@ def client(service: Service) -> Iterator[Any]:
 def channel(service: Service) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(grpc_target(service)) as channel:
         yield channel
-
-
-@pytest.fixture(scope="module")
-def digits(mnist: Mnist) -> Grey:
-    """200 MNIST test images, uint8 (200, 28, 28)."""
-    images: Grey = mnist.pixels[::25]
-    return images
-
-
-@pytest.fixture(scope="module")
-def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
-    """The probabilities that /predict replies for them, (200, 10)."""
-    reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
-    return np.array([prediction["probabilities"] for prediction in reply])
 
 
 def tensor(array: NDArray[Any], datatype: str) -> Any:

@@ -47,13 +47,6 @@ def digits(mnist: Mnist) -> Grey:
     return images
 
 
-@pytest.fixture(scope="module")
-def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
-    """The probabilities that /predict replies for them, (100, 10)."""
-    reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
-    return np.array([prediction["probabilities"] for prediction in reply])
-
-
 def request(kserve: Any, array: NDArray[Any], datatype: str, *, binary: bool, binary_reply: bool = False) -> Any:
     tensor = kserve.InferInput("features", list(array.shape), datatype)
     tensor.set_data_from_numpy(array, binary_data=binary)

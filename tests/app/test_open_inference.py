@@ -21,7 +21,7 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import MODEL
 from digits.features import Grey
 from tests.app.conftest import NEW_KEY, Reloading, Service, StartService
-from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, encoded, publish_tiny
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, encoded, publish_tiny
 
 NAME = "mnist-dense"
 INFER = f"/v2/models/{NAME}/infer"
@@ -33,20 +33,6 @@ def client(service: Service) -> Iterator[triton.InferenceServerClient]:
     client = triton.InferenceServerClient(service.url.removeprefix("http://"))
     yield client
     client.close()
-
-
-@pytest.fixture(scope="module")
-def digits(mnist: Mnist) -> Grey:
-    """200 MNIST test images, uint8 (200, 28, 28)."""
-    images: Grey = mnist.pixels[::25]
-    return images
-
-
-@pytest.fixture(scope="module")
-def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
-    """The probabilities that /predict replies for them, (200, 10)."""
-    reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
-    return np.array([prediction["probabilities"] for prediction in reply])
 
 
 def tensor(array: NDArray[Any], datatype: str, *, binary: bool = True) -> triton.InferInput:

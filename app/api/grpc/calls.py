@@ -26,7 +26,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         """Answer with `app` the calls of the services with these full names."""
         self._app = app
         self.in_work = 0
-        """The number of calls whose replies are not written yet."""
+        """The number of calls that have not ended."""
         self.refuses = False
         """Whether new calls are refused because the service stops."""
         self._prefixes = tuple(f"/{service}/" for service in services)

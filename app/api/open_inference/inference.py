@@ -83,7 +83,7 @@ class Inference:
                 decoded = time.perf_counter()
                 disconnected = partial(wait_for_disconnect, receive)
                 result = await self._predictor.predict(request.pictures, request.mode, disconnected, version)
-        except UnknownModel:  # no version whose failures it could be counted with
+        except UnknownModel:  # failures are counted by version, and this request names none that is loaded
             raise
         except DigitsError:
             self._metrics.count_inference(

@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
-from digits.normalize import (
-    _MIN_CONTRAST,
-    _WORKING_SIDE,
-    _background_noise,
-    _is_background_light,
-    _is_noise,
-    _reduce,
-    _reduction,
-    _rim,
-    _steepness,
-    _trend,
+from digits.ink import (
+    MIN_CONTRAST,
+    WORKING_SIDE,
+    background_noise,
+    is_background_light,
+    is_noise,
+    light_trend,
+    rim_mask,
+    squared_slopes,
 )
+from digits.reduction import reduce, reduction
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -83,7 +82,7 @@ def find_page(picture: Grey) -> Page:
         NoInk: the picture is blank, of one colour or noise.
         TooManyDigits: the picture has more than MAX_PARTS parts.
     """
-    factor = _reduction(picture, _FIRST_SIDE)
+    factor = reduction(picture, _FIRST_SIDE)
     page = _parts(picture, factor)
     finer = max(1, int(factor * page.digit_height / _LEGIBLE))
     if finer < factor:
@@ -118,7 +117,7 @@ def extents(labels: Labels, count: int, to_picture: NDArray[np.float64] | None =
 
 
 def _parts(picture: Grey, factor: int) -> Page:
-    ink, mask, steepness = _find_ink(_reduce(picture, factor).astype(np.float32))
+    ink, mask, steepness = _find_ink(reduce(picture, factor).astype(np.float32))
     mask = _without_rules(_without_frames(mask))
     count, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
         mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
@@ -148,18 +147,18 @@ def _find_ink(picture: Floats) -> tuple[Floats, Mask, Floats]:
     Raises:
         NoInk: the picture is blank or noise.
     """
-    if np.ptp(picture) < _MIN_CONTRAST:
+    if np.ptp(picture) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
-    if _is_noise(picture):
+    if is_noise(picture):
         raise NoInk("no ink found: the picture is noise")
-    ink = _without_background(picture, _reduce(picture, _reduction(picture, _LIGHT_SIDE)))
-    mean, noise = _background_noise(ink, None)
+    ink = _without_background(picture, reduce(picture, reduction(picture, _LIGHT_SIDE)))
+    mean, noise = background_noise(ink, None)
     if noise > 0.06 * ink.max():
         ink = cv2.GaussianBlur(ink, (0, 0), 1)
-        mean, noise = _background_noise(ink, None)
+        mean, noise = background_noise(ink, None)
     ink = ink - mean
-    floor = min(max(_MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
-    steepness = _steepness(ink)
+    floor = min(max(MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
+    steepness = squared_slopes(ink)
     full_ink = _full_ink(ink, steepness, floor)
     level = _levels(ink, max(floor, 0.2 * full_ink))
     mask = ink > np.where(level > 0, 0.5 * level, np.inf)
@@ -171,12 +170,12 @@ def _find_ink(picture: Floats) -> tuple[Floats, Mask, Floats]:
 def _without_background(picture: Floats, small: Floats) -> Floats:
     """Return each pixel's difference from the background, positive for ink. `small` is the picture at _LIGHT_SIDE."""
     is_tiny = min(small.shape) < 12
-    trend = np.zeros_like(small) if is_tiny else _trend(small)
+    trend = np.zeros_like(small) if is_tiny else light_trend(small)
     small = small - trend
     side = 2 * max(small.shape) if is_tiny else max(9, 2 * min(small.shape) // 5)
     window = np.ones((side, side), dtype=np.uint8)
     lightest, darkest = cv2.dilate(small, window), cv2.erode(small, window)
-    is_dark = _is_background_light(small, lightest, darkest)
+    is_dark = is_background_light(small, lightest, darkest)
     background = cv2.erode(lightest, window) if is_dark else cv2.dilate(darkest, window)
     if not is_tiny:
         background = cv2.blur(background, (side // 2, side // 2))
@@ -222,15 +221,15 @@ def _has_ink(ink: Floats, mask: Mask, full_ink: float) -> bool:
     per pixel of a picture as large as those in which `normalize` looks for a digit. With less noise, 0.1 is enough.
     Ink along the picture's edge may be a shadow, so it needs 0.35.
     """
-    factor = _reduction(ink, _WORKING_SIDE)
-    coarse, kept = _reduce(ink, factor), _reduce(mask.astype(np.float32), factor) > 0.25
+    factor = reduction(ink, WORKING_SIDE)
+    coarse, kept = reduce(ink, factor), reduce(mask.astype(np.float32), factor) > 0.25
     if not kept.any():
         return False
-    steepness = _steepness(coarse)
+    steepness = squared_slopes(coarse)
     full_ink = _full_ink(coarse, steepness, 0.2 * full_ink)
-    noise = _background_noise(coarse, None)[1]
+    noise = background_noise(coarse, None)[1]
     if noise > 1:
-        steepness = _steepness(cv2.GaussianBlur(coarse, (0, 0), 1))
+        steepness = squared_slopes(cv2.GaussianBlur(coarse, (0, 0), 1))
     sharpness = float(np.percentile(steepness[kept], 98)) ** 0.5 / full_ink
     rim = np.concatenate([kept[0], kept[-1], kept[:, 0], kept[:, -1]])
     may_be_shadow = np.count_nonzero(rim) > 0.25 * max(kept.shape)
@@ -260,7 +259,7 @@ def _without_frames(mask: Mask) -> Mask:
         left, top, width, height, area = statistics[label].tolist()
         box = slice(top, top + height), slice(left, left + width)
         own = labels[box] == label
-        is_hollow = own[_rim(own.shape, min(own.shape) // 8)].sum() > 0.95 * area
+        is_hollow = own[rim_mask(own.shape, min(own.shape) // 8)].sum() > 0.95 * area
         if is_hollow and (mask[box] & ~own).sum() > 0.05 * area:
             mask = mask & (labels != label)
     return mask

@@ -14,8 +14,8 @@ import numpy as np
 from digits.cuts import Cut, propose_cuts
 from digits.errors import TooManyDigits
 from digits.features import SIDE, Floats, Grey
-from digits.normalize import _to_mnist_form
 from digits.page import Ints, Labels, Mask, Page, extents, find_page, typical_height
+from digits.redraw import redraw
 
 MAX_CANDIDATES = 6000
 """Maximum number of candidates of a picture. 500 digits have about 3 500."""
@@ -255,8 +255,7 @@ def _draw(ink: Floats, labels: Labels, first: int, last: int, union: list[_Piece
     window = slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
     own = (labels[window] >= first) & (labels[window] <= last)
     mask = cv2.dilate(own.view(np.uint8), np.ones((3, 3), np.uint8))  # includes the antialiased edges of the strokes
-    drawn: Grey = _to_mnist_form(np.maximum(ink[window] * mask, 0.5 * own), is_dark=True).pixels
-    return drawn
+    return redraw(np.maximum(ink[window] * mask, 0.5 * own)).pixels
 
 
 def _to_box(corners: Ints, factor: int, shape: tuple[int, ...]) -> Box:

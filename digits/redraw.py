@@ -1,0 +1,94 @@
+"""Redraw a digit in MNIST form: with strokes as wide as MNIST's, in the box, and centred on the field."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digits.features import SIDE, Floats, Grey
+from digits.ink import extent
+from digits.mnist_form import BOX, MIDDLE
+
+_CANVAS_SIDE = 80
+"""Longer side of the digit when its stroke width is set: 4 pixels per pixel of the box."""
+
+_SHARPEN_ABOVE = 7.0
+"""A digit that is enlarged by more than this (one of 11 pixels or fewer) is sharpened."""
+
+_MIN_STROKE, _MAX_STROKE = 9.0, 14.0
+"""Stroke widths in canvas pixels. Half of MNIST's strokes are between 8.4 and 11.6 canvas pixels wide."""
+
+_WEAKEST_STROKE = 0.3
+"""A stroke that is fainter than the darkest one near it is amplified, but no stroke below this share of full ink."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redrawn:
+    """A digit in MNIST form."""
+
+    pixels: Grey
+    """uint8 (28, 28)"""
+    change: str
+    """"thickened", "thinned" or ""."""
+
+
+def redraw(digit: Floats) -> Redrawn:
+    """Redraw a digit in MNIST form.
+
+    Args:
+        digit: (height, width), the digit alone as light ink in [0, 1].
+    """
+    strokes, change = _set_strokes(digit)
+    return Redrawn(_centre_on_field(_fit(strokes)), change)
+
+
+def _set_strokes(digit: Floats) -> tuple[Floats, str]:
+    """Return the digit on the canvas with strokes as wide as MNIST's, and "thickened", "thinned" or ""."""
+    scale = _CANVAS_SIDE / max(digit.shape)
+    size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
+    canvas = cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    canvas = cv2.copyMakeBorder(canvas, 8, 8, 8, 8, cv2.BORDER_CONSTANT)
+    window = _CANVAS_SIDE // 4
+    nearby = cv2.blur(cv2.dilate(canvas, np.ones((window, window))), (window, window))
+    canvas /= np.clip(nearby, _WEAKEST_STROKE, 1)  # faint strokes become as dark as the darkest ones near them
+    if scale > _SHARPEN_ABOVE:  # a pixel of such a small digit is the mean of white and black areas
+        canvas = 2 * canvas - cv2.GaussianBlur(canvas, (0, 0), scale)
+    inside = (canvas > min(0.5, canvas.max() / 2)).view(np.uint8)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
+    # Inside a bar w pixels wide, the mean distance to its edge is (w + 2) / 4.
+    width = 4 * cv2.mean(distance, inside)[0] - 2
+    growth = (min(max(width, _MIN_STROKE), _MAX_STROKE) - width) / 2
+    change = "thickened" if growth > 0.5 else "thinned" if growth < -0.5 else ""
+    outside = 1 - inside
+    if change == "thickened":  # otherwise no stroke reaches further out than the first pixel
+        outside = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.clip(distance - outside + (0.5 + growth), 0, 1), change
+
+
+def _fit(digit: Floats) -> Floats:
+    """Resize the digit to the box, or smaller if centring its centre of mass would push it out of the 28x28 field."""
+    digit = digit[extent(digit > 0)]
+    reach = [max(centre + 0.5, side - centre - 0.5) for centre, side in zip(_centre(digit), digit.shape, strict=True)]
+    scale = min(BOX / max(digit.shape), (MIDDLE - 0.5) / max(reach))
+    size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
+    fitted: Floats = cv2.resize(digit, size, interpolation=cv2.INTER_AREA)
+    return fitted
+
+
+def _centre_on_field(digit: Floats) -> Grey:
+    """Place the digit on a 28x28 field with its centre of mass in the middle, to whole pixels as LeCun did."""
+    field = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    top, left = (
+        min(max(math.floor(MIDDLE + 0.5 - centre), 0), SIDE - side)
+        for centre, side in zip(_centre(digit), digit.shape, strict=True)
+    )
+    field[top : top + digit.shape[0], left : left + digit.shape[1]] = np.rint(255 * digit / digit.max())
+    return field
+
+
+def _centre(picture: Floats) -> tuple[float, float]:
+    """Return the row and column of the centre of mass."""
+    by_row, by_column = picture.sum(axis=1), picture.sum(axis=0)
+    total = float(by_row.sum())
+    return float(by_row @ np.arange(len(by_row))) / total, float(by_column @ np.arange(len(by_column))) / total

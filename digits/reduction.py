@@ -1,0 +1,24 @@
+"""Reduce a picture by a whole number, so that each new pixel is the mean of a square of pixels."""
+
+from typing import Any
+
+import cv2
+from numpy.typing import NDArray
+
+
+def reduction(picture: NDArray[Any], side: int) -> int:
+    """Return the whole number by which to reduce a picture so that its longer side is at most `side`."""
+    return int(-(-max(picture.shape) // side))
+
+
+def reduce(picture: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Reduce a picture: each new pixel is the mean of factor x factor pixels."""
+    height, width = (-(-side // factor) * factor for side in picture.shape)
+    if (height, width) != picture.shape:
+        missing = height - picture.shape[0], width - picture.shape[1]
+        picture = cv2.copyMakeBorder(picture, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    while factor % 2 == 0:  # OpenCV halves a picture ten times as fast as it reduces it by other factors
+        height, width, factor = height // 2, width // 2, factor // 2
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    reduced: NDArray[Any] = cv2.resize(picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return reduced

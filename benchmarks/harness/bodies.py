@@ -43,7 +43,7 @@ def png(pixels: Grey) -> bytes:
 
 
 def _drawing(pixels: Grey) -> bytes:
-    """Encode a picture as the drawing page does: dark on white, 280x280 pixels, RGB, PNG."""
+    """Encode a drawing of one digit: dark on white, 280x280 pixels, RGB, PNG."""
     large = Image.fromarray(pixels).resize((280, 280), Image.Resampling.BICUBIC)
     encoded = io.BytesIO()
     ImageChops.invert(large).convert("RGB").save(encoded, "png")

@@ -1,6 +1,6 @@
-// The answer on the page: the verdict, ten bars and what the network saw, or a sentence about a problem.
+// The answer for one digit: the verdict, ten bars and what the network saw, or a sentence about a problem.
 
-import { percent, plausible, verdict } from "./verdict.js";
+import { label, leftOutSentence, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
@@ -27,7 +27,7 @@ export class Answer {
       track.append(bar);
       const value = element("span", "value");
       const mark = element("span", "unseen");
-      item.append(element("span", "name", String(digit)), track, value, mark);
+      item.append(element("span", "name", label(digit)), track, value, mark);
       return { item, bar, value, mark };
     });
     this.#bars = items;
@@ -38,7 +38,7 @@ export class Answer {
 
   /** The drawing area is empty. */
   showEmpty() {
-    this.#say({ state: "empty", sentence: "Draw a digit or try an example. The answer appears here." });
+    this.#say({ state: "empty", sentence: "Draw a digit or a number, or try an example. The answer appears here." });
     this.#clear();
   }
 
@@ -54,13 +54,27 @@ export class Answer {
     this.#clear();
   }
 
-  /** @param {object} answer the service's reply */
-  show(answer, milliseconds) {
-    this.#say(verdict(answer));
-    this.#showBars(answer);
-    this.#showPixels(answer);
+  /**
+   * @param {object} reading the service's reply
+   * @param {number} index of the digit to show
+   */
+  show(reading, index) {
+    const { digits, left_out: leftOut } = reading;
+    const words = verdict(digits[index]);
+    if (digits.length === 1) {
+      this.#say({ ...words, leftOut: leftOutSentence(leftOut) });
+    } else {
+      const announced = `${reading.lines.join(", ")}. ${summary(reading)} ${leftOutSentence(leftOut)}`;
+      this.#say({ ...words, place: place(reading, index), announced });
+    }
+    this.#showBars(digits[index]);
+    this.#showPixels(digits[index]);
+    byId("model").textContent = `${reading.model.name} version ${reading.model.version}`;
+  }
+
+  /** Show how long the service took. */
+  showTime(milliseconds) {
     const time = milliseconds < 10 ? milliseconds.toFixed(1) : milliseconds.toFixed(0);
-    byId("model").textContent = `${answer.model.name} version ${answer.model.version}`;
     byId("time").textContent = `${time}\u00a0ms round trip`;
   }
 
@@ -75,15 +89,17 @@ export class Answer {
     byId("seen").hidden = true;
   }
 
-  #say({ state, digit = "", sentence, more = "" }) {
+  #say({ state, digit = "", sentence, more = "", leftOut = "", place = "", announced = null }) {
     byId("answer").dataset.state = state;
     byId("digit").textContent = digit;
     byId("sentence").textContent = sentence;
     byId("more").textContent = more;
+    byId("left-out").textContent = leftOut;
+    byId("place").textContent = place;
     // The answer changes several times a second while somebody draws, so the announcement waits for a pause.
     clearTimeout(this.#timer);
     const announcement = byId("announcement");
-    const text = `${sentence} ${more}`.trim();
+    const text = (announced ?? `${sentence} ${more} ${leftOut}`).trim();
     this.#timer = setTimeout(() => {
       if (announcement.textContent !== text) announcement.textContent = text;
     }, ANNOUNCE_AFTER_MS);
@@ -117,9 +133,21 @@ export class Answer {
     const image = new ImageData(width, height);
     pixels.flat().forEach((grey, index) => image.data.set([grey, grey, grey, 255], 4 * index));
     byId("pixels").getContext("2d").putImageData(image, 0, 0);
-    const steps = preprocessing.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
-    byId("done").textContent = steps.length ? toSentence(steps) : "Used unchanged.";
+    const steps = preprocessing?.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
+    byId("done").textContent = steps ? describe(steps) : "";
   }
+}
+
+/** Say which digit of a number it is. */
+function place({ digits, lines }, index) {
+  if (lines.length === 1) return `Digit ${index + 1} of ${digits.length}`;
+  const { line } = digits[index];
+  const first = digits.findIndex((digit) => digit.line === line);
+  return `Line ${line + 1}, digit ${index - first + 1}`;
+}
+
+function describe(steps) {
+  return steps.length ? toSentence(steps) : "Used unchanged.";
 }
 
 function toSentence(parts) {

@@ -1,35 +1,47 @@
 // The drawing area: strokes and pictures, undo and clear, and the drawing as a PNG.
 
-// Lengths in a drawing are fractions of the area's side.
-const STROKE_WIDTH = 0.065; // about the ratio of MNIST's strokes to its digits
+// Lengths in a drawing are fractions of the area's height.
+const STROKE_WIDTH = 0.05; // thin enough for five digits beside each other
 const MIN_DISTANCE = 0.002; // a point closer to the last one adds nothing
 const MAX_STEPS = 500;
 const MAX_PICTURES = 8; // each takes several megabytes
+const MAX_TAP_PIXELS = 6; // a pointer that moves further draws
+
+const RATIO = 1.5; // width to height of the area for a drawing, and for the widest pictures
+const MIN_RATIO = 1; // for the highest pictures
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-const SENT_SIDE = 280; // pixels, ten times the network's input
+const SENT_HEIGHT = 280; // pixels, ten times the network's input
 const SENT_MARGIN = 20; // keeps ink away from the edge
 
 export class Drawing {
   /**
-   * The steps that can be undone: {points, startsNew}, {picture} or {blank}.
-   * A stroke with `startsNew` begins a new drawing in place of a picture.
+   * The steps that can be undone: {points, startsNew, ratio}, {picture, ratio} or {blank}.
+   * A stroke with `startsNew` begins a new drawing in place of a picture, and keeps the ratio of its area.
    */
   #steps = [];
   #stroke = null;
   #pointer = null; // the event that started the current stroke
+  #tap = null; // where the pointer went down on a digit, until it moves
   #canvas;
   #onChange;
+  #digitAt;
+  #onTap;
   #frame = 0;
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => void} onChange called whenever the visible content changes
+   * @param {() => void} onChange called whenever the visible content changes, and at the end of each stroke
+   * @param {(point: {x: number, y: number}) => number} digitAt the index of the digit that was read at a place in
+   *   pixels of the canvas, or -1. A tap on a digit draws nothing.
+   * @param {(index: number) => void} onTap called when a digit is tapped
    */
-  constructor(canvas, onChange) {
+  constructor(canvas, { onChange, digitAt, onTap }) {
     this.#canvas = canvas;
     this.#onChange = onChange;
+    this.#digitAt = digitAt;
+    this.#onTap = onTap;
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
@@ -48,6 +60,11 @@ export class Drawing {
     return this.#visible().picture;
   }
 
+  /** The ratio of width to height that the area should have. */
+  get ratio() {
+    return this.#visible().ratio;
+  }
+
   get isBlank() {
     const { picture, strokes } = this.#visible();
     return picture === null && strokes.length === 0;
@@ -57,49 +74,80 @@ export class Drawing {
     return this.#steps.length > 0;
   }
 
+  /** Whether a stroke is being drawn. */
+  get isPenDown() {
+    return this.#stroke !== null;
+  }
+
+  /** Where the last stroke ended, in pixels of the canvas. Null for a picture and for a blank area. */
+  get lastPoint() {
+    const last = this.#visible().strokes.at(-1)?.at(-1);
+    const height = this.#canvas.clientHeight;
+    return last ? { x: last.x * height, y: last.y * height } : null;
+  }
+
+  /** Return a box in pixels of the picture that was sent as a box in pixels of the canvas. */
+  toCanvas({ x, y, width, height }) {
+    const { left, top, scale } = this.#sentArea();
+    return { x: left + x * scale, y: top + y * scale, width: width * scale, height: height * scale };
+  }
+
   clear() {
     if (!this.isBlank) this.#addStep({ blank: true });
   }
 
   undo() {
     if (!this.canUndo) return;
-    this.#stroke = null;
-    this.#pointer = null;
+    this.#release();
     this.#steps.pop();
     this.#update();
   }
 
   /** @param {{shown: CanvasImageSource | null, name: string, body: Blob, type: string}} picture */
   showPicture(picture) {
-    this.#addStep({ picture });
+    const ratio = picture.shown ? Math.min(RATIO, Math.max(MIN_RATIO, picture.width / picture.height)) : RATIO;
+    this.#addStep({ picture, ratio });
   }
 
   /** Return the drawing as a PNG: black ink on white, or white on black in dark mode, as it is seen. */
   toBlob() {
     const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = SENT_SIDE;
+    const height = SENT_HEIGHT - 2 * SENT_MARGIN;
+    const width = Math.round((height * this.#canvas.clientWidth) / this.#canvas.clientHeight);
+    canvas.width = width + 2 * SENT_MARGIN;
+    canvas.height = SENT_HEIGHT;
     const context = canvas.getContext("2d", { alpha: false });
     const [paper, ink] = dark.matches ? ["#000", "#fff"] : ["#fff", "#000"];
     context.fillStyle = paper;
-    context.fillRect(0, 0, SENT_SIDE, SENT_SIDE);
-    const side = SENT_SIDE - 2 * SENT_MARGIN;
+    context.fillRect(0, 0, canvas.width, canvas.height);
     context.translate(SENT_MARGIN, SENT_MARGIN);
     context.beginPath();
-    context.rect(0, 0, side, side);
+    context.rect(0, 0, width, height);
     context.clip(); // a stroke may leave the area, and only its visible part counts
-    drawStrokes(context, this.#visible().strokes, side, ink);
+    drawStrokes(context, this.#visible().strokes, height, ink);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  }
+
+  /** Return where the picture that is sent lies on the canvas, in pixels of the canvas. */
+  #sentArea() {
+    const { picture } = this.#visible();
+    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    if (picture === null) {
+      const scale = height / (SENT_HEIGHT - 2 * SENT_MARGIN);
+      return { left: -SENT_MARGIN * scale, top: -SENT_MARGIN * scale, scale };
+    }
+    const scale = Math.min(width / picture.width, height / picture.height);
+    return { left: (width - picture.width * scale) / 2, top: (height - picture.height * scale) / 2, scale };
   }
 
   #visible() {
     const start = this.#steps.findLastIndex(({ blank, picture, startsNew }) => blank || picture || startsNew);
     const strokes = this.#steps.slice(Math.max(0, start)).flatMap(({ points }) => (points ? [points] : []));
-    return { picture: this.#steps[start]?.picture ?? null, strokes };
+    return { picture: this.#steps[start]?.picture ?? null, strokes, ratio: this.#steps[start]?.ratio ?? RATIO };
   }
 
   #addStep(step) {
-    this.#stroke = null;
-    this.#pointer = null;
+    this.#release();
     this.#steps.push(step);
     while (this.#steps.length > MAX_STEPS || this.#steps.filter(({ picture }) => picture).length > MAX_PICTURES) {
       this.#steps.shift();
@@ -117,31 +165,60 @@ export class Drawing {
     if (this.#pointer !== null) {
       // The first pointer draws until it lifts. But a pen replaces a touch, which is then the hand that holds it.
       if (event.pointerType !== "pen" || this.#pointer.pointerType === "pen") return;
-      this.#steps.pop();
+      if (this.isPenDown) this.#steps.pop();
+      this.#release();
     }
     this.#pointer = event;
     this.#canvas.setPointerCapture(event.pointerId);
-    this.#stroke = [];
-    this.#steps.push({ points: this.#stroke, startsNew: this.picture !== null });
-    this.#addPoint(event);
+    if (this.#digitAt(this.#place(event)) >= 0) this.#tap = event;
+    else this.#startStroke(event);
     event.preventDefault();
+  }
+
+  #startStroke(event) {
+    this.#tap = null;
+    this.#stroke = [];
+    const startsNew = this.picture !== null;
+    const ratio = startsNew ? this.#canvas.clientWidth / this.#canvas.clientHeight : RATIO;
+    this.#steps.push({ points: this.#stroke, startsNew, ratio });
+    this.#addPoint(event);
   }
 
   #move(event) {
     if (event.pointerId !== this.#pointer?.pointerId) return;
+    if (this.#tap !== null) {
+      const distance = Math.hypot(event.clientX - this.#tap.clientX, event.clientY - this.#tap.clientY);
+      if (distance <= MAX_TAP_PIXELS) return;
+      this.#startStroke(this.#tap);
+    }
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) this.#addPoint(each);
   }
 
   #up(event) {
     if (event.pointerId !== this.#pointer?.pointerId) return;
-    this.#pointer = null;
+    const [tap, wasDrawing] = [this.#tap, this.isPenDown];
+    this.#release();
+    if (tap !== null && event.type === "pointerup") this.#onTap(this.#digitAt(this.#place(tap)));
+    if (wasDrawing) this.#onChange();
+  }
+
+  #release() {
     this.#stroke = null;
+    this.#pointer = null;
+    this.#tap = null;
+  }
+
+  /** Return the place of a pointer in pixels of the canvas. */
+  #place(event) {
+    const box = this.#canvas.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top };
   }
 
   #addPoint(event) {
-    const box = this.#canvas.getBoundingClientRect();
-    const point = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+    const { x, y } = this.#place(event);
+    const height = this.#canvas.clientHeight;
+    const point = { x: x / height, y: y / height };
     const last = this.#stroke.at(-1);
     if (last && Math.hypot(point.x - last.x, point.y - last.y) < MIN_DISTANCE) return;
     this.#stroke.push(point);
@@ -156,29 +233,34 @@ export class Drawing {
   #render() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const side = Math.round(this.#canvas.clientWidth * devicePixelRatio);
-    if (this.#canvas.width !== side || this.#canvas.height !== side) this.#canvas.width = this.#canvas.height = side;
+    const [width, height] = [this.#canvas.clientWidth, this.#canvas.clientHeight];
+    fitToScreen(this.#canvas);
     const context = this.#canvas.getContext("2d");
-    context.clearRect(0, 0, side, side);
+    context.setTransform(this.#canvas.width / width, 0, 0, this.#canvas.height / height, 0, 0);
+    context.clearRect(0, 0, width, height);
     const { picture, strokes } = this.#visible();
     if (picture?.shown) {
-      const { width, height } = picture.shown;
-      const scale = side / Math.max(width, height);
+      const { left, top, scale } = this.#sentArea();
       context.imageSmoothingEnabled = scale < 4; // show the pixels of a tiny picture as squares
       context.imageSmoothingQuality = "high";
-      const [w, h] = [width * scale, height * scale];
-      context.drawImage(picture.shown, (side - w) / 2, (side - h) / 2, w, h);
+      context.drawImage(picture.shown, left, top, picture.width * scale, picture.height * scale);
     }
-    drawStrokes(context, strokes, side, getComputedStyle(this.#canvas).getPropertyValue("--ink"));
+    drawStrokes(context, strokes, height, getComputedStyle(this.#canvas).getPropertyValue("--ink"));
   }
 }
 
-function drawStrokes(context, strokes, side, colour) {
-  context.lineWidth = STROKE_WIDTH * side;
+/** Give the canvas one pixel for each pixel of the screen. */
+export function fitToScreen(canvas) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * devicePixelRatio));
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+}
+
+function drawStrokes(context, strokes, height, colour) {
+  context.lineWidth = STROKE_WIDTH * height;
   context.lineCap = context.lineJoin = "round";
   context.strokeStyle = context.fillStyle = colour;
   for (const points of strokes) {
-    const [first, ...rest] = points.map(({ x, y }) => ({ x: x * side, y: y * side }));
+    const [first, ...rest] = points.map(({ x, y }) => ({ x: x * height, y: y * height }));
     context.beginPath();
     if (rest.length === 0) {
       context.arc(first.x, first.y, context.lineWidth / 2, 0, 2 * Math.PI);

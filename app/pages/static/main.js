@@ -1,27 +1,38 @@
-// Connects the parts of the page: sends the drawing or the chosen picture, and shows the answer.
+// Connects the parts of the page: sends the drawing or the chosen picture, and shows what was read.
 
 import { Answer } from "./answer.js";
 import { fetchWithKey, loadablePageUrl, loadableUrl, whenKeyAccepted } from "./api_key.js";
+import { Boxes } from "./boxes.js";
 import { Drawing } from "./drawing.js";
+import { NumberText } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
-import { PredictionRequests } from "./requests.js";
+import { ReadingRequests } from "./requests.js";
 import { Saliency } from "./saliency.js";
+import { isUnsure } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
 
 const answer = new Answer();
-const saliency = new Saliency(() => requestPrediction({ now: true }));
-const requests = new PredictionRequests(showAnswer, showProblem);
-const drawing = new Drawing(byId("canvas"), onDrawingChange);
+const number = new NumberText(select);
+const saliency = new Saliency(() => (describedVersion = null)); // the service has switched to another version
+const requests = new ReadingRequests(showReading, showProblem);
+const drawing = new Drawing(byId("canvas"), {
+  onChange: onDrawingChange,
+  digitAt: (point) => (isNumber() ? boxes.at(point) : -1),
+  onTap: select,
+});
+const boxes = new Boxes(byId("boxes"), (box) => drawing.toCanvas(box));
 
 let changes = 0; // a file that was opened before the last change is ignored
 let pictureBefore = null;
+let reading = null; // the service's reply that is shown
 let describedVersion = null; // the model version that the page describes
 
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
   changes++;
   const caption = element("span", picture ? (picture.shown ? picture.name : `${picture.name} (cannot be shown here)`) : "");
+  byId("drawing").style.setProperty("--ratio", drawing.ratio);
   byId("paper").classList.toggle("used", !isBlank);
   byId("caption").hidden = picture === null;
   byId("caption").replaceChildren(caption);
@@ -29,30 +40,67 @@ function onDrawingChange() {
   byId("clear").setAttribute("aria-disabled", String(isBlank));
   if (isBlank) {
     requests.cancel();
+    hideReading();
     answer.showEmpty();
   } else if (picture !== null) {
+    hideReading();
     answer.showWaiting();
-    requestPrediction({ now: true });
+    requestReading({ now: true });
   } else {
-    if (pictureBefore !== null) requests.cancel();
-    requestPrediction();
+    if (pictureBefore !== null) {
+      requests.cancel();
+      hideReading();
+    }
+    // A number keeps its answer until the stroke ends.
+    if (!(drawing.isPenDown && isNumber())) requestReading();
   }
   pictureBefore = picture;
 }
 
-/** Request a prediction for the visible picture or drawing. */
-function requestPrediction(options) {
+/** Request a reading of the visible picture or drawing. */
+function requestReading(options) {
   const { picture } = drawing;
   requests.request(async () => {
-    const { body, type } = picture ?? { body: await drawing.toBlob(), type: "image/png" };
-    return { body, type, include: saliency.include };
+    if (picture !== null) return { ...picture, isUnfinished: false };
+    const isUnfinished = drawing.isPenDown && !isNumber();
+    return { body: await drawing.toBlob(), type: "image/png", isUnfinished };
   }, options);
 }
 
-function showAnswer(reply, milliseconds) {
-  answer.show(reply, milliseconds);
-  saliency.show(reply);
-  if (describedVersion !== reply.model.version) describeModel(reply.model.version);
+function isNumber() {
+  return reading !== null && reading.digits.length > 1;
+}
+
+function showReading(newReading, milliseconds) {
+  reading = newReading;
+  const { digits, model } = reading;
+  showBoxes(isNumber() || reading.left_out > 0 ? digits : []);
+  if (isNumber()) number.show(reading);
+  else number.hide();
+  const point = drawing.lastPoint;
+  select(isNumber() && point ? boxes.nearest(point) : Math.max(0, digits.findIndex(isUnsure)));
+  answer.showTime(milliseconds);
+  if (describedVersion !== model.version) describeModel(model.version);
+}
+
+/** Show the details of a digit. */
+function select(index) {
+  number.select(index);
+  boxes.select(index);
+  answer.show(reading, index);
+  saliency.show(reading.digits[index]);
+}
+
+function showBoxes(digits) {
+  boxes.show(digits);
+  byId("paper").classList.toggle("boxed", digits.length > 0);
+}
+
+function hideReading() {
+  reading = null;
+  showBoxes([]);
+  number.hide();
+  saliency.hide();
 }
 
 async function describeModel(version) {
@@ -66,14 +114,8 @@ async function describeModel(version) {
 }
 
 function showProblem(problem, retries) {
-  if (problem.status === 422 && /saliency/i.test(problem.detail)) {
-    // The service has switched to a version without saliency.
-    describedVersion = null;
-    saliency.disable();
-    requestPrediction({ now: true });
-  } else {
-    answer.showProblem(problemSentence(problem, retries));
-  }
+  hideReading();
+  answer.showProblem(problemSentence(problem, retries));
 }
 
 /** Return a sentence that explains why there is no answer. */
@@ -90,12 +132,13 @@ function problemSentence({ status, detail }, retries) {
     case 503:
       return `The service is not ready yet.${retry}`;
     case 413:
+      if (/digits/.test(detail)) return `This picture has too many digits${reason}.`;
       return `This picture is too large${reason}.`;
     case 415:
       return `This kind of file cannot be read${reason}. Save it as JPEG or PNG, and choose that file.`;
     case 422:
-      if (/no ink/i.test(detail)) return "This picture shows no digit. Draw one that is large and clear.";
-      return `This cannot be read as a digit${reason}.`;
+      if (/no (ink|digit)/i.test(detail)) return "This picture shows no digit. Draw one that is large and clear.";
+      return `This cannot be read as a number${reason}.`;
     default:
       return `The service could not answer (status ${status})${reason}.${retry}`;
   }

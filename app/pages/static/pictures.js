@@ -13,14 +13,15 @@ export class NotAPicture extends Error {}
 
 /**
  * @param {File} file
- * @returns {Promise<{shown: HTMLCanvasElement | null, name: string, body: Blob, type: string}>} `shown` is null if
- *   the browser cannot decode the file. Then the file is sent unchanged, and the service accepts or refuses it.
+ * @returns {Promise<{shown: HTMLCanvasElement | null, name: string, body: Blob, type: string, width: number,
+ *   height: number}>} The size is that of the picture that is sent. `shown` is null if the browser cannot decode the
+ *   file. Then the file is sent unchanged, and the service accepts or refuses it.
  * @throws {NotAPicture}
  */
 export async function preparePicture(file) {
   const name = file.name || "picture";
   if (!file.type.startsWith("image/") && !(file.type === "" && PICTURE_NAME.test(name))) {
-    throw new NotAPicture(`“${name}” is not a picture. Choose a photo, a scan or a drawing of one digit.`);
+    throw new NotAPicture(`“${name}” is not a picture. Choose a photo, a scan or a drawing of a number.`);
   }
   if (file.size === 0) throw new NotAPicture(`“${name}” is empty.`);
 
@@ -29,18 +30,20 @@ export async function preparePicture(file) {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     if (file.size > MAX_BYTES) throw tooLarge(name, file.size);
-    return { shown: null, name, body: file, type: acceptedType(file.type) };
+    return { shown: null, name, body: file, type: acceptedType(file.type), width: 1, height: 1 };
   }
   try {
     const shown = reduce(bitmap, MAX_SHOWN_SIDE);
     const fits = Math.max(bitmap.width, bitmap.height) <= MAX_SENT_SIDE && file.size <= MAX_UNCHANGED_BYTES;
-    if (fits && ACCEPTED_TYPES.includes(file.type)) return { shown, name, body: file, type: file.type };
+    if (fits && ACCEPTED_TYPES.includes(file.type)) {
+      return { shown, name, body: file, type: file.type, width: bitmap.width, height: bitmap.height };
+    }
     // PNG keeps transparency. A photo has none, and as JPEG it has a tenth of the size.
     const type = ["image/jpeg", "image/heic", "image/heif"].includes(file.type) ? "image/jpeg" : "image/png";
     const canvas = reduce(bitmap, MAX_SENT_SIDE);
     const body = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.92));
     if (body === null) throw tooLarge(name, file.size);
-    return { shown, name, body, type };
+    return { shown, name, body, type, width: canvas.width, height: canvas.height };
   } finally {
     bitmap.close();
   }
@@ -64,5 +67,5 @@ function acceptedType(type) {
 
 function tooLarge(name, bytes) {
   const megabytes = (bytes / 1024 / 1024).toFixed(0);
-  return new NotAPicture(`“${name}” is too large: ${megabytes} MB. Take a smaller picture, or cut the digit out of it.`);
+  return new NotAPicture(`“${name}” is too large: ${megabytes} MB. Take a smaller picture, or cut the number out of it.`);
 }

@@ -1,4 +1,4 @@
-// Prediction requests, at most one in flight. The reply for an older picture never replaces that for a newer one.
+// Requests for readings, at most one in flight. The reply for an older picture never replaces that for a newer one.
 
 import { fetchWithKey } from "./api_key.js";
 
@@ -16,30 +16,32 @@ export class Problem extends Error {
   }
 }
 
-export class PredictionRequests {
+export class ReadingRequests {
   #next = null; // the picture of the next request
   #timer;
   #waitsFor = null; // the purpose of the timer: "debounce", "patience" or "retry"
   #inFlight = null; // the AbortController of the current request; replies to others are ignored
   #sentAt = 0;
   #retrySeconds = RETRY_SECONDS.first;
-  #onAnswer;
+  #onReading;
   #onProblem;
 
   /**
-   * @param {(answer: object, milliseconds: number) => void} onAnswer
+   * @param {(reading: object, milliseconds: number) => void} onReading called with the reply of `POST /read`, and for
+   *   one digit again with the fields of `POST /predict`
    * @param {(problem: Problem, retries: boolean) => void} onProblem `retries` is true if the request is repeated
    */
-  constructor(onAnswer, onProblem) {
-    this.#onAnswer = onAnswer;
+  constructor(onReading, onProblem) {
+    this.#onReading = onReading;
     this.#onProblem = onProblem;
   }
 
   /**
-   * Request a prediction after a short delay. It replaces a request that still waits.
+   * Request a reading after a short delay. It replaces a request that still waits.
    *
-   * @param {() => Promise<{body: Blob, type: string, include: string}>} picture called when the request is sent, so
-   *   that the newest picture is sent; `include` is the query parameter
+   * @param {() => Promise<{body: Blob, type: string, isUnfinished: boolean}>} picture called when the request is sent,
+   *   so that the newest picture is sent. An unfinished drawing is sent to `POST /predict` alone: it is answered five
+   *   times as fast, and `POST /read` may cut half a digit into several.
    * @param {{now?: boolean}} options `now` sends immediately and cancels a request in flight
    */
   request(picture, { now = false } = {}) {
@@ -81,11 +83,21 @@ export class PredictionRequests {
     let problem = null;
     try {
       const content = await picture();
-      const start = performance.now();
-      const answer = await predict(content, controller);
-      if (this.#inFlight !== controller) return;
-      this.#retrySeconds = RETRY_SECONDS.first;
-      this.#onAnswer(answer, performance.now() - start);
+      let reading = null;
+      if (!content.isUnfinished) {
+        const start = performance.now();
+        reading = await post("read?include=pixels", content, controller);
+        if (this.#inFlight !== controller) return;
+        this.#retrySeconds = RETRY_SECONDS.first;
+        this.#onReading(reading, performance.now() - start);
+      }
+      if (content.isUnfinished || reading.digits.length === 1) {
+        const start = performance.now();
+        const prediction = await post("predict?include=pixels", content, controller);
+        if (this.#inFlight !== controller) return;
+        this.#retrySeconds = RETRY_SECONDS.first;
+        this.#onReading(withPrediction(reading, prediction), performance.now() - start);
+      }
     } catch (error) {
       if (this.#inFlight !== controller) return;
       if (!(error instanceof Problem)) throw error;
@@ -110,12 +122,19 @@ export class PredictionRequests {
   }
 }
 
-async function predict({ body, type, include }, controller) {
+/** Return the reading of one digit with the fields of its prediction, which has the preprocessing too. */
+function withPrediction(reading, prediction) {
+  const digit = { line: 0, ...reading?.digits[0], ...prediction };
+  const text = String(digit.digit);
+  return { text, lines: [text], digits: [digit], left_out: reading?.left_out ?? 0, model: prediction.model };
+}
+
+async function post(path, { body, type }, controller) {
   const timeout = setTimeout(() => controller.abort(new DOMException("no answer", "TimeoutError")), TIMEOUT_MS);
   let reply;
   let text;
   try {
-    reply = await fetchWithKey(`predict?include=${include}`, {
+    reply = await fetchWithKey(path, {
       method: "POST",
       body,
       headers: { "Content-Type": type, Accept: "application/json" },
@@ -128,7 +147,7 @@ async function predict({ body, type, include }, controller) {
     clearTimeout(timeout);
   }
   const answer = parseJson(text);
-  if (!reply.ok || !Array.isArray(answer?.probabilities)) {
+  if (!reply.ok || !answer?.model) {
     const seconds = Number.parseInt(reply.headers.get("Retry-After") ?? "", 10);
     throw new Problem(reply.ok ? 502 : reply.status, answer?.detail ?? "", Number.isNaN(seconds) ? null : seconds);
   }

@@ -1,5 +1,8 @@
 // The explanation of an answer: which pixels support it, and which contradict it.
 
+import { fetchWithKey } from "./api_key.js";
+import { label } from "./verdict.js";
+
 const PLACES = [
   ...["at the upper left", "at the top", "at the upper right"],
   ...["on the left", "in the middle", "on the right"],
@@ -10,41 +13,81 @@ const byId = (id) => document.getElementById(id);
 
 export class Saliency {
   #isOn = false; // stays on for the next drawings
+  #pixels = null; // of the digit that is shown
+  #request = null; // the AbortController of the current request
+  #onMissing;
 
-  /** @param {() => void} onToggle called when another answer is needed, with or without saliency */
-  constructor(onToggle) {
+  /** @param {() => void} onMissing called when the served version turns out to have no saliency */
+  constructor(onMissing) {
+    this.#onMissing = onMissing;
     byId("why").addEventListener("click", () => {
       this.#toggle(!this.#isOn);
-      onToggle();
+      this.#explain();
     });
   }
 
-  /** The query parameter `include` of the next request. */
-  get include() {
-    return this.#isOn ? "pixels,saliency" : "pixels";
+  /** @param {object} digit of the service's reply, with its pixels if the service replied them */
+  show({ pixels }) {
+    if (pixels === this.#pixels) return;
+    this.#pixels = pixels;
+    this.#explain();
   }
 
-  /** @param {object} answer the service's reply */
-  show({ digit, saliency }) {
-    const shown = this.#isOn && saliency !== undefined;
-    byId("seen").classList.toggle("explained", shown);
-    for (const id of ["saliency", "legend"]) byId(id).hidden = !shown;
-    if (!shown) return;
+  hide() {
+    this.show({ pixels: null });
+  }
+
+  /** Ask for the saliency of the pixels, if it is wanted. The last one is shown until the reply arrives. */
+  async #explain() {
+    this.#request?.abort();
+    this.#request = null;
+    if (!this.#isOn || !this.#pixels) {
+      this.#clear();
+      return;
+    }
+    const controller = new AbortController();
+    this.#request = controller;
+    const reply = await fetchWithKey("predict?normalize=never&include=saliency", {
+      method: "POST",
+      body: JSON.stringify({ pixels: this.#pixels }),
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      signal: controller.signal,
+    }).catch(() => null);
+    const answer = await reply?.json().catch(() => null);
+    if (this.#request !== controller) return;
+    if (answer?.saliency) {
+      this.#show(answer);
+      return;
+    }
+    this.#clear();
+    if (reply?.status === 422) {
+      this.#toggle(false);
+      this.offer(null);
+      this.#onMissing();
+    } else {
+      byId("unexplained").textContent = "The explanation could not be loaded.";
+    }
+  }
+
+  #show({ digit, saliency }) {
+    byId("seen").classList.add("explained");
+    for (const id of ["saliency", "legend"]) byId(id).hidden = false;
+    byId("unexplained").textContent = "";
     draw(saliency);
-    byId("saliency").setAttribute("aria-label", describe(digit, saliency));
-    byId("for").textContent = `supports ${digit}`;
-    byId("against").textContent = `speaks against ${digit}`;
+    byId("saliency").setAttribute("aria-label", describe(label(digit), saliency));
+    byId("for").textContent = `supports ${label(digit)}`;
+    byId("against").textContent = `speaks against ${label(digit)}`;
+  }
+
+  #clear() {
+    byId("seen").classList.remove("explained");
+    for (const id of ["saliency", "legend"]) byId(id).hidden = true;
+    byId("unexplained").textContent = "";
   }
 
   /** @param {object | null} model the served version's manifest; the button is shown if it has saliency */
   offer(model) {
     byId("why").hidden = !model?.outputs.some((output) => output.name === "saliency");
-  }
-
-  /** Remove the button, because the served version has no saliency. */
-  disable() {
-    this.#toggle(false);
-    this.offer(null);
   }
 
   #toggle(isOn) {

@@ -1,17 +1,22 @@
-// An answer in words that never claim more certainty than the service does.
+// Answers in words that never claim more certainty than the service does.
 
 const UNSURE_BELOW = 0.6; // probability below which the second digit is named too
 const PROBABLE_BELOW = 0.9;
 
+/** Return how a digit is called everywhere on the page. */
+export function label(digit) {
+  return String(digit);
+}
+
 /**
- * @param {object} answer the service's reply; prediction_set, coverage and is_digit are optional
+ * @param {object} answer a digit of the service's reply; prediction_set, coverage and is_digit are optional
  * @returns {{state: string, digit: string, sentence: string, more: string}}
  */
 export function verdict({ digit: best, probabilities, prediction_set: set, coverage, is_digit: isDigit }) {
   const p = probabilities[best];
   if (isDigit === false) {
-    const more = `If it is one, the best guess is ${best} (${percent(p)}).`;
-    return { state: "stranger", digit: `${best}`, sentence: "This does not look like a digit.", more };
+    const more = `If it is one, the best guess is ${label(best)} (${percent(p)}).`;
+    return { state: "stranger", digit: label(best), sentence: "This does not look like a digit.", more };
   }
   const byProbability = (a, b) => probabilities[b] - probabilities[a];
   const next = probabilities.map((_, digit) => digit).filter((digit) => digit !== best).sort(byProbability)[0];
@@ -19,14 +24,35 @@ export function verdict({ digit: best, probabilities, prediction_set: set, cover
   const more = set ? plausibleSentence([...set].sort(byProbability), coverage) : "";
   if (p < UNSURE_BELOW || set?.length === 0) {
     const either = set?.length === 10 ? "any digit" : `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
-    return { state: "unsure", digit: `${best}?`, sentence: `Not sure: it may be ${either}.`, more };
+    return { state: "unsure", digit: `${label(best)}?`, sentence: `Not sure: it may be ${either}.`, more };
   }
   let sentence = `A${a(best).slice(1)}, ${percent(p)} sure.`;
-  if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure. Next comes ${next} with ${q}.`;
-  return { state: "answer", digit: `${best}`, sentence, more };
+  if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure. Next comes ${label(next)} with ${q}.`;
+  return { state: "answer", digit: label(best), sentence, more };
 }
 
-function plausibleSentence(digits, coverage) {
+/** Return whether somebody should check the answer: it may be no digit, or another one. */
+export function isUnsure({ probability, prediction_set: set, is_digit: isDigit }) {
+  return isDigit === false || (set ? set.length !== 1 : probability < UNSURE_BELOW);
+}
+
+/** Describe a number in a sentence or two. */
+export function summary({ digits, lines }) {
+  const unsure = digits.filter(isUnsure).length;
+  const count = lines.length > 1 ? `${digits.length} digits in ${lines.length} lines` : `${digits.length} digits`;
+  if (unsure === 0) return `${count}, none of them unsure.`;
+  if (unsure === digits.length) return `${count}, all of them unsure.`;
+  return `${count}. ${unsure} of them ${unsure === 1 ? "is" : "are"} unsure, marked with “?”.`;
+}
+
+/** Say how many marks were not read. */
+export function leftOutSentence(count) {
+  if (count === 0) return "";
+  return count === 1 ? "1 mark was not read." : `${count} marks were not read.`;
+}
+
+function plausibleSentence(numbers, coverage) {
+  const digits = numbers.map(label);
   const [last, ...others] = [...digits].reverse();
   const at = `(${share(coverage)} coverage)`;
   if (last === undefined) return `No digit is probable enough ${at}.`;
@@ -56,5 +82,5 @@ function share(coverage) {
 }
 
 function a(digit) {
-  return digit === 8 ? "an 8" : `a ${digit}`;
+  return `${digit === 8 ? "an" : "a"} ${label(digit)}`;
 }

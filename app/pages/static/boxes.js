@@ -1,0 +1,127 @@
+// The boxes around the digits, over the drawing or the picture.
+
+import { fitToScreen } from "./drawing.js";
+import { isUnsure, label } from "./verdict.js";
+
+// Lengths are in pixels of the page.
+const PADDING = 4; // between a digit and its box, but less for small digits
+const LABEL_HEIGHT = 18;
+const MIN_LABELLED_HEIGHT = 28; // a label would hide as much of the picture as a lower box
+
+export class Boxes {
+  #digits = []; // the digits that have a box
+  #selected = 0;
+  #canvas;
+  #toCanvas;
+
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {(box: object) => object} toCanvas converts a box from pixels of the picture to pixels of the canvas
+   */
+  constructor(canvas, toCanvas) {
+    this.#canvas = canvas;
+    this.#toCanvas = toCanvas;
+    new ResizeObserver(() => this.#render()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#render());
+  }
+
+  /** @param {object[]} digits of the service's reply */
+  show(digits) {
+    this.#digits = digits;
+    this.#render();
+  }
+
+  /** @param {number} index of the digit whose details are shown */
+  select(index) {
+    this.#selected = index;
+    this.#render();
+  }
+
+  /** Return the index of the smallest box at a place in pixels of the canvas, or -1. */
+  at({ x, y }) {
+    const hit = this.#places()
+      .map((box, index) => ({ ...box, index }))
+      .filter((box) => x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)
+      .sort((a, b) => a.width * a.height - b.width * b.height);
+    return hit[0]?.index ?? -1;
+  }
+
+  /** Return the index of the box that is nearest to a place in pixels of the canvas. */
+  nearest({ x, y }) {
+    const distances = this.#places().map((box) =>
+      Math.hypot(Math.max(box.x - x, 0, x - box.x - box.width), Math.max(box.y - y, 0, y - box.y - box.height)),
+    );
+    return distances.indexOf(Math.min(...distances));
+  }
+
+  #places() {
+    return this.#digits.map(({ box }) => {
+      const { x, y, width, height } = this.#toCanvas(box);
+      const padding = Math.min(PADDING, height / 10);
+      return { x: x - padding, y: y - padding, width: width + 2 * padding, height: height + 2 * padding };
+    });
+  }
+
+  #render() {
+    fitToScreen(this.#canvas);
+    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    const context = this.#canvas.getContext("2d");
+    context.setTransform(this.#canvas.width / width, 0, 0, this.#canvas.height / height, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const style = getComputedStyle(this.#canvas);
+    const [accent, paper] = ["--accent", "--paper"].map((name) => style.getPropertyValue(name));
+    context.font = `600 13px ${style.fontFamily}`;
+    const places = this.#places();
+    const boxes = places.map((place, index) => ({
+      ...place,
+      text: `${label(this.#digits[index].digit)}${isUnsure(this.#digits[index]) ? "?" : ""}`,
+      isDashed: isUnsure(this.#digits[index]),
+      lineWidth: index === this.#selected && places.length > 1 ? 3 : 1.5,
+    }));
+    // A rim below all boxes, so that they show on a picture of any colour.
+    for (const box of boxes) drawOutline(context, { ...box, lineWidth: box.lineWidth + 2, isDashed: false }, paper);
+    for (const box of boxes) drawOutline(context, box, accent);
+    const drawn = [];
+    for (const box of [...boxes.splice(this.#selected, 1), ...boxes]) {
+      const place = labelPlace(context, box);
+      if (box.height < MIN_LABELLED_HEIGHT || drawn.some((other) => overlap(place, other))) continue;
+      drawLabel(context, { ...box, ...place }, accent, paper);
+      drawn.push(place);
+    }
+  }
+}
+
+/** Draw the outline of a box. That of an unsure digit is dashed. */
+function drawOutline(context, { x, y, width, height, lineWidth, isDashed }, colour) {
+  context.strokeStyle = colour;
+  context.lineWidth = lineWidth;
+  context.setLineDash(isDashed ? [5, 4] : []);
+  context.beginPath();
+  context.roundRect(x, y, width, height, Math.min(6, height / 6));
+  context.stroke();
+}
+
+/** Return where the label of a box goes: above it, or inside of it at the edge of the area. */
+function labelPlace(context, { x, y, text }) {
+  const top = y >= LABEL_HEIGHT + 2 ? y - LABEL_HEIGHT - 1 : y + 2;
+  return { x, y: top, width: Math.max(LABEL_HEIGHT, context.measureText(text).width + 10), height: LABEL_HEIGHT };
+}
+
+function drawLabel(context, { x, y, width, height, text, isDashed }, accent, paper) {
+  context.fillStyle = isDashed ? paper : accent;
+  context.strokeStyle = accent;
+  context.lineWidth = 1.5;
+  context.setLineDash([]);
+  context.beginPath();
+  context.roundRect(x, y, width, height, 6);
+  context.fill();
+  if (isDashed) context.stroke();
+  context.fillStyle = isDashed ? accent : paper;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(text, x + width / 2, y + height / 2 + 1);
+}
+
+function overlap(a, b) {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+}

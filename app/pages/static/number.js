@@ -1,0 +1,102 @@
+// A number of several digits: its text, in which each digit can be selected.
+
+import { isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class NumberText {
+  #digits = []; // {element, line, column} in reading order
+  #selected = 0;
+  #onSelect;
+
+  /** @param {(index: number) => void} onSelect called when a digit is selected with a pointer or a key */
+  constructor(onSelect) {
+    this.#onSelect = onSelect;
+    byId("number").addEventListener("click", ({ target }) => {
+      const index = this.#digits.findIndex(({ element }) => element === target);
+      if (index >= 0) onSelect(index);
+    });
+    byId("number").addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  hide() {
+    byId("whole").hidden = true;
+    byId("answer").classList.remove("several");
+    byId("number").replaceChildren();
+    this.#digits = [];
+  }
+
+  /** @param {object} reading the service's reply, of at least two digits */
+  show(reading) {
+    const lines = reading.lines.map(() => document.createElement("div"));
+    this.#digits = reading.digits.map((digit) => {
+      const element = document.createElement("span");
+      element.textContent = label(digit.digit);
+      element.classList.toggle("unsure", isUnsure(digit));
+      element.setAttribute("role", "radio");
+      element.setAttribute("aria-label", spoken(digit));
+      lines[digit.line].append(element);
+      return { element, line: digit.line, column: lines[digit.line].childElementCount - 1 };
+    });
+    const longest = Math.max(...lines.map(({ childElementCount }) => childElementCount));
+    byId("number").style.setProperty("--columns", longest);
+    byId("number").style.setProperty("--lines", lines.length);
+    byId("number").replaceChildren(...lines);
+    byId("summary").textContent = `${summary(reading)} ${leftOutSentence(reading.left_out)}`;
+    byId("whole").hidden = false;
+    byId("answer").classList.add("several");
+  }
+
+  /** @param {number} index of the digit whose details are shown */
+  select(index) {
+    this.#selected = index;
+    this.#digits.forEach(({ element }, each) => {
+      element.setAttribute("aria-checked", String(each === index));
+      element.tabIndex = each === index ? 0 : -1;
+    });
+    const [text, element] = [byId("number"), this.#digits[index]?.element];
+    if (text.scrollHeight > text.clientHeight) text.scrollTop = element.offsetTop - text.clientHeight / 2;
+  }
+
+  #onKey(event) {
+    const index = this.#destination(event.key);
+    if (index === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    this.#onSelect(index);
+    this.#digits[index].element.focus();
+  }
+
+  /** Return the index of the digit that a key leads to, or null for any other key. */
+  #destination(key) {
+    const last = this.#digits.length - 1;
+    switch (key) {
+      case "ArrowRight":
+        return Math.min(this.#selected + 1, last);
+      case "ArrowLeft":
+        return Math.max(this.#selected - 1, 0);
+      case "ArrowDown":
+        return this.#inLine(+1);
+      case "ArrowUp":
+        return this.#inLine(-1);
+      case "Home":
+        return 0;
+      case "End":
+        return last;
+      default:
+        return null;
+    }
+  }
+
+  /** Return the index of the digit below or above the selected one, or the selected one in the last or first line. */
+  #inLine(step) {
+    const { line, column } = this.#digits[this.#selected];
+    const candidates = this.#digits.flatMap((digit, index) => (digit.line === line + step ? [index] : []));
+    return candidates[Math.min(column, candidates.length - 1)] ?? this.#selected;
+  }
+}
+
+/** Return what a screen reader says about a digit. */
+function spoken(digit) {
+  const { sentence, more } = verdict(digit);
+  return `${label(digit.digit)}${isUnsure(digit) ? ", unsure" : ""}. ${sentence} ${more}`.trim();
+}

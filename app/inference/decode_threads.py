@@ -55,13 +55,15 @@ class _Job:
 
     def complete(self) -> None:
         """Return the result or the error to the caller, who waits in the event loop."""
-        error, self.error = self.error, None  # the error's traceback refers to this job
-        if self.future.done():  # cancelled
+        future, error = self.future, self.error
+        # The error's traceback refers to this job. Without a cycle, the job's arguments are freed with the error.
+        del self.future, self.error
+        if future.done():  # cancelled
             return
         if error is None:
-            self.future.set_result(self.result)
+            future.set_result(self.result)
         else:
-            self.future.set_exception(error)
+            future.set_exception(error)
 
 
 class DecodeThread:
@@ -92,6 +94,7 @@ class DecodeThread:
             return await future
         finally:
             job.call = None
+            del future  # it has the error, whose traceback refers to this frame
             self._waiting -= 1
 
     def _work(self) -> None:

@@ -5,6 +5,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -93,6 +94,28 @@ def test_the_arguments_of_a_cancelled_job_are_freed_at_once(blocked: Callable[..
         return watched() is None
 
     assert blocked(leave)
+
+
+def test_the_arguments_of_a_failed_job_are_freed_with_its_error() -> None:
+    class Body:
+        """An object that can be referenced weakly."""
+
+    def refuse(body: Body) -> None:
+        raise ValueError(body)
+
+    async def fail(thread: DecodeThread) -> bool:
+        body = Body()
+        watched = weakref.ref(body)
+        gc.disable()
+        try:
+            with suppress(ValueError):
+                await thread.run(refuse, body)
+            del body
+            return watched() is None
+        finally:
+            gc.enable()
+
+    assert asyncio.run(fail(DecodeThread("test")))
 
 
 def test_results_of_waiting_jobs_are_returned_together(

@@ -191,6 +191,19 @@ class Prometheus:
             time.sleep(0.2)
         return values
 
+    def expect(self, expected: dict[Any, Any], query: str, *labels: str) -> None:
+        """Check a query's values. On a busy machine a scrape may be late or fail, so give it time."""
+        assert self.values_when(lambda values: values == expected, query, *labels) == expected, query
+
+    def rules_when_evaluated(self) -> list[Any]:
+        """Return the rules as soon as each has been evaluated, or after a timeout."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            rules = [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
+            if all(rule["health"] != "unknown" for rule in rules) or time.monotonic() > deadline:
+                return rules
+            time.sleep(0.2)
+
     def stop(self) -> None:
         self.client.close()
         self.process.terminate()
@@ -223,7 +236,7 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
         return status
 
     both = {(str(two_workers.client.get("/model").json()["version"]),): 2}
-    assert prometheus.values_when(lambda registry: registry == both, "digits_model_info", "version") == both
+    prometheus.expect(both, "digits_model_info", "version")
     for _ in range(50):
         send(**RAW)
     # Enough pictures for each worker's drift.
@@ -240,21 +253,18 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
             assert time.monotonic() < deadline
     sent[("499",)] += 1
 
-    counted = prometheus.values_when(
-        lambda counted: counted == sent, 'sum by (status) (digits_request_seconds_count{route="/predict"})', "status"
-    )
-    assert counted == sent
+    prometheus.expect(dict(sent), 'sum by (status) (digits_request_seconds_count{route="/predict"})', "status")
     pictures = sent[("200",)] + 10 * (MIN_PICTURES - 1)
-    assert set(prometheus.values("sum by (digit) (digits_predictions_total) > 0", "digit").values()) == {pictures}
+    prometheus.expect({(): pictures}, "sum by (digit) (digits_predictions_total) > 0")  # all of one digit
     for quantity in ("probability", "ink", "novelty"):
-        assert prometheus.values(f"digits_{quantity}_count") == {(): pictures}
+        prometheus.expect({(): pictures}, f"digits_{quantity}_count")
     refusals = {("malformed-body",): 1, ("no-ink",): 7, ("overloaded",): 1}
-    assert prometheus.values("sum by (reason) (digits_refusals_total) > 0", "reason") == refusals
+    prometheus.expect(refusals, "sum by (reason) (digits_refusals_total) > 0", "reason")
     # Every query of KEDA, the dashboard and the alerts has a result.
     selectors = [selector for rule in RULES for selector in re.findall(r"\w+\{[^}]*\}", rule["expr"])]
     for query in [*expressions()[: -len(RULES)], *selectors]:
         assert prometheus.values_when(bool, query), query
-    evaluated = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    evaluated = prometheus.rules_when_evaluated()
     assert {rule["name"]: rule["health"] for rule in evaluated} == {rule["alert"]: "ok" for rule in RULES}
     assert [rule["name"] for rule in evaluated if rule["state"] == "firing"] == []
 

@@ -34,8 +34,8 @@ _TAKEN_AT_ONCE = 8
 """How many connections a worker takes before it serves others again.
 
 With 1, a request on a new connection takes 1.3 times the processor time, because fewer requests share a turn of the
-event loop. With 64, clients that leave in the middle of their bodies cost two workers 75 MB instead of 6, because a
-worker holds many bodies at once (`python -m benchmarks.faults.injection --only disconnects --workers 2`).
+event loop. With 64, a worker holds many bodies at once. Clients that leave in the middle of their bodies then cost two
+workers 75 MB instead of 6 (`python -m benchmarks.faults.injection --only disconnects --workers 2`).
 """
 
 

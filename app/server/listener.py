@@ -6,7 +6,8 @@ a listener closes, the kernel resets these connections: of eight clients that se
 and only then the listener closes. A client whose attempt was dropped tries again after a second, and is refused.
 
 Linux has no call that stops new connections without closing the listener. But it can drop packets that passed too many
-routers, and a limit above the usual initial value of 64 drops all packets of new connections. This needs no privilege.
+routers. With a limit above the usual initial value of 64, it drops all packets of new connections. This needs no
+privilege.
 On other systems the listener closes immediately.
 """
 

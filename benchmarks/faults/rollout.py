@@ -4,27 +4,29 @@
 
 This script runs the compose file with two replicas, and nginx with the configuration of `deploy/proxy`. It needs the
 image `digits` (`docker compose build`), nginx and openssl. Without a Docker engine it prints a message and exits with
-0. The exit code is 1 if a request was lost.
+0. The exit code is 1 if a request was lost. With `--grpc`, other clients make calls meanwhile. Then the image must have
+the extra `grpc`.
 """
 
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.faults.container import BUILD_SECONDS, docker, engine_answers, inspect
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.edge import Load, edge
+from benchmarks.harness.edge import GrpcClient, Load, edge
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import free_port
 
 PROJECT = "digits-rollout"
 """Name of the compose project. An earlier project of this name is removed."""
 
-FILES = ("--file", "docker-compose.yml", "--file", "deploy/proxy/compose.yml")
+FILES = ("docker-compose.yml", "deploy/proxy/compose.yml")
+GRPC_FILE = "deploy/proxy/compose-grpc.yml"
 SERVICES = ("api", "api-2")
 IMAGES = {"old": "digits-rollout:old", "new": "digits-rollout:new"}
 CLIENTS = 4
@@ -35,8 +37,9 @@ REQUESTS_BETWEEN = 200
 class Replicas:
     """The compose project with two replicas."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_grpc: bool) -> None:
         self.ports = free_port(), free_port()
+        self.grpc_ports = (free_port(), free_port()) if with_grpc else ()
 
     def compose(self, *arguments: str, image: str = IMAGES["old"]) -> str:
         environment = {
@@ -45,7 +48,15 @@ class Replicas:
             "MNIST_PORT": str(self.ports[0]),
             "MNIST_PORT_2": str(self.ports[1]),
         }
-        return docker("compose", *FILES, *arguments, environment=environment, seconds=BUILD_SECONDS)
+        files = [*FILES]
+        if self.grpc_ports:
+            files.append(GRPC_FILE)
+            environment |= {
+                "MNIST_GRPC_PORT": str(self.grpc_ports[0]),
+                "MNIST_GRPC_PORT_2": str(self.grpc_ports[1]),
+            }
+        options = [f"--file={file}" for file in files]
+        return docker("compose", *options, *arguments, environment=environment, seconds=BUILD_SECONDS)
 
     def replace(self, service: str, image: str) -> float:
         """Give one replica another image, and return the seconds until it is healthy."""
@@ -76,23 +87,28 @@ def label_images() -> None:
             docker("build", "--quiet", "--tag", name, "--build-arg", f"AGE={age}", folder, seconds=BUILD_SECONDS)
 
 
-def rollouts(replicas: Replicas, load: Load) -> Iterator[list[str]]:
+def rollouts(replicas: Replicas, loads: Sequence[Load]) -> Iterator[list[str]]:
     """Replace each replica, forwards and back, and yield a row for each."""
     for age in ("new", "old"):
         for service in SERVICES:
-            before = load.sent
+            before = [load.sent for load in loads]
             seconds = replicas.replace(service, IMAGES[age])
-            while load.sent < before + REQUESTS_BETWEEN:
+            sent = [0] * len(loads)
+            while min(sent) < REQUESTS_BETWEEN:
                 time.sleep(0.1)
+                sent = [load.sent - earlier for load, earlier in zip(loads, before, strict=True)]
             assert replicas.image_of(service) == IMAGES[age]
-            row = [service, age, f"{seconds:.0f} s", f"{load.sent - before:,}", f"{load.lost:,}"]
+            lost = [load.lost for load in loads]
+            row = [service, age, f"{seconds:.0f} s", *(f"{number:,}" for number in (*sent, *lost))]
             progress(" | ".join(row))
             yield row
 
 
 def main() -> None:
     """Print the table."""
-    parser(__doc__).parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--grpc", action="store_true", help="also make gRPC calls")
+    with_grpc = arguments.parse_args().grpc
     if not engine_answers():
         print("skipped: no Docker engine answers")
         return
@@ -100,19 +116,25 @@ def main() -> None:
         if shutil.which(program) is None:
             raise SystemExit(f"needs {program}: apt install {program}")
     label_images()
-    replicas = Replicas()
+    replicas = Replicas(with_grpc=with_grpc)
     with (
         TemporaryDirectory() as folder,
         replicas.running(),
-        edge("nginx", Path(folder), replicas.ports, limited=False) as proxy,
+        edge("nginx", Path(folder), replicas.ports, replicas.grpc_ports, limited=False) as proxy,
+        ExitStack() as running,
     ):
-        load = Load(proxy, CLIENTS)
-        with load.running():
-            rows = list(rollouts(replicas, load))
+        loads = {"requests": Load(proxy, CLIENTS)}
+        if with_grpc:
+            loads["calls"] = Load(proxy, CLIENTS, GrpcClient)
+        for load in loads.values():
+            running.enter_context(load.running())
+        rows = list(rollouts(replicas, list(loads.values())))
     print(header((), {"Docker": docker("version", "--format", "{{.Server.Version}}")}))
-    print("\n" + table(["replica", "gets the image", "healthy after", "requests meanwhile", "lost so far"], rows))
-    print(f"\nreplies by status: {dict(load.outcomes)}")
-    sys.exit(load.lost > 0)
+    columns = [*(f"{kind} meanwhile" for kind in loads), *(f"{kind} lost so far" for kind in loads)]
+    print("\n" + table(["replica", "gets the image", "healthy after", *columns], rows))
+    for kind, load in loads.items():
+        print(f"\n{kind} by outcome: {dict(load.outcomes)}")
+    sys.exit(any(load.lost for load in loads.values()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
 from app.openapi.example_pictures import EXAMPLES
+from benchmarks.harness.grpc_load import INFER
 from benchmarks.harness.servers import ROOT, free_port
 
 PROXY = ROOT / "deploy" / "proxy"
@@ -40,6 +43,19 @@ def replaced(text: str, changes: dict[str, str]) -> str:
             raise ValueError(f"expected {before!r} in the configuration")
         text = text.replace(before, after)
     return text
+
+
+def field(number: int, content: bytes) -> bytes:
+    """Return a field of a protobuf message, with content of at most 16 383 bytes."""
+    return bytes([number << 3 | 2, len(content) & 127 | 128, len(content) >> 7]) + content
+
+
+GRPC_SEVEN = (
+    field(1, b"mnist-dense")  # model_name
+    + field(5, field(1, b"features") + field(2, b"UINT8") + field(3, b"\x01\x90\x06"))  # inputs: shape [1, 784]
+    + field(7, SEVEN)  # raw_input_contents
+)
+"""A `ModelInferRequest`. It is written by hand, because a test has loaded these messages from another client."""
 
 
 @dataclass(frozen=True)
@@ -167,39 +183,88 @@ def answers(running: Edge) -> bool:
     return reply.status == 200
 
 
-class Load:
-    """Clients that send requests over connections that they keep, each from its own loopback address."""
+class HttpClient:
+    """Sends the seven over one connection, from its own loopback address."""
 
-    def __init__(self, running: Edge, clients: int) -> None:
+    ANSWERED = "200"
+
+    def __init__(self, running: Edge, number: int) -> None:
+        self._connection = running.connect(f"127.0.1.{number}")
+        self.connections = 0
+
+    def ask(self) -> tuple[str, str | None]:
+        """Send one request. Return its outcome, and the version that answered."""
+        self.connections += self._connection.sock is None
+        try:
+            self._connection.request("POST", "/predict", SEVEN, RAW | {"Host": HOST})
+            reply = self._connection.getresponse()
+            reply.read()
+        except (OSError, http.client.HTTPException) as exc:
+            self._connection.close()
+            return f"lost: {exc!r}", None
+        return str(reply.status), reply.headers["X-Model-Version"]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class GrpcClient:
+    """Sends the seven over one connection, as calls that nobody repeats."""
+
+    ANSWERED = "OK"
+
+    def __init__(self, running: Edge, number: int) -> None:  # noqa: ARG002 - gRPC cannot choose its address
+        certificate = (running.folder / "tls" / "tls.crt").read_bytes()
+        self._channel = grpc.secure_channel(
+            f"127.0.0.1:{running.https_port}",
+            grpc.ssl_channel_credentials(certificate),
+            [
+                ("grpc.ssl_target_name_override", HOST),
+                ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.enable_retries", 0),
+            ],
+        )
+        self._infer = self._channel.unary_unary(INFER)
+        self.connections = 1
+
+    def ask(self) -> tuple[str, str | None]:
+        """Make one call. Return its outcome, and the version that answered."""
+        try:
+            _, call = self._infer.with_call(GRPC_SEVEN, timeout=CLIENT_SECONDS)
+        except grpc.RpcError as exc:
+            return f"{exc.code().name}: {exc.details()}", None
+        return "OK", dict(call.trailing_metadata())["x-model-version"]
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class Load:
+    """Clients that send requests over connections that they keep."""
+
+    def __init__(self, running: Edge, clients: int, kind: type[HttpClient | GrpcClient] = HttpClient) -> None:
         self.edge = running
         self.clients = clients
         self.outcomes: Counter[str] = Counter()
         """Number of replies by status, or of errors by their text."""
         self.versions: Counter[str | None] = Counter()
         self.connections = 0
+        self._kind = kind
         self._stopping = threading.Event()
         self._lock = threading.Lock()
 
     def send(self, number: int, requests: int | None) -> None:
         """Send this many requests, or until the load stops."""
-        connection = self.edge.connect(f"127.0.1.{number}")
-        sent = 0
-        while not self._stopping.is_set() and (requests is None or sent < requests):
-            is_new = connection.sock is None
-            try:
-                connection.request("POST", "/predict", SEVEN, RAW | {"Host": HOST})
-                reply = connection.getresponse()
-                reply.read()
-                outcome, version = str(reply.status), reply.headers["X-Model-Version"]
-            except (OSError, http.client.HTTPException) as exc:
-                outcome, version = f"lost: {exc!r}", None
-                connection.close()
-            with self._lock:
-                self.outcomes[outcome] += 1
-                self.versions[version] += 1
-                self.connections += is_new
-            sent += 1
-        connection.close()
+        with closing(self._kind(self.edge, number)) as client:
+            sent = 0
+            while not self._stopping.is_set() and (requests is None or sent < requests):
+                outcome, version = client.ask()
+                with self._lock:
+                    self.outcomes[outcome] += 1
+                    self.versions[version] += 1
+                sent += 1
+        with self._lock:
+            self.connections += client.connections
 
     @property
     def sent(self) -> int:
@@ -208,8 +273,8 @@ class Load:
 
     @property
     def lost(self) -> int:
-        """Return the number of requests without a reply of status 200."""
-        return self.sent - self.outcomes["200"]
+        """Return the number of requests that were not answered."""
+        return self.sent - self.outcomes[self._kind.ANSWERED]
 
     def run(self, requests: int) -> None:
         """Let each client send this many requests."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -40,12 +41,15 @@ from app.telemetry.tracing import spans_to
 
 VERSION = "0.1.0"
 
+_log = logging.getLogger(__name__)
 
-def create_app(settings: Settings | None = None) -> Application:
+
+def create_app(settings: Settings | None = None, *, with_grpc: bool = False) -> Application:
     """Return the service as an ASGI application.
 
     Args:
         settings: the settings; None reads them from the environment, as `uvicorn --factory app.main:create_app` needs.
+        with_grpc: whether the server also starts the application's gRPC server, as ours does.
 
     Raises:
         SystemExit: a setting in the environment is not valid.
@@ -107,7 +111,9 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     record = spans.record if spans is not None else None
     grpc_server = None
-    if settings.grpc_port is not None:
+    if settings.grpc_port is not None and not with_grpc:
+        _log.warning("gRPC is off: only `digits serve` and `python -m app` open MNIST_GRPC_PORT")
+    elif settings.grpc_port is not None:
         # Imported here because they take 0.2 s and 8 MB, and are an extra.
         from app.api.grpc.codes import error_response as grpc_error_response  # noqa: PLC0415
         from app.api.grpc.handlers import InferenceService  # noqa: PLC0415

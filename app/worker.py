@@ -3,9 +3,7 @@
 The functions have their own module, because a process that the supervisor spawns imports them by name.
 """
 
-import os
 import socket
-import sys
 
 from app.settings import Settings
 
@@ -16,8 +14,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     from app.main import create_app  # noqa: PLC0415
     from app.server.server import Server  # noqa: PLC0415
 
-    Server(create_app(settings), settings).run(sockets=[listener])
-    _end(settings)
+    Server(create_app(settings, with_grpc=True), settings).run(sockets=[listener])
 
 
 def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
@@ -26,16 +23,4 @@ def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
     from app.server.handover import SupervisorLink  # noqa: PLC0415
     from app.server.server import Server  # noqa: PLC0415
 
-    Server(create_app(settings), settings, SupervisorLink(supervisor)).run(sockets=[])
-    _end(settings)
-
-
-def _end(settings: Settings) -> None:
-    """End a process that has served gRPC, without the interpreter's cleanup.
-
-    The gRPC server still listens (`app.api.grpc.server`), and grpcio can only destroy it in its event loop, which has
-    ended.
-    """
-    if settings.grpc_port is not None:
-        sys.stderr.flush()
-        os._exit(0)
+    Server(create_app(settings, with_grpc=True), settings, SupervisorLink(supervisor)).run(sockets=[])

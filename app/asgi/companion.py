@@ -6,6 +6,10 @@ from typing import Protocol
 class GrpcServer(Protocol):
     """A gRPC server in the same process."""
 
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+
     async def start(self) -> None:
         """Listen, and answer calls from now on."""
 

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from grpc_health.v1 import health_pb2
 from numpy.typing import NDArray
 
 from app import errors
+from app.api.grpc.calls import MAX_ARRIVING
 from app.api.grpc.codes import CODES
 from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import NAME
@@ -495,6 +497,63 @@ def test_no_call_is_lost_when_the_service_stops(start_service: StartService, wor
     assert digits == [7] * len(re.findall(r'"path":"\S+/ModelInfer",.*"status":200', log))
 
 
+def changed_service(start_service: StartService, *changes: str) -> Service:
+    """Start a service with gRPC after these assignments to the module `server`."""
+    code = f"import app.__main__; from app.server import server; {'; '.join(changes)}; app.__main__.main()"
+    return start_service([sys.executable, "-c", code], MNIST_GRPC_PORT="0").wait_until_ready()
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=20).close()
+    except ConnectionRefusedError:
+        return False
+    except ConnectionResetError:
+        pass  # the listener has just closed
+    return True
+
+
+def test_a_service_that_stops_answers_open_connections_and_refuses_new_ones(start_service: StartService) -> None:
+    service = changed_service(start_service, "server.CALL_SECONDS = 60")
+    target = grpc_target(service)
+    host, _, port = target.rpartition(":")
+
+    with grpc.insecure_channel(target) as channel:
+        infer(channel, seven())
+        service.process.send_signal(signal.SIGTERM)
+        while accepts_connections(host, int(port)):
+            pass
+        reply = infer(channel, seven())
+
+    assert reply.outputs[1].contents.int64_contents == [7]
+    assert service.process.wait(timeout=30) == 0  # as soon as no client is connected
+
+
+def test_only_some_messages_arrive_at_the_same_time(start_service: StartService) -> None:
+    service = start_service(MNIST_GRPC_PORT="0").wait_until_ready()
+    may_send = Event()
+    body = message("ModelInferRequest", {"model_name": NAME} | seven()).SerializeToString()
+
+    def wait() -> Iterator[bytes]:
+        may_send.wait(60)
+        yield body
+
+    with grpc.insecure_channel(grpc_target(service)) as channel:
+        slow = [channel.stream_unary(f"{SERVICE}/ModelInfer").future(wait(), timeout=60) for _ in range(MAX_ARRIVING)]
+        while f"digits_requests_in_work {MAX_ARRIVING}.0" not in service.client.get("/metrics").text:
+            time.sleep(0.1)
+        one_more = channel.unary_unary(f"{SERVICE}/ModelInfer").future(body, timeout=60)
+        while f"digits_requests_in_work {MAX_ARRIVING + 1}.0" not in service.client.get("/metrics").text:
+            time.sleep(0.1)
+        assert triton.service_pb2.ServerLiveResponse.FromString(call(channel, "ServerLive")).live
+        waits = not one_more.done()
+        may_send.set()
+        replies = [triton.service_pb2.ModelInferResponse.FromString(call.result()) for call in [*slow, one_more]]
+
+    assert waits
+    assert [reply.outputs[1].contents.int64_contents for reply in replies] == [[7]] * (MAX_ARRIVING + 1)
+
+
 def test_the_workers_share_one_port_which_no_other_service_can_take(
     start_service: StartService, service: Service
 ) -> None:
@@ -538,6 +597,14 @@ def test_what_is_missing_is_one_line(code: str, environment: dict[str, str], lin
     ended = fresh_python("-c", code, environment={"MNIST_PORT": "0", "MNIST_GRPC_PORT": "0", **environment})
 
     assert (ended.returncode, ended.stderr) == (1, f"{line}\n")
+
+
+def test_a_server_that_cannot_start_grpc_says_so(start_service: StartService) -> None:
+    command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
+
+    service = start_service(command, MNIST_GRPC_PORT="0").wait_until_ready()
+
+    service.wait_for_line("(gRPC is off: only `digits serve` and `python -m app` open MNIST_GRPC_PORT)")
 
 
 def test_every_error_has_a_code() -> None:

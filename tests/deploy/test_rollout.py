@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness.edge import Load, edge
+from benchmarks.harness.edge import GrpcClient, Load, edge
 from benchmarks.harness.servers import free_port
 from tests.app.conftest import Service
 from tests.conftest import SHIPPED_VERSION, needs, publish_tiny
 
 
 class Replicas:
-    """Two services on fixed ports. Each pins a version of the model, which tells old from new."""
+    """Two services on fixed ports for HTTP and gRPC. Each pins a version of the model, which tells old from new."""
 
     DRAIN_SECONDS = "3"
     """Longer than the 2 s for which nginx leaves a replica alone, and after which Envoy knows that one is unready."""
@@ -20,12 +20,15 @@ class Replicas:
     def __init__(self, folder: Path, models: Path) -> None:
         self.folder, self.models = folder, models
         self.running: dict[int, Service] = {}
+        self.grpc_ports = {free_port(): free_port(), free_port(): free_port()}
+        """The port for gRPC of each port for HTTP."""
         self.starts = 0
 
     def start(self, port: int, version: str) -> Service:
         self.starts += 1
         settings = {
             "MNIST_PORT": str(port),
+            "MNIST_GRPC_PORT": str(self.grpc_ports[port]),
             "MNIST_MODEL_DIR": str(self.models),
             "MNIST_MODEL_VERSION": version,
             "MNIST_DRAIN_SECONDS": self.DRAIN_SECONDS,
@@ -59,18 +62,21 @@ def test_replicas_are_replaced_one_after_the_other_and_back_without_a_lost_reque
     if name == "nginx":
         needs("nginx")
     old, new = str(SHIPPED_VERSION), str(SHIPPED_VERSION + 1)
-    ports = free_port(), free_port()
+    ports = replicas.grpc_ports
     for port in ports:
         replicas.start(port, old)
     (tmp_path / name).mkdir()
-    with edge(name, tmp_path / name, ports, limited=False) as proxy:
-        load = Load(proxy, clients=4)
-        with load.running():
-            load.wait_for_version(old)
+    with edge(name, tmp_path / name, list(ports), list(ports.values()), limited=False) as proxy:
+        requests, calls = Load(proxy, clients=4), Load(proxy, clients=4, kind=GrpcClient)
+        with requests.running(), calls.running():
+            for load in (requests, calls):
+                load.wait_for_version(old)
             for version in (new, old):
                 for port in ports:
                     replicas.replace(port, version)
-                    load.wait_for_version(version)
+                    for load in (requests, calls):
+                        load.wait_for_version(version)
 
-    assert load.outcomes.keys() == {"200"}, load.outcomes
-    assert load.versions.keys() == {old, new}
+    assert requests.outcomes.keys() == {"200"}, requests.outcomes
+    assert calls.outcomes.keys() == {"OK"}, calls.outcomes
+    assert requests.versions.keys() == calls.versions.keys() == {old, new}

@@ -14,6 +14,14 @@ from starlette.types import ASGIApp, Message, Scope
 from app.api.grpc.codes import CODES
 from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
 from app.inference.model_registry import DRAINING
+from app.telemetry.probes import PROBES
+
+MAX_ARRIVING = 16
+"""How many messages may arrive at the same time, besides those of probes.
+
+grpcio shows a message only when all of it has arrived, so the memory budget cannot count it before. Other messages wait
+with their clients, apart from the first 64 KiB of each.
+"""
 
 _REPLIED = frozenset((b"x-request-id", b"x-model-version"))
 """The headers of a reply that become trailing metadata."""
@@ -29,6 +37,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         """The number of calls that have not ended."""
         self.refuses = False
         """Whether new calls are refused because the service stops."""
+        self._arriving = asyncio.Semaphore(MAX_ARRIVING)
+        self._probes_arriving = asyncio.Semaphore(MAX_ARRIVING)
         self._prefixes = tuple(f"/{service}/" for service in services)
 
     def service(self, handler_call_details: Any) -> Any:
@@ -49,7 +59,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             await context.abort(grpc.StatusCode.UNAVAILABLE, DRAINING)
         self.in_work += 1
         context.add_done_callback(self._note_end)
-        call = _Call(context)
+        call = _Call(context, self._probes_arriving if path in PROBES else self._arriving)
         await self._app(_scope(path, context), call.receive, call.send)
         trailing_metadata = tuple((name.decode(), value.decode()) for name, value in call.headers if name in _REPLIED)
         if call.status != 200:
@@ -64,10 +74,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
 class _Call:
     """The `receive` and `send` of one call."""
 
-    __slots__ = ("_context", "_parts_received", "body", "headers", "status")
+    __slots__ = ("_arriving", "_context", "_parts_received", "body", "headers", "status")
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, arriving: asyncio.Semaphore) -> None:
         self._context = context
+        self._arriving = arriving
         self._parts_received = 0
         self.status = CLIENT_CLOSED_REQUEST
         self.headers: list[tuple[bytes, bytes]] = []
@@ -81,7 +92,8 @@ class _Call:
         if self._parts_received > 2:
             # The application waits for a disconnect. grpcio cancels the whole task when the client leaves.
             await asyncio.get_running_loop().create_future()
-        message = await self._context.read()
+        async with self._arriving:
+            message = await self._context.read()
         if message is grpc.aio.EOF:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": message}

@@ -48,6 +48,8 @@ class GrpcServer:
         """Answer calls with `app`. `start` opens the port."""
         self._calls = Calls(app, SERVICES)
         self._settings = settings
+        self.port = settings.grpc_port or 0
+        """The port. 0 before `start` if the system chooses it."""
 
     async def start(self) -> None:
         """Listen, and answer calls from now on.
@@ -61,6 +63,8 @@ class GrpcServer:
                 ("grpc.so_reuseport", 1),
                 ("grpc.max_receive_message_length", settings.max_body_bytes),
                 ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+                # Otherwise grpcio holds several MB of each message that waits, when the network is fast.
+                ("grpc.http2.bdp_probe", 0),
             )
         )
         server.add_generic_rpc_handlers((self._calls,))
@@ -71,9 +75,9 @@ class GrpcServer:
         try:
             if settings.grpc_tls_cert and settings.grpc_tls_key:
                 pair = settings.grpc_tls_key.read_bytes(), settings.grpc_tls_cert.read_bytes()
-                server.add_secure_port(address, grpc.ssl_server_credentials((pair,)))
+                self.port = server.add_secure_port(address, grpc.ssl_server_credentials((pair,)))
             else:
-                server.add_insecure_port(address)
+                self.port = server.add_insecure_port(address)
         except (OSError, RuntimeError) as exc:
             raise SystemExit(f"digits: cannot listen for gRPC on {address}: {exc}") from None
         await server.start()

@@ -5,17 +5,20 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from app.openapi import example_pictures
 from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
 from app.openapi.schemas import Numbers, Predictions, Problem
 from digits.artifact import Manifest
 
-DESCRIPTION = """
+DESCRIPTION = f"""
 Which handwritten digit is in the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
 statistics lecture teaches it.
 
 Example pictures: [seven.png](examples/seven.png), [seven.json](examples/seven.json) and
 [seven.bin](examples/seven.bin) (784 bytes) contain the same handwritten seven. [photo.jpg](examples/photo.jpg) shows a
-four on paper in uneven light, [number.jpg](examples/number.jpg) the number 4071.
+four on paper in uneven light, [number.jpg](examples/number.jpg) the number 4071. There are more:
+
+{example_pictures.table()}
 """
 
 _TAGS = {

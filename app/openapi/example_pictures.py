@@ -8,8 +8,25 @@ import orjson
 EXAMPLES = Path(__file__).parent / "examples"
 """seven.png, seven.json and seven.bin are the first MNIST test image in three forms; photo.jpg is a four on paper.
 
-number.jpg is a photo of the number 4071.
+number.jpg is a photo of the number 4071. docs/example_pictures.py makes the others, whose names say what they show.
 """
+
+
+def table() -> str:
+    """Return links to a photo, a scan and a drawing of each digit, and to pictures of numbers, as Markdown."""
+    digits = {
+        kind: [f"[{digit}](examples/{kind}-{digit}.{suffix})" for digit in range(10)]
+        for kind, suffix in (("photo", "jpg"), ("scan", "jpg"), ("drawing", "png"))
+    }
+    numbers = {
+        kind: [
+            f"[{' / '.join(file.stem.split('-')[1:])}](examples/{file.name})"
+            for file in sorted(EXAMPLES.glob(f"{kind}-[0-9][0-9]*.*"))
+        ]
+        for kind in digits
+    }
+    rows = [f"| {kind}s | {' '.join(digits[kind])} | {', '.join(numbers[kind])} |" for kind in digits]
+    return "\n".join(["| | one digit | numbers |", "| --- | --- | --- |", *rows])
 
 
 def json_examples() -> dict[str, Any]:

@@ -17,15 +17,8 @@ BOX = 20
 MIDDLE = 14
 """Row and column of the pixel that contains the centre of mass of MNIST's digits."""
 
-_SUMS = np.concatenate(
-    [np.repeat(np.eye(SIDE), SIDE, axis=0), np.tile(np.eye(SIDE), (SIDE, 1))], axis=1, dtype=np.float32
-)
-"""(784, 56): maps features to the sums of the 28 rows and of the 28 columns."""
-
-_FROM_MIDDLE = np.arange(SIDE) - MIDDLE
-_MOMENTS = np.zeros((2 * SIDE, 3), dtype=np.float32)
-"""(56, 3): maps these sums to the total, and to the total times the centre's vertical and horizontal offset."""
-_MOMENTS[:SIDE, 0], _MOMENTS[:SIDE, 1], _MOMENTS[SIDE:, 2] = 1, _FROM_MIDDLE, _FROM_MIDDLE
+_ONES = np.ones(SIDE, dtype=np.float32)
+_FROM_MIDDLE = np.arange(SIDE, dtype=np.float32) - MIDDLE
 
 
 def are_mnist_form(features: Floats) -> NDArray[np.bool_]:
@@ -43,16 +36,20 @@ def are_mnist_form(features: Floats) -> NDArray[np.bool_]:
     Returns:
         bool (N,)
     """
-    sums = features @ _SUMS
-    inked = (sums > 0).reshape(-1, 2, SIDE)
-    extents = SIDE - inked.argmax(axis=2) - inked[:, :, ::-1].argmax(axis=2)
-    longer = np.maximum(extents[:, 0], extents[:, 1])
-    moments = np.abs(sums @ _MOMENTS)
-    offsets = np.maximum(moments[:, 1], moments[:, 2])
+    pictures = features.reshape(-1, SIDE, SIDE)
+    rows, columns = pictures @ _ONES, _ONES @ pictures
+    longer = np.maximum(_extents(rows), _extents(columns))
+    offsets = np.maximum(np.abs(rows @ _FROM_MIDDLE), np.abs(columns @ _FROM_MIDDLE))
     in_form: NDArray[np.bool_] = (
-        (longer >= BOX - 1) & (longer <= BOX) & (offsets < 0.53 * moments[:, 0]) & (features.max(axis=1) >= 0.5)
+        (longer >= BOX - 1) & (longer <= BOX) & (offsets < 0.53 * rows.sum(axis=1)) & (features.max(axis=1) >= 0.5)
     )
     return in_form
+
+
+def _extents(sums: Floats) -> NDArray[np.int_]:
+    """Return how many rows, or columns, each picture's ink spans, from the sums of its rows or columns, (N, 28)."""
+    inked = sums > 0
+    return SIDE - inked.argmax(axis=1) - inked[:, ::-1].argmax(axis=1)
 
 
 def are_normalized(steps: Sequence[Sequence[str]]) -> NDArray[np.bool_]:

@@ -79,7 +79,6 @@ def create_app(settings: Settings | None = None, *, with_grpc: bool = False) -> 
         gc.freeze()
         background = [
             asyncio.create_task(registry.keep_refreshing(settings.reload_seconds)),
-            asyncio.create_task(predictor.warm()),
             asyncio.create_task(_keep_metrics_current(metrics, in_work, registry)),
             asyncio.create_task(drift.keep_history()),
         ]

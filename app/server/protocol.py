@@ -64,7 +64,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.server_state.draining:
             accept_packets(transport.get_extra_info("socket"))
         self._unanswered: deque[RequestResponseCycle] = deque()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._idle_since = self.loop.time()
+        self.timeout_keep_alive_handler()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timers, end the requests that are not answered yet, and tell the supervisor.
@@ -83,11 +84,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.server_state.supervisor.report(CLOSED)
 
     def data_received(self, data: bytes) -> None:
-        """Limit heads. uvicorn does not, and answers a malformed request even while another one is being answered.
-
-        The keep-alive time continues. uvicorn ends it at any byte, and then keeps a client forever that goes on with a
-        body after its request was refused.
-        """
+        """Limit heads. uvicorn does not, and answers a malformed request even while another one is being answered."""
         self._head_bytes = self._head_bytes + len(data) if self._in_head else len(data)
         try:
             self.parser.feed_data(data)
@@ -106,8 +103,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _slow_head())
 
     def on_message_begin(self) -> None:
-        """End the keep-alive time, which `data_received` does not."""
-        self._unset_keepalive_if_required()
+        """Limit the head that begins."""
         super().on_message_begin()
         self._in_head = True
 
@@ -117,7 +113,6 @@ class HttpProtocol(HttpToolsProtocol):
         Raises:
             DigitsError: the request is refused.
         """
-        self._unset_keepalive_if_required()  # a reply to the previous request may have started it after this one began
         self._end_head()
         if self.parser.should_upgrade() and self._should_upgrade():
             return
@@ -184,11 +179,19 @@ class HttpProtocol(HttpToolsProtocol):
         cycle.on_response()
 
     def on_response_complete(self) -> None:
-        """Give the client of a closing connection limited time to read. uvicorn waits for it forever."""
+        """Answer the next request that waits.
+
+        uvicorn starts a keep-alive timer with each reply, which takes 2 us. It waits forever for the client of a
+        closing connection to read the reply.
+        """
         self._unanswered.popleft()
-        super().on_response_complete()
         if self.transport.is_closing():
             self._limit_reading_time()
+            return
+        self._idle_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def pause_writing(self) -> None:
         """Limit the time of a client that reads too slowly. uvicorn waits for it forever."""
@@ -203,8 +206,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._unread_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Disconnect. uvicorn waits until the client has read the last reply, which may be never."""
-        self.transport.abort()
+        """Disconnect when the keep-alive time is over, else look again when it may be.
+
+        uvicorn waits until the client has read the last reply, which may be never.
+        """
+        idle_seconds = self.loop.time() - self._idle_since if self._is_idle() else 0
+        if idle_seconds < self.timeout_keep_alive:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive - idle_seconds, self.timeout_keep_alive_handler
+            )
+        else:
+            self.transport.abort()
 
     def shutdown(self) -> None:
         """Close an idle connection a moment later. uvicorn closes it immediately, and loses a request on its way."""
@@ -214,8 +226,11 @@ class HttpProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def _close_if_idle(self) -> None:
-        if not self._in_head and (self.cycle is None or self.cycle.response_complete):
+        if self._is_idle():
             self.transport.close()
+
+    def _is_idle(self) -> bool:
+        return not self._in_head and (self.cycle is None or self.cycle.response_complete)
 
     def _end_head(self) -> None:
         self._in_head = False

@@ -15,6 +15,7 @@ from benchmarks.harness.bodies import DRAWING, GOLDEN, JSON, PICTURES, PNG, RAW,
 from benchmarks.harness.command import progress
 from benchmarks.harness.servers import HOST, ROOT, Server, serving
 from digits.classifier import GOLDEN_TOLERANCE
+from digits.features import FEATURES, Grey
 
 PEERS = ROOT / "benchmarks/peers"
 LISTENING = {"MNIST_HOST": HOST, "MNIST_PORT": "{port}"}
@@ -60,6 +61,9 @@ def _is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
     answer = json.loads(reply)
     if isinstance(answer, list):
         (answer,) = answer
+    if "outputs" in answer:  # Open Inference Protocol
+        tensors = {tensor["name"]: tensor["data"] for tensor in answer["outputs"]}
+        answer = {"digit": tensors["digit"][0], "probabilities": tensors["probabilities"]}
     difference = np.abs(np.array(answer["probabilities"]) - expected).max()
     return bool(answer["digit"] == expected.argmax() and (difference <= GOLDEN_TOLERANCE or not exact))
 
@@ -148,6 +152,17 @@ def _bentoml(name: str, _processes: int) -> Service:
     return Service(name, (*command, "--host", HOST, "--port", "{port}"), (as_list,), environment, fresh=True)
 
 
+def _triton(name: str, _processes: int) -> Service:
+    command = (str(peer_python("triton")), str(PEERS / "triton_peer.py"), "{port}")
+
+    def infer(pixels: Grey) -> bytes:
+        tensor = {"name": "pixels", "shape": [1, FEATURES], "datatype": "UINT8", "data": pixels.reshape(-1).tolist()}
+        return compact_json({"inputs": [tensor]})
+
+    body = Body(JSON.name, JSON.headers, infer, "/v2/models/digits/infer")
+    return Service(name, command, (body,), ready="/v2/health/ready")
+
+
 def _ray(name: str, processes: int, **settings: str) -> Service:
     # Fresh, because Ray's processes use processor time while they are idle.
     command = (sys.executable, "-m", "benchmarks.peers.ray_replicas", str(processes))
@@ -163,6 +178,7 @@ _MAKERS: Mapping[str, Callable[[str, int], Service]] = {
     "keras": _keras,
     "litserve": _litserve,
     "bentoml": _bentoml,
+    "triton": _triton,
     "ray": _ray,
     "ray-python": lambda name, processes: _ray(name, processes, RAY_SERVE_ENABLE_HA_PROXY="0"),
 }
@@ -192,5 +208,6 @@ def peer_python(peer: str) -> Path:
 
 def peer_version(peer: str) -> str:
     """Return the peer's version in its own environment."""
-    probe = f"import importlib.metadata; print(importlib.metadata.version({peer!r}))"
+    package = "nvidia-pytriton" if peer == "triton" else peer
+    probe = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
     return subprocess.run([peer_python(peer), "-c", probe], capture_output=True, text=True, check=True).stdout.strip()

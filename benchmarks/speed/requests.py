@@ -157,7 +157,7 @@ def main() -> None:
     starts = alternate([[services.own(), measured[1]]], options.rounds, measure_start) if options.against else {}
     results = measure(cases, options.rounds, options.seconds)
 
-    versions |= {name: services.peer_version(name) for name in ("litserve", "bentoml") if name in kinds}
+    versions |= {name: services.peer_version(name) for name in ("litserve", "bentoml", "triton") if name in kinds}
     packages = ["uvicorn", "fastapi", "onnxruntime", *(name for name in ("keras", "ray") if name in kinds)]
     print(header(packages, versions))
     print(f"\nMedian of {options.rounds} rounds of {options.seconds} s (least-greatest).")

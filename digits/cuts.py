@@ -24,6 +24,9 @@ _MIN_APART = 3.5
 _MIN_APART_ACROSS = 8.0
 """The same for a seam that crosses more than one stroke, such as those through the hole of a 0."""
 
+_NARROWEST = 0.62
+"""A part that is narrower than this, in its heights, is not cut."""
+
 _MOST_STROKES = 2.3
 """A seam that crosses more ink than this, in widths of a stroke, is not proposed."""
 
@@ -41,45 +44,80 @@ class Cut:
     """How much ink it crosses, in widths of a stroke."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """A part scaled to a height of _ROWS pixels."""
+
+    part: int
+    height: int
+    """Of the part, in pixels of the page."""
+    scale: float
+    """Pixels of the page per pixel of the scaled part, across."""
+    width: int
+    stroke: float
+    """Width of a stroke in pixels of the scaled part."""
+    centres: Ints
+    """The columns near which a seam is sought."""
+    bands: Floats
+    """(rows, centres, columns): the ink around each of them."""
+
+
 def propose_cuts(page: Page) -> dict[int, list[Cut]]:
     """Return the cuts of each part that may have several digits, from left to right, by the part's index."""
-    cuts: dict[int, list[Cut]] = {}
+    parts: list[_Scaled] = []
     seams = 0
     for part, (left, top, width, height) in enumerate(page.boxes.tolist()):
-        if width < 0.5 * height or height < 0.5 * page.digit_height or seams > _MOST_SEAMS:
+        if width < _NARROWEST * height or height < 0.5 * page.digit_height or seams > _MOST_SEAMS:
             continue
         mask = page.labels[top : top + height, left : left + width] == page.numbers[part]
-        scaled_width = max(4, round(width * _ROWS / height))
-        seams += scaled_width // 2
-        cuts[part] = _part_cuts(mask, scaled_width, max(1.5, page.stroke * _ROWS / height))
-    return cuts
+        scaled = _scale(part, mask, max(4, round(width * _ROWS / height)), max(1.5, page.stroke * _ROWS / height))
+        if len(scaled.centres):
+            parts.append(scaled)
+            seams += len(scaled.centres)
+    if not parts:
+        return {}
+    bands = np.concatenate([part.bands for part in parts], axis=1)
+    columns, costs = _cheapest_seams(bands)
+    ink = np.take_along_axis(bands, columns[:, :, None], axis=2)[:, :, 0].sum(axis=0)
+    ends = np.cumsum([len(part.centres) for part in parts]).tolist()
+    return {
+        part.part: _choose(part, columns[:, start:end], costs[start:end], ink[start:end] / part.stroke)
+        for part, start, end in zip(parts, [0, *ends], ends, strict=False)
+    }
 
 
-def _part_cuts(mask: Mask, width: int, stroke: float) -> list[Cut]:
-    """Return the cuts of one part. `width` and `stroke` are in pixels of the scaled part."""
-    centres = np.arange(5, width - 5, 2)
-    if not len(centres):
-        return []
+def _scale(part: int, mask: Mask, width: int, stroke: float) -> _Scaled:
     scaled = cv2.resize(mask.view(np.uint8).astype(np.float32), (width, _ROWS), interpolation=cv2.INTER_AREA)
     padded = cv2.copyMakeBorder(scaled, 0, 0, _REACH, _REACH, cv2.BORDER_CONSTANT)
+    centres = np.arange(5, width - 5, 2)
     bands = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1, axis=1)[:, centres]
-    seams, costs = _cheapest_seams(bands)
-    ink = np.take_along_axis(bands, seams[:, :, None], axis=2)[:, :, 0].sum(axis=0) / stroke
-    columns = seams - _REACH + centres
+    return _Scaled(part, len(mask), mask.shape[1] / width, width, stroke, centres, bands)
+
+
+def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> list[Cut]:
+    """Return the cheapest cuts that are not too close to a cheaper one.
+
+    Args:
+        part: the part.
+        seams: (rows, seams): column of each seam in its band.
+        costs: (seams,)
+        ink: (seams,): how much ink each crosses, in widths of a stroke.
+    """
+    columns = seams - _REACH + part.centres
+    apart = np.abs(columns[:, :, None] - columns[:, None, :]).mean(axis=0).tolist()
     chosen: list[int] = []
-    most = 2 + 4 * width // _ROWS
+    most = 2 + 4 * part.width // _ROWS
+    strokes = ink.tolist()
     for index in costs.argsort().tolist():
-        if ink[index] > _MOST_STROKES or len(chosen) == most:
+        if strokes[index] > _MOST_STROKES or len(chosen) == most:
             break
-        apart = _MIN_APART if ink[index] < 1.4 else _MIN_APART_ACROSS
-        if all(np.abs(columns[:, index] - columns[:, other]).mean() > apart for other in chosen):
+        least = _MIN_APART if strokes[index] < 1.4 else _MIN_APART_ACROSS
+        if all(apart[index][other] > least for other in chosen):
             chosen.append(index)
-    chosen.sort(key=lambda index: float(columns[:, index].mean()))
-    height = len(mask)
-    rows = np.arange(height) * _ROWS // height
-    scale = mask.shape[1] / width
+    chosen.sort(key=columns.mean(axis=0).tolist().__getitem__)
+    rows = np.arange(part.height) * _ROWS // part.height
     return [
-        Cut(np.rint(columns[rows, index] * scale).astype(np.int64), max(0.1, float(ink[index]))) for index in chosen
+        Cut(np.rint(columns[rows, index] * part.scale).astype(np.int64), max(0.1, strokes[index])) for index in chosen
     ]
 
 

@@ -17,6 +17,9 @@ BOX = 20
 MIDDLE = 14
 """Row and column of the pixel that contains the centre of mass of MNIST's digits."""
 
+MIN_STROKE, MAX_STROKE = 2.25, 3.5
+"""Stroke widths in pixels. Half of MNIST's strokes are between 2.1 and 2.9 pixels wide."""
+
 _ONES = np.ones(SIDE, dtype=np.float32)
 _FROM_MIDDLE = np.arange(SIDE, dtype=np.float32) - MIDDLE
 

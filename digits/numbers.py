@@ -18,6 +18,7 @@ from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.images import large_jpeg, open_picture, to_grey, upright_size
 from digits.normalize import Normalized, normalize
+from digits.page import PAGE_SIDE, Page, find_page
 from digits.previews import normalize_picture
 from digits.reading import FoundDigit, Reading, best_reading
 from digits.segment import Box, Segmentation, segment
@@ -78,17 +79,21 @@ def prepare(picture: Image.Image) -> PreparedNumber:
     """
     width, height = upright_size(picture)
     jpeg = large_jpeg(picture)
-    grey = to_grey(picture)
+    grey = to_grey(picture, min_jpeg_side=PAGE_SIDE)
     if grey.shape == (SIDE, SIDE):
         normalized = normalize(grey)
         if "centered" not in normalized.steps:  # in MNIST form already
             return PreparedNumber(normalized.pixels[None], None, _ink_box(normalized), normalized.steps)
     whole_box = Box(0, 0, width, height)
-    try:
-        segmentation = segment(grey)
-    except NoInk:
-        # A digit that is too faint for `segment` may still be found alone.
+    page = _find_page(grey)
+    if jpeg is not None and max(grey.shape) < max(width, height) and not (page and page.is_legible):
+        with closing(open_picture(jpeg)) as again:
+            grey = to_grey(again)
+        page = _find_page(grey)
+    if page is None:
+        # A digit that is too faint for a page may still be found alone.
         return PreparedNumber(_as_one_digit(jpeg, grey)[None], None, whole_box)
+    segmentation = segment(page)
     segmentation = _scaled(segmentation, width / grey.shape[1], height / grey.shape[0], width, height)
     pixels = segmentation.pixels
     if sum(len(line.sizes) for line in segmentation.lines) > _FEW_PIECES:
@@ -98,6 +103,13 @@ def prepare(picture: Image.Image) -> PreparedNumber:
     except NoInk:
         return PreparedNumber(pixels, segmentation, None, may_be_one_digit=False)
     return PreparedNumber(np.concatenate([pixels, whole[None]]), segmentation, whole_box)
+
+
+def _find_page(grey: Grey) -> Page | None:
+    try:
+        return find_page(grey)
+    except NoInk:
+        return None
 
 
 def _as_one_digit(jpeg: bytes | None, grey: Grey) -> Grey:

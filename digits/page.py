@@ -31,7 +31,7 @@ Labels = NDArray[np.int32]
 MAX_PARTS = 1500
 """Maximum number of parts. More are a texture, or a page with more digits than can be read."""
 
-_FIRST_SIDE = 400
+PAGE_SIDE = 400
 """Longer side of the reduced picture in which digits are looked for first."""
 
 _LEGIBLE = 36
@@ -51,25 +51,34 @@ _MOST_DEGREES = 15
 class Page:
     """The connected parts of a picture, with its lines of digits level."""
 
+    picture_shape: tuple[int, ...]
+    """Height and width of the picture in pixels."""
     factor: int
-    """By which the picture was reduced."""
-    ink: Floats
-    """(height, width), in [0, 1]. 1 is full ink."""
+    """Pixels of the picture per pixel of the page."""
+    origin: tuple[int, int]
+    """Left and top of the page in pixels of the picture."""
+    distance: Floats
+    """(height, width): how deep each pixel is inside of a stroke, in pixels. It is negative outside of strokes."""
     labels: Labels
     """(height, width): the part that each pixel belongs to. Most other values are paper or were dropped."""
     numbers: Ints
     """(parts,): the label of each part."""
     boxes: Ints
-    """(parts, 4): left, top, width and height of each part in pixels of `ink`."""
+    """(parts, 4): left, top, width and height of each part in pixels of the page."""
     stroke: float
     """Width of a stroke in pixels."""
-    to_picture: NDArray[np.float64] | None
-    """(2, 3): maps x, y and 1 to pixels of the reduced picture. None if the page was not turned."""
+    to_unturned: NDArray[np.float64] | None
+    """(2, 3): maps x, y and 1 to pixels of the page before it was turned. None if it was not."""
 
     @property
     def digit_height(self) -> float:
         """The height of a typical digit in pixels."""
         return typical_height(self.boxes[:, 3])
+
+    @property
+    def is_legible(self) -> bool:
+        """Whether a larger picture of the page would hardly be read better."""
+        return self.digit_height >= 0.75 * _LEGIBLE
 
 
 def find_page(picture: Grey) -> Page:
@@ -82,12 +91,18 @@ def find_page(picture: Grey) -> Page:
         NoInk: the picture is blank, of one colour or noise.
         TooManyDigits: the picture has more than MAX_PARTS parts.
     """
-    factor = reduction(picture, _FIRST_SIDE)
-    page = _parts(picture, factor)
-    finer = max(1, int(factor * page.digit_height / _LEGIBLE))
-    if finer < factor:
-        page = _parts(picture, finer)
-    return _levelled(page)
+    factor = reduction(picture, PAGE_SIDE)
+    parts = _find_parts(reduce(picture, factor).astype(np.float32))
+    height = parts.digit_height
+    finer = max(1, int(factor * height / _LEGIBLE))
+    if finer == factor:
+        return _levelled(_to_page(parts, picture.shape, factor, (0, 0)))
+    left, top = np.maximum(parts.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
+    right, bottom = ((parts.boxes[:, :2] + parts.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
+    region = picture[top * factor : bottom * factor, left * factor : right * factor]
+    near = cv2.dilate(parts.mask[top:bottom, left:right], np.ones((5, 5), np.uint8))
+    parts = _find_parts(reduce(region, finer).astype(np.float32), near)
+    return _levelled(_to_page(parts, picture.shape, finer, (left * factor, top * factor)))
 
 
 def typical_height(heights: Ints) -> float:
@@ -97,15 +112,15 @@ def typical_height(heights: Ints) -> float:
     return float(ordered[np.searchsorted(weights, weights[-1] / 2)])
 
 
-def extents(labels: Labels, count: int, to_picture: NDArray[np.float64] | None = None) -> Ints:
-    """Return left, top, right and bottom of each label, (count, 4), in the pixels that `to_picture` maps to.
+def extents(labels: Labels, count: int, to_unturned: NDArray[np.float64] | None = None) -> Ints:
+    """Return left, top, right and bottom of each label, (count, 4), in the pixels that `to_unturned` maps to.
 
     A label without pixels has a right of 0.
     """
     rows, columns = np.nonzero(labels)
     owner = labels[rows, columns]
-    if to_picture is not None:
-        x, y = to_picture[:, :2] @ np.stack([columns, rows]) + to_picture[:, 2:]
+    if to_unturned is not None:
+        x, y = to_unturned[:, :2] @ np.stack([columns, rows]) + to_unturned[:, 2:]
         columns, rows = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
     found = np.zeros((count, 4), dtype=np.int64)
     found[:, :2] = np.iinfo(np.int64).max
@@ -116,16 +131,51 @@ def extents(labels: Labels, count: int, to_picture: NDArray[np.float64] | None =
     return found
 
 
-def _parts(picture: Grey, factor: int) -> Page:
-    ink, mask, steepness = _find_ink(reduce(picture, factor).astype(np.float32))
-    mask = _without_rules(_without_frames(mask))
-    count, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
-        mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
-    )
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The connected parts of a picture. The fields are as in `Page`, before it was turned."""
+
+    ink: Floats
+    """(height, width), in [0, 1]. 1 is full ink."""
+    mask: NDArray[np.uint8]
+    """(height, width): 1 inside of the parts."""
+    labels: Labels
+    numbers: Ints
+    boxes: Ints
+
+    @property
+    def digit_height(self) -> float:
+        """The height of a typical digit in pixels."""
+        return typical_height(self.boxes[:, 3])
+
+
+def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Parts:
+    """Find the connected parts.
+
+    Args:
+        picture: (height, width).
+        near: the parts that a first look has found in fewer pixels, and some paper around them. Only parts in there
+            count.
+
+    Raises:
+        NoInk, TooManyDigits.
+    """
+    ink, mask, steepness = _find_ink(picture, check_ink=near is None)
+    connected = _connect(mask)
+    for clean in (_without_frames, _without_rules):
+        cleaned = clean(connected)
+        if cleaned is not mask:
+            mask = cleaned
+            connected = _connect(mask)
+    labels, statistics = connected.labels, connected.statistics
+    count = len(statistics)
     boxes, areas = statistics[1:, :4].astype(np.int64), statistics[1:, 4].astype(np.int64)
     sides = boxes[:, 2:].max(axis=1)
     kept = (sides >= 4) & _are_sharp(labels, count, steepness)
     kept &= ~_are_frames(boxes, areas, mask.shape)
+    if near is not None:
+        found = cv2.resize(near, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        kept &= np.bincount(labels[found.view(bool)], minlength=count)[1:] > 0
     if kept.any():
         height = typical_height(boxes[kept, 3])
         is_rule = (boxes[:, 2] >= 2.5 * height) & (boxes[:, 3] <= 0.4 * height)
@@ -135,21 +185,33 @@ def _parts(picture: Grey, factor: int) -> Page:
         raise NoInk("no ink found: the picture has only specks and lines")
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
-    inside = mask.view(np.uint8)
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_3)
-    stroke = max(1.0, 4 * cv2.mean(distance, inside)[0] - 2)  # as in `normalize`
-    return Page(factor, ink, labels, np.flatnonzero(kept) + 1, boxes[kept], stroke, None)
+    is_kept = np.concatenate([[False], kept]).view(np.uint8)
+    return _Parts(ink, is_kept[labels], labels, np.flatnonzero(kept) + 1, boxes[kept])
 
 
-def _find_ink(picture: Floats) -> tuple[Floats, Mask, Floats]:
+def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin: tuple[int, int]) -> Page:
+    inside = parts.mask
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
+    stroke = max(1.0, 4 * cv2.mean(depth, inside)[0] - 2)  # as in `redraw`
+    distance = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_5)
+    # How much ink the pixels at the edge have tells where in them the edge is.
+    distance += parts.ink + np.where(inside, np.float32(-1.5), np.float32(0.5))
+    return Page(picture_shape, factor, origin, distance, parts.labels, parts.numbers, parts.boxes, stroke, None)
+
+
+def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Floats, Mask, Floats]:
     """Return the ink in [0, 1], which pixels are inside of strokes, and the steepness of each pixel.
+
+    Args:
+        picture: (height, width).
+        check_ink: whether to raise NoInk if all ink is only noise or uneven light.
 
     Raises:
         NoInk: the picture is blank or noise.
     """
     if np.ptp(picture) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
-    if is_noise(picture):
+    if check_ink and is_noise(picture):
         raise NoInk("no ink found: the picture is noise")
     ink = _without_background(picture, reduce(picture, reduction(picture, _LIGHT_SIDE)))
     mean, noise = background_noise(ink, None)
@@ -160,11 +222,12 @@ def _find_ink(picture: Floats) -> tuple[Floats, Mask, Floats]:
     floor = min(max(MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
     steepness = squared_slopes(ink)
     full_ink = _full_ink(ink, steepness, floor)
-    level = _levels(ink, max(floor, 0.2 * full_ink))
-    mask = ink > np.where(level > 0, 0.5 * level, np.inf)
-    if not _has_ink(ink, mask, full_ink):
+    above = ink > max(floor, 0.2 * full_ink)
+    level = _levels(ink, above, full_ink)
+    mask = above & (ink > 0.5 * level)
+    if check_ink and not _has_ink(ink, mask, full_ink):
         raise NoInk("no ink found: the picture has only noise and uneven light")
-    return np.clip(ink / np.where(level > 0, 1.05 * level, full_ink), 0, 1), mask, steepness
+    return np.clip(ink / (1.05 * level), 0, 1), mask, steepness
 
 
 def _without_background(picture: Floats, small: Floats) -> Floats:
@@ -202,14 +265,14 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
     return full_ink
 
 
-def _levels(ink: Floats, threshold: float) -> Floats:
-    """Return for each pixel the mean ink of its connected part, weighted by ink. 0 for pixels below the threshold."""
-    above = ink > threshold
+def _levels(ink: Floats, above: Mask, full_ink: float) -> Floats:
+    """Return for each pixel the mean ink of its connected part of `above`, weighted by ink, or `full_ink`."""
     count, labels = cv2.connectedComponentsWithAlgorithm(above.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT)
     inked = np.flatnonzero(above)
     values, owner = ink.ravel()[inked], labels.ravel()[inked]
     weight = np.bincount(owner, values, minlength=count)
     level = np.bincount(owner, values * values, minlength=count) / np.maximum(weight, 1e-6)
+    level[0] = full_ink
     found: Floats = level.astype(np.float32)[labels]
     return found
 
@@ -249,11 +312,27 @@ def _are_sharp(labels: Labels, count: int, steepness: Floats) -> Mask:
     return sharp
 
 
-def _without_frames(mask: Mask) -> Mask:
-    """Remove drawn rectangles around digits. Without their horizontal rules, their sides would look like a 1."""
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """The connected parts of a mask. Pixels that touch at a corner are connected."""
+
+    mask: Mask
+    labels: Labels
+    """(height, width): the label of each pixel's part, from 1 on. 0 is outside of the mask."""
+    statistics: NDArray[np.int32]
+    """(1 + parts, 5): left, top, width, height and number of pixels by label."""
+
+
+def _connect(mask: Mask) -> _Connected:
     _, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
         mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
     )
+    return _Connected(mask, labels, statistics)
+
+
+def _without_frames(connected: _Connected) -> Mask:
+    """Remove drawn rectangles around digits. Without their horizontal rules, their sides would look like a 1."""
+    mask, labels, statistics = connected.mask, connected.labels, connected.statistics
     is_large = (statistics[:, 2] > 0.3 * mask.shape[1]) & (statistics[:, 3] > 0.3 * mask.shape[0])
     for label in (np.flatnonzero(is_large[1:]) + 1).tolist():
         left, top, width, height, area = statistics[label].tolist()
@@ -265,31 +344,44 @@ def _without_frames(mask: Mask) -> Mask:
     return mask
 
 
-def _without_rules(mask: Mask) -> Mask:
+def _without_rules(connected: _Connected) -> Mask:
     """Remove ruled lines that cross most of the picture. Keep the strokes that cross them."""
-    rest = mask & ~_horizontal_rules(mask) & ~_horizontal_rules(np.ascontiguousarray(mask.T)).T
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(rest.view(np.uint8))
-    is_something_left = len(statistics) > 1 and statistics[1:, 2:4].max() >= 0.1 * min(mask.shape)
+    mask = connected.mask
+    across, down = _horizontal_rules(mask), _horizontal_rules(np.ascontiguousarray(mask.T))
+    if across is None and down is None:
+        return mask
+    rest = mask.copy()
+    if across is not None:
+        rest &= ~across
+    if down is not None:
+        rest &= ~down.T
+    left = _connect(rest).statistics[1:]
+    is_something_left = len(left) and left[:, 2:4].max() >= 0.1 * min(mask.shape)
     return rest if is_something_left else mask
 
 
-def _horizontal_rules(mask: Mask) -> Mask:
+def _horizontal_rules(mask: Mask) -> Mask | None:
+    """Return the pixels of horizontal rules, or None if there is none."""
     width = mask.shape[1]
     length = max(15, width // 25)  # a rule that is one degree askew still has runs of this length
     picture = mask.view(np.uint8)
     runs = cv2.morphologyEx(picture, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
     joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, length), np.uint8))
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(joined)
-    rules = np.zeros_like(mask)
-    for label in (np.flatnonzero(statistics[1:, 2] > 0.75 * width) + 1).tolist():
-        _, top, wide, high, area = statistics[label].tolist()
+    if np.count_nonzero(joined.max(axis=0)) <= 0.75 * width:
+        return None
+    connected = _connect(joined.view(bool))
+    rules: Mask | None = None
+    for label in (np.flatnonzero(connected.statistics[1:, 2] > 0.75 * width) + 1).tolist():
+        _, top, wide, high, area = connected.statistics[label].tolist()
         thickness = area / wide
         if thickness > max(3.5, 0.025 * wide) or high > 0.08 * wide + 3 * thickness:
             continue
         reach = int(thickness + 4)
         start, stop = max(0, top - 2 - reach), top + high + 2 + reach
-        rule = cv2.dilate((labels[start:stop] == label).view(np.uint8), np.ones((3, 1), np.uint8))
+        rule = cv2.dilate((connected.labels[start:stop] == label).view(np.uint8), np.ones((3, 1), np.uint8))
         crossing = cv2.morphologyEx(picture[start:stop], cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8))
+        if rules is None:
+            rules = np.zeros_like(mask)
         rules[start:stop] |= (rule > crossing).view(bool)
     return rules
 
@@ -321,19 +413,22 @@ def _levelled(page: Page) -> Page:
     angle = _slope(page)
     if not angle:
         return page
-    height, width = page.ink.shape
+    height, width = page.distance.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
     cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
     size = int(width * cosine + height * sine) + 1, int(width * sine + height * cosine) + 1
     matrix[:, 2] += size[0] / 2 - width / 2, size[1] / 2 - height / 2
-    ink = cv2.warpAffine(page.ink, matrix, size, flags=cv2.INTER_LINEAR)
+    outside = float(page.distance.min())
+    distance = cv2.warpAffine(page.distance, matrix, size, flags=cv2.INTER_LINEAR, borderValue=outside)
     labels = cv2.warpAffine(page.labels.astype(np.float32), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
     corners = extents(labels, int(page.labels.max()) + 1)[page.numbers]
     present = corners[:, 2] > 0
     corners = corners[present]
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    to_picture = cv2.invertAffineTransform(matrix)
-    return replace(page, ink=ink, labels=labels, numbers=page.numbers[present], boxes=boxes, to_picture=to_picture)
+    to_unturned = cv2.invertAffineTransform(matrix)
+    return replace(
+        page, distance=distance, labels=labels, numbers=page.numbers[present], boxes=boxes, to_unturned=to_unturned
+    )
 
 
 def _slope(page: Page) -> int:
@@ -348,12 +443,15 @@ def _slope(page: Page) -> int:
     degrees = np.arange(-_MOST_DEGREES, _MOST_DEGREES + 1)
     middle = top + high / 2 - np.tan(np.deg2rad(degrees))[:, None] * (left + width / 2)
     row = height / 8
-    first = np.floor((middle - 0.4 * high) / row).astype(int)
-    last = np.ceil((middle + 0.4 * high) / row).astype(int)
-    covered = np.empty(len(degrees))
-    for index, (starts, stops) in enumerate(zip(first, last, strict=True)):
-        changes = np.bincount(starts - starts.min(), minlength=stops.max() - starts.min() + 1)
-        changes = changes - np.bincount(stops - starts.min(), minlength=len(changes))
-        covered[index] = np.count_nonzero(changes.cumsum())
+    first = np.floor((middle - 0.4 * high) / row).astype(np.int64)
+    last = np.ceil((middle + 0.4 * high) / row).astype(np.int64)
+    # How many parts begin and end in each row, for one slope after the other.
+    rows = int(last.max() - first.min()) + 1
+    starts = np.arange(len(degrees))[:, None] * rows - first.min()
+    size = len(degrees) * rows
+    changes = np.bincount((first + starts).ravel(), minlength=size) - np.bincount(
+        (last + starts).ravel(), minlength=size
+    )
+    covered = np.count_nonzero(changes.reshape(-1, rows).cumsum(axis=1), axis=1)
     best = int((covered * (1 + 0.01 * np.abs(degrees))).argmin())
     return int(degrees[best]) if covered[best] < 0.85 * covered[_MOST_DEGREES] else 0

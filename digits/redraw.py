@@ -8,16 +8,13 @@ import numpy as np
 
 from digits.features import SIDE, Floats, Grey
 from digits.ink import extent
-from digits.mnist_form import BOX, MIDDLE
+from digits.mnist_form import BOX, MAX_STROKE, MIDDLE, MIN_STROKE
 
 _CANVAS_SIDE = 80
 """Longer side of the digit when its stroke width is set: 4 pixels per pixel of the box."""
 
 _SHARPEN_ABOVE = 7.0
 """A digit that is enlarged by more than this (one of 11 pixels or fewer) is sharpened."""
-
-_MIN_STROKE, _MAX_STROKE = 9.0, 14.0
-"""Stroke widths in canvas pixels. Half of MNIST's strokes are between 8.4 and 11.6 canvas pixels wide."""
 
 _WEAKEST_STROKE = 0.3
 """A stroke that is fainter than the darkest one near it is amplified, but no stroke below this share of full ink."""
@@ -58,7 +55,8 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     # Inside a bar w pixels wide, the mean distance to its edge is (w + 2) / 4.
     width = 4 * cv2.mean(distance, inside)[0] - 2
-    growth = (min(max(width, _MIN_STROKE), _MAX_STROKE) - width) / 2
+    per_pixel = _CANVAS_SIDE / BOX
+    growth = (min(max(width, MIN_STROKE * per_pixel), MAX_STROKE * per_pixel) - width) / 2
     change = "thickened" if growth > 0.5 else "thinned" if growth < -0.5 else ""
     outside = 1 - inside
     if change == "thickened":  # otherwise no stroke reaches further out than the first pixel

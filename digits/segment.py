@@ -13,9 +13,9 @@ import numpy as np
 
 from digits.cuts import Cut, propose_cuts
 from digits.errors import TooManyDigits
-from digits.features import SIDE, Floats, Grey
-from digits.page import Ints, Labels, Mask, Page, extents, find_page, typical_height
-from digits.redraw import redraw
+from digits.features import Grey
+from digits.page import Ints, Labels, Mask, Page, extents, typical_height
+from digits.render import render
 
 MAX_CANDIDATES = 6000
 """Maximum number of candidates of a picture. 500 digits have about 3 500."""
@@ -25,6 +25,9 @@ _MOST_PIECES = 8
 
 _WIDEST = 1.5
 """A union of pieces that is wider than this, in heights of a digit, is not one digit."""
+
+_WIDEST_JOINED = 1.35
+"""The same for a union of several parts, in its own heights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +120,12 @@ class _Piece:
         return (self.height if self.is_dash(height) else self.side) / height
 
 
-def segment(picture: Grey) -> Segmentation:
-    """Propose candidates for the digits of a picture.
-
-    Args:
-        picture: uint8 (height, width). 0 is black.
+def segment(page: Page) -> Segmentation:
+    """Propose candidates for the digits of a page.
 
     Raises:
-        NoInk: the picture is blank, of one colour or noise.
-        TooManyDigits: the picture has more than MAX_CANDIDATES candidates, or too many parts.
+        TooManyDigits: the page has more than MAX_CANDIDATES candidates.
     """
-    page = find_page(picture)
     cuts = propose_cuts(page)
     written = [
         sorted(
@@ -137,9 +135,9 @@ def segment(picture: Grey) -> Segmentation:
         for line in _lines(page.boxes)
     ]
     labels = _label(page, written)
-    boxes = extents(labels, sum(map(len, written)) + 1, page.to_picture)
+    corners = _corners(page, written, labels)
     lines: list[Line] = []
-    pixels: list[Grey] = []
+    unions: list[tuple[int, ...]] = []
     start = 1
     for pieces in written:
         height = typical_height(np.array([piece.height for piece in pieces]))
@@ -149,16 +147,16 @@ def segment(picture: Grey) -> Segmentation:
                 shape = _shape(pieces, first, last, height)
                 if shape is None:
                     continue
-                if len(pixels) == MAX_CANDIDATES:
+                if len(unions) == MAX_CANDIDATES:
                     raise TooManyDigits(
                         f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
                     )
-                box = _to_box(boxes[start + first : start + last + 1], page.factor, picture.shape)
+                box = _to_box(corners[start + first - 1 : start + last], page.picture_shape)
                 candidates.append(Candidate(first, last, shape, box))
-                pixels.append(_draw(page.ink, labels, start + first, start + last, pieces[first : last + 1]))
+                unions.append((start + first, start + last, *_surround(pieces[first : last + 1])))
         lines.append(Line([piece.size(height) for piece in pieces], candidates))
         start += len(pieces)
-    return Segmentation(lines, np.stack(pixels) if pixels else np.zeros((0, SIDE, SIDE), dtype=np.uint8))
+    return Segmentation(lines, render(page.distance, labels, np.array(unions, dtype=np.int64).reshape(-1, 6)))
 
 
 def _lines(boxes: Ints) -> list[list[int]]:
@@ -215,6 +213,16 @@ def _last_pieces(pieces: list[_Piece], first: int) -> list[int]:
     return [*range(first, stop), *([end] if end >= stop else [])]
 
 
+def _surround(union: list[_Piece]) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a union of pieces, in pixels of the page."""
+    return (
+        min(piece.left for piece in union),
+        min(piece.top for piece in union),
+        max(piece.right for piece in union),
+        max(piece.bottom for piece in union),
+    )
+
+
 def _shape(pieces: list[_Piece], first: int, last: int, height: float) -> Shape | None:
     """Return what speaks against a union of pieces, or None if it cannot be one digit.
 
@@ -225,8 +233,8 @@ def _shape(pieces: list[_Piece], first: int, last: int, height: float) -> Shape 
         height: of a digit of this line, in pixels.
     """
     union = pieces[first : last + 1]
-    width = max(piece.right for piece in union) - min(piece.left for piece in union)
-    high = max(piece.bottom for piece in union) - min(piece.top for piece in union)
+    left, top, right, bottom = _surround(union)
+    width, high = right - left, bottom - top
     if last > first and width > _WIDEST * max(high, height):
         return None
     if last == first and union[0].is_dash(height):
@@ -245,21 +253,25 @@ def _shape(pieces: list[_Piece], first: int, last: int, height: float) -> Shape 
     cuts = union[0].cut ** 2 / 2
     if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part:
         cuts += pieces[last + 1].cut ** 2 / 2
+    if joins and width > _WIDEST_JOINED * high:
+        return None
     return Shape(cuts, joins, gaps, bulk, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
 
 
-def _draw(ink: Floats, labels: Labels, first: int, last: int, union: list[_Piece]) -> Grey:
-    """Return the pieces with these numbers in MNIST form."""
-    top, left = min(piece.top for piece in union), min(piece.left for piece in union)
-    bottom, right = max(piece.bottom for piece in union), max(piece.right for piece in union)
-    window = slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
-    own = (labels[window] >= first) & (labels[window] <= last)
-    mask = cv2.dilate(own.view(np.uint8), np.ones((3, 3), np.uint8))  # includes the antialiased edges of the strokes
-    return redraw(np.maximum(ink[window] * mask, 0.5 * own)).pixels
+def _corners(page: Page, lines: list[list[_Piece]], labels: Labels) -> list[list[int]]:
+    """Return left, top, right and bottom of each piece in pixels of the picture."""
+    if page.to_unturned is None:
+        corners = np.array([(each.left, each.top, each.right, each.bottom) for line in lines for each in line])
+    else:
+        corners = extents(labels, sum(map(len, lines)) + 1, page.to_unturned)[1:]
+    corners = corners * page.factor + np.tile(page.origin, 2)
+    found: list[list[int]] = corners.tolist()
+    return found
 
 
-def _to_box(corners: Ints, factor: int, shape: tuple[int, ...]) -> Box:
-    """Return the box around corners in the reduced picture, in pixels of the picture."""
-    left, top = (int(np.clip(corners[:, axis].min() * factor, 0, shape[1 - axis] - 1)) for axis in (0, 1))
-    right, bottom = (int(np.clip(corners[:, 2 + axis].max() * factor, 1, shape[1 - axis])) for axis in (0, 1))
+def _to_box(corners: list[list[int]], shape: tuple[int, ...]) -> Box:
+    """Return the box around corners, inside of a picture of this shape."""
+    lefts, tops, rights, bottoms = zip(*corners, strict=True)
+    left, top = min(max(min(lefts), 0), shape[1] - 1), min(max(min(tops), 0), shape[0] - 1)
+    right, bottom = min(max(rights), shape[1]), min(max(bottoms), shape[0])
     return Box(left, top, max(1, right - left), max(1, bottom - top))

@@ -17,7 +17,9 @@ from digits.classifier import Classifier
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
 from digits.images import open_picture
+from digits.normalize import normalize
 from digits.numbers import NumberAnswer, read_number
+from digits.page import find_page
 from digits.segment import MAX_CANDIDATES, segment
 from tests.conftest import Mnist, encoded
 
@@ -102,6 +104,17 @@ def test_a_box_is_around_its_digit_in_the_picture_as_displayed(classifier: Class
     assert dark.sum() < 20
 
 
+def test_a_candidate_is_drawn_as_one_digit_alone_is(written: list[Grey]) -> None:
+    picture = page(written, "2")
+
+    segmentation = segment(find_page(picture))
+
+    alone = normalize(picture).pixels.astype(float)
+    whole = max(range(len(segmentation.pixels)), key=lambda index: segmentation.lines[0].candidates[index].box.width)
+    assert np.abs(segmentation.pixels[whole] - alone).mean() < 0.05 * 255
+    assert segmentation.pixels[whole].max() == 255
+
+
 def test_digits_that_touch_are_cut(classifier: Classifier, written: list[Grey]) -> None:
     assert read(classifier, page(written, "20", gap=-3)).text == "20"
 
@@ -147,7 +160,7 @@ def test_a_page_full_of_marks_is_refused() -> None:
             marks[row + 4 : row + 20, column + 8 : column + 12] = 0
 
     with pytest.raises(TooManyDigits):
-        segment(marks)
+        find_page(marks)
 
 
 @settings(deadline=None, max_examples=30)
@@ -160,7 +173,7 @@ def test_any_picture_gives_boxes_inside_of_it_in_reading_order(pixels: NDArray[n
     height, width = picture.shape
 
     try:
-        segmentation = segment(picture)
+        segmentation = segment(find_page(picture))
     except NoInk:
         return
 

@@ -174,9 +174,9 @@ def _prediction_sets(calibration: Calibration, trust: Trust) -> str:
     ]
     if trust.normalized_coverage:
         parts.append(
-            "Pictures that the service normalizes have thresholds of their own. They come from a distorted copy of "
-            "each calibration image, as the robust recipe trains with. The table shows a distorted copy of each test "
-            f"image.\n\n{_table(header, [_coverage_row(row) for row in trust.normalized_coverage])}\n\n"
+            "Pictures that the service normalizes have thresholds of their own. They come from a strongly distorted "
+            "copy of each calibration image, as the robust recipe trains with. The table shows a distorted copy of "
+            f"each test image.\n\n{_table(header, [_coverage_row(row) for row in trust.normalized_coverage])}\n\n"
             "The second promise holds for pictures like these copies. Most pictures that people send are easier to "
             "read, so that their coverage is higher. `python -m benchmarks.quality.pictures` measures it."
         )
@@ -215,12 +215,12 @@ def _novelty(novelty: Novelty, trust: Trust) -> str:
         f"The novelty is {novelty.method}. A usual digit has a novelty of about 0. Above 1 the service reports that "
         f"the picture is not a digit. That happens to at most {novelty.false_alarms:.0%} of the calibration images"
         f"{copies}. Measured: {measured}.\n\n"
-        "The head was trained on blobs, polygons, edges of shadows, scribbles, noise, and digits that were cut up, "
-        "mixed, paired or turned. Of the kinds below, only noise and two digits were among them. *AUROC* is the "
-        "probability that such a picture has a higher novelty than a test image. *FPR at 95 % TPR* is the share of "
-        "such pictures that pass a threshold that 95 % of the test images pass. All pictures except noise and "
-        '"Fashion-MNIST, as it is" were normalized as the service does. Normalizing two digits sometimes keeps only '
-        "one of them.\n\n" + _table(header, rows)
+        "The head was trained on blobs, polygons, edges of shadows, scribbles, invented letters, noise, and digits "
+        "that were cut up, mixed, paired or turned. Of the kinds below, only noise and two digits were among them. "
+        "*AUROC* is the probability that such a picture has a higher novelty than a test image. *FPR at 95 % TPR* is "
+        "the share of such pictures that pass a threshold that 95 % of the test images pass. All pictures except noise "
+        'and "Fashion-MNIST, as it is" were normalized as the service does. Normalizing two digits sometimes keeps '
+        "only one of them.\n\n" + _table(header, rows)
     )
 
 

@@ -83,10 +83,42 @@ def _train_and_publish(
     say("starting TensorFlow")
     network, history = _fit(recipe, split, seed, state_folder, resume)
 
-    temperature, head = None, None
+    temperature = None
     if split.has_held_back_images:
         # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
         temperature = _fit_temperature(network, split, fold=isinstance(recipe, Robust))
+    return calibrate_and_publish(
+        network, history, temperature, recipe=recipe, seed=seed, data=data, split=split, output=output
+    )
+
+
+def calibrate_and_publish(
+    network: Any,
+    history: report.History,
+    temperature: Temperature | None,
+    *,
+    recipe: Recipe,
+    seed: int,
+    data: Mnist,
+    split: Split,
+    output: Path,
+) -> Publication:
+    """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
+
+    Call this with a published version's network, if normalization or calibration changed after the training.
+
+    Args:
+        network: trained. A folded temperature is already in its weights.
+        history: of the training.
+        temperature: of the network. None leaves out novelty and calibration.
+        recipe: the recipe that the network was trained with.
+        seed: the training's seed. The novelty head uses it too.
+        data: contains the test images.
+        split: the training images with parts held back.
+        output: the folder of published versions.
+    """
+    head = None
+    if temperature is not None:
         say("training the novelty head")
         head = novelty.fit(network, split, seed=seed)
 

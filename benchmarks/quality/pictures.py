@@ -4,11 +4,11 @@
 
 The first table is the accuracy on every family of `families.py` and on every style of `drawn_styles.py`, through the
 code that serves, beside what most programs do: a plain resize to 28x28. A second table, for each model with a
-calibration, has the share of true digits in the prediction sets, their mean size, and the false alarms: pictures taken
-for no digit, or refused for lack of ink. The sets have the thresholds that serving chooses for each picture. A third
-table has both errors of refusing side by side: digits that are refused, and pictures without a digit (of
-`without_digit.py`) that are accepted. Develop with `--from validation`, on which the sets may have been calibrated. The
-test digits are for final figures.
+calibration, has the share of prediction sets that contain the true digit, their mean size, and the false alarms:
+pictures taken for no digit, or refused for lack of ink. A refused picture gets no set, so it counts among the false
+alarms only. The sets have the thresholds that serving chooses for each picture. A third table has both errors of
+refusing side by side: digits that are refused, and pictures without a digit (of `without_digit.py`) that are accepted.
+Develop with `--from validation`, on which the sets may have been calibrated. The test digits are for final figures.
 """
 
 import os
@@ -142,12 +142,13 @@ def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
         return "This model has no calibration."
     rows = []
     for name, prepared in families.items():
-        probabilities = classifier.probabilities(prepared.ours)
+        answered = ~prepared.blank
+        probabilities, labels = classifier.probabilities(prepared.ours[answered]), prepared.labels[answered]
         members = {
-            level: probabilities >= classifier.thresholds[level, False].of_pictures(prepared.normalized)
+            level: probabilities >= classifier.thresholds[level, False].of_pictures(prepared.normalized[answered])
             for level in levels
         }
-        covered = [members[level][np.arange(len(probabilities)), prepared.labels].mean() for level in levels]
+        covered = [members[level][np.arange(len(labels)), labels].mean() for level in levels]
         size = f"{members[SIZE_LEVEL].sum(axis=1).mean():.3f}" if SIZE_LEVEL in members else ""
         alarms = refused(classifier, prepared).mean()
         rows.append([name, *(f"{share:.4f}" for share in covered), size, f"{alarms:.4f}"])

@@ -1,5 +1,7 @@
 """Imitate pictures that were normalized: distorted copies of digits, on which their trust is calibrated."""
 
+from dataclasses import replace
+
 from digits.features import Grey
 from training.data import Labels
 from training.recipes import Robust
@@ -12,7 +14,8 @@ _NUMBER = 1000
 def imitations(images: Grey, labels: Labels, seed: int = 0) -> Grey:
     """Return a copy of each digit that is distorted as strongly as those which the robust recipe trains with.
 
-    These copies are a little harder to read than most pictures that people send, so that the promises hold there too.
+    The recipe leaves the strokes of some pictures as they are. Here every picture gets all kinds of distortions, so
+    that the copies are harder to read than most pictures that people send. The promises then hold there too.
 
     Args:
         images: uint8 (N, 28, 28) in MNIST form.
@@ -22,4 +25,5 @@ def imitations(images: Grey, labels: Labels, seed: int = 0) -> Grey:
     Returns:
         uint8 (N, 28, 28).
     """
-    return distort(enlarge(images), labels, Robust("robust").distortions, [seed, _NUMBER])
+    distortions = replace(Robust("robust").distortions, plain=0)
+    return distort(enlarge(images), labels, distortions, [seed, _NUMBER])

@@ -1,7 +1,8 @@
 """Make the non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
 
-They are blobs, polygons, edges of shadows, scribbles, noise, and digits that were cut up, mixed, paired or turned. The
-head is tested on the pictures of `training.trust.out_of_distribution`. Only noise and pairs of digits occur in both.
+They are blobs, polygons, edges of shadows, scribbles, invented letters, noise, and digits that were cut up, mixed,
+paired or turned. The head is tested on the pictures of `training.trust.out_of_distribution`. Only noise and pairs of
+digits occur in both.
 """
 
 import os
@@ -30,7 +31,7 @@ def non_digits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
     Args:
         images: uint8 (N, 28, 28), the digits to cut up. At most 2 000 of them are used.
         labels: uint8 (N,).
-        count: the number of pictures to make. Those without ink are left out.
+        count: the number of pictures to make. Those without ink, and those that look like a bold 1, are left out.
         seed: the seed of all random numbers.
 
     Returns:
@@ -54,7 +55,19 @@ def _make(images: Grey, labels: Labels, count: int, rng: Generator) -> Grey:
         picture = kinds[kind](images, labels, rng)
         is_whole = picture.shape == (SIDE, SIDE) and picture.any()
         pictures.extend([picture] if is_whole else normalize_pictures([picture]))
-    return np.array(pictures, dtype=np.uint8).reshape(-1, SIDE, SIDE)
+    kept = [picture for picture in pictures if not _is_upright_bar(picture)]
+    return np.array(kept, dtype=np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def _is_upright_bar(picture: Grey) -> bool:
+    """Return whether a picture shows one solid shape that is much higher than wide, as a bold 1 is."""
+    ink = picture > 100
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if not len(rows):
+        return False
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = box.shape
+    return width <= 0.65 * height and bool(box.mean() > 0.75)
 
 
 def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -96,6 +109,31 @@ def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for curve in curves:
             pen.line(curve.ravel().tolist(), fill=255, width=width, joint="curve")
+
+    return draw_picture(draw)
+
+
+def _invented_letter(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Draw three to six strokes that connect the points of an uneven 3x3 grid. Few of these look like a digit."""
+    width = int(rng.integers(4, 14))
+    grid = np.array([(x, y) for y in (-34, 0, 34) for x in (-28, 0, 28)])
+    points = 48 + grid * (rng.uniform(0.6, 1.2), 1) + rng.normal(0, 4, grid.shape)
+    joined, lines, strokes = [int(rng.integers(9))], set[tuple[int, int]](), int(rng.integers(3, 7))
+    while len(lines) < strokes:
+        start, end = int(rng.choice(joined)), int(rng.integers(9))
+        if start != end and (end, start) not in lines:
+            joined.append(end)
+            lines.add((start, end))
+    t = np.linspace(0, 1, 12)[:, None]
+
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for start, end in sorted(lines):
+            first, last = points[start], points[end]
+            bend = (first + last) / 2 + (rng.normal(0, 18, 2) if rng.random() < 0.35 else 0)
+            curve = (1 - t) ** 2 * first + 2 * t * (1 - t) * bend + t**2 * last
+            pen.line(curve.ravel().tolist(), fill=255, width=width, joint="curve")
+            for tip in (first, last):
+                pen.circle(tip.tolist(), width / 2, fill=255)
 
     return draw_picture(draw)
 
@@ -177,16 +215,17 @@ def _framed(picture: NDArray[np.uint8]) -> Grey:
 
 
 _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
-    _blob: 0.14,
-    _polygon: 0.11,
-    _edge: 0.08,
-    _scribble: 0.12,
-    _solid: 0.11,
-    _cut_up: 0.09,
-    _mixed: 0.09,
-    _pair: 0.07,
-    _turned: 0.05,
-    _grey_noise: 0.06,
-    _grey_blob: 0.08,
+    _blob: 0.12,
+    _polygon: 0.1,
+    _edge: 0.07,
+    _scribble: 0.1,
+    _invented_letter: 0.14,
+    _solid: 0.09,
+    _cut_up: 0.08,
+    _mixed: 0.08,
+    _pair: 0.06,
+    _turned: 0.04,
+    _grey_noise: 0.05,
+    _grey_blob: 0.07,
 }
 """Kind of picture to its share."""

@@ -35,7 +35,7 @@ def check_pictures(pictures: Grey) -> None:
 def test_the_requested_number_of_training_pictures_is_made(mnist: Mnist, labels: Labels) -> None:
     pictures = outlier_exposure.non_digits(mnist.pixels, labels, 450, 0)
 
-    assert 430 <= len(pictures) <= 450
+    assert 420 <= len(pictures) <= 450
     check_pictures(pictures)
 
 
@@ -57,6 +57,19 @@ def test_the_pictures_are_not_copies_of_the_digits(mnist: Mnist, labels: Labels)
     pictures = outlier_exposure.non_digits(mnist.pixels, labels, 250, 0)
 
     assert not any(picture.tobytes() in digits for picture in pictures)
+
+
+def test_a_solid_bar_is_left_out_because_it_looks_like_a_bold_1(
+    mnist: Mnist, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar, plate = np.zeros((96, 96), dtype=np.uint8), np.zeros((96, 96), dtype=np.uint8)
+    bar[10:86, 30:60] = plate[10:86, 10:80] = 255
+    monkeypatch.setattr(outlier_exposure, "_KINDS", {lambda *_: bar: 0.5, lambda *_: plate: 0.5})
+
+    pictures = outlier_exposure.non_digits(mnist.pixels, labels, 100, 0)
+
+    assert 30 <= len(pictures) <= 70
+    assert len({picture.tobytes() for picture in pictures}) == 1
 
 
 def idx(file: Path, images: Grey) -> None:

@@ -62,11 +62,11 @@ def test_few_calibration_images_and_few_of_their_copies_are_above_1(head: Head, 
 
     of_digits, of_copies = (novelty(head, network, images) for images in (split.x_calibration, copies))
 
-    # Of 400 values, conformal prediction needs the 397th to promise 1 % for the next picture, and the 389th for 3 %.
-    limits = (np.sort(of_digits)[396], np.sort(of_copies)[388])
+    # Of 400 values, conformal prediction needs the 397th to promise 1 % for the next picture, and the 385th for 4 %.
+    limits = (np.sort(of_digits)[396], np.sort(of_copies)[384])
     assert max(limits) == pytest.approx(1)
     assert (of_digits > 1 + 1e-6).sum() <= 3
-    assert (of_copies > 1 + 1e-6).sum() <= 11
+    assert (of_copies > 1 + 1e-6).sum() <= 15
 
 
 def test_the_published_version_gives_noise_a_high_novelty(trained: tuple[Path, Outcome], split: Split) -> None:

@@ -24,7 +24,12 @@ def imports() -> dict[str, set[str]]:
     """Each module of the project and the modules that it imports: anywhere in it, in functions and under
     `TYPE_CHECKING` too.
     """
-    files = {module_name(file): file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")}
+    files = {
+        module_name(file): file
+        for package in PACKAGES
+        for file in (REPOSITORY / package).rglob("*.py")
+        if ".peers" not in file.parts  # the environments of the services that `benchmarks` compares
+    }
     graph: dict[str, set[str]] = {}
     for module, file in files.items():
         names: set[str] = set()

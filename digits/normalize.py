@@ -39,6 +39,7 @@ from digits.ink import (
 from digits.mnist_form import Mode, are_mnist_form
 from digits.redraw import redraw
 from digits.reduction import reduce, reduction
+from digits.strips import beside_strip
 
 _LIGHT_SIDE = 40
 """Longer side of the reduced picture in which the light is measured."""
@@ -60,6 +61,9 @@ _MAX_PAPER_RANGE = 0.15
 
 _MIN_SHARPNESS = 0.25
 """A mark beside the digit is a shadow if its edges are less steep than this share of the digit's."""
+
+_ALONG_EDGE = 0.7
+"""A part lies along the picture's edge if it touches it over more than this share of its longer side."""
 
 _MAX_HALF_STROKE = 0.3
 """Half of the widest stroke, as a share of the longer side. What is wider is a shadow."""
@@ -149,7 +153,12 @@ def _locate(picture: Grey) -> _Located:
         small = reduce(working, reduction(working, _LIGHT_SIDE))
         if is_whole and is_noise(small):
             raise NoInk("no ink found: the picture is noise")
-        ink = _to_light_ink(working, small)
+        light = _light_side(small)
+        beside = beside_strip(small, light) if is_whole else None
+        if beside:
+            picture = picture[_in_picture(beside, small.shape, picture.shape)]
+            continue
+        ink = _to_light_ink(working, small, light)
         if factor == 1:
             separated = _separate_digit(_enlarge(ink), check_ink=is_whole)
             return _Located(separated.digit, ink.is_dark, separated.left_out if is_whole else left_out)
@@ -176,7 +185,23 @@ def _enlarge(ink: Ink) -> Ink:
     return replace(ink, pixels=pixels, enlarged=times)
 
 
-def _to_light_ink(picture: Floats, small: Floats) -> Ink:
+def _in_picture(part: Slices, reduced: tuple[int, ...], shape: tuple[int, ...]) -> Slices:
+    """Convert slices of a reduced picture to slices of the picture."""
+    rows, columns = (
+        slice(side.start * length // short, side.stop * length // short)
+        for side, short, length in zip(part, reduced, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _light_side(small: Floats) -> NDArray[np.uint8]:
+    """Return 1 for the pixels above Otsu's threshold (1979), else 0."""
+    levels = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    light: NDArray[np.uint8] = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    return light
+
+
+def _to_light_ink(picture: Floats, small: Floats, light: NDArray[np.uint8]) -> Ink:
     """Separate ink from paper.
 
     If the light is even, the paper has one grey value. Otherwise, the background is estimated by a morphological
@@ -186,10 +211,11 @@ def _to_light_ink(picture: Floats, small: Floats) -> Ink:
     Args:
         picture: (height, width).
         small: the picture, reduced to _LIGHT_SIDE.
+        light: its `_light_side`.
     """
     if np.ptp(picture) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
-    even = _even_paper(small)
+    even = _even_paper(small, light)
     if even is not None:
         pixels = even.paper - picture if even.is_ink_dark else picture - even.paper
         return Ink(pixels, even.is_ink_dark, even.contrast)
@@ -215,13 +241,11 @@ class _EvenPaper:
     is_ink_dark: bool
 
 
-def _even_paper(small: Floats) -> _EvenPaper | None:
+def _even_paper(small: Floats, light: NDArray[np.uint8]) -> _EvenPaper | None:
     """Return the paper of a picture of two grey values, as a scan or a drawing is, or None in uneven light.
 
     This also reads digits that were cut to their ink, of which no background is left around the strokes.
     """
-    levels = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
-    _, light = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     dark = 1 - light
     light_rim = float(light[rim_mask(light.shape, 1)].mean())
     if 0 < light_rim < 1:
@@ -333,7 +357,13 @@ def _digit_pixels(ink: Floats, steepness: Floats, threshold: float, *, is_even: 
     large = np.flatnonzero(parts.sides.max(axis=1) >= longer_side(whole) / 4)
     others = {label: parts.box(label) for label in large.tolist() if label not in (0, main)}
     left_out = sum(_is_digit_like(label, main, parts, steepness) for label in others)
-    while added := [label for label, box in others.items() if _is_part(box, whole, ink.shape)]:
+    if not _at_edge(whole, ink.shape):
+        others = {
+            label: box
+            for label, box in others.items()
+            if not _at_edge(box, ink.shape) or _is_stroke_to_edge(parts.labels == label, box, whole)
+        }
+    while added := [label for label, box in others.items() if _is_part(box, whole)]:
         for label in added:
             pixels |= parts.labels == label
             whole = _union(whole, others.pop(label))
@@ -345,9 +375,8 @@ def _is_digit_like(label: int, main: int, parts: "_Parts", steepness: Floats) ->
     box, main_box = parts.box(label), parts.box(main)
     height, width = (part.stop - part.start for part in box)
     main_height, main_width = (part.stop - part.start for part in main_box)
-    gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, main_box, strict=True))
     is_large = 0.5 <= height / main_height <= 2 and width <= 2 * height and main_width <= 2 * main_height
-    if not is_large or gap < 0.05 * main_height or _at_edge(box, parts.mask.shape):
+    if not is_large or _gap(box, main_box) < 0.05 * main_height or _at_edge(box, parts.mask.shape):
         return False
     sharpness, main_sharpness = (
         float(steepness[part][parts.labels[part] == number].mean()) for number, part in ((label, box), (main, main_box))
@@ -406,9 +435,9 @@ def _strongest_part(steepness: Floats, parts: _Parts, *, is_even: bool) -> int:
     inked = np.flatnonzero(labels)
     strength = np.bincount(labels.ravel()[inked], steepness.ravel()[inked])
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
-    touched = np.max([np.bincount(edge, minlength=len(strength)) / len(edge) for edge in edges], axis=0)
+    touched = np.max([np.bincount(edge, minlength=len(strength)) for edge in edges], axis=0) / parts.sides.max(axis=1)
     at_edge, along_edge = (0.5, 0.3) if is_even else (0.3, 0.03)
-    strength *= np.where(touched > 1 / 3, along_edge, np.where(touched > 0, at_edge, 1))
+    strength *= np.where(touched > _ALONG_EDGE, along_edge, np.where(touched > 0, at_edge, 1))
     for label in np.flatnonzero((parts.sides > np.array(labels.shape) / 2).all(axis=1)).tolist():
         pixels = labels[parts.box(label)] == label
         if pixels[rim_mask(pixels.shape, max(pixels.shape) // 8)].sum() > 0.95 * pixels.sum():
@@ -417,14 +446,24 @@ def _strongest_part(steepness: Floats, parts: _Parts, *, is_even: bool) -> int:
     return int(strength.argmax())
 
 
-def _is_part(box: Slices, whole: Slices, shape: tuple[int, ...]) -> bool:
-    """Return whether a box belongs to the digit whose box is `whole`.
-
-    It must be near the digit, must not frame it, and must not touch the picture's edge unless the digit does.
-    """
+def _is_part(box: Slices, whole: Slices) -> bool:
+    """Return whether a box is near the digit whose box is `whole`, and does not frame it."""
     frames = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, whole, strict=True))
-    gap = max(max(other.start - part.stop, part.start - other.stop) for part, other in zip(box, whole, strict=True))
-    return not frames and gap <= 0.3 * longer_side(whole) and (not _at_edge(box, shape) or _at_edge(whole, shape))
+    return not frames and _gap(box, whole) <= 0.3 * longer_side(whole)
+
+
+def _is_stroke_to_edge(pixels: NDArray[np.bool_], box: Slices, whole: Slices) -> bool:
+    """Return whether a part that touches the picture's edge is a stroke of the digit, and not another mark or a line.
+
+    It nearly touches the digit, and only its end is on the edge.
+    """
+    on_edge = max(np.count_nonzero(edge) for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+    return _gap(box, whole) <= 0.1 * longer_side(whole) and bool(on_edge <= 0.4 * longer_side(box))
+
+
+def _gap(box: Slices, other: Slices) -> int:
+    """Return the distance between two boxes in pixels. It is negative if they overlap."""
+    return max(int(max(b.start - a.stop, a.start - b.stop)) for a, b in zip(box, other, strict=True))
 
 
 def _union(box: Slices, other: Slices) -> Slices:

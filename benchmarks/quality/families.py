@@ -149,12 +149,29 @@ def _transparent(digit: Grey, rng: Generator) -> bytes:
     return encoded(rgba)
 
 
-def photographed(ink: Array, rng: Generator) -> bytes:
-    """Photograph dark ink on paper in uneven light, slightly out of focus. `ink` is the coverage in [0, 1]."""
+def side_strip(shape: tuple[int, int], rng: Generator, *, share: float) -> Array:
+    """Return a strip along one side, 1 in it and 0 elsewhere. Its edge is sharp, straight and slightly tilted.
+
+    `share` is the strip's width, as a share of the picture's width or height.
+    """
+    turns = int(rng.integers(0, 4))
+    length, width = shape if turns % 2 == 0 else shape[::-1]
+    rows, columns = np.ogrid[:length, :width]
+    edge = share * width * (1 + rng.uniform(-0.3, 0.3) * (rows / length - 0.5))
+    strip: Array = np.rot90(np.clip(edge - columns, 0, 1).astype(np.float32), turns)
+    return strip
+
+
+def photographed(ink: Array, rng: Generator, *, shade: Array | float = 0.0) -> bytes:
+    """Photograph dark ink on paper in uneven light, slightly out of focus.
+
+    `ink` is the coverage in [0, 1], and `shade` the share of the light that a shadow takes.
+    """
     paper = rng.uniform(170, 245)
     contrast = rng.uniform(0.35, 0.85)
     grey = on_paper(ink, paper=paper, pen=paper * (1 - contrast))
     grey *= light(grey.shape, rng, depth=rng.uniform(0.15, 0.55))
+    grey *= 1 - shade
     grey += texture(grey.shape, rng, strength=rng.uniform(1, 5))
     grey = ndimage.gaussian_filter(grey, rng.uniform(0.5, 2.5))
     grey += rng.normal(0, rng.uniform(0.5, 3), grey.shape)
@@ -181,6 +198,17 @@ def marked(ink: Array, rng: Generator) -> bytes:
 
 def _photo(digit: Grey, rng: Generator) -> bytes:
     return photographed(placed(enlarged(digit, int(rng.integers(150, 401))), rng), rng)
+
+
+def _beside_shadow(digit: Grey, rng: Generator) -> bytes:
+    """Photograph a page with a hard shadow or the edge of a dark table along one side."""
+    ink = placed(enlarged(digit, int(rng.integers(150, 401))), rng)
+    share = rng.uniform(0.03, 0.2)
+    # The page grows, so that the strip does not reach the digit.
+    height, width = (int(1.15 * share / (1 - 2.3 * share) * side) for side in ink.shape)
+    ink = np.pad(ink, ((height, height), (width, width)))
+    strip = side_strip(ink.shape, rng, share=share)
+    return photographed(ink, rng, shade=strip * rng.uniform(0.2, 0.9))
 
 
 def _pencil(digit: Grey, rng: Generator) -> bytes:
@@ -396,5 +424,6 @@ FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "photo, 384 pixels": partial(_thin_pen, side=384),
     "photo, 256 pixels": partial(_thin_pen, side=256),
     "photo, dark": _dark_photo,
+    "photo, beside a shadow": _beside_shadow,
 }
 """By name, in the order of the table."""

@@ -1,4 +1,4 @@
-"""Make pictures without a digit, which must be refused: surfaces, light, noise and blurred edges.
+"""Make pictures without a digit, which must be refused: surfaces, light, shadows, noise and edges.
 
     pictures_without_digit("wood", 60, np.random.default_rng(0))    60 encoded pictures
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.quality.families import Array, Generator, encoded, light, texture
+from benchmarks.quality.families import Array, Generator, encoded, light, side_strip, texture
 
 
 def pictures_without_digit(name: str, count: int, rng: Generator) -> list[bytes]:
@@ -105,6 +105,13 @@ def _shadow(shape: tuple[int, int], rng: Generator) -> Array:
     return grey + texture(shape, rng, strength=rng.uniform(0.5, 3))
 
 
+def _hard_shadow(shape: tuple[int, int], rng: Generator) -> Array:
+    """Put a hard shadow, or the edge of a dark table, along one side of light paper."""
+    grey = rng.uniform(150, 250) * light(shape, rng, depth=rng.uniform(0, 0.4))
+    grey *= 1 - rng.uniform(0.15, 0.9) * side_strip(shape, rng, share=rng.uniform(0.03, 0.4))
+    return grey + texture(shape, rng, strength=rng.uniform(0.5, 3))
+
+
 def _noise(shape: tuple[int, int], rng: Generator) -> Array:
     strength = rng.uniform(5, 60)
     kind = rng.integers(0, 3)
@@ -138,6 +145,7 @@ SURFACES: dict[str, Callable[[tuple[int, int], Generator], Array]] = {
     "screen": _screen,
     "gradient": _gradient,
     "shadow": _shadow,
+    "hard shadow": _hard_shadow,
     "noise": _noise,
     "blurred edge": _blurred_edge,
 }

@@ -153,6 +153,11 @@ PAPER = np.full((100, 100), 240, dtype=np.uint8)
 RNG = np.random.default_rng(1)
 
 
+def strip(picture: Grey, width: int, level: int) -> Grey:
+    """Put a strip with a hard edge along the left side."""
+    return np.where(np.arange(picture.shape[1]) < width, np.minimum(picture, level), picture).astype(np.uint8)
+
+
 class TestNoInk:
     @pytest.mark.parametrize(
         "picture",
@@ -183,6 +188,9 @@ class TestNoInk:
                 ),
                 id="a soft shadow along an edge",
             ),
+            pytest.param(strip(PAPER, 15, 120), id="a hard shadow along an edge"),
+            pytest.param(grey(strip(PAPER, 30, 40) * np.linspace(0.7, 1, 100)), id="a table's edge in uneven light"),
+            pytest.param(strip(PAPER, 30, 40).T[:48], id="a table's edge along the top of a wide picture"),
         ],
     )
     def test_a_picture_without_ink_is_refused(self, picture: Grey) -> None:
@@ -242,6 +250,49 @@ class TestDigits:
         normalized = normalize(np.asarray(picture))
 
         assert similarity(normalized.pixels, normalize(page(digit(FIVE))).pixels) > 0.98
+
+    @pytest.mark.parametrize("turns", range(4))
+    @pytest.mark.parametrize("level", [30, 100])
+    def test_a_strip_of_shadow_beside_the_digit_is_left_out(
+        self, turns: int, level: int, digit: Callable[[int], Grey]
+    ) -> None:
+        pencilled = 127 + np.rot90(page(digit(FIVE), 120, 80), -turns) // 2
+        beside_shadow = np.rot90(strip(grey(pencilled * np.linspace(0.8, 1, 280)), 60, level), turns)
+
+        normalized = normalize(np.ascontiguousarray(beside_shadow))
+
+        assert similarity(normalized.pixels, digit(FIVE)) > 0.8
+
+    def test_a_digit_in_a_hard_shadow_stays(self, digit: Callable[[int], Grey]) -> None:
+        five = page(digit(FIVE), 120, 80)[:, 40:]
+        shadow = np.where(np.arange(600) < 200, 0.5, 1.0)
+        picture = grey(np.pad(five, ((0, 0), (0, 600 - five.shape[1])), constant_values=255) * shadow)
+
+        normalized = normalize(picture)
+
+        assert similarity(normalized.pixels, digit(FIVE)) > 0.8
+
+    def test_a_detached_bar_that_ends_at_the_edge_stays(self) -> None:
+        picture = Image.fromarray(grey(np.tile(np.linspace(140, 230, 100), (100, 1))))
+        draw = ImageDraw.Draw(picture)
+        draw.line((30, 20, 99, 10), fill=60, width=8)
+        draw.line((32, 28, 30, 50, 60, 50, 70, 65, 55, 85, 30, 85), fill=60, width=8)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        assert pixels[4:8, 18:].sum() > 1000  # the bar
+
+    def test_a_digit_whose_curve_lies_along_the_edge_is_not_replaced_by_a_speck(self) -> None:
+        picture = Image.fromarray(grey(np.tile(np.linspace(140, 230, 100), (100, 1))))
+        draw = ImageDraw.Draw(picture)
+        draw.ellipse((25, 50, 85, 106), outline=90, width=9)
+        draw.ellipse((40, 10, 75, 58), outline=90, width=9)
+        draw.ellipse((90, 10, 94, 14), fill=0)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        assert side(pixels) == 20
+        assert pixels[8, 14] == pixels[18, 14] == 0  # both holes
 
     def test_a_detached_bar_stays_and_specks_are_removed(self) -> None:
         picture = Image.new("L", (280, 280), 255)

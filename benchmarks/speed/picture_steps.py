@@ -27,12 +27,16 @@ from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, median
 from benchmarks.harness.servers import post
-from digits import images, normalize, previews
+from digits import images, normalize, previews, redraw
 from digits.classifier import Classifier
 from digits.features import to_features
 
-NORMALIZATION_STEPS = {"locate": "_locate", "strokes": "_set_strokes", "fit": "_fit"}
-"""The function of `digits.normalize` for each row of the table."""
+NORMALIZATION_STEPS: dict[str, tuple[object, str]] = {
+    "locate": (normalize, "_locate"),
+    "strokes": (redraw, "_set_strokes"),
+    "fit": (redraw, "_fit"),
+}
+"""The module and its function for each row of the table."""
 HAND_OVERS = 1000
 
 P = ParamSpec("P")
@@ -66,7 +70,7 @@ class Stopwatch:
             "load": (ImageFile.ImageFile, "load"),
             "to_grey": (previews, "to_grey"),
         }
-        functions |= {step: (normalize, name) for step, name in NORMALIZATION_STEPS.items()}
+        functions |= NORMALIZATION_STEPS
         with ExitStack() as patches:
             for name, (owner, attribute) in functions.items():
                 timed = self.timed(name, getattr(owner, attribute))

@@ -20,11 +20,18 @@ from digits.images import large_jpeg, open_picture, to_grey, upright_size
 from digits.normalize import Normalized, normalize
 from digits.page import PAGE_SIDE, Page, find_page
 from digits.previews import normalize_picture
-from digits.reading import FoundDigit, Reading, best_reading
-from digits.segment import Box, Segmentation, segment
+from digits.reading import FoundDigit, Reading, best_reading, digit_costs
+from digits.segment import Box, Segmentation, segment, surround
 
 _FEW_PIECES = 12
 """A picture of at most as many pieces may show one digit only. It is then also prepared as for one digit."""
+
+
+_CLEARLY_CHEAPER = 3.0
+"""Several digits are read as one only if this costs so much less."""
+
+_WIDEST_DIGIT = 1.1
+"""Several digits are read as one only if they are together not wider than this, in their heights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class PreparedNumber:
     """If the last of `pixels` is the whole picture as one digit: the box of that digit."""
     steps: tuple[str, ...] = ("cropped", "centered")
     """The steps that brought the candidates to MNIST form."""
+    is_whole_alone: bool = False
+    """Whether there is no mark like another digit beside that digit."""
     may_be_one_digit: bool = True
     """Whether a reading of one digit counts. False if `normalize` has refused the picture as one digit."""
 
@@ -53,16 +62,19 @@ class PreparedNumber:
             NoInk: there is no digit.
             TooManyDigits: more than `reading.MAX_DIGITS` digits.
         """
-        reading = Reading([], 0)
+        reading = Reading([], 0, np.inf)
         if self.segmentation is not None:
             count = len(self.segmentation.pixels)
             reading = best_reading(
                 self.segmentation, probabilities[:count], None if novelty is None else novelty[:count]
             )
-        if self.whole_box is not None and len(reading.digits) <= 1:
-            # So one digit gets the same answer as from `normalize_picture`.
-            box = reading.digits[0].box if reading.digits else self.whole_box
-            return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out)
+        if self.whole_box is not None:
+            (cost,) = digit_costs(probabilities[-1:], None if novelty is None else novelty[-1:])
+            box = surround([found.box for found in reading.digits]) if reading.digits else self.whole_box
+            is_one = box.width <= _WIDEST_DIGIT * box.height and cost + _CLEARLY_CHEAPER < reading.cost
+            if len(reading.digits) <= 1 or (self.is_whole_alone and is_one):
+                # So one digit gets the same answer as from `normalize_picture`.
+                return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out, float(cost))
         if len(reading.digits) <= (0 if self.may_be_one_digit else 1):
             raise NoInk("no digit found: the picture has only marks that are no digits")
         return reading
@@ -92,7 +104,7 @@ def prepare(picture: Image.Image) -> PreparedNumber:
         page = _find_page(grey)
     if page is None:
         # A digit that is too faint for a page may still be found alone.
-        return PreparedNumber(_as_one_digit(jpeg, grey)[None], None, whole_box)
+        return PreparedNumber(_as_one_digit(jpeg, grey).pixels[None], None, whole_box)
     segmentation = segment(page)
     segmentation = _scaled(segmentation, width / grey.shape[1], height / grey.shape[0], width, height)
     pixels = segmentation.pixels
@@ -102,7 +114,12 @@ def prepare(picture: Image.Image) -> PreparedNumber:
         whole = _as_one_digit(jpeg, grey)
     except NoInk:
         return PreparedNumber(pixels, segmentation, None, may_be_one_digit=False)
-    return PreparedNumber(np.concatenate([pixels, whole[None]]), segmentation, whole_box)
+    if page.is_dark != ("inverted" in whole.steps):
+        # Only a digit that was cut to its ink leaves so little paper that this is in doubt.
+        return PreparedNumber(whole.pixels[None], None, whole_box, whole.steps)
+    return PreparedNumber(
+        np.concatenate([pixels, whole.pixels[None]]), segmentation, whole_box, is_whole_alone=whole.left_out == 0
+    )
 
 
 def _find_page(grey: Grey) -> Page | None:
@@ -112,12 +129,12 @@ def _find_page(grey: Grey) -> Page | None:
         return None
 
 
-def _as_one_digit(jpeg: bytes | None, grey: Grey) -> Grey:
-    """Return the pixels that `normalize_picture` returns. `jpeg` is the content of a large JPEG, from `large_jpeg`."""
+def _as_one_digit(jpeg: bytes | None, grey: Grey) -> Normalized:
+    """Return what `normalize_picture` returns. `jpeg` is the content of a large JPEG, from `large_jpeg`."""
     if jpeg is None:
-        return normalize(grey).pixels
+        return normalize(grey)
     with closing(open_picture(jpeg)) as picture:
-        return normalize_picture(picture).pixels
+        return normalize_picture(picture)
 
 
 def _ink_box(normalized: Normalized) -> Box:

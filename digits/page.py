@@ -15,6 +15,7 @@ from digits.features import Floats, Grey
 from digits.ink import (
     MIN_CONTRAST,
     WORKING_SIDE,
+    Ink,
     background_noise,
     is_background_light,
     is_noise,
@@ -57,6 +58,8 @@ class Page:
     """Pixels of the picture per pixel of the page."""
     origin: tuple[int, int]
     """Left and top of the page in pixels of the picture."""
+    is_dark: bool
+    """Whether the ink was darker than its paper."""
     distance: Floats
     """(height, width): how deep each pixel is inside of a stroke, in pixels. It is negative outside of strokes."""
     labels: Labels
@@ -135,8 +138,8 @@ def extents(labels: Labels, count: int, to_unturned: NDArray[np.float64] | None 
 class _Parts:
     """The connected parts of a picture. The fields are as in `Page`, before it was turned."""
 
-    ink: Floats
-    """(height, width), in [0, 1]. 1 is full ink."""
+    ink: Ink
+    """In [0, 1]. 1 is full ink."""
     mask: NDArray[np.uint8]
     """(height, width): 1 inside of the parts."""
     labels: Labels
@@ -195,11 +198,22 @@ def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin:
     stroke = max(1.0, 4 * cv2.mean(depth, inside)[0] - 2)  # as in `redraw`
     distance = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     # How much ink the pixels at the edge have tells where in them the edge is.
-    distance += parts.ink + np.where(inside, np.float32(-1.5), np.float32(0.5))
-    return Page(picture_shape, factor, origin, distance, parts.labels, parts.numbers, parts.boxes, stroke, None)
+    distance += parts.ink.pixels + np.where(inside, np.float32(-1.5), np.float32(0.5))
+    return Page(
+        picture_shape,
+        factor,
+        origin,
+        parts.ink.is_dark,
+        distance,
+        parts.labels,
+        parts.numbers,
+        parts.boxes,
+        stroke,
+        None,
+    )
 
 
-def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Floats, Mask, Floats]:
+def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Ink, Mask, Floats]:
     """Return the ink in [0, 1], which pixels are inside of strokes, and the steepness of each pixel.
 
     Args:
@@ -213,7 +227,8 @@ def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Floats, Mask, Floats
         raise NoInk("no ink found: the picture is blank")
     if check_ink and is_noise(picture):
         raise NoInk("no ink found: the picture is noise")
-    ink = _without_background(picture, reduce(picture, reduction(picture, _LIGHT_SIDE)))
+    light_ink = _without_background(picture, reduce(picture, reduction(picture, _LIGHT_SIDE)))
+    ink = light_ink.pixels
     mean, noise = background_noise(ink, None)
     if noise > 0.06 * ink.max():
         ink = cv2.GaussianBlur(ink, (0, 0), 1)
@@ -227,10 +242,10 @@ def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Floats, Mask, Floats
     mask = above & (ink > 0.5 * level)
     if check_ink and not _has_ink(ink, mask, full_ink):
         raise NoInk("no ink found: the picture has only noise and uneven light")
-    return np.clip(ink / (1.05 * level), 0, 1), mask, steepness
+    return Ink(np.clip(ink / (1.05 * level), 0, 1), light_ink.is_dark), mask, steepness
 
 
-def _without_background(picture: Floats, small: Floats) -> Floats:
+def _without_background(picture: Floats, small: Floats) -> Ink:
     """Return each pixel's difference from the background, positive for ink. `small` is the picture at _LIGHT_SIDE."""
     is_tiny = min(small.shape) < 12
     trend = np.zeros_like(small) if is_tiny else light_trend(small)
@@ -244,12 +259,10 @@ def _without_background(picture: Floats, small: Floats) -> Floats:
         background = cv2.blur(background, (side // 2, side // 2))
     background = cv2.resize(background + trend, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
     if not is_dark:
-        light_ink: Floats = picture - background
-        return light_ink
+        return Ink(picture - background, is_dark=False)
     # In a shadow, ink and paper differ by less.
     brightness = np.maximum(background, 0.25 * float(background.max()))
-    ink: Floats = (background - picture) * (float(brightness.mean()) / brightness)
-    return ink
+    return Ink((background - picture) * (float(brightness.mean()) / brightness), is_dark=True)
 
 
 def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:

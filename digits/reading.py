@@ -53,6 +53,8 @@ class Reading:
     """In reading order."""
     left_out: int
     """Number of pieces about as large as a digit that were not read."""
+    cost: float
+    """Of the path that was chosen."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,13 @@ class _LineReading:
     chosen: list[int]
     """Indices of the line's candidates, from left to right."""
     left_out: int
+    cost: float
+
+
+def digit_costs(probabilities: Floats, novelty: Floats | None) -> Floats:
+    """Return what each picture costs as one digit of a reading. The arguments are those of `best_reading`."""
+    costs: Floats = _DIGIT - _UNSURE * np.log(np.maximum(probabilities.max(axis=1), 1e-6))
+    return costs if novelty is None else costs + _NOVELTY * np.clip(novelty, 0, 4)
 
 
 def best_reading(segmentation: Segmentation, probabilities: Floats, novelty: Floats | None) -> Reading:
@@ -73,20 +82,20 @@ def best_reading(segmentation: Segmentation, probabilities: Floats, novelty: Flo
     Raises:
         TooManyDigits: more than MAX_DIGITS digits.
     """
-    costs = _DIGIT - _UNSURE * np.log(np.maximum(probabilities.max(axis=1), 1e-6))
-    if novelty is not None:
-        costs = costs + _NOVELTY * np.clip(novelty, 0, 4)
+    costs = digit_costs(probabilities, novelty)
     digits: list[FoundDigit] = []
     left_out = start = lines = 0
+    cost = 0.0
     for line in segmentation.lines:
         read = _read_line(line, costs[start : start + len(line.candidates)].tolist())
         digits += [FoundDigit(start + index, lines, line.candidates[index].box) for index in read.chosen]
         left_out += read.left_out
+        cost += read.cost
         lines += bool(read.chosen)
         start += len(line.candidates)
     if len(digits) > MAX_DIGITS:
         raise TooManyDigits(f"expected a picture of at most {MAX_DIGITS} digits, found {len(digits)}")
-    return Reading(digits, left_out)
+    return Reading(digits, left_out, cost)
 
 
 def _read_line(line: Line, costs: list[float]) -> _LineReading:
@@ -117,7 +126,7 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
         else:
             chosen.append(arrival)
             place = line.candidates[arrival].first
-    return _LineReading(chosen[::-1], left_out)
+    return _LineReading(chosen[::-1], left_out, best[count])
 
 
 def _shape_cost(candidate: Candidate) -> float:

@@ -40,6 +40,13 @@ class Box:
     height: int
 
 
+def surround(boxes: list[Box]) -> Box:
+    """Return the smallest box around at least one box."""
+    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
+    return Box(left, top, right - left, bottom - top)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What speaks against a candidate, whatever the network says."""

@@ -76,10 +76,9 @@ export class Boxes {
       ...place,
       text: `${label(this.#digits[index].digit)}${isUnsure(this.#digits[index]) ? "?" : ""}`,
       isDashed: isUnsure(this.#digits[index]),
-      lineWidth: index === this.#selected && places.length > 1 ? 3 : 1.5,
+      isSelected: index === this.#selected && places.length > 1,
     }));
-    // A rim below all boxes, so that they show on a picture of any colour.
-    for (const box of boxes) drawOutline(context, { ...box, lineWidth: box.lineWidth + 2, isDashed: false }, paper);
+    for (const box of boxes) drawRim(context, box, paper);
     for (const box of boxes) drawOutline(context, box, accent);
     const drawn = [];
     for (const box of [...boxes.splice(this.#selected, 1), ...boxes]) {
@@ -91,14 +90,36 @@ export class Boxes {
   }
 }
 
-/** Draw the outline of a box. That of an unsure digit is dashed. */
-function drawOutline(context, { x, y, width, height, lineWidth, isDashed }, colour) {
+/** Draw what lies below the outline, so that it shows on a picture of any colour. */
+function drawRim(context, box, colour) {
   context.strokeStyle = colour;
-  context.lineWidth = lineWidth;
-  context.setLineDash(isDashed ? [5, 4] : []);
+  context.lineWidth = lineWidth(box) + Math.min(2, box.height / 16);
+  context.setLineDash([]);
   context.beginPath();
-  context.roundRect(x, y, width, height, Math.min(6, height / 6));
+  context.roundRect(box.x, box.y, box.width, box.height, radius(box));
   context.stroke();
+}
+
+/** Draw the outline of a box. That of an unsure digit is dashed, and the selected box is filled. */
+function drawOutline(context, box, colour) {
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = lineWidth(box);
+  context.setLineDash(box.isDashed ? [3 * lineWidth(box) + 1, 2 * lineWidth(box) + 1] : []);
+  context.beginPath();
+  context.roundRect(box.x, box.y, box.width, box.height, radius(box));
+  context.stroke();
+  if (!box.isSelected) return;
+  context.globalAlpha = 0.15;
+  context.fill();
+  context.globalAlpha = 1;
+}
+
+function lineWidth({ height, isSelected }) {
+  return isSelected ? 3 : Math.min(1.5, height / 12);
+}
+
+function radius({ height }) {
+  return Math.min(6, height / 6);
 }
 
 /** Return where the label of a box goes: above it, or inside of it at the edge of the area. */

@@ -3,6 +3,7 @@
 // Lengths in a drawing are fractions of the area's height.
 const STROKE_WIDTH = 0.05; // thin enough for five digits beside each other
 const MIN_DISTANCE = 0.002; // a point closer to the last one adds nothing
+const MAX_DOT = 0.1; // the service may take a smaller drawing for noise
 const MAX_STEPS = 500;
 const MAX_PICTURES = 8; // each takes several megabytes
 const MAX_TAP_PIXELS = 6; // a pointer that moves further draws
@@ -68,6 +69,15 @@ export class Drawing {
   get isBlank() {
     const { picture, strokes } = this.#visible();
     return picture === null && strokes.length === 0;
+  }
+
+  /** Whether the drawing is not larger than a dot. */
+  get isDot() {
+    const points = this.#visible().strokes.flat();
+    return ["x", "y"].every((axis) => {
+      const values = points.map((point) => point[axis]);
+      return Math.max(...values) - Math.min(...values) < MAX_DOT;
+    });
   }
 
   get canUndo() {
@@ -185,6 +195,7 @@ export class Drawing {
   }
 
   #move(event) {
+    if (this.#pointer === null) this.#canvas.style.cursor = this.#digitAt(this.#place(event)) >= 0 ? "pointer" : "";
     if (event.pointerId !== this.#pointer?.pointerId) return;
     if (this.#tap !== null) {
       const distance = Math.hypot(event.clientX - this.#tap.clientX, event.clientY - this.#tap.clientY);

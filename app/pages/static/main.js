@@ -51,8 +51,8 @@ function onDrawingChange() {
       requests.cancel();
       hideReading();
     }
-    // A number keeps its answer until the stroke ends.
-    if (!(drawing.isPenDown && isNumber())) requestReading();
+    // A number keeps its answer until the stroke ends, and a dot may become a stroke.
+    if (!drawing.isPenDown || !(isNumber() || drawing.isDot)) requestReading();
   }
   pictureBefore = picture;
 }

@@ -2,6 +2,8 @@
 
 import { isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
 
+const QUESTION_MARK = 0.4; // its width, in widths of a digit
+
 const byId = (id) => document.getElementById(id);
 
 export class NumberText {
@@ -38,8 +40,8 @@ export class NumberText {
       lines[digit.line].append(element);
       return { element, line: digit.line, column: lines[digit.line].childElementCount - 1 };
     });
-    const longest = Math.max(...lines.map(({ childElementCount }) => childElementCount));
-    byId("number").style.setProperty("--columns", longest);
+    const widths = lines.map((line) => line.childElementCount + QUESTION_MARK * line.querySelectorAll(".unsure").length);
+    byId("number").style.setProperty("--columns", Math.max(...widths));
     byId("number").style.setProperty("--lines", lines.length);
     byId("number").replaceChildren(...lines);
     byId("summary").textContent = `${summary(reading)} ${leftOutSentence(reading.left_out)}`;

@@ -520,6 +520,8 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
         expect(page.locator("#caption")).to_have_text(name)
         expect(page.locator("#answer")).to_have_attribute("data-state", state)
         expect(page.locator("#digit")).to_have_text(re.compile(digit))
+    examples.get_by_role("button", name="A number").click()
+    expect(page.locator("#number")).to_have_text("2048")
     button(page, "Clear").click()
     expect_blank(page)
 

@@ -76,6 +76,6 @@ USER 10001:10001
 # When told to stop, the service is unready for 5 s first, so that load balancers send new requests elsewhere.
 ENV MNIST_HOST=0.0.0.0 MNIST_DRAIN_SECONDS=5
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --start-interval=1s --retries=3 \
     CMD ["python", "-m", "app.healthcheck"]
 CMD ["python", "-m", "app"]

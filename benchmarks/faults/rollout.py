@@ -1,11 +1,12 @@
-"""Do two replicas behind nginx get another image, and the old one back, without a lost request?
+"""Do two replicas behind a proxy get another image, and the old one back, without a lost request?
 
     python -m benchmarks.faults.rollout
 
-This script runs the compose file with two replicas, and nginx with the configuration of `deploy/proxy`. It needs the
-image `digits` (`docker compose build`), nginx and openssl. Without a Docker engine it prints a message and exits with
-0. The exit code is 1 if a request was lost. With `--grpc`, other clients make calls meanwhile. Then the image must have
-the extra `grpc`.
+This script runs the compose file with two replicas, and a proxy with its configuration in `deploy/proxy`. It needs the
+image `digits` (`docker compose build`), nginx or Envoy, and openssl. Without a Docker engine it prints a message and
+exits with 0. The exit code is 1 if a request was lost. With `--grpc`, other clients make calls meanwhile. Then the
+image must have the extra `grpc`. nginx loses some calls, because Docker accepts connections for a container that does
+not.
 """
 
 import shutil
@@ -18,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.faults.container import BUILD_SECONDS, docker, engine_answers, inspect
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.edge import GrpcClient, Load, edge
+from benchmarks.harness.edge import COMMANDS, GrpcClient, Load, edge
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import free_port
 
@@ -108,23 +109,24 @@ def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--grpc", action="store_true", help="also make gRPC calls")
-    with_grpc = arguments.parse_args().grpc
+    arguments.add_argument("--proxy", choices=sorted(COMMANDS), default="nginx")
+    options = arguments.parse_args()
     if not engine_answers():
         print("skipped: no Docker engine answers")
         return
-    for program in ("nginx", "openssl"):
+    for program in {"nginx": ["nginx", "openssl"], "envoy": ["openssl"]}[options.proxy]:
         if shutil.which(program) is None:
             raise SystemExit(f"needs {program}: apt install {program}")
     label_images()
-    replicas = Replicas(with_grpc=with_grpc)
+    replicas = Replicas(with_grpc=options.grpc)
     with (
         TemporaryDirectory() as folder,
         replicas.running(),
-        edge("nginx", Path(folder), replicas.ports, replicas.grpc_ports, limited=False) as proxy,
+        edge(options.proxy, Path(folder), replicas.ports, replicas.grpc_ports, limited=False) as proxy,
         ExitStack() as running,
     ):
         loads = {"requests": Load(proxy, CLIENTS)}
-        if with_grpc:
+        if options.grpc:
             loads["calls"] = Load(proxy, CLIENTS, GrpcClient)
         for load in loads.values():
             running.enter_context(load.running())

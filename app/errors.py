@@ -101,6 +101,7 @@ STATUS: dict[type[DigitsError], int] = {
     UnknownModel: 404,
     WrongMethod: 405,
     NotOffered: 501,
+    errors.OtherClasses: 501,
     MalformedBody: 400,
     Unauthorized: 401,
     SlowBody: 408,

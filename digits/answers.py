@@ -1,4 +1,4 @@
-"""The answer for each picture: its digit, the probabilities, and how far to trust them."""
+"""The answer for each picture: its digit or class, the probabilities, and how far to trust them."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -19,7 +19,8 @@ def answers(classifier: Classifier, features: Floats, steps: Sequence[Sequence[s
         steps: the steps that normalized each picture, or () for a picture that is unchanged.
 
     Returns:
-        Columns of N values in JSON types: `digit`, `probability` and `probabilities` (10 each). If the version has a
+        Columns of N values in JSON types: `digit` (the index of the class), `class_name` if the classes are not the
+        digits, `probability` and `probabilities` (a list for each). If the version has a
         calibration, also `prediction_set`, `coverage` and `calibration`. If it has novelty, also `is_digit` and
         `novelty`.
     """
@@ -29,6 +30,8 @@ def answers(classifier: Classifier, features: Floats, steps: Sequence[Sequence[s
         "probability": probabilities.max(axis=1).tolist(),
         "probabilities": probabilities.tolist(),
     }
+    if classifier.class_names is not None:
+        columns["class_name"] = [classifier.class_names[index] for index in columns["digit"]]
     thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
     if thresholds is not None:
         normalized = are_normalized(steps)

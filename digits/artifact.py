@@ -18,12 +18,13 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from digits.classes import DIGITS, check_class_names
 from digits.errors import DamagedArtifact, PublishFailed
-from digits.features import CLASSES, FEATURES
+from digits.features import FEATURES
 
 NAME = "mnist-dense"
 
@@ -65,7 +66,14 @@ class Tensor(_Record):
 
 
 FEATURES_INPUT = Tensor(name="features", dtype="float32", shape=(-1, FEATURES))
-PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, CLASSES))
+PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, len(DIGITS)))
+"""The required output of a model of digits."""
+
+
+def probabilities_output(classes: int) -> Tensor:
+    """Return the required output of a model with this number of classes."""
+    return PROBABILITIES_OUTPUT.model_copy(update={"shape": (-1, classes)})
+
 
 NOVELTY_OUTPUT = Tensor(name="novelty", dtype="float32", shape=(-1,))
 """An optional output: how unlike a digit a picture is. About 0 for a usual digit, above 1 for anything else."""
@@ -111,8 +119,8 @@ class Level(_Record):
     """Minimum share of pictures whose set has the true digit, if they are exchangeable with the calibration images."""
     threshold: float = Field(ge=0, le=1)
     """The threshold for all digits."""
-    per_class: tuple[float, ...] | None = Field(None, min_length=CLASSES, max_length=CLASSES)
-    """A threshold per digit, so that the coverage holds for each digit. None if there were too few images."""
+    per_class: tuple[float, ...] | None = None
+    """A threshold per class, so that the coverage holds for each class. None if there were too few images."""
 
 
 class PredictionSets(_Record):
@@ -159,6 +167,9 @@ class Calibration(_Record):
     """By quantity: digit, probability, ink and novelty."""
 
 
+Preprocessing = Literal["normalize", "resize"]
+
+
 class Manifest(_Record):
     """The description of one published version."""
 
@@ -168,7 +179,11 @@ class Manifest(_Record):
     created: datetime
     inputs: tuple[Tensor, ...] = (FEATURES_INPUT,)
     outputs: tuple[Tensor, ...] = (PROBABILITIES_OUTPUT,)
-    classes: tuple[str, ...] = tuple(str(digit) for digit in range(CLASSES))
+    classes: tuple[str, ...] = DIGITS
+    """The names of the classes, 2 to 100. The network's probabilities are in this order."""
+    preprocessing: Preprocessing = "normalize"
+    """How pictures are prepared for the network. "normalize": brought to MNIST form, as strokes are. "resize": only
+    fitted into 28x28."""
     recipe: dict[str, Any] | None
     """Every hyper-parameter. None if the network was trained elsewhere."""
     seed: int | None
@@ -189,6 +204,17 @@ class Manifest(_Record):
             if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
                 raise ValueError(f"{path!r} is not a path below the version's folder")
         return files
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        check_class_names(self.classes)
+        for sets in (self.calibration.prediction_sets, self.calibration.normalized_sets) if self.calibration else ():
+            for level in sets.levels if sets else ():
+                if level.per_class is not None and len(level.per_class) != len(self.classes):
+                    raise ValueError(
+                        f"expected thresholds for {len(self.classes)} classes, received {len(level.per_class)}"
+                    )
+        return self
 
     def public(self) -> dict[str, Any]:
         """Return the manifest as `GET /model` shows it: JSON types, without the list of files."""

@@ -21,9 +21,12 @@ from digits.artifact import (
     SHIPPED,
     Manifest,
     Tensor,
+    probabilities_output,
 )
-from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel
-from digits.features import CLASSES, SIDE, Floats, Grey, to_features
+from digits.classes import DIGITS
+from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel, OtherClasses
+from digits.features import SIDE, Floats, Grey, to_features
+from digits.mnist_form import Mode, Preparation
 from digits.prediction_sets import stored_thresholds
 
 GOLDEN_TOLERANCE = 1e-4
@@ -41,11 +44,11 @@ class Golden:
     """One reference image per class, with the probabilities that Keras computed for it."""
 
     pixels: Grey
-    """uint8 (10, 28, 28)"""
+    """uint8 (classes, 28, 28)"""
     probabilities: Floats
-    """float32 (10, 10)"""
+    """float32 (classes, classes)"""
     novelty: Floats | None = None
-    """float32 (10,), or None if the graph has no novelty."""
+    """float32 (classes,), or None if the graph has no novelty."""
 
     def to_json(self) -> bytes:
         """Return the content of golden.json."""
@@ -59,29 +62,29 @@ class Golden:
         return json.dumps({"images": images}).encode() + b"\n"
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
-        """Parse golden.json.
+    def from_json(cls, content: bytes, classes: int = len(DIGITS)) -> Self:
+        """Parse the golden.json of a model with this number of classes.
 
         Raises:
             ValueError, KeyError, TypeError, OverflowError or RecursionError: it does not have one image per class.
         """
         images = json.loads(content)["images"]
-        if [image["digit"] for image in images] != list(range(CLASSES)):
-            raise ValueError("expected one image for each digit, 0 to 9")
+        if [image["digit"] for image in images] != list(range(classes)):
+            raise ValueError(f"expected one image for each class, 0 to {classes - 1}")
         # Reshaping a flat list fails if the count is wrong. Assigning to an array could broadcast instead.
-        pixels = np.array([image["pixels"] for image in images], dtype=np.uint8).reshape(CLASSES, SIDE, SIDE)
+        pixels = np.array([image["pixels"] for image in images], dtype=np.uint8).reshape(classes, SIDE, SIDE)
         probabilities = np.array([image["probabilities"] for image in images], dtype=np.float32)
         novelty = None
         if any("novelty" in image for image in images):
             novelty = np.array([float(image["novelty"]) for image in images], dtype=np.float32)
-        return cls(pixels, probabilities.reshape(CLASSES, CLASSES), novelty)
+        return cls(pixels, probabilities.reshape(classes, classes), novelty)
 
 
 class Scores(NamedTuple):
     """The result of a forward pass."""
 
     probabilities: Floats
-    """float32 (N, 10)"""
+    """float32 (N, classes)"""
     novelty: Floats | None
     """float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty."""
 
@@ -127,8 +130,10 @@ class Classifier:
         self._outputs = [name for name in (PROBABILITIES_OUTPUT.name, NOVELTY_OUTPUT.name) if name in names]
         self.explains = SALIENCY_OUTPUT.name in names
         """Whether `saliency` is available."""
-        self.thresholds = stored_thresholds(manifest.calibration)
-        """Thresholds of prediction sets (10,), by (coverage, whether per class). Empty if there is no calibration."""
+        self.class_names = None if manifest.classes == DIGITS else manifest.classes
+        """The names of the classes, by index. None if they are the digits."""
+        self.thresholds = stored_thresholds(manifest.calibration, len(manifest.classes))
+        """Thresholds of prediction sets (classes,), by (coverage, whether per class). Empty without calibration."""
         self.self_test()
         if self.explains:
             self._check_saliency()
@@ -143,7 +148,7 @@ class Classifier:
         """
         manifest, files = artifact.read_version(folder)
         try:
-            golden = Golden.from_json(files[GOLDEN])
+            golden = Golden.from_json(files[GOLDEN], len(manifest.classes))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
             raise DamagedArtifact(f"{folder / GOLDEN}: {exc}") from exc
         classifier = cls(manifest, files[MODEL], golden)
@@ -151,7 +156,7 @@ class Classifier:
         return classifier
 
     def probabilities(self, features: Floats) -> Floats:
-        """Return the softmax probabilities, float32 (N, 10), of features, float32 (N, 784) in [0, 1]."""
+        """Return the softmax probabilities, float32 (N, classes), of features, float32 (N, 784) in [0, 1]."""
         return self.scores(features).probabilities
 
     def scores(self, features: Floats) -> Scores:
@@ -162,13 +167,27 @@ class Classifier:
     def saliency(self, features: Floats) -> Floats:
         """Return how much each feature supports or opposes the most probable digit, float32 (N, 784).
 
-        This is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all ten, which the
+        This is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all, which the
         softmax ignores. Only a version that `explains` has it.
         """
         outputs: list[Floats] = self._session.run(
             [SALIENCY_OUTPUT.name], {FEATURES_INPUT.name: features, EXPLAIN: np.array(True)}
         )
         return outputs[0]
+
+    def preparation(self, mode: Mode) -> Preparation:
+        """Return how this version's pictures are prepared if a client asks for this mode."""
+        return "resize" if self.manifest.preprocessing == "resize" and mode != "never" else mode
+
+    def require_digits(self) -> None:
+        """Raise OtherClasses unless this version can read numbers, which have digits made of strokes."""
+        manifest = self.manifest
+        if self.class_names is not None or manifest.preprocessing != "normalize":
+            names = ", ".join(manifest.classes[:3])
+            raise OtherClasses(
+                f"expected a model of the digits 0 to 9 to read numbers, but version {manifest.version} has "
+                f"{len(manifest.classes)} classes ({names}, ...) and the preprocessing {manifest.preprocessing!r}"
+            )
 
     def self_test(self) -> None:
         """Raise GoldenMismatch unless the graph reproduces the golden predictions within 1e-4."""
@@ -273,7 +292,7 @@ def _roots(root: Path) -> list[Path]:
 def _check_signature(session: Any, manifest: Manifest) -> None:
     for kind, declared, received, required in (
         ("input", manifest.inputs, session.get_inputs(), artifact.FEATURES_INPUT),
-        ("output", manifest.outputs, session.get_outputs(), artifact.PROBABILITIES_OUTPUT),
+        ("output", manifest.outputs, session.get_outputs(), probabilities_output(len(manifest.classes))),
     ):
         expected = sorted(_description(tensor) for tensor in declared)
         actual = sorted(

@@ -18,7 +18,7 @@ from digits.features import to_features
 from digits.images import accepted_formats, open_picture, read
 from digits.mnist_form import Mode
 from digits.numbers import read_number
-from digits.previews import normalize_picture
+from digits.preprocessing import prepare_picture
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,7 +92,7 @@ def print_answer(
         as_json: whether to print a JSON object, for errors too.
     """
     try:
-        normalized = normalize_picture(open_picture(read_picture()), mode)
+        normalized = prepare_picture(open_picture(read_picture()), classifier.preparation(mode))
         columns = answers(classifier, to_features(normalized.pixels[None]), [normalized.steps])
     except DigitsError as exc:
         if as_json:
@@ -106,12 +106,13 @@ def print_answer(
         left_out = {"left_out": normalized.left_out} if normalized.left_out else {}
         print(json.dumps({"file": file, **answer, "preprocessing": normalized.steps, "model": model, **left_out}))
     else:
-        remarks = [f"{answer['digit']} ({answer['probability']:.4f})"]
+        names = classifier.manifest.classes
+        remarks = [f"{names[answer['digit']]} ({answer['probability']:.4f})"]
         prediction_set = answer.get("prediction_set", [answer["digit"]])
         if not prediction_set:
-            remarks.append("no digit is probable enough")
+            remarks.append(f"no {'digit' if classifier.class_names is None else 'class'} is probable enough")
         elif prediction_set != [answer["digit"]]:
-            remarks.append(f"may be {' or '.join(map(str, prediction_set))}")
+            remarks.append(f"may be {' or '.join(names[index] for index in prediction_set)}")
         if not answer.get("is_digit", True):
             remarks.append("not a digit?")
         if normalized.left_out:

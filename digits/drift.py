@@ -14,10 +14,15 @@ EDGES: Mapping[str, tuple[float, ...]] = {
     "ink": (0.05, 0.07, 0.085, 0.1, 0.115, 0.13, 0.15, 0.17, 0.2),
     "novelty": (-0.3, -0.15, 0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.5),
 }
-"""Upper, inclusive edges of each quantity's bins. The last bin has no upper edge.
+"""Upper, inclusive edges of each quantity's bins, for a model of digits. The last bin has no upper edge.
 
 Ink is the mean of the features: 0 is a black picture, 1 a white one. A digit has about 0.13.
 """
+
+
+def edges_for(classes: int) -> Mapping[str, tuple[float, ...]]:
+    """Return the edges of each quantity for a model with this number of classes."""
+    return {**EDGES, "digit": tuple(float(index) for index in range(classes - 1))}
 
 
 def quantities(features: Floats, probabilities: Floats, novelty: Floats | None) -> dict[str, NDArray[np.float32]]:

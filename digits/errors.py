@@ -39,6 +39,10 @@ class TooManyDigits(DigitsError):
     """The picture, or the pictures of one request together, have more digits than the limit."""
 
 
+class OtherClasses(DigitsError):
+    """The served model cannot read numbers, because its classes are not the digits."""
+
+
 class InvalidPixels(DigitsError):
     """The pixel values have a wrong type, range, scale or count."""
 

@@ -11,6 +11,10 @@ from digits.features import SIDE, Floats
 Mode = Literal["auto", "always", "never"]
 """Which pictures to bring to MNIST form: those that are not in it (auto), all (always) or none (never)."""
 
+Preparation = Mode | Literal["resize"]
+"""How pictures become the network's input: by one of the modes, or by fitting them into 28x28 (resize), if a model
+asks for that."""
+
 BOX = 20
 """Longer side of a digit in MNIST, in pixels."""
 

@@ -184,8 +184,10 @@ def read_number(classifier: Classifier, picture: Image.Image) -> NumberAnswer:
         picture: from `open_picture`.
 
     Raises:
+        OtherClasses: the model's classes are not the digits.
         InvalidImage, NoInk, TooManyDigits.
     """
+    classifier.require_digits()
     prepared = prepare(picture)
     features = to_features(prepared.pixels)
     reading = prepared.read(*classifier.scores(features))

@@ -1,4 +1,4 @@
-"""Prediction sets: the digits that a picture may show, at a stated coverage.
+"""Prediction sets: the classes that a picture may belong to, at a stated coverage.
 
 Training computes the thresholds (training/trust/conformal.py) and the manifest stores them. This module applies them.
 """
@@ -12,19 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.artifact import Calibration, Level, PredictionSets
-from digits.features import CLASSES, Floats
+from digits.classes import DIGITS, MAX_CLASSES
+from digits.features import Floats
 
 DEFAULT_COVERAGE = 0.99
 
 CalibrationName = Literal["mnist", "normalized"]
 """Whose thresholds a set has: those for pictures in MNIST form, or those for pictures that were normalized."""
 
-_DIGITS = range(CLASSES)
+_INDICES = range(MAX_CLASSES)
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The smallest probability with which each digit is in the set, float32 (10,)."""
+    """The smallest probability with which each class is in the set, float32 (classes,)."""
 
     mnist: Floats
     """For pictures in MNIST form."""
@@ -48,41 +49,46 @@ class Thresholds:
         return ["normalized" if each else "mnist" for each in normalized.tolist()]
 
 
-def digit_thresholds(level: Level, *, per_class: bool = False) -> Floats:
-    """Return the smallest probability with which each digit is in the set, float32 (10,).
+def class_thresholds(level: Level, *, per_class: bool = False, classes: int = len(DIGITS)) -> Floats:
+    """Return the smallest probability with which each class is in the set, float32 (classes,).
 
     Args:
         level: the coverage and its thresholds.
-        per_class: whether each digit has its own threshold.
+        per_class: whether each class has its own threshold.
+        classes: number of classes.
     """
-    values = level.per_class if per_class else (level.threshold,) * CLASSES
+    values = level.per_class if per_class else (level.threshold,) * classes
     assert values is not None, level
     return np.array(values, dtype=np.float32)
 
 
-def stored_thresholds(calibration: Calibration | None) -> dict[tuple[float, bool], Thresholds]:
-    """Return a version's thresholds by (coverage, whether each digit has its own threshold)."""
+def stored_thresholds(
+    calibration: Calibration | None, classes: int = len(DIGITS)
+) -> dict[tuple[float, bool], Thresholds]:
+    """Return a version's thresholds by (coverage, whether each class has its own threshold)."""
     if calibration is None:
         return {}
-    mnist, normalized = _by_level(calibration.prediction_sets), _by_level(calibration.normalized_sets)
+    mnist, normalized = (
+        _by_level(sets, classes) for sets in (calibration.prediction_sets, calibration.normalized_sets)
+    )
     return {key: Thresholds(thresholds, normalized.get(key)) for key, thresholds in mnist.items()}
 
 
-def _by_level(sets: PredictionSets | None) -> dict[tuple[float, bool], Floats]:
+def _by_level(sets: PredictionSets | None, classes: int) -> dict[tuple[float, bool], Floats]:
     if sets is None:
         return {}
     return {
-        (level.coverage, per_class): digit_thresholds(level, per_class=per_class)
+        (level.coverage, per_class): class_thresholds(level, per_class=per_class, classes=classes)
         for level in sets.levels
         for per_class in ((False,) if level.per_class is None else (False, True))
     }
 
 
 def prediction_sets(probabilities: Floats, thresholds: Floats) -> list[list[int]]:
-    """Return each picture's prediction set, in ascending order. An empty set means that no digit is probable enough.
+    """Return each picture's prediction set, in ascending order. An empty set means that no class is probable enough.
 
     Args:
-        probabilities: float32 (N, 10), as served.
-        thresholds: float32, (10,) for all pictures, or (N, 10). `Thresholds.of_pictures` returns them.
+        probabilities: float32 (N, classes), as served.
+        thresholds: float32, (classes,) for all pictures, or (N, classes). `Thresholds.of_pictures` returns them.
     """
-    return [list(compress(_DIGITS, row)) for row in (probabilities >= thresholds).tolist()]
+    return [list(compress(_INDICES, row)) for row in (probabilities >= thresholds).tolist()]

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,10 @@ from digits.artifact import (
     PredictionSets,
     Reference,
     Temperature,
+    probabilities_output,
 )
 from digits.classifier import Golden
-from digits.drift import EDGES
+from digits.drift import edges_for
 from digits.features import CLASSES, FEATURES, Floats, Grey, to_features
 
 # No test depends on the time that an example takes.
@@ -101,6 +102,7 @@ def make_graph(
     input_name: str = "features",
     output_name: str = "probabilities",
     dtype: int = onnx.TensorProto.FLOAT,
+    classes: int = CLASSES,
 ) -> bytes:
     """Return a 784-16-10 network with random weights as ONNX bytes. The same seed gives the same bytes."""
     rng = np.random.default_rng(seed)
@@ -108,8 +110,8 @@ def make_graph(
     weights = {
         "kernel_1": rng.normal(0, 0.1, (features, HIDDEN)),
         "bias_1": rng.normal(0, 0.1, HIDDEN),
-        "kernel_2": rng.normal(0, 0.5, (HIDDEN, CLASSES)),
-        "bias_2": rng.normal(0, 0.1, CLASSES),
+        "kernel_2": rng.normal(0, 0.5, (HIDDEN, classes)),
+        "bias_2": rng.normal(0, 0.1, classes),
     }
     nodes = [
         onnx.helper.make_node("Gemm", [input_name, "kernel_1", "bias_1"], ["dense_1"]),
@@ -121,7 +123,7 @@ def make_graph(
         nodes,
         "tiny",
         [onnx.helper.make_tensor_value_info(input_name, dtype, ["N", features])],
-        [onnx.helper.make_tensor_value_info(output_name, dtype, ["N", CLASSES])],
+        [onnx.helper.make_tensor_value_info(output_name, dtype, ["N", classes])],
         [onnx.numpy_helper.from_array(values.astype(numpy_type), name) for name, values in weights.items()],
     )
     return serialized(graph)
@@ -189,29 +191,31 @@ def make_files(seed: int) -> dict[str, bytes]:
     }
 
 
-def make_prediction_sets(threshold: float) -> PredictionSets:
+def make_prediction_sets(threshold: float, classes: int = CLASSES) -> PredictionSets:
     """Return prediction sets with this threshold at coverage 0.99 and higher ones at lower coverages."""
     levels = (
-        Level(coverage=0.9, threshold=2 * threshold, per_class=(2 * threshold,) * CLASSES),
-        Level(coverage=0.95, threshold=1.5 * threshold, per_class=(1.5 * threshold,) * CLASSES),
-        Level(coverage=0.99, threshold=threshold, per_class=(threshold,) * 9 + (threshold / 2,)),
+        Level(coverage=0.9, threshold=2 * threshold, per_class=(2 * threshold,) * classes),
+        Level(coverage=0.95, threshold=1.5 * threshold, per_class=(1.5 * threshold,) * classes),
+        Level(coverage=0.99, threshold=threshold, per_class=(threshold,) * (classes - 1) + (threshold / 2,)),
         Level(coverage=0.999, threshold=threshold / 10),
     )
     return PredictionSets(levels=levels)
 
 
-def make_calibration(*, threshold: float = 0.2, normalized_threshold: float | None = None) -> dict[str, Any]:
+def make_calibration(
+    *, threshold: float = 0.2, normalized_threshold: float | None = None, classes: int = CLASSES
+) -> dict[str, Any]:
     """Return a manifest's calibration with these thresholds at coverage 0.99, for pictures in MNIST form and others."""
     calibration = Calibration(
         validation_images=500,
         calibration_images=500,
         temperature=Temperature(value=1.1, folded=True),
-        prediction_sets=make_prediction_sets(threshold),
+        prediction_sets=make_prediction_sets(threshold, classes),
         normalized_sets=None if normalized_threshold is None else make_prediction_sets(normalized_threshold),
         novelty=Novelty(method="twice the ink", false_alarms=0.01),
         reference={
             quantity: Reference(edges=edges, shares=(1 / (len(edges) + 1),) * (len(edges) + 1))
-            for quantity, edges in EDGES.items()
+            for quantity, edges in edges_for(classes).items()
         },
     )
     return calibration.model_dump()
@@ -235,6 +239,18 @@ def publish_trusted(
 def publish_tiny(root: Path, seed: int = 0, files: Mapping[str, bytes] | None = None) -> Published:
     """Publish the tiny network of that seed, or the given files, as the next version below `root`."""
     manifest = artifact.publish(root, make_files(seed) if files is None else files, MANIFEST_FIELDS | {"seed": seed})
+    return Published(root, root / manifest.name / str(manifest.version), manifest)
+
+
+def publish_classes(
+    root: Path, classes: Sequence[str], *, preprocessing: str = "resize", seed: int = 0, **fields: Any
+) -> Published:
+    """Publish a tiny network of these classes as the next version below `root`."""
+    model = make_graph(seed, classes=len(classes))
+    pixels = np.random.default_rng(784).integers(0, 256, (len(classes), 28, 28), dtype=np.uint8)
+    files = make_files(seed) | {MODEL: model, GOLDEN: Golden(pixels, run_graph(model, to_features(pixels))).to_json()}
+    own = {"classes": classes, "preprocessing": preprocessing, "outputs": [probabilities_output(len(classes))]}
+    manifest = artifact.publish(root, files, MANIFEST_FIELDS | own | fields)
     return Published(root, root / manifest.name / str(manifest.version), manifest)
 
 

@@ -46,17 +46,20 @@ def predict_reply(single: bool, result: InferenceResult, options: Options, salie
 
 
 def digit_fields(result: InferenceResult, options: TrustOptions) -> list[dict[str, Any]]:
-    """Return the answer for each of N pictures: its digit, the probabilities and how far to trust them.
+    """Return the answer for each of N pictures: its digit or class, the probabilities and how far to trust them.
 
     Raises:
         InvalidQuery: the model version has no prediction sets at the requested coverage.
     """
     batch = result.batch
+    names = batch.classifier.class_names
     sets = _prediction_sets(result, options)
     predictions: list[dict[str, Any]] = []
     for index, digit in enumerate(batch.digits):
         probabilities = batch.probabilities[index]
         prediction = {"digit": digit, "probability": probabilities[digit], "probabilities": probabilities}
+        if names is not None:
+            prediction["class_name"] = names[digit]
         if sets is not None:
             prediction["prediction_set"] = sets.sets[index]
             prediction["coverage"] = sets.coverage

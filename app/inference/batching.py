@@ -20,7 +20,7 @@ from app.errors import Overloaded
 from app.telemetry.metrics import Metrics
 from digits.classifier import Classifier
 from digits.features import FEATURES, SIDE, Floats, to_features
-from digits.mnist_form import are_mnist_form
+from digits.mnist_form import Mode, Preparation, are_mnist_form
 from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
 
 PASS_ROWS = 128
@@ -43,9 +43,9 @@ class BatchResult:
     classifier: Classifier
     """The version that computed them."""
     probabilities: Floats
-    """(N, 10)"""
+    """(N, classes)"""
     digits: list[int]
-    """The most probable digit of each picture."""
+    """The index of each picture's most probable class."""
     prediction_sets: list[list[int]] | None
     """The prediction set of each picture at `DEFAULT_COVERAGE`, if it came in MNIST form. None if the version is not
     calibrated for it."""
@@ -129,6 +129,10 @@ class Batcher:
         self._waiting_rows = 0
         self._flush_is_due = False
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def preparation(self, mode: Mode) -> Preparation:
+        """Return how pictures are prepared for the current version. Raises NoUsableModel."""
+        return self._classifier().preparation(mode)
 
     def classify(self, pixels: NDArray[Any]) -> Awaitable[BatchResult]:
         """Classify pictures. Other requests in the same pass change the result by less than 1e-6.

@@ -14,10 +14,10 @@ from app.inference.picture_batch import PictureBatch
 from digits.errors import ImageTooLarge
 from digits.features import FEATURES, SIDE, Grey
 from digits.images import open_picture, to_grey
-from digits.mnist_form import Mode
-from digits.normalize import Normalized, normalize
+from digits.mnist_form import Preparation
+from digits.normalize import Normalized
 from digits.numbers import PreparedNumber, prepare
-from digits.previews import normalize_picture
+from digits.preprocessing import prepare_picture, prepare_pixels
 from digits.tiny_png import decode_tiny_png
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -45,11 +45,11 @@ class OpenedPictures:
     images: list[Image.Image]
     """The pictures. If they are normalized already, they are closed."""
     normalized: list[Normalized]
-    """The pictures in MNIST form, or an empty list if they are too large together to be decoded at once."""
+    """The pictures in the network's form, or an empty list if they are too large together to be decoded at once."""
 
 
-def open_and_normalize_small(batch: PictureBatch, mode: Mode, max_image_pixels: int) -> OpenedPictures:
-    """Open encoded pictures. If they are small together, also bring them to MNIST form.
+def open_and_normalize_small(batch: PictureBatch, preparation: Preparation, max_image_pixels: int) -> OpenedPictures:
+    """Open encoded pictures. If they are small together, also bring them to the network's form.
 
     A drawing then needs one hand-over to a thread instead of two.
 
@@ -60,7 +60,7 @@ def open_and_normalize_small(batch: PictureBatch, mode: Mode, max_image_pixels: 
     if sum(image.width * image.height for image in images) > SMALL_SIZE:
         return OpenedPictures(images, [])
     return OpenedPictures(
-        images, [decode_and_normalize(batch, index, image, mode) for index, image in enumerate(images)]
+        images, [decode_and_normalize(batch, index, image, preparation) for index, image in enumerate(images)]
     )
 
 
@@ -120,14 +120,14 @@ def _are_tiny(encoded: Sequence[bytes]) -> bool:
     )
 
 
-def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, mode: Mode) -> Normalized:
-    """Bring an opened picture to MNIST form, and close it to free its memory.
+def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, preparation: Preparation) -> Normalized:
+    """Bring an opened picture to the network's form, and close it to free its memory.
 
     Raises:
         InvalidImage, NoInk, WrongSize: with the picture's index.
     """
     with batch.errors_of(index), closing(image):
-        return normalize_picture(image, mode)
+        return prepare_picture(image, preparation)
 
 
 def decode_and_segment(batch: PictureBatch, index: int, image: Image.Image) -> PreparedNumber:
@@ -140,14 +140,16 @@ def decode_and_segment(batch: PictureBatch, index: int, image: Image.Image) -> P
         return prepare(image)
 
 
-def normalize_pixels(batch: PictureBatch, pixels: NDArray[Any], indices: Sequence[int], mode: Mode) -> list[Normalized]:
-    """Bring some of the pictures to MNIST form.
+def normalize_pixels(
+    batch: PictureBatch, pixels: NDArray[Any], indices: Sequence[int], preparation: Preparation
+) -> list[Normalized]:
+    """Bring some of the pictures to the network's form.
 
     Args:
         batch: the pictures of the request, to name one in an error.
         pixels: (N, 28, 28), uint8, or float32 in [0, 1].
         indices: which of the N pictures to normalize.
-        mode: as for `normalize`.
+        preparation: as for `prepare_pixels`.
 
     Raises:
         NoInk: with the picture's index.
@@ -155,5 +157,5 @@ def normalize_pixels(batch: PictureBatch, pixels: NDArray[Any], indices: Sequenc
     normalized = []
     for index in indices:
         with batch.errors_of(index):
-            normalized.append(normalize(pixels[index], mode))
+            normalized.append(prepare_pixels(pixels[index], preparation))
     return normalized

@@ -13,6 +13,7 @@ from typing import Literal
 from app.errors import UnknownModel
 from digits import artifact
 from digits.artifact import MAX_FILES, SHIPPED
+from digits.classes import DIGITS
 from digits.classifier import Classifier, candidates, no_usable_model
 from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
 
@@ -147,6 +148,16 @@ class ModelRegistry:
         raise UnknownModel(
             f"version {number} of {artifact.NAME} is not loaded; loaded versions: {', '.join(map(str, self.loaded()))}"
         )
+
+    def class_count(self, number: int | None = None) -> int:
+        """Return the number of classes of a loaded version, or of the served one. Without a model, it is ten.
+
+        Raises:
+            UnknownModel: this version is not loaded.
+        """
+        if self._classifier is None:
+            return len(DIGITS)
+        return len((self._classifier if number is None else self.version(number)).manifest.classes)
 
     def labelled(self, label: str) -> int:
         """Return the number of the version with this label.

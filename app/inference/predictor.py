@@ -28,7 +28,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits.errors import TooManyDigits
 from digits.features import FEATURES, SIDE, to_features
-from digits.mnist_form import Mode, are_mnist_form, are_normalized
+from digits.mnist_form import Mode, Preparation, are_mnist_form, are_normalized
 from digits.numbers import PreparedNumber
 from digits.reading import Reading
 
@@ -97,15 +97,27 @@ class Predictor:
             ClientDisconnect: the client has disconnected.
         """
         batcher = self._served if version is None else self._batcher(version)
+        while True:
+            preparation = batcher.preparation(mode)
+            result = await self._predict(batch, preparation, disconnected, batcher)
+            # If a version with another preprocessing is served meanwhile, prepare the pictures for that version.
+            if result.batch.classifier.preparation(mode) == preparation:
+                return result
+
+    async def _predict(
+        self, batch: PictureBatch, preparation: Preparation, disconnected: Disconnected, batcher: Batcher
+    ) -> InferenceResult:
         pixels = batch.pixels
         if pixels is None:
             pixels = decode_tiny(batch, self._max_image_pixels)
-        if pixels is not None and mode != "always" and len(pixels) <= PASS_ROWS:
+        if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
             # The next pass answers the usual request, so that watching for a disconnect would cost more than it saves.
-            result = await (batcher.classify(pixels) if mode == "never" else batcher.classify_if_in_form(pixels))
+            # Pixels are 28x28, so that there is nothing to resize.
+            must_be_in_form = preparation == "auto"
+            result = await (batcher.classify_if_in_form(pixels) if must_be_in_form else batcher.classify(pixels))
             if result is not None:
                 return InferenceResult(result, pixels, repeat(()))
-        return await _until_disconnect(self._prepare_and_classify(batch, pixels, mode, batcher), disconnected)
+        return await _until_disconnect(self._prepare_and_classify(batch, pixels, preparation, batcher), disconnected)
 
     async def read(self, batch: PictureBatch, disconnected: Disconnected) -> ReadingResult:
         """Read the digits on all pictures of a request.
@@ -117,9 +129,11 @@ class Predictor:
         Raises:
             NoUsableModel, Overloaded, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, ClientDisconnect: as
                 `predict` does.
+            OtherClasses: the model's classes are not the digits.
             TooManyDigits: a picture has more than `digits.reading.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
+        self._registry.classifier.require_digits()
         return await _until_disconnect(self._segment_and_read(batch), disconnected)
 
     async def _segment_and_read(self, batch: PictureBatch) -> ReadingResult:
@@ -131,6 +145,7 @@ class Predictor:
         ]
         pixels = np.concatenate([each.pixels for each in prepared])
         judged = await self._candidates.classify(pixels)
+        judged.classifier.require_digits()
         readings = await self.decode_threads.run(len(pixels), _read_all, batch, prepared, judged)
         starts = np.cumsum([0, *(len(each.pixels) for each in prepared)]).tolist()
         chosen = [
@@ -155,25 +170,27 @@ class Predictor:
         return self._batchers[version]
 
     async def _prepare_and_classify(
-        self, batch: PictureBatch, pixels: NDArray[Any] | None, mode: Mode, batcher: Batcher
+        self, batch: PictureBatch, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
     ) -> InferenceResult:
-        """Bring all pictures to MNIST form, then classify them together. `pixels` is None while they are encoded."""
+        """Prepare all pictures, then classify them together. `pixels` is None while they are encoded."""
         if pixels is None:
-            prepared = await self._decode(batch, mode)
+            prepared = await self._decode(batch, preparation)
         else:
-            prepared = await self._normalize(batch, pixels, mode)
+            prepared = await self._normalize(batch, pixels, preparation)
         result = await batcher.classify(prepared.pixels)
         normalized = are_normalized(prepared.steps)
         return InferenceResult(result, prepared.pixels, prepared.steps, normalized, prepared.left_out)
 
-    async def _decode(self, batch: PictureBatch, mode: Mode) -> "_Prepared":
-        """Decode and normalize the encoded pictures."""
+    async def _decode(self, batch: PictureBatch, preparation: Preparation) -> "_Prepared":
+        """Decode and prepare the encoded pictures."""
         encoded_bytes = sum(map(len, batch.encoded))
         opened = await self.decode_threads.run(
-            encoded_bytes, open_and_normalize_small, batch, mode, self._max_image_pixels
+            encoded_bytes, open_and_normalize_small, batch, preparation, self._max_image_pixels
         )
         normalized = opened.normalized or [
-            await self.decode_threads.run(image.width * image.height, decode_and_normalize, batch, index, image, mode)
+            await self.decode_threads.run(
+                image.width * image.height, decode_and_normalize, batch, index, image, preparation
+            )
             for index, image in enumerate(opened.images)
         ]
         return _Prepared(
@@ -182,9 +199,10 @@ class Predictor:
             [each.left_out for each in normalized],
         )
 
-    async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], mode: Mode) -> "_Prepared":
-        """Normalize the pictures that the mode selects: those not in MNIST form, all of them, or none."""
-        in_form = await _are_in_form(pixels) if mode == "auto" else np.full(len(pixels), mode == "never")
+    async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation) -> "_Prepared":
+        """Normalize the pictures that `preparation` selects: those not in MNIST form, all of them, or none."""
+        is_auto = preparation == "auto"
+        in_form = await _are_in_form(pixels) if is_auto else np.full(len(pixels), preparation != "always")
         steps: list[tuple[str, ...]] = [()] * len(pixels)
         if in_form.all():
             return _Prepared(pixels, steps)
@@ -193,7 +211,7 @@ class Predictor:
         for start in range(0, len(others), JOB_PICTURES):
             part = others[start : start + JOB_PICTURES]
             normalized = await self.decode_threads.run(
-                len(part) * FEATURES, normalize_pixels, batch, pixels, part, mode
+                len(part) * FEATURES, normalize_pixels, batch, pixels, part, preparation
             )
             for index, each in zip(part, normalized, strict=True):
                 prepared[index] = to_features(each.pixels[None]).reshape(SIDE, SIDE)

@@ -8,6 +8,7 @@ from app.openapi.example_pictures import EXAMPLES
 from app.openapi.example_replies import SEVEN_PROBABILITIES
 from app.openapi.replies import UNAVAILABLE_REASON, problem
 from digits import artifact
+from digits.classes import MAX_CLASSES, MIN_CLASSES
 from digits.features import CLASSES, FEATURES
 
 Schema = dict[str, Any]
@@ -118,7 +119,7 @@ _ROWS_OR_COLUMN: Schema = {
 _EXAMPLES = _object("examples", _list(_object("features", _ROW)), signature_name=_SIGNATURE)
 _PROBABILITIES: Schema = {
     "type": "array",
-    "items": {"type": "array", "minItems": CLASSES, "maxItems": CLASSES, "items": {"type": "number"}},
+    "items": {"type": "array", "minItems": MIN_CLASSES, "maxItems": MAX_CLASSES, "items": {"type": "number"}},
 }
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from digits.classes import MAX_CLASSES, MIN_CLASSES
 from digits.features import CLASSES, SIDE
 from digits.prediction_sets import CalibrationName
 
@@ -19,6 +20,7 @@ _Pixels = Annotated[list[_Row], Field(min_length=SIDE, max_length=SIDE)]
 _SaliencyRow = Annotated[list[float], Field(min_length=SIDE, max_length=SIDE)]
 _Saliency = Annotated[list[_SaliencyRow], Field(min_length=SIDE, max_length=SIDE)]
 _Digit = Annotated[int, Field(ge=0, le=CLASSES - 1)]
+_Class = Annotated[int, Field(ge=0, le=MAX_CLASSES - 1)]
 
 
 class ModelName(BaseModel):
@@ -31,18 +33,28 @@ class ModelName(BaseModel):
 class Prediction(BaseModel):
     """The prediction for one picture."""
 
-    digit: int = Field(ge=0, le=9, description="The most probable digit.")
+    digit: int = Field(
+        ge=0,
+        le=MAX_CLASSES - 1,
+        description="The most probable digit. For a model of other classes: the index of the most probable class.",
+    )
+    class_name: str | SkipJsonSchema[None] = Field(
+        None,
+        description="The name of the most probable class. Absent when the model's classes are the digits.",
+        json_schema_extra=_without_default,
+    )
     probability: float = Field(ge=0, le=1, description="The probability of `digit`.")
     probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        min_length=CLASSES,
-        max_length=CLASSES,
-        description="The probabilities of the digits 0 to 9, in this order. They sum to 1.",
+        min_length=MIN_CLASSES,
+        max_length=MAX_CLASSES,
+        description="The probabilities of the digits 0 to 9, in this order. For a model of other classes: in the order "
+        "of `classes` in `GET /model`. They sum to 1.",
     )
-    prediction_set: Annotated[list[_Digit], Field(max_length=CLASSES)] | SkipJsonSchema[None] = Field(
+    prediction_set: Annotated[list[_Class], Field(max_length=MAX_CLASSES)] | SkipJsonSchema[None] = Field(
         None,
-        description="The digits that are plausible. For pictures like those used for calibration, the set contains the "
-        "true digit with the frequency `coverage` or more. The set is empty when no digit is probable enough. Absent "
-        "when the version is not calibrated.",
+        description="The digits that are plausible, or the indices of the plausible classes. For pictures like those "
+        "used for calibration, the set contains the true class with the frequency `coverage` or more. The set is empty "
+        "when no class is probable enough. Absent when the version is not calibrated.",
         examples=[[4, 9]],
         json_schema_extra=_without_default,
     )
@@ -74,7 +86,7 @@ class Prediction(BaseModel):
     )
     preprocessing: list[str] = Field(
         description="The steps that changed the picture before the network saw it, in order. Empty for a picture that "
-        "was already in MNIST form."
+        "was already in the form that the model expects."
     )
     model: ModelName
     left_out: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = Field(

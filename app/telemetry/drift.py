@@ -16,7 +16,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from digits.artifact import Manifest, Reference
-from digits.drift import EDGES, population_stability_index
+from digits.classes import MAX_CLASSES
+from digits.drift import EDGES, edges_for, population_stability_index
 
 WINDOW_SECONDS = 3600
 """Length of the window that drift is computed for."""
@@ -82,7 +83,8 @@ class Drift(Collector):
         for quantity, reference in references.items():
             for edge, share in zip(reference.edges, np.cumsum(reference.shares), strict=False):
                 shares.add_metric((quantity, str(edge)), round(float(share), 6))
-            last_hour = counts[quantity] - before[quantity]
+            # The classes of other versions, above the number of this version's, are no part of the reference.
+            last_hour = (counts[quantity] - before[quantity])[: len(reference.shares)]
             if last_hour.sum() >= MIN_PICTURES:
                 index.add_metric((quantity,), population_stability_index(reference.shares, last_hour.tolist()))
         return [*metrics, shares, index]
@@ -108,7 +110,7 @@ def _references(manifest: Manifest | None) -> dict[str, Reference]:
     references = manifest.calibration.reference
     return {
         quantity: references[quantity]
-        for quantity, edges in EDGES.items()
+        for quantity, edges in edges_for(len(manifest.classes)).items()
         if quantity in references
         and references[quantity].edges == edges
         and len(references[quantity].shares) == len(edges) + 1
@@ -123,5 +125,5 @@ def _counts(metrics: Iterable[Metric]) -> _Counts:
         up_to = sorted((float(s.labels["le"]), s.value) for s in families[name] if s.name == f"{name}_bucket")
         counts[quantity] = np.diff([count for _, count in up_to], prepend=0.0)
     by_digit = {int(s.labels["digit"]): s.value for s in families["digits_predictions"]}
-    counts["digit"] = np.array([by_digit[digit] for digit in sorted(by_digit)])
+    counts["digit"] = np.array([by_digit.get(index, 0.0) for index in range(MAX_CLASSES)])
     return counts

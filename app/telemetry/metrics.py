@@ -56,7 +56,7 @@ class Metrics(Collector):
         self._part_seconds = self._counter(
             "digits_inference_part_seconds", "Seconds spent in these steps.", "version", "part"
         )
-        predictions = self._counter("digits_predictions", "Predictions.", "digit")
+        predictions = self._counter("digits_predictions", "Predictions, by the index of the class.", "digit")
         self._probability = self._histogram(
             "digits_probability", "Probability of the predicted digit.", EDGES["probability"]
         )
@@ -77,7 +77,9 @@ class Metrics(Collector):
         self._pass_seconds = cache(pass_seconds.labels)
         self._last_pass = cache(last_pass.labels)
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
-        self._by_digit = [predictions.labels(digit) for digit in range(CLASSES)]
+        self._by_digit = cache(predictions.labels)
+        for digit in range(CLASSES):
+            self._by_digit(digit)
         for error in errors.STATUS:
             self._refusals.labels(errors.name(error))
         for outcome in ("served", "refused"):
@@ -138,8 +140,8 @@ class Metrics(Collector):
         """Count the predictions of one forward pass.
 
         Args:
-            digits: N predicted digits.
-            probabilities: (N, 10), in [0, 1].
+            digits: N indices of predicted classes, each below 100.
+            probabilities: (N, classes), in [0, 1].
             ink: mean feature of each picture, (N,), in [0, 1].
             novelty: novelty score of each picture, or None for a model without one.
         """
@@ -174,7 +176,7 @@ class Metrics(Collector):
         for histogram in (self._pictures, self._queue, self._probability, self._ink, self._novelty):
             histogram.flush()
         for digit in set(self._digits):
-            self._by_digit[digit].inc(self._digits.count(digit))
+            self._by_digit(digit).inc(self._digits.count(digit))
         self._digits.clear()
 
     def collect(self) -> Iterable[Metric]:

@@ -10,7 +10,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import FileIO
@@ -42,13 +42,18 @@ class Done:
 class Results:
     """The output of one run."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, columns: Sequence[str] = COLUMNS) -> None:
         """Check the name of the output, without writing anything.
+
+        Args:
+            output: the file.
+            columns: the keys of each row.
 
         Raises:
             UnusableOutput: the format is unknown, or its package is missing.
         """
         self.output = output
+        self._columns = columns
         self._stream: FileIO | None = None
         self.partial = output.with_name(output.name + ".partial")
         if output.suffix not in FORMATS:
@@ -108,7 +113,7 @@ class Results:
         try:
             with self.partial.open("rb") as partial:
                 partial.readline()  # the run
-                _WRITERS[self.output.suffix](partial, temporary)
+                _WRITERS[self.output.suffix](partial, temporary, self._columns)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(self.output)
@@ -162,11 +167,11 @@ def _whole_lines(file: Path) -> Iterator[_Line]:
             yield _Line(value, end)
 
 
-def _write_csv(rows: BinaryIO, output: Path) -> None:
+def _write_csv(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None:
     with output.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows([_cell(row[name]) for name in COLUMNS] for row in map(json.loads, rows))
+        writer.writerow(columns)
+        writer.writerows([_cell(row[name]) for name in columns] for row in map(json.loads, rows))
 
 
 def _cell(value: Any) -> Any:
@@ -176,18 +181,23 @@ def _cell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _write_jsonl(rows: BinaryIO, output: Path) -> None:
+def _write_jsonl(rows: BinaryIO, output: Path, _columns: Sequence[str]) -> None:
     with output.open("wb") as stream:
         shutil.copyfileobj(rows, stream)
 
 
-def _write_parquet(rows: BinaryIO, output: Path) -> None:
+def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None:
     import pyarrow as pa  # noqa: PLC0415 - the extras `parquet` and `scale` install it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    text = pa.string()
-    types = (text, pa.int64(), pa.float32(), pa.list_(pa.int64()), text, pa.bool_(), pa.float32(), text)
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    types = {
+        "digit": pa.int64(),
+        "probability": pa.float32(),
+        "prediction_set": pa.list_(pa.int64()),
+        "is_digit": pa.bool_(),
+        "novelty": pa.float32(),
+    }
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with pq.ParquetWriter(output, schema) as writer:
         for batch in _batches(map(json.loads, rows)):
             writer.write_table(pa.Table.from_pylist(batch, schema))

@@ -13,7 +13,7 @@ from cli.batch.listing import UnusableSource, count, pictures
 from cli.batch.pool import score_all
 from cli.batch.progress import progress
 from cli.batch.results import Done, Results, UnusableOutput
-from cli.batch.worker import Failure
+from cli.batch.worker import Failure, columns_of
 from deploy.batch.shards import path_as_text
 from digits.artifact import MODEL
 from digits.classifier import Classifier
@@ -45,7 +45,7 @@ def run(options: Options, classifier: Classifier) -> int:
         The exit code: 0, or 1 if any picture failed and `strict` is set, 2 if the run failed, 130 after Ctrl-C.
     """
     try:
-        with closing(Results(options.output)) as results:
+        with closing(Results(options.output, columns_of(classifier))) as results:
             return _run(options, classifier, results)
     except (UnusableSource, UnusableOutput, OSError) as exc:
         return _fail(str(exc))

@@ -20,9 +20,15 @@ from digits.features import Floats, to_features
 from digits.images import open_picture, read
 from digits.mnist_form import Mode
 from digits.normalize import Normalized
-from digits.previews import normalize_picture
+from digits.preprocessing import prepare_picture
 
 COLUMNS = ("path", "digit", "probability", "prediction_set", "calibration", "is_digit", "novelty", "error")
+CLASS_NAME = "class_name"
+
+
+def columns_of(classifier: Classifier) -> tuple[str, ...]:
+    """Return the names of a row's columns. If the classes are not the digits, the name of the class follows `digit`."""
+    return COLUMNS if classifier.class_names is None else (*COLUMNS[:2], CLASS_NAME, *COLUMNS[2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Scored:
     """The rows of some pictures."""
 
     lines: bytes
-    """One JSON object per picture, with the keys `COLUMNS`, each on its own line."""
+    """One JSON object per picture, with the keys of `columns_of`, each on its own line."""
     pictures: int
     failures: list[Failure]
 
@@ -49,7 +55,8 @@ class Stopped(Exception):
 
 class _Worker:
     def __init__(self, classifier: Classifier, mode: Mode, stop: Event) -> None:
-        self._classifier, self._mode, self._stop = classifier, mode, stop
+        self._classifier, self._stop = classifier, stop
+        self._columns, self._preparation = columns_of(classifier), classifier.preparation(mode)
 
     def score(self, paths: Sequence[str]) -> Scored:
         rows: list[dict[str, Any]] = []
@@ -61,7 +68,7 @@ class _Worker:
             if self._stop.is_set():
                 raise Stopped
             name = path_as_text(path)
-            row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"path": name}
+            row: dict[str, Any] = dict.fromkeys(self._columns) | {"path": name}
             rows.append(row)
             try:
                 normalized = self._normalize(path)
@@ -75,7 +82,7 @@ class _Worker:
         if scored:
             columns = answers(self._classifier, np.concatenate(features), steps)
             for number, row in enumerate(scored):
-                row.update({name: columns[name][number] for name in COLUMNS if name in columns})
+                row.update({name: columns[name][number] for name in self._columns if name in columns})
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         return Scored(lines.encode(), len(rows), failures)
 
@@ -83,7 +90,7 @@ class _Worker:
         file = Path(path)
         if file.exists() and not file.is_file():  # reading a pipe would wait for its writer
             raise InvalidImage("cannot be read: Not a regular file")
-        return normalize_picture(open_picture(read(file)), self._mode)
+        return prepare_picture(open_picture(read(file)), self._preparation)
 
 
 _worker: _Worker | None = None

@@ -16,8 +16,8 @@ from digits.errors import DigitsError
 from digits.features import FEATURES, to_features
 from digits.images import open_picture
 from digits.mnist_form import Mode
-from digits.normalize import Normalized, normalize
-from digits.previews import normalize_picture
+from digits.normalize import Normalized
+from digits.preprocessing import prepare_picture, prepare_pixels
 
 _PASS_PICTURES = 256
 """Maximum number of pictures per forward pass."""
@@ -26,6 +26,7 @@ _COLUMN_TYPES = {
     "id": pa.string(),
     "source": pa.string(),
     "digit": pa.int64(),
+    "class_name": pa.string(),
     "probability": pa.float32(),
     "probabilities": pa.list_(pa.float32()),
     "prediction_set": pa.list_(pa.int64()),
@@ -36,7 +37,7 @@ _COLUMN_TYPES = {
     "preprocessing": pa.list_(pa.string()),
     "version": pa.int64(),
 }
-"""Types of the columns, in the order in which they are written."""
+"""Types of the columns, in the order in which they are written. A model of digits has no `class_name`."""
 
 
 class Scorer:
@@ -54,7 +55,7 @@ class Scorer:
             ArtifactError: the version cannot be used here.
         """
         self._classifier = Classifier.load(model)
-        self._mode = mode
+        self._preparation = self._classifier.preparation(mode)
         self._results = Results(output)
 
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -104,8 +105,8 @@ class Scorer:
         if isinstance(picture, DigitsError):
             raise picture
         if isinstance(picture, bytes):
-            return normalize_picture(open_picture(picture), self._mode)
-        return normalize(picture, self._mode)
+            return prepare_picture(open_picture(picture), self._preparation)
+        return prepare_pixels(picture, self._preparation)
 
     def _rows(self, ids: list[str], digits: list[Normalized], source: str) -> pa.RecordBatch:
         """Classify pictures in one forward pass and return their rows."""

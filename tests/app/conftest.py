@@ -33,7 +33,17 @@ from playwright.sync_api import (
 
 from digits import artifact
 from digits.features import Grey
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, needs, publish_tiny, publish_trusted
+from tests.conftest import (
+    REPOSITORY,
+    SHIPPED_VERSION,
+    SHIPPED_VERSIONS,
+    Mnist,
+    make_calibration,
+    needs,
+    publish_classes,
+    publish_tiny,
+    publish_trusted,
+)
 
 START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
@@ -212,6 +222,19 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("trusted")
     publish_trusted(folder, threshold=0.1, normalized_threshold=0.02)
     with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
+        yield service
+
+
+SHAPES = ("circle", "square", "five-pointed ★")
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with gRPC, whose model has the classes `SHAPES` and only resizes pictures."""
+    folder = tmp_path_factory.mktemp("shapes")
+    calibration = make_calibration(threshold=0.1, classes=len(SHAPES)) | {"novelty": None}
+    publish_classes(folder, SHAPES, calibration=calibration)
+    with running_service(folder, MNIST_MODEL_DIR=str(folder), MNIST_GRPC_PORT="0") as service:
         yield service
 
 

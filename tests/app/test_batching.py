@@ -19,7 +19,7 @@ from digits.artifact import SHIPPED
 from digits.classifier import Classifier, Scores
 from digits.errors import NoUsableModel
 from digits.features import Floats, to_features
-from digits.prediction_sets import digit_thresholds, prediction_sets
+from digits.prediction_sets import class_thresholds, prediction_sets
 from tests.conftest import Mnist, publish_trusted
 
 
@@ -131,7 +131,7 @@ def test_each_request_gets_its_own_prediction_sets_and_novelty(tmp_path: Path, p
     answers = asyncio.run(together())
 
     for some, answer in zip(sent, answers, strict=True):
-        assert answer.prediction_sets == prediction_sets(answer.probabilities, digit_thresholds(level))
+        assert answer.prediction_sets == prediction_sets(answer.probabilities, class_thresholds(level))
         assert answer.novelty is not None
         np.testing.assert_allclose(answer.novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
 

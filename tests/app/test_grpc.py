@@ -28,7 +28,7 @@ from app.api.grpc.codes import CODES
 from app.openapi.example_pictures import EXAMPLES
 from digits.artifact import NAME
 from digits.features import Grey
-from tests.app.conftest import NEW_KEY, Service, StartService, grpc_target, running_service
+from tests.app.conftest import NEW_KEY, SHAPES, Service, StartService, grpc_target, running_service
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, encoded, fresh_python, needs
 
 SEVEN = np.frombuffer((EXAMPLES / "seven.bin").read_bytes(), np.uint8).reshape(28, 28)
@@ -623,3 +623,22 @@ def test_the_messages_are_made_from_the_proto_file(tmp_path: Path) -> None:
 
     made, kept = ((root / folder / "open_inference_pb2.py").read_text() for root in (tmp_path, REPOSITORY))
     assert made == kept
+
+
+def test_a_model_of_other_classes_has_a_column_for_each(shapes: Service) -> None:
+    white = np.full((2, 784), 255, np.uint8)
+
+    with triton.InferenceServerClient(grpc_target(shapes)) as client:
+        shape = client.get_model_metadata(NAME).outputs[0].shape
+        outputs = [
+            triton.InferRequestedOutput("probabilities"),
+            triton.InferRequestedOutput("probabilities", class_count=1),
+        ]
+        probabilities, labels = (
+            client.infer(NAME, [tensor(white, "UINT8")], outputs=[output]).as_numpy("probabilities")
+            for output in outputs
+        )
+
+    assert list(shape) == [-1, len(SHAPES)]
+    assert probabilities.shape == (2, len(SHAPES))
+    assert labels[0, 0].decode().endswith(f":{SHAPES[probabilities[0].argmax()]}")

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from digits.artifact import Calibration, Level
 from digits.features import CLASSES, Floats
-from digits.prediction_sets import Thresholds, digit_thresholds, prediction_sets, stored_thresholds
+from digits.prediction_sets import Thresholds, class_thresholds, prediction_sets, stored_thresholds
 from tests.conftest import make_calibration
 
 SHARES = st.floats(0, 1, width=32)
@@ -33,7 +33,7 @@ def test_a_set_has_each_digit_whose_probability_is_at_least_its_threshold(probab
 
 @given(st.floats(2**-20, 1, width=32), st.integers(0, CLASSES - 1))
 def test_the_threshold_is_inclusive_to_the_next_float(threshold: float, digit: int) -> None:
-    least = digit_thresholds(Level(coverage=0.9, threshold=threshold))
+    least = class_thresholds(Level(coverage=0.9, threshold=threshold))
     probabilities = np.zeros((2, CLASSES), dtype=np.float32)
     probabilities[0, digit] = threshold
     probabilities[1, digit] = np.nextafter(np.float32(threshold), np.float32(0))
@@ -46,7 +46,7 @@ def test_the_threshold_is_inclusive_to_the_next_float(threshold: float, digit: i
     [pytest.param(False, [0.3] * 10, id="all"), pytest.param(True, [0.1, *[0.2] * 8, 0.7], id="per class")],
 )
 def test_a_level_has_one_threshold_for_all_or_one_per_class(expected: list[float], *, per_class: bool) -> None:
-    np.testing.assert_array_equal(digit_thresholds(LEVEL, per_class=per_class), np.array(expected, dtype=np.float32))
+    np.testing.assert_array_equal(class_thresholds(LEVEL, per_class=per_class), np.array(expected, dtype=np.float32))
 
 
 def test_thresholds_are_stored_by_coverage_and_per_class() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from digits.artifact import Calibration, PredictionSets
 from digits.classifier import Scores
 from digits.features import Floats
-from digits.prediction_sets import digit_thresholds
+from digits.prediction_sets import class_thresholds
 from training.data import Labels
 from training.trust.conformal import coverage_band
 from training.trust.reliability import Reliability, reliability, rescale
@@ -129,7 +129,7 @@ def coverage(
         for per_class in (False, True):
             if per_class and level.per_class is None:
                 continue
-            members = probabilities >= digit_thresholds(level, per_class=per_class)
+            members = probabilities >= class_thresholds(level, per_class=per_class, classes=probabilities.shape[1])
             covered, size = members[np.arange(len(labels)), labels], members.sum(axis=1)
             band = None
             if calibration_images is not None and not per_class:

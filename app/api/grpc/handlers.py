@@ -100,12 +100,13 @@ class InferenceService:
         return ParseDict(server_metadata(self._version), messages.ServerMetadataResponse())
 
     def _model_metadata(self, request: Any) -> Any:
-        self._inference.requested_version(request.name, request.version)
-        return ParseDict(model_metadata(self._registry), messages.ModelMetadataResponse())
+        number = self._inference.requested_version(request.name, request.version)
+        return ParseDict(model_metadata(self._registry, number), messages.ModelMetadataResponse())
 
     def _model_config(self, request: Any) -> Any:
-        self._inference.requested_version(request.name, request.version)
-        return ParseDict({"config": model_config(self._settings.max_batch)}, messages.ModelConfigResponse())
+        number = self._inference.requested_version(request.name, request.version)
+        config = model_config(self._settings.max_batch, self._registry.class_count(number))
+        return ParseDict({"config": config}, messages.ModelConfigResponse())
 
     def _statistics(self, request: Any) -> Any:
         number = self._inference.requested_version(request.name or artifact.NAME, request.version)

@@ -69,8 +69,7 @@ class OpenInference:
 
     async def model_metadata(self, scope: Scope, _receive: Receive) -> Reply:
         """Return the model's versions, inputs and outputs."""
-        self._requested_version(scope)
-        return Reply.of(model_metadata(self._registry))
+        return Reply.of(model_metadata(self._registry, self._requested_version(scope)))
 
     async def model_ready(self, scope: Scope, _receive: Receive) -> Reply:
         """Answer with 200 if the model can answer, else with 503."""
@@ -82,8 +81,8 @@ class OpenInference:
 
     async def model_config(self, scope: Scope, _receive: Receive) -> Reply:
         """Return Triton's model configuration."""
-        self._requested_version(scope)
-        return Reply.of(model_config(self._settings.max_batch))
+        number = self._requested_version(scope)
+        return Reply.of(model_config(self._settings.max_batch, self._registry.class_count(number)))
 
     async def repository_index(self, _scope: Scope, _receive: Receive) -> Reply:
         """Return all versions and whether they are ready."""

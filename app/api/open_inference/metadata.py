@@ -6,7 +6,7 @@ from app.api.open_inference.request import DIGIT, PROBABILITIES
 from app.api.open_inference.tensors import INPUT
 from app.inference.model_registry import ModelRegistry
 from digits import artifact
-from digits.features import CLASSES, FEATURES
+from digits.features import FEATURES
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "parameters", "statistics"]
 
@@ -16,21 +16,21 @@ def server_metadata(version: str) -> dict[str, Any]:
     return {"name": "digits", "version": version, "extensions": _EXTENSIONS}
 
 
-def model_metadata(registry: ModelRegistry) -> dict[str, Any]:
-    """Return the model's loaded versions, inputs and outputs."""
+def model_metadata(registry: ModelRegistry, number: int | None) -> dict[str, Any]:
+    """Return the model's loaded versions, and the inputs and outputs of one version. None means the served one."""
     return {
         "name": artifact.NAME,
         "versions": [str(version) for version in registry.loaded()],
         "platform": "onnx_onnxv1",
         "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, FEATURES]}],
         "outputs": [
-            {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, CLASSES]},
+            {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, registry.class_count(number)]},
             {"name": DIGIT, "datatype": "INT64", "shape": [-1]},
         ],
     }
 
 
-def model_config(max_batch: int) -> dict[str, Any]:
+def model_config(max_batch: int, classes: int) -> dict[str, Any]:
     """Return Triton's model configuration. Triton's client reads the maximum batch size from it."""
     return {
         "name": artifact.NAME,
@@ -39,7 +39,7 @@ def model_config(max_batch: int) -> dict[str, Any]:
         "max_batch_size": max_batch,
         "input": [{"name": INPUT, "data_type": "TYPE_FP32", "dims": [FEATURES]}],
         "output": [
-            {"name": PROBABILITIES, "data_type": "TYPE_FP32", "dims": [CLASSES]},
+            {"name": PROBABILITIES, "data_type": "TYPE_FP32", "dims": [classes]},
             {"name": DIGIT, "data_type": "TYPE_INT64", "dims": []},
         ],
         "dynamic_batching": {},

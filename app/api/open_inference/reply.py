@@ -1,6 +1,7 @@
 """Write an inference result as an Open Inference Protocol reply."""
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from app.api.open_inference.request import PROBABILITIES, InferRequest, Requeste
 from app.asgi.reply import JSON, Reply
 from app.inference.batching import BatchResult
 from app.inference.predictor import InferenceResult
-from digits.features import CLASSES
 
 HEADER_LENGTH = b"inference-header-content-length"
 
@@ -43,19 +43,22 @@ def output_tensor(output: RequestedOutput, batch: BatchResult) -> dict[str, Any]
     """Return an output with its name, datatype and shape, and with its values as `data`, row by row."""
     rows = len(batch.digits)
     if output.classes:
-        texts = _most_probable(batch.probabilities, output.classes)
-        return {"name": output.name, "datatype": "BYTES", "shape": [rows, output.classes], "data": texts}
+        classes = min(output.classes, batch.probabilities.shape[1])
+        texts = _most_probable(batch.probabilities, classes, batch.classifier.manifest.classes)
+        return {"name": output.name, "datatype": "BYTES", "shape": [rows, classes], "data": texts}
     if output.name == PROBABILITIES:
         flat = batch.probabilities.reshape(-1)
-        return {"name": output.name, "datatype": "FP32", "shape": [rows, CLASSES], "data": flat}
+        return {"name": output.name, "datatype": "FP32", "shape": list(batch.probabilities.shape), "data": flat}
     return {"name": output.name, "datatype": "INT64", "shape": [rows], "data": batch.digits}
 
 
-def _most_probable(probabilities: NDArray[Any], classes: int) -> list[str]:
+def _most_probable(probabilities: NDArray[Any], classes: int, labels: Sequence[str]) -> list[str]:
     """Return the most probable classes of each row in Triton's format, "probability:index:label"."""
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :classes]
     return [
-        f"{row[digit]:.6g}:{digit}:{digit}" for row, digits in zip(probabilities, best, strict=True) for digit in digits
+        f"{row[index]:.6g}:{index}:{labels[index]}"
+        for row, indices in zip(probabilities, best, strict=True)
+        for index in indices
     ]
 
 
@@ -64,6 +67,6 @@ def to_bytes(data: NDArray[Any] | list[int] | list[str]) -> bytes:
     if isinstance(data, np.ndarray):
         return data.tobytes()
     return b"".join(
-        struct.pack("<q", value) if isinstance(value, int) else struct.pack("<I", len(value)) + value.encode()
+        struct.pack("<q", value) if isinstance(value, int) else struct.pack("<I", len(value.encode())) + value.encode()
         for value in data
     )

@@ -12,7 +12,6 @@ from app.errors import InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 from app.input.json import parse_json
 from app.settings import Settings
-from digits.features import CLASSES
 from digits.mnist_form import Mode
 
 PROBABILITIES, DIGIT = "probabilities", "digit"
@@ -27,7 +26,7 @@ class RequestedOutput:
     name: str
     binary: bool = False
     classes: int = 0
-    """The number of most probable classes to return as text. 0 returns the tensor itself."""
+    """The number of most probable classes to return as text, or more than there are. 0 returns the tensor itself."""
 
 
 _ALL_OUTPUTS = [RequestedOutput(PROBABILITIES), RequestedOutput(DIGIT)]
@@ -146,5 +145,5 @@ def requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
                 f"expected 'classification' to be a number of classes of {PROBABILITIES!r}, "
                 f"received {classes!r} for {name!r}"
             )
-        outputs.append(RequestedOutput(name, parameters.get("binary_data", all_binary) is True, min(classes, CLASSES)))
+        outputs.append(RequestedOutput(name, parameters.get("binary_data", all_binary) is True, classes))
     return outputs

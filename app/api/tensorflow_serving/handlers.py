@@ -71,7 +71,8 @@ class TensorFlowServing:
     async def metadata(self, scope: Scope, _receive: Receive) -> Reply:
         """Return the signature of the model."""
         number = loaded_version(self._registry, _model_path(scope))
-        return Reply.of(model_metadata(number or self._registry.classifier.manifest.version))
+        number = number or self._registry.classifier.manifest.version
+        return Reply.of(model_metadata(number, self._registry.class_count(number)))
 
     async def no_such_path(self, scope: Scope, _receive: Receive) -> Reply:
         """Answer an unknown path with 404.

@@ -6,9 +6,6 @@ import orjson
 
 from app.asgi.reply import Reply
 from app.inference.predictor import InferenceResult
-from digits.features import CLASSES
-
-_LABELS = [str(digit) for digit in range(CLASSES)]
 
 
 def predict_reply(key: str, result: InferenceResult) -> Reply:
@@ -17,9 +14,9 @@ def predict_reply(key: str, result: InferenceResult) -> Reply:
     If the key is "results", each probability comes with its label.
     """
     batch = result.batch
+    manifest = batch.classifier.manifest
     values: Any = batch.probabilities
     if key == "results":
-        values = [list(zip(_LABELS, row, strict=True)) for row in values]
-    manifest = batch.classifier.manifest
+        values = [list(zip(manifest.classes, row, strict=True)) for row in values]
     body = orjson.dumps({key: values}, option=orjson.OPT_SERIALIZE_NUMPY)
     return Reply(body, manifest.version, batch.pass_rows)

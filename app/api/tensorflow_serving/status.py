@@ -8,7 +8,7 @@ from app.api.tensorflow_serving.request import SIGNATURE
 from app.errors import UnknownModel
 from app.inference.model_registry import ModelRegistry
 from digits import artifact
-from digits.features import CLASSES, FEATURES
+from digits.features import FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ def model_status(registry: ModelRegistry, path: ModelPath) -> dict[str, Any]:
     return status if ready else status | {"error": reason or "the version is not loaded"}
 
 
-def model_metadata(number: int) -> dict[str, Any]:
-    """Return the signature of a version.
+def model_metadata(number: int, classes: int) -> dict[str, Any]:
+    """Return the signature of a version with this number of classes.
 
     TensorFlow Serving nests `signature_def` inside `signature_def`. Clients expect that.
     """
     signature = {
         "inputs": {INPUT: _tensor("serving_default_features:0", FEATURES)},
-        "outputs": {"probabilities": _tensor("StatefulPartitionedCall:0", CLASSES)},
+        "outputs": {"probabilities": _tensor("StatefulPartitionedCall:0", classes)},
         "method_name": "tensorflow/serving/predict",
         "defaults": {},
     }

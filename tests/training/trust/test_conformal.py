@@ -14,7 +14,7 @@ from scipy.stats import betabinom, chisquare
 
 from digits.artifact import Level, PredictionSets
 from digits.features import Floats
-from digits.prediction_sets import digit_thresholds
+from digits.prediction_sets import class_thresholds
 from training.data import Labels
 from training.trust import conformal
 
@@ -70,7 +70,7 @@ def test_the_thresholds_give_the_sets_of_the_lac_score(seed: int, count: int, sh
     for level in levels:
         limit = conformal.quantile(at_true_digit(lac(probabilities), labels), level.coverage)
         assert limit is not None
-        np.testing.assert_array_equal(new >= digit_thresholds(level), lac(new) <= limit)
+        np.testing.assert_array_equal(new >= class_thresholds(level), lac(new) <= limit)
 
 
 def test_crepes_gives_the_same_sets() -> None:
@@ -85,7 +85,7 @@ def test_crepes_gives_the_same_sets() -> None:
     assert [level.coverage for level in levels] == list(conformal.COVERAGES)
     for level in levels:
         expected = crepes.predict_set(hinge(new.astype(np.float64)), confidence=level.coverage, smoothing=False)
-        np.testing.assert_array_equal(new >= digit_thresholds(level), expected)
+        np.testing.assert_array_equal(new >= class_thresholds(level), expected)
 
 
 def test_crepes_gives_the_same_sets_for_thresholds_per_digit() -> None:
@@ -98,7 +98,7 @@ def test_crepes_gives_the_same_sets_for_thresholds_per_digit() -> None:
     level = level_at(0.9, conformal.calibrate(probabilities, labels))
 
     assert level is not None
-    members = new >= digit_thresholds(level, per_class=True)
+    members = new >= class_thresholds(level, per_class=True)
     for digit in range(10):
         p_values = crepes.predict_p(scores[:, digit], bins=np.full(100, digit), smoothing=False)
         np.testing.assert_array_equal(members[:, digit], p_values > 0.1)
@@ -113,7 +113,7 @@ def test_the_number_covered_is_beta_binomial(coverage: float) -> None:
         probabilities, labels = drawn(rng, 99 + 50)
         level = level_at(coverage, conformal.calibrate(probabilities[:99], labels[:99]))
         assert level is not None
-        covered.append(int(at_true_digit(probabilities[99:] >= digit_thresholds(level), labels[99:]).sum()))
+        covered.append(int(at_true_digit(probabilities[99:] >= class_thresholds(level), labels[99:]).sum()))
 
     law = betabinom(50, round(100 * coverage), 100 - round(100 * coverage))
     assert np.mean(covered) == pytest.approx(50 * coverage, abs=4 * law.std() / np.sqrt(1000))
@@ -157,7 +157,7 @@ def test_thresholds_per_digit_cover_a_digit_that_the_common_threshold_misses() -
 
     assert level is not None
     common, per_digit = (
-        at_true_digit(probabilities[new] >= digit_thresholds(level, per_class=per_class), labels[new])
+        at_true_digit(probabilities[new] >= class_thresholds(level, per_class=per_class), labels[new])
         for per_class in (False, True)
     )
     share = np.array([[part[labels[new] == digit].mean() for digit in range(10)] for part in (common, per_digit)])

@@ -1,0 +1,108 @@
+"""A version may have 2 to 100 classes of any name, and old manifests mean the digits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from digits import artifact
+from digits.artifact import MANIFEST, MODEL
+from digits.classes import DIGITS
+from digits.classifier import Classifier
+from digits.errors import DamagedArtifact, OtherClasses
+from digits.features import to_features
+from digits.images import open_picture
+from digits.numbers import read_number
+from tests.conftest import (
+    SHIPPED_VERSIONS,
+    Published,
+    edit_manifest,
+    encoded,
+    make_calibration,
+    make_graph,
+    publish_classes,
+    rewrite,
+)
+
+HUNDRED = [f"class {index}" for index in range(100)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param(["cat", "dog"], id="two"), pytest.param(HUNDRED, id="a hundred"), pytest.param(DIGITS, id="digits")],
+)
+def test_a_version_of_2_to_100_classes_loads(tmp_path: Path, names: list[str]) -> None:
+    published = publish_classes(tmp_path, names)
+
+    classifier = Classifier.load(published.folder)
+
+    assert classifier.manifest.classes == tuple(names)
+    assert classifier.probabilities(to_features(classifier.golden.pixels)).shape == (len(names), len(names))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        pytest.param(["cat"], "expected 2 to 100 classes, received 1", id="one class"),
+        pytest.param([*HUNDRED, "more"], "expected 2 to 100 classes, received 101", id="101 classes"),
+        pytest.param(["cat", "dog", "cat"], "expected different names, received 'cat' more than once", id="duplicate"),
+        pytest.param(["cat", " "], "printable characters, received ' '", id="blank name"),
+        pytest.param(["cat", "a\nb"], r"printable characters, received 'a\\nb'", id="line break"),
+        pytest.param(["cat", "x" * 101], "expected names of 1 to 100 printable characters", id="101 characters"),
+    ],
+)
+def test_invalid_names_are_refused(published: Published, names: list[str], message: str) -> None:
+    edit_manifest(published.folder, {"classes": names})
+
+    with pytest.raises(DamagedArtifact, match=message):
+        Classifier.load(published.folder)
+
+
+def test_a_graph_with_another_number_of_outputs_than_classes_is_refused(tmp_path: Path) -> None:
+    published = publish_classes(tmp_path, ["cat", "dog", "cow"])
+    rewrite(published.folder, MODEL, make_graph(0, classes=4))
+
+    with pytest.raises(DamagedArtifact, match=r"expected output .*\[-1, 3\].*, received .*\[-1, 4\]"):
+        Classifier.load(published.folder)
+
+
+def test_class_names_of_another_number_than_the_outputs_are_refused(published: Published) -> None:
+    edit_manifest(published.folder, {"classes": ["cat", "dog", "cow"]})
+
+    with pytest.raises(DamagedArtifact, match="expected one image for each class, 0 to 2"):
+        Classifier.load(published.folder)
+
+
+def test_thresholds_of_another_number_of_classes_are_refused(tmp_path: Path) -> None:
+    calibration: dict[str, Any] = json.loads(json.dumps(make_calibration(classes=4)))
+    published = publish_classes(tmp_path, ["cat", "dog", "cow"])
+    edit_manifest(published.folder, {"calibration": calibration})
+
+    with pytest.raises(DamagedArtifact, match="expected thresholds for 3 classes, received 4"):
+        Classifier.load(published.folder)
+
+
+@pytest.mark.parametrize("number", SHIPPED_VERSIONS)
+def test_a_manifest_without_preprocessing_means_normalization(number: int) -> None:
+    folder = artifact.SHIPPED / artifact.NAME / str(number)
+
+    manifest = artifact.read_manifest(folder)
+
+    assert "preprocessing" not in json.loads((folder / MANIFEST).read_bytes())
+    assert manifest.preprocessing == "normalize"
+    assert manifest.classes == DIGITS
+
+
+@pytest.mark.parametrize(
+    ("names", "preprocessing"), [(["cat", "dog"], "normalize"), (DIGITS, "resize")], ids=["other classes", "resized"]
+)
+def test_a_model_of_other_things_than_digits_reads_no_numbers(
+    tmp_path: Path, names: list[str], preprocessing: str
+) -> None:
+    classifier = Classifier.load(publish_classes(tmp_path, names, preprocessing=preprocessing).folder)
+    picture = open_picture(encoded(np.zeros((28, 28), dtype=np.uint8)))
+
+    with pytest.raises(OtherClasses, match="expected a model of the digits 0 to 9"):
+        read_number(classifier, picture)

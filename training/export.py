@@ -20,13 +20,16 @@ from digits.artifact import (
     SALIENCY_OUTPUT,
     Dataset,
     Manifest,
+    Preprocessing,
     Tensor,
+    probabilities_output,
 )
+from digits.classes import DIGITS
 from digits.classifier import Classifier, Golden
-from digits.features import CLASSES, FEATURES, Floats, to_features
+from digits.features import FEATURES, Floats, to_features
 from training import onnx_graph
 from training.backend import keras, library_versions
-from training.data import Mnist
+from training.data import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
 from training.network import activations
 from training.recipes import Recipe
@@ -46,6 +49,8 @@ class Exported:
     keras: bytes
     golden: Golden
     outputs: tuple[Tensor, ...]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
 
     def files(self) -> dict[str, bytes]:
         """Return the files, path below the version's folder to content."""
@@ -56,7 +61,7 @@ class Exported:
         return Classifier(manifest, self.onnx, self.golden)
 
 
-def export(network: Any, data: Mnist, *, head: Head | None = None, explain: bool = False) -> Exported:
+def export(network: Any, data: LabelledImages, *, head: Head | None = None, explain: bool = False) -> Exported:
     """Convert a network into the artifact's formats, and compare its outputs with those of Keras on the test images.
 
     Args:
@@ -70,8 +75,9 @@ def export(network: Any, data: Mnist, *, head: Head | None = None, explain: bool
         ParityError: the ONNX graph computes something other than Keras does.
     """
     features = to_features(data.x_test)
-    expected = {PROBABILITIES_OUTPUT: network.predict(features, batch_size=1024, verbose=0)}
-    _check_probabilities(expected[PROBABILITIES_OUTPUT])
+    expected = {probabilities_output(len(data.classes)): network.predict(features, batch_size=1024, verbose=0)}
+    (probabilities,) = expected.values()
+    _check_probabilities(probabilities)
     onnx = to_onnx(network)
     if head is not None:
         onnx = onnx_graph.with_novelty(onnx, head)
@@ -85,8 +91,8 @@ def export(network: Any, data: Mnist, *, head: Head | None = None, explain: bool
         images = images[onnx_graph.has_stable_saliency(network, images)]
         check_parity(onnx, images, onnx_graph.saliency(network, images), SALIENCY_OUTPUT.name)
         outputs.append(SALIENCY_OUTPUT)
-    golden = _golden(data, expected[PROBABILITIES_OUTPUT], expected.get(NOVELTY_OUTPUT))
-    return Exported(onnx, _to_keras(network), golden, tuple(outputs))
+    golden = _golden(data, probabilities, expected.get(NOVELTY_OUTPUT))
+    return Exported(onnx, _to_keras(network), golden, tuple(outputs), data.classes, data.preprocessing)
 
 
 def draft_manifest(
@@ -101,6 +107,8 @@ def draft_manifest(
         version=1,
         created=datetime.now(UTC),
         outputs=exported.outputs,
+        classes=exported.classes,
+        preprocessing=exported.preprocessing,
         recipe=None if recipe is None else asdict(recipe),
         seed=seed,
         dataset=dataset,
@@ -117,8 +125,8 @@ def publish(root: Path, exported: Exported, report: dict[str, bytes], draft: Man
     return artifact.publish(root, files, fields, name=draft.name)
 
 
-def read_network(file: Path) -> Any:
-    """Read a user's own .keras file and check its signature.
+def read_network(file: Path, classes: int = len(DIGITS)) -> Any:
+    """Read a user's own .keras file and check its signature, with this number of classes.
 
     Raises:
         UnsuitableNetwork: the file does not exist, Keras cannot read it without running code from the file, or the
@@ -139,7 +147,7 @@ def read_network(file: Path) -> Any:
         ) from exc
     for kind, tensors, size in (
         ("input", getattr(network, "inputs", None), FEATURES),
-        ("output", getattr(network, "outputs", None), CLASSES),
+        ("output", getattr(network, "outputs", None), classes),
     ):
         received = [f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors or []]
         if received != [expected := f"float32 {(None, size)}"]:
@@ -225,9 +233,9 @@ def _to_keras(network: Any) -> bytes:
         return file.read_bytes()
 
 
-def _golden(data: Mnist, probabilities: Floats, novelty: Floats | None) -> Golden:
+def _golden(data: LabelledImages, probabilities: Floats, novelty: Floats | None) -> Golden:
     """Choose the first test image of each class that the network classifies correctly, or else the first one."""
     correct = probabilities.argmax(axis=1) == data.y_test
-    of_class = [np.flatnonzero(data.y_test == digit) for digit in range(CLASSES)]
+    of_class = [np.flatnonzero(data.y_test == digit) for digit in range(len(data.classes))]
     chosen = [next((index for index in images if correct[index]), images[0]) for images in of_class]
     return Golden(data.x_test[chosen], probabilities[chosen], None if novelty is None else novelty[chosen])

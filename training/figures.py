@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from digits.features import CLASSES, Grey
+from digits.classes import DIGITS
+from digits.features import Grey
 from training.assess import Assessment
-from training.data import Mnist
+from training.data import LabelledImages
 from training.trust.evaluation import Trust
 from training.trust.reliability import BINS
 
@@ -18,19 +19,29 @@ if TYPE_CHECKING:
 
 _ROWS, _COLUMNS = 4, 10
 
+_MAX_COUNTS = 20
+"""Number of classes above which the confusion matrix shows colours only."""
 
-def samples(data: Mnist) -> bytes:
-    """Draw training images with their labels, one column per digit."""
-    of_class = [np.flatnonzero(data.y_train == digit)[:_ROWS] for digit in range(CLASSES)]
-    chosen = [images[row] for row in range(_ROWS) for images in of_class if row < len(images)]
-    return _grid(data.x_train[chosen], [str(label) for label in data.y_train[chosen]])
+_SHOWN_CHARACTERS = 10
+"""Number of characters of a class's name above a picture."""
 
 
-def mistakes(assessment: Assessment, data: Mnist) -> bytes:
-    """Draw the most confident mistakes: true digit, predicted digit and its probability."""
+def samples(data: LabelledImages) -> bytes:
+    """Draw training images with their labels, as many of each class. Ten classes have one column each."""
+    rows = max(1, _ROWS * _COLUMNS // len(data.classes))
+    of_class = [np.flatnonzero(data.y_train == index)[:rows] for index in range(len(data.classes))]
+    chosen = [images[row] for row in range(rows) for images in of_class if row < len(images)]
+    return _grid(data.x_train[chosen], [_short(data.classes[label]) for label in data.y_train[chosen]])
+
+
+def mistakes(assessment: Assessment, data: LabelledImages) -> bytes:
+    """Draw the most confident mistakes: true class, predicted class and its probability."""
     chosen = assessment.mistakes[: _ROWS * _COLUMNS]
+    names = [_short(name) for name in data.classes]
+    arrow = " → " if data.classes == DIGITS else "\n→ "
     titles = [
-        f"{data.y_test[index]} → {assessment.predicted[index]} {assessment.confidence[index]:.0%}" for index in chosen
+        f"{names[data.y_test[index]]}{arrow}{names[assessment.predicted[index]]} {assessment.confidence[index]:.0%}"
+        for index in chosen
     ]
     return _grid(data.x_test[chosen], titles)
 
@@ -50,21 +61,25 @@ def curves(history: Mapping[str, Sequence[float]]) -> bytes:
     return _png(figure)
 
 
-def confusion(assessment: Assessment) -> bytes:
+def confusion(assessment: Assessment, classes: Sequence[str]) -> bytes:
     """Draw the confusion matrix of the test images."""
+    kind = "digit" if classes == DIGITS else "class"
     figure = _figure(6, 5.6)
     axes = figure.subplots()
     counts = assessment.confusion
     # The colour scale ends just above the largest mistake. On the diagonal's scale no mistake would be visible.
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    darkest = max(1.5 * shares[~np.eye(CLASSES, dtype=bool)].max(), 1e-3)
+    darkest = max(1.5 * shares[~np.eye(len(classes), dtype=bool)].max(), 1e-3)
     axes.imshow(shares, cmap="Blues", vmax=darkest)
     for row, column in np.ndindex(counts.shape):
-        if counts[row, column]:
+        if counts[row, column] and len(classes) <= _MAX_COUNTS:
             colour = "white" if shares[row, column] > 0.6 * darkest else "black"
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
-    axes.set(title="confusion matrix, test set", xlabel="predicted digit", ylabel="true digit")
-    axes.set(xticks=range(CLASSES), yticks=range(CLASSES))
+    axes.set(title="confusion matrix, test set", xlabel=f"predicted {kind}", ylabel=f"true {kind}")
+    if len(classes) <= _MAX_COUNTS:
+        names = [_short(name) for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=0 if classes == DIGITS else 90)
+        axes.set_yticks(range(len(classes)), names)
     return _png(figure)
 
 
@@ -86,16 +101,21 @@ def reliability_diagrams(trust: Trust) -> bytes:
 
 
 def _grid(images: Grey, titles: Sequence[str]) -> bytes:
-    figure = _figure(9, 4.2)
-    axes = figure.subplots(_ROWS, _COLUMNS)
+    rows = max(_ROWS, -(-len(images) // _COLUMNS))
+    figure = _figure(9, 4.2 * rows / _ROWS)
+    axes = figure.subplots(rows, _COLUMNS)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        axis.set_title(title, fontsize=8)
+        axis.set_title(title, fontsize=8, parse_math=False)
     if not len(images):
         figure.suptitle("none")
     return _png(figure)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _SHOWN_CHARACTERS else f"{name[: _SHOWN_CHARACTERS - 1]}…"
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.features import CLASSES, Floats, to_features
+from digits.features import Floats, to_features
 from training import network
 from training.backend import keras, make_reproducible
 from training.data import Labels, Split
@@ -111,8 +111,8 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
     """
     saved = State.read(folder) if resume else None
     make_reproducible(seed)
-    model = network.build_for_training(recipe)
-    x, y = to_features(split.x_train), one_hot(split.y_train)
+    model = network.build_for_training(recipe, split.classes)
+    x, y = to_features(split.x_train), one_hot(split.y_train, split.classes)
 
     def shuffled(epoch: int) -> tuple[Floats, Floats]:
         order = np.random.default_rng([seed, epoch]).permutation(len(x))
@@ -122,7 +122,7 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
     history = fit_epochs(
         model, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, saved=saved
     )
-    trained = network.build(recipe)
+    trained = network.build(recipe, split.classes)
     trained.set_weights(model.get_weights())
     return trained, history
 
@@ -163,7 +163,7 @@ def fit_epochs(
 
     validation = None
     if len(split.x_validation):
-        validation = to_features(split.x_validation), one_hot(split.y_validation)
+        validation = to_features(split.x_validation), one_hot(split.y_validation, split.classes)
     # Keras gets the total number of epochs, so that its progress shows "Epoch 3/5". This callback ends each call of
     # `model.fit` after one epoch.
     stop_after_epoch = keras().callbacks.LambdaCallback(
@@ -188,9 +188,9 @@ def fit_epochs(
     return state.history
 
 
-def one_hot(labels: Labels) -> Floats:
-    """Encode labels, uint8 (N,), as float32 (N, 10)."""
-    encoded: Floats = keras().utils.to_categorical(labels, CLASSES)
+def one_hot(labels: Labels, classes: int) -> Floats:
+    """Encode labels, uint8 (N,), as float32 (N, classes)."""
+    encoded: Floats = keras().utils.to_categorical(labels, classes)
     return encoded
 
 

@@ -80,7 +80,7 @@ def to_savedmodel(version: Classifier) -> EngineFiles:
 
     The network comes from the version's Keras file, the novelty head from its graph.
     """
-    network = read_network(_folder(version) / KERAS)
+    network = read_network(_folder(version) / KERAS, len(version.manifest.classes))
     head = onnx_graph.read_head(_file(version, MODEL)) if NOVELTY_OUTPUT in version.manifest.outputs else None
     import tensorflow as tf
 
@@ -206,7 +206,7 @@ def _declare(tensor: Tensor) -> str:
     dims = f"dims: [ {', '.join(map(str, tensor.shape[1:]))} ]"
     if len(tensor.shape) == 1:
         dims = "dims: [ 1 ] reshape { shape: [ ] }"
-    labels = f' label_filename: "{LABELS}"' if tensor == PROBABILITIES_OUTPUT else ""
+    labels = f' label_filename: "{LABELS}"' if tensor.name == PROBABILITIES_OUTPUT.name else ""
     return f'name: "{tensor.name}" data_type: TYPE_FP32 {dims}{labels}'
 
 

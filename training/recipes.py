@@ -1,6 +1,7 @@
 """The recipes: named sets of hyper-parameters. Recipe, seed and data determine the trained network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class Distortions:
     scanned: float = 0.12
     """Share that is scanned as a small bitmap or with a faint pen, and normalized."""
 
+    def without_styles(self) -> Self:
+        """Return the same distortions without those that only digits have."""
+        return replace(self, restyled=0, drawn=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Robust(Recipe):
@@ -80,6 +85,14 @@ class Robust(Recipe):
     teacher_learning_rate: float = 3e-3
     teacher_share: float = 0.7
     """Weight of the teacher's probabilities in the targets. The label has the remaining weight."""
+
+    def without_styles(self) -> Self:
+        """Return the recipe for classes that are not the digits."""
+        return replace(
+            self,
+            distortions=self.distortions.without_styles(),
+            mild_distortions=self.mild_distortions.without_styles(),
+        )
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Recipe("lecture"), Robust("robust"))}

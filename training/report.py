@@ -8,7 +8,7 @@ from pathlib import Path
 from digits.artifact import Manifest
 from training import figures, model_card
 from training.assess import Assessment
-from training.data import Mnist
+from training.data import LabelledImages
 from training.errors import CannotWrite
 from training.trust.evaluation import Trust
 
@@ -18,7 +18,7 @@ History = Mapping[str, Sequence[float]]
 
 def render(
     manifest: Manifest,
-    data: Mnist,
+    data: LabelledImages,
     assessment: Assessment | None,
     history: History | None = None,
     trust: Trust | None = None,
@@ -37,7 +37,7 @@ def render(
         files["history.csv"] = history_to_csv(history)
         files["history.png"] = figures.curves(history)
     if assessment:
-        files["confusion.png"] = figures.confusion(assessment)
+        files["confusion.png"] = figures.confusion(assessment, data.classes)
         files["mistakes.png"] = figures.mistakes(assessment, data)
     if trust:
         files["reliability.png"] = figures.reliability_diagrams(trust)

@@ -4,13 +4,22 @@ import shlex
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from digits.artifact import SHIPPED, Manifest
-from digits.features import CLASSES, Grey
+from digits.classes import DIGITS
+from digits.features import Grey
 from training.assess import Assessment
-from training.data import ARRAYS, Mnist
+from training.data import ARRAYS, LabelledImages
 from training.trust.evaluation import Trust
+
+_MAX_COLUMNS = 12
+"""Number of classes above which the confusion matrix is too wide for a terminal. The report has a picture of it."""
+
+
+def _kind(data: LabelledImages) -> str:
+    return "digit" if data.classes == DIGITS else "class"
 
 
 def say(line: str) -> None:
@@ -18,17 +27,18 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def show_data(data: Mnist) -> None:
-    """Print shapes, value ranges, the number of images per digit and the first training image."""
+def show_data(data: LabelledImages) -> None:
+    """Print shapes, value ranges, the number of images per class and the first training image."""
     for name in ARRAYS:
         array = getattr(data, name)
         say(f"{name:<8} {array.dtype} {array.shape!s:<16} values {array.min()} to {array.max()}")
-    table = Table("digit", "train", "test", title="images of each digit")
-    for digit in range(CLASSES):
-        table.add_row(*map(str, (digit, (data.y_train == digit).sum(), (data.y_test == digit).sum())))
+    kind = _kind(data)
+    table = Table(kind, "train", "test", title=f"images of each {kind}")
+    for index, name in enumerate(data.classes):
+        table.add_row(escape(name), *map(str, ((data.y_train == index).sum(), (data.y_test == index).sum())))
     Console().print(table)
     image = data.x_train[0]
-    say(f"the first training image, a {data.y_train[0]}:")
+    say(f"the first training image, a {data.classes[data.y_train[0]]}:")
     say(as_numbers(image))
     say(as_shades(image))
 
@@ -47,23 +57,25 @@ def as_shades(image: Grey) -> str:
     return "\n".join("".join(ramp[int(value) * len(ramp) // 256] * 2 for value in row).rstrip() for row in image)
 
 
-def show_assessment(assessment: Assessment, data: Mnist) -> None:
-    """Print loss, accuracy, the scores per digit, the confusion matrix and the most confident mistakes."""
+def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
+    """Print loss, accuracy, the scores per class, the confusion matrix and the most confident mistakes."""
     say(f"loss {assessment.loss:.4f}, accuracy {assessment.in_words()}")
     console = Console()
-    table = Table("digit", "precision", "recall", "F1", "images", title="by digit")
-    for digit in range(CLASSES):
-        scores = (f"{assessment.per_class[name][digit]:.4f}" for name in ("precision", "recall", "f1"))
-        table.add_row(str(digit), *scores, str(assessment.per_class["images"][digit]))
+    kind, names = _kind(data), [escape(name) for name in data.classes]
+    table = Table(kind, "precision", "recall", "F1", "images", title=f"by {kind}")
+    for index, name in enumerate(names):
+        scores = (f"{assessment.per_class[score][index]:.4f}" for score in ("precision", "recall", "f1"))
+        table.add_row(name, *scores, str(assessment.per_class["images"][index]))
     console.print(table)
-    table = Table("true", *map(str, range(CLASSES)), title="predicted digit")
-    for digit, row in enumerate(assessment.confusion):
-        table.add_row(str(digit), *map(str, row))
-    console.print(table)
+    if len(names) <= _MAX_COLUMNS:
+        table = Table("true", *names, title=f"predicted {kind}")
+        for name, row in zip(names, assessment.confusion, strict=True):
+            table.add_row(name, *map(str, row))
+        console.print(table)
     table = Table("test image", "true", "predicted", "probability", title="most confident mistakes")
     for index in assessment.mistakes[:10]:
-        true, predicted = data.y_test[index], assessment.predicted[index]
-        table.add_row(str(index), str(true), str(predicted), f"{assessment.confidence[index]:.4f}")
+        true, predicted = names[data.y_test[index]], names[assessment.predicted[index]]
+        table.add_row(str(index), true, predicted, f"{assessment.confidence[index]:.4f}")
     console.print(table)
 
 

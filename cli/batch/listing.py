@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-SUFFIXES = frozenset(
-    (
-        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-        *(".heic", ".heif", ".avif"),  # refused, but a user who has such photos should learn why
-    )
-)
-"""Endings of file names that count as pictures, in lower case."""
+from digits.images import PICTURE_SUFFIXES
 
 
 class UnusableSource(Exception):
@@ -97,7 +91,7 @@ def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[
         if name.endswith("/"):
             yield from _files_below(path[:-1], (*parents, identity))
         else:
-            yield File(path, PurePath(name).suffix.lower() in SUFFIXES)
+            yield File(path, PurePath(name).suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _marked_name(entry: os.DirEntry[str]) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.batch.listing import SUFFIXES, Counts, UnusableSource, count, pictures
-from digits.images import FORMATS
+from cli.batch.listing import Counts, UnusableSource, count, pictures
+from digits.images import FORMATS, PICTURE_SUFFIXES
 
 
 @pytest.fixture
@@ -47,4 +47,4 @@ def test_each_source_must_have_a_picture(folder: Path) -> None:
 def test_the_endings_of_all_accepted_formats_count() -> None:
     Image.init()
 
-    assert {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS} <= SUFFIXES
+    assert {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS} <= PICTURE_SUFFIXES

@@ -7,7 +7,7 @@ pytest.importorskip("sklearn")
 
 from digits.artifact import Dataset
 from training.assess import assess, unfairness
-from training.data import Mnist
+from training.data import LabelledImages
 
 LABELS = np.array([0, 1, 2, 3], dtype=np.uint8)
 
@@ -59,9 +59,9 @@ def test_a_digit_that_is_never_predicted_has_a_precision_of_0() -> None:
     assert assessment.per_class["recall"][0] == 1
 
 
-def data(name: str) -> Mnist:
+def data(name: str) -> LabelledImages:
     images = np.zeros((10, 28, 28), np.uint8)
-    return Mnist(name, images, np.arange(10, dtype=np.uint8), images, np.arange(10, dtype=np.uint8))
+    return LabelledImages(name, images, np.arange(10, dtype=np.uint8), images, np.arange(10, dtype=np.uint8))
 
 
 def trained_on(name: str, sha256: str) -> Dataset:

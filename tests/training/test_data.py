@@ -89,8 +89,10 @@ MALFORMED = [
     pytest.param({"x_train": np.uint8(1)}, r"received uint8 \(\)", id="a number instead of images"),
     pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
     pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
-    pytest.param({"y_train": np.arange(60) % 10 + 1}, "expected labels 0 to 9, received 1 to 10", id="label 10"),
-    pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 9, received -1 to 8", id="label -1"),
+    pytest.param(
+        {"y_train": np.arange(60) % 10 + 1}, "expected every class at least once, received no 0", id="labels from 1"
+    ),
+    pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 99, received -1 to 8", id="label -1"),
     pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
     pytest.param({"y_train": np.linspace(0, 9, 60)}, "expected 60 integer labels", id="float labels"),
     pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
@@ -168,11 +170,11 @@ def test_mlxtends_digits_are_split_the_same_way_each_time() -> None:
     assert np.bincount(first.y_test).tolist() == [100] * 10
 
 
-def labelled(labels: np.ndarray) -> mnist.Mnist:
+def labelled(labels: np.ndarray) -> mnist.LabelledImages:
     """Make data whose images contain their index, so that each image can be identified."""
     numbered = np.zeros((len(labels), 28, 28), np.uint8)
     numbered[:, 0, :4] = np.arange(len(labels), dtype=">u4").view(np.uint8).reshape(-1, 4)
-    return mnist.Mnist("other", numbered, labels.astype(np.uint8), numbered[:1], labels[:1].astype(np.uint8))
+    return mnist.LabelledImages("other", numbered, labels.astype(np.uint8), numbered[:1], labels[:1].astype(np.uint8))
 
 
 def numbers(images: np.ndarray) -> list[int]:
@@ -254,7 +256,7 @@ def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:
 def test_a_split_without_a_digit_is_refused(npz: Path, part: float) -> None:
     data = mnist.load(str(npz), allow_other_data=True)
 
-    with pytest.raises(SplitTooSmall, match=r"--validation-split .* of 60 training images: expected every digit"):
+    with pytest.raises(SplitTooSmall, match=r"--validation-split .* of 60 training images: expected every class"):
         mnist.split_training_images(data, validation_split=part)
 
 

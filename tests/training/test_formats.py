@@ -26,7 +26,7 @@ from digits.classifier import Classifier, Golden, load_newest
 from digits.features import Floats, to_features
 from tests.app.conftest import Service
 from tests.conftest import SHIPPED_VERSION, Mnist, Published, fresh_python, publish_tiny, rewrite
-from training.data import Mnist as Data
+from training.data import LabelledImages
 from training.errors import CannotWrite, ParityError
 from training.export import draft_manifest, export, publish
 from training.formats import EngineFiles, to_savedmodel, to_triton, write
@@ -106,7 +106,7 @@ def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
     """A version without novelty, with layers that behave differently during training."""
     given, last = keras.Input((784,)), layers.Dense(10, "softmax")
     network = keras.Sequential([given, layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(8), last])
-    exported = export(network, Data("other", **arrays))
+    exported = export(network, LabelledImages("other", **arrays))
     published = publish(tmp_path / "own", exported, {}, draft_manifest(exported))
     return tmp_path / "own" / NAME / str(published.version)
 

@@ -17,7 +17,7 @@ import onnxruntime
 from digits.artifact import EXPLAIN, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.features import Floats, to_features
 from training import network, onnx_graph
-from training.data import Mnist
+from training.data import LabelledImages
 from training.errors import ParityError
 from training.export import check_parity, draft_manifest, export, to_onnx
 from training.network import activations
@@ -197,7 +197,7 @@ def on_the_edge(picture: Floats) -> Any:
 
 
 def test_a_picture_at_a_discontinuity_of_the_saliency_does_not_prevent_the_export(arrays: dict[str, Any]) -> None:
-    data = Mnist("other", **arrays)
+    data = LabelledImages("other", **arrays)
     features = to_features(data.x_test)
     edge = on_the_edge(features[0])
     saliency = session(onnx_graph.with_saliency(to_onnx(edge))).run(
@@ -225,7 +225,7 @@ def test_a_network_with_zero_weights_is_exported(arrays: dict[str, Any], weights
     made = random_network(0)
     made.set_weights(weights(*made.get_weights()))
 
-    exported = export(made, Mnist("other", **arrays), explain=True)
+    exported = export(made, LabelledImages("other", **arrays), explain=True)
 
     assert SALIENCY_OUTPUT in exported.outputs
 
@@ -242,7 +242,7 @@ def test_a_network_with_zero_weights_is_exported(arrays: dict[str, Any], weights
 def test_the_classifier_loads_the_exported_network(
     served: Served, arrays: dict[str, Any], head: Head | None, explain: bool, outputs: list[Any]
 ) -> None:
-    data = Mnist("other", **arrays)
+    data = LabelledImages("other", **arrays)
     features = to_features(data.x_test)
 
     exported = export(served.network, data, head=head, explain=explain)

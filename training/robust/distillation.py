@@ -34,7 +34,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     saved_teacher = State.read(folder / TEACHER) if resume else None
     saved = State.read(folder) if State.exists(folder) else None  # there is none until the teacher is trained
     strong, mild = _copies(recipe, split, seed)
-    labels = one_hot(split.y_train)
+    labels = one_hot(split.y_train, split.classes)
 
     teacher = _fit_teacher(recipe, split, seed, mild, labels, folder=folder / TEACHER, saved=saved_teacher)
     share = recipe.teacher_share
@@ -52,7 +52,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     # Seed again, so that the initial weights do not depend on how much of the teacher's training was resumed.
     make_reproducible(seed)
     epochs, batch_size = recipe.epochs, recipe.batch_size
-    student = network.build_student(recipe, _steps(split, epochs, batch_size))
+    student = network.build_student(recipe, _steps(split, epochs, batch_size), split.classes)
     history = fit_epochs(
         student, examples, epochs=epochs, batch_size=batch_size, split=split, folder=folder, saved=saved
     )
@@ -71,7 +71,7 @@ def _fit_teacher(
 ) -> Any:
     make_reproducible(seed)
     epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
-    teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size))
+    teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size), split.classes)
     examples = _shuffled(copies, [labels] * len(copies), [seed, 1])
     fit_epochs(teacher, examples, epochs=epochs, batch_size=batch_size, split=split, folder=folder, saved=saved)
     return teacher

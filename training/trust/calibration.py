@@ -6,7 +6,7 @@ import numpy as np
 
 from digits.artifact import Calibration, Novelty, Temperature
 from digits.classifier import Classifier
-from digits.drift import EDGES, quantities, reference
+from digits.drift import edges_for, quantities, reference
 from digits.features import Floats, to_features
 from training.data import Labels, Split
 from training.network import activations
@@ -34,7 +34,7 @@ def best_temperature(logits: Floats, labels: Labels) -> float:
     """Return the temperature between 1/20 and 20 with the smallest cross-entropy (Guo et al. 2017).
 
     Args:
-        logits: float32 (N, 10).
+        logits: float32 (N, classes).
         labels: uint8 (N,), the true digits.
     """
     from scipy.optimize import minimize_scalar
@@ -60,22 +60,30 @@ def fold_temperature(network: Any, temperature: float) -> None:
 def calibrate(classifier: Classifier, split: Split, temperature: Temperature) -> Calibration:
     """Compute the manifest's calibration from the calibration images, and from a distorted copy of each.
 
+    Pictures that are only resized have no copies, because the distortions are those of pens.
+
     Args:
         classifier: the network in its served form.
         split: the training images with parts held back.
         temperature: fitted on the validation images.
     """
+    manifest = classifier.manifest
+    edges = edges_for(len(manifest.classes))
     features = to_features(split.x_calibration)
     scores = classifier.scores(features)
-    copies = to_features(imitations(split.x_calibration, split.y_calibration))
+    normalized_sets = None
+    if manifest.preprocessing == "normalize":
+        has_digits = classifier.class_names is None
+        copies = to_features(imitations(split.x_calibration, split.y_calibration, has_digits=has_digits))
+        normalized_sets = conformal.calibrate(classifier.probabilities(copies), split.y_calibration)
     return Calibration(
         validation_images=len(split.y_validation),
         calibration_images=len(split.y_calibration),
         temperature=temperature,
         prediction_sets=conformal.calibrate(scores.probabilities, split.y_calibration),
-        normalized_sets=conformal.calibrate(classifier.probabilities(copies), split.y_calibration),
+        normalized_sets=normalized_sets,
         novelty=None
         if scores.novelty is None
         else Novelty(method=METHOD, false_alarms=FALSE_ALARMS, copies_false_alarms=COPIES_FALSE_ALARMS),
-        reference={name: reference(values, EDGES[name]) for name, values in quantities(features, *scores).items()},
+        reference={name: reference(values, edges[name]) for name, values in quantities(features, *scores).items()},
     )

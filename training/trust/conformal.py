@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.artifact import Level, PredictionSets
-from digits.features import CLASSES, Floats
+from digits.features import Floats
 from training.data import Labels
 
 COVERAGES = (0.9, 0.95, 0.99, 0.999)
@@ -25,9 +25,10 @@ def calibrate(probabilities: Floats, labels: Labels) -> PredictionSets:
     LAC stands for least ambiguous set-valued classifier. Its score is 1 minus the digit's probability.
 
     Args:
-        probabilities: float32 (N, 10), the calibration images' probabilities in their served form.
+        probabilities: float32 (N, classes), the calibration images' probabilities in their served form.
         labels: uint8 (N,), the true digits.
     """
+    classes = probabilities.shape[1]
     true_probabilities = probabilities[np.arange(len(labels)), labels]
     levels = []
     for coverage in COVERAGES:
@@ -36,14 +37,14 @@ def calibrate(probabilities: Floats, labels: Labels) -> PredictionSets:
             continue
         per_class = [
             limit
-            for digit in range(CLASSES)
+            for digit in range(classes)
             if (limit := _threshold(true_probabilities[labels == digit], coverage)) is not None
         ]
         levels.append(
             Level(
                 coverage=coverage,
                 threshold=threshold,
-                per_class=tuple(per_class) if len(per_class) == CLASSES else None,
+                per_class=tuple(per_class) if len(per_class) == classes else None,
             )
         )
     return PredictionSets(levels=tuple(levels))

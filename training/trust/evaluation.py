@@ -76,7 +76,7 @@ class Trust:
 def evaluate(
     calibration: Calibration,
     scores: Scores,
-    copies: Scores,
+    copies: Scores | None,
     labels: Labels,
     detection: Mapping[str, Detection] | None = None,
 ) -> Trust:
@@ -85,7 +85,8 @@ def evaluate(
     Args:
         calibration: from the version's manifest.
         scores: the version's scores of N test images.
-        copies: the version's scores of their distorted copies (training/trust/imitations.py).
+        copies: the version's scores of their distorted copies (training/trust/imitations.py). None for a version that
+            is not calibrated on copies.
         labels: uint8 (N,), the true digits.
         detection: from `detect`. None for a version without novelty.
     """
@@ -101,12 +102,12 @@ def evaluate(
         after=reliability(after, labels),
         coverage=coverage(calibration.prediction_sets, served, labels, calibration.calibration_images),
         normalized_coverage=[]
-        if calibration.normalized_sets is None
+        if calibration.normalized_sets is None or copies is None
         else coverage(calibration.normalized_sets, copies.probabilities, labels, calibration.calibration_images),
         false_alarms={
             name: float((novelty > 1).mean())
-            for name, novelty in (("test images", scores.novelty), ("distorted copies", copies.novelty))
-            if novelty is not None
+            for name, measured in (("test images", scores), ("distorted copies", copies))
+            if measured is not None and (novelty := measured.novelty) is not None
         },
         detection=detection or {},
     )
@@ -119,7 +120,7 @@ def coverage(
 
     Args:
         sets: the levels with their thresholds.
-        probabilities: float32 (N, 10).
+        probabilities: float32 (N, classes).
         labels: (N,), the true digits.
         calibration_images: number of images behind the thresholds. None computes no bands, for images that are not
             exchangeable with the calibration images.

@@ -11,7 +11,7 @@ _NUMBER = 1000
 """No copy that a network is trained with has this number, so that none of them has the same random numbers."""
 
 
-def imitations(images: Grey, labels: Labels, seed: int = 0) -> Grey:
+def imitations(images: Grey, labels: Labels, seed: int = 0, *, has_digits: bool = True) -> Grey:
     """Return a copy of each digit that is distorted as strongly as those which the robust recipe trains with.
 
     The recipe leaves the strokes of some pictures as they are. Here every picture gets all kinds of distortions, so
@@ -21,9 +21,12 @@ def imitations(images: Grey, labels: Labels, seed: int = 0) -> Grey:
         images: uint8 (N, 28, 28) in MNIST form.
         labels: uint8 (N,).
         seed: the seed of all random numbers.
+        has_digits: whether the labels are digits, of which some are drawn in other styles.
 
     Returns:
         uint8 (N, 28, 28).
     """
     distortions = replace(Robust("robust").distortions, plain=0)
+    if not has_digits:
+        distortions = distortions.without_styles()
     return distort(enlarge(images), labels, distortions, [seed, _NUMBER])

@@ -43,7 +43,7 @@ _BATCH_SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Novelty as a function of the hidden layer (N, 512) and the logits (N, 10), in float64."""
+    """Novelty as a function of the hidden layer (N, 512) and the logits (N, classes), in float64."""
 
     hidden_kernel: NDArray[np.float64]
     """(512, 32)"""
@@ -138,7 +138,7 @@ def _head_output(head: Head, hidden: Floats) -> NDArray[np.float64]:
 
 
 def energy(logits: Floats) -> NDArray[np.float64]:
-    """Return the negative logarithm of the sum of exponentials, (N,), of logits (N, 10)."""
+    """Return the negative logarithm of the sum of exponentials, (N,), of logits (N, classes)."""
     from scipy.special import logsumexp
 
     return np.asarray(-logsumexp(logits.astype(np.float64), axis=1), dtype=np.float64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.features import CLASSES, Floats
+from digits.features import Floats
 from training.data import Labels
 
 BINS = 15
@@ -31,7 +31,7 @@ class Reliability:
     nll: float
     """Mean negative logarithm of the true digit's probability."""
     brier: float
-    """Mean squared distance between the ten probabilities and the truth, from 0 to 2 (Brier 1950)."""
+    """Mean squared distance between the probabilities and the truth, from 0 to 2 (Brier 1950)."""
     ece_by_chance: float
     """95 % quantile of the simulated ECE of a network with these confidences, if all of them were exactly right."""
     confidence: NDArray[np.float64]
@@ -47,7 +47,7 @@ class Reliability:
 
 
 def reliability(probabilities: Floats, labels: Labels) -> Reliability:
-    """Compare probabilities, float32 (N, 10), with the true digits, uint8 (N,)."""
+    """Compare probabilities, float32 (N, classes), with the true digits, uint8 (N,)."""
     exact = probabilities.astype(np.float64)
     confidence = exact.max(axis=1)
     correct = exact.argmax(axis=1) == labels
@@ -63,7 +63,7 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
         ece=_ece(bins, confidence, correct),
         mce=float(np.nanmax(gaps)),
         nll=float(-np.log(true_probabilities.clip(1e-12)).mean()),
-        brier=float(((exact - np.eye(CLASSES)[labels]) ** 2).sum(axis=1).mean()),
+        brier=float(((exact - np.eye(exact.shape[1])[labels]) ** 2).sum(axis=1).mean()),
         ece_by_chance=_ece_by_chance(bins, confidence),
         confidence=mean_confidence,
         accuracy=accuracy,
@@ -72,7 +72,7 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
 
 
 def rescale(probabilities: Floats, temperature: float) -> Floats:
-    """Return the probabilities, float32 (N, 10), after dividing their logits by a temperature."""
+    """Return the probabilities, float32 (N, classes), after dividing their logits by a temperature."""
     from scipy.special import softmax
 
     # The logarithm of a probability is its logit minus a constant, and the softmax ignores constants.

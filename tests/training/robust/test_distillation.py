@@ -83,7 +83,7 @@ def test_the_network_learns(trained: Run, split: Split) -> None:
 def test_batch_normalization_can_be_folded_into_the_layers(split: Split) -> None:
     make_reproducible(0)
     student = network.build_student(TINY, steps=30)
-    x, y = to_features(split.x_train), fit.one_hot(split.y_train)
+    x, y = to_features(split.x_train), fit.one_hot(split.y_train, 10)
     student.fit(x, y, batch_size=20, epochs=1, verbose=0)
     features = to_features(split.x_validation)
 

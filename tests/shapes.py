@@ -38,22 +38,26 @@ SHAPES: dict[str, Points] = {
 """The corners of each shape, within 1 of the origin."""
 
 
-def draw(name: str, rng: np.random.Generator) -> Image.Image:
-    """Draw a dark shape on light paper, with a random place, size, angle and shade."""
+def draw(name: str, rng: np.random.Generator, *, outline: bool = False) -> Image.Image:
+    """Draw a dark shape or its outline on light paper, with a random place, size, angle and shade."""
     scale, angle = rng.uniform(16, 26), rng.uniform(-0.35, 0.35)
     place = SIDE / 2 + rng.uniform(-5, 5, 2)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corners = place + scale * np.array(SHAPES[name]) @ turn.T
     picture = Image.new("L", (SIDE, SIDE), int(rng.integers(200, 256)))
-    ImageDraw.Draw(picture).polygon([tuple(corner) for corner in corners.tolist()], fill=int(rng.integers(0, 80)))
+    shade, points = int(rng.integers(0, 80)), [tuple(corner) for corner in corners.tolist()]
+    if outline:
+        ImageDraw.Draw(picture).line([*points, points[0], points[1]], fill=shade, width=3)
+    else:
+        ImageDraw.Draw(picture).polygon(points, fill=shade)
     return picture
 
 
-def write_folders(folder: Path, names: Sequence[str], count: int, seed: int = 0) -> Path:
+def write_folders(folder: Path, names: Sequence[str], count: int, *, outline: bool = False) -> Path:
     """Write `count` PNG files of each shape into a folder for each, and return the folder."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for name in names:
         (folder / name).mkdir(parents=True)
         for index in range(count):
-            draw(name, rng).save(folder / name / f"{index:03d}.png")
+            draw(name, rng, outline=outline).save(folder / name / f"{index:03d}.png")
     return folder

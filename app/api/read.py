@@ -32,10 +32,10 @@ class Read:
         """Answer one request.
 
         Raises:
-            NoUsableModel, Overloaded, InvalidQuery, TooManyDigits, and any error of a body or a picture.
+            NoUsableModel, OtherClasses, Overloaded, InvalidQuery, TooManyDigits, and any error of a body or a picture.
         """
         options = read_number_options(scope["query_string"]) if scope["query_string"] else READ_DEFAULTS
-        self._registry.require_usable()
+        self._registry.classifier.require_digits()
         with Reservation(self._memory_budget) as reservation:
             pictures = await read_pictures(
                 scope,

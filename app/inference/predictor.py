@@ -133,7 +133,6 @@ class Predictor:
             TooManyDigits: a picture has more than `digits.reading.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
-        self._registry.classifier.require_digits()
         return await _until_disconnect(self._segment_and_read(batch), disconnected)
 
     async def _segment_and_read(self, batch: PictureBatch) -> ReadingResult:

@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
 from digits.features import Grey
-from tests.app.conftest import OpenPage, Reloading, Service, StartService
+from tests.app.conftest import SHAPES, OpenPage, Reloading, Service, StartService
 from tests.conftest import SHIPPED_VERSION, encoded, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
@@ -1216,3 +1216,15 @@ def test_the_browser_stores_nothing(page: Page) -> None:
     assert kept == [0, 0, 0]
     assert page.context.cookies() == []
     expect(page.get_by_role("contentinfo")).to_contain_text("Nothing is stored")
+
+
+def test_a_model_of_other_classes_shows_their_names(open_page: OpenPage, shapes: Service) -> None:
+    page = open_page(shapes.url, refusals=True)  # of `POST /read`, once
+
+    draw(page, *STROKES[7])
+
+    named = page.locator("#bars .name")
+    expect(named).to_have_text(list(SHAPES))
+    expect(page.locator("#digit")).to_have_text(re.compile("|".join(SHAPES)))
+    expect(page.locator("#sentence")).to_contain_text(re.compile("|".join(SHAPES)))
+    expect(page.locator("#layers-of-model")).to_contain_text("784")

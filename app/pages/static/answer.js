@@ -1,6 +1,6 @@
-// The answer for one digit: the verdict, ten bars and what the network saw, or a sentence about a problem.
+// The answer for one digit or picture: the verdict, a bar for each class and what the network saw, or a sentence about a problem.
 
-import { label, leftOutSentence, percent, plausible, summary, verdict } from "./verdict.js";
+import { label, leftOutSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
@@ -10,6 +10,7 @@ const STEP_NAMES = {
   thickened: "strokes thickened",
   thinned: "strokes thinned",
   centered: "centred",
+  resized: "resized to 28x28",
 };
 
 const byId = (id) => document.getElementById(id);
@@ -19,7 +20,14 @@ export class Answer {
   #timer;
 
   constructor() {
-    const items = Array.from({ length: 10 }, (_, digit) => {
+    this.#makeBars(10);
+    this.#showBars(null);
+    byId("help").addEventListener("click", () => this.#explain(byId("meaning").hidden));
+  }
+
+  /** Make a bar for each class, with the names that are known. */
+  #makeBars(count) {
+    this.#bars = Array.from({ length: count }, (_, digit) => {
       const item = document.createElement("li");
       const bar = element("span", "bar");
       const track = element("span", "track");
@@ -30,10 +38,9 @@ export class Answer {
       item.append(element("span", "name", label(digit)), track, value, mark);
       return { item, bar, value, mark };
     });
-    this.#bars = items;
-    byId("bars").append(...items.map(({ item }) => item));
-    this.#showBars(null);
-    byId("help").addEventListener("click", () => this.#explain(byId("meaning").hidden));
+    byId("bars").replaceChildren(...this.#bars.map(({ item }) => item));
+    byId("bars").classList.toggle("named", label(0) !== "0");
+    byId("bars").classList.toggle("many", count > 10);
   }
 
   /** The drawing area is empty. */
@@ -80,6 +87,7 @@ export class Answer {
 
   /** @param {object | null} model the served version's manifest */
   showModel(model) {
+    if (model && nameClasses(model.classes)) this.#makeBars(model.classes.length);
     const units = [model?.inputs[0].shape[1], model?.recipe?.hidden_units, model?.classes.length];
     byId("layers-of-model").textContent = units.every(Boolean) ? ` ${units.join("\u00a0→\u00a0")}` : "";
   }
@@ -92,6 +100,7 @@ export class Answer {
   #say({ state, digit = "", sentence, more = "", leftOut = "", place = "", announced = null }) {
     byId("answer").dataset.state = state;
     byId("digit").textContent = digit;
+    byId("digit").classList.toggle("word", digit.length > 2);
     byId("sentence").textContent = sentence;
     byId("more").textContent = more;
     byId("left-out").textContent = leftOut;
@@ -106,6 +115,7 @@ export class Answer {
   }
 
   #showBars(answer) {
+    if (answer !== null && answer.probabilities.length !== this.#bars.length) this.#makeBars(answer.probabilities.length);
     const { digits, meaning } = plausible(answer ?? {});
     this.#bars.forEach(({ item, bar, value, mark }, digit) => {
       const p = answer?.probabilities[digit] ?? 0;

@@ -26,6 +26,7 @@ const boxes = new Boxes(byId("boxes"), (box) => drawing.toCanvas(box));
 let changes = 0; // a file that was opened before the last change is ignored
 let pictureBefore = null;
 let reading = null; // the service's reply that is shown
+let selected = 0; // the index of the digit whose details are shown
 let describedVersion = null; // the model version that the page describes
 
 function onDrawingChange() {
@@ -85,6 +86,7 @@ function showReading(newReading, milliseconds) {
 
 /** Show the details of a digit. */
 function select(index) {
+  selected = index;
   number.select(index);
   boxes.select(index);
   answer.show(reading, index);
@@ -111,6 +113,7 @@ async function describeModel(version) {
   if (model?.version !== version) describedVersion = null; // ask again after the next answer
   saliency.offer(model);
   answer.showModel(model);
+  if (reading?.model.version === version) select(selected); // with the names of the classes
 }
 
 function showProblem(problem, retries) {

@@ -6,6 +6,7 @@ const DEBOUNCE_MS = 150;
 const PATIENCE_MS = 400; // after this time a request is cancelled if a newer picture waits
 const TIMEOUT_MS = 30_000;
 const RETRY_SECONDS = { first: 1, max: 30 };
+const OTHER_CLASSES = 501; // the status of `POST /read` if the model's classes are not the digits
 const TEMPORARY = [0, 429, 502, 503, 504]; // statuses after which the request is repeated
 
 /** A failed request. `status` is the HTTP status, 0 if the service cannot be reached, or -1 after a timeout. */
@@ -23,6 +24,7 @@ export class ReadingRequests {
   #inFlight = null; // the AbortController of the current request; replies to others are ignored
   #sentAt = 0;
   #retrySeconds = RETRY_SECONDS.first;
+  #hasDigits = true; // whether the last answer was about digits, so that it is worth reading numbers
   #onReading;
   #onProblem;
 
@@ -84,17 +86,21 @@ export class ReadingRequests {
     try {
       const content = await picture();
       let reading = null;
-      if (!content.isUnfinished) {
+      if (!content.isUnfinished && this.#hasDigits) {
         const start = performance.now();
-        reading = await post("read?include=pixels", content, controller);
+        reading = await post("read?include=pixels", content, controller).catch((problem) => {
+          if (problem.status === OTHER_CLASSES) return null;
+          throw problem;
+        });
         if (this.#inFlight !== controller) return;
         this.#retrySeconds = RETRY_SECONDS.first;
-        this.#onReading(reading, performance.now() - start);
+        if (reading) this.#onReading(reading, performance.now() - start);
       }
-      if (content.isUnfinished || reading.digits.length === 1) {
+      if (reading === null || reading.digits.length === 1) {
         const start = performance.now();
         const prediction = await post("predict?include=pixels", content, controller);
         if (this.#inFlight !== controller) return;
+        this.#hasDigits = prediction.class_name === undefined;
         this.#retrySeconds = RETRY_SECONDS.first;
         this.#onReading(withPrediction(reading, prediction), performance.now() - start);
       }

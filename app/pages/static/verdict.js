@@ -3,9 +3,26 @@
 const UNSURE_BELOW = 0.6; // probability below which the second digit is named too
 const PROBABLE_BELOW = 0.9;
 
-/** Return how a digit is called everywhere on the page. */
+const DIGITS = [..."0123456789"];
+
+let names = null; // of the model's classes, or null if they are the digits
+
+/**
+ * Call the classes by these names from now on.
+ *
+ * @param {string[]} classes the model's classes
+ * @returns {boolean} whether they have changed
+ */
+export function nameClasses(classes) {
+  const text = JSON.stringify(classes);
+  if (text === JSON.stringify(names ?? DIGITS)) return false;
+  names = text === JSON.stringify(DIGITS) ? null : classes;
+  return true;
+}
+
+/** Return how a digit or a class is called everywhere on the page. */
 export function label(digit) {
-  return String(digit);
+  return names?.[digit] ?? String(digit);
 }
 
 /**
@@ -21,12 +38,12 @@ export function verdict({ digit: best, probabilities, prediction_set: set, cover
   const byProbability = (a, b) => probabilities[b] - probabilities[a];
   const next = probabilities.map((_, digit) => digit).filter((digit) => digit !== best).sort(byProbability)[0];
   const q = percent(probabilities[next]);
-  const more = set ? plausibleSentence([...set].sort(byProbability), coverage) : "";
+  const more = set ? plausibleSentence([...set].sort(byProbability), coverage, probabilities.length) : "";
   if (p < UNSURE_BELOW || set?.length === 0) {
-    const either = set?.length === 10 ? "any digit" : `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
+    const either = set?.length === probabilities.length ? `any ${kind()}` : `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
     return { state: "unsure", digit: `${label(best)}?`, sentence: `Not sure: it may be ${either}.`, more };
   }
-  let sentence = `A${a(best).slice(1)}, ${percent(p)} sure.`;
+  let sentence = `${names ? label(best) : `A${a(best).slice(1)}`}, ${percent(p)} sure.`;
   if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure. Next comes ${label(next)} with ${q}.`;
   return { state: "answer", digit: label(best), sentence, more };
 }
@@ -51,23 +68,24 @@ export function leftOutSentence(count) {
   return count === 1 ? "1 mark was not read." : `${count} marks were not read.`;
 }
 
-function plausibleSentence(numbers, coverage) {
+function plausibleSentence(numbers, coverage, count) {
   const digits = numbers.map(label);
   const [last, ...others] = [...digits].reverse();
   const at = `(${share(coverage)} coverage)`;
-  if (last === undefined) return `No digit is probable enough ${at}.`;
+  if (last === undefined) return `No ${kind()} is probable enough ${at}.`;
   if (others.length === 0) return `Only ${last} is plausible ${at}.`;
-  if (others.length === 9) return `Every digit is plausible ${at}.`;
+  if (numbers.length === count) return `Every ${kind()} is plausible ${at}.`;
   return `${others.reverse().join(", ")} and ${last} are plausible ${at}.`;
 }
 
 /** Return the digits to mark, and an explanation of the mark that is "" if the version has no prediction sets. */
 export function plausible({ prediction_set: set, coverage, calibration, is_digit: isDigit }) {
   if (!set || isDigit === false) return { digits: [], meaning: "" };
-  const pictures = calibration === "normalized" ? "distorted copies of MNIST's pictures" : "pictures like MNIST's";
+  const usual = names ? "the training's" : "MNIST's";
+  const pictures = calibration === "normalized" ? `distorted copies of ${usual} pictures` : `pictures like ${usual}`;
   const meaning =
-    "A digit is plausible, and has a ring, if its probability is high enough. The limit is set so that the right " +
-    `digit of ${share(coverage)} of ${pictures} has a ring. For other pictures, the share may be lower.`;
+    `A ${kind()} is plausible, and has a ring, if its probability is high enough. The limit is set so that the right ` +
+    `${kind()} of ${share(coverage)} of ${pictures} has a ring. For other pictures, the share may be lower.`;
   return { digits: set, meaning };
 }
 
@@ -81,6 +99,11 @@ function share(coverage) {
   return `${Number((100 * coverage).toFixed(2))}\u00a0%`;
 }
 
+function kind() {
+  return names ? "class" : "digit";
+}
+
 function a(digit) {
+  if (names) return label(digit);
   return `${digit === 8 ? "an" : "a"} ${label(digit)}`;
 }

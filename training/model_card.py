@@ -47,7 +47,7 @@ _MEASURED_ELSEWHERE = " `python -m benchmarks.quality.pictures` measures it."
 _FIGURES = {
     "history.png": "Loss and accuracy by epoch, for training and validation images",
     "confusion.png": "Confusion matrix of the test set",
-    "mistakes.png": "The most confident mistakes: true digit, predicted digit and its probability",
+    "mistakes.png": "The most confident mistakes: true {kind}, predicted {kind} and its probability",
     "samples.png": "Samples of the data with their labels",
 }
 
@@ -69,11 +69,12 @@ def render(
         trust: measured on the same test images. None for a network without calibration.
         figures: the names of the figures in the report.
     """
+    captions = {file: text.format(kind=_kind(manifest)) for file, text in _FIGURES.items()}
     sections = [
         f"# Model card: {manifest.name}",
         *_purpose(manifest),
         f"## Results\n\n{_results(manifest, assessment)}",
-        *[f"![{text}]({file})\n\n{text}." for file, text in _FIGURES.items() if file in figures],
+        *[f"![{text}]({file})\n\n{text}." for file, text in captions.items() if file in figures],
         f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
         f"## Limits\n\n{_limits(manifest)}",
         f"## Data and licence\n\n{_data(manifest, data)}",
@@ -139,7 +140,7 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
     splits = {split: metrics for split, metrics in manifest.metrics.items() if split != "test"}
     splits["test"] = assessment.metrics()
     overall = [[split, f"{metrics['loss']:.4f}", f"{metrics['accuracy']:.4f}"] for split, metrics in splits.items()]
-    kind = "digit" if manifest.classes == DIGITS else "class"
+    kind = _kind(manifest)
     scores = [assessment.per_class[name] for name in ("precision", "recall", "f1")]
     by_class = [
         [_as_text(name), *(f"{score[index]:.4f}" for score in scores), assessment.per_class["images"][index]]
@@ -192,7 +193,8 @@ def _probabilities(calibration: Calibration, trust: Trust) -> str:
 
 
 def _prediction_sets(manifest: Manifest, calibration: Calibration, trust: Trust) -> str:
-    kind, kinds = ("digit", "digits") if manifest.classes == DIGITS else ("class", "classes")
+    kind = _kind(manifest)
+    kinds = {"digit": "digits", "class": "classes"}[kind]
     form = f"The table shows the test images{', which are in MNIST form' if kind == 'digit' else ''}."
     if not trust.coverage:
         return f"### Which {kinds} are possible?\n\nThere were too few calibration images for prediction sets."
@@ -322,6 +324,10 @@ def _reproduce(manifest: Manifest) -> str:
         "```\n\n"
         f"On the same machine, the same seed gives the same weights. This network was made with {versions}."
     )
+
+
+def _kind(manifest: Manifest) -> str:
+    return "digit" if manifest.classes == DIGITS else "class"
 
 
 def _one_of_them(manifest: Manifest) -> str:

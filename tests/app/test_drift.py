@@ -14,7 +14,7 @@ from digits import drift
 from digits.artifact import Manifest
 from digits.drift import EDGES
 from digits.features import CLASSES
-from tests.conftest import publish_tiny, publish_trusted
+from tests.conftest import make_calibration, publish_classes, publish_tiny, publish_trusted
 
 
 class Process:
@@ -102,6 +102,24 @@ def test_the_index_is_small_for_pictures_like_the_reference_and_large_for_others
 
     assert alike == dict.fromkeys(EDGES, pytest.approx(0, abs=0.01))
     assert min(others.values()) > 0.25
+
+
+@pytest.mark.parametrize("classes", [2, 100])
+def test_the_index_has_a_bin_for_each_class_of_the_version(tmp_path: Path, classes: int) -> None:
+    calibration = make_calibration(classes=classes) | {"novelty": None}
+    names = [f"class {index}" for index in range(classes)]
+    process = Process(publish_classes(tmp_path, names, calibration=calibration).manifest)
+    probabilities, ink = np.full((1000, classes), 1 / classes, dtype=np.float32), np.zeros(1000, dtype=np.float32)
+
+    process.metrics.count_predictions((np.arange(1000) % classes).tolist(), probabilities, ink, None)
+    process.metrics.flush()
+    alike = process.index()["digit"]
+    process.metrics.count_predictions([classes - 1] * 1000, probabilities, ink, None)
+    process.metrics.flush()
+    others = process.index()["digit"]
+
+    assert alike == pytest.approx(0, abs=0.05)
+    assert others > 0.25
 
 
 def test_the_index_is_computed_in_the_bins_of_the_reference(trusted: Manifest) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from deploy.batch.scorer import Scorer
 from deploy.batch.sources import Shard, plan, shard_to_json
 from digits.features import Grey
-from tests.conftest import Published, encoded, publish_trusted
+from tests.conftest import Published, encoded, publish_classes, publish_trusted
 
 
 def only_shard(source: Path) -> Shard:
@@ -34,6 +34,22 @@ def test_a_model_without_calibration_has_no_trust_columns(published: Published, 
     assert table.column_names == [
         "id", "source", "digit", "probability", "probabilities", "preprocessing", "version"
     ]  # fmt: skip
+
+
+def test_a_model_of_other_classes_has_a_column_of_names(tmp_path: Path, npz: Path, ten_digits: Grey) -> None:
+    (tmp_path / "large.png").write_bytes(encoded(ten_digits[7].repeat(2, axis=0).repeat(3, axis=1)))
+    own = publish_classes(tmp_path / "models", ["cat", "dog", "cow"])
+
+    scorer = Scorer(own.folder, "auto", tmp_path)
+    of_arrays, _ = scorer.score(only_shard(npz))
+    of_picture, _ = scorer.score(only_shard(tmp_path / "large.png"))
+
+    assert of_arrays.column_names[2:4] == ["digit", "class_name"]
+    for row in of_arrays.to_pylist():
+        assert row["class_name"] == ["cat", "dog", "cow"][row["digit"]]
+        assert len(row["probabilities"]) == 3
+    assert of_arrays["preprocessing"].to_pylist() == [[]] * 10
+    assert of_picture["preprocessing"].to_pylist() == [["resized"]]
 
 
 def test_a_calibrated_model_has_trust_columns(tmp_path: Path, npz: Path) -> None:

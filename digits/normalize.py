@@ -247,17 +247,20 @@ def _even_paper(small: Floats, light: NDArray[np.uint8]) -> _EvenPaper | None:
     This also reads digits that were cut to their ink, of which no background is left around the strokes.
     """
     dark = 1 - light
-    light_rim = float(light[rim_mask(light.shape, 1)].mean())
+    inner = light[1:-1, 1:-1]
+    light_rim = (int(light.sum()) - int(inner.sum())) / (light.size - inner.size)
     if 0 < light_rim < 1:
         light_side, dark_side = _side_of_threshold(light, light_rim), _side_of_threshold(dark, 1 - light_rim)
         is_ink_dark = dark_side.score < light_side.score
         if (dark_side if is_ink_dark else light_side).half_stroke > _MAX_HALF_STROKE:
             return None
     else:  # the rim is paper
+        if _is_light_falling(small):
+            return None
         is_ink_dark = light_rim == 1
     ink, paper = (dark, light) if is_ink_dark else (light, dark)
-    inner = cv2.erode(paper, np.ones((3, 3)))  # without the edges of strokes
-    greys = small[(inner if cv2.countNonZero(inner) > 8 else paper).view(bool)]
+    eroded = cv2.erode(paper, None)  # without the edges of strokes
+    greys = small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)]
     few = len(greys) // 20
     ordered = np.partition(greys, (few, len(greys) // 2, len(greys) - 1 - few))
     grey = float(ordered[len(greys) // 2])
@@ -265,6 +268,13 @@ def _even_paper(small: Floats, light: NDArray[np.uint8]) -> _EvenPaper | None:
     if ordered[len(greys) - 1 - few] - ordered[few] > _MAX_PAPER_RANGE * contrast:
         return None
     return _EvenPaper(grey, contrast, is_ink_dark)
+
+
+def _is_light_falling(small: Floats) -> bool:
+    """Return whether opposite sides of the paper differ so much that `_even_paper` need not measure all of it."""
+    top, bottom, left, right = (cv2.mean(side)[0] for side in (small[:2], small[-2:], small[:, :2], small[:, -2:]))
+    darkest, lightest, _, _ = cv2.minMaxLoc(small)
+    return max(abs(top - bottom), abs(left - right)) > 0.2 * (lightest - darkest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,9 +343,9 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float, *, is_even: bool) ->
     if not parts.count:
         raise NoInk("no ink found: the picture is blank")
     label = _strongest_part(steepness, parts, is_even=is_even)
-    main = np.flatnonzero(parts.mask if parts.count == 1 else parts.labels == label)
-    levels = (ink.ravel()[main] * _INK_LEVELS).astype(np.intp)
-    strength = np.bincount(levels, steepness.ravel()[main]).cumsum()
+    main = parts.mask if parts.count == 1 else parts.labels == label
+    levels = (ink[main] * _INK_LEVELS).astype(np.intp)
+    strength = np.bincount(levels, steepness[main]).cumsum()
     full_ink = float(np.searchsorted(strength, 0.7 * strength[-1])) / _INK_LEVELS
     if not full_ink:  # such as a gradient, of which nothing remains once the light is even
         raise NoInk("no ink found: the picture has only noise and uneven light")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
 from digits.ink import extent
@@ -18,6 +19,9 @@ _SHARPEN_ABOVE = 7.0
 
 _WEAKEST_STROKE = 0.3
 """A stroke that is fainter than the darkest one near it is amplified, but no stroke below this share of full ink."""
+
+_MIN_HOLE = 3.0
+"""Canvas pixels from the middle of a hole to its edge that stay open when the strokes around it grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,10 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
     canvas = cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     canvas = cv2.copyMakeBorder(canvas, 8, 8, 8, 8, cv2.BORDER_CONSTANT)
-    window = _CANVAS_SIDE // 4
-    nearby = cv2.blur(cv2.dilate(canvas, np.ones((window, window))), (window, window))
+    window = _CANVAS_SIDE // 8
+    half = cv2.resize(canvas, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # takes half the time
+    nearby = cv2.blur(cv2.dilate(half, np.ones((window, window))), (window, window))
+    nearby = cv2.resize(nearby, canvas.shape[::-1])
     canvas /= np.clip(nearby, _WEAKEST_STROKE, 1)  # faint strokes become as dark as the darkest ones near them
     if scale > _SHARPEN_ABOVE:  # a pixel of such a small digit is the mean of white and black areas
         canvas = 2 * canvas - cv2.GaussianBlur(canvas, (0, 0), scale)
@@ -60,8 +66,19 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     change = "thickened" if growth > 0.5 else "thinned" if growth < -0.5 else ""
     outside = 1 - inside
     if change == "thickened":  # otherwise no stroke reaches further out than the first pixel
-        outside = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
+        outside = _with_open_holes(outside, growth)
     return np.clip(distance - outside + (0.5 + growth), 0, 1), change
+
+
+def _with_open_holes(background: NDArray[np.uint8], growth: float) -> Floats:
+    """Return each background pixel's distance from the strokes, enlarged in holes that the growth would close."""
+    distance: Floats = cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_5)
+    count, labels = cv2.connectedComponents(background, connectivity=4)
+    for label in range(1, count):
+        if label != labels[0, 0]:
+            hole = labels == label
+            distance[hole] += max(0.0, growth + _MIN_HOLE - float(distance[hole].max()))
+    return distance
 
 
 def _fit(digit: Floats) -> Floats:
@@ -87,6 +104,6 @@ def _centre_on_field(digit: Floats) -> Grey:
 
 def _centre(picture: Floats) -> tuple[float, float]:
     """Return the row and column of the centre of mass."""
-    by_row, by_column = picture.sum(axis=1), picture.sum(axis=0)
+    by_row, by_column = (cv2.reduce(picture, axis, cv2.REDUCE_SUM).ravel() for axis in (1, 0))
     total = float(by_row.sum())
     return float(by_row @ np.arange(len(by_row))) / total, float(by_column @ np.arange(len(by_column))) / total

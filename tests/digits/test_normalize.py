@@ -319,6 +319,19 @@ class TestDigits:
         assert 1.4 <= stroke <= 4
         assert pixels[14, 14] == 0  # the hole is open
 
+    def test_a_small_loop_of_a_thin_stroke_stays_open(self) -> None:
+        picture = Image.new("L", (280, 280), 255)
+        draw = ImageDraw.Draw(picture)
+        draw.ellipse((116, 40, 148, 72), outline=0, width=4)
+        draw.line((147, 54, 140, 240), fill=0, width=4)
+
+        pixels = normalize(np.asarray(picture)).pixels
+
+        loop = pixels[8]
+        assert loop[11] > 200
+        assert loop[13] < 100
+        assert loop[15] > 200
+
     @pytest.mark.parametrize("side_", [1000, 4000])
     def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self, side_: int) -> None:
         picture = Image.new("L", (side_, side_), 255)

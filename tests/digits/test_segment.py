@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from benchmarks.quality.families import cut, enlarged, on_paper
+from benchmarks.quality.families import cut, enlarged, family, on_paper
 from benchmarks.quality.number_pictures import NUMBERS, numbers
 from digits.artifact import NAME, SHIPPED, versions
 from digits.classifier import Classifier
@@ -20,6 +20,7 @@ from digits.images import open_picture
 from digits.normalize import normalize
 from digits.numbers import NumberAnswer, read_number
 from digits.page import find_page
+from digits.previews import normalize_picture
 from digits.segment import MAX_CANDIDATES, segment
 from tests.conftest import Mnist, encoded
 
@@ -151,6 +152,17 @@ def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, 
     assert answer.digits[0]["probabilities"] == pytest.approx(
         classifier.probabilities(to_features(mnist.pixels[:1]))[0].tolist()
     )
+
+
+@pytest.mark.parametrize("style", ["page", "photo", "pencil", "marker", "cut, scan"])
+def test_one_digit_gets_the_answer_of_predict(classifier: Classifier, written: list[Grey], style: str) -> None:
+    pictures = family(style, np.stack(written), np.random.default_rng(0))
+
+    answers = [read_number(classifier, open_picture(data)) for data in pictures]
+
+    prepared = np.stack([normalize_picture(open_picture(data)).pixels for data in pictures])
+    predicted = classifier.probabilities(to_features(prepared)).argmax(axis=1)
+    assert [answer.text for answer in answers] == [str(digit) for digit in predicted]
 
 
 def test_a_page_full_of_marks_is_refused() -> None:

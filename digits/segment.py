@@ -151,7 +151,8 @@ def segment(page: Page) -> Segmentation:
         candidates = []
         for first in range(len(pieces)):
             for last in _last_pieces(pieces, first):
-                shape = _shape(pieces, first, last, height)
+                around = _surround(pieces[first : last + 1])
+                shape = _shape(pieces, first, last, height, around)
                 if shape is None:
                     continue
                 if len(unions) == MAX_CANDIDATES:
@@ -160,7 +161,7 @@ def segment(page: Page) -> Segmentation:
                     )
                 box = _to_box(corners[start + first - 1 : start + last], page.picture_shape)
                 candidates.append(Candidate(first, last, shape, box))
-                unions.append((start + first, start + last, *_surround(pieces[first : last + 1])))
+                unions.append((start + first, start + last, *around))
         lines.append(Line([piece.size(height) for piece in pieces], candidates))
         start += len(pieces)
     return Segmentation(lines, render(page.distance, labels, np.array(unions, dtype=np.int64).reshape(-1, 6)))
@@ -230,7 +231,9 @@ def _surround(union: list[_Piece]) -> tuple[int, int, int, int]:
     )
 
 
-def _shape(pieces: list[_Piece], first: int, last: int, height: float) -> Shape | None:
+def _shape(
+    pieces: list[_Piece], first: int, last: int, height: float, around: tuple[int, int, int, int]
+) -> Shape | None:
     """Return what speaks against a union of pieces, or None if it cannot be one digit.
 
     Args:
@@ -238,9 +241,10 @@ def _shape(pieces: list[_Piece], first: int, last: int, height: float) -> Shape 
         first: index of the union's first piece.
         last: index of its last piece.
         height: of a digit of this line, in pixels.
+        around: left, top, right and bottom of the union, in pixels.
     """
     union = pieces[first : last + 1]
-    left, top, right, bottom = _surround(union)
+    left, top, right, bottom = around
     width, high = right - left, bottom - top
     if last > first and width > _WIDEST * max(high, height):
         return None

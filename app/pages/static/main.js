@@ -251,11 +251,12 @@ async function showAccuracy() {
   const { accuracy, wilson_low: low, wilson_high: high } = model?.metrics?.test ?? {};
   if (accuracy === undefined) return;
   const pictures = model.dataset ? `${model.dataset.test_images.toLocaleString("en")} pictures` : "the pictures";
+  const whose = model.dataset?.name === "own" ? "its" : "MNIST's";
   const percent = (p) => `${(100 * p).toFixed(2)}\u00a0%`;
   const interval = low === undefined ? "" : ` (95\u00a0% interval ${percent(low)} to ${percent(high)})`;
   byId("accuracy").textContent =
-    `${model.name} version ${model.version} is right on ${percent(accuracy)} of ${pictures} in MNIST's test set` +
-    `${interval}, which was not used for training. It may read your handwriting better or worse.`;
+    `${model.name} version ${model.version} is right on ${percent(accuracy)} of ${pictures} in ${whose} test set` +
+    `${interval}, which was not used for training. It may do better or worse on yours.`;
 }
 
 // API key

@@ -66,7 +66,7 @@ def background_noise(ink: Floats, contrast: float | None) -> tuple[float, float]
 
 def is_noise(small: Floats) -> bool:
     """Return whether neighbouring pixels are uncorrelated."""
-    flat = small - small.mean()
+    flat = small - cv2.mean(small)[0]
     pairs = np.vdot(flat[1:], flat[:-1]) + np.vdot(flat[:, 1:], flat[:, :-1])
     # The thinnest drawings have a correlation of 0.18. In a tiny picture, noise may reach that by chance.
     return bool(pairs < (0.2 if min(small.shape) < TINY_SIDE else 0.12) * 2 * np.vdot(flat, flat))
@@ -109,7 +109,7 @@ def light_trend(small: Floats) -> Floats:
         # OpenCV solves so few equations in a quarter of NumPy's time.
         surface = cv2.solve(weighted @ basis.T, (weighted @ level)[:, None], flags=cv2.DECOMP_CHOLESKY)[1].ravel()
         deviation = np.abs(level - surface @ basis)
-    if deviation.mean() > 0.1 * (small.max() - small.min()):
+    if cv2.mean(deviation)[0] > 0.1 * (small.max() - small.min()):
         # The fit is poor: the rim contains a digit or a shadow's edge, so there is no smooth trend to remove.
         return np.zeros_like(small)
     trend: Floats = (surface @ quadratic.terms).reshape(small.shape)

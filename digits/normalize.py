@@ -11,7 +11,7 @@ specks, and may be of any size. These steps remove the differences. Words in quo
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import cv2
@@ -201,6 +201,11 @@ def _light_side(small: Floats) -> NDArray[np.uint8]:
     return light
 
 
+@lru_cache(maxsize=64)
+def _square(side: int) -> NDArray[np.uint8]:
+    return np.ones((side, side), dtype=np.uint8)
+
+
 def _to_light_ink(picture: Floats, small: Floats, light: NDArray[np.uint8]) -> Ink:
     """Separate ink from paper.
 
@@ -222,7 +227,7 @@ def _to_light_ink(picture: Floats, small: Floats, light: NDArray[np.uint8]) -> I
     tiny = min(small.shape) < TINY_SIDE
     trend = np.zeros_like(small) if tiny else light_trend(small)
     small = small - trend
-    window = np.ones(2 * [max(small.shape) * 2 // (1 if tiny else 5)], dtype=np.uint8)
+    window = _square(max(small.shape) * 2 // (1 if tiny else 5))
     lightest, darkest = cv2.dilate(small, window), cv2.erode(small, window)
     is_dark = is_background_light(small, lightest, darkest)
     background = cv2.erode(lightest, window) if is_dark else cv2.dilate(darkest, window)
@@ -318,8 +323,8 @@ def _separate_digit(ink: Ink, *, check_ink: bool) -> _Separated:
     if noise > 0.08 * pixels.max():
         pixels = cv2.GaussianBlur(pixels, (0, 0), 1)
         mean, noise = background_noise(pixels, ink.contrast)
-    ink = replace(ink, pixels=pixels - mean)
-    pixels = ink.pixels
+    pixels = pixels - mean
+    ink = Ink(pixels, ink.is_dark, ink.contrast, ink.enlarged)  # in a tenth of the time of `replace`
     floor = min(max(MIN_CONTRAST, 4 * noise), 0.4 * float(pixels.max()))
     steepness = squared_slopes(pixels)
     is_even = ink.contrast is not None
@@ -329,7 +334,7 @@ def _separate_digit(ink: Ink, *, check_ink: bool) -> _Separated:
         raise NoInk("no ink found: the picture has only noise and uneven light")
     rows, columns = (slice(max(0, part.start - 1), part.stop + 1) for part in extent(kept))
     box = rows, columns
-    mask = cv2.dilate(kept[box].view(np.uint8), np.ones((3, 3)))  # includes the antialiased edges of the strokes
+    mask = cv2.dilate(kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
     return _Separated(np.clip(pixels[box] * mask / full_ink, 0, 1), box, left_out)
 
 

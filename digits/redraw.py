@@ -23,6 +23,9 @@ _WEAKEST_STROKE = 0.3
 _MIN_HOLE = 3.0
 """Canvas pixels from the middle of a hole to its edge that stay open when the strokes around it grow."""
 
+_WINDOW = np.ones((_CANVAS_SIDE // 8, _CANVAS_SIDE // 8), dtype=np.uint8)
+"""The surroundings of a pixel of the half canvas, in which the darkest stroke is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Redrawn:
@@ -50,9 +53,8 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     size = [max(1, round(side * scale)) for side in digit.shape[::-1]]
     canvas = cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     canvas = cv2.copyMakeBorder(canvas, 8, 8, 8, 8, cv2.BORDER_CONSTANT)
-    window = _CANVAS_SIDE // 8
     half = cv2.resize(canvas, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # takes half the time
-    nearby = cv2.blur(cv2.dilate(half, np.ones((window, window))), (window, window))
+    nearby = cv2.blur(cv2.dilate(half, _WINDOW), _WINDOW.shape)
     nearby = cv2.resize(nearby, canvas.shape[::-1])
     canvas /= np.clip(nearby, _WEAKEST_STROKE, 1)  # faint strokes become as dark as the darkest ones near them
     if scale > _SHARPEN_ABOVE:  # a pixel of such a small digit is the mean of white and black areas

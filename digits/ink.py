@@ -19,6 +19,9 @@ Slices = tuple[slice, slice]
 WORKING_SIDE = 160
 """Longer side of the reduced picture in which the digit is located. A stroke is about 15 pixels wide in it."""
 
+LIGHT_SIDE = 40
+"""Longer side of the reduced picture in which the light is measured."""
+
 TINY_SIDE = 20
 """If a side has fewer pixels, uneven light cannot be distinguished from ink."""
 
@@ -91,6 +94,13 @@ def is_background_light(small: Floats, lightest: Floats, darkest: Floats) -> boo
     vote, rim_vote = votes.sum(), votes.sum() - inner.sum()
     # The rim votes again at half weight, because it is mostly background.
     return bool(vote / np.count_nonzero(near_ink) + rim_vote / (votes.size - inner.size) / 2 > 0)
+
+
+def light_side(small: Floats) -> NDArray[np.uint8]:
+    """Return 1 for the pixels above Otsu's threshold (1979), else 0."""
+    levels = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    light: NDArray[np.uint8] = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    return light
 
 
 def light_trend(small: Floats) -> Floats:

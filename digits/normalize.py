@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.ink import (
+    LIGHT_SIDE,
     MIN_CONTRAST,
     TINY_SIDE,
     WORKING_SIDE,
@@ -31,6 +32,7 @@ from digits.ink import (
     is_background_light,
     is_ink,
     is_noise,
+    light_side,
     light_trend,
     longer_side,
     rim_mask,
@@ -40,9 +42,6 @@ from digits.mnist_form import Mode, are_mnist_form
 from digits.redraw import redraw
 from digits.reduction import reduce, reduction
 from digits.strips import beside_strip
-
-_LIGHT_SIDE = 40
-"""Longer side of the reduced picture in which the light is measured."""
 
 _ENLARGED_SIDE = 64
 """Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected."""
@@ -150,13 +149,13 @@ def _locate(picture: Grey) -> _Located:
     while True:
         factor = reduction(picture, WORKING_SIDE)
         working = reduce(picture, factor).astype(np.float32)
-        small = reduce(working, reduction(working, _LIGHT_SIDE))
+        small = reduce(working, reduction(working, LIGHT_SIDE))
         if is_whole and is_noise(small):
             raise NoInk("no ink found: the picture is noise")
-        light = _light_side(small)
-        beside = beside_strip(small, light) if is_whole else None
+        light = light_side(small)
+        beside = beside_strip(small, light, picture.shape) if is_whole else None
         if beside:
-            picture = picture[_in_picture(beside, small.shape, picture.shape)]
+            picture = picture[beside]
             continue
         ink = _to_light_ink(working, small, light)
         if factor == 1:
@@ -185,22 +184,6 @@ def _enlarge(ink: Ink) -> Ink:
     return replace(ink, pixels=pixels, enlarged=times)
 
 
-def _in_picture(part: Slices, reduced: tuple[int, ...], shape: tuple[int, ...]) -> Slices:
-    """Convert slices of a reduced picture to slices of the picture."""
-    rows, columns = (
-        slice(side.start * length // short, side.stop * length // short)
-        for side, short, length in zip(part, reduced, shape, strict=True)
-    )
-    return rows, columns
-
-
-def _light_side(small: Floats) -> NDArray[np.uint8]:
-    """Return 1 for the pixels above Otsu's threshold (1979), else 0."""
-    levels = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
-    light: NDArray[np.uint8] = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
-    return light
-
-
 @lru_cache(maxsize=64)
 def _square(side: int) -> NDArray[np.uint8]:
     return np.ones((side, side), dtype=np.uint8)
@@ -215,8 +198,8 @@ def _to_light_ink(picture: Floats, small: Floats, light: NDArray[np.uint8]) -> I
 
     Args:
         picture: (height, width).
-        small: the picture, reduced to _LIGHT_SIDE.
-        light: its `_light_side`.
+        small: the picture, reduced to LIGHT_SIDE.
+        light: its `light_side`.
     """
     if np.ptp(picture) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")

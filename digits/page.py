@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
 from digits.ink import (
+    LIGHT_SIDE,
     MIN_CONTRAST,
     WORKING_SIDE,
     Ink,
     background_noise,
     is_background_light,
     is_noise,
+    light_side,
     light_trend,
     rim_mask,
     squared_slopes,
 )
 from digits.reduction import reduce, reduction
+from digits.strips import beside_strip
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -95,7 +98,15 @@ def find_page(picture: Grey) -> Page:
         TooManyDigits: the picture has more than MAX_PARTS parts.
     """
     factor = reduction(picture, PAGE_SIDE)
-    parts = _find_parts(reduce(picture, factor).astype(np.float32))
+    reduced = reduce(picture, factor).astype(np.float32)
+    small = reduce(reduced, reduction(reduced, LIGHT_SIDE))
+    beside = beside_strip(small, light_side(small), picture.shape)
+    if beside:
+        rows, columns = beside
+        page = find_page(picture[beside])
+        left, top = page.origin
+        return replace(page, picture_shape=picture.shape, origin=(left + columns.start, top + rows.start))
+    parts = _find_parts(reduced)
     height = parts.digit_height
     finer = max(1, int(factor * height / _LEGIBLE))
     if finer == factor:

@@ -22,20 +22,21 @@ _MAX_RANGE = 0.5
 """The grey values of a strip differ by at most this share of the step. Otherwise something is written in it."""
 
 
-def beside_strip(picture: Floats, light: NDArray[np.uint8]) -> Slices | None:
+def beside_strip(small: Floats, light: NDArray[np.uint8], shape: tuple[int, ...]) -> Slices | None:
     """Return the part of a picture beside its strip, or None if the picture has no strip.
 
     A strip is dark and empty, and its edge is straight and hard. It fills one side, and the opposite side is light.
 
     Args:
-        picture: (height, width), reduced to about 40 pixels.
-        light: (height, width), 1 for its light pixels, else 0.
+        small: the picture, reduced to `ink.LIGHT_SIDE`.
+        light: its `ink.light_side`.
+        shape: height and width of the picture.
     """
     corners = light[0, 0], light[0, -1], light[-1, -1], light[-1, 0]  # clockwise
     if sum(corners) != 2 or corners[0] == corners[2] or min(light.shape) < _MIN_SIDE:
         return None
     turns = next(turns for turns in range(4) if not corners[turns] and not corners[turns - 1])
-    is_light, greys = np.rot90(light, turns), np.rot90(picture, turns)  # the dark side is on the left
+    is_light, greys = np.rot90(light, turns), np.rot90(small, turns)  # the dark side is on the left
     depths = _depths(is_light)
     if depths is None:
         return None
@@ -48,7 +49,12 @@ def beside_strip(picture: Floats, light: NDArray[np.uint8]) -> Slices | None:
         return None
     beside = np.zeros(is_light.shape, dtype=bool)
     beside[:, depths.max() + 1 :] = True
-    return extent(np.ascontiguousarray(np.rot90(beside, -turns)))
+    found = extent(np.ascontiguousarray(np.rot90(beside, -turns)))
+    height, width = (
+        slice(part.start * length // short, part.stop * length // short)
+        for part, short, length in zip(found, small.shape, shape, strict=True)
+    )
+    return height, width
 
 
 def _depths(is_light: NDArray[np.uint8]) -> NDArray[np.int64] | None:

@@ -111,7 +111,11 @@ def test_the_arguments_of_a_failed_job_are_freed_with_its_error() -> None:
             with suppress(ValueError):
                 await thread.run(refuse, body)
             del body
-            return watched() is None
+            for _ in range(100):  # the thread may not have left its job yet
+                if watched() is None:
+                    return True
+                await asyncio.sleep(0.05)
+            return False
         finally:
             gc.enable()
 

@@ -32,10 +32,10 @@ def test_a_digit_is_read_without_doubt(client: httpx.Client, file: Path) -> None
 
 
 @pytest.mark.parametrize("file", NUMBERS, ids=name)
-def test_a_number_is_read_line_by_line_without_doubt(client: httpx.Client, file: Path) -> None:
+def test_a_number_is_read_line_by_line(client: httpx.Client, file: Path) -> None:
     _kind, *lines = file.stem.split("-")
 
     reply = client.post("/read", files={"file": file.read_bytes()}).json()
 
     assert (reply["lines"], reply["left_out"]) == (lines, 0)
-    assert all(digit["is_digit"] and digit["prediction_set"] == [digit["digit"]] for digit in reply["digits"])
+    assert all(digit["is_digit"] and digit["digit"] in digit["prediction_set"] for digit in reply["digits"])

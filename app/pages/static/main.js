@@ -141,7 +141,7 @@ function problemSentence({ status, detail }, retries) {
       return `This kind of file cannot be read${reason}. Save it as JPEG or PNG, and choose that file.`;
     case 422:
       if (/no (ink|digit)/i.test(detail)) return "This picture shows no digit. Draw one that is large and clear.";
-      return `This cannot be read as a number${reason}.`;
+      return `This picture cannot be read${reason}.`;
     default:
       return `The service could not answer (status ${status})${reason}.${retry}`;
   }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 DIGITS = tuple(str(digit) for digit in range(10))
-"""The classes of MNIST, and of every model whose training names no others."""
+"""The classes of MNIST. A model has these classes unless its training names others."""
 
 MIN_CLASSES, MAX_CLASSES = 2, 100
 

@@ -27,7 +27,7 @@ If Pillow has not loaded the plugins of all of these, it loads all of its forty 
 PICTURE_SUFFIXES = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-        *(".heic", ".heif", ".avif"),  # refused, but a user who has such photos should learn why
+        *(".heic", ".heif", ".avif"),  # a folder's scan includes them, so that the error can say why they are refused
     )
 )
 """Endings of file names, in lower case, that count as pictures where a folder is searched."""

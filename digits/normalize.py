@@ -259,7 +259,7 @@ def _even_paper(small: Floats, light: NDArray[np.uint8]) -> _EvenPaper | None:
 
 
 def _is_light_falling(small: Floats) -> bool:
-    """Return whether opposite sides of the paper differ so much that `_even_paper` need not measure all of it."""
+    """Return whether opposite sides differ so much that the light is uneven. This saves `_even_paper` a full check."""
     top, bottom, left, right = (cv2.mean(side)[0] for side in (small[:2], small[-2:], small[:, :2], small[:, -2:]))
     darkest, lightest, _, _ = cv2.minMaxLoc(small)
     return max(abs(top - bottom), abs(left - right)) > 0.2 * (lightest - darkest)
@@ -445,7 +445,7 @@ def _strongest_part(steepness: Floats, parts: _Parts, *, is_even: bool) -> int:
 
 
 def _is_part(box: Slices, whole: Slices) -> bool:
-    """Return whether a box is near the digit whose box is `whole`, and does not frame it."""
+    """Return whether a box is near the digit's box (`whole`) and does not enclose it."""
     frames = all(part.start < other.start and part.stop > other.stop for part, other in zip(box, whole, strict=True))
     return not frames and _gap(box, whole) <= 0.3 * longer_side(whole)
 

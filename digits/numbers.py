@@ -28,7 +28,7 @@ _FEW_PIECES = 12
 
 
 _CLEARLY_CHEAPER = 3.0
-"""Several digits are read as one only if this costs so much less."""
+"""How much less a single digit must cost than several digits, so that a picture is read as one digit."""
 
 _WIDEST_DIGIT = 1.1
 """Several digits are read as one only if they are together not wider than this, in their heights."""

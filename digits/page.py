@@ -387,7 +387,7 @@ def _without_rules(connected: _Connected) -> Mask:
 
 
 def _horizontal_rules(mask: Mask) -> Mask | None:
-    """Return the pixels of horizontal rules, or None if there is none."""
+    """Return the pixels of horizontal rules, or None if the picture has no rule."""
     width = mask.shape[1]
     length = max(15, width // 25)  # a rule that is one degree askew still has runs of this length
     picture = mask.view(np.uint8)

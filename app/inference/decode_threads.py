@@ -94,7 +94,7 @@ class DecodeThread:
             return await future
         finally:
             job.call = None
-            del future  # it has the error, whose traceback refers to this frame
+            del future  # the future holds the error, and the error's traceback holds this frame
             self._waiting -= 1
 
     def _work(self) -> None:

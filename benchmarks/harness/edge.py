@@ -209,7 +209,7 @@ class HttpClient:
 
 
 class GrpcClient:
-    """Sends the seven over one connection, as calls that nobody repeats."""
+    """Sends pictures of a seven over one connection. Calls that fail are not tried again."""
 
     ANSWERED = "OK"
 

@@ -3,16 +3,20 @@
 import os
 import struct
 import warnings
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see FORMATS
+from PIL import ExifTags, Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see FORMATS
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from digits import decode_limits
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
+from digits.grey import without_alpha, without_colour
+from digits.png import decode_png
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Accepted formats, detected from the content. A file's name does not matter.
@@ -67,16 +71,6 @@ PREVIEW_SIDE = 160
 _STRIP_PIXELS = 2_000_000
 """Number of pixels reduced at a time, so that memory never holds a large picture twice."""
 
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's mode L
-_MIN_CONTRAST_GAIN = 1.5
-"""Another grey replaces luma if its contrast is at least this many times larger."""
-_COLOUR_SIDE = 64
-"""Longer side in pixels of the reduced picture in which colours are compared."""
-_GREY_STEP = 4
-"""A picture is grey if every fourth pixel of every fourth row is. A coloured stroke is longer than that."""
-_MAX_INK_DIFFERENCE = 32
-"""Maximum difference in each channel between pixels of the same ink."""
-
 # Formats that are recognized only to name them in the error: (offset, bytes, name).
 _OTHER_FORMATS = (
     (4, b"ftypheic", "HEIC"),
@@ -94,16 +88,16 @@ _OTHER_FORMATS = (
     (0, b"\0\0\x01\0", "ICO"),
 )
 
-_UPRIGHT = {  # EXIF 2.32, tag 0x0112: the operation that brings the stored picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT: dict[int, Callable[[Grey], Grey]] = {  # EXIF 2.32, tag 0x0112: how to turn the stored picture upright
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).T,
+    8: np.rot90,
 }
-_QUARTER_TURNS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
+_QUARTER_TURNS = (5, 6, 7, 8)
 
 
 def read(file: Path) -> bytes:
@@ -201,14 +195,15 @@ def to_grey(picture: Image.Image, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
         decode_limits.skip_exif_directories(picture)
         factor = _reduction(picture, min_jpeg_side)
         picture.draft(None, (max(1, picture.width // factor), max(1, picture.height // factor)))  # only JPEG has this
-        picture.load()
-        upright = _upright_operation(picture)
-        grey = _flatten(_reduce(picture, _reduction(picture, REDUCED_SIDE)))
+        pixels = decode_png(picture) if _reduction(picture, REDUCED_SIDE) == 1 else None
+        if pixels is None:
+            picture.load()
+            pixels = np.asarray(without_alpha(_reduce(picture, _reduction(picture, REDUCED_SIDE))), dtype=np.uint8)
+        orientation = _orientation(picture)  # Pillow turns a TIFF while it decodes it
     except _BROKEN_FILE_ERRORS as exc:
         raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc
-    if upright is not None:
-        grey = grey.transpose(upright)
-    return np.asarray(grey, dtype=np.uint8)
+    grey = without_colour(pixels)
+    return np.ascontiguousarray(_UPRIGHT[orientation](grey)) if orientation in _UPRIGHT else grey
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
@@ -218,15 +213,19 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
     """
     width, height = picture.size
     decode_limits.skip_exif_directories(picture)
-    is_turned = _upright_operation(picture) in _QUARTER_TURNS
-    return (height, width) if is_turned else (width, height)
+    return (height, width) if _orientation(picture) in _QUARTER_TURNS else (width, height)
 
 
-def _upright_operation(picture: Image.Image) -> Image.Transpose | None:
+def _orientation(picture: Image.Image) -> int:
+    """Return the value of the EXIF tag Orientation. 1 is upright."""
+    file = picture.fp if isinstance(picture, PngImageFile) else None
+    if isinstance(file, decode_limits.LimitedReader) and b"eXIf" not in file.getvalue():
+        return 1  # Pillow would decode the pixels to look for this chunk behind them
     try:
-        return _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except _BROKEN_FILE_ERRORS:  # broken EXIF: show the pixels as they are stored, as every viewer does
-        return None
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
 
 
 def _reduction(picture: Image.Image, min_side: int) -> int:
@@ -263,63 +262,6 @@ def _to_plain_mode(picture: Image.Image) -> Image.Image:
     if picture.mode in ("L", "RGB"):
         return picture  # convert() would copy it
     return picture.convert("L" if picture.mode == "1" else "RGB")
-
-
-def _flatten(picture: Image.Image) -> Image.Image:
-    """Convert mode L, LA, RGB or RGBA to mode L."""
-    if picture.mode in ("LA", "RGBA"):
-        alpha = picture.getchannel("A")
-        if _ink_is_in_alpha(picture):
-            return ImageChops.invert(alpha)  # dark ink on white, as on paper; `normalize` inverts it
-        paper = Image.new(picture.mode[:-1], picture.size, "white")
-        paper.paste(picture.convert(paper.mode), mask=alpha)
-        picture = paper
-    return picture if picture.mode == "L" else _colour_to_grey(picture)
-
-
-def _ink_is_in_alpha(picture: Image.Image) -> bool:
-    """Return whether all visible pixels of an LA or RGBA picture have one colour, so that alpha shows the drawing."""
-    alpha = picture.getchannel("A")
-    lowest, highest = _extrema(alpha)
-    if lowest == highest:
-        return False
-    visible = alpha.point([255 * (2 * value > highest) for value in range(256)])
-    extrema = [_extrema(channel, visible) for channel in picture.split()[:-1]]
-    return all(high - low <= _MAX_INK_DIFFERENCE for low, high in extrema)
-
-
-def _extrema(channel: Image.Image, mask: Image.Image | None = None) -> tuple[int, int]:
-    counts = np.flatnonzero(channel.histogram(mask))
-    return int(counts[0]), int(counts[-1])
-
-
-def _colour_to_grey(picture: Image.Image) -> Image.Image:
-    """Convert RGB to luma, or to the grey along the colour axis with the most contrast if luma hardly shows the ink.
-
-    Yellow on white differs by 29 in luma and by 255 in blue. The axis of most contrast is the first principal axis of
-    the differences between neighbouring pixels.
-    """
-    factor = -(-max(picture.size) // _COLOUR_SIDE)
-    if _is_grey(picture, step=min(factor, _GREY_STEP)):  # like most drawings
-        return picture.convert("L")
-    small = np.asarray(picture.reduce(factor) if factor > 1 else picture, dtype=np.float32)
-    across, down = (small[:, 1:] - small[:, :-1]).reshape(-1, 3), (small[1:] - small[:-1]).reshape(-1, 3)
-    scatter = across.T @ across + down.T @ down
-    axis = np.linalg.eigh(scatter)[1][:, -1]
-    axis *= np.sign(axis.sum() or 1.0) / np.abs(axis).sum()  # so that 0..255 stays a span of at most 255
-    if axis @ scatter @ axis <= _MIN_CONTRAST_GAIN**2 * (_LUMA @ scatter @ _LUMA):
-        return picture.convert("L")
-    offset = -255 * float(axis[axis < 0].sum())
-    weights = tuple(float(weight) for weight in axis)
-    return picture.convert("L", (*weights, offset))
-
-
-def _is_grey(picture: Image.Image, step: int) -> bool:
-    """Return whether the three channels are equal in every `step`th pixel of every `step`th row."""
-    size = max(1, picture.width // step), max(1, picture.height // step)
-    sample = np.asarray(picture.resize(size, Image.Resampling.NEAREST))
-    red, green, blue = sample[..., 0], sample[..., 1], sample[..., 2]
-    return np.array_equal(red, green) and np.array_equal(red, blue)
 
 
 def accepted_formats() -> str:

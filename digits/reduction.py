@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 def reduction(picture: NDArray[Any], side: int) -> int:
     """Return the whole number by which to reduce a picture so that its longer side is at most `side`."""
-    return int(-(-max(picture.shape) // side))
+    return int(-(-max(picture.shape[:2]) // side))
 
 
 def reduce(picture: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Reduce a picture: each new pixel is the mean of factor x factor pixels."""
-    height, width = (-(-side // factor) * factor for side in picture.shape)
-    if (height, width) != picture.shape:
+    """Reduce a picture, (height, width) or (height, width, channels), to the means of factor x factor pixels."""
+    height, width = (-(-side // factor) * factor for side in picture.shape[:2])
+    if (height, width) != picture.shape[:2]:
         missing = height - picture.shape[0], width - picture.shape[1]
         picture = cv2.copyMakeBorder(picture, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
     while factor % 2 == 0:  # OpenCV halves a picture ten times as fast as it reduces it by other factors

@@ -17,8 +17,8 @@ from digits.images import open_picture, to_grey
 from digits.mnist_form import Preparation
 from digits.normalize import Normalized
 from digits.numbers import PreparedNumber, prepare
+from digits.png import decode_tiny_png
 from digits.preprocessing import prepare_picture, prepare_pixels
-from digits.tiny_png import decode_tiny_png
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -12,7 +12,7 @@ from PIL import Image
 from digits.errors import InvalidImage
 from digits.features import Grey
 from digits.images import open_picture, to_grey
-from digits.tiny_png import decode_tiny_png
+from digits.png import decode_tiny_png
 from tests.conftest import Mnist, encoded
 from tests.picture_files import png, png_chunk
 

@@ -74,7 +74,7 @@ def without_colour(pixels: Pixels) -> Grey:
     small = reduce(pixels, factor).astype(np.float32)
     across, down = (small[:, 1:] - small[:, :-1]).reshape(-1, 3), (small[1:] - small[:-1]).reshape(-1, 3)
     scatter = across.T @ across + down.T @ down
-    axis = np.linalg.eigh(scatter)[1][:, -1]
+    axis = cv2.eigen(scatter)[2][0]  # of the largest eigenvalue
     axis *= np.sign(axis.sum() or 1.0) / np.abs(axis).sum()  # so that 0..255 stays a span of at most 255
     if axis @ scatter @ axis <= _MIN_CONTRAST_GAIN**2 * (_LUMA @ scatter @ _LUMA):
         return cast(Grey, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))

@@ -28,7 +28,7 @@ TINY_SIDE = 20
 MIN_CONTRAST = 4.0
 """Grey values. A difference below this is not ink."""
 
-_NOISE_SIDE = 80
+_NOISE_SIDE = 40
 """Maximum number of pixels along a side from which the background's noise is estimated."""
 
 _REWEIGHTINGS = 3

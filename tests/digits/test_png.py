@@ -1,8 +1,9 @@
-"""The fast path for small PNG files gives the same pixels as the ordinary path, or leaves the file to it."""
+"""OpenCV decodes the usual PNG files to the same pixels as Pillow. Pillow decodes or refuses the others."""
 
 import struct
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from digits.errors import InvalidImage
 from digits.features import Grey
 from digits.images import open_picture, to_grey
-from digits.png import decode_tiny_png
+from digits.png import decode_png, decode_tiny_png
 from tests.conftest import Mnist, encoded
 from tests.picture_files import png, png_chunk
 
@@ -113,3 +114,74 @@ def test_two_idat_chunks_are_left_to_the_ordinary_path() -> None:
 
     assert decode_tiny_png(data) is None
     assert ordinary(data).shape == (28, 28)
+
+
+def by_pillow_alone(data: bytes) -> Grey:
+    with Image.open(BytesIO(data)) as picture:
+        return np.asarray(picture)
+
+
+def rgb(bits: int, filters: bytes, *between: bytes) -> bytes:
+    """Make a PNG in RGB, with one row of the same bytes for each filter."""
+    row = bytes(range(7, 7 + 3 * 28 * bits // 8))
+    rows = b"".join(bytes([filter_]) + row for filter_ in filters)
+    return png(28, len(filters), *between, bits=bits, colour=2, rows=zlib.compress(rows))
+
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(PHOTO), id="RGB"),
+        pytest.param(encoded(PHOTO[..., 0]), id="grey"),
+        pytest.param(rgb(8, bytes([0, 1, 2, 3, 4] * 8)), id="RGB, every filter"),
+        pytest.param(rgb(16, bytes([0, 1, 2, 3, 4] * 8)), id="RGB, 16 bits"),
+        pytest.param(rgb(8, b"\0", png_chunk(b"gAMA", struct.pack(">I", 100000))), id="gAMA"),
+        pytest.param(png(28, 28, bits=4, rows=zlib.compress(b"\0\x12\x34\x56\x78" * 90)), id="grey, 4 bits"),
+        pytest.param(png(28, 28, bits=2, rows=zlib.compress(b"\1\x12\x34\x56\x78\x9a\xbc\xde" * 28)), id="2 bits"),
+    ],
+)
+def test_png_files_of_any_size_give_the_pixels_that_pillow_decodes(data: bytes) -> None:
+    decoded = decode_png(open_picture(data))
+
+    assert decoded is not None
+    np.testing.assert_array_equal(decoded, by_pillow_alone(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [pytest.param(encoded(Image.fromarray(PHOTO).convert(mode)), id=mode) for mode in ("1", "P", "LA", "RGBA", "I;16")]
+    + [
+        pytest.param(encoded(PHOTO, transparency=(0, 0, 0)), id="tRNS"),
+        pytest.param(encoded(PHOTO, exif=EXIF), id="eXIf"),
+        pytest.param(encoded(PHOTO, format="JPEG"), id="JPEG"),
+        pytest.param(encoded(PHOTO) + b"\n", id="a byte after the end"),
+    ],
+)
+def test_pillow_decodes_other_pictures(data: bytes) -> None:
+    assert decode_png(open_picture(data)) is None
+    assert ordinary(data).size > 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(PHOTO)[:-2000], id="cut short"),
+        pytest.param(encoded(PHOTO)[:5000] + b"\0" + encoded(PHOTO)[5001:], id="a changed byte"),
+        pytest.param(rgb(8, b"\x09"), id="an undefined filter"),
+        pytest.param(png(28, 28, colour=2, rows=zlib.compress(ROWS)), id="rows missing"),
+    ],
+)
+def test_damaged_png_files_are_refused(data: bytes) -> None:
+    assert decode_png(open_picture(data)) is None
+    with pytest.raises(InvalidImage):
+        ordinary(data)
+
+
+def test_a_file_with_a_wrong_checksum_does_not_reach_libpng(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InvalidImage):
+        ordinary(encoded(PHOTO)[:5000] + b"\0" + encoded(PHOTO)[5001:])
+
+    assert capfd.readouterr().err == ""  # libpng reports damage on stderr

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -45,6 +45,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Recognize handwritten digits: start the service, read picture files, train and publish networks.",
 )
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from app.main import VERSION  # noqa: PLC0415 - it takes time to import
+
+        print("digits", VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
 
 for _name, _lazy in COMMANDS.items():
     app.command(_name, help=_lazy.summary)(lambda: None)

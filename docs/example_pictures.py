@@ -73,7 +73,10 @@ def blurred(values: Array, sigma: float) -> Array:
 
 
 def texture(shape: tuple[int, int], rng: Rng, size: float, *, stretch: float = 1) -> Array:
-    """Return noise of unit size whose bumps are about `size` pixels high, and `stretch` times as wide."""
+    """Return blurred random numbers with standard deviation 1.
+
+    Their spots are about `size` pixels high, and `stretch` times as wide.
+    """
     noise: Array = cv2.GaussianBlur(
         rng.normal(0, 1, shape).astype(np.float32), (0, 0), sigmaX=size * stretch, sigmaY=size
     )

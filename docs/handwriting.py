@@ -162,7 +162,10 @@ def curve(points: Points, steps: int = 30) -> Points:
 
 
 def smooth_noise(count: int, period: float, rng: np.random.Generator, columns: int = 1) -> Points:
-    """Return noise of about unit size that changes over about `period` steps, (count, columns)."""
+    """Return smooth random numbers with standard deviation of about 1, (count, columns).
+
+    They are random every `period` steps, and interpolated between.
+    """
     knots = rng.normal(0, 1, (int(count / period) + 3, columns))
     at = np.arange(count) / period
     return np.stack([np.interp(at, np.arange(len(knots)), column) for column in knots.T], axis=1)

@@ -201,13 +201,13 @@ def _prediction_sets(manifest: Manifest, calibration: Calibration, trust: Trust)
     header = ["promised coverage", "measured", "band", f"measured, worst {kind}", "mean size", f"one {kind}", "empty"]
     parts = [
         f"### Which {kinds} are possible?\n\n"
-        f"A prediction set contains every {kind} whose probability reaches a threshold. The thresholds come from "
-        f"{calibration.calibration_images} calibration images that were used for nothing else. The method is split "
-        "conformal prediction (Vovk, Gammerman and Shafer 2005) with the LAC score (Sadinle, Lei and Wasserman "
-        "2019). On pictures like the calibration images, the set contains the true "
-        f"{kind} as often as promised, however good the network is. If the promised coverage is below the network's "
-        f"accuracy, some sets are empty. *Per {kind}* thresholds (Mondrian) keep the promise for each {kind} "
-        f"separately.\n\n{form} *Band* is the range of coverage that chance explains (beta-binomial, 95 % for all "
+        f"A prediction set lists the {kinds} that are plausible: their probability is at least a threshold. The "
+        f"thresholds come from {calibration.calibration_images} calibration images that were used for nothing else. "
+        "The method is split conformal prediction (Vovk, Gammerman and Shafer 2005) with the LAC score (Sadinle, Lei "
+        f"and Wasserman 2019). On pictures like the calibration images, the set contains the true {kind} as often as "
+        "promised, however good the network is. If the promised coverage is below the network's accuracy, some sets "
+        f"are empty. *Per {kind}* thresholds (Mondrian) keep the promise for each {kind} separately.\n\n"
+        f"{form} *Band* is the range of coverage that chance explains (beta-binomial, 95 % for all "
         "levels together, by Bonferroni).\n\n"
         f"{_table(header, [_coverage_row(row, kind) for row in trust.coverage])}"
     ]

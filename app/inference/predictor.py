@@ -171,7 +171,10 @@ class Predictor:
     async def _prepare_and_classify(
         self, batch: PictureBatch, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
     ) -> InferenceResult:
-        """Prepare all pictures, then classify them together. `pixels` is None while they are encoded."""
+        """Prepare the pictures of a request and classify them in one batch.
+
+        `pixels` are the pictures if they were sent as pixels. None means that `batch` has encoded pictures.
+        """
         if pixels is None:
             prepared = await self._decode(batch, preparation)
         else:

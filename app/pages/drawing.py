@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 
 from app.asgi import caching
 from app.asgi import headers as security_headers
+from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
 
 FOLDER = Path(__file__).parent / "static"
@@ -22,11 +23,19 @@ _TYPES = {
 }
 
 
+_OWN_CLASSES = "own-classes.html"
+"""The page for a model whose classes are not the digits."""
+
+
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the page and its files."""
     files = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in FOLDER.iterdir()}
     html, kind = files["index.html"]
-    files["index.html"] = _apply_settings(html.decode(), settings).encode(), kind
+    page_of_digits = _apply_settings(html.decode(), settings)
+    files["index.html"] = page_of_digits.encode(), kind
+    # The page's scripts find the attribute and do not speak of digits.
+    page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
+    files[_OWN_CLASSES] = page_of_classes.encode(), kind
     etags = {name: caching.etag(content) for name, (content, _) in files.items()}
     secured = security_headers.drawing_page(base=bool(settings.root_path))
 
@@ -40,7 +49,9 @@ def install(app: FastAPI, settings: Settings) -> None:
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         """Return the page. All its URLs are relative, so that they work below any path prefix of a proxy."""
-        return reply(request, "index.html")
+        registry: ModelRegistry = request.app.state.registry
+        own_classes = registry.started and registry.classifier.class_names is not None
+        return reply(request, _OWN_CLASSES if own_classes else "index.html")
 
     @app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
     async def file(request: Request, name: str) -> Response:

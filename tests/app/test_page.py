@@ -526,6 +526,18 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
     expect_blank(page)
 
 
+@pytest.mark.parametrize(
+    ("options", "is_offered"),
+    [pytest.param({}, True, id="with a mouse"), pytest.param(PHONE, False, id="not on a phone")],
+)
+def test_dropping_a_picture_is_offered(
+    open_page: OpenPage, service: Service, options: dict[str, Any], is_offered: bool
+) -> None:
+    page = open_page(service.url, **options)
+
+    expect(page.get_by_text("drop a picture here")).to_be_visible(visible=is_offered)
+
+
 # Numbers
 
 
@@ -1161,6 +1173,24 @@ def test_nothing_scrolls_sideways_from_a_small_phone_to_a_wide_screen(open_page:
     assert (empty, explained, number, too_wide(page)) == ([], [], [], [])
 
 
+def test_the_drawing_area_of_a_phone_is_as_wide_as_before_after_a_high_picture(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(service.url, **PHONE)
+    paper = page.locator("#paper")
+    before = paper.bounding_box()
+    choose(page, name="high.png", content=(EXAMPLES / "drawing-3.png").read_bytes(), kind="image/png")
+    expect_digit(page, 3)
+    high = paper.bounding_box()
+
+    button(page, "Clear").click()
+
+    assert before is not None
+    assert high is not None
+    assert high["height"] > before["height"]
+    assert paper.bounding_box() == before
+
+
 def test_the_whole_drawing_area_is_in_view_on_every_screen(page: Page) -> None:
     too_low = []
     for width, height in ((320, 568), (390, 844), (568, 320), (844, 390), (768, 1024), (1280, 720), (1920, 1080)):
@@ -1220,11 +1250,35 @@ def test_the_browser_stores_nothing(page: Page) -> None:
 
 def test_a_model_of_other_classes_shows_their_names(open_page: OpenPage, shapes: Service) -> None:
     page = open_page(shapes.url, refusals=True)  # of `POST /read`, once
+    named = page.locator("#bars .name")
+    expect(named).to_have_text(list(SHAPES))
 
     draw(page, *STROKES[7])
 
-    named = page.locator("#bars .name")
     expect(named).to_have_text(list(SHAPES))
     expect(page.locator("#digit")).to_have_text(re.compile("|".join(SHAPES)))
     expect(page.locator("#sentence")).to_contain_text(re.compile("|".join(SHAPES)))
     expect(page.locator("#layers-of-model")).to_contain_text("784")
+
+
+def test_the_page_of_other_classes_does_not_speak_of_digits(open_page: OpenPage, shapes: Service) -> None:
+    page = open_page(shapes.url, refusals=True)  # of the figures, which this model does not have
+
+    page.get_by_text("how good is it?").click()
+
+    expect(page.locator("#sentence")).to_have_text("Draw, or choose a picture. The answer appears here.")
+    assert "digit" not in page.title()
+    words = page.locator("body").inner_text().replace("Digits", "", 1)  # the project's name
+    assert re.findall(r".*(?:digit|number).*", words) == []
+
+
+def test_an_open_page_follows_a_change_to_digits(open_page: OpenPage, shapes: Service, service: Service) -> None:
+    page = open_page(shapes.url)
+    expect(page.locator("#hint")).to_have_text("Draw, or choose a picture")
+    page.route("**/*", lambda route: route.continue_(url=route.request.url.replace(shapes.url, service.url)))
+
+    draw(page, *STROKES[7])
+
+    expect_digit(page, 7)
+    expect(page.locator("#hint")).to_have_text("Draw a digit or a number")
+    expect(page.get_by_role("group", name="Examples")).to_be_visible()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.main import VERSION
 from cli.commands import COMMANDS
 from tests.cli.conftest import Digits
 from tests.conftest import Published, fresh_python
@@ -14,6 +15,12 @@ def test_the_help_lists_the_commands(digits: Digits) -> None:
 
     commands = listed.out.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in commands] == list(COMMANDS)
+
+
+def test_the_version_is_that_of_the_package(digits: Digits) -> None:
+    shown = digits("--version")
+
+    assert (shown.code, shown.out) == (0, f"digits {VERSION}\n")
 
 
 def test_a_misspelled_command_is_corrected(digits: Digits) -> None:

@@ -1,6 +1,6 @@
 // The answer for one digit or picture: the verdict, a bar for each class and what the network saw, or a sentence about a problem.
 
-import { label, leftOutSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
+import { hasOwnClasses, label, leftOutSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
 
@@ -45,7 +45,8 @@ export class Answer {
 
   /** The drawing area is empty. */
   showEmpty() {
-    this.#say({ state: "empty", sentence: "Draw a digit or a number, or try an example. The answer appears here." });
+    const examples = byId("examples").hidden ? "" : ", or try an example";
+    this.#say({ state: "empty", sentence: `${byId("hint").textContent}${examples}. The answer appears here.` });
     this.#clear();
   }
 
@@ -87,7 +88,11 @@ export class Answer {
 
   /** @param {object | null} model the served version's manifest */
   showModel(model) {
-    if (model && nameClasses(model.classes)) this.#makeBars(model.classes.length);
+    if (model && nameClasses(model.classes)) {
+      this.#makeBars(model.classes.length);
+      wordFor({ ownClasses: hasOwnClasses() });
+      if (byId("answer").dataset.state === "empty") this.showEmpty();
+    }
     const units = [model?.inputs[0].shape[1], model?.recipe?.hidden_units, model?.classes.length];
     byId("layers-of-model").textContent = units.every(Boolean) ? ` ${units.join("\u00a0→\u00a0")}` : "";
   }
@@ -145,6 +150,15 @@ export class Answer {
     byId("pixels").getContext("2d").putImageData(image, 0, 0);
     const steps = preprocessing?.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
     byId("done").textContent = steps ? describe(steps) : "";
+  }
+}
+
+/** Let the page speak of digits, or of whatever the model's own classes are. */
+export function wordFor({ ownClasses }) {
+  if (ownClasses === byId("examples").hidden) return;
+  byId("examples").hidden = ownClasses; // they are pictures of digits
+  for (const worded of document.querySelectorAll("[data-own]")) {
+    [worded.textContent, worded.dataset.own] = [worded.dataset.own, worded.textContent];
   }
 }
 

@@ -1,6 +1,6 @@
 // Connects the parts of the page: sends the drawing or the chosen picture, and shows what was read.
 
-import { Answer } from "./answer.js";
+import { Answer, wordFor } from "./answer.js";
 import { fetchWithKey, loadablePageUrl, loadableUrl, whenKeyAccepted } from "./api_key.js";
 import { Boxes } from "./boxes.js";
 import { Drawing } from "./drawing.js";
@@ -8,7 +8,7 @@ import { NumberText } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { ReadingRequests } from "./requests.js";
 import { Saliency } from "./saliency.js";
-import { isUnsure } from "./verdict.js";
+import { hasOwnClasses, isUnsure } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -105,6 +105,7 @@ function hideReading() {
   saliency.hide();
 }
 
+/** @param {number | null} version the version that has answered, or null before the first answer */
 async function describeModel(version) {
   describedVersion = version;
   const reply = await fetchWithKey("model").catch(() => null);
@@ -140,7 +141,9 @@ function problemSentence({ status, detail }, retries) {
     case 415:
       return `This kind of file cannot be read${reason}. Save it as JPEG or PNG, and choose that file.`;
     case 422:
-      if (/no (ink|digit)/i.test(detail)) return "This picture shows no digit. Draw one that is large and clear.";
+      if (/no (ink|digit)/i.test(detail)) {
+        return `This picture shows no ${hasOwnClasses() ? "drawing" : "digit"}. Draw one that is large and clear.`;
+      }
       return `This picture cannot be read${reason}.`;
     default:
       return `The service could not answer (status ${status})${reason}.${retry}`;
@@ -277,6 +280,14 @@ for (const link of document.querySelectorAll('a[href^="model/"]')) {
     if (url !== null || byId("access").hidden) location.assign(url ?? link.href);
     else byId("key").focus();
   });
+}
+
+// A model whose classes are not the digits
+
+if (document.documentElement.dataset.classes === "own") {
+  wordFor({ ownClasses: true });
+  answer.showEmpty();
+  describeModel(null);
 }
 
 function element(name, text) {

@@ -21,7 +21,7 @@ export class NotAPicture extends Error {}
 export async function preparePicture(file) {
   const name = file.name || "picture";
   if (!file.type.startsWith("image/") && !(file.type === "" && PICTURE_NAME.test(name))) {
-    throw new NotAPicture(`“${name}” is not a picture. Choose a photo, a scan or a drawing of a number.`);
+    throw new NotAPicture(`“${name}” is not a picture. Choose a photo, a scan or a drawing.`);
   }
   if (file.size === 0) throw new NotAPicture(`“${name}” is empty.`);
 
@@ -67,5 +67,5 @@ function acceptedType(type) {
 
 function tooLarge(name, bytes) {
   const megabytes = (bytes / 1024 / 1024).toFixed(0);
-  return new NotAPicture(`“${name}” is too large: ${megabytes} MB. Take a smaller picture, or cut the number out of it.`);
+  return new NotAPicture(`“${name}” is too large: ${megabytes} MB. Take a smaller picture, or crop it.`);
 }

@@ -20,6 +20,11 @@ export function nameClasses(classes) {
   return true;
 }
 
+/** Return whether the classes are others than the digits. */
+export function hasOwnClasses() {
+  return names !== null;
+}
+
 /** Return how a digit or a class is called everywhere on the page. */
 export function label(digit) {
   return names?.[digit] ?? String(digit);

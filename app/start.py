@@ -44,6 +44,6 @@ def _check_grpc(settings: Settings) -> None:
         SystemExit: the extra `grpc` is not installed, or only one of the two TLS files is set.
     """
     if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
-        raise SystemExit("digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc")
+        raise SystemExit("digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]'")
     if (settings.grpc_tls_cert is None) != (settings.grpc_tls_key is None):
         raise SystemExit("digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one")

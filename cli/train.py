@@ -18,8 +18,8 @@ def command(name: str) -> Any:
     """
     if find_spec("tensorflow") is None:
         sys.exit(
-            f"digits: `digits {name}` needs the extra `train`, which brings TensorFlow. "
-            "Install it from a checkout: uv tool install '.[train]'"
+            f"digits: `digits {name}` needs TensorFlow, which the extra `train` brings. "
+            "Run in the repository's folder: uv tool install '.[train]', or make .venv/.train for .venv/bin/digits"
         )
     # `training` publishes below the package otherwise. An empty value counts as unset.
     os.environ["MNIST_MODEL_DIR"] = os.environ.get("MNIST_MODEL_DIR") or DEFAULT_MODEL_DIR

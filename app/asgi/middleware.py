@@ -33,7 +33,7 @@ def wrap(app: ASGIApp, settings: Settings, error_renderers: ErrorRenderers) -> A
     """
     wrapped = app
     if settings.api_keys:
-        _log.info("requests need one of %d API keys", len(settings.api_keys))
+        _log.info("requests need an API key (keys set: %d)", len(settings.api_keys))
         wrapped = KeyCheck(wrapped, settings, error_renderers)
     if settings.cors_origins:
         # CORS is outside the key check, because a preflight request has no key, and a page must be able to read a

@@ -25,7 +25,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <nav aria-label="Back">
-  <a href="./">Draw a digit</a>
+  <a href="./">Drawing page</a>
   <a href="model/card">Model card</a>
 </nav>
 <main id="swagger-ui"></main>

@@ -32,7 +32,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <header>
-  <nav aria-label="Back"><a href="../">Draw a digit</a></nav>
+  <nav aria-label="Back"><a href="../">Drawing page</a></nav>
   <p class="aside">{version}</p>
 </header>
 <main>

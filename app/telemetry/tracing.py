@@ -41,7 +41,8 @@ def spans_to(endpoint: str) -> Spans:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
     except ImportError as exc:
         raise SystemExit(
-            f"digits: MNIST_TRACES_ENDPOINT needs OpenTelemetry. Run: make .venv/.tracing ({exc})"
+            "digits: MNIST_TRACES_ENDPOINT needs OpenTelemetry. "
+            f"Run: make .venv/.tracing, or uv tool install '.[tracing]' ({exc})"
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "digits"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=_TIMEOUT_SECONDS)))

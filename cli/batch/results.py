@@ -60,8 +60,8 @@ class Results:
             raise UnusableOutput(f"{output}: expected a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
         if output.suffix == ".parquet" and find_spec("pyarrow") is None:
             raise UnusableOutput(
-                f"{output}: Parquet needs pyarrow, which the extra `parquet` brings. "
-                "Install it from a checkout: uv tool install '.[parquet]'"
+                f"{output}: Parquet needs pyarrow, which the extra `parquet` brings. Run in the repository's folder: "
+                "uv tool install '.[parquet]', or make .venv/.scale for .venv/bin/digits"
             )
 
     def begin(self, run: Mapping[str, Any], *, resume: bool, force: bool) -> Done:

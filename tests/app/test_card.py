@@ -104,7 +104,7 @@ def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPa
     for figure in figures:
         assert figure.evaluate("image => image.complete && image.naturalWidth") > 100
         assert len(figure.get_attribute("alt") or "") > 10
-    page.get_by_role("link", name="Draw a digit").click()
+    page.get_by_role("link", name="Drawing page").click()
     expect(page.locator("#canvas")).to_be_visible()
     page.get_by_role("link", name="Model card", exact=True).click()
     expect(page).to_have_title(TITLE)

@@ -80,7 +80,7 @@ def test_our_own_api_comes_first_in_the_preferred_colours_with_a_way_back(
     heading = page.get_by_role("heading", level=1)
     colour = heading.evaluate("heading => getComputedStyle(heading).color.match(/[0-9]+/g).map(Number)")
     assert (min(colour) > 128) is (scheme == "dark")
-    page.get_by_role("link", name="Draw a digit").click()
+    page.get_by_role("link", name="Drawing page").click()
     expect(page.locator("#canvas")).to_be_visible()
 
 

@@ -574,7 +574,7 @@ def test_the_workers_share_one_port_which_no_other_service_can_take(
         pytest.param(
             "import sys; sys.modules['grpc_health'] = None; ",
             {},
-            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc",
+            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]'",
             id="without the extra",
         ),
         pytest.param(

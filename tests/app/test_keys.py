@@ -44,7 +44,7 @@ def test_a_known_key_is_accepted(locked: Service, headers: dict[str, str]) -> No
 
 def test_the_log_has_the_number_of_keys(locked: Service) -> None:
     # An operator whose variable is empty by mistake misses this line.
-    assert locked.wait_for_line(r"one of (\d) API keys") == "2"
+    assert locked.wait_for_line(r"keys set: (\d)") == "2"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_report_and_model_card_are_shown_with_the_key(page: Page) -> None:
     page.get_by_role("link", name="Model card", exact=True).click()
     expect(page).to_have_title(re.compile("^Model card of mnist-dense"))
     expect_styled_card(page)
-    page.get_by_role("link", name="Draw a digit").click()
+    page.get_by_role("link", name="Drawing page").click()
     expect(page.locator("#canvas")).to_be_visible()
 
 

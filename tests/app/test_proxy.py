@@ -97,7 +97,7 @@ def test_the_page_works_below_the_prefix(open_page: OpenPage, outside: str, path
     page.get_by_role("link", name="Model card", exact=True).click()
     page.wait_for_url(f"{outside}/digits/model/card")
     expect_styled_card(page)
-    page.get_by_role("link", name="Draw a digit").click()
+    page.get_by_role("link", name="Drawing page").click()
     page.wait_for_url(f"{outside}/digits/")
 
 

@@ -118,7 +118,7 @@ def test_without_the_extra_one_line_tells_what_to_install() -> None:
 
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
-    assert "Run: make .venv/.tracing" in ended.stderr
+    assert "Run: make .venv/.tracing, or uv tool install '.[tracing]'" in ended.stderr
 
 
 def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:

@@ -54,8 +54,8 @@ def test_without_the_extra_train_one_line_says_how_to_install_it() -> None:
 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == (
-        "digits: `digits train` needs the extra `train`, which brings TensorFlow. "
-        "Install it from a checkout: uv tool install '.[train]'\n"
+        "digits: `digits train` needs TensorFlow, which the extra `train` brings. Run in the repository's folder: "
+        "uv tool install '.[train]', or make .venv/.train for .venv/bin/digits\n"
     )
 
 

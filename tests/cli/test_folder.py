@@ -181,7 +181,7 @@ def test_without_pyarrow_one_line_says_how_to_install_it(
     assert refused.code == 2
     assert refused.err == (
         "digits: results.parquet: Parquet needs pyarrow, which the extra `parquet` brings. "
-        "Install it from a checkout: uv tool install '.[parquet]'\n"
+        "Run in the repository's folder: uv tool install '.[parquet]', or make .venv/.scale for .venv/bin/digits\n"
     )
 
 

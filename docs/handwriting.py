@@ -117,9 +117,9 @@ def write(characters: Iterable[str], hand: Hand, pen: Pen, rng: np.random.Genera
 
     Args:
         characters: keys of SHAPES, from left to right.
-        hand: who writes.
-        pen: what they write with.
-        rng: what differs between two digits of one hand.
+        hand: the style of the writer.
+        pen: the pen.
+        rng: the variation within one style.
     """
     strokes: list[Points] = []
     x = 0.0

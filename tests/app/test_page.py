@@ -272,7 +272,7 @@ def test_the_answer_shows_bars_time_and_preprocessing(page: Page) -> None:
 
     expect_digit(page, 2)
     expect_sentence(page, "sure")
-    bars = page.get_by_role("list", name="Probability of each digit").get_by_role("listitem")
+    bars = page.get_by_role("list", name="Probabilities").get_by_role("listitem")
     expect(bars).to_have_count(10)
     shown = [float(text.split()[1].lstrip(">")) for text in bars.all_inner_texts()]
     assert max(range(10), key=shown.__getitem__) == 2

@@ -53,7 +53,7 @@ class Distortions:
     """Share whose grey levels are stretched between two thresholds, as normalization does."""
     restyled: float = 0.25
     """Share of the 1s that get a flag and a foot, and share of the 7s that get a bar."""
-    drawn: float = 0.12
+    drawn: float = 0.2
     """Share of each digit's pictures that are replaced by drawings in styles that MNIST has few of."""
     scanned: float = 0.12
     """Share that is scanned as a small bitmap or with a faint pen, and normalized."""

@@ -173,7 +173,7 @@ MANIFEST = {
     "format": 1,
     "name": artifact.NAME,
     "version": 2,
-    "created": "2026-11-27T00:55:33.575770Z",
+    "created": "2026-11-27T04:01:47.059634Z",
     "inputs": [{"name": "features", "dtype": "float32", "shape": [-1, 784]}],
     "outputs": [
         {"name": "probabilities", "dtype": "float32", "shape": [-1, 10]},
@@ -194,10 +194,10 @@ MANIFEST = {
     "libraries": {"keras": "3.15.1", "onnxruntime": "1.32.0"},
     "metrics": {
         "test": {
-            "loss": 0.01619342362696029,
-            "accuracy": 0.9952,
-            "wilson_low": 0.9936421802475339,
-            "wilson_high": 0.9963775077661479,
+            "loss": 0.01681172397036403,
+            "accuracy": 0.995,
+            "wilson_low": 0.9934147426838684,
+            "wilson_high": 0.9962050989291618,
         }
     },
 }

@@ -152,6 +152,22 @@ def _seven_with_left_serif(rng: Generator) -> list[_Line]:
     return [_line((u(-5, 2), u(15, 42)), (0, 0), (right, u(-2, 4)), (u(26, 36), bend), (u(15, 26), 100))]
 
 
+def _seven_with_round_shoulder(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, down = u(13, 24), u(10, 18)
+    return [
+        _line((-across, down + u(5, 24)))
+        + _arc((0, down), (across, down), 180, 355)
+        + _line((across, down + u(8, 20)), (u(-20, 5), 100))
+    ]
+
+
+def _nine_with_small_loop(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, down = u(8, 15), u(9, 15)
+    return [_arc((0, down), (across, down), -10, -355) + _line((across, down), (u(-10, across), 100))]
+
+
 def _nine_with_curled_tail(rng: Generator) -> list[_Line]:
     u = rng.uniform
     across, down = u(18, 27), u(18, 25)
@@ -174,6 +190,15 @@ def _six_with_curled_top(rng: Generator) -> list[_Line]:
         _arc((left + curl_across, high), (curl_across, high), u(20, 55), -180)
         + _line((left, 100 - down))
         + _arc((0, 100 - down), (across, down), 180, u(-190, -170)),
+    ]
+
+
+def _six_with_small_bowl(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, down = u(11, 19), u(13, 22)
+    return [
+        _line((u(-15, 6), 0), (-across, 100 - 1.3 * down))
+        + _arc((0, 100 - down), (across, down), 180, u(-190, -150))
     ]
 
 
@@ -203,6 +228,16 @@ def _two_with_loop(rng: Generator) -> list[_Line]:
     ]
 
 
+def _two_with_long_base(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, down, length, rise = u(15, 24), u(14, 22), u(52, 90), u(-4, 40)
+    heel = -across + u(-4, 6)
+    return [
+        _arc((0, down), (across, down), u(-190, -160), 30) + _line((heel, 100)),
+        _line((heel, 100), (heel + length, 100 - rise)),
+    ]
+
+
 def _slashed_zero(rng: Generator) -> list[_Line]:
     u = rng.uniform
     across = u(27, 36)
@@ -218,6 +253,37 @@ def _flat_three(rng: Generator) -> list[_Line]:
     return [
         _line((u(-2, 6), u(-2, 3)), (u(40, 52), 0), (u(16, 24), waist))
         + _arc((20, waist + down), (across, down), -80, u(140, 165)),
+    ]
+
+
+def _five_with_closed_bowl(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, neck, bar, rise = u(19, 27), u(36, 48), u(26, 42), u(-3, 16)
+    down = (100 - neck) / 2
+    return [
+        _line((-across + bar, -rise), (-across + 4, 0), (-across, neck + down / 2))
+        + _arc((0, neck + down), (across, down), -145, u(140, 185))
+    ]
+
+
+def _five_with_rising_bar(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, neck, bar = u(17, 25), u(36, 50), u(22, 42)
+    down, left = (100 - neck) / 2, -u(10, 16)
+    return [
+        _line((left + bar, -bar * u(0.2, 0.65)), (left + u(0, 5), 0), (left, neck + 4))
+        + _arc((0, neck + down), (across, down), -110, u(110, 150))
+    ]
+
+
+def _open_eight(rng: Generator) -> list[_Line]:
+    u = rng.uniform
+    across, waist, low = u(15, 24), u(42, 54), u(15, 24)
+    down = (100 - waist) / 2
+    return [
+        _arc((0, waist / 2), (across, waist / 2), u(-60, -25), -200)
+        + _arc((0, waist + down), (low, down), -60, 240)
+        + _line((across + u(-3, 6), u(3, 18)))
     ]
 
 
@@ -257,13 +323,20 @@ DRAWN: dict[str, Drawn] = {
     "1 with flag and base": Drawn(1, _on_page(_one_with_flag_and_base)),
     "7 crossed and hooked": Drawn(7, _on_page(_crossed_hooked_seven)),
     "7 with a left serif": Drawn(7, _on_page(_seven_with_left_serif)),
+    "7 with a round shoulder": Drawn(7, _on_page(_seven_with_round_shoulder)),
     "9 with a curled tail": Drawn(9, _on_page(_nine_with_curled_tail)),
+    "9 with a small loop": Drawn(9, _on_page(_nine_with_small_loop)),
     "6 with a curled top": Drawn(6, _on_page(_six_with_curled_top)),
+    "6 with a small bowl": Drawn(6, _on_page(_six_with_small_bowl)),
     "4 with a closed top": Drawn(4, _on_page(_closed_four)),
     "4 with an open top": Drawn(4, _on_page(_open_four)),
     "2 with a loop": Drawn(2, _on_page(_two_with_loop)),
+    "2 with a long base": Drawn(2, _on_page(_two_with_long_base)),
     "0 with a slash": Drawn(0, _on_page(_slashed_zero)),
     "3 with a flat top": Drawn(3, _on_page(_flat_three)),
+    "5 with a closed bowl": Drawn(5, _on_page(_five_with_closed_bowl)),
+    "5 with a rising bar": Drawn(5, _on_page(_five_with_rising_bar)),
+    "8 with an open top": Drawn(8, _on_page(_open_eight)),
     "7, cut bitmap": Drawn(7, _cut_seven),
     "1, bold bitmap": Drawn(1, _bold_one),
     "1, tall in a dark photo": Drawn(1, _tall_thin_one),

@@ -153,10 +153,10 @@ def _one_with_long_flag(rng: np.random.Generator) -> list[_Curve]:
 def _one_with_flag_and_base(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     across, down = u(0.1, 0.36), u(0.08, 0.36)
-    foot, tilt = u(-0.03, 0.03), u(-0.05, 0.05)
-    left, right = u(0.16, 0.42), u(0.16, 0.42)
+    foot, slope = u(-0.03, 0.03), u(-0.15, 0.45)  # many bases rise
+    left, right = u(0.12, 0.42), u(0.12, 0.42)
     flag = [(-across, down), (-across / 2, down / 2 - u(0, 0.04)), (0.0, 0.0)]
-    base = [(foot - left, 1 + tilt), (foot, 1.0), (foot + right, 1 - tilt)]
+    base = [(foot - left, 1 + slope * left), (foot, 1.0), (foot + right, 1 - slope * right)]
     return [flag, [(0.0, 0.0), (foot, 1.0)], base]
 
 
@@ -165,8 +165,8 @@ def _seven(rng: np.random.Generator, start: _Curve) -> tuple[list[_Curve], _Poin
     u = rng.uniform
     left, right = start[-1], (u(0.36, 0.68), u(-0.05, 0.06))
     bar = [left, ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2 + u(-0.02, 0.05)), right]
-    foot = (u(0.06, 0.36), 1.0)
-    middle = ((right[0] + foot[0]) / 2 + u(-0.08, 0.03), u(0.46, 0.58))
+    foot, level = (u(0.06, 0.36), 1.0), u(0.42, 0.72)
+    middle = (right[0] + level * (foot[0] - right[0]) + u(-0.08, 0.03), level)
     return [start, bar, [right, middle, foot]], middle
 
 
@@ -185,11 +185,45 @@ def _seven_with_left_serif(rng: np.random.Generator) -> list[_Curve]:
     return _seven(rng, [(x + u(-0.06, 0.03), top + u(0.14, 0.46)), (x, top)])[0]
 
 
+def _seven_with_round_shoulder(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, foot, hook = u(0.22, 0.5), u(0.05, 0.35), u(0.12, 0.42)
+    bulge = right * (1 - u(0.0, 0.12))
+    return [
+        [
+            (u(-0.03, 0.06), hook),
+            (u(0.0, 0.05), hook * 0.4),
+            (right * u(0.35, 0.6), u(-0.02, 0.03)),
+            (bulge, u(0.04, 0.1)),
+            (right, 0.22),
+            ((right + foot) / 2 + u(-0.02, 0.06), 0.6),
+            (foot, 1.0),
+        ]
+    ]
+
+
+def _nine_with_small_loop(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, low, foot = u(0.16, 0.34), u(0.18, 0.34), u(-0.08, 0.3)
+    gap = u(-0.04, 0.06)  # where the loop starts and ends
+    return [
+        [
+            (right - gap, u(0.0, 0.08)),
+            (right * 0.5, 0.0),
+            (0.0, low * 0.5),
+            (right * 0.45, low),
+            (right * 0.9, low * 0.55),
+            (right, u(0.02, 0.1)),
+        ],
+        [(right, u(0.02, 0.1)), (right + u(-0.04, 0.06), 0.4), (foot, 1.0)],
+    ]
+
+
 def _nine_with_curled_tail(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
-    right, low, near = u(0.4, 0.62), u(0.32, 0.56), u(0.0, 0.14)
+    right, low, near = u(0.4, 0.62), u(0.28, 0.56), u(0.0, 0.14)
     loop = [
-        (right - u(0.0, 0.08), u(0.12, 0.18)),
+        (right + u(-0.08, 0.16), u(0.0, 0.18)),  # right of the loop, the pen comes from outside
         ((right + near) / 2, 0.0),
         (near + 0.06, low * 0.25),
         (near, low * 0.65),
@@ -227,6 +261,22 @@ def _six_with_curled_top(rng: np.random.Generator) -> list[_Curve]:
     return [[*curl, *bowl]]
 
 
+def _six_with_small_bowl(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    top, right, high = u(0.0, 0.32), u(0.2, 0.44), u(0.54, 0.74)
+    return [
+        [
+            (top, 0.0),
+            (top * 0.45 + u(-0.04, 0.02), 0.45),
+            (0.0, 0.84),
+            (right * 0.4, 1.0),
+            (right, u(0.8, 0.92)),
+            (right * 0.75, high),
+            (u(-0.02, right * 0.4), u(0.8, 0.92)),
+        ]
+    ]
+
+
 def _closed_four(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     apex, left, tilt = (u(0.24, 0.52), 0.0), (u(-0.04, 0.06), u(0.38, 0.72)), u(-0.07, 0.05)
@@ -241,7 +291,7 @@ def _closed_four(rng: np.random.Generator) -> list[_Curve]:
 
 def _open_four(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
-    corner = (0.0, u(0.46, 0.76))
+    corner = (0.0, u(0.46, 0.84))
     start, stem = (u(0.02, 0.46), 0.0), u(0.3, 0.54)
     right = (stem + u(0.02, 0.2), corner[1] + u(-0.07, 0.05))
     top = (stem + u(-0.02, 0.06), corner[1] - u(0.06, 0.5))  # a short stem makes the digit similar to a 6
@@ -272,6 +322,23 @@ def _two_with_loop(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
+def _two_with_long_base(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, start, slope = u(0.28, 0.55), u(0.06, 0.3), u(-0.05, 0.5)
+    heel = (u(-0.06, 0.12), 1.0)
+    length = u(0.5, 1.0)
+    return [
+        [
+            (u(-0.02, 0.1), start),
+            (right * 0.45, 0.0),
+            (right, u(0.16, 0.26)),
+            (right * u(0.6, 0.85), 0.58),
+            heel,
+        ],
+        [heel, (heel[0] + length / 2, 1 - slope * length / 2 + u(-0.04, 0.03)), (heel[0] + length, 1 - slope * length)],
+    ]
+
+
 def _slashed_zero(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     half, start = u(0.27, 0.38), u(0, 0.8)
@@ -294,6 +361,71 @@ def _flat_three(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
+def _five(rng: np.random.Generator, bowl: Callable[[float, float], _Curve]) -> list[_Curve]:
+    """Return the strokes of a 5 with a bar that may rise. `bowl` continues from the height of its upper end."""
+    u = rng.uniform
+    left, neck, slope = u(0.0, 0.14), u(0.34, 0.52), u(-0.1, 0.7)
+    top = (left + u(0.0, 0.14), u(0.0, 0.06))
+    length = u(0.2, 0.5)
+    bar = [(top[0] + u(-0.02, 0.08), top[1]), (top[0] + length, top[1] - slope * length)]
+    return [bar, [top, (left, neck)], bowl(left, neck)]
+
+
+def _five_with_closed_bowl(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, end = u(0.4, 0.6), u(0.0, 0.16)
+
+    def bowl(left: float, neck: float) -> _Curve:
+        low = (1 + neck) / 2
+        return [
+            (left, neck),
+            (right * 0.6, neck - u(-0.03, 0.06)),
+            (right, low),
+            (right * 0.55, 1.0),
+            (u(-0.08, 0.06), u(0.86, 0.98)),
+            (end, low + u(-0.08, 0.08)),
+            (left + u(0.0, 0.1), neck + u(0.02, 0.16)),
+        ]
+
+    return _five(rng, bowl)
+
+
+def _five_with_rising_bar(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right = u(0.26, 0.55)
+
+    def bowl(left: float, neck: float) -> _Curve:
+        low = (1 + neck) / 2
+        return [
+            (left, neck),
+            ((left + right) / 2, neck - u(-0.04, 0.06)),
+            (right, low),
+            (right * 0.6, u(0.95, 1.0)),
+            (u(-0.12, 0.1), u(0.86, 1.0)),
+        ]
+
+    return _five(rng, bowl)
+
+
+def _open_eight(rng: np.random.Generator) -> list[_Curve]:
+    u = rng.uniform
+    right, waist, low = u(0.3, 0.6), u(0.4, 0.56), u(0.26, 0.5)
+    middle = right * u(0.35, 0.6)
+    return [
+        [
+            (right - u(0.0, 0.12), u(0.0, 0.16)),
+            (right * 0.5, u(-0.02, 0.06)),
+            (u(0.0, 0.1), waist * 0.45),
+            (middle, waist),
+            (middle + low / 2, (1 + waist) / 2),
+            (middle - u(0.0, 0.1), 1.0),
+            (middle - low / 2 - u(0.0, 0.1), (1 + waist) / 2),
+            (middle, waist),
+            (right + u(-0.04, 0.12), u(0.02, 0.22)),
+        ]
+    ]
+
+
 def _bar(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     return [[(u(-0.02, 0.02), 0.0), (u(-0.02, 0.02), 0.5), (u(-0.02, 0.02), 1.0)]]
@@ -312,13 +444,20 @@ STYLES: dict[str, Style] = {
     "1 with flag and base": Style(1, _one_with_flag_and_base),
     "7 crossed and hooked": Style(7, _crossed_hooked_seven, widest=3.0),
     "7 with a left serif": Style(7, _seven_with_left_serif),
+    "7 with a round shoulder": Style(7, _seven_with_round_shoulder, widest=3.0),
     "9 with a curled tail": Style(9, _nine_with_curled_tail, widest=2.9),
+    "9 with a small loop": Style(9, _nine_with_small_loop, widest=2.6),
     "6 with a curled top": Style(6, _six_with_curled_top, widest=2.6),
+    "6 with a small bowl": Style(6, _six_with_small_bowl, widest=2.6),
     "4 with a closed top": Style(4, _closed_four, widest=2.8),
     "4 with an open top": Style(4, _open_four),
     "2 with a loop": Style(2, _two_with_loop),
+    "2 with a long base": Style(2, _two_with_long_base),
     "0 with a slash": Style(0, _slashed_zero, widest=2.5),
     "3 with a flat top": Style(3, _flat_three),
+    "5 with a closed bowl": Style(5, _five_with_closed_bowl, widest=2.8),
+    "5 with a rising bar": Style(5, _five_with_rising_bar, widest=2.8),
+    "8 with an open top": Style(8, _open_eight, widest=2.6),
 }
 """By name."""
 

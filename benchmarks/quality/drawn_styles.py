@@ -197,8 +197,7 @@ def _six_with_small_bowl(rng: Generator) -> list[_Line]:
     u = rng.uniform
     across, down = u(11, 19), u(13, 22)
     return [
-        _line((u(-15, 6), 0), (-across, 100 - 1.3 * down))
-        + _arc((0, 100 - down), (across, down), 180, u(-190, -150))
+        _line((u(-15, 6), 0), (-across, 100 - 1.3 * down)) + _arc((0, 100 - down), (across, down), 180, u(-190, -150))
     ]
 
 

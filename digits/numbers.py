@@ -27,11 +27,8 @@ _FEW_PIECES = 12
 """A picture of at most as many pieces may show one digit only. It is then also prepared as for one digit."""
 
 
-_CLEARLY_CHEAPER = 3.0
+_CLEARLY_CHEAPER = 5.0
 """How much less a single digit must cost than several digits, so that a picture is read as one digit."""
-
-_WIDEST_DIGIT = 1.1
-"""Several digits are read as one only if they are together not wider than this, in their heights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +45,8 @@ class PreparedNumber:
     """The steps that brought the candidates to MNIST form."""
     is_whole_alone: bool = False
     """Whether there is no mark like another digit beside that digit."""
-    may_be_one_digit: bool = True
-    """Whether a reading of one digit counts. False if `normalize` has refused the picture as one digit."""
+    is_doubtful: bool = False
+    """Whether the marks may be uneven light. A reading then needs two digits, and most must look like digits."""
 
     def read(self, probabilities: Floats, novelty: Floats | None) -> Reading:
         """Return the digits in reading order, with boxes in pixels of the picture as it is displayed.
@@ -71,11 +68,11 @@ class PreparedNumber:
         if self.whole_box is not None:
             (cost,) = digit_costs(probabilities[-1:], None if novelty is None else novelty[-1:])
             box = surround([found.box for found in reading.digits]) if reading.digits else self.whole_box
-            is_one = box.width <= _WIDEST_DIGIT * box.height and cost + _CLEARLY_CHEAPER < reading.cost
-            if len(reading.digits) <= 1 or (self.is_whole_alone and is_one):
+            is_cheaper = cost + _CLEARLY_CHEAPER < reading.cost
+            if len(reading.digits) <= 1 or (self.is_whole_alone and is_cheaper):
                 # So one digit gets the same answer as from `normalize_picture`.
                 return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out, float(cost))
-        if len(reading.digits) <= (0 if self.may_be_one_digit else 1):
+        if not reading.digits or (self.is_doubtful and not _are_mostly_digits(reading, novelty)):
             raise NoInk("no digit found: the picture has only marks that are no digits")
         return reading
 
@@ -109,17 +106,30 @@ def prepare(picture: Image.Image) -> PreparedNumber:
     segmentation = _scaled(segmentation, width / grey.shape[1], height / grey.shape[0], width, height)
     pixels = segmentation.pixels
     if sum(len(line.sizes) for line in segmentation.lines) > _FEW_PIECES:
-        return PreparedNumber(pixels, segmentation, None)
+        return PreparedNumber(pixels, segmentation, None, is_doubtful=page.is_soft)
     try:
         whole = _as_one_digit(jpeg, grey)
     except NoInk:
-        return PreparedNumber(pixels, segmentation, None, may_be_one_digit=False)
+        return PreparedNumber(pixels, segmentation, None, is_doubtful=True)
     if page.is_dark != ("inverted" in whole.steps):
         # Only a digit that was cut to its ink leaves so little paper that this is in doubt.
         return PreparedNumber(whole.pixels[None], None, whole_box, whole.steps)
     return PreparedNumber(
-        np.concatenate([pixels, whole.pixels[None]]), segmentation, whole_box, is_whole_alone=whole.left_out == 0
+        np.concatenate([pixels, whole.pixels[None]]),
+        segmentation,
+        whole_box,
+        is_whole_alone=whole.left_out == 0,
+        is_doubtful=page.is_soft,
     )
+
+
+def _are_mostly_digits(reading: Reading, novelty: Floats | None) -> bool:
+    """Return whether the reading has at least two digits, of which more than half are no novelty."""
+    count = len(reading.digits)
+    if novelty is None:
+        return count > 1
+    familiar = np.count_nonzero(novelty[[found.candidate for found in reading.digits]] <= 1)
+    return count > 1 and bool(2 * familiar > count)
 
 
 def _find_page(grey: Grey) -> Page | None:

@@ -47,6 +47,9 @@ _LIGHT_SIDE = 160
 _MIN_SHARPNESS = 0.35
 """A part whose edges are less steep than this share of the page's is a shadow."""
 
+_SHARP = 0.35
+"""A slope of this share of full ink per pixel is steeper than those of shadows."""
+
 _MOST_DEGREES = 15
 """The largest slope of a line of digits."""
 
@@ -73,6 +76,8 @@ class Page:
     """(parts, 4): left, top, width and height of each part in pixels of the page."""
     stroke: float
     """Width of a stroke in pixels."""
+    is_soft: bool
+    """Whether its edges are so soft that it may be uneven light."""
     to_unturned: NDArray[np.float64] | None
     """(2, 3): maps x, y and 1 to pixels of the page before it was turned. None if it was not."""
 
@@ -115,7 +120,8 @@ def find_page(picture: Grey) -> Page:
     right, bottom = ((parts.boxes[:, :2] + parts.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
     near = cv2.dilate(parts.mask[top:bottom, left:right], np.ones((5, 5), np.uint8))
-    parts = _find_parts(reduce(region, finer).astype(np.float32), near)
+    finer_parts = _find_parts(reduce(region, finer).astype(np.float32), near)
+    parts = replace(finer_parts, is_soft=parts.is_soft)
     return _levelled(_to_page(parts, picture.shape, finer, (left * factor, top * factor)))
 
 
@@ -156,6 +162,7 @@ class _Parts:
     labels: Labels
     numbers: Ints
     boxes: Ints
+    is_soft: bool
 
     @property
     def digit_height(self) -> float:
@@ -174,7 +181,7 @@ def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Part
     Raises:
         NoInk, TooManyDigits.
     """
-    ink, mask, steepness = _find_ink(picture, check_ink=near is None)
+    ink, mask, steepness, is_soft = _find_ink(picture, check_ink=near is None)
     connected = _connect(mask)
     for clean in (_without_frames, _without_rules):
         cleaned = clean(connected)
@@ -200,7 +207,7 @@ def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Part
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
     is_kept = np.concatenate([[False], kept]).view(np.uint8)
-    return _Parts(ink, is_kept[labels], labels, np.flatnonzero(kept) + 1, boxes[kept])
+    return _Parts(ink, is_kept[labels], labels, np.flatnonzero(kept) + 1, boxes[kept], is_soft)
 
 
 def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin: tuple[int, int]) -> Page:
@@ -220,11 +227,12 @@ def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin:
         parts.numbers,
         parts.boxes,
         stroke,
+        parts.is_soft,
         None,
     )
 
 
-def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Ink, Mask, Floats]:
+def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Ink, Mask, Floats, bool]:
     """Return the ink in [0, 1], which pixels are inside of strokes, and the steepness of each pixel.
 
     Args:
@@ -251,9 +259,8 @@ def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Ink, Mask, Floats]:
     above = ink > max(floor, 0.2 * full_ink)
     level = _levels(ink, above, full_ink)
     mask = above & (ink > 0.5 * level)
-    if check_ink and not _has_ink(ink, mask, full_ink):
-        raise NoInk("no ink found: the picture has only noise and uneven light")
-    return Ink(np.clip(ink / (1.05 * level), 0, 1), light_ink.is_dark), mask, steepness
+    is_soft = check_ink and _is_soft(ink, mask, full_ink)
+    return Ink(np.clip(ink / (1.05 * level), 0, 1), light_ink.is_dark), mask, steepness, is_soft
 
 
 def _without_background(picture: Floats, small: Floats) -> Ink:
@@ -284,8 +291,8 @@ def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
     levels = (ink.ravel()[above] * 4).astype(np.intp)
     strength = np.bincount(levels, steepness.ravel()[above]).cumsum()
     full_ink = float(np.searchsorted(strength, 0.7 * strength[-1])) / 4
-    if not full_ink:
-        raise NoInk("no ink found: the picture has only noise and uneven light")
+    if full_ink < MIN_CONTRAST:
+        raise NoInk("no ink found: the picture is blank")
     return full_ink
 
 
@@ -301,17 +308,20 @@ def _levels(ink: Floats, above: Mask, full_ink: float) -> Floats:
     return found
 
 
-def _has_ink(ink: Floats, mask: Mask, full_ink: float) -> bool:
-    """Return whether the mask is ink, and not noise or uneven light.
+def _is_soft(ink: Floats, mask: Mask, full_ink: float) -> bool:
+    """Return whether the edges of the mask are so soft that it may still be uneven light.
 
     Ink exceeds 4 times the noise. Below 20 times the noise, its edges must also be steep: a slope of 0.25 of full ink
     per pixel of a picture as large as those in which `normalize` looks for a digit. With less noise, 0.1 is enough.
     Ink along the picture's edge may be a shadow, so it needs 0.35.
+
+    Raises:
+        NoInk: the mask is noise or uneven light.
     """
     factor = reduction(ink, WORKING_SIDE)
     coarse, kept = reduce(ink, factor), reduce(mask.astype(np.float32), factor) > 0.25
     if not kept.any():
-        return False
+        raise NoInk("no ink found: the picture has only specks")
     steepness = squared_slopes(coarse)
     full_ink = _full_ink(coarse, steepness, 0.2 * full_ink)
     noise = background_noise(coarse, None)[1]
@@ -322,8 +332,10 @@ def _has_ink(ink: Floats, mask: Mask, full_ink: float) -> bool:
     sharpness = float(np.partition(slopes, percentile_98)[percentile_98]) ** 0.5 / full_ink
     rim = np.concatenate([kept[0], kept[-1], kept[:, 0], kept[:, -1]])
     may_be_shadow = np.count_nonzero(rim) > 0.25 * max(kept.shape)
-    least = 0.35 if may_be_shadow else 0.25 if full_ink < 20 * noise else 0.1
-    return full_ink > 4 * noise and sharpness > least
+    least = _SHARP if may_be_shadow else 0.25 if full_ink < 20 * noise else 0.1
+    if full_ink <= 4 * noise or sharpness <= least:
+        raise NoInk("no ink found: the picture has only noise and uneven light")
+    return sharpness <= _SHARP
 
 
 def _are_sharp(labels: Labels, count: int, steepness: Floats) -> Mask:

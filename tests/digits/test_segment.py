@@ -12,13 +12,14 @@ from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.quality.families import cut, enlarged, family, on_paper
 from benchmarks.quality.number_pictures import NUMBERS, numbers
+from benchmarks.quality.without_digit import pictures_without_digit
 from digits.artifact import NAME, SHIPPED, versions
 from digits.classifier import Classifier
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
-from digits.images import open_picture
+from digits.images import open_picture, to_grey
 from digits.normalize import normalize
-from digits.numbers import NumberAnswer, read_number
+from digits.numbers import NumberAnswer, PreparedNumber, read_number
 from digits.page import find_page
 from digits.previews import normalize_picture
 from digits.segment import MAX_CANDIDATES, segment
@@ -132,6 +133,14 @@ def test_ruled_lines_a_frame_and_specks_are_no_digits(classifier: Classifier, wr
     assert read(classifier, picture).text == "4071"
 
 
+@pytest.mark.parametrize("width", [1.5, 2.0])
+def test_a_wide_digit_is_one_digit(classifier: Classifier, written: list[Grey], width: float) -> None:
+    picture = Image.fromarray(page(written, "0"))
+    wide = picture.resize((int(picture.width * width), picture.height))
+
+    assert read(classifier, wide).text == "0"
+
+
 @pytest.mark.parametrize(
     "picture",
     [
@@ -143,6 +152,25 @@ def test_ruled_lines_a_frame_and_specks_are_no_digits(classifier: Classifier, wr
 def test_a_picture_without_a_digit_has_no_ink(classifier: Classifier, picture: Grey) -> None:
     with pytest.raises(NoInk):
         read(classifier, picture)
+
+
+def test_differences_of_less_than_four_grey_values_are_no_ink() -> None:
+    (gradient,) = pictures_without_digit("gradient", 1, np.random.default_rng(0))  # with the blocks of a JPEG
+
+    with pytest.raises(NoInk):
+        find_page(to_grey(open_picture(gradient)))
+
+
+@pytest.mark.parametrize("novelty", [(0.2, 1.4), (1.4, 1.4)])
+def test_soft_marks_count_only_if_most_of_them_look_like_digits(
+    written: list[Grey], novelty: tuple[float, float]
+) -> None:
+    segmentation = segment(find_page(page(written, "17")))
+    prepared = PreparedNumber(segmentation.pixels, segmentation, None, is_doubtful=True)
+    certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
+
+    with pytest.raises(NoInk):
+        prepared.read(certain, np.array(novelty, dtype=np.float32))
 
 
 def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, mnist: Mnist) -> None:

@@ -27,7 +27,7 @@ _FEW_PIECES = 12
 """A picture of at most as many pieces may show one digit only. It is then also prepared as for one digit."""
 
 
-_CLEARLY_CHEAPER = 5.0
+_CLEARLY_CHEAPER = 1.0
 """How much less a single digit must cost than several digits, so that a picture is read as one digit."""
 
 

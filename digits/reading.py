@@ -15,19 +15,15 @@ from digits.segment import Box, Candidate, Line, Segmentation
 MAX_DIGITS = 500
 """Maximum number of digits that are read on one picture."""
 
-_DIGIT = 0.1
-"""Cost of a digit, so that fewer digits are preferred."""
-_UNSURE = 10.5
-"""Cost of a digit's log-loss: minus the logarithm of its probability."""
-_NOVELTY = 5.2
+_NOVELTY = 1.0
 """Cost of novelty above 0, up to 4."""
-_CUT = 0.7
-_JOIN = 2.1
-_GAP = 0.2
-_BULK = 0.4
-_SIZE = 1.2
-_BREADTH = 2.0
-_LEFT_OUT = 34.0
+_UNSURE = 0.6
+"""Cost of a digit's log-loss: minus the logarithm of its probability."""
+_CUT = 0.2
+_JOIN = 0.35
+_SIZE = 0.2
+_BREADTH = 1.0
+_LEFT_OUT = 10.0
 """Cost of leaving out a piece as large as a digit. It grows with the square of the size."""
 
 _LARGE = 0.5
@@ -67,7 +63,7 @@ class _LineReading:
 
 def digit_costs(probabilities: Floats, novelty: Floats | None) -> Floats:
     """Return what each picture costs as one digit of a reading. The arguments are those of `best_reading`."""
-    costs: Floats = _DIGIT - _UNSURE * np.log(np.maximum(probabilities.max(axis=1), 1e-6))
+    costs: Floats = -_UNSURE * np.log(np.maximum(probabilities.max(axis=1), 1e-6))
     return costs if novelty is None else costs + _NOVELTY * np.clip(novelty, 0, 4)
 
 
@@ -131,11 +127,4 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
 
 def _shape_cost(candidate: Candidate) -> float:
     shape = candidate.shape
-    return (
-        _CUT * shape.cuts
-        + _JOIN * shape.joins
-        + _GAP * shape.gaps
-        + _BULK * shape.bulk
-        + _SIZE * shape.size
-        + _BREADTH * shape.breadth
-    )
+    return _CUT * shape.cuts + _JOIN * shape.joins + _SIZE * shape.size + _BREADTH * shape.breadth

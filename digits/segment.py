@@ -55,10 +55,6 @@ class Shape:
     """How much ink the cuts at its two ends cross: the squares of the strokes. A cut counts half for each side."""
     joins: int
     """How often neighbouring pieces of it are different parts."""
-    gaps: float
-    """The distances between these, in heights of the candidate."""
-    bulk: float
-    """How large the smaller of two such neighbours is beside the larger one: the squared ratios of their sides."""
     size: float
     """How different its height is from that of a digit of its line: the squared logarithm of the ratio."""
     breadth: float
@@ -250,7 +246,7 @@ def _shape(
         return None
     if last == first and union[0].is_dash(height):
         return None
-    joins, gaps, bulk = 0, 0.0, 0.0
+    joins = 0
     for before, after in pairwise(union):
         if before.part == after.part:
             continue
@@ -259,14 +255,12 @@ def _shape(
         if gap > 0.4 * height or (gap > 0.04 * height and low > 0.8 * tall):
             return None
         joins += 1
-        gaps += max(0, gap, after.top - before.bottom, before.top - after.bottom) / high
-        bulk += (min(before.side, after.side) / max(before.side, after.side)) ** 2
     cuts = union[0].cut ** 2 / 2
     if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part:
         cuts += pieces[last + 1].cut ** 2 / 2
     if joins and width > _WIDEST_JOINED * high:
         return None
-    return Shape(cuts, joins, gaps, bulk, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
+    return Shape(cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
 
 
 def _corners(page: Page, lines: list[list[_Piece]], labels: Labels) -> list[list[int]]:

@@ -23,9 +23,8 @@ from digits.previews import normalize_picture
 from digits.reading import FoundDigit, Reading, best_reading, digit_costs
 from digits.segment import Box, Segmentation, segment, surround
 
-_FEW_PIECES = 12
+_FEW_PIECES = 8
 """A picture of at most as many pieces may show one digit only. It is then also prepared as for one digit."""
-
 
 _CLEARLY_CHEAPER = 1.0
 """How much less a single digit must cost than several digits, so that a picture is read as one digit."""

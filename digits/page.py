@@ -275,12 +275,14 @@ def _without_background(picture: Floats, small: Floats) -> Ink:
     background = cv2.erode(lightest, window) if is_dark else cv2.dilate(darkest, window)
     if not is_tiny:
         background = cv2.blur(background, (side // 2, side // 2))
-    background = cv2.resize(background + trend, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    background = background + trend
+    paper = cv2.resize(background, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
     if not is_dark:
-        return Ink(picture - background, is_dark=False)
+        return Ink(picture - paper, is_dark=False)
     # In a shadow, ink and paper differ by less.
     brightness = np.maximum(background, 0.25 * float(background.max()))
-    return Ink((background - picture) * (float(brightness.mean()) / brightness), is_dark=True)
+    gain = cv2.resize(float(brightness.mean()) / brightness, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return Ink((paper - picture) * gain, is_dark=True)
 
 
 def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:

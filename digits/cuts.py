@@ -67,7 +67,8 @@ def propose_cuts(page: Page) -> dict[int, list[Cut]]:
     parts: list[_Scaled] = []
     seams = 0
     for part, (left, top, width, height) in enumerate(page.boxes.tolist()):
-        if width < _NARROWEST * height or height < 0.5 * page.digit_height or seams > _MOST_SEAMS:
+        is_bar = height < 2 * page.stroke
+        if is_bar or width < _NARROWEST * height or height < 0.5 * page.digit_height or seams > _MOST_SEAMS:
             continue
         mask = page.labels[top : top + height, left : left + width] == page.numbers[part]
         scaled = _scale(part, mask, max(4, round(width * _ROWS / height)), max(1.5, page.stroke * _ROWS / height))

@@ -23,11 +23,14 @@ from digits.previews import normalize_picture
 from digits.reading import FoundDigit, Reading, best_reading, digit_costs
 from digits.segment import Box, Segmentation, segment, surround
 
-_FEW_PIECES = 8
-"""A picture of at most as many pieces may show one digit only. It is then also prepared as for one digit."""
+_FEW_PARTS = 4
+"""A picture of at most as many connected parts may show one digit. It is then also prepared as for one digit."""
 
 _CLEARLY_CHEAPER = 1.0
 """How much less a single digit must cost than several digits, so that a picture is read as one digit."""
+
+_WIDEST_DIGIT = 2.2
+"""Several digits are read as one only if they are together not wider than this, in their heights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,8 @@ class PreparedNumber:
         if self.whole_box is not None:
             (cost,) = digit_costs(probabilities[-1:], None if novelty is None else novelty[-1:])
             box = surround([found.box for found in reading.digits]) if reading.digits else self.whole_box
-            is_cheaper = cost + _CLEARLY_CHEAPER < reading.cost
-            if len(reading.digits) <= 1 or (self.is_whole_alone and is_cheaper):
+            is_one = box.width <= _WIDEST_DIGIT * box.height and cost + _CLEARLY_CHEAPER < reading.cost
+            if len(reading.digits) <= 1 or (self.is_whole_alone and is_one):
                 # So one digit gets the same answer as from `normalize_picture`.
                 return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out, float(cost))
         if not reading.digits or (self.is_doubtful and not _are_mostly_digits(reading, novelty)):
@@ -104,7 +107,7 @@ def prepare(picture: Image.Image) -> PreparedNumber:
     segmentation = segment(page)
     segmentation = _scaled(segmentation, width / grey.shape[1], height / grey.shape[0], width, height)
     pixels = segmentation.pixels
-    if sum(len(line.sizes) for line in segmentation.lines) > _FEW_PIECES:
+    if len(page.boxes) > _FEW_PARTS:
         return PreparedNumber(pixels, segmentation, None, is_doubtful=page.is_soft)
     try:
         whole = _as_one_digit(jpeg, grey)

@@ -48,7 +48,7 @@ class PreparedNumber:
     is_whole_alone: bool = False
     """Whether there is no mark like another digit beside that digit."""
     is_doubtful: bool = False
-    """Whether the marks may be uneven light. A reading then needs two digits, and most must look like digits."""
+    """Whether the marks may be noise or uneven light. A reading then needs two digits, and most must look like digits."""
 
     def read(self, probabilities: Floats, novelty: Floats | None) -> Reading:
         """Return the digits in reading order, with boxes in pixels of the picture as it is displayed.
@@ -108,7 +108,7 @@ def prepare(picture: Image.Image) -> PreparedNumber:
     segmentation = _scaled(segmentation, width / grey.shape[1], height / grey.shape[0], width, height)
     pixels = segmentation.pixels
     if len(page.boxes) > _FEW_PARTS:
-        return PreparedNumber(pixels, segmentation, None, is_doubtful=page.is_soft)
+        return PreparedNumber(pixels, segmentation, None, is_doubtful=page.is_doubtful)
     try:
         whole = _as_one_digit(jpeg, grey)
     except NoInk:
@@ -121,7 +121,7 @@ def prepare(picture: Image.Image) -> PreparedNumber:
         segmentation,
         whole_box,
         is_whole_alone=whole.left_out == 0,
-        is_doubtful=page.is_soft,
+        is_doubtful=page.is_doubtful,
     )
 
 

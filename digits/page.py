@@ -76,8 +76,8 @@ class Page:
     """(parts, 4): left, top, width and height of each part in pixels of the page."""
     stroke: float
     """Width of a stroke in pixels."""
-    is_soft: bool
-    """Whether its edges are so soft that it may be uneven light."""
+    is_doubtful: bool
+    """Whether its ink may be noise or uneven light."""
     to_unturned: NDArray[np.float64] | None
     """(2, 3): maps x, y and 1 to pixels of the page before it was turned. None if it was not."""
 
@@ -121,7 +121,7 @@ def find_page(picture: Grey) -> Page:
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
     near = cv2.dilate(parts.mask[top:bottom, left:right], np.ones((5, 5), np.uint8))
     finer_parts = _find_parts(reduce(region, finer).astype(np.float32), near)
-    parts = replace(finer_parts, is_soft=parts.is_soft)
+    parts = replace(finer_parts, is_doubtful=parts.is_doubtful)
     return _levelled(_to_page(parts, picture.shape, finer, (left * factor, top * factor)))
 
 
@@ -162,7 +162,7 @@ class _Parts:
     labels: Labels
     numbers: Ints
     boxes: Ints
-    is_soft: bool
+    is_doubtful: bool
 
     @property
     def digit_height(self) -> float:
@@ -181,7 +181,7 @@ def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Part
     Raises:
         NoInk, TooManyDigits.
     """
-    ink, mask, steepness, is_soft = _find_ink(picture, check_ink=near is None)
+    ink, mask, steepness, is_doubtful = _find_ink(picture, check_ink=near is None)
     connected = _connect(mask)
     for clean in (_without_frames, _without_rules):
         cleaned = clean(connected)
@@ -207,7 +207,7 @@ def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Part
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
     is_kept = np.concatenate([[False], kept]).view(np.uint8)
-    return _Parts(ink, is_kept[labels], labels, np.flatnonzero(kept) + 1, boxes[kept], is_soft)
+    return _Parts(ink, is_kept[labels], labels, np.flatnonzero(kept) + 1, boxes[kept], is_doubtful)
 
 
 def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin: tuple[int, int]) -> Page:
@@ -227,7 +227,7 @@ def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin:
         parts.numbers,
         parts.boxes,
         stroke,
-        parts.is_soft,
+        parts.is_doubtful,
         None,
     )
 
@@ -259,8 +259,8 @@ def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Ink, Mask, Floats, b
     above = ink > max(floor, 0.2 * full_ink)
     level = _levels(ink, above, full_ink)
     mask = above & (ink > 0.5 * level)
-    is_soft = check_ink and _is_soft(ink, mask, full_ink)
-    return Ink(np.clip(ink / (1.05 * level), 0, 1), light_ink.is_dark), mask, steepness, is_soft
+    is_doubtful = check_ink and _is_doubtful(ink, mask, full_ink)
+    return Ink(np.clip(ink / (1.05 * level), 0, 1), light_ink.is_dark), mask, steepness, is_doubtful
 
 
 def _without_background(picture: Floats, small: Floats) -> Ink:
@@ -310,12 +310,12 @@ def _levels(ink: Floats, above: Mask, full_ink: float) -> Floats:
     return found
 
 
-def _is_soft(ink: Floats, mask: Mask, full_ink: float) -> bool:
-    """Return whether the edges of the mask are so soft that it may still be uneven light.
+def _is_doubtful(ink: Floats, mask: Mask, full_ink: float) -> bool:
+    """Return whether the mask may still be noise or uneven light.
 
-    Ink exceeds 4 times the noise. Below 20 times the noise, its edges must also be steep: a slope of 0.25 of full ink
-    per pixel of a picture as large as those in which `normalize` looks for a digit. With less noise, 0.1 is enough.
-    Ink along the picture's edge may be a shadow, so it needs 0.35.
+    Ink exceeds 4 times the noise, and its edges have a slope of 0.1 of full ink per pixel of a picture as large as those
+    in which `normalize` looks for a digit. Ink along the picture's edge may be a shadow, so it needs 0.35. Textures
+    reach 7 times the noise, and shadows 0.35, so ink below one of these is doubtful.
 
     Raises:
         NoInk: the mask is noise or uneven light.
@@ -334,10 +334,10 @@ def _is_soft(ink: Floats, mask: Mask, full_ink: float) -> bool:
     sharpness = float(np.partition(slopes, percentile_98)[percentile_98]) ** 0.5 / full_ink
     rim = np.concatenate([kept[0], kept[-1], kept[:, 0], kept[:, -1]])
     may_be_shadow = np.count_nonzero(rim) > 0.25 * max(kept.shape)
-    least = _SHARP if may_be_shadow else 0.25 if full_ink < 20 * noise else 0.1
+    least = _SHARP if may_be_shadow else 0.1
     if full_ink <= 4 * noise or sharpness <= least:
         raise NoInk("no ink found: the picture has only noise and uneven light")
-    return sharpness <= _SHARP
+    return sharpness <= _SHARP or full_ink <= 7 * noise
 
 
 def _are_sharp(labels: Labels, count: int, steepness: Floats) -> Mask:

@@ -29,6 +29,9 @@ _WIDEST = 1.5
 _WIDEST_JOINED = 1.35
 """The same for a union of several parts, in its own heights."""
 
+_LOW = 0.4
+"""A part that is lower than this, in heights of a line, and as near to the line, may be the bar of one of its digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -164,21 +167,31 @@ def segment(page: Page) -> Segmentation:
 
 
 def _lines(boxes: Ints) -> list[list[int]]:
-    """Return the parts of each line, from top to bottom. A part joins the line that most of its height is in."""
+    """Return the parts of each line, from top to bottom.
+
+    A part joins the line that most of its height is in. A low part, such as the bar of a 5, may also be just above or
+    below its line.
+    """
     tops, bottoms = boxes[:, 1], boxes[:, 1] + boxes[:, 3]
     bands: list[tuple[int, int]] = []
     members: list[list[int]] = []
     for part in np.argsort(-boxes[:, 3]).tolist():  # the tallest parts make the lines
         top, bottom = int(tops[part]), int(bottoms[part])
-        inside = [min(bottom, high) - max(top, low) for low, high in bands]
+        inside = [min(bottom, high) - max(top, low) for low, high in bands]  # below 0 is the distance
         best = int(np.argmax(inside)) if inside else -1
-        if best >= 0 and inside[best] > 0.5 * (bottom - top):
+        if best >= 0 and inside[best] > _least_inside(bottom - top, bands[best]):
             members[best].append(part)
         else:
             bands.append((top, bottom))
             members.append([part])
     order = sorted(range(len(bands)), key=lambda line: sum(bands[line]))
     return [members[line] for line in order]
+
+
+def _least_inside(height: int, band: tuple[int, int]) -> float:
+    """Return how much of a part of this height must be inside of a line. Below 0 is the distance that it may have."""
+    line_height = band[1] - band[0]
+    return -_LOW * line_height if height < _LOW * line_height else 0.5 * height
 
 
 def _pieces(page: Page, part: int, cuts: list[Cut]) -> list[_Piece]:

@@ -48,7 +48,7 @@ class PreparedNumber:
     is_whole_alone: bool = False
     """Whether there is no mark like another digit beside that digit."""
     is_doubtful: bool = False
-    """Whether the marks may be noise or uneven light. A reading then needs two digits, and most must look like digits."""
+    """Whether the marks may be noise or uneven light. Then two digits are needed, and most must look like digits."""
 
     def read(self, probabilities: Floats, novelty: Floats | None) -> Reading:
         """Return the digits in reading order, with boxes in pixels of the picture as it is displayed.

@@ -313,9 +313,9 @@ def _levels(ink: Floats, above: Mask, full_ink: float) -> Floats:
 def _is_doubtful(ink: Floats, mask: Mask, full_ink: float) -> bool:
     """Return whether the mask may still be noise or uneven light.
 
-    Ink exceeds 4 times the noise, and its edges have a slope of 0.1 of full ink per pixel of a picture as large as those
-    in which `normalize` looks for a digit. Ink along the picture's edge may be a shadow, so it needs 0.35. Textures
-    reach 7 times the noise, and shadows 0.35, so ink below one of these is doubtful.
+    Ink exceeds 4 times the noise, and its edges have a slope of 0.1 of full ink per pixel of a picture as large as
+    those in which `normalize` looks for a digit. Ink along the picture's edge may be a shadow, so it needs 0.35.
+    Textures reach 7 times the noise, and shadows 0.35, so ink below one of these is doubtful.
 
     Raises:
         NoInk: the mask is noise or uneven light.

@@ -30,7 +30,7 @@ _WIDEST_JOINED = 1.35
 """The same for a union of several parts, in its own heights."""
 
 _LOW = 0.4
-"""A part that is lower than this, in heights of a line, and as near to the line, may be the bar of one of its digits."""
+"""A part that is lower than this, in heights of a line, and no further from it, may be the bar of one of its digits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ PAGE_SIDE = 400
 _LEGIBLE = 36
 """Height in pixels that digits should have. Lower ones are looked for again in more pixels, if there are more."""
 
-_LIGHT_SIDE = 160
+_LIGHT_SIDE = 80
 """Longer side of the reduced picture in which the light is measured."""
 
 _MIN_SHARPNESS = 0.35

@@ -141,7 +141,10 @@ def print_number(classifier: Classifier, file: str, read_picture: Callable[[], b
         print(json.dumps({"file": file, **answer, "model": model}))
         return True
     doubtful = sum(not digit.get("is_digit", True) for digit in number.digits)
+    unsure = sum(digit.get("prediction_set", [digit["digit"]]) != [digit["digit"]] for digit in number.digits)
     remarks = [" / ".join(number.lines)]
+    if unsure:
+        remarks.append(f"{unsure} may be another digit")
     if doubtful:
         remarks.append(f"{doubtful} may be no digit")
     if number.left_out:

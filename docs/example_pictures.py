@@ -368,7 +368,7 @@ PICTURES = [
 PAGE_PICTURES = {
     "example-photo.jpg": Picture("photo", ("3",), "fountain pen", "royal blue", "squared paper", 3, (320, 320), 180),
     "example-number.jpg": Picture("photo", ("2048",), "ballpoint", "blue", "squared paper", 60, (420, 280), 90),
-    "example-unclear.png": Picture("drawing", ("?",), "finger", "black", "white canvas", 23, (320, 320), 180),
+    "example-unclear.png": Picture("drawing", ("?",), "finger", "black", "white canvas", 102, (320, 320), 180),
     "example-letter.png": Picture("drawing", ("M",), "finger", "black", "white canvas", 12, (320, 320), 180),
 }
 """The examples of the drawing page."""

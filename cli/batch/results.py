@@ -196,6 +196,7 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
         "prediction_set": pa.list_(pa.int64()),
         "is_digit": pa.bool_(),
         "novelty": pa.float32(),
+        "left_out": pa.int32(),
     }
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with pq.ParquetWriter(output, schema) as writer:

@@ -22,7 +22,7 @@ from digits.mnist_form import Mode
 from digits.normalize import Normalized
 from digits.preprocessing import prepare_picture
 
-COLUMNS = ("path", "digit", "probability", "prediction_set", "calibration", "is_digit", "novelty", "error")
+COLUMNS = ("path", "digit", "probability", "prediction_set", "calibration", "is_digit", "novelty", "left_out", "error")
 CLASS_NAME = "class_name"
 
 
@@ -74,6 +74,7 @@ class _Worker:
                 normalized = self._normalize(path)
                 features.append(to_features(normalized.pixels[None]))
                 steps.append(normalized.steps)
+                row["left_out"] = normalized.left_out or None
             except DigitsError as exc:
                 row["error"] = str(exc)
                 failures.append(Failure(name, str(exc)))

@@ -120,9 +120,9 @@ def test_text_is_a_shorter_line_with_the_ids_of_the_trace(capfdbinary: pytest.Ca
 
 def test_a_bug_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:
     page = bare_checkout / "app" / "pages" / "drawing.py"
-    before, line, after = page.read_text().partition('return reply(request, "index.html")')
+    before, line, after = page.read_text().partition("registry: ModelRegistry = request.app")
     assert line
-    page.write_text(before + "raise RuntimeError('broken')" + after)
+    page.write_text(f"{before}raise RuntimeError('broken')\n        {line}{after}")
     service = start_service(cwd=bare_checkout)
     service.wait_for_status("/livez", 200)
 

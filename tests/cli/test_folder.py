@@ -15,6 +15,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from app.openapi.example_pictures import EXAMPLES
 from cli.batch.worker import COLUMNS
 from tests.cli.conftest import Digits
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, encoded, publish_tiny, publish_trusted
@@ -26,6 +27,7 @@ def read_csv(file: Path) -> list[dict[str, Any]]:
     """Return the rows with the types of JSON."""
     types: dict[str, Callable[[str], Any]] = {
         **{"path": str, "error": str, "calibration": str, "digit": int, "probability": float, "novelty": float},
+        "left_out": int,
         "prediction_set": lambda text: [int(digit) for digit in text.split()],
         "is_digit": {"true": True, "false": False}.__getitem__,
     }
@@ -100,6 +102,14 @@ def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
             expected = answer.get(name)
             assert row[name] == (pytest.approx(expected, rel=1e-4) if isinstance(expected, float) else expected)
     assert list(output.parent.glob("*results*")) == [output]
+
+
+def test_a_row_says_how_many_further_digits_were_left_out(digits: Digits, tmp_path: Path) -> None:
+    number, digit = EXAMPLES / "number.jpg", EXAMPLES / "seven.png"
+
+    digits("predict", number, digit, "--output", tmp_path / "results.csv")
+
+    assert [row["left_out"] for row in read_csv(tmp_path / "results.csv")] == [3, None]
 
 
 def test_strict_exits_with_1_if_any_picture_has_no_answer(digits: Digits, folder: Path, tmp_path: Path) -> None:

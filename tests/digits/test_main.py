@@ -229,6 +229,19 @@ def test_read_prints_all_digits_of_each_picture(shipped: None, capsys: pytest.Ca
     assert capsys.readouterr().out == f"{NUMBER}: 4071\n{EXAMPLES / 'seven.png'}: 7\n"
 
 
+def test_read_says_how_many_digits_may_be_another_digit(shipped: None, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = str(EXAMPLES / "scan-1986-407-52.jpg")
+
+    assert main(["read", scan]) == 0
+    printed = capsys.readouterr().out
+    assert main(["read", "--json", scan]) == 0
+    digits = json.loads(capsys.readouterr().out)["digits"]
+
+    unsure = sum(digit["prediction_set"] != [digit["digit"]] for digit in digits)
+    assert unsure > 0
+    assert printed == f"{scan}: 1986 / 407 / 52, {unsure} may be another digit\n"
+
+
 def test_read_prints_boxes_as_json(shipped: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["read", "--json", str(NUMBER)]) == 0
 

@@ -37,7 +37,7 @@ TiffImagePlugin.READ_LIBTIFF = True
 _WORST_BYTES_PER_PIXEL = 15
 """Memory that decoding a WEBP takes per pixel, the most of all accepted formats."""
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _VISIBLE_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"))
 
 _JPEG_START_OF_SCAN = b"\xff\xda"
@@ -84,7 +84,7 @@ def open_limited(data: bytes) -> LimitedReader:
     Raises:
         InvalidImage: a PNG has too many chunks.
     """
-    return LimitedReader(_visible_chunks(data) if data.startswith(_PNG_SIGNATURE) else data)
+    return LimitedReader(_visible_chunks(data) if data.startswith(PNG_SIGNATURE) else data)
 
 
 def check(picture: ImageFile, data: bytes) -> None:
@@ -128,7 +128,7 @@ def _max_parts(data: bytes) -> int:
 
 def _visible_chunks(data: bytes) -> bytes:
     """Return a PNG without profiles, texts and further frames. Pillow would decompress each, up to 1 MB."""
-    kept, position = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    kept, position = [PNG_SIGNATURE], len(PNG_SIGNATURE)
     for _ in range(_max_parts(data)):
         if position >= len(data):
             return b"".join(kept)

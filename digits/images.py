@@ -195,10 +195,11 @@ def to_grey(picture: Image.Image, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
         decode_limits.skip_exif_directories(picture)
         factor = _reduction(picture, min_jpeg_side)
         picture.draft(None, (max(1, picture.width // factor), max(1, picture.height // factor)))  # only JPEG has this
-        pixels = decode_png(picture) if _reduction(picture, REDUCED_SIDE) == 1 else None
+        factor = _reduction(picture, REDUCED_SIDE)
+        pixels = decode_png(picture) if factor == 1 else None
         if pixels is None:
             picture.load()
-            pixels = np.asarray(without_alpha(_reduce(picture, _reduction(picture, REDUCED_SIDE))), dtype=np.uint8)
+            pixels = np.asarray(without_alpha(_reduce(picture, factor)), dtype=np.uint8)
         orientation = _orientation(picture)  # Pillow turns a TIFF while it decodes it
     except _BROKEN_FILE_ERRORS as exc:
         raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc

@@ -259,7 +259,7 @@ def _even_paper(small: Floats, light: NDArray[np.uint8]) -> _EvenPaper | None:
 
 
 def _is_light_falling(small: Floats) -> bool:
-    """Return whether opposite sides differ so much that the light is uneven. This saves `_even_paper` a full check."""
+    """Return whether opposite sides of the picture differ so much in brightness that the light is uneven."""
     top, bottom, left, right = (cv2.mean(side)[0] for side in (small[:2], small[-2:], small[:, :2], small[:, -2:]))
     darkest, lightest, _, _ = cv2.minMaxLoc(small)
     return max(abs(top - bottom), abs(left - right)) > 0.2 * (lightest - darkest)

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from digits.decode_limits import LimitedReader
+from digits.decode_limits import PNG_SIGNATURE, LimitedReader
 from digits.features import SIDE, Grey
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IHDR = b"IHDR" + struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)  # 8-bit grey, not interlaced
-_HEAD = _SIGNATURE + struct.pack(">I", len(_IHDR) - 4) + _IHDR + struct.pack(">I", zlib.crc32(_IHDR))
+_HEAD = PNG_SIGNATURE + struct.pack(">I", len(_IHDR) - 4) + _IHDR + struct.pack(">I", zlib.crc32(_IHDR))
 _IEND = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
 
@@ -62,7 +61,7 @@ def decode_png(picture: Image.Image) -> NDArray[np.uint8] | None:
 
 def _is_whole(data: bytes) -> bool:
     """Return whether all chunks of a PNG have correct checksums. libpng would write a line to stderr otherwise."""
-    position = len(_SIGNATURE)
+    position = len(PNG_SIGNATURE)
     while position < len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")
         if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[position + 4 : end])):

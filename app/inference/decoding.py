@@ -11,6 +11,7 @@ from PIL import Image
 
 from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
+from digits.decode_limits import PNG_SIGNATURE
 from digits.errors import ImageTooLarge
 from digits.features import FEATURES, SIDE, Grey
 from digits.images import open_picture, to_grey
@@ -19,8 +20,6 @@ from digits.normalize import Normalized
 from digits.numbers import PreparedNumber, prepare
 from digits.png import decode_tiny_png
 from digits.preprocessing import prepare_picture, prepare_pixels
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 TINY_BYTES = 4096
 """Largest total size of encoded pictures that the event loop decodes itself. A thread would take longer to start."""

@@ -24,7 +24,7 @@ _TYPES = {
 
 
 _OWN_CLASSES = "own-classes.html"
-"""The page for a model whose classes are not the digits."""
+"""Name of the page that is shown when the model recognizes other things than digits."""
 
 
 def install(app: FastAPI, settings: Settings) -> None:

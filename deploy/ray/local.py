@@ -19,7 +19,8 @@ SERVE_ENVIRONMENT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     # Seconds during which a stopping replica still answers, until HAProxy uses only the others. Ray's default is 30.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
-    # HAProxy repeats requests of at most 16 KB that a lost replica did not answer. A repeated prediction is harmless.
+    # HAProxy repeats requests that a lost replica did not answer, if it held them whole (at most 16 KB) before it
+    # forwarded them. A repeated prediction is harmless.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
     # On a busy machine a proxy takes longer than Ray's default of 5 s to start, and Serve would give up.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",

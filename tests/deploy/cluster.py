@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -264,7 +265,13 @@ class Load:
         for _attempt in range(20):
             try:
                 pixels = self._slow_upload() if self._upload_seconds else self._pixels
+                if connection.sock is None:
+                    connection.connect()
+                # The headers and a small body are sent in one piece. HAProxy forwards headers that arrive first, and
+                # then does not repeat the request.
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
                 connection.request("POST", "/predict", pixels, headers)
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
                 reply = connection.getresponse()
                 body = reply.read()
             except (OSError, http.client.HTTPException) as exc:

@@ -1,15 +1,16 @@
 """`digits read`: read numbers of several digits in pictures."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from cli.batch.tasks import Read
 from cli.main import DEFAULT_MODEL_DIR
 from cli.models import ModelDir, load_model
-from cli.predict import reader
+from cli.pictures import AsJson, Force, Output, Request, Resume, Sources, Strict, answer
 from digits.command_line import print_number
-from digits.images import accepted_formats
 
 
 def command(name: str) -> Any:
@@ -19,15 +20,20 @@ def command(name: str) -> Any:
     return typer.main.get_command(program)
 
 
-def _read(
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE", help=f"{accepted_formats()} pictures, or - for a picture on standard input."),
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+def _read(  # noqa: PLR0917 - Typer turns parameters into options
+    sources: Sources,
+    as_json: AsJson = False,
+    output: Output = None,
+    resume: Resume = False,
+    force: Force = False,
+    strict: Strict = False,
     model_dir: ModelDir = Path(DEFAULT_MODEL_DIR),
 ) -> None:
-    """Read all digits on each picture. The exit code is 1 if any picture has no answer."""
-    classifier = load_model(model_dir)
-    answered = [print_number(classifier, file, reader(file), as_json=as_json) for file in files]
-    raise typer.Exit(0 if all(answered) else 1)
+    """Read all digits on each picture. Print a line for each, or write all answers to a file.
+
+    Without --output, the exit code is 1 if any picture has no answer.
+    """
+    request = Request(sources, as_json, output, resume, force, strict)
+    request.check()
+    print_one = partial(print_number, as_json=as_json)
+    raise typer.Exit(answer(request, load_model(model_dir), Read(), print_one))

@@ -140,13 +140,11 @@ def print_number(classifier: Classifier, file: str, read_picture: Callable[[], b
         answer = {"text": number.text, "lines": number.lines, "digits": digits, "left_out": number.left_out}
         print(json.dumps({"file": file, **answer, "model": model}))
         return True
-    doubtful = sum(not digit.get("is_digit", True) for digit in number.digits)
-    unsure = sum(digit.get("prediction_set", [digit["digit"]]) != [digit["digit"]] for digit in number.digits)
     remarks = [" / ".join(number.lines)]
-    if unsure:
-        remarks.append(f"{unsure} may be another digit")
-    if doubtful:
-        remarks.append(f"{doubtful} may be no digit")
+    if number.ambiguous_count:
+        remarks.append(f"{number.ambiguous_count} may be another digit")
+    if number.non_digit_count:
+        remarks.append(f"{number.non_digit_count} may be no digit")
     if number.left_out:
         remarks.append(f"{number.left_out} left out")
     print(f"{file}: {', '.join(remarks)}")

@@ -187,6 +187,18 @@ class NumberAnswer:
         """The lines, with newlines between them."""
         return "\n".join(self.lines)
 
+    @property
+    def ambiguous_count(self) -> int | None:
+        """Number of digits whose prediction set is not just the digit. None if the version has no such sets."""
+        if "prediction_set" not in self.digits[0]:
+            return None
+        return sum(bool(digit["prediction_set"] != [digit["digit"]]) for digit in self.digits)
+
+    @property
+    def non_digit_count(self) -> int | None:
+        """Number of digits whose `is_digit` is false. None if the version has no novelty."""
+        return sum(not digit["is_digit"] for digit in self.digits) if "is_digit" in self.digits[0] else None
+
 
 def read_number(classifier: Classifier, picture: Image.Image) -> NumberAnswer:
     """Read the digits on a picture.

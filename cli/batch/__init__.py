@@ -1,1 +1,1 @@
-"""`digits predict --output`: many pictures to one file, on all cores."""
+"""`digits predict --output` and `digits read --output`: many pictures to one file, on all cores."""

@@ -10,23 +10,23 @@ from itertools import islice
 from pathlib import Path
 
 from cli.batch import worker
+from cli.batch.tasks import Task
 from cli.batch.worker import Scored
-from digits.mnist_form import Mode
 
 _CHUNK_PICTURES = 32
-"""Number of pictures that a process gets at a time, and the size of a forward pass."""
+"""Number of pictures that a process gets at a time, and that one forward pass classifies."""
 
 _CHUNKS_AHEAD = 4
 """Chunks per process that are in progress or wait for an earlier one, so that no process waits for the slowest."""
 
 
-def score_all(pictures: Iterable[str], model: Path, mode: Mode) -> Generator[Scored, None, None]:
+def score_all(pictures: Iterable[str], model: Path, task: Task) -> Generator[Scored, None, None]:
     """Yield the rows of all pictures, in their order.
 
     Args:
         pictures: paths. They are read as they are needed.
         model: folder of the model version.
-        mode: which pictures to bring to MNIST form.
+        task: what to do with each picture.
 
     Raises:
         BrokenProcessPool: a process was killed, for example because memory ran out.
@@ -36,7 +36,7 @@ def score_all(pictures: Iterable[str], model: Path, mode: Mode) -> Generator[Sco
     spawn = multiprocessing.get_context("spawn")
     processes = _cores()
     stop = spawn.Event()
-    with ProcessPoolExecutor(processes, spawn, initializer=worker.begin, initargs=(model, mode, stop)) as pool:
+    with ProcessPoolExecutor(processes, spawn, initializer=worker.begin, initargs=(model, task, stop)) as pool:
         try:
             yield from in_order(
                 lambda chunk: _submit_without_interrupts(pool, chunk),

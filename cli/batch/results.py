@@ -18,8 +18,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cli.batch.worker import COLUMNS
-
 FORMATS = (".csv", ".jsonl", ".parquet")
 
 _PARQUET_ROWS = 10_000
@@ -42,15 +40,15 @@ class Done:
 class Results:
     """The output of one run."""
 
-    def __init__(self, output: Path, columns: Sequence[str] = COLUMNS) -> None:
-        """Check the name of the output, without writing anything.
+    def __init__(self, output: Path, columns: Sequence[str]) -> None:
+        """Check the name and the folder of the output, without writing anything.
 
         Args:
             output: the file.
             columns: the keys of each row.
 
         Raises:
-            UnusableOutput: the format is unknown, or its package is missing.
+            UnusableOutput: the format is unknown, its package is missing, or the folder is missing.
         """
         self.output = output
         self._columns = columns
@@ -63,6 +61,8 @@ class Results:
                 f"{output}: Parquet needs pyarrow, which the extra `parquet` brings. Run in the repository's folder: "
                 "uv tool install '.[parquet]', or make .venv/.scale for .venv/bin/digits"
             )
+        if not output.parent.is_dir():
+            raise UnusableOutput(f"{output}: there is no folder {output.parent}. Create it first")
 
     def begin(self, run: Mapping[str, Any], *, resume: bool, force: bool) -> Done:
         """Open the partial file.
@@ -197,6 +197,10 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
         "is_digit": pa.bool_(),
         "novelty": pa.float32(),
         "left_out": pa.int32(),
+        "digit_count": pa.int32(),
+        "least_probability": pa.float32(),
+        "ambiguous_count": pa.int32(),
+        "non_digit_count": pa.int32(),
     }
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with pq.ParquetWriter(output, schema) as writer:

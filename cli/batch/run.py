@@ -1,4 +1,4 @@
-"""One run of `digits predict --output`, from its sources to the last line that it prints."""
+"""One run with --output, from its sources to the last line that it prints."""
 
 import sys
 import time
@@ -13,11 +13,12 @@ from cli.batch.listing import UnusableSource, count, pictures
 from cli.batch.pool import score_all
 from cli.batch.progress import progress
 from cli.batch.results import Done, Results, UnusableOutput
-from cli.batch.worker import Failure, columns_of
+from cli.batch.tasks import Task
+from cli.batch.worker import Failure
 from deploy.batch.shards import path_as_text
 from digits.artifact import MODEL
 from digits.classifier import Classifier
-from digits.mnist_form import Mode
+from digits.errors import OtherClasses
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the signal's number."""
@@ -32,35 +33,37 @@ class Options:
 
     sources: list[str]
     output: Path
-    normalize: Mode
     resume: bool
     force: bool
     strict: bool
 
 
-def run(options: Options, classifier: Classifier) -> int:
-    """Score all pictures and write the output.
+def run(options: Options, classifier: Classifier, task: Task) -> int:
+    """Do the task for all pictures and write the output.
 
     Returns:
         The exit code: 0, or 1 if any picture failed and `strict` is set, 2 if the run failed, 130 after Ctrl-C.
     """
     try:
-        with closing(Results(options.output, columns_of(classifier))) as results:
-            return _run(options, classifier, results)
-    except (UnusableSource, UnusableOutput, OSError) as exc:
+        with closing(Results(options.output, task.columns(classifier))) as results:
+            return _run(options, classifier, task, results)
+    except (UnusableSource, UnusableOutput, OtherClasses) as exc:
         return _fail(str(exc))
+    except OSError as exc:
+        return _fail(f"{exc.filename or options.output}: {exc.strerror or exc}")
     except BrokenProcessPool:
         return _fail("a process was killed, perhaps because memory ran out. Add --resume to continue")
 
 
-def _run(options: Options, classifier: Classifier, results: Results) -> int:
+def _run(options: Options, classifier: Classifier, task: Task, results: Results) -> int:
     counts = count(options.sources)
     manifest = classifier.manifest
     model = f"{manifest.name} version {manifest.version}"
     done = results.begin(
         {
+            "command": task.command,
             "sources": options.sources,
-            "--normalize": options.normalize,
+            **task.options(),
             "model": f"{model}, sha256 {manifest.files[MODEL]}",
         },
         resume=options.resume,
@@ -71,7 +74,7 @@ def _run(options: Options, classifier: Classifier, results: Results) -> int:
     tally = _Tally(done.rows, done.failed)
     assert classifier.folder is not None
     with progress(counts.pictures, done.rows) as advance:
-        scored_chunks = score_all(remaining, classifier.folder, options.normalize)
+        scored_chunks = score_all(remaining, classifier.folder, task)
         with closing(scored_chunks):
             try:
                 for scored in scored_chunks:

@@ -1,8 +1,9 @@
-"""`digits predict --output` writes one row for each picture of a folder, and continues after an interruption."""
+"""`digits predict` and `digits read` with --output write one row for each picture of a folder, and can be resumed."""
 
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,29 +12,46 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from app.openapi.example_pictures import EXAMPLES
-from cli.batch.worker import COLUMNS
+from digits.artifact import SHIPPED
 from tests.cli.conftest import Digits
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, encoded, publish_tiny, publish_trusted
+from tests.conftest import (
+    REPOSITORY,
+    SHIPPED_VERSION,
+    Mnist,
+    Published,
+    encoded,
+    publish_classes,
+    publish_tiny,
+    publish_trusted,
+)
 
 Read = Callable[[Path], list[dict[str, Any]]]
+
+PREDICT = ("path", "digit", "probability", "prediction_set", "calibration", "is_digit", "novelty", "left_out", "error")
+READ = (
+    *("path", "text", "digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out"),
+    "error",
+)
 
 
 def read_csv(file: Path) -> list[dict[str, Any]]:
     """Return the rows with the types of JSON."""
     types: dict[str, Callable[[str], Any]] = {
         **{"path": str, "error": str, "calibration": str, "digit": int, "probability": float, "novelty": float},
-        "left_out": int,
+        **{"text": str, "digit_count": int, "least_probability": float, "ambiguous_count": int},
+        **{"non_digit_count": int, "left_out": int},
         "prediction_set": lambda text: [int(digit) for digit in text.split()],
         "is_digit": {"true": True, "false": False}.__getitem__,
     }
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
-        assert tuple(reader.fieldnames or ()) == COLUMNS
+        assert tuple(reader.fieldnames or ()) in {PREDICT, READ}
         return [{name: types[name](text) if text else None for name, text in row.items()} for row in reader]
 
 
@@ -72,7 +90,7 @@ def many(tmp_path: Path, mnist: Mnist) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
+in_every_format = pytest.mark.parametrize(
     ("suffix", "read"),
     [
         pytest.param(".csv", read_csv, id="CSV"),
@@ -80,6 +98,9 @@ def many(tmp_path: Path, mnist: Mnist) -> Path:
         pytest.param(".parquet", read_parquet, id="Parquet"),
     ],
 )
+
+
+@in_every_format
 def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     digits: Digits, folder: Path, suffix: str, read: Read, tmp_path: Path
 ) -> None:
@@ -98,10 +119,86 @@ def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     rows = read(output)
     assert [row["path"] for row in rows] == [str(folder / name) for name in names]
     for row, answer in zip(rows, map(json.loads, single.out.splitlines()), strict=True):
-        for name in COLUMNS[1:]:
+        for name in PREDICT[1:]:
             expected = answer.get(name)
             assert row[name] == (pytest.approx(expected, rel=1e-4) if isinstance(expected, float) else expected)
     assert list(output.parent.glob("*results*")) == [output]
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    """Three pictures of numbers, one of a letter, one that is blank, and another file."""
+    folder = tmp_path / "numbers"
+    folder.mkdir()
+    for name in ("number.jpg", "scan-1986-407-52.jpg", "drawing-314.png"):
+        shutil.copy(EXAMPLES / name, folder)
+    shutil.copy(REPOSITORY / "app/pages/static/example-letter.png", folder)
+    (folder / "blank.png").write_bytes(encoded(np.full((100, 300), 255, dtype=np.uint8)))
+    (folder / "labels.csv").write_text("not a picture")
+    return folder
+
+
+@in_every_format
+def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single_file(
+    digits: Digits, numbers: Path, suffix: str, read: Read, tmp_path: Path
+) -> None:
+    output = tmp_path / f"numbers{suffix}"
+    single = digits("read", "--json", "--model-dir", SHIPPED, *sorted(numbers.glob("*.[jp][pn]g")))
+    summaries: dict[str, dict[str, Any]] = {}
+    for answer in map(json.loads, single.out.splitlines()):
+        row = dict.fromkeys(READ) | {"path": answer["file"]}
+        found = answer.get("digits")
+        summaries[answer["file"]] = row | (
+            {"error": answer["error"]}
+            if found is None
+            else {
+                "text": answer["text"],
+                "digit_count": len(found),
+                "least_probability": pytest.approx(min(digit["probability"] for digit in found), rel=1e-4),
+                "ambiguous_count": sum(digit["prediction_set"] != [digit["digit"]] for digit in found),
+                "non_digit_count": sum(not digit["is_digit"] for digit in found),
+                "left_out": answer["left_out"],
+            }
+        )
+
+    ran = digits("read", numbers, "--output", output, "--model-dir", SHIPPED)
+
+    assert ran.code == 0
+    assert ran.out.startswith(
+        f"{output}: 5 pictures by mnist-dense version {SHIPPED_VERSION}, 1 without an answer; 1 other files"
+    )
+    assert ran.err == f"{numbers / 'blank.png'}: no ink found: the picture is blank\n"
+    rows = read(output)
+    assert [row["path"] for row in rows] == [str(file) for file in sorted(numbers.glob("*.[jp][pn]g"))]
+    assert {row["path"]: row for row in rows} == summaries
+    texts = [row["text"] for row in rows if row["ambiguous_count"] == row["non_digit_count"] == row["left_out"] == 0]
+    assert texts == ["314", "4071"]
+
+
+def test_without_trust_in_the_model_the_columns_of_trust_are_empty(
+    digits: Digits, numbers: Path, tmp_path: Path
+) -> None:
+    digits("read", numbers / "drawing-314.png", "--output", tmp_path / "numbers.jsonl")
+
+    (row,) = read_jsonl(tmp_path / "numbers.jsonl")
+    assert row["digit_count"] > 0
+    assert (row["ambiguous_count"], row["non_digit_count"]) == (None, None)
+
+
+def test_a_model_of_other_classes_adds_their_names_and_reads_no_numbers(
+    digits: Digits, folder: Path, tmp_path: Path
+) -> None:
+    own = publish_classes(tmp_path / "own", ["circle", "star"])
+    options = (folder / "1.png", "--output", tmp_path / "results.jsonl", "--model-dir", own.root)
+
+    refused = digits("read", *options)
+    predicted = digits("predict", *options)
+
+    assert (refused.code, predicted.code) == (2, 0)
+    assert refused.err.startswith("digits: expected a model of the digits 0 to 9 to read numbers, ")
+    assert len(refused.err.splitlines()) == 1
+    (row,) = read_jsonl(tmp_path / "results.jsonl")
+    assert row["class_name"] == ["circle", "star"][row["digit"]]
 
 
 def test_a_row_says_how_many_further_digits_were_left_out(digits: Digits, tmp_path: Path) -> None:
@@ -112,8 +209,14 @@ def test_a_row_says_how_many_further_digits_were_left_out(digits: Digits, tmp_pa
     assert [row["left_out"] for row in read_csv(tmp_path / "results.csv")] == [3, None]
 
 
-def test_strict_exits_with_1_if_any_picture_has_no_answer(digits: Digits, folder: Path, tmp_path: Path) -> None:
-    ran = digits("predict", folder / "broken.png", folder / "1.png", "--strict", "--output", tmp_path / "results.csv")
+each_command = pytest.mark.parametrize("command", ["predict", "read"])
+
+
+@each_command
+def test_strict_exits_with_1_if_any_picture_has_no_answer(
+    digits: Digits, folder: Path, command: str, tmp_path: Path
+) -> None:
+    ran = digits(command, folder / "broken.png", folder / "1.png", "--strict", "--output", tmp_path / "results.csv")
 
     assert ran.code == 1
     assert [row["error"] is None for row in read_csv(tmp_path / "results.csv")] == [False, True]
@@ -160,21 +263,27 @@ def test_force_replaces_the_output_and_discards_an_interrupted_run(
             id="a damaged partial file",
         ),
         pytest.param(
-            ["1.png", "--output", "missing/results.csv"],
-            "[Errno 2] No such file or directory: 'missing/results.csv.partial'",
+            ["1.png", "--output", "a/b/results.csv"],
+            "a/b/results.csv: there is no folder a/b. Create it first",
             id="no folder for the output",
+        ),
+        pytest.param(
+            ["1.png", "--output", f"{'a' * 250}.csv"],
+            f"{'a' * 250}.csv.partial: File name too long",
+            id="a name that the file system refuses",
         ),
     ],
 )
+@each_command
 def test_a_run_that_cannot_begin_is_refused_in_one_line(
-    digits: Digits, folder: Path, arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch
+    digits: Digits, folder: Path, command: str, arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     Path("empty").mkdir()
     for name in ("old.csv", "stopped.csv.partial"):
         Path(name).write_text("old")
 
-    refused = digits("predict", *arguments, *([] if "--output" in arguments else ["--output", "results.csv"]))
+    refused = digits(command, *arguments, *([] if "--output" in arguments else ["--output", "results.csv"]))
 
     assert (refused.code, refused.out, refused.err) == (2, "", f"digits: {line}\n")
     assert not Path("results.csv").exists()
@@ -195,10 +304,12 @@ def test_without_pyarrow_one_line_says_how_to_install_it(
     )
 
 
-def start_and_signal(number: int, rows: int, folder: Path, output: Path, model_dir: Path) -> tuple[int, str]:
+def start_and_signal(
+    number: int, rows: int, command: str, folder: Path, output: Path, model_dir: Path
+) -> tuple[int, str]:
     """Start a run in its own process group, send the signal once `rows` are written, and wait for its end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "predict", str(folder), "--output", str(output), "--model-dir", str(model_dir)],
+        [sys.executable, "-m", "cli", command, str(folder), "--output", str(output), "--model-dir", str(model_dir)],
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
         text=True,
@@ -223,23 +334,24 @@ def start_and_signal(number: int, rows: int, folder: Path, output: Path, model_d
 
 
 @pytest.mark.parametrize(
-    ("number", "rows", "code"),
+    ("command", "number", "rows", "code"),
     [
-        pytest.param(signal.SIGINT, 40, 130, id="Ctrl-C"),
-        pytest.param(signal.SIGINT, 0, 130, id="Ctrl-C before the first row"),
-        pytest.param(signal.SIGKILL, 40, -signal.SIGKILL, id="a kill"),
+        pytest.param("predict", signal.SIGINT, 40, 130, id="Ctrl-C"),
+        pytest.param("predict", signal.SIGINT, 0, 130, id="Ctrl-C before the first row"),
+        pytest.param("predict", signal.SIGKILL, 40, -signal.SIGKILL, id="a kill"),
+        pytest.param("read", signal.SIGINT, 40, 130, id="Ctrl-C while numbers are read"),
     ],
 )
 def test_a_stopped_run_keeps_its_rows_and_resumes(
-    digits: Digits, published: Published, many: Path, number: int, rows: int, code: int, tmp_path: Path
+    digits: Digits, published: Published, many: Path, command: str, number: int, rows: int, code: int, tmp_path: Path
 ) -> None:
     output = tmp_path / "results.jsonl"
     partial = tmp_path / "results.jsonl.partial"
 
-    stopped, error = start_and_signal(number, rows, many, output, published.root)
+    stopped, error = start_and_signal(number, rows, command, many, output, published.root)
     kept = partial.read_bytes()
     partial.write_bytes(kept + b'{"path": "a torn li')
-    resumed = digits("predict", many, "--output", output, "--resume")
+    resumed = digits(command, many, "--output", output, "--resume")
 
     assert stopped == code
     if number == signal.SIGINT:
@@ -256,11 +368,12 @@ def test_a_stopped_run_keeps_its_rows_and_resumes(
 def interrupted(published: Published, folder: Path, tmp_path: Path) -> Path:
     """The output of an interrupted run over `folder`, which has two rows."""
     run = {
+        "command": "digits predict",
         "sources": [str(folder)],
         "--normalize": "auto",
         "model": f"mnist-dense version {SHIPPED_VERSION + 1}, sha256 {published.manifest.files['model.onnx']}",
     }
-    rows = [dict.fromkeys(COLUMNS) | {"path": str(folder / name), "digit": 3} for name in ("0.png", "1.png")]
+    rows = [dict.fromkeys(PREDICT) | {"path": str(folder / name), "digit": 3} for name in ("0.png", "1.png")]
     (tmp_path / "results.csv.partial").write_text("".join(json.dumps(line) + "\n" for line in (run, *rows)))
     return tmp_path / "results.csv"
 
@@ -286,21 +399,24 @@ def test_a_resumed_run_begins_after_the_last_row(digits: Digits, folder: Path, i
             id="the model",
         ),
         pytest.param("normalize", "the interrupted run had other --normalize: expected auto, ", id="an option"),
+        pytest.param("command", "the interrupted run had other command: expected digits predict, ", id="the command"),
         pytest.param("folder", "the sources have changed since the run was interrupted: expected ", id="the folder"),
     ],
 )
 def test_a_run_resumes_only_if_nothing_has_changed(
     digits: Digits, published: Published, folder: Path, interrupted: Path, change: str, reason: str
 ) -> None:
-    options = []
-    if change == "model":
+    command, options = "predict", []
+    if change == "command":
+        command = "read"
+    elif change == "model":
         publish_tiny(published.root, seed=1)
     elif change == "normalize":
         options = ["--normalize", "always"]
     else:
         (folder / "0.5.png").write_bytes(b"a new picture before the last row")
 
-    refused = digits("predict", folder, "--resume", "--output", interrupted, *options)
+    refused = digits(command, folder, "--resume", "--output", interrupted, *options)
 
     assert refused.code == 2
     assert refused.err.startswith(f"digits: {interrupted}.partial: {reason}")
@@ -308,11 +424,14 @@ def test_a_run_resumes_only_if_nothing_has_changed(
     assert len(refused.err.splitlines()) == 1
 
 
-def test_a_folder_without_output_is_printed_line_by_line(digits: Digits, folder: Path, tmp_path: Path) -> None:
+@each_command
+def test_a_folder_without_output_is_printed_line_by_line(
+    digits: Digits, folder: Path, command: str, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
 
-    printed = digits("predict", folder)
-    empty = digits("predict", tmp_path / "empty")
+    printed = digits(command, folder)
+    empty = digits(command, tmp_path / "empty")
 
     assert (printed.code, len(printed.out.splitlines())) == (1, 10)
     assert printed.err.startswith(f"{folder / 'broken.png'}: ")
@@ -331,5 +450,8 @@ def test_a_folder_without_output_is_printed_line_by_line(digits: Digits, folder:
         pytest.param(["-", "--output", "results.csv"], id="standard input and output"),
     ],
 )
-def test_options_that_do_not_fit_together_are_refused(digits: Digits, folder: Path, options: list[str]) -> None:
-    assert digits("predict", folder, *options).code == 2
+@each_command
+def test_options_that_do_not_fit_together_are_refused(
+    digits: Digits, folder: Path, command: str, options: list[str]
+) -> None:
+    assert digits(command, folder, *options).code == 2

@@ -74,6 +74,7 @@ def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.Capt
     ("module", "arguments"),
     [
         pytest.param("cli", ["predict"], id="digits predict"),
+        pytest.param("cli", ["read"], id="digits read"),
         pytest.param("cli", ["versions"], id="digits versions"),
         pytest.param("digits", [], id="digits"),
         pytest.param("training", ["describe"], id="training describe"),

@@ -1,0 +1,112 @@
+"""What a run does with each picture: recognize one digit, or read a number. A run has one of these tasks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from digits.answers import answers
+from digits.classifier import Classifier
+from digits.features import to_features
+from digits.mnist_form import Mode
+from digits.normalize import Normalized
+from digits.numbers import NumberAnswer, read_number
+from digits.preprocessing import prepare_picture
+
+Row = dict[str, Any]
+"""Values in JSON types by column."""
+
+
+class Task(ABC):
+    """The part of a run that differs between the commands. Tasks are pickled for the processes of a run."""
+
+    command: ClassVar[str]
+
+    @abstractmethod
+    def options(self) -> dict[str, str]:
+        """Return the options that determine the rows. A run resumes only with the same ones."""
+
+    @abstractmethod
+    def columns(self, classifier: Classifier) -> tuple[str, ...]:
+        """Return the names of a row's columns, from `path` to `error`.
+
+        Raises:
+            OtherClasses: the model cannot do this task.
+        """
+
+    @abstractmethod
+    def prepare(self, classifier: Classifier, picture: Image.Image) -> Any:
+        """Do what can be done for one picture alone. `picture` is from `open_picture`. Raises DigitsError."""
+
+    @abstractmethod
+    def rows(self, classifier: Classifier, prepared: Sequence[Any]) -> list[Row]:
+        """Return the rows of some prepared pictures, without `path`. Columns that are left out are empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predict(Task):
+    """Recognize the digit, or the class, that each picture shows."""
+
+    command: ClassVar[str] = "digits predict"
+    normalize: Mode
+
+    def options(self) -> dict[str, str]:
+        """See `Task`."""
+        return {"--normalize": self.normalize}
+
+    def columns(self, classifier: Classifier) -> tuple[str, ...]:
+        """Return the columns. If the classes are not the digits, the name of the class follows `digit`."""
+        class_name = () if classifier.class_names is None else ("class_name",)
+        trust = ("prediction_set", "calibration", "is_digit", "novelty")
+        return "path", "digit", *class_name, "probability", *trust, "left_out", "error"
+
+    def prepare(self, classifier: Classifier, picture: Image.Image) -> Normalized:
+        """See `Task`."""
+        return prepare_picture(picture, classifier.preparation(self.normalize))
+
+    def rows(self, classifier: Classifier, prepared: Sequence[Normalized]) -> list[Row]:
+        """Classify all pictures in one forward pass."""
+        features = np.concatenate([to_features(normalized.pixels[None]) for normalized in prepared])
+        found = answers(classifier, features, [normalized.steps for normalized in prepared])
+        names = [name for name in self.columns(classifier) if name in found]
+        return [
+            {name: found[name][index] for name in names} | {"left_out": normalized.left_out or None}
+            for index, normalized in enumerate(prepared)
+        ]
+
+
+class Read(Task):
+    """Read all digits on each picture."""
+
+    command: ClassVar[str] = "digits read"
+
+    def options(self) -> dict[str, str]:
+        """See `Task`."""
+        return {}
+
+    def columns(self, classifier: Classifier) -> tuple[str, ...]:
+        """See `Task`."""
+        classifier.require_digits()
+        counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out")
+        return "path", "text", *counts, "error"
+
+    def prepare(self, classifier: Classifier, picture: Image.Image) -> NumberAnswer:
+        """Read one picture. Its candidates are many enough for a forward pass of their own."""
+        return read_number(classifier, picture)
+
+    def rows(self, classifier: Classifier, prepared: Sequence[NumberAnswer]) -> list[Row]:  # noqa: ARG002
+        """See `Task`."""
+        return [
+            {
+                "text": number.text,
+                "digit_count": len(number.digits),
+                "least_probability": min(digit["probability"] for digit in number.digits),
+                "ambiguous_count": number.ambiguous_count,
+                "non_digit_count": number.non_digit_count,
+                "left_out": number.left_out,
+            }
+            for number in prepared
+        ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from digits.classifier import Classifier
+from digits.classifier import Classifier, Scores
 from digits.features import Floats
 from digits.mnist_form import are_normalized
 from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
@@ -24,7 +24,12 @@ def answers(classifier: Classifier, features: Floats, steps: Sequence[Sequence[s
         calibration, also `prediction_set`, `coverage` and `calibration`. If it has novelty, also `is_digit` and
         `novelty`.
     """
-    probabilities, novelty = classifier.scores(features)
+    return to_answers(classifier, classifier.scores(features), steps)
+
+
+def to_answers(classifier: Classifier, scores: Scores, steps: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
+    """Return what `answers` returns, from the scores of the pictures."""
+    probabilities, novelty = scores
     columns: dict[str, list[Any]] = {
         "digit": probabilities.argmax(axis=1).tolist(),
         "probability": probabilities.max(axis=1).tolist(),
@@ -36,8 +41,8 @@ def answers(classifier: Classifier, features: Floats, steps: Sequence[Sequence[s
     if thresholds is not None:
         normalized = are_normalized(steps)
         columns["prediction_set"] = list(prediction_sets(probabilities, thresholds.of_pictures(normalized)))
-        columns["coverage"] = [DEFAULT_COVERAGE] * len(features)
-        columns["calibration"] = list(islice(thresholds.calibrations(normalized), len(features)))
+        columns["coverage"] = [DEFAULT_COVERAGE] * len(probabilities)
+        columns["calibration"] = list(islice(thresholds.calibrations(normalized), len(probabilities)))
     if novelty is not None:
         columns["is_digit"] = (novelty <= 1).tolist()
         columns["novelty"] = novelty.tolist()

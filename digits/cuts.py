@@ -24,24 +24,27 @@ _MIN_APART = 3.5
 _MIN_APART_ACROSS = 8.0
 """The same for a seam that crosses more than one stroke, such as those through the hole of a 0."""
 
-_NARROWEST = 0.62
+_NARROWEST = 0.66
 """A part that is narrower than this, in its heights, is not cut."""
 
 _MOST_STROKES = 2.3
 """A seam that crosses more ink than this, in widths of a stroke, is not proposed."""
+
+_SIDEWAYS = np.float32(0.02)
+"""Cost of a step sideways, in pixels of ink."""
 
 _MOST_SEAMS = 20_000
 """Number of columns from which on further parts stay whole. They take 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """A seam through a part."""
+class Cuts:
+    """Seams through a part, from left to right."""
 
     columns: Ints
-    """(height,): the first column right of the seam, in each row of the part's box."""
-    strokes: float
-    """How much ink it crosses, in widths of a stroke."""
+    """(cuts, height): the first column right of each seam, in each row of the part's box."""
+    strokes: list[float]
+    """How much ink each crosses, in widths of a stroke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ class _Scaled:
     """(rows, centres, columns): the ink around each of them."""
 
 
-def propose_cuts(page: Page) -> dict[int, list[Cut]]:
-    """Return the cuts of each part that may have several digits, from left to right, by the part's index."""
+def propose_cuts(page: Page) -> dict[int, Cuts]:
+    """Return the cuts of each part that may have several digits, by the part's index."""
     parts: list[_Scaled] = []
     seams = 0
     for part, (left, top, width, height) in enumerate(page.boxes.tolist()):
@@ -90,12 +93,12 @@ def propose_cuts(page: Page) -> dict[int, list[Cut]]:
 def _scale(part: int, mask: Mask, width: int, stroke: float) -> _Scaled:
     scaled = cv2.resize(mask.view(np.uint8).astype(np.float32), (width, _ROWS), interpolation=cv2.INTER_AREA)
     padded = cv2.copyMakeBorder(scaled, 0, 0, _REACH, _REACH, cv2.BORDER_CONSTANT)
-    centres = np.arange(5, width - 5, 2)
-    bands = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1, axis=1)[:, centres]
+    centres = np.arange(5, width - 5, 4)
+    bands = padded[:, centres[:, None] + np.arange(2 * _REACH + 1)]
     return _Scaled(part, len(mask), mask.shape[1] / width, width, stroke, centres, bands)
 
 
-def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> list[Cut]:
+def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> Cuts:
     """Return the cheapest cuts that are not too close to a cheaper one.
 
     Args:
@@ -105,7 +108,7 @@ def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> list[Cut]
         ink: (seams,): how much ink each crosses, in widths of a stroke.
     """
     columns = seams - _REACH + part.centres
-    apart = np.abs(columns[:, :, None] - columns[:, None, :]).mean(axis=0).tolist()
+    apart = (np.abs(columns[:, :, None] - columns[:, None, :]).sum(axis=0) / _ROWS).tolist()
     chosen: list[int] = []
     most = 2 + 4 * part.width // _ROWS
     strokes = ink.tolist()
@@ -115,11 +118,10 @@ def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> list[Cut]
         least = _MIN_APART if strokes[index] < 1.4 else _MIN_APART_ACROSS
         if all(apart[index][other] > least for other in chosen):
             chosen.append(index)
-    chosen.sort(key=columns.mean(axis=0).tolist().__getitem__)
+    chosen.sort(key=columns.sum(axis=0).tolist().__getitem__)
     rows = np.arange(part.height) * _ROWS // part.height
-    return [
-        Cut(np.rint(columns[rows, index] * part.scale).astype(np.int64), max(0.1, strokes[index])) for index in chosen
-    ]
+    seams = np.rint(columns.T[chosen][:, rows] * part.scale).astype(np.int64)
+    return Cuts(np.sort(seams, axis=0), [max(0.1, strokes[index]) for index in chosen])
 
 
 def _cheapest_seams(bands: Floats) -> tuple[Ints, Floats]:
@@ -130,20 +132,17 @@ def _cheapest_seams(bands: Floats) -> tuple[Ints, Floats]:
     """
     rows, count, columns = bands.shape
     aside = (np.abs(np.arange(columns) - columns // 2) * 0.01).astype(np.float32)
-    total = bands[0] + aside
-    steps = np.zeros((rows, count, columns), dtype=np.int8)
-    options = np.full((3, count, columns), np.inf, dtype=np.float32)
+    totals = np.full((rows, count, columns + 2), np.inf, dtype=np.float32)  # with a border, which no seam enters
+    totals[:, :, 1:-1] = bands + aside
     for row in range(1, rows):
-        options[0, :, 1:] = total[:, :-1] + 0.02
-        options[1] = total
-        options[2, :, :-1] = total[:, 1:] + 0.02
-        steps[row] = options.argmin(axis=0) - 1
-        total = options.min(axis=0) + bands[row] + aside
+        above = totals[row - 1]
+        beside = np.minimum(above[:, :-2], above[:, 2:]) + _SIDEWAYS
+        totals[row, :, 1:-1] += np.minimum(beside, above[:, 1:-1], out=beside)
     each = np.arange(count)
-    at = total.argmin(axis=1)
-    costs: Floats = total[each, at]
     seams = np.empty((rows, count), dtype=np.int64)
-    for row in range(rows - 1, -1, -1):
-        seams[row] = at
-        at = at + steps[row, each, at]
-    return seams, costs
+    seams[-1] = totals[-1].argmin(axis=1)
+    steps = np.arange(-1, 2)
+    for row in range(rows - 1, 0, -1):
+        options = totals[row - 1, each[:, None], seams[row][:, None] + steps] + _SIDEWAYS * np.abs(steps)
+        seams[row - 1] = seams[row] + options.argmin(axis=1) - 1
+    return seams - 1, totals[-1, each, seams[-1]]

@@ -6,14 +6,14 @@ reading = prepared.read(scores.probabilities, scores.novelty)
 """
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from digits.answers import answers
-from digits.classifier import Classifier
+from digits.answers import to_answers
+from digits.classifier import Classifier, Scores
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.images import large_jpeg, open_picture, to_grey, upright_size
@@ -104,8 +104,7 @@ def prepare(picture: Image.Image) -> PreparedNumber:
     if page is None:
         # A digit that is too faint for a page may still be found alone.
         return PreparedNumber(_as_one_digit(jpeg, grey).pixels[None], None, whole_box)
-    segmentation = segment(page)
-    segmentation = _scaled(segmentation, width / grey.shape[1], height / grey.shape[0], width, height)
+    segmentation = segment(page, width, height)
     pixels = segmentation.pixels
     if len(page.boxes) > _FEW_PARTS:
         return PreparedNumber(pixels, segmentation, None, is_doubtful=page.is_doubtful)
@@ -154,23 +153,6 @@ def _ink_box(normalized: Normalized) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
 
 
-def _scaled(segmentation: Segmentation, across: float, down: float, width: int, height: int) -> Segmentation:
-    """Return the segmentation with boxes in pixels of a picture of this size, which was reduced by these factors."""
-
-    def scaled(box: Box) -> Box:
-        x, y = int(box.x * across), int(box.y * down)
-        right, bottom = round((box.x + box.width) * across), round((box.y + box.height) * down)
-        return Box(x, y, max(1, min(right, width) - x), max(1, min(bottom, height) - y))
-
-    if across == down == 1:
-        return segmentation
-    lines = [
-        replace(line, candidates=[replace(each, box=scaled(each.box)) for each in line.candidates])
-        for line in segmentation.lines
-    ]
-    return replace(segmentation, lines=lines)
-
-
 @dataclass(frozen=True, slots=True)
 class NumberAnswer:
     """The answer for a picture of a number."""
@@ -213,10 +195,11 @@ def read_number(classifier: Classifier, picture: Image.Image) -> NumberAnswer:
     """
     classifier.require_digits()
     prepared = prepare(picture)
-    features = to_features(prepared.pixels)
-    reading = prepared.read(*classifier.scores(features))
+    probabilities, novelty = classifier.scores(to_features(prepared.pixels))
+    reading = prepared.read(probabilities, novelty)
     chosen = [found.candidate for found in reading.digits]
-    columns = answers(classifier, features[chosen], [prepared.steps] * len(chosen))
+    scores = Scores(probabilities[chosen], None if novelty is None else novelty[chosen])
+    columns = to_answers(classifier, scores, [prepared.steps] * len(chosen))
     digits = [
         {name: column[index] for name, column in columns.items()} | {"line": found.line, "box": found.box}
         for index, found in enumerate(reading.digits)

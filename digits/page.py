@@ -16,7 +16,6 @@ from digits.ink import (
     LIGHT_SIDE,
     MIN_CONTRAST,
     WORKING_SIDE,
-    Ink,
     background_noise,
     is_background_light,
     is_noise,
@@ -111,18 +110,24 @@ def find_page(picture: Grey) -> Page:
         page = find_page(picture[beside])
         left, top = page.origin
         return replace(page, picture_shape=picture.shape, origin=(left + columns.start, top + rows.start))
-    parts = _find_parts(reduced)
+    if np.ptp(reduced) < MIN_CONTRAST:
+        raise NoInk("no ink found: the picture is blank")
+    if is_noise(reduced):
+        raise NoInk("no ink found: the picture is noise")
+    light = _find_light(reduced)
+    parts = _find_parts(reduced, light)
     height = parts.digit_height
     finer = max(1, int(factor * height / _LEGIBLE))
     if finer == factor:
-        return _levelled(_to_page(parts, picture.shape, factor, (0, 0)))
+        return _levelled(_to_page(parts, light.is_dark, picture.shape, factor, (0, 0)))
     left, top = np.maximum(parts.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
     right, bottom = ((parts.boxes[:, :2] + parts.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
     near = cv2.dilate(parts.mask[top:bottom, left:right], np.ones((5, 5), np.uint8))
-    finer_parts = _find_parts(reduce(region, finer).astype(np.float32), near)
+    nearby_light = _Light(light.paper[top:bottom, left:right], light.gain[top:bottom, left:right], light.is_dark)
+    finer_parts = _find_parts(reduce(region, finer).astype(np.float32), nearby_light, near)
     parts = replace(finer_parts, is_doubtful=parts.is_doubtful)
-    return _levelled(_to_page(parts, picture.shape, finer, (left * factor, top * factor)))
+    return _levelled(_to_page(parts, light.is_dark, picture.shape, finer, (left * factor, top * factor)))
 
 
 def typical_height(heights: Ints) -> float:
@@ -152,11 +157,44 @@ def extents(labels: Labels, count: int, to_unturned: NDArray[np.float64] | None 
 
 
 @dataclass(frozen=True, slots=True)
+class _Light:
+    """The light on a picture, or on a part of one. Ink is `(paper - picture) * gain`."""
+
+    paper: Floats
+    """The grey value of the paper."""
+    gain: Floats
+    """The mean brightness of the paper, as a multiple of the brightness here. It is -1 if ink is light."""
+    is_dark: bool
+    """Whether ink is darker than the paper."""
+
+
+def _find_light(picture: Floats) -> _Light:
+    """Measure the light on a picture, (height, width)."""
+    small = reduce(picture, reduction(picture, _LIGHT_SIDE))
+    is_tiny = min(small.shape) < 12
+    trend = np.zeros_like(small) if is_tiny else light_trend(small)
+    small = small - trend
+    side = 2 * max(small.shape) if is_tiny else max(9, 2 * min(small.shape) // 5)
+    window = np.ones((side, side), dtype=np.uint8)
+    lightest, darkest = cv2.dilate(small, window), cv2.erode(small, window)
+    is_dark = is_background_light(small, lightest, darkest)
+    background = cv2.erode(lightest, window) if is_dark else cv2.dilate(darkest, window)
+    if not is_tiny:
+        background = cv2.blur(background, (side // 2, side // 2))
+    background = background + trend
+    # In a shadow, ink and paper differ by less.
+    brightness = np.maximum(background, 0.25 * float(background.max()))
+    gain = float(brightness.mean()) / brightness if is_dark else np.full_like(background, -1)
+    size = picture.shape[::-1]
+    return _Light(cv2.resize(background, size), cv2.resize(gain, size), bool(is_dark))
+
+
+@dataclass(frozen=True, slots=True)
 class _Parts:
     """The connected parts of a picture. The fields are as in `Page`, before it was turned."""
 
-    ink: Ink
-    """In [0, 1]. 1 is full ink."""
+    ink: Floats
+    """(height, width), in [0, 1]. 1 is full ink."""
     mask: NDArray[np.uint8]
     """(height, width): 1 inside of the parts."""
     labels: Labels
@@ -170,18 +208,19 @@ class _Parts:
         return typical_height(self.boxes[:, 3])
 
 
-def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Parts:
+def _find_parts(picture: Floats, light: _Light, near: NDArray[np.uint8] | None = None) -> _Parts:
     """Find the connected parts.
 
     Args:
         picture: (height, width).
+        light: of the picture.
         near: the parts that a first look has found in fewer pixels, and some paper around them. Only parts in there
             count.
 
     Raises:
         NoInk, TooManyDigits.
     """
-    ink, mask, steepness, is_doubtful = _find_ink(picture, check_ink=near is None)
+    ink, mask, steepness, is_doubtful = _find_ink(picture, light, check_ink=near is None)
     connected = _connect(mask)
     for clean in (_without_frames, _without_rules):
         cleaned = clean(connected)
@@ -192,7 +231,7 @@ def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Part
     count = len(statistics)
     boxes, areas = statistics[1:, :4].astype(np.int64), statistics[1:, 4].astype(np.int64)
     sides = boxes[:, 2:].max(axis=1)
-    kept = (sides >= 4) & _are_sharp(labels, count, steepness)
+    kept = (sides >= 4) & _are_sharp(connected, steepness)
     kept &= ~_are_frames(boxes, areas, mask.shape)
     if near is not None:
         found = cv2.resize(near, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -207,21 +246,23 @@ def _find_parts(picture: Floats, near: NDArray[np.uint8] | None = None) -> _Part
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
     is_kept = np.concatenate([[False], kept]).view(np.uint8)
-    return _Parts(ink, is_kept[labels], labels, np.flatnonzero(kept) + 1, boxes[kept], is_doubtful)
+    return _Parts(ink, np.take(is_kept, labels), labels, np.flatnonzero(kept) + 1, boxes[kept], is_doubtful)
 
 
-def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin: tuple[int, int]) -> Page:
+def _to_page(
+    parts: _Parts, is_dark: bool, picture_shape: tuple[int, ...], factor: int, origin: tuple[int, int]
+) -> Page:
     inside = parts.mask
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     stroke = max(1.0, 4 * cv2.mean(depth, inside)[0] - 2)  # as in `redraw`
     distance = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_3)
     # How much ink the pixels at the edge have tells where in them the edge is.
-    distance += parts.ink.pixels + np.where(inside, np.float32(-1.5), np.float32(0.5))
+    distance += parts.ink + (np.float32(0.5) - 2 * inside)
     return Page(
         picture_shape,
         factor,
         origin,
-        parts.ink.is_dark,
+        is_dark,
         distance,
         parts.labels,
         parts.numbers,
@@ -232,22 +273,19 @@ def _to_page(parts: _Parts, picture_shape: tuple[int, ...], factor: int, origin:
     )
 
 
-def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Ink, Mask, Floats, bool]:
+def _find_ink(picture: Floats, light: _Light, *, check_ink: bool) -> tuple[Floats, Mask, Floats, bool]:
     """Return the ink in [0, 1], which pixels are inside of strokes, and the steepness of each pixel.
 
     Args:
         picture: (height, width).
+        light: of the picture.
         check_ink: whether to raise NoInk if all ink is only noise or uneven light.
 
     Raises:
-        NoInk: the picture is blank or noise.
+        NoInk: the picture is blank, or `check_ink` and its ink is noise or uneven light.
     """
-    if np.ptp(picture) < MIN_CONTRAST:
-        raise NoInk("no ink found: the picture is blank")
-    if check_ink and is_noise(picture):
-        raise NoInk("no ink found: the picture is noise")
-    light_ink = _without_background(picture, reduce(picture, reduction(picture, _LIGHT_SIDE)))
-    ink = light_ink.pixels
+    size = picture.shape[::-1]
+    ink = (cv2.resize(light.paper, size) - picture) * cv2.resize(light.gain, size)
     mean, noise = background_noise(ink, None)
     if noise > 0.06 * ink.max():
         ink = cv2.GaussianBlur(ink, (0, 0), 1)
@@ -260,29 +298,7 @@ def _find_ink(picture: Floats, *, check_ink: bool) -> tuple[Ink, Mask, Floats, b
     level = _levels(ink, above, full_ink)
     mask = above & (ink > 0.5 * level)
     is_doubtful = check_ink and _is_doubtful(ink, mask, full_ink)
-    return Ink(np.clip(ink / (1.05 * level), 0, 1), light_ink.is_dark), mask, steepness, is_doubtful
-
-
-def _without_background(picture: Floats, small: Floats) -> Ink:
-    """Return each pixel's difference from the background, positive for ink. `small` is the picture at _LIGHT_SIDE."""
-    is_tiny = min(small.shape) < 12
-    trend = np.zeros_like(small) if is_tiny else light_trend(small)
-    small = small - trend
-    side = 2 * max(small.shape) if is_tiny else max(9, 2 * min(small.shape) // 5)
-    window = np.ones((side, side), dtype=np.uint8)
-    lightest, darkest = cv2.dilate(small, window), cv2.erode(small, window)
-    is_dark = is_background_light(small, lightest, darkest)
-    background = cv2.erode(lightest, window) if is_dark else cv2.dilate(darkest, window)
-    if not is_tiny:
-        background = cv2.blur(background, (side // 2, side // 2))
-    background = background + trend
-    paper = cv2.resize(background, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    if not is_dark:
-        return Ink(picture - paper, is_dark=False)
-    # In a shadow, ink and paper differ by less.
-    brightness = np.maximum(background, 0.25 * float(background.max()))
-    gain = cv2.resize(float(brightness.mean()) / brightness, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return Ink((paper - picture) * gain, is_dark=True)
+    return np.clip(ink / (1.05 * level), 0, 1), mask, steepness, is_doubtful
 
 
 def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
@@ -305,8 +321,8 @@ def _levels(ink: Floats, above: Mask, full_ink: float) -> Floats:
     values, owner = ink.ravel()[inked], labels.ravel()[inked]
     weight = np.bincount(owner, values, minlength=count)
     level = np.bincount(owner, values * values, minlength=count) / np.maximum(weight, 1e-6)
-    level[0] = full_ink
-    found: Floats = level.astype(np.float32)[labels]
+    found = np.full_like(ink, full_ink)
+    found.ravel()[inked] = level[owner]
     return found
 
 
@@ -340,18 +356,6 @@ def _is_doubtful(ink: Floats, mask: Mask, full_ink: float) -> bool:
     return sharpness <= _SHARP or full_ink <= 7 * noise
 
 
-def _are_sharp(labels: Labels, count: int, steepness: Floats) -> Mask:
-    """Return which parts have edges about as steep as most ink. Those of shadows are not."""
-    inked = np.flatnonzero(labels)
-    owner, steep = labels.ravel()[inked], steepness.ravel()[inked]
-    total = np.bincount(owner, steep, minlength=count)[1:]
-    squares = np.bincount(owner, steep * steep, minlength=count)[1:]
-    slopes = np.sqrt(squares / np.maximum(total, 1e-9))
-    typical = np.sqrt(squares.sum() / max(float(total.sum()), 1e-9))
-    sharp: Mask = slopes > _MIN_SHARPNESS * typical
-    return sharp
-
-
 @dataclass(frozen=True, slots=True)
 class _Connected:
     """The connected parts of a mask. Pixels that touch at a corner are connected."""
@@ -368,6 +372,18 @@ def _connect(mask: Mask) -> _Connected:
         mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
     )
     return _Connected(mask, labels, statistics)
+
+
+def _are_sharp(connected: _Connected, steepness: Floats) -> Mask:
+    """Return which parts have edges about as steep as most ink. Those of shadows are not."""
+    inked, count = np.flatnonzero(connected.mask), len(connected.statistics)
+    owner, steep = connected.labels.ravel()[inked], steepness.ravel()[inked]
+    total = np.bincount(owner, steep, minlength=count)[1:]
+    squares = np.bincount(owner, steep * steep, minlength=count)[1:]
+    slopes = np.sqrt(squares / np.maximum(total, 1e-9))
+    typical = np.sqrt(squares.sum() / max(float(total.sum()), 1e-9))
+    sharp: Mask = slopes > _MIN_SHARPNESS * typical
+    return sharp
 
 
 def _without_frames(connected: _Connected) -> Mask:
@@ -387,7 +403,7 @@ def _without_frames(connected: _Connected) -> Mask:
 def _without_rules(connected: _Connected) -> Mask:
     """Remove ruled lines that cross most of the picture. Keep the strokes that cross them."""
     mask = connected.mask
-    across, down = _horizontal_rules(mask), _horizontal_rules(np.ascontiguousarray(mask.T))
+    across, down = _horizontal_rules(mask), _horizontal_rules(cv2.transpose(mask.view(np.uint8)).view(bool))
     if across is None and down is None:
         return mask
     rest = mask.copy()
@@ -406,9 +422,10 @@ def _horizontal_rules(mask: Mask) -> Mask | None:
     length = max(15, width // 25)  # a rule that is one degree askew still has runs of this length
     picture = mask.view(np.uint8)
     runs = cv2.morphologyEx(picture, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
-    joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, length), np.uint8))
-    if np.count_nonzero(joined.max(axis=0)) <= 0.75 * width:
+    covered = cv2.morphologyEx(runs.max(axis=0, keepdims=True), cv2.MORPH_CLOSE, np.ones((1, length), np.uint8))
+    if np.count_nonzero(covered) <= 0.75 * width:
         return None
+    joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, length), np.uint8))
     connected = _connect(joined.view(bool))
     rules: Mask | None = None
     for label in (np.flatnonzero(connected.statistics[1:, 2] > 0.75 * width) + 1).tolist():

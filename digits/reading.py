@@ -84,7 +84,7 @@ def best_reading(segmentation: Segmentation, probabilities: Floats, novelty: Flo
     cost = 0.0
     for line in segmentation.lines:
         read = _read_line(line, costs[start : start + len(line.candidates)].tolist())
-        digits += [FoundDigit(start + index, lines, line.candidates[index].box) for index in read.chosen]
+        digits += [FoundDigit(start + index, lines, line.box(line.candidates[index])) for index in read.chosen]
         left_out += read.left_out
         cost += read.cost
         lines += bool(read.chosen)
@@ -125,6 +125,5 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
     return _LineReading(chosen[::-1], left_out, best[count])
 
 
-def _shape_cost(candidate: Candidate) -> float:
-    shape = candidate.shape
-    return _CUT * shape.cuts + _JOIN * shape.joins + _SIZE * shape.size + _BREADTH * shape.breadth
+def _shape_cost(each: Candidate) -> float:
+    return _CUT * each.cuts + _JOIN * each.joins + _SIZE * each.size + _BREADTH * each.breadth

@@ -11,7 +11,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from digits.cuts import Cut, propose_cuts
+from digits.cuts import Cuts, propose_cuts
 from digits.errors import TooManyDigits
 from digits.features import Grey
 from digits.page import Ints, Labels, Mask, Page, extents, typical_height
@@ -28,6 +28,9 @@ _WIDEST = 1.5
 
 _WIDEST_JOINED = 1.35
 """The same for a union of several parts, in its own heights."""
+
+_LOWEST_CUT = 0.5
+"""What was cut off a part, and is lower than this, in heights of a digit of its line, is not one digit."""
 
 _LOW = 0.4
 """A part that is lower than this, in heights of a line, and no further from it, may be the bar of one of its digits."""
@@ -51,9 +54,13 @@ def surround(boxes: list[Box]) -> Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What speaks against a candidate, whatever the network says."""
+class Candidate:
+    """A union of neighbouring pieces of a line, and what speaks against it, whatever the network says."""
 
+    first: int
+    """Index of its first piece in the line."""
+    last: int
+    """Index of its last piece in the line."""
     cuts: float
     """How much ink the cuts at its two ends cross: the squares of the strokes. A cut counts half for each side."""
     joins: int
@@ -65,24 +72,21 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A union of neighbouring pieces of a line."""
-
-    first: int
-    """Index of its first piece in the line."""
-    last: int
-    """Index of its last piece in the line."""
-    shape: Shape
-    box: Box
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """A line of pieces, from left to right."""
 
     sizes: list[float]
     """The longer side of each piece, or the height of a dash, in heights of a digit."""
+    corners: Ints
+    """(pieces, 4): left, top, right and bottom of each piece in pixels of the picture."""
     candidates: list[Candidate]
+
+    def box(self, candidate: Candidate) -> Box:
+        """Return the box around a candidate."""
+        corners = self.corners[candidate.first : candidate.last + 1]
+        left, top = corners[:, :2].min(axis=0).tolist()
+        right, bottom = corners[:, 2:].max(axis=0).tolist()
+        return Box(left, top, max(1, right - left), max(1, bottom - top))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,13 @@ class _Piece:
         return (self.height if self.is_dash(height) else self.side) / height
 
 
-def segment(page: Page) -> Segmentation:
+def segment(page: Page, width: int, height: int) -> Segmentation:
     """Propose candidates for the digits of a page.
+
+    Args:
+        page: from `find_page`.
+        width: of the picture, which may have been reduced before its page was found.
+        height: of the picture.
 
     Raises:
         TooManyDigits: the page has more than MAX_CANDIDATES candidates.
@@ -135,34 +144,38 @@ def segment(page: Page) -> Segmentation:
     cuts = propose_cuts(page)
     written = [
         sorted(
-            (piece for part in line for piece in _pieces(page, part, cuts.get(part, []))),
+            (piece for part in line for piece in _pieces(page, part, cuts.get(part))),
             key=lambda piece: piece.left + piece.right,
         )
         for line in _lines(page.boxes)
     ]
     labels = _label(page, written)
-    corners = _corners(page, written, labels)
+    corners = _corners(page, written, labels, (width, height))
     lines: list[Line] = []
     unions: list[tuple[int, ...]] = []
     start = 1
     for pieces in written:
-        height = typical_height(np.array([piece.height for piece in pieces]))
+        typical = typical_height(np.array([piece.height for piece in pieces]))
+        lefts, tops, rights, bottoms = zip(
+            *((each.left, each.top, each.right, each.bottom) for each in pieces), strict=True
+        )
         candidates = []
         for first in range(len(pieces)):
             for last in _last_pieces(pieces, first):
-                around = _surround(pieces[first : last + 1])
-                shape = _shape(pieces, first, last, height, around)
-                if shape is None:
+                own = slice(first, last + 1)
+                around = min(lefts[own]), min(tops[own]), max(rights[own]), max(bottoms[own])
+                candidate = _candidate(pieces, first, last, typical, around)
+                if candidate is None:
                     continue
                 if len(unions) == MAX_CANDIDATES:
                     raise TooManyDigits(
                         f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
                     )
-                box = _to_box(corners[start + first - 1 : start + last], page.picture_shape)
-                candidates.append(Candidate(first, last, shape, box))
+                candidates.append(candidate)
                 unions.append((start + first, start + last, *around))
-        lines.append(Line([piece.size(height) for piece in pieces], candidates))
-        start += len(pieces)
+        stop = start + len(pieces)
+        lines.append(Line([piece.size(typical) for piece in pieces], corners[start - 1 : stop - 1], candidates))
+        start = stop
     return Segmentation(lines, render(page.distance, labels, np.array(unions, dtype=np.int64).reshape(-1, 6)))
 
 
@@ -194,20 +207,18 @@ def _least_inside(height: int, band: tuple[int, int]) -> float:
     return -_LOW * line_height if height < _LOW * line_height else 0.5 * height
 
 
-def _pieces(page: Page, part: int, cuts: list[Cut]) -> list[_Piece]:
+def _pieces(page: Page, part: int, cuts: Cuts | None) -> list[_Piece]:
     """Return the pieces of a part, from left to right."""
     left, top, width, height = page.boxes[part].tolist()
     mask = page.labels[top : top + height, left : left + width] == page.numbers[part]
-    if not cuts:
+    if cuts is None:
         return [_Piece(part, left, top, left + width, top + height, mask, 0.0)]
-    seams = np.sort([cut.columns for cut in cuts], axis=0)
-    owner = (np.arange(width) >= seams[:, :, None]).sum(axis=0)
+    owner = (np.arange(width) >= cuts.columns[:, :, None]).sum(axis=0)
     pieces = []
-    for index in range(len(cuts) + 1):
+    for index, strokes in enumerate([0.0, *cuts.strokes]):
         own = mask & (owner == index)
         x, y, wide, high = cv2.boundingRect(own.view(np.uint8))
         if wide:
-            strokes = cuts[index - 1].strokes if index else 0.0
             inner = own[y : y + high, x : x + wide]
             pieces.append(_Piece(part, left + x, top + y, left + x + wide, top + y + high, inner, strokes))
     return pieces
@@ -230,20 +241,10 @@ def _last_pieces(pieces: list[_Piece], first: int) -> list[int]:
     return [*range(first, stop), *([end] if end >= stop else [])]
 
 
-def _surround(union: list[_Piece]) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of a union of pieces, in pixels of the page."""
-    return (
-        min(piece.left for piece in union),
-        min(piece.top for piece in union),
-        max(piece.right for piece in union),
-        max(piece.bottom for piece in union),
-    )
-
-
-def _shape(
+def _candidate(
     pieces: list[_Piece], first: int, last: int, height: float, around: tuple[int, int, int, int]
-) -> Shape | None:
-    """Return what speaks against a union of pieces, or None if it cannot be one digit.
+) -> Candidate | None:
+    """Return a union of pieces as a candidate, or None if it cannot be one digit.
 
     Args:
         pieces: the pieces of the line.
@@ -259,6 +260,10 @@ def _shape(
         return None
     if last == first and union[0].is_dash(height):
         return None
+    left_cut = union[0].cut
+    right_cut = pieces[last + 1].cut if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part else 0.0
+    if (left_cut or right_cut) and high < _LOWEST_CUT * height:
+        return None
     joins = 0
     for before, after in pairwise(union):
         if before.part == after.part:
@@ -268,28 +273,19 @@ def _shape(
         if gap > 0.4 * height or (gap > 0.04 * height and low > 0.8 * tall):
             return None
         joins += 1
-    cuts = union[0].cut ** 2 / 2
-    if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part:
-        cuts += pieces[last + 1].cut ** 2 / 2
     if joins and width > _WIDEST_JOINED * high:
         return None
-    return Shape(cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
+    cuts = (left_cut**2 + right_cut**2) / 2
+    return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
 
 
-def _corners(page: Page, lines: list[list[_Piece]], labels: Labels) -> list[list[int]]:
-    """Return left, top, right and bottom of each piece in pixels of the picture."""
+def _corners(page: Page, lines: list[list[_Piece]], labels: Labels, size: tuple[int, int]) -> Ints:
+    """Return left, top, right and bottom of each piece, (pieces, 4), in pixels of a picture of this size."""
     if page.to_unturned is None:
         corners = np.array([(each.left, each.top, each.right, each.bottom) for line in lines for each in line])
     else:
         corners = extents(labels, sum(map(len, lines)) + 1, page.to_unturned)[1:]
-    corners = corners * page.factor + np.tile(page.origin, 2)
-    found: list[list[int]] = corners.tolist()
-    return found
-
-
-def _to_box(corners: list[list[int]], shape: tuple[int, ...]) -> Box:
-    """Return the box around corners, inside of a picture of this shape."""
-    lefts, tops, rights, bottoms = zip(*corners, strict=True)
-    left, top = min(max(min(lefts), 0), shape[1] - 1), min(max(min(tops), 0), shape[0] - 1)
-    right, bottom = min(max(rights), shape[1]), min(max(bottoms), shape[0])
-    return Box(left, top, max(1, right - left), max(1, bottom - top))
+    scale = np.array(size) / page.picture_shape[::-1]
+    starts, stops = (scale * (each * page.factor + page.origin) for each in (corners[:, :2], corners[:, 2:]))
+    starts, stops = np.clip(np.floor(starts), 0, np.array(size) - 1), np.clip(np.rint(stops), 0, size)
+    return np.hstack([starts, stops]).astype(np.int64)

@@ -22,7 +22,7 @@ from digits.normalize import normalize
 from digits.numbers import NumberAnswer, PreparedNumber, read_number
 from digits.page import find_page
 from digits.previews import normalize_picture
-from digits.segment import MAX_CANDIDATES, segment
+from digits.segment import MAX_CANDIDATES, Segmentation, segment
 from tests.conftest import Mnist, encoded
 
 HEIGHT = 60
@@ -56,6 +56,11 @@ def page(written: list[Grey], *lines: str, gap: int = 20) -> Grey:
 
 def read(classifier: Classifier, picture: Grey | Image.Image) -> NumberAnswer:
     return read_number(classifier, open_picture(encoded(picture)))
+
+
+def segmented(picture: Grey) -> Segmentation:
+    height, width = picture.shape
+    return segment(find_page(picture), width, height)
 
 
 @pytest.mark.parametrize("lines", [("42",), ("407126",), ("31", "58042"), ("7",), ("12", "3", "4567")])
@@ -109,10 +114,11 @@ def test_a_box_is_around_its_digit_in_the_picture_as_displayed(classifier: Class
 def test_a_candidate_is_drawn_as_one_digit_alone_is(written: list[Grey]) -> None:
     picture = page(written, "2")
 
-    segmentation = segment(find_page(picture))
+    segmentation = segmented(picture)
 
     alone = normalize(picture).pixels.astype(float)
-    whole = max(range(len(segmentation.pixels)), key=lambda index: segmentation.lines[0].candidates[index].box.width)
+    (line,) = segmentation.lines
+    whole = max(range(len(segmentation.pixels)), key=lambda index: line.box(line.candidates[index]).width)
     assert np.abs(segmentation.pixels[whole] - alone).mean() < 0.05 * 255
     assert segmentation.pixels[whole].max() == 255
 
@@ -121,20 +127,27 @@ def test_digits_that_touch_are_cut(classifier: Classifier, written: list[Grey]) 
     assert read(classifier, page(written, "20", gap=-3)).text == "20"
 
 
+def test_a_low_piece_of_a_part_is_no_digit(written: list[Grey]) -> None:
+    (line,) = segmented(page(written, "20", gap=-3)).lines
+
+    assert len(line.candidates) > 2
+    assert min(line.box(candidate).height for candidate in line.candidates) >= HEIGHT / 2
+
+
 def test_a_bar_just_above_a_line_is_in_that_line() -> None:
     picture = np.full((200, 240), 255, np.uint8)
     for left in (60, 140):
         picture[60:160, left : left + 10] = 0
     picture[40:48, 140:180] = 0  # such as the bar of a 5
 
-    assert len(segment(find_page(picture)).lines) == 1
+    assert len(segmented(picture).lines) == 1
 
 
 def test_a_bar_is_not_cut() -> None:
     picture = np.full((100, 240), 255, np.uint8)
     picture[45:60, 40:200] = 0
 
-    (line,) = segment(find_page(picture)).lines
+    (line,) = segmented(picture).lines
 
     assert len(line.sizes) == 1
 
@@ -182,7 +195,7 @@ def test_differences_of_less_than_four_grey_values_are_no_ink() -> None:
 def test_soft_marks_count_only_if_most_of_them_look_like_digits(
     written: list[Grey], novelty: tuple[float, float]
 ) -> None:
-    segmentation = segment(find_page(page(written, "17")))
+    segmentation = segmented(page(written, "17"))
     prepared = PreparedNumber(segmentation.pixels, segmentation, None, is_doubtful=True)
     certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
 
@@ -230,14 +243,13 @@ def test_any_picture_gives_boxes_inside_of_it_in_reading_order(pixels: NDArray[n
     height, width = picture.shape
 
     try:
-        segmentation = segment(find_page(picture))
+        segmentation = segmented(picture)
     except NoInk:
         return
 
-    candidates = [candidate for line in segmentation.lines for candidate in line.candidates]
-    assert len(segmentation.pixels) == len(candidates) <= MAX_CANDIDATES
-    for candidate in candidates:
-        box = candidate.box
+    boxes = [line.box(candidate) for line in segmentation.lines for candidate in line.candidates]
+    assert len(segmentation.pixels) == len(boxes) <= MAX_CANDIDATES
+    for box in boxes:
         assert 0 <= box.x < box.x + box.width <= width
         assert 0 <= box.y < box.y + box.height <= height
     for line in segmentation.lines:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from cli.main import DEFAULT_MODEL_DIR
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
 
@@ -15,7 +14,6 @@ ModelDir = Annotated[
     typer.Option(
         envvar="MNIST_MODEL_DIR",
         show_envvar=True,
-        show_default=DEFAULT_MODEL_DIR,
         help="Folder with published models. While it holds none, the shipped model is used.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""`digits predict`: recognize the digits in pictures."""
+"""`digits predict`: recognize one digit per picture."""
 
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ def _predict(  # noqa: PLR0917 - Typer turns parameters into options
     ] = "auto",
     model_dir: ModelDir = Path(DEFAULT_MODEL_DIR),
 ) -> None:
-    """Recognize one digit in each picture. Print a line for each, or write all answers to a file.
+    """Recognize one digit per picture. Print a line for each, or write all answers to a file.
 
     Without --output, the exit code is 1 if any picture has no answer.
     """

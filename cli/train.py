@@ -1,8 +1,8 @@
 """`digits train`, `digits evaluate` and `digits export`: the commands of `python -m training`."""
 
-import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,11 +21,12 @@ def command(name: str) -> Any:
             f"digits: `digits {name}` needs TensorFlow, which the extra `train` brings. "
             "Run in the repository's folder: uv tool install '.[train]', or make .venv/.train for .venv/bin/digits"
         )
-    # `training` publishes below the package otherwise. An empty value counts as unset.
-    os.environ["MNIST_MODEL_DIR"] = os.environ.get("MNIST_MODEL_DIR") or DEFAULT_MODEL_DIR
     from training.cli import app, errors_in_one_line  # noqa: PLC0415 - its packages may be missing
 
     group: Any = typer.main.get_command(app)
     found = group.commands[name]
+    for parameter in found.params:
+        if parameter.envvar == "MNIST_MODEL_DIR":  # `training` publishes below the package by default
+            parameter.default = Path(DEFAULT_MODEL_DIR)
     found.callback = errors_in_one_line()(found.callback)
     return found

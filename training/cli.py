@@ -88,7 +88,9 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     recipe: Annotated[
         str,
         typer.Option(
-            callback=_check(RECIPES.__contains__, f"one of {', '.join(RECIPES)}"), help=f"One of {', '.join(RECIPES)}."
+            callback=_check(RECIPES.__contains__, f"one of {', '.join(RECIPES)}"),
+            help=f"One of {', '.join(RECIPES)}. On MNIST and two cores, lecture takes two minutes. robust, which made "
+            "the shipped model, takes 20 minutes.",
         ),
     ] = "lecture",
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: set by the recipe.")] = None,

@@ -45,6 +45,12 @@ def test_an_error_of_training_is_one_line(digits: Digits, tmp_path: Path) -> Non
     assert refused.err == f"training: {tmp_path.resolve() / 'manifest.json'}: missing\n"
 
 
+def test_training_publishes_below_the_working_directory_by_default(digits: Digits) -> None:
+    shown = digits("train", "--help")
+
+    assert "default: models]" in shown.out
+
+
 def test_without_the_extra_train_one_line_says_how_to_install_it() -> None:
     without = (
         "import sys; sys.modules['tensorflow'] = None; sys.argv[1:] = ['train']; from cli.main import main; main()"

@@ -1,5 +1,6 @@
 """A Ray cluster of several nodes on this machine, driven as by an operator: `ray start`, `serve deploy` and HTTP."""
 
+import csv
 import http.client
 import itertools
 import json
@@ -44,6 +45,8 @@ ENVIRONMENT = {
     # Where the packages are, as in the image.
     "PYTHONPATH": str(REPOSITORY),
 }
+
+_STATISTICS_URL = f"http://127.0.0.1:{ENVIRONMENT['RAY_SERVE_HAPROXY_STATS_PORT']}/stats;csv"
 
 _BIN = Path(sys.executable).parent
 
@@ -173,7 +176,7 @@ class Cluster:
         config = yaml.safe_load((REPOSITORY / "deploy" / "ray" / "serve.yaml").read_text())
         # On one machine only one HAProxy can listen on the port.
         config["proxy_location"] = "HeadOnly"
-        config["http_options"] |= {"host": "127.0.0.1", "port": self.port}
+        config["http_options"]["port"] = self.port
         (application,) = config["applications"]
         application["runtime_env"]["env_vars"] = dict(settings)
         (deployment,) = application["deployments"]
@@ -215,14 +218,28 @@ class Cluster:
         """Return the sum of a metric over all processes of all nodes."""
         return sum(map(float, re.findall(rf"^ray_{name}(?:\{{.*\}})? (\S+)", self.metrics(), re.MULTILINE)))
 
+    def receivers(self) -> set[str]:
+        """Return the ids of the replicas that HAProxy sends requests to. There are none until it listens."""
+        try:
+            statistics = httpx.get(_STATISTICS_URL).text
+        except httpx.TransportError:
+            return set()
+        rows = csv.DictReader(statistics.removeprefix("# ").splitlines())
+        names = [row["svname"] for row in rows if row["pxname"] == "http-digits" and row["status"].startswith("UP")]
+        return {name.rpartition("-")[2] for name in names if name.startswith("SERVE_REPLICA")}
+
     def wait_until_healthy(self, replicas: int) -> dict[str, str]:
-        """Return the running replicas as soon as there are this many and Serve reports no change in progress."""
+        """Return the running replicas as soon as there are this many, and only they receive requests.
+
+        During a deployment, Serve takes replicas out of HAProxy. Its own proxy then answers and repeats nothing.
+        """
 
         def healthy() -> dict[str, str] | None:
             running = self.replicas()
-            return running if len(running) == replicas and self.application()["status"] == "RUNNING" else None
+            steady = len(running) == replicas and self.application()["status"] == "RUNNING"
+            return running if steady and self.receivers() == running.keys() else None
 
-        running: dict[str, str] = wait_until(healthy, f"{replicas} replicas run and Serve reports RUNNING")
+        running: dict[str, str] = wait_until(healthy, f"{replicas} replicas run and HAProxy uses them")
         return running
 
     def stop(self) -> None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import ipaddress
+import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -17,6 +19,8 @@ LogFormat = Literal["json", "text"]
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _KEY = re.compile(r"[!-~]{16,}")
 """Printable ASCII without spaces, long enough not to be guessed."""
+_DATA_FOR_TRAINING = "MNIST_DATA"
+"""A variable that training reads. The service does not use it."""
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -206,6 +210,16 @@ def read_settings() -> Settings:
     except ValidationError as exc:
         invalid = first_invalid(exc)
         raise SystemExit(f"digits: MNIST_{invalid.name.upper()}: {invalid.reason}") from None
+
+
+def unknown_variables() -> list[str]:
+    """Return one line for each variable of the environment that looks like a setting and is none, such as a typo."""
+    known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
+    return [
+        f"{name} is not a setting and is ignored. The nearest one is {get_close_matches(name, known, n=1, cutoff=0)[0]}"
+        for name in sorted(os.environ)
+        if name.startswith("MNIST_") and name not in known
+    ]
 
 
 class Invalid(NamedTuple):

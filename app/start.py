@@ -6,7 +6,7 @@ import sys
 
 from app.server.listener import listen, reserve
 from app.server.supervisor import Supervisor
-from app.settings import Settings
+from app.settings import Settings, unknown_variables
 from app.worker import serve, serve_worker
 
 _MAX_OPEN_FILES = 65536
@@ -19,6 +19,8 @@ def start(settings: Settings) -> int:
     Raises:
         SystemExit: an address is not available, or gRPC is not installed. The message is one line.
     """
+    for line in unknown_variables():
+        print(f"digits: {line}", file=sys.stderr, flush=True)
     listener = listen(settings.host, settings.port)
     if settings.grpc_port is not None:
         _check_grpc(settings)
@@ -44,6 +46,9 @@ def _check_grpc(settings: Settings) -> None:
         SystemExit: the extra `grpc` is not installed, or only one of the two TLS files is set.
     """
     if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
-        raise SystemExit("digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]'")
+        raise SystemExit(
+            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "
+            'or docker build --build-arg EXTRAS="--extra grpc"'
+        )
     if (settings.grpc_tls_cert is None) != (settings.grpc_tls_key is None):
         raise SystemExit("digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one")

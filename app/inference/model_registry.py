@@ -99,6 +99,8 @@ class ModelRegistry:
         self._must_reload = False
         """Whether the served version has failed its self-test since it was loaded."""
         self._extra: dict[int, _Loaded] = {}
+        self._missing: frozenset[int] = frozenset()
+        """The numbers of extra versions that the last refresh did not find."""
         self._folders: list[Path] = []
         self._unlisted_reasons: list[str] = []
         """Why the root of the published or of the shipped versions could not be listed."""
@@ -293,9 +295,12 @@ class ModelRegistry:
 
         If this fails, a version that is already loaded stays. Put the reason for each refused version into `refused`.
         """
-        for number in self._extra_numbers:
+        missing = set()
+        for number in sorted(self._extra_numbers):
             folder = next((folder for folder in self._folders if folder.name == str(number)), None)
             if folder is None:
+                if number not in self._extra:
+                    missing.add(number)
                 continue
             state = _folder_state(folder)
             if state == self._served_state and self._classifier is not None and not self._must_reload:
@@ -305,6 +310,11 @@ class ModelRegistry:
                 if classifier is not None:
                     self._extra[number] = _Loaded(state, classifier)
                     _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
+        for number in sorted(missing - self._missing):
+            _log.warning(
+                "no version %d of %s, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it", number, artifact.NAME
+            )
+        self._missing = frozenset(missing)
 
     def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> Classifier | None:
         """Load a version.

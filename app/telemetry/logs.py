@@ -16,16 +16,22 @@ def format_in_use(setting: LogFormat | None) -> LogFormat:
 
 
 def configure(log_format: LogFormat) -> None:
-    """Write the log lines of `app` to stderr, from level INFO on. Text has uvicorn's format."""
+    """Write the log to stderr: lines of `app` from level INFO on, and lines of libraries from WARNING on.
+
+    Text has uvicorn's format.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        JsonFormatter() if log_format == "json" else logging.Formatter("%(levelname)s:     %(message)s")
+    )
     logger = logging.getLogger("app")
     if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(
-            JsonFormatter() if log_format == "json" else logging.Formatter("%(levelname)s:     %(message)s")
-        )
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+    libraries = logging.getLogger()
+    if not libraries.handlers:
+        libraries.addHandler(handler)
 
 
 def timestamp() -> str:

@@ -42,7 +42,8 @@ def spans_to(endpoint: str) -> Spans:
     except ImportError as exc:
         raise SystemExit(
             "digits: MNIST_TRACES_ENDPOINT needs OpenTelemetry. "
-            f"Run: make .venv/.tracing, or uv tool install '.[tracing]' ({exc})"
+            "Run: make .venv/.tracing, or uv tool install '.[tracing]', "
+            f'or docker build --build-arg EXTRAS="--extra tracing" ({exc})'
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "digits"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=_TIMEOUT_SECONDS)))

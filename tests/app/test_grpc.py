@@ -574,7 +574,8 @@ def test_the_workers_share_one_port_which_no_other_service_can_take(
         pytest.param(
             "import sys; sys.modules['grpc_health'] = None; ",
             {},
-            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]'",
+            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "
+            'or docker build --build-arg EXTRAS="--extra grpc"',
             id="without the extra",
         ),
         pytest.param(

@@ -108,7 +108,11 @@ def test_a_missing_collector_does_not_affect_the_service(start_service: StartSer
 
     assert reply.status_code == httpx.codes.OK
     assert service.stop() == 0
-    assert "Traceback" not in service.log.read_text()
+    log = service.log.read_text()
+    assert "Traceback" not in log
+    about_the_collector = [line for line in log.splitlines() if "export" in line]
+    assert about_the_collector
+    assert all(json.loads(line)["level"] in {"WARNING", "ERROR"} for line in about_the_collector)
 
 
 def test_without_the_extra_one_line_tells_what_to_install() -> None:
@@ -118,7 +122,10 @@ def test_without_the_extra_one_line_tells_what_to_install() -> None:
 
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
-    assert "Run: make .venv/.tracing, or uv tool install '.[tracing]'" in ended.stderr
+    assert (
+        "Run: make .venv/.tracing, or uv tool install '.[tracing]', "
+        'or docker build --build-arg EXTRAS="--extra tracing"'
+    ) in ended.stderr
 
 
 def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:

@@ -259,6 +259,19 @@ class TestRefreshing:
 
         assert registry.refreshes > 1
 
+    def test_a_labelled_version_that_does_not_exist_is_reported_once(
+        self, root: Path, log: pytest.LogCaptureFixture
+    ) -> None:
+        registry = ModelRegistry(root, labels={"stable": SECOND, "canary": FOURTH})
+
+        registry.refresh()
+        registry.refresh()
+
+        warnings = [record.message for record in log.records if record.levelno == logging.WARNING]
+        assert warnings == [
+            f"no version {FOURTH} of mnist-dense, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
+        ]
+
     def test_each_attempt_to_load_a_version_is_reported_once(self, tmp_path: Path) -> None:
         outcomes: list[str] = []
         publish_tiny(tmp_path, 0)

@@ -1,6 +1,7 @@
 """What the commands print: progress, tables and results."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -103,5 +104,9 @@ def show_published(manifest: Manifest, root: Path, assessment: Assessment | None
     if assessment:
         say(f"test accuracy: {assessment.in_words()}")
     setting = "" if root.resolve() == SHIPPED else f"MNIST_MODEL_DIR={shlex.quote(str(root))} "
-    is_checkout = (SHIPPED.parent / "Makefile").exists()
-    say(f"serve it: {setting}{'make serve' if is_checkout else 'digits serve'}")
+    if (SHIPPED.parent / "Makefile").exists():
+        say(f"serve it: {setting}make serve")
+    elif shutil.which("digits"):
+        say(f"serve it: {setting}digits serve")
+    else:  # in the image for training, which cannot serve
+        say("a service that uses this folder serves it within seconds")

@@ -203,7 +203,7 @@ def check_stop(port: int) -> Iterator[Check]:
 
 
 def check_compose() -> Iterator[Check]:
-    """Start the compose file, train beside the service, and wait for the new version."""
+    """Start the compose file, train beside the service, wait for the new version, and go back to the old one."""
     port = free_port()
 
     def compose(*arguments: str) -> str:
@@ -227,8 +227,13 @@ def check_compose() -> Iterator[Check]:
             f"docker compose run --rm train {' '.join(train)}",
             f"{trained:.0f} s, then version {second} was served {served:.1f} s later; restarts: "
             f"{document['RestartCount']}",
-            (first, second) == (1, 2) and document["State"]["StartedAt"] == started,
+            second > first and document["State"]["StartedAt"] == started,
         )
+        began = time.monotonic()
+        compose("run", "--rm", "--volume", "models:/writable", "api", "rm", "-r", f"/writable/mnist-dense/{second}")
+        wait_until(lambda: served_version(port) == first, "the old version is served")
+        took = time.monotonic() - began
+        yield Check("deleting the new version rolls back", f"version {first} was served after {took:.1f} s", True)
     finally:
         compose("down", "--volumes")
 

@@ -111,7 +111,7 @@ class Cluster:
         self._api = httpx.Client(
             base_url=f"http://127.0.0.1:{dashboard_port}",
             headers={"Authorization": f"Bearer {ENVIRONMENT['RAY_AUTH_TOKEN']}"},
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
         )
         self.nodes = [
             Node(

@@ -169,9 +169,10 @@ def test_a_lost_node_loses_only_its_requests_in_work(cluster: Cluster, second_ve
 
     assert len(set(before.values())) == len(set(after.values())) == 2
     assert (small.unanswered, large.unanswered) == (0, 0)
-    # HAProxy repeats small requests that arrive in one piece. Each client has at most one large request in work.
+    # HAProxy repeats small requests that arrive in one piece. Of the large ones, each client may lose the one in
+    # work, and another that HAProxy sends over an open connection before it notices the loss.
     assert small.all_failures() == Counter()
-    assert max(failures.total() for failures in large.failures) <= 1
+    assert max(failures.total() for failures in large.failures) <= 2
     assert len(small.digits) == len(large.digits) == 1, "all answers are the same"
 
 

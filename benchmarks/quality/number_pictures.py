@@ -224,6 +224,9 @@ NUMBERS: "dict[str, Callable[[_Sheet], NumberPicture]]" = {
 }
 """By name, in the order of the table."""
 
+PLAIN = ("page", "photo", "pencil", "marker", "scan, ruled paper", "slanted", "turned")
+"""The kinds with one string of two to eight digits of about the same size, which do not touch."""
+
 
 def numbers(name: str, digits: Grey, labels: NDArray[np.int64], count: int, rng: Generator) -> list[NumberPicture]:
     """Return `count` pictures of one of NUMBERS.

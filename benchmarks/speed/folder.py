@@ -5,7 +5,7 @@
 
 The same pictures are answered in three ways: by one `python -m digits FILE...`, by one of these per core, each with its
 share of the files, and by the command with --output. The second is what the cores can do. The pictures are drawings of
-280x280 pixels, or with `--numbers` numbers of two to eight digits of all plain kinds of `number_pictures.py`.
+280x280 pixels, or with `--numbers` numbers of two to eight digits of the PLAIN kinds of `number_pictures.py`.
 """
 
 import os
@@ -25,11 +25,9 @@ from PIL import Image
 from benchmarks.harness.command import parser
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, ratios, spread
-from benchmarks.quality.number_pictures import numbers
+from benchmarks.quality.number_pictures import PLAIN, numbers
 
 CORES = os.cpu_count() or 1
-KINDS = ("page", "photo", "pencil", "marker", "scan, ruled paper", "slanted", "turned")
-"""The kinds of pictures of numbers, in equal shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +67,8 @@ def write_numbers(folder: Path, count: int) -> None:
     """Write pictures of numbers."""
     digits, labels = mnist_data()
     digits = digits.astype(np.uint8).reshape(-1, 28, 28)
-    for kind, name in enumerate(KINDS):
-        share = (count + kind) // len(KINDS)
+    for kind, name in enumerate(PLAIN):
+        share = (count + kind) // len(PLAIN)
         for number, picture in enumerate(numbers(name, digits, labels, share, np.random.default_rng(kind))):
             (folder / f"{number:06}-{kind}.jpg").write_bytes(picture.data)
 

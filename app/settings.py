@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, FilePath, HttpUrl, PositiveInt, ValidationError
+from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from digits.artifact import SHIPPED
@@ -128,9 +128,9 @@ class Settings(BaseSettings):
         ),
     ] = None
     grpc_tls_cert: Annotated[
-        FilePath | None, Field(description="Certificate chain (PEM) for gRPC with TLS, together with its key.")
+        Path | None, Field(description="Certificate chain (PEM) for gRPC with TLS, together with its key.")
     ] = None
-    grpc_tls_key: Annotated[FilePath | None, Field(description="Private key (PEM) of that certificate.")] = None
+    grpc_tls_key: Annotated[Path | None, Field(description="Private key (PEM) of that certificate.")] = None
     workers: Annotated[
         int, Field(ge=1, le=256, description="Number of server processes. More than one per core does not help.")
     ] = 1

@@ -587,8 +587,15 @@ def test_the_workers_share_one_port_which_no_other_service_can_take(
         pytest.param(
             "",
             {"MNIST_GRPC_TLS_CERT": __file__, "MNIST_GRPC_TLS_KEY": "missing.key"},
-            "digits: MNIST_GRPC_TLS_KEY: Path does not point to a file, received 'missing.key'",
+            "digits: MNIST_GRPC_TLS_KEY: cannot read missing.key: No such file or directory",
             id="a key that does not exist",
+        ),
+        pytest.param(
+            "",
+            {"MNIST_GRPC_TLS_CERT": __file__, "MNIST_GRPC_TLS_KEY": __file__},
+            "digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected a certificate chain and its private key without "
+            "a password, both PEM, received other files",
+            id="files that are not PEM",
         ),
     ],
 )

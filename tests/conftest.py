@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,9 @@ MANIFEST_FIELDS: dict[str, Any] = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background job ignores Ctrl-C, and the processes that tests start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # digits.images sets these filters for its process, but pytest overrides them with "error" in each test.
     # tests/digits/test_images.py proves in a fresh interpreter that the product's filters suffice.
     for module in ("TiffImagePlugin", "JpegImagePlugin", "PngImagePlugin", "WebPImagePlugin", "GifImagePlugin"):

@@ -57,8 +57,6 @@ def uninterrupted(digits: LabelledImages, tmp_path_factory: pytest.TempPathFacto
 def begin(root: Path) -> subprocess.Popen[str]:
     """Start the run in another process, and wait for at least two finished epochs."""
     arguments = [str(argument) for argument in (*RUN, "--output", root)]
-    # If the tests are a background job of a shell, they ignore Ctrl-C, and child processes would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "training", *arguments],
         cwd=CHECKOUT,

@@ -74,7 +74,7 @@ def _add_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-dir",
         type=Path,
-        default=Path(os.environ.get("MNIST_MODEL_DIR", SHIPPED)),
+        default=Path(os.environ.get("MNIST_MODEL_DIR") or SHIPPED),
         help="folder of published versions. Default: MNIST_MODEL_DIR, else the shipped models",
     )
 

@@ -21,15 +21,13 @@ from digits.ink import (
     is_noise,
     light_side,
     light_trend,
-    rim_mask,
     squared_slopes,
 )
 from digits.reduction import reduce, reduction
+from digits.ruled_lines import Connected, Labels, Mask, connect, without_frames, without_rules
 from digits.strips import beside_strip
 
 Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-Labels = NDArray[np.int32]
 
 MAX_PARTS = 1500
 """Maximum number of parts. More are a texture, or a page with more digits than can be read."""
@@ -48,6 +46,9 @@ _MIN_SHARPNESS = 0.35
 
 _SHARP = 0.35
 """A slope of this share of full ink per pixel is steeper than those of shadows."""
+
+_MIN_STRENGTH = 0.2
+"""A part whose strokes are thinner and fainter than this share of the page's is not a digit."""
 
 _MOST_DEGREES = 15
 """The largest slope of a line of digits."""
@@ -123,10 +124,10 @@ def find_page(picture: Grey) -> Page:
     left, top = np.maximum(parts.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
     right, bottom = ((parts.boxes[:, :2] + parts.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
-    near = cv2.dilate(parts.mask[top:bottom, left:right], np.ones((5, 5), np.uint8))
+    near = cv2.dilate(parts.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))
     nearby_light = _Light(light.paper[top:bottom, left:right], light.gain[top:bottom, left:right], light.is_dark)
-    finer_parts = _find_parts(reduce(region, finer).astype(np.float32), nearby_light, near)
-    parts = replace(finer_parts, is_doubtful=parts.is_doubtful)
+    first_look = _FirstLook(near, parts.full_ink, parts.is_doubtful)
+    parts = _find_parts(reduce(region, finer).astype(np.float32), nearby_light, first_look)
     return _levelled(_to_page(parts, light.is_dark, picture.shape, finer, (left * factor, top * factor)))
 
 
@@ -195,11 +196,13 @@ class _Parts:
 
     ink: Floats
     """(height, width), in [0, 1]. 1 is full ink."""
-    mask: NDArray[np.uint8]
-    """(height, width): 1 inside of the parts."""
+    inside: NDArray[np.uint8]
+    """(height, width): 1 inside of the parts, else 0."""
     labels: Labels
     numbers: Ints
     boxes: Ints
+    full_ink: float
+    """As in `_Marks`."""
     is_doubtful: bool
 
     @property
@@ -208,51 +211,68 @@ class _Parts:
         return typical_height(self.boxes[:, 3])
 
 
-def _find_parts(picture: Floats, light: _Light, near: NDArray[np.uint8] | None = None) -> _Parts:
-    """Find the connected parts.
+@dataclass(frozen=True, slots=True)
+class _FirstLook:
+    """What a look at fewer pixels has found."""
+
+    near: NDArray[np.uint8]
+    """(height, width): 1 in the parts and on the paper near them, else 0. Nothing else is looked for again."""
+    full_ink: float
+    """As in `_Marks`."""
+    is_doubtful: bool
+    """As in `Page`."""
+
+
+def _find_parts(picture: Floats, light: _Light, first_look: _FirstLook | None = None) -> _Parts:
+    """Find the connected parts that may be digits.
 
     Args:
         picture: (height, width).
         light: of the picture.
-        near: the parts that a first look has found in fewer pixels, and some paper around them. Only parts in there
-            count.
+        first_look: at fewer pixels. It has dropped shadows and faint marks, so only lines and specks are left to drop.
 
     Raises:
         NoInk, TooManyDigits.
     """
-    ink, mask, steepness, is_doubtful = _find_ink(picture, light, check_ink=near is None)
-    connected = _connect(mask)
-    for clean in (_without_frames, _without_rules):
+    marks = _find_marks(picture, light, None if first_look is None else first_look.full_ink)
+    mask = marks.mask
+    connected = connect(mask)
+    for clean in (without_frames, without_rules):
         cleaned = clean(connected)
         if cleaned is not mask:
             mask = cleaned
-            connected = _connect(mask)
+            connected = connect(mask)
     labels, statistics = connected.labels, connected.statistics
     count = len(statistics)
     boxes, areas = statistics[1:, :4].astype(np.int64), statistics[1:, 4].astype(np.int64)
     sides = boxes[:, 2:].max(axis=1)
-    kept = (sides >= 4) & _are_sharp(connected, steepness)
-    kept &= ~_are_frames(boxes, areas, mask.shape)
-    if near is not None:
-        found = cv2.resize(near, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    kept = (sides >= 4) & ~_are_frames(boxes, areas, mask.shape)
+    if marks.steepness is not None:
+        kept &= _are_sharp(connected, marks.steepness)
+    if first_look is not None:
+        found = cv2.resize(first_look.near, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
         kept &= np.bincount(labels[found.view(bool)], minlength=count)[1:] > 0
     if kept.any():
         height = typical_height(boxes[kept, 3])
         is_rule = (boxes[:, 2] >= 2.5 * height) & (boxes[:, 3] <= 0.4 * height)
         is_cut_off = _touch_edge(boxes, mask.shape) & (boxes[:, 3] < 0.5 * height)
         kept &= (sides >= 0.14 * height) & ~is_rule & ~is_cut_off
+    if first_look is None and kept.any():
+        kept &= _are_strong(connected, areas, kept, marks.ink, height)
     if not kept.any():
         raise NoInk("no ink found: the picture has only specks and lines")
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
-    is_kept = np.concatenate([[False], kept]).view(np.uint8)
-    return _Parts(ink, np.take(is_kept, labels), labels, np.flatnonzero(kept) + 1, boxes[kept], is_doubtful)
+    inside = np.take(np.concatenate([[False], kept]).view(np.uint8), labels)
+    is_doubtful = _is_doubtful(marks.ink, inside, marks.full_ink) if first_look is None else first_look.is_doubtful
+    ink = np.clip(marks.ink / (1.05 * marks.level), 0, 1)
+    return _Parts(ink, inside, labels, np.flatnonzero(kept) + 1, boxes[kept], marks.full_ink, is_doubtful)
 
 
 def _to_page(
     parts: _Parts, is_dark: bool, picture_shape: tuple[int, ...], factor: int, origin: tuple[int, int]
 ) -> Page:
-    inside = parts.mask
+    inside = parts.inside
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     stroke = max(1.0, 4 * cv2.mean(depth, inside)[0] - 2)  # as in `redraw`
     distance = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_3)
@@ -273,16 +293,29 @@ def _to_page(
     )
 
 
-def _find_ink(picture: Floats, light: _Light, *, check_ink: bool) -> tuple[Floats, Mask, Floats, bool]:
-    """Return the ink in [0, 1], which pixels are inside of strokes, and the steepness of each pixel.
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """The marks of a picture, before lines and shadows were dropped. Each array has a value per pixel."""
 
-    Args:
-        picture: (height, width).
-        light: of the picture.
-        check_ink: whether to raise NoInk if all ink is only noise or uneven light.
+    ink: Floats
+    """In grey values, positive for ink."""
+    level: Floats
+    """The mean ink of the mark."""
+    mask: Mask
+    """Which pixels are inside of a mark."""
+    steepness: Floats | None
+    """The squared slopes. None if full ink was known."""
+    full_ink: float
+    """In grey values."""
+
+
+def _find_marks(picture: Floats, light: _Light, full_ink: float | None) -> _Marks:
+    """Find the marks of a picture, (height, width).
+
+    `full_ink` is as in `_Marks`, or None if it is not known.
 
     Raises:
-        NoInk: the picture is blank, or `check_ink` and its ink is noise or uneven light.
+        NoInk: the picture is blank.
     """
     size = picture.shape[::-1]
     ink = (cv2.resize(light.paper, size) - picture) * cv2.resize(light.gain, size)
@@ -292,13 +325,13 @@ def _find_ink(picture: Floats, light: _Light, *, check_ink: bool) -> tuple[Float
         mean, noise = background_noise(ink, None)
     ink = ink - mean
     floor = min(max(MIN_CONTRAST, 4 * noise), 0.4 * float(ink.max()))
-    steepness = squared_slopes(ink)
-    full_ink = _full_ink(ink, steepness, floor)
+    steepness = None
+    if full_ink is None:
+        steepness = squared_slopes(ink)
+        full_ink = _full_ink(ink, steepness, floor)
     above = ink > max(floor, 0.2 * full_ink)
     level = _levels(ink, above, full_ink)
-    mask = above & (ink > 0.5 * level)
-    is_doubtful = check_ink and _is_doubtful(ink, mask, full_ink)
-    return np.clip(ink / (1.05 * level), 0, 1), mask, steepness, is_doubtful
+    return _Marks(ink, level, above & (ink > 0.5 * level), steepness, full_ink)
 
 
 def _full_ink(ink: Floats, steepness: Floats, floor: float) -> float:
@@ -326,7 +359,7 @@ def _levels(ink: Floats, above: Mask, full_ink: float) -> Floats:
     return found
 
 
-def _is_doubtful(ink: Floats, mask: Mask, full_ink: float) -> bool:
+def _is_doubtful(ink: Floats, mask: NDArray[np.uint8], full_ink: float) -> bool:
     """Return whether the mask may still be noise or uneven light.
 
     Ink exceeds 4 times the noise, and its edges have a slope of 0.1 of full ink per pixel of a picture as large as
@@ -356,25 +389,18 @@ def _is_doubtful(ink: Floats, mask: Mask, full_ink: float) -> bool:
     return sharpness <= _SHARP or full_ink <= 7 * noise
 
 
-@dataclass(frozen=True, slots=True)
-class _Connected:
-    """The connected parts of a mask. Pixels that touch at a corner are connected."""
-
-    mask: Mask
-    labels: Labels
-    """(height, width): the label of each pixel's part, from 1 on. 0 is outside of the mask."""
-    statistics: NDArray[np.int32]
-    """(1 + parts, 5): left, top, width, height and number of pixels by label."""
-
-
-def _connect(mask: Mask) -> _Connected:
-    _, labels, statistics, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
-        mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
-    )
-    return _Connected(mask, labels, statistics)
+def _are_strong(connected: Connected, areas: Ints, kept: Mask, ink: Floats, height: float) -> Mask:
+    """Return which parts have strokes about as thick and dark as most. Lines of squared paper and stains do not."""
+    window = max(3, round(0.12 * height))
+    thickness = cv2.blur(connected.mask.view(np.uint8) * 255, (window, window))  # more is left of a thick stroke
+    inked = np.flatnonzero(connected.mask)
+    strength = ink.ravel()[inked] * thickness.ravel()[inked]
+    total = np.bincount(connected.labels.ravel()[inked], strength, minlength=1 + len(areas))[1:]
+    strong: Mask = total / areas > _MIN_STRENGTH * total[kept].sum() / areas[kept].sum()
+    return strong
 
 
-def _are_sharp(connected: _Connected, steepness: Floats) -> Mask:
+def _are_sharp(connected: Connected, steepness: Floats) -> Mask:
     """Return which parts have edges about as steep as most ink. Those of shadows are not."""
     inked, count = np.flatnonzero(connected.mask), len(connected.statistics)
     owner, steep = connected.labels.ravel()[inked], steepness.ravel()[inked]
@@ -384,63 +410,6 @@ def _are_sharp(connected: _Connected, steepness: Floats) -> Mask:
     typical = np.sqrt(squares.sum() / max(float(total.sum()), 1e-9))
     sharp: Mask = slopes > _MIN_SHARPNESS * typical
     return sharp
-
-
-def _without_frames(connected: _Connected) -> Mask:
-    """Remove drawn rectangles around digits. Without their horizontal rules, their sides would look like a 1."""
-    mask, labels, statistics = connected.mask, connected.labels, connected.statistics
-    is_large = (statistics[:, 2] > 0.3 * mask.shape[1]) & (statistics[:, 3] > 0.3 * mask.shape[0])
-    for label in (np.flatnonzero(is_large[1:]) + 1).tolist():
-        left, top, width, height, area = statistics[label].tolist()
-        box = slice(top, top + height), slice(left, left + width)
-        own = labels[box] == label
-        is_hollow = own[rim_mask(own.shape, min(own.shape) // 8)].sum() > 0.95 * area
-        if is_hollow and (mask[box] & ~own).sum() > 0.05 * area:
-            mask = mask & (labels != label)
-    return mask
-
-
-def _without_rules(connected: _Connected) -> Mask:
-    """Remove ruled lines that cross most of the picture. Keep the strokes that cross them."""
-    mask = connected.mask
-    across, down = _horizontal_rules(mask), _horizontal_rules(cv2.transpose(mask.view(np.uint8)).view(bool))
-    if across is None and down is None:
-        return mask
-    rest = mask.copy()
-    if across is not None:
-        rest &= ~across
-    if down is not None:
-        rest &= ~down.T
-    left = _connect(rest).statistics[1:]
-    is_something_left = len(left) and left[:, 2:4].max() >= 0.1 * min(mask.shape)
-    return rest if is_something_left else mask
-
-
-def _horizontal_rules(mask: Mask) -> Mask | None:
-    """Return the pixels of horizontal rules, or None if the picture has no rule."""
-    width = mask.shape[1]
-    length = max(15, width // 25)  # a rule that is one degree askew still has runs of this length
-    picture = mask.view(np.uint8)
-    runs = cv2.morphologyEx(picture, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
-    covered = cv2.morphologyEx(runs.max(axis=0, keepdims=True), cv2.MORPH_CLOSE, np.ones((1, length), np.uint8))
-    if np.count_nonzero(covered) <= 0.75 * width:
-        return None
-    joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, length), np.uint8))
-    connected = _connect(joined.view(bool))
-    rules: Mask | None = None
-    for label in (np.flatnonzero(connected.statistics[1:, 2] > 0.75 * width) + 1).tolist():
-        _, top, wide, high, area = connected.statistics[label].tolist()
-        thickness = area / wide
-        if thickness > max(3.5, 0.025 * wide) or high > 0.08 * wide + 3 * thickness:
-            continue
-        reach = int(thickness + 4)
-        start, stop = max(0, top - 2 - reach), top + high + 2 + reach
-        rule = cv2.dilate((connected.labels[start:stop] == label).view(np.uint8), np.ones((3, 1), np.uint8))
-        crossing = cv2.morphologyEx(picture[start:stop], cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8))
-        if rules is None:
-            rules = np.zeros_like(mask)
-        rules[start:stop] |= (rule > crossing).view(bool)
-    return rules
 
 
 def _are_frames(boxes: Ints, areas: Ints, shape: tuple[int, ...]) -> Mask:

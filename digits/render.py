@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
 from digits.mnist_form import BOX, MAX_STROKE, MIDDLE, MIN_STROKE
-from digits.page import Ints, Labels
+from digits.page import Ints
+from digits.ruled_lines import Labels
 
 _SCALE = 2
 """Pixels of a tile per pixel of the box."""

@@ -14,8 +14,9 @@ import numpy as np
 from digits.cuts import Cuts, propose_cuts
 from digits.errors import TooManyDigits
 from digits.features import Grey
-from digits.page import Ints, Labels, Mask, Page, extents, typical_height
+from digits.page import Ints, Page, extents, typical_height
 from digits.render import render
+from digits.ruled_lines import Labels, Mask
 
 MAX_CANDIDATES = 6000
 """Maximum number of candidates of a picture. 500 digits have about 3 500."""

@@ -164,6 +164,40 @@ def test_ruled_lines_a_frame_and_specks_are_no_digits(classifier: Classifier, wr
     assert read(classifier, picture).text == "4071"
 
 
+@pytest.mark.parametrize("top_of_0", [78, 66], ids=["around the digits", "touching one of them"])
+def test_the_boxes_of_a_form_are_no_digits(classifier: Classifier, written: list[Grey], top_of_0: int) -> None:
+    width, height = 80, 76
+    form = np.full((200, 500), 255, np.uint8)
+    for index, digit in enumerate("4071"):
+        ink = on_paper(cut(enlarged(written[int(digit)], HEIGHT * 28 // 20))).astype(np.uint8)
+        left, top = 90 + index * width + (width - ink.shape[1]) // 2, top_of_0 if digit == "0" else 78
+        form[top : top + len(ink), left : left + ink.shape[1]] = ink
+    picture = Image.fromarray(form)
+    pen = ImageDraw.Draw(picture)
+    for index in range(4):
+        pen.rectangle((90 + index * width, 70, 90 + (index + 1) * width, 70 + height), outline=60, width=2)
+
+    assert read(classifier, picture).text == "4071"
+
+
+def test_a_line_under_a_number_is_no_digit(classifier: Classifier, written: list[Grey]) -> None:
+    picture = np.pad(page(written, "4071"), ((0, 0), (0, 200)), constant_values=255)
+    rows, columns = (np.flatnonzero((picture < 128).any(axis=axis)) for axis in (1, 0))
+    picture[rows[-1] - 2 : rows[-1] + 2, columns[0] - 10 : columns[-1] + 10] = 0
+
+    assert read(classifier, picture).text == "4071"
+
+
+def test_thin_faint_lines_are_no_digits(classifier: Classifier, written: list[Grey]) -> None:
+    number = page(written, "4071")
+    paper = np.full_like(number, 255)
+    for left in range(10, paper.shape[1], 40):
+        paper[10:50, left : left + 2] = 180
+        paper[110:150, left : left + 2] = 180
+
+    assert read(classifier, np.minimum(paper, number)).text == "4071"
+
+
 def test_a_wide_digit_is_one_digit(classifier: Classifier, written: list[Grey]) -> None:
     picture = Image.fromarray(page(written, "0"))
     wide = picture.resize((2 * picture.width, picture.height))

@@ -254,7 +254,7 @@ def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path, resume: bo
 
 def _fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
     temperature = fit_temperature(network, split, fold=fold)
-    say(f"temperature: {temperature.value:.3f}{', folded into the last layer' if fold else ''}")
+    say(f"temperature: {temperature.value:.3f}{', folded into the last layer' if fold else ' (not applied)'}")
     return temperature
 
 

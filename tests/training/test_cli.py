@@ -132,7 +132,7 @@ def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path
     assert calibration.normalized_sets is not None
     assert [level.coverage for level in calibration.normalized_sets.levels] == list(levels)
     assert calibration.novelty is not None
-    assert f"temperature: {calibration.temperature.value:.3f}\n" in outcome.out
+    assert f"temperature: {calibration.temperature.value:.3f} (not applied)\n" in outcome.out
     card = (folder / "report/README.md").read_text()
     for title in ("Do the probabilities match frequencies?", "Which digits are possible?", "Is it a digit at all?"):
         assert f"\n### {title}\n" in card

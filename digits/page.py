@@ -126,7 +126,8 @@ def find_page(picture: Grey) -> Page:
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
     near = cv2.dilate(parts.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))
     nearby_light = _Light(light.paper[top:bottom, left:right], light.gain[top:bottom, left:right], light.is_dark)
-    first_look = _FirstLook(near, parts.full_ink, parts.is_doubtful)
+    full_ink = parts.full_ink if finer < factor else None  # thin strokes are fainter in fewer pixels
+    first_look = _FirstLook(near, full_ink, parts.is_doubtful)
     parts = _find_parts(reduce(region, finer).astype(np.float32), nearby_light, first_look)
     return _levelled(_to_page(parts, light.is_dark, picture.shape, finer, (left * factor, top * factor)))
 
@@ -213,12 +214,12 @@ class _Parts:
 
 @dataclass(frozen=True, slots=True)
 class _FirstLook:
-    """What a look at fewer pixels has found."""
+    """What the first look has found."""
 
     near: NDArray[np.uint8]
     """(height, width): 1 in the parts and on the paper near them, else 0. Nothing else is looked for again."""
-    full_ink: float
-    """As in `_Marks`."""
+    full_ink: float | None
+    """As in `_Marks`. None if it has to be measured again."""
     is_doubtful: bool
     """As in `Page`."""
 
@@ -229,7 +230,7 @@ def _find_parts(picture: Floats, light: _Light, first_look: _FirstLook | None = 
     Args:
         picture: (height, width).
         light: of the picture.
-        first_look: at fewer pixels. It has dropped shadows and faint marks, so only lines and specks are left to drop.
+        first_look: what it has found in fewer or more pixels. It has dropped shadows and faint marks.
 
     Raises:
         NoInk, TooManyDigits.
@@ -246,7 +247,7 @@ def _find_parts(picture: Floats, light: _Light, first_look: _FirstLook | None = 
     count = len(statistics)
     boxes, areas = statistics[1:, :4].astype(np.int64), statistics[1:, 4].astype(np.int64)
     sides = boxes[:, 2:].max(axis=1)
-    kept = (sides >= 4) & ~_are_frames(boxes, areas, mask.shape)
+    kept = (sides >= 4) & ~_are_frames(labels, boxes, areas)
     if marks.steepness is not None:
         kept &= _are_sharp(connected, marks.steepness)
     if first_look is not None:
@@ -412,15 +413,16 @@ def _are_sharp(connected: Connected, steepness: Floats) -> Mask:
     return sharp
 
 
-def _are_frames(boxes: Ints, areas: Ints, shape: tuple[int, ...]) -> Mask:
+def _are_frames(labels: Labels, boxes: Ints, areas: Ints) -> Mask:
     """Return which parts are frames or tables, which enclose other parts, or run along an edge of the picture."""
-    left, top, width, height = boxes.T
-    right, bottom = left + width, top + height
     if len(boxes) < 2:
         return np.zeros(len(boxes), dtype=bool)
-    at_side = ((left == 0) | (right == shape[1])) & (height > 0.9 * shape[0])
-    at_end = ((top == 0) | (bottom == shape[0])) & (width > 0.9 * shape[1])
-    frames: Mask = at_side | at_end
+    left, top, width, height = boxes.T
+    right, bottom = left + width, top + height
+    shape = labels.shape
+    frames = np.zeros(len(boxes), dtype=bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        frames |= np.bincount(edge, minlength=1 + len(boxes))[1:] > 0.5 * len(edge)
     is_thin = areas < 0.3 * width * height
     for part in np.flatnonzero(is_thin & ((width > 0.3 * shape[1]) | (height > 0.3 * shape[0]))).tolist():
         inside = (left > left[part]) & (right < right[part]) & (top > top[part]) & (bottom < bottom[part])

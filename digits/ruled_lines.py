@@ -11,6 +11,9 @@ from digits.ink import rim_mask
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 
+_MIN_SIDE = 80
+"""In a picture of fewer pixels, a thin line may be the stroke of a digit that fills the picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:
@@ -67,7 +70,11 @@ def _spread(rules: Mask) -> float:
 def without_rules(connected: Connected) -> Mask:
     """Remove ruled lines that cross most of the picture. Keep the strokes that cross them."""
     mask = connected.mask
+    if max(mask.shape) < _MIN_SIDE:
+        return mask
     across, down = _rules(mask, 3.5)
+    if across is None and _has_digit_as_high_as(mask.shape, connected.statistics[1:]):
+        down = None
     if across is None and down is None:
         return mask
     rest = mask.copy()
@@ -78,6 +85,15 @@ def without_rules(connected: Connected) -> Mask:
     left = connect(rest).statistics[1:]
     is_something_left = len(left) and left[:, 2:4].max() >= 0.1 * min(mask.shape)
     return rest if is_something_left else mask
+
+
+def _has_digit_as_high_as(shape: tuple[int, ...], statistics: NDArray[np.int32]) -> bool:
+    """Return whether a digit is nearly as high as the picture. Then a vertical line may be a 1."""
+    height, width = shape
+    is_digit = (
+        (statistics[:, 3] > 0.6 * height) & (statistics[:, 2] > 0.15 * height) & (statistics[:, 2] < 0.75 * width)
+    )
+    return bool(is_digit.any())
 
 
 def _rules(mask: Mask, thickness: float) -> tuple[Mask | None, Mask | None]:

@@ -81,6 +81,7 @@ def test_digits_are_read_from_left_to_right_and_lines_from_top_to_bottom(
         pytest.param(lambda picture: picture.rotate(9, expand=True, fillcolor=255), id="sloping upwards"),
         pytest.param(lambda picture: picture.resize([8 * side for side in picture.size]), id="8 times as large"),
         pytest.param(lambda picture: picture.resize([side // 3 for side in picture.size]), id="a third as large"),
+        pytest.param(lambda picture: picture.crop(ImageOps.invert(picture).getbbox()), id="cut to its ink"),
     ],
 )
 def test_a_changed_picture_is_read_alike(classifier: Classifier, written: list[Grey], change: object) -> None:
@@ -198,6 +199,14 @@ def test_thin_faint_lines_are_no_digits(classifier: Classifier, written: list[Gr
     assert read(classifier, np.minimum(paper, number)).text == "4071"
 
 
+def test_a_1_as_high_as_its_picture_is_no_ruled_line(classifier: Classifier, written: list[Grey]) -> None:
+    strip = page(written, "40", gap=60)[38 : 38 + HEIGHT + 6]
+    between = int(np.flatnonzero((strip[:, 60:] > 200).all(axis=0))[30]) + 60
+    strip[2:-2, between : between + 3] = 0
+
+    assert read(classifier, strip).text == "410"
+
+
 def test_a_wide_digit_is_one_digit(classifier: Classifier, written: list[Grey]) -> None:
     picture = Image.fromarray(page(written, "0"))
     wide = picture.resize((2 * picture.width, picture.height))
@@ -246,7 +255,7 @@ def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, 
     )
 
 
-@pytest.mark.parametrize("style", ["page", "photo", "pencil", "marker", "cut, scan"])
+@pytest.mark.parametrize("style", ["page", "photo", "pencil", "hairline", "marker", "cut, scan"])
 def test_one_digit_gets_the_answer_of_predict(classifier: Classifier, written: list[Grey], style: str) -> None:
     pictures = family(style, np.stack(written), np.random.default_rng(0))
 

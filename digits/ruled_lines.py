@@ -96,17 +96,17 @@ def _has_digit_as_high_as(shape: tuple[int, ...], statistics: NDArray[np.int32])
     return bool(is_digit.any())
 
 
-def _rules(mask: Mask, thickness: float) -> tuple[Mask | None, Mask | None]:
+def _rules(mask: Mask, thickest: float) -> tuple[Mask | None, Mask | None]:
     """Return the pixels of horizontal and of vertical rules, or None if the mask has none.
 
-    A rule crosses most of the mask. It is at most as thick as `thickness`, or as 0.025 of its length.
+    A rule crosses most of the mask. It is at most as thick as `thickest`, or as 0.025 of its length.
     """
-    down = _horizontal_rules(cv2.transpose(mask.view(np.uint8)).view(bool), thickness)
-    return _horizontal_rules(mask, thickness), None if down is None else down.T
+    down = _horizontal_rules(cv2.transpose(mask.view(np.uint8)).view(bool), thickest)
+    return _horizontal_rules(mask, thickest), None if down is None else down.T
 
 
 def _horizontal_rules(mask: Mask, thickest: float) -> Mask | None:
-    """Return the pixels of horizontal rules, or None if the picture has no rule."""
+    """Return the pixels of horizontal rules, or None if the mask has none. See `_rules`."""
     width = mask.shape[1]
     length = max(15, width // 25)  # a rule that is one degree askew still has runs of this length
     picture = mask.view(np.uint8)
@@ -116,7 +116,7 @@ def _horizontal_rules(mask: Mask, thickest: float) -> Mask | None:
         return None
     joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, length), np.uint8))
     connected = connect(joined.view(bool))
-    rules: Mask | None = None
+    rules = np.zeros_like(mask)
     for label in (np.flatnonzero(connected.statistics[1:, 2] > 0.75 * width) + 1).tolist():
         left, top, wide, high, _ = connected.statistics[label].tolist()
         own = connected.labels[top : top + high, left : left + wide] == label
@@ -127,7 +127,5 @@ def _horizontal_rules(mask: Mask, thickest: float) -> Mask | None:
         start, stop = max(0, top - 2 - reach), top + high + 2 + reach
         rule = cv2.dilate((connected.labels[start:stop] == label).view(np.uint8), np.ones((3, 1), np.uint8))
         crossing = cv2.morphologyEx(picture[start:stop], cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8))
-        if rules is None:
-            rules = np.zeros_like(mask)
         rules[start:stop] |= (rule > crossing).view(bool)
-    return rules
+    return rules if rules.any() else None

@@ -189,6 +189,14 @@ def test_a_line_under_a_number_is_no_digit(classifier: Classifier, written: list
     assert read(classifier, picture).text == "4071"
 
 
+def test_a_line_with_a_blob_at_its_end_is_no_frame(classifier: Classifier) -> None:
+    picture = np.full((120, 400), 255, np.uint8)
+    picture[60:64, 5:9] = picture[61, 5:165] = 0
+    picture[10:50, 50:54] = picture[10:50, 150:154] = 0
+
+    assert read(classifier, Image.fromarray(picture)).text == "11"
+
+
 def test_thin_faint_lines_are_no_digits(classifier: Classifier, written: list[Grey]) -> None:
     number = page(written, "4071")
     paper = np.full_like(number, 255)

@@ -60,6 +60,8 @@ def background_noise(ink: Floats, contrast: float | None) -> tuple[float, float]
     sample = ink[::step, ::step]
     if contrast is not None:
         sample = sample[sample < contrast / 2]
+        if not sample.size:  # all pixels of the sample are ink
+            return 0.0, 0.0
     ranks = sample.size * 5 // 100, sample.size * 30 // 100
     ordered = np.partition(sample, ranks, axis=None)
     percentile_5, percentile_30 = (float(ordered[rank]) for rank in ranks)

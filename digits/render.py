@@ -104,8 +104,9 @@ def _stroke_widths(distance: Floats, pieces: NDArray[np.uint16], first: Ints, la
     """
     inked = np.flatnonzero(distance > -0.5)
     owner, depth = pieces.ravel()[inked], distance.ravel()[inked]
-    depths = np.bincount(owner, np.maximum(depth, 0)).cumsum()
-    areas = np.bincount(owner, np.clip(depth + 0.5, 0, 1)).cumsum()
+    count = int(last.max()) + 1
+    depths = np.bincount(owner, np.maximum(depth, 0), minlength=count).cumsum()
+    areas = np.bincount(owner, np.clip(depth + 0.5, 0, 1), minlength=count).cumsum()
     widths: Floats = 4 * (depths[last] - depths[first - 1]) / np.maximum(areas[last] - areas[first - 1], 1)
     return widths
 

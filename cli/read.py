@@ -10,14 +10,13 @@ from cli.batch.tasks import Read
 from cli.main import DEFAULT_MODEL_DIR
 from cli.models import ModelDir, load_model
 from cli.pictures import AsJson, Force, Output, Request, Resume, Sources, Strict, answer
+from cli.single_command import single_command
 from digits.command_line import print_number
 
 
 def command(name: str) -> Any:
     """Return the command."""
-    program = typer.Typer(add_completion=False, rich_markup_mode=None)
-    program.command(name)(_read)
-    return typer.main.get_command(program)
+    return single_command(name, _read)
 
 
 def _read(  # noqa: PLR0917 - Typer turns parameters into options

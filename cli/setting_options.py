@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from app.settings import Settings
 from cli.configuration import Configuration, configure, flag
+from cli.single_command import single_command
 
 _EPILOG = (
     "Each option is also an environment variable, such as MNIST_PORT for --port, and a key of the TOML file, such as "
@@ -40,9 +41,7 @@ def command_with_settings(name: str, run: Callable[[Configuration], None]) -> An
     # Typer reads the options from these two attributes.
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    program = typer.Typer(add_completion=False, rich_markup_mode=None)
-    program.command(name, help=inspect.getdoc(run), epilog=_EPILOG)(callback)
-    return typer.main.get_command(program)
+    return single_command(name, callback, help=inspect.getdoc(run), epilog=_EPILOG)
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from cli.main import DEFAULT_MODEL_DIR
 from cli.models import ModelDir, load_model
+from cli.single_command import single_command
 from digits.artifact import Manifest, read_manifest
 from digits.classifier import candidates
 from digits.errors import DigitsError
@@ -15,9 +14,7 @@ from digits.errors import DigitsError
 
 def command(name: str) -> Any:
     """Return the command."""
-    program = typer.Typer(add_completion=False, rich_markup_mode=None)
-    program.command(name)(_versions)
-    return typer.main.get_command(program)
+    return single_command(name, _versions)
 
 
 def _versions(model_dir: ModelDir = Path(DEFAULT_MODEL_DIR)) -> None:

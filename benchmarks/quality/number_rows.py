@@ -8,7 +8,6 @@ share of rows whose whole text is right, the share of accepted rows, and the sha
 `--from validation`. The test digits are for final figures.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,13 @@ from scipy.stats import binomtest
 
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
+from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.number_pictures import PLAIN, NumberPicture, numbers
 from benchmarks.quality.numbers import rng_of
-from benchmarks.quality.pictures import VALIDATION
 from cli.batch.tasks import Read
 from digits.classifier import Classifier
 from digits.errors import NoInk, TooManyDigits
 from digits.images import open_picture
-from training.data import load
-from training.errors import TrainingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +59,10 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("model", type=Path, metavar="MODEL", help="folder of a version")
     arguments.add_argument("--pictures", type=int, default=140, help="pictures of each kind (default: %(default)s)")
-    arguments.add_argument(
-        "--from", dest="part", choices=("validation", "test"), default="validation", help="default: %(default)s"
-    )
+    add_part(arguments)
     options = arguments.parse_args()
     classifier = Classifier.load(options.model)
-    try:
-        mnist = load(os.environ.get("MNIST_DATA"))
-    except TrainingError as exc:
-        raise SystemExit(str(exc)) from None
-    digits, labels = mnist.x_test, mnist.y_test.astype(np.int64)
-    if options.part == "validation":
-        digits, labels = mnist.x_train[-VALIDATION:], mnist.y_train[-VALIDATION:].astype(np.int64)
+    digits, labels = load_part(options.part)
     rows, everything = [], []
     for name in PLAIN:
         progress(name)

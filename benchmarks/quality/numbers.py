@@ -9,7 +9,6 @@ invented. The third has the time for a photo with ten digits, as a multiple of t
 Develop with `--from validation`. The test digits are for final figures.
 """
 
-import os
 import time
 import zlib
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from scipy.stats import binomtest
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.quality.families import Generator
+from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.number_pictures import NUMBERS, NumberPicture, numbers, photo_of_a_megapixel
-from benchmarks.quality.pictures import VALIDATION
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.answers import answers
 from digits.classifier import Classifier
@@ -31,8 +30,6 @@ from digits.features import to_features
 from digits.images import open_picture
 from digits.numbers import read_number
 from digits.previews import normalize_picture
-from training.data import load
-from training.errors import TrainingError
 
 WITHOUT_DIGIT = 200
 """Number of pictures without a digit."""
@@ -140,18 +137,10 @@ def main() -> None:
     arguments.add_argument("model", type=Path, metavar="MODEL", help="folder of a version")
     arguments.add_argument("--pictures", type=int, default=200, help="pictures of each family (default: %(default)s)")
     arguments.add_argument("--only", default="", metavar="TEXT", help="only the families whose names contain this")
-    arguments.add_argument(
-        "--from", dest="part", choices=("validation", "test"), default="validation", help="default: %(default)s"
-    )
+    add_part(arguments)
     options = arguments.parse_args()
     classifier = Classifier.load(options.model)
-    try:
-        mnist = load(os.environ.get("MNIST_DATA"))
-    except TrainingError as exc:
-        raise SystemExit(str(exc)) from None
-    digits, labels = mnist.x_test, mnist.y_test.astype(np.int64)
-    if options.part == "validation":
-        digits, labels = mnist.x_train[-VALIDATION:], mnist.y_train[-VALIDATION:].astype(np.int64)
+    digits, labels = load_part(options.part)
     rows = []
     for name in (name for name in NUMBERS if options.only in name):
         progress(name)

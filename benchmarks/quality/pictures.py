@@ -11,7 +11,6 @@ refusing side by side: digits that are refused, and pictures without a digit (of
 Develop with `--from validation`, on which the sets may have been calibrated. The test digits are for final figures.
 """
 
-import os
 import time
 import zlib
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, family
+from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.classifier import Classifier
 from digits.errors import NoInk
@@ -36,12 +36,8 @@ from digits.images import open_picture, to_grey
 from digits.mnist_form import are_normalized
 from digits.normalize import Normalized
 from digits.previews import normalize_picture
-from training.data import load
-from training.errors import TrainingError
 
 SCANS = "scikit-learn's 8x8"
-VALIDATION = 10_000
-"""Number of MNIST's last training images, which replace the test images during development."""
 WITHOUT_DIGIT = 500
 """Number of pictures without a digit."""
 SIZE_LEVEL = 0.99
@@ -96,14 +92,10 @@ def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
 
 def prepared_families(images: int, part: str) -> dict[str, Prepared]:
     """Make and prepare every family. Each has its own seed, so that a new family changes no other."""
-    mnist = load(os.environ.get("MNIST_DATA"))
-    if part == "test":
-        digits, labels = mnist.x_test, mnist.y_test
-    else:
-        digits, labels = mnist.x_train[-VALIDATION:], mnist.y_train[-VALIDATION:]
+    digits, labels = load_part(part)
     # Spread evenly: MNIST's test images are ordered by writer, and the first half is harder than the whole.
     chosen = np.linspace(0, len(labels) - 1, min(images, len(labels))).astype(int)
-    digits, truth = digits[chosen], labels[chosen].astype(np.int64)
+    digits, truth = digits[chosen], labels[chosen]
     families = {}
     for name in FAMILIES:
         progress(name)
@@ -182,16 +174,11 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="folder of a version")
     arguments.add_argument("--images", type=int, default=2000, help="pictures of each family (default: %(default)s)")
-    arguments.add_argument(
-        "--from", dest="part", choices=("validation", "test"), default="validation", help="default: %(default)s"
-    )
+    add_part(arguments)
     options = arguments.parse_args()
     classifiers = {f"{folder.parent.name}/{folder.name}": Classifier.load(folder) for folder in options.models}
-    try:
-        families = prepared_families(options.images, options.part)
-        surfaces = prepared_surfaces(WITHOUT_DIGIT)
-    except TrainingError as exc:
-        raise SystemExit(str(exc)) from None
+    families = prepared_families(options.images, options.part)
+    surfaces = prepared_surfaces(WITHOUT_DIGIT)
     print(header(["numpy", "opencv-python-headless", "pillow", "onnxruntime"]))
     print(f"\nMNIST's {options.part} digits; accuracy with its 95 % Wilson interval.\n")
     rows = []

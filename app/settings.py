@@ -213,7 +213,7 @@ def read_settings() -> Settings:
 
 
 def unknown_variables() -> list[str]:
-    """Return one line for each variable of the environment that looks like a setting and is none, such as a typo."""
+    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
     return [
         f"{name} is not a setting and is ignored. The nearest one is {get_close_matches(name, known, n=1, cutoff=0)[0]}"

@@ -259,7 +259,7 @@ def _even_paper(small: Floats, light: NDArray[np.uint8]) -> _EvenPaper | None:
 
 
 def _is_light_falling(small: Floats) -> bool:
-    """Return whether opposite sides of the picture differ so much in brightness that the light is uneven."""
+    """Return whether the light is uneven: opposite sides of the picture differ much in brightness."""
     top, bottom, left, right = (cv2.mean(side)[0] for side in (small[:2], small[-2:], small[:, :2], small[:, -2:]))
     darkest, lightest, _, _ = cv2.minMaxLoc(small)
     return max(abs(top - bottom), abs(left - right)) > 0.2 * (lightest - darkest)

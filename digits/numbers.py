@@ -171,14 +171,14 @@ class NumberAnswer:
 
     @property
     def ambiguous_count(self) -> int | None:
-        """Number of digits whose prediction set is not just the digit. None if the version has no such sets."""
+        """Number of digits that may be another digit. None if the version has no prediction sets."""
         if "prediction_set" not in self.digits[0]:
             return None
         return sum(bool(digit["prediction_set"] != [digit["digit"]]) for digit in self.digits)
 
     @property
     def non_digit_count(self) -> int | None:
-        """Number of digits whose `is_digit` is false. None if the version has no novelty."""
+        """Number of digits that do not look like one: `is_digit` is false. None if the version has no novelty."""
         return sum(not digit["is_digit"] for digit in self.digits) if "is_digit" in self.digits[0] else None
 
 

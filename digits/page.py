@@ -48,7 +48,7 @@ _SHARP = 0.35
 """A slope of this share of full ink per pixel is steeper than those of shadows."""
 
 _MIN_STRENGTH = 0.2
-"""A part whose strokes are thinner and fainter than this share of the page's is not a digit."""
+"""Strength is thickness times darkness of strokes. A part with less than this share of the mean strength is dropped."""
 
 _MOST_DEGREES = 15
 """The largest slope of a line of digits."""

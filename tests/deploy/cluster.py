@@ -219,7 +219,7 @@ class Cluster:
         return sum(map(float, re.findall(rf"^ray_{name}(?:\{{.*\}})? (\S+)", self.metrics(), re.MULTILINE)))
 
     def receivers(self) -> set[str]:
-        """Return the ids of the replicas that HAProxy sends requests to. There are none until it listens."""
+        """Return the ids of the replicas to which HAProxy sends requests. The set is empty until HAProxy runs."""
         try:
             statistics = httpx.get(_STATISTICS_URL).text
         except httpx.TransportError:

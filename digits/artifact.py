@@ -78,6 +78,9 @@ def probabilities_output(classes: int) -> Tensor:
 NOVELTY_OUTPUT = Tensor(name="novelty", dtype="float32", shape=(-1,))
 """An optional output: how unlike a digit a picture is. About 0 for a usual digit, above 1 for anything else."""
 
+MAX_NOVELTY = 1.0
+"""The highest novelty of a picture that counts as a digit. Training scales the output to it."""
+
 SALIENCY_OUTPUT = Tensor(name="saliency", dtype="float32", shape=(-1, FEATURES))
 """An optional output: how much each feature supports (positive) or opposes (negative) the most probable digit.
 

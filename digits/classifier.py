@@ -4,10 +4,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypedDict
 
 import numpy as np
-import onnxruntime
 
 from digits import artifact
 from digits.artifact import (
@@ -23,11 +22,16 @@ from digits.artifact import (
     Tensor,
     probabilities_output,
 )
+from digits.backend import Backend, Session, UnusableGraph
 from digits.classes import DIGITS
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel, OtherClasses
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.mnist_form import Mode, Preparation
+from digits.onnx_runtime import OnnxRuntime
 from digits.prediction_sets import stored_thresholds
+
+BACKEND: Backend = OnnxRuntime()
+"""What runs the networks."""
 
 GOLDEN_TOLERANCE = 1e-4
 """Maximum difference between a golden value and the computed one."""
@@ -89,6 +93,13 @@ class Scores(NamedTuple):
     """float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty."""
 
 
+class ModelName(TypedDict):
+    """The version that made a prediction."""
+
+    name: str
+    version: int
+
+
 class Classifier:
     """One loaded and checked version of the model.
 
@@ -98,31 +109,20 @@ class Classifier:
     folder: Path | None = None
     """The version's folder, with its report. None if the version was not loaded from a folder."""
 
-    def __init__(self, manifest: Manifest, model: bytes, golden: Golden) -> None:
-        """Create the session, check it against the manifest's signature and run the self-test.
+    def __init__(self, manifest: Manifest, session: Session, golden: Golden) -> None:
+        """Check a session against the manifest's signature and run the self-test.
 
         Args:
             manifest: declares the inputs and outputs of the graph.
-            model: the ONNX graph.
+            session: runs the graph.
             golden: the predictions that the graph must reproduce.
 
         Raises:
-            DamagedArtifact: `model` is not an ONNX graph, or does not have the declared signature.
+            DamagedArtifact: the graph does not have the declared signature.
             GoldenMismatch: the graph does not reproduce the golden predictions.
         """
-        options = onnxruntime.SessionOptions()
-        # One thread per forward pass, because the service scales over cores with workers. Thread pools that compete
-        # for the same cores are slower.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # fatal only: the DamagedArtifact below reports a refused graph
-        # Do not load weights from files beside the graph, which have no checksum.
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-        try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # ONNX Runtime's exception classes are private and have no other base
-            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: ONNX Runtime cannot load the graph") from exc
         self.manifest = manifest
+        self.model_name: ModelName = {"name": manifest.name, "version": manifest.version}
         self.golden = golden
         self._session = session
         _check_signature(session, manifest)
@@ -151,9 +151,23 @@ class Classifier:
             golden = Golden.from_json(files[GOLDEN], len(manifest.classes))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
             raise DamagedArtifact(f"{folder / GOLDEN}: {exc}") from exc
-        classifier = cls(manifest, files[MODEL], golden)
+        classifier = cls.of_graph(manifest, files[MODEL], golden)
         classifier.folder = folder
         return classifier
+
+    @classmethod
+    def of_graph(cls, manifest: Manifest, model: bytes, golden: Golden) -> Self:
+        """Return the classifier of an ONNX graph.
+
+        Raises:
+            DamagedArtifact: `model` is not an ONNX graph, or does not have the declared signature.
+            GoldenMismatch: the graph does not reproduce the golden predictions.
+        """
+        try:
+            session = BACKEND.load(model)
+        except UnusableGraph as exc:
+            raise DamagedArtifact(f"{MODEL} of version {manifest.version}: {exc}") from exc
+        return cls(manifest, session, golden)
 
     def probabilities(self, features: Floats) -> Floats:
         """Return the softmax probabilities, float32 (N, classes), of features, float32 (N, 784) in [0, 1]."""
@@ -161,7 +175,7 @@ class Classifier:
 
     def scores(self, features: Floats) -> Scores:
         """Return the probabilities and the novelty of features, float32 (N, 784) in [0, 1]."""
-        outputs: list[Floats] = self._session.run(self._outputs, {FEATURES_INPUT.name: features})
+        outputs = self._session.run({FEATURES_INPUT.name: features}, self._outputs)
         return Scores(outputs[0], outputs[1] if len(outputs) > 1 else None)
 
     def saliency(self, features: Floats) -> Floats:
@@ -170,10 +184,7 @@ class Classifier:
         This is gradient times input (Shrikumar et al. 2016) of that digit's logit minus the mean of all, which the
         softmax ignores. Only a version that `explains` has it.
         """
-        outputs: list[Floats] = self._session.run(
-            [SALIENCY_OUTPUT.name], {FEATURES_INPUT.name: features, EXPLAIN: np.array(True)}
-        )
-        return outputs[0]
+        return self._session.run({FEATURES_INPUT.name: features, EXPLAIN: np.array(True)}, [SALIENCY_OUTPUT.name])[0]
 
     def preparation(self, mode: Mode) -> Preparation:
         """Return how this version's pictures are prepared if a client asks for this mode."""
@@ -193,7 +204,7 @@ class Classifier:
         """Raise GoldenMismatch unless the graph reproduces the golden predictions within 1e-4."""
         try:
             received = self.scores(to_features(self.golden.pixels))
-        except Exception as exc:  # ONNX Runtime's exception classes are private
+        except UnusableGraph as exc:
             raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot be run: {exc}") from exc
         self._check_golden("probabilities", self.golden.probabilities, received.probabilities)
         if self.golden.novelty is not None or received.novelty is not None:
@@ -204,7 +215,7 @@ class Classifier:
         features = to_features(self.golden.pixels)
         try:
             saliency = self.saliency(features)
-        except Exception as exc:  # ONNX Runtime's exception classes are private
+        except UnusableGraph as exc:
             raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot compute saliency: {exc}") from exc
         if saliency.shape != features.shape:
             raise GoldenMismatch(
@@ -289,16 +300,13 @@ def _roots(root: Path) -> list[Path]:
     return [SHIPPED] if os.path.realpath(root) == os.path.realpath(SHIPPED) else [root.absolute(), SHIPPED]
 
 
-def _check_signature(session: Any, manifest: Manifest) -> None:
+def _check_signature(session: Session, manifest: Manifest) -> None:
     for kind, declared, received, required in (
-        ("input", manifest.inputs, session.get_inputs(), artifact.FEATURES_INPUT),
-        ("output", manifest.outputs, session.get_outputs(), probabilities_output(len(manifest.classes))),
+        ("input", manifest.inputs, session.inputs, artifact.FEATURES_INPUT),
+        ("output", manifest.outputs, session.outputs, probabilities_output(len(manifest.classes))),
     ):
         expected = sorted(_description(tensor) for tensor in declared)
-        actual = sorted(
-            f"{node.name} {node.type} {[size if isinstance(size, int) else -1 for size in node.shape]}"
-            for node in received
-        )
+        actual = sorted(received)
         if expected != actual:
             raise DamagedArtifact(
                 f"{MODEL} of version {manifest.version}: expected {kind} {expected}, received {actual}"
@@ -312,8 +320,7 @@ def _check_signature(session: Any, manifest: Manifest) -> None:
                 f"{artifact.MANIFEST} of version {manifest.version}: expected the {kind} "
                 f"{_description(known[wrong[0]])}, received {expected}"
             )
-    optional_inputs = {node.name: node.type for node in session.get_overridable_initializers()}
-    if SALIENCY_OUTPUT in manifest.outputs and optional_inputs.get(EXPLAIN) != "tensor(bool)":
+    if SALIENCY_OUTPUT in manifest.outputs and f"{EXPLAIN} tensor(bool) []" not in session.optional_inputs:
         raise DamagedArtifact(
             f"{MODEL} of version {manifest.version}: expected {SALIENCY_OUTPUT.name} with the optional input "
             f"{EXPLAIN}, a boolean, but it is missing"
@@ -321,5 +328,5 @@ def _check_signature(session: Any, manifest: Manifest) -> None:
 
 
 def _description(tensor: Tensor) -> str:
-    """Describe a tensor in ONNX Runtime's terms, where float32 is called `float`. A manifest has no other type."""
+    """Describe a tensor as a session does, where float32 is called `float`. A manifest has no other type."""
     return f"{tensor.name} tensor(float) {list(tensor.shape)}"

@@ -1,23 +1,20 @@
 """The command line of `digits`: it classifies picture files as the service does, without a server."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from digits.answers import answers
 from digits.artifact import SHIPPED
 from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
-from digits.features import to_features
 from digits.images import accepted_formats, open_picture, read
 from digits.mnist_form import Mode
-from digits.numbers import read_number
+from digits.numbers import ambiguous_count, non_digit_count, read_number
+from digits.predictions import predict, to_json
 from digits.preprocessing import prepare_picture
 
 
@@ -93,18 +90,15 @@ def print_answer(
     """
     try:
         normalized = prepare_picture(open_picture(read_picture()), classifier.preparation(mode))
-        columns = answers(classifier, to_features(normalized.pixels[None]), [normalized.steps])
+        (answer,) = predict(classifier, [normalized])
     except DigitsError as exc:
         if as_json:
-            print(json.dumps({"file": file, "error": str(exc)}))
+            print(to_json({"file": file, "error": str(exc)}).decode())
         else:
             print(f"{file}: {exc}", file=sys.stderr)
         return False
-    answer = {name: column[0] for name, column in columns.items()}
     if as_json:
-        model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
-        left_out = {"left_out": normalized.left_out} if normalized.left_out else {}
-        print(json.dumps({"file": file, **answer, "preprocessing": normalized.steps, "model": model, **left_out}))
+        print(to_json({"file": file, **answer}).decode())
     else:
         names = classifier.manifest.classes
         remarks = [f"{names[answer['digit']]} ({answer['probability']:.4f})"]
@@ -115,7 +109,7 @@ def print_answer(
             remarks.append(f"may be {' or '.join(names[index] for index in prediction_set)}")
         if not answer.get("is_digit", True):
             remarks.append("not a digit?")
-        if normalized.left_out:
+        if "left_out" in answer:
             remarks.append("more digits? `read` reads them all")
         print(f"{file}: {', '.join(remarks)}")
     return True
@@ -130,22 +124,19 @@ def print_number(classifier: Classifier, file: str, read_picture: Callable[[], b
         number = read_number(classifier, open_picture(read_picture()))
     except DigitsError as exc:
         if as_json:
-            print(json.dumps({"file": file, "error": str(exc)}))
+            print(to_json({"file": file, "error": str(exc)}).decode())
         else:
             print(f"{file}: {exc}", file=sys.stderr)
         return False
     if as_json:
-        model = {"name": classifier.manifest.name, "version": classifier.manifest.version}
-        digits = [digit | {"box": asdict(digit["box"])} for digit in number.digits]
-        answer = {"text": number.text, "lines": number.lines, "digits": digits, "left_out": number.left_out}
-        print(json.dumps({"file": file, **answer, "model": model}))
+        print(to_json({"file": file, **number}).decode())
         return True
-    remarks = [" / ".join(number.lines)]
-    if number.ambiguous_count:
-        remarks.append(f"{number.ambiguous_count} may be another digit")
-    if number.non_digit_count:
-        remarks.append(f"{number.non_digit_count} may be no digit")
-    if number.left_out:
-        remarks.append(f"{number.left_out} left out")
+    remarks = [" / ".join(number["lines"])]
+    if ambiguous := ambiguous_count(number):
+        remarks.append(f"{ambiguous} may be another digit")
+    if non_digits := non_digit_count(number):
+        remarks.append(f"{non_digits} may be no digit")
+    if number["left_out"]:
+        remarks.append(f"{number['left_out']} left out")
     print(f"{file}: {', '.join(remarks)}")
     return True

@@ -7,18 +7,19 @@ reading = prepared.read(scores.probabilities, scores.novelty)
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from PIL import Image
 
-from digits.answers import to_answers
-from digits.classifier import Classifier, Scores
+from digits.artifact import MAX_NOVELTY
+from digits.classifier import Classifier, ModelName, Scores
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.images import large_jpeg, open_picture, to_grey, upright_size
 from digits.normalize import Normalized, normalize
 from digits.page import PAGE_SIDE, Page, find_page
+from digits.predictions import Prediction, calibrate, predictions
 from digits.previews import normalize_picture
 from digits.reading import FoundDigit, Reading, best_reading, digit_costs
 from digits.segment import Box, Segmentation, segment, surround
@@ -129,7 +130,7 @@ def _are_mostly_digits(reading: Reading, novelty: Floats | None) -> bool:
     count = len(reading.digits)
     if novelty is None:
         return count > 1
-    familiar = np.count_nonzero(novelty[[found.candidate for found in reading.digits]] <= 1)
+    familiar = np.count_nonzero(novelty[[found.candidate for found in reading.digits]] <= MAX_NOVELTY)
     return count > 1 and bool(2 * familiar > count)
 
 
@@ -153,36 +154,21 @@ def _ink_box(normalized: Normalized) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class NumberAnswer:
-    """The answer for a picture of a number."""
+class Number(TypedDict):
+    """The digits on one picture."""
 
+    text: str
+    """The lines, with newlines between them."""
     lines: list[str]
     """The digits of each line."""
-    digits: list[dict[str, Any]]
-    """For each digit, in reading order: the fields of `answers`, its `line` and its `box`."""
+    digits: list[Prediction]
+    """In reading order, each with its `line` and its `box`."""
     left_out: int
     """Number of marks about as large as a digit that were not read."""
-
-    @property
-    def text(self) -> str:
-        """The lines, with newlines between them."""
-        return "\n".join(self.lines)
-
-    @property
-    def ambiguous_count(self) -> int | None:
-        """Number of digits that may be another digit. None if the version has no prediction sets."""
-        if "prediction_set" not in self.digits[0]:
-            return None
-        return sum(bool(digit["prediction_set"] != [digit["digit"]]) for digit in self.digits)
-
-    @property
-    def non_digit_count(self) -> int | None:
-        """Number of digits that do not look like one: `is_digit` is false. None if the version has no novelty."""
-        return sum(not digit["is_digit"] for digit in self.digits) if "is_digit" in self.digits[0] else None
+    model: ModelName
 
 
-def read_number(classifier: Classifier, picture: Image.Image) -> NumberAnswer:
+def read_number(classifier: Classifier, picture: Image.Image) -> Number:
     """Read the digits on a picture.
 
     Args:
@@ -199,17 +185,29 @@ def read_number(classifier: Classifier, picture: Image.Image) -> NumberAnswer:
     reading = prepared.read(probabilities, novelty)
     chosen = [found.candidate for found in reading.digits]
     scores = Scores(probabilities[chosen], None if novelty is None else novelty[chosen])
-    columns = to_answers(classifier, scores, [prepared.steps] * len(chosen))
-    digits = [
-        {name: column[index] for name, column in columns.items()} | {"line": found.line, "box": found.box}
-        for index, found in enumerate(reading.digits)
-    ]
-    return NumberAnswer(lines_of(reading, columns["digit"]), digits, reading.left_out)
+    digits = predictions(classifier, scores)
+    calibrate(digits, classifier, scores.probabilities, [prepared.steps] * len(chosen))
+    return to_number(reading, digits, classifier.model_name)
 
 
-def lines_of(reading: Reading, digits: list[int]) -> list[str]:
-    """Return the text of each line. `digits` are the answers for `reading.digits`."""
+def to_number(reading: Reading, digits: list[Prediction], model: ModelName) -> Number:
+    """Return the record of a reading. `digits` are the predictions for its digits, which get their lines and boxes."""
     lines = [""] * (reading.digits[-1].line + 1)
     for found, digit in zip(reading.digits, digits, strict=True):
-        lines[found.line] += str(digit)
-    return lines
+        lines[found.line] += str(digit["digit"])
+        digit["line"] = found.line
+        digit["box"] = found.box
+    return {"text": "\n".join(lines), "lines": lines, "digits": digits, "left_out": reading.left_out, "model": model}
+
+
+def ambiguous_count(number: Number) -> int | None:
+    """Return how many digits may be another digit. None if the version has no prediction sets."""
+    digits = number["digits"]
+    if "prediction_set" not in digits[0]:
+        return None
+    return sum(digit["prediction_set"] != [digit["digit"]] for digit in digits)
+
+
+def non_digit_count(number: Number) -> int | None:
+    """Return how many digits do not look like one: `is_digit` is false. None if the version has no novelty."""
+    return sum(not digit["is_digit"] for digit in number["digits"]) if "is_digit" in number["digits"][0] else None

@@ -58,7 +58,7 @@ class Exported:
 
     def classifier(self, manifest: Manifest) -> Classifier:
         """Return the classifier that will be served, after its self-test. Raises ArtifactError if the test fails."""
-        return Classifier(manifest, self.onnx, self.golden)
+        return Classifier.of_graph(manifest, self.onnx, self.golden)
 
 
 def export(network: Any, data: LabelledImages, *, head: Head | None = None, explain: bool = False) -> Exported:

@@ -23,12 +23,11 @@ from benchmarks.quality.families import Generator
 from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.number_pictures import NUMBERS, NumberPicture, numbers, photo_of_a_megapixel
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
-from digits.answers import answers
 from digits.classifier import Classifier
 from digits.errors import NoInk, TooManyDigits
-from digits.features import to_features
 from digits.images import open_picture
 from digits.numbers import read_number
+from digits.predictions import predict
 from digits.previews import normalize_picture
 
 WITHOUT_DIGIT = 200
@@ -52,7 +51,7 @@ class Score:
 def read_text(classifier: Classifier, data: bytes) -> str:
     """Return the digits on a picture, with a newline between lines. "" if none is found."""
     try:
-        return read_number(classifier, open_picture(data)).text
+        return read_number(classifier, open_picture(data))["text"]
     except (NoInk, TooManyDigits):
         return ""
 
@@ -90,8 +89,8 @@ def predicted(classifier: Classifier, data: bytes) -> str:
         normalized = normalize_picture(open_picture(data))
     except NoInk:
         return ""
-    digits: list[int] = answers(classifier, to_features(normalized.pixels[None]), [normalized.steps])["digit"]
-    return str(digits[0])
+    (prediction,) = predict(classifier, [normalized])
+    return str(prediction["digit"])
 
 
 def invented(classifier: Classifier, count: int) -> list[list[str]]:
@@ -103,7 +102,7 @@ def invented(classifier: Classifier, count: int) -> list[list[str]]:
         wrong = refused = 0
         for data in pictures:
             try:
-                found = read_number(classifier, open_picture(data)).digits
+                found = read_number(classifier, open_picture(data))["digits"]
                 wrong += any(digit.get("is_digit", True) for digit in found)
             except (NoInk, TooManyDigits):
                 refused += 1

@@ -25,12 +25,12 @@ from PIL import Image
 from benchmarks.harness.command import parser
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, ratios, spread
-from digits.answers import answers
 from digits.artifact import SHIPPED
 from digits.classifier import load_newest
-from digits.features import Grey, to_features
+from digits.features import Grey
 from digits.images import open_picture, read, to_grey
 from digits.normalize import normalize
+from digits.predictions import predict
 
 PASS = 256
 CLASSIFIER, _ = load_newest(SHIPPED)
@@ -59,9 +59,7 @@ def score_here(source: Path, pass_size: int) -> None:
     """Score the source in this process."""
     pictures = pictures_of(source)
     while batch := list(islice(pictures, pass_size)):
-        normalized = [normalize(picture) for picture in batch]
-        pixels = np.stack([each.pixels for each in normalized])
-        answers(CLASSIFIER, to_features(pixels), [each.steps for each in normalized])
+        predict(CLASSIFIER, [normalize(picture) for picture in batch])
 
 
 def pictures_of(source: Path) -> Iterator[Grey]:

@@ -16,7 +16,11 @@ from importlib.util import find_spec
 from io import FileIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_type_hints
+
+import numpy as np
+
+from digits.predictions import Prediction
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 
@@ -190,18 +194,16 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
     import pyarrow as pa  # noqa: PLC0415 - the extras `parquet` and `scale` install it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    types = {
-        "digit": pa.int64(),
-        "probability": pa.float32(),
-        "prediction_set": pa.list_(pa.int64()),
-        "is_digit": pa.bool_(),
-        "novelty": pa.float32(),
-        "left_out": pa.int32(),
-        "digit_count": pa.int32(),
-        "least_probability": pa.float32(),
-        "ambiguous_count": pa.int32(),
-        "non_digit_count": pa.int32(),
+    kinds = {
+        int: pa.int64(),
+        np.float32: pa.float32(),
+        bool: pa.bool_(),
+        str: pa.string(),
+        list[int]: pa.list_(pa.int64()),
     }
+    types = {name: kinds[kind] for name, kind in get_type_hints(Prediction).items() if kind in kinds}
+    types |= dict.fromkeys(("left_out", "digit_count", "ambiguous_count", "non_digit_count"), pa.int32())
+    types["least_probability"] = pa.float32()
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with pq.ParquetWriter(output, schema) as writer:
         for batch in _batches(map(json.loads, rows)):

@@ -5,19 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from PIL import Image
 
-from digits.answers import answers
 from digits.classifier import Classifier
-from digits.features import to_features
 from digits.mnist_form import Mode
 from digits.normalize import Normalized
-from digits.numbers import NumberAnswer, read_number
+from digits.numbers import Number, ambiguous_count, non_digit_count, read_number
+from digits.predictions import Prediction, predict
 from digits.preprocessing import prepare_picture
 
 Row = dict[str, Any]
 """Values in JSON types by column."""
+
+
+_NOT_IN_ROWS = frozenset(("probabilities", "coverage", "preprocessing", "model", "line", "box", "pixels", "saliency"))
+"""The fields of a prediction that are long, the same in every row, or only in replies."""
 
 
 class Task(ABC):
@@ -58,10 +60,9 @@ class Predict(Task):
         return {"--normalize": self.normalize}
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
-        """Return the columns. If the classes are not the digits, the name of the class follows `digit`."""
-        class_name = () if classifier.class_names is None else ("class_name",)
-        trust = ("prediction_set", "calibration", "is_digit", "novelty")
-        return "path", "digit", *class_name, "probability", *trust, "left_out", "error"
+        """Return the columns: most fields of a prediction. Only a model of other classes has `class_name`."""
+        absent = _NOT_IN_ROWS if classifier.class_names is not None else {*_NOT_IN_ROWS, "class_name"}
+        return "path", *(name for name in Prediction.__annotations__ if name not in absent), "error"
 
     def prepare(self, classifier: Classifier, picture: Image.Image) -> Normalized:
         """See `Task`."""
@@ -69,12 +70,10 @@ class Predict(Task):
 
     def rows(self, classifier: Classifier, prepared: Sequence[Normalized]) -> list[Row]:
         """Classify all pictures in one forward pass."""
-        features = np.concatenate([to_features(normalized.pixels[None]) for normalized in prepared])
-        found = answers(classifier, features, [normalized.steps for normalized in prepared])
-        names = [name for name in self.columns(classifier) if name in found]
+        columns = set(self.columns(classifier))
         return [
-            {name: found[name][index] for name in names} | {"left_out": normalized.left_out or None}
-            for index, normalized in enumerate(prepared)
+            {name: value for name, value in prediction.items() if name in columns}
+            for prediction in predict(classifier, prepared)
         ]
 
 
@@ -93,20 +92,20 @@ class Read(Task):
         counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out")
         return "path", "text", *counts, "error"
 
-    def prepare(self, classifier: Classifier, picture: Image.Image) -> NumberAnswer:
+    def prepare(self, classifier: Classifier, picture: Image.Image) -> Number:
         """Read one picture. Its candidates are many enough for a forward pass of their own."""
         return read_number(classifier, picture)
 
-    def rows(self, classifier: Classifier, prepared: Sequence[NumberAnswer]) -> list[Row]:  # noqa: ARG002
+    def rows(self, classifier: Classifier, prepared: Sequence[Number]) -> list[Row]:  # noqa: ARG002
         """See `Task`."""
         return [
             {
-                "text": number.text,
-                "digit_count": len(number.digits),
-                "least_probability": min(digit["probability"] for digit in number.digits),
-                "ambiguous_count": number.ambiguous_count,
-                "non_digit_count": number.non_digit_count,
-                "left_out": number.left_out,
+                "text": number["text"],
+                "digit_count": len(number["digits"]),
+                "least_probability": min(digit["probability"] for digit in number["digits"]),
+                "ambiguous_count": ambiguous_count(number),
+                "non_digit_count": non_digit_count(number),
+                "left_out": number["left_out"],
             }
             for number in prepared
         ]

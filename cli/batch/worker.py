@@ -1,6 +1,5 @@
 """What each process of a run does: open some pictures, do the task of the run, and return their rows."""
 
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from deploy.batch.shards import path_as_text
 from digits.classifier import Classifier
 from digits.errors import DigitsError, InvalidImage
 from digits.images import open_picture, read
+from digits.predictions import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class _Worker:
         if answered:
             for row, answer in zip(answered, self._task.rows(self._classifier, prepared), strict=True):
                 row.update(answer)
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        return Scored(lines.encode(), len(rows), failures)
+        lines = b"".join(to_json(row) + b"\n" for row in rows)
+        return Scored(lines, len(rows), failures)
 
 
 def _open(path: str) -> Image.Image:

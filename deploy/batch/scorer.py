@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from deploy.batch.results import Rejection, Results
 from deploy.batch.shards import Picture
 from deploy.batch.sources import Shard, shard_from_json
-from digits.answers import answers
 from digits.classifier import Classifier
 from digits.errors import DigitsError
-from digits.features import FEATURES, to_features
 from digits.images import open_picture
 from digits.mnist_form import Mode
 from digits.normalize import Normalized
+from digits.predictions import fields, predict
 from digits.preprocessing import prepare_picture, prepare_pixels
 
 _PASS_PICTURES = 256
@@ -56,6 +55,9 @@ class Scorer:
         """
         self._classifier = Classifier.load(model)
         self._preparation = self._classifier.preparation(mode)
+        known = {"id", "source", "version", *fields(self._classifier)}
+        self._columns = [name for name in _COLUMN_TYPES if name in known]
+        """The columns that this version fills."""
         self._results = Results(output)
 
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -110,16 +112,9 @@ class Scorer:
 
     def _rows(self, ids: list[str], digits: list[Normalized], source: str) -> pa.RecordBatch:
         """Classify pictures in one forward pass and return their rows."""
-        features = np.empty((len(digits), FEATURES), dtype=np.float32)
-        for row, digit in zip(features, digits, strict=True):
-            row[:] = to_features(digit.pixels[None])[0]
-        steps = [digit.steps for digit in digits]
-        columns: dict[str, list[Any]] = {
-            "id": ids,
-            "source": [source] * len(ids),
-            **answers(self._classifier, features, steps),
-            "preprocessing": steps,
-            "version": [self._classifier.manifest.version] * len(ids),
-        }
-        names = [name for name in _COLUMN_TYPES if name in columns]
-        return pa.record_batch([pa.array(columns[name], _COLUMN_TYPES[name]) for name in names], names=names)
+        records = predict(self._classifier, digits) if digits else []
+        columns: dict[str, list[Any]] = {name: [record.get(name) for record in records] for name in self._columns}
+        columns |= {"id": ids, "source": [source] * len(ids), "version": [self._classifier.manifest.version] * len(ids)}
+        return pa.record_batch(
+            [pa.array(columns[name], _COLUMN_TYPES[name]) for name in self._columns], names=self._columns
+        )

@@ -68,7 +68,7 @@ def test_any_picture_gives_digits_inside_of_it_or_is_refused(classifier: Classif
     picture = Image.fromarray(drawn(seed))
 
     with suppress(DigitsError):
-        for digit in read_number(classifier, picture).digits:
+        for digit in read_number(classifier, picture)["digits"]:
             box = digit["box"]
             assert min(box.x, box.y) >= 0
             assert min(box.width, box.height) > 0

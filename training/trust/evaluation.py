@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import Calibration, PredictionSets
+from digits.artifact import MAX_NOVELTY, Calibration, PredictionSets
 from digits.classifier import Scores
 from digits.features import Floats
 from digits.prediction_sets import class_thresholds
@@ -105,7 +105,7 @@ def evaluate(
         if calibration.normalized_sets is None or copies is None
         else coverage(calibration.normalized_sets, copies.probabilities, labels, calibration.calibration_images),
         false_alarms={
-            name: float((novelty > 1).mean())
+            name: float((novelty > MAX_NOVELTY).mean())
             for name, measured in (("test images", scores), ("distorted copies", copies))
             if measured is not None and (novelty := measured.novelty) is not None
         },
@@ -169,6 +169,6 @@ def detect(digits: NDArray[Any], non_digits: Mapping[str, NDArray[Any]]) -> dict
         detection[kind] = Detection(
             auroc=float(roc_auc_score(is_non_digit, np.concatenate([digits, novelty]))),
             fpr95=float((novelty <= threshold).mean()),
-            above_1=float((novelty > 1).mean()),
+            above_1=float((novelty > MAX_NOVELTY).mean()),
         )
     return detection

@@ -1,0 +1,49 @@
+"""The backend that runs networks with ONNX Runtime on the processor."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from digits.backend import Session, UnusableGraph
+from digits.features import Floats
+
+
+class OnnxRuntime:
+    """Loads ONNX graphs."""
+
+    def load(self, model: bytes) -> Session:
+        """Load an ONNX graph, with one thread per forward pass. Raises UnusableGraph."""
+        options = onnxruntime.SessionOptions()
+        # One thread per forward pass, because the service scales over cores with workers. Thread pools that compete
+        # for the same cores are slower.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # fatal only: UnusableGraph reports a refused graph
+        # Do not load weights from files beside the graph, which have no checksum.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        try:
+            return _OnnxSession(onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
+        except Exception as exc:  # ONNX Runtime's exception classes are private and have no other base
+            raise UnusableGraph("ONNX Runtime cannot load the graph") from exc
+
+
+class _OnnxSession:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.inputs = [_description(node) for node in session.get_inputs()]
+        self.optional_inputs = [_description(node) for node in session.get_overridable_initializers()]
+        self.outputs = [_description(node) for node in session.get_outputs()]
+
+    def run(self, features: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[Floats]:
+        try:
+            computed: list[Floats] = self._session.run(outputs, features)
+        except Exception as exc:  # ONNX Runtime's exception classes are private
+            raise UnusableGraph(str(exc)) from exc
+        return computed
+
+
+def _description(node: Any) -> str:
+    return f"{node.name} {node.type} {[size if isinstance(size, int) else -1 for size in node.shape]}"

@@ -10,12 +10,13 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
-.PHONY: help serve scale test check docs train bench audit policy clean
+.PHONY: help serve scale test check fresh docs train bench audit policy clean
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
 	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 13 minutes on two cores)'
 	@echo 'make check   run lint and types only'
+	@echo 'make fresh   install the wheel with the newest packages that pyproject.toml allows, and let it read a digit'
 	@echo 'make docs    build the documentation as a site in reports/site; a broken link fails'
 	@echo 'make train   train the lecture'"'"'s network and publish it (ARGS="--epochs 10 ...")'
 	@echo 'make bench   measure requests and pictures per second, compared with other servers (needs wrk and 20 minutes)'
@@ -58,6 +59,10 @@ check: .venv/.dev
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
+
+# Not part of CI, because a package that somebody else releases must not fail a change of ours.
+fresh: | .python $(UV)
+	@$(PYTHON) tests/fresh.py $(UV)
 
 docs: .venv/.dev
 	@$(RUN) zensical build --strict

@@ -6,9 +6,8 @@ import re
 from typing import Any, NamedTuple
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from digits import errors
@@ -200,34 +199,24 @@ def problem_response(exc: Exception) -> Response:
     return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
 
 
-async def _exception(request: Request, exc: Exception) -> Response:
-    record(request.scope, exc)
-    return problem_response(exc)
+def response(path: str, exc: Exception) -> Response:
+    """Return the error response for an exception: problem details, or `{"error": "..."}` under /v1 and /v2.
+
+    That is the shape that TensorFlow Serving and the Open Inference Protocol share.
+    """
+    if path[1:].partition("/")[0] not in ("v1", "v2"):
+        return problem_response(exc)
+    status, detail, headers = describe(exc)
+    if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400
+        status = 400
+    return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
 
 
-async def _http_exception(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, HTTPException)
-    detail, headers = exc.detail, dict(exc.headers or {})
-    if exc.status_code == http.HTTPStatus.NOT_FOUND:
-        detail = "there is nothing at this path"
-        if request.app.openapi_url:
-            detail += "; /docs lists all paths"
-    elif exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        methods = set(headers["Allow"].split(", "))
-        # HEAD is answered as GET is (`app.asgi.middleware`).
-        allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
-        detail, headers["Allow"] = f"expected {allowed}, received {request.method}", allowed
-    return problem(exc.status_code, detail, headers=headers)
-
-
-async def _client_gone(_request: Request, _exc: Exception) -> Response:
-    # Nobody receives this response. Without it the server would log the disconnect as a failure of the service.
-    return Response(status_code=400)
-
-
-def install(app: FastAPI) -> None:
-    """Let FastAPI answer every exception with problem details."""
-    app.add_exception_handler(DigitsError, _exception)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(ClientDisconnect, _client_gone)
-    app.add_exception_handler(Exception, _exception)
+def of_exception(exc: Exception, method: str) -> Exception:
+    """Return our own error for an exception of Starlette's static files and routes, and any other one unchanged."""
+    if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.NOT_FOUND:
+        return NotFound("there is nothing at this path")
+    if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (exc.headers or {}).get("Allow", "GET, HEAD")
+        return WrongMethod(f"expected {allowed}, received {method[:40]}", allowed)
+    return exc

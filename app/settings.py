@@ -142,9 +142,12 @@ class Settings(BaseSettings):
             description="How long the service still answers after SIGTERM while it reports that it is not ready.",
         ),
     ] = 0
-    max_requests: Annotated[PositiveInt, Field(description="Maximum number of requests in progress per process.")] = (
-        1024
-    )
+    max_requests: Annotated[
+        PositiveInt,
+        Field(
+            description="Maximum number of requests in progress per process. Further requests with pictures get a 503."
+        ),
+    ] = 1024
     max_body_bytes: Annotated[PositiveInt, Field(description="Maximum size of a request body, in bytes.")] = (
         16 * 1024 * 1024
     )

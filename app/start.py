@@ -1,15 +1,24 @@
-"""Start the service: listen, then serve in this process or in several."""
+"""Start the service: listen, then serve in this process or in several.
+
+The functions of a worker are here too, because a process that the supervisor spawns imports them by name.
+"""
 
 import importlib.util
 import resource
+import socket
 import ssl
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from app.server.handover import SupervisorLink
 from app.server.listener import listen, reserve
+from app.server.server import FINISH_SECONDS, Server
 from app.server.supervisor import Supervisor
 from app.settings import Settings, unknown_variables
-from app.worker import serve, serve_worker
+
+if TYPE_CHECKING:
+    from app.asgi.application import Application
 
 _MAX_OPEN_FILES = 65536
 """Limit for open files. Each connection counts as one. A process does not have the memory for more."""
@@ -39,6 +48,30 @@ def start(settings: Settings) -> int:
         return Supervisor(serve_worker, settings, listener).run()
     serve(settings, listener)
     return 0
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve on a bound listener until a signal stops the process."""
+    Server(_create_app(settings), settings).run(sockets=[listener])
+
+
+def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
+    """Serve the connections that the supervisor hands over on this end of a socket pair, until it closes the other."""
+    Server(_create_app(settings), settings, SupervisorLink(supervisor)).run(sockets=[])
+
+
+def _create_app(settings: Settings) -> "Application":
+    """Return the application, with its gRPC server if the settings ask for one."""
+    # Imported here because it takes half a second and 60 MB, and a supervisor does not need it.
+    from app.main import create_app  # noqa: PLC0415
+
+    app = create_app(settings)
+    if settings.grpc_port is not None:
+        # Imported here because they take 0.2 s and 8 MB, and are an extra.
+        from app.api.grpc.server import GrpcServer  # noqa: PLC0415
+
+        app.state.service.grpc_server = GrpcServer(app.state.service, FINISH_SECONDS)
+    return app
 
 
 def _check_grpc(settings: Settings) -> None:

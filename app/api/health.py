@@ -1,89 +1,74 @@
 """Health probes for orchestrators, and one summary for people."""
 
-from enum import Enum
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi import Response
 
+from app.asgi.route import ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
-from app.inference.model_registry import ModelRegistry
-from app.openapi.example_replies import MODEL
-from app.openapi.replies import reply, unready
+from app.openapi.replies import RETRY_AFTER, example
+from app.openapi.reply_examples import examples
 from app.openapi.schemas import Health, State
 
-router = APIRouter()
+router = direct_router("Health")
 
-_TAGS: list[str | Enum] = ["Health"]
+_EXAMPLES = examples("health")
 
 _ALIVE, _STARTED, _STARTING, _READY = ({"status": status} for status in ("alive", "started", "starting", "ready"))
 
-# Examples for the API documentation.
-_UNREADY = {"status": "unready", "reason": "the model has not been loaded yet"}
-_HEALTHY = {"status": "ready", "reason": None, "model": MODEL, "version": "0.1.0"}
-_UNHEALTHY = _UNREADY | {"model": None, "version": "0.1.0"}
+
+def _unready(description: str, name: str, model: type = State) -> dict[str, Any]:
+    return {"model": model, "description": description, "headers": RETRY_AFTER, **example(_EXAMPLES[name])}
 
 
-@router.get("/livez", tags=_TAGS, summary="Check that the process answers", responses={200: reply(State, _ALIVE)})
-async def livez() -> Response:
+@router.get(
+    "/livez",
+    summary="Check that the process answers",
+    response_model=State,
+    responses={200: example(_EXAMPLES["livez"])},
+)
+async def livez(_request: ServiceRequest) -> Response:
     """Always reply 200. Restart the process when this probe fails."""
     return _reply(200, _ALIVE)
 
 
 @router.get(
     "/startupz",
-    tags=_TAGS,
     summary="Check that the first model is loaded",
-    responses={200: reply(State, _STARTED), 503: unready("No model is loaded yet", _STARTING)},
+    response_model=State,
+    responses={200: example(_EXAMPLES["startupz"]), 503: _unready("No model is loaded yet", "startupz 503")},
 )
-async def startupz(request: Request) -> Response:
+async def startupz(request: ServiceRequest) -> Response:
     """Reply 200 once a model has been loaded, else 503."""
-    registry: ModelRegistry = request.app.state.registry
-    return _reply(200, _STARTED) if registry.started else _reply(503, _STARTING)
+    return _reply(200, _STARTED) if request.service.registry.started else _reply(503, _STARTING)
 
 
 @router.get(
     "/readyz",
-    tags=_TAGS,
     summary="Check that requests can be answered",
-    responses={200: reply(State, _READY), 503: unready("Not ready, with the reason", _UNREADY)},
+    response_model=State,
+    responses={200: example(_EXAMPLES["readyz"]), 503: _unready("Not ready, with the reason", "readyz 503")},
 )
-async def readyz(request: Request) -> Response:
+async def readyz(request: ServiceRequest) -> Response:
     """Reply 200 while the network reproduces its golden predictions. Each call runs the network on them."""
-    reason = request.app.state.registry.unready_reason()
+    reason = request.service.registry.unready_reason()
     return _reply(200, _READY) if reason is None else _reply(503, {"status": "unready", "reason": reason})
 
 
 @router.get(
     "/health",
-    tags=_TAGS,
     summary="Get the state of the service",
-    responses={200: reply(Health, _HEALTHY), 503: unready("Not ready", _UNHEALTHY, Health)},
+    response_model=Health,
+    responses={200: example(_EXAMPLES["health"]), 503: _unready("Not ready", "health 503", Health)},
 )
-async def health(request: Request) -> Response:
+async def health(request: ServiceRequest) -> Response:
     """Reply with a summary for people and load balancers: 200 when the service is ready, else 503."""
-    registry: ModelRegistry = request.app.state.registry
-    reason = registry.unready_reason()
-    model = None
-    if registry.started:
-        manifest = registry.classifier.manifest
-        model = {"name": manifest.name, "version": manifest.version}
+    service = request.service
+    reason = service.registry.unready_reason()
+    model = service.registry.classifier.model_name if service.registry.started else None
     state = {"status": "ready" if reason is None else "unready", "reason": reason, "model": model}
-    return _reply(200 if reason is None else 503, {**state, "version": request.app.version})
-
-
-@router.get(
-    "/ping",
-    tags=["SageMaker and MLflow"],
-    summary="Check that requests can be answered",
-    response_class=PlainTextResponse,
-    responses={503: {"description": "Not ready"}},
-)
-async def ping(request: Request) -> Response:
-    """Reply with the status of `/readyz` and an empty line as the body."""
-    status = 200 if request.app.state.registry.unready_reason() is None else 503
-    return PlainTextResponse("\n", status, {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None)
+    return _reply(200 if reason is None else 503, {**state, "version": service.version})
 
 
 def _reply(status: int, state: dict[str, Any]) -> Response:

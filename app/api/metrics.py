@@ -1,13 +1,14 @@
 """`GET /metrics` for Prometheus."""
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import Response
 from prometheus_client import generate_latest
-from prometheus_client.registry import Collector
+
+from app.asgi.route import ServiceRequest, direct_router
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-router = APIRouter(tags=["Health"])
+router = direct_router("Health")
 
 
 @router.get(
@@ -18,9 +19,9 @@ router = APIRouter(tags=["Health"])
         200: {"description": "Prometheus text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
     },
 )
-async def metrics(request: Request) -> Response:
+async def metrics(request: ServiceRequest) -> Response:
     """Return counts of requests, forward passes, predictions and refusals, the drift and the state of all workers."""
-    request.app.state.metrics.flush()
-    collector: Collector = request.app.state.drift
-    text = await run_sync(generate_latest, collector)
+    service = request.service
+    service.metrics.flush()
+    text = await run_sync(generate_latest, service.drift)
     return Response(text, media_type=CONTENT_TYPE)

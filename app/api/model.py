@@ -2,54 +2,61 @@
 
 from dataclasses import asdict
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Path, Request, Response
-from starlette.exceptions import HTTPException
+from fastapi import Path, Response
 
 from app.asgi import caching
 from app.asgi import headers as security_headers
+from app.asgi.route import ServiceRequest, direct_router
 from app.errors import NotFound
-from app.inference.model_registry import ModelRegistry
-from app.openapi.replies import CARD, MANIFEST, NO_CARD, NO_REPORT, REPORT, UNAVAILABLE, UNCHANGED, reply
+from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, problem
+from app.openapi.reply_examples import examples
 from app.openapi.schemas import Versions
-from digits.artifact import read_file
+from digits.artifact import Manifest, read_file
 from digits.classifier import Classifier
 
-router = APIRouter(tags=["Model"])
+router = direct_router("Model")
 
 _CARD = "report/README.md"
 
-_VERSIONS = {
-    "pinned": None,
-    "versions": [
-        {"version": 2, "shipped": True, "state": "serving", "reason": None},
-        {"version": 1, "shipped": True, "state": "available", "reason": None},
-    ],
-}
-"""An example reply of `/model/versions`."""
-
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
+_FILES: dict[str, Any] = {
+    "image/png": {"schema": {"type": "string", "format": "binary"}},
+    "text/plain": {"schema": {"type": "string"}},
+    "text/csv": {"schema": {"type": "string"}},
+}
 
-@router.get("/model", summary="Get the served model's manifest", responses={200: MANIFEST, 503: UNAVAILABLE})
-async def model(request: Request) -> Response:
+
+@router.get(
+    "/model",
+    summary="Get the served model's manifest",
+    response_model=Manifest,
+    response_description="The manifest",
+    responses={200: example(examples("manifest")), 503: UNAVAILABLE},
+)
+async def model(request: ServiceRequest) -> Response:
     """Return name, version, signature, recipe, data set, library versions and metrics, as published."""
-    return Response(
-        orjson.dumps(request.app.state.registry.classifier.manifest.public()), media_type="application/json"
-    )
+    manifest = request.service.registry.classifier.manifest
+    return Response(orjson.dumps(manifest.public()), media_type="application/json")
 
 
-@router.get("/model/versions", summary="List the model's versions", responses={200: reply(Versions, _VERSIONS)})
-async def model_versions(request: Request) -> Response:
+@router.get(
+    "/model/versions",
+    summary="List the model's versions",
+    response_model=Versions,
+    responses={200: example(examples("versions"))},
+)
+async def model_versions(request: ServiceRequest) -> Response:
     """Return the versions below MNIST_MODEL_DIR and those that came with the code, highest first.
 
     The list is as the service last found it, even while no version is served. An `available` version is verified only
     when it is loaded.
     """
-    registry: ModelRegistry = request.app.state.registry
+    registry = request.service.registry
     known = [asdict(version) for version in registry.versions()]
     return Response(orjson.dumps({"pinned": registry.pinned, "versions": known}), media_type="application/json")
 
@@ -58,11 +65,16 @@ async def model_versions(request: Request) -> Response:
     "/model/card",
     summary="Get the model card as a page",
     response_class=Response,
-    responses={200: CARD, 304: UNCHANGED, 404: NO_CARD, 503: UNAVAILABLE},
+    responses={
+        200: {"description": "The page", "headers": ETAG, "content": {"text/html": {"schema": {"type": "string"}}}},
+        304: UNCHANGED,
+        404: problem(404, "The served version has no model card"),
+        503: UNAVAILABLE,
+    },
 )
-async def model_card(request: Request) -> Response:
+async def model_card(request: ServiceRequest) -> Response:
     """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
-    content = await run_sync(_card, request.app.state.registry.classifier)
+    content = await run_sync(_card, request.service.registry.classifier)
     tag = caching.etag(content)  # the page's own tag, because an update of the service can change the page too
     headers = caching.headers(tag) | security_headers.model_card()
     if caching.is_known(request, tag):
@@ -74,17 +86,24 @@ async def model_card(request: Request) -> Response:
     "/model/report/{name}",
     summary="Get a file of the model's report",
     response_class=Response,
-    responses={200: REPORT, 304: UNCHANGED, 404: NO_REPORT, 503: UNAVAILABLE},
+    responses={
+        200: {"description": "The file", "headers": ETAG, "content": _FILES},
+        304: UNCHANGED,
+        404: problem(404, "The served version's report has no such file"),
+        503: UNAVAILABLE,
+    },
 )
-async def model_report(request: Request, name: Annotated[str, Path(examples=["README.md", "history.csv"])]) -> Response:
+async def model_report(
+    request: ServiceRequest, name: Annotated[str, Path(examples=["README.md", "history.csv"])]
+) -> Response:
     """Return the model card (README.md), the curves (history.png, history.csv) or another file of the report."""
-    classifier: Classifier = request.app.state.registry.classifier
+    classifier = request.service.registry.classifier
     path = f"report/{name}"
     # The name is looked up in the manifest before it becomes part of a path, so it cannot leave the report's folder.
     sha256 = classifier.manifest.files.get(path)
     media_type = _TYPES.get(PurePosixPath(name).suffix)
     if classifier.folder is None or sha256 is None or media_type is None:
-        raise HTTPException(404)
+        raise NotFound("there is nothing at this path; /docs lists all paths")
     tag = caching.quoted(sha256)
     headers = caching.headers(tag)
     if caching.is_known(request, tag):

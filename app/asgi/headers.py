@@ -1,12 +1,14 @@
-"""The security headers of each kind of reply. No other module sets them, except for `app.asgi.reply`.
+"""The security headers of each kind of reply. No other module sets them, except for `app.asgi.route`.
 
 They follow OWASP's cheat sheets on REST security and on HTTP headers. Strict-Transport-Security belongs to the proxy
 that terminates TLS.
 """
 
-from starlette.types import Message, Send
+from collections.abc import Collection
 
-from app.asgi.reply import NOSNIFF
+from app.asgi.route import NOSNIFF
+
+Header = tuple[bytes, bytes]
 
 _POLICY = {"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
 
@@ -52,20 +54,13 @@ def api_docs() -> dict[str, str]:
     )
 
 
-def with_default_headers(send: Send) -> Send:
-    """Return a `send` that adds the default headers. They forbid a reply to load anything, and caches to keep it."""
-
-    async def send_with_defaults(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            names = {name.lower() for name, _ in headers}
-            headers += [header for header in _DEFAULT_HEADERS if header[0] not in names]
-            if b"cache-control" not in names:  # a cache may keep a reply with an ETag, but must revalidate it
-                headers.append((b"cache-control", b"no-cache" if b"etag" in names else b"no-store"))
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return send_with_defaults
+def with_defaults(headers: Collection[Header]) -> Collection[Header]:
+    """Return a reply's headers with the default headers, which forbid it to load anything, and caches to keep it."""
+    names = {name.lower() for name, _ in headers}
+    completed = [*headers, *(header for header in _DEFAULT_HEADERS if header[0] not in names)]
+    if b"cache-control" not in names:  # a cache may keep a reply with an ETag, but must revalidate it
+        completed.append((b"cache-control", b"no-cache" if b"etag" in names else b"no-store"))
+    return completed
 
 
 def _page(policy: dict[str, str]) -> dict[str, str]:

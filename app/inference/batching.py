@@ -21,7 +21,7 @@ from app.telemetry.metrics import Metrics
 from digits.classifier import Classifier
 from digits.features import FEATURES, SIDE, Floats, to_features
 from digits.mnist_form import Mode, Preparation, are_mnist_form
-from digits.prediction_sets import DEFAULT_COVERAGE, prediction_sets
+from digits.predictions import Prediction, predictions
 
 PASS_ROWS = 128
 """Maximum number of pictures in one pass, which then takes about a millisecond. Larger requests need several."""
@@ -32,9 +32,6 @@ MAX_WAITING_ROWS = 8192
 _MEAN = np.full(FEATURES, 1 / FEATURES, dtype=np.float32)
 """`features @ _MEAN` is the mean of each row, in a fifth of the time of `features.mean(axis=1)`."""
 
-_DEFAULT_SETS = (DEFAULT_COVERAGE, False)
-"""Key of the thresholds for the prediction sets that a reply has unless the client asks for others."""
-
 
 @dataclass(slots=True)
 class BatchResult:
@@ -44,50 +41,27 @@ class BatchResult:
     """The version that computed them."""
     probabilities: Floats
     """(N, classes)"""
-    digits: list[int]
-    """The index of each picture's most probable class."""
-    prediction_sets: list[list[int]] | None
-    """The prediction set of each picture at `DEFAULT_COVERAGE`, if it came in MNIST form. None if the version is not
-    calibrated for it."""
-    novelty: list[np.float32] | None
-    """The novelty of each picture, as in `Classifier.scores`. None if the version does not compute it."""
+    predictions: list[Prediction]
+    """A record for each picture, made as if the picture came in MNIST form."""
     pass_rows: int
     """The number of pictures in the pass, from all requests together."""
 
     def rows(self, part: slice) -> Self:
         """Return the results for some of the pictures."""
-        return type(self)(
-            self.classifier,
-            self.probabilities[part],
-            self.digits[part],
-            None if self.prediction_sets is None else self.prediction_sets[part],
-            None if self.novelty is None else self.novelty[part],
-            self.pass_rows,
-        )
+        return type(self)(self.classifier, self.probabilities[part], self.predictions[part], self.pass_rows)
 
     def select(self, indices: Sequence[int]) -> Self:
         """Return the results for the pictures with these indices, in their order."""
-        sets, novelty = self.prediction_sets, self.novelty
-        return type(self)(
-            self.classifier,
-            self.probabilities[list(indices)],
-            [self.digits[index] for index in indices],
-            None if sets is None else [sets[index] for index in indices],
-            None if novelty is None else [novelty[index] for index in indices],
-            self.pass_rows,
-        )
+        records = [self.predictions[index] for index in indices]
+        return type(self)(self.classifier, self.probabilities[list(indices)], records, self.pass_rows)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Join the results of several passes of the same classifier, in their order."""
-        sets = [part.prediction_sets for part in parts if part.prediction_sets is not None]
-        novelty = [part.novelty for part in parts if part.novelty is not None]
         return cls(
             classifier=parts[0].classifier,
             probabilities=np.concatenate([part.probabilities for part in parts]),
-            digits=list(chain.from_iterable(part.digits for part in parts)),
-            prediction_sets=list(chain.from_iterable(sets)) if sets else None,
-            novelty=list(chain.from_iterable(novelty)) if novelty else None,
+            predictions=list(chain.from_iterable(part.predictions for part in parts)),
             pass_rows=max(part.pass_rows for part in parts),
         )
 
@@ -207,7 +181,9 @@ class Batcher:
                 requests, features = _return_unready(requests, features)
                 if not requests:
                     return
-            result = self._pass(features)
+            classifier = self._classifier()
+            scores = classifier.scores(features)
+            result = BatchResult(classifier, scores.probabilities, predictions(classifier, scores), len(features))
         except Exception as exc:  # noqa: BLE001 - whatever the error is, every request of the pass raises it
             for request in requests:
                 request.result.set_exception(exc)
@@ -219,7 +195,12 @@ class Batcher:
         waits = [began - request.since for request in requests]
         self._metrics.count_pass(result.classifier.manifest.version, result.pass_rows, waits, seconds)
         if self._count_predictions:
-            self._metrics.count_predictions(result.digits, result.probabilities, features @ _MEAN, result.novelty)
+            self._metrics.count_predictions(
+                [record["digit"] for record in result.predictions],
+                scores.probabilities.max(axis=1).tolist(),
+                (features @ _MEAN).tolist(),
+                None if scores.novelty is None else scores.novelty.tolist(),
+            )
 
     def _take_requests(self) -> list[_WaitingRequest]:
         """Take the oldest requests that fit into one pass. Cancelled requests are dropped."""
@@ -232,20 +213,6 @@ class Batcher:
                 rows += len(request.pixels)
                 requests.append(request)
         return requests
-
-    def _pass(self, features: Floats) -> BatchResult:
-        classifier = self._classifier()
-        probabilities, novelty = classifier.scores(features)
-        thresholds = classifier.thresholds.get(_DEFAULT_SETS)
-        return BatchResult(
-            classifier=classifier,
-            probabilities=probabilities,
-            # Lists, because each access to one value of an array takes a microsecond.
-            digits=probabilities.argmax(axis=1).tolist(),
-            prediction_sets=None if thresholds is None else prediction_sets(probabilities, thresholds.mnist),
-            novelty=None if novelty is None else list(novelty),
-            pass_rows=len(features),
-        )
 
 
 def _features(pixels: list[NDArray[Any]]) -> Floats:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from app.errors import UnknownModel
 from digits import artifact
-from digits.artifact import MAX_FILES, SHIPPED
+from digits.artifact import MAX_FILES, SHIPPED, Manifest
 from digits.classes import DIGITS
 from digits.classifier import Classifier, candidates, no_usable_model
 from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
@@ -131,8 +131,12 @@ class ModelRegistry:
             raise NoUsableModel(self._reason)
         return self._classifier
 
+    def served_manifest(self) -> Manifest | None:
+        """Return the manifest of the served version, or None without a model."""
+        return None if self._classifier is None else self._classifier.manifest
+
     def require_usable(self) -> None:
-        """Raise NoUsableModel if no version is served. Handlers call this before they read a body."""
+        """Raise NoUsableModel if no version is served. The data plane calls this before it reads a body."""
         _ = self.classifier
 
     def version(self, number: int) -> Classifier:

@@ -1,4 +1,4 @@
-"""The pictures of one request, as every dialect passes them to the predictor."""
+"""The pictures of one request, as every dialect passes them to the data plane."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +8,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from digits.errors import DigitsError
+from digits.mnist_form import Mode
 
 
 @dataclass(slots=True)
 class PictureBatch:
-    """Either the pixels of 28x28 pictures or encoded pictures of any size, in the order in which they were sent."""
+    """Either the pixels of 28x28 pictures or encoded pictures of any size, in the order in which they were sent.
+
+    A dialect derives a class of its own if its reply depends on more of the request.
+    """
 
     pixels: NDArray[Any] | None = None
     """(N, 28, 28), uint8, or float32 in [0, 1]. None when the pictures are encoded."""
@@ -22,6 +26,10 @@ class PictureBatch:
     """Whether the client expects one prediction instead of a list of predictions."""
     pointer: str = ""
     """JSON pointer (RFC 6901) to a picture, with {} in place of its index. "" when a pointer cannot name it."""
+    mode: Mode = "auto"
+    """Which pictures to normalize."""
+    version: int | None = None
+    """Number of the version that the request names. None means the served one."""
 
     def __len__(self) -> int:
         """Return the number of pictures."""

@@ -3,24 +3,26 @@
 import asyncio
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from app.errors import BodyTooLarge, MalformedBody, NoRoom, SlowBody, UnsupportedType
+from app.errors import BodyTooLarge, MalformedBody, SlowBody, UnsupportedType
+from app.inference.data_plane import Abandoned
 from app.inference.decode_threads import DecodeThreads
+from app.inference.memory_budget import Reservation
+from app.inference.picture_batch import PictureBatch
+from app.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+BatchT = TypeVar("BatchT", bound=PictureBatch)
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 SHORT_BODY_BYTES = 32 * 1024
 """Bodies up to this size are parsed on the event loop (about 0.1 ms) and need no memory reservation."""
-
-BUDGET_BODIES = 4
-"""The memory budget, in bodies of the largest allowed size."""
 
 TIMEOUT_SECONDS = 60
 """Time within which the whole body must arrive. Enough for a 7.5 MB photo at 1 Mbit/s."""
@@ -29,46 +31,56 @@ IDENTITY_ENCODINGS = (b"", b"identity")
 """Values of Content-Encoding for a body that is not compressed."""
 
 
-class MemoryBudget:
-    """Maximum memory for the long bodies, inflated bodies and saliency texts of all requests together."""
+class RequestBody(Generic[BatchT]):
+    """The body of one HTTP request, as a source of pictures for the data plane. Subclasses parse it."""
 
-    def __init__(self, max_body_bytes: int) -> None:
-        """Allow `BUDGET_BODIES` bodies of at most `max_body_bytes` each."""
-        self.max_bytes = BUDGET_BODIES * max_body_bytes
-        self.reserved_bytes = 0
+    def __init__(self, request: Request, settings: Settings) -> None:
+        """Read the body of `request` within the limits of `settings`."""
+        self.headers: Headers = request.scope["headers"]
+        self.settings = settings
+        self.receive = request.receive
+
+    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT:
+        """Receive and parse the pictures. See `app.inference.data_plane.Source`."""
+        raise NotImplementedError
+
+    async def abandoned(self) -> None:
+        """Return when the client has disconnected. Call this only after the whole body has been read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
 
 
-class Reservation:
-    """Memory reserved by one request, released on exit."""
+class InflatedBody(RequestBody[BatchT]):
+    """A body that may be compressed, and that one function parses."""
 
-    __slots__ = ("_budget", "_bytes")
+    def __init__(self, request: Request, settings: Settings, parser: Callable[[bytes], BatchT]) -> None:
+        """Parse the inflated body with `parser`."""
+        super().__init__(request, settings)
+        self._parser = parser
 
-    def __init__(self, budget: MemoryBudget) -> None:
-        """Reserve nothing yet."""
-        self._budget = budget
-        self._bytes = 0
-
-    def reserve(self, size: int) -> None:
-        """Reserve `size` more bytes.
+    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT:
+        """Read the body, inflate it if its Content-Encoding is gzip or deflate, and parse it.
 
         Raises:
-            NoRoom: the budget has fewer bytes left.
+            BodyTooLarge, NoRoom, SlowBody, Abandoned: as `read_body`.
+            UnsupportedType: the Content-Encoding is neither gzip nor deflate.
+            MalformedBody: the body is not valid gzip or deflate.
+            Overloaded: too many bodies wait for a thread.
+            DigitsError: the parser raises it.
         """
-        if self._budget.reserved_bytes + size > self._budget.max_bytes:
-            raise NoRoom(f"other requests hold {self._budget.reserved_bytes} bytes already; try again later")
-        self._budget.reserved_bytes += size
-        self._bytes += size
-
-    def release(self) -> None:
-        """Return all reserved bytes to the budget."""
-        self._budget.reserved_bytes -= self._bytes
-        self._bytes = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.release()
+        declared_length = encoding = b""
+        for name, value in self.headers:
+            if name == b"content-length":
+                declared_length = value
+            elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
+                encoding = value
+        max_bytes = self.settings.max_body_bytes
+        body = await read_body(self.receive, declared_length, max_bytes, reservation)
+        if encoding:
+            name_of_encoding = encoding.decode("latin-1").strip().lower()
+            body = await decode_threads.run(len(body), inflate, body, name_of_encoding, max_bytes)
+            reservation.reserve(len(body))
+        return await parse(decode_threads, self._parser, body)
 
 
 async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, reservation: Reservation) -> bytes:
@@ -84,7 +96,7 @@ async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, re
         BodyTooLarge: the body has more than `max_bytes`.
         NoRoom: the memory budget has too few bytes left.
         SlowBody: the body did not arrive within `TIMEOUT_SECONDS`.
-        ClientDisconnect: the client has disconnected.
+        Abandoned: the client has left.
     """
     # uvicorn accepts any number of leading zeros, and int() no more than 4300 digits.
     size = int(declared_length[-20:]) if declared_length.isdigit() else 0
@@ -106,7 +118,7 @@ async def _read_messages(message: Message, receive: Receive, max_bytes: int, res
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
+                    raise Abandoned
                 body += message.get("body", b"")
                 if len(body) > max_bytes:
                     raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes, received more")
@@ -118,31 +130,6 @@ async def _read_messages(message: Message, receive: Receive, max_bytes: int, res
                 message = await receive()
     except TimeoutError as exc:
         raise SlowBody(f"expected the whole body within {TIMEOUT_SECONDS} seconds, received {len(body)} bytes") from exc
-
-
-async def read_inflated_body(
-    receive: Receive, headers: Headers, max_bytes: int, reservation: Reservation, decode_threads: DecodeThreads
-) -> bytes:
-    """Read a whole body and inflate it if its Content-Encoding is gzip or deflate.
-
-    Raises:
-        BodyTooLarge, NoRoom, SlowBody, ClientDisconnect: as `read_body`.
-        UnsupportedType: the Content-Encoding is neither gzip nor deflate.
-        MalformedBody: the body is not valid gzip or deflate.
-        Overloaded: too many bodies wait to be inflated.
-    """
-    declared_length = encoding = b""
-    for name, value in headers:
-        if name == b"content-length":
-            declared_length = value
-        elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
-            encoding = value
-    body = await read_body(receive, declared_length, max_bytes, reservation)
-    if encoding:
-        name_of_encoding = encoding.decode("latin-1").strip().lower()
-        body = await decode_threads.run(len(body), inflate, body, name_of_encoding, max_bytes)
-        reservation.reserve(len(body))
-    return body
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -184,9 +171,3 @@ async def parse(
     if len(body) <= SHORT_BODY_BYTES:
         return parser(body, *args, **kwargs)
     return await decode_threads.run(len(body), parser, body, *args, **kwargs)
-
-
-async def wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client has disconnected. Call this only after the whole body has been read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -1,14 +1,10 @@
-"""Complete FastAPI's OpenAPI document with the endpoints that are not FastAPI routes."""
+"""Complete FastAPI's OpenAPI document: groups, API keys, and the headers and errors of all operations."""
 
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
-
 from app.openapi import example_pictures
 from app.openapi.replies import REQUEST_ID, UNAUTHORIZED
-from app.openapi.schemas import Numbers, Predictions, Problem
-from digits.artifact import Manifest
+from app.openapi.schemas import Problem
 
 DESCRIPTION = f"""
 Which handwritten digit is in the picture? A dense network answers with ten probabilities. It was trained on MNIST as a
@@ -37,60 +33,41 @@ _KEYS = {
 }
 
 
-def operation_id(route: APIRoute) -> str:
-    """Return the name of the route's function. Generated clients use it as the name of a function or a method."""
-    return route.name
-
-
-def install(app: FastAPI, paths: dict[str, Any], *, open_paths: frozenset[str] | None) -> None:
-    """Complete the OpenAPI document of `app`.
+def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> dict[str, Any]:
+    """Return FastAPI's OpenAPI document with what cannot be derived from the declarations of the routes.
 
     Args:
-        app: the application.
-        paths: path items of endpoints that are not FastAPI routes.
+        document: from FastAPI.
         open_paths: the paths that need no API key; None when no keys are set.
     """
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = generate()
-            document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
-            document["paths"] = dict(sorted((paths | document["paths"]).items(), key=_group))
-            document["components"]["schemas"] |= _schemas()
-            _remove_validation_errors(document)
-            if open_paths is not None:
-                _require_keys(document, open_paths)
-            for operation in _operations(document):
-                operation["responses"] = {
-                    status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID}
-                    for status, reply in operation["responses"].items()
-                }
-        return app.openapi_schema or {}
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
+    document["paths"] = dict(sorted(document["paths"].items(), key=_group))
+    schemas = document["components"]["schemas"]
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs") | {"Problem": problem}
+    # The service leaves out the manifest's checksums.
+    del schemas["Manifest"]["properties"]["files"]
+    schemas["Manifest"]["required"].remove("files")
+    _remove_validation_errors(document)
+    if open_paths is not None:
+        _require_keys(document, open_paths)
+    for operation in _operations(document):
+        operation["responses"] = {
+            status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID}
+            for status, reply in operation["responses"].items()
+        }
+    return document
 
 
 def _group(path: tuple[str, dict[str, Any]]) -> int:
-    """Return the position of a path's group. Sorting by it keeps the order within a group."""
+    """Return the position of a path's group, or the last one. Sorting by it keeps the order within a group."""
     operation = next(iter(path[1].values()))
-    return list(_TAGS).index(operation["tags"][0])
+    groups = list(_TAGS)
+    return groups.index(operation["tags"][0]) if operation["tags"][0] in groups else len(groups)
 
 
 def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for path in document["paths"].values() for operation in path.values()]
-
-
-def _schemas() -> dict[str, Any]:
-    """Return the schemas of replies that no FastAPI route declares."""
-    schemas: dict[str, Any] = {}
-    for model in (Predictions, Numbers, Problem, Manifest):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-        schemas |= {**schema.pop("$defs"), model.__name__: schema}
-    # The service leaves out the manifest's checksums.
-    del schemas["Manifest"]["properties"]["files"]
-    schemas["Manifest"]["required"].remove("files")
-    return schemas
 
 
 def _remove_validation_errors(document: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The example pictures of the API documentation."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def table() -> str:
     }
     rows = [f"| {kind}s | {' '.join(digits[kind])} | {', '.join(numbers[kind])} |" for kind in digits]
     return "\n".join(["| | one digit | numbers |", "| --- | --- | --- |", *rows])
+
+
+def seven_base64() -> str:
+    """Return seven.png in base64."""
+    return b64encode((EXAMPLES / "seven.png").read_bytes()).decode()
 
 
 def json_examples() -> dict[str, Any]:

@@ -1,13 +1,11 @@
-"""The OpenAPI response objects that several operations share."""
+"""The parts of OpenAPI responses that several operations share."""
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from app.input.pictures import JSON
-from app.openapi.example_replies import MANIFEST as MANIFEST_EXAMPLE
-from app.openapi.example_replies import problem_examples
-from app.openapi.schemas import State
+from app.openapi.reply_examples import examples
+
+_PROBLEMS = examples("problems")
 
 
 def header(description: str, **schema: Any) -> dict[str, Any]:
@@ -15,60 +13,47 @@ def header(description: str, **schema: Any) -> dict[str, Any]:
     return {"description": description, "required": True, "schema": schema}
 
 
-def reference(name: str) -> dict[str, str]:
-    """Return a reference to a schema of the document."""
-    return {"$ref": f"#/components/schemas/{name}"}
+def answered(name: str) -> dict[str, Any]:
+    """Return the reply of inference, with the examples in a file of `reply_examples`."""
+    return {
+        "content": {JSON: {"examples": examples(name)}},
+        "headers": {"X-Model-Version": header("The version that answered.", type="integer", minimum=1)},
+    }
+
+
+def example(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a JSON reply that shows an example."""
+    return {"content": {JSON: {"example": value}}}
 
 
 def problem(status: int, description: str) -> dict[str, Any]:
     """Return an error reply with problem details (RFC 9457)."""
-    return {
-        "description": description,
-        "content": {"application/problem+json": {"schema": reference("Problem"), "examples": problem_examples(status)}},
-    }
-
-
-def reply(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON reply of a FastAPI route."""
-    return {"model": model, "content": {JSON: {"example": example}}}
-
-
-def unready(description: str, example: dict[str, Any], model: type[BaseModel] = State) -> dict[str, Any]:
-    """Return the 503 reply of a health probe."""
-    return reply(model, example) | {"description": description, "headers": RETRY_AFTER}
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": _PROBLEMS[str(status)]}
+    return {"description": description, "content": {"application/problem+json": content}}
 
 
 RETRY_AFTER = {"Retry-After": header("Seconds to wait before the next attempt.", type="integer", minimum=0)}
-CHALLENGE = {"WWW-Authenticate": header("The accepted authentication scheme.", type="string")}
 REQUEST_ID = {
     "X-Request-ID": header(
         "The request's name in the log. It is the client's own `X-Request-ID` if that is valid.", type="string"
     )
 }
-_ETAG = {"ETag": header("The content's tag, for `If-None-Match`.", type="string")}
+ETAG = {"ETag": header("The content's tag, for `If-None-Match`.", type="string")}
 
 UNAVAILABLE_REASON = "No model is ready, or the service has too many requests in progress"
 
 UNAVAILABLE = problem(503, UNAVAILABLE_REASON) | {"headers": RETRY_AFTER}
-UNAUTHORIZED = problem(401, "The request has no known API key") | {"headers": CHALLENGE}
-NO_REPORT = problem(404, "The served version's report has no such file")
-NO_CARD = problem(404, "The served version has no model card")
-UNCHANGED = {"description": "The content still has the tag in `If-None-Match`", "headers": _ETAG}
-MANIFEST = {
-    "description": "The manifest",
-    "content": {JSON: {"schema": reference("Manifest"), "example": MANIFEST_EXAMPLE}},
+UNAUTHORIZED = problem(401, "The request has no known API key") | {
+    "headers": {"WWW-Authenticate": header("The accepted authentication scheme.", type="string")}
 }
-CARD: dict[str, Any] = {
-    "description": "The page",
-    "headers": _ETAG,
-    "content": {"text/html": {"schema": {"type": "string"}}},
+UNCHANGED = {"description": "The content still has the tag in `If-None-Match`", "headers": ETAG}
+
+PICTURE_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: problem(400, "The body cannot be parsed"),
+    408: problem(408, "The body did not arrive in time"),
+    413: problem(413, "Too many bytes, pixels, pictures or digits"),
+    415: problem(415, "The content type or picture format is not accepted"),
+    422: problem(422, "The body can be parsed, but its content is wrong"),
+    503: UNAVAILABLE,
 }
-REPORT: dict[str, Any] = {
-    "description": "The file",
-    "headers": _ETAG,
-    "content": {
-        "image/png": {"schema": {"type": "string", "format": "binary"}},
-        "text/plain": {"schema": {"type": "string"}},
-        "text/csv": {"schema": {"type": "string"}},
-    },
-}
+"""The error replies of requests with pictures."""

@@ -1,4 +1,4 @@
-"""The JSON replies of the service, as models for the OpenAPI document. Nothing is validated with them."""
+"""The JSON replies of the service, as models for the OpenAPI document. No reply is validated with them."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from digits.classes import MAX_CLASSES, MIN_CLASSES
-from digits.features import CLASSES, SIDE
+from digits.features import SIDE
 from digits.prediction_sets import CalibrationName
 
 
@@ -19,7 +19,6 @@ _Row = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=SID
 _Pixels = Annotated[list[_Row], Field(min_length=SIDE, max_length=SIDE)]
 _SaliencyRow = Annotated[list[float], Field(min_length=SIDE, max_length=SIDE)]
 _Saliency = Annotated[list[_SaliencyRow], Field(min_length=SIDE, max_length=SIDE)]
-_Digit = Annotated[int, Field(ge=0, le=CLASSES - 1)]
 _Class = Annotated[int, Field(ge=0, le=MAX_CLASSES - 1)]
 
 
@@ -30,18 +29,13 @@ class ModelName(BaseModel):
     version: int = Field(ge=1)
 
 
-class Prediction(BaseModel):
-    """The prediction for one picture."""
+class DigitPrediction(BaseModel):
+    """What the network says about one digit."""
 
     digit: int = Field(
         ge=0,
         le=MAX_CLASSES - 1,
         description="The most probable digit. For a model of other classes: the index of the most probable class.",
-    )
-    class_name: str | SkipJsonSchema[None] = Field(
-        None,
-        description="The name of the most probable class. Absent when the model's classes are the digits.",
-        json_schema_extra=_without_default,
     )
     probability: float = Field(ge=0, le=1, description="The probability of `digit`.")
     probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(
@@ -84,6 +78,21 @@ class Prediction(BaseModel):
         examples=[0.31],
         json_schema_extra=_without_default,
     )
+    pixels: _Pixels | SkipJsonSchema[None] = Field(
+        None,
+        description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw. 255 is full ink.",
+        json_schema_extra=_without_default,
+    )
+
+
+class Prediction(DigitPrediction):
+    """The prediction for one picture."""
+
+    class_name: str | SkipJsonSchema[None] = Field(
+        None,
+        description="The name of the most probable class. Absent when the model's classes are the digits.",
+        json_schema_extra=_without_default,
+    )
     preprocessing: list[str] = Field(
         description="The steps that changed the picture before the network saw it, in order. Empty for a picture that "
         "was already in the form that the model expects."
@@ -93,11 +102,6 @@ class Prediction(BaseModel):
         None,
         description="Number of marks beside the digit that look like further digits. Absent when there are none. "
         "`POST /read` reads them.",
-        json_schema_extra=_without_default,
-    )
-    pixels: _Pixels | SkipJsonSchema[None] = Field(
-        None,
-        description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw. 255 is full ink.",
         json_schema_extra=_without_default,
     )
     saliency: _Saliency | SkipJsonSchema[None] = Field(
@@ -124,26 +128,11 @@ class Box(BaseModel):
     height: int = Field(ge=1)
 
 
-class NumberDigit(BaseModel):
-    """One digit of a number. Its fields mean the same as those of a prediction."""
+class NumberDigit(DigitPrediction):
+    """One digit of a number."""
 
-    digit: int = Field(ge=0, le=9)
-    probability: float = Field(ge=0, le=1)
-    probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=CLASSES, max_length=CLASSES)
-    prediction_set: Annotated[list[_Digit], Field(max_length=CLASSES)] | SkipJsonSchema[None] = Field(
-        None, json_schema_extra=_without_default
-    )
-    coverage: Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None] = Field(
-        None, json_schema_extra=_without_default
-    )
-    calibration: Literal["mnist", "normalized"] | SkipJsonSchema[None] = Field(None, json_schema_extra=_without_default)
-    is_digit: bool | SkipJsonSchema[None] = Field(None, json_schema_extra=_without_default)
-    novelty: float | SkipJsonSchema[None] = Field(None, json_schema_extra=_without_default)
     line: int = Field(ge=0, description="The line that the digit is in, from 0 at the top.")
     box: Box
-    pixels: _Pixels | SkipJsonSchema[None] = Field(
-        None, description="With `?include=pixels`.", json_schema_extra=_without_default
-    )
 
 
 class Number(BaseModel):
@@ -224,3 +213,9 @@ class Problem(BaseModel):
     errors: Annotated[list[Culprit], Field(min_length=1)] | SkipJsonSchema[None] = Field(
         None, json_schema_extra=_without_default
     )
+
+
+class Error(BaseModel):
+    """An error under /v1 and /v2."""
+
+    error: str = Field(description="What was expected and what was received.")

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Response
 from starlette.staticfiles import StaticFiles
 
 from app.asgi import headers as security_headers
+from app.asgi.route import ServiceRequest
 from app.openapi.example_pictures import EXAMPLES
 
 # All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
@@ -45,5 +46,5 @@ def install(app: FastAPI) -> None:
     headers = security_headers.api_docs()
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
+    async def docs(_request: ServiceRequest) -> Response:
         return Response(_PAGE, headers=headers, media_type="text/html")

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI, Response
 
 from app.asgi import caching
 from app.asgi import headers as security_headers
-from app.inference.model_registry import ModelRegistry
+from app.asgi.route import ServiceRequest
+from app.errors import NotFound
 from app.settings import Settings
 
 FOLDER = Path(__file__).parent / "static"
@@ -39,25 +39,25 @@ def install(app: FastAPI, settings: Settings) -> None:
     etags = {name: caching.etag(content) for name, (content, _) in files.items()}
     secured = security_headers.drawing_page(base=bool(settings.root_path))
 
-    def reply(request: Request, name: str) -> Response:
+    def reply(request: ServiceRequest, name: str) -> Response:
         content, media_type = files[name]
         headers = caching.headers(etags[name]) | secured
         if caching.is_known(request, etags[name]):
             return Response(status_code=304, headers=headers)
         return Response(content, headers=headers | {"Content-Type": media_type})
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page(request: Request) -> Response:
+    @app.get("/", include_in_schema=False)
+    async def page(request: ServiceRequest) -> Response:
         """Return the page. All its URLs are relative, so that they work below any path prefix of a proxy."""
-        registry: ModelRegistry = request.app.state.registry
+        registry = request.service.registry
         own_classes = registry.started and registry.classifier.class_names is not None
         return reply(request, _OWN_CLASSES if own_classes else "index.html")
 
-    @app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def file(request: Request, name: str) -> Response:
+    @app.get("/page/{name}", include_in_schema=False)
+    async def file(request: ServiceRequest, name: str) -> Response:
         """Return a style sheet, script or picture of the page."""
         if name not in files:
-            raise HTTPException(404)
+            raise NotFound("there is nothing at this path")
         return reply(request, name)
 
 

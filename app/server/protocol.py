@@ -6,22 +6,23 @@
 - A request needs one Host header, and a malformed request gets a problem as its reply (400).
 - While the service drains, each reply closes its connection.
 
-A whole response is sent in one write (`app.asgi.reply.WHOLE_RESPONSE`).
+A whole response is sent in one write (`app.asgi.route.WHOLE_RESPONSE`).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httptools
+from fastapi import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from app import errors
-from app.asgi.reply import WHOLE_RESPONSE
-from app.server.handover import CLOSED
+from app.asgi.route import WHOLE_RESPONSE
+from app.server.handover import CLOSED, SupervisorLink
 from app.server.listener import accept_packets
-from app.server.state import State
 from digits.errors import DigitsError
 
 HEAD_SECONDS = 10
@@ -45,8 +46,32 @@ _IGNORED_TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
 _EXTENSIONS: dict[str, dict[object, object]] = {WHOLE_RESPONSE: {}}
 
 
+class State(ServerState):
+    """uvicorn's state, with a flag for draining and the joined header lines of all replies."""
+
+    draining = False
+    """Whether the service drains. Each reply then closes its connection."""
+
+    refused: Callable[[DigitsError, Response], None]
+    """Called with the error and the reply when bytes are refused because they are not an HTTP request."""
+
+    supervisor: SupervisorLink | None = None
+    """Learns of each connection that ends. None without a supervisor."""
+
+    def __init__(self) -> None:
+        """Start without connections."""
+        super().__init__()
+        self._common: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
+
+    def common_headers(self) -> bytes:
+        """Return the joined header lines of every reply. uvicorn makes a new list once a second, with the time."""
+        if self._common[0] is not self.default_headers:
+            self._common = self.default_headers, b"".join(b"%b: %b\r\n" % header for header in self.default_headers)
+        return self._common[1]
+
+
 class HttpProtocol(HttpToolsProtocol):
-    """One connection. Use it as `http` of a `uvicorn.Config`, with `app.server.server` and `app.asgi.application`.
+    """One connection. Use it as `http` of a `uvicorn.Config`, with `app.server.server` and `app.main`.
 
     Each method says what uvicorn does without it.
     """
@@ -255,7 +280,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(b"".join((*head, b"\r\n", reply.body)))
         self.transport.close()
         self._limit_reading_time()
-        self.app.refused(error, reply)
+        self.server_state.refused(error, reply)
 
     def _limit_reading_time(self) -> None:
         if self._unread_timer is None:

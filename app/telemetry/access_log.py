@@ -4,6 +4,8 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -11,7 +13,6 @@ import orjson
 from starlette.types import Scope
 
 from app.settings import LogFormat
-from app.telemetry.logs import timestamp
 from app.telemetry.probes import PROBES
 
 UNLOGGED = frozenset((*PROBES, "/metrics"))
@@ -27,25 +28,28 @@ class SpanIds(NamedTuple):
     span_id: str
 
 
-class CompletedRequest(NamedTuple):
-    """A request that was answered, with the facts that the log, the metrics and the traces report."""
+@dataclass(slots=True, eq=False)
+class CompletedRequest:
+    """A request with the facts that the log, the metrics and the traces report, filled in as it is answered."""
 
+    protocol: str
+    """How it arrived, "http" or "grpc"."""
     scope: Scope | None
     """None for bytes that the server refused because they are not an HTTP request."""
-    request_id: bytes
-    traceparent: bytes
+    request_id: bytes = b""
+    traceparent: bytes = b""
     """The header that the client sent, or b"" without one."""
-    route: str | None
+    route: str | None = None
     """The pattern that its path matched, or None for an unknown path."""
-    status: int
+    status: int = 500
     """The HTTP status."""
-    seconds: float
+    seconds: float = 0
     """Seconds from the end of its head until the server had its reply."""
-    size: int
+    size: int = 0
     """Bytes of the reply's body."""
-    batch: int | None
+    batch: int | None = None
     """Pictures in the forward pass that answered it, or None without one."""
-    version: int | None
+    version: int | None = None
     """The model version that answered it, or None without one."""
     span: SpanIds | None = None
     """Its span, or None if the service sends no traces."""
@@ -75,6 +79,11 @@ class AccessLog:
             sys.stderr.buffer.flush()
         except (OSError, ValueError):  # stderr is closed, but requests are still answered
             return
+
+
+def timestamp() -> str:
+    """Return the time of day as JSON lines have it: UTC in ISO 8601, with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _path(scope: Scope) -> str:

@@ -2,11 +2,11 @@
 
 import logging
 import sys
-from datetime import UTC, datetime
 
 import orjson
 
 from app.settings import LogFormat
+from app.telemetry.access_log import timestamp
 
 
 def format_in_use(setting: LogFormat | None) -> LogFormat:
@@ -32,11 +32,6 @@ def configure(log_format: LogFormat) -> None:
     libraries = logging.getLogger()
     if not libraries.handlers:
         libraries.addHandler(handler)
-
-
-def timestamp() -> str:
-    """Return the time of day as JSON lines have it: UTC in ISO 8601, with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class JsonFormatter(logging.Formatter):

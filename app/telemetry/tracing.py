@@ -17,8 +17,8 @@ _TIMEOUT_SECONDS = 2
 class Spans(NamedTuple):
     """A connection to a collector."""
 
-    record: Callable[[Iterable[CompletedRequest]], list[CompletedRequest]]
-    """Queues the spans of completed requests, and returns the requests with the ids of their spans. It never waits."""
+    record: Callable[[Iterable[CompletedRequest]], None]
+    """Queues the spans of completed requests, and sets the ids of their spans. It never waits."""
     close: Callable[[], None]
     """Sends the queued spans. It waits at most a few seconds for the collector."""
 
@@ -50,12 +50,10 @@ def spans_to(endpoint: str) -> Spans:
     tracer = provider.get_tracer("digits")
     w3c = TraceContextTextMapPropagator()
 
-    def record(requests: Iterable[CompletedRequest]) -> list[CompletedRequest]:
+    def record(requests: Iterable[CompletedRequest]) -> None:
         now = time.time_ns()
-        recorded = []
         for request in requests:
             if request.scope is None or request.scope["path"] in UNLOGGED:
-                recorded.append(request)
                 continue
             method = request.scope["method"]
             attributes = {
@@ -78,7 +76,6 @@ def spans_to(endpoint: str) -> Spans:
                 span.set_status(StatusCode.ERROR)
             span.end(now)
             ids = span.get_span_context()
-            recorded.append(request._replace(span=SpanIds(format_trace_id(ids.trace_id), format_span_id(ids.span_id))))
-        return recorded
+            request.span = SpanIds(format_trace_id(ids.trace_id), format_span_id(ids.span_id))
 
     return Spans(record, provider.shutdown)

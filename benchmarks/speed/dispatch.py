@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed.dispatch
 
-A bare ASGI function, the service's own layers (with its dispatcher and with Starlette's router) and a FastAPI route
-send the same constant reply to the same request, in this process and without a server.
+A bare ASGI function, the service with a direct route, and FastAPI with a usual route send the same constant reply to
+the same request, in this process and without a server.
 """
 
 import asyncio
@@ -15,21 +15,14 @@ from typing import Any
 
 import uvloop
 from fastapi import FastAPI, Request, Response
-from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.asgi.application import Application
-from app.asgi.dispatcher import Dispatcher
-from app.asgi.endpoint import Endpoint
-from app.asgi.in_work import RequestsInWork
-from app.asgi.reply import Reply
-from app.inference.model_registry import ModelRegistry
-from app.telemetry.drift import Drift
-from app.telemetry.metrics import Metrics
+from app.asgi.route import DirectRoute, Reply
+from app.main import create_app
+from app.settings import Settings
 from benchmarks.harness.command import parser
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import spread
-from digits.artifact import SHIPPED
 
 _BODY = b"0" * 784
 _REPLY = b"{}"
@@ -43,9 +36,9 @@ async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": _REPLY})
 
 
-async def endpoint(_scope: Scope, receive: Receive) -> Reply:
+async def endpoint(request: Request) -> Response:
     """Answer as an endpoint of this service."""
-    await receive()
+    await request.receive()
     return Reply(_REPLY, 1, 1)
 
 
@@ -61,8 +54,8 @@ def scope() -> Scope:
         "type": "http",
         "http_version": "1.1",
         "method": "POST",
-        "path": "/predict",
-        "raw_path": b"/predict",
+        "path": "/constant",
+        "raw_path": b"/constant",
         "root_path": "",
         "query_string": b"",
         "scheme": "http",
@@ -91,20 +84,14 @@ async def microseconds(app: ASGIApp, requests: int) -> float:
 
 async def measured(rounds: int) -> dict[str, list[float]]:
     """Measure every application once a round."""
-    metrics, in_work, registry = Metrics(), RequestsInWork(1), ModelRegistry(SHIPPED)
-    routes = [Route("/predict", Endpoint({"POST": endpoint}, in_work))]
-    drift = Drift(metrics, served=lambda: None)
-
-    def application(paths: ASGIApp) -> ASGIApp:
-        return Application(paths, metrics=metrics, in_work=in_work, registry=registry, drift=drift, log_format="json")
-
-    fastapi = FastAPI()
-    fastapi.post("/predict")(route)
+    service, fastapi = create_app(Settings()), FastAPI()
+    # First in the list, as `POST /predict` is.
+    service.router.routes.insert(0, DirectRoute("/constant", endpoint, methods=["POST"]))
+    fastapi.post("/constant")(route)
     apps: dict[str, ASGIApp] = {
         "bare ASGI": bare,
-        "app.asgi, with log and metrics": application(Dispatcher(routes, {}, bare)),
-        "the same with Starlette's router": application(Router(routes)),
-        "FastAPI route": fastapi,
+        "a direct route, with log and metrics": service,
+        "a usual FastAPI route": fastapi,
     }
     results: dict[str, list[float]] = {name: [] for name in apps}
     for _ in range(rounds):

@@ -14,6 +14,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.asgi.service import Service
 from app.main import create_app
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings, read_settings
@@ -61,14 +62,15 @@ class Digits:
     def __init__(self) -> None:
         """Create the application with the settings of the environment."""
         try:
-            self._service = create_app(read_settings())
+            self._app = create_app(read_settings())
         except SystemExit as exc:  # SystemExit would end the process, and Serve's status would not show the reason.
             raise ValueError(str(exc)) from None
+        self._service: Service = self._app.state.service
         self._reporting = asyncio.create_task(report_forever(self._service.drift))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the application. Serve runs its lifespan."""
-        return _without_request_id(self._service)
+        return _without_request_id(self._app)
 
     def check_health(self) -> None:
         """Raise RuntimeError if the model is not ready. Serve then replaces the replica."""
@@ -81,8 +83,8 @@ app = Digits.bind()  # type: ignore[attr-defined] # Ray's types say that a deplo
 """The application that `deploy/ray/serve.yaml` deploys, also for `serve run deploy.ray.application:app`."""
 
 
-def _without_request_id(service: ASGIApp) -> ASGIApp:
-    """Return the service without its `X-Request-ID` header, because Serve adds the same header to each reply."""
+def _without_request_id(app: ASGIApp) -> ASGIApp:
+    """Return the application without its `X-Request-ID` header, because Serve adds the same header to each reply."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_without_request_id(message: Message) -> None:
@@ -90,6 +92,6 @@ def _without_request_id(service: ASGIApp) -> ASGIApp:
                 message["headers"] = [header for header in message["headers"] if header[0] != b"x-request-id"]
             await send(message)
 
-        await service(scope, receive, send_without_request_id)
+        await app(scope, receive, send_without_request_id)
 
     return answer

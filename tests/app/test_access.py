@@ -111,7 +111,7 @@ def test_text_is_a_shorter_line_with_the_ids_of_the_trace(capfdbinary: pytest.Ca
     scope = {"type": "http", "method": "POST", "path": "/predict"}
 
     AccessLog("text").write(
-        [CompletedRequest(scope, b"mine", b"", "/predict", 200, 0.0012, 5, 1, 1, SpanIds("a1", "b2"))]
+        [CompletedRequest("http", scope, b"mine", b"", "/predict", 200, 0.0012, 5, 1, 1, SpanIds("a1", "b2"))]
     )
 
     line = capfdbinary.readouterr().err.decode()
@@ -120,7 +120,7 @@ def test_text_is_a_shorter_line_with_the_ids_of_the_trace(capfdbinary: pytest.Ca
 
 def test_a_bug_is_logged_as_500(start_service: StartService, bare_checkout: Path) -> None:
     page = bare_checkout / "app" / "pages" / "drawing.py"
-    before, line, after = page.read_text().partition("registry: ModelRegistry = request.app")
+    before, line, after = page.read_text().partition("registry = request.service")
     assert line
     page.write_text(f"{before}raise RuntimeError('broken')\n        {line}{after}")
     service = start_service(cwd=bare_checkout)

@@ -115,7 +115,7 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
     for some, answer in zip(sent, answers, strict=True):
         alone = np.concatenate([classifier.probabilities(to_features(one[None])) for one in some])
         np.testing.assert_allclose(answer.probabilities, alone, atol=1e-6)
-        assert answer.digits == alone.argmax(axis=1).tolist()
+        assert [record["digit"] for record in answer.predictions] == alone.argmax(axis=1).tolist()
 
 
 def test_each_request_gets_its_own_prediction_sets_and_novelty(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
@@ -131,9 +131,10 @@ def test_each_request_gets_its_own_prediction_sets_and_novelty(tmp_path: Path, p
     answers = asyncio.run(together())
 
     for some, answer in zip(sent, answers, strict=True):
-        assert answer.prediction_sets == prediction_sets(answer.probabilities, class_thresholds(level))
-        assert answer.novelty is not None
-        np.testing.assert_allclose(answer.novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
+        sets = prediction_sets(answer.probabilities, class_thresholds(level))
+        assert [record["prediction_set"] for record in answer.predictions] == sets
+        novelty = [record["novelty"] for record in answer.predictions]
+        np.testing.assert_allclose(novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
 
 
 def test_a_request_that_is_not_in_mnist_form_takes_no_part_in_the_pass(
@@ -256,7 +257,8 @@ def test_a_batcher_works_in_one_event_loop_after_another(classifier: Watched, pi
 
     asyncio.run(leave_unanswered())
 
-    assert asyncio.run(ask()).digits == asyncio.run(ask()).digits
+    first, second = asyncio.run(ask()), asyncio.run(ask())
+    assert first.predictions[0]["digit"] == second.predictions[0]["digit"]
 
 
 def test_all_pictures_of_a_request_are_classified_by_one_version(pictures: NDArray[np.uint8]) -> None:

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from starlette.requests import Request
 from starlette.types import Message
 
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, SlowBody
 from app.inference.decode_threads import DecodeThreads
+from app.inference.memory_budget import MemoryBudget, Reservation
 from app.input import body
-from app.input.body import SHORT_BODY_BYTES, MemoryBudget, Reservation
+from app.input.body import SHORT_BODY_BYTES
 from app.input.json import _whole_numbers, parse_json
-from app.input.pictures import read_pictures
+from app.input.pictures import PictureBody
 from app.settings import Settings
 from digits.errors import DigitsError
 
@@ -120,8 +122,8 @@ def test_a_body_that_stalls_is_given_up_and_its_memory_is_released(monkeypatch: 
             await asyncio.sleep(10)
             raise AssertionError("the body should have been given up")
 
-        scope = {"headers": [(b"content-type", b"image/png")]}
-        await read_pictures(scope, receive, Settings(), "auto", reservation=reservation, decode_threads=DecodeThreads())
+        request = Request({"type": "http", "headers": [(b"content-type", b"image/png")]}, receive)
+        await PictureBody(request, Settings()).pictures(reservation, DecodeThreads())
 
     with pytest.raises(SlowBody, match="received 100000 bytes"):
         asyncio.run(stall())

@@ -50,7 +50,9 @@ class Process:
         probabilities = np.zeros((count, CLASSES), dtype=np.float32)
         probabilities[np.arange(count), bins] = np.array(middles["probability"])[bins]
         ink, novelties = (np.array(middles[of], dtype=np.float32)[bins] for of in ("ink", "novelty"))
-        self.metrics.count_predictions(bins.tolist(), probabilities, ink, novelties if novelty else None)
+        self.metrics.count_predictions(
+            bins.tolist(), probabilities.max(axis=1).tolist(), ink.tolist(), novelties.tolist() if novelty else None
+        )
         self.metrics.flush()
 
     def pass_time(self, seconds: float) -> None:
@@ -109,7 +111,7 @@ def test_the_index_has_a_bin_for_each_class_of_the_version(tmp_path: Path, class
     calibration = make_calibration(classes=classes) | {"novelty": None}
     names = [f"class {index}" for index in range(classes)]
     process = Process(publish_classes(tmp_path, names, calibration=calibration).manifest)
-    probabilities, ink = np.full((1000, classes), 1 / classes, dtype=np.float32), np.zeros(1000, dtype=np.float32)
+    probabilities, ink = [1 / classes] * 1000, [0.0] * 1000
 
     process.metrics.count_predictions((np.arange(1000) % classes).tolist(), probabilities, ink, None)
     process.metrics.flush()
@@ -130,7 +132,10 @@ def test_the_index_is_computed_in_the_bins_of_the_reference(trusted: Manifest) -
     novelty = rng.normal(0.3, 0.4, 600).astype(np.float32)
 
     process.metrics.count_predictions(
-        probabilities.argmax(axis=1).tolist(), probabilities, features.mean(axis=1, dtype=np.float32), novelty
+        probabilities.argmax(axis=1).tolist(),
+        probabilities.max(axis=1).tolist(),
+        features.mean(axis=1, dtype=np.float32).tolist(),
+        novelty.tolist(),
     )
     process.metrics.flush()
     samples = process.index()

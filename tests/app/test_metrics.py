@@ -24,8 +24,7 @@ from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.openapi.example_pictures import EXAMPLES
-from app.telemetry.batched_histogram import BatchedHistogram
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import BatchedHistogram, Metrics
 from app.telemetry.shared_metrics import shared_folder
 from digits import artifact
 from digits.drift import EDGES, population_stability_index, reference
@@ -104,8 +103,8 @@ class Client:
             self.digits.update((str(prediction["digit"]),) for prediction in predictions)
             self.probabilities += [prediction["probability"] for prediction in predictions]
             self.pictures.append(len(predictions))
-        elif (url, reply.status_code) == ("/predict", 405):
-            self.refusals[("wrong-method",)] += 1
+        elif reply.status_code in (404, 405):
+            self.refusals["not-found" if reply.status_code == 404 else "wrong-method",] += 1
         elif reply_body.get("type", "about:blank") != "about:blank":
             self.refusals[(reply_body["type"].removeprefix("urn:digits:"),)] += 1
 
@@ -208,7 +207,7 @@ def test_each_metric_counts_what_the_client_sent(
 
     assert after.requests() - before.requests() == sent.requests
     assert counted("digits_refusals_total", "reason") == sent.refusals
-    assert len(sent.refusals) == 9
+    assert len(sent.refusals) == 10
     assert counted("digits_predictions_total", "digit") == sent.digits
     assert len(sent.digits) == 10
     assert added("digits_probability_count") == len(sent.probabilities)

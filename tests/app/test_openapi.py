@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
+from app.openapi import schemas
+from digits.predictions import Prediction
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY, encoded, fresh_python
 
@@ -63,6 +65,12 @@ def operations(client: httpx.Client) -> dict[str, Any]:
     """The operations of the document, by method and path."""
     paths = client.get("/openapi.json").json()["paths"]
     return {f"{method.upper()} {path}": each for path, item in paths.items() for method, each in item.items()}
+
+
+def test_every_field_of_a_prediction_is_documented() -> None:
+    documented = {*schemas.Prediction.model_fields, *schemas.NumberDigit.model_fields}
+
+    assert documented == {*Prediction.__annotations__}
 
 
 def test_operation_ids_are_short_names_for_generated_clients(operations: dict[str, Any]) -> None:

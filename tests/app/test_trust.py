@@ -12,12 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.api.predict_options import Options
-from app.api.predict_reply import predict_reply
-from app.inference.batching import BatchResult
-from app.inference.predictor import InferenceResult
-from digits.classifier import Classifier
+from digits.classifier import Classifier, Scores
 from digits.features import Floats, Grey, to_features
+from digits.predictions import predictions, to_json
 from tests.app.conftest import Reloading, Service
 from tests.conftest import SHIPPED_VERSION, Mnist, edit_manifest, encoded, make_calibration, publish_trusted
 
@@ -200,10 +197,9 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 def test_a_novelty_above_1_in_the_reply_always_means_that_is_digit_is_false(
     classifier: Classifier, novelty: float
 ) -> None:
-    batch = BatchResult(classifier, np.full((1, 10), 0.1, dtype=np.float32), [0], None, [np.float32(novelty)], 1)
-    result = InferenceResult(batch, inked(1), [()])
+    scores = Scores(np.full((1, 10), 0.1, dtype=np.float32), np.array([novelty], dtype=np.float32))
 
-    answer = json.loads(predict_reply(True, result, Options(), ()).body)
+    (answer,) = json.loads(to_json(predictions(classifier, scores)))
 
     assert answer["is_digit"] is not (answer["novelty"] > 1)
 

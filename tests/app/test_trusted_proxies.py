@@ -23,7 +23,7 @@ def seen_client(monkeypatch: pytest.MonkeyPatch, trusted_proxies: str, headers: 
 
     async def ask() -> list[str]:
         monkeypatch.setenv("MNIST_TRUSTED_PROXIES", trusted_proxies)
-        transport = httpx.ASGITransport(middleware.wrap(report_client, Settings(), {}), client=("127.0.0.1", 4711))
+        transport = httpx.ASGITransport(middleware.forwarded(report_client, Settings()), client=("127.0.0.1", 4711))
         async with httpx.AsyncClient(transport=transport, base_url="http://digits") as client:
             seen: list[str] = (await client.get("/", headers=headers)).json()
             return seen

@@ -15,7 +15,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from app.input import body
+from app.inference import memory_budget
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings
 from app.telemetry.probes import PROBES
@@ -408,7 +408,7 @@ def test_images_have_the_names_of_the_compose_file_and_the_current_version() -> 
 def test_memory_and_processors_fit_the_measurements() -> None:
     (figures,) = re.findall(r"^\| Memory of a server process.*?\|(.*?)\|", BENCHMARKS, re.MULTILINE)
     process = max(int(figure) for figure in re.findall(r"(\d+) MiB", figures)) * 2**20
-    bodies_held = body.BUDGET_BODIES * Settings.model_fields["max_body_bytes"].default
+    bodies_held = memory_budget.BUDGET_BODIES * Settings.model_fields["max_body_bytes"].default
     needed = process + decode_limits.MAX_DECODE_BYTES + bodies_held
 
     for folders in (*SERVING, KSERVE):

@@ -54,6 +54,7 @@ def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.Capt
     section = (REFERENCE / "settings.md").read_text().partition("\n## Log\n")[2]
     scope = {"type": "http", "method": "POST", "path": "/predict", "client": ("10.0.0.1", 5000)}
     request = CompletedRequest(
+        "http",
         scope,
         b"mine",
         b"00-%b-%b-01" % (b"1" * 32, b"2" * 16),

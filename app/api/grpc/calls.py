@@ -1,20 +1,30 @@
-"""Answer each gRPC call with an ASGI application, so that it passes the same layers as an HTTP request.
-
-A gRPC call is an HTTP/2 POST request. Its path is `/package.Service/Method`, its headers are the call's metadata, and
-its body is one message. So keys, limits, request ids, the access log, metrics and traces need no second implementation.
-"""
+"""Answer each gRPC call with the same keys, accounting and errors as an HTTP request."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
 
 import grpc
-from starlette.types import ASGIApp, Message, Scope
+from google.protobuf.message import DecodeError
+from starlette.types import Receive, Scope, Send
 
+from app import errors
 from app.api.grpc.codes import CODES
-from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
-from app.inference.model_registry import DRAINING
+from app.asgi.api_keys import ApiKeys
+from app.asgi.middleware import forwarded
+from app.asgi.service import Service
+from app.errors import BodyTooLarge, MalformedBody, NotOffered, SlowBody
+from app.inference.data_plane import Abandoned
+from app.inference.decode_threads import DecodeThreads
+from app.inference.memory_budget import Reservation
+from app.inference.picture_batch import PictureBatch
+from app.input.body import SHORT_BODY_BYTES, TIMEOUT_SECONDS, parse
+from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 from app.telemetry.probes import PROBES
+
+BatchT = TypeVar("BatchT", bound=PictureBatch)
 
 MAX_ARRIVING = 16
 """How many messages may arrive at the same time, besides those of probes.
@@ -23,23 +33,107 @@ grpcio shows a message only when all of it has arrived, so the memory budget can
 with their clients, apart from the first 64 KiB of each.
 """
 
-_REPLIED = frozenset((b"x-request-id", b"x-model-version"))
-"""The headers of a reply that become trailing metadata."""
+
+@dataclass(slots=True)
+class Answer:
+    """The reply to a call."""
+
+    message: Any
+    version: int | None = None
+    """The model version that answered. It is also sent as trailing metadata."""
+    batch: int | None = None
+    """Number of pictures in the forward pass that answered."""
+
+
+class Call:
+    """A call whose message can be read once."""
+
+    def __init__(self, context: Any, arriving: asyncio.Semaphore) -> None:
+        """Read the message of `context` when `arriving` has room for it."""
+        self._context = context
+        self._arriving = arriving
+
+    async def read(self) -> bytes:
+        """Return the whole message.
+
+        Raises:
+            SlowBody: it did not arrive within `TIMEOUT_SECONDS`.
+            Abandoned: the client sends no message.
+        """
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._arriving:
+                message = await self._context.read()
+        except TimeoutError as exc:
+            raise SlowBody(f"expected the whole message within {TIMEOUT_SECONDS} seconds, received a part") from exc
+        if message is grpc.aio.EOF:
+            raise Abandoned
+        content: bytes = message
+        return content
+
+    async def read_as(self, kind: Any) -> Any:
+        """Return a short message of this class.
+
+        Raises:
+            BodyTooLarge, MalformedBody, SlowBody, Abandoned.
+        """
+        content = await self.read()
+        if len(content) > SHORT_BODY_BYTES:
+            raise BodyTooLarge(f"expected a message of at most {SHORT_BODY_BYTES} bytes, received {len(content)}")
+        return parse_message(kind, content)
+
+
+class PictureMessage(Generic[BatchT]):
+    """The message of a call, as a source of pictures for the data plane."""
+
+    def __init__(self, call: Call, parser: Callable[[bytes], BatchT]) -> None:
+        """Parse the message with `parser`."""
+        self._call = call
+        self._parser = parser
+
+    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT:
+        """Receive and parse the pictures. See `app.inference.data_plane.Source`."""
+        content = await self._call.read()
+        if len(content) > SHORT_BODY_BYTES:
+            reservation.reserve(len(content))
+        return await parse(decode_threads, self._parser, content)
+
+    async def abandoned(self) -> None:
+        """Never return: grpcio cancels the whole task when the client leaves."""
+        await asyncio.get_running_loop().create_future()
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+"""Answers one call. Any DigitsError that it raises becomes the call's status."""
+
+
+def parse_message(kind: Any, content: bytes) -> Any:
+    """Parse a message of this class. Raises MalformedBody."""
+    try:
+        return kind.FromString(content)
+    except DecodeError as exc:
+        raise MalformedBody(
+            f"expected a {kind.DESCRIPTOR.full_name}, received {len(content)} bytes that are not one"
+        ) from exc
 
 
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     """Answers every call of some services, also calls of methods that these services lack."""
 
-    def __init__(self, app: ASGIApp, services: tuple[str, ...]) -> None:
-        """Answer with `app` the calls of the services with these full names."""
-        self._app = app
-        self.in_work = 0
-        """The number of calls that have not ended."""
-        self.refuses = False
-        """Whether new calls are refused because the service stops."""
+    def __init__(self, service: Service, services: tuple[str, ...], handlers: Mapping[str, Handler]) -> None:
+        """Answer the calls of the services with these full names.
+
+        Args:
+            service: the service of this process.
+            services: full names.
+            handlers: the handlers by path, `/package.Service/Method`.
+        """
+        self._accounting = service.accounting
+        self._keys = ApiKeys(service.settings)
+        self._forwarded = forwarded(_nothing, service.settings)
+        self._handlers = handlers
+        self._prefixes = tuple(f"/{name}/" for name in services)
         self._arriving = asyncio.Semaphore(MAX_ARRIVING)
         self._probes_arriving = asyncio.Semaphore(MAX_ARRIVING)
-        self._prefixes = tuple(f"/{service}/" for service in services)
 
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of a call, or None for another service's."""
@@ -55,67 +149,55 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         return grpc.stream_unary_rpc_method_handler(answer)
 
     async def _answer(self, path: str, context: Any) -> bytes:
-        if self.refuses:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, DRAINING)
-        self.in_work += 1
-        context.add_done_callback(self._note_end)
-        call = _Call(context, self._probes_arriving if path in PROBES else self._arriving)
-        await self._app(_scope(path, context), call.receive, call.send)
-        trailing_metadata = tuple((name.decode(), value.decode()) for name, value in call.headers if name in _REPLIED)
-        if call.status != 200:
-            await context.abort(CODES[call.status], b"".join(call.body).decode(), trailing_metadata)
-        context.set_trailing_metadata(trailing_metadata)
-        return b"".join(call.body)
+        scope = _scope(path, context)
+        handler = self._handlers.get(path)
+        request = self._accounting.begin(scope, "grpc")
+        request.route = path if handler else None
+        request.status = CLIENT_CLOSED_REQUEST
+        metadata = [("x-request-id", request.request_id.decode())]
+        detail = ""
+        try:
+            await self._forwarded(scope, _never, _never)
+            self._keys.check(scope)
+            if handler is None:
+                raise NotOffered(f"{path[:80]} is not offered by this server")
+            reply = await handler(Call(context, self._probes_arriving if path in PROBES else self._arriving))
+        except Abandoned:
+            pass
+        except Exception as exc:  # noqa: BLE001 - an exception that is not a DigitsError is a bug, and answered as a 500
+            errors.record(scope, exc)
+            request.status, detail, _ = errors.describe(exc)
+        else:
+            request.status, request.batch, request.version = 200, reply.batch, reply.version
+            content: bytes = reply.message.SerializeToString()
+            request.size = len(content)
+            if reply.version is not None:
+                metadata.append(("x-model-version", str(reply.version)))
+            context.set_trailing_metadata(tuple(metadata))
+            return content
+        finally:
+            request.size = request.size or len(detail.encode())
+            self._accounting.end(request)
+        await context.abort(CODES[request.status], detail, tuple(metadata))
+        raise AssertionError  # `abort` has raised
 
-    def _note_end(self, _context: object) -> None:
-        self.in_work -= 1
+
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Do nothing. The middleware around it only changes the scope."""
 
 
-class _Call:
-    """The `receive` and `send` of one call."""
-
-    __slots__ = ("_arriving", "_context", "_parts_received", "body", "headers", "status")
-
-    def __init__(self, context: Any, arriving: asyncio.Semaphore) -> None:
-        self._context = context
-        self._arriving = arriving
-        self._parts_received = 0
-        self.status = CLIENT_CLOSED_REQUEST
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body: list[bytes] = []
-
-    async def receive(self) -> Message:
-        self._parts_received += 1
-        if self._parts_received == 1:
-            # As our HTTP server does it: the application's time limit then covers a message that never begins.
-            return {"type": "http.request", "body": b"", "more_body": True}
-        if self._parts_received > 2:
-            # The application waits for a disconnect. grpcio cancels the whole task when the client leaves.
-            await asyncio.get_running_loop().create_future()
-        async with self._arriving:
-            message = await self._context.read()
-        if message is grpc.aio.EOF:
-            return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": message}
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], message["headers"]
-        if "body" in message:
-            self.body.append(message["body"])
+async def _never(*_arguments: object) -> Any:
+    raise AssertionError
 
 
 def _scope(path: str, context: Any) -> Scope:
-    """Return the ASGI scope of a call."""
+    """Return a call as the ASGI scope of a POST request, which is what it is in HTTP/2."""
     return {
         "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "2",
         "scheme": "http",
         "method": "POST",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
         "headers": [
             (name.encode(), value if isinstance(value, bytes) else value.encode())
             for name, value in context.invocation_metadata()

@@ -1,10 +1,8 @@
 """The gRPC status code of every error, chosen by the HTTP status that the error has elsewhere."""
 
-from fastapi.responses import PlainTextResponse
 from grpc import StatusCode
 
-from app import errors
-from app.asgi.endpoint import CLIENT_CLOSED_REQUEST
+from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 
 CODES: dict[int, StatusCode] = {
     400: StatusCode.INVALID_ARGUMENT,
@@ -20,9 +18,3 @@ CODES: dict[int, StatusCode] = {
     503: StatusCode.UNAVAILABLE,  # the code that clients try again
 }
 """By HTTP status. The others cannot occur: they concern the head of an HTTP/1.1 request and its method."""
-
-
-def error_response(exc: Exception) -> PlainTextResponse:
-    """Return the message for an exception as plain text. `app.api.grpc.calls` sends it as the call's details."""
-    status, detail, _ = errors.describe(exc)
-    return PlainTextResponse(detail, status)

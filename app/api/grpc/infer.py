@@ -1,17 +1,16 @@
 """Read the message of a `ModelInfer` call as pictures, and write the predictions as its reply."""
 
-from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
+from app.api.grpc.calls import Answer, parse_message
 from app.api.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from app.api.open_inference.inference import requested_version
 from app.api.open_inference.reply import output_tensor, to_bytes
 from app.api.open_inference.request import InferRequest, RequestedOutput, only_input, requested_outputs
 from app.api.open_inference.tensors import pictures_from_tensor
-from app.asgi.reply import Reply
-from app.errors import InvalidBody, MalformedBody
-from app.inference.predictor import InferenceResult
+from app.errors import InvalidBody
+from app.inference.data_plane import Inference
+from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
 
 _CONTENTS = {
@@ -23,31 +22,19 @@ _CONTENTS = {
 """The field of `InferTensorContents` for each datatype of an input or an output."""
 
 
-def parse_message(kind: Any, body: bytes) -> Any:
-    """Parse a message of this class. Raises MalformedBody."""
-    try:
-        return kind.FromString(body)
-    except DecodeError as exc:
-        raise MalformedBody(
-            f"expected a {kind.DESCRIPTOR.full_name}, received {len(body)} bytes that are not one"
-        ) from exc
-
-
-def read_request(
-    body: bytes, *, settings: Settings, requested_version: Callable[[str, str], int | None]
-) -> InferRequest:
+def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry) -> InferRequest:
     """Parse the message of a call.
 
     Args:
-        body: the message.
+        content: the message.
         settings: limit the number of pictures.
-        requested_version: returns the number of a version by the names of model and version.
+        registry: has the version that the message names.
 
     Raises:
         UnknownModel, MalformedBody, InvalidBody, BatchTooLarge.
     """
-    message = parse_message(ModelInferRequest, body)
-    version = requested_version(message.model_name, message.model_version)
+    message = parse_message(ModelInferRequest, content)
+    version = requested_version(registry, message.model_name, message.model_version)
     # The shape that HTTP's JSON has, so that both have the same checks.
     document = {
         "inputs": [{"name": tensor.name} for tensor in message.inputs],
@@ -57,10 +44,10 @@ def read_request(
     tensor = message.inputs[0]
     raw = list(message.raw_input_contents)
     data = _raw_data(tensor, raw) if raw else _typed_data(tensor)
-    pictures, mode = pictures_from_tensor(tensor.datatype, list(tensor.shape), data, settings.max_batch)
+    pictures = pictures_from_tensor(tensor.datatype, list(tensor.shape), data, settings.max_batch)
     # A reply has its values in the form of the request, as other servers do it.
     outputs = [RequestedOutput(output.name, bool(raw), output.classes) for output in requested_outputs(document)]
-    return InferRequest(pictures, mode, message.id, outputs, version)
+    return InferRequest.of(pictures, version, message.id, outputs)
 
 
 def _values(parameters: Any) -> dict[str, Any]:
@@ -87,12 +74,13 @@ def _typed_data(tensor: Any) -> list[Any]:
     return list(getattr(tensor.contents, field)) if field else []
 
 
-def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
+def infer_answer(inference: Inference[InferRequest]) -> Answer:
     """Return the requested outputs as a `ModelInferResponse`."""
-    manifest = result.batch.classifier.manifest
+    request, result = inference.request, inference.result
+    manifest = result.classifier.manifest
     message = ModelInferResponse(model_name=manifest.name, model_version=str(manifest.version), id=request.id)
     for output in request.outputs:
-        tensor = output_tensor(output, result.batch)
+        tensor = output_tensor(output, result)
         data = tensor["data"]
         written = message.outputs.add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
         if output.binary:
@@ -100,9 +88,4 @@ def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
         else:
             values = [text.encode() for text in data] if output.classes else data
             getattr(written.contents, _CONTENTS[tensor["datatype"]]).extend(values)
-    return message_reply(message, manifest.version, result.batch.pass_rows)
-
-
-def message_reply(message: Any, version: int | None = None, batch: int | None = None) -> Reply:
-    """Return a message as a reply."""
-    return Reply(message.SerializeToString(), version, batch, headers=())
+    return Answer(message, manifest.version, result.pass_rows)

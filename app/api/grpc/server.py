@@ -1,55 +1,34 @@
 """The gRPC server of one process. It shares the event loop, the models and the batches with the HTTP server."""
 
-import asyncio
-import time
-
 import grpc
 from grpc_health.v1 import health_pb2  # noqa: F401 - registers the service that reflection describes
 from grpc_reflection.v1alpha import reflection
-from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from app.api.grpc.calls import Calls
-from app.api.grpc.codes import error_response
-from app.api.grpc.handlers import SERVICE, InferenceService, not_offered
+from app.api.grpc.handlers import SERVICE, InferenceService
 from app.api.grpc.health import CHECK, HEALTH_SERVICE, Health
-from app.asgi.dispatcher import Dispatcher
-from app.asgi.endpoint import Endpoint
-from app.asgi.in_work import RequestsInWork
-from app.settings import Settings
+from app.asgi.service import Service
 
 SERVICES = (SERVICE, HEALTH_SERVICE)
 
 _IDLE_MILLISECONDS = 300_000
 """How long a connection without calls stays open. Clients connect again by themselves."""
 
-_POLL_SECONDS = 0.01
-
-
-def call_router(service: InferenceService, health: Health, in_work: RequestsInWork) -> Dispatcher:
-    """Return the application that answers the calls of all services."""
-    # Probes do not count as requests in work, so this limit is never reached.
-    unlimited = RequestsInWork(1)
-    probes = service.probes() | {CHECK: health.check}
-    return Dispatcher(
-        [
-            *(Route(path, Endpoint({"POST": call}, in_work, error_response)) for path, call in service.calls().items()),
-            *(Route(path, Endpoint({"POST": probe}, unlimited, error_response)) for path, probe in probes.items()),
-        ],
-        {},
-        default=Endpoint({"POST": not_offered}, in_work, error_response),
-    )
-
 
 class GrpcServer:
     """Answers the calls of both services on one port, which the workers of the service share."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        """Answer calls with `app`. `start` opens the port."""
-        self._calls = Calls(app, SERVICES)
-        self._settings = settings
-        self.port = settings.grpc_port or 0
-        """The port. 0 before `start` if the system chooses it."""
+    def __init__(self, service: Service, grace_seconds: float) -> None:
+        """Answer calls for a service. `start` opens the port.
+
+        Args:
+            service: the service of this process.
+            grace_seconds: how long calls in progress may take after `stop`.
+        """
+        self._settings = service.settings
+        self._grace_seconds = grace_seconds
+        handlers = InferenceService(service).handlers() | {CHECK: Health(service.registry).check}
+        self._calls = Calls(service, SERVICES, handlers)
 
     async def start(self) -> None:
         """Listen, and answer calls from now on.
@@ -75,21 +54,18 @@ class GrpcServer:
         try:
             if settings.grpc_tls_cert and settings.grpc_tls_key:
                 pair = settings.grpc_tls_key.read_bytes(), settings.grpc_tls_cert.read_bytes()
-                self.port = server.add_secure_port(address, grpc.ssl_server_credentials((pair,)))
+                server.add_secure_port(address, grpc.ssl_server_credentials((pair,)))
             else:
-                self.port = server.add_insecure_port(address)
+                server.add_insecure_port(address)
         except (OSError, RuntimeError) as exc:
             raise SystemExit(f"digits: cannot listen for gRPC on {address}: {exc}") from None
         await server.start()
         self._server = server
 
-    async def stop(self, seconds: float) -> None:
-        """Refuse new calls with UNAVAILABLE, and give the calls in work this long to finish.
+    async def stop(self) -> None:
+        """Refuse new calls, and give those in progress their time to finish. A second `stop` waits for the same end.
 
-        The server itself is not shut down, and its connections end with the process. grpcio's shutdown would end the
-        calls that are just arriving with CANCELLED, which clients do not try again.
+        A client that calls until the very end may see UNAVAILABLE or CANCELLED. Balancers have stopped to call before,
+        because the health says NOT_SERVING since the service drains.
         """
-        self._calls.refuses = True
-        deadline = time.monotonic() + seconds
-        while self._calls.in_work and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
+        await self._server.stop(self._grace_seconds)

@@ -9,18 +9,18 @@ import orjson
 from numpy.typing import NDArray
 
 from app.api.open_inference.request import PROBABILITIES, InferRequest, RequestedOutput
-from app.asgi.reply import JSON, Reply
+from app.asgi.route import JSON, Reply
 from app.inference.batching import BatchResult
-from app.inference.predictor import InferenceResult
+from app.inference.data_plane import Inference
 
 HEADER_LENGTH = b"inference-header-content-length"
 
 _BINARY_TYPE = (b"content-type", b"application/octet-stream")
 
 
-def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
+def infer_reply(inference: Inference[InferRequest]) -> Reply:
     """Return the requested outputs: JSON, followed by the bytes of the outputs that were requested as binary."""
-    batch = result.batch
+    request, batch = inference.request, inference.result
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
     for output in request.outputs:
@@ -41,7 +41,7 @@ def infer_reply(request: InferRequest, result: InferenceResult) -> Reply:
 
 def output_tensor(output: RequestedOutput, batch: BatchResult) -> dict[str, Any]:
     """Return an output with its name, datatype and shape, and with its values as `data`, row by row."""
-    rows = len(batch.digits)
+    rows = len(batch.predictions)
     if output.classes:
         classes = min(output.classes, batch.probabilities.shape[1])
         texts = _most_probable(batch.probabilities, classes, batch.classifier.manifest.classes)
@@ -49,7 +49,8 @@ def output_tensor(output: RequestedOutput, batch: BatchResult) -> dict[str, Any]
     if output.name == PROBABILITIES:
         flat = batch.probabilities.reshape(-1)
         return {"name": output.name, "datatype": "FP32", "shape": list(batch.probabilities.shape), "data": flat}
-    return {"name": output.name, "datatype": "INT64", "shape": [rows], "data": batch.digits}
+    digits = [prediction["digit"] for prediction in batch.predictions]
+    return {"name": output.name, "datatype": "INT64", "shape": [rows], "data": digits}
 
 
 def _most_probable(probabilities: NDArray[Any], classes: int, labels: Sequence[str]) -> list[str]:

@@ -4,15 +4,14 @@ The body is JSON, or JSON followed by the bytes of tensors (Triton's binary exte
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from app.api.open_inference.tensors import INPUT, picture_from_raw_floats, pictures_from_tensor
 from app.errors import InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 from app.input.json import parse_json
 from app.settings import Settings
-from digits.mnist_form import Mode
 
 PROBABILITIES, DIGIT = "probabilities", "digit"
 
@@ -33,19 +32,20 @@ _ALL_OUTPUTS = [RequestedOutput(PROBABILITIES), RequestedOutput(DIGIT)]
 _ALL_OUTPUTS_BINARY = [RequestedOutput(PROBABILITIES, binary=True), RequestedOutput(DIGIT, binary=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+@dataclass(slots=True)
+class InferRequest(PictureBatch):
     """A parsed inference request."""
 
-    pictures: PictureBatch
-    mode: Mode
-    id: str
-    outputs: list[RequestedOutput]
-    version: int | None = None
-    """The version that the body names. HTTP names it in the path."""
+    id: str = ""
+    outputs: list[RequestedOutput] = field(default_factory=lambda: _ALL_OUTPUTS)
+
+    @classmethod
+    def of(cls, pictures: PictureBatch, version: int | None, id: str, outputs: list[RequestedOutput]) -> Self:  # noqa: A002
+        """Return the request for these pictures."""
+        return cls(pictures.pixels, pictures.encoded, mode=pictures.mode, version=version, id=id, outputs=outputs)
 
 
-def read_request(body: bytes, header_length: bytes, settings: Settings) -> InferRequest:
+def read_request(body: bytes, *, header_length: bytes, settings: Settings, version: int | None = None) -> InferRequest:
     """Parse an inference request.
 
     Args:
@@ -53,6 +53,7 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
         header_length: the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
             the whole body is JSON, 0 that the body is one tensor.
         settings: limit the number of pictures and the size of JSON.
+        version: number of the version that the path names.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge.
@@ -66,7 +67,8 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
                 f"received {header_length[:20].decode('latin-1')!r}"
             )
         if size == 0:
-            return InferRequest(picture_from_raw_floats(body), "never", "", _ALL_OUTPUTS_BINARY)
+            pixels = picture_from_raw_floats(body)
+            return InferRequest(pixels=pixels, mode="never", version=version, outputs=_ALL_OUTPUTS_BINARY)
         header, binary = body[:size], body[size:]
     document = parse_json(header, settings)
     if not isinstance(document, dict):
@@ -76,8 +78,8 @@ def read_request(body: bytes, header_length: bytes, settings: Settings) -> Infer
     request_id = document.get("id", "")
     if not isinstance(request_id, str):
         raise InvalidBody("expected 'id' to be a string, received another JSON value")
-    pictures, mode = pictures_from_tensor(tensor.get("datatype"), tensor.get("shape"), data, settings.max_batch)
-    return InferRequest(pictures, mode, request_id, requested_outputs(document))
+    pictures = pictures_from_tensor(tensor.get("datatype"), tensor.get("shape"), data, settings.max_batch)
+    return InferRequest.of(pictures, version, request_id, requested_outputs(document))
 
 
 def only_input(document: dict[str, Any]) -> dict[str, Any]:

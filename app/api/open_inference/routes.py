@@ -1,54 +1,191 @@
-"""The paths of the Open Inference Protocol V2 over HTTP, which KServe, Triton and MLServer speak.
+"""The Open Inference Protocol V2 over HTTP, which KServe, Triton and MLServer speak.
 
 The protocol is described at https://github.com/kserve/open-inference-protocol, Triton's extensions at
 https://github.com/triton-inference-server/server/tree/main/docs/protocol.
 """
 
-from starlette.routing import Route, Router
+from functools import partial
+from typing import Annotated, Any
 
-from app.api.error_response import error_response
-from app.api.open_inference.handlers import OpenInference
-from app.asgi.endpoint import ANY_METHOD, Endpoint, Handler
-from app.asgi.in_work import RequestsInWork
+from fastapi import Path
+from starlette.types import Scope
+
+from app.api.open_inference.inference import infer, requested_version
+from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
+from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
+from app.api.open_inference.request import read_request
+from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
+from app.asgi.route import Reply, ServiceRequest, direct_router
+from app.errors import NotFound, NotOffered
+from app.input.body import InflatedBody
+from app.openapi.example_pictures import seven_base64
+from app.openapi.protocols import error_replies, json_body
+from app.openapi.replies import example
+from app.openapi.reply_examples import examples
+from digits import artifact
+from digits.features import FEATURES
+
+router = direct_router("Open Inference Protocol")
 
 _MODEL = "/v2/models/{model}"
 _VERSION = "/v2/models/{model}/versions/{version}"
 
+_NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/repository/")
+"""Paths of Triton's extensions that its client can request."""
 
-def open_inference_router(handlers: OpenInference, in_work: RequestsInWork) -> Router:
-    """Return the router of `/v2` and every path below it.
+_EXAMPLES = examples("open_inference")
 
-    Routes are tried in order, so the most requested come first.
-    """
+_Model = Annotated[str, Path(json_schema_extra={"enum": [artifact.NAME]})]
 
-    def endpoint(by_method: dict[str, Handler]) -> Endpoint:
-        return Endpoint(by_method, in_work, error_response)
+_TENSOR: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "shape", "datatype", "data"],
+    "properties": {
+        "name": {"type": "string", "enum": ["features"]},
+        "shape": {
+            "type": "array",
+            "items": {"type": "integer"},
+            "description": f"`[N, {FEATURES}]`, or `[N]` for BYTES.",
+        },
+        "datatype": {
+            "type": "string",
+            "enum": ["FP32", "UINT8", "BYTES"],
+            "description": "FP32: values from 0 to 1, which go to the network unchanged. UINT8: pixels from 0 to 255. "
+            "BYTES: encoded pictures in base64. UINT8 and BYTES are normalized.",
+        },
+        "data": {"type": "array", "description": "Flat, or nested like the shape."},
+    },
+}
+_INFER_BODY = json_body(
+    {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _TENSOR},
+            "id": {"type": "string"},
+        },
+    },
+    {"inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [seven_base64()]}]},
+)
 
-    def get(path: str, handler: Handler) -> Route:
-        return Route(path, endpoint({"GET": handler}))
 
-    def post(path: str, handler: Handler) -> Route:
-        return Route(path, endpoint({"POST": handler}))
+@router.post(f"{_VERSION}/infer", include_in_schema=False)
+@router.post(
+    f"{_MODEL}/infer",
+    summary="Get probabilities",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES[f"POST {_MODEL}/infer"]), **error_replies(404, has_body=True)},
+    openapi_extra={"requestBody": _INFER_BODY},
+)
+async def open_inference_infer(request: ServiceRequest, model: _Model) -> Reply:
+    """Send tensors of pictures, as JSON or with binary data."""
+    service = request.service
+    number = _version(request, model)
+    header_length = next((value for name, value in request.scope["headers"] if name == HEADER_LENGTH), b"")
+    parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
+    return await infer(service.data_plane, InflatedBody(request, service.settings, parser), infer_reply, number)
 
-    return Router(
-        [
-            post(f"{_MODEL}/infer", handlers.infer),
-            post(f"{_VERSION}/infer", handlers.infer),
-            get("/v2/health/live", handlers.live),
-            get("/v2/health/ready", handlers.ready),
-            get(f"{_MODEL}/ready", handlers.model_ready),
-            get(f"{_VERSION}/ready", handlers.model_ready),
-            get("/v2", handlers.server_metadata),
-            get("/v2/", handlers.server_metadata),
-            get("/v2/models/stats", handlers.statistics),  # before _MODEL, which would match it too
-            get(_MODEL, handlers.model_metadata),
-            get(_VERSION, handlers.model_metadata),
-            get(f"{_MODEL}/config", handlers.model_config),
-            get(f"{_VERSION}/config", handlers.model_config),
-            get(f"{_MODEL}/stats", handlers.statistics),
-            get(f"{_VERSION}/stats", handlers.statistics),
-            post("/v2/repository/index", handlers.repository_index),
-        ],
-        default=endpoint(dict.fromkeys(ANY_METHOD, handlers.no_such_path)),
-        redirect_slashes=False,
-    )
+
+@router.get("/v2/", include_in_schema=False)
+@router.get(
+    "/v2",
+    summary="Get the server's name, version and extensions",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES["GET /v2"]), **error_replies()},
+)
+async def open_inference_server(request: ServiceRequest) -> Reply:
+    """Return the server's name and version, and the extensions of the protocol that it speaks."""
+    return Reply.of(server_metadata(request.service.version))
+
+
+@router.get(
+    "/v2/health/live",
+    summary="Check that the process answers",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES["GET /v2/health/live"]), **error_replies()},
+)
+async def open_inference_live(_request: ServiceRequest) -> Reply:
+    """Always reply 200."""
+    return Reply.of({"live": True})
+
+
+@router.get(
+    "/v2/health/ready",
+    summary="Check that requests can be answered",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES["GET /v2/health/ready"]), **error_replies()},
+)
+async def open_inference_ready(request: ServiceRequest) -> Reply:
+    """Reply 200 while the network reproduces its golden predictions, else 503."""
+    reason = request.service.registry.unready_reason()
+    if reason is None:
+        return Reply.of({"ready": True, "live": True})
+    return Reply.of({"ready": False, "live": True, "error": reason}, 503)
+
+
+@router.get(f"{_VERSION}/stats", include_in_schema=False)
+@router.get(f"{_MODEL}/stats", include_in_schema=False)
+@router.get("/v2/models/stats", include_in_schema=False)  # before _MODEL, which would match it too
+async def statistics(request: ServiceRequest) -> Reply:
+    """Return the statistics of one version, or of all loaded versions."""
+    service = request.service
+    number = _version(request, request.path_params.get("model", artifact.NAME))
+    versions = [number] if number else service.registry.loaded()
+    samples = samples_of_all_workers(service.metrics)
+    return Reply.of({"model_stats": [model_statistics(version, samples) for version in versions]})
+
+
+@router.get(_VERSION, include_in_schema=False)
+@router.get(
+    _MODEL,
+    summary="Get the model's inputs, outputs and versions",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
+)
+async def open_inference_model(request: ServiceRequest, model: _Model) -> Reply:
+    """Add `/versions/{number}` after the model to get the inputs and outputs of that version."""
+    return Reply.of(model_metadata(request.service.registry, _version(request, model)))
+
+
+@router.get(f"{_VERSION}/ready", include_in_schema=False)
+@router.get(
+    f"{_MODEL}/ready",
+    summary="Check that the model answers",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES[f"GET {_MODEL}/ready"]), **error_replies(404)},
+)
+async def open_inference_model_ready(request: ServiceRequest, model: _Model) -> Reply:
+    """Reply 200 while the model can answer, else 503 with the reason."""
+    _version(request, model)
+    reason = request.service.registry.unready_reason()
+    if reason is None:
+        return Reply.of({"name": artifact.NAME, "ready": True})
+    return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, 503)
+
+
+@router.get(f"{_VERSION}/config", include_in_schema=False)
+@router.get(f"{_MODEL}/config", include_in_schema=False)
+async def config(request: ServiceRequest, model: _Model) -> Reply:
+    """Return Triton's model configuration."""
+    service = request.service
+    number = _version(request, model)
+    return Reply.of(model_config(service.settings.max_batch, service.registry.class_count(number)))
+
+
+@router.post("/v2/repository/index", include_in_schema=False)
+async def index(request: ServiceRequest) -> Reply:
+    """Return all versions and whether they are ready."""
+    return Reply.of(repository_index(request.service.registry))
+
+
+def no_such_path(scope: Scope) -> NotFound | NotOffered:
+    """Return the error for an unknown path: 404, or 501 for an extension of Triton that the service lacks."""
+    path = scope["path"]
+    if path.startswith(_NOT_OFFERED):
+        return NotOffered(f"{path[:80]} is not offered by this server")
+    return NotFound(f"there is nothing at {path[:80]!r}; the Open Inference Protocol begins at /v2")
+
+
+def _version(request: ServiceRequest, model: str) -> int | None:
+    """Return the version number in the path, or None for the served version. Raises UnknownModel."""
+    return requested_version(request.service.registry, model, request.path_params.get("version", ""))

@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 from app.errors import BatchTooLarge, InvalidBody
 from app.inference.picture_batch import PictureBatch
 from digits.features import FEATURES, SIDE
-from digits.mnist_form import Mode
 
 INPUT = "features"
 
 _FLOAT32 = np.dtype("<f4")
 
 
-def pictures_from_tensor(
-    datatype: Any, shape: Any, data: list[Any] | bytes, max_batch: int
-) -> tuple[PictureBatch, Mode]:
-    """Return a tensor's pictures, and whether they may be normalized.
+def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max_batch: int) -> PictureBatch:
+    """Return a tensor's pictures.
 
     FP32 values are features and go to the network unchanged. UINT8 values and BYTES elements (encoded pictures) are
     normalized unless they are in MNIST form.
@@ -45,22 +42,22 @@ def pictures_from_tensor(
         encoded = _split_elements(data) if isinstance(data, bytes) else _listed_elements(data)
         if len(encoded) != rows:
             raise InvalidBody(f"expected {rows} elements to match the shape, received {len(encoded)}")
-        return PictureBatch(encoded=encoded), "auto"
+        return PictureBatch(encoded=encoded)
     values = _uint8_values(data) if datatype == "UINT8" else _float_values(data)
     if values.size != rows * FEATURES:
         raise InvalidBody(f"expected {rows * FEATURES} values to match the shape, received {values.size}")
     pixels = values.reshape(rows, SIDE, SIDE)
-    return PictureBatch(pixels=pixels), "auto" if datatype == "UINT8" else "never"
+    return PictureBatch(pixels=pixels, mode="auto" if datatype == "UINT8" else "never")
 
 
-def picture_from_raw_floats(body: bytes) -> PictureBatch:
-    """Return the single picture of a raw request: 784 little-endian FP32 values. Raises InvalidBody."""
+def picture_from_raw_floats(body: bytes) -> NDArray[Any]:
+    """Return the single picture of a raw request, (1, 28, 28): 784 little-endian FP32 values. Raises InvalidBody."""
     if len(body) != FEATURES * _FLOAT32.itemsize:
         raise InvalidBody(
             f"expected {FEATURES * _FLOAT32.itemsize} bytes ({FEATURES} little-endian FP32 values), "
             f"received {len(body)} bytes"
         )
-    return PictureBatch(pixels=_float_values(body).reshape(1, SIDE, SIDE))
+    return _float_values(body).reshape(1, SIDE, SIDE)
 
 
 def _row_count(datatype: str, shape: Any) -> int:

@@ -4,19 +4,18 @@ from typing import Any
 
 import orjson
 
-from app.asgi.reply import Reply
-from app.inference.predictor import InferenceResult
+from app.asgi.route import Reply
+from app.inference.batching import BatchResult
 
 
-def predict_reply(key: str, result: InferenceResult) -> Reply:
+def predict_reply(key: str, result: BatchResult) -> Reply:
     """Return a JSON object that maps `key` to the probabilities of each picture.
 
     If the key is "results", each probability comes with its label.
     """
-    batch = result.batch
-    manifest = batch.classifier.manifest
-    values: Any = batch.probabilities
+    manifest = result.classifier.manifest
+    values: Any = result.probabilities
     if key == "results":
         values = [list(zip(manifest.classes, row, strict=True)) for row in values]
     body = orjson.dumps({key: values}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Reply(body, manifest.version, batch.pass_rows)
+    return Reply(body, manifest.version, result.pass_rows)

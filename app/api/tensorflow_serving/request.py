@@ -16,7 +16,6 @@ from app.inference.picture_batch import PictureBatch
 from app.input.json import parse_json
 from app.input.pixels import type_name
 from app.settings import Settings
-from digits.mnist_form import Mode
 
 SIGNATURE = "serving_default"
 
@@ -24,13 +23,11 @@ Verb = Literal["predict", "classify", "regress", "invocations"]
 """The verb at the end of a path, or "invocations" for `/invocations`, which has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class PredictRequest:
+@dataclass(slots=True)
+class PredictRequest(PictureBatch):
     """A parsed inference request."""
 
-    pictures: PictureBatch
-    mode: Mode
-    reply_key: str
+    reply_key: str = "predictions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +39,14 @@ class _Elements:
     reply_key: str
 
 
-def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
+def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | None = None) -> PredictRequest:
     """Parse an inference request.
 
     Args:
         body: JSON, inflated.
         verb: the kind of request. "invocations" also accepts MLflow's data frames.
         settings: limit the number of pictures and the size of JSON.
+        version: number of the version that the path names.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels.
@@ -73,9 +71,9 @@ def read_request(body: bytes, verb: Verb, settings: Settings) -> PredictRequest:
     elements = [without_name(element, key, index) for index, element in enumerate(elements)]
     if is_encoded(elements[0]):
         encoded = read_all(encoded_picture, elements, key)
-        return PredictRequest(PictureBatch(encoded=encoded), "auto", selected.reply_key)
+        return PredictRequest(encoded=encoded, version=version, reply_key=selected.reply_key)
     pixels = np.stack(read_all(features, elements, key))
-    return PredictRequest(PictureBatch(pixels=pixels), "never", selected.reply_key)
+    return PredictRequest(pixels=pixels, mode="never", version=version, reply_key=selected.reply_key)
 
 
 def _check_signature(signature: Any) -> None:

@@ -1,48 +1,154 @@
-"""The paths of TensorFlow Serving's REST API and of KServe's V1 protocol.
+"""TensorFlow Serving's REST API and KServe's V1 protocol.
 
 The REST API is described at https://www.tensorflow.org/tfx/serving/api_rest. The file http_rest_api_handler.cc of
 https://github.com/tensorflow/serving has its regular expressions.
 """
 
 from functools import partial
+from typing import Annotated, Any
 
-from starlette.routing import Route, Router
+from fastapi import Path
+from starlette.types import Scope
 
-from app.api.error_response import error_response
-from app.api.tensorflow_serving.handlers import TensorFlowServing
-from app.api.tensorflow_serving.request import Verb
-from app.asgi.endpoint import ANY_METHOD, Endpoint, Handler
-from app.asgi.in_work import RequestsInWork
+from app.api.tensorflow_serving.reply import predict_reply
+from app.api.tensorflow_serving.request import Verb, read_request
+from app.api.tensorflow_serving.schemas import (
+    CLASSIFY_BODY,
+    PREDICT_BODY,
+    ColumnProbabilities,
+    LabelProbabilities,
+    RowProbabilities,
+)
+from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_metadata, model_status
+from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
+from app.errors import NotFound, WrongMethod
+from app.input.body import InflatedBody
+from app.openapi.protocols import error_replies
+from app.openapi.replies import example
+from app.openapi.reply_examples import examples
+from digits import artifact
+
+router = direct_router("TensorFlow Serving")
 
 _MODEL = "/v1/models/{model}"
-_MODEL_PATHS = (_MODEL, f"{_MODEL}/versions/{{version}}", f"{_MODEL}/labels/{{label}}")
-"""The served version, a version by number, and a version by label."""
+_VERSION, _LABEL = f"{_MODEL}/versions/{{version}}", f"{_MODEL}/labels/{{label}}"
 
-_VERBS: tuple[Verb, ...] = ("predict", "classify", "regress")
+_EXAMPLES = examples("tensorflow_serving")
+
+_Model = Annotated[str, Path(json_schema_extra={"enum": [artifact.NAME]})]
 
 
-def tensorflow_serving_router(handlers: TensorFlowServing, in_work: RequestsInWork) -> Router:
-    """Return the router of `/v1` and every path below it.
+@router.post(f"{_LABEL}:predict", include_in_schema=False)
+@router.post(f"{_VERSION}:predict", include_in_schema=False)
+@router.post(
+    f"{_MODEL}:predict",
+    summary="Get probabilities",
+    response_model=RowProbabilities | ColumnProbabilities,
+    responses={200: example(_EXAMPLES[f"POST {_MODEL}:predict"]), **error_replies(404, has_body=True)},
+    openapi_extra={"requestBody": PREDICT_BODY},
+)
+async def tensorflow_serving_predict(request: ServiceRequest, model: _Model) -> Reply:
+    """Send rows (`instances`) or a column (`inputs`) of pictures.
 
-    Routes are tried in order, so the most requested come first.
+    Add `/versions/{number}` or `/labels/{label}` after the model to request that version.
     """
+    return await _infer(request, model, "predict")
 
-    def endpoint(by_method: dict[str, Handler]) -> Endpoint:
-        return Endpoint(by_method, in_work, error_response)
 
-    def infer(verb: Verb) -> Endpoint:
-        return endpoint({"POST": partial(handlers.infer, verb=verb)})
+@router.post(f"{_LABEL}:classify", include_in_schema=False)
+@router.post(f"{_VERSION}:classify", include_in_schema=False)
+@router.post(
+    f"{_MODEL}:classify",
+    summary="Get each label with its probability",
+    response_model=LabelProbabilities,
+    responses={200: example(_EXAMPLES[f"POST {_MODEL}:classify"]), **error_replies(404, has_body=True)},
+    openapi_extra={"requestBody": CLASSIFY_BODY},
+)
+async def tensorflow_serving_classify(request: ServiceRequest, model: _Model) -> Reply:
+    """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
+    return await _infer(request, model, "classify")
 
-    no_such_path = endpoint(dict.fromkeys(ANY_METHOD, handlers.no_such_path))
-    return Router(
-        [
-            *(Route(f"{model}:{verb}", infer(verb)) for verb in _VERBS for model in _MODEL_PATHS),
-            # Any other verb is unknown. Without this route, `model:verb` would be the name of a model.
-            Route("/v1/models/{rest:path}:{verb}", no_such_path),
-            *(Route(model, endpoint({"GET": handlers.status})) for model in _MODEL_PATHS),
-            *(Route(f"{model}/metadata", endpoint({"GET": handlers.metadata})) for model in _MODEL_PATHS),
-            Route("/v1/models", endpoint({"GET": handlers.list_models})),
-        ],
-        default=no_such_path,
-        redirect_slashes=False,
-    )
+
+@router.post(f"{_LABEL}:regress", include_in_schema=False)
+@router.post(f"{_VERSION}:regress", include_in_schema=False)
+@router.post(f"{_MODEL}:regress", include_in_schema=False)
+async def regress(request: ServiceRequest, model: _Model) -> Reply:
+    """Refuse the request in TensorFlow Serving's words, because the model has no regression signature."""
+    return await _infer(request, model, "regress")
+
+
+# Without this route, `model:verb` would be the name of a model.
+@router.api_route("/v1/models/{rest:path}:{verb}", methods=ANY_METHOD, include_in_schema=False)
+async def other_verb(request: ServiceRequest, verb: str) -> Reply:
+    """Answer with 404, or with 405 if only the method is wrong."""
+    if verb in ("predict", "classify", "regress"):
+        raise WrongMethod(f"expected POST, received {request.method[:40]}", "POST")
+    del request.scope["route"]  # the metrics count unknown paths together
+    raise no_such_path(request.scope)
+
+
+@router.get(
+    "/v1/models",
+    summary="List the models",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES["GET /v1/models"]), **error_replies()},
+)
+async def tensorflow_serving_models(_request: ServiceRequest) -> Reply:
+    """There is one model. KServe's clients call this path."""
+    return Reply.of({"models": [artifact.NAME]})
+
+
+@router.get(_LABEL, include_in_schema=False)
+@router.get(_VERSION, include_in_schema=False)
+@router.get(
+    _MODEL,
+    summary="Get the states of the versions",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
+)
+async def tensorflow_serving_status(request: ServiceRequest, model: _Model) -> Reply:
+    """The status is 503 when no version is ready.
+
+    Add `/versions/{number}` or `/labels/{label}` after the model to request that version.
+    """
+    # TensorFlow Serving replies 200 in every state, and its clients read the state. KServe's probes read the HTTP
+    # status only: with 200 they would send traffic to a model that cannot answer. 503 suits both.
+    status = model_status(request.service.registry, _model_path(request, model))
+    return Reply.of(status, 200 if status["ready"] else 503)
+
+
+@router.get(f"{_LABEL}/metadata", include_in_schema=False)
+@router.get(f"{_VERSION}/metadata", include_in_schema=False)
+@router.get(
+    f"{_MODEL}/metadata",
+    summary="Get the model's inputs and outputs",
+    response_model=dict[str, Any],
+    responses={200: example(_EXAMPLES[f"GET {_MODEL}/metadata"]), **error_replies(404)},
+)
+async def tensorflow_serving_metadata(request: ServiceRequest, model: _Model) -> Reply:
+    """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
+    registry = request.service.registry
+    number = loaded_version(registry, _model_path(request, model)) or registry.classifier.manifest.version
+    return Reply.of(model_metadata(number, registry.class_count(number)))
+
+
+def no_such_path(scope: Scope) -> NotFound:
+    """Return the error for an unknown path."""
+    request = f"{scope['method']} {scope['path'][:80]}"
+    return NotFound(f"Malformed request: {request}; there is nothing at this path, expected /v1/models/{artifact.NAME}")
+
+
+async def _infer(request: ServiceRequest, model: str, verb: Verb) -> Reply:
+    service = request.service
+    number = loaded_version(service.registry, _model_path(request, model))
+    parser = partial(read_request, verb=verb, settings=service.settings, version=number)
+    inference = await service.data_plane.infer(InflatedBody(request, service.settings, parser))
+    return predict_reply(inference.request.reply_key, inference.result)
+
+
+def _model_path(request: ServiceRequest, model: str) -> ModelPath:
+    """Return model, version and label of the path. Raises NotFound if the version is not a number."""
+    version = request.path_params.get("version")
+    if version is not None and not version.isdecimal():
+        raise no_such_path(request.scope)
+    return ModelPath(model, version, request.path_params.get("label"))

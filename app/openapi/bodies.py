@@ -1,58 +1,14 @@
-"""`POST /predict` in the OpenAPI document."""
+"""The request bodies of `POST /predict` and `POST /read`, in eight media types that FastAPI cannot describe."""
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from app.openapi.example_pictures import json_examples
-from app.openapi.example_replies import PREDICTIONS
-from app.openapi.replies import UNAVAILABLE, header, problem, reference
 from digits.features import FEATURES, SIDE
 
 
-def predict_paths(options: type[BaseModel]) -> dict[str, Any]:
-    """Return the path item of `POST /predict`.
-
-    Args:
-        options: the model of the query parameters.
-    """
-    return {
-        "/predict": {
-            "post": {
-                "tags": ["Predict"],
-                "summary": "Recognize digits",
-                "description": "Recognize the digit in a picture that was drawn, scanned or photographed, dark on "
-                "light or light on dark. Several pictures get a list of predictions, in the order sent.",
-                "operationId": "predict",
-                "parameters": query_parameters(options),
-                "requestBody": {"required": True, "content": _body()},
-                "responses": {
-                    "200": answer(
-                        "One prediction, or a list of predictions for several pictures",
-                        ["Prediction", "Predictions"],
-                        PREDICTIONS,
-                    ),
-                    **REFUSALS,
-                },
-            }
-        }
-    }
-
-
-def query_parameters(options: type[BaseModel]) -> list[dict[str, Any]]:
-    """Return one optional parameter per field."""
-    parameters = []
-    for name, field in options.model_json_schema()["properties"].items():
-        schema = {key: value for key, value in field.items() if (key, value) != ("default", None)}
-        parameters.append(
-            {"name": name, "in": "query", "required": False, "schema": schema, "description": field["description"]}
-        )
-    return parameters
-
-
-def _body() -> dict[str, Any]:
-    pictures = picture_bodies("An encoded picture of one digit, of any size.", "one prediction")
+def _predict_body() -> dict[str, Any]:
+    pictures = _picture_bodies("An encoded picture of one digit, of any size.", "one prediction")
     return {
         FORM: pictures.pop(FORM),
         JSON: {"schema": _JSON_BODY, "examples": json_examples()},
@@ -64,7 +20,7 @@ def _body() -> dict[str, Any]:
     }
 
 
-def picture_bodies(description: str, reply: str) -> dict[str, Any]:
+def _picture_bodies(description: str, reply: str) -> dict[str, Any]:
     """Return the bodies of encoded pictures: a form, or one picture, which gets `reply`."""
     form = {
         "schema": {
@@ -127,22 +83,6 @@ _JSON_BODY = {
     ]
 }
 
+PREDICT_BODY = {"required": True, "content": _predict_body()}
 
-def answer(description: str, schemas: list[str], examples: dict[str, Any]) -> dict[str, Any]:
-    """Return the reply of a request that is answered with one of the schemas."""
-    return {
-        "description": description,
-        "content": {JSON: {"schema": {"anyOf": [reference(name) for name in schemas]}, "examples": examples}},
-        "headers": {"X-Model-Version": header("The version that answered.", type="integer", minimum=1)},
-    }
-
-
-REFUSALS: dict[str, Any] = {
-    "400": problem(400, "The body cannot be parsed"),
-    "408": problem(408, "The body did not arrive in time"),
-    "413": problem(413, "Too many bytes, pixels, pictures or digits"),
-    "415": problem(415, "The content type or picture format is not accepted"),
-    "422": problem(422, "The body can be parsed, but its content is wrong"),
-    "503": UNAVAILABLE,
-}
-"""The error replies of requests with pictures."""
+READ_BODY = {"required": True, "content": _picture_bodies("An encoded picture of digits, of any size.", "one number")}

@@ -1,0 +1,57 @@
+"""What clients may ask for at `POST /predict` and `POST /read`: another coverage, the pixels, the saliency."""
+
+import numpy as np
+from orjson import Fragment
+
+from app.api.query import TrustQuery
+from app.errors import InvalidQuery
+from app.inference.data_plane import DataPlane, Inference
+from app.inference.picture_batch import PictureBatch
+from digits.features import to_features
+from digits.prediction_sets import DEFAULT_COVERAGE
+from digits.predictions import set_coverage
+
+
+async def extend(data_plane: DataPlane, inference: Inference[PictureBatch], query: TrustQuery) -> None:
+    """Change the records of a request as its query asks: another coverage, the pixels, the saliency.
+
+    Raises:
+        InvalidQuery: the model version has no prediction sets at this coverage, or no saliency.
+        NoRoom, Overloaded.
+    """
+    if query.coverage is not None or query.per_class:
+        _set_coverage(inference, query)
+    include = query.include or ""
+    if "pixels" in include:
+        pixels = inference.pixels
+        grey_levels = np.rint(to_features(pixels) * 255).astype(np.uint8).reshape(pixels.shape)
+        for prediction, picture in zip(inference.predictions, grey_levels, strict=True):
+            prediction["pixels"] = picture
+    if "saliency" in include:
+        if not inference.classifier.explains:
+            version = inference.classifier.manifest.version
+            raise InvalidQuery(f"query parameter 'include': version {version} has no saliency")
+        texts = await data_plane.saliency(inference)
+        for prediction, text in zip(inference.predictions, texts, strict=True):
+            prediction["saliency"] = Fragment(text)
+
+
+def _set_coverage(inference: Inference[PictureBatch], query: TrustQuery) -> None:
+    coverage = DEFAULT_COVERAGE if query.coverage is None else query.coverage
+    stored = inference.classifier.thresholds
+    thresholds = stored.get((coverage, query.per_class))
+    if thresholds is not None:
+        result = inference.result
+        set_coverage(result.predictions, result.probabilities, thresholds, coverage, inference.normalized)
+        return
+    per_class = query.coverage is None or (query.per_class and (coverage, False) in stored)
+    parameter = "per_class" if per_class else "coverage"
+    version = f"version {inference.classifier.manifest.version}"
+    kind = "prediction sets per class" if query.per_class and stored else "prediction sets"
+    levels = ", ".join(str(level) for level, level_per_class in sorted(stored) if level_per_class == query.per_class)
+    if not levels:
+        raise InvalidQuery(f"query parameter {parameter!r}: {version} has no {kind}")
+    raise InvalidQuery(
+        f"query parameter {parameter!r}: expected a coverage at which {version} has {kind} ({levels}), "
+        f"received {coverage}"
+    )

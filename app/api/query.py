@@ -1,0 +1,70 @@
+"""The query parameters of `POST /predict` and `POST /read`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from app.errors import InvalidQuery
+from digits.mnist_form import Mode
+from digits.prediction_sets import DEFAULT_COVERAGE
+
+
+class TrustQuery(BaseModel):
+    """The query parameters of both. An unknown name is an error, so that a misspelt parameter is not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    include: str | None = None
+    coverage: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None],
+        Field(
+            description="The minimum frequency with which `prediction_set` contains the true digit. It must be one of "
+            f"the coverages that the version is calibrated for. The default is {DEFAULT_COVERAGE}.",
+        ),
+    ] = None
+    per_class: Annotated[
+        bool,
+        Field(description="Whether the coverage holds for each digit separately, instead of for all digits together."),
+    ] = False
+
+
+class PredictQuery(TrustQuery):
+    """The query parameters of `POST /predict`."""
+
+    normalize: Annotated[
+        Mode,
+        Field(
+            description="`auto`: bring the picture to MNIST form, unless it is a 28x28 picture in that form already. "
+            "`always`: bring every picture to MNIST form. `never`: use the picture unchanged. It must be 28x28 and may "
+            "be blank."
+        ),
+    ] = "auto"
+    include: Annotated[
+        Literal["pixels", "saliency", "pixels,saliency", "saliency,pixels"] | SkipJsonSchema[None],
+        Field(
+            description="`pixels`: add the 28x28 pixels that the network saw. `saliency`: add how much each of these "
+            "pixels supports the predicted digit. Not every version provides it."
+        ),
+    ] = None
+
+
+class ReadQuery(TrustQuery):
+    """The query parameters of `POST /read`."""
+
+    include: Annotated[
+        Literal["pixels"] | SkipJsonSchema[None],
+        Field(description="`pixels`: add the 28x28 pixels of each digit that the network saw."),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def explain_what_only_predict_has(cls, parameters: dict[str, str]) -> dict[str, str]:
+        """Raise InvalidQuery for what `POST /predict` accepts and this endpoint does not."""
+        if "normalize" in parameters:
+            raise InvalidQuery("query parameter 'normalize': expected none, because /read normalizes every digit")
+        if "saliency" in parameters.get("include", ""):
+            raise InvalidQuery(
+                "query parameter 'include': expected no saliency, which only /predict explains digits with"
+            )
+        return parameters

@@ -1,0 +1,54 @@
+"""`/ping` and `/invocations`, the two paths that SageMaker and MLflow call."""
+
+from functools import partial
+
+from fastapi.responses import PlainTextResponse, Response
+
+from app.api.tensorflow_serving.reply import predict_reply
+from app.api.tensorflow_serving.request import read_request
+from app.api.tensorflow_serving.schemas import INVOCATIONS_BODY, RowProbabilities
+from app.asgi.route import Reply, ServiceRequest, direct_router
+from app.errors import RETRY_SECONDS
+from app.input.body import InflatedBody
+from app.input.pictures import JSON, PictureBody, media_type_of
+from app.openapi.replies import PICTURE_REFUSALS, example
+from app.openapi.reply_examples import examples
+
+router = direct_router("SageMaker and MLflow")
+
+_EXAMPLES = examples("tensorflow_serving")
+
+
+@router.get(
+    "/ping",
+    summary="Check that requests can be answered",
+    response_class=PlainTextResponse,
+    responses={503: {"description": "Not ready"}},
+)
+async def ping(request: ServiceRequest) -> Response:
+    """Reply with the status of `/readyz` and an empty line as the body."""
+    status = 200 if request.service.registry.unready_reason() is None else 503
+    return PlainTextResponse("\n", status, {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None)
+
+
+@router.post(
+    "/invocations",
+    summary="Get probabilities",
+    response_model=RowProbabilities,
+    responses={200: example(_EXAMPLES["POST /invocations"]), **PICTURE_REFUSALS},
+    openapi_extra={"requestBody": INVOCATIONS_BODY},
+)
+async def invocations(request: ServiceRequest) -> Reply:
+    """Send JSON as for TensorFlow Serving's `:predict`, or any other body of `/predict`.
+
+    MLflow's `dataframe_split` and `dataframe_records` are accepted too. Each row of the data frame is a picture of 784
+    columns, in the order of the pixels. A record may have one column `features` instead.
+    """
+    service = request.service
+    content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
+    if media_type_of(content_type) not in ("", JSON):
+        inference = await service.data_plane.infer(PictureBody(request, service.settings))
+        return predict_reply("predictions", inference.result)
+    parser = partial(read_request, verb="invocations", settings=service.settings)
+    parsed = await service.data_plane.infer(InflatedBody(request, service.settings, parser))
+    return predict_reply(parsed.request.reply_key, parsed.result)

@@ -1,0 +1,182 @@
+"""The route class of all endpoints: FastAPI's declarations and documentation, without its work for each request.
+
+A usual FastAPI route solves dependencies, validates its parameters and serializes its reply. That takes 30 us, half as
+long as everything else together (`python -m benchmarks.speed.dispatch`). Here an endpoint takes
+
+- the request, as a `ServiceRequest`,
+- the path parameters that it names, as text,
+- one pydantic model of the query parameters, named `query` and declared with `Annotated[Model, Query()]`,
+
+and returns a response. FastAPI makes the OpenAPI document from the same declaration.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope, Send
+
+from app.errors import InvalidQuery, WrongMethod
+
+if TYPE_CHECKING:
+    from app.asgi.service import Service
+
+ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+JSON = ((b"content-type", b"application/json"),)
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+WHOLE_RESPONSE = "digits.whole_response"
+"""The scope has this ASGI extension on our server: `http.response.start` may have the key "body", the whole body.
+
+The server then sends the response in one write, which saves a system call of 5 us for each request
+(`python -m benchmarks.speed.requests`). Middleware that changes the headers need not know the extension.
+"""
+
+REPLY = "digits.reply"
+"""The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
+
+_MAX_QUERY_BYTES = 1000
+
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
+
+
+class ServiceRequest(Request):
+    """A request that knows the service that answers it."""
+
+    @property
+    def service(self) -> "Service":
+        """The service, which is also `app.state.service`."""
+        service: Service = self.scope["app"].service
+        return service
+
+
+class Reply(Response):
+    """A reply that is complete when it is sent, JSON unless its headers say otherwise."""
+
+    def __init__(
+        self,
+        body: bytes,
+        version: int | None = None,
+        batch: int | None = None,
+        status_code: int = 200,
+        headers: Iterable[tuple[bytes, bytes]] = JSON,
+    ) -> None:
+        """Create a reply.
+
+        Args:
+            body: all bytes.
+            version: the model version that answered. It is also sent as a header.
+            batch: number of pictures in the forward pass that answered.
+            status_code: the HTTP status.
+            headers: the headers that describe the body.
+        """
+        self.body = body
+        self.version = version
+        self.batch = batch
+        self.status_code = status_code
+        # A JSON reply needs only one security header: no browser renders it, and each header costs 0.4 us.
+        self.raw_headers = [*headers, (b"content-length", b"%d" % len(body)), NOSNIFF]
+        if version is not None:
+            self.raw_headers.append((b"x-model-version", b"%d" % version))
+
+    @classmethod
+    def of(cls, content: Any, status_code: int = 200) -> "Reply":
+        """Encode content that no model produced, such as metadata, as JSON."""
+        return cls(orjson.dumps(content), status_code=status_code)
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send the reply."""
+        scope[REPLY] = self
+        start: Message = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if WHOLE_RESPONSE in scope.get("extensions", ()):
+            start["body"] = self.body
+            await send(start)
+        else:
+            await send(start)
+            await send({"type": "http.response.body", "body": self.body})
+
+
+class DirectRoute(APIRoute):
+    """Calls its endpoint and sends the response. HEAD is answered as GET is."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Declare an endpoint. The options are those of `APIRoute`.
+
+        Raises:
+            TypeError: the endpoint has parameters or dependencies that nothing would fill in.
+        """
+        options["generate_unique_id_function"] = _operation_id
+        super().__init__(path, endpoint, **options)
+        _request, *parameters = inspect.signature(endpoint).parameters
+        self._path_parameters = [name for name in parameters if name in self.param_convertors]
+        if self.dependencies or not {*parameters} <= {"query", *self._path_parameters}:
+            raise TypeError(
+                f"{path}: expected the request, path parameters and `query`, and no dependencies, received {parameters}"
+            )
+        query: type[BaseModel] | None = get_type_hints(endpoint).get("query")
+        self._query = query
+        self._no_query = query() if query is not None else None
+        assert self.methods is not None
+        self._accepted = self.methods | {"HEAD"} if "GET" in self.methods else self.methods
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether the path matches, and the method. `RequestMiddleware` has removed any prefix from it."""
+        found = self.path_regex.match(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            return Match.NONE, {}
+        match = Match.FULL if scope["method"] in self._accepted else Match.PARTIAL
+        return match, {"route": self, "path_params": found.groupdict()}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            WrongMethod: the endpoint does not accept the method.
+            InvalidQuery: the query parameters do not fit the endpoint's model.
+            Exception: the endpoint raises it.
+        """
+        if scope["method"] not in self._accepted:
+            allowed = ", ".join(sorted(self._accepted))
+            raise WrongMethod(f"expected {allowed}, received {scope['method'][:40]}", allowed)
+        arguments: dict[str, Any] = {}
+        for name in self._path_parameters:
+            arguments[name] = scope["path_params"][name]
+        if self._query is not None:
+            given = scope["query_string"]
+            arguments["query"] = parse_query(self._query, given) if given else self._no_query
+        response: Response = await self.endpoint(ServiceRequest(scope, receive), **arguments)
+        await response(scope, receive, send)
+
+
+def direct_router(tag: str) -> APIRouter:
+    """Return a router for the endpoints of one group of the API documentation."""
+    return APIRouter(tags=[tag], route_class=DirectRoute)
+
+
+def parse_query(model: type[_ModelT], query_string: bytes) -> _ModelT:
+    """Return the query parameters as a model.
+
+    Raises:
+        InvalidQuery: a parameter is unknown or has an invalid value.
+    """
+    if len(query_string) > _MAX_QUERY_BYTES:
+        raise InvalidQuery(f"expected a query of at most {_MAX_QUERY_BYTES} bytes, received {len(query_string)}")
+    parameters = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    try:
+        return model.model_validate(parameters)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise InvalidQuery(f"query parameter {str(first['loc'][0])[:40]!r}: {first['msg']}") from exc
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Return the name of the route's function. Generated clients use it as the name of a function or a method."""
+    return route.name

@@ -1,0 +1,50 @@
+"""The service object, `app.state.service`: what endpoints, the server, gRPC and Ray Serve share."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.inference.data_plane import DataPlane
+from app.inference.model_registry import ModelRegistry
+from app.settings import Settings
+from app.telemetry.accounting import Accounting
+from app.telemetry.drift import Drift
+from app.telemetry.metrics import Metrics
+
+
+class GrpcServer(Protocol):
+    """The gRPC server that runs beside the HTTP server (`app.api.grpc.server`)."""
+
+    async def start(self) -> None:
+        """Listen, and answer calls from now on."""
+
+    async def stop(self) -> None:
+        """Accept no more calls, and finish those in progress. A second `stop` waits for the same end."""
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of one process."""
+
+    settings: Settings
+    version: str
+    """The release of this software."""
+    data_plane: DataPlane
+    accounting: Accounting
+    drift: Drift
+    """The metrics of all workers, with the drift."""
+    grpc_server: GrpcServer | None = None
+    """None without gRPC. The lifespan of the application starts and stops it."""
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The model versions."""
+        return self.data_plane.registry
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics that this process records."""
+        return self.data_plane.metrics
+
+    def drain(self) -> None:
+        """Report that the service is not ready, at `/readyz` and in gRPC's health. Requests are still answered."""
+        self.registry.drain()

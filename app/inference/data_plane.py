@@ -1,0 +1,404 @@
+"""The data plane: it answers every request with pictures, whatever its protocol.
+
+A dialect gives it a `Source`, which parses the request's body into pictures, and renders the result.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, repeat
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import Overloaded
+from app.inference.batching import PASS_ROWS, Batcher, BatchResult
+from app.inference.decode_threads import DecodeThreads
+from app.inference.decoding import (
+    JOB_PICTURES,
+    decode_and_normalize,
+    decode_and_segment,
+    decode_tiny,
+    normalize_pixels,
+    open_and_normalize_small,
+    open_pictures,
+)
+from app.inference.memory_budget import MemoryBudget, Reservation
+from app.inference.model_registry import ModelRegistry
+from app.inference.picture_batch import PictureBatch
+from app.settings import Settings
+from app.telemetry.accounting import Accounting
+from digits.classifier import Classifier
+from digits.errors import TooManyDigits
+from digits.features import FEATURES, SIDE, to_features
+from digits.mnist_form import Preparation, are_mnist_form, are_normalized
+from digits.numbers import Number, PreparedNumber, to_number
+from digits.predictions import Prediction, calibrate, complete, to_json
+from digits.reading import Reading
+
+T = TypeVar("T")
+BatchT = TypeVar("BatchT", bound=PictureBatch)
+BatchT_co = TypeVar("BatchT_co", bound=PictureBatch, covariant=True)
+
+
+class Abandoned(Exception):
+    """The client has left, so that nobody waits for the result any more."""
+
+
+class Source(Protocol[BatchT_co]):
+    """Where the pictures of a request come from."""
+
+    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT_co:
+        """Receive and parse the pictures.
+
+        Args:
+            reservation: where a long body reserves its memory. It is released after inference.
+            decode_threads: where a long body is parsed.
+
+        Raises:
+            DigitsError: the pictures cannot be used.
+            Abandoned: the client has left.
+        """
+
+    async def abandoned(self) -> None:
+        """Return when the client has left. The data plane calls this when its work may take long."""
+
+
+@dataclass(slots=True)
+class Inference(Generic[BatchT]):
+    """The predictions for one request, and the pictures that they are for."""
+
+    request: BatchT
+    """The parsed request."""
+    result: BatchResult
+    """The complete records of all pictures."""
+    pixels: NDArray[Any]
+    """The network's input: (N, 28, 28), uint8, or float32 in [0, 1]."""
+    normalized: NDArray[np.bool_] | None = None
+    """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
+    parsed_at: float = 0.0
+    """When the request was parsed (`time.perf_counter`)."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """The version that answered."""
+        return self.result.classifier
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """The record of each picture. For numbers, of each digit of all pictures."""
+        return self.result.predictions
+
+
+@dataclass(slots=True)
+class Numbers:
+    """The numbers on the pictures of one request."""
+
+    numbers: list[Number]
+    """The record of each picture."""
+    digits: Inference[PictureBatch]
+    """The predictions for the digits of all numbers, in their order. The numbers' records contain these records."""
+
+
+class DataPlane:
+    """Owns the models, the memory budget, the threads, the batches and the metrics of a process."""
+
+    def __init__(self, settings: Settings, accounting: Accounting) -> None:
+        """Create a data plane without models. `registry.refresh` loads them.
+
+        Args:
+            settings: the limits, and which versions to serve.
+            accounting: knows how many requests are in progress, and has the metrics.
+        """
+        self.metrics = metrics = accounting.metrics
+        self._accounting = accounting
+        self._max_requests = settings.max_requests
+        self.registry = ModelRegistry(
+            settings.model_dir,
+            settings.model_version,
+            extra_versions=settings.model_versions,
+            labels=dict(settings.model_labels),
+            on_load=metrics.count_load,
+        )
+        self._memory_budget = MemoryBudget(settings.max_body_bytes)
+        self._decode_threads = DecodeThreads()
+        self._max_image_pixels = settings.max_image_pixels
+        self._max_digits = settings.max_batch
+        self._served = Batcher(lambda: self.registry.classifier, metrics)
+        # Most candidates are no digits, so they would spoil the metrics of predictions.
+        self._candidates = Batcher(lambda: self.registry.classifier, metrics, count_predictions=False)
+        self._batchers: dict[int, Batcher] = {}
+
+    async def keep_metrics_current(self) -> None:
+        """Add the recorded values to the metrics ten times a second, and update the state gauges once a second."""
+        while True:
+            ready = self.registry.unready_reason() is None
+            manifest = self.registry.served_manifest()
+            model = None if manifest is None else (manifest.name, str(manifest.version))
+            self.metrics.set_state(in_work=self._accounting.in_progress, ready=ready, model=model)
+            for _ in range(10):
+                self.metrics.flush()
+                await asyncio.sleep(0.1)
+
+    async def infer(self, source: Source[BatchT]) -> Inference[BatchT]:
+        """Classify all pictures of a request.
+
+        Raises:
+            NoUsableModel: no version is served.
+            UnknownModel: the version that the request names is not loaded.
+            Overloaded: too many requests are in progress, or too many pictures wait already.
+            InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the index of the picture.
+            Abandoned: the client has left.
+            DigitsError: the source raises it.
+        """
+        self._check_load()
+        self.registry.require_usable()
+        with Reservation(self._memory_budget) as reservation:
+            batch = await source.pictures(reservation, self._decode_threads)
+            parsed_at = time.perf_counter()
+            batcher = self._served if batch.version is None else self._batcher(batch.version)
+            while True:
+                preparation = batcher.preparation(batch.mode)
+                inference = await self._infer(batch, preparation, source.abandoned, batcher)
+                # If a version with another preprocessing is served meanwhile, prepare the pictures for that version.
+                if inference.classifier.preparation(batch.mode) == preparation:
+                    inference.parsed_at = parsed_at
+                    return inference
+
+    async def read(self, source: Source[PictureBatch]) -> Numbers:
+        """Read the digits on all pictures of a request.
+
+        Args:
+            source: encoded pictures.
+
+        Raises:
+            NoUsableModel, Overloaded, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, Abandoned, DigitsError: as
+                `infer` does.
+            OtherClasses: the model's classes are not the digits.
+            TooManyDigits: a picture has more than `digits.reading.MAX_DIGITS` digits, or the request more than
+                MNIST_MAX_BATCH.
+        """
+        self._check_load()
+        self.registry.classifier.require_digits()
+        with Reservation(self._memory_budget) as reservation:
+            batch = await source.pictures(reservation, self._decode_threads)
+            return await _until_abandoned(self._segment_and_read(batch), source.abandoned)
+
+    async def saliency(self, inference: Inference[Any]) -> list[bytes]:
+        """Return the saliency of each picture as JSON text: 28 rows of 28 numbers.
+
+        Args:
+            inference: from a version that `explains`.
+
+        Raises:
+            NoRoom, Overloaded.
+        """
+        pixels, classifier = inference.pixels, inference.classifier
+        if len(pixels) == 1:  # faster than a thread
+            return _saliency_texts(classifier, pixels)
+        texts: list[bytes] = []
+        with Reservation(self._memory_budget) as reservation:
+            for start in range(0, len(pixels), PASS_ROWS):
+                part = pixels[start : start + PASS_ROWS]
+                part_texts = await self._decode_threads.run(part.size, _saliency_texts, classifier, part)
+                # A thousand pictures of noise are 9 MB of text, ten times what was sent.
+                reservation.reserve(sum(map(len, part_texts)))
+                texts += part_texts
+        return texts
+
+    def _check_load(self) -> None:
+        """Raise Overloaded if too many requests are in progress, including the current one."""
+        if self._accounting.in_progress > self._max_requests:
+            raise Overloaded(f"{self._max_requests} requests are already in progress; try again later")
+
+    async def _infer(
+        self,
+        batch: BatchT,
+        preparation: Preparation,
+        abandoned: Callable[[], Awaitable[None]],
+        batcher: Batcher,
+    ) -> Inference[BatchT]:
+        pixels = batch.pixels
+        if pixels is None:
+            pixels = decode_tiny(batch, self._max_image_pixels)
+        if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
+            # The next pass answers the usual request, so that watching for the client would cost more than it saves.
+            # Pixels are 28x28, so that there is nothing to resize.
+            must_be_in_form = preparation == "auto"
+            result = await (batcher.classify_if_in_form(pixels) if must_be_in_form else batcher.classify(pixels))
+            if result is not None:
+                complete(result.predictions, result.classifier, repeat(()))
+                return Inference(batch, result, pixels)
+        return await _until_abandoned(self._prepare_and_classify(batch, pixels, preparation, batcher), abandoned)
+
+    async def _segment_and_read(self, batch: PictureBatch) -> Numbers:
+        encoded_bytes = sum(map(len, batch.encoded))
+        images = await self._decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+        prepared = [
+            await self._decode_threads.run(image.width * image.height, decode_and_segment, batch, index, image)
+            for index, image in enumerate(images)
+        ]
+        pixels = np.concatenate([each.pixels for each in prepared])
+        judged = await self._candidates.classify(pixels)
+        judged.classifier.require_digits()
+        readings = await self._decode_threads.run(len(pixels), _read_all, batch, prepared, judged)
+        starts = np.cumsum([0, *(len(each.pixels) for each in prepared)]).tolist()
+        chosen = [
+            start + found.candidate
+            for start, reading in zip(starts, readings, strict=False)
+            for found in reading.digits
+        ]
+        if len(chosen) > self._max_digits:
+            raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {len(chosen)}")
+        digits = judged.select(chosen)
+        steps = [each.steps for each, reading in zip(prepared, readings, strict=True) for _ in reading.digits]
+        calibrate(digits.predictions, digits.classifier, digits.probabilities, steps)
+        inference = Inference(batch, digits, pixels[chosen], are_normalized(steps))
+        self.metrics.count_predictions(
+            [record["digit"] for record in digits.predictions],
+            [float(record["probability"]) for record in digits.predictions],
+            to_features(inference.pixels).mean(axis=1).tolist(),
+            [float(record["novelty"]) for record in digits.predictions if "novelty" in record],
+        )
+        records = iter(digits.predictions)
+        model = digits.classifier.model_name
+        return Numbers(
+            [to_number(reading, list(islice(records, len(reading.digits))), model) for reading in readings], inference
+        )
+
+    def _batcher(self, version: int) -> Batcher:
+        """Return the batcher of one version. Different versions cannot share a pass."""
+        self.registry.version(version)
+        if version not in self._batchers:
+            self._batchers[version] = Batcher(partial(self.registry.version, version), self.metrics)
+        return self._batchers[version]
+
+    async def _prepare_and_classify(
+        self, batch: BatchT, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
+    ) -> Inference[BatchT]:
+        """Prepare the pictures of a request and classify them in one batch.
+
+        `pixels` are the pictures if they were sent as pixels. None means that `batch` has encoded pictures.
+        """
+        if pixels is None:
+            prepared = await self._decode(batch, preparation)
+        else:
+            prepared = await self._normalize(batch, pixels, preparation)
+        result = await batcher.classify(prepared.pixels)
+        calibrate(result.predictions, result.classifier, result.probabilities, prepared.steps)
+        complete(result.predictions, result.classifier, prepared.steps, prepared.left_out)
+        return Inference(batch, result, prepared.pixels, are_normalized(prepared.steps))
+
+    async def _decode(self, batch: PictureBatch, preparation: Preparation) -> "_Prepared":
+        """Decode and prepare the encoded pictures."""
+        encoded_bytes = sum(map(len, batch.encoded))
+        opened = await self._decode_threads.run(
+            encoded_bytes, open_and_normalize_small, batch, preparation, self._max_image_pixels
+        )
+        normalized = opened.normalized or [
+            await self._decode_threads.run(
+                image.width * image.height, decode_and_normalize, batch, index, image, preparation
+            )
+            for index, image in enumerate(opened.images)
+        ]
+        return _Prepared(
+            np.array([each.pixels for each in normalized]),
+            [each.steps for each in normalized],
+            [each.left_out for each in normalized],
+        )
+
+    async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation) -> "_Prepared":
+        """Normalize the pictures that `preparation` selects: those not in MNIST form, all of them, or none."""
+        is_auto = preparation == "auto"
+        in_form = await _are_in_form(pixels) if is_auto else np.full(len(pixels), preparation != "always")
+        steps: list[tuple[str, ...]] = [()] * len(pixels)
+        if in_form.all():
+            return _Prepared(pixels, steps)
+        prepared = np.array(to_features(pixels)).reshape(pixels.shape)
+        others = np.flatnonzero(~in_form).tolist()
+        for start in range(0, len(others), JOB_PICTURES):
+            part = others[start : start + JOB_PICTURES]
+            normalized = await self._decode_threads.run(
+                len(part) * FEATURES, normalize_pixels, batch, pixels, part, preparation
+            )
+            for index, each in zip(part, normalized, strict=True):
+                prepared[index] = to_features(each.pixels[None]).reshape(SIDE, SIDE)
+                steps[index] = each.steps
+        return _Prepared(prepared, steps)
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """The network's input for one request."""
+
+    pixels: NDArray[Any]
+    """(N, 28, 28), uint8, or float32 in [0, 1]."""
+    steps: list[tuple[str, ...]]
+    """The normalization steps of each picture."""
+    left_out: Sequence[int] = ()
+    """For each picture, the number of marks that look like further digits. Empty if nothing was normalized."""
+
+
+def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:
+    # One text at a time: encoding a whole batch at once would hold the interpreter lock for 20 ms.
+    return [to_json(saliency.reshape(SIDE, SIDE)) for saliency in classifier.saliency(to_features(pixels))]
+
+
+def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[Reading]:
+    """Return the reading of each picture.
+
+    Args:
+        batch: the pictures, to name one in an error.
+        prepared: the candidates of each picture.
+        judged: the predictions for the candidates of all pictures.
+
+    Raises:
+        NoInk, TooManyDigits: with the picture's index.
+    """
+    has_novelty = "novelty" in judged.predictions[0]
+    novelty = np.array([record["novelty"] for record in judged.predictions]) if has_novelty else None
+    readings, start = [], 0
+    for index, each in enumerate(prepared):
+        part = slice(start, start := start + len(each.pixels))
+        with batch.errors_of(index):
+            readings.append(each.read(judged.probabilities[part], None if novelty is None else novelty[part]))
+    return readings
+
+
+async def _are_in_form(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which pictures are in MNIST form, bool (N,). Let other requests run after every `PASS_ROWS` pictures."""
+    parts = []
+    for start in range(0, len(pixels), PASS_ROWS):
+        parts.append(are_mnist_form(to_features(pixels[start : start + PASS_ROWS])))
+        await asyncio.sleep(0)
+    return np.concatenate(parts)
+
+
+async def _until_abandoned(work: Awaitable[T], abandoned: Callable[[], Awaitable[None]]) -> T:
+    """Return the result of the work, or cancel it when the client leaves first.
+
+    Raises:
+        Abandoned: the client has left.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    has_left = False
+
+    async def cancel_when_the_client_leaves() -> None:
+        nonlocal has_left
+        await abandoned()
+        has_left = True
+        task.cancel()
+
+    watching = asyncio.ensure_future(cancel_when_the_client_leaves())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not has_left or task.uncancel():  # something else has cancelled the request
+            raise
+        raise Abandoned from None
+    finally:
+        watching.cancel()

@@ -1,0 +1,50 @@
+"""The memory that the bodies of all requests of a process may use together."""
+
+from typing import Self
+
+from app.errors import NoRoom
+
+BUDGET_BODIES = 4
+"""The memory budget, in bodies of the largest allowed size."""
+
+
+class MemoryBudget:
+    """Maximum memory for the long bodies, inflated bodies and saliency texts of all requests together."""
+
+    def __init__(self, max_body_bytes: int) -> None:
+        """Allow `BUDGET_BODIES` bodies of at most `max_body_bytes` each."""
+        self.max_bytes = BUDGET_BODIES * max_body_bytes
+        self.reserved_bytes = 0
+
+
+class Reservation:
+    """Memory reserved by one request, released on exit."""
+
+    __slots__ = ("_budget", "_bytes")
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        """Reserve nothing yet."""
+        self._budget = budget
+        self._bytes = 0
+
+    def reserve(self, size: int) -> None:
+        """Reserve `size` more bytes.
+
+        Raises:
+            NoRoom: the budget has fewer bytes left.
+        """
+        if self._budget.reserved_bytes + size > self._budget.max_bytes:
+            raise NoRoom(f"other requests hold {self._budget.reserved_bytes} bytes already; try again later")
+        self._budget.reserved_bytes += size
+        self._bytes += size
+
+    def release(self) -> None:
+        """Return all reserved bytes to the budget."""
+        self._budget.reserved_bytes -= self._bytes
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.release()

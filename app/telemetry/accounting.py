@@ -1,0 +1,95 @@
+"""Give every request an id, and log and count it after its reply."""
+
+import asyncio
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from fastapi import Response
+from starlette.types import Scope
+
+from app import errors
+from app.settings import LogFormat
+from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
+from app.telemetry.metrics import Metrics
+from digits.errors import DigitsError
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status that nginx logs for a client that went away. Nobody receives it."""
+
+_REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
+"""The request ids that a client may choose: letters, digits and signs that no log interprets."""
+
+
+class Accounting:
+    """Counts the requests in progress, and logs and counts the completed ones."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        log_format: LogFormat,
+        record: Callable[[list[CompletedRequest]], None] | None = None,
+    ) -> None:
+        """Start without requests.
+
+        Args:
+            metrics: counts the completed requests.
+            log_format: the format of the access log.
+            record: records the spans of completed requests.
+        """
+        self.metrics = metrics
+        self.in_progress = 0
+        """Number of requests that are being answered, without probes and scrapes."""
+        self._record = record
+        self._access_log = AccessLog(log_format)
+        self._completed: list[CompletedRequest] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # A new request id is the prefix of this process and a running number.
+        self._prefix = secrets.token_hex(6).encode()
+        self._numbers = itertools.count(1)
+
+    def begin(self, scope: Scope, protocol: str) -> CompletedRequest:
+        """Count a request as in progress, and give it its own id or a new one. Call `end` when it is answered."""
+        if scope["path"] not in UNLOGGED:
+            self.in_progress += 1
+        request_id = traceparent = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                request_id = value
+            elif name == b"traceparent":
+                traceparent = value
+        if not (request_id and _REQUEST_ID.fullmatch(request_id)):
+            request_id = b"%b-%x" % (self._prefix, next(self._numbers))
+        return CompletedRequest(protocol, scope, request_id, traceparent, seconds=-time.perf_counter())
+
+    def end(self, request: CompletedRequest) -> None:
+        """Log and count a request that was answered."""
+        request.seconds += time.perf_counter()
+        if request.scope is not None and request.scope["path"] not in UNLOGGED:
+            self.in_progress -= 1
+        self._log_and_count(request)
+
+    def refused(self, error: DigitsError, reply: Response) -> None:
+        """Log and count bytes that the server refused because they are not an HTTP request."""
+        self.metrics.count_refusal(errors.name(error))
+        self._log_and_count(CompletedRequest("http", None, status=reply.status_code, size=len(reply.body)))
+
+    def _log_and_count(self, request: CompletedRequest) -> None:
+        """Log and count a request at the end of this turn of the event loop, together with the other requests."""
+        loop = asyncio.get_running_loop()
+        if not self._completed or loop is not self._loop:  # the loop may have ended before its callback ran
+            self._loop = loop
+            loop.call_soon(self._log_and_count_all)
+        self._completed.append(request)
+
+    def _log_and_count_all(self) -> None:
+        requests, self._completed = self._completed, []
+        if self._record is not None:
+            self._record(requests)
+        self._access_log.write(requests)
+        for request in requests:
+            self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)
+            if request.status >= 400 and request.scope and (refusal := request.scope.get(errors.REFUSAL)):
+                self.metrics.count_refusal(refusal)

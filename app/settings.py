@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from digits.artifact import SHIPPED
-from digits.images import MAX_PIXELS
+from digits.model.artifact import SHIPPED
+from digits.pictures.decode import MAX_PIXELS
 
 LogFormat = Literal["json", "text"]
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
+from digits.model.classifier import Classifier, load_newest
 
 ModelDir = Annotated[
     Path,

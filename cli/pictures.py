@@ -14,10 +14,10 @@ import typer
 
 from cli.batch.listing import UnusableSource, count, pictures
 from cli.batch.tasks import Task
-from digits import decode_limits
-from digits.classifier import Classifier
 from digits.errors import ImageTooLarge
-from digits.images import accepted_formats, read
+from digits.model.classifier import Classifier
+from digits.pictures import decode_limits
+from digits.pictures.decode import accepted_formats, read
 
 _STDIN = "-"
 

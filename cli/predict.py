@@ -12,7 +12,7 @@ from cli.models import ModelDir, load_model
 from cli.pictures import AsJson, Force, Output, Request, Resume, Sources, Strict, answer
 from cli.single_command import single_command
 from digits.command_line import print_answer
-from digits.mnist_form import Mode
+from digits.normalization.mnist_form import Mode
 
 
 def command(name: str) -> Any:

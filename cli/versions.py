@@ -7,9 +7,9 @@ from typing import Any
 from cli.main import DEFAULT_MODEL_DIR
 from cli.models import ModelDir, load_model
 from cli.single_command import single_command
-from digits.artifact import Manifest, read_manifest
-from digits.classifier import candidates
 from digits.errors import DigitsError
+from digits.model.artifact import Manifest, read_manifest
+from digits.model.classifier import candidates
 
 
 def command(name: str) -> Any:

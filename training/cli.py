@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from digits.artifact import SHIPPED, Preprocessing
-from digits.classifier import Classifier
 from digits.errors import DigitsError
+from digits.model.artifact import SHIPPED, Preprocessing
+from digits.model.classifier import Classifier
 from training import figures, pipeline, report
 from training.data import ALLOW_OTHER_DATA
 from training.errors import Interrupted, TrainingError

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import Preprocessing
-from digits.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
 from digits.features import SIDE, Grey
+from digits.model.artifact import Preprocessing
+from digits.model.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
 from training.backend import keras
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
 from training.pictures import default_preprocessing, has_class_folders, normalize_arrays, read_class_folders

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits import artifact
-from digits.artifact import (
+from digits.features import FEATURES, Floats, to_features
+from digits.model import artifact
+from digits.model.artifact import (
     EXPLAIN,
     FEATURES_INPUT,
     NOVELTY_OUTPUT,
@@ -24,9 +25,8 @@ from digits.artifact import (
     Tensor,
     probabilities_output,
 )
-from digits.classes import DIGITS
-from digits.classifier import Classifier, Golden
-from digits.features import FEATURES, Floats, to_features
+from digits.model.classes import DIGITS
+from digits.model.classifier import Classifier, Golden
 from training import onnx_graph
 from training.backend import keras, library_versions
 from training.data import LabelledImages

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from digits.classes import DIGITS
 from digits.features import Grey
+from digits.model.classes import DIGITS
 from training.assess import Assessment
 from training.data import LabelledImages
 from training.trust.evaluation import Trust

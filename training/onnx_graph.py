@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import EXPLAIN, FEATURES_INPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT
 from digits.features import FEATURES, Floats
+from digits.model.artifact import EXPLAIN, FEATURES_INPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT
 from training.network import activations
 from training.trust.novelty import Head
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import Preprocessing
-from digits.classes import check_class_names
 from digits.errors import DigitsError
 from digits.features import SIDE, Grey, to_features
-from digits.images import PICTURE_SUFFIXES, open_picture, read
-from digits.mnist_form import Preparation, are_mnist_form
-from digits.preprocessing import prepare_picture, prepare_pixels
+from digits.model.artifact import Preprocessing
+from digits.model.classes import check_class_names
+from digits.normalization.mnist_form import Preparation, are_mnist_form
+from digits.normalization.prepare import prepare_picture, prepare_pixels
+from digits.pictures.decode import PICTURE_SUFFIXES, open_picture, read
 from training.errors import InvalidData
 
 MIN_PICTURES = 20

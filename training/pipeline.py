@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digits.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
-from digits.classifier import Classifier, load_newest
 from digits.features import Grey, to_features
+from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
+from digits.model.classifier import Classifier, load_newest
 from training import fit, formats, report
 from training.assess import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions

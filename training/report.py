@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
-from digits.artifact import Manifest
+from digits.model.artifact import Manifest
 from training import figures, model_card
 from training.assess import Assessment
 from training.data import LabelledImages

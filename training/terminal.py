@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from digits.artifact import SHIPPED, Manifest
-from digits.classes import DIGITS
 from digits.features import Grey
+from digits.model.artifact import SHIPPED, Manifest
+from digits.model.classes import DIGITS
 from training.assess import Assessment
 from training.data import ARRAYS, LabelledImages
 from training.trust.evaluation import Trust

@@ -15,8 +15,8 @@ from app.errors import NotFound
 from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, problem
 from app.openapi.reply_examples import examples
 from app.openapi.schemas import Versions
-from digits.artifact import Manifest, read_file
-from digits.classifier import Classifier
+from digits.model.artifact import Manifest, read_file
+from digits.model.classifier import Classifier
 
 router = direct_router("Model")
 

@@ -9,8 +9,11 @@ from app.errors import NotFound
 _BY_FIRST_PART = {"v1": tensorflow_serving.no_such_path, "v2": open_inference.no_such_path}
 
 
-async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """Raise NotFound, or NotOffered for an operation that a protocol defines and the service does not offer."""
+    if scope["type"] == "websocket":  # some other servers accept them
+        await scope["router"].not_found(scope, receive, send)
+        return
     no_such_path = _BY_FIRST_PART.get(scope["path"][1:].partition("/")[0])
     if no_such_path is not None:
         raise no_such_path(scope)

@@ -11,7 +11,7 @@ from app.input.pictures import PictureBody
 from app.openapi.bodies import PREDICT_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Prediction, Predictions
-from digits.predictions import to_json
+from digits.model.predictions import to_json
 
 router = direct_router("Predict")
 

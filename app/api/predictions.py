@@ -8,8 +8,8 @@ from app.errors import InvalidQuery
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.picture_batch import PictureBatch
 from digits.features import to_features
-from digits.prediction_sets import DEFAULT_COVERAGE
-from digits.predictions import set_coverage
+from digits.model.prediction_sets import DEFAULT_COVERAGE
+from digits.model.predictions import set_coverage
 
 
 async def extend(data_plane: DataPlane, inference: Inference[PictureBatch], query: TrustQuery) -> None:

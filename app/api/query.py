@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import InvalidQuery
-from digits.mnist_form import Mode
-from digits.prediction_sets import DEFAULT_COVERAGE
+from digits.model.prediction_sets import DEFAULT_COVERAGE
+from digits.normalization.mnist_form import Mode
 
 
 class TrustQuery(BaseModel):

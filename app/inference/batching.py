@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from app.errors import Overloaded
 from app.telemetry.metrics import Metrics
-from digits.classifier import Classifier
 from digits.features import FEATURES, SIDE, Floats, to_features
-from digits.mnist_form import Mode, Preparation, are_mnist_form
-from digits.predictions import Prediction, predictions
+from digits.model.classifier import Classifier
+from digits.model.predictions import Prediction, predictions
+from digits.normalization.mnist_form import Mode, Preparation, are_mnist_form
 
 PASS_ROWS = 128
 """Maximum number of pictures in one pass, which then takes about a millisecond. Larger requests need several."""

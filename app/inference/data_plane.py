@@ -31,13 +31,13 @@ from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
-from digits.classifier import Classifier
 from digits.errors import TooManyDigits
 from digits.features import FEATURES, SIDE, to_features
-from digits.mnist_form import Preparation, are_mnist_form, are_normalized
-from digits.numbers import Number, PreparedNumber, to_number
-from digits.predictions import Prediction, calibrate, complete, to_json
-from digits.reading import Reading
+from digits.model.classifier import Classifier
+from digits.model.predictions import Prediction, calibrate, complete, to_json
+from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
+from digits.numbers.read import Number, PreparedNumber, to_number
+from digits.numbers.search import Reading
 
 T = TypeVar("T")
 BatchT = TypeVar("BatchT", bound=PictureBatch)
@@ -178,7 +178,7 @@ class DataPlane:
             NoUsableModel, Overloaded, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, Abandoned, DigitsError: as
                 `infer` does.
             OtherClasses: the model's classes are not the digits.
-            TooManyDigits: a picture has more than `digits.reading.MAX_DIGITS` digits, or the request more than
+            TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
         self._check_load()

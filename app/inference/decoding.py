@@ -11,15 +11,15 @@ from PIL import Image
 
 from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
-from digits.decode_limits import PNG_SIGNATURE
 from digits.errors import ImageTooLarge
 from digits.features import FEATURES, SIDE, Grey
-from digits.images import open_picture, to_grey
-from digits.mnist_form import Preparation
-from digits.normalize import Normalized
-from digits.numbers import PreparedNumber, prepare
-from digits.png import decode_tiny_png
-from digits.preprocessing import prepare_picture, prepare_pixels
+from digits.normalization.mnist_form import Preparation
+from digits.normalization.normalize import Normalized
+from digits.normalization.prepare import prepare_picture, prepare_pixels
+from digits.numbers.read import PreparedNumber, prepare
+from digits.pictures.decode import open_picture, to_grey
+from digits.pictures.decode_limits import PNG_SIGNATURE
+from digits.pictures.png import decode_tiny_png
 
 TINY_BYTES = 4096
 """Largest total size of encoded pictures that the event loop decodes itself. A thread would take longer to start."""

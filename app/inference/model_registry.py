@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from app.errors import UnknownModel
-from digits import artifact
-from digits.artifact import MAX_FILES, SHIPPED, Manifest
-from digits.classes import DIGITS
-from digits.classifier import Classifier, candidates, no_usable_model
 from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
+from digits.model import artifact
+from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
+from digits.model.classes import DIGITS
+from digits.model.classifier import Classifier, candidates, no_usable_model
 
 DRAINING = "draining: the service stops"
 """Why a service that was told to stop is not ready."""

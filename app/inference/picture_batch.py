@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from digits.errors import DigitsError
-from digits.mnist_form import Mode
+from digits.normalization.mnist_form import Mode
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class PictureBatch:
     pixels: NDArray[Any] | None = None
     """(N, 28, 28), uint8, or float32 in [0, 1]. None when the pictures are encoded."""
     encoded: Sequence[bytes] = ()
-    """The bytes of each picture, not checked yet. Accepted are `digits.images.FORMATS`."""
+    """The bytes of each picture, not checked yet. Accepted are `digits.pictures.decode.FORMATS`."""
     single: bool = False
     """Whether the client expects one prediction instead of a list of predictions."""
     pointer: str = ""

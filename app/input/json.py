@@ -14,7 +14,7 @@ from app.input.pixels import type_name
 from app.settings import Settings
 from digits.errors import InvalidPixels, NoInk
 from digits.features import FEATURES, SIDE, Grey
-from digits.mnist_form import Mode
+from digits.normalization.mnist_form import Mode
 
 MAX_STRINGS = 500_000
 """Maximum number of strings in a JSON text: 637 records of 784 column names. orjson parses them in 70 ms."""

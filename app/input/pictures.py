@@ -11,8 +11,8 @@ from app.input.forms import read_form
 from app.input.json import read_json
 from app.input.pixels import raw_pixels
 from app.settings import Settings
-from digits.images import FORMATS
-from digits.mnist_form import Mode
+from digits.normalization.mnist_form import Mode
+from digits.pictures.decode import FORMATS
 
 IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
 JSON, FORM, RAW = "application/json", "multipart/form-data", "application/octet-stream"

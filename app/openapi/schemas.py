@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from digits.classes import MAX_CLASSES, MIN_CLASSES
 from digits.features import SIDE
-from digits.prediction_sets import CalibrationName
+from digits.model.classes import MAX_CLASSES, MIN_CLASSES
+from digits.model.prediction_sets import CalibrationName
 
 
 def _without_default(schema: dict[str, Any]) -> None:

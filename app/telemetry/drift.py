@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from digits.artifact import Manifest, Reference
-from digits.classes import MAX_CLASSES
-from digits.drift import EDGES, edges_for, population_stability_index
+from digits.model.artifact import Manifest, Reference
+from digits.model.classes import MAX_CLASSES
+from digits.model.drift import EDGES, edges_for, population_stability_index
 
 WINDOW_SECONDS = 3600
 """Length of the window that drift is computed for."""

@@ -15,8 +15,8 @@ from prometheus_client.samples import Sample
 
 from app import errors
 from app.telemetry.shared_metrics import AllWorkers, is_shared
-from digits.drift import EDGES
 from digits.features import CLASSES
+from digits.model.drift import EDGES
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)

@@ -39,8 +39,8 @@ from benchmarks.harness.own_service import (
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import HOST, Server
 from benchmarks.harness.traffic import Outcome, Request, Traffic, send
-from digits import artifact
 from digits.errors import PublishFailed
+from digits.model import artifact
 
 SHIPPED_VERSION = int(MODEL.name)
 OWN_VERSION = SHIPPED_VERSION + 1

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageChops
 
-from digits.artifact import NAME, SHIPPED, versions
-from digits.classifier import Golden
 from digits.features import Grey
+from digits.model.artifact import NAME, SHIPPED, versions
+from digits.model.classifier import Golden
 
 MODEL = SHIPPED / NAME / str(versions(SHIPPED)[0])
 """The model version that every service loads: the newest that is shipped."""

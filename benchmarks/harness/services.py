@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.harness.bodies import DRAWING, GOLDEN, JSON, PICTURES, PNG, RAW, Body, compact_json
 from benchmarks.harness.command import progress
 from benchmarks.harness.servers import HOST, ROOT, Server, serving
-from digits.classifier import GOLDEN_TOLERANCE
 from digits.features import FEATURES, Grey
+from digits.model.classifier import GOLDEN_TOLERANCE
 
 PEERS = ROOT / "benchmarks/peers"
 LISTENING = {"MNIST_HOST": HOST, "MNIST_PORT": "{port}"}

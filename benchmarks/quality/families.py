@@ -2,9 +2,9 @@
 
     family("photo", pixels, np.random.default_rng(0))    uint8 (N, 28, 28) to N encoded pictures
 
-The same digits and seed give the same bytes. `digits/normalize.py` is not tuned to this module. Widths, sizes and
-lights are drawn from ranges. Those of the older families, "as is" to "far", were chosen before any measurement. The
-cut and faint pictures were made harder once, because the first ones were easier than real scans.
+The same digits and seed give the same bytes. `digits/normalization/normalize.py` is not tuned to this module. Widths,
+sizes and lights are drawn from ranges. Those of the older families, "as is" to "far", were chosen before any
+measurement. The cut and faint pictures were made harder once, because the first ones were easier than real scans.
 """
 
 import io

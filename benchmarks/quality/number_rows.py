@@ -21,9 +21,9 @@ from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.number_pictures import PLAIN, NumberPicture, numbers
 from benchmarks.quality.numbers import rng_of
 from cli.batch.tasks import Read
-from digits.classifier import Classifier
 from digits.errors import NoInk, TooManyDigits
-from digits.images import open_picture
+from digits.model.classifier import Classifier
+from digits.pictures.decode import open_picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ from benchmarks.quality.families import Generator
 from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.number_pictures import NUMBERS, NumberPicture, numbers, photo_of_a_megapixel
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
-from digits.classifier import Classifier
 from digits.errors import NoInk, TooManyDigits
-from digits.images import open_picture
-from digits.numbers import read_number
-from digits.predictions import predict
-from digits.previews import normalize_picture
+from digits.model.classifier import Classifier
+from digits.model.predictions import predict
+from digits.normalization.prepare import normalize_picture
+from digits.numbers.read import read_number
+from digits.pictures.decode import open_picture
 
 WITHOUT_DIGIT = 200
 """Number of pictures without a digit."""

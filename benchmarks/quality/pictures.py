@@ -29,13 +29,13 @@ from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, family
 from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
-from digits.classifier import Classifier
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
-from digits.images import open_picture, to_grey
-from digits.mnist_form import are_normalized
-from digits.normalize import Normalized
-from digits.previews import normalize_picture
+from digits.model.classifier import Classifier
+from digits.normalization.mnist_form import are_normalized
+from digits.normalization.normalize import Normalized
+from digits.normalization.prepare import normalize_picture
+from digits.pictures.decode import open_picture, to_grey
 
 SCANS = "scikit-learn's 8x8"
 WITHOUT_DIGIT = 500

@@ -24,8 +24,8 @@ from benchmarks.harness.command import parser
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, seconds_per_call, spread
 from benchmarks.harness.servers import post
-from digits.classifier import Classifier
 from digits.features import CLASSES, FEATURES, Floats, to_features
+from digits.model.classifier import Classifier
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 

@@ -24,8 +24,8 @@ from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, ratios, spread
 from benchmarks.harness.servers import Server
 from benchmarks.harness.wrk import Run, put_under_load
-from digits.classifier import GOLDEN_TOLERANCE
 from digits.features import CLASSES, FEATURES, Grey, to_features
+from digits.model.classifier import GOLDEN_TOLERANCE
 
 CONNECTIONS = 32
 INFER, ROWS = "/v2/models/mnist-dense/infer", "/v1/models/mnist-dense:predict"

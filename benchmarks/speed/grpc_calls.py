@@ -26,8 +26,8 @@ from benchmarks.harness.rounds import alternate, ratios, spread
 from benchmarks.harness.servers import HOST, ROOT, Server, free_port, serving
 from benchmarks.harness.wrk import Run, put_under_load
 from benchmarks.speed.dialects import v2_binary
-from digits.classifier import GOLDEN_TOLERANCE
 from digits.features import CLASSES, FEATURES, Grey, to_features
+from digits.model.classifier import GOLDEN_TOLERANCE
 
 CONNECTIONS = (1, 16)
 SERVICES = ("ours", "mlserver")

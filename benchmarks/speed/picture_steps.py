@@ -27,9 +27,10 @@ from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, median
 from benchmarks.harness.servers import post
-from digits import images, normalize, previews, redraw
-from digits.classifier import Classifier
 from digits.features import to_features
+from digits.model.classifier import Classifier
+from digits.normalization import normalize, prepare, redraw
+from digits.pictures import decode
 
 NORMALIZATION_STEPS: dict[str, tuple[object, str]] = {
     "locate": (normalize, "_locate"),
@@ -66,10 +67,10 @@ class Stopwatch:
     def on_inner_functions(self) -> Iterator[None]:
         """Time the decoders and the steps of normalization, until the block is left."""
         functions: dict[str, tuple[object, str]] = {
-            "open": (images, "open_picture"),
-            "decode a PNG": (images, "decode_png"),
+            "open": (decode, "open_picture"),
+            "decode a PNG": (decode, "decode_png"),
             "decode another picture": (ImageFile.ImageFile, "load"),
-            "to_grey": (previews, "to_grey"),
+            "to_grey": (prepare, "to_grey"),
         }
         functions |= NORMALIZATION_STEPS
         with ExitStack() as patches:
@@ -80,8 +81,8 @@ class Stopwatch:
 
 
 def _prepare(data: bytes) -> NDArray[Any]:
-    with images.open_picture(data) as picture:
-        return previews.normalize_picture(picture).pixels
+    with decode.open_picture(data) as picture:
+        return prepare.normalize_picture(picture).pixels
 
 
 def time_steps(classifier: Classifier, body: Body, at_least_seconds: float) -> dict[str, float]:

@@ -25,12 +25,12 @@ from PIL import Image
 from benchmarks.harness.command import parser
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, ratios, spread
-from digits.artifact import SHIPPED
-from digits.classifier import load_newest
 from digits.features import Grey
-from digits.images import open_picture, read, to_grey
-from digits.normalize import normalize
-from digits.predictions import predict
+from digits.model.artifact import SHIPPED
+from digits.model.classifier import load_newest
+from digits.model.predictions import predict
+from digits.normalization.normalize import normalize
+from digits.pictures.decode import open_picture, read, to_grey
 
 PASS = 256
 CLASSIFIER, _ = load_newest(SHIPPED)

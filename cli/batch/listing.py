@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-from digits.images import PICTURE_SUFFIXES
+from digits.pictures.decode import PICTURE_SUFFIXES
 
 
 class UnusableSource(Exception):

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, get_type_hints
 
 import numpy as np
 
-from digits.predictions import Prediction
+from digits.model.predictions import Prediction
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 

@@ -16,9 +16,9 @@ from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
 from cli.batch.worker import Failure
 from deploy.batch.shards import path_as_text
-from digits.artifact import MODEL
-from digits.classifier import Classifier
 from digits.errors import OtherClasses
+from digits.model.artifact import MODEL
+from digits.model.classifier import Classifier
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the signal's number."""

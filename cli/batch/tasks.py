@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from digits.classifier import Classifier
-from digits.mnist_form import Mode
-from digits.normalize import Normalized
-from digits.numbers import Number, ambiguous_count, non_digit_count, read_number
-from digits.predictions import Prediction, predict
-from digits.preprocessing import prepare_picture
+from digits.model.classifier import Classifier
+from digits.model.predictions import Prediction, predict
+from digits.normalization.mnist_form import Mode
+from digits.normalization.normalize import Normalized
+from digits.normalization.prepare import prepare_picture
+from digits.numbers.read import Number, ambiguous_count, non_digit_count, read_number
 
 Row = dict[str, Any]
 """Values in JSON types by column."""

@@ -13,10 +13,10 @@ from PIL import Image
 
 from cli.batch.tasks import Row, Task
 from deploy.batch.shards import path_as_text
-from digits.classifier import Classifier
 from digits.errors import DigitsError, InvalidImage
-from digits.images import open_picture, read
-from digits.predictions import to_json
+from digits.model.classifier import Classifier
+from digits.model.predictions import to_json
+from digits.pictures.decode import open_picture, read
 
 
 @dataclass(frozen=True, slots=True)

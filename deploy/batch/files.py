@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.batch.shards import Picture, path_as_text
-from digits import images
 from digits.errors import DigitsError
+from digits.pictures import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PictureFiles:
         for path in self.paths:
             picture: Picture
             try:
-                picture = images.read(Path(self.location, path))
+                picture = decode.read(Path(self.location, path))
             except DigitsError as exc:
                 picture = exc
             yield path_as_text(path), picture

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from deploy.ray import private_cluster
-from digits.artifact import MODEL
-from digits.classifier import Classifier, load_newest
 from digits.command_line import add_options
 from digits.errors import DigitsError
+from digits.model.artifact import MODEL
+from digits.model.classifier import Classifier, load_newest
 
 if TYPE_CHECKING:
     from deploy.batch.results import Results

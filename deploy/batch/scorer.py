@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from deploy.batch.results import Rejection, Results
 from deploy.batch.shards import Picture
 from deploy.batch.sources import Shard, shard_from_json
-from digits.classifier import Classifier
 from digits.errors import DigitsError
-from digits.images import open_picture
-from digits.mnist_form import Mode
-from digits.normalize import Normalized
-from digits.predictions import fields, predict
-from digits.preprocessing import prepare_picture, prepare_pixels
+from digits.model.classifier import Classifier
+from digits.model.predictions import fields, predict
+from digits.normalization.mnist_form import Mode
+from digits.normalization.normalize import Normalized
+from digits.normalization.prepare import prepare_picture, prepare_pixels
+from digits.pictures.decode import open_picture
 
 _PASS_PICTURES = 256
 """Maximum number of pictures per forward pass."""

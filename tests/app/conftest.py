@@ -31,8 +31,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from digits import artifact
 from digits.features import Grey
+from digits.model import artifact
 from tests.conftest import (
     REPOSITORY,
     SHIPPED_VERSION,

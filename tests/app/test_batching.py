@@ -15,11 +15,11 @@ from app.errors import Overloaded
 from app.inference.batching import MAX_WAITING_ROWS, PASS_ROWS, Batcher, BatchResult
 from app.inference.model_registry import ModelRegistry
 from app.telemetry.metrics import Metrics
-from digits.artifact import SHIPPED
-from digits.classifier import Classifier, Scores
 from digits.errors import NoUsableModel
 from digits.features import Floats, to_features
-from digits.prediction_sets import class_thresholds, prediction_sets
+from digits.model.artifact import SHIPPED
+from digits.model.classifier import Classifier, Scores
+from digits.model.prediction_sets import class_thresholds, prediction_sets
 from tests.conftest import Mnist, publish_trusted
 
 

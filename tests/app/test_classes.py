@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from digits.artifact import NAME
-from digits.classifier import Classifier, load_newest
 from digits.features import SIDE, to_features
-from digits.preprocessing import resize
+from digits.model.artifact import NAME
+from digits.model.classifier import Classifier, load_newest
+from digits.normalization.prepare import resize
 from tests.app.conftest import SHAPES, Reloading, Service
 from tests.conftest import SHIPPED_VERSION, encoded, publish_classes
 

@@ -20,7 +20,7 @@ from app.telemetry.accounting import Accounting
 from app.telemetry.metrics import Metrics
 from digits.errors import InvalidImage, NoInk
 from digits.features import to_features
-from digits.mnist_form import Mode
+from digits.normalization.mnist_form import Mode
 from tests.conftest import Mnist, encoded
 
 

@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.drift import KEEP_SECONDS, MIN_PICTURES, WINDOW_SECONDS, Drift
 from app.telemetry.metrics import Metrics
-from digits import drift
-from digits.artifact import Manifest
-from digits.drift import EDGES
 from digits.features import CLASSES
+from digits.model import drift
+from digits.model.artifact import Manifest
+from digits.model.drift import EDGES
 from tests.conftest import make_calibration, publish_classes, publish_tiny, publish_trusted
 
 

@@ -25,8 +25,8 @@ from app import errors
 from app.api.grpc.calls import MAX_ARRIVING
 from app.api.grpc.codes import CODES
 from app.openapi.example_pictures import EXAMPLES
-from digits.artifact import NAME
 from digits.features import Grey
+from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, SHAPES, Service, StartService, grpc_target, running_service
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, encoded, fresh_python, needs
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.probes import PROBES
-from digits import artifact
+from digits.model import artifact
 from tests.app.conftest import Service, StartService, owned_bytes
 from tests.conftest import SHIPPED_VERSION, publish_tiny
 

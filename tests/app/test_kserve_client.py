@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from app.openapi.example_pictures import EXAMPLES
-from digits.artifact import NAME
 from digits.features import Grey
+from digits.model.artifact import NAME
 from tests.app.conftest import Service, grpc_target
 from tests.conftest import SHIPPED_VERSION, Mnist, encoded
 

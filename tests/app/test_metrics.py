@@ -26,9 +26,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.openapi.example_pictures import EXAMPLES
 from app.telemetry.metrics import BatchedHistogram, Metrics
 from app.telemetry.shared_metrics import shared_folder
-from digits import artifact
-from digits.drift import EDGES, population_stability_index, reference
 from digits.features import to_features
+from digits.model import artifact
+from digits.model.drift import EDGES, population_stability_index, reference
 from tests.app.conftest import START_SECONDS, Service, StartService
 from tests.conftest import SHIPPED_VERSION, publish_tiny, publish_trusted
 

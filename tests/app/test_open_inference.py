@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from app.openapi.example_pictures import EXAMPLES
-from digits.artifact import MODEL
 from digits.features import Grey
+from digits.model.artifact import MODEL
 from tests.app.conftest import NEW_KEY, Reloading, Service, StartService
 from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, encoded, publish_tiny
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from app.openapi import schemas
-from digits.predictions import Prediction
+from digits.model.predictions import Prediction
 from tests.app.conftest import Service, StartService
 from tests.conftest import REPOSITORY, encoded, fresh_python
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from app.input.pictures import IMAGE_TYPES
 from app.openapi.example_pictures import EXAMPLES
-from digits.artifact import SHIPPED
-from digits.classifier import load_newest
 from digits.features import Grey
+from digits.model.artifact import SHIPPED
+from digits.model.classifier import load_newest
 from tests.conftest import SHIPPED_VERSION, Mnist, encoded
 
 SEVEN = json.loads((EXAMPLES / "seven.json").read_bytes())["pixels"]

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from app.openapi.example_pictures import EXAMPLES
-from digits import artifact
-from digits.artifact import GOLDEN, MANIFEST, MODEL
+from digits.model import artifact
+from digits.model.artifact import GOLDEN, MANIFEST, MODEL
 from tests.app.conftest import RELOAD_SECONDS, Reloading, Service
 from tests.conftest import SHIPPED_VERSION, make_graph, publish_tiny, rewrite
 

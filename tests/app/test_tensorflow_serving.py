@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import RETRY_SECONDS
 from app.openapi.example_pictures import EXAMPLES
-from digits.artifact import MODEL
+from digits.model.artifact import MODEL
 from tests.app.conftest import Service, StartService
 from tests.conftest import SHIPPED_VERSION, Mnist, encoded, make_graph, publish_tiny, run_graph
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from digits.classifier import Classifier, Scores
 from digits.features import Floats, Grey, to_features
-from digits.predictions import predictions, to_json
+from digits.model.classifier import Classifier, Scores
+from digits.model.predictions import predictions, to_json
 from tests.app.conftest import Reloading, Service
 from tests.conftest import SHIPPED_VERSION, Mnist, edit_manifest, encoded, make_calibration, publish_trusted
 

@@ -12,9 +12,9 @@ import pytest
 from app.api.tensorflow_serving.status import ModelPath, model_status
 from app.errors import UnknownModel
 from app.inference.model_registry import ModelRegistry, Version
-from digits import artifact
-from digits.artifact import MODEL
-from digits.classifier import MAX_VERSIONS, Golden
+from digits.model import artifact
+from digits.model.artifact import MODEL
+from digits.model.classifier import MAX_VERSIONS, Golden
 from tests.app.conftest import RELOAD_SECONDS, Reloading, StartService
 from tests.app.test_reload import RAW
 from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny

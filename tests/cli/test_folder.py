@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.openapi.example_pictures import EXAMPLES
-from digits.artifact import SHIPPED
+from digits.model.artifact import SHIPPED
 from tests.cli.conftest import Digits
 from tests.conftest import (
     REPOSITORY,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cli.batch.listing import Counts, UnusableSource, count, pictures
-from digits.images import FORMATS, PICTURE_SUFFIXES
+from digits.pictures.decode import FORMATS, PICTURE_SUFFIXES
 
 
 @pytest.fixture

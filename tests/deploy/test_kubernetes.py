@@ -19,7 +19,8 @@ from app.inference import memory_budget
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings
 from app.telemetry.probes import PROBES
-from digits import artifact, decode_limits
+from digits.model import artifact
+from digits.pictures import decode_limits
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, SHIPPED_VERSION
 from tests.deploy import gateway_api

@@ -24,8 +24,8 @@ from app.openapi.example_pictures import EXAMPLES
 from deploy.batch import score
 from deploy.batch.scorer import Scorer
 from deploy.batch.sources import Plan, shard_to_json
-from digits import artifact, classifier
 from digits.features import Grey
+from digits.model import artifact, classifier
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, encoded, fresh_python, publish_tiny
 

@@ -21,8 +21,8 @@ from PIL import Image, PngImagePlugin
 
 from app.openapi.example_pictures import EXAMPLES
 from digits.errors import DigitsError
-from digits.images import open_picture, to_grey
-from digits.normalize import normalize
+from digits.normalization.normalize import normalize
+from digits.pictures.decode import open_picture, to_grey
 from tests.conftest import encoded
 
 MEMORY_BYTES = 300_000_000

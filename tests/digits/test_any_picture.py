@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from digits.artifact import SHIPPED
-from digits.classifier import Classifier
 from digits.errors import DigitsError
 from digits.features import Grey
-from digits.normalize import normalize
-from digits.numbers import read_number
+from digits.model.artifact import SHIPPED
+from digits.model.classifier import Classifier
+from digits.normalization.normalize import normalize
+from digits.numbers.read import read_number
 from tests.conftest import SHIPPED_VERSION
 
 LONGEST = 700

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from digits import artifact
-from digits.artifact import (
+from digits.errors import DamagedArtifact, PublishFailed
+from digits.model import artifact
+from digits.model.artifact import (
     GOLDEN,
     KERAS,
     MANIFEST,
@@ -27,13 +28,12 @@ from digits.artifact import (
     versions,
     write_once,
 )
-from digits.classifier import Classifier
-from digits.errors import DamagedArtifact, PublishFailed
+from digits.model.classifier import Classifier
 from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, fresh_python, make_files, publish_tiny
 
 PUBLISHER = """
 import os, pathlib, signal, sys, time
-from digits import artifact
+from digits.model import artifact
 
 source, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 files = {str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if path.is_file()}

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits import artifact
-from digits.artifact import MANIFEST, MODEL
-from digits.classes import DIGITS
-from digits.classifier import Classifier
 from digits.errors import DamagedArtifact, OtherClasses
 from digits.features import to_features
-from digits.images import open_picture
-from digits.numbers import read_number
+from digits.model import artifact
+from digits.model.artifact import MANIFEST, MODEL
+from digits.model.classes import DIGITS
+from digits.model.classifier import Classifier
+from digits.numbers.read import read_number
+from digits.pictures.decode import open_picture
 from tests.conftest import (
     Published,
     edit_manifest,

@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from digits import artifact
-from digits import classifier as classifier_module
-from digits.artifact import GOLDEN, MANIFEST, MODEL, Tensor
-from digits.classifier import (
+from digits.errors import DamagedArtifact, GoldenMismatch, NoUsableModel
+from digits.features import CLASSES, FEATURES, Floats, to_features
+from digits.model import artifact
+from digits.model import classifier as classifier_module
+from digits.model.artifact import GOLDEN, MANIFEST, MODEL, Tensor
+from digits.model.classifier import (
     GOLDEN_TOLERANCE,
     MAX_REASONS,
     MAX_VERSIONS,
@@ -25,8 +27,6 @@ from digits.classifier import (
     candidates,
     load_newest,
 )
-from digits.errors import DamagedArtifact, GoldenMismatch, NoUsableModel
-from digits.features import CLASSES, FEATURES, Floats, to_features
 from tests.conftest import (
     Mnist,
     Published,

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
-from digits.drift import EDGES, population_stability_index, quantities, reference
 from digits.features import CLASSES
+from digits.model.drift import EDGES, population_stability_index, quantities, reference
 
 COUNTS = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*2 * [st.lists(st.integers(0, 10_000), min_size=bins, max_size=bins).filter(any)])

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from digits.decode_limits import MAX_DECODE_BYTES
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
-from digits.images import FORMATS, MAX_PIXELS, open_picture, read, to_grey
-from digits.normalize import normalize
+from digits.normalization.normalize import normalize
+from digits.pictures.decode import FORMATS, MAX_PIXELS, open_picture, read, to_grey
+from digits.pictures.decode_limits import MAX_DECODE_BYTES
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -423,7 +423,7 @@ class TestLimits:
             (tmp_path / name).write_bytes(data)
         script = (
             "import pathlib, resource, sys\n"
-            "from digits import errors, images\n"
+            "from digits import errors\nfrom digits.pictures import decode as images\n"
             "used = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
             "resource.setrlimit(resource.RLIMIT_AS, (used + 64_000_000, used + 64_000_000))\n"
             "for file in pathlib.Path(sys.argv[1]).iterdir():\n"
@@ -532,7 +532,7 @@ class TestDamagedPictures:
         (tmp_path / "limit").write_bytes(png(MAX_PIXELS + 1, 1))
         probe = (
             "import pathlib, sys\n"
-            "from digits import errors, images\n"
+            "from digits import errors\nfrom digits.pictures import decode as images\n"
             "for name in sys.argv[1:]:\n"
             "    try: print(images.to_grey(images.open_picture(pathlib.Path(name).read_bytes())).shape)\n"
             "    except errors.DigitsError as exc: print(type(exc).__name__)\n"

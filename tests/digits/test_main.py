@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from app.openapi.example_pictures import EXAMPLES
-from digits import artifact, classifier
-from digits.artifact import MODEL
-from digits.classifier import Classifier
 from digits.command_line import main
 from digits.features import to_features
+from digits.model import artifact, classifier
+from digits.model.artifact import MODEL
+from digits.model.classifier import Classifier
 from tests.conftest import Mnist, Published, encoded, fresh_python, publish_tiny, publish_trusted
 
 

@@ -14,14 +14,14 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from benchmarks.quality.families import FAMILIES, enlarged, family, on_paper, reduced_photo, stroked
-from digits.artifact import NAME, SHIPPED, versions
-from digits.classifier import Classifier
 from digits.errors import NoInk, WrongSize
 from digits.features import Grey, to_features
-from digits.images import open_picture
-from digits.mnist_form import are_mnist_form
-from digits.normalize import Normalized, normalize
-from digits.previews import normalize_picture
+from digits.model.artifact import NAME, SHIPPED, versions
+from digits.model.classifier import Classifier
+from digits.normalization.mnist_form import are_mnist_form
+from digits.normalization.normalize import Normalized, normalize
+from digits.normalization.prepare import normalize_picture
+from digits.pictures.decode import open_picture
 from tests.conftest import Mnist, encoded
 
 FIVE = 5

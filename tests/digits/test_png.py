@@ -12,8 +12,8 @@ from PIL import Image
 
 from digits.errors import InvalidImage
 from digits.features import Grey
-from digits.images import open_picture, to_grey
-from digits.png import decode_png, decode_tiny_png
+from digits.pictures.decode import open_picture, to_grey
+from digits.pictures.png import decode_png, decode_tiny_png
 from tests.conftest import Mnist, encoded
 from tests.picture_files import png, png_chunk
 

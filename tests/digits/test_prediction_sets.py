@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from digits.artifact import Calibration, Level
 from digits.features import CLASSES, Floats
-from digits.prediction_sets import Thresholds, class_thresholds, prediction_sets, stored_thresholds
+from digits.model.artifact import Calibration, Level
+from digits.model.prediction_sets import Thresholds, class_thresholds, prediction_sets, stored_thresholds
 from tests.conftest import make_calibration
 
 SHARES = st.floats(0, 1, width=32)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from digits.errors import WrongSize
 from digits.features import SIDE
-from digits.images import open_picture
-from digits.preprocessing import prepare_picture, resize
+from digits.normalization.prepare import prepare_picture, resize
+from digits.pictures.decode import open_picture
 from tests.conftest import encoded
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 from benchmarks.quality.families import enlarged, on_paper
 from digits.errors import InvalidImage, NoInk, WrongSize
 from digits.features import Grey
-from digits.images import PREVIEW_SIDE, large_jpeg, open_picture, to_grey
-from digits.normalize import normalize
-from digits.previews import normalize_picture
+from digits.normalization.normalize import normalize
+from digits.normalization.prepare import normalize_picture
+from digits.pictures.decode import PREVIEW_SIDE, large_jpeg, open_picture, to_grey
 from tests.conftest import Mnist, encoded
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90}

@@ -13,16 +13,16 @@ from PIL import Image, ImageDraw, ImageOps
 from benchmarks.quality.families import cut, enlarged, family, on_paper, stroked
 from benchmarks.quality.number_pictures import NUMBERS, numbers
 from benchmarks.quality.without_digit import pictures_without_digit
-from digits.artifact import NAME, SHIPPED, versions
-from digits.classifier import Classifier
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
-from digits.images import open_picture, to_grey
-from digits.normalize import normalize
-from digits.numbers import Number, PreparedNumber, read_number
-from digits.page import find_page
-from digits.previews import normalize_picture
-from digits.segment import MAX_CANDIDATES, Segmentation, segment
+from digits.model.artifact import NAME, SHIPPED, versions
+from digits.model.classifier import Classifier
+from digits.normalization.normalize import normalize
+from digits.normalization.prepare import normalize_picture
+from digits.numbers.read import Number, PreparedNumber, read_number
+from digits.numbers.segment import MAX_CANDIDATES, Segmentation, segment
+from digits.numbers.sheet import find_page
+from digits.pictures.decode import open_picture, to_grey
 from tests.conftest import Mnist, encoded
 
 HEIGHT = 60

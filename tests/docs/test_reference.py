@@ -11,7 +11,7 @@ from app import errors
 from app.settings import Settings
 from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
 from app.telemetry.metrics import Metrics
-from digits.artifact import SHIPPED
+from digits.model.artifact import SHIPPED
 from tests.conftest import REPOSITORY
 
 REFERENCE = REPOSITORY / "docs/reference"

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from digits.artifact import Dataset
+from digits.model.artifact import Dataset
 from training.assess import assess, unfairness
 from training.data import LabelledImages
 

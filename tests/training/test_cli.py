@@ -16,9 +16,9 @@ from tests.training.conftest import CHECKOUT, Command, Outcome
 
 pytest.importorskip("keras")
 
-from digits.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
-from digits.classifier import Classifier
 from digits.features import to_features
+from digits.model.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
+from digits.model.classifier import Classifier
 from tests.conftest import fresh_python
 from training import data
 from training.report import history_from_csv

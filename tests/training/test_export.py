@@ -17,9 +17,9 @@ import keras
 import onnx
 from keras import layers
 
-from digits.artifact import PROBABILITIES_OUTPUT
-from digits.classifier import Classifier
 from digits.features import to_features
+from digits.model.artifact import PROBABILITIES_OUTPUT
+from digits.model.classifier import Classifier
 from training.errors import ParityError, UnsuitableNetwork
 from training.export import check_parity, read_network, to_onnx
 

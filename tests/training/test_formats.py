@@ -20,10 +20,10 @@ import tritonclient
 from google.protobuf import text_format
 from keras import layers
 
-from digits import artifact
-from digits.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
-from digits.classifier import Classifier, Golden, load_newest
 from digits.features import Floats, to_features
+from digits.model import artifact
+from digits.model.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
+from digits.model.classifier import Classifier, Golden, load_newest
 from tests.app.conftest import Service
 from tests.conftest import SHIPPED_VERSION, Mnist, Published, fresh_python, publish_tiny, rewrite
 from training.data import LabelledImages

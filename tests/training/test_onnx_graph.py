@@ -14,8 +14,8 @@ pytest.importorskip("keras")
 import onnx
 import onnxruntime
 
-from digits.artifact import EXPLAIN, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.features import Floats, to_features
+from digits.model.artifact import EXPLAIN, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from training import network, onnx_graph
 from training.data import LabelledImages
 from training.errors import ParityError

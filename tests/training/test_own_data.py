@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from cli.commands import app
-from digits.artifact import Manifest, read_manifest
-from digits.classes import DIGITS
-from digits.classifier import Classifier
+from digits.model.artifact import Manifest, read_manifest
+from digits.model.classes import DIGITS
+from digits.model.classifier import Classifier
 from tests.app.conftest import Reloading, Service, running_service
 from tests.conftest import SHIPPED_VERSION, Mnist, encoded
 from tests.shapes import SHAPES, draw, write_folders

@@ -5,7 +5,7 @@ import numpy as np
 
 from digits.errors import NoInk
 from digits.features import Floats, Grey
-from digits.normalize import normalize
+from digits.normalization.normalize import normalize
 
 _FINE = 4
 """Factor by which a picture is enlarged before it is scanned. A stroke is then about ten pixels wide."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import SIDE, Grey
-from digits.mnist_form import BOX, MIDDLE
+from digits.normalization.mnist_form import BOX, MIDDLE
 
 _Array = NDArray[np.float64]
 

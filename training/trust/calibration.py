@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from digits.artifact import Calibration, Novelty, Temperature
-from digits.classifier import Classifier
-from digits.drift import edges_for, quantities, reference
 from digits.features import Floats, to_features
+from digits.model.artifact import Calibration, Novelty, Temperature
+from digits.model.classifier import Classifier
+from digits.model.drift import edges_for, quantities, reference
 from training.data import Labels, Split
 from training.network import activations
 from training.trust import conformal

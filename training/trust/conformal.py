@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import Level, PredictionSets
 from digits.features import Floats
+from digits.model.artifact import Level, PredictionSets
 from training.data import Labels
 
 COVERAGES = (0.9, 0.95, 0.99, 0.999)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from digits.errors import NoInk
 from digits.features import SIDE, Grey
-from digits.normalize import normalize
+from digits.normalization.normalize import normalize
 
 FIELD = 96
 """Side of the drawing area in pixels, before normalization."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import MAX_NOVELTY, Calibration, PredictionSets
-from digits.classifier import Scores
 from digits.features import Floats
-from digits.prediction_sets import class_thresholds
+from digits.model.artifact import MAX_NOVELTY, Calibration, PredictionSets
+from digits.model.classifier import Scores
+from digits.model.prediction_sets import class_thresholds
 from training.data import Labels
 from training.trust.conformal import coverage_band
 from training.trust.reliability import Reliability, reliability, rescale

@@ -16,7 +16,7 @@ from app.api.open_inference.inference import infer, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
 from app.asgi.service import Service
-from digits import artifact
+from digits.model import artifact
 
 SERVICE: str = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 

@@ -8,8 +8,8 @@ from app.api.open_inference.request import InferRequest
 from app.errors import UnknownModel
 from app.inference.data_plane import DataPlane, Inference, Source
 from app.inference.model_registry import ModelRegistry
-from digits import artifact
 from digits.errors import DigitsError
+from digits.model import artifact
 
 T = TypeVar("T")
 

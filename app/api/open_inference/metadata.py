@@ -5,8 +5,8 @@ from typing import Any
 from app.api.open_inference.request import DIGIT, PROBABILITIES
 from app.api.open_inference.tensors import INPUT
 from app.inference.model_registry import ModelRegistry
-from digits import artifact
 from digits.features import FEATURES
+from digits.model import artifact
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "parameters", "statistics"]
 

@@ -22,8 +22,8 @@ from app.openapi.example_pictures import seven_base64
 from app.openapi.protocols import error_replies, json_body
 from app.openapi.replies import example
 from app.openapi.reply_examples import examples
-from digits import artifact
 from digits.features import FEATURES
+from digits.model import artifact
 
 router = direct_router("Open Inference Protocol")
 

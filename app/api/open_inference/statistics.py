@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client.samples import Sample
 
 from app.telemetry.metrics import Metrics
-from digits import artifact
+from digits.model import artifact
 
 _ZERO = {"count": 0, "ns": 0}
 

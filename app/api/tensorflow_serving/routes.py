@@ -26,7 +26,7 @@ from app.input.body import InflatedBody
 from app.openapi.protocols import error_replies
 from app.openapi.replies import example
 from app.openapi.reply_examples import examples
-from digits import artifact
+from digits.model import artifact
 
 router = direct_router("TensorFlow Serving")
 

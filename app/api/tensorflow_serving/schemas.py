@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 from app.input.pictures import IMAGE_TYPES, RAW
 from app.openapi.example_pictures import seven_base64
 from app.openapi.protocols import json_body
-from digits.classes import MAX_CLASSES, MIN_CLASSES
 from digits.features import FEATURES
+from digits.model.classes import MAX_CLASSES, MIN_CLASSES
 
 _Probabilities = list[Annotated[list[float], Field(min_length=MIN_CLASSES, max_length=MAX_CLASSES)]]
 

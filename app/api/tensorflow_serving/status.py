@@ -7,8 +7,8 @@ from app.api.tensorflow_serving.elements import INPUT
 from app.api.tensorflow_serving.request import SIGNATURE
 from app.errors import UnknownModel
 from app.inference.model_registry import ModelRegistry
-from digits import artifact
 from digits.features import FEATURES
+from digits.model import artifact
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import pytest
 
 from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.pictures import ours
-from digits.artifact import NAME, SHIPPED, versions
-from digits.classifier import Classifier
 from digits.features import to_features
+from digits.model.artifact import NAME, SHIPPED, versions
+from digits.model.classifier import Classifier
 from training.robust.styles import STYLES
 
 OTHER_NAMES = {"1 with a bold pen": "1, bold bitmap", "1 with a thin pen": "1, tall in a dark photo"}

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.harness.bodies import DRAWING, JPEG, MODEL, Body
 from benchmarks.speed.picture_steps import time_steps
-from digits.classifier import Classifier
+from digits.model.classifier import Classifier
 
 
 @pytest.mark.parametrize("body", [DRAWING, JPEG], ids=lambda body: body.name)

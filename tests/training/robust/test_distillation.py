@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("keras")
 
-from digits.artifact import read_manifest
-from digits.classifier import Classifier
 from digits.features import to_features
+from digits.model.artifact import read_manifest
+from digits.model.classifier import Classifier
 from tests.training.conftest import Command
 from training import data, fit, network
 from training.backend import make_reproducible

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from digits.artifact import NAME, SHIPPED, versions
-from digits.classifier import Classifier
 from digits.features import to_features
-from digits.mnist_form import are_mnist_form
+from digits.model.artifact import NAME, SHIPPED, versions
+from digits.model.classifier import Classifier
+from digits.normalization.mnist_form import are_mnist_form
 from training.robust.styles import STYLED, STYLES, draw, drawings
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import betabinom, chisquare
 
-from digits.artifact import Level, PredictionSets
 from digits.features import Floats
-from digits.prediction_sets import class_thresholds
+from digits.model.artifact import Level, PredictionSets
+from digits.model.prediction_sets import class_thresholds
 from training.data import Labels
 from training.trust import conformal
 

@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from digits.artifact import Level, PredictionSets, Temperature
-from digits.classifier import Classifier
 from digits.features import Floats, Grey, to_features
+from digits.model.artifact import Level, PredictionSets, Temperature
+from digits.model.classifier import Classifier
 from tests.conftest import publish_tiny, publish_trusted
 from training.data import Split
 from training.trust import conformal

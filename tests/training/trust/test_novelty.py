@@ -10,8 +10,8 @@ pytest.importorskip("keras")
 
 import keras
 
-from digits.classifier import Classifier
 from digits.features import to_features
+from digits.model.classifier import Classifier
 from tests.training.conftest import Outcome
 from training.data import Split, load, split_training_images
 from training.network import activations

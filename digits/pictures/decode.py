@@ -12,17 +12,18 @@ from PIL import ExifTags, Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from digits import decode_limits
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
-from digits.grey import without_alpha, without_colour
-from digits.png import decode_png
+from digits.pictures import decode_limits
+from digits.pictures.grey import without_alpha, without_colour
+from digits.pictures.png import decode_png
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Accepted formats, detected from the content. A file's name does not matter.
 
-A new format also needs a memory bound in `digits/decode_limits.py` and an entry in `app/pages/static/pictures.js`. The
-service derives the media types that it accepts from this list (`app/input/pictures.py`).
+A new format also needs a memory bound in `digits/pictures/decode_limits.py` and an entry in
+`app/pages/static/pictures.js`. The service derives the media types that it accepts from this list
+(`app/input/pictures.py`).
 
 If Pillow has not loaded the plugins of all of these, it loads all of its forty plugins at the first picture. This takes
 0.1 s and 5 MB. So this module imports the two that Pillow does not load itself.

@@ -7,8 +7,8 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from digits.backend import Session, UnusableGraph
 from digits.features import Floats
+from digits.model.backend import Session, UnusableGraph
 
 
 class OnnxRuntime:

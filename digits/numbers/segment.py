@@ -1,7 +1,7 @@
 """Cut a picture of several digits into candidates, each of which may be one digit.
 
 The pieces of a line are its connected parts, and the parts' parts where digits may touch. A candidate is the union of
-neighbouring pieces. `digits/reading.py` chooses among them, once the network has judged them all in one batch.
+neighbouring pieces. `digits/numbers/search.py` chooses among them, once the network has judged them all in one batch.
 """
 
 import math
@@ -11,12 +11,12 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from digits.cuts import Cuts, propose_cuts
 from digits.errors import TooManyDigits
 from digits.features import Grey
-from digits.page import Ints, Page, extents, typical_height
-from digits.render import render
-from digits.ruled_lines import Labels, Mask
+from digits.numbers.candidates import render
+from digits.numbers.cuts import Cuts, propose_cuts
+from digits.numbers.ruled_lines import Labels, Mask
+from digits.numbers.sheet import Ints, Page, extents, typical_height
 
 MAX_CANDIDATES = 6000
 """Maximum number of candidates of a picture. 500 digits have about 3 500."""

@@ -10,12 +10,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from digits.artifact import MAX_NOVELTY
-from digits.classifier import Classifier, ModelName, Scores
 from digits.features import Floats, to_features
-from digits.mnist_form import are_normalized
-from digits.normalize import Normalized
-from digits.prediction_sets import DEFAULT_COVERAGE, Thresholds, prediction_sets
+from digits.model.artifact import MAX_NOVELTY
+from digits.model.classifier import Classifier, ModelName, Scores
+from digits.model.prediction_sets import DEFAULT_COVERAGE, Thresholds, prediction_sets
+from digits.normalization.mnist_form import are_normalized
+from digits.normalization.normalize import Normalized
 
 
 class Prediction(TypedDict, total=False):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.ink import rim_mask
+from digits.normalization.ink import rim_mask
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]

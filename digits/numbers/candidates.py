@@ -1,7 +1,7 @@
 """Render all candidates of a page in MNIST form at once.
 
-`digits/redraw.py` measures the distance to the edge of the strokes for one digit. A page has it for all of them, so a
-candidate takes a sixth of the time.
+`digits/normalization/redraw.py` measures the distance to the edge of the strokes for one digit. A page has it for all
+of them, so a candidate takes a sixth of the time.
 """
 
 import cv2
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
-from digits.mnist_form import BOX, MAX_STROKE, MIDDLE, MIN_STROKE
-from digits.page import Ints
-from digits.ruled_lines import Labels
+from digits.normalization.mnist_form import BOX, MAX_STROKE, MIDDLE, MIN_STROKE
+from digits.numbers.ruled_lines import Labels
+from digits.numbers.sheet import Ints
 
 _SCALE = 2
 """Pixels of a tile per pixel of the box."""
@@ -112,7 +112,7 @@ def _stroke_widths(distance: Floats, pieces: NDArray[np.uint16], first: Ints, la
 
 
 def _fit(tiles: Floats) -> Grey:
-    """Resize each tile's digit to the box, as `digits/redraw.py` does, with its centre of mass in the middle."""
+    """Resize each tile's digit to the box, with its centre of mass in the middle."""
     fields = np.zeros((len(tiles), SIDE, SIDE), dtype=np.float32)
     by_axis = np.stack([tiles.sum(axis=2), tiles.sum(axis=1)], axis=1)  # (N, 2, tile): of rows and of columns
     inked = by_axis > 0

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import Reference
 from digits.features import CLASSES, Floats
+from digits.model.artifact import Reference
 
 EDGES: Mapping[str, tuple[float, ...]] = {
     "digit": tuple(float(digit) for digit in range(CLASSES - 1)),

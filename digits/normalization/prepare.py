@@ -1,5 +1,6 @@
 """Prepare a picture for the network in the way that a model's manifest names: normalize it, or only resize it."""
 
+from contextlib import closing
 from typing import Any
 
 import cv2
@@ -8,10 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits.features import SIDE
-from digits.images import to_grey
-from digits.mnist_form import Preparation
-from digits.normalize import Normalized, normalize
-from digits.previews import normalize_picture
+from digits.normalization.mnist_form import Mode, Preparation
+from digits.normalization.normalize import Normalized, normalize, normalize_large_digit
+from digits.pictures.decode import PREVIEW_SIDE, large_jpeg, open_picture, to_grey
 
 
 def prepare_picture(picture: Image.Image, preparation: Preparation) -> Normalized:
@@ -51,3 +51,27 @@ def resize(picture: NDArray[Any]) -> Normalized:
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
     field[top : top + height, left : left + width] = fitted
     return Normalized(field, ("resized",))
+
+
+def normalize_picture(picture: Image.Image, mode: Mode = "auto") -> Normalized:
+    """Decode a picture and bring it to MNIST form.
+
+    A large JPEG is first decoded at a fraction of its size, which takes half the time of decoding it for `normalize`.
+    If its digit is small, or no ink is visible, the picture is decoded again.
+
+    Args:
+        picture: from `open_picture`.
+        mode: as for `normalize`.
+
+    Raises:
+        InvalidImage, NoInk, WrongSize.
+    """
+    data = None if mode == "never" else large_jpeg(picture)
+    if data is None:
+        return normalize(to_grey(picture), mode)
+    pixels = picture.width * picture.height
+    normalized = normalize_large_digit(to_grey(picture, min_jpeg_side=PREVIEW_SIDE))
+    if normalized is not None:
+        return normalized
+    with closing(open_picture(data, max_pixels=pixels)) as again:
+        return normalize(to_grey(again), mode)

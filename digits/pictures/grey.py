@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from digits.features import Grey
-from digits.reduction import reduce, reduction
+from digits.pictures.downscale import downscale, downscale_factor
 
 Pixels = NDArray[np.uint8]
 
@@ -66,12 +66,13 @@ def without_colour(pixels: Pixels) -> Grey:
     """
     if pixels.ndim == 2:
         return pixels
-    factor = 2 ** (reduction(pixels, _COLOUR_SIDE) - 1).bit_length()  # `reduce` takes least time for powers of two
+    # `downscale` takes least time for powers of two.
+    factor = 2 ** (downscale_factor(pixels, _COLOUR_SIDE) - 1).bit_length()
     step = min(factor, _GREY_STEP)
     red, green, blue = np.moveaxis(pixels[::step, ::step], -1, 0)
     if np.array_equal(red, green) and np.array_equal(red, blue):  # like most drawings
         return cast(Grey, cv2.extractChannel(pixels, 0))
-    small = reduce(pixels, factor).astype(np.float32)
+    small = downscale(pixels, factor).astype(np.float32)
     across, down = (small[:, 1:] - small[:, :-1]).reshape(-1, 3), (small[1:] - small[:-1]).reshape(-1, 3)
     scatter = across.T @ across + down.T @ down
     axis = cv2.eigen(scatter)[2][0]  # of the largest eigenvalue

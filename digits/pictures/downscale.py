@@ -1,4 +1,4 @@
-"""Reduce a picture by a whole number, so that each new pixel is the mean of a square of pixels."""
+"""Downscale a picture by a whole number, so that each new pixel is the mean of a square of pixels."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import cv2
 from numpy.typing import NDArray
 
 
-def reduction(picture: NDArray[Any], side: int) -> int:
-    """Return the whole number by which to reduce a picture so that its longer side is at most `side`."""
+def downscale_factor(picture: NDArray[Any], side: int) -> int:
+    """Return the whole number by which to downscale a picture so that its longer side is at most `side`."""
     return int(-(-max(picture.shape[:2]) // side))
 
 
-def reduce(picture: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Reduce a picture, (height, width) or (height, width, channels), to the means of factor x factor pixels."""
+def downscale(picture: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Downscale a picture, (height, width) or (height, width, channels), to the means of factor x factor pixels."""
     height, width = (-(-side // factor) * factor for side in picture.shape[:2])
     if (height, width) != picture.shape[:2]:
         missing = height - picture.shape[0], width - picture.shape[1]

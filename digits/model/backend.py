@@ -1,4 +1,4 @@
-"""What runs the network: two protocols that a backend implements. `digits.onnx_runtime` is the only backend."""
+"""What runs the network: two protocols that a backend implements. `digits.model.onnx_runtime` is the only backend."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

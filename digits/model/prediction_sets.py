@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.artifact import Calibration, Level, PredictionSets
-from digits.classes import DIGITS, MAX_CLASSES
 from digits.features import Floats
+from digits.model.artifact import Calibration, Level, PredictionSets
+from digits.model.classes import DIGITS, MAX_CLASSES
 
 DEFAULT_COVERAGE = 0.99
 

@@ -1,7 +1,7 @@
 """Find the ink on a picture of several digits, as connected parts without shadows, specks, ruled lines and frames.
 
-`digits/normalize.py` looks for one digit and may drop everything else. A page has to keep all of them, so the light is
-measured in more pixels, and the limits of ink follow each part's own strength.
+`digits/normalization/normalize.py` looks for one digit and may drop everything else. A page has to keep all of them, so
+the light is measured in more pixels, and the limits of ink follow each part's own strength.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
-from digits.ink import (
+from digits.normalization.ink import (
     LIGHT_SIDE,
     MIN_CONTRAST,
     WORKING_SIDE,
@@ -23,9 +23,9 @@ from digits.ink import (
     light_trend,
     squared_slopes,
 )
-from digits.reduction import reduce, reduction
-from digits.ruled_lines import Connected, Labels, Mask, connect, without_frames, without_rules
-from digits.strips import beside_strip
+from digits.normalization.strips import beside_strip
+from digits.numbers.ruled_lines import Connected, Labels, Mask, connect, without_frames, without_rules
+from digits.pictures.downscale import downscale, downscale_factor
 
 Ints = NDArray[np.int64]
 
@@ -102,9 +102,9 @@ def find_page(picture: Grey) -> Page:
         NoInk: the picture is blank, of one colour or noise.
         TooManyDigits: the picture has more than MAX_PARTS parts.
     """
-    factor = reduction(picture, PAGE_SIDE)
-    reduced = reduce(picture, factor).astype(np.float32)
-    small = reduce(reduced, reduction(reduced, LIGHT_SIDE))
+    factor = downscale_factor(picture, PAGE_SIDE)
+    reduced = downscale(picture, factor).astype(np.float32)
+    small = downscale(reduced, downscale_factor(reduced, LIGHT_SIDE))
     beside = beside_strip(small, light_side(small), picture.shape)
     if beside:
         rows, columns = beside
@@ -128,7 +128,7 @@ def find_page(picture: Grey) -> Page:
     nearby_light = _Light(light.paper[top:bottom, left:right], light.gain[top:bottom, left:right], light.is_dark)
     full_ink = parts.full_ink if finer < factor else None  # thin strokes are fainter in fewer pixels
     first_look = _FirstLook(near, full_ink, parts.is_doubtful)
-    parts = _find_parts(reduce(region, finer).astype(np.float32), nearby_light, first_look)
+    parts = _find_parts(downscale(region, finer).astype(np.float32), nearby_light, first_look)
     return _levelled(_to_page(parts, light.is_dark, picture.shape, finer, (left * factor, top * factor)))
 
 
@@ -172,7 +172,7 @@ class _Light:
 
 def _find_light(picture: Floats) -> _Light:
     """Measure the light on a picture, (height, width)."""
-    small = reduce(picture, reduction(picture, _LIGHT_SIDE))
+    small = downscale(picture, downscale_factor(picture, _LIGHT_SIDE))
     is_tiny = min(small.shape) < 12
     trend = np.zeros_like(small) if is_tiny else light_trend(small)
     small = small - trend
@@ -370,8 +370,8 @@ def _is_doubtful(ink: Floats, mask: NDArray[np.uint8], full_ink: float) -> bool:
     Raises:
         NoInk: the mask is noise or uneven light.
     """
-    factor = reduction(ink, WORKING_SIDE)
-    coarse, kept = reduce(ink, factor), reduce(mask.astype(np.float32), factor) > 0.25
+    factor = downscale_factor(ink, WORKING_SIDE)
+    coarse, kept = downscale(ink, factor), downscale(mask.astype(np.float32), factor) > 0.25
     if not kept.any():
         raise NoInk("no ink found: the picture has only specks")
     steepness = squared_slopes(coarse)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
-from digits.ink import (
+from digits.normalization.ink import (
     LIGHT_SIDE,
     MIN_CONTRAST,
     TINY_SIDE,
@@ -38,10 +38,10 @@ from digits.ink import (
     rim_mask,
     squared_slopes,
 )
-from digits.mnist_form import Mode, are_mnist_form
-from digits.redraw import redraw
-from digits.reduction import reduce, reduction
-from digits.strips import beside_strip
+from digits.normalization.mnist_form import Mode, are_mnist_form
+from digits.normalization.redraw import redraw
+from digits.normalization.strips import beside_strip
+from digits.pictures.downscale import downscale, downscale_factor
 
 _ENLARGED_SIDE = 64
 """Smaller pictures are enlarged to at least this longer side, so that thin faint strokes stay connected."""
@@ -147,9 +147,9 @@ def _locate(picture: Grey) -> _Located:
     """Find the digit."""
     is_whole, left_out = True, 0
     while True:
-        factor = reduction(picture, WORKING_SIDE)
-        working = reduce(picture, factor).astype(np.float32)
-        small = reduce(working, reduction(working, LIGHT_SIDE))
+        factor = downscale_factor(picture, WORKING_SIDE)
+        working = downscale(picture, factor).astype(np.float32)
+        small = downscale(working, downscale_factor(working, LIGHT_SIDE))
         if is_whole and is_noise(small):
             raise NoInk("no ink found: the picture is noise")
         light = light_side(small)
@@ -169,7 +169,7 @@ def _locate(picture: Grey) -> _Located:
             slice(max(0, part.start - margin) * factor, (part.stop + margin) * factor) for part in separated.box
         )
         surroundings = picture[rows, columns]
-        if reduction(surroundings, WORKING_SIDE) == factor:
+        if downscale_factor(surroundings, WORKING_SIDE) == factor:
             return _Located(separated.digit, ink.is_dark, left_out)
         picture, is_whole = surroundings, False
 

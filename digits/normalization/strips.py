@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats
-from digits.ink import Slices, extent
+from digits.normalization.ink import Slices, extent
 
 _MIN_SIDE = 12
 """In a picture of fewer pixels along a side, no strip can be distinguished from a stroke."""

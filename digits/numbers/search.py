@@ -10,7 +10,7 @@ import numpy as np
 
 from digits.errors import TooManyDigits
 from digits.features import Floats
-from digits.segment import Box, Candidate, Line, Segmentation
+from digits.numbers.segment import Box, Candidate, Line, Segmentation
 
 MAX_DIGITS = 500
 """Maximum number of digits that are read on one picture."""

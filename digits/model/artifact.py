@@ -22,13 +22,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
-from digits.classes import DIGITS, check_class_names
 from digits.errors import DamagedArtifact, PublishFailed
 from digits.features import FEATURES
+from digits.model.classes import DIGITS, check_class_names
 
 NAME = "mnist-dense"
 
-SHIPPED = Path(__file__).resolve().parent.parent / "models"
+SHIPPED = Path(__file__).resolve().parents[2] / "models"
 """The root of the versions that come with the code. They are used if no other root has a usable version."""
 
 MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "manifest.json"

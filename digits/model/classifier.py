@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, Self, TypedDict
 
 import numpy as np
 
-from digits import artifact
-from digits.artifact import (
+from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel, OtherClasses
+from digits.features import SIDE, Floats, Grey, to_features
+from digits.model import artifact
+from digits.model.artifact import (
     EXPLAIN,
     FEATURES_INPUT,
     GOLDEN,
@@ -22,13 +24,11 @@ from digits.artifact import (
     Tensor,
     probabilities_output,
 )
-from digits.backend import Backend, Session, UnusableGraph
-from digits.classes import DIGITS
-from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel, OtherClasses
-from digits.features import SIDE, Floats, Grey, to_features
-from digits.mnist_form import Mode, Preparation
-from digits.onnx_runtime import OnnxRuntime
-from digits.prediction_sets import stored_thresholds
+from digits.model.backend import Backend, Session, UnusableGraph
+from digits.model.classes import DIGITS
+from digits.model.onnx_runtime import OnnxRuntime
+from digits.model.prediction_sets import stored_thresholds
+from digits.normalization.mnist_form import Mode, Preparation
 
 BACKEND: Backend = OnnxRuntime()
 """What runs the networks."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from digits.decode_limits import PNG_SIGNATURE, LimitedReader
 from digits.features import SIDE, Grey
+from digits.pictures.decode_limits import PNG_SIGNATURE, LimitedReader
 
 _IHDR = b"IHDR" + struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)  # 8-bit grey, not interlaced
 _HEAD = PNG_SIGNATURE + struct.pack(">I", len(_IHDR) - 4) + _IHDR + struct.pack(">I", zlib.crc32(_IHDR))

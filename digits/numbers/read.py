@@ -12,17 +12,17 @@ from typing import TypedDict
 import numpy as np
 from PIL import Image
 
-from digits.artifact import MAX_NOVELTY
-from digits.classifier import Classifier, ModelName, Scores
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
-from digits.images import large_jpeg, open_picture, to_grey, upright_size
-from digits.normalize import Normalized, normalize
-from digits.page import PAGE_SIDE, Page, find_page
-from digits.predictions import Prediction, calibrate, predictions
-from digits.previews import normalize_picture
-from digits.reading import FoundDigit, Reading, best_reading, digit_costs
-from digits.segment import Box, Segmentation, segment, surround
+from digits.model.artifact import MAX_NOVELTY
+from digits.model.classifier import Classifier, ModelName, Scores
+from digits.model.predictions import Prediction, calibrate, predictions
+from digits.normalization.normalize import Normalized, normalize
+from digits.normalization.prepare import normalize_picture
+from digits.numbers.search import FoundDigit, Reading, best_reading, digit_costs
+from digits.numbers.segment import Box, Segmentation, segment, surround
+from digits.numbers.sheet import PAGE_SIDE, Page, find_page
+from digits.pictures.decode import large_jpeg, open_picture, to_grey, upright_size
 
 _FEW_PARTS = 4
 """A picture of at most as many connected parts may show one digit. It is then also prepared as for one digit."""

@@ -1,0 +1,1 @@
+"""The published model: artifact, classifier, backend and predictions."""

@@ -1,0 +1,1 @@
+"""One digit to the network's 28x28 pixels."""

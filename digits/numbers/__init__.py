@@ -1,0 +1,1 @@
+"""Pictures of several digits: find them, cut them apart, and read them."""

@@ -13,6 +13,7 @@ import fastapi.routing
 import prometheus_client
 import prometheus_client.multiprocess
 import pytest
+import starlette.routing
 import uvicorn
 from packaging.requirements import Requirement
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -43,9 +44,13 @@ PARAMETERS: list[tuple[str, Any, str, str]] = [
     ("uvicorn", HttpToolsProtocol, "_start_asgi_task", "self, cycle, app"),
     ("uvicorn", HttpToolsProtocol, "_unset_keepalive_if_required", "self"),
     ("uvicorn", RequestResponseCycle, "send", "self, message"),
+    ("fastapi", fastapi.FastAPI, "__call__", "self, scope, receive, send"),
     ("fastapi", fastapi.FastAPI, "build_middleware_stack", "self"),
+    ("fastapi", fastapi.FastAPI, "openapi", "self"),
+    ("fastapi", fastapi.APIRouter, "app", "self, scope, receive, send"),
     ("fastapi", fastapi.routing.APIRoute, "matches", "self, scope"),
     ("fastapi", fastapi.routing.APIRoute, "handle", "self, scope, receive, send"),
+    ("starlette", starlette.routing.Router, "not_found", "self, scope, receive, send"),
     ("prometheus-client", prometheus_client.multiprocess.MultiProcessCollector, "merge", "files, accumulate=True"),
     ("prometheus-client", prometheus_client.multiprocess, "mark_process_dead", "pid, path=None"),
 ]
@@ -72,6 +77,7 @@ ATTRIBUTES: list[tuple[str, Callable[[], object], str]] = [
     ("uvicorn", make_protocol, "timeout_keep_alive_task transport url"),
     ("uvicorn", make_cycle, "disconnected keep_alive message_event more_body on_response response_complete"),
     ("uvicorn", make_cycle, "response_started scope"),
+    ("fastapi", lambda: fastapi.FastAPI().router, "default redirect_slashes route_class routes"),
     ("prometheus-client", lambda: prometheus_client.Histogram("a", "b", registry=None), "_sum _buckets _upper_bounds"),
 ]
 

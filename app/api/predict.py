@@ -11,7 +11,6 @@ from app.input.pictures import PictureBody
 from app.openapi.bodies import PREDICT_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Prediction, Predictions
-from digits.model.predictions import to_json
 
 router = direct_router("Predict")
 
@@ -35,4 +34,4 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
         await extend(service.data_plane, inference, query)
     records = inference.predictions
     content = records[0] if inference.request.single else {"predictions": records}
-    return Reply(to_json(content), inference.classifier.manifest.version, inference.result.pass_rows)
+    return Reply.of(content, inference.classifier.manifest.version, inference.result.pass_rows)

@@ -11,7 +11,6 @@ from app.input.pictures import PICTURE_TYPES, PictureBody
 from app.openapi.bodies import READ_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Number, Numbers
-from digits.model.predictions import to_json
 
 router = direct_router("Predict")
 
@@ -34,4 +33,4 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     if query.model_fields_set:
         await extend(service.data_plane, read.digits, query)
     content = read.numbers[0] if read.digits.request.single else {"predictions": read.numbers}
-    return Reply(to_json(content), read.digits.classifier.manifest.version, read.digits.result.pass_rows)
+    return Reply.of(content, read.digits.classifier.manifest.version, read.digits.result.pass_rows)

@@ -88,9 +88,11 @@ class Reply(Response):
             self.raw_headers.append((b"x-model-version", b"%d" % version))
 
     @classmethod
-    def of(cls, content: Any, status_code: int = 200) -> "Reply":
-        """Encode content that no model produced, such as metadata, as JSON."""
-        return cls(orjson.dumps(content), status_code=status_code)
+    def of(
+        cls, content: Any, version: int | None = None, batch: int | None = None, *, status_code: int = 200
+    ) -> "Reply":
+        """Encode content as JSON. A float32 has the fewest digits that read back as the same float32."""
+        return cls(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), version, batch, status_code)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the reply."""

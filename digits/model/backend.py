@@ -9,7 +9,7 @@ from digits.features import Floats
 
 
 class UnusableGraph(Exception):
-    """The backend cannot load or run the graph. The message has the backend's own reason."""
+    """The backend cannot load the graph."""
 
 
 class Session(Protocol):
@@ -22,18 +22,18 @@ class Session(Protocol):
     outputs: list[str]
     """A description of each output."""
 
-    def run(self, features: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[Floats]:
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]], /) -> list[Floats]:
         """Compute outputs.
 
         Args:
-            features: arrays by the names of the inputs.
             outputs: names of outputs.
+            inputs: arrays by the names of the inputs.
 
         Returns:
             The arrays of these outputs, in their order.
 
         Raises:
-            UnusableGraph: the graph cannot be run.
+            Exception: the graph cannot be run. Backends have no common exceptions.
         """
 
 

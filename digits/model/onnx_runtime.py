@@ -1,13 +1,10 @@
 """The backend that runs networks with ONNX Runtime on the processor."""
 
 import os
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnxruntime
-from numpy.typing import NDArray
 
-from digits.features import Floats
 from digits.model.backend import Session, UnusableGraph
 
 
@@ -31,18 +28,11 @@ class OnnxRuntime:
 
 
 class _OnnxSession:
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.run = session.run
         self.inputs = [_description(node) for node in session.get_inputs()]
         self.optional_inputs = [_description(node) for node in session.get_overridable_initializers()]
         self.outputs = [_description(node) for node in session.get_outputs()]
-
-    def run(self, features: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[Floats]:
-        try:
-            computed: list[Floats] = self._session.run(outputs, features)
-        except Exception as exc:  # ONNX Runtime's exception classes are private
-            raise UnusableGraph(str(exc)) from exc
-        return computed
 
 
 def _description(node: Any) -> str:

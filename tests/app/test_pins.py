@@ -44,7 +44,6 @@ PARAMETERS: list[tuple[str, Any, str, str]] = [
     ("uvicorn", HttpToolsProtocol, "_start_asgi_task", "self, cycle, app"),
     ("uvicorn", HttpToolsProtocol, "_unset_keepalive_if_required", "self"),
     ("uvicorn", RequestResponseCycle, "send", "self, message"),
-    ("fastapi", fastapi.FastAPI, "__call__", "self, scope, receive, send"),
     ("fastapi", fastapi.FastAPI, "build_middleware_stack", "self"),
     ("fastapi", fastapi.FastAPI, "openapi", "self"),
     ("fastapi", fastapi.APIRouter, "app", "self, scope, receive, send"),

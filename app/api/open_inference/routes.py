@@ -120,7 +120,7 @@ async def open_inference_ready(request: ServiceRequest) -> Reply:
     reason = request.service.registry.unready_reason()
     if reason is None:
         return Reply.of({"ready": True, "live": True})
-    return Reply.of({"ready": False, "live": True, "error": reason}, 503)
+    return Reply.of({"ready": False, "live": True, "error": reason}, status_code=503)
 
 
 @router.get(f"{_VERSION}/stats", include_in_schema=False)
@@ -160,7 +160,7 @@ async def open_inference_model_ready(request: ServiceRequest, model: _Model) -> 
     reason = request.service.registry.unready_reason()
     if reason is None:
         return Reply.of({"name": artifact.NAME, "ready": True})
-    return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, 503)
+    return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, status_code=503)
 
 
 @router.get(f"{_VERSION}/config", include_in_schema=False)

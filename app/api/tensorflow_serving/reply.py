@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import orjson
-
 from app.asgi.route import Reply
 from app.inference.batching import BatchResult
 
@@ -17,5 +15,4 @@ def predict_reply(key: str, result: BatchResult) -> Reply:
     values: Any = result.probabilities
     if key == "results":
         values = [list(zip(manifest.classes, row, strict=True)) for row in values]
-    body = orjson.dumps({key: values}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Reply(body, manifest.version, result.pass_rows)
+    return Reply.of({key: values}, manifest.version, result.pass_rows)

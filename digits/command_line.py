@@ -1,12 +1,15 @@
 """The command line of `digits`: it classifies picture files as the service does, without a server."""
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+import orjson
 
 from digits.errors import DigitsError
 from digits.model.artifact import SHIPPED
@@ -93,12 +96,12 @@ def print_answer(
         (answer,) = predict(classifier, [normalized])
     except DigitsError as exc:
         if as_json:
-            print(to_json({"file": file, "error": str(exc)}).decode())
+            _print_json(file, {"error": str(exc)})
         else:
             print(f"{file}: {exc}", file=sys.stderr)
         return False
     if as_json:
-        print(to_json({"file": file, **answer}).decode())
+        _print_json(file, answer)
     else:
         names = classifier.manifest.classes
         remarks = [f"{names[answer['digit']]} ({answer['probability']:.4f})"]
@@ -124,12 +127,12 @@ def print_number(classifier: Classifier, file: str, read_picture: Callable[[], b
         number = read_number(classifier, open_picture(read_picture()))
     except DigitsError as exc:
         if as_json:
-            print(to_json({"file": file, "error": str(exc)}).decode())
+            _print_json(file, {"error": str(exc)})
         else:
             print(f"{file}: {exc}", file=sys.stderr)
         return False
     if as_json:
-        print(to_json({"file": file, **number}).decode())
+        _print_json(file, number)
         return True
     remarks = [" / ".join(number["lines"])]
     if ambiguous := ambiguous_count(number):
@@ -140,3 +143,8 @@ def print_number(classifier: Classifier, file: str, read_picture: Callable[[], b
         remarks.append(f"{number['left_out']} left out")
     print(f"{file}: {', '.join(remarks)}")
     return True
+
+
+def _print_json(file: str, fields: Mapping[str, Any]) -> None:
+    # The name of a file may have bytes that are no UTF-8, which orjson refuses and `json` escapes.
+    print(to_json({"file": orjson.Fragment(json.dumps(file)), **fields}).decode())

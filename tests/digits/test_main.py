@@ -1,6 +1,8 @@
 """`python -m digits` answers as the service does."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +113,16 @@ def test_a_bad_file_is_reported_and_the_others_are_answered(
     assert as_text.err.startswith(f"{bad}: {message}")
     assert [answer["file"] for answer in as_json.answers] == [str(files[0]), str(bad), str(files[1])]
     assert message in as_json.answers[1]["error"]
+
+
+def test_a_file_name_that_is_not_utf8_is_escaped_in_json(run: Run, files: list[Path], tmp_path: Path) -> None:
+    names = [os.fsdecode(os.fsencode(tmp_path) + b"/" + name) for name in (b"a\x80.png", b"missing\x80.png")]
+    shutil.copyfile(files[7], names[0])
+
+    result = run("--json", *names)
+
+    assert [answer["file"] for answer in result.answers] == names
+    assert "\\udc80" in result.out
 
 
 def test_a_folder_is_a_bad_file(run: Run, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class ErrorReplies:
 
 
 async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request whose handling has failed. An exception that is not a DigitsError is a bug and gets a 500."""
+    """Reply with the error that the application raised. An exception that is not a DigitsError is a bug: 500."""
     if scope["type"] != "http":
         raise exc
     if isinstance(exc, Abandoned):

@@ -45,7 +45,7 @@ BatchT_co = TypeVar("BatchT_co", bound=PictureBatch, covariant=True)
 
 
 class Abandoned(Exception):
-    """The client has left, so that nobody waits for the result any more."""
+    """The client has left before it got the result."""
 
 
 class Source(Protocol[BatchT_co]):
@@ -255,8 +255,9 @@ class DataPlane:
             raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {len(chosen)}")
         digits = judged.select(chosen)
         steps = [each.steps for each, reading in zip(prepared, readings, strict=True) for _ in reading.digits]
-        calibrate(digits.predictions, digits.classifier, digits.probabilities, steps)
-        inference = Inference(batch, digits, pixels[chosen], are_normalized(steps))
+        normalized = are_normalized(steps)
+        calibrate(digits.predictions, digits.classifier, digits.probabilities, normalized)
+        inference = Inference(batch, digits, pixels[chosen], normalized)
         self.metrics.count_predictions(
             [record["digit"] for record in digits.predictions],
             [float(record["probability"]) for record in digits.predictions],
@@ -288,9 +289,10 @@ class DataPlane:
         else:
             prepared = await self._normalize(batch, pixels, preparation)
         result = await batcher.classify(prepared.pixels)
-        calibrate(result.predictions, result.classifier, result.probabilities, prepared.steps)
+        normalized = are_normalized(prepared.steps)
+        calibrate(result.predictions, result.classifier, result.probabilities, normalized)
         complete(result.predictions, result.classifier, prepared.steps, prepared.left_out)
-        return Inference(batch, result, prepared.pixels, are_normalized(prepared.steps))
+        return Inference(batch, result, prepared.pixels, normalized)
 
     async def _decode(self, batch: PictureBatch, preparation: Preparation) -> "_Prepared":
         """Decode and prepare the encoded pictures."""

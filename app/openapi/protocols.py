@@ -1,10 +1,16 @@
 """The parts of OpenAPI operations that the other model servers' protocols share."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Path
 
 from app.input.pictures import JSON
 from app.openapi.replies import UNAVAILABLE_REASON
 from app.openapi.schemas import Error
+from digits.model import artifact
+
+ModelParameter = Annotated[str, Path(json_schema_extra={"enum": [artifact.NAME]})]
+"""The model's name in a path. The documentation offers the only one that there is."""
 
 _BODY_ERRORS = {
     400: "The body is not a valid request",

@@ -17,7 +17,7 @@ from app.telemetry.metrics import Metrics
 from digits.errors import DigitsError
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status that nginx logs for a client that went away. Nobody receives it."""
+"""The status in the log when the client disconnected before the reply. nginx logs the same."""
 
 _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """The request ids that a client may choose: letters, digits and signs that no log interprets."""

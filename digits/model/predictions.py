@@ -94,7 +94,7 @@ def set_coverage(
 
 
 def calibrate(
-    records: Sequence[Prediction], classifier: Classifier, probabilities: Floats, steps: Sequence[Sequence[str]]
+    records: Sequence[Prediction], classifier: Classifier, probabilities: Floats, normalized: NDArray[np.bool_]
 ) -> None:
     """Give the pictures that were normalized their own prediction sets at the default coverage.
 
@@ -102,11 +102,11 @@ def calibrate(
         records: N records from `predictions`.
         classifier: the version that made them.
         probabilities: (N, classes), of the same pictures.
-        steps: the steps that normalized each picture, () for a picture that is unchanged.
+        normalized: which pictures were normalized, (N,), from `are_normalized`.
     """
     thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
     if thresholds is not None:
-        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, are_normalized(steps))
+        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized)
 
 
 def complete(
@@ -136,7 +136,7 @@ def predict(classifier: Classifier, pictures: Sequence[Normalized]) -> list[Pred
     scores = classifier.scores(np.concatenate([to_features(picture.pixels[None]) for picture in pictures]))
     records = predictions(classifier, scores)
     steps = [picture.steps for picture in pictures]
-    calibrate(records, classifier, scores.probabilities, steps)
+    calibrate(records, classifier, scores.probabilities, are_normalized(steps))
     complete(records, classifier, steps, [picture.left_out for picture in pictures])
     return records
 

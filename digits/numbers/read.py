@@ -17,6 +17,7 @@ from digits.features import SIDE, Floats, Grey, to_features
 from digits.model.artifact import MAX_NOVELTY
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, calibrate, predictions
+from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized, normalize
 from digits.normalization.prepare import normalize_picture
 from digits.numbers.search import FoundDigit, Reading, best_reading, digit_costs
@@ -186,7 +187,7 @@ def read_number(classifier: Classifier, picture: Image.Image) -> Number:
     chosen = [found.candidate for found in reading.digits]
     scores = Scores(probabilities[chosen], None if novelty is None else novelty[chosen])
     digits = predictions(classifier, scores)
-    calibrate(digits, classifier, scores.probabilities, [prepared.steps] * len(chosen))
+    calibrate(digits, classifier, scores.probabilities, are_normalized([prepared.steps] * len(chosen)))
     return to_number(reading, digits, classifier.model_name)
 
 

@@ -46,7 +46,7 @@ class Answer:
 
 
 class Call:
-    """A call whose message can be read once."""
+    """One gRPC call. Its message can be read once."""
 
     def __init__(self, context: Any, arriving: asyncio.Semaphore) -> None:
         """Read the message of `context` when `arriving` has room for it."""

@@ -5,9 +5,8 @@ https://github.com/triton-inference-server/server/tree/main/docs/protocol.
 """
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Path
 from starlette.types import Scope
 
 from app.api.open_inference.inference import infer, requested_version
@@ -19,7 +18,7 @@ from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import NotFound, NotOffered
 from app.input.body import InflatedBody
 from app.openapi.example_pictures import seven_base64
-from app.openapi.protocols import error_replies, json_body
+from app.openapi.protocols import ModelParameter, error_replies, json_body
 from app.openapi.replies import example
 from app.openapi.reply_examples import examples
 from digits.features import FEATURES
@@ -34,8 +33,6 @@ _NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cuda
 """Paths of Triton's extensions that its client can request."""
 
 _EXAMPLES = examples("open_inference")
-
-_Model = Annotated[str, Path(json_schema_extra={"enum": [artifact.NAME]})]
 
 _TENSOR: dict[str, Any] = {
     "type": "object",
@@ -77,7 +74,7 @@ _INFER_BODY = json_body(
     responses={200: example(_EXAMPLES[f"POST {_MODEL}/infer"]), **error_replies(404, has_body=True)},
     openapi_extra={"requestBody": _INFER_BODY},
 )
-async def open_inference_infer(request: ServiceRequest, model: _Model) -> Reply:
+async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send tensors of pictures, as JSON or with binary data."""
     service = request.service
     number = _version(request, model)
@@ -142,7 +139,7 @@ async def statistics(request: ServiceRequest) -> Reply:
     response_model=dict[str, Any],
     responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
 )
-async def open_inference_model(request: ServiceRequest, model: _Model) -> Reply:
+async def open_inference_model(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` after the model to get the inputs and outputs of that version."""
     return Reply.of(model_metadata(request.service.registry, _version(request, model)))
 
@@ -154,7 +151,7 @@ async def open_inference_model(request: ServiceRequest, model: _Model) -> Reply:
     response_model=dict[str, Any],
     responses={200: example(_EXAMPLES[f"GET {_MODEL}/ready"]), **error_replies(404)},
 )
-async def open_inference_model_ready(request: ServiceRequest, model: _Model) -> Reply:
+async def open_inference_model_ready(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Reply 200 while the model can answer, else 503 with the reason."""
     _version(request, model)
     reason = request.service.registry.unready_reason()
@@ -165,7 +162,7 @@ async def open_inference_model_ready(request: ServiceRequest, model: _Model) -> 
 
 @router.get(f"{_VERSION}/config", include_in_schema=False)
 @router.get(f"{_MODEL}/config", include_in_schema=False)
-async def config(request: ServiceRequest, model: _Model) -> Reply:
+async def config(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Return Triton's model configuration."""
     service = request.service
     number = _version(request, model)

@@ -5,9 +5,8 @@ https://github.com/tensorflow/serving has its regular expressions.
 """
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Path
 from starlette.types import Scope
 
 from app.api.tensorflow_serving.reply import predict_reply
@@ -23,7 +22,7 @@ from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_m
 from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
 from app.errors import NotFound, WrongMethod
 from app.input.body import InflatedBody
-from app.openapi.protocols import error_replies
+from app.openapi.protocols import ModelParameter, error_replies
 from app.openapi.replies import example
 from app.openapi.reply_examples import examples
 from digits.model import artifact
@@ -35,8 +34,6 @@ _VERSION, _LABEL = f"{_MODEL}/versions/{{version}}", f"{_MODEL}/labels/{{label}}
 
 _EXAMPLES = examples("tensorflow_serving")
 
-_Model = Annotated[str, Path(json_schema_extra={"enum": [artifact.NAME]})]
-
 
 @router.post(f"{_LABEL}:predict", include_in_schema=False)
 @router.post(f"{_VERSION}:predict", include_in_schema=False)
@@ -47,7 +44,7 @@ _Model = Annotated[str, Path(json_schema_extra={"enum": [artifact.NAME]})]
     responses={200: example(_EXAMPLES[f"POST {_MODEL}:predict"]), **error_replies(404, has_body=True)},
     openapi_extra={"requestBody": PREDICT_BODY},
 )
-async def tensorflow_serving_predict(request: ServiceRequest, model: _Model) -> Reply:
+async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send rows (`instances`) or a column (`inputs`) of pictures.
 
     Add `/versions/{number}` or `/labels/{label}` after the model to request that version.
@@ -64,7 +61,7 @@ async def tensorflow_serving_predict(request: ServiceRequest, model: _Model) -> 
     responses={200: example(_EXAMPLES[f"POST {_MODEL}:classify"]), **error_replies(404, has_body=True)},
     openapi_extra={"requestBody": CLASSIFY_BODY},
 )
-async def tensorflow_serving_classify(request: ServiceRequest, model: _Model) -> Reply:
+async def tensorflow_serving_classify(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
     return await _infer(request, model, "classify")
 
@@ -72,7 +69,7 @@ async def tensorflow_serving_classify(request: ServiceRequest, model: _Model) ->
 @router.post(f"{_LABEL}:regress", include_in_schema=False)
 @router.post(f"{_VERSION}:regress", include_in_schema=False)
 @router.post(f"{_MODEL}:regress", include_in_schema=False)
-async def regress(request: ServiceRequest, model: _Model) -> Reply:
+async def regress(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Refuse the request in TensorFlow Serving's words, because the model has no regression signature."""
     return await _infer(request, model, "regress")
 
@@ -106,7 +103,7 @@ async def tensorflow_serving_models(_request: ServiceRequest) -> Reply:
     response_model=dict[str, Any],
     responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
 )
-async def tensorflow_serving_status(request: ServiceRequest, model: _Model) -> Reply:
+async def tensorflow_serving_status(request: ServiceRequest, model: ModelParameter) -> Reply:
     """The status is 503 when no version is ready.
 
     Add `/versions/{number}` or `/labels/{label}` after the model to request that version.
@@ -125,7 +122,7 @@ async def tensorflow_serving_status(request: ServiceRequest, model: _Model) -> R
     response_model=dict[str, Any],
     responses={200: example(_EXAMPLES[f"GET {_MODEL}/metadata"]), **error_replies(404)},
 )
-async def tensorflow_serving_metadata(request: ServiceRequest, model: _Model) -> Reply:
+async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
     registry = request.service.registry
     number = loaded_version(registry, _model_path(request, model)) or registry.classifier.manifest.version

@@ -14,7 +14,7 @@ COPY pyproject.toml uv.lock ./
 RUN pip install --no-cache-dir --quiet uv==0.13.9
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
 ARG EXTRAS=
-# The images run the modules of the source folders, so they need neither the command `digits` nor its packages. Delete
+# The service runs the modules of the source folders, so its image needs neither the command `digits` nor its packages. Delete
 # what serving never loads, a fifth of their size: the packages' own tests, ONNX Runtime's tools, its library for programs
 # in C (`onnxruntime_pybind11_state` contains the same code again), and uvloop's symbols for debuggers.
 RUN apt-get -qq update && apt-get -qq install --no-install-recommends binutils >/dev/null \
@@ -52,7 +52,12 @@ CMD ["train"]
 
 FROM runtime AS scale
 COPY --from=scale-packages /srv/digits/.venv .venv
+COPY --chmod=755 <<'SH' /usr/local/bin/digits
+#!/bin/sh
+exec python -m cli "$@"
+SH
 COPY app app
+COPY cli cli
 COPY deploy deploy
 # Ray starts processes in other folders. PYTHONPATH lets them find the packages above.
 ENV PYTHONPATH=/srv/digits MNIST_HOST=0.0.0.0 RAY_USAGE_STATS_ENABLED=0 \

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
@@ -47,17 +48,18 @@ app = typer.Typer(
 )
 
 
-def _print_version(value: bool) -> None:
-    if value:
-        from app.main import VERSION  # noqa: PLC0415 - it takes time to import
-
-        print("digits", VERSION)
+def _print_version(shown: bool) -> None:
+    if shown:
+        try:
+            print("digits", version("digits"))
+        except PackageNotFoundError:
+            print("digits, run from its folder without being installed")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: Annotated[
+    show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:

@@ -3,33 +3,45 @@
 `digits predict` and `digits read` share these arguments and options.
 """
 
+import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from cli.batch.listing import UnusableSource, count, pictures
 from cli.batch.tasks import Task
-from digits.errors import ImageTooLarge
+from cli.batch.worker import MissingFolder, read_content
+from cli.models import load_model
+from cli.sources.listing import NamedPicture, Sources
+from cli.sources.tables import UnusableSource
+from digits.errors import DigitsError, ImageTooLarge, OtherClasses
 from digits.model.classifier import Classifier
+from digits.model.predictions import to_json
 from digits.pictures import decode_limits
-from digits.pictures.decode import accepted_formats, read
+from digits.pictures.decode import accepted_formats
 
 _STDIN = "-"
 
-Sources = Annotated[
+SourcePaths = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help=f"{accepted_formats()} pictures, folders of them, or - for a picture on standard input. Folders are "
-        "searched recursively.",
+        help=f"{accepted_formats()} pictures, NPZ and Parquet files with a picture in each row, folders of these, or - "
+        "for a picture on standard input. Folders are searched recursively.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+Column = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The array of NPZ files and the column of Parquet files that holds the pictures. Default: the only one.",
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -38,15 +50,31 @@ Output = Annotated[
         ".parquet.",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[ADDRESS]",
+        help="With --output, use a Ray cluster, such as 10.0.0.1:6379 or auto. Without an address: RAY_ADDRESS, else a "
+        "cluster on this machine for this run only. Each node needs this command, and the models and pictures under "
+        "the same paths.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run with --output.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing --output, and discard an interrupted run.")]
 Strict = Annotated[bool, typer.Option("--strict", help="With --output, exit with 1 if any picture has no answer.")]
 
-PrintAnswer = Callable[[Classifier, str, Callable[[], bytes]], bool]
-"""Prints the answer for one picture, and returns whether there is one.
+_RAY_ADDRESS = re.compile(r"auto|local|\w+://\S+|[\w.\-\[\]:]+:\d+")
 
-It gets the picture's name, and a function that returns the encoded picture or raises a DigitsError.
-"""
+
+class CommandWithRay(TyperCommand):
+    """A command whose option `--ray` may have an address or not. Typer itself has no optional values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give `--ray` an empty value, unless an address follows it."""
+        for index, arg in enumerate(args):
+            if arg == "--ray" and not _RAY_ADDRESS.fullmatch("".join(args[index + 1 : index + 2])):
+                args[index] = "--ray="
+        return super().parse_args(ctx, args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,67 +83,86 @@ class Request:
 
     sources: list[str]
     as_json: bool
+    column: str | None
     output: Path | None
+    ray: str | None
     resume: bool
     force: bool
     strict: bool
-
-    def check(self) -> None:
-        """Raise BadParameter if the options do not fit together."""
-        if self.output is None:
-            if self.resume or self.force or self.strict:
-                raise typer.BadParameter("expected --resume, --force and --strict together with --output")
-        elif self.as_json or _STDIN in self.sources or (self.resume and self.force):
-            raise typer.BadParameter("expected --output without --json and -, and only one of --resume and --force")
+    model_dir: Path
 
 
-def answer(request: Request, classifier: Classifier, task: Task, print_answer: PrintAnswer) -> int:
+def answer(request: Request, task: Task) -> int:
     """Print or write the answers, and return the exit code.
 
-    Args:
-        request: was checked.
-        classifier: the model version to use.
-        task: makes the rows of a file.
-        print_answer: prints one answer.
+    Raises:
+        BadParameter: the options do not fit together.
     """
     if request.output is None:
-        return _print_answers(request.sources, classifier, print_answer)
+        if request.resume or request.force or request.strict or request.ray is not None:
+            raise typer.BadParameter("expected --resume, --force, --strict and --ray together with --output")
+    elif request.as_json or _STDIN in request.sources or (request.resume and request.force):
+        raise typer.BadParameter("expected --output without --json and -, and only one of --resume and --force")
+    classifier = load_model(request.model_dir)
+    sources = Sources(request.sources, request.column, request.output)
+    if request.output is None:
+        return _print_answers(sources, classifier, task, as_json=request.as_json)
     from cli.batch.run import Options, run  # noqa: PLC0415 - a single picture needs no processes
 
-    options = Options(request.sources, request.output, request.resume, request.force, request.strict)
-    return run(options, classifier, task)
+    return run(
+        Options(sources, request.output, request.resume, request.force, request.strict, request.ray), classifier, task
+    )
 
 
-def _print_answers(sources: list[str], classifier: Classifier, print_answer: PrintAnswer) -> int:
+def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_json: bool) -> int:
+    try:
+        task.columns(classifier)
+    except OtherClasses as exc:
+        print(f"digits: {exc}", file=sys.stderr)
+        return 2
     exit_code = 0
-    for source in sources:
+    for source in sources.paths:
         try:
-            for name in _pictures(source):
-                if not print_answer(classifier, name, _reader(name)):
+            for picture in _pictures(Sources([source], sources.column)):
+                if not _print_answer(picture, classifier, task, as_json=as_json):
                     exit_code = max(exit_code, 1)
-        except UnusableSource as exc:
+        except (UnusableSource, MissingFolder) as exc:
             print(f"digits: {exc}", file=sys.stderr)
             exit_code = 2
     return exit_code
 
 
-def _pictures(source: str) -> Iterable[str]:
-    """Return the pictures of a folder, or the source itself. Raises UnusableSource."""
-    if not Path(source).is_dir():
-        return [source]
-    count([source])  # refuses a folder without pictures
-    return pictures([source])
+def _print_answer(picture: NamedPicture, classifier: Classifier, task: Task, *, as_json: bool) -> bool:
+    """Print the answer for one picture, or the error on standard error. Return whether there was an answer."""
+    try:
+        prepared = task.prepare(classifier, read_content(picture.content, Path()))
+        (record,) = task.answers(classifier, [prepared])
+    except DigitsError as exc:
+        if as_json:
+            print(to_json({"file": picture.name, "error": str(exc)}).decode())
+        else:
+            print(f"{picture.name}: {exc}", file=sys.stderr)
+        return False
+    if as_json:
+        print(to_json({"file": picture.name, **record}).decode())
+    else:
+        print(f"{picture.name}: {task.text(classifier, record)}")
+    return True
 
 
-def _reader(source: str) -> Callable[[], bytes]:
-    """Return a function that reads a file, or standard input for -."""
-    return _read_stdin if source == _STDIN else partial(read, Path(source))
+def _pictures(source: Sources) -> Iterator[NamedPicture]:
+    """Yield the pictures of one source. Raises UnusableSource."""
+    if list(source.paths) == [_STDIN]:
+        yield NamedPicture(_STDIN, _read_stdin())
+        return
+    source.count()  # refuses a source without pictures
+    yield from source.pictures()
 
 
-def _read_stdin() -> bytes:
-    """Read one encoded picture. Raises ImageTooLarge."""
+def _read_stdin() -> bytes | DigitsError:
+    """Read one encoded picture."""
     limit = decode_limits.MAX_DECODE_BYTES
     content = sys.stdin.buffer.read(limit + 1)
     if len(content) > limit:
-        raise ImageTooLarge(f"expected a picture of at most {limit} bytes, received more")
+        return ImageTooLarge(f"expected a picture of at most {limit} bytes, received more")
     return content

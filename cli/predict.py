@@ -1,6 +1,5 @@
 """`digits predict`: recognize one digit per picture."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,22 +7,38 @@ import typer
 
 from cli.batch.tasks import Predict
 from cli.main import DEFAULT_MODEL_DIR
-from cli.models import ModelDir, load_model
-from cli.pictures import AsJson, Force, Output, Request, Resume, Sources, Strict, answer
+from cli.models import ModelDir
+from cli.pictures import (
+    AsJson,
+    Column,
+    CommandWithRay,
+    Force,
+    Output,
+    Ray,
+    Request,
+    Resume,
+    SourcePaths,
+    Strict,
+    answer,
+)
 from cli.single_command import single_command
-from digits.command_line import print_answer
 from digits.normalization.mnist_form import Mode
 
 
 def command(name: str) -> Any:
     """Return the command."""
-    return single_command(name, _predict)
+    return single_command(name, _predict, cls=CommandWithRay)
 
 
 def _predict(  # noqa: PLR0917 - Typer turns parameters into options
-    sources: Sources,
+    sources: SourcePaths,
     as_json: AsJson = False,
+    column: Column = None,
     output: Output = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="With --output, also write the probability of every class.")
+    ] = False,
+    ray: Ray = None,
     resume: Resume = False,
     force: Force = False,
     strict: Strict = False,
@@ -40,7 +55,5 @@ def _predict(  # noqa: PLR0917 - Typer turns parameters into options
 
     Without --output, the exit code is 1 if any picture has no answer.
     """
-    request = Request(sources, as_json, output, resume, force, strict)
-    request.check()
-    print_one = partial(print_answer, mode=normalize, as_json=as_json)
-    raise typer.Exit(answer(request, load_model(model_dir), Predict(normalize), print_one))
+    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir)
+    raise typer.Exit(answer(request, Predict(normalize, probabilities)))

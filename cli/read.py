@@ -1,6 +1,5 @@
 """`digits read`: read numbers of several digits in pictures."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +7,34 @@ import typer
 
 from cli.batch.tasks import Read
 from cli.main import DEFAULT_MODEL_DIR
-from cli.models import ModelDir, load_model
-from cli.pictures import AsJson, Force, Output, Request, Resume, Sources, Strict, answer
+from cli.models import ModelDir
+from cli.pictures import (
+    AsJson,
+    Column,
+    CommandWithRay,
+    Force,
+    Output,
+    Ray,
+    Request,
+    Resume,
+    SourcePaths,
+    Strict,
+    answer,
+)
 from cli.single_command import single_command
-from digits.command_line import print_number
 
 
 def command(name: str) -> Any:
     """Return the command."""
-    return single_command(name, _read)
+    return single_command(name, _read, cls=CommandWithRay)
 
 
 def _read(  # noqa: PLR0917 - Typer turns parameters into options
-    sources: Sources,
+    sources: SourcePaths,
     as_json: AsJson = False,
+    column: Column = None,
     output: Output = None,
+    ray: Ray = None,
     resume: Resume = False,
     force: Force = False,
     strict: Strict = False,
@@ -32,7 +44,5 @@ def _read(  # noqa: PLR0917 - Typer turns parameters into options
 
     Without --output, the exit code is 1 if any picture has no answer.
     """
-    request = Request(sources, as_json, output, resume, force, strict)
-    request.check()
-    print_one = partial(print_number, as_json=as_json)
-    raise typer.Exit(answer(request, load_model(model_dir), Read(), print_one))
+    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir)
+    raise typer.Exit(answer(request, Read()))

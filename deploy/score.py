@@ -1,8 +1,5 @@
-"""`python -m deploy.score`: start the batch scoring of `deploy.batch.score`."""
+"""`python -m deploy.score` was the command before `digits predict --output`. It names the new one."""
 
 import sys
 
-from deploy.batch.score import main
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit("digits: `python -m deploy.score` is now `digits predict SOURCE... --output FILE --ray [ADDRESS]`")

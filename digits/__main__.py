@@ -1,8 +1,5 @@
-"""`python -m digits FILE...`"""
+"""`python -m digits` was the command before `digits`. It names the new one."""
 
 import sys
 
-from digits.command_line import main
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit("digits: `python -m digits FILE...` is now `digits predict FILE...`, and with `read`: `digits read FILE...`")

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO, get_type_hints
 
 import numpy as np
 
+from cli.sources.listing import PARQUET_EXTRA
+from digits.features import Floats
 from digits.model.predictions import Prediction
 
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -61,10 +63,7 @@ class Results:
         if output.suffix not in FORMATS:
             raise UnusableOutput(f"{output}: expected a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
         if output.suffix == ".parquet" and find_spec("pyarrow") is None:
-            raise UnusableOutput(
-                f"{output}: Parquet needs pyarrow, which the extra `parquet` brings. Run in the repository's folder: "
-                "uv tool install '.[parquet]', or make .venv/.scale for .venv/bin/digits"
-            )
+            raise UnusableOutput(f"{output}: {PARQUET_EXTRA}")
         if not output.parent.is_dir():
             raise UnusableOutput(f"{output}: there is no folder {output.parent}. Create it first")
 
@@ -196,13 +195,16 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
 
     kinds = {
         int: pa.int64(),
+        float: pa.float64(),
         np.float32: pa.float32(),
         bool: pa.bool_(),
         str: pa.string(),
         list[int]: pa.list_(pa.int64()),
+        Sequence[str]: pa.list_(pa.string()),
+        Floats: pa.list_(pa.float32()),
     }
     types = {name: kinds[kind] for name, kind in get_type_hints(Prediction).items() if kind in kinds}
-    types |= dict.fromkeys(("left_out", "digit_count", "ambiguous_count", "non_digit_count"), pa.int32())
+    types |= dict.fromkeys(("left_out", "digit_count", "ambiguous_count", "non_digit_count", "version"), pa.int32())
     types["least_probability"] = pa.float32()
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with pq.ParquetWriter(output, schema) as writer:

@@ -3,19 +3,21 @@
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from cli.batch.listing import UnusableSource, count, pictures
-from cli.batch.pool import score_all
+from cli.batch.cluster import cluster
+from cli.batch.executor import ExecutorFailed, score_all
+from cli.batch.processes import processes
 from cli.batch.progress import progress
 from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
-from cli.batch.worker import Failure
-from deploy.batch.shards import path_as_text
+from cli.batch.worker import Failure, MissingFolder
+from cli.sources.listing import NamedPicture, Sources
+from cli.sources.tables import UnusableSource
 from digits.errors import OtherClasses
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
@@ -31,11 +33,13 @@ _SHOWN_FAILURES = 20
 class Options:
     """What the user asked for."""
 
-    sources: list[str]
+    sources: Sources
     output: Path
     resume: bool
     force: bool
     strict: bool
+    ray: str | None
+    """Address of a Ray cluster. None means processes of this machine."""
 
 
 def run(options: Options, classifier: Classifier, task: Task) -> int:
@@ -51,19 +55,21 @@ def run(options: Options, classifier: Classifier, task: Task) -> int:
         return _fail(str(exc))
     except OSError as exc:
         return _fail(f"{exc.filename or options.output}: {exc.strerror or exc}")
-    except BrokenProcessPool:
-        return _fail("a process was killed, perhaps because memory ran out. Add --resume to continue")
+    except (ExecutorFailed, MissingFolder) as exc:
+        return _fail(f"{exc}. Add --resume to continue")
 
 
 def _run(options: Options, classifier: Classifier, task: Task, results: Results) -> int:
-    counts = count(options.sources)
+    counts = options.sources.count()
     manifest = classifier.manifest
     model = f"{manifest.name} version {manifest.version}"
     done = results.begin(
         {
             "command": task.command,
-            "sources": options.sources,
+            "sources": options.sources.paths,
+            "--column": options.sources.column,
             **task.options(),
+            "columns": task.columns(classifier),
             "model": f"{model}, sha256 {manifest.files[MODEL]}",
         },
         resume=options.resume,
@@ -73,19 +79,14 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     began = time.monotonic()
     tally = _Tally(done.rows, done.failed)
     assert classifier.folder is not None
-    with progress(counts.pictures, done.rows) as advance:
-        scored_chunks = score_all(remaining, classifier.folder, task)
-        with closing(scored_chunks):
-            try:
-                for scored in scored_chunks:
-                    results.append(scored.lines)
-                    tally.add(scored.pictures, scored.failures)
-                    advance(scored.pictures)
-            except KeyboardInterrupt:
-                interrupted = True
-            else:
-                interrupted = False
-    if interrupted:
+    executor_of = processes if options.ray is None else partial(cluster, options.ray)
+    try:
+        with executor_of(classifier.folder, task) as executor, progress(counts.pictures, done.rows) as advance:
+            for scored in score_all(executor, remaining):
+                results.append(scored.lines)
+                tally.add(scored.pictures, scored.failures)
+                advance(scored.pictures)
+    except KeyboardInterrupt:
         print(
             f"digits: interrupted after {tally.pictures:,} of {counts.pictures:,} pictures. Add --resume to continue",
             file=sys.stderr,
@@ -101,20 +102,20 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     return 1 if options.strict and tally.failed else 0
 
 
-def _after(done: Done, sources: list[str], results: Results) -> Iterator[str]:
+def _after(done: Done, sources: Sources, results: Results) -> Iterator[NamedPicture]:
     """Return the pictures that an interrupted run has not done.
 
     Raises:
         UnusableOutput: the sources have changed, so the next picture is not known.
     """
-    listed = pictures(sources)
+    listed = sources.pictures()
     if not done.rows:
         return listed
     last = next(islice(listed, done.rows - 1, None), None)
-    if last is None or path_as_text(last) != done.last_path:
+    if last is None or last.name != done.last_path:
         raise UnusableOutput(
             f"{results.partial}: the sources have changed since the run was interrupted: expected {done.last_path} as "
-            f"picture {done.rows:,}, received {last or 'none'}. Add --force to start again"
+            f"picture {done.rows:,}, received {last.name if last else 'none'}. Add --force to start again"
         )
     return listed
 
@@ -132,7 +133,7 @@ class _Tally:
         for failure in failures:
             self._shown += 1
             if self._shown <= _SHOWN_FAILURES:
-                print(f"{failure.path}: {failure.reason}", file=sys.stderr)
+                print(f"{failure.name}: {failure.reason}", file=sys.stderr)
             elif self._shown == _SHOWN_FAILURES + 1:
                 print("digits: further errors are only in the output's column `error`", file=sys.stderr)
 

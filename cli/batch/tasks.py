@@ -1,25 +1,27 @@
 """What a run does with each picture: recognize one digit, or read a number. A run has one of these tasks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from PIL import Image
+import cv2
 
+from cli.sources.tables import Content
+from digits.errors import DigitsError
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
 from digits.normalization.mnist_form import Mode
 from digits.normalization.normalize import Normalized
-from digits.normalization.prepare import prepare_picture
+from digits.normalization.prepare import prepare_pixels
 from digits.numbers.read import Number, ambiguous_count, non_digit_count, read_number
+from digits.picture import Picture
 
 Row = dict[str, Any]
-"""Values in JSON types by column."""
+"""Values by column, in types that `digits.model.predictions.to_json` encodes."""
 
-
-_NOT_IN_ROWS = frozenset(("probabilities", "coverage", "preprocessing", "model", "line", "box", "pixels", "saliency"))
-"""The fields of a prediction that are long, the same in every row, or only in replies."""
+_NOT_IN_ROWS = frozenset(("model", "line", "box", "pixels", "saliency"))
+"""The fields of a prediction that are the same in every row, or only in replies."""
 
 
 class Task(ABC):
@@ -40,12 +42,20 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def prepare(self, classifier: Classifier, picture: Image.Image) -> Any:
-        """Do what can be done for one picture alone. `picture` is from `open_picture`. Raises DigitsError."""
+    def prepare(self, classifier: Classifier, content: Content) -> Any:
+        """Do what can be done for one picture alone. Raises DigitsError."""
 
     @abstractmethod
-    def rows(self, classifier: Classifier, prepared: Sequence[Any]) -> list[Row]:
-        """Return the rows of some prepared pictures, without `path`. Columns that are left out are empty."""
+    def answers(self, classifier: Classifier, prepared: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the complete record of each prepared picture."""
+
+    @abstractmethod
+    def row(self, classifier: Classifier, answer: Any) -> Row:
+        """Return the row of a record, without `path` and `error`. Columns that are left out are empty."""
+
+    @abstractmethod
+    def text(self, classifier: Classifier, answer: Any) -> str:
+        """Return a record as text for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +64,57 @@ class Predict(Task):
 
     command: ClassVar[str] = "digits predict"
     normalize: Mode
+    with_probabilities: bool = False
 
     def options(self) -> dict[str, str]:
         """See `Task`."""
         return {"--normalize": self.normalize}
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
-        """Return the columns: most fields of a prediction. Only a model of other classes has `class_name`."""
-        absent = _NOT_IN_ROWS if classifier.class_names is not None else {*_NOT_IN_ROWS, "class_name"}
-        return "path", *(name for name in Prediction.__annotations__ if name not in absent), "error"
+        """Return the columns: the fields of a prediction. Only a model of other classes has `class_name`."""
+        absent = set(_NOT_IN_ROWS)
+        if classifier.class_names is None:
+            absent.add("class_name")
+        if not self.with_probabilities:
+            absent.add("probabilities")
+        return "path", *(name for name in Prediction.__annotations__ if name not in absent), "version", "error"
 
-    def prepare(self, classifier: Classifier, picture: Image.Image) -> Normalized:
+    def prepare(self, classifier: Classifier, content: Content) -> Normalized:
         """See `Task`."""
-        return prepare_picture(picture, classifier.preparation(self.normalize))
+        preparation = classifier.preparation(self.normalize)
+        if isinstance(content, DigitsError):
+            raise content
+        if isinstance(content, bytes):
+            return Picture(content).prepare(preparation)
+        return prepare_pixels(content, preparation)
 
-    def rows(self, classifier: Classifier, prepared: Sequence[Normalized]) -> list[Row]:
+    def answers(self, classifier: Classifier, prepared: Sequence[Normalized]) -> list[Prediction]:
         """Classify all pictures in one forward pass."""
+        return predict(classifier, prepared)
+
+    def row(self, classifier: Classifier, answer: Prediction) -> Row:
+        """See `Task`."""
         columns = set(self.columns(classifier))
-        return [
-            {name: value for name, value in prediction.items() if name in columns}
-            for prediction in predict(classifier, prepared)
-        ]
+        fields = {name: value for name, value in answer.items() if name in columns}
+        return fields | {"version": classifier.manifest.version}
+
+    def text(self, classifier: Classifier, answer: Prediction) -> str:
+        """See `Task`."""
+        names = classifier.manifest.classes
+        remarks = [f"{names[answer['digit']]} ({answer['probability']:.4f})"]
+        prediction_set = answer.get("prediction_set", [answer["digit"]])
+        if not prediction_set:
+            remarks.append(f"no {'digit' if classifier.class_names is None else 'class'} is probable enough")
+        elif prediction_set != [answer["digit"]]:
+            remarks.append(f"may be {' or '.join(names[index] for index in prediction_set)}")
+        if not answer.get("is_digit", True):
+            remarks.append("not a digit?")
+        if "left_out" in answer:
+            remarks.append("more digits? `read` reads them all")
+        return ", ".join(remarks)
 
 
+@dataclass(frozen=True, slots=True)
 class Read(Task):
     """Read all digits on each picture."""
 
@@ -90,22 +128,40 @@ class Read(Task):
         """See `Task`."""
         classifier.require_digits()
         counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out")
-        return "path", "text", *counts, "error"
+        return "path", "text", *counts, "version", "error"
 
-    def prepare(self, classifier: Classifier, picture: Image.Image) -> Number:
+    def prepare(self, classifier: Classifier, content: Content) -> Number:
         """Read one picture. Its candidates are many enough for a forward pass of their own."""
-        return read_number(classifier, picture)
+        if isinstance(content, DigitsError):
+            raise content
+        if not isinstance(content, bytes):
+            grey = content if content.dtype == "uint8" else (content * 255).round().astype("uint8")
+            content = cv2.imencode(".png", grey)[1].tobytes()
+        return read_number(classifier, Picture(content))
 
-    def rows(self, classifier: Classifier, prepared: Sequence[Number]) -> list[Row]:  # noqa: ARG002
+    def answers(self, classifier: Classifier, prepared: Sequence[Number]) -> Sequence[Number]:  # noqa: ARG002
         """See `Task`."""
-        return [
-            {
-                "text": number["text"],
-                "digit_count": len(number["digits"]),
-                "least_probability": min(digit["probability"] for digit in number["digits"]),
-                "ambiguous_count": ambiguous_count(number),
-                "non_digit_count": non_digit_count(number),
-                "left_out": number["left_out"],
-            }
-            for number in prepared
-        ]
+        return prepared
+
+    def row(self, classifier: Classifier, answer: Number) -> Row:
+        """See `Task`."""
+        return {
+            "text": answer["text"],
+            "digit_count": len(answer["digits"]),
+            "least_probability": min(digit["probability"] for digit in answer["digits"]),
+            "ambiguous_count": ambiguous_count(answer),
+            "non_digit_count": non_digit_count(answer),
+            "left_out": answer["left_out"],
+            "version": classifier.manifest.version,
+        }
+
+    def text(self, classifier: Classifier, answer: Number) -> str:  # noqa: ARG002
+        """See `Task`."""
+        remarks = [" / ".join(answer["lines"])]
+        if ambiguous := ambiguous_count(answer):
+            remarks.append(f"{ambiguous} may be another digit")
+        if non_digits := non_digit_count(answer):
+            remarks.append(f"{non_digits} may be no digit")
+        if answer["left_out"]:
+            remarks.append(f"{answer['left_out']} left out")
+        return ", ".join(remarks)

@@ -1,29 +1,24 @@
-"""What each process of a run does: open some pictures, do the task of the run, and return their rows."""
+"""Score a chunk of pictures in one process: read and prepare each, and answer all in one pass."""
 
-import os
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from cli.batch.tasks import Row, Task
-from deploy.batch.shards import path_as_text
+from cli.sources.listing import NamedPicture
+from cli.sources.tables import Content
 from digits.errors import DigitsError, InvalidImage
 from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
-from digits.pictures.decode import open_picture, read
+from digits.picture import read_file
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A picture without an answer."""
 
-    path: str
+    name: str
     reason: str
 
 
@@ -41,64 +36,68 @@ class Stopped(Exception):
     """The run was interrupted."""
 
 
-class _Worker:
-    def __init__(self, classifier: Classifier, task: Task, stop: Event) -> None:
-        self._classifier, self._task, self._stop = classifier, task, stop
-        self._columns = task.columns(classifier)
+class MissingFolder(Exception):
+    """The folder of a picture does not exist, although it was listed."""
 
-    def score(self, paths: Sequence[str]) -> Scored:
+
+class Worker:
+    """A loaded model version with a task."""
+
+    def __init__(self, model: Path, task: Task, folder: Path, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        """Load the model.
+
+        Args:
+            model: folder of the version.
+            task: what to do with each picture.
+            folder: relative paths begin here.
+            is_stopped: returns whether the run was interrupted.
+
+        Raises:
+            ArtifactError: the version cannot be used here.
+        """
+        self._classifier = Classifier.load(model)
+        self._task, self._folder, self._is_stopped = task, folder, is_stopped
+        self._columns = task.columns(self._classifier)
+
+    def score(self, pictures: Sequence[NamedPicture]) -> Scored:
+        """Return the rows of pictures, in their order. Raises Stopped and MissingFolder."""
         rows: list[Row] = []
         answered: list[Row] = []
         prepared: list[Any] = []
         failures = []
-        for path in paths:
-            if self._stop.is_set():
+        for picture in pictures:
+            if self._is_stopped():
                 raise Stopped
-            name = path_as_text(path)
-            row: Row = dict.fromkeys(self._columns) | {"path": name}
+            row: Row = dict.fromkeys(self._columns) | {"path": picture.name}
             rows.append(row)
             try:
-                prepared.append(self._task.prepare(self._classifier, _open(path)))
+                prepared.append(self._task.prepare(self._classifier, read_content(picture.content, self._folder)))
             except DigitsError as exc:
                 row["error"] = str(exc)
-                failures.append(Failure(name, str(exc)))
+                failures.append(Failure(picture.name, str(exc)))
             else:
                 answered.append(row)
         if answered:
-            for row, answer in zip(answered, self._task.rows(self._classifier, prepared), strict=True):
-                row.update(answer)
-        lines = b"".join(to_json(row) + b"\n" for row in rows)
-        return Scored(lines, len(rows), failures)
+            for row, answer in zip(answered, self._task.answers(self._classifier, prepared), strict=True):
+                row.update(self._task.row(self._classifier, answer))
+        return Scored(b"".join(to_json(row) + b"\n" for row in rows), len(rows), failures)
 
 
-def _open(path: str) -> Image.Image:
-    """Open a picture. Raises DigitsError."""
-    file = Path(path)
+def read_content(content: str | Content, folder: Path) -> Content:
+    """Read a picture's file, if its content is a path. Relative paths begin in `folder`.
+
+    Raises:
+        InvalidImage, ImageTooLarge: the file cannot be read.
+        MissingFolder: its folder does not exist.
+    """
+    if not isinstance(content, str):
+        return content
+    file = folder / content
     if file.exists() and not file.is_file():  # reading a pipe would wait for its writer
         raise InvalidImage("cannot be read: Not a regular file")
-    return open_picture(read(file))
-
-
-_worker: _Worker | None = None
-"""This process' worker. A pool passes a function to its processes, but no object that stays there."""
-
-
-def begin(model: Path, task: Task, stop: Event) -> None:
-    """Load the model version of a folder in this process. `stop` ends `score` at the next picture."""
-    global _worker  # noqa: PLW0603 - see above
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = _Worker(Classifier.load(model), task, stop)
-
-
-def score(paths: Sequence[str]) -> Scored:
-    """Return the rows of pictures, in their order. Raises Stopped."""
-    assert _worker is not None
-    return _worker.score(paths)
-
-
-def _end_with_parent() -> None:
-    """End this process when the parent is killed, because a pool's process would wait for more work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    try:
+        return read_file(file)
+    except InvalidImage:
+        if not file.parent.is_dir():
+            raise MissingFolder(f"{file.parent} does not exist") from None
+        raise

@@ -103,7 +103,7 @@ def _stop() -> None:
     from ray import serve  # noqa: PLC0415
 
     if ray.is_initialized():  # Otherwise Serve would look for another cluster, and stop what runs there.
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()
         ray.shutdown()
 
 

@@ -1,6 +1,7 @@
 """`digits predict` and `digits read` with --output write one row for each picture of a folder, and can be resumed."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -14,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from app.openapi.example_pictures import EXAMPLES
 from digits.model.artifact import SHIPPED
@@ -33,10 +36,13 @@ from tests.conftest import (
 
 Read = Callable[[Path], list[dict[str, Any]]]
 
-PREDICT = ("path", "digit", "probability", "prediction_set", "calibration", "is_digit", "novelty", "left_out", "error")
+PREDICT = (
+    *("path", "digit", "probability", "prediction_set", "coverage", "calibration", "is_digit", "novelty"),
+    *("preprocessing", "left_out", "version", "error"),
+)
 READ = (
     *("path", "text", "digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out"),
-    "error",
+    *("version", "error"),
 )
 
 
@@ -45,13 +51,13 @@ def read_csv(file: Path) -> list[dict[str, Any]]:
     types: dict[str, Callable[[str], Any]] = {
         **{"path": str, "error": str, "calibration": str, "digit": int, "probability": float, "novelty": float},
         **{"text": str, "digit_count": int, "least_probability": float, "ambiguous_count": int},
-        **{"non_digit_count": int, "left_out": int},
+        **{"non_digit_count": int, "left_out": int, "version": int, "coverage": float, "preprocessing": str.split},
+        "probabilities": lambda text: [float(each) for each in text.split()],
         "prediction_set": lambda text: [int(digit) for digit in text.split()],
         "is_digit": {"true": True, "false": False}.__getitem__,
     }
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
-        assert tuple(reader.fieldnames or ()) in {PREDICT, READ}
         return [{name: types[name](text) if text else None for name, text in row.items()} for row in reader]
 
 
@@ -119,9 +125,12 @@ def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     rows = read(output)
     assert [row["path"] for row in rows] == [str(folder / name) for name in names]
     for row, answer in zip(rows, map(json.loads, single.out.splitlines()), strict=True):
+        assert tuple(row) == PREDICT
+        answer["version"] = answer["model"]["version"] if "model" in answer else None
         for name in PREDICT[1:]:
-            expected = answer.get(name)
-            assert row[name] == (pytest.approx(expected, rel=1e-4) if isinstance(expected, float) else expected)
+            expected = answer.get(name) or None if name == "preprocessing" else answer.get(name)
+            received = row[name] or None if name == "preprocessing" else row[name]
+            assert received == (pytest.approx(expected, rel=1e-4) if isinstance(expected, float) else expected)
     assert list(output.parent.glob("*results*")) == [output]
 
 
@@ -158,6 +167,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
                 "ambiguous_count": sum(digit["prediction_set"] != [digit["digit"]] for digit in found),
                 "non_digit_count": sum(not digit["is_digit"] for digit in found),
                 "left_out": answer["left_out"],
+                "version": SHIPPED_VERSION,
             }
         )
 
@@ -167,7 +177,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
     assert ran.out.startswith(
         f"{output}: 5 pictures by mnist-dense version {SHIPPED_VERSION}, 1 without an answer; 1 other files"
     )
-    assert ran.err == f"{numbers / 'blank.png'}: no ink found: the picture is blank\n"
+    assert f"{numbers / 'blank.png'}: no ink found: the picture is blank\n" in ran.err
     rows = read(output)
     assert [row["path"] for row in rows] == [str(file) for file in sorted(numbers.glob("*.[jp][pn]g"))]
     assert {row["path"]: row for row in rows} == summaries
@@ -209,7 +219,43 @@ def test_a_row_says_how_many_further_digits_were_left_out(digits: Digits, tmp_pa
     assert [row["left_out"] for row in read_csv(tmp_path / "results.csv")] == [3, None]
 
 
+@in_every_format
+def test_the_probabilities_of_all_classes_are_written_when_asked(
+    digits: Digits, folder: Path, suffix: str, read: Read, tmp_path: Path
+) -> None:
+    output = tmp_path / f"results{suffix}"
+    single = json.loads(digits("predict", "--json", folder / "3.png").out)
+
+    digits("predict", folder / "3.png", "--output", output, "--probabilities")
+
+    (row,) = read(output)
+    assert row["probabilities"] == pytest.approx(single["probabilities"], rel=1e-4)
+
+
 each_command = pytest.mark.parametrize("command", ["predict", "read"])
+
+
+@each_command
+def test_rows_of_tables_are_answered_like_files(
+    digits: Digits, folder: Path, digit_pictures: list[bytes], command: str, tmp_path: Path
+) -> None:
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(picture))) for picture in digit_pictures[:5]])
+    np.savez(tables / "five.npz", x=pixels, labels=range(5))
+    pq.write_table(pa.table({"image": digit_pictures[:5], "label": range(5)}), tables / "five.parquet")
+    files = [folder / f"{digit}.png" for digit in range(5)]
+    output = tmp_path / "results.jsonl"
+
+    ran = digits(command, *files, tables, "--output", output)
+    printed = digits(command, tables / "five.npz", "--column", "x")
+
+    assert (ran.code, ran.err) == (0, "")
+    expected, from_npz, from_parquet = np.array(read_jsonl(output)).reshape(3, 5).tolist()
+    names = [[row.pop("path") for row in rows] for rows in (from_npz, from_parquet)]
+    assert names == [[f"{tables}/five.{kind}#{row}" for row in range(5)] for kind in ("npz", "parquet")]
+    assert from_npz == from_parquet == [{name: row[name] for name in row if name != "path"} for row in expected]
+    assert printed.out.splitlines()[4].startswith(f"{tables / 'five.npz'}#4: ")
 
 
 @each_command
@@ -371,6 +417,7 @@ def interrupted(published: Published, folder: Path, tmp_path: Path) -> Path:
         "command": "digits predict",
         "sources": [str(folder)],
         "--normalize": "auto",
+        "columns": PREDICT,
         "model": f"mnist-dense version {SHIPPED_VERSION + 1}, sha256 {published.manifest.files['model.onnx']}",
     }
     rows = [dict.fromkeys(PREDICT) | {"path": str(folder / name), "digit": 3} for name in ("0.png", "1.png")]
@@ -445,6 +492,8 @@ def test_a_folder_without_output_is_printed_line_by_line(
     "options",
     [
         pytest.param(["--resume"], id="resume without output"),
+        pytest.param(["--ray"], id="Ray without output"),
+        pytest.param(["--ray", "10.0.0.1:6379"], id="a Ray cluster without output"),
         pytest.param(["--force", "--resume", "--output", "results.csv"], id="resume and force"),
         pytest.param(["--json", "--output", "results.csv"], id="JSON and output"),
         pytest.param(["-", "--output", "results.csv"], id="standard input and output"),

@@ -107,6 +107,7 @@ class Cluster:
         self.folder = folder
         self._numbers = itertools.count(3)
         self._gcs_port, dashboard_port, self.port = free_port(), free_port(), free_port()
+        self.address = f"127.0.0.2:{self._gcs_port}"
         self.url = f"http://127.0.0.1:{self.port}"
         self._api = httpx.Client(
             base_url=f"http://127.0.0.1:{dashboard_port}",
@@ -142,7 +143,7 @@ class Cluster:
             node = Node(
                 self.folder / f"node-{number}.log",
                 f"127.0.0.{number}",
-                f"--address=127.0.0.2:{self._gcs_port}",
+                f"--address={self.address}",
                 f"--dashboard-agent-listen-port={free_port()}",
             )
             self.nodes.append(node)

@@ -2,10 +2,7 @@
 
 import json
 import re
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -85,30 +82,12 @@ OLD, NEW = str(SHIPPED_VERSION), str(SHIPPED_VERSION + 1)
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Return a folder with a path that is short enough for sockets."""
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as name:
-        yield Path(name)
-
-
-@pytest.fixture(scope="module")
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Start a cluster of three nodes with room for one replica each."""
-    cluster = Cluster(folder)
-    try:
-        cluster.add_node()
-        cluster.add_node()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
-@pytest.fixture(scope="module")
-def second_version(folder: Path) -> dict[str, str]:
+def second_version(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Publish two versions of another model, and return the settings that select the second."""
+    root = tmp_path_factory.mktemp("models")
     for seed in (0, 1):
-        publish_tiny(folder / "models", seed)
-    return {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_MODEL_VERSION": NEW}
+        publish_tiny(root, seed)
+    return {"MNIST_MODEL_DIR": str(root), "MNIST_MODEL_VERSION": NEW}
 
 
 def test_replicas_on_two_nodes_answer_and_count_as_one_process_does(

@@ -1,4 +1,4 @@
-"""The pictures of a folder are listed in a fixed order."""
+"""The pictures of files and folders are listed in a fixed order."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.batch.listing import Counts, UnusableSource, count, pictures
+from cli.sources.listing import Counts, Sources
+from cli.sources.tables import UnusableSource
 from digits.pictures.decode import FORMATS, PICTURE_SUFFIXES
 
 
@@ -21,8 +22,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def names(*sources: object) -> list[str]:
+    return [picture.name for picture in Sources([*map(str, sources)]).pictures()]
+
+
 def test_files_and_folders_are_sorted_by_name(folder: Path) -> None:
-    listed = [os.path.relpath(path, folder) for path in pictures([str(folder)])]
+    listed = [os.path.relpath(name, folder) for name in names(folder)]
 
     assert listed == ["10.png", "9.png", "a.png", "a/1.JPG", "b/c/2.tiff", "broken.gif"]
 
@@ -30,18 +35,31 @@ def test_files_and_folders_are_sorted_by_name(folder: Path) -> None:
 def test_sources_keep_their_order_and_a_named_file_is_always_a_picture(folder: Path) -> None:
     sources = [str(folder / "notes.txt"), str(folder / "a"), str(folder / "9.png")]
 
-    assert list(pictures(sources)) == [sources[0], str(folder / "a/1.JPG"), sources[2]]
+    assert names(*sources) == [sources[0], str(folder / "a/1.JPG"), sources[2]]
+
+
+def test_the_output_is_no_picture_of_its_own_folder(tmp_path: Path, folder: Path) -> None:
+    output = folder / "b" / "results.parquet"
+    output.write_text("from an earlier run")
+
+    assert Sources([str(folder)], output=output).count() == Counts(pictures=6, others=1)
+
+
+def test_a_name_that_is_not_utf8_becomes_an_escaped_name(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.png")).touch()
+
+    assert names(tmp_path) == [f"{tmp_path}/\\xff.png"]
 
 
 def test_other_files_are_counted(folder: Path) -> None:
-    assert count([str(folder)]) == Counts(pictures=6, others=1)
+    assert Sources([str(folder)]).count() == Counts(pictures=6, others=1)
 
 
 def test_each_source_must_have_a_picture(folder: Path) -> None:
     (folder / "empty").mkdir()
 
     with pytest.raises(UnusableSource, match="empty: expected pictures, received a folder without any"):
-        count([str(folder), str(folder / "empty")])
+        Sources([str(folder), str(folder / "empty")]).count()
 
 
 def test_the_endings_of_all_accepted_formats_count() -> None:

@@ -1,0 +1,82 @@
+"""The executor of a Ray cluster: a task for each chunk. Ray repeats a task whose process or node was lost."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+from cli.batch.executor import Chunk, Executor, ExecutorFailed
+from cli.batch.tasks import Task
+from cli.batch.worker import Scored, Worker
+from deploy.ray import private_cluster
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Without this, `uv run` makes every process install its own environment.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Variables that Ray reads. The user's own values take precedence."""
+
+
+@contextmanager
+def cluster(address: str, model: Path, task: Task) -> Iterator[Executor]:
+    """Connect to a cluster. Its nodes must have this code, the model and the pictures under the same paths.
+
+    Args:
+        address: the cluster's address. "" means RAY_ADDRESS, else a cluster on this machine that ends with the run.
+        model: folder of the model version.
+        task: what to do with each picture.
+
+    Raises:
+        ExecutorFailed: Ray is not installed, there is no cluster at the address, or a chunk cannot be scored there.
+    """
+    if find_spec("ray") is None:
+        raise ExecutorFailed(
+            "--ray needs Ray, which the extra `scale` brings. Run in the repository's folder: "
+            "uv tool install '.[scale]', or make .venv/.scale for .venv/bin/digits"
+        )
+    os.environ.update(_ENVIRONMENT | os.environ)
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    is_local = address == "local"
+    if is_local:
+        os.environ.update(private_cluster.environment())
+    # Ray takes a second to import, and reads the environment during the import.
+    import ray  # noqa: PLC0415
+
+    try:
+        ray.init(
+            address,
+            include_dashboard=False if is_local else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except Exception as exc:  # Ray raises a plain Exception if a node does not start in time.
+        raise ExecutorFailed(f"expected a Ray cluster at {address}: {private_cluster.last_line(exc)}") from exc
+    cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    score = ray.remote(num_cpus=1)(_score)
+    here = (model.absolute(), task, Path.cwd())
+    try:
+        yield Executor(lambda chunk: cast(Callable[[], Scored], partial(ray.get, score.remote(*here, chunk))), cores)
+    except ray.exceptions.RayTaskError as exc:
+        cause = exc.cause if isinstance(exc.cause, Exception) else exc
+        raise ExecutorFailed(f"on a node of the cluster: {private_cluster.last_line(cause)}") from exc
+    except ray.exceptions.RayError as exc:
+        raise ExecutorFailed(f"the cluster: {private_cluster.last_line(exc)}") from exc
+    finally:
+        ray.shutdown()
+
+
+def _score(model: Path, task: Task, folder: Path, chunk: Chunk) -> Scored:
+    return _worker(model, task, folder).score(chunk)
+
+
+@lru_cache(maxsize=1)
+def _worker(model: Path, task: Task, folder: Path) -> Worker:
+    """Return the worker of this process, which loads its model once for all chunks of a run."""
+    return Worker(model, task, folder)

@@ -1,0 +1,75 @@
+"""Give chunks of pictures to an executor, with the results in order and a bounded number of chunks ahead of them."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from numpy import ndarray
+
+from cli.batch.worker import Scored
+from cli.sources.listing import NamedPicture
+
+_CHUNK_PICTURES = 32
+"""Number of pictures that a process gets at a time, and that one forward pass classifies."""
+
+_CHUNK_BYTES = 8_000_000
+"""A chunk of pictures from tables ends when it is this large."""
+
+_CHUNKS_AHEAD = 4
+"""Chunks per process that are in progress or wait for an earlier one, so that no process waits for the slowest."""
+
+_BYTES_AHEAD = 128_000_000
+"""Size of the pictures from tables that are in progress or wait. Pictures from files are read by the processes."""
+
+Chunk = list[NamedPicture]
+
+
+class ExecutorFailed(Exception):
+    """The processes cannot start or continue. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Processes that score chunks."""
+
+    submit: Callable[[Chunk], Callable[[], Scored]]
+    """Starts the work on a chunk, and returns a function that waits for its result."""
+    processes: int
+
+
+def score_all(executor: Executor, pictures: Iterable[NamedPicture]) -> Iterator[Scored]:
+    """Yield the rows of all pictures, in their order. Pictures are read from their source as they are needed."""
+    waiting: deque[tuple[int, Callable[[], Scored]]] = deque()
+    bytes_ahead = 0
+    for chunk in chunks(pictures):
+        size = sum(_size(picture) for picture in chunk)
+        while waiting and (len(waiting) >= _CHUNKS_AHEAD * executor.processes or bytes_ahead + size > _BYTES_AHEAD):
+            first_size, result = waiting.popleft()
+            bytes_ahead -= first_size
+            yield result()
+        waiting.append((size, executor.submit(chunk)))
+        bytes_ahead += size
+    for _, result in waiting:
+        yield result()
+
+
+def chunks(pictures: Iterable[NamedPicture]) -> Iterator[Chunk]:
+    """Yield the pictures in lists that end at 32 pictures or 8 MB."""
+    chunk: Chunk = []
+    size = 0
+    for picture in pictures:
+        chunk.append(picture)
+        size += _size(picture)
+        if len(chunk) == _CHUNK_PICTURES or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _size(picture: NamedPicture) -> int:
+    """Return the size in bytes of a picture from a table, else 0."""
+    content = picture.content
+    if isinstance(content, bytes):
+        return len(content)
+    return content.nbytes if isinstance(content, ndarray) else 0

@@ -1,0 +1,155 @@
+"""The pictures of a run, listed one folder at a time, always in the same order."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from cli.sources.npz import NpzTable
+from cli.sources.tables import Content, Table, UnusableSource
+from digits.pictures.decode import PICTURE_SUFFIXES
+
+_TABLE_SUFFIXES = (".npz", ".parquet")
+
+
+class NamedPicture(NamedTuple):
+    """A picture of a source."""
+
+    name: str
+    """Its path as valid Unicode. For a row of a table, the path of the file, # and the row's number from 0 on."""
+    content: str | Content
+    """The path of its file, or for a row of a table its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Number of pictures in all sources, and of the files that have none."""
+
+    pictures: int
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files and folders that the user named.
+
+    Their order is kept. Folders are searched recursively. In a folder, files and folders are sorted by name, and names
+    that begin with a dot are skipped. A file that ends in .npz or .parquet is a table of pictures. Any other file that
+    is itself a source counts as a picture.
+    """
+
+    paths: Sequence[str]
+    column: str | None = None
+    """The array of NPZ files and the column of Parquet files. None means the only one that holds pictures."""
+    output: Path | None = None
+    """A file that is not read, although it may be in a folder."""
+
+    def count(self) -> Counts:
+        """Count the pictures, without reading them.
+
+        Raises:
+            UnusableSource: a source does not exist, cannot be listed, or has no pictures.
+        """
+        pictures = others = 0
+        for source in self.paths:
+            before = pictures
+            for file in self._files(source):
+                if not file.has_pictures:
+                    others += 1
+                else:
+                    table = self._table(file.path)
+                    pictures += 1 if table is None else table.rows
+            if pictures == before:
+                kind = "folder" if os.path.isdir(source) else "file"  # noqa: PTH112
+                raise UnusableSource(f"{source}: expected pictures, received a {kind} without any")
+        return Counts(pictures, others)
+
+    def pictures(self) -> Iterator[NamedPicture]:
+        """Yield each picture. Tables are read as they are needed.
+
+        Only the names of the folders on the way are in memory, about 150 bytes for each file.
+
+        Raises:
+            UnusableSource: a source does not exist or cannot be listed.
+        """
+        for source in self.paths:
+            for file in self._files(source):
+                if not file.has_pictures:
+                    continue
+                name = _as_text(file.path)
+                table = self._table(file.path)
+                if table is None:
+                    yield NamedPicture(name, file.path)
+                else:
+                    for row, content in enumerate(table.pictures()):
+                        yield NamedPicture(f"{name}#{row}", content)
+
+    def _files(self, source: str) -> Iterator["_File"]:
+        try:
+            mode = os.stat(source).st_mode  # noqa: PTH116 - a path stays the text that the user wrote
+        except OSError as exc:
+            raise UnusableSource(f"{source}: expected a file or a folder: {exc.strerror}") from exc
+        if not stat.S_ISDIR(mode):
+            yield _File(source, has_pictures=True)
+            return
+        output = None if self.output is None else os.path.abspath(self.output)  # noqa: PTH100
+        for file in _files_below(source, ()):
+            if os.path.abspath(file.path) != output:  # noqa: PTH100
+                yield file
+
+    def _table(self, path: str) -> Table | None:
+        """Return the table in a file, or None if the file is a picture. Raises UnusableSource."""
+        suffix = PurePath(path).suffix.lower()
+        if suffix == ".npz":
+            return NpzTable(path, self.column)
+        if suffix != ".parquet":
+            return None
+        if find_spec("pyarrow") is None:
+            raise UnusableSource(f"{path}: {PARQUET_EXTRA}")
+        from cli.sources.parquet import ParquetTable  # noqa: PLC0415 - the extras `parquet` and `scale` install it
+
+        return ParquetTable(path, self.column)
+
+
+PARQUET_EXTRA = (
+    "Parquet needs pyarrow, which the extra `parquet` brings. Run in the repository's folder: "
+    "uv tool install '.[parquet]', or make .venv/.scale for .venv/bin/digits"
+)
+
+
+class _File(NamedTuple):
+    path: str
+    has_pictures: bool
+
+
+def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[_File]:
+    """Yield the files below a folder. `parents` has the (device, inode) of each folder above it."""
+    try:
+        here = os.stat(folder)  # noqa: PTH116
+        with os.scandir(folder) as entries:
+            names = sorted(_marked_name(entry) for entry in entries if not entry.name.startswith("."))
+    except OSError as exc:
+        raise UnusableSource(f"{folder}: the folder cannot be listed: {exc.strerror}") from exc
+    identity = (here.st_dev, here.st_ino)
+    if identity in parents:  # a symbolic link to a folder above
+        return
+    for name in names:
+        path = os.path.join(folder, name)  # noqa: PTH118 - Path takes ten times as long
+        if name.endswith("/"):
+            yield from _files_below(path[:-1], (*parents, identity))
+        else:
+            suffix = PurePath(name).suffix.lower()
+            yield _File(path, suffix in PICTURE_SUFFIXES or suffix in _TABLE_SUFFIXES)
+
+
+def _marked_name(entry: os.DirEntry[str]) -> str:
+    """Return the name, with a slash at its end if it is a folder."""
+    return entry.name + "/" if entry.is_dir() else entry.name
+
+
+def _as_text(path: str) -> str:
+    """Return a path as valid Unicode. Bytes that are not UTF-8 become backslash escapes."""
+    return os.fsencode(path).decode(errors="backslashreplace")

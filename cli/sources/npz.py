@@ -1,0 +1,108 @@
+"""Pictures in an array of an NPZ file."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cli.sources.tables import READ_ROWS, Content, UnusableSource, first_line, to_pixels, unreadable
+from digits.features import FEATURES, SIDE
+
+_READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+class NpzTable:
+    """An array of pictures. They are read row by row, because an array may be larger than the memory."""
+
+    def __init__(self, file: str, column: str | None) -> None:
+        """Find the array.
+
+        Args:
+            file: path of the file.
+            column: name of the array, or None for the only one that holds pictures.
+
+        Raises:
+            UnusableSource: the file is not an NPZ file, or has no such array of pictures.
+        """
+        try:
+            with zipfile.ZipFile(file) as archive:
+                headers = {}
+                for entry in archive.namelist():
+                    if entry.endswith(".npy"):
+                        with archive.open(entry) as stream:
+                            headers[entry.removesuffix(".npy")] = _read_header(stream)
+        except _READ_ERRORS as exc:
+            raise UnusableSource(f"{file}: expected an NPZ file, but reading failed: {first_line(exc)}") from exc
+        self._file = file
+        self._array = _picture_array(headers, file, column)
+        self.rows = headers[self._array].shape[0]
+
+    def pictures(self) -> Iterator[Content]:
+        """Yield the picture of each row. Rows after a damage are errors."""
+        done = 0
+        try:
+            with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._array}.npy") as stream:
+                dtype = _read_header(stream).dtype
+                while done < self.rows:
+                    for values in _read_rows(stream, min(READ_ROWS, self.rows - done), dtype):
+                        yield to_pixels(values)
+                        done += 1
+        except _READ_ERRORS as exc:
+            for _ in range(done, self.rows):
+                yield unreadable(exc)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The header of an NPY file."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}"
+
+    def holds_pictures(self) -> bool:
+        """Return whether the array has the shape and the type of pictures."""
+        return self.shape[1:] in ((SIDE, SIDE), (FEATURES,)) and self.dtype.kind in "uif"
+
+
+def _picture_array(headers: dict[str, _Header], file: str, column: str | None) -> str:
+    """Return the name of the array that holds the pictures. Raises UnusableSource."""
+    expected = f"uint8, or floats from 0 to 1, of shape (N, {SIDE}, {SIDE}) or (N, {FEATURES})"
+    candidates = [name for name, header in headers.items() if header.holds_pictures()]
+    if column in candidates:
+        return column
+    if column in headers:
+        raise UnusableSource(f"{file}: expected array {column!r} to be {expected}, received {headers[column]}")
+    present = ", ".join(f"{name} {header}" for name, header in headers.items()) or "nothing"
+    if column is not None:
+        raise UnusableSource(f"{file}: expected an array {column!r}, received {present}")
+    if len(candidates) > 1:
+        raise UnusableSource(f"{file}: several arrays hold pictures, choose one with --column: {', '.join(candidates)}")
+    if not candidates:
+        raise UnusableSource(f"{file}: expected an array of {expected}, received {present}")
+    return candidates[0]
+
+
+def _read_header(stream: IO[bytes]) -> _Header:
+    """Read the header. The stream is then at the first value. Raises ValueError."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = read(stream)
+    if is_fortran and len(shape) > 1:
+        raise ValueError("an array is in Fortran order; store np.ascontiguousarray(array) instead")
+    return _Header(shape, dtype)
+
+
+def _read_rows(stream: IO[bytes], rows: int, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the next rows of an array, each of shape (784,). Raises EOFError if the stream ends too early."""
+    row_bytes = FEATURES * dtype.itemsize
+    content = stream.read(rows * row_bytes)
+    yield from np.frombuffer(content, dtype, len(content) // row_bytes * FEATURES).reshape(-1, FEATURES)
+    if len(content) < rows * row_bytes:
+        raise EOFError("the array ends too early")

@@ -1,0 +1,130 @@
+"""Pictures in a column of a Parquet file."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cli.sources.tables import READ_ROWS, Content, UnusableSource, first_line, to_pixels, unreadable
+from digits.errors import InvalidImage, InvalidPixels
+from digits.features import FEATURES, SIDE
+
+_BUFFER_BYTES = 1024 * 1024
+_READ_ERRORS = (OSError, pa.ArrowException)
+
+
+class ParquetTable:
+    """A column of pictures."""
+
+    def __init__(self, file: str, column: str | None) -> None:
+        """Find the column.
+
+        Args:
+            file: path of the file.
+            column: the column of pictures, or None for the only one that can hold them.
+
+        Raises:
+            UnusableSource: the file is not a Parquet file, or has no such column of pictures.
+        """
+        try:
+            with pq.ParquetFile(file) as opened:
+                schema, metadata = opened.schema_arrow, opened.metadata
+        except _READ_ERRORS as exc:
+            raise UnusableSource(f"{file}: expected a Parquet file, but reading failed: {first_line(exc)}") from exc
+        self._file = file
+        self._column = _picture_column(schema, file, column)
+        self._group_rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        self.rows = sum(self._group_rows)
+
+    def pictures(self) -> Iterator[Content]:
+        """Yield the picture of each row. After a damage, the other rows of the same row group are errors."""
+        for group, rows in enumerate(self._group_rows):
+            done = 0
+            try:
+                for value in self._values(group):
+                    yield _to_picture(value)
+                    done += 1
+            except _READ_ERRORS as exc:
+                for _ in range(done, rows):
+                    yield unreadable(exc)
+
+    def _values(self, group: int) -> Iterator[pa.Scalar]:
+        """Yield the values of a row group. Raises OSError and ArrowException."""
+        with pq.ParquetFile(self._file, buffer_size=_BUFFER_BYTES, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(READ_ROWS, row_groups=[group], columns=[self._column], use_threads=False):
+                yield from _plain_column(batch.column(0))
+
+
+def _picture_column(schema: pa.Schema, file: str, column: str | None) -> str:
+    """Return the name of the column that holds the pictures. Raises UnusableSource."""
+    expected = f"encoded pictures or {FEATURES} numbers"
+    if column is not None:
+        if schema.names.count(column) != 1:
+            raise UnusableSource(f"{file}: expected a column {column!r}, received {_listed(schema)}")
+        if not _may_hold_pictures(schema.field(column).type):
+            received = schema.field(column).type
+            raise UnusableSource(f"{file}: expected column {column!r} to hold {expected}, received {received}")
+        return column
+    candidates = [field.name for field in schema if _may_hold_pictures(field.type)]
+    if len(candidates) > 1:
+        raise UnusableSource(
+            f"{file}: several columns may hold pictures, choose one with --column: {', '.join(candidates)}"
+        )
+    if not candidates:
+        raise UnusableSource(f"{file}: expected a column of {expected}, received the columns {_listed(schema)}")
+    return str(candidates[0])
+
+
+def _listed(schema: pa.Schema) -> str:
+    return ", ".join(schema.names) or "nothing"
+
+
+def _may_hold_pictures(kind: pa.DataType) -> bool:
+    """Return whether values may be encoded pictures, Hugging Face's `{bytes, path}`, or lists of numbers."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pa.types.is_struct(kind):
+        index = kind.get_field_index("bytes")
+        return index >= 0 and _is_binary(kind.field(index).type)
+    if not _is_list(kind):
+        return _is_binary(kind)
+    while _is_list(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _plain_column(column: pa.Array) -> pa.Array:
+    """Return a column of binaries or lists: a tensor's storage, or the bytes of Hugging Face's structs."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
+
+
+def _to_picture(value: pa.Scalar) -> Content:
+    """Return one value of a column as a picture, or the error that says why it is not one."""
+    if not value.is_valid:
+        return InvalidImage("expected a picture, received null")
+    if _is_binary(value.type):
+        content: bytes = value.as_py()
+        return content
+    values = value.values
+    shape = [len(values)]
+    if _is_list(values.type):
+        lengths = set(pc.list_value_length(values).to_pylist())
+        if len(lengths) != 1 or None in lengths:
+            return InvalidPixels(f"expected {SIDE} rows of {SIDE} numbers, received rows of different lengths")
+        shape.append(lengths.pop())
+        values = values.flatten()
+    if values.null_count or _is_list(values.type):
+        received = "nulls" if values.null_count else "nested lists"
+        return InvalidPixels(f"expected {FEATURES} numbers, received {received} among them")
+    return to_pixels(values.to_numpy(zero_copy_only=False).reshape(shape))

@@ -1,1 +1,0 @@
-"""Batch scoring with Ray Data."""

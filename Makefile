@@ -10,11 +10,12 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
-.PHONY: help serve scale test check fresh docs train bench audit policy clean
+.PHONY: help serve scale test quick check fresh docs train bench audit policy clean
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
-	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 13 minutes on two cores)'
+	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about MINUTES minutes on two cores)'
+	@echo 'make quick   run what a change usually needs: without TensorFlow, Ray and a browser'
 	@echo 'make check   run lint and types only'
 	@echo 'make fresh   install the wheel with the newest packages that pyproject.toml allows, and let it read a digit'
 	@echo 'make docs    build the documentation as a site in reports/site; a broken link fails'
@@ -34,28 +35,24 @@ scale: .venv/.scale
 train: .venv/.train
 	@$(RUN) training train $(ARGS)
 
-test: check
+# Each core runs the tests of one file after the other, so that the tests of a file share their services. Ray's clusters use
+# all cores and have their own timeouts, so their tests run alone.
+PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile
+TESTS_WITH_RAY = $(wildcard tests/deploy/test_ray_*.py)
+test: .venv/.dev check
 	@tests/system-packages.sh
 ifdef ARGS
 	@$(RUN) pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-of-app tests-of-others
-	@$(RUN) pytest $(TESTS_WITH_RAY)
+	@$(PYTEST) --cov --cov-report= $(TESTS_WITH_RAY:%=--ignore=%)
+	@$(RUN) pytest --cov --cov-append --cov-report= $(TESTS_WITH_RAY)
+	@$(RUN) coverage report
 endif
 
-# Ray's clusters use all cores and have their own timeouts, so their tests run alone.
-TESTS_WITH_RAY = tests/deploy/test_ray_local.py tests/deploy/test_ray_serve.py tests/deploy/test_score.py
+quick: check
+	@$(PYTEST) tests/digits tests/app tests/cli tests/test_architecture.py -m 'not browser and not slow'
 
-# The tests of the service and of proxies mostly wait, and the others compute. Run together, they take two thirds of the
-# time.
-TESTS_OF_APP = tests/app tests/deploy/test_proxy.py tests/deploy/test_rollout.py
-.PHONY: tests-of-app tests-of-others
-tests-of-app:
-	@$(RUN) pytest $(TESTS_OF_APP)
-tests-of-others:
-	@nice $(RUN) pytest $(TESTS_OF_APP:%=--ignore=%) $(TESTS_WITH_RAY:%=--ignore=%)
-
-check: .venv/.dev
+check: .venv/.check
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
@@ -64,7 +61,7 @@ check: .venv/.dev
 fresh: | .python $(UV)
 	@$(PYTHON) tests/fresh.py $(UV)
 
-docs: .venv/.dev
+docs: .venv/.check
 	@$(RUN) zensical build --strict
 
 bench: .venv/.dev
@@ -118,10 +115,15 @@ policy: .venv/.dev
 	@$(SYNC) --no-default-groups --extra tracing --inexact
 	@touch $@ .venv/.serve
 
+.venv/.check: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: creating .venv with the test tools (a minute or two on the first run)'
+	@$(SYNC) --inexact
+	@touch $@ .venv/.grpc .venv/.tracing .venv/.serve
+
 .venv/.dev: uv.lock pyproject.toml | .python $(UV)
 	@echo 'digits: creating .venv with TensorFlow, Ray and the test tools (some minutes on the first run)'
 	@$(SYNC) --extra train --extra scale
-	@touch $@ .venv/.train .venv/.scale .venv/.grpc .venv/.tracing .venv/.serve
+	@touch $@ .venv/.train .venv/.scale .venv/.check .venv/.grpc .venv/.tracing .venv/.serve
 
 .PHONY: .python
 .python:

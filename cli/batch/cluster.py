@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -22,6 +24,10 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Variables that Ray reads. The user's own values take precedence."""
+
+
+_HOST_AND_PORT = re.compile(r"[^:/]+:\d{1,5}|\[.*\]:\d{1,5}")
+_CONNECT_SECONDS = 10
 
 
 @contextmanager
@@ -50,6 +56,9 @@ def cluster(address: str, model: Path, task: Task) -> Iterator[Executor]:
     import ray  # noqa: PLC0415
 
     try:
+        if _HOST_AND_PORT.fullmatch(address):
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()  # Ray tries for minutes
         ray.init(
             address,
             include_dashboard=False if is_local else None,

@@ -20,8 +20,7 @@ from digits.model.artifact import NAME, SHIPPED, versions
 from digits.model.classifier import Classifier
 from digits.normalization.mnist_form import are_mnist_form
 from digits.normalization.normalize import Normalized, normalize
-from digits.normalization.prepare import normalize_picture
-from digits.pictures.decode import open_picture
+from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
 FIVE = 5
@@ -54,7 +53,7 @@ def page(digit: Grey, side: int = 200, margin: int = 60) -> Grey:
 
 
 def from_bytes(data: bytes) -> Normalized:
-    return normalize_picture(open_picture(data))
+    return Picture(data).prepare("auto")
 
 
 @pytest.fixture(scope="session")

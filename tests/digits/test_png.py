@@ -12,8 +12,7 @@ from PIL import Image
 
 from digits.errors import InvalidImage
 from digits.features import Grey
-from digits.pictures.decode import open_picture, to_grey
-from digits.pictures.png import decode_png, decode_tiny_png
+from digits.pictures.decode import MAX_PIXELS, REDUCED_SIDE, decode_png, decode_tiny_png, open_image, upright_grey
 from tests.conftest import Mnist, encoded
 from tests.picture_files import png, png_chunk
 
@@ -22,7 +21,7 @@ ROWS = b"".join(bytes([filter_]) + bytes(range(28)) for filter_ in [0, 1, 2, 3, 
 
 
 def ordinary(data: bytes) -> Grey:
-    return to_grey(open_picture(data))
+    return upright_grey(open_image(data, MAX_PIXELS), REDUCED_SIDE)
 
 
 def idat(stream: bytes) -> bytes:
@@ -144,7 +143,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
     ],
 )
 def test_png_files_of_any_size_give_the_pixels_that_pillow_decodes(data: bytes) -> None:
-    decoded = decode_png(open_picture(data))
+    decoded = decode_png(open_image(data, MAX_PIXELS))
 
     assert decoded is not None
     np.testing.assert_array_equal(decoded, by_pillow_alone(data))
@@ -161,7 +160,7 @@ def test_png_files_of_any_size_give_the_pixels_that_pillow_decodes(data: bytes) 
     ],
 )
 def test_pillow_decodes_other_pictures(data: bytes) -> None:
-    assert decode_png(open_picture(data)) is None
+    assert decode_png(open_image(data, MAX_PIXELS)) is None
     assert ordinary(data).size > 0
 
 
@@ -175,7 +174,7 @@ def test_pillow_decodes_other_pictures(data: bytes) -> None:
     ],
 )
 def test_damaged_png_files_are_refused(data: bytes) -> None:
-    assert decode_png(open_picture(data)) is None
+    assert decode_png(open_image(data, MAX_PIXELS)) is None
     with pytest.raises(InvalidImage):
         ordinary(data)
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from digits.errors import WrongSize
 from digits.features import SIDE
-from digits.normalization.prepare import prepare_picture, resize
-from digits.pictures.decode import open_picture
+from digits.normalization.resize import resize
+from digits.picture import Picture
 from tests.conftest import encoded
 
 
@@ -61,11 +61,11 @@ def test_an_encoded_picture_is_decoded_upright_and_resized() -> None:
     picture = Image.new("RGB", (56, 28), "white")
     picture.paste("black", (0, 0, 28, 28))
 
-    prepared = prepare_picture(open_picture(encoded(picture)), "resize")
+    prepared = Picture(encoded(picture)).prepare("resize")
 
     assert (prepared.pixels[14, 2], prepared.pixels[14, 25]) == (0, 255)
 
 
 def test_never_refuses_other_sizes() -> None:
     with pytest.raises(WrongSize, match="expected 28x28 pixels, received 29x28"):
-        prepare_picture(open_picture(encoded(np.zeros((28, 29), dtype=np.uint8))), "never")
+        Picture(encoded(np.zeros((28, 29), dtype=np.uint8))).prepare("never")

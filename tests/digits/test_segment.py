@@ -18,11 +18,10 @@ from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
 from digits.model.classifier import Classifier
 from digits.normalization.normalize import normalize
-from digits.normalization.prepare import normalize_picture
 from digits.numbers.read import Number, PreparedNumber, read_number
 from digits.numbers.segment import MAX_CANDIDATES, Segmentation, segment
-from digits.numbers.sheet import find_page
-from digits.pictures.decode import open_picture, to_grey
+from digits.numbers.sheet import find_sheet
+from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
 HEIGHT = 60
@@ -55,12 +54,12 @@ def page(written: list[Grey], *lines: str, gap: int = 20) -> Grey:
 
 
 def read(classifier: Classifier, picture: Grey | Image.Image) -> Number:
-    return read_number(classifier, open_picture(encoded(picture)))
+    return read_number(classifier, Picture(encoded(picture)))
 
 
 def segmented(picture: Grey) -> Segmentation:
     height, width = picture.shape
-    return segment(find_page(picture), width, height)
+    return segment(find_sheet(picture), width, height)
 
 
 @pytest.mark.parametrize("lines", [("42",), ("407126",), ("31", "58042"), ("7",), ("12", "3", "4567")])
@@ -99,7 +98,7 @@ def test_a_box_is_around_its_digit_in_the_picture_as_displayed(classifier: Class
     stored = io.BytesIO()
     upright.rotate(90, expand=True).save(stored, format="PNG", exif=exif)
 
-    answer = read_number(classifier, open_picture(stored.getvalue()))
+    answer = read_number(classifier, Picture(stored.getvalue()))
 
     assert answer["text"] == "27"
     dark = np.asarray(upright) < 128
@@ -245,7 +244,7 @@ def test_differences_of_less_than_four_grey_values_are_no_ink() -> None:
     (gradient,) = pictures_without_digit("gradient", 1, np.random.default_rng(0))  # with the blocks of a JPEG
 
     with pytest.raises(NoInk):
-        find_page(to_grey(open_picture(gradient)))
+        find_sheet(Picture(gradient).grey())
 
 
 @pytest.mark.parametrize("novelty", [(0.2, 1.4), (1.4, 1.4)])
@@ -273,9 +272,9 @@ def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, 
 def test_one_digit_gets_the_answer_of_predict(classifier: Classifier, written: list[Grey], style: str) -> None:
     pictures = family(style, np.stack(written), np.random.default_rng(0))
 
-    answers = [read_number(classifier, open_picture(data)) for data in pictures]
+    answers = [read_number(classifier, Picture(data)) for data in pictures]
 
-    prepared = np.stack([normalize_picture(open_picture(data)).pixels for data in pictures])
+    prepared = np.stack([Picture(data).prepare("auto").pixels for data in pictures])
     predicted = classifier.probabilities(to_features(prepared)).argmax(axis=1)
     assert [answer["text"] for answer in answers] == [str(digit) for digit in predicted]
 
@@ -287,7 +286,7 @@ def test_a_page_full_of_marks_is_refused() -> None:
             marks[row + 4 : row + 20, column + 8 : column + 12] = 0
 
     with pytest.raises(TooManyDigits):
-        find_page(marks)
+        find_sheet(marks)
 
 
 @settings(deadline=None, max_examples=30)

@@ -11,8 +11,7 @@ from benchmarks.quality.families import enlarged, on_paper
 from digits.errors import InvalidImage, NoInk, WrongSize
 from digits.features import Grey
 from digits.normalization.normalize import normalize
-from digits.normalization.prepare import normalize_picture
-from digits.pictures.decode import PREVIEW_SIDE, large_jpeg, open_picture, to_grey
+from digits.picture import SMALL_COPY_SIDE, Picture
 from tests.conftest import Mnist, encoded
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90}
@@ -33,8 +32,8 @@ def photo(mnist: Mnist) -> Callable[..., Image.Image]:
 
 
 def whole(data: bytes) -> Grey:
-    """Normalize a picture without a preview."""
-    pixels: Grey = normalize(to_grey(open_picture(data))).pixels
+    """Normalize a picture without decoding it at a fraction of its size first."""
+    pixels: Grey = normalize(Picture(data).grey()).pixels
     return pixels
 
 
@@ -42,23 +41,23 @@ def correlation(one: Grey, other: Grey) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
-def test_a_preview_has_a_fraction_of_the_pixels(photo: Callable[..., Image.Image]) -> None:
+def test_a_large_jpeg_can_be_decoded_at_a_fraction_of_its_size(photo: Callable[..., Image.Image]) -> None:
     data = encoded(photo(1000), **JPEG)
-    picture = open_picture(data)
+    picture = Picture(data)
 
-    assert large_jpeg(picture) == data
-    assert to_grey(picture, min_jpeg_side=PREVIEW_SIDE).shape == (PREVIEW_SIDE, PREVIEW_SIDE)
+    assert picture.is_large_jpeg
+    assert picture.grey(min_jpeg_side=SMALL_COPY_SIDE).shape == (SMALL_COPY_SIDE, SMALL_COPY_SIDE)
 
 
 @pytest.mark.parametrize(
     ("size", "options"),
     [
         pytest.param((SIDE, SIDE), {"format": "PNG"}, id="PNG"),
-        pytest.param((2 * PREVIEW_SIDE - 1, 100), JPEG, id="a JPEG that is not large"),
+        pytest.param((2 * SMALL_COPY_SIDE - 1, 100), JPEG, id="a JPEG that is not large"),
     ],
 )
 def test_other_pictures_are_decoded_once(size: tuple[int, int], options: dict[str, Any]) -> None:
-    assert large_jpeg(open_picture(encoded(Image.new("L", size), **options))) is None
+    assert not Picture(encoded(Image.new("L", size), **options)).is_large_jpeg
 
 
 @pytest.mark.parametrize("options", [JPEG, {**JPEG, "progressive": True}], ids=["baseline", "progressive"])
@@ -67,7 +66,7 @@ def test_a_large_digit_comes_out_as_from_the_whole_picture(
 ) -> None:
     data = encoded(photo(1000), **options)
 
-    normalized = normalize_picture(open_picture(data))
+    normalized = Picture(data).prepare("auto")
 
     assert correlation(normalized.pixels, whole(data)) > 0.95
     assert normalized.steps == ("inverted", "cropped", "centered")
@@ -77,7 +76,7 @@ def test_a_large_digit_comes_out_as_from_the_whole_picture(
 def test_a_small_digit_is_read_from_the_whole_picture(field: int, photo: Callable[..., Image.Image]) -> None:
     data = encoded(photo(field), **JPEG)
 
-    normalized = normalize_picture(open_picture(data))
+    normalized = Picture(data).prepare("auto")
 
     np.testing.assert_array_equal(normalized.pixels, whole(data))
 
@@ -87,23 +86,23 @@ def test_a_rotated_photo_becomes_upright(photo: Callable[..., Image.Image]) -> N
     exif[0x0112] = 6
     rotated = encoded(photo(1000).transpose(Image.Transpose.ROTATE_90), exif=exif, **JPEG)
 
-    normalized = normalize_picture(open_picture(rotated))
+    normalized = Picture(rotated).prepare("auto")
 
     assert correlation(normalized.pixels, whole(encoded(photo(1000), **JPEG))) > 0.95
 
 
 def test_a_blank_photo_has_no_ink() -> None:
     with pytest.raises(NoInk):
-        normalize_picture(open_picture(encoded(Image.new("L", (SIDE, SIDE), 200), **JPEG)))
+        Picture(encoded(Image.new("L", (SIDE, SIDE), 200), **JPEG)).prepare("auto")
 
 
 def test_a_photo_cut_short_is_refused(photo: Callable[..., Image.Image]) -> None:
     data = encoded(photo(1000), **JPEG)
 
     with pytest.raises(InvalidImage, match="expected a whole JPEG picture"):
-        normalize_picture(open_picture(data[: len(data) // 2]))
+        Picture(data[: len(data) // 2]).prepare("auto")
 
 
 def test_never_reports_the_size_of_the_whole_picture(photo: Callable[..., Image.Image]) -> None:
     with pytest.raises(WrongSize, match="received 1280x1280"):
-        normalize_picture(open_picture(encoded(photo(1000), **JPEG)), "never")
+        Picture(encoded(photo(1000), **JPEG)).prepare("never")

@@ -15,8 +15,8 @@ from digits.features import SIDE, Grey, to_features
 from digits.model.artifact import Preprocessing
 from digits.model.classes import check_class_names
 from digits.normalization.mnist_form import Preparation, are_mnist_form
-from digits.normalization.prepare import prepare_picture, prepare_pixels
-from digits.pictures.decode import PICTURE_SUFFIXES, open_picture, read
+from digits.picture import Picture, prepare_pixels, read_file
+from digits.pictures.decode import PICTURE_SUFFIXES
 from training.errors import InvalidData
 
 MIN_PICTURES = 20
@@ -140,7 +140,7 @@ def _read_all(folder: Path, files: Sequence[Path], preparation: Preparation) -> 
 
 def _read(file: Path, preparation: Preparation) -> Grey | DigitsError:
     try:
-        pixels: Grey = prepare_picture(open_picture(read(file)), preparation).pixels
+        pixels: Grey = Picture(read_file(file)).prepare(preparation).pixels
     except DigitsError as exc:
         return exc
     return pixels

@@ -138,7 +138,7 @@ class DataPlane:
             ready = self.registry.unready_reason() is None
             manifest = self.registry.served_manifest()
             model = None if manifest is None else (manifest.name, str(manifest.version))
-            self.metrics.set_state(in_work=self._accounting.in_progress, ready=ready, model=model)
+            self.metrics.set_state(in_progress=self._accounting.in_progress, ready=ready, model=model)
             for _ in range(10):
                 self.metrics.flush()
                 await asyncio.sleep(0.1)
@@ -236,10 +236,10 @@ class DataPlane:
 
     async def _segment_and_read(self, batch: PictureBatch) -> Numbers:
         encoded_bytes = sum(map(len, batch.encoded))
-        images = await self._decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+        pictures = await self._decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
         prepared = [
-            await self._decode_threads.run(image.width * image.height, decode_and_segment, batch, index, image)
-            for index, image in enumerate(images)
+            await self._decode_threads.run(picture.pixel_count, decode_and_segment, batch, index, picture)
+            for index, picture in enumerate(pictures)
         ]
         pixels = np.concatenate([each.pixels for each in prepared])
         judged = await self._candidates.classify(pixels)
@@ -302,9 +302,9 @@ class DataPlane:
         )
         normalized = opened.normalized or [
             await self._decode_threads.run(
-                image.width * image.height, decode_and_normalize, batch, index, image, preparation
+                picture.pixel_count, decode_and_normalize, batch, index, picture, preparation
             )
-            for index, image in enumerate(opened.images)
+            for index, picture in enumerate(opened.pictures)
         ]
         return _Prepared(
             np.array([each.pixels for each in normalized]),

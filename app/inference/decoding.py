@@ -1,13 +1,11 @@
-"""Decode encoded pictures to grey pixels. No other module of the service opens or decodes a picture."""
+"""Open and prepare the pictures of a request. No other module of the service does."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
@@ -15,11 +13,10 @@ from digits.errors import ImageTooLarge
 from digits.features import FEATURES, SIDE, Grey
 from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Normalized
-from digits.normalization.prepare import prepare_picture, prepare_pixels
 from digits.numbers.read import PreparedNumber, prepare
-from digits.pictures.decode import open_picture, to_grey
+from digits.picture import Picture, prepare_pixels
+from digits.pictures.decode import decode_tiny_png
 from digits.pictures.decode_limits import PNG_SIGNATURE
-from digits.pictures.png import decode_tiny_png
 
 TINY_BYTES = 4096
 """Largest total size of encoded pictures that the event loop decodes itself. A thread would take longer to start."""
@@ -41,8 +38,7 @@ MAX_PIXELS_RATIO = 2
 class OpenedPictures:
     """The encoded pictures of one request after their headers were read and checked."""
 
-    images: list[Image.Image]
-    """The pictures. If they are normalized already, they are closed."""
+    pictures: list[Picture]
     normalized: list[Normalized]
     """The pictures in the network's form, or an empty list if they are too large together to be decoded at once."""
 
@@ -55,32 +51,32 @@ def open_and_normalize_small(batch: PictureBatch, preparation: Preparation, max_
     Raises:
         InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the picture's index.
     """
-    images = open_pictures(batch, max_image_pixels)
-    if sum(image.width * image.height for image in images) > SMALL_SIZE:
-        return OpenedPictures(images, [])
+    pictures = open_pictures(batch, max_image_pixels)
+    if sum(picture.pixel_count for picture in pictures) > SMALL_SIZE:
+        return OpenedPictures(pictures, [])
     return OpenedPictures(
-        images, [decode_and_normalize(batch, index, image, preparation) for index, image in enumerate(images)]
+        pictures, [decode_and_normalize(batch, index, picture, preparation) for index, picture in enumerate(pictures)]
     )
 
 
-def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Image.Image]:
-    """Read the headers of encoded pictures and check their sizes. No pixel is decoded yet.
+def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
+    """Read the headers of encoded pictures and check their sizes.
 
     Raises:
         InvalidImage, UnsupportedImage, ImageTooLarge: with the picture's index.
     """
-    images: list[Image.Image] = []
+    pictures: list[Picture] = []
     pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
     for index, encoded in enumerate(batch.encoded):
         with batch.errors_of(index):
-            image = open_picture(encoded, max_pixels=max_image_pixels)
-        pixels += image.width * image.height
+            picture = Picture(encoded, max_pixels=max_image_pixels)
+        pixels += picture.pixel_count
         if pixels > max_pixels:  # checked before the next picture is opened, because opening a GIF allocates its pixels
             raise ImageTooLarge(
                 f"expected at most {max_pixels} pixels in all pictures together, received {pixels} or more"
             )
-        images.append(image)
-    return images
+        pictures.append(picture)
+    return pictures
 
 
 def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
@@ -97,17 +93,17 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
     if not _are_tiny(batch.encoded):
         return None
     if max_image_pixels >= FEATURES:
-        decoded = [decode_tiny_png(encoded) for encoded in batch.encoded]
-        usual = [picture for picture in decoded if picture is not None]
+        decoded = [decode_tiny_png(encoded) for encoded in batch.encoded]  # in 3 us less than as a `Picture`
+        usual = [pixels for pixels in decoded if pixels is not None]
         if len(usual) == len(batch):
             return np.array(usual)
-    images = open_pictures(batch, max_image_pixels)
-    if any(image.size != (SIDE, SIDE) for image in images):
+    pictures = open_pictures(batch, max_image_pixels)
+    if any(picture.size != (SIDE, SIDE) for picture in pictures):
         return None
     pixels = []
-    for index, image in enumerate(images):
+    for index, picture in enumerate(pictures):
         with batch.errors_of(index):
-            pixels.append(to_grey(image))
+            pixels.append(picture.grey())
     return np.array(pixels)
 
 
@@ -119,24 +115,24 @@ def _are_tiny(encoded: Sequence[bytes]) -> bool:
     )
 
 
-def decode_and_normalize(batch: PictureBatch, index: int, image: Image.Image, preparation: Preparation) -> Normalized:
-    """Bring an opened picture to the network's form, and close it to free its memory.
+def decode_and_normalize(batch: PictureBatch, index: int, picture: Picture, preparation: Preparation) -> Normalized:
+    """Bring an opened picture to the network's form.
 
     Raises:
         InvalidImage, NoInk, WrongSize: with the picture's index.
     """
-    with batch.errors_of(index), closing(image):
-        return prepare_picture(image, preparation)
+    with batch.errors_of(index):
+        return picture.prepare(preparation)
 
 
-def decode_and_segment(batch: PictureBatch, index: int, image: Image.Image) -> PreparedNumber:
-    """Propose candidates for the digits of an opened picture, and close it to free its memory.
+def decode_and_segment(batch: PictureBatch, index: int, picture: Picture) -> PreparedNumber:
+    """Propose candidates for the digits of an opened picture.
 
     Raises:
         InvalidImage, NoInk, TooManyDigits: with the picture's index.
     """
-    with batch.errors_of(index), closing(image):
-        return prepare(image)
+    with batch.errors_of(index):
+        return prepare(picture)
 
 
 def normalize_pixels(

@@ -74,7 +74,7 @@ class Metrics(Collector):
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._in_work = self._gauge("digits_requests_in_work", "Requests that are being answered.", "livesum")
+        self._in_progress = self._gauge("digits_requests_in_work", "Requests that are being answered.", "livesum")
         self._pictures = self._histogram("digits_pass_pictures", "Pictures that share a forward pass.", _PICTURES)
         self._queue = self._histogram(
             "digits_queue_seconds", "Seconds that a request's pictures wait for their forward pass.", _QUEUE_SECONDS
@@ -193,9 +193,9 @@ class Metrics(Collector):
         """Count an attempt to load a model version. The outcome is `served`, which means loaded, or `refused`."""
         self._loads.labels(outcome).inc()
 
-    def set_state(self, *, in_work: int, ready: bool, model: tuple[str, str] | None) -> None:
+    def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str] | None) -> None:
         """Set the state gauges: requests in work, readiness, and name and version of the served model."""
-        self._in_work.set(in_work)
+        self._in_progress.set(in_progress)
         self._ready.set(ready)
         if model != self._served:
             for served, processes in ((self._served, 0), (model, 1)):

@@ -5,15 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import cv2
-
 from cli.sources.tables import Content
 from digits.errors import DigitsError
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, predict
 from digits.normalization.mnist_form import Mode
 from digits.normalization.normalize import Normalized
-from digits.normalization.prepare import prepare_pixels
 from digits.numbers.read import Number, ambiguous_count, non_digit_count, read_number
 from digits.picture import Picture
 
@@ -22,6 +19,13 @@ Row = dict[str, Any]
 
 _NOT_IN_ROWS = frozenset(("model", "line", "box", "pixels", "saliency"))
 """The fields of a prediction that are the same in every row, or only in replies."""
+
+
+def _picture(content: Content) -> Picture:
+    """Return the picture of a file or of a row. Raises DigitsError."""
+    if isinstance(content, DigitsError):
+        raise content
+    return Picture(content) if isinstance(content, bytes) else Picture.of_pixels(content)
 
 
 class Task(ABC):
@@ -81,12 +85,7 @@ class Predict(Task):
 
     def prepare(self, classifier: Classifier, content: Content) -> Normalized:
         """See `Task`."""
-        preparation = classifier.preparation(self.normalize)
-        if isinstance(content, DigitsError):
-            raise content
-        if isinstance(content, bytes):
-            return Picture(content).prepare(preparation)
-        return prepare_pixels(content, preparation)
+        return _picture(content).prepare(classifier.preparation(self.normalize))
 
     def answers(self, classifier: Classifier, prepared: Sequence[Normalized]) -> list[Prediction]:
         """Classify all pictures in one forward pass."""
@@ -132,12 +131,7 @@ class Read(Task):
 
     def prepare(self, classifier: Classifier, content: Content) -> Number:
         """Read one picture. Its candidates are many enough for a forward pass of their own."""
-        if isinstance(content, DigitsError):
-            raise content
-        if not isinstance(content, bytes):
-            grey = content if content.dtype == "uint8" else (content * 255).round().astype("uint8")
-            content = cv2.imencode(".png", grey)[1].tobytes()
-        return read_number(classifier, Picture(content))
+        return read_number(classifier, _picture(content))
 
     def answers(self, classifier: Classifier, prepared: Sequence[Number]) -> Sequence[Number]:  # noqa: ARG002
         """See `Task`."""

@@ -1,4 +1,4 @@
-"""Tell ink from paper, noise and shadows, by the rules that one digit and a page of digits share."""
+"""Tell ink from paper, noise and shadows, by the rules that one digit and a sheet of digits share."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -110,10 +110,10 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     return _to_mnist_form(located.digit, located.is_dark, located.left_out)
 
 
-def normalize_large_digit(preview: Grey) -> Normalized | None:
-    """Bring a picture to MNIST form, or return None if it shows no digit of at least _LARGE_DIGIT pixels."""
+def normalize_large_digit(reduced: Grey) -> Normalized | None:
+    """Bring a reduced picture to MNIST form. Return None if it shows no digit of at least _LARGE_DIGIT pixels."""
     try:
-        located = _locate(preview)
+        located = _locate(reduced)
     except NoInk:
         return None
     if max(located.digit.shape) < _LARGE_DIGIT:

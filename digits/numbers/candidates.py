@@ -1,6 +1,6 @@
-"""Render all candidates of a page in MNIST form at once.
+"""Redraw all candidates of a sheet in MNIST form at once.
 
-`digits/normalization/redraw.py` measures the distance to the edge of the strokes for one digit. A page has it for all
+`digits/normalization/redraw.py` measures the distance to the edge of the strokes for one digit. A sheet has it for all
 of them, so a candidate takes a sixth of the time.
 """
 
@@ -23,14 +23,14 @@ _TILE = BOX * _SCALE + 2 * _MARGIN
 """Side of the square in which a candidate is drawn before it is fitted to the box."""
 
 _NEARBY = 3
-"""Pixels of the page in which the strokes of a piece may grow."""
+"""Pixels of the sheet in which the strokes of a piece may grow."""
 
 
-def render(distance: Floats, pieces: Labels, unions: Ints) -> Grey:
-    """Return unions of pieces in MNIST form.
+def redraw_all(distance: Floats, pieces: Labels, unions: Ints) -> Grey:
+    """Redraw unions of pieces in MNIST form.
 
     Args:
-        distance: (height, width), as in `Page`.
+        distance: (height, width), as in `Sheet`.
         pieces: (height, width): the number of each pixel's piece, from 1 on. 0 is paper.
         unions: (N, 6): the number of the first and the last piece of each union, and its left, top, right and bottom.
 
@@ -98,7 +98,7 @@ def _tiles(distance: Floats, pieces: NDArray[np.uint16], unions: Ints) -> Floats
 
 
 def _stroke_widths(distance: Floats, pieces: NDArray[np.uint16], first: Ints, last: Ints) -> Floats:
-    """Return the mean width of each union's strokes, in pixels of the page.
+    """Return the mean width of each union's strokes, in pixels of the sheet.
 
     Inside a bar w pixels wide, the mean distance to its edge is w / 4.
     """

@@ -1,4 +1,4 @@
-"""Propose where a part of a page may be cut into digits that touch: along seams that cross little ink.
+"""Propose where a part of a sheet may be cut into digits that touch: along seams that cross little ink.
 
 A seam runs from the top of the part to its bottom and moves at most one pixel sideways per row. Dynamic programming
 finds the cheapest seam near each column.
@@ -11,7 +11,7 @@ import numpy as np
 
 from digits.features import Floats
 from digits.numbers.ruled_lines import Mask
-from digits.numbers.sheet import Ints, Page
+from digits.numbers.sheet import Ints, Sheet
 
 _ROWS = 32
 """Height in pixels to which a part is scaled before it is cut."""
@@ -54,9 +54,9 @@ class _Scaled:
 
     part: int
     height: int
-    """Of the part, in pixels of the page."""
+    """Of the part, in pixels of the sheet."""
     scale: float
-    """Pixels of the page per pixel of the scaled part, across."""
+    """Pixels of the sheet per pixel of the scaled part, across."""
     width: int
     stroke: float
     """Width of a stroke in pixels of the scaled part."""
@@ -66,16 +66,16 @@ class _Scaled:
     """(rows, centres, columns): the ink around each of them."""
 
 
-def propose_cuts(page: Page) -> dict[int, Cuts]:
+def propose_cuts(sheet: Sheet) -> dict[int, Cuts]:
     """Return the cuts of each part that may have several digits, by the part's index."""
     parts: list[_Scaled] = []
     seams = 0
-    for part, (left, top, width, height) in enumerate(page.boxes.tolist()):
-        is_bar = height < 2 * page.stroke
-        if is_bar or width < _NARROWEST * height or height < 0.5 * page.digit_height or seams > _MOST_SEAMS:
+    for part, (left, top, width, height) in enumerate(sheet.boxes.tolist()):
+        is_bar = height < 2 * sheet.stroke
+        if is_bar or width < _NARROWEST * height or height < 0.5 * sheet.digit_height or seams > _MOST_SEAMS:
             continue
-        mask = page.labels[top : top + height, left : left + width] == page.numbers[part]
-        scaled = _scale(part, mask, max(4, round(width * _ROWS / height)), max(1.5, page.stroke * _ROWS / height))
+        mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
+        scaled = _scale(part, mask, max(4, round(width * _ROWS / height)), max(1.5, sheet.stroke * _ROWS / height))
         if len(scaled.centres):
             parts.append(scaled)
             seams += len(scaled.centres)

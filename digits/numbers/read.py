@@ -1,16 +1,14 @@
-"""Read the digits on an opened picture: decode it, segment it, and choose the reading once the network has judged.
+"""Read the digits on a picture: decode it, segment it, and choose the reading once the network has judged.
 
-prepared = prepare(open_picture(data))
+prepared = prepare(Picture(data))
 scores = classifier.scores(to_features(prepared.pixels))
 reading = prepared.read(scores.probabilities, scores.novelty)
 """
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
-from PIL import Image
 
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
@@ -19,11 +17,10 @@ from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, calibrate, predictions
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized, normalize
-from digits.normalization.prepare import normalize_picture
 from digits.numbers.search import FoundDigit, Reading, best_reading, digit_costs
 from digits.numbers.segment import Box, Segmentation, segment, surround
-from digits.numbers.sheet import PAGE_SIDE, Page, find_page
-from digits.pictures.decode import large_jpeg, open_picture, to_grey, upright_size
+from digits.numbers.sheet import SHEET_SIDE, Sheet, find_sheet
+from digits.picture import Picture
 
 _FEW_PARTS = 4
 """A picture of at most as many connected parts may show one digit. It is then also prepared as for one digit."""
@@ -61,7 +58,7 @@ class PreparedNumber:
 
         Raises:
             NoInk: there is no digit.
-            TooManyDigits: more than `reading.MAX_DIGITS` digits.
+            TooManyDigits: more than `search.MAX_DIGITS` digits.
         """
         reading = Reading([], 0, np.inf)
         if self.segmentation is not None:
@@ -74,47 +71,38 @@ class PreparedNumber:
             box = surround([found.box for found in reading.digits]) if reading.digits else self.whole_box
             is_one = box.width <= _WIDEST_DIGIT * box.height and cost + _CLEARLY_CHEAPER < reading.cost
             if len(reading.digits) <= 1 or (self.is_whole_alone and is_one):
-                # So one digit gets the same answer as from `normalize_picture`.
+                # So one digit gets the same answer as from `Picture.prepare`.
                 return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out, float(cost))
         if not reading.digits or (self.is_doubtful and not _are_mostly_digits(reading, novelty)):
             raise NoInk("no digit found: the picture has only marks that are no digits")
         return reading
 
 
-def prepare(picture: Image.Image) -> PreparedNumber:
-    """Decode a picture and propose candidates for its digits.
-
-    Args:
-        picture: from `open_picture`.
-
-    Raises:
-        InvalidImage, NoInk, TooManyDigits.
-    """
-    width, height = upright_size(picture)
-    jpeg = large_jpeg(picture)
-    grey = to_grey(picture, min_jpeg_side=PAGE_SIDE)
+def prepare(picture: Picture) -> PreparedNumber:
+    """Decode a picture and propose candidates for its digits. Raises InvalidImage, NoInk and TooManyDigits."""
+    width, height = picture.upright_size
+    grey = picture.grey(min_jpeg_side=SHEET_SIDE)
     if grey.shape == (SIDE, SIDE):
         normalized = normalize(grey)
         if "centered" not in normalized.steps:  # in MNIST form already
             return PreparedNumber(normalized.pixels[None], None, _ink_box(normalized), normalized.steps)
     whole_box = Box(0, 0, width, height)
-    page = _find_page(grey)
-    if jpeg is not None and max(grey.shape) < max(width, height) and not (page and page.is_legible):
-        with closing(open_picture(jpeg)) as again:
-            grey = to_grey(again)
-        page = _find_page(grey)
-    if page is None:
-        # A digit that is too faint for a page may still be found alone.
-        return PreparedNumber(_as_one_digit(jpeg, grey).pixels[None], None, whole_box)
-    segmentation = segment(page, width, height)
+    sheet = _find_sheet(grey)
+    if picture.is_large_jpeg and max(grey.shape) < max(width, height) and not (sheet and sheet.is_legible):
+        grey = picture.grey()
+        sheet = _find_sheet(grey)
+    if sheet is None:
+        # A digit that is too faint for a sheet may still be found alone.
+        return PreparedNumber(_as_one_digit(picture, grey).pixels[None], None, whole_box)
+    segmentation = segment(sheet, width, height)
     pixels = segmentation.pixels
-    if len(page.boxes) > _FEW_PARTS:
-        return PreparedNumber(pixels, segmentation, None, is_doubtful=page.is_doubtful)
+    if len(sheet.boxes) > _FEW_PARTS:
+        return PreparedNumber(pixels, segmentation, None, is_doubtful=sheet.is_doubtful)
     try:
-        whole = _as_one_digit(jpeg, grey)
+        whole = _as_one_digit(picture, grey)
     except NoInk:
         return PreparedNumber(pixels, segmentation, None, is_doubtful=True)
-    if page.is_dark != ("inverted" in whole.steps):
+    if sheet.is_dark != ("inverted" in whole.steps):
         # Only a digit that was cut to its ink leaves so little paper that this is in doubt.
         return PreparedNumber(whole.pixels[None], None, whole_box, whole.steps)
     return PreparedNumber(
@@ -122,7 +110,7 @@ def prepare(picture: Image.Image) -> PreparedNumber:
         segmentation,
         whole_box,
         is_whole_alone=whole.left_out == 0,
-        is_doubtful=page.is_doubtful,
+        is_doubtful=sheet.is_doubtful,
     )
 
 
@@ -135,19 +123,16 @@ def _are_mostly_digits(reading: Reading, novelty: Floats | None) -> bool:
     return count > 1 and bool(2 * familiar > count)
 
 
-def _find_page(grey: Grey) -> Page | None:
+def _find_sheet(grey: Grey) -> Sheet | None:
     try:
-        return find_page(grey)
+        return find_sheet(grey)
     except NoInk:
         return None
 
 
-def _as_one_digit(jpeg: bytes | None, grey: Grey) -> Normalized:
-    """Return what `normalize_picture` returns. `jpeg` is the content of a large JPEG, from `large_jpeg`."""
-    if jpeg is None:
-        return normalize(grey)
-    with closing(open_picture(jpeg)) as picture:
-        return normalize_picture(picture)
+def _as_one_digit(picture: Picture, grey: Grey) -> Normalized:
+    """Return what `picture.prepare("auto")` does. `grey` are the pixels, unless the picture is a large JPEG."""
+    return picture.prepare("auto") if picture.is_large_jpeg else normalize(grey)
 
 
 def _ink_box(normalized: Normalized) -> Box:
@@ -169,12 +154,12 @@ class Number(TypedDict):
     model: ModelName
 
 
-def read_number(classifier: Classifier, picture: Image.Image) -> Number:
+def read_number(classifier: Classifier, picture: Picture) -> Number:
     """Read the digits on a picture.
 
     Args:
         classifier: the model version to use.
-        picture: from `open_picture`.
+        picture: is decoded by this.
 
     Raises:
         OtherClasses: the model's classes are not the digits.

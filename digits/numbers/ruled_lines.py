@@ -1,4 +1,4 @@
-"""Remove ruled lines, frames and tables from the marks on a page, but keep the digits that touch or cross them."""
+"""Remove ruled lines, frames and tables from the marks on a sheet, but keep the digits that touch or cross them."""
 
 from dataclasses import dataclass
 

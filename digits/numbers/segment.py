@@ -13,10 +13,10 @@ import numpy as np
 
 from digits.errors import TooManyDigits
 from digits.features import Grey
-from digits.numbers.candidates import render
+from digits.numbers.candidates import redraw_all
 from digits.numbers.cuts import Cuts, propose_cuts
 from digits.numbers.ruled_lines import Labels, Mask
-from digits.numbers.sheet import Ints, Page, extents, typical_height
+from digits.numbers.sheet import Ints, Sheet, extents, typical_height
 
 MAX_CANDIDATES = 6000
 """Maximum number of candidates of a picture. 500 digits have about 3 500."""
@@ -102,7 +102,7 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A connected part or a piece of one. The box is in pixels of the page."""
+    """A connected part or a piece of one. The box is in pixels of the sheet."""
 
     part: int
     left: int
@@ -131,27 +131,27 @@ class _Piece:
         return (self.height if self.is_dash(height) else self.side) / height
 
 
-def segment(page: Page, width: int, height: int) -> Segmentation:
-    """Propose candidates for the digits of a page.
+def segment(sheet: Sheet, width: int, height: int) -> Segmentation:
+    """Propose candidates for the digits of a sheet.
 
     Args:
-        page: from `find_page`.
-        width: of the picture, which may have been reduced before its page was found.
+        sheet: from `find_sheet`.
+        width: of the picture, which may have been reduced before its sheet was found.
         height: of the picture.
 
     Raises:
-        TooManyDigits: the page has more than MAX_CANDIDATES candidates.
+        TooManyDigits: the sheet has more than MAX_CANDIDATES candidates.
     """
-    cuts = propose_cuts(page)
+    cuts = propose_cuts(sheet)
     written = [
         sorted(
-            (piece for part in line for piece in _pieces(page, part, cuts.get(part))),
+            (piece for part in line for piece in _pieces(sheet, part, cuts.get(part))),
             key=lambda piece: piece.left + piece.right,
         )
-        for line in _lines(page.boxes)
+        for line in _lines(sheet.boxes)
     ]
-    labels = _label(page, written)
-    corners = _corners(page, written, labels, (width, height))
+    labels = _label(sheet, written)
+    corners = _corners(sheet, written, labels, (width, height))
     lines: list[Line] = []
     unions: list[tuple[int, ...]] = []
     start = 1
@@ -177,7 +177,7 @@ def segment(page: Page, width: int, height: int) -> Segmentation:
         stop = start + len(pieces)
         lines.append(Line([piece.size(typical) for piece in pieces], corners[start - 1 : stop - 1], candidates))
         start = stop
-    return Segmentation(lines, render(page.distance, labels, np.array(unions, dtype=np.int64).reshape(-1, 6)))
+    return Segmentation(lines, redraw_all(sheet.distance, labels, np.array(unions, dtype=np.int64).reshape(-1, 6)))
 
 
 def _lines(boxes: Ints) -> list[list[int]]:
@@ -208,10 +208,10 @@ def _least_inside(height: int, band: tuple[int, int]) -> float:
     return -_LOW * line_height if height < _LOW * line_height else 0.5 * height
 
 
-def _pieces(page: Page, part: int, cuts: Cuts | None) -> list[_Piece]:
+def _pieces(sheet: Sheet, part: int, cuts: Cuts | None) -> list[_Piece]:
     """Return the pieces of a part, from left to right."""
-    left, top, width, height = page.boxes[part].tolist()
-    mask = page.labels[top : top + height, left : left + width] == page.numbers[part]
+    left, top, width, height = sheet.boxes[part].tolist()
+    mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
     if cuts is None:
         return [_Piece(part, left, top, left + width, top + height, mask, 0.0)]
     owner = (np.arange(width) >= cuts.columns[:, :, None]).sum(axis=0)
@@ -225,9 +225,9 @@ def _pieces(page: Page, part: int, cuts: Cuts | None) -> list[_Piece]:
     return pieces
 
 
-def _label(page: Page, lines: list[list[_Piece]]) -> Labels:
-    """Return the page with the number of each pixel's piece. They are numbered from 1 on, in reading order."""
-    labels = np.zeros(page.labels.shape, dtype=np.int32)
+def _label(sheet: Sheet, lines: list[list[_Piece]]) -> Labels:
+    """Return the sheet with the number of each pixel's piece. They are numbered from 1 on, in reading order."""
+    labels = np.zeros(sheet.labels.shape, dtype=np.int32)
     for number, piece in enumerate((piece for line in lines for piece in line), 1):
         labels[piece.top : piece.bottom, piece.left : piece.right][piece.mask] = number
     return labels
@@ -280,13 +280,13 @@ def _candidate(
     return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
 
 
-def _corners(page: Page, lines: list[list[_Piece]], labels: Labels, size: tuple[int, int]) -> Ints:
+def _corners(sheet: Sheet, lines: list[list[_Piece]], labels: Labels, size: tuple[int, int]) -> Ints:
     """Return left, top, right and bottom of each piece, (pieces, 4), in pixels of a picture of this size."""
-    if page.to_unturned is None:
+    if sheet.to_unturned is None:
         corners = np.array([(each.left, each.top, each.right, each.bottom) for line in lines for each in line])
     else:
-        corners = extents(labels, sum(map(len, lines)) + 1, page.to_unturned)[1:]
-    scale = np.array(size) / page.picture_shape[::-1]
-    starts, stops = (scale * (each * page.factor + page.origin) for each in (corners[:, :2], corners[:, 2:]))
+        corners = extents(labels, sum(map(len, lines)) + 1, sheet.to_unturned)[1:]
+    scale = np.array(size) / sheet.picture_shape[::-1]
+    starts, stops = (scale * (each * sheet.factor + sheet.origin) for each in (corners[:, :2], corners[:, 2:]))
     starts, stops = np.clip(np.floor(starts), 0, np.array(size) - 1), np.clip(np.rint(stops), 0, size)
     return np.hstack([starts, stops]).astype(np.int64)

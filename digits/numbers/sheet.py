@@ -1,7 +1,7 @@
 """Find the ink on a picture of several digits, as connected parts without shadows, specks, ruled lines and frames.
 
-`digits/normalization/normalize.py` looks for one digit and may drop everything else. A page has to keep all of them, so
-the light is measured in more pixels, and the limits of ink follow each part's own strength.
+`digits/normalization/normalize.py` looks for one digit and may drop everything else. A sheet has to keep all of them,
+so the light is measured in more pixels, and the limits of ink follow each part's own strength.
 """
 
 from dataclasses import dataclass, replace
@@ -30,9 +30,9 @@ from digits.pictures.downscale import downscale, downscale_factor
 Ints = NDArray[np.int64]
 
 MAX_PARTS = 1500
-"""Maximum number of parts. More are a texture, or a page with more digits than can be read."""
+"""Maximum number of parts. More are a texture, or a sheet with more digits than can be read."""
 
-PAGE_SIDE = 400
+SHEET_SIDE = 400
 """Longer side of the reduced picture in which digits are looked for first."""
 
 _LEGIBLE = 36
@@ -42,7 +42,7 @@ _LIGHT_SIDE = 80
 """Longer side of the reduced picture in which the light is measured."""
 
 _MIN_SHARPNESS = 0.35
-"""A part whose edges are less steep than this share of the page's is a shadow."""
+"""A part whose edges are less steep than this share of the sheet's is a shadow."""
 
 _SHARP = 0.35
 """A slope of this share of full ink per pixel is steeper than those of shadows."""
@@ -55,15 +55,15 @@ _MOST_DEGREES = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Sheet:
     """The connected parts of a picture, with its lines of digits level."""
 
     picture_shape: tuple[int, ...]
     """Height and width of the picture in pixels."""
     factor: int
-    """Pixels of the picture per pixel of the page."""
+    """Pixels of the picture per pixel of the sheet."""
     origin: tuple[int, int]
-    """Left and top of the page in pixels of the picture."""
+    """Left and top of the sheet in pixels of the picture."""
     is_dark: bool
     """Whether the ink was darker than its paper."""
     distance: Floats
@@ -73,13 +73,13 @@ class Page:
     numbers: Ints
     """(parts,): the label of each part."""
     boxes: Ints
-    """(parts, 4): left, top, width and height of each part in pixels of the page."""
+    """(parts, 4): left, top, width and height of each part in pixels of the sheet."""
     stroke: float
     """Width of a stroke in pixels."""
     is_doubtful: bool
     """Whether its ink may be noise or uneven light."""
     to_unturned: NDArray[np.float64] | None
-    """(2, 3): maps x, y and 1 to pixels of the page before it was turned. None if it was not."""
+    """(2, 3): maps x, y and 1 to pixels of the sheet before it was turned. None if it was not."""
 
     @property
     def digit_height(self) -> float:
@@ -88,11 +88,11 @@ class Page:
 
     @property
     def is_legible(self) -> bool:
-        """Whether a larger picture of the page would hardly be read better."""
+        """Whether a larger picture of the sheet would hardly be read better."""
         return self.digit_height >= 0.75 * _LEGIBLE
 
 
-def find_page(picture: Grey) -> Page:
+def find_sheet(picture: Grey) -> Sheet:
     """Find the ink on a picture.
 
     Args:
@@ -102,15 +102,15 @@ def find_page(picture: Grey) -> Page:
         NoInk: the picture is blank, of one colour or noise.
         TooManyDigits: the picture has more than MAX_PARTS parts.
     """
-    factor = downscale_factor(picture, PAGE_SIDE)
+    factor = downscale_factor(picture, SHEET_SIDE)
     reduced = downscale(picture, factor).astype(np.float32)
     small = downscale(reduced, downscale_factor(reduced, LIGHT_SIDE))
     beside = beside_strip(small, light_side(small), picture.shape)
     if beside:
         rows, columns = beside
-        page = find_page(picture[beside])
-        left, top = page.origin
-        return replace(page, picture_shape=picture.shape, origin=(left + columns.start, top + rows.start))
+        sheet = find_sheet(picture[beside])
+        left, top = sheet.origin
+        return replace(sheet, picture_shape=picture.shape, origin=(left + columns.start, top + rows.start))
     if np.ptp(reduced) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
     if is_noise(reduced):
@@ -120,7 +120,7 @@ def find_page(picture: Grey) -> Page:
     height = parts.digit_height
     finer = max(1, int(factor * height / _LEGIBLE))
     if finer == factor:
-        return _levelled(_to_page(parts, light.is_dark, picture.shape, factor, (0, 0)))
+        return _levelled(_to_sheet(parts, light.is_dark, picture.shape, factor, (0, 0)))
     left, top = np.maximum(parts.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
     right, bottom = ((parts.boxes[:, :2] + parts.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
@@ -129,7 +129,7 @@ def find_page(picture: Grey) -> Page:
     full_ink = parts.full_ink if finer < factor else None  # thin strokes are fainter in fewer pixels
     first_look = _FirstLook(near, full_ink, parts.is_doubtful)
     parts = _find_parts(downscale(region, finer).astype(np.float32), nearby_light, first_look)
-    return _levelled(_to_page(parts, light.is_dark, picture.shape, finer, (left * factor, top * factor)))
+    return _levelled(_to_sheet(parts, light.is_dark, picture.shape, finer, (left * factor, top * factor)))
 
 
 def typical_height(heights: Ints) -> float:
@@ -193,7 +193,7 @@ def _find_light(picture: Floats) -> _Light:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The connected parts of a picture. The fields are as in `Page`, before it was turned."""
+    """The connected parts of a picture. The fields are as in `Sheet`, before it was turned."""
 
     ink: Floats
     """(height, width), in [0, 1]. 1 is full ink."""
@@ -221,7 +221,7 @@ class _FirstLook:
     full_ink: float | None
     """As in `_Marks`. None if it has to be measured again."""
     is_doubtful: bool
-    """As in `Page`."""
+    """As in `Sheet`."""
 
 
 def _find_parts(picture: Floats, light: _Light, first_look: _FirstLook | None = None) -> _Parts:
@@ -270,16 +270,16 @@ def _find_parts(picture: Floats, light: _Light, first_look: _FirstLook | None = 
     return _Parts(ink, inside, labels, np.flatnonzero(kept) + 1, boxes[kept], marks.full_ink, is_doubtful)
 
 
-def _to_page(
+def _to_sheet(
     parts: _Parts, is_dark: bool, picture_shape: tuple[int, ...], factor: int, origin: tuple[int, int]
-) -> Page:
+) -> Sheet:
     inside = parts.inside
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     stroke = max(1.0, 4 * cv2.mean(depth, inside)[0] - 2)  # as in `redraw`
     distance = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_3)
     # How much ink the pixels at the edge have tells where in them the edge is.
     distance += parts.ink + (np.float32(0.5) - 2 * inside)
-    return Page(
+    return Sheet(
         picture_shape,
         factor,
         origin,
@@ -436,36 +436,36 @@ def _touch_edge(boxes: Ints, shape: tuple[int, ...]) -> Mask:
     return touch
 
 
-def _levelled(page: Page) -> Page:
-    """Turn the page so that its lines of text are level."""
-    angle = _slope(page)
+def _levelled(sheet: Sheet) -> Sheet:
+    """Turn the sheet so that its lines of text are level."""
+    angle = _slope(sheet)
     if not angle:
-        return page
-    height, width = page.distance.shape
+        return sheet
+    height, width = sheet.distance.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
     cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
     size = int(width * cosine + height * sine) + 1, int(width * sine + height * cosine) + 1
     matrix[:, 2] += size[0] / 2 - width / 2, size[1] / 2 - height / 2
-    outside = float(page.distance.min())
-    distance = cv2.warpAffine(page.distance, matrix, size, flags=cv2.INTER_LINEAR, borderValue=outside)
-    labels = cv2.warpAffine(page.labels.astype(np.float32), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
-    corners = extents(labels, int(page.labels.max()) + 1)[page.numbers]
+    outside = float(sheet.distance.min())
+    distance = cv2.warpAffine(sheet.distance, matrix, size, flags=cv2.INTER_LINEAR, borderValue=outside)
+    labels = cv2.warpAffine(sheet.labels.astype(np.float32), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
+    corners = extents(labels, int(sheet.labels.max()) + 1)[sheet.numbers]
     present = corners[:, 2] > 0
     corners = corners[present]
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     to_unturned = cv2.invertAffineTransform(matrix)
     return replace(
-        page, distance=distance, labels=labels, numbers=page.numbers[present], boxes=boxes, to_unturned=to_unturned
+        sheet, distance=distance, labels=labels, numbers=sheet.numbers[present], boxes=boxes, to_unturned=to_unturned
     )
 
 
-def _slope(page: Page) -> int:
+def _slope(sheet: Sheet) -> int:
     """Return the slope of the lines in whole degrees. 0 unless another one separates the lines clearly better.
 
     At the right slope, the parts cover the fewest rows.
     """
-    height = page.digit_height
-    left, top, width, high = page.boxes[page.boxes[:, 3] > 0.5 * height].T.astype(float)
+    height = sheet.digit_height
+    left, top, width, high = sheet.boxes[sheet.boxes[:, 3] > 0.5 * height].T.astype(float)
     if len(left) < 3:
         return 0
     degrees = np.arange(-_MOST_DEGREES, _MOST_DEGREES + 1)

@@ -8,7 +8,7 @@ import os
 import re
 from io import BytesIO
 
-from PIL import Image, TiffImagePlugin, TiffTags
+from PIL import Image, TiffImagePlugin
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -78,47 +78,43 @@ class LimitedReader(BytesIO):
         return super().read(size)
 
 
-def open_limited(data: bytes) -> LimitedReader:
-    """Return the encoded picture as a file for Pillow. Of a PNG, it has the visible chunks only.
+def open_limited(data: bytes, formats: tuple[str, ...], max_pixels: int) -> ImageFile:
+    """Open a picture, and check that decoding it takes a bounded time and at most MAX_DECODE_BYTES.
 
-    Raises:
-        InvalidImage: a PNG has too many chunks.
-    """
-    return LimitedReader(_visible_chunks(data) if data.startswith(PNG_SIGNATURE) else data)
-
-
-def check(picture: ImageFile, data: bytes) -> None:
-    """Check that decoding a picture takes a bounded time and at most MAX_DECODE_BYTES.
+    Of a PNG, only the visible chunks are kept.
 
     Args:
-        picture: opened from `open_limited(data)`, with no pixel decoded.
         data: the encoded picture.
+        formats: Pillow's names of the accepted formats.
+        max_pixels: maximum width times height.
+
+    Returns:
+        The picture, with no pixel decoded. Its file is a LimitedReader.
 
     Raises:
-        ImageTooLarge: decoding it would take too much memory.
+        ImageTooLarge: it has too many pixels, or decoding it would take too much memory.
         InvalidImage: decoding it would take far longer than its number of pixels explains.
         UnsupportedImage: a run-length encoded BMP. Pillow decodes it in Python, at up to 100 ns per pixel.
+        Exception: whatever Pillow raises for a broken header.
     """
+    file = LimitedReader(_visible_chunks(data) if data.startswith(PNG_SIGNATURE) else data)
+    picture = Image.open(file, formats=formats)
+    size = f"{picture.width}x{picture.height}"
+    if picture.width * picture.height > max_pixels:
+        raise ImageTooLarge(f"expected at most {max_pixels} pixels, received a picture of {size}")
     if picture.format == "BMP" and picture.info.get("compression") in _BMP_RUN_LENGTH_ENCODINGS:
         raise UnsupportedImage("expected a BMP without compression, received a run-length encoded one")
-    size = f"{picture.width}x{picture.height}"
     if max(picture.size) > MAX_SIDE:
         raise ImageTooLarge(f"expected at most {MAX_SIDE} pixels per side, received a picture of {size}")
     needed = _decode_bytes(picture, data)
     if needed > MAX_DECODE_BYTES:
-        max_pixels = int(MAX_DECODE_BYTES * picture.width * picture.height / needed)
+        max_of_this_kind = int(MAX_DECODE_BYTES * picture.width * picture.height / needed)
         raise ImageTooLarge(
-            f"expected at most {max_pixels} pixels in a {picture.format} of this kind, "
+            f"expected at most {max_of_this_kind} pixels in a {picture.format} of this kind, "
             f"which takes {MAX_DECODE_BYTES // 1_000_000} MB to decode, received a picture of {size}"
         )
-
-
-def skip_exif_directories(picture: Image.Image) -> None:
-    """Keep Pillow from reading a TIFF's Exif directories, each of which may hold millions of numbers."""
-    if isinstance(picture, TiffImageFile):
-        exif = picture.getexif()
-        for directory in TiffTags.TAGS_V2_GROUPS:
-            exif.pop(directory, None)
+    file.allow_pixel_reads()
+    return picture
 
 
 def _max_parts(data: bytes) -> int:
@@ -145,7 +141,7 @@ def _decode_bytes(picture: ImageFile, data: bytes) -> float:
     if isinstance(picture, JpegImageFile):
         return _jpeg_decode_bytes(picture, data)
     if picture.format not in ("PNG", "BMP", "GIF", "TIFF"):
-        # A WEBP, or a format that was added to `images.FORMATS` and has no rule here yet. Assume the worst for it.
+        # A WEBP, or a format that was added to `decode.FORMATS` and has no rule here yet. Assume the worst for it.
         return _WORST_BYTES_PER_PIXEL * pixels
     decoded = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
     if isinstance(picture, TiffImageFile):

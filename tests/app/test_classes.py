@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from digits.features import SIDE, to_features
 from digits.model.artifact import NAME
 from digits.model.classifier import Classifier, load_newest
-from digits.normalization.prepare import resize
+from digits.normalization.resize import resize
 from tests.app.conftest import SHAPES, Reloading, Service
 from tests.conftest import SHIPPED_VERSION, encoded, publish_classes
 

@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 from app.openapi.example_pictures import EXAMPLES
 from digits.errors import DigitsError
 from digits.normalization.normalize import normalize
-from digits.pictures.decode import open_picture, to_grey
+from digits.picture import Picture
 from tests.conftest import encoded
 
 MEMORY_BYTES = 300_000_000
@@ -143,7 +143,7 @@ def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
 def check(data: bytes) -> None:
     began = time.process_time()
     try:
-        digit = normalize(to_grey(open_picture(data)))
+        digit = normalize(Picture(data).grey())
     except DigitsError:
         pass
     else:

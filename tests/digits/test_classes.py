@@ -14,7 +14,7 @@ from digits.model.artifact import MANIFEST, MODEL
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from digits.numbers.read import read_number
-from digits.pictures.decode import open_picture
+from digits.picture import Picture
 from tests.conftest import (
     Published,
     edit_manifest,
@@ -100,7 +100,7 @@ def test_a_model_of_other_things_than_digits_reads_no_numbers(
     tmp_path: Path, names: list[str], preprocessing: str
 ) -> None:
     classifier = Classifier.load(publish_classes(tmp_path, names, preprocessing=preprocessing).folder)
-    picture = open_picture(encoded(np.zeros((28, 28), dtype=np.uint8)))
+    picture = Picture(encoded(np.zeros((28, 28), dtype=np.uint8)))
 
     with pytest.raises(OtherClasses, match="expected a model of the digits 0 to 9"):
         read_number(classifier, picture)

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 
 import cv2
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits.errors import InvalidImage
+from digits.errors import ImageTooLarge, InvalidImage
 from digits.features import Grey
-from digits.pictures.decode import open_picture, to_grey
-from digits.pictures.png import decode_png, decode_tiny_png
+from digits.picture import Picture
+from digits.pictures.decode import MAX_PIXELS, REDUCED_SIDE, decode_png, decode_tiny_png, open_image, upright_grey
 from tests.conftest import Mnist, encoded
 from tests.picture_files import png, png_chunk
 
@@ -22,11 +23,27 @@ ROWS = b"".join(bytes([filter_]) + bytes(range(28)) for filter_ in [0, 1, 2, 3, 
 
 
 def ordinary(data: bytes) -> Grey:
-    return to_grey(open_picture(data))
+    return upright_grey(open_image(data, MAX_PIXELS), REDUCED_SIDE)
 
 
 def idat(stream: bytes) -> bytes:
     return png(28, 28, rows=stream)
+
+
+def rgb(bits: int, filters: bytes, *between: bytes) -> bytes:
+    """Make a PNG in RGB, with one row of the same bytes for each filter."""
+    row = bytes(range(7, 7 + 3 * 28 * bits // 8))
+    rows = b"".join(bytes([filter_]) + row for filter_ in filters)
+    return png(28, len(filters), *between, bits=bits, colour=2, rows=zlib.compress(rows))
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+RAMP = np.arange(784, dtype=np.uint32).reshape(28, 28).astype(np.uint8)
+PHOTO = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+DAMAGED = encoded(PHOTO)[:5000] + b"\0" + encoded(PHOTO)[5001:]
+WRONG_CHECKSUM = encoded(RAMP)[:-16] + b"\0" * 4 + encoded(RAMP)[-12:]
+STREAM = zlib.compress(ROWS)
 
 
 def by_opencv(pixels: Grey) -> bytes:
@@ -34,15 +51,14 @@ def by_opencv(pixels: Grey) -> bytes:
     return data
 
 
-def by_pillow(pixels: Grey) -> bytes:
-    return encoded(pixels)
-
-
-def optimized(pixels: Grey) -> bytes:
-    return encoded(pixels, optimize=True)
-
-
-@pytest.mark.parametrize("encode", [by_pillow, optimized, by_opencv])
+@pytest.mark.parametrize(
+    "encode",
+    [
+        pytest.param(encoded, id="Pillow"),
+        pytest.param(lambda pixels: encoded(pixels, optimize=True), id="Pillow, optimized"),
+        pytest.param(by_opencv, id="OpenCV"),
+    ],
+)
 def test_real_digits_come_out_unchanged(encode: Callable[[Grey], bytes], mnist: Mnist) -> None:
     for pixels in mnist.pixels[::500]:
         decoded = decode_tiny_png(encode(pixels))
@@ -62,9 +78,7 @@ def test_real_digits_come_out_unchanged(encode: Callable[[Grey], bytes], mnist: 
     ],
 )
 def test_unusual_data_gives_the_same_pixels(data: bytes) -> None:
-    decoded = decode_tiny_png(data)
-
-    np.testing.assert_array_equal(ordinary(data) if decoded is None else decoded, ordinary(data))
+    np.testing.assert_array_equal(Picture(data).grey(), ordinary(data))
 
 
 @pytest.mark.parametrize(
@@ -77,17 +91,31 @@ def test_unusual_data_gives_the_same_pixels(data: bytes) -> None:
         pytest.param(idat(b""), id="no data"),
         pytest.param(png(28, 28)[:-20], id="a file cut short"),
         pytest.param(png(28, 28)[:33], id="only a header"),
+        pytest.param(encoded(PHOTO)[:-2000], id="a large file cut short"),
+        pytest.param(DAMAGED, id="a changed byte"),
+        pytest.param(rgb(8, b"\x09"), id="RGB with an undefined filter"),
+        pytest.param(png(28, 28, colour=2, rows=zlib.compress(ROWS)), id="rows missing"),
     ],
 )
-def test_damaged_files_are_left_to_the_ordinary_path(data: bytes) -> None:
-    assert decode_tiny_png(data) is None
+def test_damaged_files_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidImage):
-        ordinary(data)
+        Picture(data).grey()
 
 
-EXIF = Image.Exif()
-EXIF[0x0112] = 6
-RAMP = np.arange(784, dtype=np.uint32).reshape(28, 28).astype(np.uint8)
+@pytest.mark.parametrize("data", [DAMAGED, WRONG_CHECKSUM], ids=["300x200", "28x28"])
+def test_a_file_with_a_wrong_checksum_does_not_reach_libpng(data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    with suppress(InvalidImage):
+        Picture(data).grey()
+
+    assert capfd.readouterr().err == ""  # libpng reports damage on stderr
+
+
+def test_a_28x28_png_counts_its_pixels_too() -> None:
+    data = encoded(RAMP)
+
+    assert Picture(data, max_pixels=784).size == (28, 28)
+    with pytest.raises(ImageTooLarge, match="expected at most 783 pixels, received a picture of 28x28"):
+        Picture(data, max_pixels=783)
 
 
 @pytest.mark.parametrize(
@@ -100,35 +128,18 @@ RAMP = np.arange(784, dtype=np.uint32).reshape(28, 28).astype(np.uint8)
         pytest.param(encoded(Image.fromarray(RAMP).convert("1")), id="1 bit"),
         pytest.param(encoded(RAMP[:27]), id="28x27"),
         pytest.param(encoded(RAMP) + b"\n", id="a byte after the end"),
-        pytest.param(encoded(RAMP)[:-16] + b"\0" * 4 + encoded(RAMP)[-12:], id="a wrong checksum of IDAT"),
+        pytest.param(WRONG_CHECKSUM, id="a wrong checksum of IDAT"),
+        pytest.param(png(28, 28, png_chunk(b"IDAT", STREAM[:9]), rows=STREAM[9:]), id="two IDAT chunks"),
     ],
 )
-def test_other_files_are_left_to_the_ordinary_path(data: bytes) -> None:
+def test_pillow_decodes_other_small_files(data: bytes) -> None:
     assert decode_tiny_png(data) is None
     assert ordinary(data).size > 0
-
-
-def test_two_idat_chunks_are_left_to_the_ordinary_path() -> None:
-    stream = zlib.compress(ROWS)
-    data = png(28, 28, png_chunk(b"IDAT", stream[:9]), rows=stream[9:])
-
-    assert decode_tiny_png(data) is None
-    assert ordinary(data).shape == (28, 28)
 
 
 def by_pillow_alone(data: bytes) -> Grey:
     with Image.open(BytesIO(data)) as picture:
         return np.asarray(picture)
-
-
-def rgb(bits: int, filters: bytes, *between: bytes) -> bytes:
-    """Make a PNG in RGB, with one row of the same bytes for each filter."""
-    row = bytes(range(7, 7 + 3 * 28 * bits // 8))
-    rows = b"".join(bytes([filter_]) + row for filter_ in filters)
-    return png(28, len(filters), *between, bits=bits, colour=2, rows=zlib.compress(rows))
-
-
-PHOTO = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +155,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
     ],
 )
 def test_png_files_of_any_size_give_the_pixels_that_pillow_decodes(data: bytes) -> None:
-    decoded = decode_png(open_picture(data))
+    decoded = decode_png(open_image(data, MAX_PIXELS))
 
     assert decoded is not None
     np.testing.assert_array_equal(decoded, by_pillow_alone(data))
@@ -161,27 +172,5 @@ def test_png_files_of_any_size_give_the_pixels_that_pillow_decodes(data: bytes) 
     ],
 )
 def test_pillow_decodes_other_pictures(data: bytes) -> None:
-    assert decode_png(open_picture(data)) is None
+    assert decode_png(open_image(data, MAX_PIXELS)) is None
     assert ordinary(data).size > 0
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(encoded(PHOTO)[:-2000], id="cut short"),
-        pytest.param(encoded(PHOTO)[:5000] + b"\0" + encoded(PHOTO)[5001:], id="a changed byte"),
-        pytest.param(rgb(8, b"\x09"), id="an undefined filter"),
-        pytest.param(png(28, 28, colour=2, rows=zlib.compress(ROWS)), id="rows missing"),
-    ],
-)
-def test_damaged_png_files_are_refused(data: bytes) -> None:
-    assert decode_png(open_picture(data)) is None
-    with pytest.raises(InvalidImage):
-        ordinary(data)
-
-
-def test_a_file_with_a_wrong_checksum_does_not_reach_libpng(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InvalidImage):
-        ordinary(encoded(PHOTO)[:5000] + b"\0" + encoded(PHOTO)[5001:])
-
-    assert capfd.readouterr().err == ""  # libpng reports damage on stderr

@@ -3,18 +3,20 @@
 `digits predict` and `digits read` share these arguments and options.
 """
 
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 from typer.core import TyperCommand
 
 from cli.batch.tasks import Task
-from cli.batch.worker import MissingFolder, read_content
+from cli.batch.worker import read_content
 from cli.models import load_model
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
@@ -126,7 +128,7 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
             for picture in _pictures(Sources([source], sources.column)):
                 if not _print_answer(picture, classifier, task, as_json=as_json):
                     exit_code = max(exit_code, 1)
-        except (UnusableSource, MissingFolder) as exc:
+        except UnusableSource as exc:
             print(f"digits: {exc}", file=sys.stderr)
             exit_code = 2
     return exit_code
@@ -139,21 +141,31 @@ def _print_answer(picture: NamedPicture, classifier: Classifier, task: Task, *, 
         (record,) = task.answers(classifier, [prepared])
     except DigitsError as exc:
         if as_json:
-            print(to_json({"file": picture.name, "error": str(exc)}).decode())
+            _print_json(picture, {"error": str(exc)})
         else:
             print(f"{picture.name}: {exc}", file=sys.stderr)
         return False
     if as_json:
-        print(to_json({"file": picture.name, **record}).decode())
+        _print_json(picture, record)
     else:
         print(f"{picture.name}: {task.text(classifier, record)}")
     return True
 
 
+def _print_json(picture: NamedPicture, fields: Mapping[str, Any]) -> None:
+    # A path may have bytes that are not UTF-8. orjson refuses them, and `json` escapes them to be read back.
+    file = picture.content if isinstance(picture.content, str) else picture.name
+    print(to_json({"file": orjson.Fragment(json.dumps(file)), **fields}).decode())
+
+
 def _pictures(source: Sources) -> Iterator[NamedPicture]:
     """Yield the pictures of one source. Raises UnusableSource."""
-    if list(source.paths) == [_STDIN]:
+    (path,) = source.paths
+    if path == _STDIN:
         yield NamedPicture(_STDIN, _read_stdin())
+        return
+    if not Path(path).exists():
+        yield NamedPicture(path, path)  # whose answer is the error
         return
     source.count()  # refuses a source without pictures
     yield from source.pictures()

@@ -73,6 +73,7 @@ class Worker:
             try:
                 prepared.append(self._task.prepare(self._classifier, read_content(picture.content, self._folder)))
             except DigitsError as exc:
+                self._check_folder(picture)
                 row["error"] = str(exc)
                 failures.append(Failure(picture.name, str(exc)))
             else:
@@ -82,22 +83,21 @@ class Worker:
                 row.update(self._task.row(self._classifier, answer))
         return Scored(b"".join(to_json(row) + b"\n" for row in rows), len(rows), failures)
 
+    def _check_folder(self, picture: NamedPicture) -> None:
+        """Raise MissingFolder if all pictures of the same folder would fail."""
+        if isinstance(picture.content, str) and not (folder := Path(self._folder, picture.content).parent).is_dir():
+            raise MissingFolder(f"{folder} does not exist")
+
 
 def read_content(content: str | Content, folder: Path) -> Content:
     """Read a picture's file, if its content is a path. Relative paths begin in `folder`.
 
     Raises:
         InvalidImage, ImageTooLarge: the file cannot be read.
-        MissingFolder: its folder does not exist.
     """
     if not isinstance(content, str):
         return content
     file = folder / content
     if file.exists() and not file.is_file():  # reading a pipe would wait for its writer
         raise InvalidImage("cannot be read: Not a regular file")
-    try:
-        return read_file(file)
-    except InvalidImage:
-        if not file.parent.is_dir():
-            raise MissingFolder(f"{file.parent} does not exist") from None
-        raise
+    return read_file(file)

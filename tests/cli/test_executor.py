@@ -1,13 +1,16 @@
 """However many pictures there are, only a few are in memory, and their rows keep their order."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from cli.batch.executor import Chunk, Executor, chunks, score_all
-from cli.batch.worker import Scored
+from cli.batch.tasks import Predict
+from cli.batch.worker import MissingFolder, Scored, Worker
 from cli.sources.listing import NamedPicture
 from cli.sources.tables import Content
+from tests.conftest import Published
 
 
 def pictures(count: int, content: str | Content = "path") -> Iterator[NamedPicture]:
@@ -63,3 +66,13 @@ def test_a_chunk_ends_at_32_pictures_or_8_megabytes() -> None:
     large = [len(chunk) for chunk in chunks(pictures(5, bytes(4_000_000)))]
 
     assert (small, large) == ([32, 32, 6], [2, 2, 1])
+
+
+def test_a_folder_that_vanishes_ends_the_run_instead_of_filling_it_with_errors(
+    published: Published, tmp_path: Path
+) -> None:
+    worker = Worker(published.folder, Predict("auto"), tmp_path)
+
+    with pytest.raises(MissingFolder, match=f"{tmp_path}/gone does not exist"):
+        worker.score([NamedPicture("7.png", "gone/7.png")])
+    assert worker.score([NamedPicture("7.png", "7.png")]).failures[0].reason.startswith("cannot be read: ")

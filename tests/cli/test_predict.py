@@ -1,49 +1,203 @@
-"""`digits predict` prints an answer for each picture."""
+"""`digits predict` and `digits read` print an answer for each picture."""
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.cli.conftest import Digits
-from tests.conftest import Published, publish_tiny
+from app.openapi.example_pictures import EXAMPLES
+from digits.features import to_features
+from digits.model import artifact, classifier
+from digits.model.artifact import MODEL, SHIPPED
+from digits.model.classifier import Classifier
+from tests.cli.conftest import Digits, Result
+from tests.conftest import Mnist, Published, encoded, publish_tiny, publish_trusted
+
+
+def answers(ran: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ran.out.splitlines()]
 
 
 @pytest.fixture
-def seven(tmp_path: Path, digit_pictures: list[bytes]) -> Path:
-    file = tmp_path / "seven.png"
-    file.write_bytes(digit_pictures[7])
-    return file
+def files(tmp_path: Path, digit_pictures: list[bytes]) -> list[Path]:
+    """Ten picture files, index = digit."""
+    paths = [tmp_path / f"{digit}.png" for digit in range(10)]
+    for path, picture in zip(paths, digit_pictures, strict=True):
+        path.write_bytes(picture)
+    return paths
+
+
+def test_each_picture_gets_a_line_with_the_classifiers_answer(
+    digits: Digits, files: list[Path], published: Published, mnist: Mnist
+) -> None:
+    first_of_each = np.stack([mnist.pixels[mnist.labels == digit][0] for digit in range(10)])
+    expected = Classifier.load(published.folder).probabilities(to_features(first_of_each))
+
+    as_text, as_json = digits("predict", *files), digits("predict", "--json", *files)
+
+    assert (as_text.code, as_text.err, as_json.code, as_json.err) == (0, "", 0, "")
+    lines = [f"{file}: {row.argmax()} ({row.max():.4f})" for file, row in zip(files, expected, strict=True)]
+    assert as_text.out.splitlines() == lines
+    for answer, file, row in zip(answers(as_json), files, expected, strict=True):
+        assert answer == {
+            "file": str(file),
+            "digit": row.argmax(),
+            "probability": pytest.approx(float(row.max()), abs=1e-6),
+            "probabilities": pytest.approx(row.tolist(), abs=1e-6),
+            "preprocessing": [],
+            "model": {"name": "mnist-dense", "version": published.manifest.version},
+        }
 
 
 def test_a_picture_on_standard_input_is_answered_like_a_file(
-    digits: Digits, seven: Path, digit_pictures: list[bytes]
+    digits: Digits, files: list[Path], digit_pictures: list[bytes]
 ) -> None:
-    ran = digits("predict", "--json", seven, "-", stdin=digit_pictures[7])
+    ran = digits("predict", "--json", files[7], "-", stdin=digit_pictures[7])
 
-    from_file, from_stdin = map(json.loads, ran.out.splitlines())
+    from_file, from_stdin = answers(ran)
     assert (ran.code, ran.err) == (0, "")
     assert from_stdin == from_file | {"file": "-"}
 
 
-def test_a_file_that_is_no_picture_is_reported_and_the_others_are_answered(
-    digits: Digits, seven: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        pytest.param(None, [], "cannot be read: No such file or directory", id="a missing file"),
+        pytest.param(b"seven", [], "expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received 5 bytes", id="text"),
+        pytest.param(b"%PDF-1.7", [], "expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received PDF", id="PDF"),
+        pytest.param(encoded(np.full((50, 60), 255, np.uint8)), [], "no ink found: the picture is blank", id="blank"),
+        pytest.param(
+            encoded(np.zeros((28, 27), np.uint8)),
+            ["--normalize", "never"],
+            "expected 28x28 pixels, received 27x28 (width x height)",
+            id="another size, not normalized",
+        ),
+    ],
+)
+def test_a_bad_file_is_reported_and_the_others_are_answered(
+    digits: Digits, content: bytes | None, options: list[str], message: str, files: list[Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "text.png").write_text("seven")
+    bad = tmp_path / "bad"
+    if content is not None:
+        bad.write_bytes(content)
 
-    ran = digits("predict", tmp_path / "text.png", seven)
+    as_text = digits("predict", *options, files[0], bad, files[1])
+    as_json = digits("predict", *options, "--json", files[0], bad, files[1])
 
-    assert ran.code == 1
-    assert ran.out.startswith(f"{seven}: ")
-    assert ran.err.startswith(f"{tmp_path / 'text.png'}: expected a PNG, ")
+    assert (as_text.code, as_json.code) == (1, 1)
+    assert [line.split(": ")[0] for line in as_text.out.splitlines()] == [str(files[0]), str(files[1])]
+    assert as_text.err.startswith(f"{bad}: {message}")
+    assert [answer["file"] for answer in answers(as_json)] == [str(files[0]), str(bad), str(files[1])]
+    assert message in answers(as_json)[1]["error"]
+
+
+def test_a_file_name_that_is_not_utf8_is_escaped(digits: Digits, files: list[Path], tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/a\x80.png")
+    shutil.copyfile(files[7], name)
+
+    as_text, as_json = digits("predict", name), digits("predict", "--json", name)
+
+    assert as_text.out.startswith(f"{tmp_path}/a\\x80.png: ")
+    assert answers(as_json)[0]["file"] == name
 
 
 def test_the_option_model_dir_takes_precedence_over_the_environment(
-    digits: Digits, seven: Path, published: Published, tmp_path: Path
+    digits: Digits, files: list[Path], published: Published, tmp_path: Path
 ) -> None:
     publish_tiny(tmp_path / "other", seed=1)
     newer = publish_tiny(tmp_path / "other", seed=2)
 
-    ran = digits("predict", "--json", "--model-dir", newer.root, seven)
+    ran = digits("predict", "--json", "--model-dir", newer.root, files[7])
 
-    assert json.loads(ran.out)["model"]["version"] == newer.manifest.version != published.manifest.version
+    assert answers(ran)[0]["model"]["version"] == newer.manifest.version != published.manifest.version
+
+
+def test_a_damaged_version_is_reported_and_the_one_before_answers(
+    digits: Digits, files: list[Path], published: Published
+) -> None:
+    damaged = publish_tiny(published.root, seed=1)
+    (damaged.folder / MODEL).unlink()
+
+    ran = digits("predict", "--json", files[7])
+
+    assert ran.code == 0
+    assert answers(ran)[0]["model"]["version"] == published.manifest.version
+    assert ran.err == f"digits: not used: {damaged.folder / MODEL}: missing\n"
+
+
+def test_without_a_model_the_exit_code_is_2(
+    digits: Digits, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (artifact, classifier):
+        monkeypatch.setattr(module, "SHIPPED", tmp_path / "nothing")
+
+    ran = digits("predict", "--model-dir", tmp_path / "empty", files[0])
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"digits: no usable version of mnist-dense in {tmp_path / 'empty'} or ")
+
+
+@pytest.mark.parametrize(
+    ("enlarge", "mode", "steps"),
+    [
+        pytest.param(True, "auto", ["inverted", "cropped", "centered"], id="a large dark digit"),
+        pytest.param(False, "auto", [], id="a picture in MNIST form"),
+        pytest.param(False, "always", ["cropped", "centered"], id="a picture in MNIST form, always normalized"),
+    ],
+)
+def test_pictures_are_brought_to_mnist_form(
+    digits: Digits, mode: str, steps: list[str], tmp_path: Path, mnist: Mnist, *, enlarge: bool
+) -> None:
+    file = tmp_path / "picture.png"
+    five = mnist.pixels[mnist.labels == 5][0]
+    file.write_bytes(encoded(255 - five.repeat(5, axis=0).repeat(5, axis=1) if enlarge else five))
+
+    ran = digits("predict", "--json", "--normalize", mode, file)
+
+    assert answers(ran)[0]["preprocessing"] == steps
+
+
+@pytest.mark.parametrize(
+    ("threshold", "bright", "line"),
+    [
+        pytest.param(0.46, False, "1 (0.4553), no digit is probable enough", id="an empty prediction set"),
+        pytest.param(0.3, False, "1 (0.4553)", id="one digit"),
+        pytest.param(0.1, False, "1 (0.4553), may be 1 or 5 or 9", id="several digits"),
+        pytest.param(0.3, True, "1 (0.6455), not a digit?", id="not a digit"),
+    ],
+)
+def test_a_line_tells_how_far_to_trust_the_answer(
+    digits: Digits, threshold: float, line: str, tmp_path: Path, files: list[Path], *, bright: bool
+) -> None:
+    trusted = publish_trusted(tmp_path / "trusted", threshold=threshold)
+    if bright:
+        files[7].write_bytes(encoded(np.random.default_rng(0).integers(100, 256, (28, 28), dtype=np.uint8)))
+
+    ran = digits("predict", "--normalize", "never", "--model-dir", trusted.root, files[7])
+
+    assert ran.out == f"{files[7]}: {line}\n"
+
+
+NUMBER, SCAN = EXAMPLES / "number.jpg", EXAMPLES / "scan-1986-407-52.jpg"
+
+
+def test_a_line_about_one_digit_says_that_there_are_more(digits: Digits) -> None:
+    ran = digits("predict", "--model-dir", SHIPPED, NUMBER)
+
+    assert ran.out.endswith(", more digits? `read` reads them all\n")
+
+
+def test_read_prints_all_digits_and_how_many_are_unsure(digits: Digits) -> None:
+    as_text = digits("read", "--model-dir", SHIPPED, NUMBER, SCAN)
+    as_json = digits("read", "--model-dir", SHIPPED, "--json", NUMBER, SCAN)
+
+    number, scan = answers(as_json)
+    unsure = sum(digit["prediction_set"] != [digit["digit"]] for digit in scan["digits"])
+    assert unsure > 0
+    assert as_text.out == f"{NUMBER}: 4071\n{SCAN}: 1986 / 407 / 52, {unsure} may be another digit\n"
+    assert number["lines"] == ["4071"]
+    assert [sorted(digit["box"]) for digit in number["digits"]] == [["height", "width", "x", "y"]] * 4

@@ -47,6 +47,10 @@ SHARE_PASSES = (JSON, RAW, PNG)
 MAX_IN_TURN = 128
 """Maximum number of requests in a forward pass, equal to `app.inference.batching.PASS_ROWS`."""
 
+TURNS = {0.5: 1.5, 0.99: 3.0}
+"""The number of mean turns that a share of the requests takes. The median request waits for half a turn, and then takes
+one. Turns are not equal, so the 99th percentile comes from a simulation, which `tests/benchmarks` repeats."""
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -79,11 +83,10 @@ class Cost:
         return (self.each_seconds + self.fixed_seconds / load.batch) / load.each_seconds - 1
 
     def quantile_seconds(self, share: float, load: float) -> float:
-        """Return the time within which a share of the requests is answered, at this load of the capacity.
+        """Return the time within which a share of the requests is answered, 0.5 or 0.99, at this load of the capacity.
 
         Requests that share turns: a turn takes all requests that arrived during the turn before it, so that a turn of T
-        seconds has n = rate * T requests, and T = fixed / (1 - rate * each). A request waits for the rest of the turn
-        in which it arrives, which is uniform between 0 and T, and then takes a turn itself.
+        seconds has n = rate * T requests, and T = fixed / (1 - rate * each).
 
         Requests one after another: the wait in an M/D/1 queue exceeds t with a probability of about
         load * exp(-2 (1 - load) t / service) in the tail (Kingman).
@@ -91,7 +94,7 @@ class Cost:
         if load >= 1:
             return math.inf
         if self.max_in_turn > 1:
-            return (1 + share) * self.fixed_seconds / (1 - load * self.capacity * self.each_seconds)
+            return TURNS[share] * self.fixed_seconds / (1 - load * self.capacity * self.each_seconds)
         wait = self.each_seconds * math.log(load / (1 - share)) / 2 / (1 - load)
         return self.each_seconds + max(0.0, wait)
 

@@ -7,7 +7,7 @@
 
 wrk sends the requests from this machine and uses up to one core. Every round measures each service once with each body
 and number of clients. Ratios compare values of the same round. `--against` also starts `python -m app` of another
-checkout, with this Python, and prints start-up time and memory of both. `NAME:N` is a service with N processes.
+checkout, with this Python. `NAME:N` is a service with N processes.
 """
 
 import argparse
@@ -44,18 +44,6 @@ class Case:
 Results = Mapping[Case, Sequence[Run]]
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One start of a service."""
-
-    seconds: float
-    """Time until `/readyz` was answered with 200."""
-    cpu_seconds: float
-    """Processor time until then, including the check of the golden digits."""
-    uss_mb: float
-    """Memory that belongs to the service's processes alone, after a warm-up."""
-
-
 def start(service: Service, bodies: Sequence[Body], running: ExitStack) -> Server:
     """Start a service, and warm it up with the bodies that it accepts."""
     progress(f"starting {service.name}")
@@ -64,15 +52,6 @@ def start(service: Service, bodies: Sequence[Body], running: ExitStack) -> Serve
     for body in accepted:
         put_under_load(server, body, WARM_CONNECTIONS, wrk.WARM_SECONDS)
     return server
-
-
-def measure_start(service: Service) -> Start:
-    """Start a service once."""
-    with service.started() as server:
-        cpu_seconds = server.cpu_seconds()
-        put_under_load(server, BODIES["json"], WARM_CONNECTIONS, wrk.WARM_SECONDS)
-        uss_mb = sum(one.memory_full_info().uss / 1e6 for one in server.processes())
-        return Start(server.start_seconds, cpu_seconds, uss_mb)
 
 
 def measure(
@@ -172,8 +151,6 @@ def main() -> None:
         for clients in map(int, options.clients.split(","))
     ]
     groups = [group for group in groups if group]
-    started = [services.own(), measured[1]] if options.against else []
-    starts = alternate([started], options.rounds, measure_start)
     results = measure(groups, options.rounds, options.seconds)
 
     if "triton" in options.services:
@@ -184,17 +161,6 @@ def main() -> None:
         print(f"`{OTHER}` is {options.against.resolve()}.")
     baselines = [OTHER if options.against else "ours", "floor", "template"]
     print("\n" + table(*rows(groups, results, baselines)))
-    if starts:
-        lines = [
-            [
-                service.name,
-                spread([start.seconds for start in each], 2),
-                spread([start.cpu_seconds for start in each], 2),
-                spread([start.uss_mb for start in each], 1),
-            ]
-            for service, each in starts.items()
-        ]
-        print("\n" + table(["service", "s until ready", "CPU s", "USS MB after warm-up"], lines))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ def simulated_seconds(cost: Cost, share: float, requests: int = 100_000) -> list
     [
         pytest.param(SHARED, 0.6, 0.5, 0.1, id="shared turns, median, as planned"),
         pytest.param(SHARED, 0.9, 0.5, 0.1, id="shared turns, median, without a zone"),
+        pytest.param(SHARED, 0.6, 0.99, 0.1, id="shared turns, 99th percentile, as planned"),
+        pytest.param(SHARED, 0.9, 0.99, 0.1, id="shared turns, 99th percentile, without a zone"),
         pytest.param(ALONE, 0.6, 0.99, 0.15, id="one after another, 99th percentile, as planned"),
         pytest.param(ALONE, 0.9, 0.99, 0.15, id="one after another, 99th percentile, without a zone"),
     ],

@@ -80,10 +80,13 @@ class Load:
         kinds = [f"{one.answer.status} on a {'reused' if one.is_reused else 'new'} connection" for one in self.lost]
         return describe(Counter(kinds)) or "none lost"
 
-    def all_answer_with(self, version: int, workers: int) -> bool:
-        """Return whether the last answers, 50 per worker, all came from this version."""
-        latest = self.outcomes[-50 * workers :]
-        return len(latest) == 50 * workers and {one.answer.version for one in latest} == {str(version)}
+    def wait_for_version(self, version: int, workers: int) -> float:
+        """Wait until the last answers, 50 per worker, all came from this version. Return the seconds that this took."""
+        count = 50 * workers
+        return wait_until(
+            lambda: [one.answer.version for one in self.outcomes[-count:]] == [str(version)] * count,
+            f"version {version} is served",
+        )
 
     def p99_ms(self, start: float, end: float) -> float:
         """Return the 99th percentile of the requests that began in this span of `time.perf_counter`."""
@@ -131,11 +134,6 @@ def service_with_own_version(workers: int) -> Iterator[tuple[Server, Path]]:
         publish(models)
         with own_service(workers, MNIST_MODEL_DIR=str(models), MNIST_RELOAD_SECONDS="0.2") as server:
             yield server, models
-
-
-def wait_for_version(load: Load, version: int, workers: int) -> float:
-    """Wait until all workers answer with this version, and return the seconds that this took."""
-    return wait_until(lambda: load.all_answer_with(version, workers), f"version {version} is served")
 
 
 def kill(workers: int) -> FaultResult:
@@ -187,7 +185,7 @@ def reload(workers: int) -> FaultResult:
         began = time.perf_counter()
         version = publish(models)
         published = time.perf_counter()
-        recovery_seconds = wait_for_version(load, version, workers)
+        recovery_seconds = load.wait_for_version(version, workers)
         changed = time.perf_counter()
         time.sleep(2)
     spans = (0, began), (began, changed), (changed, changed + 2)
@@ -216,7 +214,7 @@ def full_disk(workers: int) -> FaultResult:
         time.sleep(0.5)
         make_space()
         version = publish(models)
-        recovery_seconds = wait_for_version(load, version, workers)
+        recovery_seconds = load.wait_for_version(version, workers)
     description = f"refused ({refusal}), {len(leftovers)} files left behind; with space, version {version} was served"
     return load.result(description, recovery_seconds, acceptable=not load.lost and not leftovers)
 

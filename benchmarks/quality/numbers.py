@@ -6,9 +6,8 @@ The first table has, for each family of `number_pictures.py`, the share of pictu
 errors per digit (edit distance), and the processor time per picture. One digit alone is also compared with the answer
 of `POST /predict`. Texts are accepted without a person by the rule of `docs/how-to/score-a-folder.md`: there is no
 error, and `ambiguous_count`, `non_digit_count` and `left_out` are 0. The row "plain" has all kinds of PLAIN together.
-The second table has the pictures without a digit (of `without_digit.py`) on which a digit is invented. The third has
-the time for a photo with ten digits, as a multiple of that for one digit on such a photo. Develop with `--from
-validation`. The test digits are for final figures.
+The second table has the pictures without a digit (of `without_digit.py`) on which a digit is invented. Develop with
+`--from validation`. The test digits are for final figures.
 """
 
 import time
@@ -25,7 +24,7 @@ from benchmarks.harness.report import header, table
 from benchmarks.quality.answers import normalized, number_on
 from benchmarks.quality.families import Generator
 from benchmarks.quality.mnist_digits import add_part, load_part
-from benchmarks.quality.number_pictures import NUMBERS, PLAIN, NumberPicture, numbers, photo_of_a_megapixel
+from benchmarks.quality.number_pictures import NUMBERS, PLAIN, NumberPicture, numbers
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.errors import NoInk, TooManyDigits
 from digits.model.classifier import Classifier
@@ -36,8 +35,6 @@ WITHOUT_DIGIT = 200
 """Number of pictures without a digit."""
 SHEETS = 20
 """Maximum number of sheets, because each has a hundred digits."""
-ROUNDS = 15
-"""Number of times that each photo is read for its time, of which the least counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +145,6 @@ def invented(classifier: Classifier, count: int) -> list[list[str]]:
     return [*rows, ["all", *totals]]
 
 
-def photo_times(classifier: Classifier, digits: list[NumberPicture], one: list[NumberPicture]) -> list[str]:
-    """Return the milliseconds of processor time for ten digits, for one, and their ratio."""
-    times = np.full((2, len(digits), ROUNDS), np.inf)
-    for turn in range(ROUNDS):
-        for index, (many, single) in enumerate(zip(digits, one, strict=True)):
-            began = time.process_time()
-            read(classifier, many.data)
-            between = time.process_time()
-            predicted(classifier, single.data)
-            times[:, index, turn] = 1000 * (between - began), 1000 * (time.process_time() - between)
-    ten, alone = times.min(axis=2).mean(axis=1)
-    return [f"{ten:.1f}", f"{alone:.1f}", f"{ten / alone:.2f}"]
-
-
 def rng_of(name: str) -> Generator:
     """Return the source of randomness of a family. Each has its own seed, so that a new family changes no other."""
     return np.random.default_rng(zlib.crc32(name.encode()))
@@ -193,11 +176,6 @@ def main() -> None:
     progress("without a digit")
     heads = ["without a digit", "pictures", "refused", "a digit invented"]
     print(f"\n{table(heads, invented(classifier, WITHOUT_DIGIT))}")
-    progress("time")
-    sheet = rng_of("time")
-    ten, one = ([photo_of_a_megapixel(digits, labels, count, sheet) for _ in range(4)] for count in (10, 1))
-    heads = ["photo of 1000x1000 pixels", "ten digits, ms", "one digit with /predict, ms", "ratio"]
-    print(f"\n{table(heads, [['processor time', *photo_times(classifier, ten, one)]])}")
 
 
 if __name__ == "__main__":

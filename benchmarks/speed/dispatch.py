@@ -98,7 +98,11 @@ def main() -> None:
         # First in the list, as `POST /predict` is.
         service.router.routes.insert(0, DirectRoute("/constant", endpoint, methods=["POST"]))
         fastapi.post("/constant")(route)
-        apps = {"bare ASGI": bare, "a direct route, with log and metrics": service, "a usual FastAPI route": fastapi}
+        apps: dict[str, ASGIApp] = {
+            "bare ASGI": bare,
+            "a direct route, with log and metrics": service,
+            "a usual FastAPI route": fastapi,
+        }
         results = uvloop.run(measured(apps, options.rounds))
     print(header(("fastapi", "starlette")))
     print(f"\nMedian of {options.rounds} rounds of {REQUESTS} requests (least-greatest).\n")

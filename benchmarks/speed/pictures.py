@@ -13,12 +13,12 @@ requests that wrk left at the end, which is noticeable with photos.
 from collections.abc import Sequence
 
 from benchmarks.harness import wrk
-from benchmarks.harness.bodies import BODIES, GOLDEN, JPEG, PHOTO
+from benchmarks.harness.bodies import BODIES, GOLDEN, JPEG, PHOTO, Body
 from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.own_service import memory_mb
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, spread
-from benchmarks.harness.services import Body, Service
+from benchmarks.harness.services import Service
 from benchmarks.speed.requests import OTHER, Case, add_options, chosen_services, measure, rows
 
 BASELINES = ("decode-floor", OTHER)

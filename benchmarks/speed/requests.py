@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import services, wrk
-from benchmarks.harness.bodies import BODIES
+from benchmarks.harness.bodies import BODIES, Body
 from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import alternate, median, ratios, spread
 from benchmarks.harness.servers import Server
-from benchmarks.harness.services import Body, Service
+from benchmarks.harness.services import Service
 from benchmarks.harness.wrk import Run, put_under_load
 
 OTHER = "other"

@@ -3,7 +3,6 @@
 import math
 import random
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -41,12 +40,3 @@ def median(values: Sequence[float], digits: int = 0) -> str:
 def spread(values: Sequence[float], digits: int = 0) -> str:
     """Format the median with the least and the greatest value: `1,915 (1,872-1,930)`."""
     return f"{median(values, digits)} ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
-
-
-def seconds_per_call(call: Callable[[], object], at_least_seconds: float) -> float:
-    """Return the mean duration of calls that follow one another for at least this long."""
-    calls, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < at_least_seconds or not calls:
-        call()
-        calls += 1
-    return elapsed / calls

@@ -56,28 +56,20 @@ class Server:
         times = [process.cpu_times() for process in self.processes()]
         return sum(each.user + each.system for each in times)
 
-    def connect(self) -> http.client.HTTPConnection:
-        """Return a client that keeps its connection."""
-        return http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
-
     def get(self, path: str) -> Reply:
         """Send a GET request on a new connection."""
-        with closing(self.connect()) as connection:
+        with closing(self._connect()) as connection:
             connection.request("GET", path)
             return _read(connection)
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "/predict") -> Reply:
         """Send a POST request on a new connection."""
-        with closing(self.connect()) as connection:
-            return post(connection, body, headers, path)
+        with closing(self._connect()) as connection:
+            connection.request("POST", path, body, headers)
+            return _read(connection)
 
-
-def post(
-    connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str], path: str = "/predict"
-) -> Reply:
-    """Send a POST request on a connection that stays open."""
-    connection.request("POST", path, body, headers)
-    return _read(connection)
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
 
 
 def _read(connection: http.client.HTTPConnection) -> Reply:

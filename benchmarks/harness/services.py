@@ -1,20 +1,23 @@
 """The services that the benchmarks compare, and the command that starts each."""
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.harness.bodies import DRAWING, GOLDEN, JSON, PICTURES, PNG, RAW, Body, compact_json
+from benchmarks.harness.bodies import BODIES, GOLDEN, JSON, PICTURES, Body, compact_json
 from benchmarks.harness.command import progress
 from benchmarks.harness.servers import HOST, ROOT, Server, serving
-from digits.features import FEATURES, Grey
+from digits.features import CLASSES, FEATURES, Grey
 from digits.model.classifier import GOLDEN_TOLERANCE
 
 PEERS = ROOT / "benchmarks/peers"
@@ -35,37 +38,44 @@ class Service:
     """Path that is answered with 200 once the service is ready. None: the service is ready once it listens."""
     is_constant: bool = False
     """Whether it answers all requests alike, so that its answers cannot be right."""
-    fresh: bool = False
-    """Whether the service is started for every measurement, because it disturbs the others while it is idle."""
 
     @contextmanager
-    def started(self) -> Iterator[Server]:
+    def started(self, checked: Sequence[Body] = ()) -> Iterator[Server]:
         """Run the service until the block is left.
+
+        Args:
+            checked: bodies with which the golden digits are sent first. Empty: the first of `bodies`.
 
         Raises:
             SystemExit: the service did not start, or its answer to a golden digit is wrong.
         """
         with serving(self.command, self.environment, self.folder, self.ready) as server:
-            for body in self.bodies:
+            for body in checked or self.bodies[:1]:
                 for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
                     reply = server.post(body.encode(pixels), body.headers, body.path)
                     exact = body not in PICTURES
-                    right = reply.status == 200 and (self.is_constant or _is_right(reply.body, expected, exact=exact))
+                    right = reply.status == 200 and (self.is_constant or is_right(reply.body, expected, exact=exact))
                     if not right:
                         received = f"{reply.status}: {reply.body[:300]!r}"
                         raise SystemExit(f"{self.name}, {body.name}: expected {expected.argmax()}, received {received}")
             yield server
 
 
-def _is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
-    answer = json.loads(reply)
-    if isinstance(answer, list):
-        (answer,) = answer
-    if "outputs" in answer:  # Open Inference Protocol
-        tensors = {tensor["name"]: tensor["data"] for tensor in answer["outputs"]}
-        answer = {"digit": tensors["digit"][0], "probabilities": tensors["probabilities"]}
-    difference = np.abs(np.array(answer["probabilities"]) - expected).max()
-    return bool(answer["digit"] == expected.argmax() and (difference <= GOLDEN_TOLERANCE or not exact))
+def is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
+    """Return whether a reply has the expected digit, and unless the picture was normalized, the probabilities."""
+    probabilities = _probabilities(json.loads(reply))
+    is_near = np.abs(probabilities - expected).max() <= GOLDEN_TOLERANCE
+    return bool((probabilities.argmax(axis=1) == expected.argmax()).all() and (is_near or not exact))
+
+
+def _probabilities(answer: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the probabilities (N, 10) in a reply of `/predict`, V1 or V2."""
+    if "outputs" in answer:
+        (rows,) = (tensor["data"] for tensor in answer["outputs"] if tensor["name"] == "probabilities")
+    else:
+        predictions = answer.get("predictions", [answer])
+        rows = [one["probabilities"] if isinstance(one, dict) else one for one in predictions]
+    return np.array(rows, dtype=np.float64).reshape(-1, CLASSES)
 
 
 def own(
@@ -81,32 +91,23 @@ def own(
     """
     environment = {**LISTENING, "MNIST_WORKERS": str(workers), **(settings or {})}
     command = (sys.executable, "-m", "app")
-    return Service(name, command, (JSON, RAW, PNG, DRAWING), environment, folder, ready="/readyz")
+    return Service(name, command, tuple(BODIES.values()), environment, folder, ready="/readyz")
 
 
 def service(name: str) -> Service:
     """Return the service of that name. `NAME:N` is a service with N processes.
 
-    This takes minutes if the virtual environment of a peer must be made first.
+    This takes minutes if Triton's virtual environment must be made first.
     """
     kind, _, processes = name.partition(":")
     return _MAKERS[kind](name, int(processes or 1))
 
 
-def _floor(name: str, _processes: int) -> Service:
-    """Return uvicorn with a constant reply: a copy of our reply, headers included."""
-    return _constant(name, "benchmarks.peers.floor:app", (JSON, RAW, PNG, DRAWING))
-
-
-def _decode_floor(name: str, _processes: int) -> Service:
-    """Return uvicorn that decodes pictures and sends the same constant reply."""
-    return _constant(name, "benchmarks.peers.decode_floor:app", (PNG, *PICTURES))
-
-
 def _constant(name: str, app: str, bodies: tuple[Body, ...]) -> Service:
+    """Return uvicorn with a constant reply: a copy of our reply, headers included."""
     # Braces in the environment stand for the port, unless they are doubled.
     environment = {"FLOOR_REPLY": _copied_reply().replace("{", "{{").replace("}", "}}")}
-    return Service(name, _uvicorn(app), bodies, environment, is_constant=True)
+    return Service(name, _uvicorn(f"benchmarks.peers.floor:{app}"), bodies, environment, is_constant=True)
 
 
 @cache
@@ -123,37 +124,8 @@ def _uvicorn(app: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "uvicorn", app, *options, "--no-access-log", "--no-server-header")
 
 
-def _template(name: str, _processes: int) -> Service:
-    return Service(name, _uvicorn("benchmarks.peers.template:app"))
-
-
-def _async_template(name: str, _processes: int) -> Service:
-    return Service(name, _uvicorn("benchmarks.peers.template:async_app"))
-
-
-def _keras(name: str, _processes: int) -> Service:
-    return Service(name, _uvicorn("benchmarks.peers.keras_way:app"), environment={"TF_CPP_MIN_LOG_LEVEL": "2"})
-
-
-def _litserve(name: str, _processes: int) -> Service:
-    # Fresh, because LitServe polls its queue 1 000 times per second, which takes a tenth of a core while it is idle.
-    command = (str(peer_python("litserve")), str(PEERS / "litserve_peer.py"), "{port}")
-    return Service(name, command, fresh=True)
-
-
-def _bentoml(name: str, _processes: int) -> Service:
-    python = peer_python("bentoml")
-    command = (str(python), "-m", "bentoml", "serve", "benchmarks.peers.bentoml_peer:Digits")
-    environment = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(python.parents[1] / "home")}
-    # BentoML concatenates lists from several requests into a batch. Each request is therefore a list of one picture.
-    as_list = Body(JSON.name, JSON.headers, lambda pixels: compact_json({"pixels": [pixels.tolist()]}))
-    # Fresh, because BentoML's batching adapts to earlier waiting times. Ten seconds after a load of 64 clients, one
-    # client still waited 10 to 70 ms.
-    return Service(name, (*command, "--host", HOST, "--port", "{port}"), (as_list,), environment, fresh=True)
-
-
-def _triton(name: str, _processes: int) -> Service:
-    command = (str(peer_python("triton")), str(PEERS / "triton_peer.py"), "{port}")
+def _triton(name: str) -> Service:
+    command = (str(_triton_python()), str(PEERS / "triton_peer.py"), "{port}")
 
     def infer(pixels: Grey) -> bytes:
         tensor = {"name": "pixels", "shape": [1, FEATURES], "datatype": "UINT8", "data": pixels.reshape(-1).tolist()}
@@ -163,36 +135,25 @@ def _triton(name: str, _processes: int) -> Service:
     return Service(name, command, (body,), ready="/v2/health/ready")
 
 
-def _ray(name: str, processes: int, **settings: str) -> Service:
-    # Fresh, because Ray's processes use processor time while they are idle.
-    command = (sys.executable, "-m", "benchmarks.peers.ray_replicas", str(processes))
-    return Service(name, command, (JSON, RAW), {**LISTENING, **settings}, ready="/readyz", fresh=True)
-
-
 _MAKERS: Mapping[str, Callable[[str, int], Service]] = {
     "ours": lambda name, processes: own(processes, name=name),
-    "floor": _floor,
-    "decode-floor": _decode_floor,
-    "template": _template,
-    "async-template": _async_template,
-    "keras": _keras,
-    "litserve": _litserve,
-    "bentoml": _bentoml,
-    "triton": _triton,
-    "ray": _ray,
-    "ray-python": lambda name, processes: _ray(name, processes, RAY_SERVE_ENABLE_HA_PROXY="0"),
+    "floor": lambda name, _: _constant(name, "app", tuple(BODIES.values())),
+    "decode-floor": lambda name, _: _constant(name, "decode_app", (BODIES["png"], *PICTURES)),
+    "template": lambda name, _: Service(name, _uvicorn("benchmarks.peers.template:app")),
+    "async-template": lambda name, _: Service(name, _uvicorn("benchmarks.peers.template:async_app")),
+    "triton": lambda name, _: _triton(name),
 }
 NAMES = tuple(_MAKERS)
 
 
-def peer_python(peer: str) -> Path:
-    """Return the Python of a peer's virtual environment. Make the environment if it is missing or outdated.
+def _triton_python() -> Path:
+    """Return the Python of Triton's virtual environment. Make the environment if it is missing or outdated.
 
     Raises:
         SystemExit: the packages could not be installed.
     """
-    requirements = PEERS / f"{peer}.txt"
-    folder = ROOT / "benchmarks/.peers" / peer
+    requirements = PEERS / "triton.txt"
+    folder = ROOT / "benchmarks/.peers/triton"
     python, installed = folder / "bin/python", folder / "installed.txt"
     if not installed.exists() or installed.read_text() != requirements.read_text():
         progress(f"making {folder.relative_to(ROOT)}")
@@ -201,13 +162,12 @@ def peer_python(peer: str) -> Path:
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
             subprocess.run([*pip, "--requirement", str(requirements)], check=True)
         except subprocess.CalledProcessError as exc:
-            raise SystemExit(f"cannot make the environment of {peer}: {exc}. Leave it out with --services.") from None
+            raise SystemExit(f"cannot make Triton's environment: {exc}. Leave it out with --services.") from None
         installed.write_text(requirements.read_text())
     return python
 
 
-def peer_version(peer: str) -> str:
-    """Return the peer's version in its own environment."""
-    package = "nvidia-pytriton" if peer == "triton" else peer
-    probe = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
-    return subprocess.run([peer_python(peer), "-c", probe], capture_output=True, text=True, check=True).stdout.strip()
+def triton_version() -> str:
+    """Return the version of the package that contains Triton."""
+    (pinned,) = re.findall(r"^nvidia-pytriton==(\S+)", (PEERS / "triton.txt").read_text(), re.MULTILINE)
+    return f"PyTriton {pinned}"

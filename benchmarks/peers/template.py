@@ -1,12 +1,12 @@
 """The usual template, well made: FastAPI, pydantic models, and one forward pass of ONNX Runtime for each request."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnxruntime
 from fastapi import FastAPI
-
-from benchmarks.peers.messages import Picture, Prediction
+from pydantic import BaseModel, Field
 
 _options = onnxruntime.SessionOptions()
 _options.intra_op_num_threads = 1
@@ -14,6 +14,22 @@ _newest = max(Path(__file__).parents[2].glob("models/mnist-dense/[1-9]*"), key=l
 _session = onnxruntime.InferenceSession(_newest / "model.onnx", _options, providers=["CPUExecutionProvider"])
 app = FastAPI()
 async_app = FastAPI()
+
+Row = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=28, max_length=28)]
+
+
+class Picture(BaseModel):
+    """A request: one picture as 28 rows of 28 pixels."""
+
+    pixels: Annotated[list[Row], Field(min_length=28, max_length=28)]
+
+
+class Prediction(BaseModel):
+    """The reply."""
+
+    digit: int
+    probability: float
+    probabilities: list[float]
 
 
 @app.post("/predict")

@@ -29,6 +29,10 @@ _Line = list[tuple[float, float]]
 """A stroke: points (x, y) that are connected by straight lines. A digit is 100 high, and y points downwards."""
 
 
+_Uniform = Callable[[float, float], float]
+"""Draws a number from a range."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """A style: the digit that it shows, and a function that makes an encoded picture of it."""
@@ -101,11 +105,11 @@ def _rounded(points: Array, size: float) -> Array:
     return line
 
 
-def _on_page(draw: Callable[[Generator], list[_Line]]) -> Callable[[Generator], bytes]:
+def _on_page(draw: Callable[[_Uniform], list[_Line]]) -> Callable[[Generator], bytes]:
     """Return a function that photographs or scans a drawn digit."""
 
     def make(rng: Generator) -> bytes:
-        ink = _page(draw(rng), rng)
+        ink = _page(draw(rng.uniform), rng)
         height = int(rng.integers(60, 300))
         small = Image.fromarray(ink).resize(
             (max(4, height * ink.shape[1] // ink.shape[0]), height), Image.Resampling.BOX
@@ -121,22 +125,19 @@ def _on_page(draw: Callable[[Generator], list[_Line]]) -> Callable[[Generator], 
     return make
 
 
-def _one_with_long_flag(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _one_with_long_flag(u: _Uniform) -> list[_Line]:
     length, angle = u(38, 78), np.deg2rad(u(46, 66))
     flag = (-length * float(np.cos(angle)), length * float(np.sin(angle)))
     return [_line(flag, (0, 0), (u(-3, 3), 100))]
 
 
-def _one_with_flag_and_base(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _one_with_flag_and_base(u: _Uniform) -> list[_Line]:
     length, angle = u(18, 48), np.deg2rad(u(25, 60))
     flag = (-length * float(np.cos(angle)), length * float(np.sin(angle)))
     return [_line(flag, (0, 0), (0, 100)), _line((-u(15, 42), 100 + u(-3, 3)), (u(15, 42), 100 + u(-3, 3)))]
 
 
-def _crossed_hooked_seven(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _crossed_hooked_seven(u: _Uniform) -> list[_Line]:
     right, foot, level = u(40, 62), u(10, 32), u(40, 60)
     middle = right + (foot - right) * level / 100
     hook = u(10, 32)
@@ -146,14 +147,12 @@ def _crossed_hooked_seven(rng: Generator) -> list[_Line]:
     ]
 
 
-def _seven_with_left_serif(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _seven_with_left_serif(u: _Uniform) -> list[_Line]:
     right, bend = u(36, 62), u(40, 60)
     return [_line((u(-5, 2), u(15, 42)), (0, 0), (right, u(-2, 4)), (u(26, 36), bend), (u(15, 26), 100))]
 
 
-def _seven_with_round_shoulder(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _seven_with_round_shoulder(u: _Uniform) -> list[_Line]:
     across, down = u(13, 24), u(10, 18)
     return [
         _line((-across, down + u(5, 24)))
@@ -162,14 +161,12 @@ def _seven_with_round_shoulder(rng: Generator) -> list[_Line]:
     ]
 
 
-def _nine_with_small_loop(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _nine_with_small_loop(u: _Uniform) -> list[_Line]:
     across, down = u(8, 15), u(9, 15)
     return [_arc((0, down), (across, down), -10, -355) + _line((across, down), (u(-10, across), 100))]
 
 
-def _nine_with_curled_tail(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _nine_with_curled_tail(u: _Uniform) -> list[_Line]:
     across, down = u(18, 27), u(18, 25)
     tail_down = u(12, 19)
     tail_across = u(16, 28)
@@ -181,8 +178,7 @@ def _nine_with_curled_tail(rng: Generator) -> list[_Line]:
     ]
 
 
-def _six_with_curled_top(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _six_with_curled_top(u: _Uniform) -> list[_Line]:
     across, down, high = u(19, 28), u(20, 26), u(9, 15)
     curl_across = u(15, 21)
     left = -across
@@ -193,22 +189,19 @@ def _six_with_curled_top(rng: Generator) -> list[_Line]:
     ]
 
 
-def _six_with_small_bowl(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _six_with_small_bowl(u: _Uniform) -> list[_Line]:
     across, down = u(11, 19), u(13, 22)
     return [
         _line((u(-15, 6), 0), (-across, 100 - 1.3 * down)) + _arc((0, 100 - down), (across, down), 180, u(-190, -150))
     ]
 
 
-def _closed_four(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _closed_four(u: _Uniform) -> list[_Line]:
     apex, level = u(26, 46), u(42, 70)
     return [_line((apex, 100), (apex, 0), (u(-3, 5), level), (apex + u(3, 24), level + u(-3, 3)))]
 
 
-def _open_four(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _open_four(u: _Uniform) -> list[_Line]:
     level, stem = u(46, 78), u(34, 48)
     return [
         _line((u(2, 32), 0), (0, level), (stem + u(6, 20), level + u(-3, 3))),
@@ -216,8 +209,7 @@ def _open_four(rng: Generator) -> list[_Line]:
     ]
 
 
-def _two_with_loop(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _two_with_loop(u: _Uniform) -> list[_Line]:
     across, down, loop = u(20, 27), u(18, 25), u(7, 14)
     foot = -across + u(0, 6)
     return [
@@ -227,8 +219,7 @@ def _two_with_loop(rng: Generator) -> list[_Line]:
     ]
 
 
-def _two_with_long_base(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _two_with_long_base(u: _Uniform) -> list[_Line]:
     across, down, length, rise = u(15, 24), u(14, 22), u(52, 90), u(-4, 40)
     heel = -across + u(-4, 6)
     return [
@@ -237,16 +228,14 @@ def _two_with_long_base(rng: Generator) -> list[_Line]:
     ]
 
 
-def _slashed_zero(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _slashed_zero(u: _Uniform) -> list[_Line]:
     across = u(27, 36)
     reach, angle = u(0.8, 1.25), np.deg2rad(u(40, 62))
     x, y = reach * across * float(np.cos(angle)), reach * 50 * float(np.sin(angle))
     return [_arc((0, 50), (across, 50), 0, 360), _line((x, 50 - y), (-x, 50 + y))]
 
 
-def _flat_three(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _flat_three(u: _Uniform) -> list[_Line]:
     waist, across = u(30, 44), u(22, 30)
     down = (100 - waist) / 2
     return [
@@ -255,8 +244,7 @@ def _flat_three(rng: Generator) -> list[_Line]:
     ]
 
 
-def _five_with_closed_bowl(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _five_with_closed_bowl(u: _Uniform) -> list[_Line]:
     across, neck, bar, rise = u(19, 27), u(36, 48), u(26, 42), u(-3, 16)
     down = (100 - neck) / 2
     return [
@@ -265,8 +253,7 @@ def _five_with_closed_bowl(rng: Generator) -> list[_Line]:
     ]
 
 
-def _five_with_rising_bar(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _five_with_rising_bar(u: _Uniform) -> list[_Line]:
     across, neck, bar = u(17, 25), u(36, 50), u(22, 42)
     down, left = (100 - neck) / 2, -u(10, 16)
     return [
@@ -275,8 +262,7 @@ def _five_with_rising_bar(rng: Generator) -> list[_Line]:
     ]
 
 
-def _open_eight(rng: Generator) -> list[_Line]:
-    u = rng.uniform
+def _open_eight(u: _Uniform) -> list[_Line]:
     across, waist, low = u(15, 24), u(42, 54), u(15, 24)
     down = (100 - waist) / 2
     return [
@@ -288,7 +274,7 @@ def _open_eight(rng: Generator) -> list[_Line]:
 
 def _cut_seven(rng: Generator) -> bytes:
     """Make a bitmap of a 7 whose bar runs along the upper edge."""
-    lines = _crossed_hooked_seven(rng) if rng.random() < 0.3 else _seven_with_left_serif(rng)
+    lines = _crossed_hooked_seven(rng.uniform) if rng.random() < 0.3 else _seven_with_left_serif(rng.uniform)
     ink = _page(lines if rng.random() < 0.5 else [lines[0][1:]], rng, pen=(45, 90))
     return cut_bitmap(ink, rng, int(rng.choice([16, 32])), pen=45)
 

@@ -240,15 +240,3 @@ def numbers(name: str, digits: Grey, labels: NDArray[np.int64], count: int, rng:
     """
     sheet = _Sheet(digits, labels, rng)
     return [NUMBERS[name](sheet) for _ in range(count)]
-
-
-def photo_of_a_megapixel(digits: Grey, labels: NDArray[np.int64], count: int, rng: Generator) -> NumberPicture:
-    """Return a photo of 1000x1000 pixels with `count` digits in lines of five. They are 60 to 110 pixels high."""
-    sheet = _Sheet(digits, labels, rng)
-    written = [sheet.string(min(5, count - start), _pen, _Style((60, 110))) for start in range(0, count, 5)]
-    page = np.zeros((1000, 1000), dtype=np.float32)
-    top = 100
-    for string, _ in written:
-        page[top : top + len(string), 60 : 60 + string.shape[1]] = string
-        top += 300
-    return NumberPicture(photographed(page, rng), "\n".join(text for _, text in written))

@@ -1,16 +1,18 @@
-"""How often are numbers of several digits read without an error?
+"""How often are numbers of several digits read without an error, and which ones does a person have to check?
 
     MNIST_DATA=mnist.npz python -m benchmarks.quality.numbers models/mnist-dense/2 --pictures 200 --from test
 
 The first table has, for each family of `number_pictures.py`, the share of pictures whose whole text is right, the
 errors per digit (edit distance), and the processor time per picture. One digit alone is also compared with the answer
-of `POST /predict`. The second table has the pictures without a digit (of `without_digit.py`) on which a digit is
-invented. The third has the time for a photo with ten digits, as a multiple of that for one digit on such a photo.
-Develop with `--from validation`. The test digits are for final figures.
+of `POST /predict`. Texts are accepted without a person by the rule of `docs/how-to/score-a-folder.md`: there is no
+error, and `ambiguous_count`, `non_digit_count` and `left_out` are 0. The row "plain" has all kinds of PLAIN together.
+The second table has the pictures without a digit (of `without_digit.py`) on which a digit is invented. Develop with
+`--from validation`. The test digits are for final figures.
 """
 
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,41 +21,50 @@ from scipy.stats import binomtest
 
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
+from benchmarks.quality.answers import normalized, number_on
 from benchmarks.quality.families import Generator
 from benchmarks.quality.mnist_digits import add_part, load_part
-from benchmarks.quality.number_pictures import NUMBERS, NumberPicture, numbers, photo_of_a_megapixel
+from benchmarks.quality.number_pictures import NUMBERS, PLAIN, NumberPicture, numbers
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.errors import NoInk, TooManyDigits
 from digits.model.classifier import Classifier
 from digits.model.predictions import predict
-from digits.normalization.prepare import normalize_picture
-from digits.numbers.read import read_number
-from digits.pictures.decode import open_picture
+from digits.numbers.read import ambiguous_count, non_digit_count
 
 WITHOUT_DIGIT = 200
 """Number of pictures without a digit."""
 SHEETS = 20
 """Maximum number of sheets, because each has a hundred digits."""
-ROUNDS = 15
-"""Number of times that each photo is read for its time, of which the least counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read on a picture."""
+
+    text: str = ""
+    """The digits, with a newline between lines. "" if none is found."""
+    is_accepted: bool = False
+    """Whether no person has to check it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """The result for one picture."""
 
+    reading: Reading
     is_right: bool
     errors: int
     digits: int
     milliseconds: float
 
 
-def read_text(classifier: Classifier, data: bytes) -> str:
-    """Return the digits on a picture, with a newline between lines. "" if none is found."""
+def read(classifier: Classifier, data: bytes) -> Reading:
+    """Read one picture."""
     try:
-        return read_number(classifier, open_picture(data))["text"]
+        number = number_on(classifier, data)
     except (NoInk, TooManyDigits):
-        return ""
+        return Reading()
+    return Reading(number["text"], ambiguous_count(number) == non_digit_count(number) == number["left_out"] == 0)
 
 
 def edit_distance(first: str, second: str) -> int:
@@ -69,27 +80,50 @@ def edit_distance(first: str, second: str) -> int:
 
 
 def score(classifier: Classifier, picture: NumberPicture) -> Score:
-    """Read one picture."""
+    """Read one picture, and compare."""
     began = time.process_time()
-    text = read_text(classifier, picture.data)
+    reading = read(classifier, picture.data)
     milliseconds = 1000 * (time.process_time() - began)
-    errors = edit_distance(picture.text, text)
-    return Score(text == picture.text, errors, len(picture.text.replace("\n", "")), milliseconds)
+    errors = edit_distance(picture.text, reading.text)
+    digits = len(picture.text.replace("\n", ""))
+    return Score(reading, reading.text == picture.text, errors, digits, milliseconds)
 
 
-def agreement(classifier: Classifier, pictures: list[NumberPicture]) -> float:
+def share_with_interval(right: Sequence[bool]) -> str:
+    """Format a share with its 95 % Wilson interval."""
+    if not right:
+        return ""
+    interval = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
+    return f"{np.mean(right):.3f} ({interval.low:.3f}-{interval.high:.3f})"
+
+
+def row(name: str, scores: Sequence[Score], as_predict: str = "") -> list[str]:
+    """Return a row of the first table."""
+    accepted = [each.is_right for each in scores if each.reading.is_accepted]
+    return [
+        name,
+        str(len(scores)),
+        share_with_interval([each.is_right for each in scores]),
+        f"{sum(each.errors for each in scores) / sum(each.digits for each in scores):.4f}",
+        f"{len(accepted) / len(scores):.3f}",
+        share_with_interval(accepted),
+        as_predict,
+        f"{np.mean([each.milliseconds for each in scores]):.0f}",
+    ]
+
+
+def agreement(classifier: Classifier, pictures: Sequence[NumberPicture], scores: Sequence[Score]) -> str:
     """Return how often pictures of one digit get the answer that `POST /predict` gives."""
-    agreed = [read_text(classifier, picture.data) == predicted(classifier, picture.data) for picture in pictures]
-    return sum(agreed) / len(pictures)
+    answers = [predicted(classifier, picture.data) for picture in pictures]
+    return f"{np.mean([each.reading.text == answer for each, answer in zip(scores, answers, strict=True)]):.3f}"
 
 
 def predicted(classifier: Classifier, data: bytes) -> str:
     """Return the digit that `POST /predict` replies, or "" if it finds no ink."""
     try:
-        normalized = normalize_picture(open_picture(data))
+        (prediction,) = predict(classifier, [normalized(data)])
     except NoInk:
         return ""
-    (prediction,) = predict(classifier, [normalized])
     return str(prediction["digit"])
 
 
@@ -102,27 +136,13 @@ def invented(classifier: Classifier, count: int) -> list[list[str]]:
         wrong = refused = 0
         for data in pictures:
             try:
-                found = read_number(classifier, open_picture(data))["digits"]
+                found = number_on(classifier, data)["digits"]
                 wrong += any(digit.get("is_digit", True) for digit in found)
             except (NoInk, TooManyDigits):
                 refused += 1
         rows.append([name, str(share), str(refused), str(wrong)])
     totals = [str(sum(int(row[column]) for row in rows)) for column in (1, 2, 3)]
     return [*rows, ["all", *totals]]
-
-
-def photo_times(classifier: Classifier, digits: list[NumberPicture], one: list[NumberPicture]) -> list[str]:
-    """Return the milliseconds of processor time for ten digits, for one, and their ratio."""
-    times = np.full((2, len(digits), ROUNDS), np.inf)
-    for turn in range(ROUNDS):
-        for index, (many, single) in enumerate(zip(digits, one, strict=True)):
-            began = time.process_time()
-            read_text(classifier, many.data)
-            between = time.process_time()
-            predicted(classifier, single.data)
-            times[:, index, turn] = 1000 * (between - began), 1000 * (time.process_time() - between)
-    ten, alone = times.min(axis=2).mean(axis=1)
-    return [f"{ten:.1f}", f"{alone:.1f}", f"{ten / alone:.2f}"]
 
 
 def rng_of(name: str) -> Generator:
@@ -140,30 +160,22 @@ def main() -> None:
     options = arguments.parse_args()
     classifier = Classifier.load(options.model)
     digits, labels = load_part(options.part)
-    rows = []
+    rows, plain = [], []
     for name in (name for name in NUMBERS if options.only in name):
         progress(name)
         count = min(options.pictures, SHEETS) if name.startswith("sheet") else options.pictures
         pictures = numbers(name, digits, labels, count, rng_of(name))
         scores = [score(classifier, picture) for picture in pictures]
-        right = sum(each.is_right for each in scores)
-        interval = binomtest(right, count).proportion_ci(method="wilson")
-        exact = f"{right / count:.3f} ({interval.low:.3f}-{interval.high:.3f})"
-        errors = sum(each.errors for each in scores) / sum(each.digits for each in scores)
-        alike = f"{agreement(classifier, pictures):.3f}" if name.startswith("one digit") else ""
-        milliseconds = float(np.mean([each.milliseconds for each in scores]))
-        rows.append([name, str(count), exact, f"{errors:.4f}", alike, f"{milliseconds:.0f}"])
+        plain += scores if name in PLAIN else []
+        rows.append(row(name, scores, agreement(classifier, pictures, scores) if name.startswith("one digit") else ""))
+    rows += [row("plain", plain)] if plain else []
     print(header(["numpy", "opencv-python-headless", "pillow", "onnxruntime"]))
     print(f"\nMNIST's {options.part} digits; whole texts with their 95 % Wilson interval.\n")
-    print(table(["family", "pictures", "whole text right", "errors per digit", "as /predict", "ms a picture"], rows))
+    heads = ["family", "pictures", "whole text right", "errors per digit", "accepted", "right, of the accepted"]
+    print(table([*heads, "as /predict", "ms a picture"], rows))
     progress("without a digit")
     heads = ["without a digit", "pictures", "refused", "a digit invented"]
     print(f"\n{table(heads, invented(classifier, WITHOUT_DIGIT))}")
-    progress("time")
-    sheet = rng_of("time")
-    ten, one = ([photo_of_a_megapixel(digits, labels, count, sheet) for _ in range(4)] for count in (10, 1))
-    heads = ["photo of 1000x1000 pixels", "ten digits, ms", "one digit with /predict, ms", "ratio"]
-    print(f"\n{table(heads, [['processor time', *photo_times(classifier, ten, one)]])}")
 
 
 if __name__ == "__main__":

@@ -19,23 +19,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
+from benchmarks.quality.answers import normalized, only_resized
 from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, family
 from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.errors import NoInk
-from digits.features import SIDE, Floats, Grey, to_features
+from digits.features import SIDE, Floats, to_features
 from digits.model.classifier import Classifier
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
-from digits.normalization.prepare import normalize_picture
-from digits.pictures.decode import open_picture, to_grey
 
 SCANS = "scikit-learn's 8x8"
 WITHOUT_DIGIT = 500
@@ -61,15 +59,10 @@ class Prepared:
     """Time that our preparation took per picture."""
 
 
-def naive(data: bytes) -> Grey:
-    """Prepare a picture as most programs do: grey, and resized to 28x28 whatever is on it."""
-    return np.asarray(Image.fromarray(to_grey(open_picture(data))).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-
-
 def ours(data: bytes) -> Normalized:
     """Prepare a picture as serving does. Without ink, all pixels are 0."""
     try:
-        return normalize_picture(open_picture(data))
+        return normalized(data)
     except NoInk:
         return Normalized(np.zeros((SIDE, SIDE), dtype=np.uint8), ())
 
@@ -82,7 +75,7 @@ def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
     pixels = np.stack([each.pixels for each in prepared])
     return Prepared(
         labels=labels,
-        naive=to_features(np.stack([naive(picture) for picture in pictures])),
+        naive=to_features(np.stack([only_resized(picture) for picture in pictures])),
         ours=to_features(pixels),
         normalized=are_normalized([each.steps for each in prepared]),
         blank=pixels.max(axis=(1, 2)) == 0,

@@ -8,8 +8,8 @@ the same request, in this process and without a server.
 
 import asyncio
 import os
-import sys
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from benchmarks.harness.rounds import spread
 
 _BODY = b"0" * 784
 _REPLY = b"{}"
+REQUESTS = 2000
 
 
 async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,22 +49,20 @@ async def route(request: Request) -> Response:
     return Response(_REPLY, media_type="application/json")
 
 
-def scope() -> Scope:
-    """Return the scope of a request as uvicorn makes it."""
-    return {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/constant",
-        "raw_path": b"/constant",
-        "root_path": "",
-        "query_string": b"",
-        "scheme": "http",
-        "headers": [(b"host", b"x"), (b"content-type", b"application/octet-stream"), (b"content-length", b"784")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-        "state": {},
-    }
+SCOPE: Scope = {
+    "type": "http",
+    "http_version": "1.1",
+    "method": "POST",
+    "path": "/constant",
+    "raw_path": b"/constant",
+    "root_path": "",
+    "query_string": b"",
+    "scheme": "http",
+    "headers": [(b"host", b"x"), (b"content-type", b"application/octet-stream"), (b"content-length", b"784")],
+    "client": ("127.0.0.1", 1),
+    "server": ("127.0.0.1", 2),
+}
+"""The scope of a request as uvicorn makes it."""
 
 
 async def microseconds(app: ASGIApp, requests: int) -> float:
@@ -77,37 +76,36 @@ async def microseconds(app: ASGIApp, requests: int) -> float:
 
     began = time.perf_counter()
     for _ in range(requests):
-        await app(scope(), receive, send)
+        await app({**SCOPE, "state": {}}, receive, send)
         await asyncio.sleep(0)  # ends a turn of the event loop, so that the request is logged and counted
     return 1e6 * (time.perf_counter() - began) / requests
 
 
-async def measured(rounds: int) -> dict[str, list[float]]:
+async def measured(apps: dict[str, ASGIApp], rounds: int) -> dict[str, list[float]]:
     """Measure every application once a round."""
-    service, fastapi = create_app(Settings()), FastAPI()
-    # First in the list, as `POST /predict` is.
-    service.router.routes.insert(0, DirectRoute("/constant", endpoint, methods=["POST"]))
-    fastapi.post("/constant")(route)
-    apps: dict[str, ASGIApp] = {
-        "bare ASGI": bare,
-        "a direct route, with log and metrics": service,
-        "a usual FastAPI route": fastapi,
-    }
     results: dict[str, list[float]] = {name: [] for name in apps}
     for _ in range(rounds):
         for name, app in apps.items():
-            results[name].append(await microseconds(app, 2000))
+            results[name].append(await microseconds(app, REQUESTS))
     return results
 
 
 def main() -> None:
     """Print the table."""
     options = parser(__doc__, rounds=7).parse_args()
-    with Path(os.devnull).open("w") as null:
-        sys.stderr = null  # discards the access log
-        results = uvloop.run(measured(options.rounds))
+    with Path(os.devnull).open("w") as null, redirect_stderr(null):  # discards the access log
+        service, fastapi = create_app(Settings()), FastAPI()
+        # First in the list, as `POST /predict` is.
+        service.router.routes.insert(0, DirectRoute("/constant", endpoint, methods=["POST"]))
+        fastapi.post("/constant")(route)
+        apps: dict[str, ASGIApp] = {
+            "bare ASGI": bare,
+            "a direct route, with log and metrics": service,
+            "a usual FastAPI route": fastapi,
+        }
+        results = uvloop.run(measured(apps, options.rounds))
     print(header(("fastapi", "starlette")))
-    print(f"\nMedian of {options.rounds} rounds of 2000 requests (least-greatest).\n")
+    print(f"\nMedian of {options.rounds} rounds of {REQUESTS} requests (least-greatest).\n")
     print(table(["application", "us per request"], [[name, spread(values, 1)] for name, values in results.items()]))
 
 

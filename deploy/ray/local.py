@@ -13,7 +13,7 @@ from deploy.ray import private_cluster
 
 SERVE_ENVIRONMENT = {
     # Requests pass through the HAProxy of Ray's package instead of a proxy in Python, which answers a tenth of the
-    # requests per second (`python -m benchmarks.speed.requests --services ray`).
+    # requests per second (docs/decisions/0016-ray-serve-behind-haproxy.md).
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     # Replicas answer in the thread of their event loop, and Serve logs only to files.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

@@ -9,9 +9,9 @@ import pytest
 
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
-from benchmarks.harness.edge import HOST, PROXY, RAW, SEVEN, Edge, Load, edge
 from tests.app.conftest import Service, running_service
 from tests.conftest import fresh_python, needs
+from tests.deploy.edge import HOST, PROXY, RAW, SEVEN, Edge, Load, edge
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness.edge import GrpcClient, Load, edge
 from benchmarks.harness.servers import free_port
 from tests.app.conftest import Service
 from tests.conftest import SHIPPED_VERSION, needs, publish_tiny
+from tests.deploy.edge import GrpcClient, Load, edge
 
 
 class Replicas:

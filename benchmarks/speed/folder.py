@@ -2,10 +2,12 @@
 
     python -m benchmarks.speed.folder --pictures 10000 --rounds 3
     python -m benchmarks.speed.folder --numbers --pictures 1000 --rounds 3
+    python -m benchmarks.speed.folder --ray --rounds 3
 
-The same pictures are answered in three ways: by one `python -m digits FILE...`, by one of these per core, each with its
-share of the files, and by the command with --output. The second is what the cores can do. The pictures are drawings of
-280x280 pixels, or with `--numbers` numbers of two to eight digits of the PLAIN kinds of `number_pictures.py`.
+The same pictures are answered in three ways: by one command without --output, by one of these per core, each with its
+share of the files, and by the command with --output. The second is what the cores can do. `--ray` adds a run on a Ray
+cluster that is started for it. The pictures are drawings of 280x280 pixels, or with `--numbers` numbers of two to eight
+digits of the PLAIN kinds of `number_pictures.py`.
 """
 
 import os
@@ -77,6 +79,7 @@ def main() -> None:
     """Print the table."""
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument("--numbers", action="store_true", help="measure `digits read` with pictures of numbers")
+    arguments.add_argument("--ray", action="store_true", help="also measure the run with `--ray`")
     arguments.add_argument("--pictures", type=int, default=10_000, help="number of pictures (default: %(default)s)")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -84,18 +87,16 @@ def main() -> None:
         folder.mkdir()
         (write_numbers if options.numbers else write_drawings)(folder, options.pictures)
         files = sorted(map(str, folder.iterdir()))
-        files_command = ["digits", *["read"] * options.numbers]
         name = "read" if options.numbers else "predict"
-        one, each, run_all = (
-            f"`python -m {' '.join(files_command)}`",
-            "the same on each core",
-            f"`digits {name} --output`",
-        )
+        one, each, run_all = f"`digits {name}`", "the same on each core", f"`digits {name} --output`"
+        output_command = ["cli", name, str(folder), "--output", str(output), "--force"]
         commands = {
-            one: [[*files_command, *files]],
-            each: [[*files_command, *files[core::CORES]] for core in range(CORES)],
-            run_all: [["cli", name, str(folder), "--output", str(output), "--force"]],
+            one: [["cli", name, *files]],
+            each: [["cli", name, *files[core::CORES]] for core in range(CORES)],
+            run_all: [output_command],
         }
+        if options.ray:
+            commands[f"{run_all[:-1]} --ray`"] = [[*output_command, "--ray"]]
         took = alternate([list(commands)], options.rounds, lambda command: run(commands[command]))
 
     rows = []

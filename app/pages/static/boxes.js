@@ -38,28 +38,17 @@ export class Boxes {
   }
 
   /** Return the index of the smallest box at a place in pixels of the canvas, or -1. */
-  at({ x, y }) {
-    const hit = this.#places()
-      .map((box, index) => ({ ...box, index }))
-      .filter((box) => x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)
-      .sort((a, b) => a.width * a.height - b.width * b.height);
-    return hit[0]?.index ?? -1;
+  at(point) {
+    return smallestAt(this.#places(), point);
   }
 
   /** Return the index of the box that is nearest to a place in pixels of the canvas. */
-  nearest({ x, y }) {
-    const distances = this.#places().map((box) =>
-      Math.hypot(Math.max(box.x - x, 0, x - box.x - box.width), Math.max(box.y - y, 0, y - box.y - box.height)),
-    );
-    return distances.indexOf(Math.min(...distances));
+  nearest(point) {
+    return nearestTo(this.#places(), point);
   }
 
   #places() {
-    return this.#digits.map(({ box }) => {
-      const { x, y, width, height } = this.#toCanvas(box);
-      const padding = Math.min(PADDING, height / 10);
-      return { x: x - padding, y: y - padding, width: width + 2 * padding, height: height + 2 * padding };
-    });
+    return this.#digits.map(({ box }) => padded(this.#toCanvas(box)));
   }
 
   #render() {
@@ -80,14 +69,43 @@ export class Boxes {
     }));
     for (const box of boxes) drawRim(context, box, paper);
     for (const box of boxes) drawOutline(context, box, accent);
-    const drawn = [];
-    for (const box of [...boxes.splice(this.#selected, 1), ...boxes]) {
-      const place = labelPlace(context, box);
-      if (box.height < MIN_LABELLED_HEIGHT || drawn.some((other) => overlap(place, other))) continue;
-      drawLabel(context, { ...box, ...place }, accent, paper);
-      drawn.push(place);
-    }
+    const ordered = [...boxes.splice(this.#selected, 1), ...boxes];
+    for (const placed of labels(ordered, (text) => context.measureText(text).width)) drawLabel(context, placed, accent, paper);
   }
+}
+
+/** Return the box with some space around its digit. */
+export function padded({ x, y, width, height }) {
+  const padding = Math.min(PADDING, height / 10);
+  return { x: x - padding, y: y - padding, width: width + 2 * padding, height: height + 2 * padding };
+}
+
+/** Return the index of the smallest box that contains a point, or -1. */
+export function smallestAt(boxes, { x, y }) {
+  const hit = boxes
+    .map((box, index) => ({ ...box, index }))
+    .filter((box) => x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)
+    .sort((a, b) => a.width * a.height - b.width * b.height);
+  return hit[0]?.index ?? -1;
+}
+
+/** Return the index of the box that is nearest to a point. */
+export function nearestTo(boxes, { x, y }) {
+  const distances = boxes.map((box) =>
+    Math.hypot(Math.max(box.x - x, 0, x - box.x - box.width), Math.max(box.y - y, 0, y - box.y - box.height)),
+  );
+  return distances.indexOf(Math.min(...distances));
+}
+
+/** Return the boxes that get a label, with the label's place. A label that would cover an earlier one is left out. */
+export function labels(boxes, widthOf) {
+  const placed = [];
+  for (const box of boxes) {
+    const place = labelPlace(box, widthOf);
+    if (box.height < MIN_LABELLED_HEIGHT || placed.some((other) => overlap(place, other))) continue;
+    placed.push({ ...box, ...place });
+  }
+  return placed;
 }
 
 /** Draw what lies below the outline, so that it shows on a picture of any colour. */
@@ -123,9 +141,9 @@ function radius({ height }) {
 }
 
 /** Return where the label of a box goes: above it, or inside of it at the edge of the area. */
-function labelPlace(context, { x, y, text }) {
+function labelPlace({ x, y, text }, widthOf) {
   const top = y >= LABEL_HEIGHT + 2 ? y - LABEL_HEIGHT - 1 : y + 2;
-  return { x, y: top, width: Math.max(LABEL_HEIGHT, context.measureText(text).width + 10), height: LABEL_HEIGHT };
+  return { x, y: top, width: Math.max(LABEL_HEIGHT, widthOf(text) + 10), height: LABEL_HEIGHT };
 }
 
 function drawLabel(context, { x, y, width, height, text, isDashed }, accent, paper) {

@@ -8,7 +8,7 @@ import { NumberText } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { ReadingRequests } from "./requests.js";
 import { Saliency } from "./saliency.js";
-import { hasOwnClasses, isUnsure } from "./verdict.js";
+import { isUnsure, problemSentence } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -120,34 +120,6 @@ async function describeModel(version) {
 function showProblem(problem, retries) {
   hideReading();
   answer.showProblem(problemSentence(problem, retries));
-}
-
-/** Return a sentence that explains why there is no answer. */
-function problemSentence({ status, detail }, retries) {
-  const retry = retries ? " The page tries again soon, or immediately after your next stroke." : "";
-  const reason = detail ? `: ${detail}` : "";
-  switch (status) {
-    case 0:
-      return `The service cannot be reached.${retry}`;
-    case -1:
-      return "The service took too long to answer. Your next stroke tries again.";
-    case 401:
-      return "The service requires an API key.";
-    case 503:
-      return `The service is not ready yet.${retry}`;
-    case 413:
-      if (/digits/.test(detail)) return `This picture has too many digits${reason}.`;
-      return `This picture is too large${reason}.`;
-    case 415:
-      return `This kind of file cannot be read${reason}. Save it as JPEG or PNG, and choose that file.`;
-    case 422:
-      if (/no (ink|digit)/i.test(detail)) {
-        return `This picture shows no ${hasOwnClasses() ? "drawing" : "digit"}. Draw one that is large and clear.`;
-      }
-      return `This picture cannot be read${reason}.`;
-    default:
-      return `The service could not answer (status ${status})${reason}.${retry}`;
-  }
 }
 
 async function openFile(file) {

@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import SHAPES, OpenPage, Reloading, Service, StartService, expect_loaded
-from tests.conftest import SHIPPED_VERSION, encoded, needs, publish_tiny, publish_trusted
+from tests.conftest import SHIPPED_VERSION, encoded, needs, publish_classes, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
 Stroke = Sequence[Point]
@@ -477,31 +477,6 @@ def test_plausible_digits_are_marked_and_explained(open_page: OpenPage, trusted:
     expect(help_).to_be_hidden()
 
 
-def test_why_shows_the_saliency_that_the_service_replies(open_page: OpenPage, trusted: Service) -> None:
-    page = open_page(trusted.url)
-    posts = record_posts(page)
-    choose(page, name="seven.png", content=SEVEN_PNG.read_bytes())
-    expect(page.locator("#done")).to_have_text("Used unchanged.")
-    why = button(page, "Why?")
-    expect(why).to_have_attribute("aria-pressed", "false")
-
-    with page.expect_response("**/predict*saliency*") as answered:
-        why.press("Space")
-
-    expect(why).to_have_attribute("aria-pressed", "true")
-    expect(why).to_be_focused()
-    digit, saliency = answered.value.json()["digit"], np.array(answered.value.json()["saliency"])
-    explained = page.get_by_role("img", name=f"Nothing supports {digit}. Orange speaks against {digit}, mostly")
-    expect(explained).to_be_visible()
-    expect(page.locator("#legend")).to_have_text(re.compile(rf"supports {digit}\s*speaks against {digit}"))
-    shown = colours(page.locator("#saliency"))
-    assert np.abs(shown[..., 3] - 255 * np.abs(saliency) / np.abs(saliency).max()).max() <= 1
-    why.press("Space")
-    expect(page.locator("#saliency")).to_be_hidden()
-    expect(page.locator("#legend")).to_be_hidden()
-    assert posts == ["read?include=pixels", "predict?include=pixels", "predict?normalize=never&include=saliency"]
-
-
 def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page: Page) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28))
     saliency = np.zeros((28, 28))
@@ -514,11 +489,17 @@ def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page:
     expect(page.locator("#bars .zero")).to_have_count(9)
     seen = colours(page.locator("#pixels"))
     assert (seen == np.dstack([pixels] * 3 + [np.full((28, 28), 255)])).all()
-    button(page, "Why?").click()
+    why = button(page, "Why?")
+    with page.expect_request("**/predict?normalize=never&include=saliency") as asked:
+        why.press("Space")
+    assert asked.value.post_data_json == {"pixels": pixels.tolist()}
+    expect(why).to_be_focused()
     button(page, "Clear").click()
     expect_blank(page)
     draw(page, *STROKES[4])
 
+    expect(why).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#legend")).to_have_text(re.compile(r"supports 4\s*speaks against 4"))
     name = "Blue supports 4, mostly at the upper right. Orange speaks against 4, mostly at the bottom."
     expect(page.get_by_role("img", name=name)).to_be_visible()
     shown = colours(page.locator("#saliency"))
@@ -526,30 +507,8 @@ def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page:
     assert (abs(support - 64) <= 1, opposition, np.count_nonzero(shown[..., 3])) == (True, 255, 2)
     assert support_blue > support_red + 100
     assert red > blue + 100  # orange
-
-
-def test_an_open_page_offers_why_only_while_the_served_version_has_saliency(
-    open_page: OpenPage, reloading: Reloading
-) -> None:
-    publish_trusted(reloading.root)
-    reloading.wait_for_version(SHIPPED_VERSION + 2)
-    page = open_page(reloading.service.url, refusals=True)
-    draw(page, *STROKES[7])
-    button(page, "Why?").click()
-    expect(page.locator("#saliency")).to_be_visible()
-
-    publish_tiny(reloading.root)
-    reloading.wait_for_version(SHIPPED_VERSION + 3)
-    draw(page, [(0.44, 0.84), (0.43, 0.86)])
-
-    expect(page.locator("#facts")).to_contain_text(f"version {SHIPPED_VERSION + 3}")
-    expect(page.locator("#digit")).to_have_text(re.compile(r"^\d\??$"))
-    expect(page.locator("#why")).to_be_hidden()
-    expect(page.locator("#saliency")).to_be_hidden()
-    publish_trusted(reloading.root)
-    reloading.wait_for_version(SHIPPED_VERSION + 4)
-    draw(page, [(0.44, 0.84), (0.42, 0.86)])
-    expect(button(page, "Why?")).to_have_attribute("aria-pressed", "false")
+    why.press("Space")
+    expect(page.locator("#saliency, #legend").filter(visible=True)).to_have_count(0)
 
 
 # A service that cannot answer
@@ -692,37 +651,42 @@ def test_the_accuracy_and_figures_are_loaded_on_demand(page: Page) -> None:
     assert [url for url in before if "/model" in url] == []
 
 
-# A model of other classes
+# Other versions and other classes
 
 
-def test_the_page_of_other_classes_shows_their_names_and_does_not_speak_of_digits(
-    open_page: OpenPage, shapes: Service
+def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_without_saliency(
+    open_page: OpenPage, reloading: Reloading
 ) -> None:
-    page = open_page(shapes.url, refusals=True)  # of the figures, which this model does not have, and `POST /read`
-    named = page.locator("#bars .name")
-    expect(named).to_have_text(list(SHAPES))
-    page.get_by_text("how good is it?").click()
+    publish_classes(reloading.root, SHAPES)
+    reloading.wait_for_version(SHIPPED_VERSION + 2)
+    page = open_page(reloading.service.url, refusals=True)  # of `POST /read`, of figures and of saliency
+    expect(page.locator("#bars .name")).to_have_text(list(SHAPES))
     expect(page.locator("#sentence")).to_have_text("Draw, or choose a picture. The answer appears here.")
+    page.get_by_text("how good is it?").click()
 
     draw(page, *STROKES[7])
-
     a_shape = re.compile("|".join(SHAPES))
     expect(page.locator("#digit")).to_have_text(a_shape)
     expect(page.locator("#sentence")).to_contain_text(a_shape)
-    expect(named).to_have_text(list(SHAPES))
-    expect(page.locator("#layers-of-model")).to_contain_text("784")
     words = page.title() + page.locator("body").inner_text().replace("Digits", "", 1)  # the project's name
     assert re.findall(r".*(?:digit|number).*", words) == []
 
-
-def test_an_open_page_follows_a_change_to_digits(open_page: OpenPage, shapes: Service, service: Service) -> None:
-    page = open_page(shapes.url)
-    expect(page.locator("#hint")).to_have_text("Draw, or choose a picture")
-    page.route("**/*", lambda route: route.continue_(url=route.request.url.replace(shapes.url, service.url)))
-
-    with page.expect_response("**/read?*"):  # the last request, which must not find the route gone
-        draw(page, *STROKES[7])
-
-    expect_digit(page, 7)
+    publish_trusted(reloading.root)
+    reloading.wait_for_version(SHIPPED_VERSION + 3)
+    draw(page, [(0.44, 0.84), (0.43, 0.86)])
+    expect(page.locator("#bars .name")).to_have_text(list("0123456789"))
     expect(page.locator("#hint")).to_have_text("Draw a digit or a number")
     expect(page.get_by_role("group", name="Examples")).to_be_visible()
+    button(page, "Why?").click()
+    expect(page.locator("#saliency")).to_be_visible()
+
+    publish_tiny(reloading.root)
+    reloading.wait_for_version(SHIPPED_VERSION + 4)
+    draw(page, [(0.44, 0.84), (0.42, 0.86)])
+    expect(page.locator("#facts")).to_contain_text(f"version {SHIPPED_VERSION + 4}")
+    expect(page.locator("#digit")).to_have_text(re.compile(r"^\d\??$"))
+    expect(page.locator("#why, #saliency").filter(visible=True)).to_have_count(0)
+    publish_trusted(reloading.root)
+    reloading.wait_for_version(SHIPPED_VERSION + 5)
+    draw(page, [(0.44, 0.84), (0.41, 0.86)])
+    expect(button(page, "Why?")).to_have_attribute("aria-pressed", "false")

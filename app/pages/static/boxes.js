@@ -37,17 +37,8 @@ export class Boxes {
     this.#render();
   }
 
-  /** Return the index of the smallest box at a place in pixels of the canvas, or -1. */
-  at(point) {
-    return smallestAt(this.#places(), point);
-  }
-
-  /** Return the index of the box that is nearest to a place in pixels of the canvas. */
-  nearest(point) {
-    return nearestTo(this.#places(), point);
-  }
-
-  #places() {
+  /** The boxes in pixels of the canvas. */
+  get places() {
     return this.#digits.map(({ box }) => padded(this.#toCanvas(box)));
   }
 
@@ -60,7 +51,7 @@ export class Boxes {
     const style = getComputedStyle(this.#canvas);
     const [accent, paper] = ["--accent", "--paper"].map((name) => style.getPropertyValue(name));
     context.font = `600 13px ${style.fontFamily}`;
-    const places = this.#places();
+    const { places } = this;
     const boxes = places.map((place, index) => ({
       ...place,
       text: `${label(this.#digits[index].digit)}${isUnsure(this.#digits[index]) ? "?" : ""}`,
@@ -82,11 +73,10 @@ export function padded({ x, y, width, height }) {
 
 /** Return the index of the smallest box that contains a point, or -1. */
 export function smallestAt(boxes, { x, y }) {
-  const hit = boxes
-    .map((box, index) => ({ ...box, index }))
+  const [hit] = boxes
     .filter((box) => x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)
     .sort((a, b) => a.width * a.height - b.width * b.height);
-  return hit[0]?.index ?? -1;
+  return boxes.indexOf(hit);
 }
 
 /** Return the index of the box that is nearest to a point. */
@@ -97,7 +87,7 @@ export function nearestTo(boxes, { x, y }) {
   return distances.indexOf(Math.min(...distances));
 }
 
-/** Return the boxes that get a label, with the label's place. A label that would cover an earlier one is left out. */
+/** Return the labels that are shown: none for a low box, and none that would cover an earlier label. */
 export function labels(boxes, widthOf) {
   const placed = [];
   for (const box of boxes) {
@@ -113,9 +103,7 @@ function drawRim(context, box, colour) {
   context.strokeStyle = colour;
   context.lineWidth = lineWidth(box) + Math.min(2, box.height / 16);
   context.setLineDash([]);
-  context.beginPath();
-  context.roundRect(box.x, box.y, box.width, box.height, radius(box));
-  context.stroke();
+  strokeRound(context, box);
 }
 
 /** Draw the outline of a box. That of an unsure digit is dashed, and the selected box is filled. */
@@ -123,9 +111,7 @@ function drawOutline(context, box, colour) {
   context.strokeStyle = context.fillStyle = colour;
   context.lineWidth = lineWidth(box);
   context.setLineDash(box.isDashed ? [3 * lineWidth(box) + 1, 2 * lineWidth(box) + 1] : []);
-  context.beginPath();
-  context.roundRect(box.x, box.y, box.width, box.height, radius(box));
-  context.stroke();
+  strokeRound(context, box);
   if (!box.isSelected) return;
   context.globalAlpha = 0.15;
   context.fill();
@@ -136,8 +122,10 @@ function lineWidth({ height, isSelected }) {
   return isSelected ? 3 : Math.min(1.5, height / 12);
 }
 
-function radius({ height }) {
-  return Math.min(6, height / 6);
+function strokeRound(context, { x, y, width, height }) {
+  context.beginPath();
+  context.roundRect(x, y, width, height, Math.min(6, height / 6));
+  context.stroke();
 }
 
 /** Return where the label of a box goes: above it, or inside of it at the edge of the area. */

@@ -69,31 +69,18 @@ export class NumberText {
   }
 }
 
-/**
- * Return the index of the digit that a key leads to, or null for any other key.
- *
- * @param {string} key
- * @param {{line: number, column: number}[]} digits in reading order
- * @param {number} selected index of the selected digit
- */
+/** Return the index of the digit that a key leads to, or null for any other key. Each digit has a line and a column. */
 export function destination(key, digits, selected) {
   const last = digits.length - 1;
-  switch (key) {
-    case "ArrowRight":
-      return Math.min(selected + 1, last);
-    case "ArrowLeft":
-      return Math.max(selected - 1, 0);
-    case "ArrowDown":
-      return inLine(+1, digits, selected);
-    case "ArrowUp":
-      return inLine(-1, digits, selected);
-    case "Home":
-      return 0;
-    case "End":
-      return last;
-    default:
-      return null;
-  }
+  const places = {
+    ArrowRight: Math.min(selected + 1, last),
+    ArrowLeft: Math.max(selected - 1, 0),
+    ArrowDown: inLine(+1, digits, selected),
+    ArrowUp: inLine(-1, digits, selected),
+    Home: 0,
+    End: last,
+  };
+  return places[key] ?? null;
 }
 
 /** Return the index of the digit below or above the selected one, or the selected one in the last or first line. */

@@ -30,9 +30,10 @@ test("a stroke belongs to the box nearest to its end", () => {
 });
 
 test("a label lies above its box, or inside of it at the edge, and never over an earlier label", () => {
-  const boxes = [box(0, 50, 30, 40), box(200, 19, 30, 40), box(300, 20, 30, 40), box(400, 50, 30, 27), box(10, 45, 30, 40)];
+  const corners = [[0, 50], [200, 19], [300, 20], [10, 45]];
+  const boxes = corners.map(([x, y], index) => box(x, y, 30, 40, { text: `${index}` }));
 
-  const places = labels(boxes.map((each, index) => ({ ...each, text: `${index}` })), () => 12);
+  const places = labels([...boxes, box(400, 50, 30, 27, { text: "too low" })], () => 12);
 
   const shown = places.map(({ text, x, y, width, height }) => [text, x, y, width, height]);
   assert.deepEqual(shown, [["0", 0, 31, 22, 18], ["1", 200, 21, 22, 18], ["2", 300, 1, 22, 18]]);

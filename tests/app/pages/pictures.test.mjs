@@ -18,7 +18,9 @@ for (const [what, refused, words] of [
   ["a large unknown format", file("a.heic", "image/heic", 16 * MEGABYTE + 1), "“a.heic” is too large: 16 MB."],
 ]) {
   test(`a file is refused with the reason: ${what}`, async () => {
-    await assert.rejects(preparePicture(refused), (error) => error instanceof NotAPicture && error.message.startsWith(words));
+    const problem = await preparePicture(refused).catch((error) => error);
+
+    assert.ok(problem instanceof NotAPicture && problem.message.startsWith(words), problem.message);
   });
 }
 
@@ -42,5 +44,6 @@ test("a picture is sent unchanged if it is small and the service reads its forma
   assert.ok(!unchanged("image/png", 2 * MEGABYTE + 1, 1600, 900));
   assert.ok(!unchanged("image/png", 1, 900, 1601));
   assert.ok(!unchanged("image/avif", 1, 28, 28));
-  assert.deepEqual(["image/jpeg", "image/heic", "image/avif"].map(convertedType), ["image/jpeg", "image/jpeg", "image/png"]);
+  const converted = ["image/jpeg", "image/heic", "image/avif"].map(convertedType);
+  assert.deepEqual(converted, ["image/jpeg", "image/jpeg", "image/png"]);
 });

@@ -1,7 +1,7 @@
 // Requests for readings: how many are sent, which reply counts, and when a failed one is repeated.
 
 import assert from "node:assert/strict";
-import { beforeEach, mock, test } from "node:test";
+import { afterEach, beforeEach, mock, test } from "node:test";
 
 import { ReadingRequests } from "../../../app/pages/static/requests.js";
 
@@ -11,34 +11,25 @@ const STEP_MS = 10;
 
 let sent, readings, problems, requests, now;
 
-mock.timers.enable({ apis: ["setTimeout"] });
+const settle = () => new Promise(setImmediate);
+
 mock.method(performance, "now", () => now);
 mock.method(globalThis, "fetch", (url, { body, signal }) => {
-  const { promise, resolve, reject } = withResolvers();
-  signal.addEventListener("abort", () => reject(signal.reason));
-  const settle = () => new Promise(setImmediate);
-  sent.push({
-    ...{ url, body, signal },
-    reply: (content, { status = 200, headers = {} } = {}) => {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+    const reply = (content, { status = 200, headers = {} } = {}) => {
       resolve(new Response(typeof content === "string" ? content : JSON.stringify(content), { status, headers }));
       return settle();
-    },
-    fail: () => {
+    };
+    const fail = () => {
       reject(new TypeError("Failed to fetch"));
       return settle();
-    },
+    };
+    sent.push({ url, body, signal, reply, fail });
   });
-  return promise;
 });
 
-function withResolvers() {
-  const created = {};
-  created.promise = new Promise((resolve, reject) => Object.assign(created, { resolve, reject }));
-  return created;
-}
-
 beforeEach(() => {
-  mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   [sent, readings, problems, now] = [[], [], [], 0];
   requests = new ReadingRequests(
@@ -47,11 +38,13 @@ beforeEach(() => {
   );
 });
 
+afterEach(() => mock.timers.reset());
+
 async function wait(milliseconds) {
   for (const end = now + milliseconds; now < end; ) {
     now += STEP_MS;
     mock.timers.tick(STEP_MS);
-    await new Promise(setImmediate);
+    await settle();
   }
 }
 

@@ -90,7 +90,7 @@ def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, m
         pytest.param({"per_class": True}, 0.99, id="per class"),
     ],
 )
-@pytest.mark.parametrize("count", [1, 2, 300])
+@pytest.mark.parametrize("count", [1, 2, 500])
 def test_a_prediction_set_has_every_digit_at_or_above_its_threshold(
     client: httpx.Client, mnist: Mnist, count: int, params: dict[str, Any], coverage: float
 ) -> None:

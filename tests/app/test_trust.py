@@ -62,70 +62,47 @@ def inked(pixels: int) -> Grey:
     return np.array([255] * pixels + [0] * (784 - pixels), dtype=np.uint8).reshape(1, 28, 28)
 
 
-def at_least(probabilities: list[float], threshold: float) -> list[int]:
-    return [digit for digit, probability in enumerate(probabilities) if probability >= threshold]
-
-
-def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, mnist: Mnist) -> None:
-    (answer,) = answers(client, mnist.pixels[:1])
-
-    assert list(answer) == [
-        *WITHOUT_CALIBRATION[:3],
-        "prediction_set",
-        "coverage",
-        "calibration",
-        "is_digit",
-        "novelty",
-        *WITHOUT_CALIBRATION[3:],
-    ]
-
-
-@pytest.mark.parametrize("count", [1, 2, 300])
-def test_a_prediction_set_has_every_digit_above_the_threshold(client: httpx.Client, mnist: Mnist, count: int) -> None:
-    predictions = answers(client, mnist.pixels[::10][:count])
-
-    assert [answer["prediction_set"] for answer in predictions] == [
-        at_least(answer["probabilities"], THRESHOLDS[0.99]) for answer in predictions
-    ]
-    assert {answer["coverage"] for answer in predictions} == {0.99}
-    assert count < 300 or len({tuple(answer["prediction_set"]) for answer in predictions}) > 10
-
-
-@pytest.mark.parametrize("coverage", THRESHOLDS)
-def test_each_stored_coverage_can_be_requested(client: httpx.Client, mnist: Mnist, coverage: float) -> None:
-    predictions = answers(client, mnist.pixels[::100], coverage=coverage)
-
-    assert [answer["prediction_set"] for answer in predictions] == [
-        at_least(answer["probabilities"], THRESHOLDS[coverage]) for answer in predictions
-    ]
-    assert {answer["coverage"] for answer in predictions} == {coverage}
-
-
-def test_a_set_may_be_empty(client: httpx.Client, mnist: Mnist) -> None:
-    predictions = answers(client, mnist.pixels[::10], coverage=0.9)
-
-    assert [] in [answer["prediction_set"] for answer in predictions]
-
-
-def test_per_class_each_digit_has_its_own_threshold(client: httpx.Client, mnist: Mnist) -> None:
-    for_all = answers(client, mnist.pixels[::10])
-
-    predictions = answers(client, mnist.pixels[::10], per_class=True)
-
-    expected = [
-        answer["prediction_set"] + [9] * (0.05 <= answer["probabilities"][9] < THRESHOLDS[0.99]) for answer in for_all
-    ]
-    assert [answer["prediction_set"] for answer in predictions] == expected
-    assert expected != [answer["prediction_set"] for answer in for_all]
-    assert {answer["coverage"] for answer in predictions} == {0.99}
-
-
 def off_centre(pixels: Grey) -> Grey:
     """Move a digit out of MNIST form."""
     return np.roll(pixels, 3, axis=-1)
 
 
-@pytest.mark.parametrize("params", [{}, {"coverage": 0.9}, {"per_class": True}], ids=["default", "at 0.9", "per class"])
+def at_least(answer: dict[str, Any], threshold: float, *, per_class: bool = False) -> list[int]:
+    """Return the digits whose probability reaches the threshold. Per class, that of a 9 is half as high."""
+    limits = np.full(10, threshold * (0.2 if answer["calibration"] == "normalized" else 1))
+    limits[9] *= 0.5 if per_class else 1
+    digits: list[int] = np.flatnonzero(np.float32(answer["probabilities"]) >= limits.astype(np.float32)).tolist()
+    return digits
+
+
+def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, mnist: Mnist) -> None:
+    (answer,) = answers(client, mnist.pixels[:1])
+
+    about_trust = ["prediction_set", "coverage", "calibration", "is_digit", "novelty"]
+    assert list(answer) == [*WITHOUT_CALIBRATION[:3], *about_trust, *WITHOUT_CALIBRATION[3:]]
+
+
+@pytest.mark.parametrize(
+    ("params", "coverage"),
+    [
+        pytest.param({}, 0.99, id="by default"),
+        *(pytest.param({"coverage": coverage}, coverage, id=f"at {coverage}") for coverage in THRESHOLDS),
+        pytest.param({"per_class": True}, 0.99, id="per class"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2, 500])
+def test_a_prediction_set_has_every_digit_at_or_above_its_threshold(
+    client: httpx.Client, mnist: Mnist, count: int, params: dict[str, Any], coverage: float
+) -> None:
+    predictions = answers(client, mnist.pixels[::10][:count], **params)
+
+    per_class = params.get("per_class", False)
+    assert [answer["prediction_set"] for answer in predictions] == [
+        at_least(answer, THRESHOLDS[coverage], per_class=per_class) for answer in predictions
+    ]
+    assert {(answer["coverage"], answer["calibration"]) for answer in predictions} == {(coverage, "mnist")}
+
+
 @pytest.mark.parametrize(
     ("change", "normalize", "calibration"),
     [
@@ -136,24 +113,21 @@ def off_centre(pixels: Grey) -> Grey:
         pytest.param(off_centre, "never", "mnist", id="not in MNIST form but unchanged"),
     ],
 )
+@pytest.mark.parametrize("per_class", [False, True], ids=["for all classes", "per class"])
 def test_the_thresholds_depend_on_whether_a_picture_was_normalized(
     client: httpx.Client,
     mnist: Mnist,
     change: Callable[[Grey], Grey],
     normalize: str,
     calibration: str,
-    params: dict[str, Any],
+    *,
+    per_class: bool,
 ) -> None:
-    predictions = answers(client, change(mnist.pixels[::100]), normalize=normalize, **params)
+    predictions = answers(client, change(mnist.pixels[::100]), normalize=normalize, per_class=per_class)
 
-    factor = 1 if calibration == "mnist" else 0.2
     for answer in predictions:
-        threshold = np.full(10, THRESHOLDS[answer["coverage"]])
-        threshold[9] *= 0.5 if "per_class" in params else 1
-        limits = (factor * threshold).astype(np.float32)
-        probabilities = np.array(answer["probabilities"], dtype=np.float32)
-        assert answer["prediction_set"] == np.flatnonzero(probabilities >= limits).tolist()
         assert answer["calibration"] == calibration
+        assert answer["prediction_set"] == at_least(answer, THRESHOLDS[0.99], per_class=per_class)
 
 
 def test_each_picture_of_a_request_has_its_own_calibration(client: httpx.Client, mnist: Mnist) -> None:
@@ -163,26 +137,18 @@ def test_each_picture_of_a_request_has_its_own_calibration(client: httpx.Client,
     predictions = answers(client, pictures, normalize="auto")
 
     assert [answer["calibration"] for answer in predictions] == ["mnist", "normalized"] * 150
-    assert [answer["prediction_set"] for answer in predictions] == [
-        at_least(answer["probabilities"], THRESHOLDS[0.99] * (0.2 if answer["calibration"] == "normalized" else 1))
-        for answer in predictions
-    ]
+    sets = [answer["prediction_set"] for answer in predictions]
+    assert sets == [at_least(answer, THRESHOLDS[0.99]) for answer in predictions]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "is_digit"),
-    [
-        pytest.param(inked(1), True, id="little ink"),
-        pytest.param(inked(392), True, id="a novelty of 1"),
-        pytest.param(inked(393), False, id="a novelty just above 1"),
-        pytest.param(inked(784), False, id="only ink"),
-    ],
+    ("white", "is_digit"), [(1, True), (392, True), (393, False), (784, False)], ids="{} white pixels".format
 )
-def test_a_picture_of_high_novelty_is_not_a_digit(client: httpx.Client, pictures: Grey, *, is_digit: bool) -> None:
-    (answer,) = answers(client, pictures)
+def test_a_picture_with_a_novelty_above_1_is_not_a_digit(client: httpx.Client, white: int, *, is_digit: bool) -> None:
+    (answer,) = answers(client, inked(white))
 
     assert answer["is_digit"] is is_digit
-    assert answer["novelty"] == pytest.approx(2 * to_features(pictures).mean(), rel=1e-5)
+    assert answer["novelty"] == pytest.approx(2 * white / 784, rel=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -194,22 +160,15 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 @example(1.0)
 @example(float(np.nextafter(np.float32(1), np.float32(2))))
 @example(float(np.nextafter(np.float32(1), np.float32(0))))
-def test_a_novelty_above_1_in_the_reply_always_means_that_is_digit_is_false(
+def test_the_novelty_has_the_decimals_of_float32_and_above_1_is_digit_is_false(
     classifier: Classifier, novelty: float
 ) -> None:
     scores = Scores(np.full((1, 10), 0.1, dtype=np.float32), np.array([novelty], dtype=np.float32))
 
     (answer,) = json.loads(to_json(predictions(classifier, scores)))
 
+    assert str(answer["novelty"]) == str(np.float32(novelty))
     assert answer["is_digit"] is not (answer["novelty"] > 1)
-
-
-def test_novelty_has_no_more_decimals_than_float32_needs(client: httpx.Client, mnist: Mnist) -> None:
-    predictions = answers(client, mnist.pixels[::100])
-
-    assert [str(answer["novelty"]) for answer in predictions] == [
-        str(np.float32(answer["novelty"])) for answer in predictions
-    ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 300])
@@ -239,32 +198,27 @@ def test_pixels_and_saliency_are_both_of_the_normalized_picture(
     np.testing.assert_allclose(reply["saliency"], -np.array(reply["pixels"]) / 255, atol=1e-6)
 
 
+COVERAGE, PER_CLASS, INCLUDE = (f"query parameter '{name}': " for name in ("coverage", "per_class", "include"))
+HAS_SETS = f"expected a coverage at which version {SERVED} has prediction sets"
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        pytest.param(
-            {"coverage": 0.97},
-            f"query parameter 'coverage': expected a coverage at which version {SERVED} has prediction sets "
-            "(0.9, 0.95, 0.99, 0.999), received 0.97",
-            id="a coverage that is not stored",
-        ),
-        pytest.param(
-            {"coverage": 0.999, "per_class": True},
-            f"query parameter 'per_class': expected a coverage at which version {SERVED} has prediction sets per class "
-            "(0.9, 0.95, 0.99), received 0.999",
-            id="a coverage that is not stored per class",
-        ),
-        pytest.param({"coverage": 0}, "query parameter 'coverage': ", id="a coverage of 0"),
-        pytest.param({"coverage": 1}, "query parameter 'coverage': ", id="a coverage of 1"),
-        pytest.param({"coverage": "nan"}, "query parameter 'coverage': ", id="NaN"),
-        pytest.param({"coverage": "95%"}, "query parameter 'coverage': ", id="a percentage"),
-        pytest.param({"coverage": ""}, "query parameter 'coverage': ", id="an empty coverage"),
-        pytest.param({"per_class": "maybe"}, "query parameter 'per_class': ", id="neither true nor false"),
-        pytest.param({"include": ""}, "query parameter 'include': ", id="an empty inclusion"),
-        pytest.param({"include": "saliency,saliency"}, "query parameter 'include': ", id="an inclusion twice"),
-        pytest.param({"include": "pixels,salience"}, "query parameter 'include': ", id="a misspelt inclusion"),
-        pytest.param({"include": "pixels,"}, "query parameter 'include': ", id="a comma at the end"),
+        ({"coverage": 0.97}, f"{COVERAGE}{HAS_SETS} (0.9, 0.95, 0.99, 0.999), received 0.97"),
+        ({"coverage": 0.999, "per_class": True}, f"{PER_CLASS}{HAS_SETS} per class (0.9, 0.95, 0.99), received 0.999"),
+        ({"coverage": 0}, COVERAGE),
+        ({"coverage": 1}, COVERAGE),
+        ({"coverage": "nan"}, COVERAGE),
+        ({"coverage": "95%"}, COVERAGE),
+        ({"coverage": ""}, COVERAGE),
+        ({"per_class": "maybe"}, PER_CLASS),
+        ({"include": ""}, INCLUDE),
+        ({"include": "saliency,saliency"}, INCLUDE),
+        ({"include": "pixels,salience"}, INCLUDE),
+        ({"include": "pixels,"}, INCLUDE),
     ],
+    ids=str,
 )
 def test_an_invalid_option_is_refused(client: httpx.Client, mnist: Mnist, params: dict[str, Any], message: str) -> None:
     reply = ask(client, mnist.pixels[:1], **params)
@@ -304,29 +258,9 @@ def test_a_version_with_one_coverage_offers_no_other(reloading: Reloading, mnist
     per_class = ask(client, mnist.pixels[:1], coverage=0.9, per_class=True)
 
     assert list(by_default) == [*WITHOUT_CALIBRATION[:3], "is_digit", "novelty", *WITHOUT_CALIBRATION[3:]]
-    assert at_90["prediction_set"] == at_least(at_90["probabilities"], 0.1)
+    assert at_90["prediction_set"] == at_least(at_90, 0.1)
     assert at_90["coverage"] == 0.9
     assert detail(per_class) == f"query parameter 'per_class': version {SERVED + 1} has no prediction sets per class"
-
-
-def test_a_version_with_one_calibration_uses_it_for_every_picture(reloading: Reloading, mnist: Mnist) -> None:
-    publish_trusted(reloading.root, threshold=0.1)
-    reloading.wait_for_version(SERVED + 1)
-
-    (answer,) = answers(reloading.service.client, off_centre(mnist.pixels[:1]), normalize="auto")
-
-    assert "centered" in answer["preprocessing"]
-    assert answer["calibration"] == "mnist"
-    assert answer["prediction_set"] == at_least(answer["probabilities"], 0.1)
-
-
-def test_a_new_version_brings_its_own_options(reloading: Reloading, mnist: Mnist) -> None:
-    publish_trusted(reloading.root)
-    reloading.wait_for_version(SERVED + 1)
-
-    reply = ask(reloading.service.client, mnist.pixels[:1], coverage=0.95)
-
-    assert reply.json()["coverage"] == 0.95
 
 
 @pytest.mark.parametrize(

@@ -148,8 +148,7 @@ export class Answer {
     const image = new ImageData(width, height);
     pixels.flat().forEach((grey, index) => image.data.set([grey, grey, grey, 255], 4 * index));
     byId("pixels").getContext("2d").putImageData(image, 0, 0);
-    const steps = preprocessing?.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
-    byId("done").textContent = steps ? describe(steps) : "";
+    byId("done").textContent = preprocessing ? preparation(preprocessing) : "";
   }
 }
 
@@ -163,18 +162,17 @@ export function wordFor({ ownClasses }) {
 }
 
 /** Say which digit of a number it is. */
-function place({ digits, lines }, index) {
+export function place({ digits, lines }, index) {
   if (lines.length === 1) return `Digit ${index + 1} of ${digits.length}`;
   const { line } = digits[index];
   const first = digits.findIndex((digit) => digit.line === line);
   return `Line ${line + 1}, digit ${index - first + 1}`;
 }
 
-function describe(steps) {
-  return steps.length ? toSentence(steps) : "Used unchanged.";
-}
-
-function toSentence(parts) {
+/** Describe what was done to the picture. */
+export function preparation(steps) {
+  if (steps.length === 0) return "Used unchanged.";
+  const parts = steps.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
   const text = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0];
   return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }

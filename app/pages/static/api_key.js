@@ -5,7 +5,6 @@ const STORAGE_NAME = "key"; // in sessionStorage, which other tabs and sites can
 const byId = (id) => document.getElementById(id);
 
 let key = stored() ?? "";
-let onAccepted = () => {};
 
 /** Call `fetch` with the key. If the key is missing or wrong, the page asks for it. */
 export async function fetchWithKey(url, { headers, ...options } = {}) {
@@ -36,9 +35,19 @@ export async function loadablePageUrl(url) {
   return URL.createObjectURL(new Blob(["<!doctype html>", page.documentElement.outerHTML], { type: "text/html" }));
 }
 
-/** @param {() => void} callback called each time the service has accepted a new key */
-export function whenKeyAccepted(callback) {
-  onAccepted = callback;
+/** @param {() => void} onAccepted called each time the service has accepted a new key */
+export function whenKeyAccepted(onAccepted) {
+  byId("access").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    keep(byId("key").value);
+    const reply = await fetchWithKey("model").catch(() => null); // the smallest reply that needs a key
+    if (reply?.status === 401) return;
+    byId("access").hidden = true;
+    byId("key").value = "";
+    byId("key").setAttribute("aria-invalid", "false");
+    byId("canvas").focus();
+    onAccepted();
+  });
 }
 
 function askForKey() {
@@ -72,15 +81,3 @@ function stored(newKey) {
     return null; // the browser blocks storage, so the key is lost when the page is reloaded
   }
 }
-
-byId("access").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  keep(byId("key").value);
-  const reply = await fetchWithKey("model").catch(() => null); // the smallest reply that needs a key
-  if (reply?.status === 401) return;
-  byId("access").hidden = true;
-  byId("key").value = "";
-  byId("key").setAttribute("aria-invalid", "false");
-  byId("canvas").focus();
-  onAccepted();
-});

@@ -37,29 +37,9 @@ export class Boxes {
     this.#render();
   }
 
-  /** Return the index of the smallest box at a place in pixels of the canvas, or -1. */
-  at({ x, y }) {
-    const hit = this.#places()
-      .map((box, index) => ({ ...box, index }))
-      .filter((box) => x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)
-      .sort((a, b) => a.width * a.height - b.width * b.height);
-    return hit[0]?.index ?? -1;
-  }
-
-  /** Return the index of the box that is nearest to a place in pixels of the canvas. */
-  nearest({ x, y }) {
-    const distances = this.#places().map((box) =>
-      Math.hypot(Math.max(box.x - x, 0, x - box.x - box.width), Math.max(box.y - y, 0, y - box.y - box.height)),
-    );
-    return distances.indexOf(Math.min(...distances));
-  }
-
-  #places() {
-    return this.#digits.map(({ box }) => {
-      const { x, y, width, height } = this.#toCanvas(box);
-      const padding = Math.min(PADDING, height / 10);
-      return { x: x - padding, y: y - padding, width: width + 2 * padding, height: height + 2 * padding };
-    });
+  /** The boxes in pixels of the canvas. */
+  get places() {
+    return this.#digits.map(({ box }) => padded(this.#toCanvas(box)));
   }
 
   #render() {
@@ -71,7 +51,7 @@ export class Boxes {
     const style = getComputedStyle(this.#canvas);
     const [accent, paper] = ["--accent", "--paper"].map((name) => style.getPropertyValue(name));
     context.font = `600 13px ${style.fontFamily}`;
-    const places = this.#places();
+    const { places } = this;
     const boxes = places.map((place, index) => ({
       ...place,
       text: `${label(this.#digits[index].digit)}${isUnsure(this.#digits[index]) ? "?" : ""}`,
@@ -80,14 +60,42 @@ export class Boxes {
     }));
     for (const box of boxes) drawRim(context, box, paper);
     for (const box of boxes) drawOutline(context, box, accent);
-    const drawn = [];
-    for (const box of [...boxes.splice(this.#selected, 1), ...boxes]) {
-      const place = labelPlace(context, box);
-      if (box.height < MIN_LABELLED_HEIGHT || drawn.some((other) => overlap(place, other))) continue;
-      drawLabel(context, { ...box, ...place }, accent, paper);
-      drawn.push(place);
-    }
+    const ordered = [...boxes.splice(this.#selected, 1), ...boxes];
+    for (const placed of labels(ordered, (text) => context.measureText(text).width)) drawLabel(context, placed, accent, paper);
   }
+}
+
+/** Return the box with some space around its digit. */
+export function padded({ x, y, width, height }) {
+  const padding = Math.min(PADDING, height / 10);
+  return { x: x - padding, y: y - padding, width: width + 2 * padding, height: height + 2 * padding };
+}
+
+/** Return the index of the smallest box that contains a point, or -1. */
+export function smallestAt(boxes, { x, y }) {
+  const [hit] = boxes
+    .filter((box) => x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)
+    .sort((a, b) => a.width * a.height - b.width * b.height);
+  return boxes.indexOf(hit);
+}
+
+/** Return the index of the box that is nearest to a point. */
+export function nearestTo(boxes, { x, y }) {
+  const distances = boxes.map((box) =>
+    Math.hypot(Math.max(box.x - x, 0, x - box.x - box.width), Math.max(box.y - y, 0, y - box.y - box.height)),
+  );
+  return distances.indexOf(Math.min(...distances));
+}
+
+/** Return the labels that are shown: none for a low box, and none that would cover an earlier label. */
+export function labels(boxes, widthOf) {
+  const placed = [];
+  for (const box of boxes) {
+    const place = labelPlace(box, widthOf);
+    if (box.height < MIN_LABELLED_HEIGHT || placed.some((other) => overlap(place, other))) continue;
+    placed.push({ ...box, ...place });
+  }
+  return placed;
 }
 
 /** Draw what lies below the outline, so that it shows on a picture of any colour. */
@@ -95,9 +103,7 @@ function drawRim(context, box, colour) {
   context.strokeStyle = colour;
   context.lineWidth = lineWidth(box) + Math.min(2, box.height / 16);
   context.setLineDash([]);
-  context.beginPath();
-  context.roundRect(box.x, box.y, box.width, box.height, radius(box));
-  context.stroke();
+  strokeRound(context, box);
 }
 
 /** Draw the outline of a box. That of an unsure digit is dashed, and the selected box is filled. */
@@ -105,9 +111,7 @@ function drawOutline(context, box, colour) {
   context.strokeStyle = context.fillStyle = colour;
   context.lineWidth = lineWidth(box);
   context.setLineDash(box.isDashed ? [3 * lineWidth(box) + 1, 2 * lineWidth(box) + 1] : []);
-  context.beginPath();
-  context.roundRect(box.x, box.y, box.width, box.height, radius(box));
-  context.stroke();
+  strokeRound(context, box);
   if (!box.isSelected) return;
   context.globalAlpha = 0.15;
   context.fill();
@@ -118,14 +122,16 @@ function lineWidth({ height, isSelected }) {
   return isSelected ? 3 : Math.min(1.5, height / 12);
 }
 
-function radius({ height }) {
-  return Math.min(6, height / 6);
+function strokeRound(context, { x, y, width, height }) {
+  context.beginPath();
+  context.roundRect(x, y, width, height, Math.min(6, height / 6));
+  context.stroke();
 }
 
 /** Return where the label of a box goes: above it, or inside of it at the edge of the area. */
-function labelPlace(context, { x, y, text }) {
+function labelPlace({ x, y, text }, widthOf) {
   const top = y >= LABEL_HEIGHT + 2 ? y - LABEL_HEIGHT - 1 : y + 2;
-  return { x, y: top, width: Math.max(LABEL_HEIGHT, context.measureText(text).width + 10), height: LABEL_HEIGHT };
+  return { x, y: top, width: Math.max(LABEL_HEIGHT, widthOf(text) + 10), height: LABEL_HEIGHT };
 }
 
 function drawLabel(context, { x, y, width, height, text, isDashed }, accent, paper) {

@@ -11,8 +11,6 @@ const MAX_TAP_PIXELS = 6; // a pointer that moves further draws
 const RATIO = 1.5; // width to height of the area for a drawing, and for the widest pictures
 const MIN_RATIO = 1; // for the highest pictures
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
 const SENT_HEIGHT = 280; // pixels, ten times the network's input
 const SENT_MARGIN = 20; // keeps ink away from the edge
 
@@ -30,6 +28,7 @@ export class Drawing {
   #digitAt;
   #onTap;
   #frame = 0;
+  #dark = matchMedia("(prefers-color-scheme: dark)");
 
   /**
    * @param {HTMLCanvasElement} canvas
@@ -53,7 +52,7 @@ export class Drawing {
     canvas.addEventListener("selectstart", (event) => event.preventDefault());
     canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     new ResizeObserver(() => this.#render()).observe(canvas);
-    dark.addEventListener("change", () => this.#renderSoon());
+    this.#dark.addEventListener("change", () => this.#renderSoon());
   }
 
   /** The picture in the area, or null for a drawing. */
@@ -127,7 +126,7 @@ export class Drawing {
     canvas.width = width + 2 * SENT_MARGIN;
     canvas.height = SENT_HEIGHT;
     const context = canvas.getContext("2d", { alpha: false });
-    const [paper, ink] = dark.matches ? ["#000", "#fff"] : ["#fff", "#000"];
+    const [paper, ink] = this.#dark.matches ? ["#000", "#fff"] : ["#fff", "#000"];
     context.fillStyle = paper;
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.translate(SENT_MARGIN, SENT_MARGIN);

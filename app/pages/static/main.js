@@ -2,13 +2,13 @@
 
 import { Answer, wordFor } from "./answer.js";
 import { fetchWithKey, loadablePageUrl, loadableUrl, whenKeyAccepted } from "./api_key.js";
-import { Boxes } from "./boxes.js";
+import { Boxes, nearestTo, smallestAt } from "./boxes.js";
 import { Drawing } from "./drawing.js";
 import { NumberText } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { ReadingRequests } from "./requests.js";
 import { Saliency } from "./saliency.js";
-import { hasOwnClasses, isUnsure } from "./verdict.js";
+import { isUnsure, problemSentence } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -18,7 +18,7 @@ const saliency = new Saliency(() => (describedVersion = null)); // the service h
 const requests = new ReadingRequests(showReading, showProblem);
 const drawing = new Drawing(byId("canvas"), {
   onChange: onDrawingChange,
-  digitAt: (point) => (isNumber() ? boxes.at(point) : -1),
+  digitAt: (point) => (isNumber() ? smallestAt(boxes.places, point) : -1),
   onTap: select,
 });
 const boxes = new Boxes(byId("boxes"), (box) => drawing.toCanvas(box));
@@ -32,7 +32,8 @@ let describedVersion = null; // the model version that the page describes
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
   changes++;
-  const caption = element("span", picture ? (picture.shown ? picture.name : `${picture.name} (cannot be shown here)`) : "");
+  const caption = document.createElement("span");
+  if (picture) caption.textContent = picture.shown ? picture.name : `${picture.name} (cannot be shown here)`;
   byId("drawing").style.setProperty("--ratio", drawing.ratio);
   byId("paper").classList.toggle("used", !isBlank);
   byId("caption").hidden = picture === null;
@@ -79,7 +80,7 @@ function showReading(newReading, milliseconds) {
   if (isNumber()) number.show(reading);
   else number.hide();
   const point = drawing.lastPoint;
-  select(isNumber() && point ? boxes.nearest(point) : Math.max(0, digits.findIndex(isUnsure)));
+  select(isNumber() && point ? nearestTo(boxes.places, point) : Math.max(0, digits.findIndex(isUnsure)));
   answer.showTime(milliseconds);
   if (describedVersion !== model.version) describeModel(model.version);
 }
@@ -105,11 +106,16 @@ function hideReading() {
   saliency.hide();
 }
 
+/** Return the served version's manifest, or null. */
+async function manifest() {
+  const reply = await fetchWithKey("model").catch(() => null);
+  return reply?.ok ? reply.json() : null;
+}
+
 /** @param {number | null} version the version that has answered, or null before the first answer */
 async function describeModel(version) {
   describedVersion = version;
-  const reply = await fetchWithKey("model").catch(() => null);
-  const model = reply?.ok ? await reply.json() : null;
+  const model = await manifest();
   if (describedVersion !== version) return;
   if (model?.version !== version) describedVersion = null; // ask again after the next answer
   saliency.offer(model);
@@ -120,34 +126,6 @@ async function describeModel(version) {
 function showProblem(problem, retries) {
   hideReading();
   answer.showProblem(problemSentence(problem, retries));
-}
-
-/** Return a sentence that explains why there is no answer. */
-function problemSentence({ status, detail }, retries) {
-  const retry = retries ? " The page tries again soon, or immediately after your next stroke." : "";
-  const reason = detail ? `: ${detail}` : "";
-  switch (status) {
-    case 0:
-      return `The service cannot be reached.${retry}`;
-    case -1:
-      return "The service took too long to answer. Your next stroke tries again.";
-    case 401:
-      return "The service requires an API key.";
-    case 503:
-      return `The service is not ready yet.${retry}`;
-    case 413:
-      if (/digits/.test(detail)) return `This picture has too many digits${reason}.`;
-      return `This picture is too large${reason}.`;
-    case 415:
-      return `This kind of file cannot be read${reason}. Save it as JPEG or PNG, and choose that file.`;
-    case 422:
-      if (/no (ink|digit)/i.test(detail)) {
-        return `This picture shows no ${hasOwnClasses() ? "drawing" : "digit"}. Draw one that is large and clear.`;
-      }
-      return `This picture cannot be read${reason}.`;
-    default:
-      return `The service could not answer (status ${status})${reason}.${retry}`;
-  }
 }
 
 async function openFile(file) {
@@ -249,8 +227,7 @@ async function loadFigure(image) {
 }
 
 async function showAccuracy() {
-  const reply = await fetchWithKey("model").catch(() => null);
-  const model = reply?.ok ? await reply.json() : null;
+  const model = await manifest();
   const { accuracy, wilson_low: low, wilson_high: high } = model?.metrics?.test ?? {};
   if (accuracy === undefined) return;
   const pictures = model.dataset ? `${model.dataset.test_images.toLocaleString("en")} pictures` : "the pictures";
@@ -288,10 +265,4 @@ if (document.documentElement.dataset.classes === "own") {
   wordFor({ ownClasses: true });
   answer.showEmpty();
   describeModel(null);
-}
-
-function element(name, text) {
-  const created = document.createElement(name);
-  created.textContent = text;
-  return created;
 }

@@ -61,44 +61,37 @@ export class NumberText {
   }
 
   #onKey(event) {
-    const index = this.#destination(event.key);
+    const index = destination(event.key, this.#digits, this.#selected);
     if (index === null || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     this.#onSelect(index);
     this.#digits[index].element.focus();
   }
+}
 
-  /** Return the index of the digit that a key leads to, or null for any other key. */
-  #destination(key) {
-    const last = this.#digits.length - 1;
-    switch (key) {
-      case "ArrowRight":
-        return Math.min(this.#selected + 1, last);
-      case "ArrowLeft":
-        return Math.max(this.#selected - 1, 0);
-      case "ArrowDown":
-        return this.#inLine(+1);
-      case "ArrowUp":
-        return this.#inLine(-1);
-      case "Home":
-        return 0;
-      case "End":
-        return last;
-      default:
-        return null;
-    }
-  }
+/** Return the index of the digit that a key leads to, or null for any other key. Each digit has a line and a column. */
+export function destination(key, digits, selected) {
+  const last = digits.length - 1;
+  const places = {
+    ArrowRight: Math.min(selected + 1, last),
+    ArrowLeft: Math.max(selected - 1, 0),
+    ArrowDown: inLine(+1, digits, selected),
+    ArrowUp: inLine(-1, digits, selected),
+    Home: 0,
+    End: last,
+  };
+  return places[key] ?? null;
+}
 
-  /** Return the index of the digit below or above the selected one, or the selected one in the last or first line. */
-  #inLine(step) {
-    const { line, column } = this.#digits[this.#selected];
-    const candidates = this.#digits.flatMap((digit, index) => (digit.line === line + step ? [index] : []));
-    return candidates[Math.min(column, candidates.length - 1)] ?? this.#selected;
-  }
+/** Return the index of the digit below or above the selected one, or the selected one in the last or first line. */
+function inLine(step, digits, selected) {
+  const { line, column } = digits[selected];
+  const candidates = digits.flatMap((digit, index) => (digit.line === line + step ? [index] : []));
+  return candidates[Math.min(column, candidates.length - 1)] ?? selected;
 }
 
 /** Return what a screen reader says about a digit. */
-function spoken(digit) {
+export function spoken(digit) {
   const { sentence, more } = verdict(digit);
   return `${label(digit.digit)}${isUnsure(digit) ? ", unsure" : ""}. ${sentence} ${more}`.trim();
 }

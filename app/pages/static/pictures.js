@@ -34,12 +34,10 @@ export async function preparePicture(file) {
   }
   try {
     const shown = reduce(bitmap, MAX_SHOWN_SIDE);
-    const fits = Math.max(bitmap.width, bitmap.height) <= MAX_SENT_SIDE && file.size <= MAX_UNCHANGED_BYTES;
-    if (fits && ACCEPTED_TYPES.includes(file.type)) {
+    if (isSentUnchanged(file, bitmap)) {
       return { shown, name, body: file, type: file.type, width: bitmap.width, height: bitmap.height };
     }
-    // PNG keeps transparency. A photo has none, and as JPEG it has a tenth of the size.
-    const type = ["image/jpeg", "image/heic", "image/heif"].includes(file.type) ? "image/jpeg" : "image/png";
+    const type = convertedType(file.type);
     const canvas = reduce(bitmap, MAX_SENT_SIDE);
     const body = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.92));
     if (body === null) throw tooLarge(name, file.size);
@@ -47,6 +45,15 @@ export async function preparePicture(file) {
   } finally {
     bitmap.close();
   }
+}
+
+export function isSentUnchanged({ type, size }, { width, height }) {
+  return Math.max(width, height) <= MAX_SENT_SIDE && size <= MAX_UNCHANGED_BYTES && ACCEPTED_TYPES.includes(type);
+}
+
+/** PNG keeps transparency. A photo has none, and as JPEG it has a tenth of the size. */
+export function convertedType(type) {
+  return ["image/jpeg", "image/heic", "image/heif"].includes(type) ? "image/jpeg" : "image/png";
 }
 
 function reduce(bitmap, maxSide) {

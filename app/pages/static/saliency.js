@@ -113,7 +113,7 @@ function draw(saliency) {
 }
 
 /** Describe the colours for screen readers: the ninths of the picture with the largest and the smallest sum. */
-function describe(digit, saliency) {
+export function describe(digit, saliency) {
   const sums = new Array(9).fill(0);
   saliency.forEach((row, y) =>
     row.forEach((value, x) => {

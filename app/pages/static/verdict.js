@@ -1,4 +1,4 @@
-// Answers in words that never claim more certainty than the service does.
+// Answers and problems in words. An answer never claims more certainty than the service does.
 
 const UNSURE_BELOW = 0.6; // probability below which the second digit is named too
 const PROBABLE_BELOW = 0.9;
@@ -71,6 +71,34 @@ export function summary({ digits, lines }) {
 export function leftOutSentence(count) {
   if (count === 0) return "";
   return count === 1 ? "1 mark was not read." : `${count} marks were not read.`;
+}
+
+/** Return a sentence that explains why there is no answer. */
+export function problemSentence({ status, detail }, retries) {
+  const retry = retries ? " The page tries again soon, or immediately after your next stroke." : "";
+  const reason = detail ? `: ${detail}` : "";
+  switch (status) {
+    case 0:
+      return `The service cannot be reached.${retry}`;
+    case -1:
+      return "The service took too long to answer. Your next stroke tries again.";
+    case 401:
+      return "The service requires an API key.";
+    case 503:
+      return `The service is not ready yet.${retry}`;
+    case 413:
+      if (/digits/.test(detail)) return `This picture has too many digits${reason}.`;
+      return `This picture is too large${reason}.`;
+    case 415:
+      return `This kind of file cannot be read${reason}. Save it as JPEG or PNG, and choose that file.`;
+    case 422:
+      if (/no (ink|digit)/i.test(detail)) {
+        return `This picture shows no ${names ? "drawing" : "digit"}. Draw one that is large and clear.`;
+      }
+      return `This picture cannot be read${reason}.`;
+    default:
+      return `The service could not answer (status ${status})${reason}.${retry}`;
+  }
 }
 
 function plausibleSentence(numbers, coverage, count) {

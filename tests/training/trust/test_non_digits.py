@@ -105,11 +105,6 @@ def test_clothes_are_used_unchanged_and_normalized_if_their_file_exists(
     np.testing.assert_array_equal(pictures["Fashion-MNIST"], drawing.normalize_pictures(list(chosen)))
 
 
-def test_letters_that_look_like_digits_are_not_used() -> None:
-    assert set(out_of_distribution.LETTERS).isdisjoint("BDIOSZbgilqoszy")
-    assert len(set(out_of_distribution.LETTERS)) == len(out_of_distribution.LETTERS)
-
-
 def test_a_picture_without_ink_is_left_out(mnist: Mnist) -> None:
     blank = np.zeros((28, 28), dtype=np.uint8)
 

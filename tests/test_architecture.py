@@ -19,21 +19,17 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.fixture(scope="module")
-def imports() -> dict[str, set[str]]:
-    """Each module of the project and the modules that it imports: anywhere in it, in functions and under
-    `TYPE_CHECKING` too.
-    """
+def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_module() -> None:
     files = {
         module_name(file): file
         for package in PACKAGES
         for file in (REPOSITORY / package).rglob("*.py")
         if ".peers" not in file.parts  # the environments of the services that `benchmarks` compares
     }
-    graph: dict[str, set[str]] = {}
+    imports: dict[str, set[str]] = {}
     for module, file in files.items():
         names: set[str] = set()
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text())):  # in functions and under `TYPE_CHECKING` too
             if isinstance(node, ast.Import):
                 names.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -41,24 +37,13 @@ def imports() -> dict[str, set[str]]:
                 base = str(node.module)
                 submodules = {f"{base}.{alias.name}" for alias in node.names} & files.keys()
                 names.update(submodules or {base})
-        graph[module] = names & files.keys()
-    return graph
+        imports[module] = names & files.keys()
 
-
-def test_no_modules_import_each_other_in_a_circle(imports: dict[str, set[str]]) -> None:
     sorter = graphlib.TopologicalSorter(imports)
 
     sorter.prepare()  # raises CycleError, which names the circle
-
-
-def test_imports_in_functions_count_as_imports(imports: dict[str, set[str]]) -> None:
-    assert "app.main" in imports["app.start"]
-
-
-def test_nothing_imports_a_main_module(imports: dict[str, set[str]]) -> None:
-    importers = {module for module, names in imports.items() if any(name.endswith("__main__") for name in names)}
-
-    assert importers == set()
+    assert "app.main" in imports["app.start"]  # which imports it in a function
+    assert [name for names in imports.values() for name in names if name.endswith("__main__")] == []
 
 
 def test_the_import_contracts_of_pyproject_hold() -> None:
@@ -71,19 +56,15 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
+WEB = {"fastapi", "starlette", "uvicorn"}
+TRAINING = {"tensorflow", "keras", "training", "onnx", "tf2onnx", "matplotlib", "sklearn", "mlxtend", "typer"}
+UNUSED = {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it", "grpc", "google.protobuf"}
+
+
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [
-        pytest.param(
-            "app.main",
-            {"tensorflow", "keras", "training", "onnx", "tf2onnx", "matplotlib", "sklearn", "mlxtend", "typer"},
-            id="serving needs neither TensorFlow nor training",
-        ),
-        pytest.param(
-            "app.main",
-            {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it", "grpc", "google.protobuf"},
-            id="serving pays for nothing that it has no use for",
-        ),
+        pytest.param("app.main", TRAINING | UNUSED, id="serving needs neither training nor what it has no use for"),
         pytest.param(
             "cli.commands",
             {"rich", "pydantic_settings", "numpy", "onnxruntime", "app", "digits", "training", "deploy"},
@@ -93,28 +74,13 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
         pytest.param("cli.serve", {"rich", "onnxruntime"}, id="parsing the settings needs no model"),
         pytest.param(
             "digits.model.classifier",
-            {
-                "fastapi",
-                "starlette",
-                "uvicorn",
-                "pydantic_settings",
-                "orjson",
-                "app",
-                "training",
-                "tensorflow",
-                "keras",
-            },
+            WEB | {"pydantic_settings", "orjson", "app", "training", "tensorflow", "keras"},
             id="classifying needs no web",
         ),
         pytest.param(
-            "digits.pictures.decode",
-            {"fastapi", "starlette", "uvicorn", "onnxruntime", "app", "training"},
-            id="decoding pictures needs no model",
-        ),
-        pytest.param(
-            "digits.model.artifact",
-            {"fastapi", "starlette", "uvicorn", "onnxruntime", "PIL", "app", "training"},
-            id="publishing needs no ONNX Runtime",
+            "digits.model.artifact, digits.pictures.decode",
+            WEB | {"onnxruntime", "app", "training"},
+            id="publishing and decoding pictures need no model",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The published fields of the Gateway API's kinds (version 1, standard channel), as far as the manifests use them.
+"""The fields of the Gateway API's kinds (version 1, standard channel) that the manifests use. Others are refused.
 
 No Python package has these schemas. Source: https://gateway-api.sigs.k8s.io/reference/spec/
 """
@@ -21,20 +21,17 @@ class Fields(BaseModel):
 
 
 class SecretReference(Fields):
-    group: str = ""
-    kind: str = "Secret"
+    kind: Literal["Secret"]
     name: Name
-    namespace: Name | None = None
 
 
 class ListenerTls(Fields):
-    mode: Literal["Terminate", "Passthrough"] = "Terminate"
-    certificate_refs: list[SecretReference] = []
+    mode: Literal["Terminate", "Passthrough"]
+    certificate_refs: list[SecretReference]
 
 
 class Listener(Fields):
     name: Name
-    hostname: Hostname | None = None
     port: Port
     protocol: Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP"]
     tls: ListenerTls | None = None
@@ -46,28 +43,18 @@ class GatewaySpec(Fields):
 
 
 class Parent(Fields):
-    group: str = "gateway.networking.k8s.io"
-    kind: str = "Gateway"
     name: Name
-    namespace: Name | None = None
-    section_name: Name | None = None
-    port: Port | None = None
+    section_name: Name
 
 
 class Backend(Fields):
-    group: str = ""
-    kind: str = "Service"
     name: Name
-    namespace: Name | None = None
     port: Port
-    weight: int = 1
 
 
 class Redirect(Fields):
-    scheme: Literal["http", "https"] | None = None
-    hostname: Hostname | None = None
-    port: Port | None = None
-    status_code: Literal[301, 302, 303, 307, 308] = 302
+    scheme: Literal["http", "https"]
+    status_code: Literal[301, 302, 303, 307, 308]
 
 
 class Filter(Fields):
@@ -76,12 +63,10 @@ class Filter(Fields):
 
 
 class Timeouts(Fields):
-    request: Duration | None = None
-    backend_request: Duration | None = None
+    request: Duration
 
 
 class GrpcRule(Fields):
-    name: Name | None = None
     backend_refs: list[Backend] = []
 
 
@@ -90,23 +75,23 @@ class HttpRule(GrpcRule):
     timeouts: Timeouts | None = None
 
 
-class HttpRouteSpec(Fields):
-    parent_refs: list[Parent]
-    hostnames: list[Hostname] = []
-    rules: list[HttpRule]
-
-
 class GrpcRouteSpec(Fields):
     parent_refs: list[Parent]
-    hostnames: list[Hostname] = []
+    hostnames: list[Hostname]
     rules: list[GrpcRule]
+
+
+class HttpRouteSpec(Fields):
+    parent_refs: list[Parent]
+    hostnames: list[Hostname]
+    rules: list[HttpRule]
 
 
 SPECS: dict[str, type[Fields]] = {"Gateway": GatewaySpec, "HTTPRoute": HttpRouteSpec, "GRPCRoute": GrpcRouteSpec}
 
 
 def check(manifest: dict[str, Any]) -> None:
-    """Check the specification of a Gateway, HTTPRoute or GRPCRoute.
+    """Check a Gateway, HTTPRoute or GRPCRoute.
 
     Raises:
         ValueError: a field is unknown, a required field is missing, or a value has the wrong type.

@@ -8,8 +8,10 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -41,9 +43,8 @@ PATIENCE_SECONDS = 120
 def expressions() -> list[str]:
     """Return the expressions of KEDA, the dashboard and the alerts, as Prometheus receives them."""
     expressions = [trigger["metadata"]["query"] for trigger in SCALED_OBJECT["spec"]["triggers"]]
-    expressions += [target["expr"] for panel in PANELS for target in panel["targets"]] + [
-        rule["expr"] for rule in RULES
-    ]
+    expressions += [target["expr"] for panel in PANELS for target in panel["targets"]]
+    expressions += [rule["expr"] for rule in RULES]
     for variable, value in {"$__rate_interval": "1m", "$job": "digits", "$instance": ".*"}.items():
         expressions = [expression.replace(variable, value) for expression in expressions]
     return expressions
@@ -71,12 +72,6 @@ def test_each_alert_fires_exactly_when_it_should() -> None:
     assert [rule["alert"] for rule in RULES if rule["alert"] not in cases] == []
 
 
-def test_each_alert_describes_the_problem_and_the_remedy() -> None:
-    for rule in RULES:
-        assert rule["labels"]["severity"] in ("critical", "warning")
-        assert rule["annotations"].keys() == {"summary", "description", "runbook"}
-
-
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Start a service with a calibrated model and enough requests that every metric has a value."""
@@ -99,15 +94,6 @@ def test_metric_names_follow_prometheus_conventions(trusted: Service) -> None:
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
 
 
-def test_every_expression_parses(tmp_path: Path) -> None:
-    rules = [{"record": "r", "expr": expression, "labels": {"n": str(n)}} for n, expression in enumerate(expressions())]
-    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
-
-    checked = promtool("check", "rules", tmp_path / "rules.yml")
-
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-
-
 def test_dashboard_and_alerts_use_exactly_the_metrics_of_the_service(trusted: Service) -> None:
     metrics = trusted.client.get("/metrics").text
 
@@ -116,20 +102,6 @@ def test_dashboard_and_alerts_use_exactly_the_metrics_of_the_service(trusted: Se
     assert used <= set(re.findall(r"^(digits_\w+)", metrics, re.MULTILINE))
     families = re.findall(r"^# TYPE (\w+)", metrics, re.MULTILINE)
     assert [name for name in families if not any(some.startswith(name) for some in used)] == []
-
-
-def test_the_panels_fill_the_width_without_overlap() -> None:
-    cells = Counter(
-        (x, y)
-        for panel in DASHBOARD["panels"]
-        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
-        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
-    )
-
-    assert max(cells.values()) == 1
-    assert {x for x, _ in cells} == set(range(24))
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
-    assert {target["datasource"]["uid"] for panel in PANELS for target in panel["targets"]} == {"${datasource}"}
 
 
 class Prometheus:
@@ -145,27 +117,19 @@ class Prometheus:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.log = folder / "log"
+        files = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
         with self.log.open("wb") as stream:
             self.process = subprocess.Popen(
-                [
-                    "prometheus",
-                    f"--config.file={folder}/prometheus.yml",
-                    f"--storage.tsdb.path={folder}/data",
-                    f"--web.listen-address=127.0.0.1:{port}",
-                ],
-                stdout=stream,
-                stderr=stream,
+                ["prometheus", *files, f"--web.listen-address=127.0.0.1:{port}"], stdout=stream, stderr=stream
             )
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
 
     def wait_until_ready(self) -> "Prometheus":
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
-            try:
+            with suppress(httpx.TransportError):
                 if self.client.get("/-/ready").status_code == 200:
                     return self
-            except httpx.TransportError:
-                pass
             time.sleep(0.1)
         raise AssertionError(self.log.read_text())
 
@@ -182,32 +146,28 @@ class Prometheus:
             for series in self.get("query", query=query)["result"]
         }
 
-    def values_when(
-        self, condition: Callable[[dict[tuple[str, ...], float]], bool], query: str, *labels: str
-    ) -> dict[tuple[str, ...], float]:
-        """Return the values as soon as they meet the condition, or the last values after a timeout."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition(values := self.values(query, *labels)) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        return values
+    def rules(self) -> list[Any]:
+        return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
 
     def expect(self, expected: dict[Any, Any], query: str, *labels: str) -> None:
         """Check a query's values. On a busy machine a scrape may be late or fail, so give it time."""
-        assert self.values_when(lambda values: values == expected, query, *labels) == expected, query
-
-    def rules_when_evaluated(self) -> list[Any]:
-        """Return the rules as soon as each has been evaluated, or after a timeout."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            rules = [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
-            if all(rule["health"] != "unknown" for rule in rules) or time.monotonic() > deadline:
-                return rules
-            time.sleep(0.2)
+        assert when(lambda values: values == expected, lambda: self.values(query, *labels)) == expected, query
 
     def stop(self) -> None:
         self.client.close()
         self.process.terminate()
         self.process.wait(timeout=PATIENCE_SECONDS)
+
+
+T = TypeVar("T")
+
+
+def when(condition: Callable[[T], bool], measure: Callable[[], T]) -> T:
+    """Return the first measurement that meets the condition, or the last one after a timeout."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition(measured := measure()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return measured
 
 
 @pytest.fixture
@@ -237,11 +197,8 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
 
     both = {(str(two_workers.client.get("/model").json()["version"]),): 2}
     prometheus.expect(both, "digits_model_info", "version")
-    for _ in range(50):
-        send(**RAW)
-    # Enough pictures for each worker's drift.
-    for _ in range(10):
-        send(**MANY)
+    for request in [RAW] * 50 + [MANY] * 10:  # MANY has enough pictures for each worker's drift.
+        send(**request)
     two_workers.client.post("/v2/models/mnist-dense/infer", content=b"no JSON")
     for _ in range(7):
         send(**RAW | {"content": b"\0" * 784})
@@ -263,8 +220,8 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
     # Every query of KEDA, the dashboard and the alerts has a result.
     selectors = [selector for rule in RULES for selector in re.findall(r"\w+\{[^}]*\}", rule["expr"])]
     for query in [*expressions()[: -len(RULES)], *selectors]:
-        assert prometheus.values_when(bool, query), query
-    evaluated = prometheus.rules_when_evaluated()
+        assert when(bool, partial(prometheus.values, query)), query
+    evaluated = when(lambda rules: all(rule["health"] != "unknown" for rule in rules), prometheus.rules)
     assert {rule["name"]: rule["health"] for rule in evaluated} == {rule["alert"]: "ok" for rule in RULES}
     assert [rule["name"] for rule in evaluated if rule["state"] == "firing"] == []
 
@@ -275,14 +232,8 @@ def test_the_containers_are_locked_down(name: str) -> None:
 
     assert container["profiles"] == ["monitoring"]
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", container["image"])
-    assert (
-        container.items()
-        >= {
-            "read_only": True,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges:true"],
-        }.items()
-    )
+    locked = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+    assert container.items() >= locked.items()
     assert [port for port in container["ports"] if not port.startswith("127.0.0.1:")] == []
     assert not any("PASSWORD" in variable for variable in container.get("environment", {}))
     mounts = [volume.split(":") for volume in container["volumes"]]

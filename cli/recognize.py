@@ -27,7 +27,7 @@ from digits.normalization.mnist_form import Mode
 
 def command(name: str) -> Any:
     """Return the command."""
-    return single_command(name, {"predict": _predict, "read": _read}[name], cls=CommandWithRay)
+    return single_command(name, _predict if name == "predict" else _read, cls=CommandWithRay)
 
 
 def _predict(  # noqa: PLR0917 - Typer turns parameters into options

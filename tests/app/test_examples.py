@@ -148,11 +148,11 @@ def test_every_program_of_the_clients_page_is_run() -> None:
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.place)
-def test_a_program_prints_what_is_shown(example: Example, grpc_service: Service, tmp_path: Path) -> None:
+def test_a_program_prints_what_is_shown(example: Example, service: Service, tmp_path: Path) -> None:
     """The programs for Triton and TensorFlow Serving ask this service, which speaks their protocols."""
     needs_what_runs(example)
 
-    printed = run(example, grpc_service, tmp_path)
+    printed = run(example, service, tmp_path)
 
     assert printed == example.shown
 

@@ -2,25 +2,19 @@
 
 import json
 import re
-from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings, read_settings
 from tests.app.conftest import NEW_KEY, OLD_KEY, OpenPage, Service, drag, expect_loaded, expect_styled_card
+from tests.app.dialects import RAW
 from tests.conftest import fresh_python
-
-SEVEN: dict[str, Any] = {
-    "content": (EXAMPLES / "seven.bin").read_bytes(),
-    "headers": {"content-type": "application/octet-stream"},
-}
 
 
 def post_seven(service: Service, headers: dict[str, str]) -> httpx.Response:
-    return service.client.post("/predict", content=SEVEN["content"], headers=SEVEN["headers"] | headers)
+    return service.client.post("/predict", content=RAW["content"], headers=RAW["headers"] | headers)
 
 
 @pytest.mark.parametrize(
@@ -68,14 +62,8 @@ def test_anything_else_gets_the_same_401(locked: Service, headers: dict[str, str
 
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
-    assert reply.headers["content-type"] == "application/problem+json"
     assert reply.headers["x-content-type-options"] == "nosniff"
-    assert reply.json() == {
-        "type": "urn:digits:unauthorized",
-        "title": "Unauthorized",
-        "status": 401,
-        "detail": "expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`",
-    }
+    assert reply.json()["detail"] == "expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
 
 
 def test_a_key_in_the_query_string_is_ignored(locked: Service) -> None:
@@ -94,7 +82,6 @@ def test_probes_and_pages_need_no_key(locked: Service, path: str) -> None:
     assert locked.client.get(path).status_code == 200
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "TRACE", "HEAD", "DELETE"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -104,11 +91,14 @@ def test_probes_and_pages_need_no_key(locked: Service, path: str) -> None:
         *("/%6dodel", "/page%2f..%2fmodel", "/docsx", "/favicon.ico", "/V1/models", "/ping/"),
     ],
 )
-def test_every_other_path_needs_a_key_whether_it_exists_or_not(locked: Service, method: str, path: str) -> None:
-    reply = locked.send_bytes(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-
+def test_every_other_path_needs_a_key_whether_it_exists_or_not(locked: Service, path: str) -> None:
     # A path that begins like a page's is public, but no such page exists.
-    assert reply.split(b" ", 2)[1] == (b"404" if path.startswith("/page%2f") else b"401")
+    expected = b"404" if path.startswith("/page%2f") else b"401"
+
+    for method in ("GET", "POST", "OPTIONS", "TRACE", "HEAD", "DELETE"):
+        reply = locked.send_bytes(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+        assert reply.split(b" ", 2)[1] == expected, method
 
 
 def test_the_key_is_checked_before_the_body_is_read(locked: Service) -> None:

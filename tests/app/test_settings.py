@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.settings import Settings, read_settings
-from tests.app.conftest import StartService
+from tests.app.conftest import Service
 from tests.conftest import fresh_python
 
 
@@ -66,10 +66,8 @@ def test_the_service_does_not_start_with_a_wrong_setting(environment: dict[str, 
     assert re.fullmatch(line + r"\n", ended.stderr)
 
 
-def test_a_misspelled_setting_is_reported(start_service: StartService) -> None:
-    service = start_service(MNIST_API_KEY="sixteen-characters", MNIST_DATA="mnist.npz").wait_until_ready()
-
-    lines = [line for line in service.log.read_text().splitlines() if line.startswith("digits: MNIST")]
+def test_a_misspelled_setting_is_reported(modelless: Service) -> None:
+    lines = [line for line in modelless.log.read_text().splitlines() if line.startswith("digits: MNIST")]
 
     assert lines == ["digits: MNIST_API_KEY is not a setting and is ignored. The nearest one is MNIST_API_KEYS"]
 

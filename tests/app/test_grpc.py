@@ -1,4 +1,4 @@
-"""What is special to gRPC, with Triton's own client and with bare calls."""
+"""What is special to gRPC."""
 
 import json
 import re
@@ -8,7 +8,6 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
@@ -17,14 +16,12 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2
-from numpy.typing import NDArray
 
 from app.api.grpc.calls import MAX_ARRIVING
-from digits.features import Grey
 from digits.model.artifact import NAME
-from tests.app.conftest import NEW_KEY, SHAPES, Service, cases, grpc_channel, grpc_target
+from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel, grpc_target
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, SHIPPED_VERSIONS, encoded, fresh_python, needs
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, needs
 
 triton: Any = triton_grpc()
 SERVICE = "/inference.GRPCInferenceService"
@@ -32,21 +29,9 @@ HEALTH = "/grpc.health.v1.Health/Check"
 
 
 @pytest.fixture(scope="module")
-def client(service: Service) -> Iterator[Any]:
-    with triton.InferenceServerClient(grpc_target(service)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def channel(service: Service) -> Iterator[grpc.Channel]:
     with grpc_channel(service) as channel:
         yield channel
-
-
-def tensor(array: NDArray[Any], datatype: str) -> Any:
-    made = triton.InferInput("features", list(array.shape), datatype)
-    made.set_data_from_numpy(array)
-    return made
 
 
 def message(fields: dict[str, Any]) -> bytes:
@@ -69,107 +54,6 @@ def seven(**changes: Any) -> dict[str, Any]:
     """Return a request for one picture with typed contents."""
     values = {"uint_contents": SEVEN.ravel().tolist()}
     return {"inputs": [{"name": "features", "datatype": "UINT8", "shape": [1, 784], "contents": values, **changes}]}
-
-
-class TestTritonsClient:
-    """tritonclient[grpc], called as its users call it."""
-
-    def test_it_finds_the_server_live_and_ready(self, client: Any) -> None:
-        assert client.is_server_live()
-        assert client.is_server_ready()
-        assert client.is_model_ready(NAME)
-        assert client.is_model_ready(NAME, str(SHIPPED_VERSION))
-
-    def test_it_reads_what_http_replies(self, client: Any, service: Service) -> None:
-        read = {
-            "/v2": client.get_server_metadata(),
-            f"/v2/models/{NAME}": client.get_model_metadata(NAME),
-            f"/v2/models/{NAME}/config": client.get_model_config(NAME).config,
-        }
-
-        for path, reply in read.items():
-            assert reply == json_format.ParseDict(service.client.get(path).json(), type(reply)())
-        newest, *others = [(one.name, one.version, one.state) for one in client.get_model_repository_index().models]
-        assert newest == (NAME, str(SHIPPED_VERSION), "READY")
-        assert others == [(NAME, str(number), "UNAVAILABLE") for number in SHIPPED_VERSIONS[1:]]
-
-    @pytest.mark.parametrize(
-        ("datatype", "side", "algorithm"),
-        cases(
-            {
-                "FP32": ("FP32", (784,), None),
-                "FP32 in rows, gzip": ("FP32", (28, 28), "gzip"),
-                "UINT8 in rows": ("UINT8", (28, 28), None),
-                "UINT8, deflate": ("UINT8", (784,), "deflate"),
-                "BYTES": ("BYTES", (), None),
-            }
-        ),
-    )
-    def test_it_gets_the_probabilities_of_the_network(
-        self,
-        client: Any,
-        digits: Grey,
-        expected: NDArray[np.float32],
-        datatype: str,
-        side: tuple[int, ...],
-        algorithm: str | None,
-    ) -> None:
-        arrays: dict[str, NDArray[Any]] = {
-            "FP32": (digits / 255).astype(np.float32),
-            "UINT8": digits,
-            "BYTES": np.array([encoded(digit) for digit in digits], dtype=object),
-        }
-        asked = tensor(arrays[datatype].reshape(len(digits), *side), datatype)
-
-        answer = client.infer(NAME, [asked], compression_algorithm=algorithm)
-
-        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, atol=1e-6)
-        assert answer.as_numpy("digit").tolist() == expected.argmax(axis=1).tolist()
-
-    def test_calls_can_be_asynchronous_and_keep_their_ids(self, client: Any) -> None:
-        completed: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
-        for number in range(20):
-            client.async_infer(
-                NAME,
-                [tensor(SEVEN[None], "UINT8")],
-                lambda result, error: completed.put((result, error)),
-                request_id=str(number),
-            )
-        answers, problems = zip(*[completed.get(timeout=20) for _ in range(20)], strict=True)
-
-        assert set(problems) == {None}
-        assert {answer.get_response().id for answer in answers} == {str(number) for number in range(20)}
-        assert {answer.as_numpy("digit").item() for answer in answers} == {7}
-
-    def test_it_can_choose_an_output_and_its_most_probable_classes(self, client: Any) -> None:
-        outputs = [triton.InferRequestedOutput("probabilities", class_count=3)]
-
-        answer = client.infer(NAME, [tensor(SEVEN[None], "UINT8")], outputs=outputs)
-
-        assert answer.as_numpy("digit") is None
-        assert [best.decode()[-2:] for best in answer.as_numpy("probabilities")[0, :1]] == [":7"]
-
-    def test_the_statistics_count_calls_and_requests_together(self, client: Any, service: Service) -> None:
-        def counts() -> NDArray[np.int64]:
-            (stats,) = client.get_inference_statistics(NAME).model_stats
-            parts = stats.inference_stats
-            return np.array([stats.inference_count, parts.success.count, parts.fail.count])
-
-        before = counts()
-        client.infer(NAME, [tensor(SEVEN[None].repeat(3, 0), "UINT8")])
-        service.client.post("/predict", json={"pixels": SEVEN.tolist()})
-        with pytest.raises(triton.InferenceServerException):
-            client.infer(NAME, [tensor(SEVEN.astype(np.float32)[None], "FP32")])
-
-        assert (counts() - before).tolist() == [4, 1, 1]
-
-    def test_an_unknown_model_is_not_found(self, client: Any) -> None:
-        with pytest.raises(triton.InferenceServerException, match=r"NOT_FOUND\] expected the model 'mnist-dense'"):
-            client.infer("resnet", [tensor(SEVEN[None], "UINT8")])
-
-    def test_an_extension_that_is_not_offered_is_unimplemented(self, client: Any) -> None:
-        with pytest.raises(triton.InferenceServerException, match=r"UNIMPLEMENTED\] .*TraceSetting is not offered"):
-            client.get_trace_settings()
 
 
 FLOATS = {"fp32_contents": (SEVEN / 255).ravel().tolist()}
@@ -203,11 +87,7 @@ UNSET = {"outputs": [{"name": "probabilities", "parameters": {"x": {}}}]}
 
 WRONG = {
     "no input": ({}, "expected 'inputs' to be a list of one tensor named 'features'"),
-    "another input": (seven(name="x"), "expected the input 'features', received 'x'"),
-    "another datatype": (seven(datatype="INT8"), "expected the datatype FP32, UINT8 or BYTES"),
-    "no batch": (seven(shape=[784]), "unexpected shape for input 'features'"),
     "too few": (seven(shape=[2, 784]), "expected 1568 values to match the shape, received 784"),
-    "too many": (seven(shape=[1025, 784]), "expected at most 1024 pictures, received 1025"),
     "value of 256": (seven(contents={"uint_contents": [256] * 784}), "expected whole numbers from 0 to 255"),
     "empty": (seven(contents={}), "UINT8 values in uint_contents or in raw_input_contents, received neither"),
     "the wrong field": (seven(datatype="FP32"), "FP32 values in fp32_contents or .* received uint_contents"),
@@ -215,7 +95,6 @@ WRONG = {
     "two raw": (seven(contents=None) | {"raw_input_contents": [RAW, RAW]}, "for one input, received it for 2"),
     "another output": (seven() | {"outputs": [{"name": "x"}]}, "expected the outputs"),
     "a parameter without a value": (seven() | UNSET, "expected the parameters of the output 'probabilities'"),
-    "a blank picture": (seven(contents={"uint_contents": [0] * 784}), "no ink found"),
 }
 
 
@@ -422,21 +301,3 @@ def test_the_messages_are_made_from_the_proto_file(tmp_path: Path) -> None:
 
     made, kept = ((root / folder / "open_inference_pb2.py").read_text() for root in (tmp_path, REPOSITORY))
     assert made == kept
-
-
-def test_a_model_of_other_classes_has_a_column_for_each(shapes: Service) -> None:
-    white = tensor(np.full((2, 784), 255, np.uint8), "UINT8")
-    outputs = [
-        triton.InferRequestedOutput("probabilities"),
-        triton.InferRequestedOutput("probabilities", class_count=1),
-    ]
-
-    with triton.InferenceServerClient(grpc_target(shapes)) as client:
-        shape = client.get_model_metadata(NAME).outputs[0].shape
-        probabilities, labels = (
-            client.infer(NAME, [white], outputs=[output]).as_numpy("probabilities") for output in outputs
-        )
-
-    assert list(shape) == [-1, len(SHAPES)]
-    assert probabilities.shape == (2, len(SHAPES))
-    assert labels[0, 0].decode().endswith(f":{SHAPES[probabilities[0].argmax()]}")

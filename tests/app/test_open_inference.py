@@ -1,178 +1,36 @@
-"""What is special to the Open Inference Protocol over HTTP, with Triton's own client and with bare HTTP."""
+"""What is special to the Open Inference Protocol over HTTP."""
 
 import json
 import shutil
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.http as triton
-from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException
 
 from app.api.open_inference.metadata import repository_index
 from app.inference.model_registry import ModelRegistry
-from digits.features import Grey
+from digits.model.artifact import NAME
 from tests.app.conftest import DAMAGED, FIRST, SECOND, THIRD, Service, cases
 from tests.app.dialects import SEVEN, V2, base64
-from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, encoded, publish_tiny
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
 
-NAME = "mnist-dense"
 INFER = f"{V2}/infer"
 
 
-@pytest.fixture(scope="module")
-def client(service: Service) -> Iterator[triton.InferenceServerClient]:
-    client = triton.InferenceServerClient(service.url.removeprefix("http://"))
-    yield client
-    client.close()
-
-
-def tensor(array: NDArray[Any], datatype: str, *, binary: bool = True) -> triton.InferInput:
-    made = triton.InferInput("features", list(array.shape), datatype)
-    made.set_data_from_numpy(array, binary_data=binary)
-    return made
-
-
-class TestTritonsClient:
-    """tritonclient[http], called as its users call it."""
-
-    def test_it_finds_the_server_live_and_ready(self, client: triton.InferenceServerClient) -> None:
-        assert client.is_server_live()
-        assert client.is_server_ready()
-        assert client.is_model_ready(NAME)
-        assert client.is_model_ready(NAME, str(SHIPPED_VERSION))
-        assert not client.is_model_ready(NAME, "77")
-        assert not client.is_model_ready("resnet")
-
-    def test_it_reads_the_metadata(self, client: triton.InferenceServerClient) -> None:
-        assert client.get_server_metadata()["name"] == "digits"
-        assert client.get_model_metadata(NAME) == {
-            "name": NAME,
-            "versions": [str(SHIPPED_VERSION)],
-            "platform": "onnx_onnxv1",
-            "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 784]}],
-            "outputs": [
-                {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
-                {"name": "digit", "datatype": "INT64", "shape": [-1]},
-            ],
-        }
-        assert client.get_model_config(NAME)["max_batch_size"] == 1024
-
-    @pytest.mark.parametrize(
-        ("datatype", "binary", "binary_reply", "side"),
-        cases(
-            {
-                "FP32, binary": ("FP32", True, True, (784,)),
-                "FP32, JSON": ("FP32", False, False, (784,)),
-                "FP32 in rows, binary, JSON reply": ("FP32", True, False, (28, 28)),
-                "UINT8, binary": ("UINT8", True, True, (28, 28)),
-                "UINT8, JSON, binary reply": ("UINT8", False, True, (784,)),
-                "UINT8 in rows, JSON": ("UINT8", False, False, (28, 28)),
-            }
-        ),
-    )
-    def test_it_gets_the_probabilities_of_the_network(
-        self,
-        client: triton.InferenceServerClient,
-        digits: Grey,
-        expected: NDArray[np.float32],
-        datatype: str,
-        binary: bool,
-        binary_reply: bool,
-        side: tuple[int, ...],
-    ) -> None:
-        pictures = (digits / 255).astype(np.float32) if datatype == "FP32" else digits
-        asked = tensor(pictures.reshape(-1, *side), datatype, binary=binary)
-        outputs = [triton.InferRequestedOutput(name, binary_data=binary_reply) for name in ("probabilities", "digit")]
-
-        answer = client.infer(NAME, [asked], outputs=outputs)
-
-        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, atol=1e-6)
-        assert answer.as_numpy("digit").tolist() == expected.argmax(axis=1).tolist()
-
-    @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-    def test_it_may_compress_encoded_pictures(
-        self, client: triton.InferenceServerClient, digits: Grey, expected: NDArray[np.float32], algorithm: str
-    ) -> None:
-        files = np.array([encoded(picture) for picture in digits], dtype=object)
-
-        answer = client.infer(NAME, [tensor(files, "BYTES")], request_compression_algorithm=algorithm)
-
-        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, atol=1e-6)
-
-    def test_requests_can_be_asynchronous_and_keep_their_ids(self, client: triton.InferenceServerClient) -> None:
-        waiting = [client.async_infer(NAME, [tensor(SEVEN[None], "UINT8")], request_id=str(n)) for n in range(20)]
-        answers = [one.get_result() for one in waiting]
-
-        assert [answer.get_response()["id"] for answer in answers] == [str(number) for number in range(20)]
-        assert {answer.as_numpy("digit").item() for answer in answers} == {7}
-
-    def test_the_most_probable_classes_can_be_requested(self, client: triton.InferenceServerClient) -> None:
-        outputs = [triton.InferRequestedOutput("probabilities", class_count=3)]
-
-        answer = client.infer(NAME, [tensor(SEVEN[None], "UINT8")], outputs=outputs)
-
-        (best, second, _third) = (each.decode().split(":") for each in answer.as_numpy("probabilities")[0])
-        assert best[1:] == ["7", "7"]
-        assert float(best[0]) > float(second[0])
-
-    def test_the_statistics_count_the_requests_of_all_workers(self, two_workers: Service) -> None:
-        client = triton.InferenceServerClient(two_workers.url.removeprefix("http://"), concurrency=4)
-
-        def counts() -> dict[str, Any]:
-            (stats,) = client.get_inference_statistics(NAME)["model_stats"]
-            assert (stats["name"], stats["version"]) == (NAME, str(SHIPPED_VERSION))
-            assert all(spent["ns"] > 0 for spent in stats["inference_stats"].values() if spent["count"])
-            of_batch = {batch["batch_size"]: batch["compute_infer"]["count"] for batch in stats["batch_stats"]}
-            parts = {part: spent["count"] for part, spent in stats["inference_stats"].items()}
-            return parts | {"inferences": stats["inference_count"], "executions": stats["execution_count"]} | of_batch
-
-        before = counts()
-        for _ in range(10):
-            client.infer(NAME, [tensor(np.repeat(SEVEN[None], 3, 0), "UINT8")])
-        with pytest.raises(InferenceServerException):
-            client.infer(NAME, [tensor(SEVEN.astype(np.float32)[None], "FP32")])
-
-        after = counts()
-        client.close()
-        added = {part: count - before.get(part, 0) for part, count in after.items()}
-        assert {part: count for part, count in added.items() if count} == {
-            **{"inferences": 30, "executions": 10, 3: 10, "fail": 1},
-            **dict.fromkeys(["success", "queue", "compute_input", "compute_infer", "compute_output"], 10),
-        }
-
-    @pytest.mark.parametrize(
-        ("asked", "message"),
-        cases(
-            {
-                "pixels as FP32": (
-                    tensor(SEVEN.astype(np.float32)[None], "FP32"),
-                    r"\[400\] expected FP32 values from 0 to 1, received other values; send pixels from 0 to 255 as",
-                ),
-                "no batch": (
-                    tensor(SEVEN, "UINT8"),
-                    r"\[400\] unexpected shape for input 'features': expected \[N,784\] or \[N,28,28\], received \[28",
-                ),
-                "another datatype": (
-                    tensor(SEVEN[None].astype(np.int64), "INT64"),
-                    r"\[400\] expected the datatype FP32, UINT8 or BYTES, received 'INT64'",
-                ),
-            }
-        ),
-    )
-    def test_a_wrong_tensor_is_explained_to_it(
-        self, client: triton.InferenceServerClient, asked: triton.InferInput, message: str
-    ) -> None:
-        with pytest.raises(InferenceServerException, match=message):
-            client.infer(NAME, [asked])
-
-    def test_an_extension_that_is_not_offered_gets_a_501(self, client: triton.InferenceServerClient) -> None:
-        with pytest.raises(InferenceServerException, match=r"\[501\] .* is not offered by this server"):
-            client.get_trace_settings()
+def test_the_metadata_describes_the_tensors(service: Service) -> None:
+    assert service.client.get("/v2").json()["name"] == "digits"
+    assert service.client.get(V2).json() == {
+        "name": NAME,
+        "versions": [str(SHIPPED_VERSION)],
+        "platform": "onnx_onnxv1",
+        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 784]}],
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
+            {"name": "digit", "datatype": "INT64", "shape": [-1]},
+        ],
+    }
 
 
 FLAT: list[int] = SEVEN.ravel().tolist()

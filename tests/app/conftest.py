@@ -283,20 +283,21 @@ def modelless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert "Traceback" not in service.log.read_text()
 
 
-FIRST, SECOND, THIRD, DAMAGED = range(SHIPPED_VERSION + 1, SHIPPED_VERSION + 5)
+FIRST, SECOND, THIRD, FOURTH, DAMAGED = range(SHIPPED_VERSION + 1, SHIPPED_VERSION + 6)
 """The versions of the service `several`. The seed of each network is its number minus `FIRST`."""
 
 
 @pytest.fixture(scope="session")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service that serves `THIRD`, has loaded `FIRST`, and `SECOND` by a label. The newest version is damaged."""
+    """One service with the pinned version `THIRD`, which has also loaded `FIRST`, and `SECOND` by a label."""
     folder = tmp_path_factory.mktemp("several")
-    for seed in range(4):
+    for seed in range(5):
         newest = publish_tiny(folder / "models", seed)
     (newest.folder / artifact.MODEL).unlink()
     settings = {
         "MNIST_MODEL_DIR": str(folder / "models"),
-        "MNIST_MODEL_VERSIONS": str(FIRST),
+        "MNIST_MODEL_VERSION": str(THIRD),
+        "MNIST_MODEL_VERSIONS": f"{FIRST},{DAMAGED}",
         "MNIST_MODEL_LABELS": f"stable={SECOND},gone=99",
         "MNIST_GRPC_PORT": "0",
     }

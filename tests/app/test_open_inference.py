@@ -12,7 +12,7 @@ import pytest
 from app.api.open_inference.metadata import repository_index
 from app.inference.model_registry import ModelRegistry
 from digits.model.artifact import NAME
-from tests.app.conftest import DAMAGED, FIRST, SECOND, THIRD, Service, cases
+from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service, cases
 from tests.app.dialects import SEVEN, V2, base64
 from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
 
@@ -197,6 +197,7 @@ def test_the_metadata_and_the_repository_index_say_which_versions_are_ready(seve
 
     assert [(known["version"], known["state"], known["reason"]) for known in index] == [
         (str(DAMAGED), "UNAVAILABLE", "model.onnx: missing"),
+        (str(FOURTH), "UNAVAILABLE", ""),
         *((str(number), "READY", "") for number in (THIRD, SECOND, FIRST)),
         *((str(number), "UNAVAILABLE", "") for number in SHIPPED_VERSIONS),
     ]

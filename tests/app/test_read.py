@@ -62,16 +62,11 @@ def test_predict_says_that_further_digits_were_left_out(client: httpx.Client) ->
     assert "left_out" not in one
 
 
-def test_the_pixels_of_each_digit_are_included_on_request(client: httpx.Client) -> None:
-    digits = read(client, NUMBER, query="?include=pixels").json()["digits"]
-
-    assert [np.array(digit["pixels"]).shape for digit in digits] == [(28, 28)] * 4
-
-
-def test_the_coverage_can_be_chosen(client: httpx.Client) -> None:
-    digits = read(client, NUMBER, query="?coverage=0.9&per_class=true").json()["digits"]
+def test_coverage_and_pixels_can_be_requested(client: httpx.Client) -> None:
+    digits = read(client, NUMBER, query="?coverage=0.9&per_class=true&include=pixels").json()["digits"]
 
     assert {digit["coverage"] for digit in digits} == {0.9}
+    assert [np.array(digit["pixels"]).shape for digit in digits] == [(28, 28)] * 4
 
 
 BLANK = encoded(np.full((60, 200), 255, np.uint8))

@@ -170,8 +170,8 @@ def test_pictures_count_for_an_hour(trusted: Manifest) -> None:
 def test_only_the_window_is_remembered(trusted: Manifest) -> None:
     process = Process(trusted)
 
-    for _ in range(3 * WINDOW_SECONDS // 15):
-        process.now += 15
+    for _ in range(2 * WINDOW_SECONDS // KEEP_SECONDS * 2):
+        process.now += KEEP_SECONDS / 2
         process.samples()
 
     assert len(process.drift._history) <= WINDOW_SECONDS // KEEP_SECONDS + 1

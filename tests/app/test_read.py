@@ -5,8 +5,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from app.openapi.example_pictures import EXAMPLES
@@ -135,30 +133,3 @@ def test_only_digits_count_as_predictions(client: httpx.Client) -> None:
     read(client, NUMBER).raise_for_status()
 
     assert predictions() - before == 4
-
-
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 120), width=st.integers(1, 160), marks=st.integers(0, 12))
-def test_any_picture_gives_digits_inside_of_it_or_a_problem(
-    client: httpx.Client, seed: int, height: int, width: int, marks: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    picture = Image.new("L", (width, height), int(rng.integers(0, 256)))
-    pen = ImageDraw.Draw(picture)
-    for _ in range(marks):
-        points = [tuple(point) for point in (rng.random((4, 2)) * (width, height)).tolist()]
-        pen.line(points, fill=int(rng.integers(0, 256)), width=int(rng.integers(1, 9)))
-
-    reply = read(client, encoded(picture))
-
-    if reply.status_code == 422:
-        assert reply.json()["type"] == "urn:digits:no-ink"
-        return
-    answer = reply.raise_for_status().json()
-    assert "".join(answer["lines"]) == "".join(str(digit["digit"]) for digit in answer["digits"])
-    rows = [digit["line"] for digit in answer["digits"]]
-    assert rows == sorted(rows)
-    for digit in answer["digits"]:
-        box = digit["box"]
-        assert 0 <= box["x"] < box["x"] + box["width"] <= width
-        assert 0 <= box["y"] < box["y"] + box["height"] <= height

@@ -199,7 +199,9 @@ def test_a_request_without_a_known_key_is_refused(locked: Service, dialect: Dial
 
 
 @each(DIALECTS)
-@pytest.mark.parametrize("headers", [{"authorization": f"Bearer {NEW_KEY}"}, {"x-api-key": NEW_KEY}], ids=[*"ab"])
+@pytest.mark.parametrize(
+    "headers", [{"authorization": f"Bearer {NEW_KEY}"}, {"x-api-key": NEW_KEY}], ids=["bearer", "x-api-key"]
+)
 def test_a_request_with_a_known_key_is_answered(locked: Service, dialect: Dialect, headers: dict[str, str]) -> None:
     reply = dialect.ask(locked, dialect.seven(), headers)
 

@@ -1,11 +1,14 @@
 """Odd requests on the wire are answered, and so is the next one."""
 
+import asyncio
 import re
 import socket
 from collections.abc import Iterator
 
 import pytest
+import uvicorn
 
+from app.server.protocol import HttpProtocol, State
 from tests.app.conftest import Service, cases
 from tests.app.dialects import PNG, RAW
 
@@ -200,3 +203,29 @@ def test_a_client_that_waits_for_100_is_told_to_continue(connection: socket.sock
 
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"digit":7' in received
+
+
+class Nowhere(asyncio.Transport):
+    """A transport that drops replies."""
+
+    def write(self, data: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_trailers_are_not_kept() -> None:
+    async def app(*_: object) -> None: ...
+
+    async def receive_trailers() -> HttpProtocol:
+        protocol = HttpProtocol(uvicorn.Config(app, log_config=None), State(), {})
+        protocol.connection_made(Nowhere({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}))
+        protocol.data_received(chunks(CHUNK + b"0\r\n" + b"X-A: b\r\n" * 10_000))
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        return protocol
+
+    protocol = asyncio.run(receive_trailers())
+
+    assert len(protocol.headers) == 0
+    assert {name for name, _ in protocol.scope["headers"]} == {b"host", b"content-type", b"transfer-encoding"}

@@ -19,7 +19,7 @@ FLAT: list[float] = (SEVEN / np.float32(255)).ravel().tolist()
 ROWS = [FLAT[start : start + 28] for start in range(0, 784, 28)]
 FILE = {"b64": base64(PNG)}
 
-Ask = Callable[[httpx.Client, list[Any]], Any]
+Wrap = Callable[[list[Any]], Any]
 
 
 def answer(client: httpx.Client, path: str, body: Any) -> Any:
@@ -30,63 +30,69 @@ def answer(client: httpx.Client, path: str, body: Any) -> Any:
 
 
 def rows(client: httpx.Client, pictures: list[Any]) -> Any:
-    return answer(client, PREDICT, {"signature_name": "serving_default", "instances": pictures})["predictions"]
+    return answer(client, PREDICT, {"instances": pictures})["predictions"]
 
 
-def named_rows(client: httpx.Client, pictures: list[Any]) -> Any:
-    return answer(client, PREDICT, {"instances": [{"features": picture} for picture in pictures]})["predictions"]
+def by_name(pictures: list[Any]) -> list[Any]:
+    return [{"features": picture} for picture in pictures]
 
 
-def column(client: httpx.Client, pictures: list[Any]) -> Any:
-    return answer(client, PREDICT, {"inputs": pictures})["outputs"]
+def split_frame(pictures: list[Any]) -> dict[str, Any]:
+    return {"columns": list(range(784)), "data": [np.ravel(picture).tolist() for picture in pictures]}
 
 
-def named_column(client: httpx.Client, pictures: list[Any]) -> Any:
-    return answer(client, PREDICT, {"inputs": {"features": pictures}})["outputs"]
+def records(pictures: list[Any]) -> list[dict[str, float]]:
+    return [{f"pixel{n}": value for n, value in enumerate(np.ravel(picture).tolist())} for picture in pictures]
 
 
-def classes(client: httpx.Client, pictures: list[Any]) -> Any:
-    results = answer(client, f"{V1}:classify", {"examples": [{"features": each} for each in pictures]})
-    assert {tuple(label for label, _ in result) for result in results["results"]} == {tuple("0123456789")}
-    return [[score for _, score in result] for result in results["results"]]
-
-
-def records_of_one_column(client: httpx.Client, pictures: list[Any]) -> Any:
-    frame = [{"features": picture} for picture in pictures]
-    return answer(client, "/invocations", {"dataframe_records": frame})["predictions"]
-
-
-def frame(client: httpx.Client, pictures: list[Any]) -> Any:
-    split = {"columns": list(range(784)), "data": [np.ravel(picture).tolist() for picture in pictures]}
-    return answer(client, "/invocations", {"dataframe_split": split})["predictions"]
-
-
-def records(client: httpx.Client, pictures: list[Any]) -> Any:
-    frame = [{f"pixel{n}": value for n, value in enumerate(np.ravel(picture).tolist())} for picture in pictures]
-    return answer(client, "/invocations", {"dataframe_records": frame})["predictions"]
-
-
-ASKS = [rows, named_rows, column, named_column, classes, records_of_one_column]
-FRAMES = [frame, records]
+BODIES: dict[str, tuple[str, Wrap, str]] = {
+    "rows": (PREDICT, lambda some: {"signature_name": "serving_default", "instances": some}, "predictions"),
+    "rows by name": (PREDICT, lambda some: {"instances": by_name(some)}, "predictions"),
+    "a column": (PREDICT, lambda some: {"inputs": some}, "outputs"),
+    "a column by name": (PREDICT, lambda some: {"inputs": {"features": some}}, "outputs"),
+    "records of one column": ("/invocations", lambda some: {"dataframe_records": by_name(some)}, "predictions"),
+}
+FRAMES: dict[str, tuple[str, Wrap, str]] = {
+    "a data frame": ("/invocations", lambda some: {"dataframe_split": split_frame(some)}, "predictions"),
+    "a data frame's records": ("/invocations", lambda some: {"dataframe_records": records(some)}, "predictions"),
+}
 
 
 class TestPredictions:
-    @pytest.mark.parametrize("ask", [*ASKS, *FRAMES])
+    @pytest.mark.parametrize(("path", "wrap", "key"), cases(BODIES | FRAMES))
     @pytest.mark.parametrize("side", [(784,), (28, 28)], ids=["784", "28x28"])
     def test_for_floats_equal_those_of_the_network(
-        self, client: httpx.Client, digits: Grey, expected: NDArray[np.float32], ask: Ask, side: tuple[int, ...]
+        self,
+        client: httpx.Client,
+        digits: Grey,
+        expected: NDArray[np.float32],
+        path: str,
+        wrap: Wrap,
+        key: str,
+        side: tuple[int, ...],
     ) -> None:
         floats = (digits / np.float32(255)).reshape(-1, *side).tolist()
 
-        np.testing.assert_allclose(ask(client, floats), expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(answer(client, path, wrap(floats))[key], expected, rtol=0, atol=1e-6)
 
-    @pytest.mark.parametrize("ask", ASKS)
+    @pytest.mark.parametrize(("path", "wrap", "key"), cases(BODIES))
     def test_for_pictures_equal_those_of_the_network(
-        self, client: httpx.Client, digits: Grey, expected: NDArray[np.float32], ask: Ask
+        self, client: httpx.Client, digits: Grey, expected: NDArray[np.float32], path: str, wrap: Wrap, key: str
     ) -> None:
         pictures = [{"b64": base64(encoded(picture))} for picture in digits]
 
-        np.testing.assert_allclose(ask(client, pictures), expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(answer(client, path, wrap(pictures))[key], expected, rtol=0, atol=1e-6)
+
+    def test_have_labels_if_classes_are_requested(
+        self, client: httpx.Client, digits: Grey, expected: NDArray[np.float32]
+    ) -> None:
+        floats = (digits / np.float32(255)).reshape(-1, 784).tolist()
+
+        results = answer(client, f"{V1}:classify", {"examples": by_name(floats)})["results"]
+
+        assert {tuple(label for label, _ in result) for result in results} == {tuple("0123456789")}
+        scores = [[score for _, score in result] for result in results]
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
 
     def test_come_for_one_picture_as_a_column(self, client: httpx.Client) -> None:
         photo = {"b64": base64(PHOTO)}

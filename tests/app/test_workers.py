@@ -2,12 +2,8 @@
 
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
-
-import httpx
 
 from tests.app.conftest import START_SECONDS, Service, workers_of
-from tests.app.dialects import RAW
 
 
 class Connections:
@@ -81,21 +77,9 @@ def wait_until_both_workers_serve(service: Service) -> None:
     raise AssertionError(f"one worker gets all connections; the log:\n{service.log.read_text()}")
 
 
-def test_two_workers_answer_together(two_workers: Service) -> None:
-    with ThreadPoolExecutor(8) as clients:
-        replies = list(clients.map(lambda _: httpx.post(f"{two_workers.url}/predict", **RAW), range(100)))
-
-    assert {reply.status_code for reply in replies} == {200}
-    assert len({reply.text for reply in replies}) == 1
-    assert len(workers_of(two_workers)) == 2
-
-
-def test_kept_connections_are_shared_evenly(two_workers: Service) -> None:
-    with Connections(two_workers) as connections:
-        connections.open_until(16, [8, 8])
-
-
-def test_the_worker_that_has_lost_its_connections_gets_the_next_ones(two_workers: Service) -> None:
+def test_connections_are_shared_evenly_also_after_one_worker_has_lost_its_own(
+    two_workers: Service,
+) -> None:
     with Connections(two_workers) as connections:
         connections.open_until(16, [8, 8])
         connections.close(next(iter(connections.by_worker().values())))

@@ -167,7 +167,7 @@ def test_a_client_gets_the_probabilities_of_the_network(
 @each_triton
 def test_tritons_client_may_compress(client: Triton, algorithm: str) -> None:
     over_http = client.module is triton_http
-    options = {"request_compression_algorithm" if over_http else "compression_algorithm": algorithm}
+    options: dict[str, Any] = {"request_compression_algorithm" if over_http else "compression_algorithm": algorithm}
 
     _probabilities, digit = client.infer(SEVEN[None].repeat(100, 0), "UINT8", **options)
 
@@ -270,9 +270,11 @@ def test_the_statistics_count_the_requests_of_all_workers(two_workers: Service) 
     after = counts()
     triton.client.close()
     added = {part: count - before.get(part, 0) for part, count in after.items()}
+    tens = ["executions", "success", "queue", "compute_input", "compute_infer", "compute_output", 3]
     assert {part: count for part, count in added.items() if count} == {
-        **{"inferences": 30, "executions": 10, 3: 10, "fail": 1},
-        **dict.fromkeys(["success", "queue", "compute_input", "compute_infer", "compute_output"], 10),
+        "inferences": 30,
+        "fail": 1,
+        **dict.fromkeys(tens, 10),
     }
 
 

@@ -214,9 +214,12 @@ class Nowhere(asyncio.Transport):
     def close(self) -> None:
         pass
 
+    def is_closing(self) -> bool:
+        return True
+
 
 def test_trailers_are_not_kept() -> None:
-    async def app(*_: object) -> None: ...
+    async def app(scope: object, receive: object, send: object) -> None: ...
 
     async def receive_trailers() -> HttpProtocol:
         protocol = HttpProtocol(uvicorn.Config(app, log_config=None), State(), {})

@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import subprocess
 import sys
 from typing import Any
 
@@ -15,10 +14,11 @@ import pytest
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
+from app.telemetry.logs import format_in_use
 from app.telemetry.probes import PROBES
 from tests.app.conftest import Service
 from tests.app.dialects import RAW
-from tests.conftest import REPOSITORY, SHIPPED_VERSION
+from tests.conftest import SHIPPED_VERSION
 
 TYPE, SEVEN = RAW["headers"], RAW["content"]
 
@@ -113,15 +113,17 @@ def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -
     assert secret not in service.log.read_text()
 
 
-def test_text_is_a_shorter_line_with_the_ids_of_the_trace(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_a_terminal_gets_a_shorter_line_with_the_ids_of_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     scope = {"type": "http", "method": "POST", "path": "/predict"}
+    request = CompletedRequest("http", scope, b"mine", b"", "/predict", 200, 0.0012, 5, 1, 1, SpanIds("a1", "b2"))
+    watched, terminal = pty.openpty()
 
-    AccessLog("text").write(
-        [CompletedRequest("http", scope, b"mine", b"", "/predict", 200, 0.0012, 5, 1, 1, SpanIds("a1", "b2"))]
-    )
+    with os.fdopen(watched, "rb", buffering=0) as screen, os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        AccessLog(format_in_use(None)).write([request])
+        shown = screen.read(1000)
 
-    line = capfdbinary.readouterr().err.decode()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d 200 POST /predict 1\.200 ms trace_id=a1 span_id=b2\n", line)
+    assert re.fullmatch(rb"\d\d:\d\d:\d\d 200 POST /predict 1\.200 ms trace_id=a1 span_id=b2\r\n", shown)
 
 
 def test_a_bug_is_answered_and_logged_as_500(
@@ -141,30 +143,3 @@ def test_a_bug_is_answered_and_logged_as_500(
     bug = json.loads(capfdbinary.readouterr().err.splitlines()[0])
     assert bug["level"] == "ERROR"
     assert "AttributeError" in bug["exception"]
-
-
-def test_a_terminal_gets_a_shorter_line() -> None:
-    watched, terminal = pty.openpty()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MNIST_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app"], cwd=REPOSITORY, env={**environment, "MNIST_PORT": "0"}, stderr=terminal
-    )
-    shown = ""
-    try:
-        while "http://" not in shown or "startup complete" not in shown:
-            shown += os.read(watched, 10_000).decode()
-        url = shown.partition("http://")[2].split()[0]
-        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:  # it may not listen yet
-            client.post(f"http://{url}/predict", **RAW)
-        while "/predict" not in shown:
-            shown += os.read(watched, 10_000).decode()
-    finally:
-        process.terminate()
-        process.wait(20)
-        os.close(terminal)
-        os.close(watched)
-
-    line = next(line for line in shown.splitlines() if "/predict" in line)
-    _time, status, method, path, milliseconds, unit = line.split()
-    assert (status, method, path, unit) == ("200", "POST", "/predict", "ms")
-    assert float(milliseconds) > 0

@@ -236,21 +236,6 @@ def test_a_failed_pass_does_not_affect_the_next_one(
     assert run(twice).probabilities.shape == (1, 10)
 
 
-def test_a_batcher_works_in_one_event_loop_after_another(classifier: Watched, pictures: Grey) -> None:
-    batcher = Batcher(lambda: classifier, Metrics())
-
-    async def leave_unanswered() -> None:
-        batcher.classify(pictures[:1])
-
-    async def ask() -> BatchResult:
-        return await batcher.classify(pictures[:1])
-
-    asyncio.run(leave_unanswered())
-
-    first, second = asyncio.run(ask()), asyncio.run(ask())
-    assert first.predictions[0]["digit"] == second.predictions[0]["digit"]
-
-
 def test_all_pictures_of_a_request_are_classified_by_one_version(pictures: Grey) -> None:
     folder = max((SHIPPED / "mnist-dense").iterdir())
     old, new = Watched.load(folder), Watched.load(folder)

@@ -160,14 +160,6 @@ def test_a_head_that_is_too_large_is_answered_431(
     assert b'"type":"urn:digits:head-too-large"' in reply
 
 
-def test_a_thousand_headers_below_the_limit_are_accepted(connection: socket.socket) -> None:
-    many = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 40) for number in range(1000))
-
-    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + many + b"\r\n")
-
-    assert received(connection).startswith(OK)
-
-
 def test_a_client_that_does_not_read_is_disconnected(impatient: Service, connection: socket.socket) -> None:
     # Each reply has 300 kB.
     batch = HEAD + b"Content-Length: %d\r\n\r\n" % (784 * 1000) + SEVEN * 1000

@@ -178,18 +178,6 @@ def test_other_bytes_under_the_served_number_are_noticed_though_sizes_and_times_
     reloading.wait_for(lambda: reloading.service.client.get("/model").json()["seed"] == 6)
 
 
-@pytest.mark.parametrize("year", [1970, 2100])
-def test_a_version_is_served_whatever_the_time_of_its_files(reloading: Reloading, tmp_path: Path, year: int) -> None:
-    shutil.copytree(reloading.root, tmp_path / "elsewhere")
-    new = publish_tiny(tmp_path / "elsewhere", 1).folder
-    for file in [new, *new.rglob("*")]:
-        os.utime(file, ((year - 1970) * 31_557_600,) * 2)
-
-    new.rename(reloading.folder(NEXT))
-
-    reloading.wait_for_version(NEXT)
-
-
 def test_a_version_that_is_copied_slowly_is_served_once_it_is_complete(reloading: Reloading, tmp_path: Path) -> None:
     shutil.copytree(reloading.root, tmp_path / "elsewhere")
     source = publish_tiny(tmp_path / "elsewhere", 1).folder

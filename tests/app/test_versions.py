@@ -249,14 +249,3 @@ class TestRefreshing:
         assert warnings == [
             f"no version {FOURTH} of mnist-dense, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
         ]
-
-    def test_each_attempt_to_load_a_version_is_reported_once(self, tmp_path: Path) -> None:
-        outcomes: list[str] = []
-        publish_tiny(tmp_path, 0)
-        (publish_tiny(tmp_path, 1).folder / MODEL).unlink()
-        registry = ModelRegistry(tmp_path, on_load=outcomes.append)
-
-        registry.refresh()
-        registry.refresh()
-
-        assert outcomes == ["refused", "served"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from app.errors import RETRY_SECONDS
 from app.settings import Settings
 from digits.features import Grey
-from tests.app.conftest import FIRST, LIMITED_BATCH, NEW_KEY, SECOND, THIRD, Service, cases
+from tests.app.conftest import FIRST, LIMITED_BATCH, NEW_KEY, SECOND, START_SECONDS, THIRD, Service, cases
 from tests.app.dialects import (
     BLANK,
     DIALECTS,
@@ -160,7 +160,9 @@ def request_in_progress(service: Service) -> Iterator[None]:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
     with service.connect() as connection:
         connection.sendall(head + SEVEN.tobytes()[:-1])
+        deadline = time.monotonic() + START_SECONDS
         while "digits_requests_in_work 1.0" not in service.client.get("/metrics").text:
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         yield
         connection.sendall(SEVEN.tobytes()[-1:])

@@ -1,4 +1,4 @@
-"""Fixtures that start real services and a browser."""
+"""Fixtures that start real services and a browser. A service with the same settings is started once."""
 
 import os
 import re
@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import psutil
@@ -31,8 +32,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from digits.features import Grey
+from digits.features import Grey, to_features
 from digits.model import artifact
+from digits.model.classifier import load_newest
 from tests.conftest import (
     REPOSITORY,
     SHIPPED_VERSION,
@@ -52,6 +54,11 @@ BROWSER_MILLISECONDS = 30_000
 """A guard against hanging, for each step in the browser. Playwright's own 5 seconds are too short on a busy machine."""
 
 
+def cases(table: Mapping[str, Any]) -> list[Any]:
+    """Return a table as rows for `pytest.mark.parametrize`: ids, with a value or a tuple of values for each."""
+    return [pytest.param(*(row if isinstance(row, tuple) else (row,)), id=name) for name, row in table.items()]
+
+
 class Service:
     """A `python -m app` process on a free port, with a log file."""
 
@@ -65,6 +72,7 @@ class Service:
     ) -> None:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("MNIST_")}
         self.log = log
+        self.environment = environment
         self._start_seconds = start_seconds
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
@@ -134,6 +142,15 @@ class Service:
         return self.process.wait(timeout=self._start_seconds)
 
 
+def workers_of(service: Service) -> list[psutil.Process]:
+    """Return the workers of a service: its child processes that have loaded ONNX Runtime."""
+    return [
+        child
+        for child in psutil.Process(service.process.pid).children()
+        if any("onnxruntime" in mapped.path for mapped in child.memory_maps())
+    ]
+
+
 def owned_bytes(service: Service) -> int:
     """Return the memory that only this process uses. Pages of shared libraries do not count."""
     owned: int = psutil.Process(service.process.pid).memory_full_info().uss
@@ -170,18 +187,28 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
         service.stop()
 
 
+def copy_without_model(folder: Path) -> Path:
+    """Copy the code without the shipped model into a new folder, and return it."""
+    for package in ("app", "digits"):
+        shutil.copytree(REPOSITORY / package, folder / "bare" / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / "bare"
+
+
 @pytest.fixture
 def bare_checkout(tmp_path: Path) -> Path:
     """A copy of the code without the shipped model."""
-    for package in ("app", "digits"):
-        shutil.copytree(REPOSITORY / package, tmp_path / "bare" / package, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path / "bare"
+    return copy_without_model(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with the shipped model and the default settings, for tests that do not change its state."""
-    with running_service(tmp_path_factory.mktemp("service")) as service:
+    """One service with the shipped model and gRPC, otherwise the default settings, whose state tests do not change.
+
+    Its home folder is empty.
+    """
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "home").mkdir()
+    with running_service(folder, MNIST_GRPC_PORT="0", HOME=str(folder / "home")) as service:
         yield service
 
 
@@ -190,30 +217,106 @@ def client(service: Service) -> httpx.Client:
     return service.client
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def digits(mnist: Mnist) -> Grey:
-    """200 MNIST test images, uint8 (200, 28, 28)."""
-    images: Grey = mnist.pixels[::25]
+    """100 MNIST test images, uint8 (100, 28, 28)."""
+    images: Grey = mnist.pixels[::50]
     return images
 
 
-@pytest.fixture(scope="module")
-def expected(service: Service, digits: Grey) -> NDArray[np.float64]:
-    """The probabilities that /predict replies for the module's `digits`, (N, 10)."""
-    reply = service.client.post("/predict", json={"instances": digits.tolist()}).json()["predictions"]
-    return np.array([prediction["probabilities"] for prediction in reply])
-
-
 @pytest.fixture(scope="session")
-def grpc_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with gRPC and otherwise the default settings, for tests that do not change its state."""
-    with running_service(tmp_path_factory.mktemp("grpc"), MNIST_GRPC_PORT="0") as service:
-        yield service
+def expected(digits: Grey) -> NDArray[np.float32]:
+    """The probabilities that the shipped network gives for `digits`, computed without a service, (N, 10)."""
+    return load_newest(artifact.SHIPPED)[0].probabilities(to_features(digits))
 
 
 def grpc_target(service: Service) -> str:
     """Return the address that a service with gRPC has printed."""
     return service.wait_for_line(r"grpc://([0-9.]+:[0-9]+)")
+
+
+def grpc_channel(service: Service, *options: tuple[str, int]) -> grpc.Channel:
+    """Return a new channel to a service, with TLS if the service has a certificate."""
+    certificate = service.environment.get("MNIST_GRPC_TLS_CERT")
+    if certificate is None:
+        return grpc.insecure_channel(grpc_target(service), options)
+    credentials = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
+    return grpc.secure_channel(grpc_target(service), credentials, options)
+
+
+LIMITED_BATCH = 5
+
+
+@pytest.fixture(scope="session")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service that takes one request of five pictures at a time, without docs, and with TLS for gRPC."""
+    folder = tmp_path_factory.mktemp("limited")
+    settings = {
+        "MNIST_MAX_REQUESTS": "1",
+        "MNIST_MAX_BATCH": str(LIMITED_BATCH),
+        "MNIST_DOCS": "false",
+        "MNIST_GRPC_PORT": "0",
+    }
+    if shutil.which("openssl"):
+        certificate, key = folder / "server.crt", folder / "server.key"
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
+        names = ["-subj", "/CN=digits", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run([*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        settings |= {"MNIST_GRPC_TLS_CERT": str(certificate), "MNIST_GRPC_TLS_KEY": str(key)}
+    with running_service(folder, **settings) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def modelless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service without a model: no version is shipped, and the published one is damaged. A setting is misspelled."""
+    folder = tmp_path_factory.mktemp("modelless")
+    (publish_tiny(folder / "models").folder / artifact.MODEL).unlink()
+    settings = {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_GRPC_PORT": "0", "MNIST_API_KEY": "a-misspelled-name"}
+    service = Service(folder / "service.log", settings, cwd=copy_without_model(folder))
+    try:
+        service.wait_for_status("/livez", 200)
+        yield service
+    finally:
+        exit_code = service.stop()
+    assert exit_code == 0
+    assert "Traceback" not in service.log.read_text()
+
+
+FIRST, SECOND, THIRD, FOURTH, DAMAGED = range(SHIPPED_VERSION + 1, SHIPPED_VERSION + 6)
+"""The versions of the service `several`. The seed of each network is its number minus `FIRST`."""
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with the pinned version `THIRD`, which has also loaded `FIRST`, and `SECOND` by a label."""
+    folder = tmp_path_factory.mktemp("several")
+    for seed in range(5):
+        newest = publish_tiny(folder / "models", seed)
+    (newest.folder / artifact.MODEL).unlink()
+    settings = {
+        "MNIST_MODEL_DIR": str(folder / "models"),
+        "MNIST_MODEL_VERSION": str(THIRD),
+        "MNIST_MODEL_VERSIONS": f"{FIRST},{DAMAGED}",
+        "MNIST_MODEL_LABELS": f"stable={SECOND},gone=99",
+        "MNIST_GRPC_PORT": "0",
+    }
+    with running_service(folder, **settings) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with two workers. A test may kill a worker if it waits until another one serves.
+
+    Its client keeps no connection, so that tests know the connections that the workers have.
+    """
+    with running_service(tmp_path_factory.mktemp("two-workers"), MNIST_WORKERS="2") as service:
+        service.client.close()
+        without_keep_alive = httpx.Limits(max_keepalive_connections=0)
+        service.client = httpx.Client(base_url=service.url, timeout=60, limits=without_keep_alive)
+        service.wait_for_line(r"(?s)startup complete.*(startup complete)")
+        yield service
 
 
 @pytest.fixture(scope="session")
@@ -303,7 +406,11 @@ ORIGIN = "https://lecture.example.org"
 @pytest.fixture(scope="session")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service that requires one of two API keys and that pages of two origins may call."""
-    settings = {"MNIST_API_KEYS": f"{OLD_KEY},{NEW_KEY}", "MNIST_CORS_ORIGINS": f"{ORIGIN}, http://localhost:3000"}
+    settings = {
+        "MNIST_API_KEYS": f"{OLD_KEY},{NEW_KEY}",
+        "MNIST_CORS_ORIGINS": f"{ORIGIN}, http://localhost:3000",
+        "MNIST_GRPC_PORT": "0",
+    }
     with running_service(tmp_path_factory.mktemp("locked"), **settings) as service:
         yield service
     log = service.log.read_text()

@@ -8,14 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import NEW_KEY, ORIGIN, OpenPage, Service
+from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION
 
-SEVEN: dict[str, Any] = {
-    "content": (EXAMPLES / "seven.bin").read_bytes(),
-    "headers": {"content-type": "application/octet-stream", "origin": ORIGIN},
-}
+SEVEN = RAW | {"headers": RAW["headers"] | {"origin": ORIGIN}}
 PREFLIGHT = {
     "origin": ORIGIN,
     "access-control-request-method": "POST",

@@ -3,7 +3,6 @@
 import http.client
 import re
 import signal
-import socket
 import sys
 import threading
 import time
@@ -12,49 +11,45 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import grpc
 import httpx
 import psutil
 import pytest
 
-from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import Service, StartService
+from tests.app.conftest import Service, StartService, grpc_channel
+from tests.app.dialects import INFER, RAW, SEVEN, message, triton_grpc
 
-SEVEN = (EXAMPLES / "seven.bin").read_bytes()
-TYPE = {"Content-Type": "application/octet-stream"}
-RAW: dict[str, Any] = {"content": SEVEN, "headers": TYPE}
-
-
-def address(service: Service) -> tuple[str, int]:
-    host, port = service.url.removeprefix("http://").split(":")
-    return host, int(port)
+TYPE = RAW["headers"]
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
 
 
 def ended(service: Service) -> int:
     return service.process.wait(timeout=30)
 
 
-def wait_until_all_are_ready(service: Service, workers: str) -> None:
+def wait_until_all_are_ready(service: Service, workers: int) -> None:
     service.wait_until_ready()
-    service.wait_for_line(r"(?s)" + r"startup complete.*" * (int(workers) - 1) + r"(startup complete)")
+    service.wait_for_line(r"(?s)" + r"startup complete.*" * (workers - 1) + r"(startup complete)")
 
 
 class Load:
     """Clients that send requests without a pause until their connection is refused."""
 
     def __init__(self, service: Service) -> None:
-        self.address = address(service)
+        self.service = service
+        self.call = message("UINT8", [1, 784], SEVEN.tobytes())["message"].SerializeToString()
         self.outcomes: Counter[str] = Counter()
+        self.calls: Counter[grpc.StatusCode] = Counter()
         self.answered = threading.Semaphore(0)
 
     def over_one_connection(self) -> None:
-        connection = http.client.HTTPConnection(*self.address, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=20)
         while self.ask(connection):
             pass
 
     def each_over_its_own(self) -> None:
-        while self.ask(connection := http.client.HTTPConnection(*self.address, timeout=20)):
+        while self.ask(connection := http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=20)):
             connection.close()
 
     def ask(self, connection: http.client.HTTPConnection) -> bool:
@@ -65,7 +60,7 @@ class Load:
             except OSError:
                 return False
         try:
-            connection.request("POST", "/predict", SEVEN, TYPE)
+            connection.request("POST", "/predict", RAW["content"], TYPE)
             reply = connection.getresponse()
             reply.read()
         except (OSError, http.client.HTTPException) as exc:
@@ -75,11 +70,24 @@ class Load:
         self.answered.release()
         return True
 
+    def over_grpc(self) -> None:
+        with grpc_channel(self.service, ("grpc.use_local_subchannel_pool", 1)) as channel:  # a connection of its own
+            ask = channel.unary_unary(INFER)
+            code = grpc.StatusCode.OK
+            while code == grpc.StatusCode.OK:
+                try:
+                    ask(self.call, timeout=20)
+                    self.answered.release()
+                except grpc.RpcError as exc:
+                    code = exc.code()
+                self.calls[code] += 1
+
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run four clients of each kind. The block ends when the connections of all clients were refused."""
-        with ThreadPoolExecutor(8) as clients:
-            asking = [clients.submit(kind) for kind in (self.over_one_connection, self.each_over_its_own) * 4]
+        """Run three clients of each kind. The block ends when the connections of all clients were refused."""
+        with ThreadPoolExecutor(9) as clients:
+            kinds = (self.over_one_connection, self.each_over_its_own, self.over_grpc) * 3
+            asking = [clients.submit(kind) for kind in kinds]
             for _ in range(200):
                 assert self.answered.acquire(timeout=20)
             yield
@@ -88,83 +96,78 @@ class Load:
 
 
 @pytest.mark.parametrize(
-    ("workers", "seconds"),
+    ("workers", "seconds", "signal_"),
     [
-        pytest.param("1", "0", id="one worker, at once"),
-        pytest.param("2", "0", id="two workers, at once"),
-        pytest.param("2", "1", id="two workers, after a second"),
+        pytest.param(1, "0", signal.SIGINT, id="one worker, at once, after Ctrl-C"),
+        pytest.param(2, "0", signal.SIGINT, id="two workers, at once, after Ctrl-C"),
+        pytest.param(2, "1", signal.SIGTERM, id="two workers, after a second"),
     ],
 )
-def test_no_request_is_lost(start_service: StartService, workers: str, seconds: str) -> None:
-    service = start_service(MNIST_WORKERS=workers, MNIST_DRAIN_SECONDS=seconds)
+def test_no_request_is_lost(start_service: StartService, workers: int, seconds: str, signal_: signal.Signals) -> None:
+    service = start_service(MNIST_WORKERS=str(workers), MNIST_DRAIN_SECONDS=seconds, MNIST_GRPC_PORT="0")
     wait_until_all_are_ready(service, workers)
+    children = psutil.Process(service.process.pid).children() if workers > 1 else []
+    folders = {Path(child.environ().get("PROMETHEUS_MULTIPROC_DIR", "none")) for child in children}
     load = Load(service)
 
-    with load.running():
-        service.process.send_signal(signal.SIGTERM)
+    with load.running(), service.connect() as slow:
+        slow.sendall(HEAD + RAW["content"][:100])
+        time.sleep(0.3)
+        service.process.send_signal(signal_)
+        time.sleep(0.7)
+        slow.sendall(RAW["content"][100:])
+        begun = b"".join(iter(lambda: slow.recv(65536), b""))
         code = ended(service)
 
     assert set(load.outcomes) == {"200"}, load.outcomes
+    assert begun.startswith(b"HTTP/1.1 200 OK\r\n")
+    if seconds == "0":  # otherwise, the connection may be used until the service stops
+        assert b"connection: close\r\n" in begun
+    # A call that arrives at the very end may be cancelled before the service sees it.
+    assert load.calls.keys() <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    log = service.log.read_text()
+    # The reply to every call has reached its client.
+    assert load.calls[grpc.StatusCode.OK] == len(re.findall(r'"path":"\S+/ModelInfer",.*"status":200', log))
     assert code == 0
-    assert "Traceback" not in service.log.read_text()
+    assert "Traceback" not in log
+    assert not any(folder.exists() for folder in folders)
 
 
-def test_a_draining_service_is_unready_and_answers_with_closing_connections(start_service: StartService) -> None:
-    service = start_service(MNIST_WORKERS="2", MNIST_DRAIN_SECONDS="4")
-    wait_until_all_are_ready(service, "2")
+@pytest.mark.parametrize("workers", [pytest.param(1, id="one worker"), pytest.param(2, id="two workers")])
+def test_a_draining_service_is_unready_and_answers_until_a_second_signal(
+    start_service: StartService, workers: int
+) -> None:
+    service = start_service(MNIST_WORKERS=str(workers), MNIST_DRAIN_SECONDS="60", MNIST_GRPC_PORT="0")
+    wait_until_all_are_ready(service, workers)
     assert "connection" not in service.client.get("/livez").headers
     supervisor = psutil.Process(service.process.pid)
+    processes = [*supervisor.children(), supervisor]
 
-    for process in [*supervisor.children(), supervisor]:  # as systemd does it, which must count as one signal
+    for process in processes:  # as systemd does it, which must count as one signal
         process.send_signal(signal.SIGTERM)
     unready = service.wait_for_status("/readyz", 503)
     answer = service.client.post("/predict", **RAW)
     alive = service.client.get("/livez")
+    with triton_grpc().InferenceServerClient(service.wait_for_line(r"grpc://(\S+)")) as client:
+        is_ready, is_live = client.is_server_ready(), client.is_server_live()
     while "digits_ready 0.0" not in service.client.get("/metrics").text:
         time.sleep(0.1)
+    service.process.send_signal(signal.SIGTERM)
+    code = service.process.wait(timeout=10)
 
     assert unready.json() == {"status": "unready", "reason": "draining: the service stops"}
     assert (answer.status_code, answer.json()["digit"]) == (200, 7)
     assert alive.status_code == 200
     assert {reply.headers["connection"] for reply in (unready, answer, alive)} == {"close"}
-    assert ended(service) == 0
-
-
-def test_a_request_that_has_begun_is_answered(start_service: StartService) -> None:
-    service = start_service().wait_until_ready()
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
-    with socket.create_connection(address(service), timeout=20) as connection:
-        connection.sendall(head + SEVEN[:100])
-        time.sleep(0.3)
-
-        service.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
-        connection.sendall(SEVEN[100:])
-        received = b"".join(iter(lambda: connection.recv(65536), b""))
-
-    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"connection: close\r\n" in received
-    assert ended(service) == 0
-
-
-@pytest.mark.parametrize("workers", [pytest.param("1", id="one worker"), pytest.param("2", id="two workers")])
-def test_a_second_signal_ends_the_service_at_once(start_service: StartService, workers: str) -> None:
-    service = start_service(MNIST_WORKERS=workers, MNIST_DRAIN_SECONDS="60")
-    wait_until_all_are_ready(service, workers)
-    processes = [psutil.Process(service.process.pid), *psutil.Process(service.process.pid).children()]
-
-    service.process.send_signal(signal.SIGTERM)
-    service.wait_for_status("/readyz", 503)
-    service.process.send_signal(signal.SIGTERM)
-
-    assert service.process.wait(timeout=10) == 128 + signal.SIGTERM
-    _gone, alive = psutil.wait_procs(processes, timeout=10)
-    assert alive == []
+    assert (is_ready, is_live) == (False, True)
+    assert code == 128 + signal.SIGTERM
+    _gone, left = psutil.wait_procs(processes, timeout=10)
+    assert left == []
 
 
 def test_workers_do_not_outlive_their_supervisor(start_service: StartService) -> None:
     service = start_service(MNIST_WORKERS="2")
-    wait_until_all_are_ready(service, "2")
+    wait_until_all_are_ready(service, 2)
     workers = psutil.Process(service.process.pid).children()
 
     service.process.kill()
@@ -179,7 +182,7 @@ def test_a_worker_that_hangs_is_replaced_and_its_new_connections_are_answered(st
         "raise SystemExit(app.__main__.main())"
     )
     service = start_service([sys.executable, "-c", impatient], MNIST_WORKERS="2")
-    wait_until_all_are_ready(service, "2")
+    wait_until_all_are_ready(service, 2)
     hanging = max(psutil.Process(service.process.pid).children(), key=lambda child: child.memory_info().rss)
 
     hanging.suspend()

@@ -14,6 +14,7 @@ from digits.features import CLASSES
 from digits.model import drift
 from digits.model.artifact import Manifest
 from digits.model.drift import EDGES
+from tests.app.conftest import cases
 from tests.conftest import make_calibration, publish_classes, publish_tiny, publish_trusted
 
 
@@ -158,27 +159,19 @@ def test_pictures_count_for_an_hour(trusted: Manifest) -> None:
     process.predict(1000)
     later = process.index()
 
+    process.now += 3 * WINDOW_SECONDS  # a pause
+    after_a_pause = process.index()
+
     assert min(within.values()) > 0.25
     assert max(later.values()) < 0.1
-
-
-def test_a_pause_of_hours_ends_the_window(trusted: Manifest) -> None:
-    process = Process(trusted)
-    process.predict(1000, alike=False)
-
-    process.now += 3 * WINDOW_SECONDS
-    after = process.index()
-    process.predict(1000)
-
-    assert after == {}
-    assert max(process.index().values()) < 0.1
+    assert after_a_pause == {}
 
 
 def test_only_the_window_is_remembered(trusted: Manifest) -> None:
     process = Process(trusted)
 
-    for _ in range(3 * WINDOW_SECONDS // 15):
-        process.now += 15
+    for _ in range(2 * WINDOW_SECONDS // KEEP_SECONDS * 2):
+        process.now += KEEP_SECONDS / 2
         process.samples()
 
     assert len(process.drift._history) <= WINDOW_SECONDS // KEEP_SECONDS + 1
@@ -231,15 +224,16 @@ def with_other_edges(manifest: Manifest) -> Manifest:
 
 @pytest.mark.parametrize(
     ("served", "quantities"),
-    [
-        pytest.param(lambda _trusted, _root: None, set(), id="no version"),
-        pytest.param(lambda _trusted, root: publish_tiny(root).manifest, set(), id="no calibration"),
-        pytest.param(
-            lambda trusted, _root: with_other_edges(trusted),
-            {"digit", "probability"},
-            id="other bins for two quantities",
-        ),
-    ],
+    cases(
+        {
+            "no version": (lambda _trusted, _root: None, set()),
+            "no calibration": (lambda _trusted, root: publish_tiny(root).manifest, set()),
+            "other bins for two quantities": (
+                lambda trusted, _root: with_other_edges(trusted),
+                {"digit", "probability"},
+            ),
+        }
+    ),
 )
 def test_without_a_reference_in_these_bins_there_is_no_drift(
     trusted: Manifest, tmp_path: Path, served: Callable[[Manifest, Path], Manifest | None], quantities: set[str]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.app.conftest import Service, grpc_target
+from tests.app.conftest import Service, cases, grpc_target
 from tests.conftest import REPOSITORY, needs, skip_without
 
 ADDRESSES = ("127.0.0.1:8000", "127.0.0.1:8501")
@@ -130,11 +130,11 @@ def agrees(shown: Any, came: Any) -> bool:
 @pytest.mark.parametrize(
     ("document", "languages"),
     [
-        pytest.param("README.md", {"sh"}, id="readme"),
-        pytest.param("docs/tutorial/first-answer.md", {"sh", "python"}, id="tutorial"),
-        pytest.param("docs/how-to/clients.md", {"sh", "python", "r", "js"}, id="clients"),
-        pytest.param("docs/how-to/other-engines.md", {"python"}, id="other engines"),
-        pytest.param("docs/reference/http-api.md", {"sh"}, id="HTTP API"),
+        ("README.md", {"sh"}),
+        ("docs/tutorial/first-answer.md", {"sh", "python"}),
+        ("docs/how-to/clients.md", {"sh", "python", "r", "js"}),
+        ("docs/how-to/other-engines.md", {"python"}),
+        ("docs/reference/http-api.md", {"sh"}),
     ],
 )
 def test_a_page_has_examples_in_these_languages(document: str, languages: set[str]) -> None:
@@ -148,11 +148,11 @@ def test_every_program_of_the_clients_page_is_run() -> None:
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.place)
-def test_a_program_prints_what_is_shown(example: Example, grpc_service: Service, tmp_path: Path) -> None:
+def test_a_program_prints_what_is_shown(example: Example, service: Service, tmp_path: Path) -> None:
     """The programs for Triton and TensorFlow Serving ask this service, which speaks their protocols."""
     needs_what_runs(example)
 
-    printed = run(example, grpc_service, tmp_path)
+    printed = run(example, service, tmp_path)
 
     assert printed == example.shown
 
@@ -170,19 +170,20 @@ def test_each_curl_gets_the_reply_that_is_shown(example: Example, service: Servi
 
 @pytest.mark.parametrize(
     ("shown", "came", "agree"),
-    [
-        pytest.param("[7, 0.5]", [7, 0.50001], True, id="a last digit"),
-        pytest.param("[7, 0.5]", [7, 0.501], False, id="more than that"),
-        pytest.param("[7, 1e-17]", [7, 1e-9], True, id="next to nothing"),
-        pytest.param("[7]", [8], False, id="another digit"),
-        pytest.param("[7]", [7, 7], False, id="more in a list"),
-        pytest.param("[7, ...]", [7, 7], True, id="more in an open list"),
-        pytest.param("[7, ...]", [], False, id="less in an open list"),
-        pytest.param('{"digit":7}', {"digit": 7, "more": 1}, False, id="more in an object"),
-        pytest.param('[{"digit":7, ...}]', [{"digit": 7, "more": 1}], True, id="more in an open object"),
-        pytest.param('{"digit":7, ...}', {"more": 1}, False, id="less in an open object"),
-        pytest.param('{"digit":7}', [7], False, id="something else"),
-    ],
+    cases(
+        {
+            "a last digit": ("[7, 0.5]", [7, 0.50001], True),
+            "more than that": ("[7, 0.5]", [7, 0.501], False),
+            "another digit": ("[7]", [8], False),
+            "more in a list": ("[7]", [7, 7], False),
+            "more in an open list": ("[7, ...]", [7, 7], True),
+            "less in an open list": ("[7, ...]", [], False),
+            "more in an object": ('{"digit":7}', {"digit": 7, "more": 1}, False),
+            "more in an open object": ('[{"digit":7, ...}]', [{"digit": 7, "more": 1}], True),
+            "less in an open object": ('{"digit":7, ...}', {"more": 1}, False),
+            "something else": ('{"digit":7}', [7], False),
+        }
+    ),
 )
 def test_agreeing_is_neither_too_strict_nor_too_kind(shown: str, came: Any, agree: bool) -> None:
     assert agrees(understood(shown), came) is agree

@@ -1,35 +1,184 @@
-"""HTTP on the wire."""
+"""Odd requests on the wire are answered, and so is the next one."""
 
+import asyncio
+import re
 import socket
 from collections.abc import Iterator
 
 import pytest
+import uvicorn
 
-from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import Service
+from app.server.protocol import HttpProtocol, State
+from tests.app.conftest import Service, cases
+from tests.app.dialects import PNG, RAW
 
-SEVEN = (EXAMPLES / "seven.bin").read_bytes()
-HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n"
+SEVEN: bytes = RAW["content"]
+CHUNK = b"310\r\n" + SEVEN + b"\r\n"
+FILE = b'Content-Disposition: form-data; name="file"; filename="a"\r\n'
+LENGTH = b"Content-Length: 784"
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+def post(
+    *headers: bytes,
+    path: bytes = b"/predict",
+    kind: bytes = b"application/octet-stream",
+    body: bytes = SEVEN,
+    version: bytes = b"1.1",
+) -> bytes:
+    """A usual request except for the arguments. Without `headers` it declares its length."""
+    sent = headers or (b"Content-Length: %d" % len(body),)
+    head = [b"POST %b HTTP/%b" % (path, version), b"Host: x", b"Content-Type: " + kind, *sent]
+    return b"\r\n".join([*head, b"", body])
+
+
+def query(text: bytes) -> bytes:
+    return post(path=b"/predict?" + text)
+
+
+def get(path: bytes, method: bytes = b"GET", version: bytes = b"HTTP/1.1") -> bytes:
+    return b"%b %b %b\r\nHost: x\r\n\r\n" % (method, path, version)
+
+
+def livez(*headers: bytes) -> bytes:
+    return b"\r\n".join([b"GET /livez HTTP/1.1", *headers, b"", b""])
+
+
+def chunks(content: bytes) -> bytes:
+    return post(CHUNKED, body=content)
+
+
+def parts(*contents: bytes, kind: bytes = b"multipart/form-data; boundary=b", boundary: bytes = b"b") -> bytes:
+    body = b"".join(b"--" + boundary + b"\r\n" + content + b"\r\n" for content in contents)
+    return post(kind=kind, body=body + b"--" + boundary + b"--\r\n")
+
+
+def bounded(boundary: bytes, used: bytes = b"b") -> bytes:
+    return parts(FILE + b"\r\n" + PNG, kind=b"multipart/form-data; boundary=" + boundary, boundary=used)
+
+
+FORM_IN_FORM = FILE + b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + FILE + b"\r\n" + PNG + b"\r\n--c--"
+
+ODD = {
+    # paths
+    "a NUL in the path": (post(path=b"/predict%00"), [404]),
+    "a letter that is percent-encoded": (post(path=b"/%70redict"), [200]),
+    "above the root": (get(b"/../../etc/passwd"), [404]),
+    "a path of 60 000 letters": (get(b"/" + b"a" * 60_000), [404]),
+    "a path of raw bytes": (get(b"/\xff\xc3\xa9"), [400]),
+    "a control character in the path": (get(b"/li\x01vez"), [400]),
+    "a path without a slash": (get(b"livez"), [400]),
+    "an empty path": (get(b""), [400]),
+    "the absolute form": (post(path=b"http://x/predict"), [200]),
+    "the absolute form with another host": (get(b"http://elsewhere.example/livez"), [200]),
+    # queries
+    "a query of 1600 bytes": (query(b"a=1&" * 400), [422]),
+    "a parameter twice": (query(b"normalize=auto&normalize=never"), [200]),
+    "a value with an invalid percent-encoding": (query(b"normalize=%zz"), [422]),
+    "a query of raw bytes": (query(b"normalize=\xff"), [400]),
+    "a semicolon between parameters": (query(b"normalize=auto;include=pixels"), [422]),
+    # headers
+    "an empty host": (livez(b"Host:"), [200]),
+    "no host": (livez(b"Accept: */*"), [400]),
+    "two hosts": (livez(b"Host: x", b"Host: y"), [400]),
+    "a space before the colon": (livez(b"Host : x"), [400]),
+    "a header without a colon": (livez(b"Host: x", b"seven"), [400]),
+    "a folded header": (livez(b"Host: x", b" folded"), [400]),
+    "a NUL in a header": (livez(b"Host: x", b"X: a\0b"), [400]),
+    "a header of raw bytes": (livez(b"Host: x", b"X: \xff\xfe"), [200]),
+    "5000 headers": (livez(b"Host: x", *[b"X-%d: y" % number for number in range(5000)]), [200]),
+    "a type of raw bytes": (post(kind=b"image/png\xff"), [415]),
+    "a content type without a type": (post(kind=b";"), [415]),
+    "odd parameters of a type": (post(kind=b"  IMAGE/PNG ; q=1;; =", body=PNG), [200]),
+    # lengths and chunks
+    "a length beyond 64 bits": (post(b"Content-Length: 99999999999999999999"), [400]),
+    "a negative length": (post(b"Content-Length: -1"), [400]),
+    "a length that is not a number": (post(b"Content-Length: seven"), [400]),
+    "a length twice": (post(LENGTH, LENGTH), [400]),
+    "a list of lengths": (post(b"Content-Length: 784, 784"), [400]),
+    "a length and chunks": (post(LENGTH, CHUNKED), [400]),
+    "an unknown transfer coding": (post(b"Transfer-Encoding: xchunked"), [400]),
+    "a compressed transfer": (post(b"Transfer-Encoding: gzip, chunked", body=CHUNK + b"0\r\n\r\n"), [415]),
+    "chunked with a capital letter": (post(b"Transfer-Encoding: Chunked", body=CHUNK + b"0\r\n\r\n"), [200]),
+    "extensions of chunks": (chunks(b'310;a=b;c="d"' + CHUNK[3:] + b"0;e\r\n\r\n"), [200]),
+    "trailers": (chunks(CHUNK + b"0\r\nContent-Type: image/png\r\nX-A: b\r\n\r\n"), [200]),
+    "zeros before a chunk's size": (chunks(b"000" + CHUNK + b"0000\r\n\r\n"), [200]),
+    "chunks of a byte": (chunks(b"".join(b"1\r\n%c\r\n" % byte for byte in SEVEN) + b"0\r\n\r\n"), [200]),
+    "a chunk beyond 64 bits": (chunks(b"f" * 17 + CHUNK[3:]), [400]),
+    # versions and other protocols
+    "HTTP/1.0": (post(version=b"1.0"), [200]),
+    "HTTP/1.0 without a host": (b"GET /livez HTTP/1.0\r\n\r\n", [200]),
+    "HTTP/0.9": (b"GET /livez\r\n\r\n", [200]),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\4\0\0\0\0\0", [400]),
+    "TLS": (b"\x16\x03\x01\0\xf5\1\0\0\xf1\x03\x03" + b"Z" * 240, [400]),
+    "all bytes": (bytes(range(256)), [400]),
+    "empty lines before a request": (b"\r\n\r\n" + get(b"/livez"), [200]),
+    "a websocket, and another request": (
+        livez(b"Host: x", b"Upgrade: websocket", b"Connection: Upgrade") + get(b"/livez"),
+        [200, 200],
+    ),
+    "an upgrade to HTTP/2": (post(b"Upgrade: h2c", b"Connection: Upgrade", LENGTH), [200]),
+    "a body sent without waiting for 100": (post(b"Expect: 100-continue", LENGTH), [100, 200]),
+    "another expectation": (post(b"Expect: a-miracle", LENGTH), [200]),
+    # methods
+    "CONNECT": (get(b"/livez", method=b"CONNECT"), [405]),
+    "BREW": (get(b"/livez", method=b"BREW"), [400]),
+    "HEAD": (get(b"/livez", method=b"HEAD") + get(b"/livez"), [200, 200]),
+    "GET with a body": (livez(b"Host: x", b"Content-Length: 5") + b"seven" + get(b"/livez"), [200, 200]),
+    # several requests
+    "three requests at once": (post() * 3, [200] * 3),
+    "a request after one that is not found": (get(b"/nothing") + post(), [404, 200]),
+    "a request and then nonsense": (post() + b"seven\r\n\r\n", [200]),
+    # forms
+    "a form in a form": (parts(FORM_IN_FORM), [422]),
+    "a part with a giant header": (parts(FILE + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n" + PNG), [400]),
+    "a part with 10 000 headers": (parts(FILE + b"X: y\r\n" * 10_000 + b"\r\n" + PNG), [400]),
+    "a part without a name": (parts(b'Content-Disposition: form-data; filename="a"\r\n\r\n' + PNG), [400]),
+    "an empty boundary": (bounded(b""), [400]),
+    "a quoted boundary": (bounded(b'"b"'), [200]),
+    "a boundary of 200 letters": (bounded(b"b" * 200, b"b" * 200), [200]),
+}
+
+
+@pytest.mark.parametrize(("request_", "statuses"), cases(ODD))
+def test_an_odd_request_is_answered_and_so_is_the_next_one(
+    service: Service, request_: bytes, statuses: list[int]
+) -> None:
+    with service.connect() as connection:
+        connection.sendall(request_)
+        received = b""
+        while len(replies := re.findall(rb"HTTP/1\.1 (\d{3}) ", received)) < len(statuses):
+            more = connection.recv(65536)
+            assert more, received
+            received += more
+
+    assert [int(status) for status in replies] == statuses
+    assert service.client.post("/predict", **RAW).json()["digit"] == 7
+    assert "Traceback" not in service.log.read_text()
 
 
 @pytest.fixture
 def connection(service: Service) -> Iterator[socket.socket]:
-    host, port = service.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with service.connect() as connection:
         yield connection
 
 
-def read_until_closed(connection: socket.socket) -> bytes:
-    received = b""
-    while part := connection.recv(65536):
-        received += part
-    return received
+def received_from(connection: socket.socket) -> bytes:
+    """Return what the server sends until it closes the connection."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize("hosts", [[], [b"Host: x", b"Host: y"]], ids=["none", "2"])
+def test_a_request_without_exactly_one_host_is_told_so(connection: socket.socket, hosts: list[bytes]) -> None:
+    connection.sendall(livez(*hosts))
+
+    assert b"one Host header (RFC 9112), received %b" % (b"2" if hosts else b"none") in received_from(connection)
 
 
 def test_a_reply_without_a_body_arrives(connection: socket.socket) -> None:
     connection.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
-    received = read_until_closed(connection)
+    received = received_from(connection)
 
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert received.endswith(b"\r\n\r\n")
@@ -38,56 +187,48 @@ def test_a_reply_without_a_body_arrives(connection: socket.socket) -> None:
 def test_a_file_in_many_parts_arrives_whole(connection: socket.socket) -> None:
     connection.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
-    head, _, body = read_until_closed(connection).partition(b"\r\n\r\n")
+    head, _, body = received_from(connection).partition(b"\r\n\r\n")
 
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"content-length: %d" % len(body) in head
     assert len(body) > 1_000_000
 
 
-def test_expect_100_continue_is_answered(connection: socket.socket) -> None:
-    connection.sendall(HEAD + b"Expect: 100-continue\r\nConnection: close\r\n\r\n")
+def test_a_client_that_waits_for_100_is_told_to_continue(connection: socket.socket) -> None:
+    connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close", body=b""))
     assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     connection.sendall(SEVEN)
 
-    received = read_until_closed(connection)
+    received = received_from(connection)
 
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"digit":7' in received
 
 
-def test_pipelined_requests_are_answered_in_order(connection: socket.socket) -> None:
-    connection.sendall((HEAD + b"\r\n" + SEVEN) * 3 + HEAD + b"Connection: close\r\n\r\n" + SEVEN)
+class Nowhere(asyncio.Transport):
+    """A transport that drops replies."""
 
-    received = read_until_closed(connection)
+    def write(self, data: object) -> None:
+        pass
 
-    assert received.count(b"HTTP/1.1 200 OK\r\n") == 4
-    assert received.count(b'"digit":7') == 4
+    def close(self) -> None:
+        pass
 
-
-@pytest.mark.parametrize(
-    ("head", "detail"),
-    [
-        pytest.param(b"GET /livez HTTP/1.1\r\n\r\n", b"one Host header (RFC 9112), received none", id="no host"),
-        pytest.param(
-            b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-            b"one Host header (RFC 9112), received 2",
-            id="two hosts",
-        ),
-    ],
-)
-def test_a_request_without_exactly_one_host_is_answered_400(
-    connection: socket.socket, head: bytes, detail: bytes
-) -> None:
-    connection.sendall(head)
-
-    received = read_until_closed(connection)
-
-    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert detail in received
+    def is_closing(self) -> bool:
+        return True
 
 
-def test_http_1_0_needs_no_host(connection: socket.socket) -> None:
-    connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+def test_trailers_are_not_kept() -> None:
+    async def app(scope: object, receive: object, send: object) -> None: ...
 
-    assert read_until_closed(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+    async def receive_trailers() -> HttpProtocol:
+        protocol = HttpProtocol(uvicorn.Config(app, log_config=None), State(), {})
+        protocol.connection_made(Nowhere({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}))
+        protocol.data_received(chunks(CHUNK + b"0\r\n" + b"X-A: b\r\n" * 10_000))
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        return protocol
+
+    protocol = asyncio.run(receive_trailers())
+
+    assert len(protocol.headers) == 0
+    assert {name for name, _ in protocol.scope["headers"]} == {b"host", b"content-type", b"transfer-encoding"}

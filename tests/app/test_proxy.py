@@ -1,7 +1,6 @@
 """Behind a reverse proxy, the service works below a path prefix."""
 
 import contextlib
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,22 +10,17 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import (
     NEW_KEY,
     OpenPage,
     Service,
-    StartService,
     drag,
     expect_loaded,
     expect_styled_card,
     running_service,
 )
+from tests.app.dialects import RAW
 
-SEVEN: dict[str, Any] = {
-    "content": (EXAMPLES / "seven.bin").read_bytes(),
-    "headers": {"content-type": "application/octet-stream"},
-}
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 
 
@@ -129,7 +123,7 @@ def test_each_path_is_answered_with_and_without_the_prefix(prefixed: Service) ->
     paths = ("/", "/livez", "/model", "/page/main.js", "/docs", "/docs/assets/swagger-ui.css", "/examples/seven.png")
     for prefix in ("", "/digits"):
         assert [prefixed.client.get(prefix + path).status_code for path in paths] == [200] * len(paths)
-        assert prefixed.client.post(f"{prefix}/predict", **SEVEN).json()["digit"] == 7
+        assert prefixed.client.post(f"{prefix}/predict", **RAW).json()["digit"] == 7
         document = prefixed.client.get(f"{prefix}/openapi.json").json()
         assert document["servers"] == [{"url": "/digits"}]
 
@@ -164,12 +158,3 @@ def test_probes_below_the_prefix_are_not_logged(prefixed: Service) -> None:
 
     prefixed.wait_for_line(r"(/digits/after)")
     assert "livez" not in prefixed.log.read_text()
-
-
-def test_uvicorns_own_option_may_name_the_prefix_too(start_service: StartService) -> None:
-    command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
-    service = start_service([*command, "--root-path", "/digits"], MNIST_ROOT_PATH="/digits").wait_until_ready()
-
-    for prefix in ("", "/digits"):
-        assert service.client.get(f"{prefix}/docs/assets/favicon.png").status_code == 200
-        assert service.client.post(f"{prefix}/predict", **SEVEN).status_code == 200

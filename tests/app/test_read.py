@@ -5,23 +5,20 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from app.input.pictures import RAW
 from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import Service, StartService
+from tests.app.conftest import LIMITED_BATCH, Service, cases
+from tests.app.dialects import PHOTO, RAW, form
+from tests.app.dialects import PNG as SEVEN
 from tests.conftest import encoded
 
 NUMBER = (EXAMPLES / "number.jpg").read_bytes()
-PHOTO = (EXAMPLES / "photo.jpg").read_bytes()
-SEVEN = (EXAMPLES / "seven.png").read_bytes()
 JPEG = {"content-type": "image/jpeg"}
 
 
 def read(client: httpx.Client, *pictures: bytes, query: str = "") -> httpx.Response:
-    return client.post(f"/read{query}", files=[("file", picture) for picture in pictures])
+    return client.post(f"/read{query}", **form(pictures))
 
 
 def test_a_number_is_read_with_a_box_and_the_trust_in_each_digit(client: httpx.Client) -> None:
@@ -63,20 +60,11 @@ def test_predict_says_that_further_digits_were_left_out(client: httpx.Client) ->
     assert "left_out" not in one
 
 
-def test_the_pixels_of_each_digit_are_included_on_request(client: httpx.Client) -> None:
-    digits = read(client, NUMBER, query="?include=pixels").json()["digits"]
-
-    assert [np.array(digit["pixels"]).shape for digit in digits] == [(28, 28)] * 4
-
-
-def test_the_coverage_can_be_chosen(client: httpx.Client) -> None:
-    digits = read(client, NUMBER, query="?coverage=0.9&per_class=true").json()["digits"]
+def test_coverage_and_pixels_can_be_requested(client: httpx.Client) -> None:
+    digits = read(client, NUMBER, query="?coverage=0.9&per_class=true&include=pixels").json()["digits"]
 
     assert {digit["coverage"] for digit in digits} == {0.9}
-
-
-def refused(status: int, name: str, body: dict[str, Any], query: str = "", *, id: str) -> Any:  # noqa: A002
-    return pytest.param(status, name, body, query, id=id)
+    assert [np.array(digit["pixels"]).shape for digit in digits] == [(28, 28)] * 4
 
 
 BLANK = encoded(np.full((60, 200), 255, np.uint8))
@@ -84,17 +72,17 @@ BLANK = encoded(np.full((60, 200), 255, np.uint8))
 
 @pytest.mark.parametrize(
     ("status", "name", "body", "query"),
-    [
-        refused(415, "unsupported-type", {"json": {"pixels": [0] * 784}}, id="JSON pixels"),
-        refused(415, "unsupported-type", {"content": bytes(784), "headers": {"content-type": RAW}}, id="raw bytes"),
-        refused(415, "unsupported-type", {"content": b"7", "headers": {"content-type": "text/plain"}}, id="text"),
-        refused(422, "no-ink", {"files": {"file": BLANK}}, id="a blank picture"),
-        refused(422, "invalid-image", {"files": {"file": b"no picture"}}, id="not a picture"),
-        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?normalize=auto", id="normalize"),
-        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?include=saliency", id="saliency"),
-        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?speed=1", id="an unknown parameter"),
-        refused(422, "invalid-query", {"files": {"file": NUMBER}}, "?coverage=0.5", id="a coverage without sets"),
-    ],
+    cases(
+        {
+            "JSON pixels": (415, "unsupported-type", {"json": {"pixels": [0] * 784}}, ""),
+            "raw bytes": (415, "unsupported-type", RAW, ""),
+            "text": (415, "unsupported-type", {"content": b"7", "headers": {"content-type": "text/plain"}}, ""),
+            "normalize": (422, "invalid-query", form([NUMBER]), "?normalize=auto"),
+            "saliency": (422, "invalid-query", form([NUMBER]), "?include=saliency"),
+            "an unknown parameter": (422, "invalid-query", form([NUMBER]), "?speed=1"),
+            "a coverage without sets": (422, "invalid-query", form([NUMBER]), "?coverage=0.5"),
+        }
+    ),
 )
 def test_a_bad_request_is_refused_by_name(
     client: httpx.Client, status: int, name: str, body: dict[str, Any], query: str
@@ -128,12 +116,12 @@ def test_a_picture_of_more_than_500_digits_is_refused(client: httpx.Client) -> N
     assert (reply.status_code, reply.json()["type"]) == (413, "urn:digits:too-many-digits")
 
 
-def test_more_digits_than_the_largest_batch_are_refused(start_service: StartService) -> None:
-    service: Service = start_service(MNIST_MAX_BATCH="5").wait_until_ready()
+def test_more_digits_than_the_largest_batch_are_refused(limited: Service) -> None:
+    enough = read(limited.client, bars(1, LIMITED_BATCH))
+    too_many = read(limited.client, NUMBER, NUMBER)
 
-    assert read(service.client, bars(1, 5)).json()["text"] == "11111"
-    reply = read(service.client, NUMBER, NUMBER)
-    assert (reply.status_code, reply.json()["type"]) == (413, "urn:digits:too-many-digits")
+    assert enough.json()["text"] == "1" * LIMITED_BATCH
+    assert (too_many.status_code, too_many.json()["type"]) == (413, "urn:digits:too-many-digits")
 
 
 def test_only_digits_count_as_predictions(client: httpx.Client) -> None:
@@ -145,30 +133,3 @@ def test_only_digits_count_as_predictions(client: httpx.Client) -> None:
     read(client, NUMBER).raise_for_status()
 
     assert predictions() - before == 4
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 120), width=st.integers(1, 160), marks=st.integers(0, 12))
-def test_any_picture_gives_digits_inside_of_it_or_a_problem(
-    client: httpx.Client, seed: int, height: int, width: int, marks: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    picture = Image.new("L", (width, height), int(rng.integers(0, 256)))
-    pen = ImageDraw.Draw(picture)
-    for _ in range(marks):
-        points = [tuple(point) for point in (rng.random((4, 2)) * (width, height)).tolist()]
-        pen.line(points, fill=int(rng.integers(0, 256)), width=int(rng.integers(1, 9)))
-
-    reply = read(client, encoded(picture))
-
-    if reply.status_code == 422:
-        assert reply.json()["type"] == "urn:digits:no-ink"
-        return
-    answer = reply.raise_for_status().json()
-    assert "".join(answer["lines"]) == "".join(str(digit["digit"]) for digit in answer["digits"])
-    rows = [digit["line"] for digit in answer["digits"]]
-    assert rows == sorted(rows)
-    for digit in answer["digits"]:
-        box = digit["box"]
-        assert 0 <= box["x"] < box["x"] + box["width"] <= width
-        assert 0 <= box["y"] < box["y"] + box["height"] <= height

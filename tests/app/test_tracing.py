@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import StartService, grpc_target
+from tests.app.conftest import StartService, grpc_channel
+from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION, fresh_python
 
-SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 METADATA = "/inference.GRPCInferenceService/ServerMetadata"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -63,11 +61,11 @@ def test_each_request_is_a_span(start_service: StartService, collector: Collecto
     service = start_service(MNIST_TRACES_ENDPOINT=collector.endpoint, MNIST_GRPC_PORT="0").wait_until_ready()
     before = time.time_ns()
 
-    headers = {"content-type": "application/octet-stream", "traceparent": f"00-{TRACE}-{PARENT}-01"}
-    right = service.client.post("/predict", content=SEVEN, headers=headers | {"x-request-id": "mine"})
+    headers = RAW["headers"] | {"traceparent": f"00-{TRACE}-{PARENT}-01", "x-request-id": "mine"}
+    right = service.client.post("/predict", content=RAW["content"], headers=headers)
     wrong = service.client.post("/predict", content=b"?", headers={"content-type": "text/plain"})
     service.client.get("/livez")
-    with grpc.insecure_channel(grpc_target(service)) as channel:
+    with grpc_channel(service) as channel:
         channel.unary_unary(METADATA)(b"", metadata=[("traceparent", f"00-{TRACE}-{PARENT}-01")])
     stopped = service.stop()
 
@@ -96,15 +94,13 @@ def test_each_request_is_a_span(start_service: StartService, collector: Collecto
         "digits.version": SHIPPED_VERSION,
     }
     assert attributes(second)["http.response.status_code"] == 415
-    assert (
-        second.status.code == Status.STATUS_CODE_UNSET
-    )  # OpenTelemetry's conventions: an error of the client is not an error of the server
+    assert second.status.code == Status.STATUS_CODE_UNSET  # an error of the client is not one of the server
 
 
 def test_a_missing_collector_does_not_affect_the_service(start_service: StartService) -> None:
     service = start_service(MNIST_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces").wait_until_ready()
 
-    reply = service.client.post("/predict", content=SEVEN, headers={"content-type": "application/octet-stream"})
+    reply = service.client.post("/predict", **RAW)
 
     assert reply.status_code == httpx.codes.OK
     assert service.stop() == 0

@@ -15,12 +15,8 @@ from app.inference.model_registry import ModelRegistry, Version
 from digits.model import artifact
 from digits.model.artifact import MODEL
 from digits.model.classifier import MAX_VERSIONS, Golden
-from tests.app.conftest import RELOAD_SECONDS, Reloading, StartService
-from tests.app.test_reload import RAW
+from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service
 from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
-
-FIRST, SECOND, THIRD, FOURTH = range(SHIPPED_VERSION + 1, SHIPPED_VERSION + 5)
-"""The numbers of the versions that are published during a test."""
 
 
 @pytest.fixture
@@ -61,36 +57,18 @@ def readiness_changes(log: pytest.LogCaptureFixture) -> list[str]:
     return [record.message.split(":")[0] for record in log.records if record.message.startswith(("not ready", "ready"))]
 
 
-def test_a_service_with_a_pinned_version_waits_for_it_and_lists_it(
-    start_service: StartService, root: Path, tmp_path: Path
-) -> None:
-    folder(root, SECOND).rename(tmp_path / "aside")
-    service = start_service(
-        MNIST_MODEL_DIR=str(root), MNIST_MODEL_VERSION=str(SECOND), MNIST_RELOAD_SECONDS=str(RELOAD_SECONDS)
-    )
-    pinned = Reloading(service, root)
+def test_a_service_with_a_pinned_version_serves_and_lists_it(several: Service) -> None:
+    states = {DAMAGED: "refused", FOURTH: "available", THIRD: "serving", SECOND: "available", FIRST: "available"}
+    published = [
+        {"version": number, "shipped": False, "state": state, "reason": None} for number, state in states.items()
+    ]
+    published[0]["reason"] = "model.onnx: missing"
 
-    unready = service.wait_for_status("/readyz", 503).json()
-    assert unready["reason"].startswith(
-        f"MNIST_MODEL_VERSION is {SECOND}: no usable version {SECOND} of mnist-dense in "
-    )
-    assert service.client.get("/startupz").status_code == 503
-    assert service.client.post("/predict", **RAW).status_code == 503
-
-    (tmp_path / "aside").rename(folder(root, SECOND))
-    service.wait_until_ready()
-    newest = publish_tiny(root, 4).manifest.version
-    pinned.wait_for(lambda: pinned.versions()[0]["version"] == newest)
-
-    assert pinned.served_version() == SECOND
-    assert service.client.post("/predict", **RAW).headers["x-model-version"] == str(SECOND)
-    assert service.client.get("/model/versions").json() == {
-        "pinned": SECOND,
+    assert several.client.get("/model").json()["version"] == THIRD
+    assert several.client.get("/model/versions").json() == {
+        "pinned": THIRD,
         "versions": [
-            {"version": FOURTH, "shipped": False, "state": "available", "reason": None},
-            {"version": THIRD, "shipped": False, "state": "available", "reason": None},
-            {"version": SECOND, "shipped": False, "state": "serving", "reason": None},
-            {"version": FIRST, "shipped": False, "state": "available", "reason": None},
+            *published,
             *(
                 {"version": number, "shipped": True, "state": "available", "reason": None}
                 for number in SHIPPED_VERSIONS
@@ -271,14 +249,3 @@ class TestRefreshing:
         assert warnings == [
             f"no version {FOURTH} of mnist-dense, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
         ]
-
-    def test_each_attempt_to_load_a_version_is_reported_once(self, tmp_path: Path) -> None:
-        outcomes: list[str] = []
-        publish_tiny(tmp_path, 0)
-        (publish_tiny(tmp_path, 1).folder / MODEL).unlink()
-        registry = ModelRegistry(tmp_path, on_load=outcomes.append)
-
-        registry.refresh()
-        registry.refresh()
-
-        assert outcomes == ["refused", "served"]

@@ -2,21 +2,8 @@
 
 import socket
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import httpx
-import psutil
-import pytest
-
-from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import START_SECONDS, Service, running_service
-
-RAW: dict[str, Any] = {
-    "content": (EXAMPLES / "seven.bin").read_bytes(),
-    "headers": {"content-type": "application/octet-stream"},
-}
+from tests.app.conftest import START_SECONDS, Service, workers_of
 
 
 class Connections:
@@ -71,21 +58,12 @@ class Connections:
         """Return the client's ports of the connections that each worker holds, by the worker's process id."""
         return {
             worker.pid: {one.raddr.port for one in worker.net_connections("tcp") if one.raddr} & set(self._by_port)
-            for worker in workers(self._service)
+            for worker in workers_of(self._service)
         }
 
     def counts(self) -> list[int]:
         """Return how many connections each worker holds, in ascending order."""
         return sorted(len(ports) for ports in self.by_worker().values())
-
-
-def workers(service: Service) -> list[psutil.Process]:
-    """Return the processes that have loaded a model."""
-    return [
-        child
-        for child in psutil.Process(service.process.pid).children()
-        if any("onnxruntime" in mapped.path for mapped in child.memory_maps())
-    ]
 
 
 def wait_until_both_workers_serve(service: Service) -> None:
@@ -99,29 +77,9 @@ def wait_until_both_workers_serve(service: Service) -> None:
     raise AssertionError(f"one worker gets all connections; the log:\n{service.log.read_text()}")
 
 
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("workers"), MNIST_WORKERS="2") as service:
-        service.client.close()  # its kept connection would count
-        wait_until_both_workers_serve(service)
-        yield service
-
-
-def test_two_workers_answer_together(two_workers: Service) -> None:
-    with ThreadPoolExecutor(8) as clients:
-        replies = list(clients.map(lambda _: httpx.post(f"{two_workers.url}/predict", **RAW), range(100)))
-
-    assert {reply.status_code for reply in replies} == {200}
-    assert len({reply.text for reply in replies}) == 1
-    assert len(workers(two_workers)) == 2
-
-
-def test_kept_connections_are_shared_evenly(two_workers: Service) -> None:
-    with Connections(two_workers) as connections:
-        connections.open_until(16, [8, 8])
-
-
-def test_the_worker_that_has_lost_its_connections_gets_the_next_ones(two_workers: Service) -> None:
+def test_connections_are_shared_evenly_also_after_one_worker_has_lost_its_own(
+    two_workers: Service,
+) -> None:
     with Connections(two_workers) as connections:
         connections.open_until(16, [8, 8])
         connections.close(next(iter(connections.by_worker().values())))
@@ -132,7 +90,7 @@ def test_the_worker_that_has_lost_its_connections_gets_the_next_ones(two_workers
 def test_a_worker_that_replaces_a_dead_one_gets_the_next_connections(two_workers: Service) -> None:
     with Connections(two_workers) as connections:
         connections.open_until(8, [4, 4])
-        victim = workers(two_workers)[0]
+        victim = workers_of(two_workers)[0]
         connections.close(connections.by_worker()[victim.pid])
 
         victim.kill()

@@ -1,0 +1,314 @@
+"""The clients of Triton and KServe find the service ready, and get the probabilities of the network."""
+
+import asyncio
+import importlib
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from queue import SimpleQueue
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.http as triton_http
+from google.protobuf import json_format
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+from digits.features import Grey
+from digits.model.artifact import NAME
+from tests.app.conftest import SHAPES, Service, cases, grpc_target
+from tests.app.dialects import SEVEN, V2, triton_grpc
+from tests.conftest import SHIPPED_VERSION, encoded
+
+
+class Triton:
+    """tritonclient, over HTTP or gRPC."""
+
+    def __init__(self, module: Any, address: str) -> None:
+        self.module = module
+        self.client = module.InferenceServerClient(address)
+
+    def is_ready(self) -> list[bool]:
+        client = self.client
+        return [client.is_server_live(), client.is_server_ready(), client.is_model_ready(NAME)]
+
+    def input(self, array: NDArray[Any], datatype: str, **binary: bool) -> Any:
+        tensor = self.module.InferInput("features", list(array.shape), datatype)
+        tensor.set_data_from_numpy(array, **binary)
+        return tensor
+
+    def infer(
+        self, array: NDArray[Any], datatype: str, *, binary: bool = True, binary_reply: bool = True, **options: Any
+    ) -> tuple[Any, Any]:
+        """Return probabilities and digits."""
+        over_http = self.module is triton_http
+        reply = {"binary_data": binary_reply} if over_http else {}
+        outputs = [self.module.InferRequestedOutput(name, **reply) for name in ("probabilities", "digit")]
+        tensor = self.input(array, datatype, **({"binary_data": binary} if over_http else {}))
+        answer = self.client.infer(NAME, [tensor], outputs=outputs, **options)
+        return answer.as_numpy("probabilities"), answer.as_numpy("digit")
+
+
+class Kserve:
+    """KServe's client of the second protocol, over HTTP or gRPC."""
+
+    def __init__(self, service: Service, *, over_grpc: bool) -> None:
+        with warnings.catch_warnings():  # about itself
+            warnings.simplefilter("ignore")
+            self.kserve = importlib.import_module("kserve")
+        self.service = service
+        self.over_grpc = over_grpc
+
+    def ask(self, question: Callable[[Any], Awaitable[Any]], protocol: str = "v2") -> Any:
+        async def asked() -> Any:
+            if self.over_grpc:
+                client = self.kserve.InferenceGRPCClient(grpc_target(self.service))
+            else:
+                client = self.kserve.InferenceRESTClient(self.kserve.RESTConfig(protocol=protocol))
+            async with client:
+                return await question(client)
+
+        return asyncio.run(asked())
+
+    def is_ready(self) -> list[bool]:
+        url = () if self.over_grpc else (self.service.url,)
+        return [
+            self.ask(lambda client: client.is_server_live(*url)),
+            self.ask(lambda client: client.is_server_ready(*url)),
+            self.ask(lambda client: client.is_model_ready(*url, NAME)),
+        ]
+
+    def infer(
+        self, array: NDArray[Any], datatype: str, *, binary: bool = True, binary_reply: bool = True
+    ) -> tuple[Any, Any]:
+        """Return probabilities and digits."""
+        tensor = self.kserve.InferInput("features", list(array.shape), datatype)
+        tensor.set_data_from_numpy(array, binary_data=binary)
+        output = importlib.import_module("kserve.protocol.infer_type").RequestedOutput
+        names = ("probabilities", "digit")
+        outputs = [output(name, {"binary_data": binary_reply}) for name in names]
+        request = self.kserve.InferRequest(NAME, [tensor], request_id="42", request_outputs=outputs)
+        if self.over_grpc:
+            answer = self.ask(lambda client: client.infer(request))
+            assert answer.model_version == str(SHIPPED_VERSION)
+        else:
+            answer = self.ask(lambda client: client.infer(self.service.url, request, NAME))
+        assert (answer.model_name, answer.id) == (NAME, "42")
+        probabilities, digit = (output.as_numpy() for output in answer.outputs)
+        return probabilities, digit
+
+
+Client = Triton | Kserve
+CLIENTS = ("Triton, HTTP", "Triton, gRPC", "KServe, HTTP", "KServe, gRPC")
+
+
+@pytest.fixture(scope="module")
+def clients(service: Service) -> Iterator[dict[str, Client]]:
+    over_http = Triton(triton_http, service.url.removeprefix("http://"))
+    over_grpc = Triton(triton_grpc(), grpc_target(service))
+    kserve = [Kserve(service, over_grpc=over_grpc) for over_grpc in (False, True)]
+    with ExitStack() as stack:
+        stack.callback(over_http.client.close)
+        stack.callback(over_grpc.client.close)
+        yield dict(zip(CLIENTS, (over_http, over_grpc, *kserve), strict=True))
+
+
+@pytest.fixture
+def client(clients: dict[str, Client], request: pytest.FixtureRequest) -> Client:
+    return clients[request.param]
+
+
+each_client = pytest.mark.parametrize("client", CLIENTS, indirect=True)
+each_triton = pytest.mark.parametrize("client", CLIENTS[:2], indirect=True)
+
+
+@each_client
+def test_a_client_finds_server_and_model_ready(client: Client) -> None:
+    assert client.is_ready() == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("datatype", "side", "options"),
+    cases(
+        {
+            "FP32": ("FP32", (784,), {}),
+            "FP32, JSON or typed contents": ("FP32", (784,), {"binary": False, "binary_reply": False}),
+            "FP32 in rows, JSON reply": ("FP32", (28, 28), {"binary_reply": False}),
+            "UINT8 in rows": ("UINT8", (28, 28), {}),
+            "UINT8, JSON or typed contents": ("UINT8", (784,), {"binary": False}),
+            "files": ("BYTES", (), {}),
+        }
+    ),
+)
+@each_client
+def test_a_client_gets_the_probabilities_of_the_network(
+    client: Client,
+    digits: Grey,
+    expected: NDArray[np.float32],
+    datatype: str,
+    side: tuple[int, ...],
+    options: dict[str, bool],
+) -> None:
+    arrays: dict[str, NDArray[Any]] = {
+        "FP32": (digits / 255).astype(np.float32),
+        "UINT8": digits,
+        "BYTES": np.array([encoded(digit) for digit in digits], dtype=object),
+    }
+
+    probabilities, digit = client.infer(arrays[datatype].reshape(len(digits), *side), datatype, **options)
+
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    assert digit.tolist() == expected.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+@each_triton
+def test_tritons_client_may_compress(client: Triton, algorithm: str) -> None:
+    over_http = client.module is triton_http
+    options: dict[str, Any] = {"request_compression_algorithm" if over_http else "compression_algorithm": algorithm}
+
+    _probabilities, digit = client.infer(SEVEN[None].repeat(100, 0), "UINT8", **options)
+
+    assert digit.tolist() == [7] * 100
+
+
+@each_triton
+def test_tritons_client_reads_what_http_replies(client: Triton, service: Service) -> None:
+    metadata, config = client.client.get_model_metadata(NAME), client.client.get_model_config(NAME)
+    if client.module is not triton_http:
+        metadata, config = (
+            json_format.MessageToDict(read, preserving_proto_field_name=True) for read in (metadata, config.config)
+        )
+
+    expected = service.client.get(V2).json()
+    assert (metadata["name"], metadata["versions"]) == (expected["name"], expected["versions"])
+    assert [tensor["datatype"] for tensor in metadata["outputs"]] == ["FP32", "INT64"]
+    assert config["max_batch_size"] == 1024
+
+
+def test_asynchronous_requests_keep_their_ids(clients: dict[str, Client]) -> None:
+    over_http, over_grpc = clients["Triton, HTTP"], clients["Triton, gRPC"]
+    assert isinstance(over_http, Triton)
+    assert isinstance(over_grpc, Triton)
+    completed: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+    ids = [str(number) for number in range(20)]
+
+    seven = [over_http.input(SEVEN[None], "UINT8")]
+    waiting = [over_http.client.async_infer(NAME, seven, request_id=id_) for id_ in ids]
+    replies = [one.get_result().get_response()["id"] for one in waiting]
+    seven = [over_grpc.input(SEVEN[None], "UINT8")]
+    for id_ in ids:
+        over_grpc.client.async_infer(NAME, seven, lambda result, error: completed.put((result, error)), request_id=id_)
+    results, problems = zip(*[completed.get(timeout=20) for _ in ids], strict=True)
+
+    assert replies == ids
+    assert {result.get_response().id for result in results} == set(ids)
+    assert set(problems) == {None}
+
+
+@each_triton
+def test_the_most_probable_classes_can_be_requested(client: Triton) -> None:
+    outputs = [client.module.InferRequestedOutput("probabilities", class_count=3)]
+
+    answer = client.client.infer(NAME, [client.input(SEVEN[None], "UINT8")], outputs=outputs)
+
+    assert answer.as_numpy("digit") is None
+    (best, second, _third) = (each.decode().split(":") for each in answer.as_numpy("probabilities")[0])
+    assert best[1:] == ["7", "7"]
+    assert float(best[0]) > float(second[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype", "array", "message"),
+    cases(
+        {
+            "pixels as FP32": (
+                NAME,
+                "FP32",
+                SEVEN.astype(np.float32)[None],
+                "expected FP32 values from 0 to 1, received other values; send pixels from 0 to 255 as UINT8",
+            ),
+            "no batch": (NAME, "UINT8", SEVEN, r"expected \[N,784\] or \[N,28,28\], received \[28, ?28\]"),
+            "another datatype": (NAME, "INT64", SEVEN.astype(np.int64), "the datatype FP32, UINT8 or BYTES, received"),
+            "another model": ("resnet", "UINT8", SEVEN[None], "expected the model 'mnist-dense', received 'resnet'"),
+        }
+    ),
+)
+@each_triton
+def test_an_error_is_explained_to_tritons_client(
+    client: Triton, name: str, datatype: str, array: NDArray[Any], message: str
+) -> None:
+    with pytest.raises(client.module.InferenceServerException, match=message):
+        client.client.infer(name, [client.input(array, datatype)])
+
+
+@each_triton
+def test_an_extension_that_is_not_offered_is_unimplemented(client: Triton) -> None:
+    with pytest.raises(client.module.InferenceServerException, match=r"(501|UNIMPLEMENTED)\] .* is not offered"):
+        client.client.get_trace_settings()
+
+
+def test_the_statistics_count_the_requests_of_all_workers(two_workers: Service) -> None:
+    triton = Triton(triton_http, two_workers.url.removeprefix("http://"))
+
+    def counts() -> dict[Any, Any]:
+        (stats,) = triton.client.get_inference_statistics(NAME)["model_stats"]
+        assert (stats["name"], stats["version"]) == (NAME, str(SHIPPED_VERSION))
+        assert all(spent["ns"] > 0 for spent in stats["inference_stats"].values() if spent["count"])
+        of_batch = {batch["batch_size"]: batch["compute_infer"]["count"] for batch in stats["batch_stats"]}
+        parts = {part: spent["count"] for part, spent in stats["inference_stats"].items()}
+        return {"inferences": stats["inference_count"], "executions": stats["execution_count"], **parts, **of_batch}
+
+    before = counts()
+    for _ in range(10):
+        triton.infer(np.repeat(SEVEN[None], 3, 0), "UINT8")
+    with pytest.raises(InferenceServerException):
+        triton.infer(SEVEN.astype(np.float32)[None], "FP32")
+
+    after = counts()
+    triton.client.close()
+    added = {part: count - before.get(part, 0) for part, count in after.items()}
+    tens = ["executions", "success", "queue", "compute_input", "compute_infer", "compute_output", 3]
+    assert {part: count for part, count in added.items() if count} == {
+        "inferences": 30,
+        "fail": 1,
+        **dict.fromkeys(tens, 10),
+    }
+
+
+def test_a_model_of_other_classes_has_a_column_for_each(shapes: Service) -> None:
+    triton = Triton(triton_grpc(), grpc_target(shapes))
+    white = np.full((2, 784), 255, np.uint8)
+    best = [triton.module.InferRequestedOutput("probabilities", class_count=1)]
+
+    shape = triton.client.get_model_metadata(NAME).outputs[0].shape
+    probabilities, _ = triton.infer(white, "UINT8")
+    labels = triton.client.infer(NAME, [triton.input(white, "UINT8")], outputs=best).as_numpy("probabilities")
+    triton.client.close()
+
+    assert list(shape) == [-1, len(SHAPES)]
+    assert probabilities.shape == (2, len(SHAPES))
+    assert labels[0, 0].decode().endswith(f":{SHAPES[probabilities[0].argmax()]}")
+
+
+def test_kserves_client_of_the_first_protocol_gets_predictions_and_errors(
+    clients: dict[str, Client], service: Service, digits: Grey, expected: NDArray[np.float32]
+) -> None:
+    client = clients["KServe, HTTP"]
+    assert isinstance(client, Kserve)
+    features = (digits.reshape(-1, 784) / 255).tolist()
+
+    def infer(instances: Any) -> Any:
+        return client.ask(lambda one: one.infer(service.url, {"instances": instances}, NAME), "v1")
+
+    assert client.ask(lambda one: one.is_model_ready(service.url, NAME), "v1") is True
+    np.testing.assert_allclose(infer(features)["predictions"], expected, atol=1e-6)
+    with pytest.raises(httpx.HTTPStatusError, match="Expecting tensor size: 784 but got: 783"):
+        infer([features[0][1:]])
+
+
+def test_an_error_is_explained_to_kserves_client(clients: dict[str, Client]) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match=r"no ink found: the picture is blank.*'400 Bad Request'"):
+        clients["KServe, HTTP"].infer(np.zeros((1, 784), np.uint8), "UINT8", binary=False)

@@ -14,7 +14,7 @@ RUN := .venv/bin/python -m
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
-	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about MINUTES minutes on two cores)'
+	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about ten minutes on two cores)'
 	@echo 'make quick   run what a change usually needs: without TensorFlow, Ray and a browser'
 	@echo 'make check   run lint and types only'
 	@echo 'make fresh   install the wheel with the newest packages that pyproject.toml allows, and let it read a digit'
@@ -37,15 +37,19 @@ train: .venv/.train
 
 # Each core runs the tests of one file after the other, so that the tests of a file share their services. Ray's clusters use
 # all cores and have their own timeouts, so their tests run alone.
-PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile
+PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+export COVERAGE_FILE = $(CURDIR)/reports/coverage/data
+COVERAGE = --cov --cov-report= --cov-fail-under=0
 TESTS_WITH_RAY = $(wildcard tests/deploy/test_ray_*.py)
 test: .venv/.dev check
 	@tests/system-packages.sh
 ifdef ARGS
 	@$(RUN) pytest $(ARGS)
 else
-	@$(PYTEST) --cov --cov-report= $(TESTS_WITH_RAY:%=--ignore=%)
-	@$(RUN) pytest --cov --cov-append --cov-report= $(TESTS_WITH_RAY)
+	@rm -rf reports/coverage && mkdir -p reports/coverage
+	@$(PYTEST) $(COVERAGE) $(TESTS_WITH_RAY:%=--ignore=%)
+	@$(RUN) pytest $(COVERAGE) --cov-append $(TESTS_WITH_RAY)
+	@rm -f $(COVERAGE_FILE).* # of processes that tests killed
 	@$(RUN) coverage report
 endif
 

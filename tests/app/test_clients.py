@@ -22,6 +22,8 @@ from tests.app.conftest import SHAPES, Service, cases, grpc_target
 from tests.app.dialects import SEVEN, V2, triton_grpc
 from tests.conftest import SHIPPED_VERSION, encoded
 
+pytestmark = pytest.mark.slow
+
 
 class Triton:
     """tritonclient, over HTTP or gRPC."""

@@ -17,6 +17,8 @@ from tests.app.conftest import Service
 from tests.conftest import encoded
 from tests.picture_files import gif, grey_tags, png, png_chunk, tiff, webp
 
+pytestmark = pytest.mark.slow
+
 LIMIT = Settings().max_body_bytes
 MEMORY_BYTES = 250e6
 """150 MB for the picture, plus the body and temporary objects. Without limits, these bodies took up to gigabytes."""

@@ -20,6 +20,8 @@ import pytest
 from tests.app.conftest import Service, StartService, grpc_channel
 from tests.app.dialects import INFER, RAW, SEVEN, message, triton_grpc
 
+pytestmark = pytest.mark.slow
+
 TYPE = RAW["headers"]
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
 

@@ -14,6 +14,8 @@ import pytest
 from tests.app.conftest import Service, cases, grpc_target
 from tests.conftest import REPOSITORY, needs, skip_without
 
+pytestmark = pytest.mark.slow
+
 ADDRESSES = ("127.0.0.1:8000", "127.0.0.1:8501")
 """The addresses in the examples: this service or Triton, and TensorFlow Serving."""
 

@@ -14,6 +14,8 @@ from app.server.protocol import MAX_HEAD_BYTES
 from tests.app.conftest import Service, cases
 from tests.app.dialects import RAW
 
+pytestmark = pytest.mark.slow
+
 SEVEN: bytes = RAW["content"]
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
 WHOLE = HEAD + b"Content-Length: 784\r\n\r\n" + SEVEN

@@ -21,6 +21,8 @@ from benchmarks.faults.mix import MULTIPART, form, mixed
 from benchmarks.harness.traffic import Request, send
 from tests.app.conftest import START_SECONDS, Service, owned_bytes
 
+pytestmark = pytest.mark.slow
+
 SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW: dict[str, Any] = {"content": SEVEN, "headers": {"content-type": "application/octet-stream"}}
 LIMIT = Settings().max_body_bytes

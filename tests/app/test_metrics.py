@@ -31,6 +31,8 @@ from tests.app.conftest import START_SECONDS, Service, StartService, workers_of
 from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION, publish_tiny
 
+pytestmark = pytest.mark.slow
+
 SEVEN, RAW_TYPE = RAW["content"], RAW["headers"]["content-type"]
 Counts = Counter[tuple[str, ...]]
 """Number of events by the values of the labels."""

@@ -16,6 +16,7 @@ from tests.app.conftest import NEW_KEY, Service, cases
 from tests.conftest import REPOSITORY, encoded, fresh_python
 
 
+@pytest.mark.slow
 def test_every_generated_request_is_answered_as_the_document_says(locked: Service) -> None:
     config = ["--config-file", "tests/app/schemathesis.toml", "--no-color"]
     key = ["-H", f"Authorization: Bearer {NEW_KEY}"]

@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.app.conftest import Service, StartService, grpc_target
 from tests.app.dialects import RAW
 from tests.conftest import fresh_python
+
+pytestmark = pytest.mark.slow
 
 UVICORN = ["-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
 

@@ -21,6 +21,8 @@ from tests.app.conftest import (
 )
 from tests.app.dialects import RAW
 
+pytestmark = pytest.mark.slow
+
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 
 

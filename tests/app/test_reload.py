@@ -19,6 +19,8 @@ from tests.app.conftest import RELOAD_SECONDS, Reloading, Service, cases
 from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION, make_graph, publish_tiny, rewrite
 
+pytestmark = pytest.mark.slow
+
 SERVED, NEXT = SHIPPED_VERSION + 1, SHIPPED_VERSION + 2
 """The version that is served at the start of each test, and the number of the next one."""
 

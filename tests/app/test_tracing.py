@@ -16,6 +16,8 @@ from tests.app.conftest import StartService, grpc_channel
 from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION, fresh_python
 
+pytestmark = pytest.mark.slow
+
 METADATA = "/inference.GRPCInferenceService/ServerMetadata"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

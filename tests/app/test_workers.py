@@ -3,7 +3,11 @@
 import socket
 import time
 
+import pytest
+
 from tests.app.conftest import START_SECONDS, Service, workers_of
+
+pytestmark = pytest.mark.slow
 
 
 class Connections:

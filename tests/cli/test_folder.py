@@ -379,6 +379,7 @@ def start_and_signal(
     return process.returncode, error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "number", "rows", "code"),
     [

@@ -10,6 +10,8 @@ from tests.app.conftest import Service
 from tests.cli.conftest import Installed
 from tests.conftest import publish_tiny
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_wheels_own_model_recognizes_a_picture(
     installed: Installed, digit_pictures: list[bytes], tmp_path: Path

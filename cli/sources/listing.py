@@ -9,10 +9,8 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from cli.sources.npz import NpzTable
-from cli.sources.tables import Content, Table, UnusableSource
+from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSource
 from digits.pictures.decode import PICTURE_SUFFIXES
-
-_TABLE_SUFFIXES = (".npz", ".parquet")
 
 
 class NamedPicture(NamedTuple):
@@ -60,8 +58,7 @@ class Sources:
                 if not file.has_pictures:
                     others += 1
                 else:
-                    table = self._table(file.path)
-                    pictures += 1 if table is None else table.rows
+                    pictures += 1 if file.table is None else file.table.rows
             if pictures == before:
                 kind = "folder" if os.path.isdir(source) else "file"  # noqa: PTH112
                 raise UnusableSource(f"{source}: expected pictures, received a {kind} without any")
@@ -80,11 +77,10 @@ class Sources:
                 if not file.has_pictures:
                     continue
                 name = _as_text(file.path)
-                table = self._table(file.path)
-                if table is None:
+                if file.table is None:
                     yield NamedPicture(name, file.path)
                 else:
-                    for row, content in enumerate(table.pictures()):
+                    for row, content in enumerate(file.table.pictures()):
                         yield NamedPicture(f"{name}#{row}", content)
 
     def _files(self, source: str) -> Iterator["_File"]:
@@ -93,12 +89,21 @@ class Sources:
         except OSError as exc:
             raise UnusableSource(f"{source}: expected a file or a folder: {exc.strerror}") from exc
         if not stat.S_ISDIR(mode):
-            yield _File(source, has_pictures=True)
+            yield _File(source, True, self._table(source))
             return
         output = None if self.output is None else os.path.abspath(self.output)  # noqa: PTH100
-        for file in _files_below(source, ()):
-            if os.path.abspath(file.path) != output:  # noqa: PTH100
-                yield file
+        for path in _files_below(source, ()):
+            if os.path.abspath(path) == output:  # noqa: PTH100
+                continue
+            suffix = PurePath(path).suffix.lower()
+            try:
+                table = self._table(path)
+            except TableWithoutPictures:
+                if self.column is not None:
+                    raise
+                yield _File(path, False, None)  # such as a table of labels
+            else:
+                yield _File(path, table is not None or suffix in PICTURE_SUFFIXES, table)
 
     def _table(self, path: str) -> Table | None:
         """Return the table in a file, or None if the file is a picture. Raises UnusableSource."""
@@ -123,10 +128,11 @@ PARQUET_EXTRA = (
 class _File(NamedTuple):
     path: str
     has_pictures: bool
+    table: Table | None
 
 
-def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[_File]:
-    """Yield the files below a folder. `parents` has the (device, inode) of each folder above it."""
+def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Yield the paths of the files below a folder. `parents` has the (device, inode) of each folder above it."""
     try:
         here = os.stat(folder)  # noqa: PTH116
         with os.scandir(folder) as entries:
@@ -141,8 +147,7 @@ def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[
         if name.endswith("/"):
             yield from _files_below(path[:-1], (*parents, identity))
         else:
-            suffix = PurePath(name).suffix.lower()
-            yield _File(path, suffix in PICTURE_SUFFIXES or suffix in _TABLE_SUFFIXES)
+            yield path
 
 
 def _marked_name(entry: os.DirEntry[str]) -> str:

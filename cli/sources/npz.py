@@ -9,7 +9,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cli.sources.tables import READ_ROWS, Content, UnusableSource, first_line, to_pixels, unreadable
+from cli.sources.tables import (
+    READ_ROWS,
+    Content,
+    TableWithoutPictures,
+    UnusableSource,
+    first_line,
+    to_pixels,
+    unreadable,
+)
 from digits.features import FEATURES, SIDE
 
 _READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -85,7 +93,7 @@ def _picture_array(headers: dict[str, _Header], file: str, column: str | None) -
     if len(candidates) > 1:
         raise UnusableSource(f"{file}: several arrays hold pictures, choose one with --column: {', '.join(candidates)}")
     if not candidates:
-        raise UnusableSource(f"{file}: expected an array of {expected}, received {present}")
+        raise TableWithoutPictures(f"{file}: expected an array of {expected}, received {present}")
     return candidates[0]
 
 

@@ -6,7 +6,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cli.sources.tables import READ_ROWS, Content, UnusableSource, first_line, to_pixels, unreadable
+from cli.sources.tables import (
+    READ_ROWS,
+    Content,
+    TableWithoutPictures,
+    UnusableSource,
+    first_line,
+    to_pixels,
+    unreadable,
+)
 from digits.errors import InvalidImage, InvalidPixels
 from digits.features import FEATURES, SIDE
 
@@ -72,7 +80,7 @@ def _picture_column(schema: pa.Schema, file: str, column: str | None) -> str:
             f"{file}: several columns may hold pictures, choose one with --column: {', '.join(candidates)}"
         )
     if not candidates:
-        raise UnusableSource(f"{file}: expected a column of {expected}, received the columns {_listed(schema)}")
+        raise TableWithoutPictures(f"{file}: expected a column of {expected}, received the columns {_listed(schema)}")
     return str(candidates[0])
 
 

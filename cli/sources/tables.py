@@ -20,6 +20,10 @@ class UnusableSource(Exception):
     """A source does not exist, cannot be read, or has no pictures. The message is one line."""
 
 
+class TableWithoutPictures(UnusableSource):
+    """No column or array of a table holds pictures."""
+
+
 class Table(Protocol):
     """A file whose rows are pictures."""
 

@@ -166,6 +166,16 @@ def test_a_file_without_a_column_of_pictures_is_refused_by_name(
     assert "\n" not in str(refused.value)
 
 
+def test_a_table_of_labels_in_a_folder_is_skipped_unless_its_column_is_named(tmp_path: Path) -> None:
+    parquet(file=["7.png"], label=[7])(tmp_path)
+    (tmp_path / "7.png").write_bytes(FILES[0])
+
+    assert Sources([str(tmp_path)]).count() == Counts(pictures=1, others=1)
+    assert [picture.name for picture in Sources([str(tmp_path)]).pictures()] == [f"{tmp_path}/7.png"]
+    with pytest.raises(UnusableSource, match="expected a column 'image', received file, label"):
+        Sources([str(tmp_path)], "image").count()
+
+
 def test_tables_larger_than_memory_are_read_as_they_are_needed(tmp_path: Path, mnist: Mnist) -> None:
     arrays(np.savez_compressed, x=np.tile(mnist.pixels, (20, 1, 1)))(tmp_path)
 

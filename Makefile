@@ -35,23 +35,28 @@ scale: .venv/.scale
 train: .venv/.train
 	@$(RUN) training train $(ARGS)
 
-# Each core runs the tests of one file after the other, so that the tests of a file share their services. Ray's clusters use
-# all cores and have their own timeouts, so their tests run alone.
+# Each core runs the tests of one file after the other, so that the tests of a file share their services. The tests with Ray
+# share one cluster, and mostly wait for it.
 PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-export COVERAGE_FILE = $(CURDIR)/reports/coverage/data
-COVERAGE = --cov --cov-report= --cov-fail-under=0
 TESTS_WITH_RAY = $(wildcard tests/deploy/test_ray_*.py)
+COVERAGE = reports/coverage
+WITH_COVERAGE = --cov --cov-report= --cov-fail-under=0
 test: .venv/.dev check
 	@tests/system-packages.sh
 ifdef ARGS
 	@$(RUN) pytest $(ARGS)
 else
-	@rm -rf reports/coverage && mkdir -p reports/coverage
-	@$(PYTEST) $(COVERAGE) $(TESTS_WITH_RAY:%=--ignore=%)
-	@$(RUN) pytest $(COVERAGE) --cov-append $(TESTS_WITH_RAY)
-	@rm -f $(COVERAGE_FILE).* # of processes that tests killed
-	@$(RUN) coverage report
+	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-of-others tests-with-ray
+	@COVERAGE_FILE=$(COVERAGE)/data $(RUN) coverage combine --quiet $(COVERAGE)/others $(COVERAGE)/ray
+	@COVERAGE_FILE=$(COVERAGE)/data $(RUN) coverage report
 endif
+
+.PHONY: tests-of-others tests-with-ray
+tests-of-others:
+	@COVERAGE_FILE=$(CURDIR)/$(COVERAGE)/others $(PYTEST) $(WITH_COVERAGE) $(TESTS_WITH_RAY:%=--ignore=%)
+tests-with-ray:
+	@COVERAGE_FILE=$(CURDIR)/$(COVERAGE)/ray $(RUN) pytest $(WITH_COVERAGE) $(TESTS_WITH_RAY)
 
 quick: check
 	@$(PYTEST) tests/digits tests/app tests/cli tests/test_architecture.py -m 'not browser and not slow'

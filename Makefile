@@ -14,7 +14,7 @@ RUN := .venv/bin/python -m
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
-	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about ten minutes on two cores)'
+	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 13 minutes on two cores)'
 	@echo 'make quick   run what a change usually needs: without TensorFlow, Ray and a browser'
 	@echo 'make check   run lint and types only'
 	@echo 'make fresh   install the wheel with the newest packages that pyproject.toml allows, and let it read a digit'
@@ -35,28 +35,23 @@ scale: .venv/.scale
 train: .venv/.train
 	@$(RUN) training train $(ARGS)
 
-# Each core runs the tests of one file after the other, so that the tests of a file share their services. The tests with Ray
-# share one cluster, and mostly wait for it.
+# Each core runs the tests of one file after the other, so that the tests of a file share their services. Ray's clusters use
+# all cores and have their own timeouts, so their tests run alone.
 PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 TESTS_WITH_RAY = $(wildcard tests/deploy/test_ray_*.py)
-COVERAGE = reports/coverage
+export COVERAGE_FILE = $(CURDIR)/reports/coverage/data
 WITH_COVERAGE = --cov --cov-report= --cov-fail-under=0
 test: .venv/.dev check
 	@tests/system-packages.sh
 ifdef ARGS
 	@$(RUN) pytest $(ARGS)
 else
-	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-of-others tests-with-ray
-	@COVERAGE_FILE=$(COVERAGE)/data $(RUN) coverage combine --quiet $(COVERAGE)/others $(COVERAGE)/ray
-	@COVERAGE_FILE=$(COVERAGE)/data $(RUN) coverage report
+	@rm -rf reports/coverage && mkdir -p reports/coverage
+	@$(PYTEST) $(WITH_COVERAGE) $(TESTS_WITH_RAY:%=--ignore=%)
+	@$(RUN) pytest $(WITH_COVERAGE) --cov-append $(TESTS_WITH_RAY)
+	@rm -f $(COVERAGE_FILE).* # of processes that tests killed
+	@$(RUN) coverage report
 endif
-
-.PHONY: tests-of-others tests-with-ray
-tests-of-others:
-	@COVERAGE_FILE=$(CURDIR)/$(COVERAGE)/others $(PYTEST) $(WITH_COVERAGE) $(TESTS_WITH_RAY:%=--ignore=%)
-tests-with-ray:
-	@COVERAGE_FILE=$(CURDIR)/$(COVERAGE)/ray $(RUN) pytest $(WITH_COVERAGE) $(TESTS_WITH_RAY)
 
 quick: check
 	@$(PYTEST) tests/digits tests/app tests/cli tests/test_architecture.py -m 'not browser and not slow'

@@ -54,7 +54,7 @@ else
 endif
 
 quick: check
-	@$(PYTEST) tests/digits tests/app tests/cli tests/test_architecture.py -m 'not browser and not slow'
+	@$(PYTEST) tests/digits tests/app tests/cli tests/test_architecture.py -m 'not browser and not slow and not training'
 
 check: .venv/.check
 	@$(RUN) ruff check .

@@ -30,7 +30,13 @@ def test_a_misspelled_command_is_corrected(digits: Digits) -> None:
     assert "Did you mean 'versions'?" in refused.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(name, marks=[pytest.mark.training] * (command.module == "cli.train"))
+        for name, command in COMMANDS.items()
+    ],
+)
 def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
     shown = digits(command, "--help")
 
@@ -38,6 +44,7 @@ def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
     assert shown.out.startswith(f"Usage: digits {command} [OPTIONS]")
 
 
+@pytest.mark.training
 def test_an_error_of_training_is_one_line(digits: Digits, tmp_path: Path) -> None:
     refused = digits("evaluate", "--model", tmp_path)
 
@@ -45,6 +52,7 @@ def test_an_error_of_training_is_one_line(digits: Digits, tmp_path: Path) -> Non
     assert refused.err == f"training: {tmp_path.resolve() / 'manifest.json'}: missing\n"
 
 
+@pytest.mark.training
 def test_training_publishes_below_the_working_directory_by_default(digits: Digits) -> None:
     shown = digits("train", "--help")
 

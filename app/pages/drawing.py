@@ -50,8 +50,8 @@ def install(app: FastAPI, settings: Settings) -> None:
     async def page(request: ServiceRequest) -> Response:
         """Return the page. All its URLs are relative, so that they work below any path prefix of a proxy."""
         registry = request.service.registry
-        own_classes = registry.started and registry.classifier.class_names is not None
-        return reply(request, _OWN_CLASSES if own_classes else "index.html")
+        is_of_other_classes = registry.started and registry.classifier.class_names is not None
+        return reply(request, _OWN_CLASSES if is_of_other_classes else "index.html")
 
     @app.get("/page/{name}", include_in_schema=False)
     async def file(request: ServiceRequest, name: str) -> Response:

@@ -106,6 +106,11 @@ def answer(request: Request, task: Task) -> int:
     elif request.as_json or _STDIN in request.sources or (request.resume and request.force):
         raise typer.BadParameter("expected --output without --json and -, and only one of --resume and --force")
     classifier = load_model(request.model_dir)
+    try:
+        task.columns(classifier)
+    except OtherClasses as exc:
+        print(f"digits: {exc}", file=sys.stderr)
+        return 2
     sources = Sources(request.sources, request.column, request.output)
     if request.output is None:
         return _print_answers(sources, classifier, task, as_json=request.as_json)
@@ -117,11 +122,6 @@ def answer(request: Request, task: Task) -> int:
 
 
 def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_json: bool) -> int:
-    try:
-        task.columns(classifier)
-    except OtherClasses as exc:
-        print(f"digits: {exc}", file=sys.stderr)
-        return 2
     exit_code = 0
     for source in sources.paths:
         try:
@@ -165,7 +165,7 @@ def _pictures(source: Sources) -> Iterator[NamedPicture]:
         yield NamedPicture(_STDIN, _read_stdin())
         return
     if not Path(path).exists():
-        yield NamedPicture(path, path)  # whose answer is the error
+        yield NamedPicture(path, path)  # reading it gives the error
         return
     source.count()  # refuses a source without pictures
     yield from source.pictures()

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from cli.extras import needs
 from cli.main import DEFAULT_MODEL_DIR
 
 
@@ -17,10 +18,7 @@ def command(name: str) -> Any:
         SystemExit: the extra `train` is not installed. The message is one line that says how to install it.
     """
     if find_spec("tensorflow") is None:
-        sys.exit(
-            f"digits: `digits {name}` needs TensorFlow, which the extra `train` brings. "
-            "Run in the repository's folder: uv tool install '.[train]', or make .venv/.train for .venv/bin/digits"
-        )
+        sys.exit(f"digits: {needs(f'`digits {name}`', 'TensorFlow', 'train')}")
     from training.cli import app, errors_in_one_line  # noqa: PLC0415 - its packages may be missing
 
     group: Any = typer.main.get_command(app)

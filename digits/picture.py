@@ -28,7 +28,7 @@ many pixels."""
 
 
 class Picture:
-    """An encoded picture whose header was read and checked, or pixels.
+    """An encoded picture, after its header was read and checked. `of_pixels` makes one of pixels instead.
 
     No pixel is decoded before `grey` or `prepare`, except those of a 28x28 PNG, which take less time than its header.
     No pixel that these two decode is kept after them.

@@ -28,7 +28,7 @@ from benchmarks.harness.wrk import Run, put_under_load
 
 OTHER = "other"
 CPU_BASES = (OTHER, "decode-floor")
-"""Services whose processor time the table compares too."""
+"""The table also compares the processor time of these services."""
 WARM_CONNECTIONS = 16
 
 

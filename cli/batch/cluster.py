@@ -14,6 +14,7 @@ from typing import cast
 from cli.batch.executor import Chunk, Executor, ExecutorFailed
 from cli.batch.tasks import Task
 from cli.batch.worker import Scored, Worker
+from cli.extras import needs
 from deploy.ray import private_cluster
 
 _ENVIRONMENT = {
@@ -43,10 +44,7 @@ def cluster(address: str, model: Path, task: Task) -> Iterator[Executor]:
         ExecutorFailed: Ray is not installed, there is no cluster at the address, or a chunk cannot be scored there.
     """
     if find_spec("ray") is None:
-        raise ExecutorFailed(
-            "--ray needs Ray, which the extra `scale` brings. Run in the repository's folder: "
-            "uv tool install '.[scale]', or make .venv/.scale for .venv/bin/digits"
-        )
+        raise ExecutorFailed(needs("--ray", "Ray", "scale"))
     os.environ.update(_ENVIRONMENT | os.environ)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     is_local = address == "local"

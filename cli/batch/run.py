@@ -18,7 +18,6 @@ from cli.batch.tasks import Task
 from cli.batch.worker import Failure, MissingFolder
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
-from digits.errors import OtherClasses
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 
@@ -51,7 +50,7 @@ def run(options: Options, classifier: Classifier, task: Task) -> int:
     try:
         with closing(Results(options.output, task.columns(classifier))) as results:
             return _run(options, classifier, task, results)
-    except (UnusableSource, UnusableOutput, OtherClasses) as exc:
+    except (UnusableSource, UnusableOutput) as exc:
         return _fail(str(exc))
     except OSError as exc:
         return _fail(f"{exc.filename or options.output}: {exc.strerror or exc}")

@@ -55,7 +55,10 @@ class Task(ABC):
 
     @abstractmethod
     def row(self, classifier: Classifier, answer: Any) -> Row:
-        """Return the row of a record, without `path` and `error`. Columns that are left out are empty."""
+        """Return the row of a record, without `path` and `error`.
+
+        Columns that are left out are empty. Values that are in no column are ignored.
+        """
 
     @abstractmethod
     def text(self, classifier: Classifier, answer: Any) -> str:
@@ -93,9 +96,7 @@ class Predict(Task):
 
     def row(self, classifier: Classifier, answer: Prediction) -> Row:
         """See `Task`."""
-        columns = set(self.columns(classifier))
-        fields = {name: value for name, value in answer.items() if name in columns}
-        return fields | {"version": classifier.manifest.version}
+        return {**answer, "version": classifier.manifest.version}
 
     def text(self, classifier: Classifier, answer: Prediction) -> str:
         """See `Task`."""

@@ -80,7 +80,8 @@ class Worker:
                 answered.append(row)
         if answered:
             for row, answer in zip(answered, self._task.answers(self._classifier, prepared), strict=True):
-                row.update(self._task.row(self._classifier, answer))
+                values = self._task.row(self._classifier, answer)
+                row.update((name, value) for name, value in values.items() if name in row)
         return Scored(b"".join(to_json(row) + b"\n" for row in rows), len(rows), failures)
 
     def _check_folder(self, picture: NamedPicture) -> None:

@@ -8,9 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from cli.extras import needs
 from cli.sources.npz import NpzTable
 from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSource
 from digits.pictures.decode import PICTURE_SUFFIXES
+
+PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet", "scale")
+"""The message when Parquet cannot be read or written."""
 
 
 class NamedPicture(NamedTuple):
@@ -89,15 +93,16 @@ class Sources:
         except OSError as exc:
             raise UnusableSource(f"{source}: expected a file or a folder: {exc.strerror}") from exc
         if not stat.S_ISDIR(mode):
-            yield _File(source, True, self._table(source))
+            yield _File(source, True, self._table(source, _suffix(source)))
             return
-        output = None if self.output is None else os.path.abspath(self.output)  # noqa: PTH100
+        # The output's path in the form in which the folder lists it.
+        output = None if self.output is None else os.path.join(source, os.path.relpath(self.output, source))  # noqa: PTH118
         for path in _files_below(source, ()):
-            if os.path.abspath(path) == output:  # noqa: PTH100
+            if path == output:
                 continue
-            suffix = PurePath(path).suffix.lower()
+            suffix = _suffix(path)
             try:
-                table = self._table(path)
+                table = self._table(path, suffix)
             except TableWithoutPictures:
                 if self.column is not None:
                     raise
@@ -105,9 +110,8 @@ class Sources:
             else:
                 yield _File(path, table is not None or suffix in PICTURE_SUFFIXES, table)
 
-    def _table(self, path: str) -> Table | None:
-        """Return the table in a file, or None if the file is a picture. Raises UnusableSource."""
-        suffix = PurePath(path).suffix.lower()
+    def _table(self, path: str, suffix: str) -> Table | None:
+        """Return the table in a file, or None if the file is not one. Raises UnusableSource."""
         if suffix == ".npz":
             return NpzTable(path, self.column)
         if suffix != ".parquet":
@@ -117,12 +121,6 @@ class Sources:
         from cli.sources.parquet import ParquetTable  # noqa: PLC0415 - the extras `parquet` and `scale` install it
 
         return ParquetTable(path, self.column)
-
-
-PARQUET_EXTRA = (
-    "Parquet needs pyarrow, which the extra `parquet` brings. Run in the repository's folder: "
-    "uv tool install '.[parquet]', or make .venv/.scale for .venv/bin/digits"
-)
 
 
 class _File(NamedTuple):
@@ -153,6 +151,10 @@ def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[
 def _marked_name(entry: os.DirEntry[str]) -> str:
     """Return the name, with a slash at its end if it is a folder."""
     return entry.name + "/" if entry.is_dir() else entry.name
+
+
+def _suffix(path: str) -> str:
+    return PurePath(path).suffix.lower()
 
 
 def _as_text(path: str) -> str:

@@ -42,7 +42,7 @@ _LIGHT_SIDE = 80
 """Longer side of the reduced picture in which the light is measured."""
 
 _MIN_SHARPNESS = 0.35
-"""A part whose edges are less steep than this share of the sheet's is a shadow."""
+"""A part is a shadow if its edges are less steep than this share of the sheet's."""
 
 _SHARP = 0.35
 """A slope of this share of full ink per pixel is steeper than those of shadows."""

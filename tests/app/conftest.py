@@ -202,9 +202,9 @@ def bare_checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with the shipped model and gRPC, otherwise the default settings, whose state tests do not change.
+    """One service with the shipped model, gRPC and an empty home folder. All other settings are the defaults.
 
-    Its home folder is empty.
+    Tests must not change its state.
     """
     folder = tmp_path_factory.mktemp("service")
     (folder / "home").mkdir()

@@ -178,7 +178,7 @@ def tensor(datatype: str, shape: Sequence[int], **more: Any) -> dict[str, Any]:
 
 
 def binary_infer(datatype: str, shape: Sequence[int], content: bytes) -> Body:
-    """Return an Open Inference request whose tensor follows its JSON."""
+    """Return an Open Inference request with its JSON first and its tensor as bytes behind it."""
     inputs = [tensor(datatype, shape, parameters={"binary_data_size": len(content)})]
     header = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
     return {"content": header + content, "headers": {"inference-header-content-length": str(len(header))}}

@@ -41,7 +41,7 @@ async def never() -> None:
 
 
 class Sent:
-    """A source whose pictures have arrived, and the client that waits for the result."""
+    """A source that has its pictures already, and the client that waits for the result."""
 
     def __init__(self, batch: PictureBatch, abandoned: Callable[[], Coroutine[Any, Any, None]] = never) -> None:
         self._batch = batch

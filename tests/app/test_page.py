@@ -28,7 +28,7 @@ ANSWERS = re.compile(r"/(read|predict)\?")
 """The URLs that the page asks for answers."""
 
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 720}}
-"""For a test that needs a context of its own, for example because it changes the clock."""
+"""Options of a new browser context, for a test that must not share one, such as one that changes the clock."""
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},

@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None) -> Application:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        openapi_url="/openapi.json" if settings.docs else None,
+        openapi_url=None,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
     # `include_router` would take 6 us more for each request, and hide the routes' paths from the metrics.

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     max_requests: Annotated[
         PositiveInt,
         Field(
-            description="Maximum number of requests in progress per process. Further requests with pictures get a 503."
+            description="Maximum number of requests in progress per process. All others but probes get a 503."
         ),
     ] = 1024
     max_body_bytes: Annotated[PositiveInt, Field(description="Maximum size of a request body, in bytes.")] = (

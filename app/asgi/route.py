@@ -20,7 +20,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.routing import Match
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.errors import InvalidQuery, WrongMethod
 
@@ -32,13 +32,6 @@ ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE
 JSON = ((b"content-type", b"application/json"),)
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
-
-WHOLE_RESPONSE = "digits.whole_response"
-"""The scope has this ASGI extension on our server: `http.response.start` may have the key "body", the whole body.
-
-The server then sends the response in one write, which saves a system call of 5 us for each request
-(`python -m benchmarks.speed.requests`). Middleware that changes the headers need not know the extension.
-"""
 
 REPLY = "digits.reply"
 """The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
@@ -97,13 +90,8 @@ class Reply(Response):
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the reply."""
         scope[REPLY] = self
-        start: Message = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        if WHOLE_RESPONSE in scope.get("extensions", ()):
-            start["body"] = self.body
-            await send(start)
-        else:
-            await send(start)
-            await send({"type": "http.response.body", "body": self.body})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class DirectRoute(APIRoute):

@@ -14,7 +14,6 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import Overloaded
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import DecodeThreads
 from app.inference.decoding import (
@@ -115,7 +114,6 @@ class DataPlane:
         """
         self.metrics = metrics = accounting.metrics
         self._accounting = accounting
-        self._max_requests = settings.max_requests
         self.registry = ModelRegistry(
             settings.model_dir,
             settings.model_version,
@@ -149,12 +147,11 @@ class DataPlane:
         Raises:
             NoUsableModel: no version is served.
             UnknownModel: the version that the request names is not loaded.
-            Overloaded: too many requests are in progress, or too many pictures wait already.
+            Overloaded: too many pictures wait already.
             InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the index of the picture.
             Abandoned: the client has left.
             DigitsError: the source raises it.
         """
-        self._check_load()
         self.registry.require_usable()
         with Reservation(self._memory_budget) as reservation:
             batch = await source.pictures(reservation, self._decode_threads)
@@ -181,7 +178,6 @@ class DataPlane:
             TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
-        self._check_load()
         self.registry.classifier.require_digits()
         with Reservation(self._memory_budget) as reservation:
             batch = await source.pictures(reservation, self._decode_threads)
@@ -208,11 +204,6 @@ class DataPlane:
                 reservation.reserve(sum(map(len, part_texts)))
                 texts += part_texts
         return texts
-
-    def _check_load(self) -> None:
-        """Raise Overloaded if too many requests are in progress, including the current one."""
-        if self._accounting.in_progress > self._max_requests:
-            raise Overloaded(f"{self._max_requests} requests are already in progress; try again later")
 
     async def _infer(
         self,

@@ -1,8 +1,13 @@
-"""Swagger UI at `/docs`. The files come from an installed package, so that the page loads nothing from other hosts."""
+"""Swagger UI at `/docs`, and the OpenAPI document that it shows.
+
+Its files come from an installed package, so that the page loads nothing from other hosts.
+"""
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
+import orjson
 from fastapi import FastAPI, Response
 from starlette.staticfiles import StaticFiles
 
@@ -36,7 +41,7 @@ _PAGE = """<!doctype html>
 
 
 def install(app: FastAPI) -> None:
-    """Add the page, its files and the example pictures that it links to."""
+    """Add the page, its files, the OpenAPI document, and the example pictures that it links to."""
     package = importlib.util.find_spec("fastapi_offline")
     assert package is not None
     assert package.origin is not None
@@ -48,3 +53,11 @@ def install(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs(_request: ServiceRequest) -> Response:
         return Response(_PAGE, headers=headers, media_type="text/html")
+
+    @cache  # encoding it takes 1 ms of the event loop
+    def document() -> bytes:
+        return orjson.dumps(app.openapi())
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(_request: ServiceRequest) -> Response:
+        return Response(document(), media_type="application/json")

@@ -173,6 +173,7 @@ def request_in_progress(service: Service) -> Iterator[None]:
 def test_more_requests_at_once_than_allowed_are_refused(limited: Service, dialect: Dialect) -> None:
     with socket.create_connection(("127.0.0.1", limited.port)), request_in_progress(limited):  # idle ones do not count
         refused = dialect.ask(limited, dialect.seven())
+        page = limited.client.get("/")
         probe = limited.client.get("/readyz")
     again = dialect.ask(limited, dialect.seven())
 
@@ -180,7 +181,7 @@ def test_more_requests_at_once_than_allowed_are_refused(limited: Service, dialec
     expect_refusal(dialect, refused, 503, "overloaded", detail)
     if not isinstance(dialect, GrpcDialect):
         assert refused.headers["retry-after"] == str(RETRY_SECONDS)
-    assert probe.status_code == 200
+    assert (page.status_code, probe.status_code) == (503, 200)
     assert again.status in (200, grpc.StatusCode.OK)
 
 

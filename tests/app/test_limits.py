@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from app.server.protocol import MAX_HEAD_BYTES
-from tests.app.conftest import Service, cases
+from tests.app.conftest import Service, cases, owned_bytes
 from tests.app.dialects import RAW
 
 pytestmark = pytest.mark.slow
@@ -169,6 +169,50 @@ def test_a_client_that_does_not_read_is_disconnected(impatient: Service, connect
 
     assert cut_off(connection, [batch] * 200)
     assert impatient.client.get("/readyz").status_code == 200
+
+
+def test_requests_that_are_sent_at_once_take_little_more_memory_than_their_bytes(impatient: Service) -> None:
+    many = b"GET /a HTTP/1.1\r\nHost:a\r\n\r\n" * 8900
+    before = owned_bytes(impatient)
+
+    with ExitStack() as stack:
+        for _ in range(20):
+            connection = stack.enter_context(impatient.connect())
+            connection.setblocking(False)
+            connection.send(many)
+        growth = max(owned_bytes(impatient) - before for _ in range(20) if impatient.client.get("/livez"))
+
+    assert growth < 10 * 20 * len(many)  # parsed, they took 90 times as much
+
+
+def test_a_new_connection_waits_for_few_of_the_requests_that_others_sent_at_once(service: Service) -> None:
+    def answered() -> int:
+        return service.log.read_text().count('"route":"/docs"')
+
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(service.connect()).sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        before = answered()
+        with service.connect() as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(15) == OK[:15]
+        waited_for = answered() - before
+
+    assert waited_for < 2000  # of 10 000
+
+
+def test_a_client_that_is_still_sending_gets_its_refusal(impatient: Service, connection: socket.socket) -> None:
+    body = b"a" * 10_000_000
+
+    connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    assert received(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_client_that_never_stops_to_send_is_cut_off(impatient: Service, connection: socket.socket) -> None:
+    part = b"a" * 1_000_000
+
+    assert cut_off(connection, [HEAD + b"Content-Length: 1000000000\r\n\r\n", *[part] * 200])
 
 
 def test_a_thousand_idle_connections_are_accepted(service: Service) -> None:

@@ -117,6 +117,10 @@ ODD = {
         livez(b"Host: x", b"Upgrade: websocket", b"Connection: Upgrade") + get(b"/livez"),
         [200, 200],
     ),
+    "2000 upgrades at once": (
+        livez(b"Host: x", b"Upgrade: x", b"Connection: Upgrade") * 2000,
+        [200] * 2000,
+    ),
     "an upgrade to HTTP/2": (post(b"Upgrade: h2c", b"Connection: Upgrade", LENGTH), [200]),
     "a body sent without waiting for 100": (post(b"Expect: 100-continue", LENGTH), [100, 200]),
     "another expectation": (post(b"Expect: a-miracle", LENGTH), [200]),
@@ -127,8 +131,12 @@ ODD = {
     "GET with a body": (livez(b"Host: x", b"Content-Length: 5") + b"seven" + get(b"/livez"), [200, 200]),
     # several requests
     "three requests at once": (post() * 3, [200] * 3),
+    "a hundred requests at once, some with bodies in chunks": (
+        (chunks(CHUNK + b"0\r\n\r\n") + get(b"/livez") + post()) * 33,
+        [200] * 99,
+    ),
     "a request after one that is not found": (get(b"/nothing") + post(), [404, 200]),
-    "a request and then nonsense": (post() + b"seven\r\n\r\n", [200]),
+    "a request and then nonsense": (post() + b"seven\r\n\r\n", [200, 400]),
     # forms
     "a form in a form": (parts(FORM_IN_FORM), [422]),
     "a part with a giant header": (parts(FILE + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n" + PNG), [400]),
@@ -211,11 +219,11 @@ class Nowhere(asyncio.Transport):
     def write(self, data: object) -> None:
         pass
 
-    def close(self) -> None:
+    def write_eof(self) -> None:
         pass
 
     def is_closing(self) -> bool:
-        return True
+        return False
 
 
 def test_trailers_are_not_kept() -> None:

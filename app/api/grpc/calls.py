@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.api.grpc.codes import CODES
-from app.asgi.api_keys import ApiKeys
+from app.asgi.admission import Admission
 from app.asgi.middleware import forwarded
 from app.asgi.service import Service
 from app.errors import BodyTooLarge, MalformedBody, NotOffered, SlowBody
@@ -128,7 +128,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             handlers: the handlers by path, `/package.Service/Method`.
         """
         self._accounting = service.accounting
-        self._keys = ApiKeys(service.settings)
+        self._admission = Admission(service.settings, service.accounting)
         self._forwarded = forwarded(_nothing, service.settings)
         self._handlers = handlers
         self._prefixes = tuple(f"/{name}/" for name in services)
@@ -158,7 +158,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         detail = ""
         try:
             await self._forwarded(scope, _never, _never)
-            self._keys.check(scope)
+            self._admission.check(scope)
             if handler is None:
                 raise NotOffered(f"{path[:80]} is not offered by this server")
             reply = await handler(Call(context, self._probes_arriving if path in PROBES else self._arriving))

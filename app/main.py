@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Application:
         background = [
             asyncio.create_task(data_plane.registry.keep_refreshing(settings.reload_seconds)),
             asyncio.create_task(data_plane.keep_metrics_current()),
+            asyncio.create_task(data_plane.keep_memory_small()),
             asyncio.create_task(drift.keep_history()),
         ]
         if service.grpc_server is not None:

@@ -144,9 +144,7 @@ class Settings(BaseSettings):
     ] = 0
     max_requests: Annotated[
         PositiveInt,
-        Field(
-            description="Maximum number of requests in progress per process. All others but probes get a 503."
-        ),
+        Field(description="Maximum number of requests in progress per process. All others but probes get a 503."),
     ] = 1024
     max_body_bytes: Annotated[PositiveInt, Field(description="Maximum size of a request body, in bytes.")] = (
         16 * 1024 * 1024

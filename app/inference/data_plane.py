@@ -38,6 +38,8 @@ from digits.normalization.mnist_form import Preparation, are_mnist_form, are_nor
 from digits.numbers.read import Number, PreparedNumber, to_number
 from digits.numbers.search import Reading
 
+_TRIM_SECONDS = 10
+
 T = TypeVar("T")
 BatchT = TypeVar("BatchT", bound=PictureBatch)
 BatchT_co = TypeVar("BatchT_co", bound=PictureBatch, covariant=True)
@@ -129,6 +131,13 @@ class DataPlane:
         # Most candidates are no digits, so they would spoil the metrics of predictions.
         self._candidates = Batcher(lambda: self.registry.classifier, metrics, count_predictions=False)
         self._batchers: dict[int, Batcher] = {}
+
+    async def keep_memory_small(self) -> None:
+        """Return unused memory to the system every ten seconds, if large bodies have used some."""
+        while True:
+            await asyncio.sleep(_TRIM_SECONDS)
+            if not self._memory_budget.is_trimmed and not self._memory_budget.reserved_bytes:
+                await asyncio.to_thread(self._memory_budget.trim)
 
     async def keep_metrics_current(self) -> None:
         """Add the recorded values to the metrics ten times a second, and update the state gauges once a second."""

@@ -1,5 +1,7 @@
 """The memory that the bodies of all requests of a process may use together."""
 
+import ctypes
+from contextlib import suppress
 from typing import Self
 
 from app.errors import NoRoom
@@ -15,6 +17,18 @@ class MemoryBudget:
         """Allow `BUDGET_BODIES` bodies of at most `max_body_bytes` each."""
         self.max_bytes = BUDGET_BODIES * max_body_bytes
         self.reserved_bytes = 0
+        self.is_trimmed = True
+        """Whether nothing was reserved since `trim`."""
+
+    def trim(self) -> None:
+        """Return unused memory to the system. This takes some milliseconds.
+
+        glibc keeps what large bodies and pictures took, in an arena of each thread
+        (`python -m benchmarks.faults.attack --only large_bodies`).
+        """
+        self.is_trimmed = True
+        with suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class Reservation:
@@ -36,6 +50,7 @@ class Reservation:
         if self._budget.reserved_bytes + size > self._budget.max_bytes:
             raise NoRoom(f"other requests hold {self._budget.reserved_bytes} bytes already; try again later")
         self._budget.reserved_bytes += size
+        self._budget.is_trimmed = False
         self._bytes += size
 
     def release(self) -> None:

@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2
 
-from app.api.grpc.calls import MAX_ARRIVING
+from app.api.grpc.arrivals import MAX_ARRIVING
 from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel, grpc_target
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc

@@ -11,27 +11,27 @@ from google.protobuf.message import DecodeError
 from starlette.types import Receive, Scope, Send
 
 from app import errors
+from app.api.grpc.arrivals import Arrivals, InTurn
 from app.api.grpc.codes import CODES
 from app.asgi.admission import Admission
 from app.asgi.middleware import forwarded
 from app.asgi.service import Service
-from app.errors import BodyTooLarge, MalformedBody, NotOffered, SlowBody
+from app.errors import BodyTooLarge, MalformedBody, NotOffered
 from app.inference.data_plane import Abandoned
 from app.inference.decode_threads import DecodeThreads
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
-from app.input.body import SHORT_BODY_BYTES, TIMEOUT_SECONDS, parse
+from app.input.body import SHORT_BODY_BYTES, parse
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 from app.telemetry.probes import PROBES
 
 BatchT = TypeVar("BatchT", bound=PictureBatch)
 
-MAX_ARRIVING = 16
-"""How many messages may arrive at the same time, besides those of probes.
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""Limit for a message, which is gRPC's own default. `MNIST_MAX_BODY_BYTES` applies if it is smaller."""
 
-grpcio shows a message only when all of it has arrived, so the memory budget cannot count it before. Other messages wait
-with their clients, apart from the first 64 KiB of each.
-"""
+SHORT_MESSAGE_BYTES = 4096
+"""Limit for a message without pictures."""
 
 
 @dataclass(slots=True)
@@ -46,25 +46,22 @@ class Answer:
 
 
 class Call:
-    """One gRPC call. Its message can be read once."""
+    """The messages of one gRPC call."""
 
-    def __init__(self, context: Any, arriving: asyncio.Semaphore) -> None:
-        """Read the message of `context` when `arriving` has room for it."""
+    def __init__(self, context: Any, arrivals: Arrivals) -> None:
+        """Read the messages of `context` as `arrivals` lets them arrive."""
         self._context = context
-        self._arriving = arriving
+        self._arrivals = arrivals
 
     async def read(self) -> bytes:
         """Return the whole message.
 
         Raises:
-            SlowBody: it did not arrive within `TIMEOUT_SECONDS`.
+            SlowBody: it did not arrive in time.
             Abandoned: the client sends no message.
         """
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._arriving:
-                message = await self._context.read()
-        except TimeoutError as exc:
-            raise SlowBody(f"expected the whole message within {TIMEOUT_SECONDS} seconds, received a part") from exc
+        async with self._arrivals.turn():
+            message = await self._context.read()
         if message is grpc.aio.EOF:
             raise Abandoned
         content: bytes = message
@@ -77,8 +74,8 @@ class Call:
             BodyTooLarge, MalformedBody, SlowBody, Abandoned.
         """
         content = await self.read()
-        if len(content) > SHORT_BODY_BYTES:
-            raise BodyTooLarge(f"expected a message of at most {SHORT_BODY_BYTES} bytes, received {len(content)}")
+        if len(content) > SHORT_MESSAGE_BYTES:
+            raise BodyTooLarge(f"expected a message of at most {SHORT_MESSAGE_BYTES} bytes, received {len(content)}")
         return parse_message(kind, content)
 
 
@@ -119,21 +116,24 @@ def parse_message(kind: Any, content: bytes) -> Any:
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     """Answers every call of some services, also calls of methods that these services lack."""
 
-    def __init__(self, service: Service, services: tuple[str, ...], handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, service: Service, services: tuple[str, ...], handlers: Mapping[str, Handler], probes: Arrivals
+    ) -> None:
         """Answer the calls of the services with these full names.
 
         Args:
             service: the service of this process.
             services: full names.
             handlers: the handlers by path, `/package.Service/Method`.
+            probes: lets the messages of probes arrive.
         """
         self._accounting = service.accounting
         self._admission = Admission(service.settings, service.accounting)
         self._forwarded = forwarded(_nothing, service.settings)
         self._handlers = handlers
         self._prefixes = tuple(f"/{name}/" for name in services)
-        self._arriving = asyncio.Semaphore(MAX_ARRIVING)
-        self._probes_arriving = asyncio.Semaphore(MAX_ARRIVING)
+        self._inference = InTurn()
+        self._probes = probes
 
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of a call, or None for another service's."""
@@ -161,7 +161,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             self._admission.check(scope)
             if handler is None:
                 raise NotOffered(f"{path[:80]} is not offered by this server")
-            reply = await handler(Call(context, self._probes_arriving if path in PROBES else self._arriving))
+            reply = await handler(Call(context, self._probes if path in PROBES else self._inference))
         except Abandoned:
             pass
         except Exception as exc:  # noqa: BLE001 - an exception that is not a DigitsError is a bug, and answered as a 500

@@ -4,6 +4,7 @@ from typing import Any
 
 from app.api.grpc.calls import Answer, parse_message
 from app.api.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from app.api.grpc.wire import check_contents
 from app.api.open_inference.inference import requested_version
 from app.api.open_inference.reply import output_tensor, to_bytes
 from app.api.open_inference.request import InferRequest, RequestedOutput, only_input, requested_outputs
@@ -33,6 +34,7 @@ def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry)
     Raises:
         UnknownModel, MalformedBody, InvalidBody, BatchTooLarge.
     """
+    check_contents(ModelInferRequest.DESCRIPTOR, content, settings.max_batch)
     message = parse_message(ModelInferRequest, content)
     version = requested_version(registry, message.model_name, message.model_version)
     # The shape that HTTP's JSON has, so that both have the same checks.

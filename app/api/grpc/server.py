@@ -2,11 +2,12 @@
 
 import grpc
 from grpc_health.v1 import health_pb2  # noqa: F401 - registers the service that reflection describes
-from grpc_reflection.v1alpha import reflection
 
-from app.api.grpc.calls import Calls
+from app.api.grpc.arrivals import NewestFirst
+from app.api.grpc.calls import MAX_MESSAGE_BYTES, Calls
 from app.api.grpc.handlers import SERVICE, InferenceService
 from app.api.grpc.health import CHECK, HEALTH_SERVICE, Health
+from app.api.grpc.reflection import Reflection
 from app.asgi.service import Service
 
 SERVICES = (SERVICE, HEALTH_SERVICE)
@@ -28,7 +29,10 @@ class GrpcServer:
         self._settings = service.settings
         self._grace_seconds = grace_seconds
         handlers = InferenceService(service).handlers() | {CHECK: Health(service.registry).check}
-        self._calls = Calls(service, SERVICES, handlers)
+        probes = NewestFirst()
+        self._handlers: list[grpc.GenericRpcHandler] = [Calls(service, SERVICES, handlers, probes)]
+        if service.settings.docs:
+            self._handlers.append(Reflection(SERVICES, probes))
 
     async def start(self) -> None:
         """Listen, and answer calls from now on.
@@ -40,15 +44,13 @@ class GrpcServer:
         server = grpc.aio.server(
             options=(
                 ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", settings.max_body_bytes),
+                ("grpc.max_receive_message_length", min(MAX_MESSAGE_BYTES, settings.max_body_bytes)),
                 ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
                 # Otherwise grpcio holds several MB of each message that waits, when the network is fast.
                 ("grpc.http2.bdp_probe", 0),
             )
         )
-        server.add_generic_rpc_handlers((self._calls,))
-        if settings.docs:
-            reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), server)
+        server.add_generic_rpc_handlers(self._handlers)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         try:

@@ -1,0 +1,82 @@
+"""Limit how many messages arrive at the same time.
+
+grpcio shows a message only when all of it has arrived, so the memory budget cannot count it before. Until a call reads
+its message, the message waits with its client, apart from the first 64 KiB.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Protocol
+
+from app.errors import SlowBody
+from app.input.body import TIMEOUT_SECONDS
+
+MAX_ARRIVING = 8
+"""How many messages for inference arrive at the same time."""
+
+MAX_PROBES = 16
+"""How many messages of probes and of reflection arrive at the same time."""
+
+PROBE_SECONDS = 10
+"""Time within which the message of a probe must arrive."""
+
+
+class Arrivals(Protocol):
+    """Messages of one kind."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Return a block in which a message may arrive.
+
+        Raises:
+            SlowBody: it did not arrive in time.
+        """
+
+
+class InTurn:
+    """Messages that wait for each other."""
+
+    def __init__(self) -> None:
+        """Let `MAX_ARRIVING` messages arrive at the same time."""
+        self._places = asyncio.Semaphore(MAX_ARRIVING)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """See `Arrivals`."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._places:
+                yield
+        except TimeoutError as exc:
+            raise _slow(TIMEOUT_SECONDS) from exc
+
+
+class NewestFirst:
+    """Messages that never wait: one too many takes the place of the oldest.
+
+    A probe's message arrives together with its call. So clients that send none cannot delay those that do.
+    """
+
+    def __init__(self) -> None:
+        """Let `MAX_PROBES` messages arrive at the same time."""
+        self._limits: deque[asyncio.Timeout] = deque()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """See `Arrivals`."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS) as limit:
+                self._limits.append(limit)
+                if len(self._limits) > MAX_PROBES:
+                    self._limits.popleft().reschedule(0)
+                try:
+                    yield
+                finally:
+                    with suppress(ValueError):  # a newer one has taken its place
+                        self._limits.remove(limit)
+        except TimeoutError as exc:
+            raise _slow(PROBE_SECONDS) from exc
+
+
+def _slow(seconds: int) -> SlowBody:
+    return SlowBody(f"expected the whole message within {seconds} seconds, received a part")

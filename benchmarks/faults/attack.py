@@ -1,0 +1,302 @@
+"""Does a container of 512 MB survive hostile clients, and does it answer its probes meanwhile?
+
+    python -m benchmarks.faults.attack --folder ../before
+
+Each attack meets a new service with gRPC, once without keys and once with a key that the attacker does not know. The
+service runs in a control group of Linux (version 1 or 2), so this needs root. The exit code is 1 if a service was
+killed, came near its limit, or answered a probe late.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from socket import create_connection, socket
+
+import grpc
+import psutil
+
+from benchmarks.faults.mix import photo
+from benchmarks.harness import services
+from benchmarks.harness.command import chosen, parser, progress
+from benchmarks.harness.report import header, table
+from benchmarks.harness.servers import HOST, ROOT, free_port
+from benchmarks.harness.traffic import Request, send
+
+SPARE_MB = 64
+"""How far the peak must stay below the limit."""
+
+LATE_SECONDS = 0.5
+"""A probe that takes longer is late."""
+
+HEALTH, INFER = "/grpc.health.v1.Health/Check", "/inference.GRPCInferenceService/ModelInfer"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The ports of the service that is attacked."""
+
+    port: int
+    grpc_port: int
+
+    def connect(self) -> socket:
+        """Open an HTTP connection."""
+        return create_connection((HOST, self.port), timeout=60)
+
+    def channel(self) -> grpc.Channel:
+        """Open a gRPC connection of its own."""
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1))
+        return grpc.insecure_channel(f"{HOST}:{self.grpc_port}", options)
+
+
+def _pipeline(target: Target, requests: bytes, connections: int, seconds: float = 8) -> str:
+    """Send requests at once on many connections, and read the replies for some seconds."""
+
+    def send_all(connection: socket) -> None:
+        with suppress(OSError):
+            connection.sendall(requests)
+
+    received = 0
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(target.connect()) for _ in range(connections)]
+        for one in sockets:
+            threading.Thread(target=send_all, args=(one.dup(),), daemon=True).start()
+            one.settimeout(0.05)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for one in sockets:
+                with suppress(OSError):
+                    received += one.recv(1 << 20).count(b"HTTP/1.1 ")
+    return f"{received:,} answered in {seconds:g} s"
+
+
+def pipelined(target: Target) -> str:
+    """267 000 requests of 28 bytes at once, on 30 connections"""
+    return _pipeline(target, b"GET /a HTTP/1.1\r\nHost:a\r\n\r\n" * 8900, 30)
+
+
+def upgrades(target: Target) -> str:
+    """500 upgrades with heads of 40 kB at once, on 4 connections"""
+    head = b"GET /livez HTTP/1.1\r\nHost:a\r\nConnection:upgrade\r\nUpgrade:x\r\nX:" + b"a" * 40_000 + b"\r\n\r\n"
+    return _pipeline(target, head * 500, 4)
+
+
+def documents(target: Target) -> str:
+    """60 GET /openapi.json at once, on 100 connections"""
+    return _pipeline(target, b"GET /openapi.json HTTP/1.1\r\nHost:a\r\n\r\n" * 60, 100)
+
+
+def empty_inputs(target: Target) -> str:
+    """Messages of millions of empty fields, for inference and for reflection, and 1 GB in 1 MB of gzip"""
+    with target.channel() as channel:
+        message = b"\x2a\x00" * ((8 << 20) - 8)
+        codes = [_code(channel.unary_unary(INFER).future(message[: (1 << 20) * size - 16])) for size in (16, 8, 4)]
+        bomb = channel.unary_unary(INFER).future(bytes(1 << 30), compression=grpc.Compression.Gzip)
+        replies = channel.stream_stream(REFLECTION)(iter([b"\x2a\x00\x3a\x00" * ((1 << 20) - 16)]), timeout=60)
+        with suppress(grpc.RpcError):
+            list(replies)
+        return _counted([*codes, _code(bomb), replies.code().name])
+
+
+def large_messages(target: Target) -> str:
+    """Eight gRPC calls of 4 and 8 MB at once, from each of 16 clients"""
+
+    def client() -> list[str]:
+        with target.channel() as channel:
+            large, allowed = (b"\x3a" + _varint(size - 8) + bytes(size - 8) for size in (8 << 20, 4 << 20))
+            return [_code(call) for call in [channel.unary_unary(INFER).future(body) for body in [large, allowed] * 4]]
+
+    return _counted(_from_clients(16, client))
+
+
+def silent_calls(target: Target) -> str:
+    """1600 gRPC probes that send no message, kept open for 8 s"""
+
+    def nothing() -> Iterator[bytes]:
+        threading.Event().wait(9)
+        yield from ()
+
+    def client() -> list[str]:
+        with target.channel() as channel:
+            calls = [channel.stream_unary(HEALTH).future(nothing(), timeout=8) for _ in range(100)]
+            return [_code(call) for call in calls]
+
+    return _counted(_from_clients(16, client))
+
+
+def large_bodies(target: Target) -> str:
+    """The largest bodies, as photos of 12 megapixels and as nothing, from 16 clients for 10 s"""
+    picture = Request("", photo().ljust(12_600_000, b"\0"), "image/jpeg")
+    deadline = time.monotonic() + 10
+
+    def client() -> list[str]:
+        statuses = []
+        while time.monotonic() < deadline:
+            statuses += [
+                str(send(target.port, one).status) for one in (picture, replace(picture, body=bytes(16 << 20)))
+            ]
+        return statuses
+
+    return _counted(_from_clients(16, client))
+
+
+def together(target: Target) -> str:
+    """All of these together"""
+    with ThreadPoolExecutor() as pool:
+        each = [pool.submit(one, target) for one in ATTACKS.values() if one is not together]
+    return f"{sum(one.exception() is None for one in each)} attacks ended"
+
+
+ATTACKS: dict[str, Callable[[Target], str]] = {
+    attack.__name__: attack
+    for attack in (pipelined, upgrades, documents, empty_inputs, large_messages, silent_calls, large_bodies, together)
+}
+"""To add an attack, write a function that returns what the attacker saw, and add it here."""
+
+
+def _from_clients(count: int, client: Callable[[], list[str]]) -> list[str]:
+    with ThreadPoolExecutor(count) as pool:
+        return [outcome for each in [pool.submit(client) for _ in range(count)] for outcome in each.result()]
+
+
+def _counted(outcomes: Iterable[str]) -> str:
+    return ", ".join(f"{number} {outcome}" for outcome, number in Counter(outcomes).most_common())
+
+
+def _code(call: grpc.Future) -> str:
+    """Return the status code that a call ends with."""
+    code: str = call.code().name
+    return code
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
+
+
+@dataclass(frozen=True, slots=True)
+class ControlGroup:
+    """A control group that limits the memory of the processes in it."""
+
+    folder: Path
+    peak: str
+    """The file with the largest memory so far, in bytes, page cache included."""
+
+    def peak_mb(self) -> float:
+        """Return the largest memory so far."""
+        return int((self.folder / self.peak).read_text()) / (1 << 20)
+
+
+@contextmanager
+def control_group(limit_mb: int) -> Iterator[ControlGroup]:
+    """Make a control group, and remove it after the block.
+
+    Raises:
+        SystemExit: this process may not make one.
+    """
+    root, is_first = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory").is_dir()
+    folder = (root / "memory" if is_first else root) / f"digits-attack-{os.getpid()}"
+    try:
+        folder.mkdir()
+        for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes") if is_first else ("memory.max",):
+            (folder / name).write_text(str(limit_mb << 20))
+    except OSError as exc:
+        raise SystemExit(f"cannot make a control group, which needs root on Linux: {exc}") from None
+    try:
+        yield ControlGroup(folder, "memory.max_usage_in_bytes" if is_first else "memory.peak")
+    finally:
+        folder.rmdir()
+
+
+@contextmanager
+def probes(target: Target) -> Iterator[dict[str, float]]:
+    """Send probes on new connections during the block. The longest time of each is yielded, in seconds."""
+    longest = {"livez": 0.0, "Check": 0.0}
+    stop = threading.Event()
+
+    def livez() -> None:
+        with target.connect() as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            connection.recv(1000)
+
+    def check() -> None:
+        with target.channel() as channel:
+            channel.unary_unary(HEALTH)(b"", timeout=60)
+
+    def run(name: str, probe: Callable[[], None]) -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            with suppress(OSError, grpc.RpcError):
+                probe()
+            longest[name] = max(longest[name], time.monotonic() - began)
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in (("livez", livez), ("Check", check))]
+    for thread in threads:
+        thread.start()
+    try:
+        yield longest
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def attack(name: str, keys: str, options: Namespace) -> tuple[list[str], bool]:
+    """Attack a new service. Return the row of the table, and whether the service held."""
+    grpc_port = free_port()
+    settings = {"MNIST_GRPC_PORT": str(grpc_port), "MNIST_API_KEYS": keys, "MNIST_LOG_FORMAT": "json"}
+    with control_group(options.limit_mb) as group:
+        command = f"echo $$ > {group.folder}/cgroup.procs; exec {sys.executable} -m app"
+        service = replace(services.own(folder=options.folder, settings=settings), command=("sh", "-c", command))
+        with services.serving(service.command, service.environment, service.folder, service.ready) as server:
+            target = Target(server.port, grpc_port)
+            process = psutil.Process(server.process.pid)
+            before_mb = process.memory_info().rss / (1 << 20)
+            with probes(target) as longest, multiprocessing.get_context("spawn").Pool(1) as pool:
+                time.sleep(1)
+                seen = pool.apply(ATTACKS[name], (target,))
+            killed = server.process.poll() is not None
+            if not killed:
+                time.sleep(options.settle)
+            after = "killed" if killed else f"{process.memory_info().rss / (1 << 20) - before_mb:+.0f}"
+            peak_mb = group.peak_mb()
+    row = [ATTACKS[name].__doc__ or name, "yes" if keys else "no", seen, f"{peak_mb:.0f}", after]
+    row += [f"{longest['livez']:.2f}", f"{longest['Check']:.2f}"]
+    return row, not killed and peak_mb <= options.limit_mb - SPARE_MB and max(longest.values()) <= LATE_SECONDS
+
+
+def main() -> None:
+    """Print the table."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--only", default=",".join(ATTACKS), help="default: %(default)s")
+    arguments.add_argument("--folder", type=Path, default=ROOT, help="the checkout to attack (default: this one)")
+    arguments.add_argument("--limit-mb", type=int, default=512, help="default: %(default)s")
+    arguments.add_argument("--settle", type=float, default=60, help="seconds until memory is read again (default: 60)")
+    options = arguments.parse_args()
+    rows, all_held = [], True
+    for name in chosen(arguments, "--only", options.only, ATTACKS):
+        for keys in ("", "a-key-that-the-attacker-does-not-know"):
+            row, held = attack(name, keys, options)
+            progress(" | ".join(row))
+            rows.append(row)
+            all_held &= held
+    print(header(("uvicorn", "grpcio", "onnxruntime", "pillow")))
+    print(f"\nMemory in MB, of {options.limit_mb}. Afterwards: {options.settle:g} s later, compared with before.\n")
+    columns = ["attack", "keys", "the attacker saw", "peak", "afterwards", "/livez at most, s", "Check at most, s"]
+    print(table(columns, rows))
+    sys.exit(not all_held)
+
+
+if __name__ == "__main__":
+    main()

@@ -196,7 +196,10 @@ class Settings(BaseSettings):
     ] = None
     traces_endpoint: Annotated[
         HttpUrl | None,
-        Field(description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP."),
+        # Its URL may have a password.
+        Field(
+            repr=False, description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP."
+        ),
     ] = None
 
 

@@ -7,7 +7,6 @@ import importlib.util
 import resource
 import socket
 import ssl
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from app.server.listener import listen, reserve
 from app.server.server import FINISH_SECONDS, Server
 from app.server.supervisor import Supervisor
 from app.settings import Settings, unknown_variables
+from app.telemetry import logs
 
 if TYPE_CHECKING:
     from app.asgi.application import Application
@@ -30,8 +30,9 @@ def start(settings: Settings) -> int:
     Raises:
         SystemExit: an address is not available, or gRPC is not installed. The message is one line.
     """
+    logs.ensure_stderr()
     for line in unknown_variables():
-        print(f"digits: {line}", file=sys.stderr, flush=True)
+        logs.announce(line)
     listener = listen(settings.host, settings.port)
     if settings.grpc_port is not None:
         _check_grpc(settings)
@@ -41,9 +42,9 @@ def start(settings: Settings) -> int:
     # Shells usually allow only 1024.
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MAX_OPEN_FILES), hard))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"digits: http://{host}:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
+    logs.announce(f"http://{host}:{listener.getsockname()[1]}")
     if settings.grpc_port is not None:
-        print(f"digits: grpc://{host}:{settings.grpc_port}", file=sys.stderr, flush=True)
+        logs.announce(f"grpc://{host}:{settings.grpc_port}")
     if settings.workers > 1:
         return Supervisor(serve_worker, settings, listener).run()
     serve(settings, listener)

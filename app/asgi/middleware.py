@@ -5,7 +5,9 @@ import ipaddress
 import logging
 from typing import Any, cast
 
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -34,7 +36,7 @@ def build_stack(router: ASGIApp, settings: Settings, accounting: Accounting) -> 
     if settings.cors_origins:
         # CORS is outside the admission, because a preflight request has no key, and a page must be able to read a
         # refusal. `allow_credentials` is not needed: there are no cookies, and a key is an ordinary header.
-        stack = CORSMiddleware(
+        stack = _Cors(
             ErrorReplies(stack),
             allow_origins=settings.cors_origins,
             allow_methods=_METHODS,
@@ -106,6 +108,20 @@ class RequestMiddleware:
                 request.batch, request.version = reply.batch, reply.version
             request.route = getattr(scope.get("route"), "path", None)
             self._accounting.end(request)
+
+
+class _Cors(CORSMiddleware):
+    """Starlette's CORS middleware, with a problem as the reply to a preflight request that it refuses."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        reason = bytes(response.body).decode().lower()
+        detail = f"expected an origin, a method and headers that are allowed, received {reason}"
+        kept = {name: value for name, value in response.headers.items() if name.startswith(("access-control", "vary"))}
+        return errors.problem(response.status_code, detail, headers=kept)
 
 
 class ErrorReplies:

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 from fastapi import FastAPI, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
@@ -46,8 +47,8 @@ def install(app: FastAPI) -> None:
     assert package is not None
     assert package.origin is not None
     # The package is found without an import, because the import would create a second application.
-    app.mount("/docs/assets", StaticFiles(directory=Path(package.origin).parent / "static"))
-    app.mount("/examples", StaticFiles(directory=EXAMPLES))
+    app.mount("/docs/assets", _Files(directory=Path(package.origin).parent / "static"))
+    app.mount("/examples", _Files(directory=EXAMPLES))
     headers = security_headers.api_docs()
 
     @app.get("/docs", include_in_schema=False)
@@ -61,3 +62,12 @@ def install(app: FastAPI) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(_request: ServiceRequest) -> Response:
         return Response(document(), media_type="application/json")
+
+
+class _Files(StaticFiles):
+    """Whole files. Starlette answers a wrong Range header with a text, and HTTP lets a server ignore the header."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
+        await super().__call__(scope, receive, send)

@@ -18,6 +18,9 @@ from app.telemetry.probes import PROBES
 UNLOGGED = frozenset((*PROBES, "/metrics"))
 """Paths that machines request every few seconds."""
 
+_PLAIN_PATH = re.compile(rb"[!-~]*")
+"""Printable ASCII. A path of HTTP is percent-encoded already, but a path of gRPC may contain any bytes."""
+
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -88,8 +91,8 @@ def timestamp() -> str:
 
 def _path(scope: Scope) -> str:
     """Return the path percent-encoded, so that no control character reaches a terminal."""
-    path: str = scope["raw_path"].decode("latin-1") if "raw_path" in scope else quote(scope["path"])
-    return path
+    raw = scope["raw_path"] if "raw_path" in scope else scope["path"].encode()
+    return raw.decode() if _PLAIN_PATH.fullmatch(raw) else quote(raw)
 
 
 def _client(scope: Scope) -> str | None:

@@ -249,12 +249,13 @@ LIMITED_BATCH = 5
 
 @pytest.fixture(scope="session")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service that takes one request of five pictures at a time, without docs, and with TLS for gRPC."""
+    """One service that takes one request of five pictures at a time, without docs, with a text log and TLS for gRPC."""
     folder = tmp_path_factory.mktemp("limited")
     settings = {
         "MNIST_MAX_REQUESTS": "1",
         "MNIST_MAX_BATCH": str(LIMITED_BATCH),
         "MNIST_DOCS": "false",
+        "MNIST_LOG_FORMAT": "text",
         "MNIST_GRPC_PORT": "0",
     }
     if shutil.which("openssl"):

@@ -55,7 +55,12 @@ def test_a_preflight_needs_no_key(locked: Service) -> None:
     ],
 )
 def test_a_preflight_for_anything_else_is_refused(locked: Service, headers: dict[str, str]) -> None:
-    assert locked.client.options("/predict", headers=PREFLIGHT | headers).status_code == 400
+    reply = locked.client.options("/predict", headers=PREFLIGHT | headers)
+
+    assert (reply.status_code, reply.headers["content-type"]) == (400, "application/problem+json")
+    assert reply.json()["detail"].startswith(
+        "expected an origin, a method and headers that are allowed, received disallow"
+    )
 
 
 def test_options_without_a_preflight_needs_a_key(locked: Service) -> None:

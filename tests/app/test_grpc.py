@@ -18,6 +18,7 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2
 
 from app.api.grpc.arrivals import MAX_ARRIVING
+from app.api.grpc.open_inference_pb2 import ModelInferRequest
 from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel, grpc_target
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
@@ -26,6 +27,7 @@ from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, n
 triton: Any = triton_grpc()
 SERVICE = "/inference.GRPCInferenceService"
 HEALTH = "/grpc.health.v1.Health/Check"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +117,50 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(channel: grpc.Channel
     assert refused.value.details() == "expected a inference.ModelInferRequest, received 3 bytes that are not one"
 
 
+PACKED = ModelInferRequest(
+    inputs=[ModelInferRequest.InferInputTensor(contents={"int64_contents": [0] * (2 * 1024 * 784 + 1)})]
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "details"),
+    cases(
+        {
+            "a million empty inputs": (b"\x2a\x00" * 1_000_000, "expected at most 3048 fields in a message"),
+            "nested empty values": (b"\x2a\x80\x80\x04" + b"\x2a\x00" * (1 << 15), "expected at most 3048 fields"),
+            "numbers of many pictures": (PACKED.SerializeToString(), "expected at most 1024 pictures, received more"),
+            "unknown groups": (b"\x7b" * 1_000_000, "expected at most 3048 fields"),
+            "a field that ends outside": (b"\x2a\x7f\x0a\x00", "received 4 bytes that are not one"),
+            "an input that ends outside": (b"\x2a\x02\x0a\x7f", "received 4 bytes that are not one"),
+            "a number without an end": (b"\xff" * 40_000, "received 40000 bytes that are not one"),
+        }
+    ),
+)
+def test_a_message_is_counted_before_it_is_parsed(channel: grpc.Channel, content: bytes, details: str) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        call(channel, INFER, content)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert details in refused.value.details()
+
+
+@pytest.mark.parametrize("path", [HEALTH, f"{SERVICE}/ServerMetadata"])
+def test_a_message_without_pictures_is_short(channel: grpc.Channel, path: str) -> None:
+    longest = b"\x7a\xfd\x1f" + bytes(4093)
+    allowed = call(channel, path, longest)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        call(channel, path, longest + b"\x10\x00")
+
+    assert allowed
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details() == "expected a message of at most 4096 bytes, received 4098"
+
+
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip], ids=["plain", "gzip"])
 def test_a_message_above_the_limit_is_refused(channel: grpc.Channel, compression: grpc.Compression) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        call(channel, INFER, bytes(16 * 1024 * 1024 + 1), compression=compression)
+        call(channel, INFER, bytes(4 * 1024 * 1024 + 1), compression=compression)
 
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "larger than max" in refused.value.details()
@@ -195,11 +237,50 @@ def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(listed)
 
 
+@pytest.mark.parametrize("content", [b"\xff", bytes(5000)], ids=["not a message", "too long"])
+def test_a_wrong_message_to_reflection_is_an_invalid_argument(channel: grpc.Channel, content: bytes) -> None:
+    replies = channel.stream_stream(REFLECTION)(iter([content]), timeout=20)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        list(replies)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details().startswith("expected a")
+
+
+def test_probes_that_send_nothing_do_not_delay_others(service: Service) -> None:
+    has_ended = Event()
+
+    def nothing() -> Iterator[bytes]:
+        has_ended.wait(60)
+        yield from ()
+
+    with grpc_channel(service) as silent, grpc_channel(service) as other:
+        calls = [silent.stream_unary(path).future(nothing(), timeout=60) for path in [HEALTH, REFLECTION] * 50]
+        try:
+            replies = [call(other, HEALTH) for _ in range(20)]
+        finally:
+            has_ended.set()
+        codes = {each.code() for each in calls[:20]}
+
+    assert replies == [b"\x08\x01"] * 20
+    assert grpc.StatusCode.DEADLINE_EXCEEDED in codes
+
+
 def test_without_docs_reflection_is_off(limited: Service) -> None:
     with grpc_channel(limited) as channel, pytest.raises(grpc.RpcError) as refused:
-        call(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        call(channel, REFLECTION)
 
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_path_cannot_forge_a_line_of_the_log(limited: Service) -> None:
+    with grpc_channel(limited) as channel, pytest.raises(grpc.RpcError):
+        call(channel, f"{SERVICE}/A\n12:00:00 200 POST /forged\x1b[31m")
+
+    limited.wait_for_line(
+        r"(501 POST /inference.GRPCInferenceService/A%0A12%3A00%3A00%20200%20POST%20/forged%1B%5B31m )"
+    )
 
 
 def test_calls_can_be_encrypted(limited: Service) -> None:

@@ -175,6 +175,7 @@ def test_a_wrong_binary_size_is_refused(service: Service, sizes: tuple[Any, int]
         ("GET", "/v2/models/resnet", 404),
         ("GET", f"{V2}/versions/77", 404),
         ("GET", f"{V2}/versions/x/ready", 404),
+        ("GET", f"{V2}/versions/{chr(0x660 + SHIPPED_VERSION)}/ready", 404),  # in Arabic digits
         ("POST", f"{V2}/versions/{SHIPPED_VERSION}", 405),
         ("POST", f"{V2}/versions/{SHIPPED_VERSION}/predict", 404),
         ("GET", INFER, 405),

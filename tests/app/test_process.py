@@ -26,6 +26,19 @@ def test_a_port_in_use_is_one_clear_line(service: Service) -> None:
         assert (ended.returncode, ended.stderr) == (1, line)
 
 
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"], ids=["closed", "full"])
+def test_a_service_without_a_usable_stderr_serves(redirection: str, start_service: StartService) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The address is written by the shell, as the service cannot.
+    command = ["sh", "-c", f"echo http://127.0.0.1:{port}; exec {sys.executable} -m app {redirection}"]
+
+    service = start_service(command, MNIST_PORT=str(port)).wait_until_ready()
+
+    assert service.client.post("/predict", **RAW).json()["digit"] == 7
+
+
 def test_the_fast_loop_and_parser_are_in_use(service: Service) -> None:
     mapped = {Path(mapped.path).parent.name for mapped in psutil.Process(service.process.pid).memory_maps()}
 

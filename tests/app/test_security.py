@@ -65,6 +65,14 @@ def test_a_prediction_has_only_the_headers_that_a_client_needs(client: httpx.Cli
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize("value", ["bytes=a", "bytes=9-1", "bytes=99999999-", "lines=1-2", "bytes=0-0,2-2"])
+def test_a_range_is_ignored(client: httpx.Client, value: str) -> None:
+    for path in ("/examples/seven.png", "/docs/assets/swagger-ui.css"):
+        reply, whole = client.get(path, headers={"range": value}), client.get(path)
+
+        assert (reply.status_code, reply.content) == (200, whole.content)
+
+
 @pytest.mark.parametrize("path", ["/", "/predict", "/docs/assets/favicon.png"])
 def test_a_trace_request_is_not_echoed(client: httpx.Client, path: str) -> None:
     reply = client.request("TRACE", path, headers={"x-secret": "seven"})

@@ -10,6 +10,15 @@ from tests.app.conftest import Service, cases
 from tests.conftest import fresh_python
 
 
+def test_an_invalid_endpoint_for_traces_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_TRACES_ENDPOINT", "http://user:secret@host:99999")
+
+    with pytest.raises(SystemExit, match=r"MNIST_TRACES_ENDPOINT: .*port") as stopped:
+        read_settings()
+
+    assert "secret" not in str(stopped.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     cases(

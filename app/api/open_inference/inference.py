@@ -24,7 +24,7 @@ def requested_version(registry: ModelRegistry, model: str, version: str) -> int 
         raise UnknownModel(f"expected the model {artifact.NAME!r}, received {model[:40]!r}")
     if not version:
         return None
-    if not version.isdecimal() or len(version) > 9:
+    if not (version.isascii() and version.isdecimal()) or len(version) > 9:
         raise UnknownModel(f"expected a version number, received {version[:20]!r}")
     return registry.version(int(version)).manifest.version
 

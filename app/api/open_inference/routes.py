@@ -21,7 +21,7 @@ from app.openapi.example_pictures import seven_base64
 from app.openapi.protocols import ModelParameter, error_replies, json_body
 from app.openapi.replies import example
 from app.openapi.reply_examples import examples
-from digits.features import FEATURES
+from digits.features import FEATURES, SIDE
 from digits.model import artifact
 
 router = direct_router("Open Inference Protocol")
@@ -34,24 +34,43 @@ _NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cuda
 
 _EXAMPLES = examples("open_inference")
 
-_TENSOR: dict[str, Any] = {
-    "type": "object",
-    "required": ["name", "shape", "datatype", "data"],
-    "properties": {
-        "name": {"type": "string", "enum": ["features"]},
-        "shape": {
+
+def _tensor(datatype: str, description: str, row_shapes: tuple[tuple[int, ...], ...], data: dict[str, Any]) -> Any:
+    """Return the schema of an input tensor: N rows of one of the shapes."""
+    shapes = [
+        {
             "type": "array",
-            "items": {"type": "integer"},
-            "description": f"`[N, {FEATURES}]`, or `[N]` for BYTES.",
+            "prefixItems": [{"type": "integer", "minimum": 1}, *({"const": size} for size in row_shape)],
+            "minItems": 1 + len(row_shape),
+            "maxItems": 1 + len(row_shape),
+        }
+        for row_shape in row_shapes
+    ]
+    return {
+        "type": "object",
+        "title": datatype,
+        "required": ["name", "shape", "datatype", "data"],
+        "properties": {
+            "name": {"const": "features"},
+            "shape": {"oneOf": shapes},
+            "datatype": {"const": datatype, "description": description},
+            "data": {"type": "array", "minItems": 1, "description": "Flat, or nested like the shape.", **data},
         },
-        "datatype": {
-            "type": "string",
-            "enum": ["FP32", "UINT8", "BYTES"],
-            "description": "FP32: values from 0 to 1, which go to the network unchanged. UINT8: pixels from 0 to 255. "
-            "BYTES: encoded pictures in base64. UINT8 and BYTES are normalized.",
-        },
-        "data": {"type": "array", "description": "Flat, or nested like the shape."},
-    },
+    }
+
+
+_PIXELS, _FILES = ((FEATURES,), (SIDE, SIDE)), ((), (1,))
+_TENSOR = {
+    "oneOf": [
+        _tensor("FP32", "Values from 0 to 1, which go to the network unchanged.", _PIXELS, {"minItems": SIDE}),
+        _tensor("UINT8", "Pixels from 0 to 255, which are normalized.", _PIXELS, {"minItems": SIDE}),
+        _tensor(
+            "BYTES",
+            "Encoded pictures in base64, which are normalized.",
+            _FILES,
+            {"items": {"type": "string", "format": "byte", "minLength": 4}},
+        ),
+    ]
 }
 _INFER_BODY = json_body(
     {

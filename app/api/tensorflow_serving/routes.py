@@ -146,6 +146,6 @@ async def _infer(request: ServiceRequest, model: str, verb: Verb) -> Reply:
 def _model_path(request: ServiceRequest, model: str) -> ModelPath:
     """Return model, version and label of the path. Raises NotFound if the version is not a number."""
     version = request.path_params.get("version")
-    if version is not None and not version.isdecimal():
+    if version is not None and not (version.isascii() and version.isdecimal()):
         raise no_such_path(request.scope)
     return ModelPath(model, version, request.path_params.get("label"))

@@ -46,7 +46,7 @@ _FLOATS: dict[str, Any] = {
     "maxItems": FEATURES,
     "items": {"type": "number", "minimum": 0, "maximum": 1},
 }
-_ENCODED = {**_object("b64", {"type": "string", "format": "byte"}), "title": "An encoded picture"}
+_ENCODED = {**_object("b64", {"type": "string", "format": "byte", "minLength": 4}), "title": "An encoded picture"}
 _ROW: dict[str, Any] = {"oneOf": [_FLOATS, _ENCODED]}
 _ROWS_OR_COLUMN: dict[str, Any] = {
     "oneOf": [

@@ -14,6 +14,7 @@ A response whose body is one message is sent in one write, which saves a system 
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -139,8 +140,8 @@ class HttpProtocol(HttpToolsProtocol):
     _position = 0
     _held_bytes = 0
     """The share of this connection in `State.unparsed_bytes`."""
-    _body_left = 0
-    """How many bytes of the current body have not been parsed. Not positive for a body in chunks."""
+    _body_left: float = 0
+    """How many bytes of the current body have not been parsed: infinite in chunks, -1 when a head has just ended."""
     _is_ending = False
     """Whether the last reply is written or decided. What the client sends after its request is discarded."""
     _discarded_bytes = 0
@@ -193,7 +194,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._hold(len(data))
                 return
             start, self._position = self._position, self._end_of_piece(data, self._position)
-            self._feed(data if self._position - start == len(data) else data[start : self._position])
+            self._feed(data[start : self._position])
         self._drop_unparsed()
 
     def _is_answering(self) -> bool:
@@ -202,15 +203,20 @@ class HttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.more_body and not cycle.response_complete
 
     def _end_of_piece(self, data: bytes, start: int) -> int:
-        """Return how far to parse from `start`: to the end of a head or of a body, as far as it was received.
+        """Return how far to parse from `start`, so that at most one request ends before (in chunks, some forty).
 
-        If a read ends within the four bytes of an end, the next piece has that end and the following one.
+        If a read ends within the four bytes that end a head, the next piece has this end and the following one.
         """
+        if self._body_left == math.inf:
+            end = data.find(_END, start + _CHUNKED_BYTES)
+            return end + len(_END) if end >= 0 else len(data)
         if self._body_left > 0:
-            return min(start + self._body_left, len(data))
-        in_chunks = self.cycle is not None and self.cycle.more_body and not self._in_head
-        end = data.find(_END, start + _CHUNKED_BYTES if in_chunks else start)
-        return end + len(_END) if end >= 0 else len(data)
+            size = int(min(self._body_left, len(data) - start))
+            self._body_left -= size
+            return start + size
+        end = data.find(_END, start)
+        has_one_head = end < 0 or data.find(_END, end + len(_END)) < 0
+        return len(data) if has_one_head else end + len(_END)
 
     def _hold(self, size: int) -> None:
         """Keep bytes of later requests, and read no more. Beyond the limit, the current reply is the last one."""
@@ -247,6 +253,8 @@ class HttpProtocol(HttpToolsProtocol):
             # The parser wraps what `on_headers_complete` raises.
             refusal = exc.__context__
             self._refuse(refusal if isinstance(refusal, DigitsError) else _malformed_request())
+        if self._body_left < 0:  # a head has ended
+            self._body_left = _body_left(self.cycle) if self.cycle.more_body else 0
         if self._in_head:
             if self._head_bytes > MAX_HEAD_BYTES + _READ_BYTES:
                 self._refuse(_head_too_large())
@@ -257,7 +265,6 @@ class HttpProtocol(HttpToolsProtocol):
         """Limit the head that begins."""
         super().on_message_begin()
         self._in_head = True
-        self._body_left = 0
 
     def on_headers_complete(self) -> None:
         """Check the head. uvicorn accepts a head of any size, and any number of Host headers.
@@ -272,15 +279,11 @@ class HttpProtocol(HttpToolsProtocol):
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
                 raise _head_too_large()
-        hosts = 0
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"content-length":  # the parser has checked that it is a number
-                self._body_left = int(value[-20:])
+        hosts = [name for name, _ in self.headers].count(b"host")
         if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
             raise errors.MalformedRequest(f"expected one Host header (RFC 9112), received {hosts or 'none'}")
         super().on_headers_complete()
+        self._body_left = -1
         # uvicorn would add trailers, of which there is no limit, to the headers of the request.
         self.headers = _IGNORED_TRAILERS  # type: ignore[assignment]
         self._unanswered.append(self.cycle)
@@ -290,11 +293,6 @@ class HttpProtocol(HttpToolsProtocol):
         self.cycle.message_event.set()
         if self.server_state.draining:
             self.cycle.keep_alive = False
-
-    def on_body(self, body: bytes) -> None:
-        """Count the body, to find its end."""
-        self._body_left -= len(body)
-        super().on_body(body)
 
     def _should_upgrade(self) -> bool:
         """Have uvicorn ignore a request to change the protocol, which `_restart_without_upgrade` sends again.
@@ -452,6 +450,14 @@ class HttpProtocol(HttpToolsProtocol):
 def _response_head(status: int, common: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     """Return the status line and the header lines, without the empty line that ends them."""
     return [STATUS_LINE[status], common, *[b"%b: %b\r\n" % header for header in headers]]
+
+
+def _body_left(cycle: RequestResponseCycle) -> float:
+    """Return how much of a body that has just begun will follow: infinity for a body in chunks."""
+    for name, value in cycle.scope["headers"]:
+        if name == b"content-length":  # the parser has checked that it is a number
+            return int(value[-20:]) - len(cycle.body)
+    return math.inf
 
 
 def _head_too_large() -> DigitsError:

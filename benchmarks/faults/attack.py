@@ -28,7 +28,7 @@ from benchmarks.faults.mix import photo
 from benchmarks.harness import services
 from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.report import header, table
-from benchmarks.harness.servers import HOST, ROOT, free_port
+from benchmarks.harness.servers import HOST, ROOT, free_port, serving
 from benchmarks.harness.traffic import Request, send
 
 SPARE_MB = 64
@@ -259,7 +259,7 @@ def attack(name: str, keys: str, options: Namespace) -> tuple[list[str], bool]:
     with control_group(options.limit_mb) as group:
         command = f"echo $$ > {group.folder}/cgroup.procs; exec {sys.executable} -m app"
         service = replace(services.own(folder=options.folder, settings=settings), command=("sh", "-c", command))
-        with services.serving(service.command, service.environment, service.folder, service.ready) as server:
+        with serving(service.command, service.environment, service.folder, service.ready) as server:
             target = Target(server.port, grpc_port)
             process = psutil.Process(server.process.pid)
             before_mb = process.memory_info().rss / (1 << 20)

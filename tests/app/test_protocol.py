@@ -4,9 +4,13 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.server.protocol import HttpProtocol, State
 from tests.app.conftest import Service, cases
@@ -16,6 +20,8 @@ SEVEN: bytes = RAW["content"]
 CHUNK = b"310\r\n" + SEVEN + b"\r\n"
 FILE = b'Content-Disposition: form-data; name="file"; filename="a"\r\n'
 LENGTH = b"Content-Length: 784"
+LENGTH_OF = b"Content-Length: %d"
+UPGRADE = b"Upgrade: h2c", b"Connection: Upgrade"
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
@@ -214,12 +220,26 @@ def test_a_client_that_waits_for_100_is_told_to_continue(connection: socket.sock
 
 
 class Nowhere(asyncio.Transport):
-    """A transport that drops replies."""
+    """A transport that keeps replies."""
 
-    def write(self, data: object) -> None:
-        pass
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.written = b""
+        self.is_reading = True
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
 
     def write_eof(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
     def is_closing(self) -> bool:
@@ -231,7 +251,7 @@ def test_trailers_are_not_kept() -> None:
 
     async def receive_trailers() -> HttpProtocol:
         protocol = HttpProtocol(uvicorn.Config(app, log_config=None), State(), {})
-        protocol.connection_made(Nowhere({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}))
+        protocol.connection_made(Nowhere())
         protocol.data_received(chunks(CHUNK + b"0\r\n" + b"X-A: b\r\n" * 10_000))
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
         return protocol
@@ -240,3 +260,60 @@ def test_trailers_are_not_kept() -> None:
 
     assert len(protocol.headers) == 0
     assert {name for name, _ in protocol.scope["headers"]} == {b"host", b"content-type", b"transfer-encoding"}
+
+
+END = b"\r\n\r\n"
+CONTENTS = st.lists(st.sampled_from([END, END * 9, b"GET / HTTP/1.1", b"0\r\n", b"seven", SEVEN * 3]), max_size=6).map(
+    b"".join
+)
+
+
+def in_chunks(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if content else b"0\r\n\r\n"
+
+
+@given(st.data())
+def test_requests_are_answered_alike_however_they_arrive(data: st.DataObject) -> None:
+    contents = data.draw(st.lists(CONTENTS, min_size=1, max_size=12))
+    sent = b"".join(
+        data.draw(
+            st.sampled_from(
+                [
+                    post(body=content),
+                    post(CHUNKED, body=in_chunks(content)),
+                    post(*UPGRADE, LENGTH_OF % len(content), body=content),
+                ]
+            )
+        )
+        for content in contents
+    )
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=12)))
+
+    async def echo(scope: object, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def exchange() -> bytes:
+        transport = Nowhere()
+        protocol = HttpProtocol(uvicorn.Config(echo, log_config=None, interface="asgi3"), State(), {})
+        protocol.connection_made(transport)
+        for start, end in pairwise([0, *cuts, len(sent)]):
+            if start < end:
+                protocol.data_received(sent[start:end])
+            while not transport.is_reading:
+                await asyncio.sleep(0)
+        while len(transport.written.split(b"HTTP/1.1 200 OK")) <= len(contents):
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return transport.written
+
+    written = asyncio.run(asyncio.wait_for(exchange(), 20))
+
+    assert written == b"".join(
+        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(each), each) for each in contents
+    )

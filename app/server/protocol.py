@@ -16,18 +16,17 @@ A response whose body is one message is sent in one write, which saves a system 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import httptools
-from fastapi import Response
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from app import errors
-from app.server.handover import CLOSED, SupervisorLink
+from app.server.handover import CLOSED
 from app.server.listener import accept_packets
+from app.server.state import State
 from digits.errors import DigitsError
 
 HEAD_SECONDS = 10
@@ -65,48 +64,6 @@ _CHUNKED_BYTES = 1024
 
 _IGNORED_TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
 """Stays empty, whatever is appended to it."""
-
-
-class State(ServerState):
-    """uvicorn's state, with a flag for draining and the joined header lines of all replies."""
-
-    draining = False
-    """Whether the service drains. Each reply then closes its connection."""
-
-    refused: Callable[[DigitsError, Response], None]
-    """Called with the error and the reply when bytes are refused because they are not an HTTP request."""
-
-    supervisor: SupervisorLink | None = None
-    """Learns of each connection that ends. None without a supervisor."""
-
-    def __init__(self) -> None:
-        """Start without connections."""
-        super().__init__()
-        self.unparsed_bytes = 0
-        """The bytes that all connections hold."""
-        self._turns: deque[Callable[[], None]] = deque()
-        self._common: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
-
-    def queue_turn(self, take: Callable[[], None]) -> None:
-        """Call `take` when other connections had their turns: one in each turn of the event loop.
-
-        So a new connection never waits for more than one request of those that were sent at once.
-        """
-        self._turns.append(take)
-        if len(self._turns) == 1:
-            asyncio.get_running_loop().call_soon(self._take_turn)
-
-    def _take_turn(self) -> None:
-        self._turns[0]()
-        self._turns.popleft()
-        if self._turns:
-            asyncio.get_running_loop().call_soon(self._take_turn)
-
-    def common_headers(self) -> bytes:
-        """Return the joined header lines of every reply. uvicorn makes a new list once a second, with the time."""
-        if self._common[0] is not self.default_headers:
-            self._common = self.default_headers, b"".join(b"%b: %b\r\n" % header for header in self.default_headers)
-        return self._common[1]
 
 
 class _Flow(FlowControl):

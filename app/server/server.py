@@ -26,7 +26,8 @@ import uvicorn
 
 from app.server.handover import ALIVE, SupervisorLink
 from app.server.listener import QUEUE_SECONDS, drop_connection_attempts
-from app.server.protocol import HttpProtocol, State
+from app.server.protocol import HttpProtocol
+from app.server.state import State
 from app.settings import Settings
 from app.telemetry import logs
 

@@ -12,7 +12,8 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.server.protocol import HttpProtocol, State
+from app.server.protocol import HttpProtocol
+from app.server.state import State
 from tests.app.conftest import Service, cases
 from tests.app.dialects import PNG, RAW
 

@@ -69,6 +69,14 @@ def test_requests_of_one_turn_of_the_event_loop_share_a_pass(run: Run, classifie
     assert [answer.probabilities.shape for answer in answers] == [(1, 10)] * 40
 
 
+def test_answered_pictures_leave_the_queue(run: Run, pictures: Grey) -> None:
+    async def more_than_may_wait(batcher: Batcher) -> int:
+        part = pictures[:PASS_ROWS]
+        return sum([len((await batcher.classify(part)).predictions) for _ in range(MAX_WAITING_ROWS // len(part) + 2)])
+
+    assert run(more_than_may_wait) > MAX_WAITING_ROWS
+
+
 def test_a_lone_request_does_not_wait_for_a_timer(
     run: Run,
     classifier: Watched,

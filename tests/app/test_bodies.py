@@ -7,9 +7,9 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, SlowBody
+from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, NoRoom, SlowBody
 from app.inference.decode_threads import DecodeThreads
-from app.inference.memory_budget import MemoryBudget, Reservation
+from app.inference.memory_budget import BUDGET_BODIES, MemoryBudget, Reservation
 from app.input import body
 from app.input.body import SHORT_BODY_BYTES
 from app.input.json import parse_json
@@ -84,6 +84,17 @@ def test_a_body_that_stalls_is_given_up_and_its_memory_is_released(monkeypatch: 
     assert budget.reserved_bytes == 100_000
     reservation.release()
     assert budget.reserved_bytes == 0
+
+
+def test_the_memory_budget_is_used_to_its_last_byte_and_no_further() -> None:
+    first, second = (Reservation(budget) for budget in [MemoryBudget(100)] * 2)
+    first.reserve(BUDGET_BODIES * 100 - 1)
+    second.reserve(1)
+
+    with pytest.raises(NoRoom, match="other requests hold 400 bytes already"):
+        second.reserve(1)
+    first.release()
+    second.reserve(1)
 
 
 def test_one_picture_is_short_and_twelve_are_not() -> None:

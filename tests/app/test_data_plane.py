@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from app.telemetry.metrics import Metrics
 from digits.errors import InvalidImage, NoInk
 from digits.features import to_features
 from digits.normalization.mnist_form import Mode
-from tests.conftest import Mnist, encoded
+from tests.conftest import Mnist, encoded, publish_classes, publish_tiny
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,27 @@ def test_the_mode_says_which_pictures_in_form_are_normalized(
     infer(PictureBatch(pixels=digits[:5], mode=mode))
 
     assert len(normalized) == count
+
+
+def test_pictures_are_prepared_again_if_a_model_with_another_preprocessing_is_served_meanwhile(
+    tmp_path: Path, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_tiny(tmp_path)
+    plane = DataPlane(Settings(model_dir=tmp_path), Accounting(Metrics(), "json"))
+    plane.registry.refresh()
+    inverted = 255 - digits[:2]
+
+    def published_meanwhile(*arguments: Any) -> Any:
+        publish_classes(tmp_path, ("circle", "square"))
+        plane.registry.refresh()
+        return normalize_pixels(*arguments)
+
+    monkeypatch.setattr(data_plane, "normalize_pixels", published_meanwhile)
+    result = asyncio.run(plane.infer(Sent(PictureBatch(pixels=inverted))))
+
+    assert result.classifier.class_names == ("circle", "square")
+    assert (result.pixels == inverted).all()
+    assert steps(result) == [(), ()]
 
 
 def test_pictures_in_form_pass_untouched(infer: Infer, digits: NDArray[np.uint8]) -> None:

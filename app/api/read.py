@@ -33,4 +33,4 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     if query.model_fields_set:
         await extend(service.data_plane, read.digits, query)
     content = read.numbers[0] if read.digits.request.single else {"predictions": read.numbers}
-    return Reply.of(content, read.digits.classifier.manifest.version, read.digits.result.pass_rows)
+    return Reply.of(content, read.digits.classifier.model_id, read.digits.result.pass_rows)

@@ -13,10 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from digits.features import Floats, Grey, to_features
+from digits.model.artifact import FIRST_OWN_VERSION
 from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import predictions, to_json
 from tests.app.conftest import Reloading, Service
-from tests.conftest import SHIPPED_VERSION, Mnist, edit_manifest, encoded, make_calibration, publish_trusted
+from tests.conftest import Mnist, edit_manifest, encoded, make_calibration, publish_trusted
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 """The thresholds of the service `trusted`. Per class at 0.99, the threshold of a 9 is half as high.
@@ -24,7 +25,7 @@ THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 For pictures that were normalized, all thresholds are a fifth of these.
 """
 
-SERVED = SHIPPED_VERSION + 1
+SERVED = FIRST_OWN_VERSION
 """The version of the services `trusted` and `reloading`."""
 
 WITHOUT_CALIBRATION = ["digit", "probability", "probabilities", "preprocessing", "model"]

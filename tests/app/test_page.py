@@ -147,6 +147,7 @@ def answer_with(*lines: str, unsure: Sequence[int] = (), left_out: int = 0, **fi
                 "probabilities": [float(each == digit) for each in range(10)],
                 "prediction_set": [digit, digit + 1] if len(digits) in unsure else [digit],
                 **{"coverage": 0.99, "calibration": "normalized", "is_digit": True, "novelty": 0.0},
+                "accept": len(digits) not in unsure,
                 "line": line,
                 "box": {"x": 50 * column + 10, "y": 50 * line + 5, "width": 30, "height": 40},
                 "pixels": [[len(digits) % 256] * 28] * 28,

@@ -79,7 +79,7 @@ def at_least(answer: dict[str, Any], threshold: float, *, per_class: bool = Fals
 def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, mnist: Mnist) -> None:
     (answer,) = answers(client, mnist.pixels[:1])
 
-    about_trust = ["prediction_set", "coverage", "calibration", "is_digit", "novelty"]
+    about_trust = ["prediction_set", "coverage", "calibration", "is_digit", "novelty", "accept"]
     assert list(answer) == [*WITHOUT_CALIBRATION[:3], *about_trust, *WITHOUT_CALIBRATION[3:]]
 
 
@@ -150,6 +150,19 @@ def test_a_picture_with_a_novelty_above_1_is_not_a_digit(client: httpx.Client, w
 
     assert answer["is_digit"] is is_digit
     assert answer["novelty"] == pytest.approx(2 * white / 784, rel=1e-5)
+
+
+@pytest.mark.parametrize("params", [{}, {"coverage": 0.9}, {"per_class": True}], ids="asked for {}".format)
+def test_an_answer_is_accepted_if_it_is_the_only_plausible_digit_of_a_picture_of_a_digit(
+    client: httpx.Client, mnist: Mnist, params: dict[str, Any]
+) -> None:
+    pictures = np.concatenate([mnist.pixels[::10], inked(700)])
+
+    predictions = answers(client, pictures, **params)
+
+    rule = [answer["is_digit"] and answer["prediction_set"] == [answer["digit"]] for answer in predictions]
+    assert [answer["accept"] for answer in predictions] == rule
+    assert set(rule) == {True, False}
 
 
 @pytest.fixture(scope="module")

@@ -38,11 +38,11 @@ Read = Callable[[Path], list[dict[str, Any]]]
 
 PREDICT = (
     *("path", "digit", "probability", "prediction_set", "coverage", "calibration", "is_digit", "novelty"),
-    *("preprocessing", "left_out", "version", "error"),
+    *("accept", "preprocessing", "left_out", "version", "error"),
 )
 READ = (
     *("path", "text", "digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out"),
-    *("version", "error"),
+    *("accept", "version", "error"),
 )
 
 
@@ -54,7 +54,7 @@ def read_csv(file: Path) -> list[dict[str, Any]]:
         **{"non_digit_count": int, "left_out": int, "version": int, "coverage": float, "preprocessing": str.split},
         "probabilities": lambda text: [float(each) for each in text.split()],
         "prediction_set": lambda text: [int(digit) for digit in text.split()],
-        "is_digit": {"true": True, "false": False}.__getitem__,
+        **dict.fromkeys(("is_digit", "accept"), {"true": True, "false": False}.__getitem__),
     }
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
@@ -167,6 +167,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
                 "ambiguous_count": sum(digit["prediction_set"] != [digit["digit"]] for digit in found),
                 "non_digit_count": sum(not digit["is_digit"] for digit in found),
                 "left_out": answer["left_out"],
+                "accept": answer["accept"],
                 "version": SHIPPED_VERSION,
             }
         )

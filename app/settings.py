@@ -97,7 +97,11 @@ class Settings(BaseSettings):
     )
 
     model_dir: Annotated[
-        Path, Field(description="Folder with published models. While it holds none, the shipped model is served.")
+        Path,
+        Field(
+            description="Folder with published models, or of one version. If unset and without models, the shipped "
+            "model is served."
+        ),
     ] = SHIPPED
     model_version: Annotated[
         PositiveInt | None, Field(description="Serve only this version. If unset, the newest version is served.")

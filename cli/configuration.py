@@ -37,7 +37,7 @@ def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
     """
     environment = EnvSettingsSource(Settings)()
     from_file = _read(file) if file is not None else {}
-    values = {"model_dir": Path(DEFAULT_MODEL_DIR), **from_file, **environment, **options}
+    values = {**from_file, **environment, **options}
     sources = (
         dict.fromkeys(Settings.model_fields, "default")
         | dict.fromkeys(from_file, str(file))
@@ -45,11 +45,16 @@ def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
         | {name: flag(name) for name in options}
     )
     try:
-        return Configuration(Settings(**values), sources)
+        settings = Settings(**values)
     except ValidationError as exc:
         invalid = first_invalid(exc)
         source = sources[invalid.name]
         _refuse(f"{source}: {invalid.name}: {invalid.reason}" if source == str(file) else f"{source}: {invalid.reason}")
+    if "model_dir" not in settings.model_fields_set:
+        # The set of named fields stays as it is, because a named folder must exist and the default one need not.
+        changed = {**dict(settings), "model_dir": Path(DEFAULT_MODEL_DIR)}
+        settings = Settings.model_construct(settings.model_fields_set, **changed)
+    return Configuration(settings, sources)
 
 
 def flag(name: str) -> str:

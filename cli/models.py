@@ -1,4 +1,4 @@
-"""The option `--model-dir`, and the model that it selects."""
+"""The options `--model-dir` and `--model-version`, and the model that they select."""
 
 import sys
 from pathlib import Path
@@ -6,27 +6,40 @@ from typing import Annotated
 
 import typer
 
+from cli.main import DEFAULT_MODEL_DIR
 from digits.errors import DigitsError
 from digits.model.classifier import Classifier, load_newest
 
 ModelDir = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         envvar="MNIST_MODEL_DIR",
         show_envvar=True,
-        help="Folder with published models. While it holds none, the shipped model is used.",
+        help=f"Folder with published models, or of one version. Default: {DEFAULT_MODEL_DIR}, and the shipped model "
+        "while that folder has none.",
+    ),
+]
+ModelVersion = Annotated[
+    int | None,
+    typer.Option(
+        envvar="MNIST_MODEL_VERSION",
+        show_envvar=True,
+        min=1,
+        help="Use only this version, also a shipped one. Default: the newest usable version.",
     ),
 ]
 
 
-def load_model(root: Path) -> Classifier:
-    """Load the newest usable version, and report the newer ones that are not usable on standard error.
+def load_model(model_dir: Path | None, version: int | None) -> Classifier:
+    """Load the newest usable version, or the required one. Report those that are not used on standard error.
 
     Raises:
         typer.Exit: no version is usable. One line on standard error says why. The exit code is 2.
     """
     try:
-        classifier, refusals = load_newest(root)
+        classifier, refusals = load_newest(
+            model_dir or Path(DEFAULT_MODEL_DIR), is_named=model_dir is not None, version=version
+        )
     except DigitsError as exc:
         print(f"digits: {exc}", file=sys.stderr)
         raise typer.Exit(2) from None

@@ -91,7 +91,8 @@ class Request:
     resume: bool
     force: bool
     strict: bool
-    model_dir: Path
+    model_dir: Path | None
+    model_version: int | None
 
 
 def answer(request: Request, task: Task) -> int:
@@ -105,7 +106,7 @@ def answer(request: Request, task: Task) -> int:
             raise typer.BadParameter("expected --resume, --force, --strict and --ray together with --output")
     elif request.as_json or _STDIN in request.sources or (request.resume and request.force):
         raise typer.BadParameter("expected --output without --json and -, and only one of --resume and --force")
-    classifier = load_model(request.model_dir)
+    classifier = load_model(request.model_dir, request.model_version)
     try:
         task.columns(classifier)
     except OtherClasses as exc:
@@ -123,14 +124,20 @@ def answer(request: Request, task: Task) -> int:
 
 def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_json: bool) -> int:
     exit_code = 0
+    has_answer = False
     for source in sources.paths:
         try:
             for picture in _pictures(Sources([source], sources.column)):
-                if not _print_answer(picture, classifier, task, as_json=as_json):
+                if _print_answer(picture, classifier, task, as_json=as_json):
+                    has_answer = True
+                else:
                     exit_code = max(exit_code, 1)
         except UnusableSource as exc:
             print(f"digits: {exc}", file=sys.stderr)
             exit_code = 2
+    if has_answer and not as_json:  # each line of JSON names the version
+        sys.stdout.flush()
+        print(f"digits: answered by {classifier.described}", file=sys.stderr)
     return exit_code
 
 

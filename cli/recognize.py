@@ -1,13 +1,11 @@
 """`digits predict` and `digits read`: recognize one digit per picture, or all digits on it."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.batch.tasks import Predict, Read
-from cli.main import DEFAULT_MODEL_DIR
-from cli.models import ModelDir
+from cli.models import ModelDir, ModelVersion
 from cli.pictures import (
     AsJson,
     Column,
@@ -49,13 +47,14 @@ def _predict(  # noqa: PLR0917 - Typer turns parameters into options
             "(never). With never, pictures must be 28x28."
         ),
     ] = "auto",
-    model_dir: ModelDir = Path(DEFAULT_MODEL_DIR),
+    model_dir: ModelDir = None,
+    model_version: ModelVersion = None,
 ) -> None:
     """Recognize one digit per picture. Print a line for each, or write all answers to a file.
 
     Without --output, the exit code is 1 if any picture has no answer.
     """
-    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir)
+    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
     raise typer.Exit(answer(request, Predict(normalize, probabilities)))
 
 
@@ -68,11 +67,12 @@ def _read(  # noqa: PLR0917 - Typer turns parameters into options
     resume: Resume = False,
     force: Force = False,
     strict: Strict = False,
-    model_dir: ModelDir = Path(DEFAULT_MODEL_DIR),
+    model_dir: ModelDir = None,
+    model_version: ModelVersion = None,
 ) -> None:
     """Read all digits on each picture. Print a line for each, or write all answers to a file.
 
     Without --output, the exit code is 1 if any picture has no answer.
     """
-    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir)
+    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
     raise typer.Exit(answer(request, Read()))

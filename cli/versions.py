@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.main import DEFAULT_MODEL_DIR
-from cli.models import ModelDir, load_model
+from cli.models import ModelDir, ModelVersion, load_model
 from cli.single_command import single_command
 from digits.errors import DigitsError
 from digits.model.artifact import Manifest, read_manifest
@@ -17,10 +17,10 @@ def command(name: str) -> Any:
     return single_command(name, _versions)
 
 
-def _versions(model_dir: ModelDir = Path(DEFAULT_MODEL_DIR)) -> None:
+def _versions(model_dir: ModelDir = None, model_version: ModelVersion = None) -> None:
     """List the published models, in the order in which the service prefers them."""
-    used = load_model(model_dir).folder
-    for folder in candidates(model_dir)[0]:
+    used = load_model(model_dir, model_version).folder
+    for folder in candidates(model_dir or Path(DEFAULT_MODEL_DIR), is_named=model_dir is not None).all:
         try:
             print(_line(read_manifest(folder)), folder, *["(in use)"] * (folder == used), sep="  ")
         except DigitsError as exc:

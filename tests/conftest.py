@@ -54,7 +54,7 @@ SHIPPED_VERSIONS = artifact.versions(artifact.SHIPPED)
 """The versions that come with the code, highest first."""
 
 SHIPPED_VERSION = SHIPPED_VERSIONS[0]
-"""The version that a service serves unless another one is published. Tests publish the numbers above it."""
+"""The version that a service serves unless another one is published."""
 
 HIDDEN = 16
 
@@ -244,6 +244,13 @@ def publish_tiny(root: Path, seed: int = 0, files: Mapping[str, bytes] | None = 
     """Publish the tiny network of that seed, or the given files, as the next version below `root`."""
     manifest = artifact.publish(root, make_files(seed) if files is None else files, MANIFEST_FIELDS | {"seed": seed})
     return Published(root, root / manifest.name / str(manifest.version), manifest)
+
+
+def renumber(published: Published, number: int) -> Published:
+    """Give a version another number, as a release has."""
+    folder = published.folder.rename(published.folder.with_name(str(number)))
+    edit_manifest(folder, {"version": number})
+    return Published(published.root, folder, artifact.read_manifest(folder))
 
 
 def publish_classes(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digits.errors import DigitsError
+from digits.errors import DigitsError, NoUsableModel
 from digits.model.artifact import SHIPPED, Preprocessing
 from digits.model.classifier import Classifier
 from training import figures, pipeline, report
@@ -125,10 +125,11 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
+    context: typer.Context,
     model: Annotated[
         Path | None,
-        typer.Option(help="A version's folder. Default: the newest usable version in --model-dir, or the shipped one."),
+        typer.Option(help="A version's folder. Default: the newest usable version in --model-dir."),
     ] = None,
     model_dir: ModelRoot = SHIPPED,
     data: Data = None,
@@ -138,7 +139,10 @@ def evaluate(
     ] = None,
 ) -> None:
     """Assess a published version on the test images, with the code that serves it."""
-    classifier = pipeline.load_version(model_dir) if model is None else Classifier.load(model.resolve())
+    if model is None:
+        classifier = pipeline.load_version(model_dir, is_named=_is_named(context))
+    else:
+        classifier = Classifier.load(model.resolve())
     loaded = pipeline.load_data(
         data, allow_other_data=allow_other_data, preprocessing=classifier.manifest.preprocessing
     )
@@ -155,6 +159,7 @@ def evaluate(
 
 @app.command()
 def export(  # noqa: PLR0917 - Typer turns parameters into options
+    context: typer.Context,
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -198,18 +203,25 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     elif target_format is not None:
         if output is None:
             raise typer.BadParameter("expected --output together with --format, received no --output")
-        written = pipeline.write_format(target_format, pipeline.load_version(model_dir, version), output)
+        classifier = pipeline.load_version(model_dir, version, is_named=_is_named(context))
+        written = pipeline.write_format(target_format, classifier, output)
         say(f"written: {written}")
+
+
+def _is_named(context: typer.Context) -> bool:
+    """Return whether the user named `--model-dir`, as an option or in the environment."""
+    source = context.get_parameter_source("model_dir")
+    return source is not None and source.name != "DEFAULT"
 
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Turn an expected error into one line on stderr and exit code 1, or 130 after Ctrl-C."""
+    """Turn an expected error into one line on stderr and exit code 1, 2 without a usable model, or 130 after Ctrl-C."""
     try:
         yield
     except (TrainingError, DigitsError) as exc:
         print(f"training: {exc}", file=sys.stderr)
-        sys.exit(INTERRUPTED if isinstance(exc, Interrupted) else 1)
+        sys.exit(INTERRUPTED if isinstance(exc, Interrupted) else 2 if isinstance(exc, NoUsableModel) else 1)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -238,9 +238,12 @@ def load_data(
     return data
 
 
-def load_version(model_dir: Path, version: int | None = None) -> Classifier:
-    """Load the newest usable version, or the given one. Print the versions that were refused. Raises DigitsError."""
-    classifier, refusals = load_newest(model_dir, version=version)
+def load_version(model_dir: Path, version: int | None = None, *, is_named: bool = True) -> Classifier:
+    """Load the newest usable version, or the given one. Print the versions that were not used. Raises DigitsError.
+
+    `is_named` says whether the user named the folder. The shipped model answers for a default folder without versions.
+    """
+    classifier, refusals = load_newest(model_dir, is_named=is_named, version=version)
     for refusal in refusals:
         print(f"training: not used: {refusal}", file=sys.stderr)
     return classifier

@@ -68,7 +68,8 @@ async def health(request: ServiceRequest) -> Response:
     reason = service.registry.unready_reason()
     model = service.registry.classifier.model_name if service.registry.started else None
     state = {"status": "ready" if reason is None else "unready", "reason": reason, "model": model}
-    return _reply(200 if reason is None else 503, {**state, "version": service.version})
+    more = {"warnings": service.registry.warnings, "version": service.version}
+    return _reply(200 if reason is None else 503, state | more)
 
 
 def _reply(status: int, state: dict[str, Any]) -> Response:

@@ -39,7 +39,7 @@ _FILES: dict[str, Any] = {
     responses={200: example(examples("manifest")), 503: UNAVAILABLE},
 )
 async def model(request: ServiceRequest) -> Response:
-    """Return name, version, signature, recipe, data set, library versions and metrics, as published."""
+    """Return name, version, graph, signature, recipe, data set, library versions and metrics, as published."""
     manifest = request.service.registry.classifier.manifest
     return Response(orjson.dumps(manifest.public()), media_type="application/json")
 

@@ -34,4 +34,4 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
         await extend(service.data_plane, inference, query)
     records = inference.predictions
     content = records[0] if inference.request.single else {"predictions": records}
-    return Reply.of(content, inference.classifier.manifest.version, inference.result.pass_rows)
+    return Reply.of(content, inference.classifier.model_id, inference.result.pass_rows)

@@ -11,6 +11,7 @@ from app.input.pictures import PICTURE_TYPES, PictureBody
 from app.openapi.bodies import READ_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Number, Numbers
+from digits.numbers.read import set_accept
 
 router = direct_router("Predict")
 
@@ -32,5 +33,7 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     read = await service.data_plane.read(PictureBody(request, service.settings, accepted=PICTURE_TYPES))
     if query.model_fields_set:
         await extend(service.data_plane, read.digits, query)
+        for number in read.numbers:
+            set_accept(number)  # another coverage gives other prediction sets
     content = read.numbers[0] if read.digits.request.single else {"predictions": read.numbers}
-    return Reply.of(content, read.digits.classifier.manifest.version, read.digits.result.pass_rows)
+    return Reply.of(content, read.digits.classifier.model_id, read.digits.result.pass_rows)

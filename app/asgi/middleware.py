@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 _METHODS = ("GET", "HEAD", "POST")
 _REQUEST_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
-_REPLY_HEADERS = ("Retry-After", "X-Model-Version", "X-Request-ID")
+_REPLY_HEADERS = ("Retry-After", "X-Model-Graph", "X-Model-Version", "X-Request-ID")
 _PREFLIGHT_SECONDS = 7200
 """How long a browser may remember a preflight reply. Chromium keeps it no longer than this."""
 
@@ -105,7 +105,7 @@ class RequestMiddleware:
                 request.size = 0
             reply = scope.get(REPLY)
             if reply is not None:
-                request.batch, request.version = reply.batch, reply.version
+                request.batch, request.model = reply.batch, reply.model
             request.route = getattr(scope.get("route"), "path", None)
             self._accounting.end(request)
 

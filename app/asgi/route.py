@@ -12,6 +12,7 @@ and returns a response. FastAPI makes the OpenAPI document from the same declara
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -23,6 +24,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from app.errors import InvalidQuery, WrongMethod
+from digits.model.artifact import ModelId
 
 if TYPE_CHECKING:
     from app.asgi.service import Service
@@ -57,7 +59,7 @@ class Reply(Response):
     def __init__(
         self,
         body: bytes,
-        version: int | None = None,
+        model: ModelId | None = None,
         batch: int | None = None,
         status_code: int = 200,
         headers: Iterable[tuple[bytes, bytes]] = JSON,
@@ -66,32 +68,38 @@ class Reply(Response):
 
         Args:
             body: all bytes.
-            version: the model version that answered. It is also sent as a header.
+            model: the model version that answered. It is also sent as headers.
             batch: number of pictures in the forward pass that answered.
             status_code: the HTTP status.
             headers: the headers that describe the body.
         """
         self.body = body
-        self.version = version
+        self.model = model
         self.batch = batch
         self.status_code = status_code
         # A JSON reply needs only one security header: no browser renders it, and each header costs 0.4 us.
         self.raw_headers = [*headers, (b"content-length", b"%d" % len(body)), NOSNIFF]
-        if version is not None:
-            self.raw_headers.append((b"x-model-version", b"%d" % version))
+        if model is not None:
+            self.raw_headers += _model_headers(model)
 
     @classmethod
     def of(
-        cls, content: Any, version: int | None = None, batch: int | None = None, *, status_code: int = 200
+        cls, content: Any, model: ModelId | None = None, batch: int | None = None, *, status_code: int = 200
     ) -> "Reply":
         """Encode content as JSON. A float32 has the fewest digits that read back as the same float32."""
-        return cls(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), version, batch, status_code)
+        return cls(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), model, batch, status_code)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the reply."""
         scope[REPLY] = self
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+@cache
+def _model_headers(model: ModelId) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of a version. A process loads few versions, so few are kept."""
+    return (b"x-model-version", b"%d" % model.version), (b"x-model-graph", model.graph.encode())
 
 
 class DirectRoute(APIRoute):

@@ -119,6 +119,7 @@ class DataPlane:
         self.registry = ModelRegistry(
             settings.model_dir,
             settings.model_version,
+            is_named="model_dir" in settings.model_fields_set,
             extra_versions=settings.model_versions,
             labels=dict(settings.model_labels),
             on_load=metrics.count_load,
@@ -144,7 +145,7 @@ class DataPlane:
         while True:
             ready = self.registry.unready_reason() is None
             manifest = self.registry.served_manifest()
-            model = None if manifest is None else (manifest.name, str(manifest.version))
+            model = None if manifest is None else (manifest.name, str(manifest.version), manifest.graph)
             self.metrics.set_state(in_progress=self._accounting.in_progress, ready=ready, model=model)
             for _ in range(10):
                 self.metrics.flush()

@@ -15,7 +15,7 @@ from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
 from digits.model.classes import DIGITS
-from digits.model.classifier import Classifier, candidates, no_usable_model
+from digits.model.classifier import Candidates, Classifier, candidates, hidden_versions, no_usable_model
 
 DRAINING = "draining: the service stops"
 """Why a service that was told to stop is not ready."""
@@ -73,6 +73,7 @@ class ModelRegistry:
         model_dir: Path,
         pinned: int | None = None,
         *,
+        is_named: bool = True,
         extra_versions: Iterable[int] = (),
         labels: Mapping[str, int] = MappingProxyType({}),
         on_load: Callable[[str], object] = lambda _outcome: None,
@@ -80,15 +81,20 @@ class ModelRegistry:
         """Create a registry without versions. Call `refresh` to load them.
 
         Args:
-            model_dir: the root of the published versions. A shipped version is served while it has no usable one.
+            model_dir: the root of the published versions, or the folder of one. The newest shipped version is served
+                while the root has none.
             pinned: the only version to serve. None serves the newest.
+            is_named: whether the operator named `model_dir`, which must then exist. False for the default folder.
             extra_versions: versions that clients can request by number, besides the served one.
             labels: names of versions, which clients can request too.
             on_load: called in the loading thread after each attempt to load a version, with "served" if the version
                 was loaded (an extra version too), else with "refused".
         """
         self.pinned = pinned
+        self.warnings: list[str] = []
+        """What the operator should know about the served model, as the last refresh found it."""
         self._model_dir = model_dir
+        self._is_named = is_named
         self._extra_numbers = frozenset(extra_versions) | frozenset(labels.values())
         self._labels = labels
         self._on_load = on_load
@@ -101,7 +107,9 @@ class ModelRegistry:
         self._extra: dict[int, _Loaded] = {}
         self._missing: frozenset[int] = frozenset()
         """The numbers of extra versions that the last refresh did not find."""
-        self._folders: list[Path] = []
+        self._found = Candidates([], [], [])
+        self._hidden: list[str] = []
+        """Which shipped versions an own version with the same number hides."""
         self._unlisted_reasons: list[str] = []
         """Why the root of the published or of the shipped versions could not be listed."""
         self._refused: dict[_FolderState, str] = {}
@@ -185,7 +193,7 @@ class ModelRegistry:
         """Return all versions that the last refresh found, highest first, at most a thousand per root."""
         reasons = {state.folder: reason for state, reason in self._refused.items()}
         served = self._classifier.folder if self._classifier else None
-        folders = self._folders
+        folders = self._found.all
         if served and served not in folders:
             reasons[served] = "its folder cannot be found; it is served from memory"
             folders = [served, *folders]
@@ -251,7 +259,8 @@ class ModelRegistry:
         if served is not None and self._self_test(served) is not None:
             self._must_reload = True
         keep = self.pinned or (served.manifest.version if served else None)
-        self._folders, unlisted_reasons = candidates(self._model_dir, keep=keep)
+        self._find(keep)
+        unlisted_reasons = self._found.refusals
         for reason in unlisted_reasons:
             if reason not in self._unlisted_reasons:
                 _log.warning("cannot look for versions: %s", reason)
@@ -262,16 +271,30 @@ class ModelRegistry:
             self._load_served(refused)
         self._load_extra(refused)
         self._refused = refused
-        is_lost = self._classifier is not None and self._classifier.folder not in self._folders
+        is_lost = self._classifier is not None and self._classifier.folder not in self._found.all
         if is_lost and not self._folder_is_lost:
             _log.warning(
                 "served from memory: %s cannot be found, so a restart cannot load it again", self.classifier.folder
             )
         self._folder_is_lost = is_lost
 
+    def _find(self, keep: int | None) -> None:
+        """List the versions, and log each new warning about them."""
+        found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
+        if found != self._found:
+            self._hidden = [f"not used: {warning}" for warning in hidden_versions(found).values()]
+        self._found = found
+        is_empty = self._is_named and self.pinned is None and not found.own and not found.refusals
+        empty = f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"
+        warnings = [*([empty] if is_empty else ()), *self._hidden]
+        for warning in warnings:
+            if warning not in self.warnings:
+                _log.warning("%s", warning)
+        self.warnings = warnings
+
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
-        for folder in self._folders_in_order():
+        for folder in self._found.in_order(self.pinned):
             state = _folder_state(folder)
             if state == self._served_state and not self._must_reload:
                 return
@@ -285,15 +308,6 @@ class ModelRegistry:
         if self._classifier is None:
             self._set_reason([*self._unlisted_reasons, *refused.values()])
 
-    def _folders_in_order(self) -> list[Path]:
-        """Return the folders to try, best first.
-
-        If a version is pinned, return only its folder. A published copy precedes a shipped one.
-        """
-        if self.pinned is None:
-            return self._folders
-        return [folder for folder in self._folders if folder.name == str(self.pinned)][:1]
-
     def _load_extra(self, refused: dict[_FolderState, str]) -> None:
         """Load the versions that clients can request besides the served one.
 
@@ -301,7 +315,7 @@ class ModelRegistry:
         """
         missing = set()
         for number in sorted(self._extra_numbers):
-            folder = next((folder for folder in self._folders if folder.name == str(number)), None)
+            folder = next(iter(self._found.in_order(number)), None)
             if folder is None:
                 if number not in self._extra:
                     missing.add(number)

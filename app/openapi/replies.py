@@ -17,7 +17,12 @@ def answered(name: str) -> dict[str, Any]:
     """Return the reply of inference, with the examples in a file of `reply_examples`."""
     return {
         "content": {JSON: {"examples": examples(name)}},
-        "headers": {"X-Model-Version": header("The version that answered.", type="integer", minimum=1)},
+        "headers": {
+            "X-Model-Version": header("The version that answered.", type="integer", minimum=1),
+            "X-Model-Graph": header(
+                "The first 12 characters of the sha256 of the version's graph, model.onnx.", type="string"
+            ),
+        },
     }
 
 

@@ -78,6 +78,13 @@ class DigitPrediction(BaseModel):
         examples=[0.31],
         json_schema_extra=_without_default,
     )
+    accept: bool | SkipJsonSchema[None] = Field(
+        None,
+        description="Whether the answer needs no check by a person: `is_digit` is true, `digit` is the only member of "
+        "`prediction_set`, and there is no `left_out`. Absent when the version has no `is_digit` or no "
+        "`prediction_set`.",
+        json_schema_extra=_without_default,
+    )
     pixels: _Pixels | SkipJsonSchema[None] = Field(
         None,
         description="With `?include=pixels`: the 28 rows of 28 grey values that the network saw. 255 is full ink.",
@@ -143,6 +150,12 @@ class Number(BaseModel):
     digits: list[NumberDigit] = Field(min_length=1, description="The digits in reading order.")
     left_out: int = Field(ge=0, description="Number of marks about as large as a digit that were not read.")
     model: ModelName
+    accept: bool | SkipJsonSchema[None] = Field(
+        None,
+        description="Whether the number needs no check by a person: `accept` of each digit is true, and `left_out` is "
+        "0. Absent when the digits have no `accept`.",
+        json_schema_extra=_without_default,
+    )
 
 
 class Numbers(BaseModel):
@@ -193,6 +206,10 @@ class Health(BaseModel):
     status: Literal["unready", "ready"]
     reason: str | None = Field(description="Why the service is not ready.")
     model: ModelName | None = Field(description="The model version that is served.")
+    warnings: list[str] = Field(
+        description="What the operator should know about the model, such as that the shipped one answers because the "
+        "named folder has none."
+    )
     version: str = Field(description="The version of the service.")
 
 

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from app.settings import LogFormat
 from app.telemetry.probes import PROBES
+from digits.model.artifact import ModelId
 
 UNLOGGED = frozenset((*PROBES, "/metrics"))
 """Paths that machines request every few seconds."""
@@ -52,7 +53,7 @@ class CompletedRequest:
     """Bytes of the reply's body."""
     batch: int | None = None
     """Pictures in the forward pass that answered it, or None without one."""
-    version: int | None = None
+    model: ModelId | None = None
     """The model version that answered it, or None without one."""
     span: SpanIds | None = None
     """Its span, or None if the service sends no traces."""
@@ -132,7 +133,8 @@ def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
             "ms": round(request.seconds * 1000, 3),
             "bytes": request.size,
             "batch": request.batch,
-            "version": request.version,
+            "version": request.model and request.model.version,
+            "graph": request.model and request.model.graph,
         }
         if request.span or request.traceparent:
             line |= _trace(request)

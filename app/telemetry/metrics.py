@@ -103,7 +103,7 @@ class Metrics(Collector):
         self._refusals = self._counter("digits_refusals", "Requests that were refused.", "reason")
         self._loads = self._counter("digits_model_loads", "Model versions that the service tried to load.", "outcome")
         self._model = self._gauge(
-            "digits_model_info", "Processes that serve the model version.", "livesum", "name", "version"
+            "digits_model_info", "Processes that serve the model version.", "livesum", "name", "version", "graph"
         )
         self._ready = self._gauge("digits_ready", "1 when every process is ready, else 0.", "livemin")
         # `labels` takes 1 us to find a series, a cache 0.1 us.
@@ -120,7 +120,7 @@ class Metrics(Collector):
             self._loads.labels(outcome)
         self._by_route: dict[tuple[str, str, int], BatchedHistogram] = {}
         self._digits: list[int] = []
-        self._served: tuple[str, str] | None = None
+        self._served: tuple[str, str, str] | None = None
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self._registry)
@@ -193,8 +193,8 @@ class Metrics(Collector):
         """Count an attempt to load a model version. The outcome is `served`, which means loaded, or `refused`."""
         self._loads.labels(outcome).inc()
 
-    def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str] | None) -> None:
-        """Set the state gauges: requests in work, readiness, and name and version of the served model."""
+    def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None) -> None:
+        """Set the state gauges: requests in work, readiness, and name, version and graph of the served model."""
         self._in_progress.set(in_progress)
         self._ready.set(ready)
         if model != self._served:

@@ -63,7 +63,7 @@ def spans_to(endpoint: str) -> Spans:
                 "http.response.body.size": request.size,
                 "digits.request_id": request.request_id.decode(),
                 "digits.batch": request.batch,
-                "digits.version": request.version,
+                "digits.version": request.model and request.model.version,
             }
             span = tracer.start_span(
                 f"{method} {request.route}" if request.route else method,

@@ -4,8 +4,7 @@
 
 The first table has, for each family of `number_pictures.py`, the share of pictures whose whole text is right, the
 errors per digit (edit distance), and the processor time per picture. One digit alone is also compared with the answer
-of `POST /predict`. Texts are accepted without a person by the rule of `docs/how-to/score-a-folder.md`: there is no
-error, and `ambiguous_count`, `non_digit_count` and `left_out` are 0. The row "plain" has all kinds of PLAIN together.
+of `POST /predict`. A text is accepted if the reply's `accept` is true. The row "plain" has all kinds of PLAIN together.
 The second table has the pictures without a digit (of `without_digit.py`) on which a digit is invented. Develop with
 `--from validation`. The test digits are for final figures.
 """
@@ -29,7 +28,6 @@ from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.errors import NoInk, TooManyDigits
 from digits.model.classifier import Classifier
 from digits.model.predictions import predict
-from digits.numbers.read import ambiguous_count, non_digit_count
 
 WITHOUT_DIGIT = 200
 """Number of pictures without a digit."""
@@ -44,7 +42,7 @@ class Reading:
     text: str = ""
     """The digits, with a newline between lines. "" if none is found."""
     is_accepted: bool = False
-    """Whether no person has to check it."""
+    """Whether the reply says that no person has to check it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def read(classifier: Classifier, data: bytes) -> Reading:
         number = number_on(classifier, data)
     except (NoInk, TooManyDigits):
         return Reading()
-    return Reading(number["text"], ambiguous_count(number) == non_digit_count(number) == number["left_out"] == 0)
+    return Reading(number["text"], number.get("accept", False))
 
 
 def edit_distance(first: str, second: str) -> int:

@@ -6,8 +6,9 @@ The first table is the accuracy on every family of `families.py` and on every st
 code that serves, beside what most programs do: a plain resize to 28x28. A second table, for each model with a
 calibration, has the share of prediction sets that contain the true digit, their mean size, and the false alarms:
 pictures taken for no digit, or refused for lack of ink. A refused picture gets no set, so it counts among the false
-alarms only. The sets have the thresholds that serving chooses for each picture. A third table has both errors of
-refusing side by side: digits that are refused, and pictures without a digit (of `without_digit.py`) that are accepted.
+alarms only. The sets have the thresholds that serving chooses for each picture. The last two columns are the share of
+pictures whose answer has `accept`, and the share of these that is right. A third table has both errors of refusing side
+by side: digits that are refused, and pictures without a digit (of `without_digit.py`) that are not, or are accepted.
 Develop with `--from validation`, on which the sets may have been calibrated. The test digits are for final figures.
 """
 
@@ -32,6 +33,7 @@ from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, to_features
 from digits.model.classifier import Classifier
+from digits.model.predictions import predict
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
 
@@ -53,6 +55,7 @@ class Prepared:
     ours: Floats
     normalized: NDArray[np.bool_]
     """(N,). Whether the picture was normalized. Otherwise it came in MNIST form."""
+    pictures: Sequence[Normalized]
     blank: NDArray[np.bool_]
     """(N,). Whether no ink was found. The features are then zeros, which counts as a wrong answer."""
     milliseconds: float
@@ -78,6 +81,7 @@ def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
         naive=to_features(np.stack([only_resized(picture) for picture in pictures])),
         ours=to_features(pixels),
         normalized=are_normalized([each.steps for each in prepared]),
+        pictures=prepared,
         blank=pixels.max(axis=(1, 2)) == 0,
         milliseconds=milliseconds,
     )
@@ -115,7 +119,11 @@ def prepared_surfaces(count: int) -> dict[str, Prepared]:
 
 def accuracy(classifier: Classifier, features: Floats, labels: Labels) -> str:
     """Format the accuracy with its 95 % Wilson interval."""
-    right = classifier.probabilities(features).argmax(axis=1) == labels
+    return share_with_interval(classifier.probabilities(features).argmax(axis=1) == labels)
+
+
+def share_with_interval(right: NDArray[np.bool_]) -> str:
+    """Format a share with its 95 % Wilson interval."""
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
     return f"{right.mean():.4f} ({interval.low:.3f}-{interval.high:.3f})"
 
@@ -136,9 +144,19 @@ def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
         covered = [members[level][np.arange(len(labels)), labels].mean() for level in levels]
         size = f"{members[SIZE_LEVEL].sum(axis=1).mean():.3f}" if SIZE_LEVEL in members else ""
         alarms = refused(classifier, prepared).mean()
-        rows.append([name, *(f"{share:.4f}" for share in covered), size, f"{alarms:.4f}"])
+        chosen = accepted(classifier, prepared)
+        right = classifier.probabilities(prepared.ours[chosen]).argmax(axis=1) == prepared.labels[chosen]
+        accepts = [f"{chosen.mean():.4f}", share_with_interval(right) if len(right) else ""]
+        rows.append([name, *(f"{share:.4f}" for share in covered), size, f"{alarms:.4f}", *accepts])
     promised = [f"covered at {level:g}" for level in levels]
-    return table(["family", *promised, f"mean size at {SIZE_LEVEL}", "not a digit"], rows)
+    last = (f"mean size at {SIZE_LEVEL}", "not a digit", "accepted", "right, of the accepted")
+    return table(["family", *promised, *last], rows)
+
+
+def accepted(classifier: Classifier, prepared: Prepared) -> NDArray[np.bool_]:
+    """Return whether the answer to each picture has `accept`. A picture without ink has no answer."""
+    records = predict(classifier, prepared.pictures)
+    return np.array([record.get("accept", False) for record in records]) & ~prepared.blank
 
 
 def refused(classifier: Classifier, prepared: Prepared) -> NDArray[np.bool_]:
@@ -154,12 +172,13 @@ def refusal_table(classifier: Classifier, families: dict[str, Prepared], surface
         blank = np.concatenate([group.blank for group in groups])
         no_digit = np.concatenate([refused(classifier, group) for group in groups])
         wrong = no_digit if has_digit else ~no_digit
-        return [name, str(len(blank)), f"{blank.mean():.4f}", f"{no_digit.mean():.4f}", f"{wrong.mean():.4f}"]
+        chosen = np.concatenate([accepted(classifier, group) for group in groups])
+        return [name, str(len(blank)), *(f"{each.mean():.4f}" for each in (blank, no_digit, wrong, chosen))]
 
     rows = [row("digits of all families", list(families.values()), has_digit=True)]
     rows += [row(f"without a digit: {name}", [surface], has_digit=False) for name, surface in surfaces.items()]
     rows.append(row("without a digit, all", list(surfaces.values()), has_digit=False))
-    return table(["pictures", "number", "no ink", "no ink or no digit", "wrong"], rows)
+    return table(["pictures", "number", "no ink", "no ink or no digit", "wrong", "accepted"], rows)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from app.settings import Settings
 from benchmarks.harness.command import parser
 from benchmarks.harness.report import header, table
 from benchmarks.harness.rounds import spread
+from digits.model.artifact import ModelId
 
 _BODY = b"0" * 784
 _REPLY = b"{}"
@@ -40,7 +41,7 @@ async def bare(_scope: Scope, receive: Receive, send: Send) -> None:
 async def endpoint(request: Request) -> Response:
     """Answer as an endpoint of this service."""
     await request.receive()
-    return Reply(_REPLY, 1, 1)
+    return Reply(_REPLY, ModelId(1, "0123456789ab"), 1)
 
 
 async def route(request: Request) -> Response:

@@ -13,7 +13,7 @@ from typing import cast
 
 from cli.batch.executor import Chunk, Executor, ExecutorFailed
 from cli.batch.tasks import Task
-from cli.batch.worker import Scored, Worker
+from cli.batch.worker import LoadedModel, Scored, Worker
 from cli.extras import needs
 from deploy.ray import private_cluster
 
@@ -32,12 +32,12 @@ _CONNECT_SECONDS = 10
 
 
 @contextmanager
-def cluster(address: str, model: Path, task: Task) -> Iterator[Executor]:
+def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Connect to a cluster. Its nodes must have this code, the model and the pictures under the same paths.
 
     Args:
         address: the cluster's address. "" means RAY_ADDRESS, else a cluster on this machine that ends with the run.
-        model: folder of the model version.
+        model: the model version.
         task: what to do with each picture.
 
     Raises:
@@ -67,7 +67,7 @@ def cluster(address: str, model: Path, task: Task) -> Iterator[Executor]:
         raise ExecutorFailed(f"expected a Ray cluster at {address}: {private_cluster.last_line(exc)}") from exc
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     score = ray.remote(num_cpus=1)(_score)
-    here = (model.absolute(), task, Path.cwd())
+    here = (model, task, Path.cwd())
     try:
         yield Executor(lambda chunk: cast(Callable[[], Scored], partial(ray.get, score.remote(*here, chunk))), cores)
     except ray.exceptions.RayTaskError as exc:
@@ -79,11 +79,11 @@ def cluster(address: str, model: Path, task: Task) -> Iterator[Executor]:
         ray.shutdown()
 
 
-def _score(model: Path, task: Task, folder: Path, chunk: Chunk) -> Scored:
+def _score(model: LoadedModel, task: Task, folder: Path, chunk: Chunk) -> Scored:
     return _worker(model, task, folder).score(chunk)
 
 
 @lru_cache(maxsize=1)
-def _worker(model: Path, task: Task, folder: Path) -> Worker:
+def _worker(model: LoadedModel, task: Task, folder: Path) -> Worker:
     """Return the worker of this process, which loads its model once for all chunks of a run."""
     return Worker(model, task, folder)

@@ -8,24 +8,26 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache, partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cli.batch.executor import Chunk, Executor, ExecutorFailed
 from cli.batch.tasks import Task
-from cli.batch.worker import Scored, Worker
+from cli.batch.worker import LoadedModel, Scored, Worker
 
 
 @contextmanager
-def processes(model: Path, task: Task) -> Iterator[Executor]:
+def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Start the processes. They have all ended when the context ends, also after Ctrl-C.
 
     Args:
-        model: folder of the model version.
+        model: the model version.
         task: what to do with each picture.
 
     Raises:
         ExecutorFailed: a process was killed, for example because memory ran out.
+        ArtifactError: the version has changed since the command loaded it.
     """
     # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
@@ -51,19 +53,22 @@ def _submit_without_interrupts(pool: ProcessPoolExecutor, chunk: Chunk) -> Calla
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_worker: Worker | None = None
-"""This process' worker. A pool passes a function to its processes, but no object that stays there."""
+_make_worker: Callable[[], Worker] | None = None
+"""Makes this process' worker once. A pool passes a function to its processes, but no object that stays there.
+
+The first chunk calls it, because a pool does not report why it cannot begin a process.
+"""
 
 
-def _begin(model: Path, task: Task, stop: Event) -> None:
-    global _worker  # noqa: PLW0603 - see above
+def _begin(model: LoadedModel, task: Task, stop: Event) -> None:
+    global _make_worker  # noqa: PLW0603 - see above
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker(model, task, Path(), stop.is_set)
+    _make_worker = cache(partial(Worker, model, task, Path(), stop.is_set))
 
 
 def _score(chunk: Chunk) -> Scored:
-    assert _worker is not None
-    return _worker.score(chunk)
+    assert _make_worker is not None
+    return _make_worker().score(chunk)
 
 
 def _end_with_parent() -> None:

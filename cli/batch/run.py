@@ -15,9 +15,10 @@ from cli.batch.processes import processes
 from cli.batch.progress import progress
 from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
-from cli.batch.worker import Failure, MissingFolder
+from cli.batch.worker import Failure, LoadedModel, MissingFolder
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
+from digits.errors import ArtifactError
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 
@@ -54,14 +55,13 @@ def run(options: Options, classifier: Classifier, task: Task) -> int:
         return _fail(str(exc))
     except OSError as exc:
         return _fail(f"{exc.filename or options.output}: {exc.strerror or exc}")
-    except (ExecutorFailed, MissingFolder) as exc:
+    except (ExecutorFailed, MissingFolder, ArtifactError) as exc:
         return _fail(f"{exc}. Add --resume to continue")
 
 
 def _run(options: Options, classifier: Classifier, task: Task, results: Results) -> int:
     counts = options.sources.count()
-    manifest = classifier.manifest
-    model = f"{manifest.name} version {manifest.version}"
+    sha256 = classifier.manifest.files[MODEL]
     done = results.begin(
         {
             "command": task.command,
@@ -69,7 +69,7 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
             "--column": options.sources.column,
             **task.options(),
             "columns": task.columns(classifier),
-            "model": f"{model}, sha256 {manifest.files[MODEL]}",
+            "model": f"{classifier.described}, sha256 {sha256}",
         },
         resume=options.resume,
         force=options.force,
@@ -78,9 +78,10 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     began = time.monotonic()
     tally = _Tally(done.rows, done.failed)
     assert classifier.folder is not None
+    model = LoadedModel(classifier.folder.absolute(), sha256)
     executor_of = processes if options.ray is None else partial(cluster, options.ray)
     try:
-        with executor_of(classifier.folder, task) as executor, progress(counts.pictures, done.rows) as advance:
+        with executor_of(model, task) as executor, progress(counts.pictures, done.rows) as advance:
             for scored in score_all(executor, remaining):
                 results.append(scored.lines)
                 tally.add(scored.pictures, scored.failures)
@@ -95,7 +96,7 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     results.finish()
     new = tally.pictures - done.rows
     print(
-        f"{options.output}: {tally.pictures:,} pictures by {model}, {tally.failed:,} without an answer; "
+        f"{options.output}: {tally.pictures:,} pictures by {classifier.described}, {tally.failed:,} without an answer; "
         f"{counts.others:,} other files skipped; {new:,} pictures in {seconds:.1f} s ({new / seconds:,.0f} pictures/s)"
     )
     return 1 if options.strict and tally.failed else 0

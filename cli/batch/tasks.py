@@ -127,7 +127,7 @@ class Read(Task):
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
         """See `Task`."""
         classifier.require_digits()
-        counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out")
+        counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out", "accept")
         return "path", "text", *counts, "version", "error"
 
     def prepare(self, classifier: Classifier, content: Content) -> Number:
@@ -147,6 +147,7 @@ class Read(Task):
             "ambiguous_count": ambiguous_count(answer),
             "non_digit_count": non_digit_count(answer),
             "left_out": answer["left_out"],
+            "accept": answer.get("accept"),
             "version": classifier.manifest.version,
         }
 

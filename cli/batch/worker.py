@@ -8,7 +8,8 @@ from typing import Any
 from cli.batch.tasks import Row, Task
 from cli.sources.listing import NamedPicture
 from cli.sources.tables import Content
-from digits.errors import DigitsError, InvalidImage
+from digits.errors import DamagedArtifact, DigitsError, InvalidImage
+from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
 from digits.picture import read_file
@@ -40,22 +41,36 @@ class MissingFolder(Exception):
     """The folder of a picture does not exist, although it was listed."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The version that the command has loaded, and that every process of the run must load."""
+
+    folder: Path
+    sha256: str
+    """Of model.onnx."""
+
+
 class Worker:
     """A loaded model version with a task."""
 
-    def __init__(self, model: Path, task: Task, folder: Path, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, model: LoadedModel, task: Task, folder: Path, is_stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         """Load the model.
 
         Args:
-            model: folder of the version.
+            model: the version.
             task: what to do with each picture.
             folder: relative paths begin here.
             is_stopped: returns whether the run was interrupted.
 
         Raises:
-            ArtifactError: the version cannot be used here.
+            ArtifactError: the version cannot be used here, or is another one here.
         """
-        self._classifier = Classifier.load(model)
+        self._classifier = Classifier.load(model.folder)
+        received = self._classifier.manifest.files[MODEL]
+        if received != model.sha256:
+            raise DamagedArtifact(f"{model.folder / MODEL}: expected sha256 {model.sha256}, received {received}")
         self._task, self._folder, self._is_stopped = task, folder, is_stopped
         self._columns = task.columns(self._classifier)
 

@@ -18,9 +18,18 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    computed_field,
+    field_validator,
+    model_validator,
+)
 
 from digits.errors import DamagedArtifact, PublishFailed
 from digits.features import FEATURES
@@ -29,7 +38,13 @@ from digits.model.classes import DIGITS, check_class_names
 NAME = "mnist-dense"
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
-"""The root of the versions that come with the code. They are used if no other root has a usable version."""
+"""The root of the versions that come with the code. They are used if no other root has a version."""
+
+FIRST_OWN_VERSION = 1000
+"""The first number of a version that `publish` writes. The lower numbers are those of releases."""
+
+GRAPH_CHARACTERS = 12
+"""How much of a graph's sha256 names it."""
 
 MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "manifest.json"
 
@@ -173,6 +188,14 @@ class Calibration(_Record):
 Preprocessing = Literal["normalize", "resize"]
 
 
+class ModelId(NamedTuple):
+    """What identifies a version in headers, the log and metrics."""
+
+    version: int
+    graph: str
+    """The first characters of the graph's sha256, from `Manifest.graph`."""
+
+
 class Manifest(_Record):
     """The description of one published version."""
 
@@ -219,6 +242,12 @@ class Manifest(_Record):
                     )
         return self
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def graph(self) -> str:
+        """The first 12 characters of the sha256 of model.onnx. They name the graph, whatever the version's number."""
+        return self.files.get(MODEL, "")[:GRAPH_CHARACTERS]
+
     def public(self) -> dict[str, Any]:
         """Return the manifest as `GET /model` shows it: JSON types, without the list of files."""
         return self.model_dump(mode="json", exclude={"files"})
@@ -237,6 +266,11 @@ def versions(root: Path, name: str = NAME) -> list[int]:
     except OSError as exc:
         raise DamagedArtifact(f"{root / name} cannot be listed: {exc.strerror}") from exc
     return sorted((int(entry) for entry in entries if _VERSION.fullmatch(entry)), reverse=True)
+
+
+def is_version(folder: Path, name: str = NAME) -> bool:
+    """Return whether a path is that of a version's folder, and not of a root. The version may be damaged."""
+    return bool(_VERSION.fullmatch(folder.name)) and (folder.parent.name == name or (folder / MANIFEST).exists())
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -301,7 +335,7 @@ def read_file(folder: Path, path: str, sha256: str) -> bytes:
 def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, name: str = NAME) -> Manifest:
     """Publish a new version atomically: a reader sees all of it or nothing, even after a crash.
 
-    Its number is one above the highest number below `root` and below the shipped root. Concurrent publishers get
+    Its number is one above the highest number below `root`, and at least FIRST_OWN_VERSION. Concurrent publishers get
     different numbers: if a number is already taken, the rename fails and the next number is tried.
 
     Args:
@@ -318,6 +352,8 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
         PublishFailed: the file system refused (full, read-only, no permission), and no new version is visible. If only
             the last sync failed, the version is visible and the message says so.
     """
+    if is_version(root.absolute(), name):
+        raise PublishFailed(f"expected the folder of all published versions, received the folder of one, {root}")
     parent = root / name
     staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
@@ -329,10 +365,10 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
         _remove_stale_folders(parent)
         for path, content in files.items():
             _write(staging / path, content)
-        version = 1 + max([0, *versions(root, name), *versions(SHIPPED, name)])
+        version = max([FIRST_OWN_VERSION, *(1 + number for number in versions(root, name))])
         while True:
             published = Manifest.model_validate({**record, "version": version})
-            _write(staging / MANIFEST, published.model_dump_json(indent=2).encode() + b"\n")
+            _write(staging / MANIFEST, published.model_dump_json(indent=2, exclude={"graph"}).encode() + b"\n")
             _sync_folders(staging)
             if _rename_if_free(parent / str(version), staging):
                 break

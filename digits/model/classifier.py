@@ -21,6 +21,7 @@ from digits.model.artifact import (
     SALIENCY_OUTPUT,
     SHIPPED,
     Manifest,
+    ModelId,
     Tensor,
     probabilities_output,
 )
@@ -123,6 +124,7 @@ class Classifier:
         """
         self.manifest = manifest
         self.model_name: ModelName = {"name": manifest.name, "version": manifest.version}
+        self.model_id = ModelId(manifest.version, manifest.graph)
         self.golden = golden
         self._session = session
         _check_signature(session, manifest)
@@ -137,6 +139,11 @@ class Classifier:
         self.self_test()
         if self.explains:
             self._check_saliency()
+
+    @property
+    def described(self) -> str:
+        """The model's name and version, for a person."""
+        return f"{self.manifest.name} version {self.manifest.version}"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -237,67 +244,125 @@ class Classifier:
             )
 
 
-def candidates(root: Path, *, name: str = artifact.NAME, keep: int | None = None) -> tuple[list[Path], list[str]]:
-    """Return the folders of versions, in order of preference: those below `root`, then the shipped ones.
+class Candidates(NamedTuple):
+    """The folders of versions, highest first, at most MAX_VERSIONS of each root."""
+
+    own: list[Path]
+    """Those below the root that was asked for."""
+    shipped: list[Path]
+    """Those that came with the code. Empty if they are `own` already, or if they must not answer for `own`."""
+    refusals: list[str]
+    """Why a root cannot be used. While there is a reason, `own` may be incomplete."""
+
+    @property
+    def all(self) -> list[Path]:
+        """All folders. An own version precedes a shipped one of the same number."""
+        return self.own + self.shipped
+
+    def in_order(self, version: int | None) -> list[Path]:
+        """Return the folders to try, best first.
+
+        Args:
+            version: the only version to load. None means the newest, which is a shipped one only if there are no own.
+        """
+        if version is None:
+            return self.own or self.shipped
+        return [folder for folder in self.all if folder.name == str(version)][:1]
+
+
+def candidates(root: Path, *, is_named: bool = True, name: str = artifact.NAME, keep: int | None = None) -> Candidates:
+    """Find the versions that may be loaded.
 
     Args:
-        root: the folder of published versions.
+        root: the folder of published versions, or the folder of one version.
+        is_named: whether somebody named this folder, which must then exist. False for a default folder.
         name: the model's name.
         keep: a version to include even if there are more than MAX_VERSIONS higher ones.
-
-    Returns:
-        The folders of the MAX_VERSIONS highest versions of each root, and the reasons why a root could not be listed.
     """
-    folders, refusals = [], []
-    for versions_root in _roots(root):
-        try:
-            versions = artifact.versions(versions_root, name)
-        except ArtifactError as exc:
-            refusals.append(str(exc))
-            continue
-        highest = versions[:MAX_VERSIONS] + [version for version in versions[MAX_VERSIONS:] if version == keep]
-        folders += [versions_root / name / str(version) for version in highest]
-    return folders, refusals
+    # `root` is not resolved: if it is a link that is switched to another folder, the versions keep their paths.
+    root = root.absolute()
+    is_version = artifact.is_version(root, name)
+    try:
+        own = [root] if is_version else _highest(root, name, keep)
+        if is_named and not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir raises some errors
+            return Candidates([], [], [f"{root} is not a folder" if root.exists() else f"{root} does not exist"])
+        is_complete = is_version or os.path.realpath(root) == os.path.realpath(SHIPPED)
+        return Candidates(own, [] if is_complete else _highest(SHIPPED, name, keep), [])
+    except ArtifactError as exc:
+        return Candidates([], [], [str(exc)])
+
+
+def _highest(root: Path, name: str, keep: int | None) -> list[Path]:
+    versions = artifact.versions(root, name)
+    highest = versions[:MAX_VERSIONS] + [version for version in versions[MAX_VERSIONS:] if version == keep]
+    return [root / name / str(version) for version in highest]
+
+
+def hidden_versions(found: Candidates) -> dict[Path, str]:
+    """Return the own versions that have the number of a shipped version and another graph, each with a warning.
+
+    A version whose manifest cannot be read is left out.
+    """
+    shipped = {folder.name: folder for folder in found.shipped}
+    hidden = {}
+    for folder in found.own:
+        if folder.name in shipped:
+            try:
+                own, other = (artifact.read_manifest(each).graph for each in (folder, shipped[folder.name]))
+            except ArtifactError:
+                continue
+            if own != other:
+                hidden[folder] = (
+                    f"{shipped[folder.name]}: {folder} has the same number and another graph ({own} instead of {other})"
+                )
+    return hidden
 
 
 def no_usable_model(
     root: Path, refusals: list[str], *, name: str = artifact.NAME, version: int | None = None
 ) -> NoUsableModel:
-    """Return an error that names the roots, the required version if there is one, and the reasons of all refusals."""
+    """Return an error that names the root, the required version if there is one, and the reasons of all refusals."""
     which = "usable version" if version is None else f"usable version {version}"
-    summary = f"no {which} of {name} in {' or '.join(map(str, _roots(root)))}"
     more = [f"and {len(refusals) - MAX_REASONS} more"] if len(refusals) > MAX_REASONS else []
-    return NoUsableModel("; ".join([summary, *refusals[:MAX_REASONS], *more]))
+    return NoUsableModel("; ".join([f"no {which} of {name} in {root.absolute()}", *refusals[:MAX_REASONS], *more]))
 
 
-def load_newest(root: Path, *, name: str = artifact.NAME, version: int | None = None) -> tuple[Classifier, list[str]]:
-    """Load the highest usable version below `root`, or else the highest usable shipped version.
+def load_newest(
+    root: Path, *, is_named: bool = True, name: str = artifact.NAME, version: int | None = None
+) -> tuple[Classifier, list[str]]:
+    """Load the highest usable version below `root`, or a required one.
+
+    A shipped version answers if it is required and `root` has none of its number, or if `root` is a default folder
+    without versions.
 
     Args:
-        root: the folder of published versions.
+        root: the folder of published versions, or the folder of one version.
+        is_named: whether somebody named this folder. False for a default folder.
         name: the model's name.
         version: load only this version. None means any.
 
     Returns:
-        The classifier, and the reasons why preferred versions were refused.
+        The classifier, and the reasons why other versions were not used.
 
     Raises:
         NoUsableModel: no version is usable. The message has the reasons.
     """
-    folders, refusals = candidates(root, name=name, keep=version)
+    found = candidates(root, is_named=is_named, name=name, keep=version)
+    refusals = list(found.refusals)
+    if is_named and version is None and not found.own and not refusals:
+        raise no_usable_model(root, [f"expected {name}/<version>/ in this folder, found none"], name=name)
+    folders = found.in_order(version)
+    if version is not None and found.all and not folders:
+        refusals.append(f"known versions: {', '.join(folder.name for folder in found.all[:MAX_REASONS])}")
     for folder in folders:
-        if version is not None and folder.name != str(version):
-            continue
         try:
-            return Classifier.load(folder), refusals
+            classifier = Classifier.load(folder)
         except ArtifactError as exc:
             refusals.append(str(exc))
+        else:
+            hidden = hidden_versions(found).get(folder)
+            return classifier, [*refusals, hidden] if hidden else refusals
     raise no_usable_model(root, refusals, name=name, version=version)
-
-
-def _roots(root: Path) -> list[Path]:
-    # `root` is not resolved: if it is a link that is switched to another folder, the versions keep their paths.
-    return [SHIPPED] if os.path.realpath(root) == os.path.realpath(SHIPPED) else [root.absolute(), SHIPPED]
 
 
 def _check_signature(session: Session, manifest: Manifest) -> None:

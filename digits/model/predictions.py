@@ -34,6 +34,7 @@ class Prediction(TypedDict, total=False):
     calibration: str
     is_digit: bool
     novelty: np.float32
+    accept: bool
     preprocessing: Sequence[str]
     model: ModelName
     left_out: int
@@ -67,7 +68,15 @@ def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:
         for record, score, is_digit in zip(records, novelty, (novelty <= MAX_NOVELTY).tolist(), strict=True):
             record["is_digit"] = is_digit
             record["novelty"] = score
+            _set_accept(record)
     return records
+
+
+def _set_accept(record: Prediction) -> None:
+    """Set whether the answer needs no check by a person. It is not known if the version lacks what the rule needs."""
+    if "is_digit" in record and "prediction_set" in record:
+        is_sure = record["prediction_set"] == [record["digit"]]
+        record["accept"] = is_sure and record["is_digit"] and "left_out" not in record
 
 
 def set_coverage(
@@ -91,6 +100,7 @@ def set_coverage(
         record["prediction_set"] = each
         record["coverage"] = coverage
         record["calibration"] = calibration
+        _set_accept(record)
 
 
 def calibrate(
@@ -129,6 +139,7 @@ def complete(
     for record, marks in zip(records, left_out, strict=False):
         if marks:
             record["left_out"] = marks
+            _set_accept(record)
 
 
 def predict(classifier: Classifier, pictures: Sequence[Normalized]) -> list[Prediction]:
@@ -139,12 +150,6 @@ def predict(classifier: Classifier, pictures: Sequence[Normalized]) -> list[Pred
     calibrate(records, classifier, scores.probabilities, are_normalized(steps))
     complete(records, classifier, steps, [picture.left_out for picture in pictures])
     return records
-
-
-def fields(classifier: Classifier) -> list[str]:
-    """Return the names of the fields that the records of a version have, in their order, except for `left_out`."""
-    (record,) = predict(classifier, [Normalized(classifier.golden.pixels[0], ())])
-    return list(record)
 
 
 def to_json(content: Any) -> bytes:

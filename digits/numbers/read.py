@@ -6,7 +6,7 @@ reading = prepared.read(scores.probabilities, scores.novelty)
 """
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -152,6 +152,8 @@ class Number(TypedDict):
     left_out: int
     """Number of marks about as large as a digit that were not read."""
     model: ModelName
+    accept: NotRequired[bool]
+    """Whether the number needs no check by a person. Absent if its digits do not have it."""
 
 
 def read_number(classifier: Classifier, picture: Picture) -> Number:
@@ -183,7 +185,17 @@ def to_number(reading: Reading, digits: list[Prediction], model: ModelName) -> N
         lines[found.line] += str(digit["digit"])
         digit["line"] = found.line
         digit["box"] = found.box
-    return {"text": "\n".join(lines), "lines": lines, "digits": digits, "left_out": reading.left_out, "model": model}
+    text = "\n".join(lines)
+    number: Number = {"text": text, "lines": lines, "digits": digits, "left_out": reading.left_out, "model": model}
+    set_accept(number)
+    return number
+
+
+def set_accept(number: Number) -> None:
+    """Set whether the number needs no check by a person: all of its digits are accepted, and nothing was left out."""
+    digits = number["digits"]
+    if "accept" in digits[0]:
+        number["accept"] = number["left_out"] == 0 and all(digit["accept"] for digit in digits)
 
 
 def ambiguous_count(number: Number) -> int | None:

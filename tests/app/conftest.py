@@ -34,10 +34,10 @@ from playwright.sync_api import (
 
 from digits.features import Grey, to_features
 from digits.model import artifact
+from digits.model.artifact import FIRST_OWN_VERSION
 from digits.model.classifier import load_newest
 from tests.conftest import (
     REPOSITORY,
-    SHIPPED_VERSION,
     SHIPPED_VERSIONS,
     Mnist,
     make_calibration,
@@ -284,7 +284,7 @@ def modelless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert "Traceback" not in service.log.read_text()
 
 
-FIRST, SECOND, THIRD, FOURTH, DAMAGED = range(SHIPPED_VERSION + 1, SHIPPED_VERSION + 6)
+FIRST, SECOND, THIRD, FOURTH, DAMAGED = range(FIRST_OWN_VERSION, FIRST_OWN_VERSION + 5)
 """The versions of the service `several`. The seed of each network is its number minus `FIRST`."""
 
 
@@ -394,7 +394,7 @@ def reloading(shared_reloading: Reloading, tmp_path: Path) -> Iterator[Reloading
     volume.rename(tmp_path / "after")
     (tmp_path / "before").rename(volume)
     restored = [
-        {"version": SHIPPED_VERSION + 1, "shipped": False, "state": "serving", "reason": None},
+        {"version": FIRST_OWN_VERSION, "shipped": False, "state": "serving", "reason": None},
         *({"version": number, "shipped": True, "state": "available", "reason": None} for number in SHIPPED_VERSIONS),
     ]
     shared_reloading.wait_for(lambda: shared_reloading.versions() == restored)

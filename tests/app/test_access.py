@@ -115,7 +115,8 @@ def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -
 
 def test_a_terminal_gets_a_shorter_line_with_the_ids_of_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     scope = {"type": "http", "method": "POST", "path": "/predict"}
-    request = CompletedRequest("http", scope, b"mine", b"", "/predict", 200, 0.0012, 5, 1, 1, SpanIds("a1", "b2"))
+    span = SpanIds("a1", "b2")
+    request = CompletedRequest("http", scope, b"mine", b"", "/predict", 200, 0.0012, 5, span=span)
     watched, terminal = pty.openpty()
 
     with os.fdopen(watched, "rb", buffering=0) as screen, os.fdopen(terminal, "w") as stderr:

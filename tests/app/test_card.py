@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
 from app.pages.model_card import MAX_BYTES, page
+from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import OpenPage, Reloading, Service, expect_loaded, running_service
-from tests.conftest import SHIPPED_VERSION, encoded, golden_pixels, make_files, publish_tiny
+from tests.conftest import encoded, golden_pixels, make_files, publish_tiny
 
 CARD = "report/README.md"
 TITLE = re.compile(r"^Model card of mnist-dense version \d+$")
@@ -269,5 +270,5 @@ def test_the_card_changes_with_the_version_and_is_sent_again_only_then(reloading
     assert all("expected sha256" in reply.json()["detail"] for reply in (damaged, damaged_report))
     assert "<h1>Two</h1>" in two.text
     assert none.headers["content-type"] == "application/problem+json"
-    assert none.json()["detail"] == f"mnist-dense version {SHIPPED_VERSION + 4} has no model card"
+    assert none.json()["detail"] == f"mnist-dense version {FIRST_OWN_VERSION + 3} has no model card"
     assert f"at most {MAX_BYTES} bytes" in long.json()["detail"]

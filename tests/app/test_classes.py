@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from digits.features import SIDE, Grey, to_features
-from digits.model.artifact import NAME
+from digits.model.artifact import FIRST_OWN_VERSION, NAME
 from digits.model.classifier import load_newest
 from digits.normalization.resize import resize
 from tests.app.conftest import SHAPES, Reloading, Service
-from tests.conftest import SHIPPED_VERSION, encoded, publish_classes
+from tests.conftest import encoded, publish_classes
 
 
 def photo() -> Grey:
@@ -152,7 +152,7 @@ def test_a_version_of_other_classes_replaces_one_of_digits_and_back(reloading: R
     reloading.wait_for_version(published.manifest.version)
     after = client.post("/predict", **PNG).json()
     shutil.rmtree(published.folder)
-    reloading.wait_for_version(SHIPPED_VERSION + 1)
+    reloading.wait_for_version(FIRST_OWN_VERSION)
     back = client.post("/predict", **PNG).json()
 
     assert (len(before["probabilities"]), len(after["probabilities"])) == (10, 100)

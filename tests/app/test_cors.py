@@ -85,7 +85,7 @@ def test_pages_of_a_named_origin_can_read_every_reply(
     assert reply.status_code == status
     assert cors_headers(reply) == {
         "access-control-allow-origin": ORIGIN,
-        "access-control-expose-headers": "Retry-After, X-Model-Version, X-Request-ID",
+        "access-control-expose-headers": "Retry-After, X-Model-Graph, X-Model-Version, X-Request-ID",
     }
     assert "Origin" in reply.headers["vary"]
 

@@ -200,3 +200,22 @@ def test_a_cancelled_request_is_not_reported_as_one_whose_client_has_left(
         return request.cancelled()
 
     assert asyncio.run(cancel())
+
+
+def test_memory_returns_to_the_system_after_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_plane, "_TRIM_SECONDS", 0.01)
+    plane = DataPlane(Settings(), Accounting(Metrics(), "json"))
+    budget = plane._memory_budget
+
+    async def used_and_left() -> tuple[bool, bool]:
+        keeping = asyncio.create_task(plane.keep_memory_small())
+        with Reservation(budget) as reservation:
+            reservation.reserve(1_000_000)
+            await asyncio.sleep(0.1)
+            while_in_use = budget.is_trimmed
+        while not budget.is_trimmed:
+            await asyncio.sleep(0.01)
+        keeping.cancel()
+        return while_in_use, budget.is_trimmed
+
+    assert asyncio.run(asyncio.wait_for(used_and_left(), 10)) == (False, True)

@@ -1,6 +1,7 @@
 """Every dialect gives the same predictions, and has the same limits, keys, errors and ids."""
 
 import gzip
+import hashlib
 import http
 import json
 import socket
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from app.errors import RETRY_SECONDS
 from app.settings import Settings
 from digits.features import Grey
+from digits.model.artifact import MODEL, NAME, SHIPPED
 from tests.app.conftest import FIRST, LIMITED_BATCH, NEW_KEY, SECOND, START_SECONDS, THIRD, Service, cases
 from tests.app.dialects import (
     BLANK,
@@ -322,15 +324,18 @@ def test_other_dialects_take_no_compressed_body(service: Service, dialect: Diale
 
 
 @each(DIALECTS)
-def test_a_reply_and_its_log_line_have_the_clients_id_and_the_version(service: Service, dialect: Dialect) -> None:
+def test_a_reply_and_its_log_line_have_the_clients_id_the_version_and_its_graph(
+    service: Service, dialect: Dialect
+) -> None:
     mine = f"order-4711/{dialect.name.replace(' ', '-')}"
 
     reply = dialect.ask(service, dialect.seven(), {"x-request-id": mine})
 
-    version = str(SHIPPED_VERSION)
-    assert (reply.headers["x-request-id"], reply.headers["x-model-version"]) == (mine, version)
+    graph = hashlib.sha256((SHIPPED / NAME / str(SHIPPED_VERSION) / MODEL).read_bytes()).hexdigest()[:12]
+    headers = {"x-request-id": mine, "x-model-version": str(SHIPPED_VERSION), "x-model-graph": graph}
+    assert {name: reply.headers[name] for name in headers} == headers
     line = json.loads(service.wait_for_line(rf'(\{{.*"request_id":"{mine}".*\}})'))
-    fields = {key: line[key] for key in ("client", "path", "method", "status", "batch", "version")}
+    fields = {key: line[key] for key in ("client", "path", "method", "status", "batch", "version", "graph")}
     assert fields == {
         "client": "127.0.0.1",
         "path": dialect.path,
@@ -338,6 +343,7 @@ def test_a_reply_and_its_log_line_have_the_clients_id_and_the_version(service: S
         "status": http.HTTPStatus.OK,
         "batch": 1,
         "version": SHIPPED_VERSION,
+        "graph": graph,
     }
     assert service.log.read_text().count(f'"{mine}"') == 1
 

@@ -23,6 +23,7 @@ def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Serv
         "status": "ready",
         "reason": None,
         "model": {"name": "mnist-dense", "version": SHIPPED_VERSION},
+        "warnings": [],
         "version": "0.1.0",
     }
 

@@ -21,7 +21,7 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-st
 WHOLE = HEAD + b"Content-Length: 784\r\n\r\n" + SEVEN
 OK = b"HTTP/1.1 200 OK\r\n"
 
-HEAD_SECONDS, UNREAD_REPLY_SECONDS, KEEP_ALIVE_SECONDS, BODY_SECONDS = 0.5, 1, 1, 3
+HEAD_SECONDS, UNREAD_REPLY_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS, BODY_SECONDS = 0.5, 1, 1, 1, 3
 
 IMPATIENT = f"""
 import app.__main__
@@ -29,6 +29,7 @@ from app.input import body
 from app.server import protocol, server
 body.TIMEOUT_SECONDS = {BODY_SECONDS}
 protocol.HEAD_SECONDS, protocol.UNREAD_REPLY_SECONDS = {HEAD_SECONDS}, {UNREAD_REPLY_SECONDS}
+protocol.LINGER_SECONDS = {LINGER_SECONDS}
 server.KEEP_ALIVE_SECONDS = {KEEP_ALIVE_SECONDS}
 raise SystemExit(app.__main__.main())
 """
@@ -209,10 +210,11 @@ def test_a_client_that_is_still_sending_gets_its_refusal(impatient: Service, con
     assert received(connection).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_client_that_never_stops_to_send_is_cut_off(impatient: Service, connection: socket.socket) -> None:
-    part = b"a" * 1_000_000
+@pytest.mark.parametrize(("part_bytes", "pause"), [(10**6, 0), (1, 0.05)], ids=["much", "long"])
+def test_a_client_that_never_stops_to_send_is_cut_off(connection: socket.socket, part_bytes: int, pause: float) -> None:
+    part = b"a" * part_bytes
 
-    assert cut_off(connection, [HEAD + b"Content-Length: 1000000000\r\n\r\n", *[part] * 200])
+    assert cut_off(connection, [HEAD + b"Content-Length: 1000000000\r\n\r\n", *[part] * 200], pause)
 
 
 def test_a_thousand_idle_connections_are_accepted(service: Service) -> None:

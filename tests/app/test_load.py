@@ -14,8 +14,13 @@ import psutil
 import pytest
 from PIL import Image
 
+from app.asgi.admission import Admission
+from app.errors import Overloaded
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
+from app.telemetry.access_log import UNLOGGED
+from app.telemetry.accounting import Accounting
+from app.telemetry.metrics import Metrics
 from benchmarks.faults.blocking import HEAVY, probe
 from benchmarks.faults.mix import MULTIPART, form, mixed
 from benchmarks.harness.traffic import Request, send
@@ -149,3 +154,14 @@ def test_a_content_length_may_start_with_zeros(service: Service) -> None:
     reply = service.send_bytes(head + b"Content-Length: " + b"0" * 5000 + b"784\r\n\r\n" + SEVEN)
 
     assert reply.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_probe_is_admitted_among_too_many_requests() -> None:
+    accounting = Accounting(Metrics(), "json")
+    accounting.in_progress = 2
+    admission = Admission(Settings(max_requests=1), accounting)
+
+    for path in UNLOGGED:
+        admission.check({"path": path})
+    with pytest.raises(Overloaded):
+        admission.check({"path": "/"})

@@ -351,7 +351,8 @@ def test_the_empty_file_of_a_starting_worker_is_skipped(two_workers: Service) ->
     scrape = Scrape(two_workers.client)
 
     empty.unlink()
-    assert scrape.served() == {(str(SHIPPED_VERSION),): 2}
+    graph = artifact.read_manifest(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION)).graph
+    assert scrape.of("digits_model_info", "version", "graph") == {(str(SHIPPED_VERSION), graph): 2}
 
 
 def test_the_folder_of_a_service_that_was_killed_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
+from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import SHAPES, OpenPage, Reloading, Service, StartService, expect_loaded
 from tests.conftest import SHIPPED_VERSION, encoded, needs, publish_classes, publish_tiny, publish_trusted
 
@@ -146,6 +147,7 @@ def answer_with(*lines: str, unsure: Sequence[int] = (), left_out: int = 0, **fi
                 "probabilities": [float(each == digit) for each in range(10)],
                 "prediction_set": [digit, digit + 1] if len(digits) in unsure else [digit],
                 **{"coverage": 0.99, "calibration": "normalized", "is_digit": True, "novelty": 0.0},
+                "accept": len(digits) not in unsure,
                 "line": line,
                 "box": {"x": 50 * column + 10, "y": 50 * line + 5, "width": 30, "height": 40},
                 "pixels": [[len(digits) % 256] * 28] * 28,
@@ -667,7 +669,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     open_page: OpenPage, reloading: Reloading
 ) -> None:
     publish_classes(reloading.root, SHAPES)
-    reloading.wait_for_version(SHIPPED_VERSION + 2)
+    reloading.wait_for_version(FIRST_OWN_VERSION + 1)
     page = open_page(reloading.service.url, refusals=True)  # of `POST /read`, of figures and of saliency
     expect(page.locator("#bars .name")).to_have_text(list(SHAPES))
     expect(page.locator("#sentence")).to_have_text("Draw, or choose a picture. The answer appears here.")
@@ -681,7 +683,7 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     assert re.findall(r".*(?:digit|number).*", words) == []
 
     publish_trusted(reloading.root)
-    reloading.wait_for_version(SHIPPED_VERSION + 3)
+    reloading.wait_for_version(FIRST_OWN_VERSION + 2)
     draw(page, [(0.44, 0.84), (0.43, 0.86)])
     expect(page.locator("#bars .name")).to_have_text(list("0123456789"))
     expect(page.locator("#hint")).to_have_text("Draw a digit or a number")
@@ -690,12 +692,12 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     expect(page.locator("#saliency")).to_be_visible()
 
     publish_tiny(reloading.root)
-    reloading.wait_for_version(SHIPPED_VERSION + 4)
+    reloading.wait_for_version(FIRST_OWN_VERSION + 3)
     draw(page, [(0.44, 0.84), (0.42, 0.86)])
-    expect(page.locator("#facts")).to_contain_text(f"version {SHIPPED_VERSION + 4}")
+    expect(page.locator("#facts")).to_contain_text(f"version {FIRST_OWN_VERSION + 3}")
     expect(page.locator("#digit")).to_have_text(re.compile(r"^\d\??$"))
     expect(page.locator("#why, #saliency").filter(visible=True)).to_have_count(0)
     publish_trusted(reloading.root)
-    reloading.wait_for_version(SHIPPED_VERSION + 5)
+    reloading.wait_for_version(FIRST_OWN_VERSION + 4)
     draw(page, [(0.44, 0.84), (0.41, 0.86)])
     expect(button(page, "Why?")).to_have_attribute("aria-pressed", "false")

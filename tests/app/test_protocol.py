@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.server import protocol as protocol_module
 from app.server.protocol import HttpProtocol
 from app.server.state import State
 from tests.app.conftest import Service, cases
@@ -318,3 +320,45 @@ def test_requests_are_answered_alike_however_they_arrive(data: st.DataObject) ->
     assert written == b"".join(
         b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(each), each) for each in contents
     )
+
+
+async def waiting_for_its_client(_scope: object, receive: Any, send: Any) -> None:
+    """Read the body, wait for a moment whether the client leaves, and answer."""
+    await receive()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(receive(), 0.05)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def sent_at_once(first: bytes, later: bytes) -> tuple[Nowhere, bool]:
+    """Return the transport after the first request was answered, and whether the server read on before that."""
+    transport, state = Nowhere(), State()
+    config = uvicorn.Config(waiting_for_its_client, log_config=None, interface="asgi3")
+    protocol = HttpProtocol(config, state, {})
+    protocol.connection_made(transport)
+    protocol.data_received(first + later)
+    await asyncio.sleep(0.01)
+    has_read_on = transport.is_reading
+    while not transport.written:
+        await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    assert state.unparsed_bytes == 0
+    return transport, has_read_on
+
+
+def test_nothing_more_is_read_while_requests_wait() -> None:
+    _, has_read_on = asyncio.run(sent_at_once(post(), post()))
+
+    assert not has_read_on
+
+
+@pytest.mark.parametrize(("limit", "closes"), [(300, True), (3000, False)])
+def test_beyond_the_limit_for_waiting_requests_the_current_reply_is_the_last(
+    limit: int, closes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol_module, "MAX_UNPARSED_BYTES", limit)
+
+    transport, _ = asyncio.run(sent_at_once(get(b"/"), post()))
+
+    assert (b"connection: close" in transport.written) == closes

@@ -33,6 +33,26 @@ def test_a_number_is_read_with_a_box_and_the_trust_in_each_digit(client: httpx.C
         assert digit["is_digit"] is (digit["novelty"] <= 1)
         assert digit["probability"] == max(digit["probabilities"])
     assert answer["left_out"] == 0
+    assert answer["accept"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "is_accepted"),
+    [
+        pytest.param("number.jpg", "", True, id="sure"),
+        pytest.param("number.jpg", "?coverage=0.999", False, id="unsure at another coverage"),
+        pytest.param("scan-1986-407-52.jpg", "", False, id="unsure"),
+    ],
+)
+def test_a_number_is_accepted_if_each_digit_is_and_nothing_was_left_out(
+    client: httpx.Client, name: str, query: str, *, is_accepted: bool
+) -> None:
+    number = read(client, (EXAMPLES / name).read_bytes(), query=query).json()
+
+    for digit in number["digits"]:
+        assert digit["accept"] is (digit["is_digit"] and digit["prediction_set"] == [digit["digit"]])
+    all_accepted = all(digit["accept"] for digit in number["digits"])
+    assert number["accept"] is (all_accepted and number["left_out"] == 0) is is_accepted
 
 
 def test_several_pictures_get_a_list_in_the_order_sent(client: httpx.Client) -> None:
@@ -56,8 +76,8 @@ def test_predict_says_that_further_digits_were_left_out(client: httpx.Client) ->
     number = client.post("/predict", files={"file": NUMBER}).raise_for_status().json()
     one = client.post("/predict", files={"file": PHOTO}).raise_for_status().json()
 
-    assert number["left_out"] == 3
-    assert "left_out" not in one
+    assert (number["left_out"], number["accept"]) == (3, False)
+    assert ("left_out" not in one, one["accept"]) == (True, True)
 
 
 def test_coverage_and_pixels_can_be_requested(client: httpx.Client) -> None:

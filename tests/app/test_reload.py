@@ -14,14 +14,14 @@ import httpx
 import pytest
 
 from digits.model import artifact
-from digits.model.artifact import GOLDEN, MANIFEST, MODEL
+from digits.model.artifact import FIRST_OWN_VERSION, GOLDEN, MANIFEST, MODEL
 from tests.app.conftest import RELOAD_SECONDS, Reloading, Service, cases
 from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION, make_graph, publish_tiny, rewrite
 
 pytestmark = pytest.mark.slow
 
-SERVED, NEXT = SHIPPED_VERSION + 1, SHIPPED_VERSION + 2
+SERVED, NEXT = FIRST_OWN_VERSION, FIRST_OWN_VERSION + 1
 """The version that is served at the start of each test, and the number of the next one."""
 
 
@@ -131,9 +131,9 @@ VERSION = f"{artifact.NAME}/{SERVED}"
     ("fault", "place", "served"),
     cases(
         {
-            "the root is removed": (removed, "", SHIPPED_VERSION),
-            "the root is a file": (a_file, "", SHIPPED_VERSION),
-            "the root is a link to nothing": (a_link_to_nothing, "", SHIPPED_VERSION),
+            "the root is removed": (removed, "", SERVED),
+            "the root is a file": (a_file, "", SERVED),
+            "the root is a link to nothing": (a_link_to_nothing, "", SERVED),
             "the root cannot be listed": (a_link_to_itself, "", SERVED),
             "the model's folder cannot be listed": (a_link_to_itself, artifact.NAME, SERVED),
             "the version is removed": (removed, VERSION, SHIPPED_VERSION),

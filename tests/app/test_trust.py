@@ -13,10 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from digits.features import Floats, Grey, to_features
+from digits.model.artifact import FIRST_OWN_VERSION
 from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import predictions, to_json
 from tests.app.conftest import Reloading, Service
-from tests.conftest import SHIPPED_VERSION, Mnist, edit_manifest, encoded, make_calibration, publish_trusted
+from tests.conftest import Mnist, edit_manifest, encoded, make_calibration, publish_trusted
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 """The thresholds of the service `trusted`. Per class at 0.99, the threshold of a 9 is half as high.
@@ -24,7 +25,7 @@ THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 For pictures that were normalized, all thresholds are a fifth of these.
 """
 
-SERVED = SHIPPED_VERSION + 1
+SERVED = FIRST_OWN_VERSION
 """The version of the services `trusted` and `reloading`."""
 
 WITHOUT_CALIBRATION = ["digit", "probability", "probabilities", "preprocessing", "model"]
@@ -78,7 +79,7 @@ def at_least(answer: dict[str, Any], threshold: float, *, per_class: bool = Fals
 def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, mnist: Mnist) -> None:
     (answer,) = answers(client, mnist.pixels[:1])
 
-    about_trust = ["prediction_set", "coverage", "calibration", "is_digit", "novelty"]
+    about_trust = ["prediction_set", "coverage", "calibration", "is_digit", "novelty", "accept"]
     assert list(answer) == [*WITHOUT_CALIBRATION[:3], *about_trust, *WITHOUT_CALIBRATION[3:]]
 
 
@@ -149,6 +150,19 @@ def test_a_picture_with_a_novelty_above_1_is_not_a_digit(client: httpx.Client, w
 
     assert answer["is_digit"] is is_digit
     assert answer["novelty"] == pytest.approx(2 * white / 784, rel=1e-5)
+
+
+@pytest.mark.parametrize("params", [{}, {"coverage": 0.9}, {"per_class": True}], ids="asked for {}".format)
+def test_an_answer_is_accepted_if_it_is_the_only_plausible_digit_of_a_picture_of_a_digit(
+    client: httpx.Client, mnist: Mnist, params: dict[str, Any]
+) -> None:
+    pictures = np.concatenate([mnist.pixels[::10], inked(700)])
+
+    predictions = answers(client, pictures, **params)
+
+    rule = [answer["is_digit"] and answer["prediction_set"] == [answer["digit"]] for answer in predictions]
+    assert [answer["accept"] for answer in predictions] == rule
+    assert set(rule) == {True, False}
 
 
 @pytest.fixture(scope="module")

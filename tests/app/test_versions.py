@@ -16,7 +16,7 @@ from digits.model import artifact
 from digits.model.artifact import MODEL
 from digits.model.classifier import MAX_VERSIONS, Golden
 from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service
-from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny, renumber
 
 
 @pytest.fixture
@@ -132,6 +132,70 @@ class TestPinned:
         oldest = SHIPPED_VERSIONS[-1]
 
         assert refreshed(root, pinned=oldest).classifier.manifest.version == oldest
+
+
+class TestNamedFolder:
+    def test_one_that_does_not_exist_is_reported_once_and_served_when_it_appears(
+        self, root: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+    ) -> None:
+        named = tmp_path / "named"
+        registry = refreshed(named)
+        registry.refresh()
+        reason = registry.unready_reason()
+
+        root.rename(named)
+        registry.refresh()
+
+        assert reason == f"no usable version of mnist-dense in {named}; {named} does not exist"
+        assert registry.classifier.manifest.version == THIRD
+        assert readiness_changes(log) == ["not ready"]
+
+    def test_one_without_versions_serves_the_shipped_model_with_one_warning_until_a_version_appears(
+        self, tmp_path: Path, log: pytest.LogCaptureFixture
+    ) -> None:
+        registry = refreshed(tmp_path)
+        registry.refresh()
+        served, warnings = registry.classifier.manifest.version, registry.warnings
+
+        publish_tiny(tmp_path)
+        registry.refresh()
+
+        assert served == SHIPPED_VERSION
+        assert warnings == [f"{tmp_path} has no mnist-dense/<version>/, so the shipped model is used"]
+        assert [record.message for record in log.records if record.levelno == logging.WARNING] == warnings
+        assert (registry.classifier.manifest.version, registry.warnings) == (FIRST, [])
+
+    def test_one_with_damaged_versions_only_is_not_replaced_by_the_shipped_model(self, tmp_path: Path) -> None:
+        (publish_tiny(tmp_path).folder / MODEL).unlink()
+
+        registry = refreshed(tmp_path)
+
+        assert str(registry.unready_reason()).endswith(f"{FIRST}/model.onnx: missing")
+
+    def test_the_default_folder_without_versions_means_the_shipped_model(self, tmp_path: Path) -> None:
+        for folder in (tmp_path, tmp_path / "missing"):
+            registry = ModelRegistry(folder, is_named=False)
+            registry.refresh()
+
+            assert (registry.classifier.manifest.version, registry.warnings) == (SHIPPED_VERSION, [])
+
+    def test_the_folder_of_a_version_serves_only_that_version(self, root: Path) -> None:
+        registry = refreshed(folder(root, SECOND))
+
+        assert states(registry) == {SECOND: "serving"}
+
+    def test_a_number_that_exists_twice_with_different_graphs_is_reported_once(
+        self, tmp_path: Path, log: pytest.LogCaptureFixture
+    ) -> None:
+        own = renumber(publish_tiny(tmp_path), SHIPPED_VERSION)
+
+        registry = refreshed(tmp_path)
+        registry.refresh()
+
+        assert registry.classifier.manifest == own.manifest
+        assert [record.message for record in log.records if record.levelno == logging.WARNING] == registry.warnings
+        (warning,) = registry.warnings
+        assert f"{own.folder} has the same number and another graph ({own.manifest.graph} instead of " in warning
 
 
 class TestListing:

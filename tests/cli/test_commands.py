@@ -7,7 +7,7 @@ import pytest
 from app.main import VERSION
 from cli.commands import COMMANDS
 from tests.cli.conftest import Digits
-from tests.conftest import Published, fresh_python
+from tests.conftest import Published, fresh_python, publish_tiny
 
 
 def test_the_help_lists_the_commands(digits: Digits) -> None:
@@ -74,13 +74,14 @@ def test_without_the_extra_train_one_line_says_how_to_install_it() -> None:
 
 
 def test_versions_reports_a_damaged_version(digits: Digits, published: Published) -> None:
-    (published.folder / "manifest.json").write_text("{")
+    newer = publish_tiny(published.root)
+    (newer.folder / "manifest.json").write_text("{")
 
     listed = digits("versions")
 
     assert listed.code == 0
     assert listed.out.splitlines()[0].endswith("  (in use)")
-    assert f"digits: {published.folder / 'manifest.json'}: " in listed.err
+    assert f"digits: {newer.folder / 'manifest.json'}: " in listed.err
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from app.openapi.example_pictures import EXAMPLES
-from digits.model.artifact import SHIPPED
+from digits.model.artifact import FIRST_OWN_VERSION, SHIPPED
 from tests.cli.conftest import Digits
 from tests.conftest import (
     REPOSITORY,
@@ -38,11 +38,11 @@ Read = Callable[[Path], list[dict[str, Any]]]
 
 PREDICT = (
     *("path", "digit", "probability", "prediction_set", "coverage", "calibration", "is_digit", "novelty"),
-    *("preprocessing", "left_out", "version", "error"),
+    *("accept", "preprocessing", "left_out", "version", "error"),
 )
 READ = (
     *("path", "text", "digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out"),
-    *("version", "error"),
+    *("accept", "version", "error"),
 )
 
 
@@ -54,7 +54,7 @@ def read_csv(file: Path) -> list[dict[str, Any]]:
         **{"non_digit_count": int, "left_out": int, "version": int, "coverage": float, "preprocessing": str.split},
         "probabilities": lambda text: [float(each) for each in text.split()],
         "prediction_set": lambda text: [int(digit) for digit in text.split()],
-        "is_digit": {"true": True, "false": False}.__getitem__,
+        **dict.fromkeys(("is_digit", "accept"), {"true": True, "false": False}.__getitem__),
     }
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
@@ -118,7 +118,7 @@ def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
 
     assert ran.code == 0
     assert ran.out.startswith(
-        f"{output}: 11 pictures by mnist-dense version {SHIPPED_VERSION + 1}, 1 without an answer; 2 other files"
+        f"{output}: 11 pictures by mnist-dense version {FIRST_OWN_VERSION}, 1 without an answer; 2 other files"
     )
     assert ran.err.startswith(f"{folder / 'broken.png'}: expected a whole PNG picture")
     names = [*(f"{digit}.png" for digit in range(5)), *(f"b/{digit}, ö.PNG" for digit in range(5)), "broken.png"]
@@ -167,6 +167,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
                 "ambiguous_count": sum(digit["prediction_set"] != [digit["digit"]] for digit in found),
                 "non_digit_count": sum(not digit["is_digit"] for digit in found),
                 "left_out": answer["left_out"],
+                "accept": answer["accept"],
                 "version": SHIPPED_VERSION,
             }
         )
@@ -419,7 +420,7 @@ def interrupted(published: Published, folder: Path, tmp_path: Path) -> Path:
         "sources": [str(folder)],
         "--normalize": "auto",
         "columns": PREDICT,
-        "model": f"mnist-dense version {SHIPPED_VERSION + 1}, sha256 {published.manifest.files['model.onnx']}",
+        "model": f"mnist-dense version {FIRST_OWN_VERSION}, sha256 {published.manifest.files['model.onnx']}",
     }
     rows = [dict.fromkeys(PREDICT) | {"path": str(folder / name), "digit": 3} for name in ("0.png", "1.png")]
     (tmp_path / "results.csv.partial").write_text("".join(json.dumps(line) + "\n" for line in (run, *rows)))
@@ -443,7 +444,7 @@ def test_a_resumed_run_begins_after_the_last_row(digits: Digits, folder: Path, i
     [
         pytest.param(
             "model",
-            f"the interrupted run had other model: expected mnist-dense version {SHIPPED_VERSION + 1}, ",
+            f"the interrupted run had other model: expected mnist-dense version {FIRST_OWN_VERSION}, ",
             id="the model",
         ),
         pytest.param("normalize", "the interrupted run had other --normalize: expected auto, ", id="an option"),
@@ -483,6 +484,7 @@ def test_a_folder_without_output_is_printed_line_by_line(
 
     assert (printed.code, len(printed.out.splitlines())) == (1, 10)
     assert printed.err.startswith(f"{folder / 'broken.png'}: ")
+    assert printed.err.endswith(f"\ndigits: answered by mnist-dense version {FIRST_OWN_VERSION}\n")
     assert (empty.code, empty.err) == (
         2,
         f"digits: {tmp_path / 'empty'}: expected pictures, received a folder without any\n",

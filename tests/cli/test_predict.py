@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,16 @@ import pytest
 
 from app.openapi.example_pictures import EXAMPLES
 from digits.features import to_features
-from digits.model import artifact, classifier
 from digits.model.artifact import MODEL, SHIPPED
 from digits.model.classifier import Classifier
 from tests.cli.conftest import Digits, Result
-from tests.conftest import Mnist, Published, encoded, publish_tiny, publish_trusted
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, Published, encoded, publish_tiny, publish_trusted
+
+NUMBER, SCAN = EXAMPLES / "number.jpg", EXAMPLES / "scan-1986-407-52.jpg"
+
+
+def publish_damaged(root: Path) -> None:
+    (publish_tiny(root).folder / MODEL).unlink()
 
 
 def answers(ran: Result) -> list[dict[str, Any]]:
@@ -39,7 +45,8 @@ def test_each_picture_gets_a_line_with_the_classifiers_answer(
 
     as_text, as_json = digits("predict", *files), digits("predict", "--json", *files)
 
-    assert (as_text.code, as_text.err, as_json.code, as_json.err) == (0, "", 0, "")
+    version = f"digits: answered by mnist-dense version {published.manifest.version}\n"
+    assert (as_text.code, as_text.err, as_json.code, as_json.err) == (0, version, 0, "")
     lines = [f"{file}: {row.argmax()} ({row.max():.4f})" for file, row in zip(files, expected, strict=True)]
     assert as_text.out.splitlines() == lines
     for answer, file, row in zip(answers(as_json), files, expected, strict=True):
@@ -129,16 +136,62 @@ def test_a_damaged_version_is_reported_and_the_one_before_answers(
     assert ran.err == f"digits: not used: {damaged.folder / MODEL}: missing\n"
 
 
-def test_without_a_model_the_exit_code_is_2(
-    digits: Digits, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        pytest.param(lambda _: None, "{} does not exist", id="a folder that does not exist"),
+        pytest.param(Path.mkdir, "expected mnist-dense/<version>/ in this folder, found none", id="an empty folder"),
+        pytest.param(publish_damaged, "{}/mnist-dense/1000/model.onnx: missing", id="a damaged version"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "read", "versions"])
+def test_a_named_folder_without_a_usable_version_ends_the_command(
+    digits: Digits, files: list[Path], tmp_path: Path, command: str, prepare: Callable[[Path], object], message: str
 ) -> None:
-    for module in (artifact, classifier):
-        monkeypatch.setattr(module, "SHIPPED", tmp_path / "nothing")
+    named = tmp_path / "named"
+    prepare(named)
 
-    ran = digits("predict", "--model-dir", tmp_path / "empty", files[0])
+    ran = digits(command, "--model-dir", named, *([] if command == "versions" else files[:1]))
 
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(f"digits: no usable version of mnist-dense in {tmp_path / 'empty'} or ")
+    assert ran.err == f"digits: no usable version of mnist-dense in {named}; {message.format(named)}\n"
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_the_default_folder_without_versions_means_the_shipped_model(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.delenv("MNIST_MODEL_DIR")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    ran = digits(command, NUMBER)
+
+    assert (ran.code, ran.err) == (0, f"digits: answered by mnist-dense version {SHIPPED_VERSION}\n")
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_required_version_answers_as_a_folder_or_by_its_number(
+    digits: Digits, published: Published, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    publish_tiny(published.root, seed=1)
+    oldest = SHIPPED_VERSIONS[-1]
+
+    by_folder = digits(command, "--model-dir", published.folder, NUMBER)
+    by_option = digits(command, "--model-version", oldest, NUMBER)
+    monkeypatch.setenv("MNIST_MODEL_VERSION", "1000")
+    by_variable = digits(command, NUMBER)
+    in_processes = digits(command, NUMBER, "--output", tmp_path / "rows.jsonl")
+    monkeypatch.setenv("MNIST_MODEL_VERSION", "9")
+    missing = digits(command, NUMBER)
+
+    assert by_folder.err == by_variable.err == "digits: answered by mnist-dense version 1000\n"
+    assert by_option.err == f"digits: answered by mnist-dense version {oldest}\n"
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["version"] == 1000
+    assert "by mnist-dense version 1000," in in_processes.out
+    assert (missing.code, missing.out) == (2, "")
+    known = ", ".join(map(str, (1001, 1000, *SHIPPED_VERSIONS)))
+    assert missing.err == f"digits: no usable version 9 of mnist-dense in {published.root}; known versions: {known}\n"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +233,6 @@ def test_a_line_tells_how_far_to_trust_the_answer(
     ran = digits("predict", "--normalize", "never", "--model-dir", trusted.root, files[7])
 
     assert ran.out == f"{files[7]}: {line}\n"
-
-
-NUMBER, SCAN = EXAMPLES / "number.jpg", EXAMPLES / "scan-1986-407-52.jpg"
 
 
 def test_a_line_about_one_digit_says_that_there_are_more(digits: Digits) -> None:

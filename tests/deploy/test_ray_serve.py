@@ -13,6 +13,7 @@ from app.openapi.example_pictures import EXAMPLES
 from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import Settings
 from deploy.ray.local import SERVE_ENVIRONMENT
+from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, fresh_python, publish_tiny
 from tests.deploy.cluster import Cluster, Load, wait_until
@@ -76,7 +77,7 @@ def test_the_image_sets_the_same_variables_as_the_local_cluster() -> None:
     assert {name: value for name, value in variables.items() if name.startswith("RAY_SERVE_")} == SERVE_ENVIRONMENT
 
 
-OLD, NEW = str(SHIPPED_VERSION), str(SHIPPED_VERSION + 1)
+OLD, NEW = str(SHIPPED_VERSION), str(FIRST_OWN_VERSION)
 
 # The tests below share one cluster. Each begins with the replicas that the test before left, which saves starts.
 

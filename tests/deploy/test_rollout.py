@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness.servers import free_port
+from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import Service
 from tests.conftest import SHIPPED_VERSION, needs, publish_tiny
 from tests.deploy.edge import GrpcClient, Load, edge
@@ -61,7 +62,7 @@ def test_replicas_are_replaced_one_after_the_other_and_back_without_a_lost_reque
 ) -> None:
     if name == "nginx":
         needs("nginx")
-    old, new = str(SHIPPED_VERSION), str(SHIPPED_VERSION + 1)
+    old, new = str(SHIPPED_VERSION), str(FIRST_OWN_VERSION)
     ports = replicas.grpc_ports
     for port in ports:
         replicas.start(port, old)

@@ -29,7 +29,16 @@ from digits.model.artifact import (
     write_once,
 )
 from digits.model.classifier import Classifier
-from tests.conftest import MANIFEST_FIELDS, REPOSITORY, Published, edit_manifest, fresh_python, make_files, publish_tiny
+from tests.conftest import (
+    MANIFEST_FIELDS,
+    REPOSITORY,
+    Published,
+    edit_manifest,
+    fresh_python,
+    make_files,
+    publish_tiny,
+    renumber,
+)
 
 PUBLISHER = """
 import os, pathlib, signal, sys, time
@@ -90,16 +99,30 @@ class TestPublish:
         assert staging_folders(tmp_path) == []
         assert {path: data for path, data in content(folder).items() if path != MANIFEST} == files
 
-    def test_numbers_start_above_the_shipped_ones_and_increase_by_one(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("existing", "numbers"),
+        [
+            pytest.param(None, [1000, 1001], id="a new folder"),
+            pytest.param(3, [1000, 1001], id="a folder with a lower number"),
+            pytest.param(1000, [1001, 1002], id="a folder with the first number"),
+            pytest.param(5000, [5001, 5002], id="a folder with a higher number"),
+        ],
+    )
+    def test_own_numbers_start_above_those_of_releases_and_increase_by_one(
+        self, tmp_path: Path, existing: int | None, numbers: list[int]
     ) -> None:
-        monkeypatch.setattr(artifact, "SHIPPED", tmp_path / "shipped")
-        (tmp_path / "shipped" / artifact.NAME / "41").mkdir(parents=True)
+        if existing is not None:
+            renumber(publish_tiny(tmp_path), existing)
 
-        numbers = [publish_tiny(tmp_path / "own", seed).manifest.version for seed in range(3)]
+        published = [publish_tiny(tmp_path, seed).manifest.version for seed in range(2)]
 
-        assert numbers == [42, 43, 44]
-        assert versions(tmp_path / "own") == [44, 43, 42]
+        assert published == numbers
+
+    def test_nothing_is_published_into_the_folder_of_a_version(self, tmp_path: Path) -> None:
+        version = publish_tiny(tmp_path).folder
+
+        with pytest.raises(PublishFailed, match=f"received the folder of one, {version}"):
+            publish_tiny(version)
 
     def test_a_number_that_a_file_has_taken_is_skipped(self, tmp_path: Path) -> None:
         first = publish_tiny(tmp_path).manifest.version

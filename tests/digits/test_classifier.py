@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from tests.conftest import (
     make_trust_graph,
     publish_tiny,
     publish_trusted,
+    renumber,
     rewrite,
     run_graph,
     serialized,
@@ -433,6 +435,9 @@ class TestTrust:
             Classifier.load(trusted.folder)
 
 
+EXPECTED = "expected mnist-dense/<version>/ in this folder, found none"
+
+
 def link_to_itself(root: Path) -> None:
     root.mkdir()
     (root / artifact.NAME).symlink_to(root / artifact.NAME)
@@ -453,38 +458,83 @@ class TestLoadNewest:
         assert refusals[1] == f"{damaged.folder / MODEL}: missing"
 
     @pytest.mark.parametrize(
-        ("prepare", "refusals"),
+        ("prepare", "reason", "has_default"),
         [
-            pytest.param(lambda _: None, 0, id="no folder"),
-            pytest.param(lambda root: (root / artifact.NAME).mkdir(parents=True), 0, id="an empty folder"),
-            pytest.param(lambda root: root.write_text(""), 0, id="a file"),
-            pytest.param(lambda root: (root / artifact.NAME / "abc").mkdir(parents=True), 0, id="no version"),
-            pytest.param(link_to_itself, 1, id="a folder that cannot be listed"),
+            pytest.param(lambda _: None, "{root} does not exist", True, id="no folder"),
+            pytest.param(lambda root: root.write_text(""), "{root} is not a folder", True, id="a file"),
+            pytest.param(lambda root: root.mkdir(), EXPECTED, True, id="an empty folder"),
+            pytest.param(
+                lambda root: (root / artifact.NAME / "abc").mkdir(parents=True), EXPECTED, True, id="no version"
+            ),
+            pytest.param(link_to_itself, "{root}/mnist-dense cannot be listed: ", False, id="a link to itself"),
+            pytest.param(
+                lambda root: (root / artifact.NAME / "1000").mkdir(parents=True),
+                "{root}/mnist-dense/1000/manifest.json: missing",
+                False,
+                id="a damaged version",
+            ),
         ],
     )
-    def test_the_shipped_model_is_served_if_nothing_is_published(
-        self, prepare: Callable[[Path], object], refusals: int, tmp_path: Path, nothing_shipped: Path
+    def test_the_shipped_model_answers_only_for_a_default_folder_without_versions(
+        self,
+        prepare: Callable[[Path], object],
+        reason: str,
+        tmp_path: Path,
+        nothing_shipped: Path,
+        *,
+        has_default: bool,
     ) -> None:
         shipped = publish_tiny(nothing_shipped)
         own = tmp_path / "own"
         prepare(own)
 
-        classifier, reported = load_newest(own)
+        with pytest.raises(NoUsableModel) as refusal:
+            load_newest(own)
+        by_default = load_newest(own, is_named=False)[0].manifest if has_default else None
 
-        assert classifier.manifest == shipped.manifest
-        assert [str(own / artifact.NAME) in refusal for refusal in reported] == [True] * refusals
+        start = f"no usable version of mnist-dense in {own}; {reason.format(root=own)}"
+        assert str(refusal.value).startswith(start)
+        assert by_default == (shipped.manifest if has_default else None)
+
+    def test_the_folder_of_one_version_can_be_named(self, tmp_path: Path, nothing_shipped: Path) -> None:
+        renumber(publish_tiny(nothing_shipped), 2)
+        older, newer = (publish_tiny(tmp_path / "own", seed) for seed in range(2))
+        copied = shutil.copytree(older.folder, tmp_path / "copy" / older.folder.name)
+
+        assert load_newest(older.folder)[0].manifest == older.manifest
+        assert load_newest(copied)[0].manifest == older.manifest
+        (newer.folder / MODEL).unlink()
+        for folder, reason in ((newer.folder, f"{newer.folder / MODEL}: missing"), (tmp_path / "own/7", "does not")):
+            with pytest.raises(NoUsableModel, match=re.escape(reason)):
+                load_newest(folder)
+        with pytest.raises(NoUsableModel, match="known versions: 1000"):
+            load_newest(older.folder, version=2)
 
     def test_a_published_version_is_preferred_to_a_shipped_one(self, tmp_path: Path, nothing_shipped: Path) -> None:
         own = publish_tiny(tmp_path / "own")
-        shipped = publish_tiny(nothing_shipped)
+        shipped = renumber(publish_tiny(nothing_shipped), 1001)
 
         classifier, _ = load_newest(tmp_path / "own")
 
-        assert shipped.manifest.version == own.manifest.version
+        assert shipped.manifest.version > own.manifest.version
         assert classifier.manifest == own.manifest
 
+    @pytest.mark.parametrize("seed", [pytest.param(0, id="the same graph"), pytest.param(1, id="another graph")])
+    def test_a_number_that_exists_twice_with_different_graphs_is_reported(
+        self, seed: int, tmp_path: Path, nothing_shipped: Path
+    ) -> None:
+        shipped = renumber(publish_tiny(nothing_shipped), 2)
+        own = renumber(publish_tiny(tmp_path / "own", seed), 2)
+
+        classifier, refusals = load_newest(tmp_path / "own")
+
+        graphs = [each.manifest.files[MODEL][:12] for each in (own, shipped)]
+        assert classifier.model_id == (2, graphs[0])
+        text = "{}: {} has the same number and another graph ({} instead of {})"
+        assert refusals == [text.format(shipped.folder, own.folder, *graphs)] * seed
+
     def test_a_required_version_is_loaded_wherever_it_is(self, tmp_path: Path, nothing_shipped: Path) -> None:
-        shipped = publish_tiny(nothing_shipped)
+        shipped = renumber(publish_tiny(nothing_shipped), 2)
         own = [publish_tiny(tmp_path / "own", seed) for seed in range(3)]
 
         chosen = [load_newest(tmp_path / "own", version=each.manifest.version) for each in (shipped, own[1])]
@@ -492,6 +542,7 @@ class TestLoadNewest:
         assert [classifier.manifest for classifier, _ in chosen] == [shipped.manifest, own[1].manifest]
 
     def test_no_other_version_replaces_a_damaged_required_one(self, tmp_path: Path, nothing_shipped: Path) -> None:
+        publish_tiny(nothing_shipped)  # has the same number
         own = [publish_tiny(tmp_path / "own", seed) for seed in range(2)]
         wanted = own[0].manifest.version
         (own[0].folder / MODEL).unlink()
@@ -500,26 +551,8 @@ class TestLoadNewest:
             load_newest(tmp_path / "own", version=wanted)
 
         assert str(refusal.value) == (
-            f"no usable version {wanted} of mnist-dense in {tmp_path / 'own'} or {nothing_shipped}; "
-            f"{own[0].folder / MODEL}: missing"
+            f"no usable version {wanted} of mnist-dense in {tmp_path / 'own'}; {own[0].folder / MODEL}: missing"
         )
-
-    def test_without_a_usable_version_the_error_names_the_roots_and_every_reason(
-        self, tmp_path: Path, nothing_shipped: Path
-    ) -> None:
-        roots = f"no usable version of mnist-dense in {tmp_path / 'own'} or {nothing_shipped}"
-        with pytest.raises(NoUsableModel, match=f"^{re.escape(roots)}$"):
-            load_newest(tmp_path / "own")
-        versions = [publish_tiny(root) for root in (nothing_shipped, tmp_path / "own", tmp_path / "own")]
-        for version in versions:
-            (version.folder / GOLDEN).unlink()
-
-        with pytest.raises(NoUsableModel) as refusal:
-            load_newest(tmp_path / "own")
-
-        message = str(refusal.value)
-        assert message.startswith(f"{roots}; ")
-        assert all(f"{version.folder / GOLDEN}: missing" in message for version in versions)
 
     @pytest.mark.usefixtures("nothing_shipped")
     def test_an_error_lists_a_limited_number_of_reasons(self, tmp_path: Path) -> None:
@@ -537,7 +570,7 @@ class TestLoadNewest:
         for version in range(1, MAX_VERSIONS + 6):
             (tmp_path / artifact.NAME / str(version)).mkdir(parents=True)
 
-        folders, _ = candidates(tmp_path, keep=3)
+        folders = candidates(tmp_path, keep=3).own
 
         assert [int(folder.name) for folder in folders] == [*range(MAX_VERSIONS + 5, 5, -1), 3]
 

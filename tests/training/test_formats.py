@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from digits.model.artifact import FIRST_OWN_VERSION
 from tests.training.conftest import CHECKOUT, Command
 
 pytest.importorskip("keras")
@@ -25,7 +26,7 @@ from digits.model import artifact
 from digits.model.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
 from digits.model.classifier import Classifier, Golden, load_newest
 from tests.app.conftest import Service
-from tests.conftest import SHIPPED_VERSION, Mnist, Published, fresh_python, publish_tiny, rewrite
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, Published, fresh_python, publish_tiny, rewrite
 from training.data import LabelledImages
 from training.errors import CannotWrite, ParityError
 from training.export import draft_manifest, export, publish
@@ -298,9 +299,9 @@ class TestWhichVersion:
     @pytest.mark.parametrize(
         ("options", "damaged", "expected"),
         [
-            pytest.param((), False, SHIPPED_VERSION + 2, id="the newest by default"),
-            pytest.param((), True, SHIPPED_VERSION + 1, id="the newest usable one"),
-            pytest.param(("--version", SHIPPED_VERSION + 1), False, SHIPPED_VERSION + 1, id="a requested version"),
+            pytest.param((), False, FIRST_OWN_VERSION + 1, id="the newest by default"),
+            pytest.param((), True, FIRST_OWN_VERSION, id="the newest usable one"),
+            pytest.param(("--version", FIRST_OWN_VERSION), False, FIRST_OWN_VERSION, id="a requested version"),
             pytest.param(("--version", SHIPPED_VERSION), False, SHIPPED_VERSION, id="the shipped version"),
             pytest.param(("--version", 77), False, None, id="a version that does not exist"),
         ],
@@ -318,8 +319,9 @@ class TestWhichVersion:
 
         assert outcome.err.startswith("training: not used: ") == damaged
         if expected is None:
-            assert outcome.code == 1
-            assert outcome.err == f"training: no usable version 77 of {NAME} in {root} or {SHIPPED}\n"
+            assert outcome.code == 2
+            known = ", ".join(map(str, (FIRST_OWN_VERSION + 1, FIRST_OWN_VERSION, *SHIPPED_VERSIONS)))
+            assert outcome.err == f"training: no usable version 77 of {NAME} in {root}; known versions: {known}\n"
             assert not output.exists()
         else:
             assert outcome.code == 0, outcome.err

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from cli.commands import app
-from digits.model.artifact import Manifest, read_manifest
+from digits.model.artifact import FIRST_OWN_VERSION, Manifest, read_manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from tests.app.conftest import Reloading, Service, running_service
-from tests.conftest import SHIPPED_VERSION, Mnist, encoded
+from tests.conftest import Mnist, encoded
 from tests.shapes import SHAPES, draw, write_folders
 from tests.training.conftest import Command, Outcome
 from training.data import load, split_training_images
@@ -234,7 +234,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Train
         command("train", "--data", outlines, "--preprocessing", "normalize", *options),
     ]
 
-    folders = [folder / f"models/mnist-dense/{SHIPPED_VERSION + number}" for number in (1, 2)]
+    folders = [folder / f"models/mnist-dense/{FIRST_OWN_VERSION + number}" for number in (0, 1)]
     return Trained(folder / "models", shapes, folders, outcomes)
 
 

@@ -24,6 +24,7 @@ from app.inference.picture_batch import PictureBatch
 from app.input.body import SHORT_BODY_BYTES, parse
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 from app.telemetry.probes import PROBES
+from digits.model.artifact import ModelId
 
 BatchT = TypeVar("BatchT", bound=PictureBatch)
 
@@ -39,7 +40,7 @@ class Answer:
     """The reply to a call."""
 
     message: Any
-    version: int | None = None
+    model: ModelId | None = None
     """The model version that answered. It is also sent as trailing metadata."""
     batch: int | None = None
     """Number of pictures in the forward pass that answered."""
@@ -168,11 +169,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             errors.record(scope, exc)
             request.status, detail, _ = errors.describe(exc)
         else:
-            request.status, request.batch, request.version = 200, reply.batch, reply.version
+            request.status, request.batch, request.model = 200, reply.batch, reply.model
             content: bytes = reply.message.SerializeToString()
             request.size = len(content)
-            if reply.version is not None:
-                metadata.append(("x-model-version", str(reply.version)))
+            if reply.model is not None:
+                metadata += [("x-model-version", str(reply.model.version)), ("x-model-graph", reply.model.graph)]
             context.set_trailing_metadata(tuple(metadata))
             return content
         finally:

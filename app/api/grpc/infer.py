@@ -90,4 +90,4 @@ def infer_answer(inference: Inference[InferRequest]) -> Answer:
         else:
             values = [text.encode() for text in data] if output.classes else data
             getattr(written.contents, _CONTENTS[tensor["datatype"]]).extend(values)
-    return Answer(message, manifest.version, result.pass_rows)
+    return Answer(message, result.classifier.model_id, result.pass_rows)

@@ -36,7 +36,7 @@ def infer_reply(inference: Inference[InferRequest]) -> Reply:
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
     headers = (_BINARY_TYPE, (HEADER_LENGTH, b"%d" % len(header))) if binary else JSON
-    return Reply(b"".join((header, *binary)), manifest.version, batch.pass_rows, headers=headers)
+    return Reply(b"".join((header, *binary)), batch.classifier.model_id, batch.pass_rows, headers=headers)
 
 
 def output_tensor(output: RequestedOutput, batch: BatchResult) -> dict[str, Any]:

@@ -11,8 +11,7 @@ def predict_reply(key: str, result: BatchResult) -> Reply:
 
     If the key is "results", each probability comes with its label.
     """
-    manifest = result.classifier.manifest
     values: Any = result.probabilities
     if key == "results":
-        values = [list(zip(manifest.classes, row, strict=True)) for row in values]
-    return Reply.of({key: values}, manifest.version, result.pass_rows)
+        values = [list(zip(result.classifier.manifest.classes, row, strict=True)) for row in values]
+    return Reply.of({key: values}, result.classifier.model_id, result.pass_rows)

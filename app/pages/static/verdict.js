@@ -53,9 +53,9 @@ export function verdict({ digit: best, probabilities, prediction_set: set, cover
   return { state: "answer", digit: label(best), sentence, more };
 }
 
-/** Return whether somebody should check the answer: it may be no digit, or another one. */
-export function isUnsure({ probability, prediction_set: set, is_digit: isDigit }) {
-  return isDigit === false || (set ? set.length !== 1 : probability < UNSURE_BELOW);
+/** Return whether somebody should check the answer. Without a calibration, the probability decides. */
+export function isUnsure({ probability, accept }) {
+  return accept === undefined ? probability < UNSURE_BELOW : !accept;
 }
 
 /** Describe a number in a sentence or two. */

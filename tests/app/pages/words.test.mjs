@@ -95,14 +95,12 @@ test("a probability is rounded down and never to 100 %", () => {
   assert.deepEqual(shown, ["0.0 %", "0.0 %", "12.3 %", "59.9 %", "99.9 %", ">99.9 %", ">99.9 %"]);
 });
 
-test("an answer is unsure if its set has not exactly one digit, or without sets if it is improbable", () => {
+test("an answer is unsure if the service does not accept it, or says nothing and it is improbable", () => {
   for (const [fields, expected] of [
     [{ probability: 0.59 }, true],
     [{ probability: 0.6 }, false],
-    [{ probability: 0.3, prediction_set: [4] }, false],
-    [{ probability: 0.99, prediction_set: [4, 9] }, true],
-    [{ probability: 0.99, prediction_set: [] }, true],
-    [{ probability: 0.99, prediction_set: [4], is_digit: false }, true],
+    [{ probability: 0.3, accept: true }, false],
+    [{ probability: 0.99, accept: false }, true],
   ]) {
     assert.equal(isUnsure(fields), expected, JSON.stringify(fields));
   }
@@ -134,7 +132,7 @@ test("a digit of a number has a place and a description for screen readers", () 
   assert.equal(place({ digits, lines: ["40752"] }, 4), "Digit 5 of 5");
   assert.equal(place({ digits, lines: ["407", "52"] }, 4), "Line 2, digit 2");
   assert.equal(plain(spoken(answer({ 4: 1 }))), "4. A 4, >99.9 % sure.");
-  const unsure = answerWithSet({ 0: 1 }, [0, 1]);
+  const unsure = answerWithSet({ 0: 1 }, [0, 1], { accept: false });
   assert.match(plain(spoken(unsure)), /^0, unsure\. A 0, .* 0 and 1 are plausible/);
 });
 

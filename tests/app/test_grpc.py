@@ -1,5 +1,6 @@
 """What is special to gRPC."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -17,8 +18,10 @@ import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2
 
-from app.api.grpc.arrivals import MAX_ARRIVING
+from app.api.grpc import arrivals
+from app.api.grpc.arrivals import MAX_ARRIVING, Arrivals, InTurn, NewestFirst
 from app.api.grpc.open_inference_pb2 import ModelInferRequest
+from app.errors import SlowBody
 from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel, grpc_target
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
@@ -132,6 +135,7 @@ PACKED = ModelInferRequest(
             "unknown groups": (b"\x7b" * 1_000_000, "expected at most 3048 fields"),
             "a field that ends outside": (b"\x2a\x7f\x0a\x00", "received 4 bytes that are not one"),
             "an input that ends outside": (b"\x2a\x02\x0a\x7f", "received 4 bytes that are not one"),
+            "numbers that end outside": (b"\x2a\x04\x2a\x02\x12\x7f", "received 6 bytes that are not one"),
             "a number without an end": (b"\xff" * 40_000, "received 40000 bytes that are not one"),
         }
     ),
@@ -246,6 +250,18 @@ def test_a_wrong_message_to_reflection_is_an_invalid_argument(channel: grpc.Chan
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert refused.value.details().startswith("expected a")
+
+
+@pytest.mark.parametrize(("kind", "limit"), [(InTurn, "TIMEOUT_SECONDS"), (NewestFirst, "PROBE_SECONDS")])
+def test_a_message_must_arrive_in_time(kind: type[Arrivals], limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, limit, 0.05)
+
+    async def never() -> None:
+        async with kind().turn():
+            await asyncio.sleep(30)
+
+    with pytest.raises(SlowBody, match=r"expected the whole message within 0\.05 seconds"):
+        asyncio.run(never())
 
 
 def test_probes_that_send_nothing_do_not_delay_others(service: Service) -> None:

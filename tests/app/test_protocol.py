@@ -228,16 +228,16 @@ class Nowhere(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
         self.written = b""
-        self.is_reading = True
+        self.is_paused = False
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         self.written += data
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self.is_paused = True
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self.is_paused = False
 
     def write_eof(self) -> None:
         pass
@@ -308,7 +308,7 @@ def test_requests_are_answered_alike_however_they_arrive(data: st.DataObject) ->
         for start, end in pairwise([0, *cuts, len(sent)]):
             if start < end:
                 protocol.data_received(sent[start:end])
-            while not transport.is_reading:
+            while transport.is_paused:
                 await asyncio.sleep(0)
         while len(transport.written.split(b"HTTP/1.1 200 OK")) <= len(contents):
             await asyncio.sleep(0)
@@ -339,7 +339,7 @@ async def sent_at_once(first: bytes, later: bytes) -> tuple[Nowhere, bool]:
     protocol.connection_made(transport)
     protocol.data_received(first + later)
     await asyncio.sleep(0.01)
-    has_read_on = transport.is_reading
+    has_read_on = not transport.is_paused
     while not transport.written:
         await asyncio.sleep(0)
     protocol.connection_lost(None)

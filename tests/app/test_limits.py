@@ -210,11 +210,18 @@ def test_a_client_that_is_still_sending_gets_its_refusal(impatient: Service, con
     assert received(connection).startswith(b"HTTP/1.1 413 ")
 
 
-@pytest.mark.parametrize(("part_bytes", "pause"), [(10**6, 0), (1, 0.05)], ids=["much", "long"])
-def test_a_client_that_never_stops_to_send_is_cut_off(connection: socket.socket, part_bytes: int, pause: float) -> None:
-    part = b"a" * part_bytes
+ENDLESS = HEAD + b"Content-Length: 1000000000\r\n\r\n"
+WRONG_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
 
-    assert cut_off(connection, [HEAD + b"Content-Length: 1000000000\r\n\r\n", *[part] * 200], pause)
+
+@pytest.mark.parametrize(
+    ("request_", "part_bytes", "pause"),
+    cases({"too much": (ENDLESS, 10**6, 0), "too long": (WRONG_CHUNK, 1, 0.05)}),
+)
+def test_a_client_that_never_stops_to_send_is_cut_off(
+    connection: socket.socket, request_: bytes, part_bytes: int, pause: float
+) -> None:
+    assert cut_off(connection, [request_, *[b"a" * part_bytes] * 200], pause)
 
 
 def test_a_thousand_idle_connections_are_accepted(service: Service) -> None:

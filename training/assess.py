@@ -36,6 +36,20 @@ class Assessment:
         """Number of images."""
         return len(self.predicted)
 
+    @property
+    def largest_class(self) -> float:
+        """The accuracy of always answering the most frequent class."""
+        return float(self.confusion.sum(axis=1).max() / self.images)
+
+    @property
+    def is_better_than_chance(self) -> bool:
+        """Whether the confidence interval lies above `largest_class`, which is at least the accuracy of guessing."""
+        return self.wilson[0] > self.largest_class
+
+    def beside_chance(self) -> str:
+        """Return what the accuracy compares with, as text."""
+        return f"guessing gives {1 / len(self.confusion):.4f}, always the largest class {self.largest_class:.4f}"
+
     def metrics(self, *, interval: bool = False) -> dict[str, float]:
         """Return the figures for the manifest, with the confidence interval if `interval` is true."""
         metrics = {"loss": self.loss, "accuracy": self.accuracy}

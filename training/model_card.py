@@ -35,6 +35,12 @@ _STYLES = (
     "reduced to a small bitmap or a faint small scan, and normalized again."
 )
 
+_OWN_RECIPE = (
+    "The training pictures were repeated in each epoch, each time distorted as by another pen or, if they are only "
+    "resized, shifted. Training loss and accuracy are measured on these copies. The network has the weights of the "
+    "epoch with the smallest validation loss."
+)
+
 _PREPARED = {
     "normalize": "The service brings every picture to MNIST's form: light ink on a dark background, scaled to 20x20 "
     "pixels, and centred by the centre of mass. The training pictures were prepared in the same way.",
@@ -72,7 +78,7 @@ def render(
     captions = {file: text.format(kind=_kind(manifest)) for file, text in _FIGURES.items()}
     sections = [
         f"# Model card: {manifest.name}",
-        *_purpose(manifest),
+        *_purpose(manifest, assessment),
         f"## Results\n\n{_results(manifest, assessment)}",
         *[f"![{text}]({file})\n\n{text}." for file, text in captions.items() if file in figures],
         f"## How far to trust an answer\n\n{_trust(manifest, trust)}",
@@ -84,7 +90,7 @@ def render(
     return "\n\n".join(sections) + "\n"
 
 
-def _purpose(manifest: Manifest) -> list[str]:
+def _purpose(manifest: Manifest, assessment: Assessment | None) -> list[str]:
     """Return what the network recognizes, and the section on its intended use."""
     if manifest.classes == DIGITS:
         return [
@@ -94,10 +100,13 @@ def _purpose(manifest: Manifest) -> list[str]:
             "important decisions on it without a human check.",
         ]
     names = ", ".join(map(_as_text, manifest.classes))
+    use = "Use it for teaching, and for pictures like those that it was trained with."
+    if assessment and not assessment.is_better_than_chance:
+        use = "This network is not better than chance. Do not use it."
     return [
         f"A network of dense layers that sorts {SIDE}x{SIDE} pictures into {len(manifest.classes)} classes: {names}.",
-        "## Intended use\n\nUse it for teaching, and for pictures like those that it was trained with. "
-        f"{_PREPARED[manifest.preprocessing]} Do not base important decisions on it without a human check.",
+        f"## Intended use\n\n{use} {_PREPARED[manifest.preprocessing]} Do not base important decisions on it "
+        "without a human check.",
     ]
 
 
@@ -128,6 +137,8 @@ def _recipe(manifest: Manifest) -> str:
         else:
             rows.append([name, value])
     table = _table(["hyper-parameter", "value"], rows)
+    if "pictures_per_epoch" in manifest.recipe:
+        return f"{_OWN_RECIPE}\n\n{table}"
     if not _is_robust(manifest):
         return table
     has_drawings = "drawn" in manifest.recipe["distortions"]  # version 1 was trained before there were any
@@ -148,7 +159,8 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
     ]
     return "\n\n".join(
         [
-            f"The test accuracy is {assessment.in_words()}. The interval is Wilson's.",
+            f"The test accuracy is {assessment.in_words()}. The interval is Wilson's. For comparison, "
+            f"{assessment.beside_chance()}.",
             _table(["split", "loss", "accuracy"], overall),
             _table([kind, "precision", "recall", "F1", "images"], by_class),
         ]
@@ -340,7 +352,7 @@ def _as_text(name: str) -> str:
 
 
 def _is_robust(manifest: Manifest) -> bool:
-    return manifest.recipe is not None and "distortions" in manifest.recipe
+    return manifest.recipe is not None and "teacher_share" in manifest.recipe
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,10 +1,10 @@
-"""Read your own labelled pictures: a folder for each class, with picture files of any size."""
+"""Read your own labelled pictures, and choose how to prepare them."""
 
+import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,31 +14,108 @@ from digits.errors import DigitsError
 from digits.features import SIDE, Grey, to_features
 from digits.model.artifact import Preprocessing
 from digits.model.classes import check_class_names
-from digits.normalization.mnist_form import Preparation, are_mnist_form
-from digits.picture import Picture, prepare_pixels, read_file
+from digits.picture import Picture, read_file
 from digits.pictures.decode import PICTURE_SUFFIXES
 from training.errors import InvalidData
 
 MIN_PICTURES = 20
 """Each class needs as many, so that the training, validation, calibration and test part have a picture of it."""
 
-IN_FORM = 0.95
-"""Share of pictures in MNIST form from which on the preprocessing is `normalize` by default."""
+MAX_COMPARED = 2000
+"""Maximum number of pictures that the choice of the preprocessing compares. More would take minutes to read."""
 
 _SHOWN = 5
 """Number of unreadable files that an error names."""
 
+_Indices = NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
-class LabelledPictures:
-    """The pictures of a folder in the network's form."""
+class Pictures:
+    """Pictures that are opened one by one, when they are prepared."""
 
-    pixels: Grey
-    """uint8 (N, 28, 28)."""
+    source: str
+    """Where they are, for error messages."""
+    names: Sequence[str]
+    """The name of each picture, for error messages."""
+    open: Callable[[int], Picture]
+    """Return the picture with this index. May raise DigitsError."""
+
+    def prepare(self, preprocessing: Preprocessing) -> Grey:
+        """Return the pictures as the service prepares them, uint8 (N, 28, 28).
+
+        Raises InvalidData, which names the pictures that cannot be prepared.
+        """
+        pixels, errors = self._prepare(preprocessing, np.arange(len(self.names)))
+        if errors:
+            named = "; ".join(f"{self.names[index]}: {error}" for index, error in list(errors.items())[:_SHOWN])
+            more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+            raise InvalidData(
+                f"{self.source}: expected pictures for the preprocessing {preprocessing!r}, received {len(errors)} of "
+                f"{len(pixels)} that cannot be prepared: {named}{more}"
+            )
+        return pixels
+
+    def choose_preprocessing(self, labels: NDArray[np.uint8], indices: _Indices) -> Preprocessing:
+        """Return the preprocessing after which the most similar other picture more often shows the same class.
+
+        Normalization brings out the strokes of a drawing, whatever its paper, light and place. It destroys textures
+        and grey levels, and often finds no ink in them. A picture that cannot be prepared counts as wrong. At a tie,
+        `normalize` is better, because it also prepares pictures unlike those of the training.
+
+        Args:
+            labels: uint8, of all pictures.
+            indices: the pictures to compare. They should not be test pictures.
+        """
+        if len(indices) > MAX_COMPARED:
+            indices = np.random.default_rng(0).choice(indices, MAX_COMPARED, replace=False)
+        shares: dict[Preprocessing, float] = {}
+        for preprocessing in ("resize", "normalize"):
+            pixels, errors = self._prepare(preprocessing, indices)
+            right = _nearest_has_same_class(pixels, labels[indices]) & ~np.isin(indices, list(errors))
+            shares[preprocessing] = right.mean()
+        return "normalize" if shares["normalize"] >= shares["resize"] else "resize"
+
+    def _prepare(self, preprocessing: Preprocessing, indices: _Indices) -> tuple[Grey, dict[int, DigitsError]]:
+        """Return the pictures, black where one cannot be prepared, and the errors by index."""
+        preparation = "auto" if preprocessing == "normalize" else preprocessing
+
+        def read(index: int) -> Grey | DigitsError:
+            try:
+                pixels: Grey = self.open(index).prepare(preparation).pixels
+            except DigitsError as exc:
+                return exc
+            return pixels
+
+        pixels, errors = np.zeros((len(indices), SIDE, SIDE), dtype=np.uint8), {}
+        with ThreadPoolExecutor() as threads:
+            for row, (index, prepared) in enumerate(zip(indices.tolist(), threads.map(read, indices), strict=True)):
+                if isinstance(prepared, DigitsError):
+                    errors[index] = prepared
+                else:
+                    pixels[row] = prepared
+        return pixels, errors
+
+
+def _nearest_has_same_class(pixels: Grey, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return for each picture, uint8 (N, 28, 28), whether the nearest other one by Euclidean distance has its label."""
+    x = to_features(pixels)
+    distances = (x * x).sum(axis=1) - 2 * x @ x.T  # squared, without the constant of each row
+    np.fill_diagonal(distances, np.inf)
+    same: NDArray[np.bool_] = labels[distances.argmin(axis=1)] == labels
+    return same
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFolders:
+    """The picture files of a folder with a folder for each class."""
+
+    pictures: Pictures
     labels: NDArray[np.uint8]
     """uint8 (N,), indices of classes."""
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    is_test: NDArray[np.bool_]
+    """(N,): a fifth of each class. A picture keeps its part when others are added, with few exceptions."""
 
 
 def has_class_folders(folder: Path) -> bool:
@@ -46,16 +123,11 @@ def has_class_folders(folder: Path) -> bool:
     return any(entry.is_dir() for entry in _visible(folder))
 
 
-def read_class_folders(folder: Path, preprocessing: Preprocessing | None) -> LabelledPictures:
-    """Read the pictures of all classes. A class is named after its folder, and classes are sorted by name.
-
-    Args:
-        folder: has a folder for each class.
-        preprocessing: how to prepare the pictures, as the service will. None chooses: see `default_preprocessing`.
+def find_class_folders(folder: Path) -> ClassFolders:
+    """Find the pictures of all classes. A class is named after its folder, and classes are sorted by name.
 
     Raises:
-        InvalidData: the number or the names of the classes are wrong, a class has too few pictures, or files cannot be
-            read. The message names them.
+        InvalidData: the number or the names of the classes are wrong, or a class has too few pictures.
     """
     class_folders = sorted((entry for entry in _visible(folder) if entry.is_dir()), key=_by_number_or_name)
     classes = tuple(unicodedata.normalize("NFC", entry.name) for entry in class_folders)
@@ -73,31 +145,28 @@ def read_class_folders(folder: Path, preprocessing: Preprocessing | None) -> Lab
             f"{folder}: expected at least {MIN_PICTURES} pictures of each class, received {', '.join(few[:_SHOWN])}"
         )
     every_file = [file for own in files for file in own]
-    pixels = None
-    if preprocessing != "normalize":
-        pixels = _read_all(folder, every_file, "resize")
-        preprocessing = preprocessing or default_preprocessing(pixels)
-    if pixels is None or preprocessing == "normalize":
-        pixels = _read_all(folder, every_file, "auto")
-    labels = np.repeat(np.arange(len(classes), dtype=np.uint8), [len(own) for own in files])
-    return LabelledPictures(pixels, labels, classes, preprocessing)
+    return ClassFolders(
+        Pictures(
+            str(folder),
+            [str(file.relative_to(folder)) for file in every_file],
+            lambda index: Picture(read_file(every_file[index])),
+        ),
+        np.repeat(np.arange(len(classes), dtype=np.uint8), [len(own) for own in files]),
+        classes,
+        np.concatenate([_test_files(own) for own in files]),
+    )
 
 
-def default_preprocessing(pixels: Grey) -> Preprocessing:
-    """Return `normalize` if nearly all pictures, uint8 (N, 28, 28), are in MNIST form already, else `resize`."""
-    return "normalize" if are_mnist_form(to_features(pixels)).mean() >= IN_FORM else "resize"
+def array_pictures(name: str, pixels: Grey) -> Pictures:
+    """Return the pictures of an array, uint8 (N, 28, 28)."""
+    return Pictures(name, [str(index) for index in range(len(pixels))], lambda index: Picture.of_pixels(pixels[index]))
 
 
-def normalize_arrays(name: str, pixels: Grey) -> Grey:
-    """Bring the pictures of an array, uint8 (N, 28, 28), to MNIST form, as the service does. Raises InvalidData."""
-    normalized, failures = pixels.copy(), []
-    for index in np.flatnonzero(~are_mnist_form(to_features(pixels))).tolist():
-        try:
-            normalized[index] = prepare_pixels(pixels[index], "auto").pixels
-        except DigitsError as exc:
-            failures.append(f"{index}: {exc}")
-    _refuse(f"{name}: expected pictures that can be normalized", failures, len(pixels))
-    return normalized
+def _test_files(files: Sequence[Path]) -> NDArray[np.bool_]:
+    """Return which files of a class are for testing: the fifth whose names have the smallest hashes."""
+    hashes = np.array([hashlib.sha256(file.name.encode()).hexdigest() for file in files])
+    is_test: NDArray[np.bool_] = hashes.argsort().argsort() < len(files) // 5
+    return is_test
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -123,32 +192,3 @@ def _pictures(class_folder: Path) -> list[Path]:
     if inner:
         raise InvalidData(f"{class_folder}: expected the pictures of a class, received the folder {inner[0].name}")
     return [entry for entry in entries if _is_picture(entry)]
-
-
-def _read_all(folder: Path, files: Sequence[Path], preparation: Preparation) -> Grey:
-    pixels = np.empty((len(files), SIDE, SIDE), dtype=np.uint8)
-    failures = []
-    with ThreadPoolExecutor() as threads:
-        for index, prepared in enumerate(threads.map(partial(_read, preparation=preparation), files)):
-            if isinstance(prepared, DigitsError):
-                failures.append(f"{files[index].relative_to(folder)}: {prepared}")
-            else:
-                pixels[index] = prepared
-    _refuse(f"{folder}: expected readable pictures", failures, len(files))
-    return pixels
-
-
-def _read(file: Path, preparation: Preparation) -> Grey | DigitsError:
-    try:
-        pixels: Grey = Picture(read_file(file)).prepare(preparation).pixels
-    except DigitsError as exc:
-        return exc
-    return pixels
-
-
-def _refuse(expected: str, failures: Sequence[str], total: int) -> None:
-    if failures:
-        more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-        raise InvalidData(
-            f"{expected}, received {len(failures)} of {total} that are not: {'; '.join(failures[:_SHOWN])}{more}"
-        )

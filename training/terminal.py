@@ -102,7 +102,7 @@ def show_published(manifest: Manifest, root: Path, assessment: Assessment | None
     """Print where the version is, its accuracy and the command that serves it."""
     say(f"published: {root / manifest.name / str(manifest.version)}")
     if assessment:
-        say(f"test accuracy: {assessment.in_words()}")
+        say(f"test accuracy: {assessment.in_words()}; {assessment.beside_chance()}")
     setting = "" if root.resolve() == SHIPPED else f"MNIST_MODEL_DIR={shlex.quote(str(root))} "
     if (SHIPPED.parent / "Makefile").exists():
         say(f"serve it: {setting}make serve")

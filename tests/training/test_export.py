@@ -110,10 +110,13 @@ def test_a_users_keras_file_is_published_and_loads(tmp_path: Path, npz: Path, co
     own.compile(optimizer="adam", loss="categorical_crossentropy")
     own.save(tmp_path / "own.keras")
 
-    outcome = command(
-        "export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models"
-    )
+    arguments = ("export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models")
 
+    refused = command(*arguments)
+    outcome = command(*arguments, "--force")
+
+    assert refused.code == 3
+    assert "the network is not better than chance" in refused.err
     assert outcome.code == 0, outcome.err
     folder = published_in(tmp_path / "models")
     manifest = Classifier.load(folder).manifest

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ pytest.importorskip("keras")
 
 import keras
 
+from digits.features import to_features
+from training.assess import assess
 from training.data import LabelledImages, load, split_training_images
 from training.errors import NothingToResume
 from training.fit import State, fit
@@ -66,7 +69,14 @@ def test_ctrl_c_publishes_nothing_and_a_resumed_run_ends_with_the_same_weights(
     assert [f"Epoch {epoch}/4" in resumed.out for epoch in (1, 2, 3, 4)] == [False, False, True, True]
     weights = keras.saving.load_model(published_in(tmp_path) / "model.keras").get_weights()
     assert same(weights, uninterrupted)
-    assert not (tmp_path / "mnist-dense" / ".training").exists()
+    assert [entry.name for entry in (tmp_path / "mnist-dense" / ".training").iterdir()] == ["lock"]
+
+    again = command(*RUN, "--output", tmp_path, "--resume")
+
+    assert again.code == 0, again.err
+    assert "this run is finished: it was published as version" in again.out
+    assert "Epoch" not in again.out
+    assert published_in(tmp_path).is_dir()
 
 
 def test_the_seed_determines_the_weights(tmp_path: Path, digits: LabelledImages) -> None:
@@ -74,6 +84,23 @@ def test_the_seed_determines_the_weights(tmp_path: Path, digits: LabelledImages)
 
     assert same(first, again)
     assert not same(first, other)
+
+
+def test_training_stops_without_progress_and_keeps_the_best_weights_also_when_resumed(
+    tmp_path: Path, digits: LabelledImages
+) -> None:
+    split = split_training_images(digits, validation_split=0.1)
+    few = replace(split, x_train=split.x_train[:200], y_train=split.y_train[:200])
+    recipe = Recipe("lecture", epochs=60, batch_size=32)
+
+    network, history = fit(recipe, few, seed=0, folder=tmp_path, patience=3)
+    resumed, _ = fit(recipe, few, seed=0, folder=tmp_path, resume=True, patience=3)
+
+    losses = np.array(history["val_loss"]).round(3)
+    probabilities = network.predict(to_features(split.x_validation), verbose=0)
+    assert len(losses) == losses.argmin() + 1 + 3 < 60
+    assert assess(probabilities, split.y_validation).loss == pytest.approx(losses.min(), abs=1e-3)
+    assert same(resumed.get_weights(), network.get_weights())
 
 
 def test_resuming_without_a_state_is_refused(tmp_path: Path, command: Command) -> None:

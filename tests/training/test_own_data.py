@@ -2,8 +2,8 @@
 
 import csv
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,21 @@ from cli.commands import app
 from digits.model.artifact import FIRST_OWN_VERSION, Manifest, read_manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
+from docs.example_classes import KINDS, SHAPES, WEAVES, Kind, write_folders
 from tests.app.conftest import Reloading, Service, running_service
 from tests.conftest import Mnist, encoded
-from tests.shapes import SHAPES, draw, write_folders
 from tests.training.conftest import Command, Outcome
 from training.data import load, split_training_images
 from training.errors import InvalidData, UnknownData
+from training.pictures import find_class_folders
 
 Arrays = dict[str, NDArray[np.generic]]
-
-THREE = ("circle", "cross", "star")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twenty pictures of two shapes."""
-    return write_folders(tmp_path / "own", ("circle", "square"), 20)
+    """Twenty drawings of two shapes."""
+    return write_folders(replace(KINDS["drawings"], classes=("circle", "square")), tmp_path / "own", 20)
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ class TestFolders:
 
         data = load(str(folder))
 
-        assert (data.name, data.classes, data.preprocessing) == ("own", ("circle", "square"), "resize")
+        assert (data.name, data.classes, data.preprocessing) == ("own", ("circle", "square"), "normalize")
         assert np.bincount(data.y_train).tolist() == [16, 16]
         assert np.bincount(data.y_test).tolist() == [4, 4]
         assert data.x_train.shape == (32, 28, 28)
@@ -92,13 +91,27 @@ class TestFolders:
         assert (data.classes, data.preprocessing) == (("3", "8"), "normalize")
         assert data.x_test[0].tobytes() in {image.tobytes() for image in mnist.pixels}
 
-    def test_normalization_can_be_asked_for(self, tmp_path: Path) -> None:
-        outlines = write_folders(tmp_path / "own", ("circle", "square"), 20, outline=True)
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_strokes_are_normalized_and_textures_are_not(self, tmp_path: Path, kind: str) -> None:
+        data = load(str(write_folders(KINDS[kind], tmp_path, 20)))
 
-        data = load(str(outlines), preprocessing="normalize")
+        assert data.preprocessing == ("resize" if kind == "fabrics" else "normalize")
 
-        assert data.preprocessing == "normalize"
-        assert (data.x_train[:, 0] == 0).all()  # light ink on dark, with a margin
+    def test_the_preprocessing_can_be_given(self, folder: Path) -> None:
+        data = load(str(folder), preprocessing="resize")
+
+        assert data.preprocessing == "resize"
+        assert (data.x_train[:, 0, 0] == 255).all()  # white paper
+
+    def test_test_pictures_stay_test_pictures_when_others_are_added(self, tmp_path: Path) -> None:
+        few, more = (find_class_folders(write_folders(KINDS["drawings"], tmp_path, count)) for count in (20, 40))
+
+        tests = [
+            {name for name, test in zip(found.pictures.names, found.is_test, strict=True) if test}
+            for found in (few, more)
+        ]
+        assert [len(names) for names in tests] == [12, 24]
+        assert len(tests[0] & tests[1]) == 12
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -137,7 +150,7 @@ class TestFolders:
             ),
             pytest.param(
                 lambda root: [(root / f"circle/{index:03d}.png").write_bytes(b"no picture") for index in range(7)],
-                "received 7 of 40 that are not: circle/000.png: expected a PNG, .*; circle/001.png: .*; and 2 more$",
+                "received 7 of 40 that cannot be prepared: circle/000.png: expected a PNG, .*; and 2 more$",
                 id="unreadable files",
             ),
         ],
@@ -150,11 +163,13 @@ class TestFolders:
         with pytest.raises(InvalidData, match=message):
             load(str(folder))
 
-    def test_a_picture_without_ink_is_named_if_pictures_are_normalized(self, folder: Path) -> None:
+    def test_a_drawing_without_ink_is_named(self, folder: Path) -> None:
         (folder / "circle/005.png").write_bytes(encoded(np.full((40, 40), 255, dtype=np.uint8)))
 
-        with pytest.raises(InvalidData, match=r"received 1 of 40 that are not: circle/005.png: no ink found"):
-            load(str(folder), preprocessing="normalize")
+        with pytest.raises(
+            InvalidData, match=r"received 1 of 40 that cannot be prepared: circle/005.png: no ink found"
+        ):
+            load(str(folder))
 
 
 class TestArrays:
@@ -204,17 +219,21 @@ class TestArrays:
     ) -> None:
         blank: Arrays = {"x_train": np.zeros((36, 28, 28), np.uint8)}
 
-        with pytest.raises(InvalidData, match="x_train: expected pictures that can be normalized, received 36 of 36"):
+        with pytest.raises(
+            InvalidData, match="x_train: expected pictures for the preprocessing 'normalize', received 36 of 36"
+        ):
             load(saved(tmp_path, own_arrays | blank), preprocessing="normalize")
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Two versions in one root: ten filled shapes that are resized, and three outlines that are normalized."""
+    """Two versions in one root, from 40 pictures a class by the guide: four fabrics and three drawn shapes."""
 
     root: Path
-    shapes: Path
+    fabrics: Path
     """The pictures of the first one."""
+    drawings: Path
+    """The pictures of the second one."""
     folders: list[Path]
     outcomes: list[Outcome]
 
@@ -225,35 +244,34 @@ class Trained:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, command: Command) -> Trained:
     folder = tmp_path_factory.mktemp("own")
-    shapes = write_folders(folder / "shapes", list(SHAPES), 60)
-    outlines = write_folders(folder / "outlines", THREE, 60, outline=True)
-    options = ("--output", folder / "models", "--epochs", 10, "--batch-size", 8)
+    fabrics, drawings = (write_folders(KINDS[kind], folder / kind) for kind in ("fabrics", "drawings"))
 
-    outcomes = [
-        command("train", "--data", shapes, *options),
-        command("train", "--data", outlines, "--preprocessing", "normalize", *options),
-    ]
+    outcomes = [command("train", "--data", pictures, "--output", folder / "models") for pictures in (fabrics, drawings)]
 
     folders = [folder / f"models/mnist-dense/{FIRST_OWN_VERSION + number}" for number in (0, 1)]
-    return Trained(folder / "models", shapes, folders, outcomes)
+    return Trained(folder / "models", fabrics, drawings, folders, outcomes)
 
 
 def test_manifest_and_card_name_classes_preprocessing_and_data(trained: Trained) -> None:
     assert [outcome.code for outcome in trained.outcomes] == [0, 0], [outcome.err for outcome in trained.outcomes]
-    assert "preprocessing: resize (chosen by the form of the pictures" in trained.outcomes[0].out
+    assert "preprocessing: resize (chosen by comparing both" in trained.outcomes[0].out
     manifest = trained.manifest(0)
-    assert manifest.classes == tuple(sorted(SHAPES))
+    assert manifest.classes == tuple(sorted(WEAVES))
     assert manifest.preprocessing == "resize"
-    assert manifest.outputs[0].shape == (-1, 10)
+    assert manifest.outputs[0].shape == (-1, 4)
     assert manifest.dataset is not None
-    assert (manifest.dataset.name, manifest.dataset.test_images) == ("own", 120)
-    assert manifest.metrics["test"]["accuracy"] > 0.6
+    assert (manifest.dataset.name, manifest.dataset.test_images) == ("own", 32)
     card = (trained.folders[0] / "report/README.md").read_text()
-    assert "sorts 28x28 pictures into 10 classes: L, arrow, bar" in card
+    assert "sorts 28x28 pictures into 4 classes: basket, plain, satin, twill" in card
     assert "digit" not in card
-    assert trained.manifest(1).classes == THREE
+    assert trained.manifest(1).classes == tuple(SHAPES)
     assert trained.manifest(1).preprocessing == "normalize"
-    assert trained.manifest(1).metrics["test"]["accuracy"] > 0.8
+
+
+def test_forty_pictures_of_each_class_are_enough(trained: Trained) -> None:
+    assert trained.manifest(0).metrics["test"]["accuracy"] > 0.8
+    assert trained.manifest(1).metrics["test"]["accuracy"] > 0.95
+    assert "guessing gives 0.3333, always the largest class 0.3333" in trained.outcomes[1].out
 
 
 def test_own_classes_have_prediction_sets_and_saliency_but_no_novelty(trained: Trained) -> None:
@@ -266,45 +284,45 @@ def test_own_classes_have_prediction_sets_and_saliency_but_no_novelty(trained: T
     assert resized.normalized_sets is None
     assert normalized.normalized_sets is not None
     assert (resized.novelty, normalized.novelty) == (None, None)
-    assert len(resized.reference["digit"].shares) == 10
+    assert len(resized.reference["digit"].shares) == 4
     assert len(normalized.reference["digit"].shares) == 3
 
 
 def test_evaluate_finds_the_same_accuracy_and_names_the_classes(
     trained: Trained, command: Command, tmp_path: Path
 ) -> None:
-    outcome = command("evaluate", "--model", trained.folders[0], "--data", trained.shapes, "--report", tmp_path)
+    outcome = command("evaluate", "--model", trained.folders[0], "--data", trained.fabrics, "--report", tmp_path)
 
     assert outcome.code == 0, outcome.err
     assert f"accuracy {trained.manifest(0).metrics['test']['accuracy']:.4f}" in outcome.out
-    assert "crescent" in outcome.out
+    assert "basket" in outcome.out
 
 
-def test_data_of_other_classes_and_the_robust_recipe_for_resized_pictures_are_refused(
+def test_data_of_other_classes_and_the_robust_recipe_for_them_are_refused(
     trained: Trained, command: Command, tmp_path: Path
 ) -> None:
-    outlines = trained.shapes.with_name("outlines")
-
-    evaluated = command("evaluate", "--model", trained.folders[0], "--data", outlines, "--report", tmp_path)
-    robust = command("train", "--data", trained.shapes, "--recipe", "robust", "--output", trained.root)
+    evaluated = command("evaluate", "--model", trained.folders[0], "--data", trained.drawings, "--report", tmp_path)
+    robust = command("train", "--data", trained.drawings, "--recipe", "robust", "--output", trained.root)
 
     assert evaluated.is_refusal_in_one_line
     assert "expected data with the classes of version" in evaluated.err
-    assert "triangle), received circle, cross, star" in evaluated.err
+    assert "twill), received circle, square, triangle" in evaluated.err
     assert robust.is_refusal_in_one_line
-    assert "expected pictures of strokes for the recipe 'robust'" in robust.err
+    assert "expected digits for the recipe 'robust'" in robust.err
 
 
-def share_right(service: Service, names: Sequence[str], *, outline: bool) -> float:
+def share_right(service: Service, kind: Kind) -> float:
     """Return how often the service names new pictures right."""
     rng = np.random.default_rng(1)
     right = 0
-    for name in [*names] * 5:
-        picture = encoded(draw(name, rng, outline=outline))
-        reply = service.client.post("/predict", content=picture, headers={"content-type": "image/png"}).json()
-        assert len(reply["probabilities"]) == len(names)
+    for name in [*kind.classes] * 5:
+        content_type = f"image/{kind.suffix.replace('jpg', 'jpeg')}"
+        reply = service.client.post(
+            "/predict", content=kind.make(name, rng), headers={"content-type": content_type}
+        ).json()
+        assert len(reply["probabilities"]) == len(kind.classes)
         right += reply["class_name"] == name
-    return right / (5 * len(names))
+    return right / (5 * len(kind.classes))
 
 
 def test_a_real_service_names_new_pictures_and_takes_the_next_version_of_other_classes(
@@ -314,19 +332,19 @@ def test_a_real_service_names_new_pictures_and_takes_the_next_version_of_other_c
     shutil.copytree(trained.folders[0], root / trained.folders[0].name)
 
     with running_service(tmp_path, MNIST_MODEL_DIR=str(root.parent), MNIST_RELOAD_SECONDS="0.1") as service:
-        of_shapes = share_right(service, list(SHAPES), outline=False)
+        of_fabrics = share_right(service, KINDS["fabrics"])
         shutil.copytree(trained.folders[1], root / "copied")
         (root / "copied").rename(root / trained.folders[1].name)
         Reloading(service, root.parent).wait_for_version(trained.manifest(1).version)
-        of_outlines = share_right(service, THREE, outline=True)
+        of_drawings = share_right(service, KINDS["drawings"])
 
-    assert of_shapes > 0.6
-    assert of_outlines > 0.7
+    assert of_fabrics > 0.8
+    assert of_drawings > 0.9
 
 
 @pytest.mark.parametrize("output", ["results.csv", "results.parquet"])
 def test_digits_predict_writes_a_column_of_names(trained: Trained, tmp_path: Path, output: str) -> None:
-    arguments = ["predict", trained.shapes / "heart", "--output", tmp_path / output, "--model-dir", trained.root]
+    arguments = ["predict", trained.drawings / "square", "--output", tmp_path / output, "--model-dir", trained.root]
 
     ran = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="digits")
 
@@ -336,7 +354,7 @@ def test_digits_predict_writes_a_column_of_names(trained: Trained, tmp_path: Pat
     else:
         rows = list(csv.DictReader((tmp_path / output).read_text().splitlines()))
     names = trained.manifest(1).classes
-    assert len(rows) == 60
+    assert len(rows) == 40
     assert list(rows[0])[:3] == ["path", "digit", "class_name"]
     assert all(row["class_name"] == names[int(row["digit"])] for row in rows)
 

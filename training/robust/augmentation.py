@@ -47,7 +47,7 @@ def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence
     """
     copy = np.empty((len(fine), SIDE, SIDE), dtype=np.uint8)
 
-    for label in STYLED:  # before the threads start, so that they do not all make the drawings
+    for label in STYLED if distortions.drawn else ():  # before the threads, so that they do not all make the drawings
         drawings(label)
 
     def fill(start: int) -> None:

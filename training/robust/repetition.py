@@ -1,0 +1,39 @@
+"""Repeat few pictures until an epoch is as long as one of many, never twice the same."""
+
+import numpy as np
+
+from digits.features import SIDE, Floats, Grey, to_features
+from training.data import Split
+from training.fit import Examples, one_hot
+from training.recipes import Own
+from training.robust.augmentation import distort, enlarge
+
+
+def examples(recipe: Own, split: Split, *, seed: int) -> Examples:
+    """Return a function from an epoch to its features and targets, in an order that a resumed run repeats.
+
+    Each picture is distorted, or only shifted, in another way each time, as the recipe says.
+    """
+    targets = one_hot(split.y_train, split.classes)
+    fine = enlarge(split.x_train) if recipe.distortions else None
+    repeated = np.resize(np.arange(len(targets)), max(len(targets), recipe.pictures_per_epoch))
+
+    def of_epoch(epoch: int) -> tuple[Floats, Floats]:
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(repeated)
+        if fine is None or recipe.distortions is None:
+            copies = _shift(split.x_train[order], recipe.shift_pixels, rng)
+        else:
+            copies = distort(fine[order], split.y_train[order], recipe.distortions, [seed, epoch])
+        return to_features(copies), targets[order]
+
+    return of_epoch
+
+
+def _shift(pictures: Grey, pixels: int, rng: np.random.Generator) -> Grey:
+    """Move each picture, uint8 (N, 28, 28), by at most `pixels` both ways. The edge is repeated."""
+    framed = np.pad(pictures, ((0, 0), (pixels, pixels), (pixels, pixels)), mode="edge")
+    top, left = rng.integers(0, 2 * pixels + 1, (2, len(pictures), 1))
+    side = np.arange(SIDE)
+    moved: Grey = framed[np.arange(len(pictures))[:, None, None], (top + side)[:, :, None], (left + side)[:, None, :]]
+    return moved

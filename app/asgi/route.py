@@ -172,7 +172,11 @@ def parse_query(model: type[_ModelT], query_string: bytes) -> _ModelT:
         return model.model_validate(parameters)
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise InvalidQuery(f"query parameter {str(first['loc'][0])[:40]!r}: {first['msg']}") from exc
+        message = first["msg"]
+        if first["type"] == "extra_forbidden":
+            *known, last = model.model_fields
+            message = f"unknown; known are {', '.join(known)} and {last}"
+        raise InvalidQuery(f"query parameter {str(first['loc'][0])[:40]!r}: {message}") from exc
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -37,10 +37,10 @@ class PictureBatch:
 
     @contextmanager
     def errors_of(self, index: int) -> Iterator[None]:
-        """Add the picture's index to the message and the pointer of a DigitsError that the block raises."""
+        """Add which picture it is to the message (from 1) and the pointer (from 0) of a DigitsError from the block."""
         try:
             yield
         except DigitsError as exc:
             count = len(self)
-            message = f"picture {index} of {count}: {exc}" if count > 1 else str(exc)
+            message = f"picture {index + 1} of {count}: {exc}" if count > 1 else str(exc)
             raise type(exc)(message, self.pointer.format(index)) from exc

@@ -59,8 +59,10 @@ def _check_counts(text: bytes, max_batch: int) -> None:
     most = max_batch + 1
     values, lists = text.count(b",") + 1, text.count(b"[")
     if values > most * FEATURES + SIDE or lists > most * (SIDE + 1) + SIDE:
+        pictures = max(-(-values // FEATURES), lists // (SIDE + 1))
         raise BatchTooLarge(
-            f"expected at most {max_batch} pictures of {FEATURES} numbers, received {values} values in {lists} lists"
+            f"expected at most {max_batch} pictures of {FEATURES} numbers, received {values} numbers in {lists} lists, "
+            f"as {pictures} pictures have"
         )
     objects, strings = text.count(b"{"), text.count(b'"') // 2
     max_strings = min(MAX_STRINGS, MAX_STRINGS_PER_OBJECT * objects + most)

@@ -86,7 +86,7 @@ BAD_JSON = {
     "many open objects": (text('{"a":' * 100_000), 422, "received 100000 objects"),
     "many keys": (text(MANY_KEYS), 422, "and 100000 strings"),
     "many lists": (text("[]," * 40_000 + '"'), 413, "in 40000 lists"),
-    "many numbers": (text("[1" + ",1" * 900_000 + "]"), 413, "received 900001 values"),
+    "many numbers": (text("[1" + ",1" * 900_000 + "]"), 413, "received 900001 numbers"),
     "a string as long as the limit": (text('"' + "a" * (JSON_LIMIT - 2) + '"'), 422, "received a string"),
     "a string over the limit": (text('"' + "a" * (JSON_LIMIT - 1) + '"'), 413, f"at most {JSON_LIMIT} bytes of JSON"),
     "null at the top": (as_json(None), 422, "received null"),
@@ -135,7 +135,7 @@ BAD_PIXELS = {
     "one raw byte too few": (raw(bytes(783)), 422, "received 783"),
     "one raw byte too many": (raw(bytes(785)), 422, "received 785"),
     "one raw picture over the limit": (raw(bytes(784 * 1025)), 413, "at most 1024 pictures, received 1025"),
-    "blank raw bytes": (raw(bytes(2 * 784)), 422, "picture 0 of 2: no ink found"),
+    "blank raw bytes": (raw(bytes(2 * 784)), 422, "picture 1 of 2: no ink found"),
     "as many bytes as the limit": (raw(bytes(LIMIT)), 422, f"received {LIMIT}"),
 }
 
@@ -150,7 +150,7 @@ BAD_PICTURES = {
     "an SVG": (picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 415, "received SVG"),
     "a PDF": (picture(b"%PDF-1.7"), 415, "received PDF"),
     "a blank page": (picture(encoded(np.full((300, 400), 250, np.uint8))), 422, "no ink found"),
-    "a blank file among good ones": (files(PNG, BLANK), 422, "picture 1 of 2: no ink found"),
+    "a blank file among good ones": (files(PNG, BLANK), 422, "picture 2 of 2: no ink found"),
     "a form without boundary": (typed("multipart/form-data", b""), 400, "expected multipart/form-data"),
     "an empty form": (form(b""), 400, "closing boundary"),
     "a form without its end": (form(PART), 400, "closing boundary"),
@@ -165,7 +165,11 @@ BAD_PICTURES = {
 
 BAD_HEADERS = {
     "an unknown mode": (query(normalize="maybe"), 422, "query parameter 'normalize'"),
-    "a misspelt parameter": (query(normalise="never"), 422, "query parameter 'normalise'"),
+    "a misspelt parameter": (
+        query(normalise="never"),
+        422,
+        "query parameter 'normalise': unknown; known are include, coverage, per_class and normalize",
+    ),
     "an unknown inclusion": (query(include="everything"), 422, "query parameter 'include'"),
     "a long query": (query(**{f"p{index}": "1" for index in range(500)}), 422, "at most 1000 bytes"),
     "no content type": ({"content": PNG}, 415, "received none"),

@@ -133,7 +133,7 @@ def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> 
     sent = digits[:4].copy()
     sent[3] = 0
 
-    with pytest.raises(NoInk, match=r"^picture 3 of 4: no ink found") as raised:
+    with pytest.raises(NoInk, match=r"^picture 4 of 4: no ink found") as raised:
         infer(PictureBatch(pixels=sent, pointer="#/instances/{}"))
 
     assert raised.value.pointer == "#/instances/3"
@@ -172,7 +172,7 @@ def test_only_small_png_files_of_28x28_pixels_are_decoded_on_the_event_loop(
 
 
 def test_a_small_png_that_is_damaged_is_named(infer: Infer) -> None:
-    with pytest.raises(InvalidImage, match=r"^picture 1 of 2: "):
+    with pytest.raises(InvalidImage, match=r"^picture 2 of 2: "):
         infer(PictureBatch(encoded=[TINY, TINY[:50]]))
 
 

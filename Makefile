@@ -23,7 +23,7 @@ help:
 	@echo 'make bench   measure requests and pictures per second, compared with other servers (needs wrk and 20 minutes)'
 	@echo 'make audit   list the packages that serving uses in reports/sbom.cdx.json, then ask osv.dev for vulnerabilities'
 	@echo 'make policy  check the Kubernetes manifests with Checkov (needs kustomize and PyPI)'
-	@echo 'make clean   remove environments, caches and reports'
+	@echo 'make clean   remove environments, caches and what the checks wrote; your models, exports and evaluations stay'
 	@echo 'make .venv/.serve, .train, .scale, .grpc or .tracing   only install the packages for one of these'
 
 serve: .venv/.serve
@@ -138,4 +138,4 @@ policy: .venv/.dev
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_RELEASE) || { rm -rf .uv; exit 1; }
 
 clean:
-	rm -rf .venv .uv engines .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports benchmarks/.peers
+	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/coverage reports/site reports/manifests benchmarks/.peers

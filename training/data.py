@@ -22,7 +22,7 @@ from digits.model.artifact import Preprocessing
 from digits.model.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
 from training.backend import keras
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
-from training.pictures import array_pictures, find_class_folders, has_class_folders
+from training.pictures import array_pictures, find_class_folders, has_class_folders, picture_in
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -140,8 +140,14 @@ def load(
     if source is None:
         arrays = _from_keras()
     elif Path(source).is_dir():
-        if not _has_idx_files(Path(source)) and has_class_folders(Path(source)):
-            return _from_class_folders(Path(source), preprocessing)
+        if not _has_idx_files(Path(source)):
+            if has_class_folders(Path(source)):
+                return _from_class_folders(Path(source), preprocessing)
+            if name := picture_in(Path(source)):
+                raise DataNotFound(
+                    f"{source}: expected a folder with a folder of pictures for each class, received {name}; "
+                    f"if this folder is one class, name the folder that contains it: {Path(source).absolute().parent}"
+                )
         arrays = _from_idx(Path(source))
     elif Path(source).exists():
         arrays = _from_npz(Path(source))

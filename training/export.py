@@ -125,19 +125,24 @@ def publish(root: Path, exported: Exported, report: dict[str, bytes], draft: Man
     return artifact.publish(root, files, fields, name=draft.name)
 
 
-def read_network(file: Path, classes: int = len(DIGITS)) -> Any:
-    """Read a user's own .keras file and check its signature, with this number of classes.
-
-    Raises:
-        UnsuitableNetwork: the file does not exist, Keras cannot read it without running code from the file, or the
-            signature is not the artifact's.
-    """
+def check_keras_file(file: Path) -> None:
+    """Check without TensorFlow that a file is a .keras file. Raises UnsuitableNetwork."""
     if not file.is_file():
         raise UnsuitableNetwork(
             f"{file}: expected a .keras file, received {'a folder' if file.is_dir() else 'no such file'}"
         )
     if file.suffix != ".keras" or not zipfile.is_zipfile(file):
         raise UnsuitableNetwork(f"{file}: expected a .keras file saved by Keras 3, received another kind of file")
+
+
+def read_network(file: Path, classes: int = len(DIGITS)) -> Any:
+    """Read a user's own .keras file and check its signature, with this number of classes.
+
+    Raises:
+        UnsuitableNetwork: Keras cannot read it without running code from the file, or the signature is not the
+            artifact's.
+    """
+    check_keras_file(file)
     try:
         network = keras().saving.load_model(file, compile=False, safe_mode=True)
     except Exception as exc:  # a layer may raise anything

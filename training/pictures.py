@@ -123,6 +123,11 @@ def has_class_folders(folder: Path) -> bool:
     return any(entry.is_dir() for entry in _visible(folder))
 
 
+def picture_in(folder: Path) -> str | None:
+    """Return the name of a picture directly in a folder, or None."""
+    return next((entry.name for entry in _visible(folder) if entry.is_file() and _is_picture(entry)), None)
+
+
 def find_class_folders(folder: Path) -> ClassFolders:
     """Find the pictures of all classes. A class is named after its folder, and classes are sorted by name.
 
@@ -135,9 +140,8 @@ def find_class_folders(folder: Path) -> ClassFolders:
         check_class_names(classes)
     except ValueError as exc:
         raise InvalidData(f"{folder}: {exc}, as the names of its folders") from exc
-    loose = [entry.name for entry in _visible(folder) if entry.is_file() and _is_picture(entry)]
-    if loose:
-        raise InvalidData(f"{folder}: expected pictures in the folders of classes only, received {loose[0]}")
+    if loose := picture_in(folder):
+        raise InvalidData(f"{folder}: expected pictures in the folders of classes only, received {loose}")
     files = [_pictures(each) for each in class_folders]
     few = [f"{len(own)} in {name!r}" for name, own in zip(classes, files, strict=True) if len(own) < MIN_PICTURES]
     if few:

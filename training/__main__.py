@@ -4,7 +4,7 @@ import sys
 from importlib.util import find_spec
 
 if find_spec("tensorflow") is None:
-    sys.exit("training: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.")
+    sys.exit("digits: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.")
 
 from training.cli import main
 

@@ -10,7 +10,6 @@ import typer
 
 from digits.errors import DigitsError, NoUsableModel
 from digits.model.artifact import SHIPPED, Preprocessing
-from digits.model.classifier import Classifier
 from training import figures, pipeline, report
 from training.data import ALLOW_OTHER_DATA
 from training.errors import Interrupted, NotPublished, TrainingError
@@ -141,7 +140,7 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
     model: Annotated[
         Path | None,
-        typer.Option(help="A version's folder. Default: the newest usable version in --model-dir."),
+        typer.Option(help="The same as --model-dir."),
     ] = None,
     model_dir: ModelRoot = SHIPPED,
     data: Data = None,
@@ -151,10 +150,8 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     ] = None,
 ) -> None:
     """Assess a published version on the test images, with the code that serves it."""
-    if model is None:
-        classifier = pipeline.load_version(model_dir, is_named=_is_named(context))
-    else:
-        classifier = Classifier.load(model.resolve())
+    is_named = model is not None or _is_named(context)
+    classifier = pipeline.load_version(model_dir if model is None else model, is_named=is_named)
     loaded = pipeline.load_data(
         data, allow_other_data=allow_other_data, preprocessing=classifier.manifest.preprocessing
     )
@@ -175,7 +172,7 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE.keras]",
+            metavar="FILE.keras",
             help="Publish this network as the next version. It must map (None, 784) in [0, 1] to a probability for "
             "each class of the data.",
         ),
@@ -238,7 +235,7 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except (TrainingError, DigitsError) as exc:
-        print(f"training: {exc}", file=sys.stderr)
+        print(f"digits: {exc}", file=sys.stderr)
         sys.exit(EXIT_CODES.get(type(exc), 1))
 
 

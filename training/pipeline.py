@@ -301,7 +301,7 @@ def load_version(model_dir: Path, version: int | None = None, *, is_named: bool 
     """
     classifier, refusals = load_newest(model_dir, is_named=is_named, version=version)
     for refusal in refusals:
-        print(f"training: not used: {refusal}", file=sys.stderr)
+        print(f"digits: not used: {refusal}", file=sys.stderr)
     return classifier
 
 

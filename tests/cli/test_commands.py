@@ -48,8 +48,9 @@ def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
 def test_an_error_of_training_is_one_line(digits: Digits, tmp_path: Path) -> None:
     refused = digits("evaluate", "--model", tmp_path)
 
-    assert (refused.code, refused.out) == (1, "")
-    assert refused.err == f"training: {tmp_path.resolve() / 'manifest.json'}: missing\n"
+    assert (refused.code, refused.out) == (2, "")
+    expected = "expected mnist-dense/<version>/ in this folder, found none"
+    assert refused.err == f"digits: no usable version of mnist-dense in {tmp_path}; {expected}\n"
 
 
 @pytest.mark.training

@@ -311,5 +311,5 @@ def test_without_the_training_packages_one_line_names_the_command_that_installs_
 
     assert process.returncode == 1
     assert process.stderr == (
-        "training: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.\n"
+        "digits: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.\n"
     )

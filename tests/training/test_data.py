@@ -78,7 +78,7 @@ def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(n
     outcome = command("describe", "--data", npz)
 
     assert outcome.is_refusal_in_one_line
-    assert outcome.err.startswith("training: this is not MNIST: ")
+    assert outcome.err.startswith("digits: this is not MNIST: ")
     assert "--allow-other-data" in outcome.err
     for name, expected in mnist.KNOWN_SHA256.items():
         assert f"{name}: expected sha256 {expected}, received " in outcome.err

@@ -280,7 +280,7 @@ class TestGoldenImages:
         outcome = command("export", "--format", "savedmodel", *arguments)
 
         assert outcome.is_refusal_in_one_line
-        assert outcome.err.startswith("training: expected the SavedModel's serving_default to give the golden prob")
+        assert outcome.err.startswith("digits: expected the SavedModel's serving_default to give the golden prob")
         assert not (tmp_path / "output").exists()
 
     def test_a_savedmodel_that_misses_the_golden_novelty_is_refused(
@@ -317,11 +317,11 @@ class TestWhichVersion:
 
         outcome = command("export", "--format", "triton", "--model-dir", root, "--output", output, *options)
 
-        assert outcome.err.startswith("training: not used: ") == damaged
+        assert outcome.err.startswith("digits: not used: ") == damaged
         if expected is None:
             assert outcome.code == 2
             known = ", ".join(map(str, (FIRST_OWN_VERSION + 1, FIRST_OWN_VERSION, *SHIPPED_VERSIONS)))
-            assert outcome.err == f"training: no usable version 77 of {NAME} in {root}; known versions: {known}\n"
+            assert outcome.err == f"digits: no usable version 77 of {NAME} in {root}; known versions: {known}\n"
             assert not output.exists()
         else:
             assert outcome.code == 0, outcome.err
@@ -336,7 +336,7 @@ class TestWriting:
 
         assert outcome.code == 1
         assert outcome.err == (
-            f"training: {triton / str(SHIPPED_VERSION)}: expected a new version, received one that exists; "
+            f"digits: {triton / str(SHIPPED_VERSION)}: expected a new version, received one that exists; "
             "it was not changed\n"
         )
         assert content(triton) == before

@@ -29,10 +29,10 @@ def _print_settings(configuration: Configuration) -> None:
 
 def _shown(name: str, value: Any) -> Any:
     """Return a value as TOML has it, with secrets replaced."""
+    if isinstance(value, HttpUrl):
+        return str(value).replace(f":{value.password}@", f":{_HIDDEN}@") if value.password else str(value)
     if not Settings.model_fields[name].repr:
         return [_HIDDEN] * len(value)
     if name == "model_labels":
         return [f"{label}={version}" for label, version in value]
-    if isinstance(value, HttpUrl) and value.password:
-        return str(value).replace(f":{value.password}@", f":{_HIDDEN}@")
-    return str(value) if isinstance(value, Path | HttpUrl) else value
+    return str(value) if isinstance(value, Path) else value

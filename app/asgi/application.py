@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from app.asgi import middleware
-from app.asgi.admission import public_paths
+from app.asgi.api_keys import public_paths
 from app.asgi.route import DirectRoute
 from app.asgi.service import Service
 from app.openapi import document

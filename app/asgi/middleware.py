@@ -1,4 +1,4 @@
-"""The middleware around the router: what every request passes, trusted proxies, CORS and admission."""
+"""The middleware around the router: what every request passes, trusted proxies, CORS and API keys."""
 
 import asyncio
 import ipaddress
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import errors
-from app.asgi.admission import Admission, AdmissionMiddleware
+from app.asgi.api_keys import KeyCheck
 from app.asgi.headers import with_defaults
 from app.asgi.route import NOSNIFF, REPLY
 from app.inference.data_plane import Abandoned
@@ -30,11 +30,12 @@ _PREFLIGHT_SECONDS = 7200
 
 def build_stack(router: ASGIApp, settings: Settings, accounting: Accounting) -> ASGIApp:
     """Return `router` wrapped in the middleware that the settings require."""
+    stack: ASGIApp = router
     if settings.api_keys:
         _log.info("requests need an API key (keys set: %d)", len(settings.api_keys))
-    stack: ASGIApp = AdmissionMiddleware(router, Admission(settings, accounting))
+        stack = KeyCheck(stack, settings)
     if settings.cors_origins:
-        # CORS is outside the admission, because a preflight request has no key, and a page must be able to read a
+        # CORS is outside the key check, because a preflight request has no key, and a page must be able to read a
         # refusal. `allow_credentials` is not needed: there are no cookies, and a key is an ordinary header.
         stack = _Cors(
             ErrorReplies(stack),

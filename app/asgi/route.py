@@ -138,12 +138,14 @@ class DirectRoute(APIRoute):
 
         Raises:
             WrongMethod: the endpoint does not accept the method.
+            Overloaded: too many requests are in progress.
             InvalidQuery: the query parameters do not fit the endpoint's model.
             Exception: the endpoint raises it.
         """
         if scope["method"] not in self._accepted:
             allowed = ", ".join(sorted(self._accepted))
             raise WrongMethod(f"expected {allowed}, received {scope['method'][:40]}", allowed)
+        scope["app"].service.check_load(scope["path"])
         arguments: dict[str, Any] = {}
         for name in self._path_parameters:
             arguments[name] = scope["path_params"][name]

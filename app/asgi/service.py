@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.errors import Overloaded
 from app.inference.data_plane import DataPlane
 from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
+from app.telemetry.access_log import UNLOGGED
 from app.telemetry.accounting import Accounting
 from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
@@ -44,6 +46,11 @@ class Service:
     def metrics(self) -> Metrics:
         """The metrics that this process records."""
         return self.data_plane.metrics
+
+    def check_load(self, path: str) -> None:
+        """Raise Overloaded if too many requests are in progress, with this one. Probes and scrapes do not count."""
+        if self.accounting.in_progress > self.settings.max_requests and path not in UNLOGGED:
+            raise Overloaded(f"{self.settings.max_requests} requests are already in progress; try again later")
 
     def drain(self) -> None:
         """Report that the service is not ready, at `/readyz` and in gRPC's health. Requests are still answered."""

@@ -134,7 +134,7 @@ def test_the_error_names_the_picture_that_is_wrong(service: Service, dialect: Di
     refusal = dialect.refusal(dialect.ask(service, dialect.files([PNG, PNG, BLANK])))
 
     assert "no ink found" in refusal.detail
-    assert "2" in refusal.detail.partition("no ink found")[0]
+    assert "3" in refusal.detail.partition("no ink found")[0]
 
 
 def enough_and_too_many(dialect: Dialect) -> tuple[Any, Any]:

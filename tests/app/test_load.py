@@ -14,13 +14,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from app.asgi.admission import Admission
 from app.errors import Overloaded
+from app.main import create_app
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from app.telemetry.access_log import UNLOGGED
-from app.telemetry.accounting import Accounting
-from app.telemetry.metrics import Metrics
 from benchmarks.faults.blocking import HEAVY, probe
 from benchmarks.faults.mix import MULTIPART, form, mixed
 from benchmarks.harness.traffic import Request, send
@@ -156,12 +154,11 @@ def test_a_content_length_may_start_with_zeros(service: Service) -> None:
     assert reply.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_probe_is_admitted_among_too_many_requests() -> None:
-    accounting = Accounting(Metrics(), "json")
-    accounting.in_progress = 2
-    admission = Admission(Settings(max_requests=1), accounting)
+def test_a_probe_is_answered_among_too_many_requests() -> None:
+    service = create_app(Settings(max_requests=1)).service
+    service.accounting.in_progress = 2
 
     for path in UNLOGGED:
-        admission.check({"path": path})
+        service.check_load(path)
     with pytest.raises(Overloaded):
-        admission.check({"path": "/"})
+        service.check_load("/")

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from app import errors
 from app.api.grpc.arrivals import Arrivals, InTurn
 from app.api.grpc.codes import CODES
-from app.asgi.admission import Admission
+from app.asgi.api_keys import ApiKeys
 from app.asgi.middleware import forwarded
 from app.asgi.service import Service
 from app.errors import BodyTooLarge, MalformedBody, NotOffered
@@ -129,7 +129,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             probes: lets the messages of probes arrive.
         """
         self._accounting = service.accounting
-        self._admission = Admission(service.settings, service.accounting)
+        self._service = service
+        self._keys = ApiKeys(service.settings)
         self._forwarded = forwarded(_nothing, service.settings)
         self._handlers = handlers
         self._prefixes = tuple(f"/{name}/" for name in services)
@@ -159,7 +160,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         detail = ""
         try:
             await self._forwarded(scope, _never, _never)
-            self._admission.check(scope)
+            self._keys.check(scope)
+            self._service.check_load(path)
             if handler is None:
                 raise NotOffered(f"{path[:80]} is not offered by this server")
             reply = await handler(Call(context, self._probes if path in PROBES else self._inference))

@@ -1,14 +1,12 @@
-"""Decide which requests are answered: those with a known API key, while not too many are in progress."""
+"""Check API keys. A request for any path that is not public must have a known key."""
 
 import hashlib
 import hmac
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import Overloaded, Unauthorized
+from app.errors import Unauthorized
 from app.settings import Settings
-from app.telemetry.access_log import UNLOGGED
-from app.telemetry.accounting import Accounting
 from app.telemetry.probes import PROBES
 
 _PUBLIC = frozenset({"/", "/docs", "/openapi.json", *PROBES})
@@ -20,28 +18,24 @@ def public_paths(settings: Settings) -> frozenset[str]:
     return _PUBLIC | {"/metrics"} if settings.metrics_open else _PUBLIC
 
 
-class Admission:
-    """Checks a request before any of its body is read."""
+class ApiKeys:
+    """The keys that the service knows, as digests."""
 
-    def __init__(self, settings: Settings, accounting: Accounting) -> None:
-        """Use the keys of `settings`. If it has none, no request needs one."""
+    def __init__(self, settings: Settings) -> None:
+        """Use the keys of `settings`. If it has none, every request is allowed."""
         self._known = settings.api_keys
         self._public = public_paths(settings)
-        self._max_requests = settings.max_requests
-        self._accounting = accounting
 
     def check(self, scope: Scope) -> None:
-        """Check the number of requests in progress, and the key unless the path is public.
+        """Check the key of a request, unless its path is public.
 
         Raises:
-            Overloaded: too many requests are in progress, including this one. Probes and scrapes do not count.
             Unauthorized: it has no known key. The message is the same whether the key is missing or wrong.
         """
         path = scope["path"]
-        if self._known and not (path in self._public or path.startswith(_PUBLIC_FOLDERS) or self._has_known_key(scope)):
-            raise Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
-        if self._accounting.in_progress > self._max_requests and path not in UNLOGGED:
-            raise Overloaded(f"{self._max_requests} requests are already in progress; try again later")
+        if not self._known or path in self._public or path.startswith(_PUBLIC_FOLDERS) or self._has_known_key(scope):
+            return
+        raise Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
 
     def _has_known_key(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
@@ -55,16 +49,16 @@ class Admission:
         return known
 
 
-class AdmissionMiddleware:
-    """Refuses requests that are not admitted."""
+class KeyCheck:
+    """Middleware that refuses a request without a known key before any of its body is read."""
 
-    def __init__(self, app: ASGIApp, admission: Admission) -> None:
-        """Protect `app`."""
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        """Protect `app` with the keys of `settings`."""
         self._app = app
-        self._admission = admission
+        self._keys = ApiKeys(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises Unauthorized and Overloaded."""
+        """Answer one request. Raises Unauthorized."""
         if scope["type"] == "http":
-            self._admission.check(scope)
+            self._keys.check(scope)
         await self._app(scope, receive, send)

@@ -86,8 +86,11 @@ class State:
             ) from exc
 
 
-def state_folder(parent: Path, recipe: Recipe, seed: int, dataset_sha256: str) -> Path:
-    """Return the folder below `parent` for the state of this training run. Recipe, seed and dataset determine it."""
+def state_folder(parent: Path, recipe: Any, seed: int, dataset_sha256: str) -> Path:
+    """Return the folder below `parent` for the state of this training run.
+
+    The recipe, which is a dataclass, the seed and the dataset determine it.
+    """
     identity = json.dumps([asdict(recipe), seed, dataset_sha256], sort_keys=True)
     return parent / ".training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
@@ -119,8 +122,9 @@ def fit(recipe: Recipe, split: Split, *, seed: int, folder: Path, resume: bool =
         return x[order], y[order]
 
     size = recipe.batch_size
+    validation = held_back(split)
     history = fit_epochs(
-        model, shuffled, epochs=recipe.epochs, batch_size=size, split=split, folder=folder, saved=saved
+        model, shuffled, epochs=recipe.epochs, batch_size=size, validation=validation, folder=folder, saved=saved
     )
     trained = network.build(recipe, split.classes)
     trained.set_weights(model.get_weights())
@@ -133,7 +137,7 @@ def fit_epochs(
     *,
     epochs: int,
     batch_size: int,
-    split: Split,
+    validation: tuple[Floats, Floats] | None,
     folder: Path,
     saved: State | None,
 ) -> History:
@@ -144,7 +148,7 @@ def fit_epochs(
         examples: maps an epoch to its features and targets, in training order.
         epochs: the total number of epochs.
         batch_size: images per step.
-        split: if it has a validation part, the history contains its loss and accuracy.
+        validation: features and targets whose loss and metrics the history contains, or None.
         folder: for the state.
         saved: the state to continue from, or None to start.
 
@@ -161,9 +165,6 @@ def fit_epochs(
         for variable, value in zip(variables, state.variables, strict=True):
             variable.assign(value)
 
-    validation = None
-    if len(split.x_validation):
-        validation = to_features(split.x_validation), one_hot(split.y_validation, split.classes)
     # Keras gets the total number of epochs, so that its progress shows "Epoch 3/5". This callback ends each call of
     # `model.fit` after one epoch.
     stop_after_epoch = keras().callbacks.LambdaCallback(
@@ -186,6 +187,13 @@ def fit_epochs(
         state = State([variable.numpy() for variable in variables], history)
         state.save(folder)
     return state.history
+
+
+def held_back(split: Split) -> tuple[Floats, Floats] | None:
+    """Return the features and targets of the validation part, or None if it is empty."""
+    if not len(split.x_validation):
+        return None
+    return to_features(split.x_validation), one_hot(split.y_validation, split.classes)
 
 
 def one_hot(labels: Labels, classes: int) -> Floats:

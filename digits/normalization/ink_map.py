@@ -28,6 +28,9 @@ GOLDEN_TOLERANCE = 1.0
 _MULTIPLE = 16
 """Height and width of what the network sees are multiples of this."""
 
+_FAINT = 0.4
+"""A mark with less contrast than this share of the strongest ink's is not the pen's."""
+
 _NEAR, _FAR = 17, 129
 """Sides in pixels of the surroundings that a pixel is compared with. Both are odd."""
 
@@ -56,7 +59,7 @@ class InkNetwork:
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
             raise DamagedArtifact(f"{GOLDEN}: {exc}") from exc
         for grey, ink in scenes:
-            difference = float(np.abs(255 * self.coverage(grey) - ink).max())
+            difference = float(np.abs(255 * self._map(grey) - ink).max())
             if not difference <= GOLDEN_TOLERANCE:  # so that NaN fails
                 raise GoldenMismatch(
                     f"expected golden maps within {GOLDEN_TOLERANCE} of 255, received {difference:.3g}"
@@ -74,9 +77,14 @@ class InkNetwork:
     def coverage(self, grey: Grey) -> Floats:
         """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1].
 
+        Marks that are much fainter than most are left out: they shine through the paper, or are printed.
+
         Args:
             grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
         """
+        return _without_faint(grey, self._map(grey))
+
+    def _map(self, grey: Grey) -> Floats:
         height, width = grey.shape
         seen = cv2.copyMakeBorder(contrasts(grey), 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_REPLICATE)
         (ink,) = self._session.run([INK_OUTPUT.name], {CONTRASTS_INPUT.name: seen[None]})
@@ -88,6 +96,20 @@ class InkNetwork:
 def shipped() -> InkNetwork:
     """Return the highest version that comes with the code. It is loaded once."""
     return InkNetwork.load(SHIPPED / NAME / str(versions(SHIPPED, NAME)[0]))
+
+
+def _without_faint(grey: Grey, ink: Floats) -> Floats:
+    """Leave out ink whose contrast with the paper around it is less than _FAINT of the strong ink's."""
+    dark = ink > 0.5
+    if not dark.any():
+        return ink
+    picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 6 | 1
+    paper = cv2.blur(picture * bare, (side, side)) + 0.01 * picture.mean()
+    paper /= cv2.blur(bare, (side, side)) + 0.01
+    contrast = np.abs(np.log((picture + 16) / (paper + 16)))  # in a shadow, ink and paper differ by less
+    near = cv2.dilate(contrast, np.ones((3, 3), np.uint8))
+    kept: Floats = ink * (near > _FAINT * np.percentile(contrast[dark], 80))
+    return kept
 
 
 def contrasts(grey: Grey) -> Floats:

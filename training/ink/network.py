@@ -49,10 +49,10 @@ def build_for_training(steps: int, learning_rate: float) -> Any:
 
 
 def _loss(ink: Any, logits: Any) -> Any:
-    """Return the cross-entropy of the pixels, and a tenth of the share of ink that does not overlap."""
+    """Return the cross-entropy of the pixels, and a fifth of the share of ink that does not overlap."""
     ops = keras().ops
     entropy = ops.mean(ops.binary_crossentropy(ink, logits, from_logits=True))
-    return entropy + 0.1 * (1 - overlap(ink, logits))
+    return entropy + 0.2 * (1 - overlap(ink, logits))
 
 
 def overlap(ink: Any, logits: Any) -> Any:

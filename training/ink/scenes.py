@@ -48,7 +48,7 @@ class Chances:
     specks: float = 0.1
     seen_through: float = 0.25
     """The strokes of the other side of the paper are visible."""
-    folded: float = 0.15
+    folded: float = 0.2
     crumpled: float = 0.2
     table: float = 0.15
     """The paper ends in the scene."""

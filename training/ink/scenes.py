@@ -430,7 +430,8 @@ def _photograph(grey: _Plane, height: float, rng: _Rng, chances: Chances, *, is_
         grey = grey + rng.uniform(0.3, 1) * (grey - cv2.GaussianBlur(grey, (0, 0), 1))
     if not is_plain:
         grey = grey + _log(rng, 0.3, 6) * rng.standard_normal((SIDE, SIDE), dtype=np.float32)
-    return _compressed(grey, rng, chances)
+    photo: Grey = _compressed(grey, rng, chances)
+    return photo
 
 
 def _compressed(grey: _Plane, rng: _Rng, chances: Chances) -> Any:

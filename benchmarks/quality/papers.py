@@ -97,7 +97,7 @@ def _lamp(ink: Array, rng: Generator) -> bytes:
 
 def _under_shadow(ink: Array, rng: Generator) -> bytes:
     """Let the hard edge of a shadow cross the ink."""
-    strip = side_strip(ink.shape, rng, share=rng.uniform(0.35, 0.65))  # type: ignore[arg-type]
+    strip = side_strip(ink.shape, rng, share=rng.uniform(0.35, 0.65))
     shadow = ndimage.gaussian_filter(strip, rng.uniform(0.5, 4))
     return _photographed(ink, 1 - rng.uniform(0.25, 0.65) * shadow, rng)
 
@@ -145,7 +145,7 @@ def _paper_on_table(ink: Array, rng: Generator) -> bytes:
     """Photograph a sheet that ends in the picture. A table is behind it."""
     height, width = (int(0.3 * side) for side in ink.shape)
     ink = np.pad(ink, ((height, height), (width, width)))
-    table = side_strip(ink.shape, rng, share=rng.uniform(0.08, 0.18))  # type: ignore[arg-type]
+    table = side_strip(ink.shape, rng, share=rng.uniform(0.08, 0.18))
     wood = SURFACES["wood"]((ink.shape[0], ink.shape[1]), rng) / 255
     return _photographed(ink, (1 - table) + table * wood * rng.uniform(0.3, 1), rng)
 

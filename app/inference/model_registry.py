@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from app.errors import UnknownModel
-from digits.errors import ArtifactError, GoldenMismatch, NoUsableModel
+from digits.errors import ArtifactError, NoUsableModel
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Candidates, Classifier, candidates, hidden_versions, no_usable_model
+from digits.normalization import ink_map
 
 DRAINING = "draining: the service stops"
 """Why a service that was told to stop is not ready."""
@@ -226,7 +227,8 @@ class ModelRegistry:
         fault = None
         try:
             classifier.self_test()
-        except GoldenMismatch as exc:
+            ink_map.shipped()  # is loaded and tested here, and not by the first picture that needs it
+        except ArtifactError as exc:
             fault = str(exc)
         previous, self._fault = self._fault, fault
         if fault and not previous:

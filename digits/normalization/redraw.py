@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
-from digits.normalization.ink import extent
 from digits.normalization.mnist_form import BOX, MAX_STROKE, MIDDLE, MIN_STROKE
+from digits.normalization.parts import extent
 
 _CANVAS_SIDE = 80
 """Longer side of the digit when its stroke width is set: 4 pixels per pixel of the box."""

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
 from digits.normalization.mnist_form import BOX, MAX_STROKE, MIDDLE, MIN_STROKE
-from digits.numbers.ruled_lines import Labels
-from digits.numbers.sheet import Ints
+from digits.normalization.parts import Ints, Labels
 
 _SCALE = 2
 """Pixels of a tile per pixel of the box."""

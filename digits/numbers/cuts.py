@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from digits.features import Floats
-from digits.numbers.ruled_lines import Mask
-from digits.numbers.sheet import Ints, Sheet
+from digits.normalization.parts import Ints, Mask
+from digits.numbers.sheet import Sheet
 
 _ROWS = 32
 """Height in pixels to which a part is scaled before it is cut."""

@@ -97,7 +97,7 @@ def prepare(picture: Picture) -> PreparedNumber:
     segmentation = segment(sheet, width, height)
     pixels = segmentation.pixels
     if len(sheet.boxes) > _FEW_PARTS:
-        return PreparedNumber(pixels, segmentation, None, is_doubtful=sheet.is_doubtful)
+        return PreparedNumber(pixels, segmentation, None)
     try:
         whole = _as_one_digit(picture, grey)
     except NoInk:
@@ -110,7 +110,6 @@ def prepare(picture: Picture) -> PreparedNumber:
         segmentation,
         whole_box,
         is_whole_alone=whole.left_out == 0,
-        is_doubtful=sheet.is_doubtful,
     )
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from digits.errors import TooManyDigits
 from digits.features import Grey
+from digits.normalization.parts import Ints, Labels, Mask
 from digits.numbers.candidates import redraw_all
 from digits.numbers.cuts import Cuts, propose_cuts
-from digits.numbers.ruled_lines import Labels, Mask
-from digits.numbers.sheet import Ints, Sheet, extents, typical_height
+from digits.numbers.sheet import Sheet, extents, typical_height
 
 MAX_CANDIDATES = 6000
 """Maximum number of candidates of a picture. 500 digits have about 3 500."""

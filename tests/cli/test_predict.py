@@ -17,7 +17,7 @@ from digits.model.classifier import Classifier
 from tests.cli.conftest import Digits, Result
 from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, Published, encoded, publish_tiny, publish_trusted
 
-NUMBER, SCAN = EXAMPLES / "number.jpg", EXAMPLES / "scan-1986-407-52.jpg"
+NUMBER, DRAWING = EXAMPLES / "number.jpg", EXAMPLES / "drawing-2718-28.png"
 
 
 def publish_damaged(root: Path) -> None:
@@ -242,12 +242,12 @@ def test_a_line_about_one_digit_says_that_there_are_more(digits: Digits) -> None
 
 
 def test_read_prints_all_digits_and_how_many_are_unsure(digits: Digits) -> None:
-    as_text = digits("read", "--model-dir", SHIPPED, NUMBER, SCAN)
-    as_json = digits("read", "--model-dir", SHIPPED, "--json", NUMBER, SCAN)
+    as_text = digits("read", "--model-dir", SHIPPED, NUMBER, DRAWING)
+    as_json = digits("read", "--model-dir", SHIPPED, "--json", NUMBER, DRAWING)
 
-    number, scan = answers(as_json)
-    unsure = sum(digit["prediction_set"] != [digit["digit"]] for digit in scan["digits"])
+    number, drawing = answers(as_json)
+    unsure = sum(digit["prediction_set"] != [digit["digit"]] for digit in drawing["digits"])
     assert unsure > 0
-    assert as_text.out == f"{NUMBER}: 4071\n{SCAN}: 1986 / 407 / 52, {unsure} may be another digit\n"
+    assert as_text.out == f"{NUMBER}: 4071\n{DRAWING}: 2718 / 28, {unsure} may be another digit\n"
     assert number["lines"] == ["4071"]
     assert [sorted(digit["box"]) for digit in number["digits"]] == [["height", "width", "x", "y"]] * 4

@@ -1,0 +1,140 @@
+"""Decide whether a picture shows even paper, as drawings and scans do, whose ink needs no network to be seen."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.features import Floats, Grey
+from digits.normalization.parts import Mask, find_parts, has_lines
+from digits.pictures.downscale import downscale, downscale_factor
+
+LIGHT_SIDE = 40
+"""Longer side of the reduced picture in which the light is measured."""
+
+MIN_CONTRAST = 4.0
+"""Grey values. A difference below this is not ink."""
+
+TINY_SIDE = 12
+"""Smaller pictures are not enlarged, and have even paper. Their strokes are about a pixel wide."""
+
+_FULL = 60
+"""The percentile of the ink's grey values that is full ink."""
+
+_MAX_PAPER_RANGE = 0.15
+"""Paper is even if its grey values, without 5 % at both ends, differ by less than this share of the contrast."""
+
+_MAX_HALF_STROKE = 0.3
+"""Half of the widest stroke, as a share of the longer side. What is wider is a shadow."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvenPaper:
+    """Paper in even light."""
+
+    paper: float
+    """Its grey value."""
+    contrast: float
+    """The difference between the mean grey values of paper and ink."""
+    is_ink_dark: bool
+
+    def coverage(self, grey: Grey) -> Floats:
+        """Return how much of each pixel is ink, float32 (height, width) in [0, 1]."""
+        picture = grey.astype(np.float32)
+        ink = self.paper - picture if self.is_ink_dark else picture - self.paper
+        strong = np.sort(ink[ink > self.contrast / 2])
+        full = float(strong[len(strong) * _FULL // 100]) if len(strong) else self.contrast
+        coverage: Floats = np.clip(ink / full, 0, 1)
+        return coverage
+
+
+def even_paper(picture: Grey) -> EvenPaper | None:
+    """Return the paper of a picture of two grey values, or None if it has more, or lines and frames.
+
+    This also reads digits that were cut to their ink, of which no background is left around the strokes.
+
+    Args:
+        picture: uint8 (height, width). If it has fewer pixels than TINY_SIDE along its longer side, its paper counts as
+            even, because the ink map needs more.
+    """
+    small = downscale(picture, downscale_factor(picture, LIGHT_SIDE)).astype(np.float32)
+    if not np.ptp(small):
+        return None
+    light = _light_side(small)
+    light_rim = _on_rim(light)
+    sides = _Side.of(light, light_rim), _Side.of(1 - light, 1 - light_rim)
+    is_ink_dark = light_rim == 1 if light_rim in (0, 1) else sides[1].score < sides[0].score
+    ink, paper = (1 - light, light) if is_ink_dark else (light, 1 - light)
+    eroded = cv2.erode(paper, None)  # without the edges of strokes
+    greys = np.sort(small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)])
+    few = len(greys) // 20
+    grey = float(greys[len(greys) // 2])
+    even = EvenPaper(grey, abs(cv2.mean(small, ink)[0] - grey), is_ink_dark)
+    if max(picture.shape) < TINY_SIDE:
+        return even
+    if light_rim in (0, 1):  # the rim is paper
+        is_even = not _is_light_falling(small)
+    else:
+        is_even = sides[is_ink_dark].half_stroke <= _MAX_HALF_STROKE and not _fills_one_side(ink)
+    is_even = is_even and bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * even.contrast)
+    return even if is_even and not has_lines(find_parts(even.coverage(picture), 0.4)) else None
+
+
+def _on_rim(side: NDArray[np.uint8]) -> float:
+    """Return the share of the outermost pixels that are 1."""
+    inner = side[1:-1, 1:-1]
+    return (int(side.sum()) - int(inner.sum())) / (side.size - inner.size)
+
+
+def _fills_one_side(ink: NDArray[np.uint8]) -> bool:
+    """Return whether ink fills one side of the picture and does not reach the opposite one, as a shadow does."""
+    top, bottom, left, right = (float(edge.mean()) for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1]))
+    return any(
+        filled > 0.9 and not other for filled, other in ((top, bottom), (bottom, top), (left, right), (right, left))
+    )
+
+
+def _light_side(small: Floats) -> NDArray[np.uint8]:
+    """Return 1 for the pixels above Otsu's threshold (1979), else 0."""
+    levels = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    light: NDArray[np.uint8] = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    return light
+
+
+def _is_light_falling(small: Floats) -> bool:
+    """Return whether the light is uneven: opposite sides of the picture differ much in brightness."""
+    top, bottom, left, right = (cv2.mean(side)[0] for side in (small[:2], small[-2:], small[:, :2], small[:, -2:]))
+    darkest, lightest, _, _ = cv2.minMaxLoc(small)
+    return max(abs(top - bottom), abs(left - right)) > 0.2 * (lightest - darkest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The pixels on one side of a threshold: ink or paper."""
+
+    half_stroke: float
+    """Half the width of the widest place, as a share of the picture's longer side."""
+    score: float
+    """The side with the smaller score is ink: it is narrow, takes little of the rim, and is in one piece."""
+
+    @classmethod
+    def of(cls, side: NDArray[np.uint8], rim: float) -> Self:
+        """Measure the pixels that are 1. `rim` is their share of the outermost pixels."""
+        bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # a stroke at the edge goes on outside
+        depth = float(cv2.distanceTransform(bordered, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
+        areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
+        return cls(depth, depth + rim / 4 - 0.15 * float(areas.max() / areas.sum()))
+
+
+def is_darker(picture: Grey, ink: Floats, kept: Mask) -> bool:
+    """Return whether the ink of some pixels is darker than the paper around them.
+
+    Args:
+        picture: uint8 (height, width).
+        ink: (height, width), how much of each pixel is ink.
+        kept: (height, width), the pixels.
+    """
+    around = cv2.dilate(kept.view(np.uint8), np.ones((9, 9), np.uint8)).view(bool) & (ink < 0.1)
+    return bool(picture[kept & (ink > 0.5)].mean() < (picture[around].mean() if around.any() else 128))

@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": Lazy("cli.recognize", "Recognize one digit per picture, in files and folders."),
     "read": Lazy("cli.recognize", "Read numbers of several digits, in files and folders."),
     "train": Lazy("cli.train", "Train a network and publish it."),
+    "train-ink": Lazy("cli.train", "Train the network that finds ink on any paper, and publish it."),
     "evaluate": Lazy("cli.train", "Assess a published model on test images."),
     "export": Lazy("cli.train", "Publish a Keras file, or write a model for another engine."),
     "versions": Lazy("cli.versions", "List the published models."),

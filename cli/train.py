@@ -1,4 +1,4 @@
-"""`digits train`, `digits evaluate` and `digits export`: the commands of `python -m training`."""
+"""`digits train`, `digits train-ink`, `digits evaluate` and `digits export`: the commands of `python -m training`."""
 
 import sys
 from importlib.util import find_spec

@@ -136,6 +136,23 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
 
 
 @app.command()
+def train_ink(
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0,
+    data: Data = None,
+    output: ModelRoot = SHIPPED,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
+) -> None:
+    """Train the network that finds ink on any paper, and publish it as the next version of `ink`."""
+    from training.ink import publish
+    from training.ink.fit import InkRecipe
+
+    loaded = pipeline.load_data(data, allow_other_data=False)
+    published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)
+    say(f"published: {output / published.name / str(published.version)}")
+    say(f"overlap on validation scenes: {published.metrics['validation']['overlap']:.3f}")
+
+
+@app.command()
 def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
     model: Annotated[

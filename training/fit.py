@@ -104,8 +104,11 @@ class State:
             ) from exc
 
 
-def state_folder(parent: Path, recipe: Recipe, seed: int, dataset_sha256: str) -> Path:
-    """Return the folder below `parent` for the state of this training run. Recipe, seed and dataset determine it."""
+def state_folder(parent: Path, recipe: Any, seed: int, dataset_sha256: str) -> Path:
+    """Return the folder below `parent` for the state of this training run.
+
+    The recipe, which is a dataclass, the seed and the dataset determine it.
+    """
     identity = json.dumps([asdict(recipe), seed, dataset_sha256], sort_keys=True)
     return parent / STATES / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
@@ -156,7 +159,7 @@ def fit(
         examples or shuffled,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
-        split=split,
+        validation=held_back(split),
         folder=folder,
         saved=saved,
         patience=patience,
@@ -172,7 +175,7 @@ def fit_epochs(
     *,
     epochs: int,
     batch_size: int,
-    split: Split,
+    validation: tuple[Floats, Floats] | None,
     folder: Path,
     saved: State | None,
     patience: int | None = None,
@@ -184,7 +187,7 @@ def fit_epochs(
         examples: what the network sees in each epoch.
         epochs: the total number of epochs.
         batch_size: images per step.
-        split: if it has a validation part, the history contains its loss and accuracy.
+        validation: features and targets whose loss and metrics the history contains, or None.
         folder: for the state.
         saved: the state to continue from, or None to start.
         patience: stop after as many epochs without a smaller validation loss, and give the model the weights of the
@@ -203,9 +206,6 @@ def fit_epochs(
         for variable, value in zip(variables, state.variables, strict=True):
             variable.assign(value)
 
-    validation = None
-    if len(split.x_validation):
-        validation = to_features(split.x_validation), one_hot(split.y_validation, split.classes)
     # Keras gets the total number of epochs, so that its progress shows "Epoch 3/5". This callback ends each call of
     # `model.fit` after one epoch.
     stop_after_epoch = keras().callbacks.LambdaCallback(
@@ -244,6 +244,13 @@ def _epochs_without_progress(history: History) -> int:
     """
     losses = history.get("val_loss", [])
     return len(losses) - 1 - int(np.round(losses, 3).argmin()) if losses else 0
+
+
+def held_back(split: Split) -> tuple[Floats, Floats] | None:
+    """Return the features and targets of the validation part, or None if it is empty."""
+    if not len(split.x_validation):
+        return None
+    return to_features(split.x_validation), one_hot(split.y_validation, split.classes)
 
 
 def one_hot(labels: Labels, classes: int) -> Floats:

@@ -24,6 +24,7 @@ from benchmarks.quality.families import (
     photographed,
     stroked,
 )
+from benchmarks.quality.papers import PAPERS
 from digits.features import Grey
 
 
@@ -99,6 +100,10 @@ def _thin(digit: Grey, side: int, rng: Generator) -> Array:
 
 def _bold(digit: Grey, side: int, rng: Generator) -> Array:
     return stroked(digit, side, side * rng.uniform(0.11, 0.15))
+
+
+def _any_pen(digit: Grey, side: int, rng: Generator) -> Array:
+    return stroked(digit, side, max(1.5, side * rng.uniform(0.025, 0.09)))
 
 
 def _margins(ink: Array, rng: Generator) -> Array:
@@ -219,6 +224,7 @@ NUMBERS: "dict[str, Callable[[_Sheet], NumberPicture]]" = {
     "touching by 0 to 15 %": _one_string(_paged, style=_Style(gap=(-0.15, 0))),
     "pairs, touching by 0 to 10 %": _one_string(_paged, style=_Style(gap=(-0.1, 0)), length=(2, 2)),
     "very different sizes": _one_string(_paged, style=_Style(size_ratio=2)),
+    **{f"on {name}": _one_string(paper, hand=_any_pen, length=(2, 6)) for name, paper in PAPERS.items()},
     "sheet": _lines(10, _paged, style=_SMALL, length=(10, 10)),
     "sheet, photo": _lines(10, photographed, style=_SMALL, length=(10, 10)),
 }

@@ -2,14 +2,15 @@
 
     MNIST_DATA=mnist.npz python -m benchmarks.quality.pictures models/mnist-dense/2 --images 2000 --from test
 
-The first table is the accuracy on every family of `families.py` and on every style of `drawn_styles.py`, through the
-code that serves, beside what most programs do: a plain resize to 28x28. A second table, for each model with a
-calibration, has the share of prediction sets that contain the true digit, their mean size, and the false alarms:
-pictures taken for no digit, or refused for lack of ink. A refused picture gets no set, so it counts among the false
-alarms only. The sets have the thresholds that serving chooses for each picture. The last two columns are the share of
-pictures whose answer has `accept`, and the share of these that is right. A third table has both errors of refusing side
-by side: digits that are refused, and pictures without a digit (of `without_digit.py`) that are not, or are accepted.
-Develop with `--from validation`, on which the sets may have been calibrated. The test digits are for final figures.
+The first table is the accuracy on every family of `families.py` and `papers.py`, and on every style of
+`drawn_styles.py`, through the code that serves, beside what most programs do: a plain resize to 28x28. A second table,
+for each model with a calibration, has the share of prediction sets that contain the true digit, their mean size, and
+the false alarms: pictures taken for no digit, or refused for lack of ink. A refused picture gets no set, so it counts
+among the false alarms only. The sets have the thresholds that serving chooses for each picture. The last two columns
+are the share of pictures whose answer has `accept`, and the share of these that is right. A third table has both errors
+of refusing side by side: digits that are refused, and pictures without a digit (of `without_digit.py`) that are not, or
+are accepted. Develop with `--from validation`, on which the sets may have been calibrated. The test digits are for
+final figures.
 """
 
 import time
@@ -27,8 +28,9 @@ from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.quality.answers import normalized, only_resized
 from benchmarks.quality.drawn_styles import DRAWN, drawings
-from benchmarks.quality.families import FAMILIES, encoded, family
+from benchmarks.quality.families import FAMILIES, encoded
 from benchmarks.quality.mnist_digits import add_part, load_part
+from benchmarks.quality.papers import ON_PAPER
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.errors import NoInk
 from digits.features import SIDE, Floats, to_features
@@ -87,20 +89,26 @@ def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
     )
 
 
-def prepared_families(images: int, part: str) -> dict[str, Prepared]:
-    """Make and prepare every family. Each has its own seed, so that a new family changes no other."""
+def prepared_families(images: int, part: str, only: str) -> dict[str, Prepared]:
+    """Make and prepare every family whose name contains `only`.
+
+    Each has its own seed, so that a new family changes no other.
+    """
     digits, labels = load_part(part)
     # Spread evenly: MNIST's test images are ordered by writer, and the first half is harder than the whole.
     chosen = np.linspace(0, len(labels) - 1, min(images, len(labels))).astype(int)
     digits, truth = digits[chosen], labels[chosen]
     families = {}
-    for name in FAMILIES:
+    made = FAMILIES | ON_PAPER
+    for name in (name for name in [*made, *DRAWN] if only in name):
         progress(name)
-        families[name] = prepare(family(name, digits, np.random.default_rng(zlib.crc32(name.encode()))), truth)
-    for name, drawn in DRAWN.items():
-        progress(name)
-        pictures = drawings(name, images, np.random.default_rng(zlib.crc32(name.encode())))
-        families[name] = prepare(pictures, np.full(images, drawn.label))
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        if name in made:
+            families[name] = prepare([made[name](digit, rng) for digit in digits], truth)
+        else:
+            families[name] = prepare(drawings(name, images, rng), np.full(images, DRAWN[name].label))
+    if only not in SCANS:
+        return families
     scans = load_digits()
     pictures = [encoded(image * (255 / 16)) for image in scans.images[:images]]
     return {**families, SCANS: prepare(pictures, scans.target[:images])}
@@ -186,10 +194,11 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="folder of a version")
     arguments.add_argument("--images", type=int, default=2000, help="pictures of each family (default: %(default)s)")
+    arguments.add_argument("--only", default="", metavar="TEXT", help="only the families whose names contain this")
     add_part(arguments)
     options = arguments.parse_args()
     classifiers = {f"{folder.parent.name}/{folder.name}": Classifier.load(folder) for folder in options.models}
-    families = prepared_families(options.images, options.part)
+    families = prepared_families(options.images, options.part, options.only)
     surfaces = prepared_surfaces(WITHOUT_DIGIT)
     print(header(["numpy", "opencv-python-headless", "pillow", "onnxruntime"]))
     print(f"\nMNIST's {options.part} digits; accuracy with its 95 % Wilson interval.\n")

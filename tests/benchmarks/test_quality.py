@@ -10,6 +10,7 @@ from PIL import Image
 from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, Generator, family
 from benchmarks.quality.number_pictures import NUMBERS, numbers
+from benchmarks.quality.papers import ON_PAPER
 from benchmarks.quality.pictures import ours
 from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
 from digits.features import Grey, to_features
@@ -37,6 +38,7 @@ def shipped() -> Classifier:
     ("make", "names"),
     [
         pytest.param(lambda name, rng, mnist: family(name, mnist.pixels[:2], rng), list(FAMILIES)[2:], id="families"),
+        pytest.param(lambda name, rng, mnist: ON_PAPER[name](mnist.pixels[0], rng), ON_PAPER, id="papers"),
         pytest.param(lambda name, rng, _: drawings(name, 2, rng), DRAWN, id="drawn styles"),
         pytest.param(lambda name, rng, _: pictures_without_digit(name, 2, rng), SURFACES, id="without a digit"),
         pytest.param(lambda name, rng, mnist: numbers(name, mnist.pixels, mnist.labels, 1, rng), NUMBERS, id="numbers"),

@@ -16,7 +16,7 @@ from digits.features import Floats, Grey, to_features
 from training import network
 from training.backend import make_reproducible
 from training.data import Split
-from training.fit import History, State, discard, fit_epochs, one_hot
+from training.fit import History, State, discard, fit_epochs, held_back, one_hot
 from training.recipes import Robust
 from training.robust.augmentation import distort, enlarge
 
@@ -53,8 +53,9 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     make_reproducible(seed)
     epochs, batch_size = recipe.epochs, recipe.batch_size
     student = network.build_student(recipe, _steps(split, epochs, batch_size), split.classes)
+    validation = held_back(split)
     history = fit_epochs(
-        student, examples, epochs=epochs, batch_size=batch_size, split=split, folder=folder, saved=saved
+        student, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder, saved=saved
     )
     return network.fold_normalization(student, recipe), history
 
@@ -73,7 +74,10 @@ def _fit_teacher(
     epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
     teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size), split.classes)
     examples = _shuffled(copies, [labels] * len(copies), [seed, 1])
-    fit_epochs(teacher, examples, epochs=epochs, batch_size=batch_size, split=split, folder=folder, saved=saved)
+    validation = held_back(split)
+    fit_epochs(
+        teacher, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder, saved=saved
+    )
     return teacher
 
 

@@ -1,0 +1,132 @@
+"""Find where a pen was: a network's estimate of how much of each pixel is ink, on any paper and in any light.
+
+`training/ink/` trains the network on scenes that it makes. The version that comes with the code is loaded on first use
+and shared by all threads.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+
+from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
+from digits.features import Floats, Grey
+from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Tensor, read_version, versions
+from digits.model.backend import UnusableGraph
+from digits.model.onnx_runtime import OnnxRuntime
+
+NAME = "ink"
+CONTRASTS_INPUT = Tensor(name="contrasts", dtype="float32", shape=(-1, -1, -1, 2))
+INK_OUTPUT = Tensor(name="ink", dtype="float32", shape=(-1, -1, -1, 1))
+
+GOLDEN_TOLERANCE = 1.0
+"""Maximum difference between a golden map and the computed one, both in 0 to 255. Golden maps are whole numbers."""
+
+_MULTIPLE = 16
+"""Height and width of what the network sees are multiples of this."""
+
+_FAINT = 0.4
+"""A mark with less contrast than this share of the strongest ink's is not the pen's."""
+
+_NEAR, _FAR = 17, 129
+"""Sides in pixels of the surroundings that a pixel is compared with. Both are odd."""
+
+
+class InkNetwork:
+    """A loaded and checked version of the ink network. It is thread-safe."""
+
+    def __init__(self, model: bytes, golden: bytes) -> None:
+        """Load an ONNX graph and run the self-test.
+
+        Raises:
+            DamagedArtifact: the graph cannot be loaded or has another signature, or the golden maps cannot be read.
+            GoldenMismatch: the graph does not reproduce the golden maps within GOLDEN_TOLERANCE.
+        """
+        try:
+            self._session = OnnxRuntime().load(model)
+        except UnusableGraph as exc:
+            raise DamagedArtifact(f"{MODEL}: {exc}") from exc
+        expected = [f"{each.name} tensor(float) {list(each.shape)}" for each in (CONTRASTS_INPUT, INK_OUTPUT)]
+        if (received := [*self._session.inputs, *self._session.outputs]) != expected:
+            raise DamagedArtifact(f"{MODEL}: expected {expected}, received {received}")
+        try:
+            scenes = [
+                (np.array(each["grey"], np.uint8), np.array(each["ink"])) for each in json.loads(golden)["scenes"]
+            ]
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
+            raise DamagedArtifact(f"{GOLDEN}: {exc}") from exc
+        for grey, ink in scenes:
+            difference = float(np.abs(255 * self._map(grey) - ink).max())
+            if not difference <= GOLDEN_TOLERANCE:  # so that NaN fails
+                raise GoldenMismatch(
+                    f"expected golden maps within {GOLDEN_TOLERANCE} of 255, received {difference:.3g}"
+                )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load a published version. Raises DamagedArtifact and GoldenMismatch, whose messages name the folder."""
+        _, files = read_version(folder)
+        try:
+            return cls(files[MODEL], files[GOLDEN])
+        except ArtifactError as exc:
+            raise type(exc)(f"{folder}: {exc}") from exc
+
+    def coverage(self, grey: Grey) -> Floats:
+        """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1].
+
+        Marks that are much fainter than most are left out: they shine through the paper, or are printed.
+
+        Args:
+            grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
+        """
+        return _without_faint(grey, self._map(grey))
+
+    def _map(self, grey: Grey) -> Floats:
+        height, width = grey.shape
+        seen = cv2.copyMakeBorder(contrasts(grey), 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_REPLICATE)
+        (ink,) = self._session.run([INK_OUTPUT.name], {CONTRASTS_INPUT.name: seen[None]})
+        coverage: Floats = np.ascontiguousarray(ink[0, :height, :width, 0])
+        return coverage
+
+
+@cache
+def shipped() -> InkNetwork:
+    """Return the highest version that comes with the code. It is loaded once."""
+    return InkNetwork.load(SHIPPED / NAME / str(versions(SHIPPED, NAME)[0]))
+
+
+def _without_faint(grey: Grey, ink: Floats) -> Floats:
+    """Leave out ink whose contrast with the paper around it is less than _FAINT of the strong ink's."""
+    dark = ink > 0.5
+    if not dark.any():
+        return ink
+    picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 6 | 1
+    paper = cv2.blur(picture * bare, (side, side)) + 0.01 * picture.mean()
+    paper /= cv2.blur(bare, (side, side)) + 0.01
+    contrast = np.abs(np.log((picture + 16) / (paper + 16)))  # in a shadow, ink and paper differ by less
+    near = cv2.dilate(contrast, np.ones((3, 3), np.uint8))
+    kept: Floats = ink * (near > _FAINT * np.percentile(contrast[dark], 80))
+    return kept
+
+
+def contrasts(grey: Grey) -> Floats:
+    """Return the contrast of each pixel with its near and its far surroundings.
+
+    Args:
+        grey: uint8 (height, width).
+
+    Returns:
+        float32 (height, width, 2). Each is the difference from the mean, in standard deviations, in [-5, 5].
+    """
+    picture = grey.astype(np.float32)
+    flat = picture - cv2.blur(picture, (_FAR, _FAR))
+    spread = cv2.sqrt(np.maximum(cv2.blur(flat * flat, (_FAR, _FAR)), 0))  # rounding may give less
+    near = picture - cv2.blur(picture, (_NEAR, _NEAR))
+    near_spread = cv2.sqrt(np.maximum(cv2.blur(near * near, (2 * _NEAR - 1, 2 * _NEAR - 1)), 0))
+    # Noise of a few grey values must not look like ink.
+    both = cv2.merge([near / (near_spread + 0.1 * spread + 1.5), flat / (spread + 2)])
+    seen: Floats = np.clip(both, -5, 5, out=both)
+    return seen

@@ -1,0 +1,116 @@
+"""Train the ink network, compare its ONNX graph with Keras, and publish it as the next version of `ink`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digits.errors import ArtifactError
+from digits.features import Grey
+from digits.model import artifact
+from digits.model.artifact import Dataset, Manifest
+from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME, InkNetwork, contrasts
+from training import fit as fitting
+from training.backend import choose_fast_convolutions, keras, library_versions
+from training.data import LabelledImages
+from training.errors import Interrupted, ParityError
+from training.export import to_onnx
+from training.ink.fit import InkRecipe, fit, validation_scenes
+
+_GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
+
+_CARD = """# The ink network, {name}
+
+It tells how much of each pixel a pen has covered, on any paper and in any light. It has {parameters} parameters.
+
+It was trained on {scenes} scenes of 128x128 pixels, which the program makes: digits written with pens of many widths
+on paper with rules, squares, frames, print, shadows and folds, and on wood, cloth and other surfaces. The strokes come
+from {digits} of MNIST's training images and from drawn styles. The recipe and the seed ({seed}) determine the scenes.
+
+On {validation} scenes with digits that it was not trained on, the overlap of its ink with the pen's (Dice) is
+{overlap:.3f}.
+
+It marks strokes of any kind, such as letters, and leaves out print. It needs digits of 8 to 120 pixels. Its answers on
+real pictures are measured with `python -m benchmarks.quality.pictures` and `python -m benchmarks.quality.numbers`.
+
+The weights are under the project's MIT license. `golden.json` has scenes with strokes of MNIST (LeCun, Cortes, Burges),
+which is licensed under CC BY-SA 3.0.
+"""
+
+
+def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, resume: bool) -> Manifest:
+    """Train the ink network and publish it.
+
+    Args:
+        recipe: the hyper-parameters.
+        data: has the digits whose strokes are written.
+        seed: of the initial weights and the scenes.
+        output: the folder of published versions.
+        resume: continue after the last finished epoch.
+
+    Raises:
+        TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
+        DigitsError: publishing failed.
+    """
+    choose_fast_convolutions()
+    folder = fitting.state_folder(output / NAME, recipe, seed, data.sha256())
+    try:
+        network, history = fit(recipe, data.x_train, seed=seed, folder=folder, resume=resume)
+    except KeyboardInterrupt as exc:
+        raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
+    scenes = validation_scenes(recipe, data.x_train, seed)
+    files = _files(network, scenes)
+    metrics = {column: values[-1] for column, values in history.items()}
+    card = _CARD.format(
+        name=data.name,
+        parameters=network.count_params(),
+        scenes=recipe.epochs * recipe.scenes,
+        digits=recipe.digits,
+        seed=seed,
+        validation=len(scenes),
+        overlap=metrics["val_overlap"],
+    )
+    files["report/README.md"] = card.encode()
+    fields: Mapping[str, Any] = {
+        "inputs": (CONTRASTS_INPUT,),
+        "outputs": (INK_OUTPUT,),
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "dataset": Dataset(
+            name=data.name,
+            sha256=data.sha256(),
+            train_images=recipe.digits,
+            validation_images=recipe.digits // 5,
+            test_images=0,
+        ),
+        "libraries": library_versions(),
+        "metrics": {
+            "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
+            "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
+        },
+    }
+    published = artifact.publish(output, files, fields, name=NAME)
+    fitting.discard(folder)
+    return published
+
+
+def _files(network: Any, scenes: list[tuple[Grey, Grey]]) -> dict[str, bytes]:
+    """Return model.onnx and golden.json. Raises ParityError if the graph computes something else than Keras does."""
+    inputs = keras().Input((None, None, 2))
+    serving = keras().Model(inputs, keras().ops.sigmoid(network(inputs)))
+    golden = []
+    half = (len(scenes[0][0]) - _GOLDEN_SIDE) // 2
+    for scene, _ in scenes[:_GOLDEN_SCENES]:
+        grey = scene[half : half + _GOLDEN_SIDE, half : half + _GOLDEN_SIDE]
+        ink = serving.predict(contrasts(grey)[None], verbose=0)[0, ..., 0]
+        golden.append({"grey": grey.tolist(), "ink": np.rint(255 * ink).astype(int).tolist()})
+    graph = to_onnx(serving, CONTRASTS_INPUT.name, INK_OUTPUT.name)
+    content = json.dumps({"scenes": golden}).encode() + b"\n"
+    try:
+        InkNetwork(graph, content)
+    except ArtifactError as exc:
+        raise ParityError(f"expected ONNX to reproduce the maps of Keras; {exc}; nothing was published") from exc
+    return {artifact.MODEL: graph, artifact.GOLDEN: content}

@@ -10,7 +10,7 @@ import typer
 
 from digits.errors import DigitsError, NoUsableModel
 from digits.model.artifact import SHIPPED, Preprocessing
-from training import figures, pipeline, report
+from training import figures, lock, pipeline, report
 from training.data import ALLOW_OTHER_DATA
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.formats import FORMATS
@@ -147,7 +147,8 @@ def train_ink(
     from training.ink.fit import InkRecipe
 
     loaded = pipeline.load_data(data, allow_other_data=False)
-    published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)
+    with lock.exclusive(output / publish.NAME):
+        published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)
     say(f"published: {output / published.name / str(published.version)}")
     say(f"overlap on validation scenes: {published.metrics['validation']['overlap']:.3f}")
 

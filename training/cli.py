@@ -143,11 +143,12 @@ def train_ink(
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
 ) -> None:
     """Train the network that finds ink on any paper, and publish it as the next version of `ink`."""
+    from digits.normalization.ink_map import NAME
     from training.ink import publish
     from training.ink.fit import InkRecipe
 
     loaded = pipeline.load_data(data, allow_other_data=False)
-    with lock.exclusive(output / publish.NAME):
+    with lock.exclusive(output / NAME):
         published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)
     say(f"published: {output / published.name / str(published.version)}")
     say(f"overlap on validation scenes: {published.metrics['validation']['overlap']:.3f}")

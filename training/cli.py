@@ -10,7 +10,7 @@ import typer
 
 from digits.errors import DigitsError, NoUsableModel
 from digits.model.artifact import SHIPPED, Preprocessing
-from training import figures, pipeline, report
+from training import figures, lock, pipeline, report
 from training.data import ALLOW_OTHER_DATA
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.formats import FORMATS
@@ -143,11 +143,13 @@ def train_ink(
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
 ) -> None:
     """Train the network that finds ink on any paper, and publish it as the next version of `ink`."""
+    from digits.normalization.ink_map import NAME
     from training.ink import publish
     from training.ink.fit import InkRecipe
 
     loaded = pipeline.load_data(data, allow_other_data=False)
-    published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)
+    with lock.exclusive(output / NAME):
+        published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)
     say(f"published: {output / published.name / str(published.version)}")
     say(f"overlap on validation scenes: {published.metrics['validation']['overlap']:.3f}")
 

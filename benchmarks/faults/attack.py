@@ -24,6 +24,7 @@ from socket import create_connection, socket
 import grpc
 import psutil
 
+from app.api.grpc.open_inference_pb2 import ModelInferRequest
 from benchmarks.faults.mix import photo
 from benchmarks.harness import services
 from benchmarks.harness.command import chosen, parser, progress
@@ -53,7 +54,7 @@ class Target:
         return create_connection((HOST, self.port), timeout=60)
 
     def channel(self) -> grpc.Channel:
-        """Open a gRPC connection of its own."""
+        """Open a gRPC connection that no other channel shares."""
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1))
         return grpc.insecure_channel(f"{HOST}:{self.grpc_port}", options)
 
@@ -112,7 +113,8 @@ def large_messages(target: Target) -> str:
 
     def client() -> list[str]:
         with target.channel() as channel:
-            large, allowed = (b"\x3a" + _varint(size - 8) + bytes(size - 8) for size in (8 << 20, 4 << 20))
+            pictures = [ModelInferRequest(raw_input_contents=[bytes(size - 8)]) for size in (8 << 20, 4 << 20)]
+            large, allowed = (each.SerializeToString() for each in pictures)
             return [_code(call) for call in [channel.unary_unary(INFER).future(body) for body in [large, allowed] * 4]]
 
     return _counted(_from_clients(16, client))
@@ -176,12 +178,6 @@ def _code(call: grpc.Future) -> str:
     """Return the status code that a call ends with."""
     code: str = call.code().name
     return code
-
-
-def _varint(number: int) -> bytes:
-    """Return a number as protobuf writes it."""
-    groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
-    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
     PAPERS["ruled"](ink, rng)    the coverage by ink, (height, width) in [0, 1], to an encoded picture
     ON_PAPER["on ruled paper"](digit, rng)    the same for one digit of MNIST, as `families.FAMILIES` has it
 
-It shares no code with `training/ink/`, on whose scenes the ink network is trained.
+It shares no code with `training/ink/`, which makes the scenes for the training of the ink network.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def _rules(along: Array, pitch: float, width: float, rng: Generator) -> Array:
 def _photographed(
     ink: Array, paper: Array | float, rng: Generator, *, depth: tuple[float, float] = (0.1, 0.5)
 ) -> bytes:
-    """Photograph dark ink on paper whose brightness at each pixel is a share of bare paper's."""
+    """Photograph dark ink. `paper` is the brightness of each pixel of the paper. Bare paper has 1."""
     grey = paper * (1 - rng.uniform(0.45, 0.85) * ink) * light(ink.shape, rng, depth=rng.uniform(*depth))
     return _taken(rng.uniform(150, 240) * grey, rng)
 

@@ -90,7 +90,7 @@ def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
 
 
 def prepared_families(images: int, part: str, only: str) -> dict[str, Prepared]:
-    """Make and prepare every family whose name contains `only`.
+    """Make and prepare the families. A family is left out if its name does not contain `only`.
 
     Each has its own seed, so that a new family changes no other.
     """

@@ -67,7 +67,7 @@ class InkNetwork:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Load a published version. Raises DamagedArtifact and GoldenMismatch, whose messages name the folder."""
+        """Load a published version. Raises DamagedArtifact and GoldenMismatch. The message names the folder."""
         _, files = read_version(folder)
         try:
             return cls(files[MODEL], files[GOLDEN])
@@ -99,7 +99,7 @@ def shipped() -> InkNetwork:
 
 
 def _without_faint(grey: Grey, ink: Floats) -> Floats:
-    """Leave out ink whose contrast with the paper around it is less than _FAINT of the strong ink's."""
+    """Leave out faint ink. Its contrast with the paper around it is less than _FAINT times that of strong ink."""
     dark = ink > 0.5
     if not dark.any():
         return ink

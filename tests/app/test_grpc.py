@@ -335,16 +335,13 @@ def test_one_call_too_many_is_unavailable_before_its_message(limited: Service) -
 
     with grpc_channel(limited) as channel:
         first = channel.stream_unary(INFER).future(wait(), timeout=20)
-        refusals: list[grpc.RpcError] = []
-        while not refusals:  # until the first call has arrived
-            try:
-                call(channel, INFER, message(seven()))
-            except grpc.RpcError as exc:
-                refusals.append(exc)
+        wait_for_requests_in_work(limited, 1)
+        with pytest.raises(grpc.RpcError) as refused:
+            call(channel, INFER, message(seven()))
         may_send.set()
         reply = parsed(first.result())
 
-    assert refusals[0].code() == grpc.StatusCode.UNAVAILABLE
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
     assert reply.outputs[1].contents.int64_contents == [7]
 
 

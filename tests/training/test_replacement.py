@@ -27,7 +27,7 @@ with exclusive(Path(sys.argv[1])):
 
 @pytest.fixture
 def halves() -> Arrays:
-    """Pictures whose left or right half is light, which every network can learn: 90 for training, 60 for testing."""
+    """90 pictures for training and 60 for testing. One half of each is light, so every network can learn them."""
     rng = np.random.default_rng(0)
     labels = np.arange(150) % 2
     pixels = rng.integers(0, 100, (150, 28, 28), dtype=np.uint8)

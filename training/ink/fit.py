@@ -29,7 +29,7 @@ class InkRecipe:
     batch_size: int = 16
     learning_rate: float = 3e-3
     digits: int = 2500
-    """Number of training images whose strokes are written, and a fifth of it for validation."""
+    """Number of training images that provide strokes. A fifth as many provide those of the validation scenes."""
     per_style: int = 60
     """Number of drawings of each style that are written too."""
 

@@ -44,11 +44,8 @@ class InTurn:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """See `Arrivals`."""
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._places:
-                yield
-        except TimeoutError as exc:
-            raise _slow(TIMEOUT_SECONDS) from exc
+        async with _time_limit(TIMEOUT_SECONDS), self._places:
+            yield
 
 
 class NewestFirst:
@@ -64,19 +61,22 @@ class NewestFirst:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """See `Arrivals`."""
-        try:
-            async with asyncio.timeout(PROBE_SECONDS) as limit:
-                self._limits.append(limit)
-                if len(self._limits) > MAX_PROBES:
-                    self._limits.popleft().reschedule(0)
-                try:
-                    yield
-                finally:
-                    with suppress(ValueError):  # a newer one has taken its place
-                        self._limits.remove(limit)
-        except TimeoutError as exc:
-            raise _slow(PROBE_SECONDS) from exc
+        async with _time_limit(PROBE_SECONDS) as limit:
+            self._limits.append(limit)
+            if len(self._limits) > MAX_PROBES:
+                self._limits.popleft().reschedule(0)
+            try:
+                yield
+            finally:
+                with suppress(ValueError):  # a newer one has taken its place
+                    self._limits.remove(limit)
 
 
-def _slow(seconds: int) -> SlowBody:
-    return SlowBody(f"expected the whole message within {seconds} seconds, received a part")
+@asynccontextmanager
+async def _time_limit(seconds: int) -> AsyncIterator[asyncio.Timeout]:
+    """Raise SlowBody in the block when the time is over."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield limit
+    except TimeoutError as exc:
+        raise SlowBody(f"expected the whole message within {seconds} seconds, received a part") from exc

@@ -7,16 +7,16 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
 
 import grpc
-from google.protobuf.message import DecodeError
 from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.api.grpc.arrivals import Arrivals, InTurn
 from app.api.grpc.codes import CODES
+from app.api.grpc.wire import parse_message
 from app.asgi.api_keys import ApiKeys
 from app.asgi.middleware import forwarded
 from app.asgi.service import Service
-from app.errors import BodyTooLarge, MalformedBody, NotOffered
+from app.errors import BodyTooLarge, NotOffered
 from app.inference.data_plane import Abandoned
 from app.inference.decode_threads import DecodeThreads
 from app.inference.memory_budget import Reservation
@@ -104,16 +104,6 @@ Handler = Callable[[Call], Awaitable[Answer]]
 """Answers one call. Any DigitsError that it raises becomes the call's status."""
 
 
-def parse_message(kind: Any, content: bytes) -> Any:
-    """Parse a message of this class. Raises MalformedBody."""
-    try:
-        return kind.FromString(content)
-    except DecodeError as exc:
-        raise MalformedBody(
-            f"expected a {kind.DESCRIPTOR.full_name}, received {len(content)} bytes that are not one"
-        ) from exc
-
-
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     """Answers every call of some services, also calls of methods that these services lack."""
 
@@ -128,7 +118,6 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             handlers: the handlers by path, `/package.Service/Method`.
             probes: lets the messages of probes arrive.
         """
-        self._accounting = service.accounting
         self._service = service
         self._keys = ApiKeys(service.settings)
         self._forwarded = forwarded(_nothing, service.settings)
@@ -153,7 +142,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     async def _answer(self, path: str, context: Any) -> bytes:
         scope = _scope(path, context)
         handler = self._handlers.get(path)
-        request = self._accounting.begin(scope, "grpc")
+        request = self._service.accounting.begin(scope, "grpc")
         request.route = path if handler else None
         request.status = CLIENT_CLOSED_REQUEST
         metadata = [("x-request-id", request.request_id.decode())]
@@ -180,7 +169,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             return content
         finally:
             request.size = request.size or len(detail.encode())
-            self._accounting.end(request)
+            self._service.accounting.end(request)
         await context.abort(CODES[request.status], detail, tuple(metadata))
         raise AssertionError  # `abort` has raised
 

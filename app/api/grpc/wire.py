@@ -1,4 +1,4 @@
-"""Count what is in a protobuf message before it is parsed.
+"""Parse protobuf messages, and count what is in a message before it is parsed.
 
 A parsed message can take fifty times the memory of its bytes: an empty input has two bytes, and an object of 90 bytes.
 https://protobuf.dev/programming-guides/encoding/
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError
 
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody
 from digits.features import FEATURES
@@ -18,13 +20,21 @@ _OTHER_FIELDS = 1000
 _VARINT, _64_BITS, _BYTES, _GROUP, _END_GROUP, _32_BITS = range(6)
 """The wire types."""
 
-_PACKED_SIZES = {1: 8, 2: 4, 6: 8, 7: 4, 15: 4, 16: 8}
-"""Bytes of a packed value, by the type of its field (`FieldDescriptor.TYPE_*`). Values of other types are varints."""
+_PACKED_SIZES = {
+    **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED32), 4),
+    **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64), 8),
+}
+"""Bytes of a packed value, by the type of its field. Values of other types are varints."""
 
-_TEXT_TYPES = (9, 12)
-"""The types string and bytes."""
+_TEXT_TYPES = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 
-_MESSAGE_TYPE = 11
+
+def parse_message(kind: Any, content: bytes) -> Any:
+    """Parse a message of this class. Raises MalformedBody."""
+    try:
+        return kind.FromString(content)
+    except DecodeError as exc:
+        raise _not_a(kind.DESCRIPTOR, content) from exc
 
 
 def check_contents(descriptor: Any, content: bytes, max_batch: int) -> None:
@@ -45,13 +55,15 @@ def check_contents(descriptor: Any, content: bytes, max_batch: int) -> None:
     try:
         counts.add(descriptor, content, 0, len(content))
     except IndexError as exc:
-        raise MalformedBody(
-            f"expected a {descriptor.full_name}, received {len(content)} bytes that are not one"
-        ) from exc
+        raise _not_a(descriptor, content) from exc
     if counts.fields_left < 0:
         raise InvalidBody(f"expected at most {max_fields} fields in a message, received more")
     if counts.values_left < 0:
         raise BatchTooLarge(f"expected at most {max_batch} pictures, received more than {max_values} numbers")
+
+
+def _not_a(descriptor: Any, content: bytes) -> MalformedBody:
+    return MalformedBody(f"expected a {descriptor.full_name}, received {len(content)} bytes that are not one")
 
 
 @dataclass(slots=True)
@@ -77,7 +89,7 @@ class _Counts:
                 if position + size > end:
                     raise IndexError
                 field = fields.get(tag >> 3)
-                if field is not None and field.type == _MESSAGE_TYPE:
+                if field is not None and field.type == FieldDescriptor.TYPE_MESSAGE:
                     self.add(field.message_type, content, position, position + size)
                 elif field is not None and field.type not in _TEXT_TYPES:
                     self.values_left -= _packed_values(field.type, content, position, size)

@@ -13,7 +13,7 @@ from training.backend import make_reproducible
 from training.fit import History, State, fit_epochs
 from training.ink.network import build_for_training
 from training.ink.scenes import make_scene
-from training.ink.strokes import distance_fields, drawn_fields
+from training.ink.strokes import distance_fields, drawn_fields, straight_fields
 
 _VALIDATION = 2**31
 """The number of the validation scenes. No epoch has it."""
@@ -32,6 +32,8 @@ class InkRecipe:
     """Number of training images that provide strokes. A fifth as many provide those of the validation scenes."""
     per_style: int = 60
     """Number of drawings of each style that are written too."""
+    straight: int = 400
+    """Number of digits of straight strokes that are written too."""
 
     @property
     def steps(self) -> int:
@@ -59,7 +61,13 @@ def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path, resume: boo
     saved = State.read(folder) if resume else None
     make_reproducible(seed)
     network = build_for_training(recipe.steps, recipe.learning_rate)
-    fields = np.concatenate([_fields(images[: _last(images)], recipe.digits), drawn_fields(recipe.per_style)])
+    fields = np.concatenate(
+        [
+            _fields(images[: _last(images)], recipe.digits),
+            drawn_fields(recipe.per_style),
+            straight_fields(recipe.straight),
+        ]
+    )
     validation = _examples(validation_scenes(recipe, images, seed))
     with ThreadPoolExecutor(1) as thread:
         made: dict[int, Future[tuple[Floats, Floats]]] = {}

@@ -102,7 +102,7 @@ def make_scene(fields: Floats, rng: _Rng, chances: Chances = CHANCES) -> tuple[G
     if not is_plain and not is_surface and rng.random() < chances.table:
         grey, ink = _end_paper(grey, ink, rng)
     light = _light(digits, rng, chances) if not is_plain else np.ones_like(_X)
-    light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.8 else rng.uniform(45, 100))
+    light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.75 else rng.uniform(45, 110))
     ink = ink * _is_visible((paper - grey) * light)
     grey = grey * light
     if not is_plain:
@@ -158,7 +158,7 @@ def _layout(rng: _Rng, chances: Chances) -> list[_Digit]:
             pen = _log(rng, 2.5, 20)
             return [_Digit(SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2), SIDE - pen + u(-4, 6), pen)]
         height = _log(rng, 9, 122)
-        pen = np.clip(height * (_log(rng, 0.018, 0.17) if rng.random() < 0.65 else u(0.1, 0.25)), 0.5, 24)
+        pen = np.clip(height * (_log(rng, 0.006, 0.17) if rng.random() < 0.7 else u(0.1, 0.25)), 0.45, 24)
         x, y = (SIDE / 2 + u(-1, 1) * max(4, SIDE / 2 - share * height) for share in (0.35, 0.5))
         return [_Digit(x, y, height, float(pen))]
     if kind < chances.empty + chances.one_digit + chances.number:
@@ -172,7 +172,7 @@ def _layout(rng: _Rng, chances: Chances) -> list[_Digit]:
     height = _log(rng, 8, tallest)
     if rng.random() < 0.9:  # the others are cut by the edge
         height = min(height, 0.97 * SIDE / max(columns * gap, rows * lead))
-    pen, gap, lead = max(0.5, height * _log(rng, 0.03, 0.2)), gap * height, lead * height
+    pen, gap, lead = max(0.45, height * _log(rng, 0.015, 0.2)), gap * height, lead * height
     left, top = (
         u(0.4 * height, max(0.5 * height, SIDE - 0.4 * height - (places - 1) * step))
         for places, step in ((columns, gap), (rows, lead))
@@ -207,10 +207,12 @@ def _write(digits: Sequence[_Digit], fields: Floats, rng: _Rng, *, mirrored: boo
 def _pressure(rng: _Rng) -> _Plane:
     """Return how dark the strokes are from place to place. A pencil leaves the grain of the paper."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.45:
         return 1.0
     smooth = np.clip(1 - rng.uniform(0.1, 0.5) * (0.5 + 0.5 * _grain(rng, _log(rng, 6, 40))), 0.3, 1)
-    return smooth if kind < 0.8 else smooth * np.clip(1 - rng.uniform(0.1, 0.4) * np.abs(_grain(rng, 1)), 0.3, 1)
+    if kind < 0.75:
+        return smooth
+    return smooth * np.clip(1 - rng.uniform(0.1, 0.45) * np.abs(_grain(rng, _log(rng, 0.7, 3))), 0.25, 1)
 
 
 def _paper(

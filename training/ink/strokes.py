@@ -40,6 +40,25 @@ def drawn_fields(per_style: int) -> Floats:
     return distance_fields(np.concatenate([draw(name, per_style, rng) for name in STYLES]))
 
 
+def straight_fields(count: int) -> Floats:
+    """Return the same fields each time: of ones, sevens and fours of straight strokes, which look like lines of paper."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:FIELD, :FIELD].astype(np.float32) / (FIELD / 2) - 1
+    fields = np.full((count, FIELD, FIELD), np.inf, np.float32)
+    for field in fields:
+        wide, foot, low = rng.uniform((0.15, -0.2, 0.05), (0.4, 0.2, 0.25))
+        strokes = (
+            [(0, -0.5, 0, 0.5)],
+            [(-wide, -0.5, wide, -0.5), (wide, -0.5, foot, 0.5)],
+            [(foot, -0.5, -wide, low), (-wide, low, wide, low), (0, 0, 0, 0.5)],
+        )[rng.choice(3, p=(0.6, 0.25, 0.15))]
+        for x0, y0, x1, y1 in strokes:
+            dx, dy = x1 - x0, y1 - y0
+            along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
+            np.minimum(field, np.hypot(x - x0 - along * dx, y - y0 - along * dy), out=field)
+    return fields
+
+
 def middle_line(image: Grey) -> Grey:
     """Return the middle line of a digit, uint8 (112, 112), 0 or 1, after Zhang and Suen (1984)."""
     side = _FINE * len(image)

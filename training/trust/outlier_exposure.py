@@ -1,8 +1,8 @@
 """Make the non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
 
-They are blobs, polygons, edges of shadows, scribbles, invented letters, noise, and digits that were cut up, mixed,
-paired or turned. The head is tested on the pictures of `training.trust.out_of_distribution`. Only noise and pairs of
-digits occur in both.
+They are blobs, polygons, edges of shadows, scribbles, sketches, invented letters, noise, and digits that were cut up,
+mixed, paired or turned. The head is tested on the pictures of `training.trust.out_of_distribution`, which other code
+draws. Of its kinds, sketches, noise and pairs of digits occur here too.
 """
 
 import os
@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from digits.features import SIDE, Grey
 from training.data import Labels
 from training.trust.drawing import draw_picture, normalize_pictures
+from training.trust.sketches import sketch
 
 _TURNABLE = (2, 3, 4, 5, 7)
 """Digits that do not look like a digit when they lie on their side. The others still do."""
@@ -138,6 +139,10 @@ def _invented_letter(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     return draw_picture(draw)
 
 
+def _sketch(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    return sketch(rng)
+
+
 def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Draw overlapping rectangles and ellipses. Some of them are cut out of the others."""
     boxes = [
@@ -215,14 +220,15 @@ def _framed(picture: NDArray[np.uint8]) -> Grey:
 
 
 _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
-    _blob: 0.12,
-    _polygon: 0.1,
-    _edge: 0.07,
-    _scribble: 0.1,
-    _invented_letter: 0.14,
-    _solid: 0.09,
-    _cut_up: 0.08,
-    _mixed: 0.08,
+    _blob: 0.1,
+    _polygon: 0.08,
+    _edge: 0.06,
+    _scribble: 0.08,
+    _sketch: 0.14,
+    _invented_letter: 0.12,
+    _solid: 0.07,
+    _cut_up: 0.07,
+    _mixed: 0.06,
     _pair: 0.06,
     _turned: 0.04,
     _grey_noise: 0.05,

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app import errors
+from app.asgi.route import WHOLE_RESPONSE
 from app.server.handover import CLOSED
 from app.server.listener import accept_packets
 from app.server.state import State
@@ -65,6 +66,8 @@ _CHUNKED_BYTES = 1024
 _IGNORED_TRAILERS: deque[tuple[bytes, bytes]] = deque(maxlen=0)
 """Stays empty, whatever is appended to it."""
 
+_EXTENSIONS: dict[str, dict[object, object]] = {WHOLE_RESPONSE: {}}
+
 
 class _Flow(FlowControl):
     """uvicorn's flow control, with a reason to stop reading that the application cannot override."""
@@ -93,10 +96,8 @@ class HttpProtocol(HttpToolsProtocol):
     _unread_timer: asyncio.TimerHandle | None = None
     _linger_timer: asyncio.TimerHandle | None = None
     _unparsed = b""
-    """What was received and not parsed yet, from `_position` on."""
+    """What waits to be parsed, from `_position` on. `State.unparsed_bytes` counts all of it."""
     _position = 0
-    _held_bytes = 0
-    """The share of this connection in `State.unparsed_bytes`."""
     _body_left: float = 0
     """How many bytes of the current body have not been parsed: infinite in chunks, -1 when a head has just ended."""
     _is_ending = False
@@ -139,20 +140,23 @@ class HttpProtocol(HttpToolsProtocol):
             if self._discarded_bytes > LINGER_BYTES:
                 self.transport.abort()
             return
-        self._unparsed = self._unparsed[self._position :] + data if self._unparsed else data
-        self._position = 0
-        self._parse()
+        if self._unparsed:
+            data = self._unparsed[self._position :] + data
+        self._parse(data, 0)
 
-    def _parse(self) -> None:
-        """Parse what was received up to the end of a request. If more follows, stop reading until it is answered."""
-        data = self._unparsed
-        while self._position < len(data) and not self._is_ending and not self.transport.is_closing():
+    def _parse(self, data: bytes, start: int) -> None:
+        """Parse from `start` up to the end of a request. If more follows, stop reading until it is answered."""
+        while start < len(data) and not self._is_ending and not self.transport.is_closing():
             if self._is_answering():
-                self._hold(len(data))
+                self._hold(data, start)
                 return
-            start, self._position = self._position, self._end_of_piece(data, self._position)
-            self._feed(data[start : self._position])
+            end = self._end_of_piece(data, start)
+            self._feed(data[start:end])
+            start = end
         self._drop_unparsed()
+
+    def _parse_next(self) -> None:
+        self._parse(self._unparsed, self._position)
 
     def _is_answering(self) -> bool:
         """Return whether a whole request was received and is not answered yet."""
@@ -164,22 +168,23 @@ class HttpProtocol(HttpToolsProtocol):
 
         If a read ends within the four bytes that end a head, the next piece has this end and the following one.
         """
-        if self._body_left == math.inf:
+        left = self._body_left
+        if not left:
+            end = data.find(_END, start)
+            has_one_head = end < 0 or data.find(_END, end + len(_END)) < 0
+            return len(data) if has_one_head else end + len(_END)
+        if left == math.inf:
             end = data.find(_END, start + _CHUNKED_BYTES)
             return end + len(_END) if end >= 0 else len(data)
-        if self._body_left > 0:
-            size = int(min(self._body_left, len(data) - start))
-            self._body_left -= size
-            return start + size
-        end = data.find(_END, start)
-        has_one_head = end < 0 or data.find(_END, end + len(_END)) < 0
-        return len(data) if has_one_head else end + len(_END)
+        size = int(min(left, len(data) - start))
+        self._body_left -= size
+        return start + size
 
-    def _hold(self, size: int) -> None:
+    def _hold(self, data: bytes, start: int) -> None:
         """Keep bytes of later requests, and read no more. Beyond the limit, the current reply is the last one."""
         state = self.server_state
-        state.unparsed_bytes += size - self._held_bytes
-        self._held_bytes = size
+        state.unparsed_bytes += len(data) - len(self._unparsed)
+        self._unparsed, self._position = data, start
         self.flow.is_holding = True
         self.flow.pause_reading()
         if state.unparsed_bytes > MAX_UNPARSED_BYTES:
@@ -189,10 +194,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _drop_unparsed(self) -> None:
         """Keep nothing, and read again."""
-        self._unparsed = b""
-        if self.flow.is_holding:
-            self.server_state.unparsed_bytes -= self._held_bytes
-            self._held_bytes = 0
+        if self._unparsed:
+            self.server_state.unparsed_bytes -= len(self._unparsed)
+            self._unparsed = b""
             self.flow.is_holding = False
             if not self.transport.is_closing():
                 self.flow.resume_reading()
@@ -244,6 +248,7 @@ class HttpProtocol(HttpToolsProtocol):
         # uvicorn would add trailers, of which there is no limit, to the headers of the request.
         self.headers = _IGNORED_TRAILERS  # type: ignore[assignment]
         self._unanswered.append(self.cycle)
+        self.scope["extensions"] = _EXTENSIONS
         self.cycle.send = self._send  # type: ignore[method-assign]
         # uvicorn lets the application wait for the first part of a body. Here it gets an empty part immediately, so
         # that its time limit covers a body that never begins.
@@ -276,14 +281,17 @@ class HttpProtocol(HttpToolsProtocol):
         The response then needs a Content-Length. Every response of Starlette has one.
         """
         cycle = self._unanswered[0]  # a connection's requests are answered one after the other
-        if message["type"] == "http.response.start":
+        if message["type"] != "http.response.start":
+            start, self._response_start = self._response_start, None
+            if start is None or message.get("more_body"):
+                if start is not None:
+                    await RequestResponseCycle.send(cycle, start)
+                await RequestResponseCycle.send(cycle, message)
+                return
+        elif "body" in message:
+            start = message
+        else:
             self._response_start = message
-            return
-        start, self._response_start = self._response_start, None
-        if start is None or message.get("more_body"):
-            if start is not None:
-                await RequestResponseCycle.send(cycle, start)
-            await RequestResponseCycle.send(cycle, message)
             return
         if self.flow.write_paused:
             await self.flow.drain()
@@ -314,11 +322,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._limit_reading_time()
             return
         self._idle_since = self.loop.time()
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._unparsed:
-            self.server_state.queue_turn(self._parse)
+            self.server_state.queue_turn(self._parse_next)
 
     def pause_writing(self) -> None:
         """Limit the time of a client that reads too slowly. uvicorn waits for it forever."""

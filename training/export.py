@@ -51,10 +51,13 @@ class Exported:
     outputs: tuple[Tensor, ...]
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    layers: bytes | None = None
+    """The file that `artifact.LAYERS` describes."""
 
     def files(self) -> dict[str, bytes]:
         """Return the files, path below the version's folder to content."""
-        return {artifact.MODEL: self.onnx, artifact.KERAS: self.keras, artifact.GOLDEN: self.golden.to_json()}
+        files = {artifact.MODEL: self.onnx, artifact.KERAS: self.keras, artifact.GOLDEN: self.golden.to_json()}
+        return files if self.layers is None else files | {artifact.LAYERS: self.layers}
 
     def classifier(self, manifest: Manifest) -> Classifier:
         """Return the classifier that will be served, after its self-test. Raises ArtifactError if the test fails."""
@@ -68,7 +71,7 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
         network: the trained Keras network.
         data: contains the test images. The golden images are chosen from them.
         head: adds novelty to the graph. It must belong to this network.
-        explain: add saliency to the graph. The network must be the lecture's.
+        explain: add saliency to the graph, and the layers as a file. The network must be the lecture's.
 
     Raises:
         UnsuitableNetwork: the outputs are not probabilities.
@@ -92,7 +95,8 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
         check_parity(onnx, images, onnx_graph.saliency(network, images), SALIENCY_OUTPUT.name)
         outputs.append(SALIENCY_OUTPUT)
     golden = _golden(data, probabilities, expected.get(NOVELTY_OUTPUT))
-    return Exported(onnx, _to_keras(network), golden, tuple(outputs), data.classes, data.preprocessing)
+    layers = _layers(network, head) if explain else None
+    return Exported(onnx, _to_keras(network), golden, tuple(outputs), data.classes, data.preprocessing, layers)
 
 
 def draft_manifest(
@@ -236,6 +240,17 @@ def _to_keras(network: Any) -> bytes:
         file = Path(folder) / artifact.KERAS
         network.save(file)
         return file.read_bytes()
+
+
+def _layers(network: Any, head: Head | None) -> bytes:
+    """Return the weights of the lecture's network and of the head. Half as many bits change a probability by 5e-4."""
+    from safetensors.numpy import save
+
+    names = ("hidden.kernel", "hidden.bias", "probabilities.kernel", "probabilities.bias")
+    tensors = dict(zip(names, network.get_weights(), strict=True))
+    if head is not None:
+        tensors |= {f"novelty.{name}": np.atleast_1d(values) for name, values in asdict(head).items()}
+    return save({name: values.astype(np.float16) for name, values in tensors.items()})
 
 
 def _golden(data: LabelledImages, probabilities: Floats, novelty: Floats | None) -> Golden:

@@ -1,7 +1,7 @@
 """Model artifacts on disk: read, check and publish the versions of a model.
 
     <root>/<name>/<version>/                                version is a positive integer
-        model.onnx, model.keras, golden.json, report/...
+        model.onnx, model.keras, golden.json, layers.safetensors, report/...
         manifest.json                                       has the sha256 of each file
 
 A version is written to a temporary folder, synced, and renamed once. It is never changed afterwards.
@@ -47,6 +47,9 @@ GRAPH_CHARACTERS = 12
 """How much of a graph's sha256 names it."""
 
 MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "manifest.json"
+
+LAYERS = "layers.safetensors"
+"""The weights of the lecture's network and of its novelty head, as float16, for a page that shows them. Optional."""
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Maximum size of a file. A larger file is refused without reading it."""

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training.conftest import Command, published_in
+from tests.conftest import Mnist
+from tests.training.conftest import Command, Outcome, published_in
 
 pytest.importorskip("keras")
 
 import keras
 import onnx
 from keras import layers
+from safetensors.numpy import load_file
 
 from digits.features import to_features
-from digits.model.artifact import PROBABILITIES_OUTPUT
+from digits.model.artifact import LAYERS, PROBABILITIES_OUTPUT
 from digits.model.classifier import Classifier
 from training.errors import ParityError, UnsuitableNetwork
 from training.export import check_parity, read_network, to_onnx
@@ -203,3 +205,24 @@ def test_a_file_that_is_not_a_keras_file_is_refused(tmp_path: Path, name: str, c
 
     with pytest.raises(UnsuitableNetwork, match=name):
         read_network(tmp_path / name)
+
+
+def test_the_published_layers_compute_what_the_graph_computes(trained: tuple[Path, Outcome], mnist: Mnist) -> None:
+    folder, _ = trained
+    layers = {name: values.astype(np.float64) for name, values in load_file(folder / LAYERS).items()}
+    features = to_features(mnist.pixels[::50])
+
+    def dense(x: np.ndarray, layer: str) -> np.ndarray:
+        return np.asarray(x @ layers[f"{layer}kernel"] + layers[f"{layer}bias"])
+
+    hidden = np.maximum(dense(features, "hidden."), 0)
+    logits = dense(hidden, "probabilities.")
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    energy = -layers["novelty.energy"] * np.log(np.exp(logits).sum(axis=1)) + layers["novelty.energy_bias"]
+    novelty = dense(np.maximum(dense(hidden, "novelty.hidden_"), 0), "novelty.") + np.maximum(energy, 0)
+
+    scores = Classifier.load(folder).scores(features)
+    assert layers["hidden.kernel"].shape == (784, 512)
+    assert np.abs(odds / odds.sum(axis=1, keepdims=True) - scores.probabilities).max() < 1e-3
+    assert scores.novelty is not None
+    assert np.abs(novelty - scores.novelty).max() < 0.02

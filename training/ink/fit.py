@@ -23,7 +23,7 @@ _VALIDATION = 2**31
 class InkRecipe:
     """The hyper-parameters of the ink network."""
 
-    epochs: int = 160
+    epochs: int = 260
     scenes: int = 512
     """Number of new scenes per epoch. Each is seen twice, turned or mirrored differently."""
     batch_size: int = 16

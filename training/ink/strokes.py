@@ -41,7 +41,7 @@ def drawn_fields(per_style: int) -> Floats:
 
 
 def straight_fields(count: int) -> Floats:
-    """Return the same fields each time: of ones, sevens and fours of straight strokes, which look like lines of paper."""
+    """Return the same fields each time: of 1s, 7s and 4s of straight strokes, which look like lines of paper."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:FIELD, :FIELD].astype(np.float32) / (FIELD / 2) - 1
     fields = np.full((count, FIELD, FIELD), np.inf, np.float32)

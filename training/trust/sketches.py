@@ -20,7 +20,7 @@ _Strokes = list[Sequence[tuple[float, float]] | _Array]
 
 def sketch(rng: np.random.Generator) -> Grey:
     """Draw a heart, star, cross, smiley, arrow, zigzag, house or check mark by an unsteady hand, uint8 (96, 96)."""
-    strokes = _SKETCHES[rng.integers(len(_SKETCHES))](rng.uniform)
+    strokes = SKETCHES[rng.integers(len(SKETCHES))](rng.uniform)
     angle, width = np.deg2rad(rng.normal(0, 8)), int(rng.integers(3, 12))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     axes = turn @ np.array([[rng.uniform(0.7, 1.1), rng.uniform(-0.2, 0.2)], [0, 1]]) * rng.uniform(20, 36)
@@ -107,4 +107,4 @@ def _check_mark(u: _Uniform) -> _Strokes:
     return [[(-1, u(-0.1, 0.4)), corner, (1, u(-1, -0.7))]]
 
 
-_SKETCHES = (_heart, _star, _cross, _smiley, _arrow, _zigzag, _house, _check_mark)
+SKETCHES = (_heart, _star, _cross, _smiley, _arrow, _zigzag, _house, _check_mark)

@@ -13,7 +13,7 @@ pytest.importorskip("sklearn")
 from digits.features import Grey
 from tests.conftest import Mnist
 from training.data import Labels
-from training.trust import drawing, out_of_distribution, outlier_exposure
+from training.trust import drawing, out_of_distribution, outlier_exposure, sketches
 
 KINDS = ["letters", "shapes", "textures", "two digits", "noise"]
 
@@ -52,6 +52,13 @@ def test_the_seed_determines_the_pictures_whatever_the_number_of_threads(
 
     np.testing.assert_array_equal(same, first)
     assert not np.array_equal(other[:50], first[:50])
+
+
+def test_sketches_are_of_eight_kinds_and_no_two_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in sketches.SKETCHES:
+        monkeypatch.setattr(sketches, "SKETCHES", (each,))
+        drawn = [sketches.sketch(np.random.default_rng(seed)) for seed in range(5)]
+        check_pictures(drawing.normalize_pictures(drawn))
 
 
 def test_a_solid_bar_is_left_out_because_it_looks_like_a_bold_1(

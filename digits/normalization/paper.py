@@ -50,7 +50,7 @@ class EvenPaper:
         return coverage
 
 
-def even_paper(picture: Grey) -> EvenPaper | None:
+def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     """Return the paper of a picture of two grey values, or None if it has more, or lines and frames.
 
     This also reads digits that were cut to their ink, of which no background is left around the strokes.
@@ -58,8 +58,10 @@ def even_paper(picture: Grey) -> EvenPaper | None:
     Args:
         picture: uint8 (height, width). If it has fewer pixels than TINY_SIDE along its longer side, its paper counts as
             even, because the ink map needs more.
+        side: longer side of the reduced picture that is looked at. Strokes that are thinner than its pixels look like
+            uneven paper.
     """
-    small = downscale(picture, downscale_factor(picture, LIGHT_SIDE)).astype(np.float32)
+    small = downscale(picture, downscale_factor(picture, side)).astype(np.float32)
     if not np.ptp(small):
         return None
     light = _light_side(small)

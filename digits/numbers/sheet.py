@@ -23,6 +23,9 @@ MAX_PARTS = 1500
 SHEET_SIDE = 400
 """Longer side of the reduced picture in which digits are looked for first on even paper."""
 
+_FINE_LIGHT_SIDE = 200
+"""Longer side of the reduced picture in which light is measured between many small digits."""
+
 _MAP_SIDE = 256
 """The same on other paper. If no digit is found, twice as many pixels are looked at."""
 
@@ -95,7 +98,7 @@ def find_sheet(picture: Grey) -> Sheet:
     view = downscale(picture, factor)
     if np.ptp(view) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
-    paper = even_paper(view)
+    paper = even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
     coverage = ink_map.shipped().coverage if paper is None else paper.coverage
     if paper is None:
         factor = downscale_factor(picture, _MAP_SIDE)

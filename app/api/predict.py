@@ -31,7 +31,7 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
     service = request.service
     inference = await service.data_plane.infer(PictureBody(request, service.settings, query.normalize))
     if query.model_fields_set:
-        await extend(service.data_plane, inference, query)
+        await extend(service.data_plane, inference, query, inference.predictions)
     records = inference.predictions
     content = records[0] if inference.request.single else {"predictions": records}
     return Reply.of(content, inference.classifier.model_id, inference.result.pass_rows)

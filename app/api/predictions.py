@@ -1,5 +1,7 @@
 """What clients may ask for at `POST /predict` and `POST /read`: another coverage, the pixels, the saliency."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from orjson import Fragment
 
@@ -9,11 +11,23 @@ from app.inference.data_plane import DataPlane, Inference
 from app.inference.picture_batch import PictureBatch
 from digits.features import to_features
 from digits.model.prediction_sets import DEFAULT_COVERAGE
-from digits.model.predictions import set_coverage
+from digits.model.predictions import Prediction, set_coverage
+from digits.numbers.read import Number
 
 
-async def extend(data_plane: DataPlane, inference: Inference[PictureBatch], query: TrustQuery) -> None:
+async def extend(
+    data_plane: DataPlane,
+    inference: Inference[PictureBatch],
+    query: TrustQuery,
+    records: Sequence[Prediction] | Sequence[Number],
+) -> None:
     """Change the records of a request as its query asks: another coverage, the pixels, the saliency.
+
+    Args:
+        data_plane: computes the saliency.
+        inference: the predictions, whose records change.
+        query: what is asked for.
+        records: the record of each picture, which gets the ink.
 
     Raises:
         InvalidQuery: the model version has no prediction sets at this coverage, or no saliency.
@@ -27,6 +41,9 @@ async def extend(data_plane: DataPlane, inference: Inference[PictureBatch], quer
         grey_levels = np.rint(to_features(pixels) * 255).astype(np.uint8).reshape(pixels.shape)
         for prediction, picture in zip(inference.predictions, grey_levels, strict=True):
             prediction["pixels"] = picture
+        for record, ink in zip(records, inference.ink, strict=False):
+            if ink is not None:
+                record["ink"] = ink
     if "saliency" in include:
         if not inference.classifier.explains:
             version = inference.classifier.manifest.version

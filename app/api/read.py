@@ -32,7 +32,7 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     service = request.service
     read = await service.data_plane.read(PictureBody(request, service.settings, accepted=PICTURE_TYPES))
     if query.model_fields_set:
-        await extend(service.data_plane, read.digits, query)
+        await extend(service.data_plane, read.digits, query, read.numbers)
         for number in read.numbers:
             set_accept(number)  # another coverage gives other prediction sets
     content = read.numbers[0] if read.digits.request.single else {"predictions": read.numbers}

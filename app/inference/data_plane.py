@@ -31,7 +31,7 @@ from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from digits.errors import TooManyDigits
-from digits.features import FEATURES, SIDE, to_features
+from digits.features import FEATURES, SIDE, Grey, to_features
 from digits.model.classifier import Classifier
 from digits.model.predictions import Prediction, calibrate, complete, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
@@ -80,6 +80,8 @@ class Inference(Generic[BatchT]):
     """The network's input: (N, 28, 28), uint8, or float32 in [0, 1]."""
     normalized: NDArray[np.bool_] | None = None
     """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
+    ink: Sequence[Grey | None] = ()
+    """For each picture, where the ink network saw ink (`Normalized.ink`). Empty if nothing was normalized."""
     parsed_at: float = 0.0
     """When the request was parsed (`time.perf_counter`)."""
 
@@ -258,7 +260,7 @@ class DataPlane:
         steps = [each.steps for each, reading in zip(prepared, readings, strict=True) for _ in reading.digits]
         normalized = are_normalized(steps)
         calibrate(digits.predictions, digits.classifier, digits.probabilities, normalized)
-        inference = Inference(batch, digits, pixels[chosen], normalized)
+        inference = Inference(batch, digits, pixels[chosen], normalized, [each.ink for each in prepared])
         self.metrics.count_predictions(
             [record["digit"] for record in digits.predictions],
             [float(record["probability"]) for record in digits.predictions],
@@ -293,7 +295,7 @@ class DataPlane:
         normalized = are_normalized(prepared.steps)
         calibrate(result.predictions, result.classifier, result.probabilities, normalized)
         complete(result.predictions, result.classifier, prepared.steps, prepared.left_out)
-        return Inference(batch, result, prepared.pixels, normalized)
+        return Inference(batch, result, prepared.pixels, normalized, prepared.ink)
 
     async def _decode(self, batch: PictureBatch, preparation: Preparation) -> "_Prepared":
         """Decode and prepare the encoded pictures."""
@@ -311,6 +313,7 @@ class DataPlane:
             np.array([each.pixels for each in normalized]),
             [each.steps for each in normalized],
             [each.left_out for each in normalized],
+            [each.ink for each in normalized],
         )
 
     async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation) -> "_Prepared":
@@ -343,6 +346,8 @@ class _Prepared:
     """The normalization steps of each picture."""
     left_out: Sequence[int] = ()
     """For each picture, the number of marks that look like further digits. Empty if nothing was normalized."""
+    ink: Sequence[Grey | None] = ()
+    """As in `Inference`."""
 
 
 def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:

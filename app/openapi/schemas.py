@@ -8,6 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 from digits.features import SIDE
 from digits.model.classes import MAX_CLASSES, MIN_CLASSES
 from digits.model.prediction_sets import CalibrationName
+from digits.normalization.ink_map import REDUCED_SIDE
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -17,6 +18,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 _Row = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=SIDE, max_length=SIDE)]
 _Pixels = Annotated[list[_Row], Field(min_length=SIDE, max_length=SIDE)]
+_Ink = Annotated[list[list[Annotated[int, Field(ge=0, le=255)]]], Field(min_length=1, max_length=REDUCED_SIDE)]
 _SaliencyRow = Annotated[list[float], Field(min_length=SIDE, max_length=SIDE)]
 _Saliency = Annotated[list[_SaliencyRow], Field(min_length=SIDE, max_length=SIDE)]
 _Class = Annotated[int, Field(ge=0, le=MAX_CLASSES - 1)]
@@ -111,6 +113,12 @@ class Prediction(DigitPrediction):
         "`POST /read` reads them.",
         json_schema_extra=_without_default,
     )
+    ink: _Ink | SkipJsonSchema[None] = Field(
+        None,
+        description="With `?include=pixels`, for a picture on uneven paper: where the service saw ink. Rows of grey "
+        "values of the whole picture, reduced to at most 128 pixels. 255 is full ink.",
+        json_schema_extra=_without_default,
+    )
     saliency: _Saliency | SkipJsonSchema[None] = Field(
         None,
         description="With `?include=saliency`: 28 rows of 28 numbers. A positive number means that the pixel supports "
@@ -150,6 +158,12 @@ class Number(BaseModel):
     digits: list[NumberDigit] = Field(min_length=1, description="The digits in reading order.")
     left_out: int = Field(ge=0, description="Number of marks about as large as a digit that were not read.")
     model: ModelName
+    ink: _Ink | SkipJsonSchema[None] = Field(
+        None,
+        description="With `?include=pixels`, for a picture on uneven paper: where the service saw ink. Rows of grey "
+        "values of the whole picture, reduced to at most 128 pixels. 255 is full ink.",
+        json_schema_extra=_without_default,
+    )
     accept: bool | SkipJsonSchema[None] = Field(
         None,
         description="Whether the number needs no check by a person: `accept` of each digit is true, and `left_out` is "

@@ -41,6 +41,7 @@ class Prediction(TypedDict, total=False):
     line: int
     box: Any
     pixels: NDArray[np.uint8]
+    ink: NDArray[np.uint8]
     saliency: orjson.Fragment
 
 

@@ -25,6 +25,8 @@ INK_OUTPUT = Tensor(name="ink", dtype="float32", shape=(-1, -1, -1, 1))
 GOLDEN_TOLERANCE = 1.0
 """Maximum difference between a golden map and the computed one, both in 0 to 255. Golden maps are whole numbers."""
 
+REDUCED_SIDE = 128
+
 _MULTIPLE = 16
 """Height and width of what the network sees are multiples of this."""
 
@@ -96,6 +98,15 @@ class InkNetwork:
 def shipped() -> InkNetwork:
     """Return the highest version that comes with the code. It is loaded once."""
     return InkNetwork.load(SHIPPED / NAME / str(versions(SHIPPED, NAME)[0]))
+
+
+def reduced(ink: Floats) -> Grey:
+    """Return ink as grey values for people to look at, uint8, at most REDUCED_SIDE pixels along the longer side."""
+    height, width = ink.shape
+    scale = min(1, REDUCED_SIDE / max(ink.shape))
+    size = [max(1, round(length * scale)) for length in (width, height)]
+    grey: Grey = np.rint(255 * cv2.resize(ink, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
+    return grey
 
 
 def _without_faint(grey: Grey, ink: Floats) -> Floats:

@@ -60,6 +60,8 @@ class Normalized:
     """The steps that changed the picture, in order. () if it is unchanged."""
     left_out: int = 0
     """Number of marks beside the digit that look like other digits of a number."""
+    ink: Grey | None = None
+    """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
 
 
 def _is_mnist_form(picture: NDArray[Any]) -> bool:
@@ -89,7 +91,7 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     if mode == "auto" and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
     located = _locate(grey)
-    return _to_mnist_form(located.digit, located.is_dark, located.left_out)
+    return _to_mnist_form(located)
 
 
 def normalize_large_digit(reduced: Grey) -> Normalized | None:
@@ -100,17 +102,17 @@ def normalize_large_digit(reduced: Grey) -> Normalized | None:
         return None
     if located.side < _LARGE_DIGIT:
         return None
-    return _to_mnist_form(located.digit, located.is_dark, located.left_out)
+    return _to_mnist_form(located)
 
 
-def _to_mnist_form(digit: Floats, is_dark: bool, left_out: int = 0) -> Normalized:
-    redrawn = redraw(digit)
-    steps = ["inverted"] if is_dark else []
+def _to_mnist_form(located: "_Located") -> Normalized:
+    redrawn = redraw(located.digit)
+    steps = ["inverted"] if located.is_dark else []
     steps.append("cropped")
     if redrawn.change:
         steps.append(redrawn.change)
     steps.append("centered")
-    return Normalized(redrawn.pixels, tuple(steps), left_out)
+    return Normalized(redrawn.pixels, tuple(steps), located.left_out, located.ink)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class _Located:
     """As in `Normalized`."""
     side: float
     """Its longer side in pixels of the picture."""
+    ink: Grey | None
+    """As in `Normalized`."""
 
 
 def _locate(picture: Grey) -> _Located:
@@ -141,6 +145,7 @@ def _locate(picture: Grey) -> _Located:
         view = _view(picture, _FINE_VIEW_SIDE)
         found = _find(view, paper)
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
+    seen = None if paper is not None else ink_map.reduced(found.ink)
     box, scale, left_out = extent(found.kept), max(picture.shape) / max(view.shape), found.left_out
     side = longer_side(box)
     if scale > 1 and side < _LARGE_DIGIT:
@@ -150,7 +155,7 @@ def _locate(picture: Grey) -> _Located:
         found = _find(_view(picture[rows, columns], _VIEW_SIDE), paper, near)
     box = _grown(extent(found.kept), 1)
     mask = cv2.dilate(found.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
-    return _Located(found.ink[box] * mask, is_dark, left_out, side * scale)
+    return _Located(found.ink[box] * mask, is_dark, left_out, side * scale, seen)
 
 
 def _view(picture: Grey, side: int) -> Grey:

@@ -46,6 +46,8 @@ class PreparedNumber:
     """The steps that brought the candidates to MNIST form."""
     is_whole_alone: bool = False
     """Whether there is no mark like another digit beside that digit."""
+    ink: Grey | None = None
+    """As in `Sheet`."""
     is_doubtful: bool = False
     """Whether the marks may be noise or uneven light. Then two digits are needed, and most must look like digits."""
 
@@ -93,23 +95,25 @@ def prepare(picture: Picture) -> PreparedNumber:
         sheet = _find_sheet(grey)
     if sheet is None:
         # A digit that is too faint for a sheet may still be found alone.
-        return PreparedNumber(_as_one_digit(picture, grey).pixels[None], None, whole_box)
+        whole = _as_one_digit(picture, grey)
+        return PreparedNumber(whole.pixels[None], None, whole_box, ink=whole.ink)
     segmentation = segment(sheet, width, height)
     pixels = segmentation.pixels
     if len(sheet.boxes) > _FEW_PARTS:
-        return PreparedNumber(pixels, segmentation, None)
+        return PreparedNumber(pixels, segmentation, None, ink=sheet.ink)
     try:
         whole = _as_one_digit(picture, grey)
     except NoInk:
-        return PreparedNumber(pixels, segmentation, None, is_doubtful=True)
+        return PreparedNumber(pixels, segmentation, None, ink=sheet.ink, is_doubtful=True)
     if sheet.is_dark != ("inverted" in whole.steps):
         # Only a digit that was cut to its ink leaves so little paper that this is in doubt.
-        return PreparedNumber(whole.pixels[None], None, whole_box, whole.steps)
+        return PreparedNumber(whole.pixels[None], None, whole_box, whole.steps, ink=whole.ink)
     return PreparedNumber(
         np.concatenate([pixels, whole.pixels[None]]),
         segmentation,
         whole_box,
         is_whole_alone=whole.left_out == 0,
+        ink=sheet.ink,
     )
 
 
@@ -151,6 +155,8 @@ class Number(TypedDict):
     left_out: int
     """Number of marks about as large as a digit that were not read."""
     model: ModelName
+    ink: NotRequired[Grey]
+    """As in `Sheet`, if a client asked for it."""
     accept: NotRequired[bool]
     """Whether the number needs no check by a person. Absent if its digits do not have it."""
 

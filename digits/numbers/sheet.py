@@ -70,6 +70,8 @@ class Sheet:
     """(parts, 4): left, top, width and height of each part in pixels of the sheet."""
     stroke: float
     """Width of a stroke in pixels."""
+    ink: Grey | None
+    """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
     to_unturned: NDArray[np.float64] | None
     """(2, 3): maps x, y and 1 to pixels of the sheet before it was turned. None if it was not."""
 
@@ -111,6 +113,7 @@ def find_sheet(picture: Grey) -> Sheet:
         factor, view = finer, downscale(picture, finer)
         marks = _find_marks(ink := coverage(view))
     is_dark = is_darker(view, ink, marks.inside.view(bool)) if paper is None else paper.is_ink_dark
+    seen = None if paper is not None else ink_map.reduced(ink)
     height, origin = marks.digit_height, (0, 0)
     left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
     right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
@@ -124,7 +127,19 @@ def find_sheet(picture: Grey) -> Sheet:
         marks, factor, origin = _find_marks(ink), finer, (left * factor, top * factor)
     stroke, distance = _strokes(ink, marks.inside)
     return _levelled(
-        Sheet(picture.shape, factor, origin, is_dark, distance, marks.labels, marks.numbers, marks.boxes, stroke, None)
+        Sheet(
+            picture.shape,
+            factor,
+            origin,
+            is_dark,
+            distance,
+            marks.labels,
+            marks.numbers,
+            marks.boxes,
+            stroke,
+            seen,
+            None,
+        )
     )
 
 

@@ -374,6 +374,7 @@ def test_a_refused_picture_and_a_failure_are_explained_and_the_next_stroke_is_an
 
 def test_each_example_shows_what_its_name_says(page: Page) -> None:
     examples = page.get_by_role("group", name="Examples")
+    ink = page.get_by_role("img", name="Where the service saw ink in the picture")
 
     for name, state, digit in (
         ("A photo", "answer", "3"),
@@ -385,6 +386,7 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
         expect(page.locator("#caption")).to_have_text(name)
         expect(page.locator("#answer")).to_have_attribute("data-state", state)
         expect(page.locator("#digit")).to_have_text(re.compile(digit))
+        expect(ink).to_be_visible(visible=name == "A photo")  # the others are on even paper
     stranger = "This does not look like a digit. If it is one, the best guess is"
     expect(page.get_by_role("status")).to_contain_text(stranger)
     expect(page.locator("#bars .plausible, #meaning:visible")).to_have_count(0)

@@ -55,6 +55,19 @@ def test_a_number_is_accepted_if_each_digit_is_and_nothing_was_left_out(
     assert number["accept"] is (all_accepted and number["left_out"] == 0) is is_accepted
 
 
+@pytest.mark.parametrize("path", ["/predict", "/read"])
+def test_a_picture_on_uneven_paper_also_gets_the_ink_that_was_seen(client: httpx.Client, path: str) -> None:
+    photo, scan = ((EXAMPLES / name).read_bytes() for name in ("photo-4.jpg", "scan-4.jpg"))
+
+    answers = client.post(f"{path}?include=pixels", **form([photo, scan])).raise_for_status().json()["predictions"]
+
+    ink = np.array(answers[0]["ink"])
+    assert max(ink.shape) <= 128
+    assert 0.01 < (ink > 128).mean() < 0.3
+    assert "ink" not in answers[1]
+    assert "ink" not in client.post(path, **form([photo])).json()
+
+
 def test_several_pictures_get_a_list_in_the_order_sent(client: httpx.Client) -> None:
     answers = read(client, SEVEN, NUMBER).raise_for_status().json()["predictions"]
 

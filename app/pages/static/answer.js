@@ -76,7 +76,7 @@ export class Answer {
       this.#say({ ...words, place: place(reading, index), announced });
     }
     this.#showBars(digits[index]);
-    this.#showPixels(digits[index]);
+    this.#showPixels(digits[index], reading.ink);
     byId("model").textContent = `${reading.model.name} version ${reading.model.version}`;
   }
 
@@ -141,13 +141,12 @@ export class Answer {
     byId("help").setAttribute("aria-expanded", String(shown));
   }
 
-  #showPixels({ pixels, preprocessing }) {
+  #showPixels({ pixels, preprocessing }, ink) {
     byId("seen").hidden = !pixels;
     if (!pixels) return;
-    const [height, width] = [pixels.length, pixels[0].length];
-    const image = new ImageData(width, height);
-    pixels.flat().forEach((grey, index) => image.data.set([grey, grey, grey, 255], 4 * index));
-    byId("pixels").getContext("2d").putImageData(image, 0, 0);
+    drawGrey(byId("pixels"), pixels);
+    byId("found").hidden = !ink;
+    if (ink) drawGrey(byId("ink"), ink);
     byId("done").textContent = preprocessing ? preparation(preprocessing) : "";
   }
 }
@@ -175,6 +174,13 @@ export function preparation(steps) {
   const parts = steps.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
   const text = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0];
   return `${text[0].toUpperCase()}${text.slice(1)}.`;
+}
+
+function drawGrey(canvas, rows) {
+  [canvas.width, canvas.height] = [rows[0].length, rows.length];
+  const image = new ImageData(canvas.width, canvas.height);
+  rows.flat().forEach((grey, index) => image.data.set([grey, grey, grey, 255], 4 * index));
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 function element(name, className, text = "") {

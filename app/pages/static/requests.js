@@ -132,7 +132,8 @@ export class ReadingRequests {
 function withPrediction(reading, prediction) {
   const digit = { line: 0, ...reading?.digits[0], ...prediction };
   const text = String(digit.digit);
-  return { text, lines: [text], digits: [digit], left_out: reading?.left_out ?? 0, model: prediction.model };
+  const { ink, model } = prediction;
+  return { text, lines: [text], digits: [digit], left_out: reading?.left_out ?? 0, model, ink };
 }
 
 async function post(path, { body, type }, controller) {

@@ -23,7 +23,7 @@ _VALIDATION = 2**31
 class InkRecipe:
     """The hyper-parameters of the ink network."""
 
-    epochs: int = 260
+    epochs: int = 240
     scenes: int = 512
     """Number of new scenes per epoch. Each is seen twice, turned or mirrored differently."""
     batch_size: int = 16
@@ -32,7 +32,7 @@ class InkRecipe:
     """Number of training images that provide strokes. A fifth as many provide those of the validation scenes."""
     per_style: int = 60
     """Number of drawings of each style that are written too."""
-    straight: int = 400
+    straight: int = 800
     """Number of digits of straight strokes that are written too."""
 
     @property

@@ -28,7 +28,7 @@ def build(widths: tuple[int, ...] = WIDTHS) -> Any:
         x = convolved(convolved(x, width, strides=2), width)
         passed.append(x)
     x = convolved(x, widths[-1], strides=2)
-    for dilation in (1, 2):
+    for dilation in (1, 2, 4):
         x = layers.Add()([x, convolved(x, widths[-1], dilation=dilation)])
     for width, skipped in zip(widths[-2::-1], passed[::-1], strict=True):
         x = layers.UpSampling2D(2)(convolved(x, width, 1))

@@ -141,6 +141,14 @@ def _step(distance: _Plane, blur: float) -> _Plane:
     return (0.5 + 0.5 * np.tanh(2 * distance / blur)).astype(np.float32)
 
 
+def _near_level(rng: _Rng, usual: float, more: float) -> float:
+    """Return an angle in radians. Half of the angles have one standard deviation in degrees, half another.
+
+    Strokes and lines of the paper must not differ by their angles, because straight strokes would be left out.
+    """
+    return float(np.deg2rad(rng.normal(0, usual if rng.random() < 0.5 else more)))
+
+
 def _turned(angle: float, x: float = SIDE / 2, y: float = SIDE / 2) -> tuple[_Plane, _Plane]:
     """Return coordinates along two axes, turned by an angle around a point."""
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -187,7 +195,8 @@ def _layout(rng: _Rng, chances: Chances) -> list[_Digit]:
 def _write(digits: Sequence[_Digit], fields: Floats, rng: _Rng, *, mirrored: bool = False) -> _Plane:
     """Return how much of each pixel the pen covers. All digits of a scene are in one hand."""
     ink = np.zeros_like(_X)
-    slant, turn, width = rng.uniform(-0.35, 0.35), np.deg2rad(rng.normal(0, 5)), rng.uniform(0.75, 1.2)
+    slant = rng.normal(0, 0.05) if rng.random() < 0.4 else rng.uniform(-0.35, 0.35)
+    turn, width = _near_level(rng, 1.5, 6), rng.uniform(0.75, 1.2)
     uneven = 1 + rng.uniform(0, 0.15) * _grain(rng, _log(rng, 8, 60)) if digits else 1.0
     for digit in digits:
         scale = 2 * digit.height / FIELD
@@ -256,7 +265,7 @@ def _ruling(height: float, rng: _Rng) -> _Plane:
     u = rng.uniform
     pitch = _log(rng, max(5, 0.4 * height), max(60, 1.3 * height))
     width = u(0.25, min(2.2, pitch / 4))
-    across, down = _turned(np.deg2rad(rng.normal(0, 2.5)))
+    across, down = _turned(_near_level(rng, 2, 10))
     if rng.random() < 0.2:  # the paper is not flat
         down = down + u(0.5, 3) * _grain(rng, u(40, 120))
 
@@ -286,22 +295,22 @@ def _frames(digits: Sequence[_Digit], rng: _Rng) -> _Plane:
     if not digits or kind < 0.25 or len(digits) > 7:  # a table
         cell = np.array([u(0.9, 2.2), u(1.1, 2.0)]) * height
         x, y = (digits[0].x, digits[0].y) if digits else u(0, SIDE, 2)
-        axes = _turned(np.deg2rad(rng.normal(0, 2)), x + u(-0.15, 0.15) * height, y + u(-0.15, 0.15) * height)
+        axes = _turned(_near_level(rng, 1.5, 6), x + u(-0.15, 0.15) * height, y + u(-0.15, 0.15) * height)
         return np.maximum(*(_line(axis % step - step / 2, width) for axis, step in zip(axes, cell, strict=True)))
     corners = np.array(
         [(d.x - 0.4 * d.height, d.y - d.height / 2, d.x + 0.4 * d.height, d.y + d.height / 2) for d in digits]
     )
     if kind < 0.4:
-        return _line(_turned(np.deg2rad(rng.normal(0, 1)), y=corners[:, 3].max() + u(1, 0.25 * height + 2))[1], width)
+        return _line(_turned(_near_level(rng, 1, 5), y=corners[:, 3].max() + u(1, 0.25 * height + 2))[1], width)
     if kind < 0.7 and len(digits) > 1:
         boxes = corners
     else:
         boxes = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])[None]
     margin = u(-0.05, 0.45, 2) * height
-    is_round = rng.random() < 0.15
+    is_round, angle = rng.random() < 0.15, _near_level(rng, 1, 5)
     found = np.zeros_like(_X)
     for left, top, right, bottom in boxes:
-        across, down = _turned(np.deg2rad(rng.normal(0, 1.5)), (left + right) / 2, (top + bottom) / 2)
+        across, down = _turned(angle + np.deg2rad(rng.normal(0, 1)), (left + right) / 2, (top + bottom) / 2)
         half = np.maximum(np.array([right - left, bottom - top]) / 2 + margin, 4)
         if is_round:
             distance = (np.hypot(across / half[0], down / half[1]) - 1) * half.min()

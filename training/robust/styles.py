@@ -147,7 +147,8 @@ def _one_with_long_flag(rng: np.random.Generator) -> list[_Curve]:
     down = min(u(0.75, 2.0) * across, 0.75)
     bow = u(-0.03, 0.08)
     flag = [(-across, down), (-across / 2 - bow, down / 2 - bow), (0.0, 0.0)]
-    return [flag, [(0.0, 0.0), (u(-0.02, 0.02), 0.5), (u(-0.04, 0.04), 1.0)]]
+    foot = u(-0.04, 0.04) if rng.random() < 0.6 else u(-0.45, -0.05)  # the stem alone may lean
+    return [flag, [(0.0, 0.0), (foot / 2 + u(-0.02, 0.02), 0.5), (foot, 1.0)]]
 
 
 def _one_with_flag_and_base(rng: np.random.Generator) -> list[_Curve]:
@@ -164,8 +165,10 @@ def _seven(rng: np.random.Generator, start: _Curve) -> tuple[list[_Curve], _Poin
     """Return the strokes of a 7 that begins with a curve to the left end of its bar, and a point on its stem."""
     u = rng.uniform
     left, right = start[-1], (u(0.36, 0.68), u(-0.05, 0.06))
-    bar = [left, ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2 + u(-0.02, 0.05)), right]
-    foot, level = (u(0.06, 0.36), 1.0), u(0.42, 0.72)
+    wave = u(0.03, 0.1) if rng.random() < 0.3 else 0.0
+    x, y = (left[0] + right[0]) / 2, (left[1] + right[1]) / 2 + u(-0.02, 0.05)
+    bar = [left, ((left[0] + x) / 2, y - wave), (x, y), ((right[0] + x) / 2, y + wave), right]
+    foot, level = (u(0.06, 0.36), 1.0), u(0.42, 0.78)
     middle = (right[0] + level * (foot[0] - right[0]) + u(-0.08, 0.03), level)
     return [start, bar, [right, middle, foot]], middle
 
@@ -176,7 +179,7 @@ def _crossed_hooked_seven(rng: np.random.Generator) -> list[_Curve]:
     hook = [(u(-0.04, 0.04), top + u(0.1, 0.38)), (u(-0.02, 0.02), top + u(0.04, 0.08)), (u(0.04, 0.08), top)]
     strokes, (x, y) = _seven(rng, hook)
     tilt = u(-0.06, 0.06)
-    return [*strokes, [(x - u(0.15, 0.32), y + tilt), (x + u(0.15, 0.32), y - tilt)]]
+    return [*strokes, [(x - u(0.15, 0.42), y + tilt), (x + u(0.15, 0.42), y - tilt)]]
 
 
 def _seven_with_left_serif(rng: np.random.Generator) -> list[_Curve]:
@@ -231,7 +234,7 @@ def _nine_with_curled_tail(rng: np.random.Generator) -> list[_Curve]:
         (right * 0.85, low * 0.7),
         (right, 0.16),
     ]
-    left, belly, end = u(-0.2, 0.2), right + u(-0.06, 0.1), max(u(0.6, 0.88), low + 0.2)
+    left, belly, end = u(-0.35, 0.2), right + u(-0.06, 0.1), max(u(0.6, 0.97), low + 0.2)
     tail = [
         (belly, 0.55),
         (belly - u(0.02, 0.06), 0.84),
@@ -292,8 +295,8 @@ def _closed_four(rng: np.random.Generator) -> list[_Curve]:
 def _open_four(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     corner = (0.0, u(0.46, 0.84))
-    start, stem = (u(0.02, 0.46), 0.0), u(0.3, 0.54)
-    right = (stem + u(0.02, 0.2), corner[1] + u(-0.07, 0.05))
+    start, stem = (u(0.02, 0.46), 0.0), u(0.16, 0.54)
+    right = (stem + u(0.02, 0.3), corner[1] + u(-0.07, 0.05))
     top = (stem + u(-0.02, 0.06), corner[1] - u(0.06, 0.5))  # a short stem makes the digit similar to a 6
     return [
         [start, (start[0] * 0.4 + u(-0.02, 0.02), corner[1] * 0.6), corner],

@@ -1,4 +1,4 @@
-"""`/model`: the served model's manifest, versions, card and report."""
+"""`/model`: the served model's manifest, versions, card, report and layers."""
 
 from dataclasses import asdict
 from pathlib import PurePosixPath
@@ -11,11 +11,11 @@ from fastapi import Path, Response
 from app.asgi import caching
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest, direct_router
-from app.errors import NotFound
+from app.errors import NotFound, NotOffered
 from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, problem
 from app.openapi.reply_examples import examples
 from app.openapi.schemas import Versions
-from digits.model.artifact import Manifest, read_file
+from digits.model.artifact import LAYERS, Manifest, read_file
 from digits.model.classifier import Classifier
 
 router = direct_router("Model")
@@ -29,6 +29,8 @@ _FILES: dict[str, Any] = {
     "text/plain": {"schema": {"type": "string"}},
     "text/csv": {"schema": {"type": "string"}},
 }
+
+_LAYERS: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
 @router.get(
@@ -97,13 +99,41 @@ async def model_report(
     request: ServiceRequest, name: Annotated[str, Path(examples=["README.md", "history.csv"])]
 ) -> Response:
     """Return the model card (README.md), the curves (history.png, history.csv) or another file of the report."""
-    classifier = request.service.registry.classifier
-    path = f"report/{name}"
-    # The name is looked up in the manifest before it becomes part of a path, so it cannot leave the report's folder.
-    sha256 = classifier.manifest.files.get(path)
     media_type = _TYPES.get(PurePosixPath(name).suffix)
-    if classifier.folder is None or sha256 is None or media_type is None:
+    reply = media_type and await _file(request, f"report/{name}", media_type)
+    if not reply:
         raise NotFound("there is nothing at this path; /docs lists all paths")
+    return reply
+
+
+@router.get(
+    "/model/layers",
+    summary="Get the served model's layers",
+    response_class=Response,
+    responses={
+        200: {"description": "The file", "headers": ETAG, "content": _LAYERS},
+        304: UNCHANGED,
+        501: problem(501, "The served version was released without its layers"),
+        503: UNAVAILABLE,
+    },
+)
+async def model_layers(request: ServiceRequest) -> Response:
+    """Return the weights of the dense layers and of the novelty head, as float16 in the format of safetensors."""
+    reply = await _file(request, LAYERS, "application/octet-stream")
+    if reply is None:
+        manifest = request.service.registry.classifier.manifest
+        raise NotOffered(f"{manifest.name} version {manifest.version} was released without {LAYERS}")
+    reply.headers["Cache-Control"] = "private, no-cache"
+    return reply
+
+
+async def _file(request: ServiceRequest, path: str, media_type: str) -> Response | None:
+    """Return a file of the served version, or None if it has no such file."""
+    classifier = request.service.registry.classifier
+    # The path is looked up in the manifest before it is opened, so it cannot leave the version's folder.
+    sha256 = classifier.manifest.files.get(path)
+    if classifier.folder is None or sha256 is None:
+        return None
     tag = caching.quoted(sha256)
     headers = caching.headers(tag)
     if caching.is_known(request, tag):

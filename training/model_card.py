@@ -175,7 +175,7 @@ def _trust(manifest: Manifest, trust: Trust | None) -> str:
         )
     parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest, manifest.calibration, trust)]
     if manifest.calibration.novelty is not None and trust.detection:
-        parts.append(_novelty(manifest.calibration.novelty, trust))
+        parts.append(_novelty(manifest.calibration.novelty, manifest.calibration.ink, trust))
     return "\n\n".join(parts)
 
 
@@ -254,7 +254,7 @@ def _coverage_row(coverage: Coverage, kind: str) -> list[str]:
     ]
 
 
-def _novelty(novelty: Novelty, trust: Trust) -> str:
+def _novelty(novelty: Novelty, ink: int | None, trust: Trust) -> str:
     header = ["pictures", "AUROC", "FPR at 95 % TPR", "reported as not a digit"]
     rows = [
         [kind, f"{detection.auroc:.3f}", f"{detection.fpr95:.3f}", f"{detection.above_1:.3f}"]
@@ -269,12 +269,14 @@ def _novelty(novelty: Novelty, trust: Trust) -> str:
         f"The novelty is {novelty.method}. A usual digit has a novelty of about 0. Above 1 the service reports that "
         f"the picture is not a digit. That happens to at most {novelty.false_alarms:.0%} of the calibration images"
         f"{copies}. Measured: {measured}.\n\n"
-        "The head was trained on blobs, polygons, edges of shadows, scribbles, invented letters, noise, and digits "
-        "that were cut up, mixed, paired or turned. Of the kinds below, only noise and two digits were among them. "
+        "The head was trained on blobs, polygons, edges of shadows, scribbles, sketches such as hearts and stars, "
+        "invented letters, noise, and digits that were cut up, mixed, paired or turned. Of the kinds below, shapes, "
+        "noise and two digits were among them, but were made in another way. "
         "*AUROC* is the probability that such a picture has a higher novelty than a test image. *FPR at 95 % TPR* is "
         "the share of such pictures that pass a threshold that 95 % of the test images pass. All pictures except noise "
-        'and "Fashion-MNIST, as it is" were normalized as the service does. Normalizing two digits sometimes keeps '
-        "only one of them.\n\n" + _table(header, rows)
+        'and "Fashion-MNIST, as it is" were normalized as the service does'
+        f"{f', with version {ink} of the ink network' if ink else ''}. Normalizing two digits sometimes keeps only one "
+        "of them.\n\n" + _table(header, rows)
     )
 
 

@@ -94,10 +94,15 @@ class InkNetwork:
         return coverage
 
 
+def shipped_version() -> int:
+    """Return the highest version that comes with the code."""
+    return versions(SHIPPED, NAME)[0]
+
+
 @cache
 def shipped() -> InkNetwork:
-    """Return the highest version that comes with the code. It is loaded once."""
-    return InkNetwork.load(SHIPPED / NAME / str(versions(SHIPPED, NAME)[0]))
+    """Return that version. It is loaded once."""
+    return InkNetwork.load(SHIPPED / NAME / str(shipped_version()))
 
 
 def reduced(ink: Floats) -> Grey:

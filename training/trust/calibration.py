@@ -8,6 +8,7 @@ from digits.features import Floats, to_features
 from digits.model.artifact import Calibration, Novelty, Temperature
 from digits.model.classifier import Classifier
 from digits.model.drift import edges_for, quantities, reference
+from digits.normalization import ink_map
 from training.data import Labels, Split
 from training.network import activations
 from training.trust import conformal
@@ -85,5 +86,6 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
         novelty=None
         if scores.novelty is None
         else Novelty(method=METHOD, false_alarms=FALSE_ALARMS, copies_false_alarms=COPIES_FALSE_ALARMS),
+        ink=ink_map.shipped_version(),
         reference={name: reference(values, edges[name]) for name, values in quantities(features, *scores).items()},
     )

@@ -73,7 +73,10 @@ def _letters(_rng: Generator, _count: int) -> list[Grey]:
 
 
 def _shapes(rng: Generator, count: int) -> list[Grey]:
-    """Draw stars, houses, crosses, asterisks, arrows and grids. Stars and houses are outlined or filled."""
+    """Draw stars, houses, crosses, asterisks, arrows, grids, hearts, smileys and check marks.
+
+    Stars, houses and hearts are outlined or filled.
+    """
     return [_shape(rng) for _ in range(count)]
 
 
@@ -86,7 +89,7 @@ def _shape(rng: Generator) -> Grey:
     width = int(rng.integers(4, 11))
     closed: list[tuple[float, float]] | None = None
     lines: list[list[tuple[float, float]]] = []
-    kind = rng.integers(7)
+    kind = rng.integers(10)
     if kind == 0:  # a star with five points
         closed = star(5, 0.4)
     elif kind == 1:  # a star with three points
@@ -99,6 +102,17 @@ def _shape(rng: Generator) -> Grey:
         lines = [[(12, 12), (84, 84)], [(84, 12), (12, 84)], [(48, 6), (48, 90)]]
     elif kind == 5:  # an arrow
         lines = [[(10, 48), (86, 48)], [(60, 22), (86, 48), (60, 74)], [(24, 28), (10, 48), (24, 68)]]
+    elif kind == 6:  # a heart: two quarter turns above a corner
+        side, t = rng.uniform(26, 34), np.linspace(np.pi, 0, 9)
+        closed = [(48 + x * side / 2 + side / 2 * np.cos(a), 40 - side / 2 * np.sin(a)) for x in (-1, 1) for a in t]
+        closed.append((48.0, 40 + 1.3 * side))
+    elif kind == 7:  # a smiley
+        t = np.linspace(0, 2 * np.pi, 25)
+        lines = [[(48 + 38 * np.cos(a), 48 + 38 * np.sin(a)) for a in t]]
+        lines += [[(x, 34.0), (x, 40.0)] for x in (36.0, 60.0)]
+        lines.append([(48 + 20 * np.cos(a), 52 + 18 * np.sin(a)) for a in t[2:11]])
+    elif kind == 8:  # a check mark
+        lines = [[(14, 50), (36, 78), (84, rng.uniform(12, 30))]]
     else:  # a grid
         lines = [[(at, 12.0), (at, 84.0)] for at in (20.0, 48.0, 76.0)]
         lines += [[(12.0, at), (84.0, at)] for at in (20.0, 48.0, 76.0)]

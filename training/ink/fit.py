@@ -13,7 +13,7 @@ from training.backend import make_reproducible
 from training.fit import History, State, fit_epochs
 from training.ink.network import build_for_training
 from training.ink.scenes import make_scene
-from training.ink.strokes import distance_fields, drawn_fields, straight_fields
+from training.ink.strokes import distance_fields, drawn_fields
 
 _VALIDATION = 2**31
 """The number of the validation scenes. No epoch has it."""
@@ -23,7 +23,7 @@ _VALIDATION = 2**31
 class InkRecipe:
     """The hyper-parameters of the ink network."""
 
-    epochs: int = 240
+    epochs: int = 200
     scenes: int = 512
     """Number of new scenes per epoch. Each is seen twice, turned or mirrored differently."""
     batch_size: int = 16
@@ -32,8 +32,6 @@ class InkRecipe:
     """Number of training images that provide strokes. A fifth as many provide those of the validation scenes."""
     per_style: int = 60
     """Number of drawings of each style that are written too."""
-    straight: int = 800
-    """Number of digits of straight strokes that are written too."""
 
     @property
     def steps(self) -> int:
@@ -61,13 +59,7 @@ def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path, resume: boo
     saved = State.read(folder) if resume else None
     make_reproducible(seed)
     network = build_for_training(recipe.steps, recipe.learning_rate)
-    fields = np.concatenate(
-        [
-            _fields(images[: _last(images)], recipe.digits),
-            drawn_fields(recipe.per_style),
-            straight_fields(recipe.straight),
-        ]
-    )
+    fields = np.concatenate([_fields(images[: _last(images)], recipe.digits), drawn_fields(recipe.per_style)])
     validation = _examples(validation_scenes(recipe, images, seed))
     with ThreadPoolExecutor(1) as thread:
         made: dict[int, Future[tuple[Floats, Floats]]] = {}

@@ -15,10 +15,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digits.features import Floats, Grey
-from training.ink.strokes import FIELD
+from training.ink.strokes import FIELD, straight_fields
 
 SIDE = 128
 """Side of a scene in pixels."""
+
+_STRAIGHT_FIELDS = 200
+"""Number of different digits of straight strokes."""
 
 _Rng = np.random.Generator
 
@@ -36,6 +39,10 @@ class Chances:
     one_digit: float = 0.44
     number: float = 0.26
     """One or two rows of two to seven digits. The rest are sheets of eight to sixty digits."""
+    straight: float = 0.15
+    """Of the digits: 1s, 7s and 4s of straight strokes, which look like lines of paper."""
+    like_a_line: float = 0.1
+    """Of single digits: such a digit, thin and tall."""
     plain: float = 0.1
     """Clean paper in even light."""
     tight: float = 0.08
@@ -74,6 +81,8 @@ class _Digit:
     height: float
     pen: float
     """Width of its strokes."""
+    is_straight: bool = False
+    """Whether its strokes are straight. Others may be so too."""
 
 
 def make_scene(fields: Floats, rng: _Rng, chances: Chances = CHANCES) -> tuple[Grey, Grey]:
@@ -87,7 +96,7 @@ def make_scene(fields: Floats, rng: _Rng, chances: Chances = CHANCES) -> tuple[G
     digits = _layout(rng, chances)
     height = digits[0].height if digits else 0.0
     is_plain = rng.random() < chances.plain
-    ink = _write(digits, fields, rng)
+    ink = _write(digits, fields, rng, chances.straight)
     strength = rng.uniform(0.3, 0.95) if rng.random() < 0.75 or 0 < height < 14 else rng.uniform(0.1, 0.3)
     is_surface = rng.random() < (0.5 if not digits else chances.surface)
     if is_surface:
@@ -165,6 +174,10 @@ def _layout(rng: _Rng, chances: Chances) -> list[_Digit]:
         if rng.random() < chances.tight:
             pen = _log(rng, 2.5, 20)
             return [_Digit(SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2), SIDE - pen + u(-4, 6), pen)]
+        if rng.random() < chances.like_a_line:
+            height = u(50, 118)
+            x, y = (SIDE / 2 + u(-1, 1) * (SIDE / 2 - share * height) for share in (0.2, 0.5))
+            return [_Digit(x, y, height, _log(rng, 0.45, 3), is_straight=True)]
         height = _log(rng, 9, 122)
         pen = np.clip(height * (_log(rng, 0.006, 0.17) if rng.random() < 0.7 else u(0.1, 0.25)), 0.45, 24)
         x, y = (SIDE / 2 + u(-1, 1) * max(4, SIDE / 2 - share * height) for share in (0.35, 0.5))
@@ -192,7 +205,9 @@ def _layout(rng: _Rng, chances: Chances) -> list[_Digit]:
     ]
 
 
-def _write(digits: Sequence[_Digit], fields: Floats, rng: _Rng, *, mirrored: bool = False) -> _Plane:
+def _write(
+    digits: Sequence[_Digit], fields: Floats, rng: _Rng, straight: float = 0, *, mirrored: bool = False
+) -> _Plane:
     """Return how much of each pixel the pen covers. All digits of a scene are in one hand."""
     ink = np.zeros_like(_X)
     slant = rng.normal(0, 0.05) if rng.random() < 0.4 else rng.uniform(-0.35, 0.35)
@@ -203,7 +218,8 @@ def _write(digits: Sequence[_Digit], fields: Floats, rng: _Rng, *, mirrored: boo
         axes = np.array([[width * (-1 if mirrored else 1), slant], [0, 1]])
         axes = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ axes
         matrix = np.column_stack([axes, np.array([digit.x, digit.y]) - axes @ np.full(2, FIELD / 2)])
-        field = fields[rng.integers(len(fields))]
+        known = straight_fields(_STRAIGHT_FIELDS) if digit.is_straight or rng.random() < straight else fields
+        field = known[rng.integers(len(known))]
         distance = cv2.warpAffine(field, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
         np.maximum(ink, _line(distance * np.float32(digit.height), digit.pen * uneven), out=ink)
     if digits and rng.random() < 0.15:  # rough strokes

@@ -1,5 +1,6 @@
 """Turn digits into fields of distances to the middle of their strokes, which a pen of any width can follow."""
 
+from functools import cache
 from itertools import pairwise
 
 import cv2
@@ -40,6 +41,7 @@ def drawn_fields(per_style: int) -> Floats:
     return distance_fields(np.concatenate([draw(name, per_style, rng) for name in STYLES]))
 
 
+@cache
 def straight_fields(count: int) -> Floats:
     """Return the same fields each time: of 1s, 7s and 4s of straight strokes, which look like lines of paper."""
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from training.ink.fit import InkRecipe, fit
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-TINY = InkRecipe(epochs=2, scenes=8, batch_size=4, digits=20, per_style=1, straight=2)
+TINY = InkRecipe(epochs=2, scenes=8, batch_size=4, digits=20, per_style=1)
 
 
 def test_a_trained_network_is_published_with_its_recipe_and_its_golden_maps(

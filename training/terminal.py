@@ -84,6 +84,9 @@ def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
         for name, row in zip(names, assessment.confusion, strict=True):
             table.add_row(name, *map(str, row))
         console.print(table)
+    if not len(assessment.mistakes):
+        say("no test image was mistaken")
+        return
     table = Table("test image", "true", "predicted", "probability", title="most confident mistakes")
     for index in assessment.mistakes[:10]:
         true, predicted = names[data.y_test[index]], names[assessment.predicted[index]]
@@ -102,7 +105,10 @@ def show_trust(trust: Trust) -> None:
                 band = "{:.4f} to {:.4f}".format(*row.band)
                 measured = (f"{row.covered:.4f}", band, f"{row.size:.3f}", f"{row.empty:.4f}")
                 table.add_row(pictures, f"{row.level:g}", *measured)
-    console.print(table)
+    if table.rows:
+        console.print(table)
+    else:
+        say("there were too few calibration images for prediction sets")
     if trust.detection:
         table = Table("pictures", "reported as not a digit", title="pictures without a digit")
         for kind, detection in trust.detection.items():

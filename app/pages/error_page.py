@@ -66,7 +66,7 @@ def page(scope: Scope, exc: Exception) -> Response | None:
     status, detail, headers = errors.describe(exc)
     settings = scope["app"].service.settings
     is_locked = isinstance(exc, errors.Unauthorized)
-    depth = scope["raw_path"].count(b"/") - 1
+    depth = (scope.get("raw_path") or scope["path"].encode()).count(b"/") - 1
     html = _PAGE.format(
         root=f"{settings.root_path}/" if settings.root_path else "../" * depth or "./",
         status=status,

@@ -33,7 +33,7 @@ scale: .venv/.scale
 	@exec $(RUN) deploy.ray.local
 
 train: .venv/.train
-	@$(RUN) training train $(ARGS)
+	@$(RUN) cli train $(ARGS)
 
 # Each core runs the tests of one file after the other, so that the tests of a file share their services. Ray's clusters use
 # all cores and have their own timeouts, so their tests run alone.

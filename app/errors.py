@@ -199,12 +199,17 @@ def problem_response(exc: Exception) -> Response:
     return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
 
 
+def has_own_form(path: str) -> bool:
+    """Return whether errors at a path have the form of another protocol."""
+    return path[1:].partition("/")[0] in ("v1", "v2")
+
+
 def response(path: str, exc: Exception) -> Response:
     """Return the error response for an exception: problem details, or `{"error": "..."}` under /v1 and /v2.
 
     That is the shape that TensorFlow Serving and the Open Inference Protocol share.
     """
-    if path[1:].partition("/")[0] not in ("v1", "v2"):
+    if not has_own_form(path):
         return problem_response(exc)
     status, detail, headers = describe(exc)
     if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400

@@ -14,7 +14,7 @@ from app.asgi.application import Application
 from app.asgi.service import Service
 from app.inference.data_plane import DataPlane
 from app.openapi import document
-from app.pages import api_docs, drawing
+from app.pages import api_docs, drawing, error_page
 from app.settings import Settings, read_settings
 from app.telemetry import logs
 from app.telemetry.accounting import Accounting
@@ -72,6 +72,7 @@ def create_app(settings: Settings | None = None) -> Application:
 
     app = Application(
         service,
+        error_page.page,
         title="Digits",
         version=VERSION,
         description=document.DESCRIPTION,

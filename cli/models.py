@@ -14,6 +14,7 @@ ModelDir = Annotated[
     Path | None,
     typer.Option(
         envvar="MNIST_MODEL_DIR",
+        metavar="FOLDER",
         show_envvar=True,
         help=f"Folder with published models, or of one version. Default: {DEFAULT_MODEL_DIR}, and the shipped model "
         "while that folder has none.",
@@ -23,6 +24,7 @@ ModelVersion = Annotated[
     int | None,
     typer.Option(
         envvar="MNIST_MODEL_VERSION",
+        metavar="N",
         show_envvar=True,
         min=1,
         help="Use only this version, also a shipped one. Default: the newest usable version.",

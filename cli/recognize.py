@@ -43,8 +43,9 @@ def _predict(  # noqa: PLR0917 - Typer turns parameters into options
     normalize: Annotated[
         Mode,
         typer.Option(
+            metavar="auto|always|never",
             help="Which pictures to bring to MNIST form: those that are not in it (auto), all (always), or none "
-            "(never). With never, pictures must be 28x28."
+            "(never). With never, pictures must be 28x28.",
         ),
     ] = "auto",
     model_dir: ModelDir = None,

@@ -1,4 +1,4 @@
-"""`digits train`, `digits train-ink`, `digits evaluate` and `digits export`: the commands of `python -m training`."""
+"""`digits describe`, `train`, `train-ink`, `evaluate` and `export`: the commands of `python -m training`."""
 
 import sys
 from importlib.util import find_spec
@@ -9,6 +9,7 @@ import typer
 
 from cli.extras import needs
 from cli.main import DEFAULT_MODEL_DIR
+from cli.single_command import plain_arguments
 
 
 def command(name: str) -> Any:
@@ -18,11 +19,12 @@ def command(name: str) -> Any:
         SystemExit: the extra `train` is not installed. The message is one line that says how to install it.
     """
     if find_spec("tensorflow") is None:
-        sys.exit(f"digits: {needs(f'`digits {name}`', 'TensorFlow', 'train')}")
+        print(f"digits: {needs(f'`digits {name}`', 'TensorFlow', 'train')}", file=sys.stderr)
+        sys.exit(2)
     from training.cli import app, errors_in_one_line  # noqa: PLC0415 - its packages may be missing
 
     group: Any = typer.main.get_command(app)
-    found = group.commands[name]
+    found = plain_arguments(group.commands[name])
     for parameter in found.params:
         if parameter.envvar == "MNIST_MODEL_DIR":  # `training` publishes below the package by default
             parameter.default = Path(DEFAULT_MODEL_DIR)

@@ -18,11 +18,12 @@ def command(name: str) -> Any:
 
 
 def _versions(model_dir: ModelDir = None, model_version: ModelVersion = None) -> None:
-    """List the published models, in the order in which the service prefers them."""
+    """List the published models, in the order in which the service prefers them: the newest first, not the best."""
     used = load_model(model_dir, model_version).folder
+    reason = "newest usable version" if model_version is None else "required version"
     for folder in candidates(model_dir or Path(DEFAULT_MODEL_DIR), is_named=model_dir is not None).all:
         try:
-            print(_line(read_manifest(folder)), folder, *["(in use)"] * (folder == used), sep="  ")
+            print(_line(read_manifest(folder)), folder, *[f"(in use: {reason})"] * (folder == used), sep="  ")
         except DigitsError as exc:
             print(f"digits: {exc}", file=sys.stderr)
 

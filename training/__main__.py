@@ -4,7 +4,8 @@ import sys
 from importlib.util import find_spec
 
 if find_spec("tensorflow") is None:
-    sys.exit("digits: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.")
+    print("digits: TensorFlow is missing. `make .venv/.train` installs what training needs.", file=sys.stderr)
+    sys.exit(2)
 
 from training.cli import main
 

@@ -48,7 +48,9 @@ class Assessment:
 
     def beside_chance(self) -> str:
         """Return what the accuracy compares with, as text."""
-        return f"guessing gives {1 / len(self.confusion):.4f}, always the largest class {self.largest_class:.4f}"
+        return (
+            f"guessing gives {1 / len(self.confusion):.4f}, always answering the largest class {self.largest_class:.4f}"
+        )
 
     def metrics(self, *, interval: bool = False) -> dict[str, float]:
         """Return the figures for the manifest, with the confidence interval if `interval` is true."""

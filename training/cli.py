@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digits.errors import DigitsError, NoUsableModel
+from digits.errors import DigitsError
 from digits.model.artifact import SHIPPED, Preprocessing
 from training import figures, lock, pipeline, report
 from training.data import ALLOW_OTHER_DATA
@@ -24,8 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-EXIT_CODES: Mapping[type[Exception], int] = {Interrupted: 130, NotPublished: 3, NoUsableModel: 2}
-"""Exit codes other than 1. After Ctrl-C it is 128 plus the signal's number."""
+EXIT_CODES: Mapping[type[Exception], int] = {Interrupted: 130, NotPublished: 3}
+"""Exit codes other than 2. After Ctrl-C it is 128 plus the signal's number."""
 
 
 def _check(is_valid: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
@@ -53,6 +53,7 @@ HowToPrepare = Annotated[
     Preprocessing | None,
     typer.Option(
         "--preprocessing",
+        metavar="normalize|resize",
         help="How to prepare your own pictures, for training and in the service. normalize: bring strokes to MNIST "
         "form. resize: only fit into 28x28. Default: what brings pictures of the same class closer together.",
     ),
@@ -63,7 +64,8 @@ AllowOtherData = Annotated[
     typer.Option(ALLOW_OTHER_DATA, help="Accept data in MNIST's form that are not MNIST, such as Fashion-MNIST."),
 ]
 ModelRoot = Annotated[
-    Path, typer.Option(envvar="MNIST_MODEL_DIR", file_okay=False, help="The folder of published versions.")
+    Path,
+    typer.Option(envvar="MNIST_MODEL_DIR", file_okay=False, metavar="FOLDER", help="The folder of published versions."),
 ]
 
 
@@ -72,7 +74,9 @@ def describe(
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a PNG with samples and their labels.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a PNG with samples and their labels.")
+    ] = None,
 ) -> None:
     """Show the data before training: shapes, values, images per class and one image."""
     loaded = pipeline.load_data(data, allow_other_data=allow_other_data, preprocessing=preprocessing)
@@ -87,22 +91,24 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     recipe: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             callback=_check(RECIPES.__contains__, f"one of {', '.join(RECIPES)}"),
             help=f"One of {', '.join(RECIPES)}. lecture is the default for MNIST, and takes two minutes on two cores. "
             "robust made the shipped model, and takes 20 minutes. own is the default for your own pictures.",
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: set by the recipe.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Default: set by the recipe.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Default: set by the recipe.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Default: set by the recipe.")] = None,
     validation_split: Annotated[
         float | None,
         typer.Option(
+            metavar="SHARE",
             callback=_check(lambda share: 0 <= share < 0.5, "0 <= split < 0.5"),
-            help="Share of the training images to hold back for validation, and again for calibration. 0 trains "
-            "exactly as the lecture does. Default: set by the recipe.",
+            help="Share of the training images to hold back for validation, and again for calibration, less than 0.5. "
+            "0 trains exactly as the lecture does. Default: set by the recipe.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 0,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
@@ -137,7 +143,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
 
 @app.command()
 def train_ink(
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 0,
     data: Data = None,
     output: ModelRoot = SHIPPED,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
@@ -159,13 +165,14 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
     model: Annotated[
         Path | None,
-        typer.Option(help="The same as --model-dir."),
+        typer.Option(metavar="FOLDER", help="The same as --model-dir."),
     ] = None,
     model_dir: ModelRoot = SHIPPED,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     report_folder: Annotated[
-        Path | None, typer.Option("--report", help="Folder for the report. Default: reports/<name>-<version>.")
+        Path | None,
+        typer.Option("--report", metavar="FOLDER", help="Folder for the report. Default: reports/NAME-VERSION."),
     ] = None,
 ) -> None:
     """Assess a published version on the test images, with the code that serves it."""
@@ -200,12 +207,13 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         str | None,
         typer.Option(
             "--format",
+            metavar="FORMAT",
             callback=_check(FORMATS.__contains__, f"one of {', '.join(FORMATS)}"),
             help=f"Write a published version for another engine: {' or '.join(FORMATS)}.",
         ),
     ] = None,
     version: Annotated[
-        int | None, typer.Option(min=1, help="Only with --format. Default: the newest usable version.")
+        int | None, typer.Option(min=1, metavar="N", help="Only with --format. Default: the newest usable version.")
     ] = None,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
@@ -213,7 +221,9 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     model_dir: ModelRoot = SHIPPED,
     output: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Where to write. Default: --model-dir. Required with --format."),
+        typer.Option(
+            file_okay=False, metavar="FOLDER", help="Where to write. Default: --model-dir. Required with --format."
+        ),
     ] = None,
     force: Force = False,
 ) -> None:
@@ -255,7 +265,7 @@ def errors_in_one_line() -> Iterator[None]:
         yield
     except (TrainingError, DigitsError) as exc:
         print(f"digits: {exc}", file=sys.stderr)
-        sys.exit(EXIT_CODES.get(type(exc), 1))
+        sys.exit(EXIT_CODES.get(type(exc), 2))
 
 
 def main(arguments: list[str] | None = None) -> None:

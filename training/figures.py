@@ -35,12 +35,14 @@ def samples(data: LabelledImages) -> bytes:
 
 
 def mistakes(assessment: Assessment, data: LabelledImages) -> bytes:
-    """Draw the most confident mistakes: true class, predicted class and its probability."""
+    """Draw the most confident mistakes: true class, predicted class and its probability. There is at least one."""
     chosen = assessment.mistakes[: _ROWS * _COLUMNS]
     names = [_short(name) for name in data.classes]
-    arrow = " → " if data.classes == DIGITS else "\n→ "
+    true_to_predicted = "{} → {} {:.0%}" if data.classes == DIGITS else "{}\n→ {}\n{:.0%}"
     titles = [
-        f"{names[data.y_test[index]]}{arrow}{names[assessment.predicted[index]]} {assessment.confidence[index]:.0%}"
+        true_to_predicted.format(
+            names[data.y_test[index]], names[assessment.predicted[index]], assessment.confidence[index]
+        )
         for index in chosen
     ]
     return _grid(data.x_test[chosen], titles)
@@ -54,8 +56,8 @@ def curves(history: Mapping[str, Sequence[float]]) -> bytes:
             if column in history:
                 epochs = len(history[column])
                 axes.plot(range(1, epochs + 1), history[column], style, markevery=-(-epochs // 20), label=label)
-        axes.set(title=name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(title=name, xlabel="epoch", xlim=(0.5, len(history[name]) + 0.5))
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         axes.legend()
     return _png(figure)
@@ -101,16 +103,14 @@ def reliability_diagrams(trust: Trust) -> bytes:
 
 
 def _grid(images: Grey, titles: Sequence[str]) -> bytes:
-    rows = max(_ROWS, -(-len(images) // _COLUMNS))
-    figure = _figure(9, 4.2 * rows / _ROWS)
-    axes = figure.subplots(rows, _COLUMNS)
+    rows, lines = -(-len(images) // _COLUMNS), 1 + max(title.count("\n") for title in titles)
+    figure = _figure(9, rows * (0.9 + 0.15 * lines))
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axis.set_title(title, fontsize=8, parse_math=False)
-    if not len(images):
-        figure.suptitle("none")
     return _png(figure)
 
 

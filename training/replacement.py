@@ -7,6 +7,7 @@ from pathlib import Path
 from digits.errors import ArtifactError
 from digits.model import artifact
 from digits.model.artifact import NAME, SHIPPED, Manifest
+from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from training.assess import Assessment
 from training.errors import NotPublished
@@ -33,6 +34,8 @@ def replaced(output: Path) -> str:
     if newest is None:
         return f"{output} has no version yet"
     classes = ", ".join(newest.classes) if len(newest.classes) <= _SHOWN_CLASSES else f"{len(newest.classes)} classes"
+    if newest.classes == DIGITS:
+        classes = "digits"
     return (
         f"a service of {output} now uses {newest.name} version {newest.version} ({classes}), {place}; "
         "it will use the new version instead"

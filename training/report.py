@@ -38,7 +38,8 @@ def render(
         files["history.png"] = figures.curves(history)
     if assessment:
         files["confusion.png"] = figures.confusion(assessment, data.classes)
-        files["mistakes.png"] = figures.mistakes(assessment, data)
+        if len(assessment.mistakes):
+            files["mistakes.png"] = figures.mistakes(assessment, data)
     if trust:
         files["reliability.png"] = figures.reliability_diagrams(trust)
     files["README.md"] = model_card.render(manifest, data, assessment, trust, figures=files.keys()).encode()

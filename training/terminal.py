@@ -1,7 +1,9 @@
-"""What the commands print: progress, tables and results."""
+"""What the commands print: steps, tables and results."""
 
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.table import Table
 from digits.features import Grey
 from digits.model.artifact import SHIPPED, Manifest
 from digits.model.classes import DIGITS
+from digits.progress import progress
 from training.assess import Assessment
 from training.data import ARRAYS, LabelledImages
 from training.trust.evaluation import Trust
@@ -26,6 +29,14 @@ def _kind(data: LabelledImages) -> str:
 def say(line: str) -> None:
     """Print a line and flush, so that it also appears immediately in a pipe."""
     print(line, flush=True)
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Print the name of a step that takes time, and show how long it has run."""
+    say(what)
+    with progress(what):
+        yield
 
 
 def show_data(data: LabelledImages) -> None:
@@ -73,6 +84,9 @@ def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
         for name, row in zip(names, assessment.confusion, strict=True):
             table.add_row(name, *map(str, row))
         console.print(table)
+    if not len(assessment.mistakes):
+        say("no test image was mistaken")
+        return
     table = Table("test image", "true", "predicted", "probability", title="most confident mistakes")
     for index in assessment.mistakes[:10]:
         true, predicted = names[data.y_test[index]], names[assessment.predicted[index]]
@@ -81,20 +95,24 @@ def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
 
 
 def show_trust(trust: Trust) -> None:
-    """Print the measured coverage of the prediction sets, and how well novelty detects non-digits."""
+    """Print how often prediction sets contain the true answer, and how many non-digits are noticed."""
     console = Console()
-    table = Table("pictures", "coverage", "measured", "band", "mean size", "empty", title="prediction sets")
-    for pictures, rows in (("test images", trust.coverage), ("copies", trust.normalized_coverage)):
+    columns = ("test images", "promised", "measured", "chance explains", "mean size", "empty")
+    table = Table(*columns, title="prediction sets that contain the true answer")
+    for pictures, rows in (("as they are", trust.coverage), ("distorted", trust.normalized_coverage)):
         for row in rows:
             if row.band is not None:
                 band = "{:.4f} to {:.4f}".format(*row.band)
                 measured = (f"{row.covered:.4f}", band, f"{row.size:.3f}", f"{row.empty:.4f}")
                 table.add_row(pictures, f"{row.level:g}", *measured)
-    console.print(table)
+    if table.rows:
+        console.print(table)
+    else:
+        say("there were too few calibration images for prediction sets")
     if trust.detection:
-        table = Table("pictures", "AUROC", "FPR at 95 % TPR", "reported as not a digit", title="non-digits")
+        table = Table("pictures", "reported as not a digit", title="pictures without a digit")
         for kind, detection in trust.detection.items():
-            table.add_row(kind, f"{detection.auroc:.4f}", f"{detection.fpr95:.4f}", f"{detection.above_1:.4f}")
+            table.add_row(kind, f"{detection.above_1:.4f}")
         console.print(table)
 
 

@@ -1,9 +1,10 @@
 """The FastAPI application, with the middleware and the OpenAPI document of this service."""
 
+from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI
-from starlette.types import ASGIApp
+from fastapi import FastAPI, Response
+from starlette.types import ASGIApp, Scope
 
 from app.asgi import middleware
 from app.asgi.api_keys import public_paths
@@ -11,21 +12,26 @@ from app.asgi.route import DirectRoute
 from app.asgi.service import Service
 from app.openapi import document
 
+ErrorPage = Callable[[Scope, Exception], Response | None]
+"""Returns an error of a request as a page, or None if the client is a program."""
+
 
 class Application(FastAPI):
     """A FastAPI application whose routes are `DirectRoute`s."""
 
-    def __init__(self, service: Service, **options: Any) -> None:
+    def __init__(self, service: Service, error_page: ErrorPage, **options: Any) -> None:
         """Create an application without routes.
 
         Args:
             service: the service, which becomes `state.service`.
+            error_page: renders errors for people.
             options: those of FastAPI.
         """
         # Otherwise FastAPI looks for an OpenTelemetry configuration at each request, which takes 4 us.
         super().__init__(**options, telemetry={"tracing": False, "metrics": False, "logs": False})
         self.router.route_class = DirectRoute
         self.router.redirect_slashes = False
+        self.error_page = error_page
         self.state.service = self.service = service  # the attribute, because `state` takes 1 us to find it
 
     def openapi(self) -> dict[str, Any]:

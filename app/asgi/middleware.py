@@ -149,8 +149,9 @@ async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -
         return
     error = errors.of_exception(exc, scope["method"])
     errors.record(scope, error)
+    response = None if errors.has_own_form(scope["path"]) else scope["app"].error_page(scope, error)
     # If a reply has begun already, the server refuses this one and closes the connection.
-    await errors.response(scope["path"], error)(scope, receive, send)
+    await (response or errors.response(scope["path"], error))(scope, receive, send)
 
 
 def _remove_prefix(scope: Scope, own_prefix: str) -> None:

@@ -22,6 +22,8 @@ class PictureBatch:
     """(N, 28, 28), uint8, or float32 in [0, 1]. None when the pictures are encoded."""
     encoded: Sequence[bytes] = ()
     """The bytes of each picture, not checked yet. Accepted are `digits.pictures.decode.FORMATS`."""
+    names: Sequence[str] = ()
+    """The name of each picture's file, shortened, for messages. Empty if they have none."""
     single: bool = False
     """Whether the client expects one prediction instead of a list of predictions."""
     pointer: str = ""
@@ -42,5 +44,6 @@ class PictureBatch:
             yield
         except DigitsError as exc:
             count = len(self)
-            message = f"picture {index + 1} of {count}: {exc}" if count > 1 else str(exc)
+            name = f" ({self.names[index]!r})" if self.names else ""
+            message = f"picture {index + 1} of {count}{name}: {exc}" if count > 1 else str(exc)
             raise type(exc)(message, self.pointer.format(index)) from exc

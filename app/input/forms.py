@@ -53,7 +53,7 @@ def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
         raise MalformedBody("expected multipart/form-data with a closing boundary, received a body without it")
     if not parts.contents:
         raise InvalidBody("expected a part named 'file', received none")
-    return PictureBatch(encoded=parts.contents, single=len(parts.contents) == 1, pointer=POINTER)
+    return PictureBatch(encoded=parts.contents, names=parts.names, single=len(parts.contents) == 1, pointer=POINTER)
 
 
 class _Parts:
@@ -61,6 +61,7 @@ class _Parts:
 
     def __init__(self, max_batch: int) -> None:
         self.contents: list[bytes] = []
+        self.names: list[str] = []
         self.complete = False
         """Whether the closing boundary was found."""
         self._max_batch = max_batch
@@ -94,10 +95,12 @@ class _Parts:
             raise InvalidBody(
                 f"expected every part to be named 'file', received one named {name[:40].decode('utf-8', 'replace')!r}"
             )
-        if b"filename" not in options:
+        file_name = options.get(b"filename")
+        if file_name is None:
             raise InvalidBody(
                 "expected 'file' to be an uploaded file, received a text field", POINTER.format(len(self.contents))
             )
+        self.names.append(file_name[:40].decode("utf-8", "replace"))
 
     def add_content(self, data: bytes, start: int, end: int) -> None:
         self._content.append(data[start:end])

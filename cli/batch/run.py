@@ -12,7 +12,6 @@ from pathlib import Path
 from cli.batch.cluster import cluster
 from cli.batch.executor import ExecutorFailed, score_all
 from cli.batch.processes import processes
-from cli.batch.progress import progress
 from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
 from cli.batch.worker import Failure, LoadedModel, MissingFolder
@@ -21,6 +20,7 @@ from cli.sources.tables import UnusableSource
 from digits.errors import ArtifactError
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
+from digits.progress import progress, say
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the signal's number."""
@@ -81,11 +81,14 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     model = LoadedModel(classifier.folder.absolute(), sha256)
     executor_of = processes if options.ray is None else partial(cluster, options.ray)
     try:
-        with executor_of(model, task) as executor, progress(counts.pictures, done.rows) as advance:
+        with (
+            executor_of(model, task) as executor,
+            progress(f"{counts.pictures:,} pictures", counts.pictures, done.rows) as shown,
+        ):
             for scored in score_all(executor, remaining):
                 results.append(scored.lines)
                 tally.add(scored.pictures, scored.failures)
-                advance(scored.pictures)
+                shown.advance(scored.pictures)
     except KeyboardInterrupt:
         print(
             f"digits: interrupted after {tally.pictures:,} of {counts.pictures:,} pictures. Add --resume to continue",
@@ -133,9 +136,9 @@ class _Tally:
         for failure in failures:
             self._shown += 1
             if self._shown <= _SHOWN_FAILURES:
-                print(f"{failure.name}: {failure.reason}", file=sys.stderr)
+                say(f"{failure.name}: {failure.reason}")
             elif self._shown == _SHOWN_FAILURES + 1:
-                print("digits: further errors are only in the output's column `error`", file=sys.stderr)
+                say("digits: further errors are only in the output's column `error`")
 
 
 def _fail(reason: str) -> int:

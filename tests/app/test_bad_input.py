@@ -150,7 +150,7 @@ BAD_PICTURES = {
     "an SVG": (picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 415, "received SVG"),
     "a PDF": (picture(b"%PDF-1.7"), 415, "received PDF"),
     "a blank page": (picture(encoded(np.full((300, 400), 250, np.uint8))), 422, "no ink found"),
-    "a blank file among good ones": (files(PNG, BLANK), 422, "picture 2 of 2: no ink found"),
+    "a blank file among good ones": (files(PNG, BLANK), 422, "picture 2 of 2 ('a.png'): no ink found"),
     "a form without boundary": (typed("multipart/form-data", b""), 400, "expected multipart/form-data"),
     "an empty form": (form(b""), 400, "closing boundary"),
     "a form without its end": (form(PART), 400, "closing boundary"),

@@ -217,19 +217,36 @@ def test_the_page_asks_for_the_key_and_the_tab_keeps_it(page: Page, locked: Serv
     expect(other.get_by_label("API key")).to_be_visible()
 
 
-def test_report_and_model_card_are_shown_with_the_key(page: Page) -> None:
+def test_the_model_card_asks_for_the_key_and_the_drawing_page_then_knows_it(page: Page) -> None:
     page.get_by_role("link", name="Model card", exact=True).click()
     expect(page.get_by_label("API key")).to_be_focused()
-    page.get_by_text("how good is it?").click()
+    enter_key(page, "nobody-knows-this-key")
+    expect(page.locator("#key-note")).to_have_text("The service does not know this key.")
     enter_key(page, NEW_KEY)
 
+    expect(page).to_have_title(re.compile("^Model card of mnist-dense"))
+    expect_styled_card(page)
+    page.get_by_role("link", name="Drawing page").click()
+    page.get_by_text("how good is it?").click()
     expect(page.locator("#accuracy")).to_contain_text("mnist-dense")
     expect_loaded(page.locator("figure img"))
     page.get_by_role("link", name="Model card", exact=True).click()
     expect(page).to_have_title(re.compile("^Model card of mnist-dense"))
-    expect_styled_card(page)
-    page.get_by_role("link", name="Drawing page").click()
-    expect(page.locator("#canvas")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        pytest.param("/model", '"name":"mnist-dense"', id="JSON"),
+        pytest.param("/some/where", "The service has no such page.", id="nothing"),
+    ],
+)
+def test_any_address_asks_for_the_key(open_page: OpenPage, locked: Service, path: str, shown: str) -> None:
+    page = open_page(f"{locked.url}{path}", refusals=True, viewport={"width": 1280, "height": 800})
+
+    enter_key(page, NEW_KEY)
+
+    expect(page.locator("body")).to_contain_text(shown)
 
 
 def test_the_api_docs_send_the_key(open_page: OpenPage, locked: Service) -> None:

@@ -129,7 +129,7 @@ def test_a_bad_request_is_refused_by_name(
 def test_the_message_names_the_picture_that_is_wrong(client: httpx.Client) -> None:
     problem = read(client, NUMBER, BLANK).json()
 
-    assert problem["detail"].startswith("picture 2 of 2: no ink found")
+    assert problem["detail"].startswith("picture 2 of 2 ('picture'): no ink found")
     assert problem["errors"][0]["pointer"] == "#/file/1"
 
 

@@ -1,5 +1,6 @@
 """`digits` lists its commands, and runs those of `python -m training`."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
 
     assert shown.code == 0
     assert shown.out.startswith(f"Usage: digits {command} [OPTIONS]")
+    assert not re.search(r"<\w|\[\[", shown.out), "a type of Python instead of a word for readers"
 
 
 @pytest.mark.training
@@ -67,7 +69,7 @@ def test_without_the_extra_train_one_line_says_how_to_install_it() -> None:
 
     ran = fresh_python("-c", without)
 
-    assert (ran.returncode, ran.stdout) == (1, "")
+    assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "digits: `digits train` needs TensorFlow, which the extra `train` brings. Run in the repository's folder: "
         "uv tool install '.[train]', or make .venv/.train for .venv/bin/digits\n"
@@ -81,7 +83,7 @@ def test_versions_reports_a_damaged_version(digits: Digits, published: Published
     listed = digits("versions")
 
     assert listed.code == 0
-    assert listed.out.splitlines()[0].endswith("  (in use)")
+    assert listed.out.splitlines()[0].endswith("  (in use: newest usable version)")
     assert f"digits: {newer.folder / 'manifest.json'}: " in listed.err
 
 

@@ -30,12 +30,13 @@ def test_a_model_in_the_working_directory_takes_precedence(installed: Installed,
 
     with_own = installed.run("versions", cwd=tmp_path)
 
+    in_use = "  (in use: newest usable version)"
     shipped, *older = alone.out.splitlines()
     assert f"{installed.environment}/lib/" in shipped
-    assert shipped.endswith("  (in use)")
+    assert shipped.endswith(in_use)
     first, second, *others = with_own.out.splitlines()
-    assert first.endswith(f"{own.folder}  (in use)")
-    assert second == shipped.removesuffix("  (in use)")
+    assert first.endswith(f"{own.folder}{in_use}")
+    assert second == shipped.removesuffix(in_use)
     assert others == older
 
 

@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def is_refusal_in_one_line(self) -> bool:
-        return self.code == 1 and self.err.startswith("digits: ") and self.err.count("\n") == 1
+        return self.code == 2 and self.err.startswith("digits: ") and self.err.count("\n") == 1
 
 
 Command = Callable[..., Outcome]

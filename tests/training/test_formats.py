@@ -334,7 +334,7 @@ class TestWriting:
 
         outcome = command("export", "--format", "triton", "--output", triton.parent)
 
-        assert outcome.code == 1
+        assert outcome.code == 2
         assert outcome.err == (
             f"digits: {triton / str(SHIPPED_VERSION)}: expected a new version, received one that exists; "
             "it was not changed\n"

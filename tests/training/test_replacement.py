@@ -90,9 +90,7 @@ def test_training_says_first_which_version_it_replaces(tmp_path: Path, command: 
     second = train(command, tmp_path, halves)
 
     shipped, own = (outcome.out.split("starting TensorFlow")[0] for outcome in (first, second))
-    assert (
-        f"now uses mnist-dense version {SHIPPED_VERSION} (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), the shipped version" in shipped
-    )
+    assert f"now uses mnist-dense version {SHIPPED_VERSION} (digits), the shipped version" in shipped
     assert f"now uses mnist-dense version {version} (left, right), its newest version" in own
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
+from digits.progress import track
 from training.data import Labels
 from training.recipes import Distortions
 from training.robust.restyling import restyle
@@ -56,7 +57,8 @@ def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence
         copy[part] = _distort_chunk(fine[part].copy(), labels[part], distortions, rng)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(fill, range(0, len(fine), _CHUNK)))
+        starts = range(0, len(fine), _CHUNK)
+        list(track(threads.map(fill, starts), "distorting digits", len(starts)))
     return copy
 
 

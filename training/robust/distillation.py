@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from digits.features import Floats, Grey, to_features
+from digits.progress import track
 from training import network
 from training.backend import make_reproducible
 from training.data import Split
@@ -40,7 +40,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     share = recipe.teacher_share
     targets = [
         share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
-        for copy in track([*strong, *mild], "computing the teacher's probabilities")
+        for copy in track([*strong, *mild], "computing the teacher's probabilities", len(strong) + len(mild))
     ]
     strong_examples = _shuffled(strong, targets[: len(strong)], [seed, 2])
     mild_examples = _shuffled(mild, targets[len(strong) :], [seed, 2])
@@ -85,10 +85,8 @@ def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[G
     """Return the strongly and the mildly distorted copies of the training images."""
     fine = enlarge(split.x_train)
     strengths = [recipe.distortions] * recipe.copies + [recipe.mild_distortions] * recipe.mild_copies
-    copies = [
-        distort(fine, split.y_train, distortions, [seed, number])
-        for number, distortions in enumerate(track(strengths, "distorting the images"))
-    ]
+    numbered = track(enumerate(strengths), "distorting the training images", len(strengths))
+    copies = [distort(fine, split.y_train, distortions, [seed, number]) for number, distortions in numbered]
     return copies[: recipe.copies], copies[recipe.copies :]
 
 

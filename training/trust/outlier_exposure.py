@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from digits.features import SIDE, Grey
+from digits.progress import track
 from training.data import Labels
 from training.trust.drawing import draw_picture, normalize_pictures
 from training.trust.sketches import sketch
@@ -45,7 +46,8 @@ def non_digits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
         return _make(images[chosen], labels[chosen], min(_CHUNK, count - start), rng)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return np.concatenate(list(threads.map(make, range(0, count, _CHUNK))))
+        starts = range(0, count, _CHUNK)
+        return np.concatenate(list(track(threads.map(make, starts), "drawing other things", len(starts))))
 
 
 def _make(images: Grey, labels: Labels, count: int, rng: Generator) -> Grey:

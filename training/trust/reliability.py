@@ -62,7 +62,7 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
     return Reliability(
         ece=_ece(bins, confidence, correct),
         mce=float(np.nanmax(gaps)),
-        nll=float(-np.log(true_probabilities.clip(1e-12)).mean()),
+        nll=abs(float(np.log(true_probabilities.clip(1e-12, 1)).mean())),  # abs, because -0.0 looks wrong
         brier=float(((exact - np.eye(exact.shape[1])[labels]) ** 2).sum(axis=1).mean()),
         ece_by_chance=_ece_by_chance(bins, confidence),
         confidence=mean_confidence,

@@ -22,12 +22,12 @@ export async function loadableUrl(url) {
   return key ? toDataUrl(await reply.blob()) : url;
 }
 
-/** Like `loadableUrl` for a page. Its images become part of it, and its links become absolute. */
+/** Like `loadableUrl` for anything that the browser can show. Images of a page become part of it, its links absolute. */
 export async function loadablePageUrl(url) {
   const reply = await fetchWithKey(url).catch(() => null);
   if (!reply?.ok) return null;
-  const html = await reply.text(); // read it completely, because leaving the page would cancel the download
-  if (!key) return url;
+  if (!reply.headers.get("Content-Type").startsWith("text/html")) return URL.createObjectURL(await reply.blob());
+  const html = await reply.text();
   const page = new DOMParser().parseFromString(html, "text/html");
   const absolute = (path) => new URL(path, url).href;
   for (const link of page.querySelectorAll("[href]")) link.setAttribute("href", absolute(link.getAttribute("href")));
@@ -45,7 +45,6 @@ export function whenKeyAccepted(onAccepted) {
     byId("access").hidden = true;
     byId("key").value = "";
     byId("key").setAttribute("aria-invalid", "false");
-    byId("canvas").focus();
     onAccepted();
   });
 }

@@ -1,7 +1,7 @@
 // Connects the parts of the page: sends the drawing or the chosen picture, and shows what was read.
 
 import { Answer, wordFor } from "./answer.js";
-import { fetchWithKey, loadablePageUrl, loadableUrl, whenKeyAccepted } from "./api_key.js";
+import { fetchWithKey, loadableUrl, whenKeyAccepted } from "./api_key.js";
 import { Boxes, nearestTo, smallestAt } from "./boxes.js";
 import { Drawing } from "./drawing.js";
 import { NumberText } from "./number.js";
@@ -242,22 +242,12 @@ async function showAccuracy() {
 // API key
 
 whenKeyAccepted(() => {
+  byId("canvas").focus();
   onDrawingChange();
   if (!byId("quality").open) return;
   showAccuracy();
   for (const image of figures) if (image.closest("figure").hidden) loadFigure(image);
 });
-
-for (const link of document.querySelectorAll('a[href^="model/"]')) {
-  // The browser sends no key when it follows a link.
-  link.addEventListener("click", async (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    const url = await loadablePageUrl(link.href);
-    if (url !== null || byId("access").hidden) location.assign(url ?? link.href);
-    else byId("key").focus();
-  });
-}
 
 // A model whose classes are not the digits
 

@@ -1,0 +1,88 @@
+"""An error as a page, for people who open an address in a browser."""
+
+import re
+from html import escape
+from http import HTTPStatus
+
+from fastapi import Response
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from app import errors
+from app.asgi import headers as security_headers
+
+# The base makes URLs relative to the drawing page, however deep the path is that was not found.
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<base href="{root}">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="icon" href="page/favicon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="page/style.css">
+<link rel="stylesheet" href="page/card.css">{script}
+</head>
+<body>
+<header>
+  <nav aria-label="More">
+    <a href="./">Drawing page</a>{docs}
+  </nav>
+  <p class="aside">Error {status}</p>
+</header>
+<main>
+<h1>{title}</h1>
+{content}
+</main>
+</body>
+</html>
+"""
+
+_SCRIPT = '\n<script type="module" src="page/key_page.js"></script>'
+
+# The same form as on the drawing page.
+_KEY_FORM = """<form id="access" hidden>
+  <label for="key">API key</label>
+  <input id="key" type="password" required pattern="[!-~]+" title="letters, digits and punctuation, no spaces" autocomplete="off" autocapitalize="off" spellcheck="false" aria-describedby="key-note">
+  <button>Continue</button>
+  <p id="key-note" class="aside" role="status">The page keeps the key until you close this tab.</p>
+</form>
+<p id="problem" role="status"></p>
+<noscript><p>Entering a key needs JavaScript.</p></noscript>"""  # noqa: E501
+
+_PROGRAMS_TYPES = ("application/json", "application/problem+json")
+
+
+def page(scope: Scope, exc: Exception) -> Response | None:
+    """Return an error as a page, or None if the client is a program.
+
+    Args:
+        scope: of the request.
+        exc: the error.
+    """
+    if scope["method"] not in ("GET", "HEAD") or not _prefers_html(Headers(scope=scope).get("accept", "")):
+        return None
+    status, detail, headers = errors.describe(exc)
+    settings = scope["app"].service.settings
+    is_locked = isinstance(exc, errors.Unauthorized)
+    depth = (scope.get("raw_path") or scope["path"].encode()).count(b"/") - 1
+    html = _PAGE.format(
+        root=f"{settings.root_path}/" if settings.root_path else "../" * depth or "./",
+        status=status,
+        title="This page needs an API key" if is_locked else HTTPStatus(status).phrase,
+        content=_KEY_FORM if is_locked else f"<p>{escape(detail[0].upper() + detail[1:])}.</p>",
+        script=_SCRIPT if is_locked else "",
+        docs='\n    <a href="docs">API</a>' if settings.docs else "",
+    )
+    return Response(html, status, headers | security_headers.drawing_page(base=True), "text/html")
+
+
+def _prefers_html(accept: str) -> bool:
+    """Return whether an Accept header prefers HTML to JSON, as browsers send it when they open an address."""
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        kind, _, parameters = part.partition(";")
+        weight = re.search(r"q=([01](?:\.\d*)?)", parameters)
+        weights[kind.strip()] = float(weight[1]) if weight else 1
+    return weights.get("text/html", 0) > max(weights.get(kind, 0) for kind in _PROGRAMS_TYPES)

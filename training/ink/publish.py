@@ -19,6 +19,7 @@ from training.data import LabelledImages
 from training.errors import Interrupted, ParityError
 from training.export import to_onnx
 from training.ink.fit import InkRecipe, fit, validation_scenes
+from training.terminal import step
 
 _GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
 
@@ -61,8 +62,9 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
         network, history = fit(recipe, data.x_train, seed=seed, folder=folder, resume=resume)
     except KeyboardInterrupt as exc:
         raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
-    scenes = validation_scenes(recipe, data.x_train, seed)
-    files = _files(network, scenes)
+    with step("exporting the network for the service"):
+        scenes = validation_scenes(recipe, data.x_train, seed)
+        files = _files(network, scenes)
     metrics = {column: values[-1] for column, values in history.items()}
     card = _CARD.format(
         name=data.name,

@@ -218,14 +218,23 @@ def test_the_tests_build_every_folder() -> None:
 def test_the_guides_example_kustomization_is_valid() -> None:
     guide = (REPOSITORY / "docs" / "how-to" / "kubernetes.md").read_text()
     (example,) = re.findall(r"```yaml\n(apiVersion:.*?)```", guide, re.DOTALL)
+    (staging,) = re.findall(r"```yaml\n(labels:.*?)```", guide, re.DOTALL)
+    (hard_zones,) = re.findall(r"```yaml\n(  - target: {kind: Deployment.*?)```", guide, re.DOTALL)
+    kustomization = yaml.safe_load(example.replace("digits/deploy/kubernetes/", ""))
+    more = yaml.safe_load(staging)
+    patches = [*kustomization["patches"], *more["patches"], *yaml.safe_load(hard_zones)]
 
-    objects = build(yaml.safe_load(example.replace("digits/deploy/kubernetes/", "")))
+    objects = build({**kustomization, **more, "patches": patches})
 
     for manifest in objects:
         check(manifest)
     ((_, pod),) = pods(objects)
     specs = {(each["kind"], each["metadata"]["name"]): each.get("spec", {}) for each in objects}
     assert only_container(pod)["image"] == "registry.example.org/digits:0.1.0"
+    assert 'environment="staging"' in specs["ScaledObject", "digits"]["triggers"][0]["metadata"]["query"]
+    (labels,) = (each["metadata"]["labels"] for each in objects if each["kind"] == "Service")
+    assert labels["environment"] == "staging"
+    assert pod["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
     assert specs["PersistentVolumeClaim", "digits-models"]["storageClassName"] == "nfs"
     assert specs["Gateway", "digits"]["gatewayClassName"] == "envoy"
     assert specs["HTTPRoute", "digits"]["hostnames"] == ["digits.example.com"]

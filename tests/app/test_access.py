@@ -18,7 +18,7 @@ from app.telemetry.logs import format_in_use
 from app.telemetry.probes import PROBES
 from tests.app.conftest import Service
 from tests.app.dialects import RAW
-from tests.conftest import SHIPPED_VERSION
+from tests.conftest import SHIPPED_VERSION, fresh_python
 
 TYPE, SEVEN = RAW["headers"], RAW["content"]
 
@@ -145,3 +145,11 @@ def test_a_bug_is_answered_and_logged_as_500(
     bug, request = map(json.loads, capfdbinary.readouterr().err.splitlines())
     assert (bug["level"], request["level"]) == ("ERROR", "ERROR")
     assert "AttributeError" in bug["exception"]
+
+
+def test_a_bug_that_ends_the_service_is_one_line_of_json_too() -> None:
+    ended = fresh_python("-c", "from app.telemetry.logs import last_line\nwith last_line(None): 1 / 0")
+
+    line = json.loads(ended.stderr)
+    assert (ended.returncode, line["level"]) == (1, "CRITICAL")
+    assert "ZeroDivisionError" in line["exception"]

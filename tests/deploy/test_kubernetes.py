@@ -623,7 +623,7 @@ def test_production_refuses_to_start_without_keys_and_offers_no_docs(
 
 
 @pytest.mark.parametrize("folders", [PRODUCTION, BASIC, ("train",)], ids="+".join)
-def test_a_full_node_evicts_training_before_the_service(folders: tuple[str, ...]) -> None:
+def test_the_service_has_a_higher_priority_than_training(folders: tuple[str, ...]) -> None:
     classes = {each["metadata"]["name"]: each["value"] for each in built(*folders) if each["kind"] == "PriorityClass"}
 
     assert classes.get(only_pod(folders).get("priorityClassName"), 0) == (0 if folders == ("train",) else 100_000)

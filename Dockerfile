@@ -4,14 +4,16 @@
 #   docker build -t digits-train --target train .
 #   docker build -t digits-scale --target scale .
 
-FROM python:3.13-slim AS base
+# Give a release the digest of its base image: docs/how-to/docker.md#publish-an-image.
+ARG BASE=python:3.13-slim
+FROM ${BASE} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/srv/digits/.venv/bin:$PATH
 WORKDIR /srv/digits
 
 # Install the locked packages, checked by hash. The stages below copy only .venv, so that the images do not contain uv.
 FROM base AS packages
-COPY pyproject.toml uv.lock ./
-RUN pip install --no-cache-dir --quiet uv==0.13.9
+COPY pyproject.toml uv.lock uv.txt ./
+RUN pip install --no-cache-dir --quiet --require-hashes --requirement uv.txt
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
 ARG EXTRAS=
 # The service runs the modules of the source folders, so its image needs neither the command `digits` nor its packages. Delete
@@ -33,14 +35,24 @@ FROM packages AS scale-packages
 RUN uv sync --quiet --frozen --no-cache --no-default-groups --no-install-project --extra scale
 
 FROM base AS runtime
-# Create /models with its owner, so that the user can write to a new volume that is mounted there.
+# Create /models with its owner, so that the user can write to a new volume that is mounted there. Clusters that choose the
+# user id, such as OpenShift, choose the group 0. Delete programs that run with the rights of their owner, and pip.
 RUN useradd --system --uid 10001 --home-dir /srv/digits --shell /usr/sbin/nologin digits \
- && install -d -o digits -g digits /models
+ && install -d -o digits -g 0 -m 775 /models \
+ && find / -xdev -type f -perm /6000 -delete \
+ && rm -r /usr/local/bin/pip* /usr/local/lib/python3.*/ensurepip /usr/local/lib/python3.*/site-packages/pip*
 COPY LICENSE ./
 COPY digits digits
 COPY models models
 ENV MNIST_MODEL_DIR=/models
 USER 10001:10001
+ARG BASE VERSION=0.1.0 REVISION=
+LABEL org.opencontainers.image.title="Digits" \
+      org.opencontainers.image.description="Handwritten digits over HTTP and gRPC" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="$BASE"
 
 FROM runtime AS train
 COPY --from=train-packages /srv/digits/.venv .venv

@@ -2,7 +2,6 @@
 
 # uv creates the environment. If the machine has no uv, the Makefile installs one into .uv/.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-UV_RELEASE := 0.13.9
 # The first of these commands that is Python 3.11, 3.12 or 3.13.
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
@@ -10,7 +9,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
-.PHONY: help serve scale test quick check fresh docs train bench audit policy clean
+.PHONY: help serve scale test quick check fresh docs train bench audit sbom policy clean
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
@@ -21,7 +20,8 @@ help:
 	@echo 'make docs    build the documentation as a site in reports/site; a broken link fails'
 	@echo 'make train   train the lecture'"'"'s network and publish it (ARGS="--epochs 10 ...")'
 	@echo 'make bench   measure requests and pictures per second, compared with other servers (needs wrk and 20 minutes)'
-	@echo 'make audit   list the packages that serving uses in reports/sbom.cdx.json, then ask osv.dev for vulnerabilities'
+	@echo 'make audit   ask osv.dev for vulnerabilities of all locked packages'
+	@echo 'make sbom    list what the image `digits` contains in reports/sbom.cdx.json (IMAGE=... for another image)'
 	@echo 'make policy  check the Kubernetes manifests with Checkov (needs kustomize and PyPI)'
 	@echo 'make clean   remove environments, caches and what the checks wrote; your models, exports and evaluations stay'
 	@echo 'make .venv/.serve, .train, .scale, .grpc or .tracing   only install the packages for one of these'
@@ -72,25 +72,28 @@ bench: .venv/.dev
 	@$(RUN) benchmarks.speed.requests $(ARGS)
 	@$(RUN) benchmarks.speed.pictures $(ARGS)
 
-# The package list comes first, because it needs no network. uv exits with 1 for a known vulnerability, and with a
-# higher code for any other failure, usually a missing network. Such a failure is reported in one line.
+# uv exits with 1 for a known vulnerability, and with a higher code for any other failure, usually a missing network. Such a
+# failure is reported in one line.
 audit: | .python $(UV)
 	@mkdir -p reports
-	@$(UV) export --quiet --frozen --offline --preview-features sbom-export --no-default-groups \
-		--format cyclonedx1.5 --output-file reports/sbom.cdx.json >/dev/null
-	@echo 'digits: reports/sbom.cdx.json lists the packages that serving uses'
 	@$(UV) audit --frozen --preview-features audit-command $(ARGS) 2>reports/audit.log; code=$$?; \
 	if [ $$code -gt 1 ]; then \
 		echo "digits: could not check for vulnerabilities: $$(sed 's/^ *[a-z]*: //' reports/audit.log | paste -sd ';')" >&2; \
 	else cat reports/audit.log >&2; fi; exit $$code
 
+IMAGE = digits
+sbom:
+	@mkdir -p reports
+	@docker run --rm --interactive --network none --entrypoint python $(IMAGE) - < deploy/sbom.py > reports/sbom.cdx.json
+	@echo 'digits: reports/sbom.cdx.json lists what the image $(IMAGE) contains'
+
 # Four rules are left out. The operator's own kustomization sets the namespace (21) and the image's digest (43). Version
-# tags need no pull at each start (15). The API keys are an environment variable (35).
+# tags need no pull at each start (15). With the component `openshift`, the cluster chooses the user id (40).
 policy: .venv/.dev
 	@rm -rf reports/manifests
 	@$(RUN) tests.deploy.manifests reports/manifests
 	@$(UV) tool run --quiet checkov@3.3.30 --directory reports/manifests --framework kubernetes --compact --quiet --skip-download \
-		--skip-check CKV_K8S_15,CKV_K8S_21,CKV_K8S_35,CKV_K8S_43 $(ARGS)
+		--skip-check CKV_K8S_15,CKV_K8S_21,CKV_K8S_40,CKV_K8S_43 $(ARGS)
 
 # These empty files record what the environment contains. While they are newer than the lock file, make installs
 # nothing and needs no network.
@@ -133,9 +136,9 @@ policy: .venv/.dev
 .python:
 	@test -n "$(PYTHON)" || { echo 'digits: needs Python 3.11, 3.12 or 3.13 (TensorFlow has no wheels for later ones), found '"$$(python3 --version 2>&1)" >&2; exit 1; }
 
-.uv/bin/uv:
+.uv/bin/uv: uv.txt
 	@$(PYTHON) -m venv .uv || { rm -rf .uv; echo 'digits: needs the venv module of Python; on Debian: apt install python3-venv' >&2; exit 1; }
-	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_RELEASE) || { rm -rf .uv; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement uv.txt || { rm -rf .uv; exit 1; }
 
 clean:
 	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/coverage reports/site reports/manifests benchmarks/.peers

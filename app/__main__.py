@@ -2,17 +2,20 @@
 
 import sys
 
-from app.settings import read_settings
+from app.settings import read_settings, valid_log_format
 from app.start import start
+from app.telemetry.logs import last_line
 
 
 def main() -> int:
     """Serve until a signal stops the service, and return the exit code.
 
     Raises:
-        SystemExit: a setting is invalid or the address is not available; its message is one line.
+        SystemExit: a setting is invalid or the address is not available. The last line of the log says so.
     """
-    return start(read_settings())
+    with last_line(valid_log_format()):
+        settings = read_settings()
+    return start(settings)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from app.api import health, metrics, model, predict, read, sagemaker
 from app.api.not_found import not_found
 from app.api.open_inference import routes as open_inference
 from app.api.tensorflow_serving import routes as tensorflow_serving
+from app.asgi.api_keys import ApiKeys
 from app.asgi.application import Application
 from app.asgi.service import Service
 from app.inference.data_plane import DataPlane
@@ -34,7 +35,7 @@ def create_app(settings: Settings | None = None) -> Application:
         settings: the settings; None reads them from the environment, as `uvicorn --factory app.main:create_app` needs.
 
     Raises:
-        SystemExit: a setting in the environment is not valid.
+        SystemExit: a setting in the environment or the file with API keys is not valid.
     """
     settings = settings or read_settings()
     log_format = logs.format_in_use(settings.log_format)
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None) -> Application:
     accounting = Accounting(Metrics(), log_format, spans.record if spans is not None else None)
     data_plane = DataPlane(settings, accounting)
     drift = Drift(data_plane.metrics, served=data_plane.registry.served_manifest)
-    service = Service(settings, VERSION, data_plane, accounting, drift)
+    service = Service(settings, VERSION, data_plane, accounting, ApiKeys(settings), drift)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Application:
             asyncio.create_task(data_plane.keep_metrics_current()),
             asyncio.create_task(data_plane.keep_memory_small()),
             asyncio.create_task(drift.keep_history()),
+            asyncio.create_task(service.keys.keep_current(settings.reload_seconds)),
         ]
         if service.grpc_server is not None:
             await service.grpc_server.start()

@@ -1,12 +1,11 @@
 """The settings of the service, as one frozen object."""
 
-import hashlib
 import ipaddress
 import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,22 +16,9 @@ from digits.pictures.decode import MAX_PIXELS
 LogFormat = Literal["json", "text"]
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
-_KEY = re.compile(r"[!-~]{16,}")
-"""Printable ASCII without spaces, long enough not to be guessed."""
 _DATA_FOR_TRAINING = "MNIST_DATA"
 """A variable that training reads. The service does not use it."""
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
-
-
-def _digests(keys: str) -> tuple[bytes, ...]:
-    each = keys.split(",")
-    for number, key in enumerate(each, 1):
-        if not _KEY.fullmatch(key):
-            raise ValueError(
-                "expected comma-separated keys of at least 16 printable ASCII characters without spaces, "
-                f"received an invalid key at position {number} of {len(each)}"
-            )
-    return tuple(hashlib.sha256(key.encode()).digest() for key in each)
 
 
 def _origins(origins: str) -> tuple[str, ...]:
@@ -165,17 +151,14 @@ class Settings(BaseSettings):
         ),
     ] = MAX_PIXELS
     max_batch: Annotated[PositiveInt, Field(description="Maximum number of pictures in one request.")] = 1024
-    # repr=False keeps secrets out of logs, and `read_settings` does not print them either.
-    api_keys: Annotated[
-        tuple[bytes, ...],
-        NoDecode,
-        _from_text(_digests),
+    api_keys_file: Annotated[
+        Path | None,
         Field(
-            repr=False,
-            description="Comma-separated keys. When set, every path except probes and pages requires one.",
+            description="File with API keys, one `name:key` per line. When set, every path except probes and pages "
+            "requires a key."
         ),
-    ] = ()
-    metrics_open: Annotated[bool, Field(description="Whether `/metrics` needs no key even if keys are set.")] = False
+    ] = None
+    require_keys: Annotated[bool, Field(description="Whether the service refuses to start without keys.")] = False
     cors_origins: Annotated[
         tuple[str, ...],
         NoDecode,
@@ -200,7 +183,7 @@ class Settings(BaseSettings):
     ] = None
     traces_endpoint: Annotated[
         HttpUrl | None,
-        # Its URL may have a password.
+        # Its URL may have a password. repr=False keeps it out of logs, and `read_settings` does not print it either.
         Field(
             repr=False, description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP."
         ),
@@ -213,6 +196,7 @@ def read_settings() -> Settings:
     Raises:
         SystemExit: a value is invalid. The message is one line that names the variable.
     """
+    _refuse_keys_in_the_environment()
     try:
         return Settings()
     except ValidationError as exc:
@@ -220,14 +204,34 @@ def read_settings() -> Settings:
         raise SystemExit(f"digits: MNIST_{invalid.name.upper()}: {invalid.reason}") from None
 
 
+def valid_log_format() -> LogFormat | None:
+    """Return the format that the environment names, also if another setting is invalid. None without a valid one."""
+    named = os.environ.get("MNIST_LOG_FORMAT")
+    return next((known for known in get_args(LogFormat) if known == named), None)
+
+
 def unknown_variables() -> list[str]:
-    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo."""
+    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo.
+
+    Raises:
+        SystemExit: one of them is MNIST_API_KEYS. The message is one line.
+    """
+    _refuse_keys_in_the_environment()
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
     return [
         f"{name} is not a setting and is ignored. The nearest one is {get_close_matches(name, known, n=1, cutoff=0)[0]}"
         for name in sorted(os.environ)
         if name.startswith("MNIST_") and name not in known
     ]
+
+
+def _refuse_keys_in_the_environment() -> None:
+    """Refuse the variable that had the keys in earlier versions. Ignoring it would let everyone in."""
+    if os.environ.get("MNIST_API_KEYS"):
+        raise SystemExit(
+            "digits: MNIST_API_KEYS is no longer a setting. Write each key into a file, as a line `name:key`, and name "
+            "the file in MNIST_API_KEYS_FILE"
+        )
 
 
 class Invalid(NamedTuple):

@@ -10,6 +10,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.key_file import keys_at_start
 from app.server.handover import SupervisorLink
 from app.server.listener import listen, reserve
 from app.server.server import FINISH_SECONDS, Server
@@ -28,11 +29,18 @@ def start(settings: Settings) -> int:
     """Listen, serve until a signal stops the service, and return the exit code.
 
     Raises:
-        SystemExit: an address is not available, or gRPC is not installed. The message is one line.
+        SystemExit: an address is not available, the keys cannot be read, or gRPC is not installed. The last line of the
+            log says so.
     """
-    logs.ensure_stderr()
+    with logs.last_line(settings.log_format):
+        return _start(settings)
+
+
+def _start(settings: Settings) -> int:
+    log_format = logs.format_in_use(settings.log_format)
     for line in unknown_variables():
-        logs.announce(line)
+        logs.announce(line, log_format, "WARNING")
+    keys_at_start(settings)  # before a worker reads them
     listener = listen(settings.host, settings.port)
     if settings.grpc_port is not None:
         _check_grpc(settings)
@@ -42,9 +50,9 @@ def start(settings: Settings) -> int:
     # Shells usually allow only 1024.
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MAX_OPEN_FILES), hard))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    logs.announce(f"http://{host}:{listener.getsockname()[1]}")
+    logs.announce(f"http://{host}:{listener.getsockname()[1]}", log_format)
     if settings.grpc_port is not None:
-        logs.announce(f"grpc://{host}:{settings.grpc_port}")
+        logs.announce(f"grpc://{host}:{settings.grpc_port}", log_format)
     if settings.workers > 1:
         return Supervisor(serve_worker, settings, listener).run()
     serve(settings, listener)
@@ -58,7 +66,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
     """Serve the connections that the supervisor hands over on this end of a socket pair, until it closes the other."""
-    Server(_create_app(settings), settings, SupervisorLink(supervisor)).run(sockets=[])
+    with logs.last_line(settings.log_format):
+        Server(_create_app(settings), settings, SupervisorLink(supervisor)).run(sockets=[])
 
 
 def _create_app(settings: Settings) -> "Application":

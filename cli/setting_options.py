@@ -14,8 +14,7 @@ from cli.single_command import single_command
 
 _EPILOG = (
     "Each option is also an environment variable, such as MNIST_PORT for --port, and a key of the TOML file, such as "
-    "port. An option takes precedence over the variable, and the variable over the file. "
-    "Set keys by MNIST_API_KEYS or in the file, because other users of this machine can see options."
+    "port. An option takes precedence over the variable, and the variable over the file."
 )
 
 _CONFIG = "config"

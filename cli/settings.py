@@ -11,7 +11,7 @@ from cli.configuration import Configuration
 from cli.setting_options import command_with_settings
 
 _HIDDEN = "hidden"
-"""Stands for a secret. A service does not start with it as a key, because it is too short."""
+"""Stands for a secret."""
 
 
 def command(name: str) -> Any:
@@ -31,8 +31,6 @@ def _shown(name: str, value: Any) -> Any:
     """Return a value as TOML has it, with secrets replaced."""
     if isinstance(value, HttpUrl):
         return str(value).replace(f":{value.password}@", f":{_HIDDEN}@") if value.password else str(value)
-    if not Settings.model_fields[name].repr:
-        return [_HIDDEN] * len(value)
     if name == "model_labels":
         return [f"{label}={version}" for label, version in value]
     return str(value) if isinstance(value, Path) else value

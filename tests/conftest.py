@@ -303,6 +303,14 @@ def fresh_python(
     )
 
 
+def last_line(log: str) -> str:
+    """Return why a service ended: the message of the only line in its log, which is JSON."""
+    line = json.loads(log)
+    assert line["level"] == "CRITICAL"
+    message: str = line["message"]
+    return message
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Published:
     """One version of the tiny network in a new root."""

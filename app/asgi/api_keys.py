@@ -1,61 +1,83 @@
 """Check API keys. A request for any path that is not public must have a known key."""
 
+import asyncio
 import hashlib
-import hmac
+import logging
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Unauthorized
+from app.key_file import keys_at_start, read_keys
 from app.settings import Settings
+from app.telemetry.access_log import KEY_NAME
 from app.telemetry.probes import PROBES
 
-_PUBLIC = frozenset({"/", "/docs", "/openapi.json", *PROBES})
+PUBLIC = frozenset({"/", "/docs", "/openapi.json", *PROBES})
+"""The paths that need no key. The files of the pages need no key either."""
+
 _PUBLIC_FOLDERS = ("/page/", "/docs/assets/", "/examples/")
 
-
-def public_paths(settings: Settings) -> frozenset[str]:
-    """Return the paths that need no key. The files of the pages need no key either."""
-    return _PUBLIC | {"/metrics"} if settings.metrics_open else _PUBLIC
+_log = logging.getLogger(__name__)
 
 
 class ApiKeys:
-    """The keys that the service knows, as digests."""
+    """The keys that the service knows, as digests with names."""
 
     def __init__(self, settings: Settings) -> None:
-        """Use the keys of `settings`. If it has none, every request is allowed."""
-        self._known = settings.api_keys
-        self._public = public_paths(settings)
+        """Read the keys of `settings`. If it has none, every request is allowed.
+
+        Raises:
+            SystemExit: the keys cannot be read, or are missing although they are required. The message is one line.
+        """
+        self.file = settings.api_keys_file
+        self._names = keys_at_start(settings)
+        if self.file is not None:
+            _log.info("requests need an API key (keys set: %d)", len(self._names))
 
     def check(self, scope: Scope) -> None:
-        """Check the key of a request, unless its path is public.
+        """Check the key of a request, unless its path is public, and put the name of the key into the scope.
 
         Raises:
             Unauthorized: it has no known key. The message is the same whether the key is missing or wrong.
         """
         path = scope["path"]
-        if not self._known or path in self._public or path.startswith(_PUBLIC_FOLDERS) or self._has_known_key(scope):
+        if self.file is None or path in PUBLIC or path.startswith(_PUBLIC_FOLDERS):
             return
-        raise Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
-
-    def _has_known_key(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
-        presented = headers.get(b"x-api-key", b""), bearer.strip() if scheme.lower() == b"bearer" else b""
-        known = False
-        for digest in [hashlib.sha256(key).digest() for key in presented]:
-            # Compare with all keys, so that the time does not reveal which one matched.
-            for known_digest in self._known:
-                known |= hmac.compare_digest(digest, known_digest)
-        return known
+        for key in (headers.get(b"x-api-key", b""), bearer.strip() if scheme.lower() == b"bearer" else b""):
+            # The time of the lookup depends on the hash only, which tells nothing about a key that is known.
+            name = self._names.get(hashlib.sha256(key).digest())
+            if name is not None:
+                scope[KEY_NAME] = name
+                return
+        raise Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
+
+    async def keep_current(self, seconds: float) -> None:
+        """Read the file again after each interval. While it is not usable, the keys before stay known."""
+        problem = None
+        while self.file is not None:
+            await asyncio.sleep(seconds)
+            try:
+                names = await asyncio.to_thread(read_keys, self.file)
+            except ValueError as exc:
+                if str(exc) != problem:
+                    problem = str(exc)
+                    _log.error("the API keys stay as they are: %s", problem)
+                continue
+            problem = None
+            if names != self._names:
+                self._names = names
+                _log.info("read the API keys again (keys set: %d)", len(names))
 
 
 class KeyCheck:
     """Middleware that refuses a request without a known key before any of its body is read."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        """Protect `app` with the keys of `settings`."""
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
+        """Protect `app` with `keys`."""
         self._app = app
-        self._keys = ApiKeys(settings)
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises Unauthorized."""

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Response
 from starlette.types import ASGIApp, Scope
 
 from app.asgi import middleware
-from app.asgi.api_keys import public_paths
+from app.asgi.api_keys import PUBLIC
 from app.asgi.route import DirectRoute
 from app.asgi.service import Service
 from app.openapi import document
@@ -37,8 +37,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if self.openapi_schema is None:
-            settings = self.service.settings
-            open_paths = public_paths(settings) if settings.api_keys else None
+            open_paths = PUBLIC if self.service.settings.api_keys_file else None
             self.openapi_schema = document.complete(super().openapi(), open_paths=open_paths)
         return self.openapi_schema
 
@@ -48,4 +47,4 @@ class Application(FastAPI):
         The stack of FastAPI takes 5 us for each request. Its outermost layer answers unknown exceptions outside of all
         middleware that an application adds, so that these replies would have no request id and would not be logged.
         """
-        return middleware.build_stack(self.router.app, self.service.settings, self.service.accounting)
+        return middleware.build_stack(self.router.app, self.service)

@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import logging
 from typing import Any, cast
 
 from starlette.datastructures import Headers
@@ -15,11 +14,10 @@ from app import errors
 from app.asgi.api_keys import KeyCheck
 from app.asgi.headers import with_defaults
 from app.asgi.route import NOSNIFF, REPLY
+from app.asgi.service import Service
 from app.inference.data_plane import Abandoned
 from app.settings import Settings
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST, Accounting
-
-_log = logging.getLogger(__name__)
 
 _METHODS = ("GET", "HEAD", "POST")
 _REQUEST_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
@@ -28,12 +26,12 @@ _PREFLIGHT_SECONDS = 7200
 """How long a browser may remember a preflight reply. Chromium keeps it no longer than this."""
 
 
-def build_stack(router: ASGIApp, settings: Settings, accounting: Accounting) -> ASGIApp:
+def build_stack(router: ASGIApp, service: Service) -> ASGIApp:
     """Return `router` wrapped in the middleware that the settings require."""
+    settings = service.settings
     stack: ASGIApp = router
-    if settings.api_keys:
-        _log.info("requests need an API key (keys set: %d)", len(settings.api_keys))
-        stack = KeyCheck(stack, settings)
+    if settings.api_keys_file:
+        stack = KeyCheck(stack, service.keys)
     if settings.cors_origins:
         # CORS is outside the key check, because a preflight request has no key, and a page must be able to read a
         # refusal. `allow_credentials` is not needed: there are no cookies, and a key is an ordinary header.
@@ -45,7 +43,7 @@ def build_stack(router: ASGIApp, settings: Settings, accounting: Accounting) -> 
             expose_headers=_REPLY_HEADERS,
             max_age=_PREFLIGHT_SECONDS,
         )
-    return RequestMiddleware(forwarded(stack, settings), settings.root_path, accounting)
+    return RequestMiddleware(forwarded(stack, settings), settings.root_path, service.accounting)
 
 
 def forwarded(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.asgi.api_keys import ApiKeys
 from app.errors import Overloaded
 from app.inference.data_plane import DataPlane
 from app.inference.model_registry import ModelRegistry
@@ -32,6 +33,7 @@ class Service:
     """The release of this software."""
     data_plane: DataPlane
     accounting: Accounting
+    keys: ApiKeys
     drift: Drift
     """The metrics of all workers, with the drift."""
     grpc_server: GrpcServer | None = None

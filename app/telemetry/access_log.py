@@ -19,6 +19,9 @@ from digits.model.artifact import ModelId
 UNLOGGED = frozenset((*PROBES, "/metrics"))
 """Paths that machines request every few seconds."""
 
+KEY_NAME = "digits.key_name"
+"""The scope's key for the name of the API key that the client sent."""
+
 _PLAIN_PATH = re.compile(rb"[!-~]*")
 """Printable ASCII. A path of HTTP is percent-encoded already, but a path of gRPC may contain any bytes."""
 
@@ -111,12 +114,17 @@ def _trace(request: CompletedRequest) -> dict[str, str]:
     return ids
 
 
+def _level(status: int) -> str:
+    return "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
+
+
 def _text(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
     now = time.strftime("%H:%M:%S")
     for request in requests:
         summary = f"{request.scope['method']} {_path(request.scope)}" if request.scope else "not a request"
         trace = "".join(f" {name}={value}" for name, value in _trace(request).items())
-        yield f"{now} {request.status} {summary} {request.seconds * 1000:.3f} ms{trace}\n".encode()
+        key = f" key_name={request.scope[KEY_NAME]}" if request.scope and KEY_NAME in request.scope else ""
+        yield f"{now} {request.status} {summary} {request.seconds * 1000:.3f} ms{key}{trace}\n".encode()
 
 
 def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
@@ -124,8 +132,11 @@ def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
     for request in requests:
         line = {
             "time": now,
+            "level": _level(request.status),
+            "message": "request",
             "request_id": request.request_id.decode(),
             "client": _client(request.scope) if request.scope else None,
+            "key_name": request.scope.get(KEY_NAME) if request.scope else None,
             "method": request.scope["method"] if request.scope else None,
             "path": _path(request.scope) if request.scope else None,
             "route": request.route,

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from app import errors
 from app.settings import LogFormat
-from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
+from app.telemetry.access_log import KEY_NAME, UNLOGGED, AccessLog, CompletedRequest
 from app.telemetry.metrics import Metrics
 from digits.errors import DigitsError
 
@@ -90,6 +90,9 @@ class Accounting:
             self._record(requests)
         self._access_log.write(requests)
         for request in requests:
-            self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)
+            if request.scope is None or request.scope["path"] not in UNLOGGED:
+                self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)
+            if request.scope and KEY_NAME in request.scope:
+                self.metrics.count_key(request.scope[KEY_NAME])
             if request.status >= 400 and request.scope and (refusal := request.scope.get(errors.REFUSAL)):
                 self.metrics.count_refusal(refusal)

@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import orjson
 
@@ -39,13 +40,38 @@ def configure(log_format: LogFormat) -> None:
         libraries.addHandler(handler)
 
 
-def announce(line: str) -> None:
-    """Write a line about the start. A service without a log still serves."""
+def announce(line: str, log_format: LogFormat, level: str = "INFO") -> None:
+    """Write a line about the start or the end. A service without a log still serves."""
     with suppress(OSError):
-        print(f"digits: {line}", file=sys.stderr, flush=True)
+        print(_json(level, line) if log_format == "json" else f"digits: {line}", file=sys.stderr, flush=True)
 
 
-def ensure_stderr() -> None:
+@contextmanager
+def last_line(log_format: LogFormat | None) -> Iterator[None]:
+    """Write why the block ends the process as a line of the log: the message of a SystemExit, or a bug's traceback.
+
+    Args:
+        log_format: the setting.
+
+    Raises:
+        SystemExit: the block did not end well. It has the exit code, and no message.
+    """
+    _ensure_stderr()
+    configure(in_use := format_in_use(log_format))
+    logging.captureWarnings(True)
+    try:
+        yield
+    except SystemExit as stopped:
+        if not isinstance(stopped.code, str):
+            raise
+        announce(stopped.code.removeprefix("digits: "), in_use, "CRITICAL")
+        raise SystemExit(1) from None
+    except Exception:
+        logging.getLogger(__name__).critical("the service ended; this is a bug", exc_info=True)
+        raise SystemExit(1) from None
+
+
+def _ensure_stderr() -> None:
     """Open stderr if this process was started without one. Otherwise a connection would get its number."""
     if sys.stderr is None:
         descriptor = os.open(os.devnull, os.O_WRONLY)
@@ -68,7 +94,9 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        line = {"time": timestamp(), "level": record.levelname, "message": record.getMessage()}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
+        more = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        return _json(record.levelname, record.getMessage(), **more)
+
+
+def _json(level: str, message: str, **more: str) -> str:
+    return orjson.dumps({"time": timestamp(), "level": level, "message": message, **more}).decode()

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from app import errors
+from app.telemetry import processes
 from app.telemetry.shared_metrics import AllWorkers, is_shared
 from digits.features import CLASSES
 from digits.model.drift import EDGES
@@ -101,6 +102,7 @@ class Metrics(Collector):
             EDGES["novelty"],
         )
         self._refusals = self._counter("digits_refusals", "Requests that were refused.", "reason")
+        self._keys = self._counter("digits_key_requests", "Requests with an API key, by the key's name.", "key_name")
         self._loads = self._counter("digits_model_loads", "Model versions that the service tried to load.", "outcome")
         self._model = self._gauge(
             "digits_model_info", "Processes that serve the model version.", "livesum", "name", "version", "graph"
@@ -120,6 +122,7 @@ class Metrics(Collector):
             self._loads.labels(outcome)
         self._by_route: dict[tuple[str, str, int], BatchedHistogram] = {}
         self._digits: list[int] = []
+        self._key_names: list[str] = []
         self._served: tuple[str, str, str] | None = None
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
@@ -189,6 +192,10 @@ class Metrics(Collector):
         """Count a refused request by the name of its error."""
         self._refusals.labels(reason).inc()
 
+    def count_key(self, name: str) -> None:
+        """Count a request with the API key of this name."""
+        self._key_names.append(name)
+
     def count_load(self, outcome: str) -> None:
         """Count an attempt to load a model version. The outcome is `served`, which means loaded, or `refused`."""
         self._loads.labels(outcome).inc()
@@ -212,10 +219,14 @@ class Metrics(Collector):
         for digit in set(self._digits):
             self._by_digit(digit).inc(self._digits.count(digit))
         self._digits.clear()
+        for name in set(self._key_names):
+            self._keys.labels(name).inc(self._key_names.count(name))
+        self._key_names.clear()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics of all workers."""
-        return (AllWorkers() if is_shared() else self._registry).collect()
+        """Return the metrics of all workers, and those of their processes."""
+        recorded = (AllWorkers() if is_shared() else self._registry).collect()
+        return [*recorded, *processes.metrics(with_siblings=is_shared())]
 
     def samples(self, *names: str) -> list[Sample]:
         """Return the samples of the metrics with these names, summed over all workers.

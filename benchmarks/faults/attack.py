@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import create_connection, socket
+from tempfile import NamedTemporaryFile
 
 import grpc
 import psutil
@@ -251,8 +252,11 @@ def probes(target: Target) -> Iterator[dict[str, float]]:
 def attack(name: str, keys: str, options: Namespace) -> tuple[list[str], bool]:
     """Attack a new service. Return the row of the table, and whether the service held."""
     grpc_port = free_port()
-    settings = {"MNIST_GRPC_PORT": str(grpc_port), "MNIST_API_KEYS": keys, "MNIST_LOG_FORMAT": "json"}
-    with control_group(options.limit_mb) as group:
+    settings = {"MNIST_GRPC_PORT": str(grpc_port), "MNIST_LOG_FORMAT": "json"}
+    with control_group(options.limit_mb) as group, NamedTemporaryFile("w") as file:
+        if keys:
+            print(keys, file=file, flush=True)
+            settings["MNIST_API_KEYS_FILE"] = file.name
         command = f"echo $$ > {group.folder}/cgroup.procs; exec {sys.executable} -m app"
         service = replace(services.own(folder=options.folder, settings=settings), command=("sh", "-c", command))
         with serving(service.command, service.environment, service.folder, service.ready) as server:
@@ -282,7 +286,7 @@ def main() -> None:
     options = arguments.parse_args()
     rows, all_held = [], True
     for name in chosen(arguments, "--only", options.only, ATTACKS):
-        for keys in ("", "a-key-that-the-attacker-does-not-know"):
+        for keys in ("", "client:a-key-that-the-attacker-does-not-know"):
             row, held = attack(name, keys, options)
             progress(" | ".join(row))
             rows.append(row)

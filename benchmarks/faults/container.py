@@ -1,4 +1,4 @@
-"""Does the Docker image run locked down in 256 MB, become healthy and stop without a lost request?
+"""Does the Docker image run locked down in 256 MB, as any user, and stop without a lost request?
 
     python -m benchmarks.faults.container
 
@@ -21,7 +21,7 @@ from benchmarks.faults.mix import good, mixed, photo
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.own_service import wait_until
 from benchmarks.harness.report import header, table
-from benchmarks.harness.servers import HOST, free_port
+from benchmarks.harness.servers import HOST, ROOT, free_port
 from benchmarks.harness.traffic import Outcome, Request, Traffic, send
 
 NAME = "digits-check"
@@ -30,11 +30,18 @@ NAME = "digits-check"
 LOAD_SECONDS = 20
 COMMAND_SECONDS = 180
 
+USER = "1000650000"
+"""A user id such as OpenShift gives a container, with the group 0. The image knows no such user."""
+
 LOCKED_DOWN = (
+    *("--user", f"{USER}:0"),
     *("--read-only", "--tmpfs", "/tmp:size=64m", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
     *("--memory", "256m", "--memory-swap", "256m", "--cpus", "2", "--pids-limit", "256"),
 )
-NO_PRIVILEGES = {"Uid": ["10001"] * 4, "CapEff": ["0" * 16], "CapBnd": ["0" * 16], "NoNewPrivs": ["1"]}
+NO_PRIVILEGES = {"Uid": [USER] * 4, "CapEff": ["0" * 16], "CapBnd": ["0" * 16], "NoNewPrivs": ["1"]}
+
+UNWANTED = r"find / -xdev -type f \( -perm /6000 -o -path '*/bin/pip*' -o -path '*/pip/*' -o -path '*/ensurepip/*' \)"
+"""Finds pip, and programs that run with the rights of their owner."""
 
 Check = tuple[str, str, bool]
 """A promise, what was observed, and whether the promise was kept."""
@@ -69,6 +76,12 @@ def kernel_status() -> dict[str, list[str]]:
     return {name: values.split() for name, _, values in (line.partition(":") for line in lines)}
 
 
+def inside(program: str, *arguments: str, stdin: str = "") -> str:
+    """Return the output of another program in the running container."""
+    command = ["docker", "exec", "--interactive", NAME, program, *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
 @contextmanager
 def locked_down() -> Iterator[int]:
     """Run the serving image with the fewest privileges, and yield its port.
@@ -94,6 +107,14 @@ def checks(port: int) -> Iterator[Check]:
 
     privileges = {name: values for name, values in kernel_status().items() if name in NO_PRIVILEGES}
     yield "the process has no privileges", f"{privileges}", privileges == NO_PRIVILEGES
+
+    unwanted = inside("sh", "-c", f"{UNWANTED}; echo searched").split()
+    yield "no pip, and no program with its owner's rights", " ".join(unwanted), unwanted == ["searched"]
+
+    components = json.loads(inside("python", "-", stdin=(ROOT / "deploy" / "sbom.py").read_text()))["components"]
+    names = {component["name"] for component in components}
+    complete = {"python", "onnxruntime", "libc6"} <= names and not {"pip", "typer"} & names
+    yield "the list of the contents is that of the image", f"{len(names)} components", complete
 
     outcomes: list[Outcome] = []
     with Traffic(port, mixed(), outcomes.append):

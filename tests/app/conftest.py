@@ -1,5 +1,6 @@
 """Fixtures that start real services and a browser. A service with the same settings is started once."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -406,13 +407,17 @@ ORIGIN = "https://lecture.example.org"
 
 @pytest.fixture(scope="session")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service that requires one of two API keys and that pages of two origins may call."""
+    """One service that requires one of two API keys and that pages of two origins may call. It knows one as a hash."""
+    folder = tmp_path_factory.mktemp("locked")
+    hashed = hashlib.sha256(OLD_KEY.encode()).hexdigest()
+    (folder / "keys").write_text(f"# clients\n\nold:sha256:{hashed}\nnew:{NEW_KEY}\n")
     settings = {
-        "MNIST_API_KEYS": f"{OLD_KEY},{NEW_KEY}",
+        "MNIST_API_KEYS_FILE": str(folder / "keys"),
+        "MNIST_REQUIRE_KEYS": "true",
         "MNIST_CORS_ORIGINS": f"{ORIGIN}, http://localhost:3000",
         "MNIST_GRPC_PORT": "0",
     }
-    with running_service(tmp_path_factory.mktemp("locked"), **settings) as service:
+    with running_service(folder, **settings) as service:
         yield service
     log = service.log.read_text()
     assert OLD_KEY not in log
@@ -421,14 +426,15 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with an API key below a path prefix, with public metrics, that pages of any origin may call."""
+    """One service with an API key below a path prefix, that pages of any origin may call."""
+    folder = tmp_path_factory.mktemp("lenient")
+    (folder / "keys").write_text(f"new:{NEW_KEY}")
     settings = {
-        "MNIST_API_KEYS": NEW_KEY,
+        "MNIST_API_KEYS_FILE": str(folder / "keys"),
         "MNIST_ROOT_PATH": "/digits",
-        "MNIST_METRICS_OPEN": "true",
         "MNIST_CORS_ORIGINS": "*",
     }
-    with running_service(tmp_path_factory.mktemp("lenient"), **settings) as service:
+    with running_service(folder, **settings) as service:
         yield service
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
+from app.telemetry.access_log import KEY_NAME, AccessLog, CompletedRequest, SpanIds
 from app.telemetry.logs import format_in_use
 from app.telemetry.probes import PROBES
 from tests.app.conftest import Service
 from tests.app.dialects import RAW
-from tests.conftest import SHIPPED_VERSION
+from tests.conftest import SHIPPED_VERSION, fresh_python
 
 TYPE, SEVEN = RAW["headers"], RAW["content"]
 
@@ -39,17 +39,18 @@ def test_every_request_is_one_line_of_json(service: Service) -> None:
 
     logged = [line_of(service, answer.headers["x-request-id"]) for answer in answers]
 
-    fields = ("method", "path", "route", "status", "bytes", "batch", "version")
+    fields = ("level", "method", "path", "route", "status", "bytes", "batch", "version")
     assert [tuple(line[name] for name in fields) for line in logged] == [
-        ("POST", "/predict", "/predict", 200, len(answers[0].content), 1, SHIPPED_VERSION),
-        ("POST", "/predict", "/predict", 415, len(answers[1].content), None, None),
-        ("GET", "/model", "/model", 200, len(answers[2].content), None, None),
-        ("HEAD", "/model", "/model", 200, 0, None, None),
-        ("GET", "/nothing%E2%80%A8here%1B%5B31m", None, 404, len(answers[4].content), None, None),
+        ("INFO", "POST", "/predict", "/predict", 200, len(answers[0].content), 1, SHIPPED_VERSION),
+        ("WARNING", "POST", "/predict", "/predict", 415, len(answers[1].content), None, None),
+        ("INFO", "GET", "/model", "/model", 200, len(answers[2].content), None, None),
+        ("INFO", "HEAD", "/model", "/model", 200, 0, None, None),
+        ("WARNING", "GET", "/nothing%E2%80%A8here%1B%5B31m", None, 404, len(answers[4].content), None, None),
     ]
     assert all(line["ms"] > 0 for line in logged)
     assert all(line["time"].endswith("Z") for line in logged)
     log = service.log.read_text()
+    assert all(json.loads(line).keys() >= {"time", "level", "message"} for line in log.splitlines())
     assert [log.count(line["request_id"]) for line in logged] == [1] * len(answers)
     assert "\x1b" not in log
 
@@ -114,7 +115,7 @@ def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -
 
 
 def test_a_terminal_gets_a_shorter_line_with_the_ids_of_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    scope = {"type": "http", "method": "POST", "path": "/predict"}
+    scope = {"type": "http", "method": "POST", "path": "/predict", KEY_NAME: "shop"}
     span = SpanIds("a1", "b2")
     request = CompletedRequest("http", scope, b"mine", b"", "/predict", 200, 0.0012, 5, span=span)
     watched, terminal = pty.openpty()
@@ -124,7 +125,7 @@ def test_a_terminal_gets_a_shorter_line_with_the_ids_of_the_trace(monkeypatch: p
         AccessLog(format_in_use(None)).write([request])
         shown = screen.read(1000)
 
-    assert re.fullmatch(rb"\d\d:\d\d:\d\d 200 POST /predict 1\.200 ms trace_id=a1 span_id=b2\r\n", shown)
+    assert re.fullmatch(rb"\d\d:\d\d:\d\d 200 POST /predict 1\.200 ms key_name=shop trace_id=a1 span_id=b2\r\n", shown)
 
 
 def test_a_bug_is_answered_and_logged_as_500(
@@ -135,12 +136,20 @@ def test_a_bug_is_answered_and_logged_as_500(
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://digits") as client:
-            return await client.get("/readyz?", headers={"x-request-id": "unlucky"})
+            return await client.get("/model", headers={"x-request-id": "unlucky"})
 
     reply = asyncio.run(ask())
 
     assert (reply.status_code, reply.headers["x-request-id"]) == (500, "unlucky")
     assert reply.json()["detail"] == "the service failed; this is a bug in the service, not in your request"
-    bug = json.loads(capfdbinary.readouterr().err.splitlines()[0])
-    assert bug["level"] == "ERROR"
+    bug, request = map(json.loads, capfdbinary.readouterr().err.splitlines())
+    assert (bug["level"], request["level"]) == ("ERROR", "ERROR")
     assert "AttributeError" in bug["exception"]
+
+
+def test_a_bug_that_ends_the_service_is_one_line_of_json_too() -> None:
+    ended = fresh_python("-c", "from app.telemetry.logs import last_line\nwith last_line(None): 1 / 0")
+
+    line = json.loads(ended.stderr)
+    assert (ended.returncode, line["level"]) == (1, "CRITICAL")
+    assert "ZeroDivisionError" in line["exception"]

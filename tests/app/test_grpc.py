@@ -24,7 +24,7 @@ from app.errors import SlowBody
 from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel, grpc_target
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
-from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, needs
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, last_line, needs
 
 triton: Any = triton_grpc()
 SERVICE = "/inference.GRPCInferenceService"
@@ -352,23 +352,23 @@ def test_one_call_too_many_is_unavailable_before_its_message(limited: Service) -
             "without the extra": (
                 "import sys; sys.modules['grpc_health'] = None; ",
                 {},
-                "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "
+                "MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "
                 'or docker build --build-arg EXTRAS="--extra grpc"',
             ),
             "a certificate without its key": (
                 "",
                 {"MNIST_GRPC_TLS_CERT": __file__},
-                "digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one",
+                "MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one",
             ),
             "a key that does not exist": (
                 "",
                 {"MNIST_GRPC_TLS_CERT": __file__, "MNIST_GRPC_TLS_KEY": "missing.key"},
-                "digits: MNIST_GRPC_TLS_KEY: cannot read missing.key: No such file or directory",
+                "MNIST_GRPC_TLS_KEY: cannot read missing.key: No such file or directory",
             ),
             "files that are not PEM": (
                 "",
                 {"MNIST_GRPC_TLS_CERT": __file__, "MNIST_GRPC_TLS_KEY": __file__},
-                "digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected a certificate chain and its private key "
+                "MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected a certificate chain and its private key "
                 "without a password, both PEM, received other files",
             ),
         }
@@ -379,7 +379,7 @@ def test_what_is_missing_is_one_line(code: str, environment: dict[str, str], lin
 
     ended = fresh_python("-c", code, environment={"MNIST_PORT": "0", "MNIST_GRPC_PORT": "0", **environment})
 
-    assert (ended.returncode, ended.stderr) == (1, f"{line}\n")
+    assert (ended.returncode, last_line(ended.stderr)) == (1, line)
 
 
 def test_the_messages_are_made_from_the_proto_file(tmp_path: Path) -> None:

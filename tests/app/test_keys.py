@@ -2,14 +2,28 @@
 
 import json
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.settings import Settings, read_settings
-from tests.app.conftest import NEW_KEY, OLD_KEY, OpenPage, Service, cases, drag, expect_loaded, expect_styled_card
+from app.asgi.api_keys import ApiKeys
+from app.settings import Settings
+from tests.app.conftest import (
+    NEW_KEY,
+    OLD_KEY,
+    OpenPage,
+    Service,
+    StartService,
+    cases,
+    drag,
+    expect_loaded,
+    expect_styled_card,
+    grpc_channel,
+)
 from tests.app.dialects import RAW
+from tests.conftest import fresh_python, last_line
 
 
 def post_seven(service: Service, headers: dict[str, str]) -> httpx.Response:
@@ -19,8 +33,8 @@ def post_seven(service: Service, headers: dict[str, str]) -> httpx.Response:
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param({"authorization": f"Bearer {OLD_KEY}"}, id="the first key as a bearer token"),
-        pytest.param({"authorization": f"Bearer {NEW_KEY}"}, id="the second key, so that keys can be rotated"),
+        pytest.param({"authorization": f"Bearer {OLD_KEY}"}, id="a key that is known as a hash"),
+        pytest.param({"authorization": f"Bearer {NEW_KEY}"}, id="the second key"),
         pytest.param({"authorization": f"bearer  {NEW_KEY}"}, id="the scheme in lower case"),
         pytest.param({"x-api-key": NEW_KEY}, id="X-API-Key"),
         pytest.param({"authorization": "Basic c2V2ZW46", "x-api-key": NEW_KEY}, id="X-API-Key beside Basic"),
@@ -50,7 +64,7 @@ def test_the_log_has_the_number_of_keys(locked: Service) -> None:
         pytest.param({"authorization": "Bearer"}, id="an empty bearer token"),
         pytest.param({"authorization": f"Basic {NEW_KEY}"}, id="another scheme"),
         pytest.param({"authorization": NEW_KEY}, id="no scheme"),
-        pytest.param({"authorization": f"Bearer {OLD_KEY},{NEW_KEY}"}, id="the whole setting"),
+        pytest.param({"authorization": f"Bearer {OLD_KEY},{NEW_KEY}"}, id="both keys"),
         pytest.param({"x-api-key": ""}, id="an empty X-API-Key"),
         pytest.param({"x-api-key": f"Bearer {NEW_KEY}"}, id="a bearer token as X-API-Key"),
         pytest.param({"cookie": f"key={NEW_KEY}"}, id="a cookie"),
@@ -117,11 +131,6 @@ def test_refusals_are_in_the_log(locked: Service) -> None:
     assert line["bytes"] > 0
 
 
-def test_metrics_can_be_public(lenient: Service) -> None:
-    assert lenient.client.get("/metrics").status_code == 200
-    assert lenient.client.get("/metrics/more").status_code == 401
-
-
 def test_the_api_document_marks_the_paths_that_need_a_key(locked: Service, client: httpx.Client) -> None:
     with_keys, without_keys = (each.get("/openapi.json").json() for each in (locked.client, client))
 
@@ -135,40 +144,87 @@ def test_the_api_document_marks_the_paths_that_need_a_key(locked: Service, clien
 
 
 @pytest.mark.parametrize(
-    "keys",
+    ("text", "reason"),
     cases(
         {
-            "one character too short": "fifteen-letters",
-            "an empty key at the end": f"{NEW_KEY},",
-            "an empty key at the beginning": f",{NEW_KEY}",
-            "a space after the comma": f"{OLD_KEY}, {NEW_KEY}",
-            "spaces inside": "the new key 0123456789",
-            "not ASCII": "schlüssel-0123456789",
-            "a line break at the end": f"{NEW_KEY}\n",
+            "no keys": ("# nobody yet\n", "expected at least one key"),
+            "a key that is one character too short": ("shop:fifteen-letters", "line 1: expected `name:key`"),
+            "a key without a name": (NEW_KEY, "line 1: expected `name:key`"),
+            "a space inside": (f"new:{NEW_KEY}\nshop:the new key 0123456789", "line 2: expected `name:key`"),
+            "not ASCII": ("shop:schlüssel-0123456789", "line 1: expected `name:key`"),
+            "a hash that is too short": ("shop:sha256:0123456789abcdef", "line 1: expected `name:key`"),
+            "one key with two names": (f"shop:{NEW_KEY}\nlab:{NEW_KEY}", "line 2: expected a key for each name"),
         }
     ),
 )
-def test_an_invalid_key_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
-    monkeypatch.setenv("MNIST_API_KEYS", keys)
+def test_an_unusable_file_stops_the_start_with_a_line_that_has_no_key(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "keys").write_text(text)
 
     with pytest.raises(SystemExit) as ended:
-        read_settings()
+        ApiKeys(Settings(api_keys_file=tmp_path / "keys"))
 
     line = str(ended.value)
-    assert line.startswith("digits: MNIST_API_KEYS: expected comma-separated keys of at least 16 printable ASCII")
-    assert "\n" not in line
-    assert not any(key.strip() in line for key in keys.split(",") if key.strip())
+    assert line.startswith(f"digits: MNIST_API_KEYS_FILE: {tmp_path}/keys")
+    assert reason in line
+    assert not any(key in line for key in re.findall(r"[^:\n]{16,}", text))
 
 
-def test_settings_do_not_reveal_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MNIST_API_KEYS", f"{OLD_KEY},{NEW_KEY}")
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    cases(
+        {
+            "keys are required but there is no file": (
+                {"MNIST_REQUIRE_KEYS": "true"},
+                "MNIST_REQUIRE_KEYS: expected a file in MNIST_API_KEYS_FILE, received none",
+            ),
+            "the file is missing": (
+                {"MNIST_API_KEYS_FILE": "/none", "MNIST_WORKERS": "2"},
+                "MNIST_API_KEYS_FILE: cannot read /none: No such file or directory",
+            ),
+            "keys are where earlier versions read them": (
+                {"MNIST_API_KEYS": NEW_KEY},
+                "MNIST_API_KEYS is no longer a setting. Write each key into a file, as a line `name:key`, and name the "
+                "file in MNIST_API_KEYS_FILE",
+            ),
+        }
+    ),
+)
+def test_a_service_whose_keys_are_missing_does_not_start(environment: dict[str, str], line: str) -> None:
+    ended = fresh_python("-m", "app", environment={"MNIST_PORT": "0", **environment})
 
-    settings = Settings()
+    assert (ended.returncode, last_line(ended.stderr)) == (1, line)
 
-    assert len(settings.api_keys) == 2
-    for text in (repr(settings), str(settings), str(settings.model_dump()), repr(vars(settings))):
-        assert NEW_KEY not in text
-    assert "api_keys" not in repr(settings)
+
+def test_log_and_metrics_name_the_client_over_both_protocols(locked: Service) -> None:
+    locked.client.get("/model", headers={"x-api-key": OLD_KEY, "x-request-id": "over-http"})
+    grpc_channel(locked).unary_unary("/inference.GRPCInferenceService/ServerMetadata")(
+        b"", metadata=(("x-api-key", OLD_KEY), ("x-request-id", "over-grpc"))
+    )
+
+    lines = [json.loads(locked.wait_for_line(rf"(\{{.*over-{protocol}.*\}})")) for protocol in ("http", "grpc")]
+    metrics = locked.client.get("/metrics", headers={"x-api-key": NEW_KEY}).text
+
+    assert [line["key_name"] for line in lines] == ["old", "old"]
+    assert float(re.findall(r'digits_key_requests_total\{key_name="old"\} (.*)', metrics)[0]) >= 2
+
+
+def test_a_changed_file_is_read_again_and_an_unusable_one_changes_nothing(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"shop:{OLD_KEY}")
+    service = start_service(MNIST_API_KEYS_FILE=str(file), MNIST_RELOAD_SECONDS="0.1").wait_until_ready()
+
+    def statuses() -> list[int]:
+        return [service.client.get("/model", headers={"x-api-key": key}).status_code for key in (OLD_KEY, NEW_KEY)]
+
+    assert statuses() == [200, 401]
+    file.write_text(f"shop:{NEW_KEY}")
+    service.wait_for_line("(read the API keys again)")
+    assert statuses() == [401, 200]
+    file.unlink()
+    service.wait_for_line("(the API keys stay as they are: cannot read)")
+    assert statuses() == [401, 200]
 
 
 # The pages

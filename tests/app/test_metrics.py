@@ -23,6 +23,7 @@ from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import BatchedHistogram, Metrics
+from app.telemetry.probes import PROBES
 from app.telemetry.shared_metrics import shared_folder
 from digits.features import to_features
 from digits.model import artifact
@@ -64,20 +65,19 @@ class Scrape:
         return value
 
     def requests(self) -> Counts:
-        """Return the number of requests by route and status, without scrapes."""
-        counted = self.of("digits_request_seconds_count", "route", "status")
-        return Counter({key: count for key, count in counted.items() if key[0] != "/metrics"})
+        """Return the number of requests by route and status."""
+        return self.of("digits_request_seconds_count", "route", "status")
 
     def served(self) -> Counts:
         """Return the number of processes by the version that they serve."""
         return self.of("digits_model_info", "version")
 
     def all(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """Return the value of each series, without those of scrapes."""
+        """Return the value of each series, without what changes by itself: processor time, memory and open files."""
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for sample in self.samples
-            if sample.labels.get("route") != "/metrics"
+            if not sample.name.startswith("process_") or sample.name == "process_start_time_seconds"
         }
 
 
@@ -229,6 +229,10 @@ def test_any_worker_reports_the_sum_and_the_drift_of_all(two_workers: Service) -
     assert {s.labels["of"] for s in reported[0].samples if s.name == "digits_drift_psi"} == EDGES.keys()
     assert reported[0].worker != reported[1].worker
     assert reported[0].all() == reported[1].all()
+    children = psutil.Process(two_workers.process.pid).children()
+    assert reported[0].value("process_start_time_seconds") == pytest.approx(
+        max(child.create_time() for child in children), abs=2
+    )
 
 
 @example([])
@@ -263,6 +267,13 @@ def test_series_exist_before_their_first_count() -> None:
     assert {"overloaded", "no-room", "no-ink"} <= set(labels["digits_refusals_total"])
 
 
+def test_probes_and_scrapes_are_not_counted(service: Service) -> None:
+    for path in (*(probe for probe in PROBES if "." not in probe), "/metrics"):  # the others are gRPC calls
+        assert service.client.get(path).status_code == 200
+
+    assert {route for route, _ in Scrape(service.client).requests()} & {*PROBES, "/metrics"} == set()
+
+
 def test_no_client_can_make_series(service: Service) -> None:
     before = Scrape(service.client)
 
@@ -282,7 +293,6 @@ def test_no_client_can_make_series(service: Service) -> None:
         ("other", "404"),
         ("other", "400"),
         ("/model/report/{name}", "404"),
-        ("/livez", "200"),
         ("/predict", "415"),
     }
 
@@ -340,6 +350,8 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(two_workers: Service)
     assert set(serving) == {1, 2}
     assert serving[-1] == 2
     assert after.value("digits_ready") == 1
+    assert after.value("process_start_time_seconds") > before.value("process_start_time_seconds")
+    assert after.value("process_cpu_seconds_total") > before.value("process_cpu_seconds_total")
     assert loads == {("served",): 1}
     assert after.value("digits_requests_in_work") == 0
 

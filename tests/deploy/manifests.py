@@ -29,12 +29,22 @@ INGRESS = ("base", "ingress")
 GATEWAY = ("overlays/production", "gateway")
 GRPC = ("overlays/production", "volume", "gateway", "grpc", "grpc/route")
 VOLUME = ("base", "volume")
+OPENSHIFT = ("overlays/production", "openshift")
 ONE_NODE = ("overlays/local-training",)
 KSERVE = ("kserve",)
 KSERVE_VOLUME = ("kserve", "volume")
-SERVING = [("base",), ("overlays/local",), ONE_NODE, VOLUME, PRODUCTION, BASIC, INGRESS, GATEWAY, GRPC]
+KSERVE_KEYS = ("kserve", "api-keys", "openshift")
+SERVING = [("base",), ("overlays/local",), ONE_NODE, VOLUME, PRODUCTION, BASIC, INGRESS, GATEWAY, GRPC, OPENSHIFT]
 """Each build is a folder, followed by the components that are added to it."""
-BUILDS = [*SERVING, ("train",), ("train", "train/from-volume"), KSERVE, KSERVE_VOLUME]
+BUILDS = [
+    *SERVING,
+    ("train",),
+    ("train", "train/from-volume"),
+    ("train", "openshift"),
+    KSERVE,
+    KSERVE_VOLUME,
+    KSERVE_KEYS,
+]
 
 
 @cache
@@ -44,7 +54,11 @@ def built(folder: str, *components: str) -> tuple[Object, ...]:
 
 
 def build(kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
-    """Return the objects of a kustomization whose paths are relative to `deploy/kubernetes`."""
+    """Return the objects of a kustomization whose paths are relative to `deploy/kubernetes`.
+
+    Raises:
+        ValueError: it cannot be built. The message is Kustomize's.
+    """
     needs("kustomize")
     with TemporaryDirectory() as name:
         temporary = Path(name).resolve()
@@ -54,8 +68,8 @@ def build(kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
         }
         (temporary / "kustomization.yaml").write_text(yaml.safe_dump({**kustomization, **paths}))
         ran = subprocess.run(["kustomize", "build", temporary], capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
+    if ran.returncode or ran.stderr:
+        raise ValueError(ran.stderr)
     return tuple(yaml.safe_load_all(ran.stdout))
 
 
@@ -74,7 +88,8 @@ def pods(objects: Sequence[Object]) -> Iterator[tuple[Object, Object]]:
     """Yield the labels and the specification of each pod template among the objects."""
     for each in objects:
         if each["kind"] == "InferenceService":
-            yield each["metadata"]["labels"], each["spec"]["predictor"]
+            added = {"serving.kserve.io/inferenceservice": each["metadata"]["name"]}
+            yield each["metadata"]["labels"] | added, each["spec"]["predictor"]
         elif "template" in each.get("spec", {}):
             yield each["spec"]["template"]["metadata"]["labels"], each["spec"]["template"]["spec"]
 

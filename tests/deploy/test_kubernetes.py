@@ -29,6 +29,7 @@ from tests.deploy.manifests import (
     GRPC,
     INGRESS,
     KSERVE,
+    KSERVE_KEYS,
     KSERVE_VOLUME,
     KUBERNETES,
     ONE_NODE,
@@ -49,8 +50,9 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 IMAGE = dict(re.findall(r"\b([A-Z_]+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
 """The environment that the image sets."""
 
-SERVERS = [*SERVING, KSERVE, KSERVE_VOLUME]
-TRAINING = [("train",), ("train", "train/from-volume")]
+SERVERS = [*SERVING, KSERVE, KSERVE_VOLUME, KSERVE_KEYS]
+TRAINING = [("train",), ("train", "train/from-volume"), ("train", "openshift")]
+REQUIRE_KEYS = [folders for folders in SERVERS if "overlays/production" in folders[0] or "api-keys" in folders]
 
 OLDEST = "1.27"
 """The oldest Kubernetes that knows all fields by default: `matchLabelKeys`, `unhealthyPodEvictionPolicy`."""
@@ -205,21 +207,34 @@ def test_a_wrong_field_is_invalid(kind: str, path: tuple[Any, ...], value: Any) 
 def test_the_tests_build_every_folder() -> None:
     folders = {path.parent.relative_to(KUBERNETES).as_posix() for path in KUBERNETES.rglob("kustomization.yaml")}
 
-    included = {"availability", "monitoring", "autoscaling/requests", "autoscaling/processor"}
+    included = {
+        "availability",
+        "monitoring",
+        *(f"autoscaling/{name}" for name in ("requests", "processor", "only-one")),
+    }
     assert folders == {folder for folders in BUILDS for folder in folders} | included
 
 
 def test_the_guides_example_kustomization_is_valid() -> None:
     guide = (REPOSITORY / "docs" / "how-to" / "kubernetes.md").read_text()
     (example,) = re.findall(r"```yaml\n(apiVersion:.*?)```", guide, re.DOTALL)
+    (staging,) = re.findall(r"```yaml\n(labels:.*?)```", guide, re.DOTALL)
+    (hard_zones,) = re.findall(r"```yaml\n(  - target: {kind: Deployment.*?)```", guide, re.DOTALL)
+    kustomization = yaml.safe_load(example.replace("digits/deploy/kubernetes/", ""))
+    more = yaml.safe_load(staging)
+    patches = [*kustomization["patches"], *more["patches"], *yaml.safe_load(hard_zones)]
 
-    objects = build(yaml.safe_load(example.replace("digits/deploy/kubernetes/", "")))
+    objects = build({**kustomization, **more, "patches": patches})
 
     for manifest in objects:
         check(manifest)
     ((_, pod),) = pods(objects)
     specs = {(each["kind"], each["metadata"]["name"]): each.get("spec", {}) for each in objects}
     assert only_container(pod)["image"] == "registry.example.org/digits:0.1.0"
+    assert 'environment="staging"' in specs["ScaledObject", "digits"]["triggers"][0]["metadata"]["query"]
+    (labels,) = (each["metadata"]["labels"] for each in objects if each["kind"] == "Service")
+    assert labels["environment"] == "staging"
+    assert pod["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
     assert specs["PersistentVolumeClaim", "digits-models"]["storageClassName"] == "nfs"
     assert specs["Gateway", "digits"]["gatewayClassName"] == "envoy"
     assert specs["HTTPRoute", "digits"]["hostnames"] == ["digits.example.com"]
@@ -339,8 +354,9 @@ def test_every_setting_exists() -> None:
     for _, pod in pods(every_object()):
         named |= {each["name"] for each in only_container(pod).get("env", ())}
 
-    assert named - known == {"PROTOCOL"}  # KServe reads this one.
-    assert named >= {"MNIST_WORKERS", "MNIST_DRAIN_SECONDS", "MNIST_API_KEYS", "MNIST_DATA"}
+    # KServe reads the first. The second is the Secret of earlier versions, which stops the start.
+    assert named - known == {"PROTOCOL", "MNIST_API_KEYS"}
+    assert named >= {"MNIST_WORKERS", "MNIST_DRAIN_SECONDS", "MNIST_API_KEYS_FILE", "MNIST_DATA"}
 
 
 def test_images_have_the_names_of_the_compose_file_and_the_current_version() -> None:
@@ -362,6 +378,9 @@ def test_memory_and_processors_suffice_and_equal_the_compose_files() -> None:
         assert needed * 4 / 3 <= size(resources["limits"]["memory"])
         assert PROCESS_BYTES <= size(resources["requests"]["memory"]) <= size(resources["limits"]["memory"])
         assert resources["requests"]["cpu"] == ("100m" if "overlays/local" in folders[0] else "1")
+        volume, _ = mounted(only_pod(folders), "tmp")
+        most, disk = (size(resources[key]["ephemeral-storage"]) for key in ("limits", "requests"))
+        assert size(volume["emptyDir"]["sizeLimit"]) < disk < most
 
 
 @pytest.mark.parametrize("folders", TRAINING, ids="+".join)
@@ -395,7 +414,7 @@ def test_only_the_component_volume_mounts_what_the_training_job_writes(folders: 
     claims = [each for each in built(*folders) if each["kind"] == "PersistentVolumeClaim"]
     if folders not in (VOLUME, ONE_NODE, GRPC, KSERVE_VOLUME):
         assert claims == []
-        assert [each["name"] for each in only_pod(folders)["volumes"]] == ["tmp"]
+        assert {each["name"] for each in only_pod(folders)["volumes"]} <= {"tmp", "api-keys"}
         return
 
     (claim,) = claims
@@ -483,7 +502,9 @@ def test_keda_asks_for_the_mean_number_of_requests_in_progress() -> None:
     job = one("Service", *PRODUCTION)["metadata"]["labels"]["app.kubernetes.io/name"]
 
     assert (trigger["type"], trigger["metricType"]) == ("prometheus", "AverageValue")
-    assert trigger["metadata"]["query"] == f'sum(rate(digits_request_seconds_sum{{job="{job}"}}[1m]))'
+    environment = one("Service", *PRODUCTION)["metadata"]["labels"]["environment"]
+    selector = f'{{job="{job}", environment="{environment}"}}'
+    assert trigger["metadata"]["query"] == f"sum(rate(digits_request_seconds_sum{selector}[1m]))"
 
 
 def test_a_rollout_starts_a_new_pod_before_it_stops_an_old_one() -> None:
@@ -495,7 +516,7 @@ def test_a_rollout_starts_a_new_pod_before_it_stops_an_old_one() -> None:
 
 
 def test_network_policies_admit_named_clients_to_the_services_port_only() -> None:
-    for folders in SERVING:
+    for folders in SERVERS:
         ports = [each["name"] for each in only_container(only_pod(folders))["ports"]]
         policies = {
             each["metadata"]["name"]: each["spec"] for each in built(*folders) if each["kind"] == "NetworkPolicy"
@@ -517,6 +538,7 @@ def test_the_training_job_may_reach_only_dns_and_public_https() -> None:
     assert spec.get("ingress", []) == []
     names, mnist = spec["egress"]
     assert {port["port"] for port in names["ports"]} == {53}
+    assert [each.get("ipBlock", {}).get("cidr") for each in names["to"]] == [None, "169.254.20.10/32"]
     assert [port["port"] for port in mnist["ports"]] == [443]
     assert all("except" in peer["ipBlock"] for peer in mnist["to"])
 
@@ -526,6 +548,8 @@ def test_prometheus_scrapes_the_service_under_the_job_name_of_the_alerts(service
     scraped = one("Service", *PRODUCTION)
     (endpoint,) = monitor["endpoints"]
 
+    assert monitor["targetLabels"] == ["environment"]
+    assert endpoint["authorization"]["credentials"] == {"name": "digits-api-keys", "key": "prometheus"}
     assert monitor["selector"]["matchLabels"].items() <= scraped["metadata"]["labels"].items()
     assert [endpoint["port"]] == [port["name"] for port in scraped["spec"]["ports"]]
     assert service.client.get(endpoint["path"]).text.startswith("# HELP")
@@ -547,10 +571,8 @@ def test_kserves_pod_equals_the_deployments() -> None:
     container = json.loads(text)
 
     assert only_container(predictor)["name"] == "kserve-container"
-    protocol, keys = container.pop("env")
-    assert protocol == {"name": "PROTOCOL", "value": "v2"}
     ours = deepcopy(only_container(deployment))
-    assert ours.pop("env") == [keys]
+    assert container.pop("env") == [{"name": "PROTOCOL", "value": "v2"}, *ours.pop("env")]
     del ours["envFrom"]
     assert container == ours
     same = deployment.keys() - {"containers", "serviceAccountName", "topologySpreadConstraints"}
@@ -570,30 +592,80 @@ def test_every_container_is_locked_down(folders: tuple[str, ...]) -> None:
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-    writes_volume = {"fsGroup": int(user), "fsGroupChangePolicy": "OnRootMismatch"} if folders in TRAINING else {}
-    assert pod["securityContext"] == writes_volume | {
-        "runAsNonRoot": True,
-        "runAsUser": int(user),
-        "runAsGroup": int(user),
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    expected = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if folders in TRAINING:
+        expected["fsGroupChangePolicy"] = "OnRootMismatch"
+    if "openshift" not in folders:  # which chooses the ids
+        expected |= dict.fromkeys(("runAsUser", "runAsGroup", *(["fsGroup"] if folders in TRAINING else [])), int(user))
+    assert pod["securityContext"] == expected
     assert only_container(pod)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
     kinds_of_volumes = {key for volume in pod["volumes"] for key in volume if key != "name"}
-    assert kinds_of_volumes <= {"persistentVolumeClaim", "emptyDir"}
+    assert kinds_of_volumes <= {"persistentVolumeClaim", "emptyDir", "secret"}
     assert f"USER {user}:{user}\n" in DOCKERFILE
 
 
-@pytest.mark.parametrize("folders", BUILDS, ids="+".join)
-def test_builds_contain_no_secret(folders: tuple[str, ...]) -> None:
-    environment = only_container(only_pod(folders)).get("env", ())
+@pytest.mark.parametrize("folders", SERVERS, ids="+".join)
+def test_production_refuses_to_start_without_keys_and_offers_no_docs(
+    folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(folders, monkeypatch)
 
-    for each in built(*folders):
-        assert each["kind"] != "Secret"
-        assert "MNIST_API_KEYS" not in each.get("data", {})
-    for variable in (each for each in environment if each["name"] == "MNIST_API_KEYS"):
-        assert variable.keys() == {"name", "valueFrom"}
-        assert variable["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert settings.require_keys == (folders in REQUIRE_KEYS)
+    assert settings.docs == ("overlays/production" not in folders[0])
+    if settings.require_keys:
+        volume, mount = mounted(only_pod(folders), "api-keys")
+        assert volume["secret"] == {"secretName": "digits-api-keys", "items": [{"key": "keys", "path": "keys"}]}
+        assert settings.api_keys_file == Path(mount["mountPath"]) / "keys"
+    assert [each for each in built(*folders) if each["kind"] == "Secret"] == []
+
+
+@pytest.mark.parametrize("folders", [PRODUCTION, BASIC, ("train",)], ids="+".join)
+def test_the_service_has_a_higher_priority_than_training(folders: tuple[str, ...]) -> None:
+    classes = {each["metadata"]["name"]: each["value"] for each in built(*folders) if each["kind"] == "PriorityClass"}
+
+    assert classes.get(only_pod(folders).get("priorityClassName"), 0) == (0 if folders == ("train",) else 100_000)
+
+
+def test_a_rollout_shows_within_two_minutes_that_it_makes_no_progress() -> None:
+    for folders in SERVING:
+        spec = one("Deployment", *folders)["spec"]
+        readiness = only_container(only_pod(folders))["readinessProbe"]
+        assert readiness["periodSeconds"] <= spec["minReadySeconds"] < spec["progressDeadlineSeconds"] <= 120
+
+
+CONTRADICTIONS = {
+    "two autoscalers": (
+        ("base", "autoscaling/requests", "autoscaling/processor"),
+        "choose-one-of-autoscaling-requests-and-autoscaling-processor",
+    ),
+    "a second autoscaler for an overlay": (
+        ("overlays/production-basic", "autoscaling/requests"),
+        "choose-one-of-autoscaling-requests-and-autoscaling-processor",
+    ),
+    **{
+        f"kserve and {component}": (("kserve", component), f"{missing}.*digits")
+        for component, missing in {
+            "availability": "already registered id: PodDisruptionBudget",
+            "grpc": "ConfigMap",
+            "autoscaling/requests": "no resource matches strategic merge patch .*Deployment",
+            "autoscaling/processor": "no resource matches strategic merge patch .*Deployment",
+            "monitoring": "no resource matches strategic merge patch .*Service",
+            "gateway": "no resource matches strategic merge patch .*Service",
+            "ingress": "no resource matches strategic merge patch .*Service",
+        }.items()
+    },
+    "a route for gRPC without gRPC": (("base", "gateway", "grpc/route"), "/spec/ports/1/name"),
+    "a route for gRPC without a gateway": (("base", "grpc", "grpc/route"), "no resource matches .*Gateway"),
+    "a volume twice": (("overlays/local-training", "volume"), "already registered id: PersistentVolumeClaim"),
+    "training data without training": (("base", "train/from-volume"), "no resource matches .*Job"),
+}
+
+
+@pytest.mark.parametrize(("folders", "reason"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_components_that_contradict_each_other_do_not_build(folders: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        built(*folders)

@@ -31,9 +31,10 @@ SCALED_OBJECT = yaml.safe_load(
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 
+KEY = "a-key-that-only-prometheus-has"
 RAW: dict[str, Any] = {
     "content": (EXAMPLES / "seven.bin").read_bytes(),
-    "headers": {"content-type": "application/octet-stream"},
+    "headers": {"content-type": "application/octet-stream", "x-api-key": KEY},
 }
 MANY = RAW | {"content": RAW["content"] * MIN_PICTURES}
 PATIENCE_SECONDS = 120
@@ -45,7 +46,12 @@ def expressions() -> list[str]:
     expressions = [trigger["metadata"]["query"] for trigger in SCALED_OBJECT["spec"]["triggers"]]
     expressions += [target["expr"] for panel in PANELS for target in panel["targets"]]
     expressions += [rule["expr"] for rule in RULES]
-    for variable, value in {"$__rate_interval": "1m", "$job": "digits", "$instance": ".*"}.items():
+    for variable, value in {
+        "$__rate_interval": "1m",
+        "$job": "digits",
+        "$environment": ".*",
+        "$instance": ".*",
+    }.items():
         expressions = [expression.replace(variable, value) for expression in expressions]
     return expressions
 
@@ -72,12 +78,19 @@ def test_each_alert_fires_exactly_when_it_should() -> None:
     assert [rule["alert"] for rule in RULES if rule["alert"] not in cases] == []
 
 
+def with_key(folder: Path) -> dict[str, str]:
+    """Return the settings of a service with the models in `folder` that requires `KEY`."""
+    (folder / "keys").write_text(f"prometheus:{KEY}")
+    return {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_API_KEYS_FILE": str(folder / "keys")}
+
+
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Start a service with a calibrated model and enough requests that every metric has a value."""
     folder = tmp_path_factory.mktemp("trusted")
     publish_trusted(folder / "models")
-    service = Service(folder / "service.log", {"MNIST_MODEL_DIR": str(folder / "models")}).wait_until_ready()
+    service = Service(folder / "service.log", with_key(folder)).wait_until_ready()
+    service.client.headers["x-api-key"] = KEY
     service.client.get("/metrics")  # This begins the window in which drift is measured.
     service.client.post("/predict", **MANY)
     service.client.post("/v2/models/mnist-dense/infer", content=b"not JSON")
@@ -97,9 +110,9 @@ def test_metric_names_follow_prometheus_conventions(trusted: Service) -> None:
 def test_dashboard_and_alerts_use_exactly_the_metrics_of_the_service(trusted: Service) -> None:
     metrics = trusted.client.get("/metrics").text
 
-    used = {name for expression in expressions() for name in re.findall(r"\bdigits_\w+", expression)}
+    used = {name for expression in expressions() for name in re.findall(r"\b(?:digits|process)_\w+", expression)}
 
-    assert used <= set(re.findall(r"^(digits_\w+)", metrics, re.MULTILINE))
+    assert used <= set(re.findall(r"^(\w+)", metrics, re.MULTILINE))
     families = re.findall(r"^# TYPE (\w+)", metrics, re.MULTILINE)
     assert [name for name in families if not any(some.startswith(name) for some in used)] == []
 
@@ -110,9 +123,13 @@ class Prometheus:
     def __init__(self, folder: Path, target: str) -> None:
         needs("prometheus")
         folder.mkdir()
-        config = (MONITORING / "prometheus.yml").read_text()
-        assert "api:8000" in config
-        (folder / "prometheus.yml").write_text(config.replace("api:8000", target).replace("15s", "1s"))
+        config = yaml.safe_load((MONITORING / "prometheus.yml").read_text().replace("15s", "1s"))
+        (scrape,) = config["scrape_configs"]
+        (targets,) = scrape["static_configs"]
+        assert targets["targets"] == ["api:8000"]
+        targets["targets"] = [target]
+        scrape["authorization"] = {"credentials": KEY}  # as docs/how-to/monitoring.md says
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         shutil.copy(MONITORING / "alerts.yml", folder)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -174,8 +191,10 @@ def when(condition: Callable[[T], bool], measure: Callable[[], T]) -> T:
 def two_workers(start_service: StartService, tmp_path: Path) -> Service:
     """Start a service with a calibrated model and two workers, each of which accepts one request at a time."""
     publish_trusted(tmp_path / "models")
-    settings = {"MNIST_MODEL_DIR": str(tmp_path / "models"), "MNIST_WORKERS": "2", "MNIST_MAX_REQUESTS": "1"}
-    return start_service(**settings).wait_until_ready()
+    settings = with_key(tmp_path) | {"MNIST_WORKERS": "2", "MNIST_MAX_REQUESTS": "1"}
+    service = start_service(**settings).wait_until_ready()
+    service.client.headers["x-api-key"] = KEY
+    return service
 
 
 @pytest.fixture
@@ -204,7 +223,10 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
         send(**RAW | {"content": b"\0" * 784})
     host, port = two_workers.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as half, ExitStack() as stack:
-        half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n1")
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: image/png\r\nContent-Length: 9\r\n"
+        )
+        half.sendall(f"{head}\r\n1".encode())
         # The worker that waits for the body accepts no other request. Connections that stay open go to both workers.
         while send(stack.enter_context(httpx.Client()).post, **RAW) != 503:
             assert sent.total() < 200

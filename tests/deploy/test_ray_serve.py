@@ -26,7 +26,7 @@ MANY = SEVEN * 30
 """A body of more than 16 KB, which HAProxy does not repeat, and whose reply takes long enough to be interrupted."""
 
 
-NOT_IN_THE_FILE = {"MNIST_HOST", "MNIST_PORT", "MNIST_WORKERS", "MNIST_DRAIN_SECONDS", "MNIST_API_KEYS"}
+NOT_IN_THE_FILE = {"MNIST_HOST", "MNIST_PORT", "MNIST_WORKERS", "MNIST_DRAIN_SECONDS"}
 """Settings that Serve ignores, or that must stay secret."""
 
 READ = """

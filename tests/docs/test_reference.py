@@ -30,7 +30,7 @@ def test_the_settings_page_lists_every_setting_with_its_default() -> None:
 def test_the_metrics_page_lists_every_metric_with_its_type() -> None:
     page = (REFERENCE / "metrics.md").read_text()
 
-    listed = dict(re.findall(r"^\| `(digits_\w+)` \| (\w+) \|", page, re.MULTILINE))
+    listed = dict(re.findall(r"^\| `((?:digits|process)_\w+)` \| (\w+) \|", page, re.MULTILINE))
 
     drift = {"digits_reference_share": "gauge", "digits_drift_psi": "gauge"}  # made by app.telemetry.drift
     counted = {metric.name + "_total" * (metric.type == "counter"): metric.type for metric in Metrics().collect()}

@@ -13,7 +13,6 @@ from app import errors
 from app.api.grpc.arrivals import Arrivals, InTurn
 from app.api.grpc.codes import CODES
 from app.api.grpc.wire import parse_message
-from app.asgi.api_keys import ApiKeys
 from app.asgi.middleware import forwarded
 from app.asgi.service import Service
 from app.errors import BodyTooLarge, NotOffered
@@ -119,7 +118,6 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             probes: lets the messages of probes arrive.
         """
         self._service = service
-        self._keys = ApiKeys(service.settings)
         self._forwarded = forwarded(_nothing, service.settings)
         self._handlers = handlers
         self._prefixes = tuple(f"/{name}/" for name in services)
@@ -149,7 +147,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         detail = ""
         try:
             await self._forwarded(scope, _never, _never)
-            self._keys.check(scope)
+            self._service.keys.check(scope)
             self._service.check_load(path)
             if handler is None:
                 raise NotOffered(f"{path[:80]} is not offered by this server")

@@ -79,12 +79,10 @@ class InkNetwork:
     def coverage(self, grey: Grey) -> Floats:
         """Return how much of each pixel the pen has covered, float32 (height, width) in [0, 1].
 
-        Marks that are much fainter than most are left out: they shine through the paper, or are printed.
-
         Args:
             grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
         """
-        return _without_faint(grey, self._map(grey))
+        return _by_contrast(grey, self._map(grey))
 
     def _map(self, grey: Grey) -> Floats:
         height, width = grey.shape
@@ -114,18 +112,30 @@ def reduced(ink: Floats) -> Grey:
     return grey
 
 
-def _without_faint(grey: Grey, ink: Floats) -> Floats:
-    """Leave out faint ink. Its contrast with the paper around it is less than _FAINT times that of strong ink."""
+def _by_contrast(grey: Grey, ink: Floats) -> Floats:
+    """Return how much of each pixel is ink by its contrast with the paper around it, where the network saw ink.
+
+    The network knows best where ink is, and the picture how much. Ink with less than _FAINT of the contrast of strong ink
+    is left out: it shines through the paper, or is printed.
+    """
     dark = ink > 0.5
     if not dark.any():
         return ink
-    picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 6 | 1
+    picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 12 | 1
     paper = cv2.blur(picture * bare, (side, side)) + 0.01 * picture.mean()
     paper /= cv2.blur(bare, (side, side)) + 0.01
-    contrast = np.abs(np.log((picture + 16) / (paper + 16)))  # in a shadow, ink and paper differ by less
-    near = cv2.dilate(contrast, np.ones((3, 3), np.uint8))
-    kept: Floats = ink * (near > _FAINT * np.percentile(contrast[dark], 80))
-    return kept
+    contrast = np.log((picture + 16) / (paper + 16))  # in a shadow, ink and paper differ by less
+    if contrast[dark].mean() < 0:
+        contrast = -contrast
+    strong = np.abs(contrast[dark])
+    near = cv2.dilate(np.abs(contrast), np.ones((3, 3), np.uint8))
+    kept = ink * (near > _FAINT * np.percentile(strong, 80))
+    full = (kept > 0.7).astype(np.float32)
+    whole = cv2.blur(np.maximum(contrast, 0) * full, (side, side)) + 1e-4 * np.percentile(strong, 60)
+    whole /= cv2.blur(full, (side, side)) + 1e-4
+    seen = cv2.dilate((kept > 0.3).view(np.uint8), np.ones((3, 3), np.uint8))
+    coverage: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)
+    return coverage
 
 
 def contrasts(grey: Grey) -> Floats:

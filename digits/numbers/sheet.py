@@ -118,7 +118,9 @@ def find_sheet(picture: Grey) -> Sheet:
     left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
     right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
-    finer = max(1, int(factor * height / _LEGIBLE + (0 if paper else 0.5)), math.ceil(math.sqrt(region.size / _MAX_PIXELS)))
+    finer = max(
+        1, int(factor * height / _LEGIBLE + (0 if paper else 0.5)), math.ceil(math.sqrt(region.size / _MAX_PIXELS))
+    )
     if finer < factor or (height > _TALL and finer > factor):
         coarse = ink[top:bottom, left:right]
         ink = coverage(downscale(region, finer))

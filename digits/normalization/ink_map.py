@@ -115,8 +115,8 @@ def reduced(ink: Floats) -> Grey:
 def _by_contrast(grey: Grey, ink: Floats) -> Floats:
     """Return how much of each pixel is ink by its contrast with the paper around it, where the network saw ink.
 
-    The network knows best where ink is, and the picture how much. Ink with less than _FAINT of the contrast of strong ink
-    is left out: it shines through the paper, or is printed.
+    The network knows best where ink is, and the picture how much. Ink with less than _FAINT of the contrast of strong
+    ink is left out: it shines through the paper, or is printed.
     """
     dark = ink > 0.5
     if not dark.any():

@@ -118,13 +118,11 @@ def find_sheet(picture: Grey) -> Sheet:
     left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
     right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
-    finer = max(
-        1, int(factor * height / _LEGIBLE + (0 if paper else 0.5)), math.ceil(math.sqrt(region.size / _MAX_PIXELS))
-    )
+    nearest = int(factor * height / _LEGIBLE + (0 if paper else 0.5))
+    finer = max(1, nearest, math.ceil(math.sqrt(region.size / _MAX_PIXELS)))
     if finer < factor or (height > _TALL and finer > factor):
-        coarse = ink[top:bottom, left:right]
-        ink = coverage(downscale(region, finer))
-        if paper is None:
+        coarse, ink = ink[top:bottom, left:right], coverage(downscale(region, finer))
+        if paper is None:  # each look misses other strokes
             ink = (ink + cv2.resize(coarse, ink.shape[::-1])) / 2
         if height >= _SURE:
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))

@@ -180,7 +180,6 @@ def test_the_boxes_of_a_form_are_no_digits(classifier: Classifier, written: list
     assert read(classifier, picture)["text"] == "4071"
 
 
-@pytest.mark.xfail(reason="the ink network takes the stroke of the 7 for the line", strict=True)
 def test_a_line_under_a_number_is_no_digit(classifier: Classifier, written: list[Grey]) -> None:
     picture = np.pad(page(written, "4071"), ((0, 0), (0, 200)), constant_values=255)
     rows, columns = (np.flatnonzero((picture < 128).any(axis=axis)) for axis in (1, 0))

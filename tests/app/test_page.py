@@ -441,7 +441,7 @@ def test_a_digit_of_a_sheet_of_500_is_selected_with_keys_and_pointer(page: Page)
     marks = digits.evaluate_all("all => all.slice(0, 5).map(e => getComputedStyle(e, '::after').content)")
     assert marks == ["none", '"?"', "none", '"?"', "none"]
     expect(page.locator("#place")).to_have_text("Line 1, digit 2")  # the first unsure digit
-    expect(selected(page)).to_have_accessible_name(re.compile("^1, unsure. A 1, .* 1 and 2 are plausible"))
+    expect(selected(page)).to_have_accessible_name(re.compile("^1, unsure. Not sure: .* 1 and 2 are plausible"))
     selected(page).press("End")
     expect(selected(page)).to_be_focused()
     expect(selected(page)).to_be_in_viewport()

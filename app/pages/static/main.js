@@ -76,6 +76,7 @@ function isNumber() {
 function showReading(newReading, milliseconds) {
   reading = newReading;
   const { digits, model } = reading;
+  if (drawing.isPenDown && !isNumber()) digits[0].isUnfinished = true; // the reply is for an earlier stroke
   showBoxes(isNumber() || reading.left_out > 0 ? digits : []);
   if (isNumber()) number.show(reading);
   else number.hide();

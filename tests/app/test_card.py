@@ -180,7 +180,7 @@ def test_sections_are_linked_as_text() -> None:
 
     links = re.findall(r'<a href="(#section-.*)">(.*)</a>', html)
     assert links == [("#section-1", "One two"), ("#section-2", "&lt;b&gt;")]
-    one, two = re.findall(r"<h2 id=.*", html) == [
+    assert re.findall(r"<h2 id=.*", html) == [
         '<h2 id="section-1">One <em>two</em></h2>',
         '<h2 id="section-2">&lt;b&gt;</h2>',
     ]

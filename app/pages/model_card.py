@@ -46,7 +46,7 @@ _PAGE = """<!doctype html>
 class _Renderer(RendererHTML):
     """Renders Markdown without inline styles, which the page's Content-Security-Policy blocks.
 
-    Wide tables and figures scroll, and long tables are folded.
+    Wide tables and figures scroll, also with the keyboard, and long tables are folded.
     """
 
     _is_folded = False  # whether the current table is folded; tables contain no tables
@@ -57,7 +57,7 @@ class _Renderer(RendererHTML):
         if not source or _is_outside(source):  # the parser does not pass empty URLs to validateLink
             return escape(self.renderInlineAsText(image.children, options, env))
         image.attrs["src"] = f"report/{source}"
-        return f'<span class="wide">{super().image(tokens, idx, options, env)}</span>'
+        return f'<span class="wide" tabindex="0">{super().image(tokens, idx, options, env)}</span>'
 
     def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         link = tokens[idx]
@@ -73,7 +73,7 @@ class _Renderer(RendererHTML):
         rows = end - first_line - 2  # without the header and the line below it
         self._is_folded = rows > _SHOWN_ROWS
         fold = f"<details><summary>Table of {rows} rows</summary>" if self._is_folded else ""
-        return f'{fold}<div class="wide">{self.renderToken(tokens, idx, options, env)}'
+        return f'{fold}<div class="wide" tabindex="0">{self.renderToken(tokens, idx, options, env)}'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         end = "</div></details>" if self._is_folded else "</div>"

@@ -216,7 +216,7 @@ ALLOWED = {
 def test_every_card_consists_of_text_tables_links_and_figures(card: str) -> None:
     for tag, attributes in render(card).tags:
         assert tag in ALLOWED
-        assert set(attributes) <= {"href", "src", "alt", "title", "class", "start", "id"}
+        assert set(attributes) <= {"href", "src", "alt", "title", "class", "start", "id", "tabindex"}
         assert re.match(r"(?i)https?://|report/(README\.md|history\.(csv|png))$", attributes.get("href") or "https://")
         assert (attributes.get("src") or "report/history.png") == "report/history.png"
 

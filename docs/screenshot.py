@@ -1,8 +1,9 @@
-"""Draw on the page and save what the browser shows: a digit as docs/images/page.png, a number as number.png.
+"""Draw on the page and save what the browser shows, in docs/images: page.png, inside.png and number.png.
 
 python docs/screenshot.py
 
-Run it whenever the page changes, after `make check`. It needs Chromium (`apt-get install chromium`).
+Run it whenever the page changes, after `make check`. It needs Chromium (`apt-get install chromium`),
+and a served version that has its layers (`GET /model/layers`).
 """
 
 import math
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs/images"
@@ -64,6 +65,11 @@ def save_screenshots(url: str) -> None:
         expect(page.locator("#saliency")).to_be_visible()
         save(page, "page.png")
         page.get_by_role("button", name="Why?").click()
+        page.get_by_text("Look inside").click()
+        expect(page.locator("#arithmetic li")).to_have_count(6)
+        save(page.locator("#inside"), "inside.png")
+        page.get_by_text("Look inside").click()
+        page.evaluate("scrollTo(0, 0)")
         page.get_by_role("button", name="Clear").click()
         draw(page, NUMBER)
         expect(page.locator("#number")).to_have_text("4071")
@@ -85,12 +91,13 @@ def draw(page: Page, strokes: list[Stroke]) -> None:
         page.mouse.up()
 
 
-def save(page: Page, name: str) -> None:
-    """Write a screenshot of the page."""
+def save(part: Page | Locator, name: str) -> None:
+    """Write a screenshot of the page, or of a part of it."""
+    page = part.page if isinstance(part, Locator) else part
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)  # the bars grow with a transition
     IMAGES.mkdir(exist_ok=True)
-    page.screenshot(path=IMAGES / name)
+    part.screenshot(path=IMAGES / name)
 
 
 if __name__ == "__main__":

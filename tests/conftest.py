@@ -27,6 +27,7 @@ from digits.model import artifact
 from digits.model.artifact import (
     GOLDEN,
     KERAS,
+    LAYERS,
     MANIFEST,
     MODEL,
     NOVELTY_OUTPUT,
@@ -263,6 +264,25 @@ def publish_classes(
     own = {"classes": classes, "preprocessing": preprocessing, "outputs": [probabilities_output(len(classes))]}
     manifest = artifact.publish(root, files, MANIFEST_FIELDS | own | fields)
     return Published(root, root / manifest.name / str(manifest.version), manifest)
+
+
+def add_layers(folder: Path) -> None:
+    """Add the layers of a version's graph in the format of safetensors, as an export does."""
+    graph = onnx.load(folder / MODEL).graph
+    weights = [onnx.numpy_helper.to_array(each) for each in graph.initializer if not each.name.startswith("head")]
+    hidden = next(each for each in weights if each.ndim == 2 and len(each) == FEATURES)
+    units = hidden.shape[1]
+    output = next(each for each in weights if each.ndim == 2 and len(each) == units)
+    biases = (next(each for each in weights if each.shape == (size,)) for size in (units, output.shape[1]))
+    names = ("hidden.kernel", "probabilities.kernel", "hidden.bias", "probabilities.bias")
+    header, data = {}, b""
+    for name, values in zip(names, (hidden, output, *biases), strict=True):
+        encoded_values = values.astype("<f2").tobytes()
+        offsets = [len(data), len(data) + len(encoded_values)]
+        header[name] = {"dtype": "F16", "shape": values.shape, "data_offsets": offsets}
+        data += encoded_values
+    text = json.dumps(header).encode()
+    rewrite(folder, LAYERS, len(text).to_bytes(8, "little") + text + data)
 
 
 def edit_manifest(folder: Path, changes: Mapping[str, Any]) -> None:

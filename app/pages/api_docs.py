@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 from fastapi import FastAPI, Response
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
@@ -47,7 +48,7 @@ def install(app: FastAPI) -> None:
     assert package is not None
     assert package.origin is not None
     # The package is found without an import, because the import would create a second application.
-    app.mount("/docs/assets", _Files(directory=Path(package.origin).parent / "static"))
+    app.mount("/docs/assets", GZipMiddleware(_Files(directory=Path(package.origin).parent / "static"), compresslevel=6))
     app.mount("/examples", _Files(directory=EXAMPLES))
     headers = security_headers.api_docs()
 

@@ -1,5 +1,6 @@
 """The drawing page at `/`. All its files are our own, so that it loads nothing from other hosts."""
 
+import gzip
 from pathlib import Path
 
 from fastapi import FastAPI, Response
@@ -29,22 +30,22 @@ _OWN_CLASSES = "own-classes.html"
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the page and its files."""
-    files = {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in FOLDER.iterdir()}
-    html, kind = files["index.html"]
-    page_of_digits = _apply_settings(html.decode(), settings)
-    files["index.html"] = page_of_digits.encode(), kind
+    contents = {file.name: file.read_bytes() for file in FOLDER.iterdir()}
+    page_of_digits = _apply_settings(contents["index.html"].decode(), settings)
+    contents["index.html"] = page_of_digits.encode()
     # The page's scripts find the attribute and do not speak of digits.
     page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
-    files[_OWN_CLASSES] = page_of_classes.encode(), kind
-    etags = {name: caching.etag(content) for name, (content, _) in files.items()}
+    contents[_OWN_CLASSES] = page_of_classes.encode()
+    files = {name: _encodings(content, _TYPES[Path(name).suffix]) for name, content in contents.items()}
     secured = security_headers.drawing_page(base=bool(settings.root_path))
 
     def reply(request: ServiceRequest, name: str) -> Response:
-        content, media_type = files[name]
-        headers = caching.headers(etags[name]) | secured
-        if caching.is_known(request, etags[name]):
+        plain, compressed = files[name]
+        content, headers = compressed if "gzip" in request.headers.get("accept-encoding", "") else plain
+        headers = headers | secured
+        if caching.is_known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return Response(content, headers=headers | {"Content-Type": media_type})
+        return Response(content, headers=headers)
 
     @app.get("/", include_in_schema=False)
     async def page(request: ServiceRequest) -> Response:
@@ -59,6 +60,24 @@ def install(app: FastAPI, settings: Settings) -> None:
         if name not in files:
             raise NotFound("there is nothing at this path")
         return reply(request, name)
+
+
+_Encoded = tuple[bytes, dict[str, str]]
+"""The bytes of a reply, with its headers."""
+
+
+def _encodings(content: bytes, media_type: str) -> tuple[_Encoded, _Encoded]:
+    """Return a file for clients without and with gzip. Pictures are compressed already."""
+    headers = {"Content-Type": media_type}
+    if not media_type.startswith("text/"):
+        plain = content, headers | caching.headers(caching.etag(content))
+        return plain, plain
+    headers["Vary"] = "Accept-Encoding"
+    compressed = gzip.compress(content, mtime=0)  # without a time, so that all workers send the same bytes
+    return (
+        (content, headers | caching.headers(caching.etag(content))),
+        (compressed, headers | caching.headers(caching.etag(compressed)) | {"Content-Encoding": "gzip"}),
+    )
 
 
 def _apply_settings(html: str, settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
+from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,7 +34,7 @@ _PAGE = """<!doctype html>
 <body>
 <header>
   <nav aria-label="Back"><a href="../">Drawing page</a></nav>
-  <p class="aside">{version}</p>
+  <p class="aside">{version}</p>{contents}
 </header>
 <main>
 {card}</main>
@@ -45,7 +46,7 @@ _PAGE = """<!doctype html>
 class _Renderer(RendererHTML):
     """Renders Markdown without inline styles, which the page's Content-Security-Policy blocks.
 
-    Wide tables scroll, and long tables are folded.
+    Wide tables and figures scroll, also with the keyboard, and long tables are folded.
     """
 
     _is_folded = False  # whether the current table is folded; tables contain no tables
@@ -56,7 +57,7 @@ class _Renderer(RendererHTML):
         if not source or _is_outside(source):  # the parser does not pass empty URLs to validateLink
             return escape(self.renderInlineAsText(image.children, options, env))
         image.attrs["src"] = f"report/{source}"
-        return super().image(tokens, idx, options, env)
+        return f'<span class="wide" tabindex="0">{super().image(tokens, idx, options, env)}</span>'
 
     def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         link = tokens[idx]
@@ -72,7 +73,7 @@ class _Renderer(RendererHTML):
         rows = end - first_line - 2  # without the header and the line below it
         self._is_folded = rows > _SHOWN_ROWS
         fold = f"<details><summary>Table of {rows} rows</summary>" if self._is_folded else ""
-        return f'{fold}<div class="wide">{self.renderToken(tokens, idx, options, env)}'
+        return f'{fold}<div class="wide" tabindex="0">{self.renderToken(tokens, idx, options, env)}'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         end = "</div></details>" if self._is_folded else "</div>"
@@ -100,8 +101,21 @@ def page(card: bytes, version: str, files: frozenset[str]) -> bytes:
     markdown = MarkdownIt("js-default", renderer_cls=_Renderer)
     # markdown-it calls this for links and images, after it has resolved entities and escapes.
     markdown.validateLink = lambda url: _is_outside(url) or unquote(url) in files  # type: ignore[method-assign]
-    html = markdown.render(card.decode(errors="replace"))
-    return _PAGE.format(version=escape(version), card=html).encode()
+    tokens = markdown.parse(card.decode(errors="replace"))
+    contents = _contents(tokens)
+    html = markdown.renderer.render(tokens, markdown.options, {})
+    return _PAGE.format(version=escape(version), contents=contents, card=html).encode()
+
+
+def _contents(tokens: list[Token]) -> str:
+    """Give each section an address, and return the links to them."""
+    titles = [(heading, title) for heading, title in pairwise(tokens) if heading.type == "heading_open"]
+    links = []
+    for number, (heading, title) in enumerate((each for each in titles if each[0].tag == "h2"), 1):
+        heading.attrs["id"] = f"section-{number}"
+        words = "".join(part.content for part in title.children or ())
+        links.append(f'\n    <li><a href="#section-{number}">{escape(words)}</a></li>')
+    return f'\n  <nav aria-label="Contents">\n  <ol>{"".join(links)}\n  </ol>\n  </nav>' if links else ""
 
 
 def _is_outside(url: str) -> bool:

@@ -39,8 +39,11 @@ from digits.model.artifact import FIRST_OWN_VERSION
 from digits.model.classifier import load_newest
 from tests.conftest import (
     REPOSITORY,
+    SHIPPED_VERSION,
     SHIPPED_VERSIONS,
     Mnist,
+    add_layers,
+    edit_manifest,
     make_calibration,
     needs,
     publish_classes,
@@ -330,6 +333,18 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+@pytest.fixture(scope="session")
+def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with the shipped network and its layers."""
+    folder = tmp_path_factory.mktemp("layered")
+    own = folder / artifact.NAME / str(FIRST_OWN_VERSION)
+    shutil.copytree(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION), own)
+    edit_manifest(own, {"version": FIRST_OWN_VERSION})
+    add_layers(own)
+    with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
+        yield service
+
+
 SHAPES = ("circle", "square", "five-pointed ★")
 
 
@@ -338,7 +353,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service with gRPC, whose model has the classes `SHAPES` and only resizes pictures."""
     folder = tmp_path_factory.mktemp("shapes")
     calibration = make_calibration(threshold=0.1, classes=len(SHAPES)) | {"novelty": None}
-    publish_classes(folder, SHAPES, calibration=calibration)
+    add_layers(publish_classes(folder, SHAPES, calibration=calibration).folder)
     with running_service(folder, MNIST_MODEL_DIR=str(folder), MNIST_GRPC_PORT="0") as service:
         yield service
 

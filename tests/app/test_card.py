@@ -102,13 +102,15 @@ def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPa
     descriptions = figures.evaluate_all("all => all.map(image => image.alt)")
     assert len(descriptions) >= 4
     assert all(len(description) > 10 for description in descriptions)
+    page.get_by_role("navigation", name="Contents").get_by_role("link", name="Limits").click()
+    expect(page.get_by_role("heading", name="Limits")).to_be_in_viewport()
     page.get_by_role("link", name="Drawing page").click()
     expect(page.locator("#canvas")).to_be_visible()
     page.get_by_role("link", name="Model card", exact=True).click()
     expect(page).to_have_title(TITLE)
 
 
-def test_on_a_phone_only_wide_tables_scroll_sideways_in_the_preferred_colours(
+def test_on_a_phone_only_wide_tables_and_figures_scroll_sideways_in_the_preferred_colours(
     open_page: OpenPage, service: Service
 ) -> None:
     page = open_page(f"{service.url}/model/card", viewport={"width": 320, "height": 640}, color_scheme="dark")
@@ -117,8 +119,12 @@ def test_on_a_phone_only_wide_tables_scroll_sideways_in_the_preferred_colours(
     page.emulate_media(color_scheme="light")
     expect(page.locator("body")).to_have_css("background-color", "rgb(245, 243, 238)")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
-    table = page.locator(".wide:visible").last
-    assert table.evaluate("wide => { wide.scrollLeft = 1000; return wide.scrollLeft; }") > 0
+    scroll = "wide => { wide.scrollLeft = 1000; return wide.scrollLeft; }"
+    assert page.locator("div.wide:visible").last.evaluate(scroll) > 0
+    confusion = page.locator("span.wide", has=page.locator("img[src$='confusion.png']"))
+    confusion.scroll_into_view_if_needed()
+    expect_loaded(confusion.locator("img"))
+    assert confusion.evaluate(scroll) > 0
 
 
 @pytest.mark.parametrize(
@@ -169,6 +175,17 @@ def test_only_a_long_table_is_folded(rows: int, folded: int) -> None:
     assert "summary" not in tags[-8:]
 
 
+def test_sections_are_linked_as_text() -> None:
+    html = page(b"# Card\n\n## One *two*\n\n### Three\n\n## <b>\n", "v", FILES).decode()
+
+    links = re.findall(r'<a href="(#section-.*)">(.*)</a>', html)
+    assert links == [("#section-1", "One two"), ("#section-2", "&lt;b&gt;")]
+    assert re.findall(r"<h2 id=.*", html) == [
+        '<h2 id="section-1">One <em>two</em></h2>',
+        '<h2 id="section-2">&lt;b&gt;</h2>',
+    ]
+
+
 def test_an_empty_url_makes_no_link_and_no_image() -> None:
     link, figure = render("[a]()"), render("![a]()")
 
@@ -189,7 +206,7 @@ FRAGMENTS = st.sampled_from(
 )
 ALLOWED = {
     *("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "hr", "br", "em"),
-    *("strong", "s", "a", "img", "div", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"),
+    *("strong", "s", "a", "img", "div", "span", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"),
 }
 
 
@@ -199,7 +216,7 @@ ALLOWED = {
 def test_every_card_consists_of_text_tables_links_and_figures(card: str) -> None:
     for tag, attributes in render(card).tags:
         assert tag in ALLOWED
-        assert set(attributes) <= {"href", "src", "alt", "title", "class", "start"}
+        assert set(attributes) <= {"href", "src", "alt", "title", "class", "start", "id", "tabindex"}
         assert re.match(r"(?i)https?://|report/(README\.md|history\.(csv|png))$", attributes.get("href") or "https://")
         assert (attributes.get("src") or "report/history.png") == "report/history.png"
 

@@ -65,6 +65,9 @@ def test_our_own_api_comes_first_in_the_preferred_colours_with_a_way_back(
     groups = page.locator(".opblock-tag")
     expect(groups.first).to_have_text(re.compile("Predict"), timeout=SLOW)
     assert [group.split()[0] for group in groups.all_inner_texts()[:3]] == ["Predict", "Model", "Health"]
+    targets = "all => all.map(each => each.getBoundingClientRect()).map(box => Math.min(box.width, box.height))"
+    sizes = page.locator("a, button").filter(visible=True).evaluate_all(targets)
+    assert min(sizes) >= 24  # WCAG 2.2, target size
     colour = "heading => Math.min(...getComputedStyle(heading).color.match(/[0-9]+/g).map(Number))"
     heading = page.get_by_role("heading", level=1)
     assert heading.evaluate(colour) > 128

@@ -122,7 +122,9 @@ def drop(page: Page, *, name: str, content: bytes, kind: str = "image/png") -> N
         [list(content), name, kind],
     )
     for event in ("dragenter", "dragover", "drop"):
+        expect(page.get_by_text("Drop the picture")).to_be_visible(visible=event != "dragenter")
         page.locator("footer").dispatch_event(event, {"dataTransfer": transfer})
+    expect(page.get_by_text("Drop the picture")).to_be_hidden()
 
 
 def paste(page: Page, *, name: str, content: bytes, kind: str = "image/png") -> None:
@@ -234,10 +236,16 @@ def test_the_answer_changes_while_the_pen_is_down_but_a_dot_waits(open_page: Ope
     page.mouse.move(*at(page, (0.5, 0.8))[0], steps=8)
     expect_digit(page, 1)
     assert {post.partition("?")[0] for post in posts} == {"predict"}  # half a digit is not cut into several
+    page.route(ANSWERS, answer_with("1", is_digit=False, accept=False))
+    page.mouse.move(*at(page, (0.5, 0.9))[0], steps=8)
+    page.clock.run_for(1000)
+    expect(page.locator("#sentence")).to_have_text("So far, it may be a 1 (>99.9\u00a0%).")
+    expect(page.locator("#answer")).to_have_attribute("data-state", "unsure")
     with page.expect_response("**/read?*"):
         page.mouse.up()
 
     expect_digit(page, 1)
+    expect(page.locator("#sentence")).to_have_text("This does not look like a digit.")
 
 
 def test_strokes_are_undone_and_the_drawing_is_cleared_with_buttons_and_keys(page: Page) -> None:
@@ -428,6 +436,21 @@ def test_drawn_digits_are_a_number_that_stays_while_the_next_digit_is_drawn(
     assert colours(*middle).sum() == 0
 
 
+def test_the_bars_stay_where_they_are_when_a_second_digit_is_read(open_page: OpenPage, service: Service) -> None:
+    for options in (DESKTOP, PHONE):
+        page = open_page(service.url, **options)
+        places = []
+
+        for lines in ((), ("4",), ("42",)):
+            if lines:
+                page.route(ANSWERS, answer_with(*lines))
+                draw(page, *STROKES[1])
+                expect(page.locator("#number" if lines == ("42",) else "#digit")).to_have_text(lines[0])
+            places.append(page.locator("#bars").bounding_box())
+
+        assert places[0] == places[1] == places[2]
+
+
 def test_a_digit_of_a_sheet_of_500_is_selected_with_keys_and_pointer(page: Page) -> None:
     page.route(ANSWERS, answer_with(*["0123456780123456780123456"] * 20, unsure=[1, 3], left_out=2))
 
@@ -441,7 +464,7 @@ def test_a_digit_of_a_sheet_of_500_is_selected_with_keys_and_pointer(page: Page)
     marks = digits.evaluate_all("all => all.slice(0, 5).map(e => getComputedStyle(e, '::after').content)")
     assert marks == ["none", '"?"', "none", '"?"', "none"]
     expect(page.locator("#place")).to_have_text("Line 1, digit 2")  # the first unsure digit
-    expect(selected(page)).to_have_accessible_name(re.compile("^1, unsure. A 1, .* 1 and 2 are plausible"))
+    expect(selected(page)).to_have_accessible_name(re.compile("^1, unsure. Not sure: .* 1 and 2 are plausible"))
     selected(page).press("End")
     expect(selected(page)).to_be_focused()
     expect(selected(page)).to_be_in_viewport()
@@ -504,12 +527,12 @@ def test_an_answer_is_announced_with_what_the_network_saw_and_why_stays_on(page:
     draw(page, *STROKES[4])
 
     expect(why).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#legend")).to_have_text(re.compile(r"supports 4\s*speaks against 4"))
+    expect(page.locator("#legend")).to_have_text(re.compile(r"supports 4\s*speaks against 4\s*outline of the ink"))
     name = "Blue supports 4, mostly at the upper right. Orange speaks against 4, mostly at the bottom."
     expect(page.get_by_role("img", name=name)).to_be_visible()
-    shown = colours(page.locator("#saliency"))
+    shown = colours(page.locator("#saliency"))[4::8, 4::8]  # the middle of each pixel, without the outline
     (support_red, _, support_blue, support), (red, _, blue, opposition) = shown[2, 25], shown[26, 14]
-    assert (abs(support - 64) <= 1, opposition, (shown[..., 3] > 0).sum()) == (True, 255, 2)
+    assert (abs(support - 128) <= 1, opposition, (shown[..., 3] > 0).sum()) == (True, 255, 2)
     assert support_blue > support_red + 100
     assert red > blue + 100  # orange
     why.press("Space")
@@ -555,7 +578,7 @@ def test_a_service_that_cannot_answer_is_explained_and_asked_again(
 
 def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page) -> None:
     reached = []
-    for _ in range(12):
+    for _ in range(13):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
             "() => { const e = document.activeElement;"
@@ -567,7 +590,8 @@ def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page
 
     tools = ["Drawing area", "Undo", "Clear", "Picture from a file"]
     examples = ["A photo", "A number", "4 or 9?", "A letter"]
-    names = ["API", "Model card", *tools, *examples, "How does it work, and how good is it?", "model card"]
+    names = ["API", "Model card", *tools, *examples, "Look inside"]
+    names += ["How does it work, and how good is it?", "model card"]
     assert reached == [(name, "solid") for name in names]
 
 
@@ -586,9 +610,33 @@ def test_every_element_has_a_name_for_screen_readers(page: Page) -> None:
     assert sum(role == "listitem" for role, _ in nodes) == 10
 
 
+def test_without_javascript_the_page_says_so_and_offers_no_controls(open_page: OpenPage, service: Service) -> None:
+    page = open_page(service.url, **DESKTOP, java_script_enabled=False)
+
+    expect(page.get_by_text("Drawing needs JavaScript.")).to_be_in_viewport()
+    expect(page.get_by_role("button")).to_have_count(0)
+
+
+def test_forced_colours_show_the_selected_digit_the_empty_bars_and_what_is_switched_on(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(service.url, **DESKTOP, forced_colors="active")
+    page.route(ANSWERS, answer_with("42"))
+    draw(page, *STROKES[4])
+    button(page, "Why?").click()
+
+    expect(selected(page)).not_to_have_css("border-bottom-style", "none")
+    expect(page.get_by_role("radio", checked=False)).to_have_css("border-bottom-style", "none")
+    expect(page.locator("#bars .track").first).to_have_css("border-top-style", "solid")
+    expect(button(page, "Why?")).to_have_css("border-top-width", "3px")
+
+
 def luminance(colour: str) -> float:
     """Return the relative luminance of a colour as WCAG defines it."""
-    channels = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    if colour.startswith("rgb("):
+        channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)]
+    else:
+        channels = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -609,6 +657,7 @@ def test_the_page_follows_the_preferred_colours_with_enough_contrast(open_page: 
             "names => names.map(name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`))",
             ["ground", "paper", "text", "quiet", "accent"],
         )
+        texts.append(page.locator("#bars .zero").first.evaluate("bar => getComputedStyle(bar).color"))
         for text in map(luminance, texts):
             for under in map(luminance, (ground, paper)):
                 assert (max(text, under) + 0.05) / (min(text, under) + 0.05) >= 4.5  # WCAG 2.2, AA

@@ -52,6 +52,17 @@ def test_files_have_a_type_and_are_sent_again_only_after_a_change(client: httpx.
     assert again.headers["etag"] == first.headers["etag"]
 
 
+@pytest.mark.parametrize("path", ["/", "/page/style.css", "/page/main.js", "/docs/assets/swagger-ui.css"])
+def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, path: str) -> None:
+    plain, packed = (client.get(path, headers={"accept-encoding": each}) for each in ("identity", "gzip, br"))
+
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    assert plain.content == packed.content
+    assert packed.num_bytes_downloaded < plain.num_bytes_downloaded / 2
+
+
 @pytest.mark.parametrize(
     "path",
     [

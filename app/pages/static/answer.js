@@ -176,7 +176,8 @@ export function preparation(steps) {
   return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
-function drawGrey(canvas, rows) {
+/** Draw rows of grey values, one pixel of the canvas for each. */
+export function drawGrey(canvas, rows) {
   [canvas.width, canvas.height] = [rows[0].length, rows.length];
   const image = new ImageData(canvas.width, canvas.height);
   rows.flat().forEach((grey, index) => image.data.set([grey, grey, grey, 255], 4 * index));

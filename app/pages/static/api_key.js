@@ -30,7 +30,7 @@ export async function loadablePageUrl(url) {
   const html = await reply.text();
   const page = new DOMParser().parseFromString(html, "text/html");
   const absolute = (path) => new URL(path, url).href;
-  for (const link of page.querySelectorAll("[href]")) link.setAttribute("href", absolute(link.getAttribute("href")));
+  for (const link of page.querySelectorAll('[href]:not([href^="#"])')) link.setAttribute("href", absolute(link.getAttribute("href")));
   for (const image of page.images) image.setAttribute("src", (await loadableUrl(absolute(image.getAttribute("src")))) ?? "data:,");
   return URL.createObjectURL(new Blob(["<!doctype html>", page.documentElement.outerHTML], { type: "text/html" }));
 }

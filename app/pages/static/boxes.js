@@ -61,7 +61,9 @@ export class Boxes {
     for (const box of boxes) drawRim(context, box, paper);
     for (const box of boxes) drawOutline(context, box, accent);
     const ordered = [...boxes.splice(this.#selected, 1), ...boxes];
-    for (const placed of labels(ordered, (text) => context.measureText(text).width)) drawLabel(context, placed, accent, paper);
+    for (const placed of labels(ordered, (text) => context.measureText(text).width, { width, height })) {
+      drawLabel(context, placed, accent, paper);
+    }
   }
 }
 
@@ -87,13 +89,20 @@ export function nearestTo(boxes, { x, y }) {
   return distances.indexOf(Math.min(...distances));
 }
 
-/** Return the labels that are shown: none for a low box, and none that would cover an earlier label. */
-export function labels(boxes, widthOf) {
+/**
+ * Return the labels that are shown: none for a low box, and none that would cover another label.
+ *
+ * @param {object[]} boxes those whose labels matter most first
+ * @param {(text: string) => number} widthOf the width of a label's text
+ * @param {{width: number, height: number}} area which labels do not leave
+ */
+export function labels(boxes, widthOf, area) {
   const placed = [];
   for (const box of boxes) {
-    const place = labelPlace(box, widthOf);
-    if (box.height < MIN_LABELLED_HEIGHT || placed.some((other) => overlap(place, other))) continue;
-    placed.push({ ...box, ...place });
+    if (box.height < MIN_LABELLED_HEIGHT) continue;
+    const free = labelPlaces(box, widthOf, area).filter((place) => !placed.some((other) => overlap(place, other)));
+    const place = free.find((place) => !boxes.some((other) => other !== box && overlap(place, other))) ?? free[0];
+    if (place) placed.push({ ...box, ...place });
   }
   return placed;
 }
@@ -128,10 +137,14 @@ function strokeRound(context, { x, y, width, height }) {
   context.stroke();
 }
 
-/** Return where the label of a box goes: above it, or inside of it at the edge of the area. */
-function labelPlace({ x, y, text }, widthOf) {
-  const top = y >= LABEL_HEIGHT + 2 ? y - LABEL_HEIGHT - 1 : y + 2;
-  return { x, y: top, width: Math.max(LABEL_HEIGHT, widthOf(text) + 10), height: LABEL_HEIGHT };
+/** Return where the label of a box may go, the best place first: above the box or below, flush left or right, or inside. */
+function labelPlaces({ x, y, width: boxWidth, height: boxHeight, text }, widthOf, area) {
+  const [width, height] = [Math.max(LABEL_HEIGHT, widthOf(text) + 10), LABEL_HEIGHT];
+  const [left, right] = [Math.min(Math.max(x, 0), area.width - width), Math.max(x + boxWidth - width, 0)];
+  const [above, below, inside] = [y - height - 1, y + boxHeight + 1, y + 2];
+  return [above, below, inside]
+    .flatMap((y) => [left, right].map((x) => ({ x, y, width, height })))
+    .filter(({ y }) => y >= 1 && y + height <= area.height - 1);
 }
 
 function drawLabel(context, { x, y, width, height, text, isDashed }, accent, paper) {

@@ -28,6 +28,7 @@ let pictureBefore = null;
 let reading = null; // the service's reply that is shown
 let selected = 0; // the index of the digit whose details are shown
 let describedVersion = null; // the model version that the page describes
+let inside = null; // the section "Look inside", once it was opened
 
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
@@ -76,6 +77,7 @@ function isNumber() {
 function showReading(newReading, milliseconds) {
   reading = newReading;
   const { digits, model } = reading;
+  if (drawing.isPenDown && !isNumber()) digits[0].isUnfinished = true; // the reply is for an earlier stroke
   showBoxes(isNumber() || reading.left_out > 0 ? digits : []);
   if (isNumber()) number.show(reading);
   else number.hide();
@@ -92,6 +94,7 @@ function select(index) {
   boxes.select(index);
   answer.show(reading, index);
   saliency.show(reading.digits[index]);
+  showInside();
 }
 
 function showBoxes(digits) {
@@ -104,6 +107,7 @@ function hideReading() {
   showBoxes([]);
   number.hide();
   saliency.hide();
+  showInside();
 }
 
 /** Return the served version's manifest, or null. */
@@ -211,6 +215,22 @@ document.addEventListener("paste", (event) => {
   if (file) openFile(file);
   else answer.showProblem("The clipboard contains no picture.");
 });
+
+// The section "Look inside": the address remembers that it is open
+
+byId("inside").addEventListener("toggle", async () => {
+  const { pathname, search } = location;
+  history.replaceState(null, "", `${pathname}${search}${byId("inside").open ? "#inside" : ""}`);
+  if (!byId("inside").open || inside !== null) return showInside();
+  const { Inside } = await import("./inside.js");
+  inside ??= new Inside();
+  showInside();
+});
+byId("inside").open = location.hash === "#inside";
+
+function showInside() {
+  if (byId("inside").open) inside?.show(reading?.digits[selected] ?? null, reading?.model.version);
+}
 
 // The section "How good is it?"
 

@@ -102,7 +102,7 @@ export class ReadingRequests {
         if (this.#inFlight !== controller) return;
         this.#hasDigits = prediction.class_name === undefined;
         this.#retrySeconds = RETRY_SECONDS.first;
-        this.#onReading(withPrediction(reading, prediction), performance.now() - start);
+        this.#onReading(withPrediction(reading, prediction, content), performance.now() - start);
       }
     } catch (error) {
       if (this.#inFlight !== controller) return;
@@ -129,8 +129,8 @@ export class ReadingRequests {
 }
 
 /** Return the reading of one digit with the fields of its prediction, which has the preprocessing too. */
-function withPrediction(reading, prediction) {
-  const digit = { line: 0, ...reading?.digits[0], ...prediction };
+function withPrediction(reading, prediction, { isUnfinished }) {
+  const digit = { line: 0, ...reading?.digits[0], ...prediction, isUnfinished };
   const text = String(digit.digit);
   const { ink, model } = prediction;
   return { text, lines: [text], digits: [digit], left_out: reading?.left_out ?? 0, model, ink };

@@ -1,6 +1,7 @@
 // The explanation of an answer: which pixels support it, and which contradict it.
 
 import { fetchWithKey } from "./api_key.js";
+import { drawHeat } from "./heat.js";
 import { label } from "./verdict.js";
 
 const PLACES = [
@@ -73,7 +74,7 @@ export class Saliency {
     byId("seen").classList.add("explained");
     for (const id of ["saliency", "legend"]) byId(id).hidden = false;
     byId("unexplained").textContent = "";
-    draw(saliency);
+    drawHeat(byId("saliency"), saliency.flat(), { pixels: this.#pixels.flat() });
     byId("saliency").setAttribute("aria-label", describe(label(digit), saliency));
     byId("for").textContent = `supports ${label(digit)}`;
     byId("against").textContent = `speaks against ${label(digit)}`;
@@ -94,22 +95,6 @@ export class Saliency {
     this.#isOn = isOn;
     byId("why").setAttribute("aria-pressed", String(isOn));
   }
-}
-
-/** Colour each pixel in proportion to its strength; the strongest pixel has full colour. */
-function draw(saliency) {
-  const context = byId("saliency").getContext("2d");
-  const style = getComputedStyle(byId("saliency"));
-  const [supports, opposes] = ["--for", "--against"].map((name) => style.getPropertyValue(name));
-  const strongest = Math.max(...saliency.flat().map(Math.abs)) || 1;
-  context.clearRect(0, 0, 28, 28);
-  saliency.forEach((row, y) =>
-    row.forEach((value, x) => {
-      context.globalAlpha = Math.abs(value) / strongest;
-      context.fillStyle = value > 0 ? supports : opposes;
-      context.fillRect(x, y, 1, 1);
-    }),
-  );
 }
 
 /** Describe the colours for screen readers: the ninths of the picture with the largest and the smallest sum. */

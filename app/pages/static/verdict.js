@@ -31,11 +31,17 @@ export function label(digit) {
 }
 
 /**
- * @param {object} answer a digit of the service's reply; prediction_set, coverage and is_digit are optional
+ * @param {object} answer a digit of the service's reply; prediction_set, coverage, is_digit and accept are optional.
+ *   `isUnfinished` says that it is still being drawn.
  * @returns {{state: string, digit: string, sentence: string, more: string}}
  */
-export function verdict({ digit: best, probabilities, prediction_set: set, coverage, is_digit: isDigit }) {
+export function verdict(answer) {
+  const { digit: best, probabilities, prediction_set: set, coverage, is_digit: isDigit, isUnfinished } = answer;
   const p = probabilities[best];
+  const doubtful = { state: "unsure", digit: `${label(best)}?` };
+  if (isUnfinished && isUnsure(answer)) {
+    return { ...doubtful, sentence: `So far, it may be ${a(best)} (${percent(p)}).`, more: "" };
+  }
   if (isDigit === false) {
     const more = `If it is one, the best guess is ${label(best)} (${percent(p)}).`;
     return { state: "stranger", digit: label(best), sentence: "This does not look like a digit.", more };
@@ -44,9 +50,11 @@ export function verdict({ digit: best, probabilities, prediction_set: set, cover
   const next = probabilities.map((_, digit) => digit).filter((digit) => digit !== best).sort(byProbability)[0];
   const q = percent(probabilities[next]);
   const more = set ? plausibleSentence([...set].sort(byProbability), coverage, probabilities.length) : "";
-  if (p < UNSURE_BELOW || set?.length === 0) {
-    const either = set?.length === probabilities.length ? `any ${kind()}` : `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
-    return { state: "unsure", digit: `${label(best)}?`, sentence: `Not sure: it may be ${either}.`, more };
+  if (isUnsure(answer)) {
+    let either = `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
+    if (set?.length === probabilities.length) either = `any ${kind()}`;
+    if (set?.length === 1 && set[0] === best) either = `${a(best)} (${percent(p)})`; // but marks were not read
+    return { ...doubtful, sentence: `Not sure: it may be ${either}.`, more };
   }
   let sentence = `${names ? label(best) : `A${a(best).slice(1)}`}, ${percent(p)} sure.`;
   if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure. Next comes ${label(next)} with ${q}.`;

@@ -29,14 +29,24 @@ test("a stroke belongs to the box nearest to its end", () => {
   assert.deepEqual([nearest(5, 20), nearest(24, 20), nearest(26, 20), nearest(45, 90)], [0, 0, 1, 1]);
 });
 
-test("a label lies above its box, or inside of it at the edge, and never over an earlier label", () => {
-  const corners = [[0, 50], [200, 19], [300, 20], [10, 45]];
-  const boxes = corners.map(([x, y], index) => box(x, y, 30, 40, { text: `${index}` }));
+test("a label lies where it hides no digit and no earlier label, and in the area", () => {
+  const area = { width: 400, height: 300 };
+  const place = (boxes) => labels(boxes, () => 12, area).map(({ text, x, y }) => [text, x, y]);
+  const [first, close] = [box(50, 50, 20, 40, { text: "first" }), box(71, 50, 20, 40, { text: "close" })];
 
-  const places = labels([...boxes, box(400, 50, 30, 27, { text: "too low" })], () => 12);
-
-  const shown = places.map(({ text, x, y, width, height }) => [text, x, y, width, height]);
-  assert.deepEqual(shown, [["0", 0, 31, 22, 18], ["1", 200, 21, 22, 18], ["2", 300, 1, 22, 18]]);
+  for (const [what, boxes, expected] of [
+    ["above", [first], [["first", 50, 31]]],
+    ["below at the upper edge", [{ ...first, y: 19 }], [["first", 50, 60]]],
+    ["inside between both edges", [box(50, 5, 20, 290, { text: "high" })], [["high", 50, 7]]],
+    ["inside the area at the right", [{ ...first, x: 390 }], [["first", 378, 31]]],
+    ["flush right beside a neighbour's label", [first, { ...close, x: 65, width: 30 }], [["first", 50, 31], ["close", 73, 31]]],
+    ["below beside a neighbour's label", [first, close], [["first", 50, 31], ["close", 71, 91]]],
+    ["not above a digit", [box(50, 150, 20, 40, { text: "lower" }), box(45, 120, 30, 27)], [["lower", 50, 191]]],
+    ["nowhere for a low box", [box(50, 50, 30, 27, { text: "low" })], []],
+    ["nowhere if all places are taken", Array(5).fill(box(50, 19, 22, 262, { text: "same" })), [["same", 50, 21]]],
+  ]) {
+    assert.deepEqual(place(boxes), expected, what);
+  }
 });
 
 test("the keys lead through the digits of a number and its lines", () => {

@@ -29,9 +29,12 @@ function answer(probabilities, fields = {}, count = 10) {
   return { digit: all.indexOf(probability), probability, probabilities: all, ...fields };
 }
 
-/** Return a digit of a reply with its prediction set at a coverage of 99 %. */
-const answerWithSet = (probabilities, set, fields = {}) =>
-  answer(probabilities, { prediction_set: set, coverage: 0.99, is_digit: true, ...fields });
+/** Return a digit of a reply with its prediction set at a coverage of 99 %, accepted if it is the only plausible one. */
+function answerWithSet(probabilities, set, fields = {}) {
+  const { digit } = answer(probabilities);
+  const accept = set.length === 1 && set[0] === digit && fields.is_digit !== false;
+  return answer(probabilities, { prediction_set: set, coverage: 0.99, is_digit: true, accept, ...fields });
+}
 
 afterEach(() => nameClasses(DIGITS));
 
@@ -48,7 +51,24 @@ for (const [reply, words] of [
   ],
   [
     answerWithSet({ 4: 0.7, 7: 0.1, 9: 0.2 }, [4, 7, 9]),
-    "answer: 4 Probably a 4: 70.0 % sure. Next comes 9 with 20.0 %. 4, 9 and 7 are plausible (99 % coverage).",
+    "unsure: 4? Not sure: it may be a 4 (70.0 %) or a 9 (20.0 %). 4, 9 and 7 are plausible (99 % coverage).",
+  ],
+  [
+    answerWithSet({ 1: 0.967, 7: 0.03 }, [1, 7]),
+    "unsure: 1? Not sure: it may be a 1 (96.7 %) or a 7 (3.0 %). 1 and 7 are plausible (99 % coverage).",
+  ],
+  [
+    answerWithSet({ 4: 0.55, 9: 0.4 }, [4]),
+    "answer: 4 Probably a 4: 55.0 % sure. Next comes 9 with 40.0 %. Only 4 is plausible (99 % coverage).",
+  ],
+  [
+    answerWithSet({ 7: 0.995 }, [7], { accept: false }),
+    "unsure: 7? Not sure: it may be a 7 (99.5 %). Only 7 is plausible (99 % coverage).",
+  ],
+  [answerWithSet({ 4: 0.987 }, [4], { is_digit: false, isUnfinished: true }), "unsure: 4? So far, it may be a 4 (98.7 %)."],
+  [
+    answerWithSet({ 4: 0.987 }, [4], { isUnfinished: true }),
+    "answer: 4 A 4, 98.7 % sure. Only 4 is plausible (99 % coverage).",
   ],
   [
     answerWithSet({ 4: 0.451, 9: 0.402 }, [4, 9]),
@@ -79,7 +99,7 @@ test("a model of other classes is described by their names", () => {
   assert.equal(nameClasses(["circle", "square"]), true);
 
   const sure = answer({ 0: 0.05, 1: 0.95 }, {}, 2);
-  const unsure = answer({ 0: 0.55, 1: 0.45 }, { prediction_set: [], coverage: 0.9 }, 2);
+  const unsure = answer({ 0: 0.55, 1: 0.45 }, { prediction_set: [], coverage: 0.9, accept: false }, 2);
 
   assert.deepEqual([label(0), label(1)], ["circle", "square"]);
   assert.equal(plain(verdict(sure).sentence), "square, 95.0 % sure.");
@@ -133,7 +153,7 @@ test("a digit of a number has a place and a description for screen readers", () 
   assert.equal(place({ digits, lines: ["407", "52"] }, 4), "Line 2, digit 2");
   assert.equal(plain(spoken(answer({ 4: 1 }))), "4. A 4, >99.9 % sure.");
   const unsure = answerWithSet({ 0: 1 }, [0, 1], { accept: false });
-  assert.match(plain(spoken(unsure)), /^0, unsure\. A 0, .* 0 and 1 are plausible/);
+  assert.match(plain(spoken(unsure)), /^0, unsure\. Not sure: .* 0 and 1 are plausible/);
 });
 
 test("the preparation of a picture is one sentence", () => {

@@ -1,0 +1,183 @@
+// The model's dense network in the browser: its layers from a safetensors file, its forward pass, and what each unit does.
+
+const NAMES = ["hidden.kernel", "hidden.bias", "probabilities.kernel", "probabilities.bias"];
+
+/**
+ * Parse a file in the format of safetensors with float16 values: the length of a JSON header, the header, the values.
+ *
+ * @param {ArrayBuffer} file
+ * @returns {Record<string, {shape: number[], values: Float32Array}>}
+ */
+export function parseTensors(file) {
+  const start = 8 + Number(new DataView(file).getBigUint64(0, true));
+  const { __metadata__, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, start - 8)));
+  return Object.fromEntries(
+    Object.entries(header).map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
+      if (dtype !== "F16") throw new TypeError(`expected float16, received ${dtype} for ${name}`);
+      const bits = new Uint16Array(file.slice(start + from, start + to));
+      return [name, { shape, values: Float32Array.from(bits, float16) }];
+    }),
+  );
+}
+
+/** Return the value of a half-precision number (IEEE 754 binary16). */
+function float16(bits) {
+  const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** A dense layer with relu and a dense layer with softmax. Weights are row by row: a row for each input of a layer. */
+export class Network {
+  #kernel;
+  #bias;
+  #outputKernel;
+  #outputBias;
+
+  /** @param {ReturnType<typeof parseTensors>} tensors */
+  constructor(tensors) {
+    [this.#kernel, this.#bias, this.#outputKernel, this.#outputBias] = NAMES.map((name) => tensors[name].values);
+    [this.inputs, this.units] = tensors["hidden.kernel"].shape;
+    this.classes = this.#outputBias.length;
+  }
+
+  /**
+   * @param {ArrayLike<number>} pixels grey values from 0 to 255
+   * @returns {{x: Float64Array, sums: Float64Array, hidden: Float64Array, logits: Float64Array,
+   *   probabilities: Float64Array}} `x` from 0 to 1; `sums` with the bias, before relu
+   */
+  forward(pixels) {
+    const x = Float64Array.from(pixels, (grey) => grey / 255);
+    const sums = dense(x, this.#kernel, this.#bias);
+    const hidden = sums.map((sum) => Math.max(sum, 0));
+    const logits = dense(hidden, this.#outputKernel, this.#outputBias);
+    return { x, sums, hidden, logits, probabilities: softmax(logits) };
+  }
+
+  /** Return the weights of a unit, one for each pixel. */
+  weights(unit) {
+    return Float32Array.from({ length: this.inputs }, (_, pixel) => this.#kernel[pixel * this.units + unit]);
+  }
+
+  bias(unit) {
+    return this.#bias[unit];
+  }
+
+  /** Return the weight of a unit in each output. */
+  outputWeights(unit) {
+    return this.#outputKernel.subarray(unit * this.classes, (unit + 1) * this.classes);
+  }
+
+  /** Return how much the outputs' biases favour a class over another. */
+  biasDifference(best, rival) {
+    return this.#outputBias[best] - this.#outputBias[rival];
+  }
+
+  /** Return how much each unit adds to the difference of two logits. What it adds to all logits alike does not count. */
+  unitEvidence({ hidden }, best, rival) {
+    return hidden.map((activation, unit) => {
+      const weights = this.outputWeights(unit);
+      return activation * (weights[best] - weights[rival]);
+    });
+  }
+
+  /** Return how much each pixel adds to the difference of two logits, through all units that are active. */
+  pixelEvidence({ x, hidden }, best, rival) {
+    const effects = hidden.map((activation, unit) => {
+      const weights = this.outputWeights(unit);
+      return activation > 0 ? weights[best] - weights[rival] : 0;
+    });
+    return x.map((value, pixel) => {
+      if (value === 0) return 0;
+      const row = pixel * this.units;
+      return value * effects.reduce((sum, effect, unit) => sum + effect * this.#kernel[row + unit], 0);
+    });
+  }
+
+  /** Return the units in groups: a list for each class of the units that support it most, the strongest first. */
+  groups() {
+    const groups = Array.from({ length: this.classes }, () => []);
+    for (let unit = 0; unit < this.units; unit++) {
+      const weights = this.outputWeights(unit);
+      const most = Math.max(...weights);
+      const mean = weights.reduce((sum, weight) => sum + weight, 0) / this.classes;
+      groups[weights.indexOf(most)].push({ unit, strength: most - mean });
+    }
+    return groups.map((group) => group.sort((a, b) => b.strength - a.strength).map(({ unit }) => unit));
+  }
+}
+
+/** Return the `count` units with the largest evidence for and against, the strongest first, with their share of all. */
+export function strongest(evidence, count) {
+  const total = evidence.reduce((sum, value) => sum + Math.abs(value), 0) || 1;
+  const ranked = Array.from(evidence, (value, unit) => ({ unit, value, share: Math.abs(value) / total }))
+    .filter(({ value }) => value !== 0)
+    .sort((a, b) => b.value - a.value);
+  return {
+    supporting: ranked.filter(({ value }) => value > 0).slice(0, count),
+    opposing: ranked.filter(({ value }) => value < 0).slice(-count).reverse(),
+  };
+}
+
+/** Return the index of the largest value, apart from that of `without`. */
+export function indexOfLargest(values, without = -1) {
+  return values.reduce((best, value, index) => (index !== without && !(value <= values[best]) ? index : best), -1);
+}
+
+/** Return the largest difference between the probabilities of this page and those of the service. */
+export function largestDifference(probabilities, expected) {
+  return probabilities.reduce((most, p, index) => Math.max(most, Math.abs(p - expected[index])), 0);
+}
+
+/** Return where each unit has its dot: groups begin a row, and long groups go on in the next one. */
+export function arrange(groups, columns) {
+  let row = 0;
+  const places = groups.flatMap((group, index) => {
+    const first = row;
+    row += Math.max(1, Math.ceil(group.length / columns));
+    return group.map((unit, at) => ({ unit, group: index, column: at % columns, row: first + Math.floor(at / columns) }));
+  });
+  return { places, rows: row };
+}
+
+/** Return the index of the place that a key leads to, or null for any other key. */
+export function neighbour(key, places, selected) {
+  const { row, column } = places[selected];
+  const inRow = (step) => {
+    const candidates = places.filter((place) => place.row === row + step);
+    return candidates.length ? places.indexOf(candidates[Math.min(column, candidates.length - 1)]) : selected;
+  };
+  switch (key) {
+    case "ArrowRight":
+      return Math.min(selected + 1, places.length - 1);
+    case "ArrowLeft":
+      return Math.max(selected - 1, 0);
+    case "ArrowDown":
+      return inRow(1);
+    case "ArrowUp":
+      return inRow(-1);
+    case "Home":
+      return 0;
+    case "End":
+      return places.length - 1;
+    default:
+      return null;
+  }
+}
+
+function dense(inputs, kernel, bias) {
+  const sums = Float64Array.from(bias);
+  inputs.forEach((value, input) => {
+    if (value === 0) return; // most pixels
+    const row = input * sums.length;
+    for (let output = 0; output < sums.length; output++) sums[output] += value * kernel[row + output];
+  });
+  return sums;
+}
+
+function softmax(logits) {
+  const largest = Math.max(...logits);
+  const odds = logits.map((logit) => Math.exp(logit - largest));
+  const sum = odds.reduce((a, b) => a + b);
+  return odds.map((each) => each / sum);
+}

@@ -37,7 +37,7 @@ NUMBER: list[Stroke] = [
 
 def main() -> None:
     """Start the service on a free port, and save the screenshots."""
-    environment = os.environ | {"MNIST_PORT": "0"}
+    environment = os.environ | {"MNIST_PORT": "0", "MNIST_LOG_FORMAT": "text"}
     service = subprocess.Popen(
         [sys.executable, "-m", "app"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )

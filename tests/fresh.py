@@ -58,7 +58,10 @@ def main(uv: str) -> None:
         commands = install(uv, folder)
         subprocess.run([commands / "python", "-c", PRINT_VERSIONS], check=True)
         service = subprocess.Popen(
-            [commands / "digits", "serve", "--port", "0"], cwd=folder, stderr=subprocess.PIPE, text=True
+            [commands / "digits", "serve", "--port", "0", "--log-format", "text"],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert service.stderr is not None
         try:

@@ -93,8 +93,11 @@ class InkNetwork:
 
 
 def shipped_version() -> int:
-    """Return the highest version that comes with the code."""
-    return versions(SHIPPED, NAME)[0]
+    """Return the highest version that comes with the code. Raises DamagedArtifact if there is none."""
+    known = versions(SHIPPED, NAME)
+    if not known:
+        raise DamagedArtifact(f"{SHIPPED / NAME}: expected a version of the ink network, found none")
+    return known[0]
 
 
 @cache

@@ -1,5 +1,6 @@
 """The section "Look inside" in a real browser, and the layers that it loads."""
 
+import json
 import math
 import re
 
@@ -163,7 +164,8 @@ def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(pa
         turn.press("Home")
 
     expect(page.locator("#inside-state")).to_contain_text("Its probabilities differ")  # the service has answered
-    assert (colours(page.locator("#pixels"))[..., 0] == asked.value.post_data_json["pixels"]).all()
+    sent = json.loads(asked.value.post_data or "")["pixels"]
+    assert (colours(page.locator("#pixels"))[..., 0] == sent).all()
     assert (colours(page.locator("#pixels")) != pixels).any()
     page.route("**/predict?normalize=never", lambda _route: None)  # no answer
     turn.press("ArrowRight")

@@ -1,5 +1,6 @@
 """The section "Look inside" in a real browser, and the layers that it loads."""
 
+import json
 import math
 import re
 
@@ -153,13 +154,37 @@ def test_another_output_can_be_compared_with_the_answer(page: Page) -> None:
     expect(page.locator("#explained > div").filter(visible=True)).to_have_count(0)
 
 
+def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(page: Page) -> None:
+    draw(page, *STROKES[7])
+    look_inside(page)
+    expect(page.locator("#more")).to_contain_text("Only 7 is plausible")
+    pixels = colours(page.locator("#pixels"))
+    turn = page.get_by_role("slider", name="Turn")
+
+    with page.expect_request("**/predict?normalize=never") as asked:
+        turn.press("Home")
+
+    expect(page.locator("#inside-state")).to_contain_text("Its probabilities differ")  # the service has answered
+    sent = json.loads(asked.value.post_data or "")["pixels"]
+    assert (colours(page.locator("#pixels"))[..., 0] == sent).all()
+    assert (colours(page.locator("#pixels")) != pixels).any()
+    page.route("**/predict?normalize=never", lambda _route: None)  # no answer
+    turn.press("ArrowRight")
+    expect(page.locator("#sentence")).to_have_text(re.compile("^So far, it may be an? "))
+    expect(page.locator("#inside-state")).to_contain_text("answers when the slider rests")
+    button(page, "Start over").click()
+    expect(page.locator("#sentence")).to_have_text(re.compile("^A 7"))
+    assert (colours(page.locator("#pixels")) == pixels).all()
+    assert turn.input_value() == "0"
+
+
 def test_a_tap_chooses_a_unit_of_the_digit_that_is_selected_in_a_number(open_page: OpenPage, layered: Service) -> None:
     page = open_page(layered.url, **PHONE)
     page.get_by_role("button", name="A number").click()
     expect(page.locator("#number")).to_have_text("2048")
     page.get_by_text("Look inside").tap()
 
-    page.get_by_role("slider").tap(position={"x": 40, "y": 4})
+    page.get_by_role("slider", name="Hidden units").tap(position={"x": 40, "y": 4})
 
     expect(page.locator("#unit-name")).to_have_text(re.compile("supports 0 most$"))
     page.get_by_role("radio").last.tap()

@@ -1,7 +1,8 @@
-// The section "Look inside": the network as dots, what one unit does, and which units speak for the answer.
+// The section "Look inside": the network as dots, what one unit does, which units speak for the answer, and sliders that mislead it.
 
 import { drawGrey } from "./answer.js";
 import { fetchWithKey } from "./api_key.js";
+import { distort } from "./distort.js";
 import { fitToScreen } from "./drawing.js";
 import { drawHeat } from "./heat.js";
 import {
@@ -27,7 +28,10 @@ export class Inside {
   #version; // of the network; undefined before the first answer tells it
   #loads = null; // the version whose layers are being loaded
   #lacking = null; // a version that was released without its layers
-  #digit = null; // of the service's reply
+  #original = null; // the digit of the service's reply
+  #digit = null; // that digit, or what the sliders have made of it
+  #request = null; // the AbortController of the request about what the sliders have made
+  #onDistorted;
   #pass = null; // the forward pass of the digit
   #places = [];
   #rows = 0;
@@ -35,7 +39,15 @@ export class Inside {
   #chosen = null; // the index of a place, or null for the strongest unit
   #rival = null; // the class that the answer is compared with, or null for the second most probable
 
-  constructor() {
+  /** @param {(digit: object) => void} onDistorted called with a digit of other pixels when a slider moves and when it rests */
+  constructor(onDistorted) {
+    this.#onDistorted = onDistorted;
+    byId("sliders").addEventListener("input", () => this.#distort());
+    byId("sliders").addEventListener("change", () => this.#askService());
+    byId("restore").addEventListener("click", () => {
+      this.#restoreSliders();
+      this.#adopt(this.#original);
+    });
     const canvas = byId("units");
     canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.#hover(this.#placeAt(event)));
     canvas.addEventListener("pointerleave", () => this.#hover(null));
@@ -55,12 +67,18 @@ export class Inside {
    * @param {number | undefined} version that has answered
    */
   show(digit, version) {
-    if (digit?.digit !== this.#digit?.digit) this.#rival = null;
-    this.#digit = digit;
+    this.#restoreSliders();
+    this.#original = digit;
+    this.#setDigit(digit);
     this.#version ??= version;
     const isCurrent = this.#network !== null && (version === undefined || version === this.#version);
     if (isCurrent) this.#render();
     else this.#load(version);
+  }
+
+  #setDigit(digit) {
+    if (digit?.digit !== this.#digit?.digit) this.#rival = null;
+    this.#digit = digit;
   }
 
   async #load(version) {
@@ -103,6 +121,7 @@ export class Inside {
     if (network === null) return;
     this.#pass = network.forward(this.#digit?.pixels.flat() ?? new Array(network.inputs).fill(0));
     if (this.#digit === null) this.#say(`Draw a ${hasOwnClasses() ? "picture" : "digit"}, and see which units light up.`);
+    else if (this.#digit.isUnfinished) this.#say("Computed in your browser. The service answers when the slider rests.");
     else this.#check();
     this.#drawUnits();
     if (this.#digit === null) return;
@@ -158,6 +177,46 @@ export class Inside {
     this.#rival = digit;
     this.#renderEvidence();
     this.#renderUnit();
+  }
+
+  // The sliders
+
+  #restoreSliders() {
+    this.#request?.abort();
+    this.#request = null;
+    for (const slider of sliders()) slider.value = slider.defaultValue;
+  }
+
+  #adopt(digit) {
+    this.#setDigit(digit);
+    this.#render();
+    this.#onDistorted(digit);
+  }
+
+  /** Compute the answer here, without waiting for the service, which alone can say whether it accepts the answer. */
+  #distort() {
+    this.#request?.abort();
+    const changes = Object.fromEntries(sliders().map((slider) => [slider.name, slider.valueAsNumber]));
+    const pixels = distort(this.#original.pixels, changes);
+    const probabilities = [...this.#network.forward(pixels.flat()).probabilities];
+    const digit = indexOfLargest(probabilities);
+    const probability = probabilities[digit];
+    this.#adopt({ digit, probability, probabilities, pixels, accept: false, isUnfinished: true, line: this.#original.line });
+  }
+
+  async #askService() {
+    const { pixels, line } = this.#digit;
+    const controller = (this.#request = new AbortController());
+    const reply = await fetchWithKey("predict?normalize=never", {
+      method: "POST",
+      body: JSON.stringify({ pixels }),
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      signal: controller.signal,
+    }).catch(() => null);
+    const prediction = reply?.ok ? await reply.json().catch(() => null) : null;
+    if (this.#request !== controller || controller.signal.aborted) return;
+    if (prediction === null) this.#say("The service could not answer. Move a slider to ask it again.");
+    else this.#adopt({ ...prediction, pixels, line });
   }
 
   // The dots
@@ -333,6 +392,10 @@ async function loadNetwork(onProgress) {
   } catch {
     return 0;
   }
+}
+
+function sliders() {
+  return [...byId("sliders").querySelectorAll("input")];
 }
 
 function kilobytes(bytes) {

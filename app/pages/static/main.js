@@ -223,13 +223,19 @@ byId("inside").addEventListener("toggle", async () => {
   history.replaceState(null, "", `${pathname}${search}${byId("inside").open ? "#inside" : ""}`);
   if (!byId("inside").open || inside !== null) return showInside();
   const { Inside } = await import("./inside.js");
-  inside ??= new Inside();
+  inside ??= new Inside(showDistorted);
   showInside();
 });
 byId("inside").open = location.hash === "#inside";
 
 function showInside() {
   if (byId("inside").open) inside?.show(reading?.digits[selected] ?? null, reading?.model.version);
+}
+
+/** Show what the sliders have made of the selected digit. */
+function showDistorted(digit) {
+  answer.show({ ...reading, digits: reading.digits.map((each, index) => (index === selected ? digit : each)) }, selected);
+  if (!digit.isUnfinished) saliency.show(digit);
 }
 
 // The section "How good is it?"

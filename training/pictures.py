@@ -60,8 +60,9 @@ class Pictures:
         """Return the preprocessing after which the most similar other picture more often shows the same class.
 
         Normalization brings out the strokes of a drawing, whatever its paper, light and place. It destroys textures
-        and grey levels, and often finds no ink in them. A picture that cannot be prepared counts as wrong. At a tie,
-        `normalize` is better, because it also prepares pictures unlike those of the training.
+        and grey levels, and often finds no ink in them. A picture that cannot be prepared counts as wrong, and if more
+        than a twentieth cannot be normalized, all are resized. At a tie, `normalize` is better, because it also
+        prepares pictures unlike those of the training.
 
         Args:
             labels: uint8, of all pictures.
@@ -73,7 +74,7 @@ class Pictures:
         for preprocessing in ("resize", "normalize"):
             pixels, errors = self._prepare(preprocessing, indices)
             right = _nearest_has_same_class(pixels, labels[indices]) & ~np.isin(indices, list(errors))
-            shares[preprocessing] = right.mean()
+            shares[preprocessing] = right.mean() if len(errors) <= len(indices) / 20 else -1
         return "normalize" if shares["normalize"] >= shares["resize"] else "resize"
 
     def _prepare(self, preprocessing: Preprocessing, indices: _Indices) -> tuple[Grey, dict[int, DigitsError]]:

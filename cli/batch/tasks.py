@@ -17,7 +17,7 @@ from digits.picture import Picture
 Row = dict[str, Any]
 """Values by column, in types that `digits.model.predictions.to_json` encodes."""
 
-_NOT_IN_ROWS = frozenset(("model", "line", "box", "pixels", "saliency"))
+_NOT_IN_ROWS = frozenset(("model", "line", "box", "pixels", "ink", "saliency"))
 """The fields of a prediction that are the same in every row, or only in replies."""
 
 

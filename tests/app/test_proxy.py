@@ -41,7 +41,7 @@ def proxy(url: str, prefix: str, *, strips: bool) -> Iterator[str]:
                 reply = httpx.request(self.command, url + path, content=body, headers=dict(self.headers), timeout=60)
             self.send_response(reply.status_code)
             for name, value in reply.headers.multi_items():
-                if name not in HOP_BY_HOP | {"content-length"}:
+                if name not in HOP_BY_HOP | {"content-length", "content-encoding"}:
                     self.send_header(name, value)
             self.send_header("content-length", str(len(reply.content)))
             self.end_headers()

@@ -17,7 +17,7 @@ _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 def keys_at_start(settings: Settings) -> Keys:
-    """Return the keys of the settings, which are none without a file.
+    """Return the keys that the settings name. Without a file there are none.
 
     Raises:
         SystemExit: the file is not usable, or there is none although keys are required. The message is one line.

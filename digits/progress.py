@@ -93,7 +93,7 @@ def _shown() -> Iterator[None]:
 
 
 def _show(ended: threading.Event) -> None:
-    # A descriptor of its own, because standard error is closed while TensorFlow is imported (training.backend).
+    # A copy of the descriptor, because standard error is closed while TensorFlow is imported (training.backend).
     with os.fdopen(os.dup(2), "w") as stderr:
         is_terminal = stderr.isatty()
         while not ended.wait(_TERMINAL_SECONDS if is_terminal else _FILE_SECONDS):

@@ -24,13 +24,13 @@ _CARD = "report/README.md"
 
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
 _FILES: dict[str, Any] = {
-    "image/png": {"schema": {"type": "string", "format": "binary"}},
+    "image/png": _BINARY,
     "text/plain": {"schema": {"type": "string"}},
     "text/csv": {"schema": {"type": "string"}},
 }
-
-_LAYERS: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
 @router.get(
@@ -111,7 +111,7 @@ async def model_report(
     summary="Get the served model's layers",
     response_class=Response,
     responses={
-        200: {"description": "The file", "headers": ETAG, "content": _LAYERS},
+        200: {"description": "The file", "headers": ETAG, "content": {"application/octet-stream": _BINARY}},
         304: UNCHANGED,
         501: problem(501, "The served version was released without its layers"),
         503: UNAVAILABLE,

@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,10 +71,16 @@ def _family() -> list[int]:
 def _read(folder: Path) -> _Process:
     """Read a process (proc_pid_stat(5)). The fields are counted after the name, which may contain spaces."""
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    boot_time = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime"))
     return _Process(
         cpu_seconds=sum(map(int, fields[11:15])) / _TICKS,
         resident_bytes=int(fields[21]) * resource.getpagesize(),
-        start_time=int(boot_time.split()[1]) + int(fields[19]) / _TICKS,
+        start_time=_boot_time() + int(fields[19]) / _TICKS,
         open_files=sum(1 for _ in (folder / "fd").iterdir()),
     )
+
+
+@cache
+def _boot_time() -> int:
+    """Return when the system started, as Unix time."""
+    line = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime"))
+    return int(line.split()[1])

@@ -26,6 +26,7 @@ GOLDEN_TOLERANCE = 1.0
 """Maximum difference between a golden map and the computed one, both in 0 to 255. Golden maps are whole numbers."""
 
 REDUCED_SIDE = 128
+"""Longer side in pixels of the ink that replies show."""
 
 _MULTIPLE = 16
 """Height and width of what the network sees are multiples of this."""

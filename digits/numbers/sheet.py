@@ -122,7 +122,7 @@ def find_sheet(picture: Grey) -> Sheet:
     finer = max(1, nearest, math.ceil(math.sqrt(region.size / _MAX_PIXELS)))
     if finer < factor or (height > _TALL and finer > factor):
         coarse, ink = ink[top:bottom, left:right], coverage(downscale(region, finer))
-        if paper is None:  # each look misses other strokes
+        if paper is None:  # each of the two maps misses strokes that the other has
             ink = (ink + cv2.resize(coarse, ink.shape[::-1])) / 2
         if height >= _SURE:
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))

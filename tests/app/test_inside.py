@@ -141,6 +141,7 @@ def test_units_are_chosen_with_mouse_keys_and_lists_and_the_arithmetic_follows(p
 def test_another_output_can_be_compared_with_the_answer(page: Page) -> None:
     draw(page, *STROKES[7])
     look_inside(page)
+    expect(page.locator("#comparison")).to_have_text(re.compile("^Why 7 and not "))
     before = colours(page.locator("#evidence"))
     outputs = page.get_by_role("list", name="Outputs")
 

@@ -22,8 +22,7 @@ def sketch(rng: np.random.Generator) -> Grey:
     """Draw a heart, star, cross, smiley, arrow, zigzag, house or check mark by an unsteady hand, uint8 (96, 96)."""
     strokes = SKETCHES[rng.integers(len(SKETCHES))](rng.uniform)
     angle, width = np.deg2rad(rng.normal(0, 8)), int(rng.integers(3, 12))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    axes = turn @ np.array([[rng.uniform(0.7, 1.1), rng.uniform(-0.2, 0.2)], [0, 1]]) * rng.uniform(20, 36)
+    axes = _turn(angle) @ np.array([[rng.uniform(0.7, 1.1), rng.uniform(-0.2, 0.2)], [0, 1]]) * rng.uniform(20, 36)
 
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for stroke in strokes:
@@ -35,9 +34,14 @@ def sketch(rng: np.random.Generator) -> Grey:
     return draw_picture(draw)
 
 
-def _ring(u: _Uniform, x: float, y: float, radius: float) -> _Array:
+def _turn(angle: float) -> _Array:
+    """Return the matrix that turns points by an angle in radians."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def _ring(u: _Uniform) -> _Array:
     t = u(-3, 3) + np.linspace(0, 2 * np.pi + u(-0.3, 0.3), 24)
-    return np.stack([x + radius * np.cos(t), y + radius * np.sin(t)], axis=1)
+    return np.stack([np.cos(t), np.sin(t)], axis=1)
 
 
 def _heart(u: _Uniform) -> _Strokes:
@@ -67,7 +71,7 @@ def _smiley(u: _Uniform) -> _Strokes:
     wide, deep = u(0.35, 0.6), u(-0.3, 0.4)
     t = np.linspace(-1, 1, 12)
     mouth = np.stack([wide * t, u(0.2, 0.4) + deep * (1 - t**2)], axis=1)
-    return [*([_ring(u, 0, 0, 1)] if u() < 0.8 else []), *eyes, mouth]
+    return [*([_ring(u)] if u() < 0.8 else []), *eyes, mouth]
 
 
 def _arrow(u: _Uniform) -> _Strokes:
@@ -78,8 +82,7 @@ def _arrow(u: _Uniform) -> _Strokes:
     if u() < 0.2:
         strokes.append(np.array([(length - 1, -wide), (-1, 0), (length - 1, wide)]))
     angle = np.pi / 2 * np.floor(u(0, 4)) + u(-0.5, 0.5)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return [stroke @ turn for stroke in strokes]
+    return [stroke @ _turn(angle) for stroke in strokes]
 
 
 def _zigzag(u: _Uniform) -> _Strokes:

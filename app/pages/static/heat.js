@@ -7,10 +7,10 @@ const INK = 128; // grey value from which a pixel counts as ink
 /**
  * @param {HTMLCanvasElement} canvas becomes transparent where values are 0
  * @param {ArrayLike<number>} values 784, row by row
- * @param {{pixels?: ArrayLike<number> | null, strongest?: number}} options `pixels` are 784 grey values whose ink is
- *   outlined. A value of `strongest` has full colour.
+ * @param {ArrayLike<number> | null} pixels 784 grey values whose ink is outlined
  */
-export function drawHeat(canvas, values, { pixels = null, strongest = largest(values) } = {}) {
+export function drawHeat(canvas, values, pixels = null) {
+  const strongest = largest(values);
   canvas.width = canvas.height = SIDE * SCALE;
   const context = canvas.getContext("2d");
   const style = getComputedStyle(canvas);

@@ -14,6 +14,7 @@ import {
   parseTensors,
   strongest,
 } from "./network.js";
+import { askAboutPixels } from "./requests.js";
 import { hasOwnClasses, label, percent } from "./verdict.js";
 
 const COLUMNS = 32; // of dots
@@ -26,7 +27,7 @@ const byId = (id) => document.getElementById(id);
 export class Inside {
   #network = null;
   #version; // of the network; undefined before the first answer tells it
-  #loads = null; // the version whose layers are being loaded
+  #loads = null; // the version whose layers the page loads now
   #lacking = null; // a version that was released without its layers
   #original = null; // the digit of the service's reply
   #digit = null; // that digit, or what the sliders have made of it
@@ -207,12 +208,7 @@ export class Inside {
   async #askService() {
     const { pixels, line } = this.#digit;
     const controller = (this.#request = new AbortController());
-    const reply = await fetchWithKey("predict?normalize=never", {
-      method: "POST",
-      body: JSON.stringify({ pixels }),
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      signal: controller.signal,
-    }).catch(() => null);
+    const reply = await askAboutPixels(pixels, controller.signal);
     const prediction = reply?.ok ? await reply.json().catch(() => null) : null;
     if (this.#request !== controller || controller.signal.aborted) return;
     if (prediction === null) this.#say("The service could not answer. Move a slider to ask it again.");
@@ -287,8 +283,8 @@ export class Inside {
     const pixels = this.#digit.pixels.flat();
     byId("unit-name").textContent = `Unit ${unit} supports ${label(group)} most`;
     drawGrey(byId("input"), this.#digit.pixels);
-    drawHeat(byId("weights"), weights, { pixels });
-    drawHeat(byId("products"), products, { pixels });
+    drawHeat(byId("weights"), weights, pixels);
+    drawHeat(byId("products"), products, pixels);
     for (const [digit, { added, bar, value }] of outputs.entries()) {
       const addition = hidden[unit] * outputWeights[digit];
       added.textContent = signed(addition);
@@ -325,7 +321,7 @@ export class Inside {
       `${label(best)} minus what it adds to ${label(rival)}. These are the strongest units, with their share of all evidence.`;
     byId("evidence-title").textContent =
       `The same for each pixel, through all active units: blue speaks for ${label(best)}, orange for ${label(rival)}.`;
-    drawHeat(byId("evidence"), this.#network.pixelEvidence(this.#pass, best, rival), { pixels: this.#digit.pixels.flat() });
+    drawHeat(byId("evidence"), this.#network.pixelEvidence(this.#pass, best, rival), this.#digit.pixels.flat());
     const { supporting, opposing } = strongest(evidence, SHOWN_UNITS);
     this.#listUnits("supporting", supporting, `For ${label(best)}`);
     this.#listUnits("opposing", opposing, `For ${label(rival)}`);

@@ -68,11 +68,6 @@ export class Network {
     return this.#outputKernel.subarray(unit * this.classes, (unit + 1) * this.classes);
   }
 
-  /** Return how much the outputs' biases favour a class over another. */
-  biasDifference(best, rival) {
-    return this.#outputBias[best] - this.#outputBias[rival];
-  }
-
   /** Return how much each unit adds to the difference of two logits. What it adds to all logits alike does not count. */
   unitEvidence({ hidden }, best, rival) {
     return hidden.map((activation, unit) => {

@@ -136,6 +136,23 @@ function withPrediction(reading, prediction, { isUnfinished }) {
   return { text, lines: [text], digits: [digit], left_out: reading?.left_out ?? 0, model, ink };
 }
 
+/**
+ * Ask about 28x28 grey values as they are.
+ *
+ * @param {number[][]} pixels
+ * @param {AbortSignal} signal
+ * @param {string} more of the query, such as "&include=saliency"
+ * @returns {Promise<Response | null>} null without a reply
+ */
+export function askAboutPixels(pixels, signal, more = "") {
+  return fetchWithKey(`predict?normalize=never${more}`, {
+    method: "POST",
+    body: JSON.stringify({ pixels }),
+    headers: { "Content-Type": "application/json", Accept: "application/json" },
+    signal,
+  }).catch(() => null);
+}
+
 async function post(path, { body, type }, controller) {
   const timeout = setTimeout(() => controller.abort(new DOMException("no answer", "TimeoutError")), TIMEOUT_MS);
   let reply;

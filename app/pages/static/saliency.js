@@ -1,7 +1,7 @@
 // The explanation of an answer: which pixels support it, and which contradict it.
 
-import { fetchWithKey } from "./api_key.js";
 import { drawHeat } from "./heat.js";
+import { askAboutPixels } from "./requests.js";
 import { label } from "./verdict.js";
 
 const PLACES = [
@@ -48,12 +48,7 @@ export class Saliency {
     }
     const controller = new AbortController();
     this.#request = controller;
-    const reply = await fetchWithKey("predict?normalize=never&include=saliency", {
-      method: "POST",
-      body: JSON.stringify({ pixels: this.#pixels }),
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      signal: controller.signal,
-    }).catch(() => null);
+    const reply = await askAboutPixels(this.#pixels, controller.signal, "&include=saliency");
     const answer = await reply?.json().catch(() => null);
     if (this.#request !== controller) return;
     if (answer?.saliency) {
@@ -74,7 +69,7 @@ export class Saliency {
     byId("seen").classList.add("explained");
     for (const id of ["saliency", "legend"]) byId(id).hidden = false;
     byId("unexplained").textContent = "";
-    drawHeat(byId("saliency"), saliency.flat(), { pixels: this.#pixels.flat() });
+    drawHeat(byId("saliency"), saliency.flat(), this.#pixels.flat());
     byId("saliency").setAttribute("aria-label", describe(label(digit), saliency));
     byId("for").textContent = `supports ${label(digit)}`;
     byId("against").textContent = `speaks against ${label(digit)}`;

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness.bodies import BODIES, GOLDEN, JSON, PICTURES, Body, compact_json
+from benchmarks.harness.bodies import BODIES, GOLDEN, JSON, MODEL, PICTURES, Body, compact_json
 from benchmarks.harness.command import progress
 from benchmarks.harness.servers import HOST, ROOT, Server, serving
 from digits.features import CLASSES, FEATURES, Grey
@@ -81,7 +81,7 @@ def _probabilities(answer: dict[str, Any]) -> NDArray[np.float64]:
 def own(
     workers: int = 1, *, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] | None = None
 ) -> Service:
-    """Return the service of a checkout as `make serve` starts it, with its access log.
+    """Return the service of a checkout as `make serve` starts it, with its access log and with this checkout's model.
 
     Args:
         workers: number of worker processes.
@@ -89,7 +89,8 @@ def own(
         name: the name in the table.
         settings: environment variables.
     """
-    environment = {**LISTENING, "MNIST_WORKERS": str(workers), **(settings or {})}
+    model = {"MNIST_MODEL_DIR": str(MODEL.parents[1]), "MNIST_MODEL_VERSION": MODEL.name}
+    environment = {**LISTENING, **model, "MNIST_WORKERS": str(workers), **(settings or {})}
     command = (sys.executable, "-m", "app")
     return Service(name, command, tuple(BODIES.values()), environment, folder, ready="/readyz")
 

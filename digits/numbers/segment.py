@@ -5,7 +5,7 @@ neighbouring pieces. `digits/numbers/search.py` chooses among them, once the net
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -16,6 +16,7 @@ from digits.features import Grey
 from digits.normalization.parts import Ints, Labels, Mask
 from digits.numbers.candidates import redraw_all
 from digits.numbers.cuts import Cuts, propose_cuts
+from digits.numbers.rings import divide
 from digits.numbers.sheet import Sheet, extents, typical_height
 
 MAX_CANDIDATES = 6000
@@ -113,6 +114,8 @@ class _Piece:
     """The piece inside of its box."""
     cut: float
     """How much ink the cut at its left crosses, in widths of a stroke. 0 if its left is where the part begins."""
+    is_wall: bool = False
+    """Whether it lies between two holes, so that the digits on both sides may have it."""
 
     @property
     def height(self) -> int:
@@ -124,7 +127,7 @@ class _Piece:
 
     def is_dash(self, height: float) -> bool:
         """Return whether it may be a part of a digit of this height, but not a whole one."""
-        return self.right - self.left >= 3 * self.height and self.height <= 0.4 * height
+        return self.right - self.left >= 2.2 * self.height and self.height <= 0.5 * height
 
     def size(self, height: float) -> float:
         """Return its size in heights of a digit."""
@@ -161,13 +164,19 @@ def segment(sheet: Sheet, width: int, height: int) -> Segmentation:
             *((each.left, each.top, each.right, each.bottom) for each in pieces), strict=True
         )
         candidates = []
-        for first in range(len(pieces)):
-            for last in _last_pieces(pieces, first):
+        spans = [(first, last) for first in range(len(pieces)) for last in _last_pieces(pieces, first)]
+        # The digit before may have the wall too, and then the path goes on behind the wall.
+        spans += [(first, last) for first, last in spans if pieces[first].is_wall and last > first]
+        seen = set()
+        for first, last in spans:
                 own = slice(first, last + 1)
                 around = min(lefts[own]), min(tops[own]), max(rights[own]), max(bottoms[own])
                 candidate = _candidate(pieces, first, last, typical, around)
                 if candidate is None:
                     continue
+                if (first, last) in seen:
+                    candidate = replace(candidate, first=first + 1)
+                seen.add((first, last))
                 if len(unions) == MAX_CANDIDATES:
                     raise TooManyDigits(
                         f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
@@ -214,14 +223,13 @@ def _pieces(sheet: Sheet, part: int, cuts: Cuts | None) -> list[_Piece]:
     mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
     if cuts is None:
         return [_Piece(part, left, top, left + width, top + height, mask, 0.0)]
-    owner = (np.arange(width) >= cuts.columns[:, :, None]).sum(axis=0)
     pieces = []
-    for index, strokes in enumerate([0.0, *cuts.strokes]):
-        own = mask & (owner == index)
-        x, y, wide, high = cv2.boundingRect(own.view(np.uint8))
+    for piece in divide(mask, cuts, sheet.stroke):
+        x, y, wide, high = cv2.boundingRect(piece.mask.view(np.uint8))
         if wide:
-            inner = own[y : y + high, x : x + wide]
-            pieces.append(_Piece(part, left + x, top + y, left + x + wide, top + y + high, inner, strokes))
+            inner = piece.mask[y : y + high, x : x + wide]
+            box = left + x, top + y, left + x + wide, top + y + high
+            pieces.append(_Piece(part, *box, inner, piece.strokes, piece.is_wall))
     return pieces
 
 
@@ -259,7 +267,7 @@ def _candidate(
     width, high = right - left, bottom - top
     if last > first and width > _WIDEST * max(high, height):
         return None
-    if last == first and union[0].is_dash(height):
+    if all(piece.is_wall or piece.is_dash(height) for piece in union):
         return None
     left_cut = union[0].cut
     right_cut = pieces[last + 1].cut if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part else 0.0

@@ -50,7 +50,8 @@ class _Sheet:
     ) -> tuple[Array, str]:
         """Return the coverage by ink of one string, and its digits."""
         rng = self.rng
-        chosen = rng.integers(0, len(self.labels), length)
+        known = np.flatnonzero(np.isin(self.labels, style.labels))
+        chosen = known[rng.integers(0, len(known), length)]
         side = int(rng.uniform(*style.height) * 28 / 20)
         scales = np.exp(rng.uniform(-1, 1, length) * np.log(style.size_ratio))
         inks = [
@@ -88,6 +89,8 @@ class _Style:
     """Between two digits, as a share of their height. Below 0: the overlap, as a share of the narrower one's width."""
     size_ratio: float = 1.0
     """How much larger or smaller than `height` a digit may be."""
+    labels: tuple[int, ...] = tuple(range(10))
+    """The digits that are written."""
 
 
 def _pen(digit: Grey, side: int, _rng: Generator) -> Array:
@@ -223,6 +226,9 @@ NUMBERS: "dict[str, Callable[[_Sheet], NumberPicture]]" = {
     "turned": _one_string(photographed, change=_turned),
     "touching by 0 to 15 %": _one_string(_paged, style=_Style(gap=(-0.15, 0))),
     "pairs, touching by 0 to 10 %": _one_string(_paged, style=_Style(gap=(-0.1, 0)), length=(2, 2)),
+    "round, crossing by 3 to 18 %": _one_string(
+        _paged, hand=_thin, style=_Style(gap=(-0.18, -0.03), labels=(0, 6, 8, 9)), length=(2, 5)
+    ),
     "very different sizes": _one_string(_paged, style=_Style(size_ratio=2)),
     **{f"on {name}": _one_string(paper, hand=_any_pen, length=(2, 6)) for name, paper in PAPERS.items()},
     "sheet": _lines(10, _paged, style=_SMALL, length=(10, 10)),

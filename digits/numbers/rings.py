@@ -1,11 +1,12 @@
 """Divide a part into pieces: along its seams, and where round digits share a wall, by their holes.
 
-Zeros that are written in one stroke, or into each other, share a wall or cross. A seam leaves a piece of one ring with the
-other. The holes tell the rings apart: each pixel belongs to the nearest hole, a wall between two holes is a piece of its
-own, which both digits have, and of two rings that cross each gets its own arc.
+Zeros that are written in one stroke, or into each other, share a wall or cross. A seam leaves a piece of one ring with
+the other. The holes tell the rings apart: each pixel belongs to the nearest hole, a wall between two holes is a piece
+of its own, which both digits have, and of two rings that cross, each gets its own arcs.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -29,7 +30,6 @@ _MAX_LENS = 0.6
 _STROKES = 1.0
 """What a division between two rings counts as, in widths of a stroke that a seam crosses."""
 
-
 _MIN_SLICE = 0.15
 """The smallest piece of a ring, as a share of its pixels."""
 
@@ -51,22 +51,25 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
-    mask: Mask
-    left: int
-    right: int
+    hole: Mask
     distance: Floats
-    """(height, width): how far each pixel is from it."""
+    """How far each pixel is from the hole."""
     edge: Mask
-    """(height, width): the part's pixels around it."""
+    """The part's pixels around the hole."""
 
     @property
     def width(self) -> int:
-        return self.right - self.left
+        return int(np.count_nonzero(self.hole.any(axis=0)))
+
+    def is_beside(self, other: "_Ring") -> bool:
+        """Return whether the two share a wall that is high enough."""
+        wall = (self.edge & other.edge).any(axis=1)
+        return bool(np.count_nonzero(wall) >= max(2.0, _MIN_WALL * wall.size))
 
 
 @dataclass(frozen=True, slots=True)
 class _Wall:
-    """What two rings that are side by side share. The fields are (height, width)."""
+    """What two rings side by side share."""
 
     both: Mask
     """Pixels of both rings."""
@@ -74,37 +77,6 @@ class _Wall:
     """Arcs of the first ring that are inside of the second one."""
     second: Mask
     """Arcs of the second ring that are inside of the first one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Box:
-    """The box around holes, in pixels of the part, and their labels."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    numbers: list[int]
-
-    def is_stacked(self, other: "_Box") -> bool:
-        """Return whether holes are above each other rather than side by side."""
-        across = (min(self.right, other.right) - max(self.left, other.left)) / min(
-            self.right - self.left, other.right - other.left
-        )
-        down = (min(self.bottom, other.bottom) - max(self.top, other.top)) / min(
-            self.bottom - self.top, other.bottom - other.top
-        )
-        return across > max(0, down)
-
-    def with_(self, other: "_Box") -> "_Box":
-        """Return the box around both."""
-        return _Box(
-            min(self.left, other.left),
-            min(self.top, other.top),
-            max(self.right, other.right),
-            max(self.bottom, other.bottom),
-            self.numbers + other.numbers,
-        )
 
 
 def divide(mask: Mask, cuts: Cuts, stroke: float) -> list[Piece]:
@@ -116,106 +88,97 @@ def divide(mask: Mask, cuts: Cuts, stroke: float) -> list[Piece]:
         stroke: the width of a stroke in pixels.
     """
     rings, walls = _rings(mask, _NEAR * stroke)
-    spans = [(before.left, after.right) for before, after, wall in zip(rings, rings[1:], walls, strict=False) if wall]
+    spans = [
+        np.flatnonzero((before.hole | after.hole).any(axis=0))[[0, -1]].tolist()
+        for (before, after), wall in zip(pairwise(rings), walls, strict=True)
+        if wall is not None
+    ]
     around, through = list[_Seam](), list[_Seam]()
     for columns, strokes in zip(cuts.columns, cuts.strokes, strict=True):
         is_through = any(left < columns.mean() < right for left, right in spans)
         (through if is_through else around).append((columns, strokes))
-    strips = _along(Piece(mask, 0.0), around)
-    pieces = [piece for strip in strips for piece in _apart(strip, rings, walls)] if spans else strips
+    pieces = _along(Piece(mask, 0.0), around)
+    if spans:
+        pieces = [piece for strip in pieces for piece in _apart(strip, rings, walls)]
     # What looks like a wall may be the side of a 3 beside an 8, so the seams remain a possibility.
     return [part for piece in pieces for part in _along(piece, through, _MIN_SLICE)]
 
 
 def _along(piece: Piece, seams: list[_Seam], least: float = 0.0) -> list[Piece]:
     """Return the parts of a piece between seams, each with at least this share of its pixels. A wall stays whole."""
-    if piece.is_wall or not seams:
+    if piece.is_wall:
         return [piece]
     places = np.arange(piece.mask.shape[1])
     owner = np.zeros(piece.mask.shape, dtype=np.int64)
-    cut = [piece.strokes]
-    total = np.count_nonzero(piece.mask)
-    done = 0
-    for columns, strokes in seams:
+    strokes = [piece.strokes]
+    total, taken = cv2.countNonZero(piece.mask.view(np.uint8)), 0
+    for columns, crossed in seams:
         right = piece.mask & (places >= columns[:, None])
-        before = total - np.count_nonzero(right)
-        if before - done >= least * total and total - before >= least * total:
+        left = total - cv2.countNonZero(right.view(np.uint8))
+        if min(left - taken, total - left) >= least * total:
             owner += right
-            cut.append(strokes)
-            done = before
-    return [Piece(piece.mask & (owner == index), strokes) for index, strokes in enumerate(cut)]
-
-
-def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
-    """Return the holes of a part from left to right, and what the rings of each and the next one share."""
-    holes = _holes(mask, near)
-    least = max(2.0, _MIN_WALL * len(mask))
-
-    def wall(before: _Ring, after: _Ring) -> Mask | None:
-        between: Mask = before.edge & after.edge
-        return between if np.count_nonzero(between.any(axis=1)) >= least else None
-
-    rings, walls = holes[:1], list[_Wall | None]()
-    lens: _Ring | None = None
-    for index, hole in enumerate(holes[1:], 2):
-        before, following = rings[-1], holes[index] if index < len(holes) else None
-        if lens is None and following is not None and hole.width <= _MAX_LENS * min(before.width, following.width):
-            if wall(before, hole) is not None and wall(hole, following) is not None:
-                lens = hole
-                continue
-        if lens is not None:
-            inner, outer = wall(before, lens), wall(lens, hole)
-            assert inner is not None and outer is not None
-            walls.append(_Wall(inner & outer, outer & ~inner, inner & ~outer))
-        else:
-            both = wall(before, hole)
-            nothing = np.zeros_like(mask)
-            walls.append(None if both is None else _Wall(both, nothing, nothing))
-        rings.append(hole)
-        lens = None
-    return rings, walls
-
-
-def _holes(mask: Mask, near: float) -> list[_Ring]:
-    """Return the holes of a part that may be those of round digits. Holes above each other, as in an 8, count as one."""
-    paper = np.pad(~mask, 1, constant_values=True).view(np.uint8)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
-    large = [number for number in range(1, count) if boxes[number, cv2.CC_STAT_HEIGHT] >= _MIN_HOLE * len(mask)]
-    groups: list[_Box] = []
-    for number in sorted(large, key=lambda each: int(boxes[each, cv2.CC_STAT_LEFT])):
-        if number == labels[0, 0]:
-            continue
-        left, top, width, height = boxes[number, :4].tolist()
-        box = _Box(left - 1, top, left - 1 + width, top + height, [number])
-        if groups and groups[-1].is_stacked(box):
-            groups[-1] = groups[-1].with_(box)
-        else:
-            groups.append(box)
-    if len(groups) < 2:
-        return []
-    holes = []
-    for group in groups:
-        inside = np.isin(labels[1:-1, 1:-1], group.numbers)
-        distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-        holes.append(_Ring(inside, group.left, group.right, distance, mask & (distance <= near)))
-    return holes
+            strokes.append(crossed)
+            taken = left
+    return [Piece(piece.mask & (owner == index), crossed) for index, crossed in enumerate(strokes)]
 
 
 def _apart(strip: Piece, rings: list[_Ring], walls: list[_Wall | None]) -> list[Piece]:
     """Return the rings and the walls of a piece, if it has at least two rings that share one."""
-    inside = [
-        number
-        for number, ring in enumerate(rings)
-        if np.count_nonzero(strip.mask & ring.edge) > 0.5 * np.count_nonzero(ring.edge)
-    ]
-    own_walls = [walls[number] for number in inside[:-1]]
-    if not any(own_walls):
+    inside = [index for index, ring in enumerate(rings) if 2 * (strip.mask & ring.edge).sum() > ring.edge.sum()]
+    shared = [walls[index] for index in inside[:-1]]
+    if not any(shared):
         return [strip]
-    owner = np.argmin([rings[number].distance for number in inside], axis=0) * 2
-    for index, wall in enumerate(own_walls):
+    owner = np.argmin([rings[index].distance for index in inside], axis=0) * 2
+    for index, wall in enumerate(shared):
         if wall is not None:
             owner[wall.first], owner[wall.second], owner[wall.both] = 2 * index, 2 * index + 2, 2 * index + 1
     return [
-        Piece(strip.mask & (owner == index), _STROKES if index else strip.strokes, index % 2 == 1)
+        Piece(strip.mask & (owner == index), _STROKES if index else strip.strokes, is_wall=index % 2 == 1)
         for index in range(2 * len(inside) - 1)
     ]
+
+
+def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
+    """Return the rings of a part from left to right, and what each and the next one share."""
+    rings = []
+    for hole in _holes(mask):
+        distance = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        rings.append(_Ring(hole, distance, mask & (distance <= near)))
+    is_lens = [
+        ring.width <= _MAX_LENS * min(before.width, after.width) and before.is_beside(ring) and ring.is_beside(after)
+        for before, ring, after in zip(rings, rings[1:], rings[2:], strict=False)
+    ]
+    kept = [index for index in range(len(rings)) if not (0 < index < len(rings) - 1 and is_lens[index - 1])]
+    walls: list[_Wall | None] = []
+    nothing = np.zeros_like(mask)
+    for first, second in pairwise(kept):
+        before, after = rings[first], rings[second]
+        if second - first > 1:
+            lens = rings[first + 1].edge
+            inner, outer = before.edge & lens, lens & after.edge
+            walls.append(_Wall(inner & outer, outer & ~inner, inner & ~outer))
+        else:
+            walls.append(_Wall(before.edge & after.edge, nothing, nothing) if before.is_beside(after) else None)
+    return [rings[index] for index in kept], walls
+
+
+def _holes(mask: Mask) -> list[Mask]:
+    """Return the holes that round digits may have, from left to right. Holes above each other, as in an 8, are one."""
+    paper = np.pad(~mask, 1, constant_values=True).view(np.uint8)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
+    holes: list[Mask] = []
+    for number in sorted(range(1, count), key=lambda number: int(boxes[number, cv2.CC_STAT_LEFT])):
+        if number == labels[0, 0] or boxes[number, cv2.CC_STAT_HEIGHT] < _MIN_HOLE * len(mask):
+            continue
+        hole: Mask = labels[1:-1, 1:-1] == number
+        if holes and _overlap(holes[-1], hole, axis=0) > _overlap(holes[-1], hole, axis=1):
+            holes[-1] = holes[-1] | hole
+        else:
+            holes.append(hole)
+    return holes
+
+
+def _overlap(first: Mask, second: Mask, axis: int) -> float:
+    """Return how many columns (axis 0) or rows (axis 1) two holes share, as a share of the smaller number of theirs."""
+    ours, theirs = first.any(axis=axis), second.any(axis=axis)
+    return float((ours & theirs).sum() / min(ours.sum(), theirs.sum()))

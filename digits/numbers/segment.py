@@ -164,25 +164,21 @@ def segment(sheet: Sheet, width: int, height: int) -> Segmentation:
             *((each.left, each.top, each.right, each.bottom) for each in pieces), strict=True
         )
         candidates = []
-        spans = [(first, last) for first in range(len(pieces)) for last in _last_pieces(pieces, first)]
-        # The digit before may have the wall too, and then the path goes on behind the wall.
-        spans += [(first, last) for first, last in spans if pieces[first].is_wall and last > first]
-        seen = set()
-        for first, last in spans:
+        for first in range(len(pieces)):
+            for last in _last_pieces(pieces, first):
                 own = slice(first, last + 1)
                 around = min(lefts[own]), min(tops[own]), max(rights[own]), max(bottoms[own])
                 candidate = _candidate(pieces, first, last, typical, around)
                 if candidate is None:
                     continue
-                if (first, last) in seen:
-                    candidate = replace(candidate, first=first + 1)
-                seen.add((first, last))
-                if len(unions) == MAX_CANDIDATES:
-                    raise TooManyDigits(
-                        f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
-                    )
-                candidates.append(candidate)
-                unions.append((start + first, start + last, *around))
+                # If the digit before has the wall too, this one follows behind the wall.
+                for begin in (first, first + 1) if pieces[first].is_wall else (first,):
+                    if len(unions) == MAX_CANDIDATES:
+                        raise TooManyDigits(
+                            f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
+                        )
+                    candidates.append(replace(candidate, first=begin))
+                    unions.append((start + first, start + last, *around))
         stop = start + len(pieces)
         lines.append(Line([piece.size(typical) for piece in pieces], corners[start - 1 : stop - 1], candidates))
         start = stop

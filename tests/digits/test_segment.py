@@ -329,3 +329,28 @@ def test_the_benchmark_says_what_its_pictures_show(family: str, mnist: Mnist) ->
     assert family in NUMBERS
     assert picture.text.replace("\n", "").isdigit()
     assert picture.text.count("\n") == (family == "two lines")
+
+
+@pytest.mark.parametrize(
+    "apart", [pytest.param(0.93, id="share a wall"), pytest.param(0.75, id="cross"), pytest.param(1.0, id="touch")]
+)
+def test_zeros_are_read_one_by_one_although_they(classifier: Classifier, apart: float) -> None:
+    paper = Image.new("L", (420, 160), 255)
+    for place in range(4):
+        left = 60 + place * apart * 60
+        ImageDraw.Draw(paper).ellipse((left, 40, left + 60, 120), outline=0, width=5)
+
+    answer = read(classifier, paper)
+
+    assert answer["text"] == "0000"
+
+
+def test_dashes_behind_a_number_are_not_read(classifier: Classifier, written: list[Grey]) -> None:
+    picture = page(written, "302")
+    wide = np.pad(picture, ((0, 0), (0, 120)), constant_values=255)
+    top, left = 40 + HEIGHT // 2, picture.shape[1] - 10
+    wide[top : top + 8, left : left + 20] = wide[top + 14 : top + 22, left : left + 20] = 0
+
+    answer = read(classifier, wide)
+
+    assert answer["text"] == "302"

@@ -65,7 +65,7 @@ export function failed(reason, error = reason) {
 export function corrected(text) {
   const lines = text.split("/").map((line) => line.trim());
   const cells = { text: lines.join("\n"), digit_count: text.replace(/\D/g, "").length, class_name: text, accept: true };
-  return { text, isSure: true, reason: "Checked by you.", cells };
+  return { text, isSure: true, reason: "by you", cells };
 }
 
 /**

@@ -54,7 +54,8 @@ export class Stack {
     this.#announced = 0;
     byId("rows").append(...rows.map(({ element }) => element));
     byId("stack").hidden = false;
-    byId("stack-title").focus();
+    byId("stack").scrollIntoView();
+    byId("stack-title").focus({ preventScroll: true });
     this.#filter(false);
     this.#queue.add(rows);
   }
@@ -141,7 +142,8 @@ export class Stack {
     const doubtful = done.filter(({ result }) => !result.isSure).length;
     const checked = done.filter(({ result, reading }) => result !== reading).length;
     const { isBusy, isStopped, problem } = this.#queue;
-    let state = `${count} pictures: ${count - doubtful - checked} sure, ${doubtful} to check, ${checked} checked by you.`;
+    let state = `${count} pictures: ${count - doubtful - checked} sure, ${doubtful} to check`;
+    state += checked > 0 ? `, ${checked} checked by you.` : ".";
     if (isBusy) state = `${done.length} of ${count} pictures read.`;
     if (isBusy && isStopped) state = `Stopped. ${state}`;
     if (isBusy && problem) state += ` ${problemSentence(problem, problem.status !== 401, { isDrawing: false })}`;

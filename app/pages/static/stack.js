@@ -175,6 +175,8 @@ export class Stack {
   }
 
   #remove() {
+    const isChecked = this.#rows.some(({ result, reading }) => result !== reading);
+    if (isChecked && !confirm("Remove all pictures, and the texts that you have checked?")) return;
     this.#queue.clear();
     this.#rows = [];
     byId("rows").replaceChildren();

@@ -82,16 +82,16 @@ for (const [status, retryAfter, seconds] of [[0, null, 1], [429, 7, 7], [503, 3,
   });
 }
 
-test("a picture that the service cannot take now waits longer each time, and the others are answered", async () => {
-  queue.add(["a"]);
+test("a service that stays away is asked after 1, 2 and 4 seconds, however many requests fail at once", async () => {
+  queue.add([..."abc"]);
 
-  for (const [index, seconds] of [1, 2, 4].entries()) {
-    asked[index].fail(502);
+  for (const [round, seconds] of [1, 2, 4].entries()) {
+    for (const each of asked.slice(3 * round)) each.fail(502);
     await settle();
     await wait(1000 * seconds - 1);
-    assert.equal(asked.length, index + 1);
+    assert.equal(asked.length, 3 * round + 3);
     await wait(1);
-    assert.equal(asked.length, index + 2);
+    assert.equal(asked.length, 3 * round + 6);
   }
 });
 
@@ -149,10 +149,8 @@ for (const [reply, words] of [
   ],
   [number([digit(4, unsure), digit(2, unsure), digit(1)]), "421 check: 3 digits. 2 of them are unsure."],
   [{ ...number([digit(7)]), left_out: 2, accept: false }, "7 check: A 7, >99.9 % sure. 2 marks were not read."],
-  [
-    number([digit(7, { is_digit: false, accept: false })]),
-    "7 check: This does not look like a digit.",
-  ],
+  [number([digit(7, { is_digit: false, accept: false })]), "7 check: This does not look like a digit."],
+  [{ ...number([digit(7)]), accept: false }, "7 check: A 7, >99.9 % sure."],
   [{ ...number([digit(7, { accept: undefined })]), accept: undefined }, "7 sure: A 7, >99.9 % sure."],
 ]) {
   test(`a row has the text, the verdict and its reason: ${words}`, () => {

@@ -151,6 +151,11 @@ def test_a_row_is_opened_corrected_and_confirmed_with_the_keyboard(page: Page) -
     text(page, "broken.png").press("Enter")
     expect(rows(page).last).to_contain_text("cannot be read")
     expect_state(page, "3 pictures: 1 sure, 1 to check, 1 checked by you.")
+    button(page, "Remove all").click()  # Playwright answers no to the question
+    expect(page.get_by_role("table")).to_be_visible()
+    page.once("dialog", lambda dialog: dialog.accept())
+    button(page, "Remove all").click()
+    expect(page.get_by_role("table")).to_be_hidden()
 
 
 def test_a_stack_is_stopped_continued_extended_and_removed(page: Page) -> None:

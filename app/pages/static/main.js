@@ -29,6 +29,7 @@ let reading = null; // the service's reply that is shown
 let selected = 0; // the index of the digit whose details are shown
 let describedVersion = null; // the model version that the page describes
 let inside = null; // the section "Look inside", once it was opened
+let stack = null; // the stack of pictures, once several files have arrived
 
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
@@ -84,7 +85,7 @@ function showReading(newReading, milliseconds) {
   const point = drawing.lastPoint;
   select(isNumber() && point ? nearestTo(boxes.places, point) : Math.max(0, digits.findIndex(isUnsure)));
   answer.showTime(milliseconds);
-  if (describedVersion !== model.version) describeModel(model.version);
+  describeIfNew(model.version);
 }
 
 /** Show the details of a digit. */
@@ -127,6 +128,10 @@ async function describeModel(version) {
   if (reading?.model.version === version) select(selected); // with the names of the classes
 }
 
+function describeIfNew(version) {
+  return describedVersion === version ? undefined : describeModel(version);
+}
+
 function showProblem(problem, retries) {
   hideReading();
   answer.showProblem(problemSentence(problem, retries));
@@ -147,6 +152,15 @@ async function openFile(file) {
   }
 }
 
+/** Show one file on the paper, or read several as a stack. */
+async function openFiles(files) {
+  if (files.length === 1) return openFile(files[0]);
+  const all = [...files]; // the browser empties the list after the event
+  const { Stack } = await import("./stack.js");
+  stack ??= new Stack(openFile, describeIfNew);
+  stack.add(all);
+}
+
 async function openExample({ dataset, textContent }) {
   const change = ++changes;
   const reply = await fetch(`page/${dataset.file}`).catch(() => null);
@@ -163,7 +177,7 @@ byId("clear").addEventListener("click", () => drawing.clear());
 for (const [button, input] of [["choose", "file"], ["photo", "camera"]]) {
   byId(button).addEventListener("click", () => byId(input).click());
   byId(input).addEventListener("change", ({ target }) => {
-    if (target.files.length) openFile(target.files[0]);
+    if (target.files.length) openFiles(target.files);
     target.value = ""; // allows choosing the same file again
   });
 }
@@ -206,14 +220,14 @@ document.addEventListener("dragover", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   setDragDepth(0);
-  const [file] = event.dataTransfer.files;
-  if (file) openFile(file);
+  const { files } = event.dataTransfer;
+  if (files.length) openFiles(files);
   else answer.showProblem("That was not a file. Save the picture first, or copy it and paste it here.");
 });
 document.addEventListener("paste", (event) => {
-  const [file] = event.clipboardData.files;
-  if (file) openFile(file);
-  else answer.showProblem("The clipboard contains no picture.");
+  const { files } = event.clipboardData;
+  if (files.length) openFiles(files);
+  else if (!event.target.matches("input")) answer.showProblem("The clipboard contains no picture.");
 });
 
 // The section "Look inside": the address remembers that it is open
@@ -270,6 +284,7 @@ async function showAccuracy() {
 whenKeyAccepted(() => {
   byId("canvas").focus();
   onDrawingChange();
+  stack?.resume();
   if (!byId("quality").open) return;
   showAccuracy();
   for (const image of figures) if (image.closest("figure").hidden) loadFigure(image);

@@ -17,13 +17,31 @@ export class Problem extends Error {
   }
 }
 
+/** How long to wait before a failed request is repeated: twice as long each time, and as long as the service asks. */
+export class Backoff {
+  #seconds = RETRY_SECONDS.first;
+
+  /** An answer has arrived, so the next wait is the first again. */
+  reset() {
+    this.#seconds = RETRY_SECONDS.first;
+  }
+
+  /** @returns {number | null} milliseconds, or null if repeating the request would not help */
+  after({ status, retryAfter }) {
+    if (!TEMPORARY.includes(status)) return null;
+    const seconds = Math.min(RETRY_SECONDS.max, Math.max(retryAfter ?? 0, this.#seconds));
+    this.#seconds = Math.min(RETRY_SECONDS.max, 2 * this.#seconds);
+    return 1000 * seconds;
+  }
+}
+
 export class ReadingRequests {
   #next = null; // the picture of the next request
   #timer;
   #waitsFor = null; // the purpose of the timer: "debounce", "patience" or "retry"
   #inFlight = null; // the AbortController of the current request; replies to others are ignored
   #sentAt = 0;
-  #retrySeconds = RETRY_SECONDS.first;
+  #backoff = new Backoff();
   #hasDigits = true; // whether the last answer was about digits, so that it is worth reading numbers
   #onReading;
   #onProblem;
@@ -49,7 +67,7 @@ export class ReadingRequests {
   request(picture, { now = false } = {}) {
     if (now) this.cancel();
     this.#next = picture;
-    this.#retrySeconds = RETRY_SECONDS.first;
+    this.#backoff.reset();
     if (this.#waitsFor === null || this.#waitsFor === "retry") this.#wait("debounce", now ? 0 : DEBOUNCE_MS);
   }
 
@@ -88,12 +106,9 @@ export class ReadingRequests {
       let reading = null;
       if (!content.isUnfinished && this.#hasDigits) {
         const start = performance.now();
-        reading = await post("read?include=pixels", content, controller).catch((problem) => {
-          if (problem.status === OTHER_CLASSES) return null;
-          throw problem;
-        });
+        reading = await read("?include=pixels", content, controller);
         if (this.#inFlight !== controller) return;
-        this.#retrySeconds = RETRY_SECONDS.first;
+        this.#backoff.reset();
         if (reading) this.#onReading(reading, performance.now() - start);
       }
       if (reading === null || reading.digits.length === 1) {
@@ -101,7 +116,7 @@ export class ReadingRequests {
         const prediction = await post("predict?include=pixels", content, controller);
         if (this.#inFlight !== controller) return;
         this.#hasDigits = prediction.class_name === undefined;
-        this.#retrySeconds = RETRY_SECONDS.first;
+        this.#backoff.reset();
         this.#onReading(withPrediction(reading, prediction, content), performance.now() - start);
       }
     } catch (error) {
@@ -115,16 +130,15 @@ export class ReadingRequests {
   }
 
   #fail(problem, picture) {
-    const retries = TEMPORARY.includes(problem.status);
+    const milliseconds = this.#backoff.after(problem);
     if (this.#next !== null) {
+      this.#backoff.reset();
       this.#wait("debounce", DEBOUNCE_MS);
-    } else if (retries) {
-      const seconds = Math.max(problem.retryAfter ?? 0, this.#retrySeconds);
-      this.#retrySeconds = Math.min(RETRY_SECONDS.max, 2 * this.#retrySeconds);
+    } else if (milliseconds !== null) {
       this.#next = picture;
-      this.#wait("retry", 1000 * Math.min(RETRY_SECONDS.max, seconds));
+      this.#wait("retry", milliseconds);
     }
-    this.#onProblem(problem, retries);
+    this.#onProblem(problem, milliseconds !== null);
   }
 }
 
@@ -153,7 +167,24 @@ export function askAboutPixels(pixels, signal, more = "") {
   }).catch(() => null);
 }
 
-async function post(path, { body, type }, controller) {
+/**
+ * Ask `POST /read` about a picture.
+ *
+ * @param {string} query such as "?include=pixels"
+ * @param {{body: Blob, type: string}} content
+ * @param {AbortController} controller
+ * @returns {Promise<object | null>} the reply, or null if the model's classes are not the digits
+ * @throws {Problem}
+ */
+export function read(query, content, controller) {
+  return post(`read${query}`, content, controller).catch((problem) => {
+    if (problem.status === OTHER_CLASSES) return null;
+    throw problem;
+  });
+}
+
+/** Send a picture, as `read` does, to any path, and return the reply. */
+export async function post(path, { body, type }, controller) {
   const timeout = setTimeout(() => controller.abort(new DOMException("no answer", "TimeoutError")), TIMEOUT_MS);
   let reply;
   let text;

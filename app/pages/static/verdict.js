@@ -66,13 +66,13 @@ export function isUnsure({ probability, accept }) {
   return accept === undefined ? probability < UNSURE_BELOW : !accept;
 }
 
-/** Describe a number in a sentence or two. */
-export function summary({ digits, lines }) {
+/** Describe a number in a sentence or two. `mark` says how its unsure digits are marked. */
+export function summary({ digits, lines }, mark = ", marked with “?”") {
   const unsure = digits.filter(isUnsure).length;
   const count = lines.length > 1 ? `${digits.length} digits in ${lines.length} lines` : `${digits.length} digits`;
   if (unsure === 0) return `${count}, none of them unsure.`;
   if (unsure === digits.length) return `${count}, all of them unsure.`;
-  return `${count}. ${unsure} of them ${unsure === 1 ? "is" : "are"} unsure, marked with “?”.`;
+  return `${count}. ${unsure} of them ${unsure === 1 ? "is" : "are"} unsure${mark}.`;
 }
 
 /** Say how many marks were not read. */
@@ -81,15 +81,16 @@ export function leftOutSentence(count) {
   return count === 1 ? "1 mark was not read." : `${count} marks were not read.`;
 }
 
-/** Return a sentence that explains why there is no answer. */
-export function problemSentence({ status, detail }, retries) {
-  const retry = retries ? " The page tries again soon, or immediately after your next stroke." : "";
+/** Return a sentence that explains why there is no answer, to a drawing or to a picture of a stack. */
+export function problemSentence({ status, detail }, retries, { isDrawing = true } = {}) {
+  const sooner = isDrawing ? ", or immediately after your next stroke" : "";
+  const retry = retries ? ` The page tries again soon${sooner}.` : "";
   const reason = detail ? `: ${detail}` : "";
   switch (status) {
     case 0:
       return `The service cannot be reached.${retry}`;
     case -1:
-      return "The service took too long to answer. Your next stroke tries again.";
+      return `The service took too long to answer.${isDrawing ? " Your next stroke tries again." : ""}`;
     case 401:
       return "The service requires an API key.";
     case 503:

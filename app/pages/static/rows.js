@@ -1,0 +1,103 @@
+// The results of a stack of pictures: what the table says about each, and all of them as a CSV file.
+
+import { place } from "./answer.js";
+import { isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
+
+// Those of `digits read --output`, and of `digits predict --output` if the model's classes are not the digits.
+const NUMBER_COLUMNS =
+  "path text digit_count least_probability ambiguous_count non_digit_count left_out accept version error".split(" ");
+const CLASS_COLUMNS =
+  "path digit class_name probability prediction_set coverage calibration is_digit novelty accept preprocessing left_out version error".split(" ");
+const FLOATS = ["least_probability", "probability", "coverage", "novelty"];
+
+const LINE_BREAK = " / "; // in the table, as `digits read` prints it
+
+/**
+ * @typedef {{text: string, isSure: boolean, reason: string, cells: object}} Result `cells` has the values of the CSV
+ *   file by column, except for the path
+ */
+
+/**
+ * Return the result of a picture that was answered.
+ *
+ * @param {object} reply of `POST /read`, or of `POST /predict` if the model's classes are not the digits
+ * @returns {Result}
+ */
+export function answered(reply) {
+  const { version } = reply.model;
+  if (!reply.digits) {
+    const text = reply.class_name ?? label(reply.digit);
+    return { text, isSure: !isUnsure(reply), reason: verdict(reply).sentence, cells: { ...reply, text, version } };
+  }
+  const { digits, left_out, accept } = reply;
+  const count = (field, isCounted) => (field in digits[0] ? digits.filter(isCounted).length : null);
+  const cells = {
+    text: reply.text,
+    digit_count: digits.length,
+    least_probability: Math.min(...digits.map(({ probability }) => probability)),
+    ambiguous_count: count("prediction_set", ({ digit, prediction_set: set }) => set.length !== 1 || set[0] !== digit),
+    non_digit_count: count("is_digit", ({ is_digit: isDigit }) => !isDigit),
+    left_out,
+    accept,
+    version,
+  };
+  const isSure = accept ?? (left_out === 0 && !digits.some(isUnsure));
+  return { text: reply.lines.join(LINE_BREAK), isSure, reason: reasonFor(reply), cells };
+}
+
+/**
+ * Return the result of a picture without an answer.
+ *
+ * @param {string} reason a sentence
+ * @param {string} error the message of the service, if it has answered
+ * @returns {Result}
+ */
+export function failed(reason, error = reason) {
+  return { text: "", isSure: false, reason, cells: { error } };
+}
+
+/**
+ * Return the result of a picture that a person has read. No model version has answered it.
+ *
+ * @param {string} text as the table shows it
+ * @returns {Result}
+ */
+export function corrected(text) {
+  const lines = text.split("/").map((line) => line.trim());
+  const cells = { text: lines.join("\n"), digit_count: text.replace(/\D/g, "").length, class_name: text, accept: true };
+  return { text, isSure: true, reason: "by you", cells };
+}
+
+/**
+ * @param {{path: string, result: Result | null}[]} rows without a result if the picture was not read
+ * @returns {string} a CSV file as RFC 4180 describes it, and as the command writes it
+ */
+export function toCsv(rows) {
+  const hasClasses = rows.some(({ result }) => result?.cells.version && "class_name" in result.cells);
+  const columns = hasClasses ? CLASS_COLUMNS : NUMBER_COLUMNS;
+  const lines = rows.map(({ path, result }) => {
+    const cells = { path, ...(result?.cells ?? { error: "not read" }) };
+    return columns.map((column) => quoted(cell(column, cells[column])));
+  });
+  return [columns, ...lines].map((cells) => `${cells.join(",")}\r\n`).join("");
+}
+
+/** Say how sure the answer is, or which digit is in doubt and what else was left out. */
+function reasonFor(reading) {
+  const { digits, left_out: leftOut } = reading;
+  const unsure = digits.findIndex(isUnsure);
+  let words = summary(reading, "");
+  if (digits.length === 1) words = verdict(digits[0]).sentence;
+  else if (digits.filter(isUnsure).length === 1) words = `${place(reading, unsure)}. ${verdict(digits[unsure]).sentence}`;
+  return `${words} ${leftOutSentence(leftOut)}`.trim();
+}
+
+function cell(column, value) {
+  if (value === undefined || value === null) return "";
+  if (Array.isArray(value)) return value.join(" ");
+  return FLOATS.includes(column) && Number.isInteger(value) ? value.toFixed(1) : String(value);
+}
+
+function quoted(text) {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

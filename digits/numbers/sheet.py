@@ -123,7 +123,7 @@ def find_sheet(picture: Grey) -> Sheet:
     if finer < factor or (height > _TALL and finer > factor):
         coarse, ink = ink[top:bottom, left:right], coverage(downscale(region, finer))
         if paper is None:  # each of the two maps misses strokes that the other has
-            ink = (ink + cv2.resize(coarse, ink.shape[::-1])) / 2
+            ink = np.maximum(ink, cv2.resize(coarse, ink.shape[::-1]))
         if height >= _SURE:
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))
             ink = ink * cv2.resize(near, ink.shape[::-1], interpolation=cv2.INTER_NEAREST)

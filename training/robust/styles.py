@@ -144,7 +144,7 @@ def _centred(ink: Grey) -> Grey:
 def _one_with_long_flag(rng: np.random.Generator) -> list[_Curve]:
     u = rng.uniform
     across = u(0.14, 0.56)
-    down = min(u(0.75, 2.0) * across, u(0.6, 0.92))
+    down = min(u(0.75, 2.0) * across, 0.75)
     bow = u(-0.03, 0.08)
     flag = [(-across, down), (-across / 2 - bow, down / 2 - bow), (0.0, 0.0)]
     foot = u(-0.04, 0.04) if rng.random() < 0.6 else u(-0.45, -0.05)  # the stem alone may lean
@@ -305,52 +305,24 @@ def _open_four(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _two(rng: np.random.Generator, start: _Curve) -> _Curve:
-    """Return the stroke of a 2 that begins with a curve and has a loop at its lower left."""
-    u = rng.uniform
-    right, high, wide = u(0.4, 0.62), u(0.66, 0.86), u(0.5, 1.3)
-    back = u(-0.1, 0.02)
-    loop = [
-        (back + 0.25 * wide, 0.9),
-        (back + 0.1 * wide, u(0.96, 1.0)),
-        (back, (high + 1) / 2),
-        (back + 0.12 * wide, high),
-        (back + 0.3 * wide, high + u(0.06, 0.12)),
-    ]
-    end = (u(0.55, 0.9), u(0.82, 1.04))
-    return [
-        *start,
-        (right * 0.5, 0.0),
-        (right, u(0.14, 0.26)),
-        (right * u(0.7, 0.9), u(0.42, 0.54)),
-        *loop,
-        (end[0] * 0.65, u(0.92, 1.02)),
-        end,
-    ]
-
-
 def _two_with_loop(rng: np.random.Generator) -> list[_Curve]:
-    return [_two(rng, [(rng.uniform(-0.04, 0.1), rng.uniform(0.14, 0.34))])]
-
-
-def _curl(rng: np.random.Generator) -> _Curve:
-    """Return the small curl with which some people begin a 2. It may be closed."""
     u = rng.uniform
-    radius = u(0.04, 0.13)
-    x, y = u(0.0, 0.12) + radius, u(0.1, 0.2) + radius
-    angles = np.deg2rad(np.linspace(u(-110, 90), 190, 6))
-    return [(x + radius * np.cos(angle), y + radius * np.sin(angle)) for angle in angles]
-
-
-def _two_with_curl(rng: np.random.Generator) -> list[_Curve]:
-    if rng.random() < 0.4:
-        return [_two(rng, _curl(rng))]
-    u = rng.uniform
-    right, heel = u(0.36, 0.62), (u(-0.06, 0.12), 1.0)
-    stem = [*_curl(rng), (right * 0.55, 0.0), (right, u(0.14, 0.26)), (right * u(0.6, 0.9), u(0.45, 0.6)), heel]
-    length, rise = u(0.4, 0.8), u(-0.06, 0.2)
-    base = [heel, (heel[0] + length / 2, 1 - rise / 2 + u(-0.08, 0.04)), (heel[0] + length, 1 - rise)]
-    return [stem, base]
+    right, high = u(0.5, 0.6), u(0.72, 0.8)
+    return [
+        [
+            (u(0.0, 0.08), u(0.16, 0.26)),
+            (right * 0.5, 0.0),
+            (right, 0.18),
+            (right * 0.85, 0.48),
+            (0.2, 0.9),
+            (0.04, 0.98),
+            (u(-0.08, -0.02), 0.89),
+            (0.06, high),
+            (0.25, high + 0.1),
+            (0.45, 0.97),
+            (u(0.62, 0.76), u(0.85, 0.93)),
+        ]
+    ]
 
 
 def _two_with_long_base(rng: np.random.Generator) -> list[_Curve]:
@@ -482,8 +454,7 @@ STYLES: dict[str, Style] = {
     "6 with a small bowl": Style(6, _six_with_small_bowl, widest=2.6),
     "4 with a closed top": Style(4, _closed_four, widest=2.8),
     "4 with an open top": Style(4, _open_four),
-    "2 with a loop": Style(2, _two_with_loop, widest=3.0),
-    "2 with a curl": Style(2, _two_with_curl, widest=2.8),
+    "2 with a loop": Style(2, _two_with_loop),
     "2 with a long base": Style(2, _two_with_long_base),
     "0 with a slash": Style(0, _slashed_zero, widest=2.5),
     "3 with a flat top": Style(3, _flat_three),

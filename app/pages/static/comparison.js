@@ -54,8 +54,8 @@ export class Comparison {
 
   async #offerVersions() {
     const reply = await fetchWithKey(MODEL).catch(() => null);
-    const { versions } = reply?.ok ? await reply.json() : { versions: [] };
-    const others = versions.filter((version) => version !== String(this.#version));
+    const model = reply?.ok ? await reply.json().catch(() => null) : null;
+    const others = (model?.versions ?? []).filter((version) => version !== String(this.#version));
     const { value } = byId("other");
     byId("other").length = 1;
     for (const version of others) byId("other").add(new Option(`version ${version}`, version));
@@ -118,21 +118,21 @@ export class Comparison {
     const version = this.#other;
     const name = version === null ? "The lecture's network" : `Version ${version}`;
     byId("other-name").textContent = name;
-    for (const part of document.querySelectorAll("#beside .lecture")) part.hidden = version !== null;
     fill(this.#rows.map(([cell]) => cell), this.#probabilities);
     this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
+    byId("lecture").hidden = version !== null || this.#network === null;
     let probabilities = null;
     if (version !== null) probabilities = this.#reply.version === version ? this.#reply.probabilities : null;
     else if (this.#network !== null) probabilities = this.#network.forward(this.#digit.pixels.flat()).probabilities;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
     if (probabilities !== null) this.#say(agreement(this.#probabilities, probabilities, name));
-    if (version === null && this.#network !== null) this.#renderSnapshot();
+    if (!byId("lecture").hidden) this.#renderSnapshot();
   }
 
   #renderSnapshot() {
     const { metadata } = this.#network;
     byId("snapshot").setAttribute("aria-valuetext", moment(metadata));
-    byId("reached").textContent = `${moment(metadata)}, it reads ${percent(metadata.test_accuracy)} of MNIST's test digits.`;
+    byId("reached").textContent = `${moment(metadata)}, it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits.`;
     const last = this.#snapshots[LAST];
     const pass = last.forward(this.#digit.pixels.flat());
     const best = indexOfLargest(pass.logits);

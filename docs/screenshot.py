@@ -1,4 +1,4 @@
-"""Draw on the page and save what the browser shows, in docs/images: page.png, inside.png and number.png.
+"""Draw on the page and save what the browser shows, in docs/images: page.png, inside.png, beside.png and number.png.
 
 python docs/screenshot.py
 
@@ -68,6 +68,10 @@ def save_screenshots(url: str) -> None:
         page.get_by_text("Look inside").click()
         expect(page.locator("#arithmetic li")).to_have_count(6)
         save(page.locator("#inside"), "inside.png")
+        page.get_by_text("Beside the lecture's network").click()
+        expect(page.locator("#beside-state")).to_have_text("Both say 7.")
+        page.get_by_role("slider", name="Turn").fill("40")
+        save(page.locator("#beside"), "beside.png")
         page.get_by_text("Look inside").click()
         page.evaluate("scrollTo(0, 0)")
         page.get_by_role("button", name="Clear").click()

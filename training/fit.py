@@ -11,7 +11,7 @@ import shutil
 import sys
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -126,6 +126,7 @@ def fit(
     resume: bool = False,
     examples: Examples | None = None,
     patience: int | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> tuple[Any, History]:
     """Train the recipe's network.
 
@@ -137,6 +138,7 @@ def fit(
         resume: continue from the state in `folder`.
         examples: what the network sees in each epoch. None means the training images, shuffled.
         patience: see `fit_epochs`.
+        callbacks: Keras' callbacks, which look on.
 
     Returns:
         The network without its optimizer, and the history.
@@ -163,6 +165,7 @@ def fit(
         folder=folder,
         saved=saved,
         patience=patience,
+        callbacks=callbacks,
     )
     trained = network.build(recipe, split.classes)
     trained.set_weights(model.get_weights())
@@ -179,6 +182,7 @@ def fit_epochs(
     folder: Path,
     saved: State | None,
     patience: int | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> History:
     """Train a compiled network and save its state after each epoch.
 
@@ -192,6 +196,7 @@ def fit_epochs(
         saved: the state to continue from, or None to start.
         patience: stop after as many epochs without a smaller validation loss, and give the model the weights of the
             epoch with the smallest one. None, or no validation part: train all epochs and keep the last weights.
+        callbacks: Keras' callbacks, which look on.
 
     Returns:
         The history of all epochs, including those before `saved`.
@@ -220,7 +225,7 @@ def fit_epochs(
             batch_size=batch_size,
             initial_epoch=epoch,
             epochs=epochs,
-            callbacks=[stop_after_epoch],
+            callbacks=[stop_after_epoch, *callbacks],
             shuffle=False,  # `examples` shuffles, in an order that a resumed run repeats
             validation_data=validation,
             verbose=1 if sys.stdout.isatty() else 2,

@@ -21,6 +21,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".jpg": "image/jpeg",
+    ".safetensors": "application/octet-stream",
 }
 
 

@@ -335,13 +335,13 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with the shipped network and its layers."""
+    """One service with the shipped network and its layers, which has also loaded version 2."""
     folder = tmp_path_factory.mktemp("layered")
     own = folder / artifact.NAME / str(FIRST_OWN_VERSION)
     shutil.copytree(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION), own)
     edit_manifest(own, {"version": FIRST_OWN_VERSION})
     add_layers(own)
-    with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
+    with running_service(folder, MNIST_MODEL_DIR=str(folder), MNIST_MODEL_VERSIONS="2") as service:
         yield service
 
 

@@ -14,6 +14,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".jpg": "image/jpeg",
+    ".safetensors": "application/octet-stream",
 }
 
 

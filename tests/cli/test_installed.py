@@ -48,7 +48,7 @@ def test_the_service_answers_and_shows_its_pages(installed: Installed, workers: 
     command = [str(installed.program), "serve", "--config", "digits.toml"]
     service = Service(tmp_path / "log", {}, command, cwd=tmp_path).wait_until_ready()
 
-    pages = ("/", "/page/main.js", "/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/model/card")
+    pages = ("/", "/page/lecture-7.safetensors", "/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/model/card")
     statuses = {path: service.client.get(path).status_code for path in pages}
     photo = (EXAMPLES / "photo.jpg").read_bytes()
     answer = service.client.post("/predict", files={"file": photo}).json()

@@ -8,9 +8,9 @@ const INK = 128; // grey value from which a pixel counts as ink
  * @param {HTMLCanvasElement} canvas becomes transparent where values are 0
  * @param {ArrayLike<number>} values 784, row by row
  * @param {ArrayLike<number> | null} pixels 784 grey values whose ink is outlined
+ * @param {number} strongest the absolute value that is opaque
  */
-export function drawHeat(canvas, values, pixels = null) {
-  const strongest = largest(values);
+export function drawHeat(canvas, values, pixels = null, strongest = largest(values)) {
   canvas.width = canvas.height = SIDE * SCALE;
   const context = canvas.getContext("2d");
   const style = getComputedStyle(canvas);

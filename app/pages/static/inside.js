@@ -1,17 +1,17 @@
 // The section "Look inside": the network as dots, what one unit does, which units speak for the answer, and sliders that mislead it.
 
 import { drawGrey } from "./answer.js";
-import { fetchWithKey } from "./api_key.js";
+import { Comparison } from "./comparison.js";
 import { distort } from "./distort.js";
 import { fitToScreen } from "./drawing.js";
 import { drawHeat } from "./heat.js";
+import { kilobytes, loadNetwork } from "./layers.js";
 import {
   Network,
   arrange,
   indexOfLargest,
   largestDifference,
   neighbour,
-  parseTensors,
   strongest,
 } from "./network.js";
 import { askAboutPixels } from "./requests.js";
@@ -25,6 +25,7 @@ const TOLERANCE = 1e-3; // float16 changes a probability by at most half of it
 const byId = (id) => document.getElementById(id);
 
 export class Inside {
+  #comparison = new Comparison();
   #network = null;
   #version; // of the network; undefined before the first answer tells it
   #loads = null; // the version whose layers the page loads now
@@ -89,7 +90,7 @@ export class Inside {
     this.#network = null;
     this.#render();
     this.#say("Loading the weights.");
-    const result = await loadNetwork((received, total) => {
+    const result = await loadNetwork("model/layers", (received, total) => {
       if (this.#loads !== load) return;
       byId("loading").hidden = false;
       byId("loading").value = received / total;
@@ -128,6 +129,7 @@ export class Inside {
     if (this.#digit === null) return;
     this.#renderEvidence();
     this.#renderUnit();
+    this.#comparison.show(this.#digit, this.#pass.probabilities, this.#version);
   }
 
   /** Say whether this page computes what the service has answered. */
@@ -366,36 +368,8 @@ function makeOutputs(count, onChoose) {
   byId("outputs").replaceChildren(...outputs.map(({ button }) => inList(button)));
 }
 
-/**
- * @param {(received: number, total: number) => void} onProgress called with bytes
- * @returns {Promise<Network | number>} the network, or the HTTP status if it could not be loaded, and 0 without a reply
- */
-async function loadNetwork(onProgress) {
-  try {
-    const reply = await fetchWithKey("model/layers");
-    if (!reply.ok) return reply.status;
-    const total = Number(reply.headers.get("Content-Length"));
-    const parts = [];
-    let received = 0;
-    for (const reader = reply.body.getReader(); ; ) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      parts.push(value);
-      received += value.length;
-      if (total > 0) onProgress(received, total); // a proxy may send no length
-    }
-    return new Network(parseTensors(await new Blob(parts).arrayBuffer()));
-  } catch {
-    return 0;
-  }
-}
-
 function sliders() {
   return [...byId("sliders").querySelectorAll("input")];
-}
-
-function kilobytes(bytes) {
-  return (bytes / 1000).toFixed(0);
 }
 
 function number(value) {

@@ -2,22 +2,25 @@
 
 const NAMES = ["hidden.kernel", "hidden.bias", "probabilities.kernel", "probabilities.bias"];
 
+const DECODERS = {
+  F16: (bytes) => Float32Array.from(new Uint16Array(bytes), float16),
+  I8: (bytes) => Float32Array.from(new Int8Array(bytes)),
+};
+
 /**
- * Parse a file in the format of safetensors with float16 values: the length of a JSON header, the header, the values.
+ * Parse a file in the format of safetensors: the length of a JSON header, the header, the values (float16 or int8).
  *
  * @param {ArrayBuffer} file
- * @returns {Record<string, {shape: number[], values: Float32Array}>}
+ * @returns {{metadata: Record<string, string>, tensors: Record<string, {shape: number[], values: Float32Array}>}}
  */
 export function parseTensors(file) {
   const start = 8 + Number(new DataView(file).getBigUint64(0, true));
-  const { __metadata__, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, start - 8)));
-  return Object.fromEntries(
-    Object.entries(header).map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
-      if (dtype !== "F16") throw new TypeError(`expected float16, received ${dtype} for ${name}`);
-      const bits = new Uint16Array(file.slice(start + from, start + to));
-      return [name, { shape, values: Float32Array.from(bits, float16) }];
-    }),
-  );
+  const { __metadata__: metadata = {}, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, start - 8)));
+  const tensors = Object.entries(header).map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
+    if (!(dtype in DECODERS)) throw new TypeError(`expected float16 or int8, received ${dtype} for ${name}`);
+    return [name, { shape, values: DECODERS[dtype](file.slice(start + from, start + to)) }];
+  });
+  return { metadata, tensors: Object.fromEntries(tensors) };
 }
 
 /** Return the value of a half-precision number (IEEE 754 binary16). */
@@ -34,11 +37,14 @@ export class Network {
   #outputKernel;
   #outputBias;
 
-  /** @param {ReturnType<typeof parseTensors>} tensors */
-  constructor(tensors) {
+  /** @param {ReturnType<typeof parseTensors>} file whose hidden kernel may be int8, with a scale for each unit */
+  constructor({ metadata, tensors }) {
     [this.#kernel, this.#bias, this.#outputKernel, this.#outputBias] = NAMES.map((name) => tensors[name].values);
     [this.inputs, this.units] = tensors["hidden.kernel"].shape;
     this.classes = this.#outputBias.length;
+    this.metadata = metadata;
+    const scale = tensors["hidden.scale"]?.values;
+    if (scale) this.#kernel = this.#kernel.map((weight, index) => weight * scale[index % this.units]);
   }
 
   /**

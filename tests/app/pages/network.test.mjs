@@ -13,19 +13,20 @@ import {
   strongest,
 } from "../../../app/pages/static/network.js";
 
-/** Return a safetensors file of float16 values, which are given as bits. */
-function safetensors(tensors, dtype = "F16") {
+/** Return a safetensors file. The values are float16 numbers, given as bits, or other ones of one byte. */
+function safetensors(tensors) {
   const header = { __metadata__: { format: "np" } };
-  let end = 0;
-  for (const [name, { shape, bits }] of Object.entries(tensors)) {
-    header[name] = { dtype, shape, data_offsets: [end, (end += 2 * bits.length)] };
+  const bytes = [];
+  for (const [name, { dtype = "F16", shape, bits }] of Object.entries(tensors)) {
+    const start = bytes.length;
+    bytes.push(...new Uint8Array((dtype === "F16" ? Uint16Array : Int8Array).from(bits).buffer));
+    header[name] = { dtype, shape, data_offsets: [start, bytes.length] };
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
-  const bits = Object.values(tensors).flatMap((tensor) => tensor.bits);
-  const file = new Uint8Array(8 + text.length + 2 * bits.length);
+  const file = new Uint8Array(8 + text.length + bytes.length);
   new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
   file.set(text, 8);
-  file.set(new Uint8Array(Uint16Array.from(bits).buffer), 8 + text.length);
+  file.set(bytes, 8 + text.length);
   return file.buffer;
 }
 
@@ -34,25 +35,38 @@ const tensor = (shape, values) => ({ shape, values: Float32Array.from(values) })
 const OUTPUT_BIAS = [0.25, 0, -0.25];
 
 // 3 pixels, 2 units, 3 classes
-const network = new Network({
+const tensors = {
   "hidden.kernel": tensor([3, 2], [1, -1, 2, 0, -1, 3]),
   "hidden.bias": tensor([2], [0.5, -1]),
   "probabilities.kernel": tensor([2, 3], [2, 1, -1, 0, 3, 1]),
   "probabilities.bias": tensor([3], OUTPUT_BIAS),
-});
+};
+const network = new Network({ tensors });
 const pass = network.forward([255, 0, 127.5]);
 
 test("safetensors are read whatever the length of the header", () => {
   const bits = [0x0000, 0x3c00, 0xc000, 0x3555, 0x7bff, 0x0001, 0x8400, 0xfc00];
 
   for (const name of ["a", "ab"]) {
-    const { [name]: read, other } = parseTensors(safetensors({ [name]: { shape: [2, 4], bits }, other: { shape: [1], bits: [0x3c00] } }));
+    const { metadata, tensors } = parseTensors(
+      safetensors({ [name]: { shape: [2, 4], bits }, small: { dtype: "I8", shape: [3], bits: [-128, 0, 127] }, other: { shape: [1], bits: [0x3c00] } }),
+    );
 
+    const { [name]: read, small, other } = tensors;
+    assert.deepEqual(metadata, { format: "np" });
     assert.deepEqual(read.shape, [2, 4]);
     assert.deepEqual([...read.values], [0, 1, -2, 0.333251953125, 65504, 2 ** -24, -(2 ** -14), -Infinity]);
+    assert.deepEqual([...small.values], [-128, 0, 127]);
     assert.deepEqual([...other.values], [1]);
   }
-  assert.throws(() => parseTensors(safetensors({ a: { shape: [1], bits: [0] } }, "BF16")), /expected float16, received BF16 for a/);
+  const unknown = safetensors({ a: { dtype: "BF16", shape: [1], bits: [0] } });
+  assert.throws(() => parseTensors(unknown), /expected float16 or int8, received BF16 for a/);
+});
+
+test("small weights have a scale for each unit", () => {
+  const scaled = new Network({ tensors: { ...tensors, "hidden.scale": tensor([2], [0.5, 2]) } });
+
+  assert.deepEqual([0, 1].map((unit) => [...scaled.weights(unit)]), [[0.5, 1, -0.5], [-2, 0, 6]]);
 });
 
 test("the forward pass is a dense layer with relu, and one with softmax", () => {

@@ -1,0 +1,179 @@
+// Compares the answer with that of the lecture's network, which can be at any moment of its training, or of another version.
+
+import { fetchWithKey } from "./api_key.js";
+import { drawHeat, largest } from "./heat.js";
+import { kilobytes, loadNetwork } from "./layers.js";
+import { Network, indexOfLargest, strongest } from "./network.js";
+import { hasOwnClasses, percent } from "./verdict.js";
+
+const LAST = 7; // snapshot, at the end of the training
+const SHOWN_UNITS = 8;
+const MODEL = "v2/models/mnist-dense";
+
+const byId = (id) => document.getElementById(id);
+
+export class Comparison {
+  #digit = null;
+  #probabilities; // of the served version
+  #version; // the served one
+  #snapshots = []; // the lecture's networks, as far as they are loaded
+  #network = null; // the one that is shown
+  #reply = {}; // of another version
+  #isBusy = false;
+  #rows;
+
+  constructor() {
+    this.#rows = Array.from({ length: 10 }, (_, digit) => {
+      const row = byId("both").tBodies[0].insertRow();
+      row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: digit }));
+      return [row.insertCell(), row.insertCell()];
+    });
+    byId("beside").addEventListener("toggle", () => {
+      if (byId("beside").open) this.#offerVersions();
+      this.#update();
+    });
+    byId("other").addEventListener("change", () => this.#update());
+    byId("snapshot").addEventListener("input", () => this.#update());
+  }
+
+  /**
+   * @param {object} digit with its 28x28 pixels
+   * @param {ArrayLike<number>} probabilities of the served version for these pixels
+   * @param {number | undefined} version the served one
+   */
+  show(digit, probabilities, version) {
+    [this.#digit, this.#probabilities, this.#version] = [digit, probabilities, version];
+    byId("beside").hidden = hasOwnClasses();
+    this.#update();
+  }
+
+  /** The number of the version to compare with, or null for the lecture's network. */
+  get #other() {
+    return Number(byId("other").value) || null;
+  }
+
+  async #offerVersions() {
+    const reply = await fetchWithKey(MODEL).catch(() => null);
+    const model = reply?.ok ? await reply.json().catch(() => null) : null;
+    const others = (model?.versions ?? []).filter((version) => version !== String(this.#version));
+    const { value } = byId("other");
+    byId("other").length = 1;
+    for (const version of others) byId("other").add(new Option(`version ${version}`, version));
+    if (others.includes(value)) byId("other").value = value;
+    byId("other").parentElement.hidden = others.length === 0;
+  }
+
+  /** Show what is known, then fetch what is missing, one after the other. */
+  async #update() {
+    if (!byId("beside").open || byId("beside").hidden || this.#digit === null) return;
+    this.#render();
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    for (let fetchNext = this.#missing(); fetchNext !== null; fetchNext = this.#missing()) {
+      const problem = await fetchNext();
+      if (problem) {
+        this.#say(problem);
+        break;
+      }
+      this.#render();
+    }
+    this.#isBusy = false;
+  }
+
+  /** Return a function that fetches what the choices need next, and returns what went wrong. */
+  #missing() {
+    const version = this.#other;
+    if (version !== null) {
+      const isCurrent = this.#reply.version === version && this.#reply.pixels === this.#digit.pixels;
+      return isCurrent ? null : () => this.#ask(version, this.#digit.pixels);
+    }
+    const index = [LAST, byId("snapshot").valueAsNumber].find((index) => this.#snapshots[index] === undefined);
+    return index === undefined ? null : () => this.#load(index);
+  }
+
+  async #load(index) {
+    this.#say("Loading the lecture's network.");
+    const network = await loadNetwork(`page/lecture-${index}.safetensors`, (received, total) => {
+      this.#say(`Loading the lecture's network: ${kilobytes(received)} of ${kilobytes(total)} KB.`);
+    });
+    if (!(network instanceof Network)) return "The lecture's network could not be loaded. Your next stroke tries again.";
+    this.#snapshots[index] = network;
+    return "";
+  }
+
+  async #ask(version, pixels) {
+    const data = pixels.flat().map((grey) => grey / 255);
+    const inputs = [{ name: "features", datatype: "FP32", shape: [1, data.length], data }];
+    const request = { method: "POST", body: JSON.stringify({ inputs }), headers: { "Content-Type": "application/json" } };
+    const reply = await fetchWithKey(`${MODEL}/versions/${version}/infer`, request).catch(() => null);
+    const answer = reply?.ok ? await reply.json().catch(() => null) : null;
+    if (answer === null) return `Version ${version} could not answer. Your next stroke asks it again.`;
+    const probabilities = answer.outputs.find(({ name }) => name === "probabilities").data;
+    if (probabilities.length !== this.#rows.length) return `Version ${version} has other classes.`;
+    this.#reply = { version, pixels, probabilities };
+    return "";
+  }
+
+  #render() {
+    const version = this.#other;
+    const name = version === null ? "The lecture's network" : `Version ${version}`;
+    byId("other-name").textContent = name;
+    fill(this.#rows.map(([cell]) => cell), this.#probabilities);
+    this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
+    byId("lecture").hidden = version !== null || this.#network === null;
+    let probabilities = null;
+    if (version !== null) probabilities = this.#reply.version === version ? this.#reply.probabilities : null;
+    else if (this.#network !== null) probabilities = this.#network.forward(this.#digit.pixels.flat()).probabilities;
+    fill(this.#rows.map(([, cell]) => cell), probabilities);
+    if (probabilities !== null) this.#say(agreement(this.#probabilities, probabilities, name));
+    if (!byId("lecture").hidden) this.#renderSnapshot();
+  }
+
+  #renderSnapshot() {
+    const { metadata } = this.#network;
+    byId("snapshot").setAttribute("aria-valuetext", moment(metadata));
+    byId("reached").textContent = `${moment(metadata)}, it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits.`;
+    const last = this.#snapshots[LAST];
+    const pass = last.forward(this.#digit.pixels.flat());
+    const best = indexOfLargest(pass.logits);
+    const evidence = last.unitEvidence(pass, best, indexOfLargest(pass.logits, best));
+    const units = strongest(evidence, SHOWN_UNITS).supporting.map(({ unit }) => unit);
+    byId("strokes").setAttribute("aria-label", `The weights of units ${units.join(", ")}`);
+    byId("strokes").replaceChildren(...units.map(() => document.createElement("canvas")));
+    units.forEach((unit, index) => {
+      const strongest = largest(squared(last.weights(unit))); // for all snapshots, so that strokes grow out of the noise
+      drawHeat(byId("strokes").children[index], squared(this.#network.weights(unit)), null, strongest);
+    });
+  }
+
+  #say(words) {
+    if (byId("beside-state").textContent !== words) byId("beside-state").textContent = words;
+  }
+}
+
+/** Say whether two networks give the same answer. */
+export function agreement(probabilities, others, name) {
+  const [one, other] = [indexOfLargest(probabilities), indexOfLargest(others)];
+  return one === other ? `Both say ${one}.` : `This model says ${one}. ${name} says ${other}.`;
+}
+
+/** Say how far a training was. */
+export function moment({ step, epoch }) {
+  if (step === "0") return "Before its training";
+  return Number(epoch) < 1 ? `After ${step} steps` : `After epoch ${epoch}`;
+}
+
+/** Square weights and keep their signs. The picture shows roots, which would make noise as visible as strokes. */
+function squared(weights) {
+  return weights.map((weight) => weight * Math.abs(weight));
+}
+
+/** Show a probability in each cell, as a bar and in percent. */
+function fill(cells, probabilities) {
+  const best = probabilities === null ? null : indexOfLargest(probabilities);
+  cells.forEach((cell, digit) => {
+    cell.classList.toggle("best", digit === best);
+    cell.style.setProperty("--p", probabilities?.[digit] ?? 0);
+    cell.textContent = probabilities === null ? "" : percent(probabilities[digit]);
+  });
+}

@@ -1,0 +1,111 @@
+"""The answer beside that of the lecture's network, and of another loaded version, in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.conftest import OpenPage, Service
+from tests.app.test_inside import look_inside
+from tests.app.test_page import DESKTOP, PHONE, STROKES, colours, draw, too_wide
+
+SNAPSHOTS = "**/lecture-*.safetensors"
+
+
+def open_comparison(page: Page) -> None:
+    draw(page, *STROKES[7])
+    look_inside(page)
+    page.get_by_text("Beside the lecture's network").click()
+
+
+def percents(page: Page, column: int) -> list[float]:
+    """Return the probabilities in a column of the table."""
+    cells = page.locator(f"#both td:nth-child({column})").all_inner_texts()
+    return [float(cell.strip("> %\u00a0")) for cell in cells]
+
+
+@pytest.fixture
+def page(open_page: OpenPage, layered: Service) -> Page:
+    return open_page(layered.url, **DESKTOP)
+
+
+def test_a_turned_digit_divides_both_networks_and_the_lectures_is_loaded_on_demand(page: Page) -> None:
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
+    draw(page, *STROKES[7])
+    look_inside(page)
+    assert not any(name.startswith("lecture-") for name in loaded)
+
+    page.get_by_text("Beside the lecture's network").click()
+
+    state = page.locator("#beside-state")
+    expect(state).to_have_text("Both say 7.")
+    assert [name for name in loaded if name.startswith("lecture-")] == ["lecture-7.safetensors"]
+    expect(page.locator("#reached")).to_have_text(
+        re.compile(r"^After epoch 5, it reads 97.8\s% of MNIST's test digits.$")
+    )
+    turn = page.get_by_role("slider", name="Turn")
+    turn.fill("40")
+    expect(state).to_have_text(re.compile(r"^This model says \d\. The lecture's network says \d\.$"))
+    shown = percents(page, 2)
+    bars = [float(text.split()[0].strip(">")) for text in page.locator("#bars .value").all_inner_texts()]
+    assert shown == pytest.approx(bars, abs=0.11)  # of weights that are rounded
+    assert sum(percents(page, 3)) == pytest.approx(100, abs=1)
+
+
+def test_the_training_goes_from_noise_to_strokes_by_keyboard(page: Page) -> None:
+    open_comparison(page)
+    expect(page.locator("#beside-state")).to_have_text("Both say 7.")
+    trained = colours(page.locator("#strokes canvas").first)
+    training = page.get_by_role("slider", name="Its training")
+
+    training.press("Home")
+
+    expect(page.locator("#reached")).to_have_text(re.compile("^Before its training, it reads 11.9"))
+    expect(training).to_have_attribute("aria-valuetext", "Before its training")
+    assert max(percents(page, 3)) < 40
+    assert (colours(page.locator("#strokes canvas").first) != trained).any()
+    training.press("ArrowRight")
+    expect(page.locator("#reached")).to_have_text(re.compile("^After 3 steps"))
+    training.press("End")
+    expect(page.locator("#reached")).to_have_text(re.compile("^After epoch 5"))
+    assert (colours(page.locator("#strokes canvas").first) == trained).all()
+
+
+def test_another_loaded_version_answers_for_the_same_pixels(page: Page, layered: Service) -> None:
+    open_comparison(page)
+    page.get_by_role("slider", name="Turn").fill("30")
+
+    with page.expect_request("**/versions/2/infer") as asked:
+        page.get_by_label("Compare with").select_option("version 2")
+
+    expect(page.get_by_role("columnheader", name="Version 2")).to_be_visible()
+    expect(page.get_by_role("slider", name="Its training")).to_be_hidden()
+    expect(page.locator("#both td:nth-child(3)").first).not_to_be_empty()
+    reply = layered.client.post("/v2/models/mnist-dense/versions/2/infer", json=asked.value.post_data_json).json()
+    assert percents(page, 3) == pytest.approx([100 * p for p in reply["outputs"][0]["data"]], abs=0.11)
+
+
+def test_a_network_that_cannot_be_loaded_is_named_and_asked_for_again(open_page: OpenPage, layered: Service) -> None:
+    page = open_page(layered.url, refusals=True, **PHONE)
+    page.route(SNAPSHOTS, lambda route: route.abort())
+    open_comparison(page)
+    state = page.locator("#beside-state")
+    expect(state).to_have_text("The lecture's network could not be loaded. Your next stroke tries again.")
+    page.unroute(SNAPSHOTS)
+
+    page.get_by_role("slider", name="Turn").press("ArrowRight")
+
+    expect(state).to_have_text("Both say 7.")
+    assert too_wide(page) == []
+
+
+def test_a_model_of_other_classes_is_not_compared_with_a_network_of_digits(
+    open_page: OpenPage, shapes: Service
+) -> None:
+    page = open_page(shapes.url, refusals=True, **DESKTOP)
+    draw(page, *STROKES[0])
+    look_inside(page)
+    expect(page.locator("#unit-name")).not_to_be_empty()
+
+    expect(page.get_by_text("Beside the lecture's network")).to_be_hidden()

@@ -31,6 +31,12 @@ REDUCED_SIDE = 128
 _MULTIPLE = 16
 """Height and width of what the network sees are multiples of this."""
 
+_STRIP_PIXELS = 500_000
+"""The most pixels that the network sees at once, without _MARGIN. It needs 80 bytes for each."""
+
+_MARGIN = 128
+"""Rows around a strip that the network sees too."""
+
 _FAINT = 0.4
 """A mark with less contrast than this share of the strongest ink's is not the pen's."""
 
@@ -86,11 +92,22 @@ class InkNetwork:
         return _by_contrast(grey, self._map(grey))
 
     def _map(self, grey: Grey) -> Floats:
+        """Return the network's output, float32 (height, width), of one strip of rows after the other."""
+        height, width = grey.shape
+        rows = max(_MULTIPLE, _STRIP_PIXELS // width)
+        coverage = np.empty(grey.shape, dtype=np.float32)
+        for top in range(0, height, rows):
+            first, stop = max(0, top - _MARGIN), min(height, top + rows + _MARGIN)
+            strip = self._strip(grey[first:stop])
+            coverage[top : top + rows] = strip[top - first : top - first + rows]
+        return coverage
+
+    def _strip(self, grey: Grey) -> Floats:
         height, width = grey.shape
         seen = cv2.copyMakeBorder(contrasts(grey), 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_REPLICATE)
         (ink,) = self._session.run([INK_OUTPUT.name], {CONTRASTS_INPUT.name: seen[None]})
-        coverage: Floats = np.ascontiguousarray(ink[0, :height, :width, 0])
-        return coverage
+        strip: Floats = ink[0, :height, :width, 0]
+        return strip
 
 
 def shipped_version() -> int:

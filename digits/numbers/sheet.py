@@ -26,8 +26,8 @@ SHEET_SIDE = 400
 _FINE_LIGHT_SIDE = 200
 """Longer side of the reduced picture in which light is measured between many small digits."""
 
-_MAP_SIDE = 256
-"""The same on other paper. If no digit is found, twice as many pixels are looked at."""
+_MAP_SIDES = 256, 512, 1024
+"""The same on other paper, where the network may miss digits that are lower than _SURE. Then it looks at the next size."""
 
 _LEGIBLE = 36
 """Height in pixels that digits should have. They are looked for again in as many pixels."""
@@ -40,6 +40,12 @@ _TALL = 60
 
 _MAX_PIXELS = 1_000_000
 """Maximum number of pixels in which digits are looked for."""
+
+_MAX_PIXELS_SMALL = 3_000_000
+"""The same where the network would see digits that are lower than _SURE."""
+
+_SURE_IN_MAP = 20
+"""The same as _SURE for the network, which misses more digits in few pixels."""
 
 _MIN_INK = 0.4
 """How much of a pixel of a part is covered at least."""
@@ -102,29 +108,36 @@ def find_sheet(picture: Grey) -> Sheet:
         raise NoInk("no ink found: the picture is blank")
     paper = even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
     coverage = ink_map.shipped().coverage if paper is None else paper.coverage
-    if paper is None:
-        factor = downscale_factor(picture, _MAP_SIDE)
+    sides = (SHEET_SIDE,) if paper is not None else _MAP_SIDES
+    for side in sides:
+        factor = downscale_factor(picture, side)
         view = downscale(picture, factor)
-    try:
-        marks = _find_marks(ink := coverage(view))
-    except NoInk:
-        if factor == (finer := downscale_factor(picture, 2 * _MAP_SIDE)) or paper is not None:
-            raise
-        factor, view = finer, downscale(picture, finer)
-        marks = _find_marks(ink := coverage(view))
+        ink = coverage(view)
+        is_last = side == sides[-1] or factor == 1
+        try:
+            marks = _find_marks(ink)
+        except NoInk:
+            if is_last:
+                raise
+            continue
+        if is_last or marks.digit_height >= _SURE:
+            break
     is_dark = is_darker(view, ink, marks.inside.view(bool)) if paper is None else paper.is_ink_dark
     seen = None if paper is not None else ink_map.reduced(ink)
     height, origin = marks.digit_height, (0, 0)
-    left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - int(height), 0).tolist()
-    right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + int(height)).tolist()
+    around = int(height) if paper is not None or height >= _SURE else max(view.shape)
+    left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - around, 0).tolist()
+    right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + around).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
     nearest = int(factor * height / _LEGIBLE + (0 if paper else 0.5))
     finer = max(1, nearest, math.ceil(math.sqrt(region.size / _MAX_PIXELS)))
+    if paper is None and factor * height < _SURE * finer:
+        finer = max(1, int(factor * height / _SURE), math.ceil(math.sqrt(region.size / _MAX_PIXELS_SMALL)))
     if finer < factor or (height > _TALL and finer > factor):
         coarse, ink = ink[top:bottom, left:right], coverage(downscale(region, finer))
         if paper is None:  # each of the two maps misses strokes that the other has
             ink = np.maximum(ink, cv2.resize(coarse, ink.shape[::-1]))
-        if height >= _SURE:
+        if height >= (_SURE_IN_MAP if paper is None else _SURE):
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))
             ink = ink * cv2.resize(near, ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
         marks, factor, origin = _find_marks(ink), finer, (left * factor, top * factor)

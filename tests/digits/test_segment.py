@@ -354,3 +354,16 @@ def test_dashes_behind_a_number_are_not_read(classifier: Classifier, written: li
     answer = read(classifier, wide)
 
     assert answer["text"] == "302"
+
+
+def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier, written: list[Grey]) -> None:
+    line = "4027139586"
+    sheet = Image.fromarray(page(written, *[line] * 30)).resize((440, 1820), Image.Resampling.BOX)
+    light = np.linspace(1, 0.5, 440) * np.linspace(0.7, 1, 1820)[:, None] ** 2
+    noise = np.random.default_rng(0).normal(0, 3, light.shape)
+
+    answer = read(classifier, (np.asarray(sheet) * light + noise).clip(0, 255).astype(np.uint8))
+
+    read_right = [sum(a == b for a, b in zip(read_line, line, strict=False)) for read_line in answer["lines"]]
+    assert len(answer["lines"]) == 30
+    assert sum(read_right) >= 290

@@ -77,7 +77,7 @@ def test_our_own_api_comes_first_in_the_preferred_colours_with_a_way_back(
     expect(page.locator("#canvas")).to_be_visible()
 
 
-def test_the_docs_can_be_switched_off_and_the_documentation_linked(
+def test_the_docs_can_be_left_out_and_the_documentation_linked(
     open_page: OpenPage, start_service: StartService
 ) -> None:
     service = start_service(

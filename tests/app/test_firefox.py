@@ -72,7 +72,7 @@ class Firefox:
 @pytest.fixture
 def firefox(tmp_path: Path) -> Iterator[Firefox]:
     needs("firefox-esr")
-    command = ["firefox-esr", "--headless", "--remote-debugging-port=0", "--profile", tmp_path]
+    command = ["firefox-esr", "--headless", "--remote-debugging-port=0", "--profile", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

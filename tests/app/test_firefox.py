@@ -100,7 +100,7 @@ def test_firefox_reads_looks_inside_is_misled_and_returns_from_the_card(firefox:
     firefox.press("f")
     firefox.wait_for("location.hash === '#inside&lecture' && getComputedStyle($('#boxes')).fontSize > '17'")
     firefox.evaluate("$('#model').click()")
-    firefox.wait_for("document.title.startsWith('Model card')")
+    firefox.wait_for("document.title.startsWith('Model card') && document.readyState === 'complete'")
     firefox.evaluate("$('nav a').click()")
     firefox.wait_for("$('#digit')?.textContent === '7' && location.hash.includes('lecture&strokes=')")
     find = {"type": "css", "value": "#file"}

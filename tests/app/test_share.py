@@ -1,5 +1,7 @@
 """What one takes away from the page (links, copies, files), and what a room needs: the camera and the lecture mode."""
 
+import base64
+import io
 import re
 import shutil
 from collections.abc import Iterator
@@ -41,12 +43,11 @@ def copied(page: Page, name: str) -> str:
     return text
 
 
-def colours_of_strokes(page: Page) -> Any:
-    """Return the alpha of the drawing, (height, width)."""
-    data, width = page.locator("#canvas").evaluate(
-        "c => { const i = c.getContext('2d').getImageData(0, 0, c.width, c.height); return [[...i.data], i.width]; }"
-    )
-    return np.array(data).reshape(-1, width, 4)[..., 3]
+def strokes_on(page: Page) -> Any:
+    """Return how opaque each pixel of the drawing is, (height, width)."""
+    url = page.locator("#canvas").evaluate("canvas => canvas.toDataURL()")
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as drawing:
+        return np.asarray(drawing, int)[..., 3]
 
 
 # Links
@@ -57,7 +58,7 @@ def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: P
     expect_digit(page, 4)
     page.get_by_text("Look inside").click()
     expect(page.locator("#network")).to_be_visible()
-    drawn = colours_of_strokes(page)
+    drawn = strokes_on(page)
 
     link = copied(page, "Copy link")
 
@@ -66,7 +67,7 @@ def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: P
     other = open_page(link, **DESKTOP)
     expect_digit(other, 4)
     expect(other.locator("#network")).to_be_visible()
-    assert np.mean(np.abs(colours_of_strokes(other) - drawn) > 128) < 0.001
+    assert np.mean(np.abs(strokes_on(other) - drawn) > 128) < 0.001
     assert other.url == link
     draw(other, [(0.1, 0.1), (0.1, 0.3)])
     expect(other).to_have_url(re.compile("#inside$"))

@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     docs: Annotated[
         bool, Field(description="Whether the service offers `/docs` and `/openapi.json`, and gRPC reflection.")
     ] = True
+    documentation_url: Annotated[
+        HttpUrl | None, Field(description="Address of the documentation, to which the drawing page then has a link.")
+    ] = None
     root_path: Annotated[
         str, _from_text(_prefix), Field(description="Path prefix under which a proxy publishes the service.")
     ] = ""

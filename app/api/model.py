@@ -9,7 +9,6 @@ from anyio.to_thread import run_sync
 from fastapi import Path, Response
 
 from app.asgi import caching
-from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest, direct_router
 from app.errors import NotFound, NotOffered
 from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, problem
@@ -76,9 +75,9 @@ async def model_versions(request: ServiceRequest) -> Response:
 )
 async def model_card(request: ServiceRequest) -> Response:
     """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
-    content = await run_sync(_card, request.service.registry.classifier)
+    content, security = await run_sync(_card, request.service.registry.classifier)
     tag = caching.etag(content)  # the page's own tag, because an update of the service can change the page too
-    headers = caching.headers(tag) | security_headers.model_card()
+    headers = caching.headers(tag) | security
     if caching.is_known(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers | {"Content-Type": "text/html; charset=utf-8"})
@@ -142,9 +141,9 @@ async def _file(request: ServiceRequest, path: str, media_type: str) -> Response
     return Response(content, headers=headers | {"Content-Type": media_type})
 
 
-def _card(classifier: Classifier) -> bytes:
-    """Return the card as a page. This runs in a thread because a hostile card can take seconds to parse."""
-    from app.pages.model_card import MAX_BYTES, page  # noqa: PLC0415 - the import would make the start 50 ms slower
+def _card(classifier: Classifier) -> tuple[bytes, dict[str, str]]:
+    """Return the card as a page, with its headers. This runs in a thread: a hostile card can take seconds to parse."""
+    from app.pages.model_card import HEADERS, MAX_BYTES, page  # noqa: PLC0415 - the import would make the start 50 ms slower
 
     manifest = classifier.manifest
     version = f"{manifest.name} version {manifest.version}"
@@ -154,4 +153,4 @@ def _card(classifier: Classifier) -> bytes:
     if len(markdown) > MAX_BYTES:
         raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, that of {version} has {len(markdown)}")
     names = frozenset(path.removeprefix("report/") for path in manifest.files if path.startswith("report/"))
-    return page(markdown, version, names)
+    return page(markdown, version, names), HEADERS

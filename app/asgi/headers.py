@@ -4,6 +4,8 @@ They follow OWASP's cheat sheets on REST security and on HTTP headers. Strict-Tr
 that terminates TLS.
 """
 
+import base64
+import hashlib
 from collections.abc import Collection
 
 from app.asgi.route import NOSNIFF
@@ -14,7 +16,7 @@ _POLICY = {"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'n
 
 _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",  # a file input needs no camera permission
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
@@ -26,7 +28,16 @@ _DEFAULT_HEADERS = (
 
 
 def drawing_page(*, base: bool) -> dict[str, str]:
-    """Return the headers of the drawing page, which runs only its own files.
+    """Return the headers of the drawing page, which alone may use the camera.
+
+    Args:
+        base: whether the page has a `<base>` element.
+    """
+    return own_files(base=base) | {"Permissions-Policy": "camera=(self), geolocation=(), microphone=()"}
+
+
+def own_files(*, base: bool) -> dict[str, str]:
+    """Return the headers of a page that runs only the service's own files.
 
     Figures that need an API key are `data:` URLs, which the page's script makes.
 
@@ -37,9 +48,10 @@ def drawing_page(*, base: bool) -> dict[str, str]:
     return _page(own | ({"base-uri": "'self'"} if base else {}))
 
 
-def model_card() -> dict[str, str]:
-    """Return the headers of the model card, which runs no script, whatever the card contains."""
-    return _page({"style-src": "'self'", "img-src": "'self'"})
+def model_card(script: str) -> dict[str, str]:
+    """Return the headers of the model card, which runs this script and no other, whatever the card contains."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _page({"script-src": f"'sha256-{digest}'", "style-src": "'self'", "img-src": "'self'"})
 
 
 def api_docs() -> dict[str, str]:

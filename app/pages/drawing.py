@@ -1,6 +1,7 @@
 """The drawing page at `/`. All its files are our own, so that it loads nothing from other hosts."""
 
 import gzip
+from html import escape
 from pathlib import Path
 
 from fastapi import FastAPI, Response
@@ -88,4 +89,7 @@ def _apply_settings(html: str, settings: Settings) -> str:
     if not settings.docs:
         link = '<a href="docs">API</a>'
         html = html.replace(f"    {link}\n", "").replace(link, "API")
-    return html
+    documentation = '<a href="documentation">Documentation</a>'
+    if settings.documentation_url is None:
+        return html.replace(f"    {documentation}\n", "")
+    return html.replace(documentation, documentation.replace("documentation", escape(str(settings.documentation_url))))

@@ -75,7 +75,7 @@ def page(scope: Scope, exc: Exception) -> Response | None:
         script=_SCRIPT if is_locked else "",
         docs='\n    <a href="docs">API</a>' if settings.docs else "",
     )
-    return Response(html, status, headers | security_headers.drawing_page(base=True), "text/html")
+    return Response(html, status, headers | security_headers.own_files(base=True), "text/html")
 
 
 def _prefers_html(accept: str) -> bool:

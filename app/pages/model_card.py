@@ -11,11 +11,18 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
+from app.asgi import headers as security_headers
+
 MAX_BYTES = 64 * 1024
 """A usual card has about 5 KB. A hostile card of this size takes 2 s to parse; the time grows with the square."""
 
 _SHOWN_ROWS = 12
 """A table with more rows is folded. The recipe has about 45, and a table of ten digits stays open."""
+
+_SCRIPT = 'document.querySelector("nav a").hash = location.hash'
+"""Takes what was on the drawing page back to it: the fragment that its link to the card had."""
+
+HEADERS = security_headers.model_card(_SCRIPT)
 
 # All URLs are relative, so that they work below any path prefix of a proxy.
 _PAGE = """<!doctype html>
@@ -38,6 +45,7 @@ _PAGE = """<!doctype html>
 </header>
 <main>
 {card}</main>
+<script>{script}</script>
 </body>
 </html>
 """
@@ -104,7 +112,7 @@ def page(card: bytes, version: str, files: frozenset[str]) -> bytes:
     tokens = markdown.parse(card.decode(errors="replace"))
     contents = _contents(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
-    return _PAGE.format(version=escape(version), contents=contents, card=html).encode()
+    return _PAGE.format(version=escape(version), contents=contents, card=html, script=_SCRIPT).encode()
 
 
 def _contents(tokens: list[Token]) -> str:

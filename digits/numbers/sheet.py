@@ -27,7 +27,7 @@ _FINE_LIGHT_SIDE = 200
 """Longer side of the reduced picture in which light is measured between many small digits."""
 
 _MAP_SIDES = 256, 512, 1024
-"""The same on other paper, where the network may miss digits that are lower than _SURE. Then it looks at the next size."""
+"""The same on other paper. Where digits are lower than _SURE, the network may miss some, and looks at the next size."""
 
 _LEGIBLE = 36
 """Height in pixels that digits should have. They are looked for again in as many pixels."""

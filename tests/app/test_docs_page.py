@@ -77,13 +77,18 @@ def test_our_own_api_comes_first_in_the_preferred_colours_with_a_way_back(
     expect(page.locator("#canvas")).to_be_visible()
 
 
-def test_the_docs_can_be_switched_off(open_page: OpenPage, start_service: StartService) -> None:
-    service = start_service(MNIST_DOCS="false").wait_until_ready()
+def test_the_docs_can_be_left_out_and_the_documentation_linked(
+    open_page: OpenPage, start_service: StartService
+) -> None:
+    service = start_service(
+        MNIST_DOCS="false", MNIST_DOCUMENTATION_URL="https://guide.example.org/?a&b"
+    ).wait_until_ready()
 
     for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/examples/seven.png"):
         reply = service.client.get(path)
         assert (reply.status_code, "docs" in reply.text) == (404, False)
     page = open_page(service.url)
     assert "docs" not in page.content()
-    assert page.get_by_role("navigation").get_by_role("link").all_inner_texts() == ["Model card"]
+    assert page.get_by_role("navigation").get_by_role("link").all_inner_texts() == ["Documentation", "Model card"]
+    expect(page.get_by_role("link", name="Documentation")).to_have_attribute("href", "https://guide.example.org/?a&b")
     assert service.client.post("/predict", content=SEVEN_PNG.read_bytes()).status_code == 415

@@ -282,6 +282,7 @@ def test_the_model_card_asks_for_the_key_and_the_drawing_page_then_knows_it(page
 
     expect(page).to_have_title(re.compile("^Model card of mnist-dense"))
     expect_styled_card(page)
+    assert page.url.endswith("/model/card")  # an address that others can open, too
     page.get_by_role("link", name="Drawing page").click()
     page.get_by_text("how good is it?").click()
     expect(page.locator("#accuracy")).to_contain_text("mnist-dense")

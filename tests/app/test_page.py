@@ -578,7 +578,7 @@ def test_a_service_that_cannot_answer_is_explained_and_asked_again(
 
 def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page) -> None:
     reached = []
-    for _ in range(13):
+    for _ in range(15):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
             "() => { const e = document.activeElement;"
@@ -588,9 +588,9 @@ def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(page: Page
         if name.endswith("how good is it?"):
             page.keyboard.press("Enter")
 
-    tools = ["Drawing area", "Undo", "Clear", "Picture from a file"]
+    tools = ["Drawing area", "Undo", "Redo", "Clear", "Picture from a file"]
     examples = ["A photo", "A number", "4 or 9?", "A letter"]
-    names = ["API", "Model card", *tools, *examples, "Look inside"]
+    names = ["API", "Model card", "Lecture mode", *tools, *examples, "Look inside"]
     names += ["How does it work, and how good is it?", "model card"]
     assert reached == [(name, "solid") for name in names]
 

@@ -47,13 +47,15 @@ def test_a_reply_must_not_be_sniffed_framed_or_stored_and_does_not_name_the_soft
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/model/card"])
-def test_a_page_is_isolated_from_other_sites(client: httpx.Client, path: str) -> None:
+def test_a_page_is_isolated_from_other_sites_and_only_the_drawing_page_may_use_the_camera(
+    client: httpx.Client, path: str
+) -> None:
     reply = client.get(path)
 
     assert policy(reply).items() >= CLOSED.items()
     assert reply.headers["referrer-policy"] == "no-referrer"
     assert reply.headers["cross-origin-opener-policy"] == "same-origin"
-    assert "camera=()" in reply.headers["permissions-policy"]
+    assert f"camera={'(self)' if path == '/' else '()'}" in reply.headers["permissions-policy"]
     assert "unsafe" not in policy(reply).get("script-src", "")
 
 

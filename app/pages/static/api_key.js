@@ -22,17 +22,25 @@ export async function loadableUrl(url) {
   return key ? toDataUrl(await reply.blob()) : url;
 }
 
-/** Like `loadableUrl` for anything that the browser can show. Images of a page become part of it, its links absolute. */
-export async function loadablePageUrl(url) {
+/**
+ * Show what is at an address in place of this page. A page keeps its address, and gets its images with the key.
+ *
+ * @returns {Promise<boolean>} whether the service has sent it
+ */
+export async function showInPlace(url) {
   const reply = await fetchWithKey(url).catch(() => null);
-  if (!reply?.ok) return null;
-  if (!reply.headers.get("Content-Type").startsWith("text/html")) return URL.createObjectURL(await reply.blob());
-  const html = await reply.text();
-  const page = new DOMParser().parseFromString(html, "text/html");
-  const absolute = (path) => new URL(path, url).href;
-  for (const link of page.querySelectorAll('[href]:not([href^="#"])')) link.setAttribute("href", absolute(link.getAttribute("href")));
-  for (const image of page.images) image.setAttribute("src", (await loadableUrl(absolute(image.getAttribute("src")))) ?? "data:,");
-  return URL.createObjectURL(new Blob(["<!doctype html>", page.documentElement.outerHTML], { type: "text/html" }));
+  if (!reply?.ok) return false;
+  if (!reply.headers.get("Content-Type").startsWith("text/html")) {
+    location.replace(URL.createObjectURL(await reply.blob()));
+    return true;
+  }
+  const page = new DOMParser().parseFromString(await reply.text(), "text/html"); // whose scripts never run
+  for (const image of page.images) {
+    image.setAttribute("src", (await loadableUrl(new URL(image.getAttribute("src"), url).href)) ?? "data:,");
+  }
+  document.documentElement.replaceWith(page.documentElement);
+  document.querySelector("nav a").hash = location.hash; // as the card's own script does
+  return true;
 }
 
 /** @param {() => void} onAccepted called each time the service has accepted a new key */

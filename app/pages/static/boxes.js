@@ -1,9 +1,9 @@
 // The boxes around the digits, over the drawing or the picture.
 
-import { fitToScreen } from "./drawing.js";
+import { fitToScreen, typeScale } from "./drawing.js";
 import { isUnsure, label } from "./verdict.js";
 
-// Lengths are in pixels of the page.
+// Lengths are in pixels of the page, for type of the usual size.
 const PADDING = 4; // between a digit and its box, but less for small digits
 const LABEL_HEIGHT = 18;
 const MIN_LABELLED_HEIGHT = 28; // a label would hide as much of the picture as a lower box
@@ -44,19 +44,19 @@ export class Boxes {
 
   #render() {
     fitToScreen(this.#canvas);
-    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    const scale = typeScale(this.#canvas);
+    const [width, height] = [this.#canvas.clientWidth / scale, this.#canvas.clientHeight / scale];
     const context = this.#canvas.getContext("2d");
     context.setTransform(this.#canvas.width / width, 0, 0, this.#canvas.height / height, 0, 0);
     context.clearRect(0, 0, width, height);
     const style = getComputedStyle(this.#canvas);
     const [accent, paper] = ["--accent", "--paper"].map((name) => style.getPropertyValue(name));
     context.font = `600 13px ${style.fontFamily}`;
-    const { places } = this;
-    const boxes = places.map((place, index) => ({
-      ...place,
+    const boxes = this.places.map(({ x, y, width, height }, index) => ({
+      ...{ x: x / scale, y: y / scale, width: width / scale, height: height / scale },
       text: `${label(this.#digits[index].digit)}${isUnsure(this.#digits[index]) ? "?" : ""}`,
       isDashed: isUnsure(this.#digits[index]),
-      isSelected: index === this.#selected && places.length > 1,
+      isSelected: index === this.#selected && this.#digits.length > 1,
     }));
     for (const box of boxes) drawRim(context, box, paper);
     for (const box of boxes) drawOutline(context, box, accent);

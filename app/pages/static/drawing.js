@@ -1,4 +1,4 @@
-// The drawing area: strokes and pictures, undo and clear, and the drawing as a PNG.
+// The drawing area: strokes and pictures, undo, redo and clear, and the drawing as a PNG.
 
 // Lengths in a drawing are fractions of the area's height.
 const STROKE_WIDTH = 0.05; // thin enough for five digits beside each other
@@ -20,6 +20,7 @@ export class Drawing {
    * A stroke with `startsNew` begins a new drawing in place of a picture, and keeps the ratio of its area.
    */
   #steps = [];
+  #undone = []; // the steps that can be done again, the next one last
   #stroke = null;
   #pointer = null; // the event that started the current stroke
   #tap = null; // where the pointer went down on a digit, until it moves
@@ -83,6 +84,15 @@ export class Drawing {
     return this.#steps.length > 0;
   }
 
+  get canRedo() {
+    return this.#undone.length > 0;
+  }
+
+  /** The strokes of the drawing, whose points are in heights of the area. None for a picture. */
+  get strokes() {
+    return this.#visible().strokes;
+  }
+
   /** Whether a stroke is being drawn. */
   get isPenDown() {
     return this.#stroke !== null;
@@ -102,20 +112,32 @@ export class Drawing {
   }
 
   clear() {
-    if (!this.isBlank) this.#addStep({ blank: true });
+    if (!this.isBlank) this.#addSteps([{ blank: true }]);
   }
 
   undo() {
     if (!this.canUndo) return;
     this.#release();
-    this.#steps.pop();
+    this.#undone.push(this.#steps.pop());
     this.#update();
+  }
+
+  redo() {
+    if (!this.canRedo) return;
+    this.#release();
+    this.#steps.push(this.#undone.pop());
+    this.#update();
+  }
+
+  /** Show a drawing in place of what is visible. */
+  restore({ strokes, ratio }) {
+    this.#addSteps(strokes.map((points, index) => ({ points, startsNew: index === 0, ratio })));
   }
 
   /** @param {{shown: CanvasImageSource | null, name: string, body: Blob, type: string}} picture */
   showPicture(picture) {
     const ratio = picture.shown ? Math.min(RATIO, Math.max(MIN_RATIO, picture.width / picture.height)) : RATIO;
-    this.#addStep({ picture, ratio });
+    this.#addSteps([{ picture, ratio }]);
   }
 
   /** Return the drawing as a PNG: black ink on white, or white on black in dark mode, as it is seen. */
@@ -155,9 +177,10 @@ export class Drawing {
     return { picture: this.#steps[start]?.picture ?? null, strokes, ratio: this.#steps[start]?.ratio ?? RATIO };
   }
 
-  #addStep(step) {
+  #addSteps(steps) {
     this.#release();
-    this.#steps.push(step);
+    this.#undone = [];
+    this.#steps.push(...steps);
     while (this.#steps.length > MAX_STEPS || this.#steps.filter(({ picture }) => picture).length > MAX_PICTURES) {
       this.#steps.shift();
     }
@@ -187,6 +210,7 @@ export class Drawing {
   #startStroke(event) {
     this.#tap = null;
     this.#stroke = [];
+    this.#undone = [];
     const startsNew = this.picture !== null;
     const ratio = startsNew ? this.#canvas.clientWidth / this.#canvas.clientHeight : RATIO;
     this.#steps.push({ points: this.#stroke, startsNew, ratio });
@@ -263,6 +287,11 @@ export class Drawing {
 export function fitToScreen(canvas) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * devicePixelRatio));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+}
+
+/** Return how much larger than usual the type of an element is, such as 1.5. */
+export function typeScale(element) {
+  return parseFloat(getComputedStyle(element).fontSize) / 16;
 }
 
 function drawStrokes(context, strokes, height, colour) {

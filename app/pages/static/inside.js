@@ -3,7 +3,7 @@
 import { drawGrey } from "./answer.js";
 import { Comparison } from "./comparison.js";
 import { distort } from "./distort.js";
-import { fitToScreen } from "./drawing.js";
+import { fitToScreen, typeScale } from "./drawing.js";
 import { drawHeat } from "./heat.js";
 import { kilobytes, loadNetwork } from "./layers.js";
 import {
@@ -235,7 +235,7 @@ export class Inside {
   #drawUnits() {
     const canvas = byId("units");
     if (this.#network === null || canvas.clientWidth === 0) return;
-    canvas.style.setProperty("--names", hasOwnClasses() ? "72px" : "20px");
+    canvas.style.setProperty("--names", `${typeScale(canvas) * (hasOwnClasses() ? 72 : 20)}px`);
     fitToScreen(canvas);
     const { names, cell } = this.#geometry();
     const context = canvas.getContext("2d");
@@ -244,7 +244,7 @@ export class Inside {
     const style = getComputedStyle(canvas);
     const [accent, track, text] = ["--accent", "--track", "--text"].map((name) => style.getPropertyValue(name));
     const most = Math.max(...this.#pass.hidden) || 1;
-    context.font = `600 ${Math.min(13, cell + 1)}px ${style.fontFamily}`;
+    context.font = `600 ${Math.min(13 * typeScale(canvas), cell + 1)}px ${style.fontFamily}`;
     context.textBaseline = "middle";
     const shown = this.#place;
     this.#places.forEach(({ unit, group, column, row }, index) => {

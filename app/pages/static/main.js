@@ -1,14 +1,17 @@
 // Connects the parts of the page: sends the drawing or the chosen picture, and shows what was read.
 
+import { decodeStrokes, encodeStrokes, fragment, parseFragment } from "./address.js";
 import { Answer, wordFor } from "./answer.js";
 import { fetchWithKey, loadableUrl, whenKeyAccepted } from "./api_key.js";
 import { Boxes, nearestTo, smallestAt } from "./boxes.js";
 import { Drawing } from "./drawing.js";
+import { Lecture, isTyping } from "./lecture.js";
 import { NumberText } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { ReadingRequests } from "./requests.js";
 import { Saliency } from "./saliency.js";
-import { isUnsure, problemSentence } from "./verdict.js";
+import { copy, savePng, say } from "./take.js";
+import { isUnsure, label, problemSentence, summary } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -34,6 +37,7 @@ let stack = null; // the stack of pictures, once several files have arrived
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
   changes++;
+  say("");
   const caption = document.createElement("span");
   if (picture) caption.textContent = picture.shown ? picture.name : `${picture.name} (cannot be shown here)`;
   byId("drawing").style.setProperty("--ratio", drawing.ratio);
@@ -41,6 +45,8 @@ function onDrawingChange() {
   byId("caption").hidden = picture === null;
   byId("caption").replaceChildren(caption);
   byId("undo").setAttribute("aria-disabled", String(!drawing.canUndo));
+  byId("redo").setAttribute("aria-disabled", String(!drawing.canRedo));
+  if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
   byId("clear").setAttribute("aria-disabled", String(isBlank));
   if (isBlank) {
     requests.cancel();
@@ -85,6 +91,8 @@ function showReading(newReading, milliseconds) {
   const point = drawing.lastPoint;
   select(isNumber() && point ? nearestTo(boxes.places, point) : Math.max(0, digits.findIndex(isUnsure)));
   answer.showTime(milliseconds);
+  byId("take").hidden = false;
+  byId("share").hidden = drawing.picture !== null; // a link holds strokes only
   describeIfNew(model.version);
 }
 
@@ -108,6 +116,7 @@ function hideReading() {
   showBoxes([]);
   number.hide();
   saliency.hide();
+  byId("take").hidden = true;
   showInside();
 }
 
@@ -170,12 +179,38 @@ async function openExample({ dataset, textContent }) {
   else openFile(new File([content], textContent.trim(), { type: content.type }));
 }
 
+// The camera of a computer. A phone's file dialog has its own.
+
+const isDesktop = matchMedia("(hover: hover) and (pointer: fine)");
+
+/** Offer the camera if there is one. Browsers hide it from pages that came over plain HTTP, except for localhost. */
+async function offerCamera() {
+  const devices = await navigator.mediaDevices?.enumerateDevices().catch(() => []);
+  byId("photo").classList.toggle("offered", devices?.some(({ kind }) => kind === "videoinput") ?? false);
+}
+
+async function takePhoto() {
+  const camera = await import("./camera.js");
+  try {
+    const photo = await camera.takePhoto();
+    if (photo !== null) openFile(photo);
+  } catch (error) {
+    if (!(error instanceof camera.NoCamera)) throw error;
+    drawing.clear(); // otherwise the refusal would stand beside the drawing
+    answer.showProblem(error.message);
+  }
+}
+
+navigator.mediaDevices?.addEventListener("devicechange", offerCamera);
+offerCamera();
+
 // Buttons
 
 byId("undo").addEventListener("click", () => drawing.undo());
+byId("redo").addEventListener("click", () => drawing.redo());
 byId("clear").addEventListener("click", () => drawing.clear());
 for (const [button, input] of [["choose", "file"], ["photo", "camera"]]) {
-  byId(button).addEventListener("click", () => byId(input).click());
+  byId(button).addEventListener("click", () => (button === "photo" && isDesktop.matches ? takePhoto() : byId(input).click()));
   byId(input).addEventListener("change", ({ target }) => {
     if (target.files.length) openFiles(target.files);
     target.value = ""; // allows choosing the same file again
@@ -188,13 +223,26 @@ for (const example of document.querySelectorAll("#examples button")) {
 // Keys
 
 document.addEventListener("keydown", (event) => {
-  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "z") {
-    event.preventDefault();
-    drawing.undo();
-  }
+  const command = commandOf(event);
+  if (command === null || isTyping(event) || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  command();
 });
+
+/** Return what a key does anywhere on the page, or null. */
+function commandOf({ key, ctrlKey, metaKey, shiftKey, altKey, repeat }) {
+  if (altKey) return null;
+  const name = key.toLowerCase();
+  if (ctrlKey || metaKey) {
+    if (name === "z") return shiftKey ? () => drawing.redo() : () => drawing.undo();
+    return name === "y" && !shiftKey ? () => drawing.redo() : null;
+  }
+  if (name === "f" && !repeat) return () => lecture.switch(!lecture.isOn);
+  return name === "escape" && lecture.isOn ? () => lecture.switch(false) : null;
+}
+
 byId("canvas").addEventListener("keydown", (event) => {
-  if (["Escape", "Delete", "Backspace"].includes(event.key)) {
+  if (["Delete", "Backspace"].includes(event.key) || (event.key === "Escape" && !lecture.isOn)) {
     event.preventDefault();
     drawing.clear();
   }
@@ -230,17 +278,73 @@ document.addEventListener("paste", (event) => {
   else if (!event.target.matches("input")) answer.showProblem("The clipboard contains no picture.");
 });
 
-// The section "Look inside": the address remembers that it is open
+// A link that holds the drawing, the number as text, and the paper as a PNG
+
+/** Return the address with the strokes of the drawing, or null if it has none or too many. */
+function sharedUrl() {
+  const strokes = encodeStrokes(drawing);
+  return strokes && new URL(fragment({ ...parseFragment(location.hash), lecture: false, strokes }), location.href).href;
+}
+
+byId("share").addEventListener("click", async () => {
+  const url = sharedUrl();
+  if (url === null) say("This drawing is too long for a link. Save it as PNG.");
+  else if (await copy(url, "Copied. The link holds the drawing itself, and nothing was sent.")) return;
+  else {
+    setAddress(parseFragment(new URL(url).hash));
+    say("This browser copies only over HTTPS. Copy the address of this page, which now holds the drawing.");
+  }
+});
+byId("copy").addEventListener("click", async () => {
+  const text = reading.digits.length > 1 ? reading.text : label(reading.digits[0].digit);
+  const doubts = reading.digits.length > 1 ? ` ${summary(reading)}` : "";
+  if (!(await copy(text, `Copied ${text.replaceAll("\n", ", ")}.${doubts}`))) say("This browser copies only over HTTPS.");
+});
+byId("save").addEventListener("click", () => savePng(reading.text));
+
+// The lecture mode, for a room
+
+const lecture = new Lecture((isOn) => {
+  setAddress({ lecture: isOn });
+  byId("lecture").setAttribute("aria-pressed", String(isOn));
+});
+byId("lecture").addEventListener("click", () => lecture.switch(!lecture.isOn));
+
+// The address remembers what is switched on, and holds the drawing while somebody looks at another page
+
+/** @param {object} changes to the parts of the fragment */
+function setAddress(changes) {
+  const { pathname, search, hash } = location;
+  history.replaceState(null, "", `${pathname}${search}${fragment({ ...parseFragment(hash), ...changes })}`);
+}
+
+function followAddress() {
+  const { inside, lecture: isLecture, strokes } = parseFragment(location.hash);
+  byId("inside").open = inside;
+  lecture.switch(isLecture);
+  if (strokes === null) return;
+  const shared = decodeStrokes(strokes);
+  if (shared) drawing.restore(shared); // which removes the strokes from the address
+  setAddress({ strokes: shared && strokes });
+  if (!shared) answer.showProblem("This link holds no drawing that can be shown. A part of it may be missing.");
+}
+
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest("a[href]");
+  if (!link) return;
+  setAddress({ strokes: encodeStrokes(drawing) });
+  if (link.matches('[href^="model/card"]')) link.hash = location.hash; // the card's link back has it too
+});
+
+// The section "Look inside"
 
 byId("inside").addEventListener("toggle", async () => {
-  const { pathname, search } = location;
-  history.replaceState(null, "", `${pathname}${search}${byId("inside").open ? "#inside" : ""}`);
+  setAddress({ inside: byId("inside").open });
   if (!byId("inside").open || inside !== null) return showInside();
   const { Inside } = await import("./inside.js");
   inside ??= new Inside(showDistorted);
   showInside();
 });
-byId("inside").open = location.hash === "#inside";
 
 function showInside() {
   if (byId("inside").open) inside?.show(reading?.digits[selected] ?? null, reading?.model.version);
@@ -297,3 +401,6 @@ if (document.documentElement.dataset.classes === "own") {
   answer.showEmpty();
   describeModel(null);
 }
+
+addEventListener("hashchange", followAddress);
+followAddress();

@@ -72,6 +72,35 @@ test("undo removes one stroke at a time and restores what was cleared", () => {
   drawing.undo();
 });
 
+test("redo does again what was undone, until something else is drawn", () => {
+  stroke([10, 10], [20, 20]);
+  stroke([30, 30], [40, 40]);
+  drawing.clear();
+  for (let step = 0; step < 3; step++) drawing.undo();
+
+  drawing.redo();
+  assert.deepEqual([drawing.lastPoint, drawing.canRedo], [{ x: 20, y: 20 }, true]);
+  drawing.redo();
+  drawing.redo();
+  drawing.redo(); // of nothing
+  assert.deepEqual([drawing.isBlank, drawing.canRedo], [true, false]);
+  drawing.undo();
+  stroke([50, 50], [60, 60]);
+  assert.equal(drawing.canRedo, false);
+});
+
+test("a drawing of a link replaces what is visible, and undo removes its strokes one by one", () => {
+  drawing.showPicture(picture(200, 200));
+
+  drawing.restore({ ratio: 1.25, strokes: [[{ x: 0.1, y: 0.2 }], [{ x: 0.3, y: 0.4 }]] });
+
+  assert.deepEqual([drawing.picture, drawing.ratio, drawing.strokes.length, changes], [null, 1.25, 2, 2]);
+  drawing.undo();
+  assert.deepEqual([drawing.strokes, drawing.ratio], [[[{ x: 0.1, y: 0.2 }]], 1.25]);
+  drawing.undo();
+  assert.equal(drawing.picture.name, "a.png");
+});
+
 test("a stroke on a picture starts a new drawing in the same area, and undo restores the picture", () => {
   stroke([10, 10], [20, 20]);
   drawing.showPicture(picture(200, 200));

@@ -1,0 +1,61 @@
+// A photo with the camera of a computer, which is on only while the dialog is open.
+
+const WANTED = { video: { facingMode: "environment", width: { ideal: 1600 }, height: { ideal: 1200 } } };
+
+/** The camera cannot be used. The message is shown on the page. */
+export class NoCamera extends Error {}
+
+/**
+ * @returns {Promise<File | null>} null if no picture was taken
+ * @throws {NoCamera}
+ */
+export async function takePhoto() {
+  const video = element("video", { autoplay: true, muted: true, playsInline: true });
+  const take = element("button", { type: "button", textContent: "Take the picture", disabled: true, autofocus: true });
+  const cancel = element("button", { type: "button", textContent: "Cancel" });
+  const dialog = element("dialog", { id: "shutter" });
+  dialog.setAttribute("aria-label", "Photo with the camera");
+  dialog.append(video, take, cancel);
+  document.body.append(dialog);
+  const closed = new Promise((resolve) => dialog.addEventListener("close", resolve));
+  video.addEventListener("playing", () => {
+    take.disabled = false;
+    take.focus();
+  });
+  take.addEventListener("click", () => dialog.close("taken"));
+  cancel.addEventListener("click", () => dialog.close());
+  dialog.showModal();
+
+  let problem = null;
+  const stream = navigator.mediaDevices.getUserMedia(WANTED).then(
+    (camera) => {
+      if (dialog.open) video.srcObject = camera;
+      return camera;
+    },
+    (error) => {
+      problem = new NoCamera(sentence(error));
+      dialog.close();
+    },
+  );
+  await closed;
+  const photo = dialog.returnValue === "taken" ? picture(video) : null;
+  dialog.remove();
+  stream.then((camera) => camera?.getTracks().forEach((track) => track.stop())); // also one that was allowed too late
+  if (problem !== null) throw problem;
+  return photo && new File([await new Promise((resolve) => photo.toBlob(resolve, "image/jpeg", 0.92))], "Photo", { type: "image/jpeg" });
+}
+
+function picture(video) {
+  const canvas = element("canvas", { width: video.videoWidth, height: video.videoHeight });
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  return canvas;
+}
+
+function sentence({ name }) {
+  if (name === "NotAllowedError") return "The browser does not let this page use the camera. Allow it, or choose a picture.";
+  return "The camera cannot be used. Another program may be using it.";
+}
+
+function element(name, properties) {
+  return Object.assign(document.createElement(name), properties);
+}

@@ -85,3 +85,9 @@ def test_no_other_file_is_served(client: httpx.Client, path: str) -> None:
 
     assert reply.status_code == 404
     assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_no_two_elements_of_the_page_have_the_same_id() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', (FOLDER / "index.html").read_text())
+
+    assert sorted(ids) == sorted(set(ids))

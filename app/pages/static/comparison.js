@@ -120,13 +120,13 @@ export class Comparison {
     byId("other-name").textContent = name;
     fill(this.#rows.map(([cell]) => cell), this.#probabilities);
     this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
-    byId("lecture").hidden = version !== null || this.#network === null;
+    byId("training").hidden = version !== null || this.#network === null;
     let probabilities = null;
     if (version !== null) probabilities = this.#reply.version === version ? this.#reply.probabilities : null;
     else if (this.#network !== null) probabilities = this.#network.forward(this.#digit.pixels.flat()).probabilities;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
     if (probabilities !== null) this.#say(agreement(this.#probabilities, probabilities, name));
-    if (!byId("lecture").hidden) this.#renderSnapshot();
+    if (!byId("training").hidden) this.#renderSnapshot();
   }
 
   #renderSnapshot() {

@@ -297,7 +297,7 @@ byId("share").addEventListener("click", async () => {
 });
 byId("copy").addEventListener("click", async () => {
   const text = reading.digits.length > 1 ? reading.text : label(reading.digits[0].digit);
-  const doubts = reading.digits.length > 1 ? ` ${summary(reading)}` : "";
+  const doubts = reading.digits.length > 1 ? ` ${summary(reading, "")}` : "";
   if (!(await copy(text, `Copied ${text.replaceAll("\n", ", ")}.${doubts}`))) say("This browser copies only over HTTPS.");
 });
 byId("save").addEventListener("click", () => savePng(reading.text));

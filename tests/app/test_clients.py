@@ -5,7 +5,6 @@ import importlib
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
-from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -18,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 
 from digits.features import Grey
 from digits.model.artifact import NAME
-from tests.app.conftest import SHAPES, Service, cases, grpc_target
+from tests.app.conftest import Service, cases
 from tests.app.dialects import SEVEN, V2, triton_grpc
 from tests.conftest import SHIPPED_VERSION, encoded
 
@@ -66,7 +65,7 @@ class Kserve:
     def ask(self, question: Callable[[Any], Awaitable[Any]], protocol: str = "v2") -> Any:
         async def asked() -> Any:
             if self.over_grpc:
-                client = self.kserve.InferenceGRPCClient(grpc_target(self.service))
+                client = self.kserve.InferenceGRPCClient(self.service.grpc_target)
             else:
                 client = self.kserve.InferenceRESTClient(self.kserve.RESTConfig(protocol=protocol))
             async with client:
@@ -109,7 +108,7 @@ CLIENTS = ("Triton, HTTP", "Triton, gRPC", "KServe, HTTP", "KServe, gRPC")
 @pytest.fixture(scope="module")
 def clients(service: Service) -> Iterator[dict[str, Client]]:
     over_http = Triton(triton_http, service.url.removeprefix("http://"))
-    over_grpc = Triton(triton_grpc(), grpc_target(service))
+    over_grpc = Triton(triton_grpc(), service.grpc_target)
     kserve = [Kserve(service, over_grpc=over_grpc) for over_grpc in (False, True)]
     with ExitStack() as stack:
         stack.callback(over_http.client.close)
@@ -190,26 +189,6 @@ def test_tritons_client_reads_what_http_replies(client: Triton, service: Service
     assert config["max_batch_size"] == 1024
 
 
-def test_asynchronous_requests_keep_their_ids(clients: dict[str, Client]) -> None:
-    over_http, over_grpc = clients["Triton, HTTP"], clients["Triton, gRPC"]
-    assert isinstance(over_http, Triton)
-    assert isinstance(over_grpc, Triton)
-    completed: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
-    ids = [str(number) for number in range(20)]
-
-    seven = [over_http.input(SEVEN[None], "UINT8")]
-    waiting = [over_http.client.async_infer(NAME, seven, request_id=id_) for id_ in ids]
-    replies = [one.get_result().get_response()["id"] for one in waiting]
-    seven = [over_grpc.input(SEVEN[None], "UINT8")]
-    for id_ in ids:
-        over_grpc.client.async_infer(NAME, seven, lambda result, error: completed.put((result, error)), request_id=id_)
-    results, problems = zip(*[completed.get(timeout=20) for _ in ids], strict=True)
-
-    assert replies == ids
-    assert {result.get_response().id for result in results} == set(ids)
-    assert set(problems) == {None}
-
-
 @each_triton
 def test_the_most_probable_classes_can_be_requested(client: Triton) -> None:
     outputs = [client.module.InferRequestedOutput("probabilities", class_count=3)]
@@ -280,21 +259,6 @@ def test_the_statistics_count_the_requests_of_all_workers(two_workers: Service) 
     }
 
 
-def test_a_model_of_other_classes_has_a_column_for_each(shapes: Service) -> None:
-    triton = Triton(triton_grpc(), grpc_target(shapes))
-    white = np.full((2, 784), 255, np.uint8)
-    best = [triton.module.InferRequestedOutput("probabilities", class_count=1)]
-
-    shape = triton.client.get_model_metadata(NAME).outputs[0].shape
-    probabilities, _ = triton.infer(white, "UINT8")
-    labels = triton.client.infer(NAME, [triton.input(white, "UINT8")], outputs=best).as_numpy("probabilities")
-    triton.client.close()
-
-    assert list(shape) == [-1, len(SHAPES)]
-    assert probabilities.shape == (2, len(SHAPES))
-    assert labels[0, 0].decode().endswith(f":{SHAPES[probabilities[0].argmax()]}")
-
-
 def test_kserves_client_of_the_first_protocol_gets_predictions_and_errors(
     clients: dict[str, Client], service: Service, digits: Grey, expected: NDArray[np.float32]
 ) -> None:
@@ -309,8 +273,3 @@ def test_kserves_client_of_the_first_protocol_gets_predictions_and_errors(
     np.testing.assert_allclose(infer(features)["predictions"], expected, atol=1e-6)
     with pytest.raises(httpx.HTTPStatusError, match="Expecting tensor size: 784 but got: 783"):
         infer([features[0][1:]])
-
-
-def test_an_error_is_explained_to_kserves_client(clients: dict[str, Client]) -> None:
-    with pytest.raises(httpx.HTTPStatusError, match=r"no ink found: the picture is blank.*'400 Bad Request'"):
-        clients["KServe, HTTP"].infer(np.zeros((1, 784), np.uint8), "UINT8", binary=False)

@@ -334,7 +334,7 @@ def test_a_reply_and_its_log_line_have_the_clients_id_the_version_and_its_graph(
     graph = hashlib.sha256((SHIPPED / NAME / str(SHIPPED_VERSION) / MODEL).read_bytes()).hexdigest()[:12]
     headers = {"x-request-id": mine, "x-model-version": str(SHIPPED_VERSION), "x-model-graph": graph}
     assert {name: reply.headers[name] for name in headers} == headers
-    line = json.loads(service.wait_for_line(rf'(\{{.*"request_id":"{mine}".*\}})'))
+    line = service.wait_for_record(mine)
     fields = {key: line[key] for key in ("client", "path", "method", "status", "batch", "version", "graph")}
     assert fields == {
         "client": "127.0.0.1",

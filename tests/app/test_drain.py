@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.app.conftest import Service, StartService, grpc_channel, grpc_target
+from tests.app.conftest import Service, StartService, grpc_channel
 from tests.app.dialects import INFER, RAW, SEVEN, message, triton_grpc
 
 pytestmark = pytest.mark.slow
@@ -150,7 +150,7 @@ def test_a_draining_service_is_unready_and_answers_until_a_second_signal(
     unready = service.wait_for_status("/readyz", 503)
     answer = service.client.post("/predict", **RAW)
     alive = service.client.get("/livez")
-    with triton_grpc().InferenceServerClient(grpc_target(service)) as client:
+    with triton_grpc().InferenceServerClient(service.grpc_target) as client:
         is_ready, is_live = client.is_server_ready(), client.is_server_live()
     while "digits_ready 0.0" not in service.client.get("/metrics").text:
         time.sleep(0.1)

@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from io import BytesIO
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from PIL import Image
 
 from app.errors import Overloaded
 from app.main import create_app
@@ -20,9 +18,9 @@ from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from app.telemetry.access_log import UNLOGGED
 from benchmarks.faults.blocking import HEAVY, probe
-from benchmarks.faults.mix import MULTIPART, form, mixed
+from benchmarks.faults.mix import mixed
 from benchmarks.harness.traffic import Request, send
-from tests.app.conftest import START_SECONDS, Service, owned_bytes
+from tests.app.conftest import START_SECONDS, Service
 
 pytestmark = pytest.mark.slow
 
@@ -115,43 +113,6 @@ def test_clients_that_leave_in_the_middle_of_a_body_leave_no_connection_and_no_r
 def connections(service: Service) -> int:
     process = psutil.Process(service.process.pid)
     return sum(bool(connection.raddr) for connection in process.net_connections("tcp"))
-
-
-def test_a_form_frees_each_picture_before_the_next(service: Service) -> None:
-    buffer = BytesIO()
-    picture = Image.new("RGB", (3500, 3500), "white")  # 49 MB once decoded
-    picture.paste("black", (1600, 500, 1900, 3000))
-    picture.save(buffer, "PNG")
-    service.client.post("/predict", content=buffer.getvalue(), headers={"content-type": "image/png"})
-    before = owned_bytes(service)
-    largest = 0
-
-    with ThreadPoolExecutor(1) as client:
-        files = [("file", ("a.png", buffer.getvalue(), "image/png"))] * 6
-        asking = client.submit(httpx.post, f"{service.url}/predict", files=files, timeout=60)
-        while not asking.done():
-            largest = max(largest, owned_bytes(service))
-            time.sleep(0.01)
-
-    assert asking.result().status_code == 200
-    assert largest < before + 150e6  # one takes 70 MB, and six at once would take 300 MB
-
-
-def test_the_pixels_of_all_pictures_in_a_form_count_together(service: Service) -> None:
-    header = b"GIF89a\x88\x13\x88\x13\x80\0\0\0\0\0\xff\xff\xff"  # 5000x5000
-    gif = header + b"!\xf9\x04\x08\0\0\0\0,\0\0\0\0\x88\x13\x88\x13\0\x02\0;"
-
-    answer = send(service.port, Request("GIF", form(*[gif] * 50), MULTIPART))
-
-    assert answer.status == 413
-
-
-def test_a_content_length_may_start_with_zeros(service: Service) -> None:
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n"
-
-    reply = service.send_bytes(head + b"Content-Length: " + b"0" * 5000 + b"784\r\n\r\n" + SEVEN)
-
-    assert reply.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_probe_is_answered_among_too_many_requests() -> None:

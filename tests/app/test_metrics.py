@@ -28,9 +28,9 @@ from app.telemetry.shared_metrics import shared_folder
 from digits.features import to_features
 from digits.model import artifact
 from digits.model.drift import EDGES
-from tests.app.conftest import START_SECONDS, Service, StartService, workers_of
+from tests.app.conftest import START_SECONDS, Service, workers_of
 from tests.app.dialects import RAW
-from tests.conftest import SHIPPED_VERSION, publish_tiny
+from tests.conftest import SHIPPED_VERSION
 
 pytestmark = pytest.mark.slow
 
@@ -382,38 +382,6 @@ def test_the_folder_of_a_service_that_was_killed_is_removed(monkeypatch: pytest.
 
     assert not abandoned.exists()
     assert not mine.exists()
-
-
-def test_without_a_model_the_service_is_unready_until_one_is_published_and_reports_each_load(
-    start_service: StartService, bare_checkout: Path, tmp_path: Path
-) -> None:
-    root = tmp_path / "models"
-    service = start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1", cwd=str(bare_checkout))
-    service.wait_for_status("/livez", 200)
-
-    def reported(version: int | None, **loads: int) -> list[object]:
-        expected = {(outcome,): count for outcome, count in loads.items()}
-        served = {} if version is None else {(str(version),): 1}
-        scrape = scraped_when(
-            service.client,
-            lambda scrape: scrape.of("digits_model_loads_total", "outcome") == expected and scrape.served() == served,
-        )
-        assert (scrape.served(), scrape.of("digits_model_loads_total", "outcome")) == (served, expected)
-        statuses = [service.client.get(path).status_code for path in ("/startupz", "/readyz", "/model")]
-        return [scrape.value("digits_ready"), *statuses]
-
-    nothing = reported(None)
-    first = publish_tiny(root, 0).manifest.version
-    one = reported(first, served=1)
-    bad = publish_tiny(tmp_path / "elsewhere", 1).folder
-    (bad / artifact.MODEL).write_bytes(b"half a mod")
-    bad.rename(root / artifact.NAME / str(first + 1))
-    refused = reported(first, served=1, refused=1)
-    third = publish_tiny(root, 2).manifest.version
-    three = reported(third, served=2, refused=1)
-
-    assert nothing == [0, 503, 503, 503]
-    assert one == refused == three == [1, 200, 200, 200]
 
 
 def test_requests_in_work_are_counted_without_scrapes(service: Service) -> None:

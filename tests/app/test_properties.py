@@ -91,15 +91,3 @@ def test_any_body_gets_a_distribution_over_ten_digits_or_a_problem(
         assert reply.status_code in (400, 413, 415, 422), reply.text
         assert reply.headers["content-type"] == PROBLEM
         assert reply.json()["detail"]
-
-
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(min_size=782, max_size=782))
-def test_bytes_and_numbers_of_the_same_picture_get_the_same_answer(client: httpx.Client, content: bytes) -> None:
-    picture = b"\x00\xff" + content  # clearly of the scale 0-255
-
-    as_bytes = client.post("/predict", content=picture, headers={"content-type": RAW}).json()
-    as_json = client.post("/predict", json={"pixels": list(picture)}).json()
-
-    as_json.pop("errors", None)  # a pointer cannot lead into raw bytes
-    assert as_bytes == as_json

@@ -29,7 +29,7 @@ def proxy(request: pytest.FixtureRequest, behind: Service, tmp_path_factory: pyt
     needs("openssl")
     if request.param == "nginx":
         needs("nginx")
-    grpc_port = int(behind.wait_for_line(r"grpc://\S+:(\d+)"))
+    grpc_port = int(behind.grpc_target.rpartition(":")[2])
     with edge(request.param, tmp_path_factory.mktemp(request.param), [behind.port], [grpc_port]) as running:
         yield running
 
@@ -79,7 +79,7 @@ def test_the_service_sees_the_clients_address_and_believes_no_other(proxy: Edge,
 
     proxy.ask("POST", "/predict", SEVEN, RAW | forged, source="127.0.5.1")
 
-    line = json.loads(behind.wait_for_line(rf"(\{{.*{request_id}.*\}})"))
+    line = behind.wait_for_record(request_id)
     assert line["client"] == "127.0.5.1"
 
 
@@ -121,7 +121,7 @@ def test_grpc_passes_through_tls_with_the_same_limit(proxy: Edge, behind: Servic
     assert 100 <= answered < 300
     refused = "StatusCode.UNAVAILABLE" if (proxy.folder / "nginx.conf").exists() else "StatusCode.RESOURCE_EXHAUSTED"
     assert outcomes == {refused: 300 - answered}
-    line = json.loads(behind.wait_for_line(rf"(\{{.*{request_id}.*\}})"))
+    line = behind.wait_for_record(request_id)
     assert line["client"] != "203.0.113.7"  # For a client on its own machine, Envoy reports another local address.
 
 

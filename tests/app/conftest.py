@@ -169,12 +169,6 @@ def workers_of(service: Service) -> list[psutil.Process]:
     ]
 
 
-def owned_bytes(service: Service) -> int:
-    """Return the memory that only this process uses. Pages of shared libraries do not count."""
-    owned: int = psutil.Process(service.process.pid).memory_full_info().uss
-    return owned
-
-
 @contextmanager
 def running_service(folder: Path, **settings: str) -> Iterator[Service]:
     """Run a service that is ready, with its log in `folder`. At the end, the log must have no traceback."""

@@ -129,26 +129,6 @@ def test_a_result_does_not_wait_longer_for_others(monkeypatch: pytest.MonkeyPatc
     assert asyncio.run(race()) == "first"
 
 
-def test_a_job_that_outlives_its_event_loop_does_not_stop_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_threads, "GROUP_SECONDS", 60)
-    thread, release = DecodeThread("test"), threading.Event()
-
-    async def leave() -> None:
-        running = asyncio.ensure_future(thread.run(release.wait, 10))
-        await asyncio.sleep(0.05)
-        running.cancel()
-
-    async def come() -> int:
-        following = asyncio.ensure_future(thread.run(int))
-        await asyncio.sleep(0.05)
-        release.set()
-        return await asyncio.wait_for(following, 5)
-
-    asyncio.run(leave())
-
-    assert asyncio.run(come()) == 0
-
-
 def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_threads, "MAX_WAITING_JOBS", 3)
 

@@ -60,7 +60,7 @@ class Process:
         end = self.now + seconds
         while self.now < end:
             self.now += min(KEEP_SECONDS, end - self.now)
-            self.samples()
+            self.drift.collect()
 
 
 @pytest.fixture

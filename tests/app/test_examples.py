@@ -143,12 +143,6 @@ def test_a_page_has_examples_in_these_languages(document: str, languages: set[st
     assert {example.language for example in examples(REPOSITORY / document)} == languages
 
 
-def test_every_program_of_the_clients_page_is_run() -> None:
-    page = REPOSITORY / "docs/how-to/clients.md"
-
-    assert len(examples(page)) == len(blocks(page)) / 2
-
-
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.place)
 def test_a_program_prints_what_is_shown(example: Example, service: Service, tmp_path: Path) -> None:
     """The programs for Triton and TensorFlow Serving ask this service, which speaks their protocols."""

@@ -172,15 +172,6 @@ def test_a_request_without_exactly_one_host_is_told_so(connection: socket.socket
     assert b"one Host header (RFC 9112), received %b" % (b"2" if hosts else b"none") in received_from(connection)
 
 
-def test_a_reply_without_a_body_arrives(connection: socket.socket) -> None:
-    connection.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-
-    received = received_from(connection)
-
-    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert received.endswith(b"\r\n\r\n")
-
-
 def test_a_file_in_many_parts_arrives_whole(connection: socket.socket) -> None:
     connection.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 

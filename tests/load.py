@@ -40,13 +40,9 @@ class HttpClient:
     """Sends pictures over one connection, or with `keeps=False` each over a new one."""
 
     def __init__(
-        self,
-        connection: HTTPConnection,
-        body: bytes = SEVEN,
-        *,
-        keeps: bool = True,
-        upload_seconds: float = 0,
+        self, connection: HTTPConnection, body: bytes = SEVEN, *, keeps: bool = True, upload_seconds: float = 0
     ) -> None:
+        """Prepare the client. Each upload takes `upload_seconds`."""
         self._connection, self._body, self._keeps, self._upload_seconds = connection, body, keeps, upload_seconds
         self.connections = 0
         self.failures = 0
@@ -91,8 +87,6 @@ class HttpClient:
 
 class GrpcClient:
     """Sends pictures over one channel. Calls that fail are not tried again."""
-
-    connections = 1
 
     def __init__(self, channel: grpc.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self._channel, self._metadata = channel, metadata

@@ -51,7 +51,7 @@ def test_no_request_is_lost(start_service: StartService, workers: int, seconds: 
     wait_until_all_are_ready(service, workers)
     children = psutil.Process(service.process.pid).children() if workers > 1 else []
     folders = {Path(child.environ().get("PROMETHEUS_MULTIPROC_DIR", "none")) for child in children}
-    load = Load(clients_of(service), pause_seconds=0.005, until_refused=True)
+    load = Load(clients_of(service), pause_seconds=0.01, until_refused=True)
 
     with load.running(), service.connect() as slow:
         load.wait_for(200)

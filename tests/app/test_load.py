@@ -110,5 +110,7 @@ def test_a_probe_is_answered_among_too_many_requests() -> None:
 
     for path in UNLOGGED:
         service.check_load(path)
+        service.accounting.begin({"path": path, "headers": []}, "http")
+    assert service.accounting.in_progress == 2
     with pytest.raises(Overloaded):
         service.check_load("/")

@@ -157,6 +157,13 @@ class TestNamedFolder:
         assert [record.message for record in log.records if record.levelno == logging.WARNING] == warnings
         assert (registry.classifier.manifest.version, registry.warnings) == (FIRST, [])
 
+    def test_one_with_damaged_versions_only_is_not_replaced_by_the_shipped_model(self, tmp_path: Path) -> None:
+        (publish_tiny(tmp_path).folder / MODEL).unlink()
+
+        registry = refreshed(tmp_path)
+
+        assert str(registry.unready_reason()).endswith(f"{FIRST}/model.onnx: missing")
+
     def test_the_default_folder_without_versions_means_the_shipped_model(self, tmp_path: Path) -> None:
         for folder in (tmp_path, tmp_path / "missing"):
             registry = ModelRegistry(folder, is_named=False)

@@ -512,6 +512,17 @@ def test_network_policies_admit_named_clients_to_the_services_port_only() -> Non
         assert policies["digits"].get("egress", []) == []
 
 
+def test_the_training_job_may_reach_only_dns_and_public_https() -> None:
+    spec = one("NetworkPolicy", "train")["spec"]
+
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec.get("ingress", []) == []
+    names, mnist = spec["egress"]
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert [port["port"] for port in mnist["ports"]] == [443]
+    assert all("except" in peer["ipBlock"] for peer in mnist["to"])
+
+
 def test_prometheus_scrapes_the_service_under_the_job_name_of_the_alerts(service: Service) -> None:
     monitor = one("ServiceMonitor", *PRODUCTION)["spec"]
     scraped = one("Service", *PRODUCTION)

@@ -12,7 +12,7 @@ from tests.conftest import SHIPPED_VERSION, needs, publish_tiny
 from tests.deploy.edge import clients_of, edge, grpc_clients_of
 from tests.load import Load
 
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 """Between two requests of a client, so that the replicas that start have the cores."""
 
 
@@ -76,11 +76,11 @@ def test_replicas_are_replaced_one_after_the_other_without_a_lost_request(
         calls = Load(grpc_clients_of(proxy, 4), pause_seconds=PAUSE_SECONDS)
         with requests.running(), calls.running():
             for load in (requests, calls):
-                load.wait_for(50, old)
+                load.wait_for(20, old)
             for port in ports:
                 replicas.replace(port, new)
                 for load in (requests, calls):
-                    load.wait_for(50, new)
+                    load.wait_for(20, new)
 
     assert requests.outcomes.keys() == {"200"}, requests.outcomes
     # nginx asks for no health, so it may still send calls to a replica that stops.

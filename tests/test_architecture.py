@@ -58,13 +58,18 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
 
 WEB = {"fastapi", "starlette", "uvicorn"}
 TRAINING = {"tensorflow", "keras", "training", "onnx", "tf2onnx", "matplotlib", "sklearn", "mlxtend", "typer"}
-UNUSED = {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it", "grpc", "google.protobuf"}
+UNUSED = {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it"}
+EXTRAS = {"grpc", "google.protobuf", "opentelemetry.sdk"}
 
 
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [
-        pytest.param("app.main", TRAINING | UNUSED, id="serving needs neither training nor what it has no use for"),
+        pytest.param(
+            "app.main; app.main.create_app(); import app",
+            TRAINING | UNUSED | EXTRAS,
+            id="serving needs neither training nor what it has no use for",
+        ),
         pytest.param(
             "cli.commands",
             {"rich", "pydantic_settings", "numpy", "onnxruntime", "app", "digits", "training", "deploy"},

@@ -1,6 +1,7 @@
 """Fixtures that start real services and a browser. A service with the same settings is started once."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,18 @@ class Service:
             time.sleep(0.02)
         raise AssertionError(f"no {pattern!r} in the log:\n{self.log.read_text()}")
 
+    def wait_for_record(self, value: str) -> dict[str, Any]:
+        """Wait for a line in the log that has a field with this value, and return the line's fields."""
+        text = f'"{value}"'
+        self.wait_for_line(rf"({re.escape(text)}.*\}}\n)")
+        record: dict[str, Any] = next(json.loads(line) for line in self.log.read_text().split("\n") if text in line)
+        return record
+
+    @cached_property
+    def grpc_target(self) -> str:
+        """The address for gRPC that the service has printed."""
+        return self.wait_for_line(r"grpc://([0-9.]+:[0-9]+)")
+
     def wait_until_ready(self) -> "Service":
         self.wait_for_status("/readyz", 200)
         return self
@@ -153,12 +167,6 @@ def workers_of(service: Service) -> list[psutil.Process]:
         for child in psutil.Process(service.process.pid).children()
         if any("onnxruntime" in mapped.path for mapped in child.memory_maps())
     ]
-
-
-def owned_bytes(service: Service) -> int:
-    """Return the memory that only this process uses. Pages of shared libraries do not count."""
-    owned: int = psutil.Process(service.process.pid).memory_full_info().uss
-    return owned
 
 
 @contextmanager
@@ -208,12 +216,14 @@ def bare_checkout(tmp_path: Path) -> Path:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service with the shipped model, gRPC and an empty home folder. All other settings are the defaults.
 
-    Tests must not change its state.
+    Tests must not change its state. At the end, its home folder must still be empty: ONNX Runtime's telemetry, if it
+    were on, would write a device id.
     """
     folder = tmp_path_factory.mktemp("service")
     (folder / "home").mkdir()
     with running_service(folder, MNIST_GRPC_PORT="0", HOME=str(folder / "home")) as service:
         yield service
+    assert list((folder / "home").rglob("*")) == []
 
 
 @pytest.fixture(scope="session")
@@ -234,18 +244,13 @@ def expected(digits: Grey) -> NDArray[np.float32]:
     return load_newest(artifact.SHIPPED)[0].probabilities(to_features(digits))
 
 
-def grpc_target(service: Service) -> str:
-    """Return the address that a service with gRPC has printed."""
-    return service.wait_for_line(r"grpc://([0-9.]+:[0-9]+)")
-
-
 def grpc_channel(service: Service, *options: tuple[str, int]) -> grpc.Channel:
     """Return a new channel to a service, with TLS if the service has a certificate."""
     certificate = service.environment.get("MNIST_GRPC_TLS_CERT")
     if certificate is None:
-        return grpc.insecure_channel(grpc_target(service), options)
+        return grpc.insecure_channel(service.grpc_target, options)
     credentials = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
-    return grpc.secure_channel(grpc_target(service), credentials, options)
+    return grpc.secure_channel(service.grpc_target, credentials, options)
 
 
 LIMITED_BATCH = 5

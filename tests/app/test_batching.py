@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,11 @@ from hypothesis import strategies as st
 
 from app.errors import Overloaded
 from app.inference.batching import MAX_WAITING_ROWS, PASS_ROWS, Batcher, BatchResult
-from app.inference.model_registry import ModelRegistry
 from app.telemetry.metrics import Metrics
-from digits.errors import NoUsableModel
 from digits.features import Floats, Grey, to_features
 from digits.model.artifact import SHIPPED
 from digits.model.classifier import Classifier, Scores
-from digits.model.prediction_sets import class_thresholds, prediction_sets
-from tests.conftest import Mnist, publish_trusted
+from tests.conftest import Mnist
 
 
 class Watched(Classifier):
@@ -124,25 +120,6 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
         assert [record["digit"] for record in answer.predictions] == alone.argmax(axis=1).tolist()
 
 
-def test_each_request_gets_its_own_prediction_sets_and_novelty(tmp_path: Path, pictures: Grey) -> None:
-    classifier = Classifier.load(publish_trusted(tmp_path).folder)
-    assert classifier.manifest.calibration is not None
-    level = next(each for each in classifier.manifest.calibration.prediction_sets.levels if each.coverage == 0.99)
-    sent = [pictures[:1], pictures[1:40], pictures[40:]]
-
-    async def together() -> list[BatchResult]:
-        batcher = Batcher(lambda: classifier, Metrics())
-        return await asyncio.gather(*(batcher.classify(some) for some in sent))
-
-    answers = asyncio.run(together())
-
-    for some, answer in zip(sent, answers, strict=True):
-        sets = prediction_sets(answer.probabilities, class_thresholds(level))
-        assert [record["prediction_set"] for record in answer.predictions] == sets
-        novelty = [record["novelty"] for record in answer.predictions]
-        np.testing.assert_allclose(novelty, 2 * to_features(some).mean(axis=1), atol=1e-6)
-
-
 def test_a_request_that_is_not_in_mnist_form_takes_no_part_in_the_pass(
     run: Run, classifier: Watched, pictures: Grey
 ) -> None:
@@ -217,15 +194,6 @@ def test_a_cancelled_request_takes_no_part_in_the_pass(run: Run, classifier: Wat
     run(cancel_most)
 
     assert classifier.passes == [1]
-
-
-def test_without_a_model_every_request_fails_with_the_reason() -> None:
-    async def ask() -> list[BatchResult | BaseException]:
-        batcher = Batcher(lambda: ModelRegistry(SHIPPED).classifier, Metrics())  # nothing was loaded
-        picture = np.zeros((1, 28, 28), dtype=np.uint8)
-        return await asyncio.gather(*(batcher.classify(picture) for _ in range(3)), return_exceptions=True)
-
-    assert [type(answer) for answer in asyncio.run(ask())] == [NoUsableModel] * 3
 
 
 def test_a_failed_pass_does_not_affect_the_next_one(

@@ -65,16 +65,6 @@ def test_predict_only_resizes_the_picture_and_names_its_class(
     assert "is_digit" not in reply
 
 
-def test_predict_names_the_class_of_each_picture_of_a_list(shapes: Service) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (200, SIDE, SIDE), dtype=np.uint8)
-
-    predictions = shapes.client.post("/predict", json={"instances": pictures.tolist()}).json()["predictions"]
-
-    expected = computed(shapes, pictures).argmax(axis=1)
-    assert [each["class_name"] for each in predictions] == [SHAPES[index] for index in expected]
-    assert all(each["preprocessing"] == [] for each in predictions)
-
-
 def test_never_requires_28x28_and_always_resizes(shapes: Service, probabilities: list[float]) -> None:
     never = shapes.client.post("/predict?normalize=never", **PNG)
     always = shapes.client.post("/predict?normalize=always", **PNG)
@@ -82,14 +72,6 @@ def test_never_requires_28x28_and_always_resizes(shapes: Service, probabilities:
     assert never.status_code == 422
     assert never.json()["detail"] == "expected 28x28 pixels, received 80x60 (width x height)"
     assert always.json()["probabilities"] == pytest.approx(probabilities, abs=1e-6)
-
-
-def test_prediction_sets_per_class_have_indices_of_classes(shapes: Service, probabilities: list[float]) -> None:
-    reply = shapes.client.post("/predict?per_class=true", **PNG).json()
-
-    thresholds = (0.1, 0.1, 0.05)
-    plausible = [index for index, limit in enumerate(thresholds) if probabilities[index] >= limit]
-    assert reply["prediction_set"] == plausible
 
 
 def test_read_is_refused_with_the_names_of_the_classes(shapes: Service) -> None:

@@ -4,8 +4,6 @@ import asyncio
 import importlib
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
-from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -18,7 +16,7 @@ from tritonclient.utils import InferenceServerException
 
 from digits.features import Grey
 from digits.model.artifact import NAME
-from tests.app.conftest import SHAPES, Service, cases, grpc_target
+from tests.app.conftest import Service, cases
 from tests.app.dialects import SEVEN, V2, triton_grpc
 from tests.conftest import SHIPPED_VERSION, encoded
 
@@ -28,13 +26,14 @@ pytestmark = pytest.mark.slow
 class Triton:
     """tritonclient, over HTTP or gRPC."""
 
-    def __init__(self, module: Any, address: str) -> None:
-        self.module = module
-        self.client = module.InferenceServerClient(address)
+    def __init__(self, service: Service, *, over_grpc: bool) -> None:
+        self.over_grpc = over_grpc
+        self.module: Any = triton_grpc() if over_grpc else triton_http
+        address = service.grpc_target if over_grpc else service.url.removeprefix("http://")
+        self.client = self.module.InferenceServerClient(address)
 
     def is_ready(self) -> list[bool]:
-        client = self.client
-        return [client.is_server_live(), client.is_server_ready(), client.is_model_ready(NAME)]
+        return [self.client.is_server_live(), self.client.is_server_ready(), self.client.is_model_ready(NAME)]
 
     def input(self, array: NDArray[Any], datatype: str, **binary: bool) -> Any:
         tensor = self.module.InferInput("features", list(array.shape), datatype)
@@ -45,16 +44,15 @@ class Triton:
         self, array: NDArray[Any], datatype: str, *, binary: bool = True, binary_reply: bool = True, **options: Any
     ) -> tuple[Any, Any]:
         """Return probabilities and digits."""
-        over_http = self.module is triton_http
-        reply = {"binary_data": binary_reply} if over_http else {}
+        reply = {} if self.over_grpc else {"binary_data": binary_reply}
         outputs = [self.module.InferRequestedOutput(name, **reply) for name in ("probabilities", "digit")]
-        tensor = self.input(array, datatype, **({"binary_data": binary} if over_http else {}))
+        tensor = self.input(array, datatype, **({} if self.over_grpc else {"binary_data": binary}))
         answer = self.client.infer(NAME, [tensor], outputs=outputs, **options)
         return answer.as_numpy("probabilities"), answer.as_numpy("digit")
 
 
 class Kserve:
-    """KServe's client of the second protocol, over HTTP or gRPC."""
+    """KServe's client, over HTTP or gRPC."""
 
     def __init__(self, service: Service, *, over_grpc: bool) -> None:
         with warnings.catch_warnings():  # about itself
@@ -66,7 +64,7 @@ class Kserve:
     def ask(self, question: Callable[[Any], Awaitable[Any]], protocol: str = "v2") -> Any:
         async def asked() -> Any:
             if self.over_grpc:
-                client = self.kserve.InferenceGRPCClient(grpc_target(self.service))
+                client = self.kserve.InferenceGRPCClient(self.service.grpc_target)
             else:
                 client = self.kserve.InferenceRESTClient(self.kserve.RESTConfig(protocol=protocol))
             async with client:
@@ -89,45 +87,36 @@ class Kserve:
         tensor = self.kserve.InferInput("features", list(array.shape), datatype)
         tensor.set_data_from_numpy(array, binary_data=binary)
         output = importlib.import_module("kserve.protocol.infer_type").RequestedOutput
-        names = ("probabilities", "digit")
-        outputs = [output(name, {"binary_data": binary_reply}) for name in names]
+        outputs = [output(name, {"binary_data": binary_reply}) for name in ("probabilities", "digit")]
         request = self.kserve.InferRequest(NAME, [tensor], request_id="42", request_outputs=outputs)
-        if self.over_grpc:
-            answer = self.ask(lambda client: client.infer(request))
-            assert answer.model_version == str(SHIPPED_VERSION)
-        else:
-            answer = self.ask(lambda client: client.infer(self.service.url, request, NAME))
+        url = () if self.over_grpc else (self.service.url,)
+        model = () if self.over_grpc else (NAME,)
+        answer = self.ask(lambda client: client.infer(*url, request, *model))
         assert (answer.model_name, answer.id) == (NAME, "42")
         probabilities, digit = (output.as_numpy() for output in answer.outputs)
         return probabilities, digit
 
 
-Client = Triton | Kserve
-CLIENTS = ("Triton, HTTP", "Triton, gRPC", "KServe, HTTP", "KServe, gRPC")
+CLIENTS: dict[str, tuple[Any, str]] = {
+    f"{kind.__name__}, {protocol}": (kind, protocol) for kind in (Triton, Kserve) for protocol in ("HTTP", "gRPC")
+}
 
 
 @pytest.fixture(scope="module")
-def clients(service: Service) -> Iterator[dict[str, Client]]:
-    over_http = Triton(triton_http, service.url.removeprefix("http://"))
-    over_grpc = Triton(triton_grpc(), grpc_target(service))
-    kserve = [Kserve(service, over_grpc=over_grpc) for over_grpc in (False, True)]
-    with ExitStack() as stack:
-        stack.callback(over_http.client.close)
-        stack.callback(over_grpc.client.close)
-        yield dict(zip(CLIENTS, (over_http, over_grpc, *kserve), strict=True))
-
-
-@pytest.fixture
-def client(clients: dict[str, Client], request: pytest.FixtureRequest) -> Client:
-    return clients[request.param]
+def client(request: pytest.FixtureRequest, service: Service) -> Iterator[Triton | Kserve]:
+    kind, protocol = CLIENTS[request.param]
+    client = kind(service, over_grpc=protocol == "gRPC")
+    yield client
+    if isinstance(client, Triton):
+        client.client.close()
 
 
 each_client = pytest.mark.parametrize("client", CLIENTS, indirect=True)
-each_triton = pytest.mark.parametrize("client", CLIENTS[:2], indirect=True)
+each_triton = pytest.mark.parametrize("client", ["Triton, HTTP", "Triton, gRPC"], indirect=True)
 
 
 @each_client
-def test_a_client_finds_server_and_model_ready(client: Client) -> None:
+def test_a_client_finds_server_and_model_ready(client: Triton | Kserve) -> None:
     assert client.is_ready() == [True] * 3
 
 
@@ -146,7 +135,7 @@ def test_a_client_finds_server_and_model_ready(client: Client) -> None:
 )
 @each_client
 def test_a_client_gets_the_probabilities_of_the_network(
-    client: Client,
+    client: Triton | Kserve,
     digits: Grey,
     expected: NDArray[np.float32],
     datatype: str,
@@ -168,8 +157,8 @@ def test_a_client_gets_the_probabilities_of_the_network(
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
 @each_triton
 def test_tritons_client_may_compress(client: Triton, algorithm: str) -> None:
-    over_http = client.module is triton_http
-    options: dict[str, Any] = {"request_compression_algorithm" if over_http else "compression_algorithm": algorithm}
+    prefix = "" if client.over_grpc else "request_"
+    options: dict[str, Any] = {f"{prefix}compression_algorithm": algorithm}
 
     _probabilities, digit = client.infer(SEVEN[None].repeat(100, 0), "UINT8", **options)
 
@@ -179,7 +168,7 @@ def test_tritons_client_may_compress(client: Triton, algorithm: str) -> None:
 @each_triton
 def test_tritons_client_reads_what_http_replies(client: Triton, service: Service) -> None:
     metadata, config = client.client.get_model_metadata(NAME), client.client.get_model_config(NAME)
-    if client.module is not triton_http:
+    if client.over_grpc:
         metadata, config = (
             json_format.MessageToDict(read, preserving_proto_field_name=True) for read in (metadata, config.config)
         )
@@ -188,26 +177,6 @@ def test_tritons_client_reads_what_http_replies(client: Triton, service: Service
     assert (metadata["name"], metadata["versions"]) == (expected["name"], expected["versions"])
     assert [tensor["datatype"] for tensor in metadata["outputs"]] == ["FP32", "INT64"]
     assert config["max_batch_size"] == 1024
-
-
-def test_asynchronous_requests_keep_their_ids(clients: dict[str, Client]) -> None:
-    over_http, over_grpc = clients["Triton, HTTP"], clients["Triton, gRPC"]
-    assert isinstance(over_http, Triton)
-    assert isinstance(over_grpc, Triton)
-    completed: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
-    ids = [str(number) for number in range(20)]
-
-    seven = [over_http.input(SEVEN[None], "UINT8")]
-    waiting = [over_http.client.async_infer(NAME, seven, request_id=id_) for id_ in ids]
-    replies = [one.get_result().get_response()["id"] for one in waiting]
-    seven = [over_grpc.input(SEVEN[None], "UINT8")]
-    for id_ in ids:
-        over_grpc.client.async_infer(NAME, seven, lambda result, error: completed.put((result, error)), request_id=id_)
-    results, problems = zip(*[completed.get(timeout=20) for _ in ids], strict=True)
-
-    assert replies == ids
-    assert {result.get_response().id for result in results} == set(ids)
-    assert set(problems) == {None}
 
 
 @each_triton
@@ -253,7 +222,7 @@ def test_an_extension_that_is_not_offered_is_unimplemented(client: Triton) -> No
 
 
 def test_the_statistics_count_the_requests_of_all_workers(two_workers: Service) -> None:
-    triton = Triton(triton_http, two_workers.url.removeprefix("http://"))
+    triton = Triton(two_workers, over_grpc=False)
 
     def counts() -> dict[Any, Any]:
         (stats,) = triton.client.get_inference_statistics(NAME)["model_stats"]
@@ -280,26 +249,10 @@ def test_the_statistics_count_the_requests_of_all_workers(two_workers: Service) 
     }
 
 
-def test_a_model_of_other_classes_has_a_column_for_each(shapes: Service) -> None:
-    triton = Triton(triton_grpc(), grpc_target(shapes))
-    white = np.full((2, 784), 255, np.uint8)
-    best = [triton.module.InferRequestedOutput("probabilities", class_count=1)]
-
-    shape = triton.client.get_model_metadata(NAME).outputs[0].shape
-    probabilities, _ = triton.infer(white, "UINT8")
-    labels = triton.client.infer(NAME, [triton.input(white, "UINT8")], outputs=best).as_numpy("probabilities")
-    triton.client.close()
-
-    assert list(shape) == [-1, len(SHAPES)]
-    assert probabilities.shape == (2, len(SHAPES))
-    assert labels[0, 0].decode().endswith(f":{SHAPES[probabilities[0].argmax()]}")
-
-
 def test_kserves_client_of_the_first_protocol_gets_predictions_and_errors(
-    clients: dict[str, Client], service: Service, digits: Grey, expected: NDArray[np.float32]
+    service: Service, digits: Grey, expected: NDArray[np.float32]
 ) -> None:
-    client = clients["KServe, HTTP"]
-    assert isinstance(client, Kserve)
+    client = Kserve(service, over_grpc=False)
     features = (digits.reshape(-1, 784) / 255).tolist()
 
     def infer(instances: Any) -> Any:
@@ -309,8 +262,3 @@ def test_kserves_client_of_the_first_protocol_gets_predictions_and_errors(
     np.testing.assert_allclose(infer(features)["predictions"], expected, atol=1e-6)
     with pytest.raises(httpx.HTTPStatusError, match="Expecting tensor size: 784 but got: 783"):
         infer([features[0][1:]])
-
-
-def test_an_error_is_explained_to_kserves_client(clients: dict[str, Client]) -> None:
-    with pytest.raises(httpx.HTTPStatusError, match=r"no ink found: the picture is blank.*'400 Bad Request'"):
-        clients["KServe, HTTP"].infer(np.zeros((1, 784), np.uint8), "UINT8", binary=False)

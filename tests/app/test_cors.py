@@ -1,16 +1,10 @@
 """Pages of other origins may call the service only if the settings name their origin."""
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-
 import httpx
 import pytest
 
-from tests.app.conftest import NEW_KEY, ORIGIN, OpenPage, Service
+from tests.app.conftest import NEW_KEY, ORIGIN, Service
 from tests.app.dialects import RAW
-from tests.conftest import SHIPPED_VERSION
 
 SEVEN = RAW | {"headers": RAW["headers"] | {"origin": ORIGIN}}
 PREFLIGHT = {
@@ -48,11 +42,11 @@ def test_a_preflight_needs_no_key(locked: Service) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param({"origin": "https://evil.example"}, id="another origin"),
-        pytest.param({"origin": "null"}, id="a hidden origin"),
-        pytest.param({"access-control-request-method": "DELETE"}, id="another method"),
-        pytest.param({"access-control-request-headers": "x-other"}, id="another header"),
+        {"origin": "https://evil.example"},
+        {"access-control-request-method": "DELETE"},
+        {"access-control-request-headers": "x-other"},
     ],
+    ids=["origin", "method", "headers"],
 )
 def test_a_preflight_for_anything_else_is_refused(locked: Service, headers: dict[str, str]) -> None:
     reply = locked.client.options("/predict", headers=PREFLIGHT | headers)
@@ -63,8 +57,12 @@ def test_a_preflight_for_anything_else_is_refused(locked: Service, headers: dict
     )
 
 
-def test_options_without_a_preflight_needs_a_key(locked: Service) -> None:
-    assert locked.client.options("/predict", headers={"origin": ORIGIN}).status_code == 401
+def test_pages_of_any_origin_can_read_a_reply_if_all_are_allowed(lenient: Service) -> None:
+    headers = SEVEN["headers"] | {"origin": "https://any.example", "x-api-key": NEW_KEY}
+
+    reply = lenient.client.post("/predict", content=SEVEN["content"], headers=headers)
+
+    assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "*")
 
 
 @pytest.mark.parametrize(
@@ -88,51 +86,3 @@ def test_pages_of_a_named_origin_can_read_every_reply(
         "access-control-expose-headers": "Retry-After, X-Model-Graph, X-Model-Version, X-Request-ID",
     }
     assert "Origin" in reply.headers["vary"]
-
-
-def test_pages_of_another_origin_cannot_read_a_reply(locked: Service) -> None:
-    headers = SEVEN["headers"] | {"origin": "https://evil.example", "x-api-key": NEW_KEY}
-
-    reply = locked.client.post("/predict", content=SEVEN["content"], headers=headers)
-
-    assert "access-control-allow-origin" not in reply.headers
-
-
-@pytest.fixture
-def other_origin() -> Iterator[str]:
-    """The address of an empty page of another origin."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<link rel=icon href=data:><title>Lecture</title>")
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_if_all_origins_are_allowed_a_browser_on_any_page_can_call_the_service(
-    open_page: OpenPage, other_origin: str, lenient: Service
-) -> None:
-    page = open_page(other_origin, refusals=True)
-
-    replies = page.evaluate(
-        """async ([url, key, values]) => {
-            const ask = async (headers) => {
-                headers["Content-Type"] = "application/octet-stream";
-                const reply = await fetch(url, { method: "POST", body: new Uint8Array(values), headers });
-                return [reply.status, (await reply.json()).digit, reply.headers.get("X-Model-Version")];
-            };
-            return [await ask({ Authorization: `Bearer ${key}` }), await ask({})];
-        }""",
-        [f"{lenient.url}/predict", NEW_KEY, list(SEVEN["content"])],
-    )
-
-    assert replies == [[200, 7, str(SHIPPED_VERSION)], [401, None, None]]

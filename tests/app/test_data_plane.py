@@ -139,17 +139,6 @@ def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> 
     assert raised.value.pointer == "#/instances/3"
 
 
-def test_encoded_pictures_of_any_size_are_decoded_in_order(infer: Infer, digits: NDArray[np.uint8]) -> None:
-    large = np.kron(digits[1], np.ones((20, 20), dtype=np.uint8))
-
-    result = infer(PictureBatch(encoded=[encoded(digits[0]), encoded(large, format="GIF"), encoded(digits[2])]))
-
-    expected = infer(PictureBatch(pixels=digits[:3]))
-    digit_of = [prediction["digit"] for prediction in result.predictions]
-    assert digit_of == [prediction["digit"] for prediction in expected.predictions]
-    assert steps(result)[::2] == [(), ()]
-
-
 TINY = encoded(np.eye(28, dtype=np.uint8) * 255)
 
 

@@ -32,14 +32,6 @@ def test_jobs_run_one_at_a_time_in_the_order_of_their_arrival() -> None:
     assert asyncio.run(all_at_once()) == done == list(range(50))
 
 
-def test_the_error_of_a_job_is_raised_for_its_caller() -> None:
-    def fail() -> None:
-        raise ValueError("of the job")
-
-    with pytest.raises(ValueError, match="of the job"):
-        asyncio.run(DecodeThread("test").run(fail))
-
-
 @pytest.fixture
 def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]:
     """Runs a scenario with a decode thread that is busy until the event is set."""
@@ -122,23 +114,6 @@ def test_the_arguments_of_a_failed_job_are_freed_with_its_error() -> None:
     assert asyncio.run(fail(DecodeThread("test")))
 
 
-def test_results_of_waiting_jobs_are_returned_together(
-    blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decode_threads, "GROUP_SECONDS", 60)
-
-    async def pair(thread: DecodeThread, release: threading.Event) -> bool:
-        first_returned = threading.Event()
-        first = asyncio.ensure_future(thread.run(int))
-        first.add_done_callback(lambda _: first_returned.set())
-        second = asyncio.ensure_future(thread.run(first_returned.wait, 0.2))
-        await asyncio.sleep(0.05)
-        release.set()
-        return await second
-
-    assert not blocked(pair)
-
-
 def test_a_result_does_not_wait_longer_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_threads, "GROUP_SECONDS", 0)
 
@@ -152,26 +127,6 @@ def test_a_result_does_not_wait_longer_for_others(monkeypatch: pytest.MonkeyPatc
         return "first" if done == {first} else "second"
 
     assert asyncio.run(race()) == "first"
-
-
-def test_a_job_that_outlives_its_event_loop_does_not_stop_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_threads, "GROUP_SECONDS", 60)
-    thread, release = DecodeThread("test"), threading.Event()
-
-    async def leave() -> None:
-        running = asyncio.ensure_future(thread.run(release.wait, 10))
-        await asyncio.sleep(0.05)
-        running.cancel()
-
-    async def come() -> int:
-        following = asyncio.ensure_future(thread.run(int))
-        await asyncio.sleep(0.05)
-        release.set()
-        return await asyncio.wait_for(following, 5)
-
-    asyncio.run(leave())
-
-    assert asyncio.run(come()) == 0
 
 
 def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

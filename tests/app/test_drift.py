@@ -11,7 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.telemetry.drift import KEEP_SECONDS, MIN_PICTURES, WINDOW_SECONDS, Drift
 from app.telemetry.metrics import Metrics
 from digits.features import CLASSES
-from digits.model import drift
 from digits.model.artifact import Manifest
 from digits.model.drift import EDGES
 from tests.app.conftest import cases
@@ -61,7 +60,7 @@ class Process:
         end = self.now + seconds
         while self.now < end:
             self.now += min(KEEP_SECONDS, end - self.now)
-            self.samples()
+            self.drift.collect()
 
 
 @pytest.fixture
@@ -125,29 +124,6 @@ def test_the_index_has_a_bin_for_each_class_of_the_version(tmp_path: Path, class
     assert others > 0.25
 
 
-def test_the_index_is_computed_in_the_bins_of_the_reference(trusted: Manifest) -> None:
-    process = Process(trusted)
-    rng = np.random.default_rng(0)
-    features = rng.beta(1, 6, (600, 784)).astype(np.float32) * rng.uniform(0, 2, (600, 1)).astype(np.float32)
-    probabilities = rng.dirichlet(np.full(CLASSES, 0.05), 600).astype(np.float32)
-    novelty = rng.normal(0.3, 0.4, 600).astype(np.float32)
-
-    process.metrics.count_predictions(
-        probabilities.argmax(axis=1).tolist(),
-        probabilities.max(axis=1).tolist(),
-        features.mean(axis=1, dtype=np.float32).tolist(),
-        novelty.tolist(),
-    )
-    process.metrics.flush()
-    samples = process.index()
-
-    expected = {}
-    for quantity, values in drift.quantities(features, probabilities, novelty).items():
-        counts = np.multiply(drift.reference(values, EDGES[quantity]).shares, 600)
-        expected[quantity] = drift.population_stability_index([0.1] * 10, counts.tolist())
-    assert samples == pytest.approx(expected)
-
-
 def test_pictures_count_for_an_hour(trusted: Manifest) -> None:
     process = Process(trusted)
     process.pass_time(600)
@@ -165,16 +141,6 @@ def test_pictures_count_for_an_hour(trusted: Manifest) -> None:
     assert min(within.values()) > 0.25
     assert max(later.values()) < 0.1
     assert after_a_pause == {}
-
-
-def test_only_the_window_is_remembered(trusted: Manifest) -> None:
-    process = Process(trusted)
-
-    for _ in range(2 * WINDOW_SECONDS // KEEP_SECONDS * 2):
-        process.now += KEEP_SECONDS / 2
-        process.samples()
-
-    assert len(process.drift._history) <= WINDOW_SECONDS // KEEP_SECONDS + 1
 
 
 def test_a_new_worker_reports_what_was_counted_since_its_start(trusted: Manifest) -> None:

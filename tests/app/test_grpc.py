@@ -1,7 +1,6 @@
 """What is special to gRPC."""
 
 import asyncio
-import json
 import re
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from app.api.grpc import arrivals
 from app.api.grpc.arrivals import MAX_ARRIVING, Arrivals, InTurn, NewestFirst
 from app.errors import SlowBody
 from digits.model.artifact import NAME
-from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel, grpc_target
+from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, last_line, needs
 
@@ -90,14 +89,11 @@ RAW = b64encode(SEVEN.tobytes()).decode()
 UNSET = {"outputs": [{"name": "probabilities", "parameters": {"x": {}}}]}
 
 WRONG = {
-    "no input": ({}, "expected 'inputs' to be a list of one tensor named 'features'"),
-    "too few": (seven(shape=[2, 784]), "expected 1568 values to match the shape, received 784"),
     "value of 256": (seven(contents={"uint_contents": [256] * 784}), "expected whole numbers from 0 to 255"),
     "empty": (seven(contents={}), "UINT8 values in uint_contents or in raw_input_contents, received neither"),
-    "the wrong field": (seven(datatype="FP32"), "FP32 values in fp32_contents or .* received uint_contents"),
+    "the wrong field": (seven(datatype="FP32"), "received uint_contents"),
     "typed and raw": (seven() | {"raw_input_contents": [RAW]}, "received both"),
     "two raw": (seven(contents=None) | {"raw_input_contents": [RAW, RAW]}, "for one input, received it for 2"),
-    "another output": (seven() | {"outputs": [{"name": "x"}]}, "expected the outputs"),
     "a parameter without a value": (seven() | UNSET, "expected the parameters of the output 'probabilities'"),
 }
 
@@ -109,14 +105,6 @@ def test_a_wrong_request_is_an_invalid_argument(channel: grpc.Channel, request_:
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert re.search(details, refused.value.details())
-
-
-def test_bytes_that_are_no_message_are_an_invalid_argument(channel: grpc.Channel) -> None:
-    with pytest.raises(grpc.RpcError) as refused:
-        call(channel, INFER, b"\xff\xff\xff")
-
-    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert refused.value.details() == "expected a inference.ModelInferRequest, received 3 bytes that are not one"
 
 
 MANY_NUMBERS = {"contents": {"int64_contents": [0] * (2 * 1024 * 784 + 1)}}
@@ -132,7 +120,6 @@ PACKED = triton.service_pb2.ModelInferRequest(inputs=[MANY_NUMBERS]).SerializeTo
             "numbers of many pictures": (PACKED, "expected at most 1024 pictures, received more"),
             "unknown groups": (b"\x7b" * 1_000_000, "expected at most 3048 fields"),
             "a field that ends outside": (b"\x2a\x7f\x0a\x00", "received 4 bytes that are not one"),
-            "an input that ends outside": (b"\x2a\x02\x0a\x7f", "received 4 bytes that are not one"),
             "numbers that end outside": (b"\x2a\x04\x2a\x02\x12\x7f", "received 6 bytes that are not one"),
             "a number without an end": (b"\xff" * 40_000, "received 40000 bytes that are not one"),
         }
@@ -146,13 +133,12 @@ def test_a_message_is_counted_before_it_is_parsed(channel: grpc.Channel, content
     assert details in refused.value.details()
 
 
-@pytest.mark.parametrize("path", [HEALTH, f"{SERVICE}/ServerMetadata"])
-def test_a_message_without_pictures_is_short(channel: grpc.Channel, path: str) -> None:
+def test_a_message_without_pictures_is_short(channel: grpc.Channel) -> None:
     longest = b"\x7a\xfd\x1f" + bytes(4093)
-    allowed = call(channel, path, longest)
+    allowed = call(channel, HEALTH, longest)
 
     with pytest.raises(grpc.RpcError) as refused:
-        call(channel, path, longest + b"\x10\x00")
+        call(channel, HEALTH, longest + b"\x10\x00")
 
     assert allowed
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -179,7 +165,7 @@ def wait_for_requests_in_work(service: Service, number: int) -> None:
     deadline = time.monotonic() + 20
     while f"digits_requests_in_work {number}.0" not in service.client.get("/metrics").text:
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def test_a_call_ends_at_its_deadline_and_no_longer_counts(channel: grpc.Channel, service: Service) -> None:
@@ -190,7 +176,7 @@ def test_a_call_ends_at_its_deadline_and_no_longer_counts(channel: grpc.Channel,
         channel.unary_unary(INFER)(body, timeout=0.05, metadata=[("x-request-id", "hurried")])
 
     assert ended.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert json.loads(service.wait_for_line(r'(\{.*"request_id":"hurried".*\})'))["status"] == 499
+    assert service.wait_for_record("hurried")["status"] == 499
     wait_for_requests_in_work(service, 0)
 
 
@@ -239,9 +225,8 @@ def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(listed)
 
 
-@pytest.mark.parametrize("content", [b"\xff", bytes(5000)], ids=["not a message", "too long"])
-def test_a_wrong_message_to_reflection_is_an_invalid_argument(channel: grpc.Channel, content: bytes) -> None:
-    replies = channel.stream_stream(REFLECTION)(iter([content]), timeout=20)
+def test_a_message_to_reflection_is_short(channel: grpc.Channel) -> None:
+    replies = channel.stream_stream(REFLECTION)(iter([bytes(5000)]), timeout=20)
 
     with pytest.raises(grpc.RpcError) as refused:
         list(replies)
@@ -300,7 +285,7 @@ def test_a_path_cannot_forge_a_line_of_the_log(limited: Service) -> None:
 def test_calls_can_be_encrypted(limited: Service) -> None:
     needs("openssl")
 
-    with grpc_channel(limited) as secure, grpc.insecure_channel(grpc_target(limited)) as plain:
+    with grpc_channel(limited) as secure, grpc.insecure_channel(limited.grpc_target) as plain:
         reply = parsed(call(secure, INFER, message(seven())))
         with pytest.raises(grpc.RpcError) as refused:
             call(plain, INFER, message(seven()))
@@ -315,7 +300,6 @@ def test_every_call_needs_a_key(locked: Service, method: str) -> None:
         call(channel, f"{SERVICE}/{method}", metadata=[("x-api-key", NEW_KEY[:-1])])
 
     assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    assert refused.value.details().startswith("expected a known API key, as `Authorization: Bearer KEY`")
 
 
 def test_probes_need_no_key(locked: Service) -> None:
@@ -326,55 +310,33 @@ def test_probes_need_no_key(locked: Service) -> None:
     assert health == b"\x08\x01"
 
 
-def test_one_call_too_many_is_unavailable_before_its_message(limited: Service) -> None:
-    may_send = Event()
-
-    def wait() -> Iterator[bytes]:
-        may_send.wait(20)
-        yield message(seven())
-
-    with grpc_channel(limited) as channel:
-        first = channel.stream_unary(INFER).future(wait(), timeout=20)
-        wait_for_requests_in_work(limited, 1)
-        with pytest.raises(grpc.RpcError) as refused:
-            call(channel, INFER, message(seven()))
-        may_send.set()
-        reply = parsed(first.result())
-
-    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
-    assert reply.outputs[1].contents.int64_contents == [7]
+TLS = "MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected "
 
 
 @pytest.mark.parametrize(
-    ("code", "environment", "line"),
+    ("files", "line"),
     cases(
         {
-            "without the extra": (
-                "import sys; sys.modules['grpc_health'] = None; ",
+            "no key": ({"CERT": __file__}, TLS + "both files or none, received one"),
+            "a missing key": (
+                {"CERT": __file__, "KEY": "missing.key"},
+                "MNIST_GRPC_TLS_KEY: cannot read missing.key: No such file or directory",
+            ),
+            "files that are not PEM": (
+                {"CERT": __file__, "KEY": __file__},
+                TLS + "a certificate chain and its private key without a password, both PEM, received other files",
+            ),
+            "no grpcio": (
                 {},
                 "MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "
                 'or docker build --build-arg EXTRAS="--extra grpc"',
             ),
-            "a certificate without its key": (
-                "",
-                {"MNIST_GRPC_TLS_CERT": __file__},
-                "MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one",
-            ),
-            "a key that does not exist": (
-                "",
-                {"MNIST_GRPC_TLS_CERT": __file__, "MNIST_GRPC_TLS_KEY": "missing.key"},
-                "MNIST_GRPC_TLS_KEY: cannot read missing.key: No such file or directory",
-            ),
-            "files that are not PEM": (
-                "",
-                {"MNIST_GRPC_TLS_CERT": __file__, "MNIST_GRPC_TLS_KEY": __file__},
-                "MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected a certificate chain and its private key "
-                "without a password, both PEM, received other files",
-            ),
         }
     ),
 )
-def test_what_is_missing_is_one_line(code: str, environment: dict[str, str], line: str) -> None:
+def test_what_is_missing_is_one_line(files: dict[str, str], line: str) -> None:
+    environment = {f"MNIST_GRPC_TLS_{name}": file for name, file in files.items()}
+    code = "" if files else "import sys; sys.modules['grpc_health'] = None; "
     code += "from app.__main__ import main; main()"
 
     ended = fresh_python("-c", code, environment={"MNIST_PORT": "0", "MNIST_GRPC_PORT": "0", **environment})

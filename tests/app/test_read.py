@@ -68,12 +68,6 @@ def test_a_picture_on_uneven_paper_also_gets_the_ink_that_was_seen(client: httpx
     assert "ink" not in client.post(path, **form([photo])).json()
 
 
-def test_several_pictures_get_a_list_in_the_order_sent(client: httpx.Client) -> None:
-    answers = read(client, SEVEN, NUMBER).raise_for_status().json()["predictions"]
-
-    assert [answer["text"] for answer in answers] == ["7", "4071"]
-
-
 @pytest.mark.parametrize("picture", [pytest.param(SEVEN, id="in MNIST form"), pytest.param(PHOTO, id="a photo")])
 def test_one_digit_gets_the_answer_of_predict(client: httpx.Client, picture: bytes) -> None:
     predicted = client.post("/predict", files={"file": picture}).json()

@@ -67,12 +67,11 @@ def test_a_prediction_has_only_the_headers_that_a_client_needs(client: httpx.Cli
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("value", ["bytes=a", "bytes=9-1", "bytes=99999999-", "lines=1-2", "bytes=0-0,2-2"])
+@pytest.mark.parametrize("value", ["bytes=9-1", "bytes=99999999-", "bytes=0-0,2-2"])
 def test_a_range_is_ignored(client: httpx.Client, value: str) -> None:
-    for path in ("/examples/seven.png", "/docs/assets/swagger-ui.css"):
-        reply, whole = client.get(path, headers={"range": value}), client.get(path)
+    reply, whole = (client.get("/examples/seven.png", headers=each) for each in ({"range": value}, {}))
 
-        assert (reply.status_code, reply.content) == (200, whole.content)
+    assert (reply.status_code, reply.content) == (200, whole.content)
 
 
 @pytest.mark.parametrize("path", ["/", "/predict", "/docs/assets/favicon.png"])

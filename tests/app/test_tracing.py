@@ -124,9 +124,3 @@ def test_without_the_extra_one_line_tells_what_to_install() -> None:
         "Run: make .venv/.tracing, or uv tool install '.[tracing]', "
         'or docker build --build-arg EXTRAS="--extra tracing"'
     ) in ended.stderr
-
-
-def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
-    probe = "import sys; from app.main import create_app; create_app(); print('opentelemetry.sdk' in sys.modules)"
-
-    assert fresh_python("-c", probe).stdout == "False\n"

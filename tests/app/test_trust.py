@@ -76,13 +76,6 @@ def at_least(answer: dict[str, Any], threshold: float, *, per_class: bool = Fals
     return digits
 
 
-def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, mnist: Mnist) -> None:
-    (answer,) = answers(client, mnist.pixels[:1])
-
-    about_trust = ["prediction_set", "coverage", "calibration", "is_digit", "novelty", "accept"]
-    assert list(answer) == [*WITHOUT_CALIBRATION[:3], *about_trust, *WITHOUT_CALIBRATION[3:]]
-
-
 @pytest.mark.parametrize(
     ("params", "coverage"),
     [
@@ -91,7 +84,7 @@ def test_the_fields_about_trust_follow_the_probabilities(client: httpx.Client, m
         pytest.param({"per_class": True}, 0.99, id="per class"),
     ],
 )
-@pytest.mark.parametrize("count", [1, 2, 500])
+@pytest.mark.parametrize("count", [1, 500])
 def test_a_prediction_set_has_every_digit_at_or_above_its_threshold(
     client: httpx.Client, mnist: Mnist, count: int, params: dict[str, Any], coverage: float
 ) -> None:
@@ -185,7 +178,7 @@ def test_the_novelty_has_the_decimals_of_float32_and_above_1_is_digit_is_false(
     assert answer["is_digit"] is not (answer["novelty"] > 1)
 
 
-@pytest.mark.parametrize("count", [1, 2, 300])
+@pytest.mark.parametrize("count", [1, 300])
 def test_saliency_is_the_output_of_the_network(client: httpx.Client, mnist: Mnist, tmp_path: Path, count: int) -> None:
     pictures = mnist.pixels[:count]
     expected: Floats = Classifier.load(publish_trusted(tmp_path).folder).saliency(to_features(pictures))
@@ -197,18 +190,15 @@ def test_saliency_is_the_output_of_the_network(client: httpx.Client, mnist: Mnis
     assert all("pixels" not in answer for answer in predictions)
 
 
-@pytest.mark.parametrize("include", ["pixels,saliency", "saliency,pixels"])
-def test_pixels_and_saliency_are_both_of_the_normalized_picture(
-    client: httpx.Client, mnist: Mnist, include: str
-) -> None:
+def test_pixels_and_saliency_are_both_of_the_normalized_picture(client: httpx.Client, mnist: Mnist) -> None:
     page = encoded(255 - mnist.pixels[0].repeat(5, axis=0).repeat(5, axis=1))
+    include = {"include": "saliency,pixels"}
 
-    reply = client.post(
-        "/predict", params={"include": include}, content=page, headers={"content-type": "image/png"}
-    ).json()
+    reply = client.post("/predict", params=include, content=page, headers={"content-type": "image/png"}).json()
 
+    about_trust = ["prediction_set", "coverage", "calibration", "is_digit", "novelty", "accept"]
+    assert list(reply) == [*WITHOUT_CALIBRATION[:3], *about_trust, *WITHOUT_CALIBRATION[3:], "pixels", "saliency"]
     assert reply["preprocessing"] == ["inverted", "cropped", "centered"]
-    assert list(reply)[-2:] == ["pixels", "saliency"]
     np.testing.assert_allclose(reply["saliency"], -np.array(reply["pixels"]) / 255, atol=1e-6)
 
 
@@ -221,15 +211,10 @@ HAS_SETS = f"expected a coverage at which version {SERVED} has prediction sets"
     [
         ({"coverage": 0.97}, f"{COVERAGE}{HAS_SETS} (0.9, 0.95, 0.99, 0.999), received 0.97"),
         ({"coverage": 0.999, "per_class": True}, f"{PER_CLASS}{HAS_SETS} per class (0.9, 0.95, 0.99), received 0.999"),
-        ({"coverage": 0}, COVERAGE),
         ({"coverage": 1}, COVERAGE),
         ({"coverage": "nan"}, COVERAGE),
-        ({"coverage": "95%"}, COVERAGE),
-        ({"coverage": ""}, COVERAGE),
         ({"per_class": "maybe"}, PER_CLASS),
-        ({"include": ""}, INCLUDE),
         ({"include": "saliency,saliency"}, INCLUDE),
-        ({"include": "pixels,salience"}, INCLUDE),
         ({"include": "pixels,"}, INCLUDE),
     ],
     ids=str,
@@ -275,23 +260,3 @@ def test_a_version_with_one_coverage_offers_no_other(reloading: Reloading, mnist
     assert at_90["prediction_set"] == at_least(at_90, 0.1)
     assert at_90["coverage"] == 0.9
     assert detail(per_class) == f"query parameter 'per_class': version {SERVED + 1} has no prediction sets per class"
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        pytest.param("/v1/models/mnist-dense:predict", {"instances": [[0.5] * 784]}, id="v1"),
-        pytest.param(
-            "/v2/models/mnist-dense/infer",
-            {"inputs": [{"name": "features", "datatype": "FP32", "shape": [1, 784], "data": [0.5] * 784}]},
-            id="v2",
-        ),
-    ],
-)
-def test_other_protocols_reply_without_the_fields_about_trust(
-    client: httpx.Client, path: str, body: dict[str, Any]
-) -> None:
-    reply = client.post(path, json=body)
-
-    assert reply.status_code == 200
-    assert not any(field in reply.text for field in ("novelty", "saliency", "prediction_set"))

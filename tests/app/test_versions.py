@@ -120,14 +120,6 @@ class TestPinned:
         assert registry.versions()[1] == Version(SECOND, shipped=False, state="serving", reason=reason)
         assert sum("served from memory" in record.message for record in log.records) == 1
 
-    def test_a_published_version_takes_precedence_over_a_shipped_one_with_its_number(self, root: Path) -> None:
-        # This version is damaged, because its manifest has another number.
-        shutil.copytree(folder(root, SECOND), folder(root, SHIPPED_VERSION))
-
-        registry = refreshed(root, pinned=SHIPPED_VERSION)
-
-        assert f"expected version {SHIPPED_VERSION}, received {SECOND}" in str(registry.unready_reason())
-
     def test_a_shipped_version_can_be_pinned(self, root: Path) -> None:
         oldest = SHIPPED_VERSIONS[-1]
 
@@ -210,17 +202,6 @@ class TestListing:
             Version(FIRST, shipped=False, state="available", reason=None),
             *(Version(number, shipped=True, state="available", reason=None) for number in SHIPPED_VERSIONS),
         ]
-
-    def test_a_version_that_was_replaced_is_available_again(self, root: Path) -> None:
-        registry = refreshed(root)
-        newest = publish_tiny(root, 3).manifest.version
-
-        registry.refresh()
-
-        assert states(registry) == {
-            newest: "serving",
-            **dict.fromkeys([THIRD, SECOND, FIRST, *SHIPPED_VERSIONS], "available"),
-        }
 
     def test_a_version_that_loads_while_its_status_is_composed_is_unknown_until_the_next_request(
         self, root: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,21 +1,15 @@
 """A Ray cluster of several nodes on this machine, driven as by an operator: `ray start`, `serve deploy` and HTTP."""
 
 import csv
-import http.client
 import itertools
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +20,7 @@ import yaml
 from deploy.ray.local import SERVE_ENVIRONMENT, private_environment
 from deploy.ray.private_cluster import free_port
 from tests.conftest import REPOSITORY
+from tests.load import SEVEN, HttpClient, Load
 
 PATIENCE_SECONDS = 240
 """Time after which a test is taken to hang."""
@@ -243,86 +238,14 @@ class Cluster:
         running: dict[str, str] = wait_until(healthy, f"{replicas} replicas run and HAProxy uses them")
         return running
 
+    def load(self, clients: int, body: bytes = SEVEN, upload_seconds: float = 0) -> Load:
+        """Return clients of HAProxy, which pause because starting replicas need the cores too."""
+        connections = (HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS) for _ in range(clients))
+        sending = [HttpClient(each, body, upload_seconds=upload_seconds) for each in connections]
+        return Load(sending, pause_seconds=0.05)
+
     def stop(self) -> None:
         """Kill all nodes."""
         for node in reversed(self.nodes):
             node.kill()
         self._api.close()
-
-
-class Load:
-    """Clients that send requests one after another. They repeat each request until it is answered."""
-
-    def __init__(self, port: int, pixels: bytes, clients: int, upload_seconds: float = 0) -> None:
-        """Prepare the clients without starting them. Each upload takes `upload_seconds`."""
-        self._port, self._pixels, self._clients, self._upload_seconds = port, pixels, clients, upload_seconds
-        self._stop_clients = threading.Event()
-        self.versions: Counter[str] = Counter()
-        """Number of answers per model version."""
-        self.failures: list[Counter[str]] = [Counter() for _ in range(clients)]
-        """Number of failures per client and kind. A failed request is repeated."""
-        self.unanswered = 0
-        """Number of requests that failed twenty times."""
-        self.digits: Counter[tuple[int, ...]] = Counter()
-        """Number of answers per predicted digits."""
-
-    def _send_requests(self, client: int) -> None:
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)) as connection:
-            while not self._stop_clients.is_set():
-                self._send(client, connection)
-                time.sleep(0.05)  # Starting replicas need the cores too.
-
-    def _slow_upload(self) -> Iterator[bytes]:
-        """Yield the body in two parts. HAProxy cannot repeat such a request."""
-        yield self._pixels[:-1]
-        self._stop_clients.wait(self._upload_seconds)
-        yield self._pixels[-1:]
-
-    def _send(self, client: int, connection: http.client.HTTPConnection) -> None:
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(self._pixels))}
-        for _attempt in range(20):
-            try:
-                pixels = self._slow_upload() if self._upload_seconds else self._pixels
-                if connection.sock is None:
-                    connection.connect()
-                # The headers and a small body are sent in one piece. HAProxy forwards headers that arrive first, and
-                # then does not repeat the request.
-                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-                connection.request("POST", "/predict", pixels, headers)
-                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-                reply = connection.getresponse()
-                body = reply.read()
-            except (OSError, http.client.HTTPException) as exc:
-                connection.close()
-                if isinstance(exc, ConnectionRefusedError):  # The request was not sent.
-                    time.sleep(0.05)
-                    continue
-                self.failures[client][type(exc).__name__] += 1
-                continue
-            if reply.status == 200:
-                self.versions[reply.headers["X-Model-Version"]] += 1
-                answer = json.loads(body)
-                self.digits[tuple(each["digit"] for each in answer.get("predictions", [answer]))] += 1
-                return
-            self.failures[client][str(reply.status)] += 1
-        self.unanswered += 1
-
-    def answered(self) -> int:
-        """Return the number of answers so far."""
-        return self.versions.total()
-
-    def all_failures(self) -> Counter[str]:
-        """Return the failures of all clients."""
-        return sum(self.failures, Counter())
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run the clients during the `with` block."""
-        with ThreadPoolExecutor(self._clients) as pool:
-            clients = [pool.submit(self._send_requests, client) for client in range(self._clients)]
-            try:
-                yield
-            finally:
-                self._stop_clients.set()
-            for client in clients:
-                client.result()

@@ -5,26 +5,21 @@ import os
 import re
 import ssl
 import subprocess
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
-from app.openapi.example_pictures import EXAMPLES
 from benchmarks.harness.servers import ROOT, free_port
+from tests.load import GrpcClient, HttpClient
 
 PROXY = ROOT / "deploy" / "proxy"
 GUIDE = ROOT / "docs" / "how-to" / "proxy.md"
 HOST = "digits.example.org"
-SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW = {"Content-Type": "application/octet-stream"}
-INFER = "/inference.GRPCInferenceService/ModelInfer"
 START_SECONDS = 60
 CLIENT_SECONDS = 60
 
@@ -43,19 +38,6 @@ def replaced(text: str, changes: dict[str, str]) -> str:
             raise ValueError(f"expected {before!r} in the configuration")
         text = text.replace(before, after)
     return text
-
-
-def field(number: int, content: bytes) -> bytes:
-    """Return a field of a protobuf message, with content of at most 16 383 bytes."""
-    return bytes([number << 3 | 2, len(content) & 127 | 128, len(content) >> 7]) + content
-
-
-GRPC_SEVEN = (
-    field(1, b"mnist-dense")  # model_name
-    + field(5, field(1, b"features") + field(2, b"UINT8") + field(3, b"\x01\x90\x06"))  # inputs: shape [1, 784]
-    + field(7, SEVEN)  # raw_input_contents
-)
-"""A `ModelInferRequest`. It is written by hand, because a test has loaded these messages from another client."""
 
 
 @dataclass(frozen=True)
@@ -183,121 +165,18 @@ def answers(running: Edge) -> bool:
     return reply.status == 200
 
 
-class HttpClient:
-    """Sends the seven over one connection, from its own loopback address."""
-
-    ANSWERED = "200"
-
-    def __init__(self, running: Edge, number: int) -> None:
-        self._connection = running.connect(f"127.0.1.{number}")
-        self.connections = 0
-
-    def ask(self) -> tuple[str, str | None]:
-        """Send one request. Return its outcome, and the version that answered."""
-        self.connections += self._connection.sock is None
-        try:
-            self._connection.request("POST", "/predict", SEVEN, RAW | {"Host": HOST})
-            reply = self._connection.getresponse()
-            reply.read()
-        except (OSError, http.client.HTTPException) as exc:
-            self._connection.close()
-            return f"lost: {exc!r}", None
-        return str(reply.status), reply.headers["X-Model-Version"]
-
-    def close(self) -> None:
-        self._connection.close()
+def clients_of(running: Edge, number: int) -> list[HttpClient]:
+    """Return clients with an address of their own, each with one connection."""
+    return [HttpClient(running.connect(f"127.0.1.{each}")) for each in range(1, number + 1)]
 
 
-class GrpcClient:
-    """Sends pictures of a seven over one connection. Calls that fail are not tried again."""
-
-    ANSWERED = "OK"
-
-    def __init__(self, running: Edge, number: int) -> None:  # noqa: ARG002 - gRPC cannot choose its address
-        certificate = (running.folder / "tls" / "tls.crt").read_bytes()
-        self._channel = grpc.secure_channel(
-            f"127.0.0.1:{running.https_port}",
-            grpc.ssl_channel_credentials(certificate),
-            [
-                ("grpc.ssl_target_name_override", HOST),
-                ("grpc.use_local_subchannel_pool", 1),
-                ("grpc.enable_retries", 0),
-            ],
-        )
-        self._infer = self._channel.unary_unary(INFER)
-        self.connections = 1
-
-    def ask(self) -> tuple[str, str | None]:
-        """Make one call. Return its outcome, and the version that answered."""
-        try:
-            _, call = self._infer.with_call(GRPC_SEVEN, timeout=CLIENT_SECONDS)
-        except grpc.RpcError as exc:
-            return f"{exc.code().name}: {exc.details()}", None
-        return "OK", dict(call.trailing_metadata())["x-model-version"]
-
-    def close(self) -> None:
-        self._channel.close()
-
-
-class Load:
-    """Clients that send requests over connections that they keep."""
-
-    def __init__(self, running: Edge, clients: int, kind: type[HttpClient | GrpcClient] = HttpClient) -> None:
-        self.edge = running
-        self.clients = clients
-        self.outcomes: Counter[str] = Counter()
-        """Number of replies by status, or of errors by their text."""
-        self.versions: Counter[str | None] = Counter()
-        self.connections = 0
-        self._kind = kind
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-
-    def send(self, number: int, requests: int | None) -> None:
-        """Send this many requests, or until the load stops."""
-        with closing(self._kind(self.edge, number)) as client:
-            sent = 0
-            while not self._stopping.is_set() and (requests is None or sent < requests):
-                outcome, version = client.ask()
-                with self._lock:
-                    self.outcomes[outcome] += 1
-                    self.versions[version] += 1
-                sent += 1
-        with self._lock:
-            self.connections += client.connections
-
-    @property
-    def sent(self) -> int:
-        """Return the number of requests so far."""
-        return self.outcomes.total()
-
-    @property
-    def lost(self) -> int:
-        """Return the number of requests that were not answered."""
-        return self.sent - self.outcomes[self._kind.ANSWERED]
-
-    def run(self, requests: int) -> None:
-        """Let each client send this many requests."""
-        with ThreadPoolExecutor(self.clients) as pool:
-            list(pool.map(lambda number: self.send(number, requests), range(1, self.clients + 1)))
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Send requests until the block ends."""
-        with ThreadPoolExecutor(self.clients) as pool:
-            futures = [pool.submit(self.send, number, None) for number in range(1, self.clients + 1)]
-            try:
-                yield
-            finally:
-                self._stopping.set()
-            for future in futures:
-                future.result()
-
-    def wait_for_version(self, version: str, more: int = 50) -> None:
-        """Wait until this many further replies came from a version."""
-        target = self.versions[version] + more
-        deadline = time.monotonic() + START_SECONDS
-        while self.versions[version] < target:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"version {version} does not answer: {self.versions}, {self.outcomes}")
-            time.sleep(0.02)
+def grpc_clients_of(running: Edge, number: int, metadata: Sequence[tuple[str, str]] = ()) -> list[GrpcClient]:
+    """Return clients with one connection each, which send this metadata with each call."""
+    credentials = grpc.ssl_channel_credentials((running.folder / "tls" / "tls.crt").read_bytes())
+    options = [
+        ("grpc.ssl_target_name_override", HOST),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+    ]
+    address = f"127.0.0.1:{running.https_port}"
+    return [GrpcClient(grpc.secure_channel(address, credentials, options), metadata) for _ in range(number)]

@@ -70,7 +70,7 @@ def build(kustomization: Mapping[str, Any]) -> tuple[Object, ...]:
         ran = subprocess.run(["kustomize", "build", temporary], capture_output=True, text=True, timeout=60, check=False)
     if ran.returncode or ran.stderr:
         raise ValueError(ran.stderr)
-    return tuple(yaml.safe_load_all(ran.stdout))
+    return tuple(yaml.load_all(ran.stdout, yaml.CSafeLoader))
 
 
 def every_object() -> list[Object]:

@@ -147,7 +147,7 @@ class Prometheus:
             with suppress(httpx.TransportError):
                 if self.client.get("/-/ready").status_code == 200:
                     return self
-            time.sleep(0.1)
+            time.sleep(0.02)
         raise AssertionError(self.log.read_text())
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -183,7 +183,7 @@ def when(condition: Callable[[T], bool], measure: Callable[[], T]) -> T:
     """Return the first measurement that meets the condition, or the last one after a timeout."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition(measured := measure()) and time.monotonic() < deadline:
-        time.sleep(0.2)
+        time.sleep(0.05)
     return measured
 
 
@@ -206,7 +206,7 @@ def prometheus(two_workers: Service, tmp_path: Path) -> Iterator[Prometheus]:
         prometheus.stop()
 
 
-def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prometheus: Prometheus) -> None:
+def test_prometheus_sums_two_workers_and_every_query_has_a_result(two_workers: Service, prometheus: Prometheus) -> None:
     sent: Counter[tuple[str, ...]] = Counter()
 
     def send(post: Callable[..., httpx.Response] = httpx.post, **request: Any) -> int:
@@ -216,17 +216,12 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
 
     both = {(str(two_workers.client.get("/model").json()["version"]),): 2}
     prometheus.expect(both, "digits_model_info", "version")
-    for request in [RAW] * 50 + [MANY] * 10:  # MANY has enough pictures for each worker's drift.
+    for request in [RAW] * 10 + [MANY] * 10:  # MANY has enough pictures for each worker's drift.
         send(**request)
     two_workers.client.post("/v2/models/mnist-dense/infer", content=b"no JSON")
-    for _ in range(7):
-        send(**RAW | {"content": b"\0" * 784})
-    host, port = two_workers.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as half, ExitStack() as stack:
-        head = (
-            f"POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: image/png\r\nContent-Length: 9\r\n"
-        )
-        half.sendall(f"{head}\r\n1".encode())
+    with two_workers.connect() as half, ExitStack() as stack:
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: image/png\r\nContent-Length: 9"
+        half.sendall(f"{head}\r\n\r\n1".encode())
         # The worker that waits for the body accepts no other request. Connections that stay open go to both workers.
         while send(stack.enter_context(httpx.Client()).post, **RAW) != 503:
             assert sent.total() < 200
@@ -235,10 +230,6 @@ def test_prometheus_sums_the_requests_of_two_workers(two_workers: Service, prome
     prometheus.expect(dict(sent), 'sum by (status) (digits_request_seconds_count{route="/predict"})', "status")
     pictures = sent[("200",)] + 10 * (MIN_PICTURES - 1)
     prometheus.expect({(): pictures}, "sum by (digit) (digits_predictions_total) > 0")  # all of one digit
-    for quantity in ("probability", "ink", "novelty"):
-        prometheus.expect({(): pictures}, f"digits_{quantity}_count")
-    refusals = {("malformed-body",): 1, ("no-ink",): 7, ("overloaded",): 1}
-    prometheus.expect(refusals, "sum by (reason) (digits_refusals_total) > 0", "reason")
     # Every query of KEDA, the dashboard and the alerts has a result.
     selectors = [selector for rule in RULES for selector in re.findall(r"\w+\{[^}]*\}", rule["expr"])]
     for query in [*expressions()[: -len(RULES)], *selectors]:
@@ -273,16 +264,3 @@ def test_grafana_finds_prometheus_and_the_dashboard() -> None:
     assert source["url"] == "http://prometheus:9090"
     assert COMPOSE["services"]["prometheus"]["ports"][0].endswith(":9090")
     assert mounts["./deploy/monitoring/digits.json"] == f"{provider['options']['path']}/digits.json"
-
-
-def test_the_compose_profile_is_valid() -> None:
-    if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], check=False).returncode:
-        pytest.skip("docker compose is not installed")
-
-    process = subprocess.run(
-        ["docker", "compose", "--profile", "monitoring", "config", "--format", "json"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-    assert process.returncode == 0, process.stderr
-    assert json.loads(process.stdout)["services"].keys() == {"api", "prometheus", "grafana"}

@@ -7,11 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from tests.app.conftest import Service, running_service
-from tests.conftest import fresh_python, needs
-from tests.deploy.edge import HOST, PROXY, RAW, SEVEN, Edge, Load, edge
+from tests.conftest import needs
+from tests.deploy.edge import HOST, RAW, Edge, clients_of, edge, grpc_clients_of
+from tests.load import SEVEN, Load
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +29,19 @@ def proxy(request: pytest.FixtureRequest, behind: Service, tmp_path_factory: pyt
     needs("openssl")
     if request.param == "nginx":
         needs("nginx")
-    grpc_port = int(behind.wait_for_line(r"grpc://\S+:(\d+)"))
+    grpc_port = int(behind.grpc_target.rpartition(":")[2])
     with edge(request.param, tmp_path_factory.mktemp(request.param), [behind.port], [grpc_port]) as running:
         yield running
 
 
 def test_a_short_load_over_kept_connections_has_no_error(proxy: Edge) -> None:
-    load = Load(proxy, clients=8)
+    clients = clients_of(proxy, 8)
+    load = Load(clients)
 
     load.run(requests=40)
 
     assert load.outcomes == {"200": 320}
-    assert load.connections == 8
+    assert [client.connections for client in clients] == [1] * 8
 
 
 def test_requests_above_the_burst_are_refused_to_their_sender_only(proxy: Edge) -> None:
@@ -79,50 +80,22 @@ def test_the_service_sees_the_clients_address_and_believes_no_other(proxy: Edge,
 
     proxy.ask("POST", "/predict", SEVEN, RAW | forged, source="127.0.5.1")
 
-    line = json.loads(behind.wait_for_line(rf"(\{{.*{request_id}.*\}})"))
+    line = behind.wait_for_record(request_id)
     assert line["client"] == "127.0.5.1"
-
-
-GRPC_CLIENT = """
-import collections, json, sys
-import numpy as np
-import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException
-
-address, host, certificate, picture, request_id, calls = sys.argv[1:]
-client = triton.InferenceServerClient(
-    address, ssl=True, root_certificates=certificate, channel_args=[("grpc.ssl_target_name_override", host)]
-)
-pixels = np.fromfile(picture, dtype=np.uint8).reshape(1, 784)
-features = triton.InferInput("features", [1, 784], "UINT8").set_data_from_numpy(pixels)
-headers = {"x-request-id": request_id, "x-forwarded-for": "203.0.113.7"}
-outcomes = collections.Counter()
-for _ in range(int(calls)):
-    try:
-        outcomes[str(client.infer("mnist-dense", [features], headers=headers).as_numpy("digit").item())] += 1
-    except InferenceServerException as exc:
-        outcomes[exc.status()] += 1
-print(json.dumps(outcomes))
-"""
-"""Triton's client in a process of its own, because its messages collide with those of KServe's client."""
 
 
 def test_grpc_passes_through_tls_with_the_same_limit(proxy: Edge, behind: Service) -> None:
     request_id = f"grpc-{proxy.https_port}"
-    certificate, picture = proxy.folder / "tls" / "tls.crt", EXAMPLES / "seven.bin"
+    forged = [("x-request-id", request_id), ("x-forwarded-for", "203.0.113.7")]
+    load = Load(grpc_clients_of(proxy, 1, forged))
 
-    client = fresh_python(
-        "-c", GRPC_CLIENT, f"127.0.0.1:{proxy.https_port}", HOST, certificate, picture, request_id, "300"
-    )
+    load.run(requests=300)
 
-    assert client.returncode == 0, client.stderr
-    outcomes = json.loads(client.stdout)
-    answered = outcomes.pop("7")
-    assert 100 <= answered < 300
-    refused = "StatusCode.UNAVAILABLE" if (proxy.folder / "nginx.conf").exists() else "StatusCode.RESOURCE_EXHAUSTED"
-    assert outcomes == {refused: 300 - answered}
-    line = json.loads(behind.wait_for_line(rf"(\{{.*{request_id}.*\}})"))
-    assert line["client"] != "203.0.113.7"  # For a client on its own machine, Envoy reports another local address.
+    assert 100 <= load.answered < 300
+    refused = "UNAVAILABLE" if (proxy.folder / "nginx.conf").exists() else "RESOURCE_EXHAUSTED"
+    assert load.outcomes == {"OK": load.answered, refused: 300 - load.answered}
+    client = behind.wait_for_record(request_id)["client"]
+    assert client != "203.0.113.7"  # For a client on its own machine, Envoy reports another local address.
 
 
 def test_metrics_stay_inside(proxy: Edge) -> None:
@@ -138,15 +111,3 @@ def test_plain_http_is_redirected_to_tls(proxy: Edge) -> None:
     secure, _ = proxy.ask("GET", "/livez", source="127.0.7.1")
     assert (reply.status, reply.headers["Location"]) == (308, f"https://{HOST}/predict?include=pixels")
     assert secure.headers["Strict-Transport-Security"]
-
-
-def test_both_proxies_set_the_same_limits() -> None:
-    nginx, envoy = ((PROXY / name).read_text() for name in ("nginx.conf", "envoy.yaml"))
-
-    assert "rate=50r/s" in nginx
-    assert "tokens_per_fill: 5, fill_interval: 0.1s" in envoy
-    assert "burst=100" in nginx
-    assert "max_tokens: 100," in envoy
-    assert "client_max_body_size 16m" in nginx
-    assert f"max_request_bytes: {16 * 2**20}" in envoy
-    assert Settings.model_fields["max_body_bytes"].default == 16 * 2**20

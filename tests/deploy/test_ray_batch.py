@@ -16,7 +16,7 @@ from digits.model.artifact import SHIPPED
 from tests.conftest import REPOSITORY, Mnist, encoded, fresh_python
 from tests.deploy.cluster import ENVIRONMENT, PATIENCE_SECONDS, Cluster
 
-PICTURES = 400
+PICTURES = 200
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, mnist: Mnist) -> Path:
     """Large pictures, which take some time, one that is broken, and a table."""
     folder = tmp_path_factory.mktemp("sources")
     for number in range(PICTURES):
-        drawing = 255 - mnist.pixels[number * 12].repeat(10, axis=0).repeat(10, axis=1)
+        drawing = 255 - mnist.pixels[number * 24].repeat(10, axis=0).repeat(10, axis=1)
         (folder / f"{number:03}.png").write_bytes(encoded(drawing))
     (folder / "broken.png").write_bytes(b"not a picture")
     np.savez_compressed(folder / "table.npz", x=mnist.pixels[::50])

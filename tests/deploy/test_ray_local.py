@@ -6,17 +6,16 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
+import httpx
 import psutil
 import pytest
 
-from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service
+from tests.app.dialects import HTTP, V1, V2, Reply
 from tests.conftest import fresh_python
 from tests.deploy.cluster import PATIENCE_SECONDS, wait_until
-
-SEVEN = (EXAMPLES / "seven.bin").read_bytes()
+from tests.load import SEVEN
 
 
 @pytest.fixture(scope="module")
@@ -34,56 +33,30 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
-def json_request(method: str, path: str, body: Any = None) -> tuple[str, str, dict[str, Any]]:
-    return method, path, {} if body is None else {"json": body}
+def expect_same(with_ray: httpx.Response | Reply, without_ray: httpx.Response | Reply, name: object) -> None:
+    """Compare the headers of two replies. Ray may add some."""
+    expected = {key: value for key, value in without_ray.headers.items() if key not in ("date", "server")}
+    assert {key: value for key, value in with_ray.headers.items() if key in expected} == expected, name
 
 
-def raw_request(
-    path: str, body: bytes, content_type: str = "application/octet-stream"
-) -> tuple[str, str, dict[str, Any]]:
-    return "POST", path, {"content": body, "headers": {"content-type": content_type}}
+def test_every_dialect_answers_as_without_ray(local: Service, service: Service) -> None:
+    for dialect in HTTP:
+        for body in (dialect.seven(), {"content": b"{"}):
+            with_ray, without_ray = (dialect.ask(each, body, {"x-request-id": "mine"}) for each in (local, service))
+
+            assert (with_ray.status, with_ray.body) == (without_ray.status, without_ray.body), dialect
+            expect_same(with_ray, without_ray, dialect)
 
 
-PHOTO = (EXAMPLES / "photo.jpg").read_bytes()
-FEATURES = [value / 255 for value in SEVEN]
-TENSOR = {"name": "features", "datatype": "FP32", "shape": [1, 784], "data": FEATURES}
-
-REQUESTS = [
-    json_request("POST", "/predict", {"pixels": list(SEVEN)}),
-    raw_request("/predict?include=pixels,saliency&coverage=0.9", SEVEN),
-    raw_request("/predict", SEVEN * 3),
-    raw_request("/predict", PHOTO, "image/jpeg"),
-    ("POST", "/predict", {"files": [("file", ("1.jpg", PHOTO, "image/jpeg"))] * 2}),
-    raw_request("/predict", bytes(784)),
-    raw_request("/predict", b"{", "application/json"),
-    json_request("GET", "/predict"),
-    json_request("GET", "/nothing"),
-    json_request("HEAD", "/"),
-    json_request("GET", "/"),
-    json_request("GET", "/page/main.js"),
-    json_request("GET", "/model"),
-    json_request("GET", "/model/card"),
-    json_request("GET", "/model/versions"),
-    json_request("GET", "/readyz"),
-    json_request("GET", "/openapi.json"),
-    json_request("GET", "/v2/models/mnist-dense"),
-    json_request("POST", "/v2/models/mnist-dense/infer", {"inputs": [TENSOR]}),
-    json_request("POST", "/v2/models/mnist-dense/infer", {"inputs": []}),
-    json_request("POST", "/v1/models/mnist-dense:predict", {"instances": [FEATURES]}),
-    json_request("GET", "/v1/models/mnist-dense"),
-    json_request("POST", "/invocations", {"instances": [FEATURES]}),
-]
-
-
-def test_every_endpoint_answers_as_without_ray(local: Service, service: Service) -> None:
-    for method, path, request in REQUESTS:
-        request["headers"] = {**request.get("headers", {}), "X-Request-ID": "mine"}
-
-        with_ray, without_ray = (each.client.request(method, path, **request) for each in (local, service))
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_every_page_is_as_without_ray(local: Service, service: Service, method: str) -> None:
+    for path in ("/", "/page/main.js", "/model", "/model/card", "/readyz", "/openapi.json", V1, V2, "/nothing"):
+        with_ray, without_ray = (
+            each.client.request(method, path, headers={"x-request-id": "mine"}) for each in (local, service)
+        )
 
         assert (with_ray.status_code, with_ray.content) == (without_ray.status_code, without_ray.content), path
-        expected = {name: value for name, value in without_ray.headers.items() if name not in ("date", "server")}
-        assert {name: value for name, value in with_ray.headers.items() if name in expected} == expected, path
+        expect_same(with_ray, without_ray, path)
 
 
 def test_a_client_that_disconnects_is_counted_as_499_and_never_as_500(local: Service) -> None:

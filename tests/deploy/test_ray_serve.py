@@ -2,25 +2,23 @@
 
 import json
 import re
-from collections import Counter
 
 import httpx
 import numpy as np
 import pytest
 import yaml
 
-from app.openapi.example_pictures import EXAMPLES
 from app.server.server import KEEP_ALIVE_SECONDS
 from app.settings import Settings
 from deploy.ray.local import SERVE_ENVIRONMENT
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import Service
 from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, fresh_python, publish_tiny
-from tests.deploy.cluster import Cluster, Load, wait_until
+from tests.deploy.cluster import Cluster, wait_until
+from tests.load import REFUSED, SEVEN
 
 CONFIG = yaml.safe_load((REPOSITORY / "deploy" / "ray" / "serve.yaml").read_text())
 
-SEVEN = (EXAMPLES / "seven.bin").read_bytes()
 RAW = {"content-type": "application/octet-stream"}
 MANY = SEVEN * 30
 """A body of more than 16 KB, which HAProxy does not repeat, and whose reply takes long enough to be interrupted."""
@@ -119,48 +117,45 @@ def test_replicas_on_two_nodes_answer_and_count_as_one_process_does(
 def test_a_rolling_update_to_another_version_loses_no_request(cluster: Cluster, second_version: dict[str, str]) -> None:
     cluster.deploy({}, min_replicas=2, max_replicas=2)
     old = cluster.wait_until_healthy(2)
-    load = Load(cluster.port, SEVEN, clients=4)
+    load = cluster.load(4)
 
     with load.running():
-        wait_until(lambda: load.answered() > 50, "there is load")
+        load.wait_for(50)
         cluster.deploy(second_version, min_replicas=2, max_replicas=2)
         wait_until(lambda: not old.keys() & cluster.replicas().keys(), "the old replicas are gone")
         cluster.wait_until_healthy(2)
-        old_answers, new_answers = load.versions[OLD], load.versions[NEW]
-        wait_until(lambda: load.versions[NEW] > new_answers + 50, "the new version answers")
+        old_answers = load.versions[OLD]
+        load.wait_for(50, NEW)
 
-    assert load.versions.keys() == {OLD, NEW}
     assert load.versions[OLD] == old_answers, "the old version does not answer any more"
-    assert (load.unanswered, load.all_failures()) == (0, Counter())
+    assert load.outcomes.keys() == {"200"}
 
 
 def test_a_lost_node_loses_only_its_requests_in_work(cluster: Cluster, second_version: dict[str, str]) -> None:
     cluster.deploy(second_version, min_replicas=2, max_replicas=2)
     before = cluster.wait_until_healthy(2)
-    small, large = Load(cluster.port, SEVEN, clients=4), Load(cluster.port, MANY, clients=4)
+    small, large = cluster.load(4), cluster.load(4, MANY)
 
     with small.running(), large.running():
-        wait_until(lambda: small.answered() > 50 and large.answered() > 50, "there is load")
+        small.wait_for(50)
+        large.wait_for(50)
         cluster.lose_a_node_with_a_replica()
         wait_until(lambda: len(cluster.alive()) == 2, "the head notices the loss")
         after = cluster.wait_until_healthy(2)
-        answered = small.answered()
-        wait_until(lambda: small.answered() > answered + 50, "there is load on the new replica")
+        small.wait_for(50)
 
     assert len(set(before.values())) == len(set(after.values())) == 2
-    assert (small.unanswered, large.unanswered) == (0, 0)
     # HAProxy repeats small requests that arrive in one piece. Of the large ones, each client may lose the one in
     # work, and another that HAProxy sends over an open connection before it notices the loss.
-    assert small.all_failures() == Counter()
-    assert max(failures.total() for failures in large.failures) <= 2
-    assert len(small.digits) == len(large.digits) == 1, "all answers are the same"
+    assert small.outcomes.keys() <= {"200", REFUSED}
+    assert max(client.failures for client in large.clients) <= 2
 
 
 def test_replicas_stop_without_load_and_start_with_it(cluster: Cluster, second_version: dict[str, str]) -> None:
     cluster.deploy(second_version, min_replicas=2, max_replicas=2)
     before = cluster.wait_until_healthy(2)
     # Each replica holds more than eight requests. They upload slowly, so that the new replica has the cores to start.
-    load = Load(cluster.port, SEVEN, clients=24, upload_seconds=1)
+    load = cluster.load(24, upload_seconds=1)
 
     cluster.deploy(
         second_version, min_replicas=1, max_replicas=2, upscale_delay_s=1, downscale_delay_s=3, look_back_period_s=3
@@ -171,7 +166,7 @@ def test_replicas_stop_without_load_and_start_with_it(cluster: Cluster, second_v
 
     assert idle.keys() < before.keys()
     assert len(set(busy.values())) == 2
-    assert (load.unanswered, load.all_failures()) == (0, Counter())
+    assert load.outcomes.keys() == {"200"}
 
 
 def test_a_version_that_cannot_start_leaves_the_old_one_and_a_reason(

@@ -40,11 +40,8 @@ def test_a_model_in_the_working_directory_takes_precedence(installed: Installed,
     assert others == older
 
 
-@pytest.mark.parametrize(
-    "workers", [pytest.param("1", id="one process"), pytest.param("2", id="a supervisor and two workers")]
-)
-def test_the_service_answers_and_shows_its_pages(installed: Installed, workers: str, tmp_path: Path) -> None:
-    (tmp_path / "digits.toml").write_text(f"workers = {workers}\nmax_batch = 1\n")
+def test_the_service_answers_and_shows_its_pages(installed: Installed, tmp_path: Path) -> None:
+    (tmp_path / "digits.toml").write_text("workers = 2\nmax_batch = 1\n")  # the workers are processes of their own
     command = [str(installed.program), "serve", "--config", "digits.toml"]
     service = Service(tmp_path / "log", {}, command, cwd=tmp_path).wait_until_ready()
 

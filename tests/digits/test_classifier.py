@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from digits.errors import DamagedArtifact, GoldenMismatch, NoUsableModel
-from digits.features import CLASSES, FEATURES, Floats, to_features
+from digits.features import CLASSES, FEATURES, to_features
 from digits.model import artifact
 from digits.model import classifier as classifier_module
 from digits.model.artifact import GOLDEN, MANIFEST, MODEL, Tensor
@@ -24,7 +21,6 @@ from digits.model.classifier import (
     MAX_REASONS,
     MAX_VERSIONS,
     Classifier,
-    Golden,
     candidates,
     load_newest,
 )
@@ -66,15 +62,6 @@ def trusted(tmp_path: Path) -> Published:
 
 
 class TestProbabilities:
-    @given(arrays(np.float32, st.tuples(st.integers(0, 5), st.just(FEATURES)), elements=st.floats(0, 1, width=32)))
-    def test_they_are_distributions_for_any_features(self, classifier: Classifier, features: Floats) -> None:
-        probabilities = classifier.probabilities(features)
-
-        assert probabilities.shape == (len(features), CLASSES)
-        assert probabilities.dtype == np.float32
-        assert ((probabilities >= 0) & (probabilities <= 1)).all()
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-
     def test_a_batch_gives_the_same_as_its_rows_one_by_one(self, classifier: Classifier, mnist: Mnist) -> None:
         features = to_features(mnist.pixels[::50])
 
@@ -89,14 +76,6 @@ class TestProbabilities:
         probabilities = classifier.probabilities(features)
 
         np.testing.assert_array_equal(probabilities, run_graph(make_graph(0), features))
-
-
-@given(arrays(np.uint8, (CLASSES, 28, 28)), arrays(np.float32, (CLASSES, CLASSES), elements=st.floats(0, 1, width=32)))
-def test_golden_json_reads_back_identically(pixels: np.ndarray, probabilities: np.ndarray) -> None:
-    read = Golden.from_json(Golden(pixels, probabilities).to_json())
-
-    np.testing.assert_array_equal(read.pixels, pixels)
-    np.testing.assert_array_equal(read.probabilities, probabilities)
 
 
 def change_golden(folder: Path, **changes: Any) -> None:
@@ -191,34 +170,22 @@ class TestLoad:
             Classifier.load(published.folder)
 
     @pytest.mark.parametrize(
-        ("graph", "declared", "name", "size"),
+        ("graph", "declared", "shape"),
         [
-            pytest.param({"input_name": "pixels"}, "inputs", "pixels", FEATURES, id="input"),
-            pytest.param({"output_name": "y"}, "outputs", "y", CLASSES, id="output"),
+            pytest.param({"input_name": "other"}, "inputs", (-1, FEATURES), id="input"),
+            pytest.param({"output_name": "other"}, "outputs", (-1, CLASSES), id="output"),
         ],
     )
     def test_an_unknown_declared_signature_is_refused(
-        self, graph: dict[str, Any], declared: str, name: str, size: int, published: Published
+        self, graph: dict[str, Any], declared: str, shape: tuple[int, ...], published: Published
     ) -> None:
         rewrite(published.folder, MODEL, make_graph(0, **graph))
-        edit_manifest(published.folder, {declared: [Tensor(name=name, dtype="float32", shape=(-1, size)).model_dump()]})
+        edit_manifest(published.folder, {declared: [Tensor(name="other", dtype="float32", shape=shape).model_dump()]})
 
         with pytest.raises(DamagedArtifact, match=f"{MANIFEST} of version .*: expected the (input feat|output prob)"):
             Classifier.load(published.folder)
 
-    @pytest.mark.parametrize(
-        "content",
-        [
-            pytest.param(b"", id="empty"),
-            pytest.param(b"[]", id="a list"),
-            pytest.param(b"7", id="a number"),
-            pytest.param(b"{}", id="without images"),
-            pytest.param(b"\xff", id="not UTF-8"),
-            pytest.param(b"[" * 100_000, id="nested too deeply"),
-            pytest.param(b'{"images": []}', id="no images"),
-            pytest.param(b'{"images": "0123456789"}', id="text as images"),
-        ],
-    )
+    @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"images": "0123456789"}'])
     def test_invalid_golden_predictions_are_refused(self, content: bytes, published: Published) -> None:
         rewrite(published.folder, GOLDEN, content)
 
@@ -230,16 +197,12 @@ class TestLoad:
         [
             pytest.param({"digit": 4}, id="two images of a class"),
             pytest.param({"pixels": [0] * 783}, id="a pixel too few"),
-            pytest.param({"pixels": [0] * 785}, id="a pixel too many"),
             pytest.param({"pixels": [0] * 783 + [256]}, id="a pixel of 256"),
-            pytest.param({"pixels": [0] * 783 + [-1]}, id="a pixel of -1"),
             pytest.param({"pixels": [0] * 783 + ["black"]}, id="a pixel of text"),
             pytest.param({"pixels": None}, id="no pixels"),
             pytest.param({"probabilities": [0.1] * 9}, id="a probability too few"),
-            pytest.param({"probabilities": [0.1] * 11}, id="a probability too many"),
             pytest.param({"novelty": None}, id="novelty missing for one image"),
             pytest.param({"novelty": "much"}, id="novelty of text"),
-            pytest.param({"novelty": [0.1]}, id="novelty as a list"),
         ],
     )
     def test_an_invalid_golden_image_is_refused(self, changes: dict[str, Any], trusted: Published) -> None:
@@ -248,7 +211,7 @@ class TestLoad:
         with pytest.raises(DamagedArtifact, match=re.escape(str(trusted.folder / GOLDEN))):
             Classifier.load(trusted.folder)
 
-    @pytest.mark.parametrize("difference", [0.0, 0.9 * GOLDEN_TOLERANCE, -0.9 * GOLDEN_TOLERANCE])
+    @pytest.mark.parametrize("difference", [0.9 * GOLDEN_TOLERANCE, -0.9 * GOLDEN_TOLERANCE])
     def test_golden_predictions_within_the_tolerance_are_accepted(
         self, difference: float, published: Published
     ) -> None:
@@ -277,32 +240,10 @@ class TestLoad:
         with pytest.raises(GoldenMismatch, match=f"version {trusted.manifest.version}: {re.escape(expected)}"):
             Classifier.load(trusted.folder)
 
-    @pytest.mark.parametrize(
-        "model",
-        [
-            pytest.param(
-                graph_that_ends_in(
-                    onnx.helper.make_node("Slice", ["logits", "from", "to"], ["three by seven"]),
-                    onnx.helper.make_node("Reshape", ["three by seven", "shape"], ["probabilities"]),
-                    constants={
-                        "from": np.array([0, 0], np.int64),
-                        "to": np.array([3, 7], np.int64),
-                        "shape": np.array([-1, 10], np.int64),
-                    },
-                ),
-                id="21 numbers reshaped to rows of 10",
-            ),
-            pytest.param(
-                graph_that_ends_in(
-                    onnx.helper.make_node("Slice", ["logits", "from", "to"], ["probabilities"]),
-                    constants={"from": np.array([0], np.int64), "to": np.array([3], np.int64)},
-                ),
-                id="fewer output rows than input rows",
-            ),
-        ],
-    )
-    def test_a_graph_that_cannot_be_run_is_refused(self, model: bytes, published: Published) -> None:
-        rewrite(published.folder, MODEL, model)
+    def test_a_graph_that_cannot_be_run_is_refused(self, published: Published) -> None:
+        first_three = onnx.helper.make_node("Slice", ["logits", "from", "to"], ["probabilities"])
+        constants = {"from": np.array([0], np.int64), "to": np.array([3], np.int64)}
+        rewrite(published.folder, MODEL, graph_that_ends_in(first_three, constants=constants))
 
         with pytest.raises(GoldenMismatch, match=f"version {published.manifest.version}: "):
             Classifier.load(published.folder)
@@ -320,15 +261,6 @@ def without_explain(graph: Any) -> None:
     del graph.input[1]
 
 
-def with_explain_as_a_number(graph: Any) -> None:
-    graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    graph.initializer.remove(next(value for value in graph.initializer if value.name == "explain"))
-    graph.initializer.append(onnx.numpy_helper.from_array(np.array(0, np.float32), "explain"))
-    switch = next(node for node in graph.node if node.op_type == "If")
-    switch.input[0] = "truth"
-    graph.node.insert(0, onnx.helper.make_node("Cast", ["explain"], ["truth"], to=onnx.TensorProto.BOOL))
-
-
 def with_explain_inverted(graph: Any) -> None:
     """Compute saliency if and only if `explain` is false."""
     switch = next(node for node in graph.node if node.op_type == "If")
@@ -337,7 +269,7 @@ def with_explain_inverted(graph: Any) -> None:
 
 
 class TestTrust:
-    def test_a_pass_gives_probabilities_and_novelty(self, trusted: Published, mnist: Mnist) -> None:
+    def test_a_pass_gives_probabilities_novelty_and_saliency(self, trusted: Published, mnist: Mnist) -> None:
         features = to_features(mnist.pixels[::50])
         classifier = Classifier.load(trusted.folder)
 
@@ -346,21 +278,9 @@ class TestTrust:
         np.testing.assert_allclose(probabilities, run_graph(make_graph(0), features), atol=1e-6)
         assert novelty is not None
         np.testing.assert_allclose(novelty, 2 * features.mean(axis=1), atol=1e-6)
-
-    def test_saliency_is_the_output_of_the_graph(self, trusted: Published, mnist: Mnist) -> None:
-        features = to_features(mnist.pixels[::50])
-        classifier = Classifier.load(trusted.folder)
-
-        saliency = classifier.saliency(features)
-
         assert classifier.explains
-        np.testing.assert_array_equal(saliency, -features)
-
-    def test_the_thresholds_are_those_of_the_manifest(self, trusted: Published) -> None:
-        classifier = Classifier.load(trusted.folder)
-
+        np.testing.assert_array_equal(classifier.saliency(features), -features)
         assert classifier.thresholds[0.99, False].mnist.tolist() == [np.float32(0.2)] * CLASSES
-        assert (0.999, True) not in classifier.thresholds
 
     def test_a_version_without_calibration_has_no_novelty_saliency_or_thresholds(
         self, published: Published, mnist: Mnist
@@ -383,15 +303,7 @@ class TestTrust:
         with pytest.raises(GoldenMismatch, match=re.escape("expected golden novelty of shape None, received (10,)")):
             Classifier.load(trusted.folder)
 
-    @pytest.mark.parametrize(
-        ("name", "shape"),
-        [
-            pytest.param("novelty", (-1, 1), id="novelty as a column"),
-            pytest.param("novelty", (1,), id="novelty of one picture"),
-            pytest.param("saliency", (-1, 28, 28), id="saliency as pictures"),
-            pytest.param("saliency", (-1, 783), id="saliency of 783 pixels"),
-        ],
-    )
+    @pytest.mark.parametrize(("name", "shape"), [("novelty", (-1, 1)), ("saliency", (-1, 28, 28))])
     def test_an_output_declared_with_another_shape_is_refused(
         self, name: str, shape: tuple[int, ...], trusted: Published
     ) -> None:
@@ -411,17 +323,8 @@ class TestTrust:
         with pytest.raises(DamagedArtifact, match=f"{MANIFEST} of version .*: expected the output {name}"):
             Classifier.load(trusted.folder)
 
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            pytest.param(without_explain, id="no such input"),
-            pytest.param(with_explain_as_a_number, id="an input that is a number"),
-        ],
-    )
-    def test_saliency_without_the_input_explain_is_refused(
-        self, changes: Callable[[Any], Any], trusted: Published
-    ) -> None:
-        rewrite(trusted.folder, MODEL, trust_graph_with(changes))
+    def test_saliency_without_the_input_explain_is_refused(self, trusted: Published) -> None:
+        rewrite(trusted.folder, MODEL, trust_graph_with(without_explain))
 
         with pytest.raises(DamagedArtifact, match="expected saliency with the optional input explain, a boolean"):
             Classifier.load(trusted.folder)
@@ -555,24 +458,19 @@ class TestLoadNewest:
         )
 
     @pytest.mark.usefixtures("nothing_shipped")
-    def test_an_error_lists_a_limited_number_of_reasons(self, tmp_path: Path) -> None:
-        for version in range(1, MAX_REASONS + 3):
-            (tmp_path / artifact.NAME / str(version)).mkdir(parents=True)
-
-        with pytest.raises(NoUsableModel) as refusal:
-            load_newest(tmp_path)
-
-        assert str(refusal.value).count("missing") == MAX_REASONS
-        assert str(refusal.value).endswith("; and 2 more")
-
-    @pytest.mark.usefixtures("nothing_shipped")
-    def test_of_too_many_versions_the_highest_and_the_kept_one_are_candidates(self, tmp_path: Path) -> None:
+    def test_of_too_many_versions_the_highest_and_the_kept_one_are_candidates_and_few_are_named(
+        self, tmp_path: Path
+    ) -> None:
         for version in range(1, MAX_VERSIONS + 6):
             (tmp_path / artifact.NAME / str(version)).mkdir(parents=True)
 
         folders = candidates(tmp_path, keep=3).own
+        with pytest.raises(NoUsableModel) as refusal:
+            load_newest(tmp_path)
 
         assert [int(folder.name) for folder in folders] == [*range(MAX_VERSIONS + 5, 5, -1), 3]
+        assert str(refusal.value).count("missing") == MAX_REASONS
+        assert str(refusal.value).endswith(f"; and {MAX_VERSIONS - MAX_REASONS} more")
 
     def test_the_shipped_root_is_not_tried_twice(self, nothing_shipped: Path) -> None:
         damaged = publish_tiny(nothing_shipped)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from benchmarks.quality.families import FAMILIES, enlarged, family, on_paper, reduced_photo, stroked
+from benchmarks.quality.families import enlarged, family, on_paper, reduced_photo, stroked
 from digits.errors import NoInk, WrongSize
 from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
@@ -83,10 +83,8 @@ def is_mnist_form(picture: Grey) -> bool:
 
 
 class TestMnistForm:
-    def test_every_image_of_mnist_is_in_form(self, all_mnist: Grey) -> None:
+    def test_every_image_of_mnist_is_in_form_and_no_inverted_one(self, all_mnist: Grey) -> None:
         assert are_mnist_form(to_features(all_mnist)).all()
-
-    def test_no_inverted_image_is_in_form(self, all_mnist: Grey) -> None:
         assert not are_mnist_form(to_features(255 - all_mnist)).any()
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -136,14 +134,12 @@ class TestModes:
         assert normalized.steps == ("cropped", "centered")
         assert similarity(normalized.pixels, digit(FIVE)) > 0.9
 
-    def test_never_accepts_blank_pictures(self) -> None:
+    def test_never_accepts_blank_pictures_and_refuses_other_sizes(self) -> None:
         blank = np.zeros((28, 28), dtype=np.uint8)
 
         assert normalize(blank, "never").pixels is blank
-
-    def test_never_refuses_other_sizes(self) -> None:
         with pytest.raises(WrongSize, match=r"expected 28x28 pixels, received 27x28 \(width x height\)"):
-            normalize(np.zeros((28, 27), dtype=np.uint8), "never")
+            normalize(blank[:, 1:], "never")
 
 
 PAPER = np.full((100, 100), 240, dtype=np.uint8)
@@ -162,8 +158,6 @@ class TestNoInk:
             pytest.param(np.zeros((28, 28), dtype=np.uint8), id="black"),
             pytest.param(np.ones((28, 28), dtype=np.float32), id="white, as floats"),
             pytest.param(PAPER, id="a blank sheet"),
-            pytest.param(np.full((1, 1), 7, dtype=np.uint8), id="one pixel"),
-            pytest.param(np.tile(np.linspace(120, 240, 300), (200, 1)).astype(np.uint8), id="a slope of light"),
             pytest.param(np.tile(np.rint(np.linspace(200, 141, 160)), (160, 1)).astype(np.uint8), id="an exact slope"),
             pytest.param(grey(PAPER + RNG.normal(0, 4, PAPER.shape)), id="paper with grain"),
             pytest.param(
@@ -172,9 +166,7 @@ class TestNoInk:
                 ),
                 id="a photo of blank paper in uneven light",
             ),
-            pytest.param(RNG.integers(0, 256, (28, 28), dtype=np.uint8), id="noise of 28x28"),
             pytest.param(RNG.integers(0, 256, (300, 400), dtype=np.uint8), id="noise"),
-            pytest.param(grey(RNG.normal(128, 30, (200, 200))), id="normal noise"),
             pytest.param(255 * RNG.integers(0, 2, (100, 100), dtype=np.uint8), id="black and white noise"),
             pytest.param(
                 grey(
@@ -203,7 +195,6 @@ class TestDigits:
         "make",
         [
             pytest.param(page, id="dark on light"),
-            pytest.param(lambda five: 255 - page(five), id="light on dark"),
             pytest.param(lambda five: page(five, 60), id="60 pixels"),
             pytest.param(lambda five: page(five, 1000), id="1000 pixels"),
             pytest.param(lambda five: page(five, 120, 600), id="small on a large page"),
@@ -225,35 +216,25 @@ class TestDigits:
         assert shipped.probabilities(to_features(normalized.pixels[None])).argmax() == FIVE
 
     @pytest.mark.parametrize(
-        "shape",
+        "draw",
         [
-            pytest.param("rectangle", id="a frame"),
-            pytest.param("rule", id="a ruled line above"),
-            pytest.param("table", id="the edge of a table"),
+            pytest.param(lambda pen: pen.rectangle((6, 6, 313, 313), outline=0, width=3), id="a frame"),
+            pytest.param(lambda pen: pen.line((0, 50, 320, 50), fill=60, width=2), id="a ruled line above"),
+            pytest.param(lambda pen: pen.polygon([(0, 0), (30, 0), (40, 320), (0, 320)], fill=40), id="a table's edge"),
         ],
     )
-    def test_other_marks_are_left_out(self, shape: str, digit: Callable[[int], Grey]) -> None:
+    def test_other_marks_are_left_out(self, draw: Callable[[Any], None], digit: Callable[[int], Grey]) -> None:
         picture = Image.fromarray(page(digit(FIVE)))
-        draw = ImageDraw.Draw(picture)
-        match shape:
-            case "rectangle":
-                draw.rectangle((6, 6, 313, 313), outline=0, width=3)
-            case "rule":
-                draw.line((0, 50, 320, 50), fill=60, width=2)
-            case "table":
-                draw.polygon([(0, 0), (30, 0), (40, 320), (0, 320)], fill=40)
+        draw(ImageDraw.Draw(picture))
 
         normalized = normalize(np.asarray(picture))
 
         assert similarity(normalized.pixels, normalize(page(digit(FIVE))).pixels) > 0.98
 
     @pytest.mark.parametrize("turns", range(4))
-    @pytest.mark.parametrize("level", [30, 100])
-    def test_a_strip_of_shadow_beside_the_digit_is_left_out(
-        self, turns: int, level: int, digit: Callable[[int], Grey]
-    ) -> None:
+    def test_a_strip_of_shadow_beside_the_digit_is_left_out(self, turns: int, digit: Callable[[int], Grey]) -> None:
         pencilled = 127 + np.rot90(page(digit(FIVE), 120, 80), -turns) // 2
-        beside_shadow = np.rot90(strip(grey(pencilled * np.linspace(0.8, 1, 280)), 60, level), turns)
+        beside_shadow = np.rot90(strip(grey(pencilled * np.linspace(0.8, 1, 280)), 60, 30 + 20 * turns), turns)
 
         normalized = normalize(np.ascontiguousarray(beside_shadow))
 
@@ -349,46 +330,20 @@ class TestDigits:
         assert (pixels > 127).sum() >= 30
 
     @pytest.mark.parametrize("ink", ["yellow", "red", "blue", "lime", "cyan", "black"])
-    @pytest.mark.parametrize("format_", ["PNG", "JPEG"])
-    def test_ink_of_any_colour_is_visible_on_white(self, ink: str, format_: str, digit: Callable[[int], Grey]) -> None:
+    def test_ink_of_any_colour_is_visible_on_white(self, ink: str, digit: Callable[[int], Grey]) -> None:
         mask = Image.fromarray(255 - page(digit(FIVE)))
         coloured = Image.composite(Image.new("RGB", mask.size, ink), Image.new("RGB", mask.size, "white"), mask)
 
-        normalized = from_bytes(encoded(coloured, format=format_))
+        normalized = from_bytes(encoded(coloured, format="JPEG"))
 
         assert similarity(normalized.pixels, digit(FIVE)) > 0.8
 
-    @pytest.mark.parametrize("ink", [0, 90, 255])
-    @pytest.mark.parametrize("hidden", [0, 255])
-    def test_ink_of_any_colour_in_the_alpha_channel_is_visible(
-        self, ink: int, hidden: int, digit: Callable[[int], Grey]
-    ) -> None:
-        alpha = 255 - page(digit(FIVE))
-        colour = np.where(alpha > 0, ink, hidden).astype(np.uint8)
-
-        normalized = from_bytes(encoded(np.dstack([colour, colour, colour, alpha])))
-
-        assert similarity(normalized.pixels, digit(FIVE)) > 0.8
-
-    @pytest.mark.parametrize("ground", [0, 255])
-    def test_an_opaque_alpha_channel_changes_nothing(self, ground: int, digit: Callable[[int], Grey]) -> None:
-        picture = page(digit(FIVE)) if ground else 255 - page(digit(FIVE))
+    def test_an_opaque_alpha_channel_changes_nothing(self, digit: Callable[[int], Grey]) -> None:
+        picture = 255 - page(digit(FIVE))
 
         normalized = from_bytes(encoded(np.dstack([picture] * 3 + [np.full_like(picture, 255)])))
 
         np.testing.assert_array_equal(normalized.pixels, normalize(picture).pixels)
-
-    def test_16_bit_1_bit_and_palette_pictures_come_out_the_same(self, digit: Callable[[int], Grey]) -> None:
-        picture = np.where(page(digit(FIVE)) > 127, 255, 0).astype(np.uint8)
-        expected = normalize(picture).pixels
-
-        for other in (
-            Image.fromarray(picture.astype(np.uint16) * 257),
-            Image.fromarray(picture).convert("1"),
-            Image.fromarray(picture).convert("P"),
-            Image.fromarray(picture).convert("RGB").quantize(4),
-        ):
-            np.testing.assert_array_equal(from_bytes(encoded(other)).pixels, expected)
 
     def test_a_digit_cropped_to_its_edges_stays_whole(self, mnist: Mnist) -> None:
         alike = []
@@ -436,11 +391,10 @@ class TestDigits:
 
         assert pixels[6:22, 15:].max(axis=1).min() > 128
 
-    @pytest.mark.parametrize("side_", [512, 384, 256])
-    def test_a_thin_pen_in_a_reduced_dark_photo_is_read(self, side_: int, digit: Callable[[int], Grey]) -> None:
+    def test_a_thin_pen_in_a_reduced_dark_photo_is_read(self, digit: Callable[[int], Grey]) -> None:
         for which in range(10):
             ink = np.pad(stroked(digit(which), 300, 5), ((200, 268), (180, 288)))
-            photo = reduced_photo(ink, np.random.default_rng(which), side_, paper=80)
+            photo = reduced_photo(ink, np.random.default_rng(which), 256, paper=80)
 
             assert similarity(from_bytes(photo).pixels, normalize(page(digit(which))).pixels) > 0.6
 
@@ -450,7 +404,6 @@ class TestDigits:
             pytest.param(lambda five: 255 - page(five), 0.99, id="inverted"),
             pytest.param(lambda five: page(five, margin=100)[37:, 61:], 0.9, id="shifted"),
             pytest.param(lambda five: page(five, 100, 33), 0.9, id="half as large"),
-            pytest.param(lambda five: page(five, 333, 111), 0.9, id="1.7 times as large"),
             pytest.param(lambda five: page(five, 700, 233), 0.9, id="3.5 times as large"),
         ],
     )
@@ -461,9 +414,6 @@ class TestDigits:
             changed, original = change(digit(which)), page(digit(which))
 
             assert similarity(normalize(changed).pixels, normalize(original).pixels) > least
-
-
-SHAPES = [(1, 1), (1, 64), (64, 1), (2, 2), (3, 5), (28, 28), (8, 8), (1, 3000), (3000, 2), (159, 161), (161, 161)]
 
 
 def assert_in_form_or_without_ink(picture: Grey) -> None:
@@ -485,13 +435,14 @@ def test_a_picture_comes_out_in_form_or_has_no_ink(picture: Grey) -> None:
     assert_in_form_or_without_ink(picture)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("seed", range(5))
-def test_a_picture_of_unusual_shape_comes_out_in_form_or_has_no_ink(shape: tuple[int, int], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    smooth = ndimage.gaussian_filter(rng.normal(0, 1, shape), seed)
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 64), (2, 2), (3, 5), (28, 28), (1, 3000), (3000, 2), (161, 161)], ids=str
+)
+def test_a_picture_of_unusual_shape_comes_out_in_form_or_has_no_ink(shape: tuple[int, int]) -> None:
+    for seed in range(5):
+        smooth = ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 1, shape), seed)
 
-    assert_in_form_or_without_ink(grey(128 + 127 * smooth / np.abs(smooth).max()))
+        assert_in_form_or_without_ink(grey(128 + 127 * smooth / np.abs(smooth).max()))
 
 
 MIN_ACCURACY = {
@@ -521,10 +472,3 @@ def test_every_family_comes_out_in_form_and_the_shipped_model_reads_it(
     assert all(normalize(picture).steps == () for picture in normalized)
     answers = shipped.probabilities(to_features(np.stack(normalized))).argmax(axis=1)
     assert (answers == labels).mean() >= MIN_ACCURACY[name]
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_same_seed_makes_the_same_pictures(name: str, mnist: Mnist) -> None:
-    one, other = (family(name, mnist.pixels[:2], np.random.default_rng(3)) for _ in range(2))
-
-    assert one == other

@@ -14,7 +14,6 @@ from digits.model.prediction_sets import Thresholds, class_thresholds, predictio
 from tests.conftest import make_calibration
 
 SHARES = st.floats(0, 1, width=32)
-LEVEL = Level(coverage=0.9, threshold=0.3, per_class=(0.1, *(0.2,) * 8, 0.7))
 
 
 def floats(*shape: int) -> st.SearchStrategy[Floats]:
@@ -41,14 +40,6 @@ def test_the_threshold_is_inclusive_to_the_next_float(threshold: float, digit: i
     assert prediction_sets(probabilities, least) == [[digit], []]
 
 
-@pytest.mark.parametrize(
-    ("per_class", "expected"),
-    [pytest.param(False, [0.3] * 10, id="all"), pytest.param(True, [0.1, *[0.2] * 8, 0.7], id="per class")],
-)
-def test_a_level_has_one_threshold_for_all_or_one_per_class(expected: list[float], *, per_class: bool) -> None:
-    np.testing.assert_array_equal(class_thresholds(LEVEL, per_class=per_class), np.array(expected, dtype=np.float32))
-
-
 def test_thresholds_are_stored_by_coverage_and_per_class() -> None:
     stored = stored_thresholds(Calibration.model_validate(make_calibration(normalized_threshold=0.1)))
 
@@ -58,10 +49,6 @@ def test_thresholds_are_stored_by_coverage_and_per_class() -> None:
     assert normalized is not None
     np.testing.assert_array_equal(mnist, np.array([0.2] * 9 + [0.1], dtype=np.float32))
     np.testing.assert_array_equal(normalized, np.array([0.1] * 9 + [0.05], dtype=np.float32))
-
-
-def test_without_calibration_there_are_no_thresholds() -> None:
-    assert stored_thresholds(None) == {}
 
 
 def rows(*probabilities: float) -> Floats:

@@ -60,7 +60,8 @@ def drawn(seed: int) -> Grey:
 @example(seed=1262)
 def test_any_picture_is_normalized_or_refused(seed: int) -> None:
     with suppress(DigitsError):
-        assert normalize(drawn(seed)).pixels.shape == (28, 28)
+        pixels = normalize(drawn(seed)).pixels
+        assert (pixels.shape, pixels.dtype, pixels.max()) == ((28, 28), np.uint8, 255)
 
 
 @given(seed=st.integers(0, 2**32 - 1))

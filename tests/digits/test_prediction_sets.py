@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from digits.features import CLASSES, Floats
-from digits.model.artifact import Calibration, Level
-from digits.model.prediction_sets import Thresholds, class_thresholds, prediction_sets, stored_thresholds
+from digits.model.artifact import Calibration
+from digits.model.prediction_sets import Thresholds, prediction_sets, stored_thresholds
 from tests.conftest import make_calibration
 
 SHARES = st.floats(0, 1, width=32)
@@ -28,16 +28,6 @@ def test_a_set_has_each_digit_whose_probability_is_at_least_its_threshold(probab
     sets = prediction_sets(probabilities, least)
 
     assert sets == [[digit for digit in range(CLASSES) if row[digit] >= least[digit]] for row in probabilities]
-
-
-@given(st.floats(2**-20, 1, width=32), st.integers(0, CLASSES - 1))
-def test_the_threshold_is_inclusive_to_the_next_float(threshold: float, digit: int) -> None:
-    least = class_thresholds(Level(coverage=0.9, threshold=threshold))
-    probabilities = np.zeros((2, CLASSES), dtype=np.float32)
-    probabilities[0, digit] = threshold
-    probabilities[1, digit] = np.nextafter(np.float32(threshold), np.float32(0))
-
-    assert prediction_sets(probabilities, least) == [[digit], []]
 
 
 def test_thresholds_are_stored_by_coverage_and_per_class() -> None:

@@ -10,10 +10,14 @@ RESULT = re.compile(r"```text\n.*?\n```\n\n|!\[[^]]*\]\(\.\./images/[^)]*\)\n\n"
 
 
 @pytest.mark.timeout(900)
-def test_every_cell_of_the_notebook_runs() -> None:
-    executed = notebook.run()
+def test_every_cell_of_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = notebook.read()
+    for cell in short.cells:
+        cell.source = cell.source.replace("epochs=20", "epochs=2")
+    monkeypatch.setattr(notebook, "read", lambda: short)
 
-    page, figures = notebook.render(executed)
+    page, figures = notebook.render(notebook.run())
+
     assert "digit: 4\n" in page
     assert set(figures) == {file.name for file in notebook.IMAGES.glob("*.png")}
 

@@ -69,6 +69,18 @@ MPO: dict[str, Any] = {"format": "MPO", "quality": 95, **SECOND_FRAME}
 CLEAR_FIRST = {"transparency": b"\0" + b"\xff" * 15}
 
 
+VALUES = Image.fromarray(np.array([[0, 255, 256, 32767, 65535]], dtype=np.uint16))
+WHITE_INK = Image.merge("RGBA", [Image.new("L", GREY.size, 255)] * 3 + [Image.fromarray(HALF)])
+
+
+def big_endian(picture: Image.Image) -> bytes:
+    """Encode 16-bit grey as a big-endian TIFF, which Pillow does not write."""
+    swapped = np.frombuffer(picture.tobytes(), "<u2").astype(">u2").tobytes()
+    values = {256: WIDTH, 257: HEIGHT, 258: 16, 259: 1, 262: 1, 273: 122, 277: 1, 278: HEIGHT, 279: len(swapped)}
+    tags = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in values.items())
+    return struct.pack(">2sHIH", b"MM", 42, 8, len(values)) + tags + b"\0" * 4 + swapped
+
+
 class TestGreyValues:
     @pytest.mark.parametrize(
         ("picture", "options", "expected", "tolerance"),
@@ -138,32 +150,19 @@ class TestGreyValues:
 
         assert np.ptp(grey(encoded(picture))) > 200
 
-    def test_ink_in_the_alpha_channel_is_dark_whatever_its_colour(self) -> None:
-        white_ink = Image.merge("RGBA", [Image.new("L", GREY.size, 255)] * 3 + [Image.fromarray(HALF)])
-
-        pixels = grey(encoded(white_ink))
-
-        np.testing.assert_array_equal(pixels, 255 - HALF)
-
-    def test_half_transparent_black_is_grey(self) -> None:
-        np.testing.assert_allclose(grey(encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 128)))), 127, atol=1)
-
-    def test_16_bits_keep_their_upper_half(self) -> None:
-        values = np.array([[0, 255, 256, 32767, 65535]], dtype=np.uint16)
-
-        pixels = grey(encoded(Image.fromarray(values)))
-
-        assert pixels.tolist() == [[0, 0, 1, 127, 255]]
-
-    def test_big_endian_16_bits_are_read_like_little_endian(self) -> None:
-        swapped = np.frombuffer(SIXTEEN_BIT.tobytes(), "<u2").astype(">u2").tobytes()
-        values = {256: WIDTH, 257: HEIGHT, 258: 16, 259: 1, 262: 1, 273: 122, 277: 1, 278: HEIGHT, 279: len(swapped)}
-        tags = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in values.items())
-        header = struct.pack(">2sHIH", b"MM", 42, 8, len(values)) + tags + b"\0" * 4
-
-        pixels = grey(header + swapped)
-
-        np.testing.assert_array_equal(pixels, RAMP)
+    @pytest.mark.parametrize(
+        ("data", "expected"),
+        [
+            pytest.param(encoded(WHITE_INK), 255 - HALF, id="ink in the alpha channel is dark whatever its colour"),
+            pytest.param(encoded(Image.new("RGBA", (1, 1), (0, 0, 0, 128))), [[127]], id="half transparent black"),
+            pytest.param(
+                encoded(np.array([[0, 255, 256, 32767, 65535]], np.uint16)), [[0, 0, 1, 127, 255]], id="16 bit"
+            ),
+            pytest.param(big_endian(SIXTEEN_BIT), RAMP, id="TIFF, 16 bit, big-endian"),
+        ],
+    )
+    def test_alpha_and_16_bits_become_grey(self, data: bytes, expected: Any) -> None:
+        np.testing.assert_array_equal(grey(data), expected)
 
     @pytest.mark.parametrize(
         "picture",

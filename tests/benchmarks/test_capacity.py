@@ -25,7 +25,7 @@ def test_loads_that_share_turns_differently_give_both_costs() -> None:
     assert fit([load(1, 2e-3), load(3, 1e-3)], share_passes=False) == Cost(0, 1.5e-3, max_in_turn=1)
 
 
-def simulated_seconds(cost: Cost, share: float, requests: int = 30_000) -> list[float]:
+def simulated_seconds(cost: Cost, share: float, requests: int = 100_000) -> list[float]:
     """Return the times of requests at Poisson times, which wait for a replica that works in turns."""
     arrivals = np.random.default_rng(0).exponential(1 / (share * cost.capacity), requests).cumsum()
     seconds: list[float] = []

@@ -55,7 +55,7 @@ def test_the_service_and_both_floors_answer_drawings() -> None:
     needs("wrk")
     options = ("--rounds", "1", "--bodies", "drawing", "--services", "ours,decode-floor,floor")
 
-    output = fresh_python("-m", "benchmarks.speed.pictures", *options).stdout
+    output = fresh_python("-m", "benchmarks.speed.pictures", *options, timeout_seconds=240).stdout
 
     lines = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("| drawing")]
     measured = [(line[1], line[2], line[-1]) for line in lines]

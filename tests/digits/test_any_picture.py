@@ -61,7 +61,8 @@ def drawn(seed: int) -> Grey:
 def test_any_picture_is_normalized_or_refused(seed: int) -> None:
     with suppress(DigitsError):
         pixels = normalize(drawn(seed)).pixels
-        assert (pixels.shape, pixels.dtype, pixels.max()) == ((28, 28), np.uint8, 255)
+        assert pixels.shape == (28, 28)
+        assert pixels.max() == 255
 
 
 @given(seed=st.integers(0, 2**32 - 1))

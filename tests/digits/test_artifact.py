@@ -181,6 +181,10 @@ def replaced(path: str, change: Callable[[bytes], bytes]) -> Damage:
     return lambda folder: (folder / path).write_bytes(change((folder / path).read_bytes()))
 
 
+def removed(path: str) -> Damage:
+    return lambda folder: (folder / path).unlink()
+
+
 def truncated(path: str, size: int) -> Damage:
     return lambda folder: os.truncate(folder / path, size)
 
@@ -192,6 +196,10 @@ def instead_of_the_model(make: Damage) -> Damage:
 
 def with_fields(**changes: object) -> Damage:
     return lambda folder: edit_manifest(folder, changes)
+
+
+def with_manifest(text: bytes) -> Damage:
+    return lambda folder: (folder / MANIFEST).write_bytes(text)
 
 
 def without_listing(path: str) -> Damage:
@@ -230,7 +238,7 @@ class TestDamage:
         ("damage", "message"),
         [
             *(
-                pytest.param(lambda folder, path=path: (folder / path).unlink(), f"{path}: missing", id=f"no {path}")
+                pytest.param(removed(path), f"{path}: missing", id=f"no {path}")
                 for path in (MODEL, KERAS, GOLDEN, MANIFEST, "report/README.md")
             ),
             pytest.param(truncated(KERAS, MAX_FILE_BYTES), "expected sha256", id="a file at the limit"),
@@ -248,9 +256,7 @@ class TestDamage:
             ),
             pytest.param(instead_of_the_model(lambda file: file.symlink_to("../elsewhere")), LINK_OUT, id="a link out"),
             *(
-                pytest.param(
-                    replaced(MANIFEST, lambda _, text=text: text), f"{MANIFEST}: the document: ", id=repr(text[:2])
-                )
+                pytest.param(with_manifest(text), f"{MANIFEST}: the document: ", id=repr(text[:2]))
                 for text in (b"", b"{", b"[]", b"[" * 100_000, b"\xff")
             ),
             pytest.param(with_fields(format=2), "format: ", id="a later format"),
@@ -321,6 +327,15 @@ class TestDamage:
         assert read_version(published.folder)[0] == published.manifest
 
 
+@pytest.mark.parametrize("taken", ["1/model", "1"], ids=["a folder", "a file"])
+def test_a_folder_or_file_that_exists_is_not_overwritten(taken: str, tmp_path: Path) -> None:
+    (tmp_path / taken).parent.mkdir(exist_ok=True)
+    (tmp_path / taken).write_bytes(b"older")
+
+    assert not artifact.write_once(tmp_path / "1", {"model": b"newer"})
+    assert content(tmp_path) == {taken: b"older"}
+
+
 class TestConcurrency:
     def test_a_killed_publisher_leaves_only_whole_versions(self, published: Published) -> None:
         rng = random.Random(9)
@@ -333,7 +348,7 @@ class TestConcurrency:
         ) as killer:
             assert killer.stdin is not None
             assert killer.stdout is not None
-            for attempt in range(15):
+            for attempt in range(25):
                 print(rng.uniform(0, 0.01 * attempt), file=killer.stdin, flush=True)
                 assert killer.stdout.readline() == "killed\n"
 

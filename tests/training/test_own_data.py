@@ -23,10 +23,16 @@ from training.pictures import find_class_folders
 Arrays = dict[str, NDArray[np.generic]]
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    kind = replace(KINDS["drawings"], classes=("circle", "square"))
+    return write_folders(kind, tmp_path_factory.mktemp("drawn"), 20)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(drawn: Path, tmp_path: Path) -> Path:
     """Twenty drawings of two shapes."""
-    return write_folders(replace(KINDS["drawings"], classes=("circle", "square")), tmp_path / "own", 20)
+    return shutil.copytree(drawn, tmp_path / "own")
 
 
 @pytest.fixture

@@ -35,10 +35,10 @@ def check_pictures(pictures: Grey) -> None:
 def test_the_seed_determines_the_training_pictures_whatever_the_number_of_threads(
     mnist: Mnist, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = outlier_exposure.non_digits(mnist.pixels, labels, 250, 3)
+    first = outlier_exposure.non_digits(mnist.pixels, labels, 250, 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
-    same, other = (outlier_exposure.non_digits(mnist.pixels, labels, 250, seed) for seed in (3, 4))
+    same, other = (outlier_exposure.non_digits(mnist.pixels, labels, 250, seed) for seed in (0, 1))
 
     np.testing.assert_array_equal(same, first)
     assert not np.array_equal(other[:50], first[:50])

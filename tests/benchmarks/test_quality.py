@@ -16,6 +16,9 @@ from digits.model.artifact import NAME, SHIPPED
 from digits.model.classifier import Classifier
 from tests.conftest import SHIPPED_VERSION, Mnist
 
+SMALL = [name for name in NUMBERS if not name.startswith("sheet")]
+"""A sheet has a hundred digits, which are made like those of the other kinds."""
+
 
 @pytest.mark.parametrize(
     ("make", "names"),
@@ -24,7 +27,7 @@ from tests.conftest import SHIPPED_VERSION, Mnist
         pytest.param(lambda name, rng, mnist: ON_PAPER[name](mnist.pixels[0], rng), ON_PAPER, id="papers"),
         pytest.param(lambda name, rng, _: drawings(name, 2, rng), DRAWN, id="drawn styles"),
         pytest.param(lambda name, rng, _: pictures_without_digit(name, 2, rng), SURFACES, id="without a digit"),
-        pytest.param(lambda name, rng, mnist: numbers(name, mnist.pixels, mnist.labels, 1, rng), NUMBERS, id="numbers"),
+        pytest.param(lambda name, rng, mnist: numbers(name, mnist.pixels, mnist.labels, 1, rng), SMALL, id="numbers"),
     ],
 )
 def test_the_same_seed_makes_the_same_pictures(

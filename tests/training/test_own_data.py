@@ -18,7 +18,7 @@ from tests.conftest import Mnist, encoded
 from tests.training.conftest import Command, Outcome
 from training.data import load, split_training_images
 from training.errors import InvalidData, UnknownData
-from training.pictures import find_class_folders
+from training.pictures import ClassFolders, find_class_folders
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -106,12 +106,14 @@ class TestFolders:
         assert (data.x_train[:, 0, 0] == 255).all()  # white paper
 
     def test_test_pictures_stay_test_pictures_when_others_are_added(self, tmp_path: Path) -> None:
-        few, more = (find_class_folders(write_folders(KINDS["drawings"], tmp_path, count)) for count in (20, 40))
+        found: list[ClassFolders] = []
+        for count in (20, 40):
+            for file in (tmp_path / name / f"{index:03d}.png" for name in SHAPES for index in range(count)):
+                file.parent.mkdir(exist_ok=True)
+                file.touch()
+            found.append(find_class_folders(tmp_path))
 
-        tests = [
-            {name for name, test in zip(found.pictures.names, found.is_test, strict=True) if test}
-            for found in (few, more)
-        ]
+        tests = [{name for name, test in zip(each.pictures.names, each.is_test, strict=True) if test} for each in found]
         assert [len(names) for names in tests] == [12, 24]
         assert len(tests[0] & tests[1]) == 12
 

@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 import time
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,11 +32,16 @@ from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import HOST, ROOT, free_port, serving
 from benchmarks.harness.traffic import Request, send
 
+LIMIT_MB = 512
+
 SPARE_MB = 64
 """How far the peak must stay below the limit."""
 
 LATE_SECONDS = 0.5
 """A probe that takes longer is late."""
+
+SETTLE_SECONDS = 60
+"""Time until the memory is read again."""
 
 HEALTH, INFER = "/grpc.health.v1.Health/Check", "/inference.GRPCInferenceService/ModelInfer"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -181,22 +185,12 @@ def _code(call: grpc.Future) -> str:
     return code
 
 
-@dataclass(frozen=True, slots=True)
-class ControlGroup:
-    """A control group that limits the memory of the processes in it."""
-
-    folder: Path
-    peak: str
-    """The file with the largest memory so far, in bytes, page cache included."""
-
-    def peak_mb(self) -> float:
-        """Return the largest memory so far."""
-        return int((self.folder / self.peak).read_text()) / (1 << 20)
-
-
 @contextmanager
-def control_group(limit_mb: int) -> Iterator[ControlGroup]:
-    """Make a control group, and remove it after the block.
+def control_group() -> Iterator[tuple[Path, Path]]:
+    """Make a control group that limits memory, and remove it after the block.
+
+    Yields:
+        Its folder, and the file with the largest memory so far, in bytes, page cache included.
 
     Raises:
         SystemExit: this process may not make one.
@@ -206,11 +200,11 @@ def control_group(limit_mb: int) -> Iterator[ControlGroup]:
     try:
         folder.mkdir()
         for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes") if is_first else ("memory.max",):
-            (folder / name).write_text(str(limit_mb << 20))
+            (folder / name).write_text(str(LIMIT_MB << 20))
     except OSError as exc:
         raise SystemExit(f"cannot make a control group, which needs root on Linux: {exc}") from None
     try:
-        yield ControlGroup(folder, "memory.max_usage_in_bytes" if is_first else "memory.peak")
+        yield folder, folder / ("memory.max_usage_in_bytes" if is_first else "memory.peak")
     finally:
         folder.rmdir()
 
@@ -249,16 +243,16 @@ def probes(target: Target) -> Iterator[dict[str, float]]:
             thread.join()
 
 
-def attack(name: str, keys: str, options: Namespace) -> tuple[list[str], bool]:
+def attack(name: str, keys: str, checkout: Path) -> tuple[list[str], bool]:
     """Attack a new service. Return the row of the table, and whether the service held."""
     grpc_port = free_port()
     settings = {"MNIST_GRPC_PORT": str(grpc_port), "MNIST_LOG_FORMAT": "json"}
-    with control_group(options.limit_mb) as group, NamedTemporaryFile("w") as file:
+    with control_group() as (group, peak), NamedTemporaryFile("w") as file:
         if keys:
             print(keys, file=file, flush=True)
             settings["MNIST_API_KEYS_FILE"] = file.name
-        command = f"echo $$ > {group.folder}/cgroup.procs; exec {sys.executable} -m app"
-        service = replace(services.own(folder=options.folder, settings=settings), command=("sh", "-c", command))
+        command = f"echo $$ > {group}/cgroup.procs; exec {sys.executable} -m app"
+        service = replace(services.own(folder=checkout, settings=settings), command=("sh", "-c", command))
         with serving(service.command, service.environment, service.folder, service.ready) as server:
             target = Target(server.port, grpc_port)
             process = psutil.Process(server.process.pid)
@@ -267,13 +261,12 @@ def attack(name: str, keys: str, options: Namespace) -> tuple[list[str], bool]:
                 time.sleep(1)
                 seen = pool.apply(ATTACKS[name], (target,))
             killed = server.process.poll() is not None
-            if not killed:
-                time.sleep(options.settle)
+            time.sleep(0 if killed else SETTLE_SECONDS)
             after = "killed" if killed else f"{process.memory_info().rss / (1 << 20) - before_mb:+.0f}"
-            peak_mb = group.peak_mb()
+            peak_mb = int(peak.read_text()) / (1 << 20)
     row = [ATTACKS[name].__doc__ or name, "yes" if keys else "no", seen, f"{peak_mb:.0f}", after]
-    row += [f"{longest['livez']:.2f}", f"{longest['Check']:.2f}"]
-    return row, not killed and peak_mb <= options.limit_mb - SPARE_MB and max(longest.values()) <= LATE_SECONDS
+    row += [f"{seconds:.2f}" for seconds in longest.values()]
+    return row, not killed and peak_mb <= LIMIT_MB - SPARE_MB and max(longest.values()) <= LATE_SECONDS
 
 
 def main() -> None:
@@ -281,18 +274,16 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--only", default=",".join(ATTACKS), help="default: %(default)s")
     arguments.add_argument("--folder", type=Path, default=ROOT, help="the checkout to attack (default: this one)")
-    arguments.add_argument("--limit-mb", type=int, default=512, help="default: %(default)s")
-    arguments.add_argument("--settle", type=float, default=60, help="seconds until memory is read again (default: 60)")
     options = arguments.parse_args()
     rows, all_held = [], True
     for name in chosen(arguments, "--only", options.only, ATTACKS):
         for keys in ("", "client:a-key-that-the-attacker-does-not-know"):
-            row, held = attack(name, keys, options)
+            row, held = attack(name, keys, options.folder)
             progress(" | ".join(row))
             rows.append(row)
             all_held &= held
     print(header(("uvicorn", "grpcio", "onnxruntime", "pillow")))
-    print(f"\nMemory in MB, of {options.limit_mb}. Afterwards: {options.settle:g} s later, compared with before.\n")
+    print(f"\nMemory in MB, of {LIMIT_MB}. Afterwards: {SETTLE_SECONDS} s later, compared with before.\n")
     columns = ["attack", "keys", "the attacker saw", "peak", "afterwards", "/livez at most, s", "Check at most, s"]
     print(table(columns, rows))
     sys.exit(not all_held)

@@ -76,14 +76,9 @@ def main() -> None:
         counts, memory, missed = soak(server, 60 * options.minutes)
     print(header(("uvicorn", "fastapi", "onnxruntime", "pillow")))
     print(f"\n{counts.total():,} requests in {options.minutes:g} minutes.\n")
-    print(
-        table(["kind", "status", "", "requests"], [[*kind, f"{number:,}"] for kind, number in sorted(counts.items())])
-    )
+    print(table(["kind", "status", "", "requests"], [[*kind, f"{count:,}"] for kind, count in sorted(counts.items())]))
     print(f"\nLeast memory (USS) after warm-up and at the end. A worker may grow by {GROWTH_MB} MB.\n")
-    rows = [
-        [str(pid), f"{warm_mb:.1f}", f"{end_mb:.1f}", f"{end_mb - warm_mb:+.1f}"]
-        for pid, (warm_mb, end_mb) in memory.items()
-    ]
+    rows = [[str(pid), f"{warm:.1f}", f"{end:.1f}", f"{end - warm:+.1f}"] for pid, (warm, end) in memory.items()]
     print(table(["worker", "MB after warm-up", "MB at the end", "growth, MB"], rows))
     for sentence in missed:
         progress(sentence)

@@ -9,6 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
 
 def header(packages: Iterable[str], others: Mapping[str, str] | None = None) -> str:
     """Return the lines above the tables: date and machine, versions, command.
@@ -28,6 +32,14 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table, its first column aligned to the left and the others to the right."""
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def share_with_interval(right: Sequence[bool] | NDArray[np.bool_], digits: int = 3) -> str:
+    """Format a share with its 95 % Wilson interval, or nothing without a case."""
+    if not len(right):
+        return ""
+    interval = binomtest(int(np.sum(right)), len(right)).proportion_ci(method="wilson")
+    return f"{np.mean(right):.{digits}f} ({interval.low:.3f}-{interval.high:.3f})"
 
 
 def _processor() -> str:

@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 START_SECONDS = 120
 STOP_SECONDS = 30
-POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,6 @@ class Server:
     port: int
     process: subprocess.Popen[bytes]
     _output_descriptor: int
-    start_seconds: float = 0.0
-    """Time from the start of the process until the server was ready."""
 
     def output(self) -> str:
         """Return everything that the server has written to stdout and stderr so far."""
@@ -58,23 +55,17 @@ class Server:
 
     def get(self, path: str) -> Reply:
         """Send a GET request on a new connection."""
-        with closing(self._connect()) as connection:
-            connection.request("GET", path)
-            return _read(connection)
+        return self._exchange("GET", path, None, {})
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "/predict") -> Reply:
         """Send a POST request on a new connection."""
-        with closing(self._connect()) as connection:
-            connection.request("POST", path, body, headers)
-            return _read(connection)
+        return self._exchange("POST", path, body, headers)
 
-    def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
-
-
-def _read(connection: http.client.HTTPConnection) -> Reply:
-    response = connection.getresponse()
-    return Reply(response.status, response.getheaders(), response.read())
+    def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        with closing(http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)) as connection:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Reply(response.status, response.getheaders(), response.read())
 
 
 @contextmanager
@@ -110,8 +101,7 @@ def serving(
                 if process.poll() is not None or time.perf_counter() - began > START_SECONDS:
                     lines = [f"a server did not start: {' '.join(command)}", *server.output().splitlines()[-15:]]
                     raise SystemExit("\n".join(lines))
-                time.sleep(POLL_SECONDS)
-            server.start_seconds = time.perf_counter() - began
+                time.sleep(0.01)
             yield server
         finally:
             _end(process)

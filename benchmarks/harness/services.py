@@ -141,7 +141,6 @@ _MAKERS: Mapping[str, Callable[[str, int], Service]] = {
     "floor": lambda name, _: _constant(name, "app", tuple(BODIES.values())),
     "decode-floor": lambda name, _: _constant(name, "decode_app", (BODIES["png"], *PICTURES)),
     "template": lambda name, _: Service(name, _uvicorn("benchmarks.peers.template:app")),
-    "async-template": lambda name, _: Service(name, _uvicorn("benchmarks.peers.template:async_app")),
     "triton": lambda name, _: _triton(name),
 }
 NAMES = tuple(_MAKERS)

@@ -13,7 +13,6 @@ _options.intra_op_num_threads = 1
 _newest = max(Path(__file__).parents[2].glob("models/mnist-dense/[1-9]*"), key=lambda folder: int(folder.name))
 _session = onnxruntime.InferenceSession(_newest / "model.onnx", _options, providers=["CPUExecutionProvider"])
 app = FastAPI()
-async_app = FastAPI()
 
 Row = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=28, max_length=28)]
 
@@ -39,9 +38,3 @@ def predict(picture: Picture) -> Prediction:
     probabilities = _session.run(["probabilities"], {"features": features})[0][0]
     digit = int(probabilities.argmax())
     return Prediction(digit=digit, probability=probabilities[digit], probabilities=probabilities.tolist())
-
-
-@async_app.post("/predict")
-async def predict_on_the_loop(picture: Picture) -> Prediction:
-    """Recognize a digit on the event loop, because a forward pass is shorter than the hand-over to a thread."""
-    return predict(picture)

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.report import header, table
+from benchmarks.harness.report import header, share_with_interval, table
 from benchmarks.quality.answers import normalized, number_on
 from benchmarks.quality.families import Generator
 from benchmarks.quality.mnist_digits import add_part, load_part
@@ -85,14 +84,6 @@ def score(classifier: Classifier, picture: NumberPicture) -> Score:
     errors = edit_distance(picture.text, reading.text)
     digits = len(picture.text.replace("\n", ""))
     return Score(reading, reading.text == picture.text, errors, digits, milliseconds)
-
-
-def share_with_interval(right: Sequence[bool]) -> str:
-    """Format a share with its 95 % Wilson interval."""
-    if not right:
-        return ""
-    interval = binomtest(sum(right), len(right)).proportion_ci(method="wilson")
-    return f"{np.mean(right):.3f} ({interval.low:.3f}-{interval.high:.3f})"
 
 
 def row(name: str, scores: Sequence[Score], as_predict: str = "") -> list[str]:

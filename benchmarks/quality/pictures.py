@@ -21,11 +21,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.datasets import load_digits
 
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.report import header, table
+from benchmarks.harness.report import header, share_with_interval, table
 from benchmarks.quality.answers import normalized, only_resized
 from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded
@@ -125,17 +124,6 @@ def prepared_surfaces(count: int) -> dict[str, Prepared]:
     return surfaces
 
 
-def accuracy(classifier: Classifier, features: Floats, labels: Labels) -> str:
-    """Format the accuracy with its 95 % Wilson interval."""
-    return share_with_interval(classifier.probabilities(features).argmax(axis=1) == labels)
-
-
-def share_with_interval(right: NDArray[np.bool_]) -> str:
-    """Format a share with its 95 % Wilson interval."""
-    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    return f"{right.mean():.4f} ({interval.low:.3f}-{interval.high:.3f})"
-
-
 def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
     """Return the table of coverage and false alarms, or a sentence where the model has no calibration."""
     levels = [coverage for coverage, per_class in sorted(classifier.thresholds) if not per_class]
@@ -154,7 +142,7 @@ def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
         alarms = refused(classifier, prepared).mean()
         chosen = accepted(classifier, prepared)
         right = classifier.probabilities(prepared.ours[chosen]).argmax(axis=1) == prepared.labels[chosen]
-        accepts = [f"{chosen.mean():.4f}", share_with_interval(right) if len(right) else ""]
+        accepts = [f"{chosen.mean():.4f}", share_with_interval(right, 4)]
         rows.append([name, *(f"{share:.4f}" for share in covered), size, f"{alarms:.4f}", *accepts])
     promised = [f"covered at {level:g}" for level in levels]
     last = (f"mean size at {SIZE_LEVEL}", "not a digit", "accepted", "right, of the accepted")
@@ -205,7 +193,7 @@ def main() -> None:
     rows = []
     for name, prepared in families.items():
         cells = [
-            accuracy(classifier, features, prepared.labels)
+            share_with_interval(classifier.probabilities(features).argmax(axis=1) == prepared.labels, 4)
             for classifier in classifiers.values()
             for features in (prepared.naive, prepared.ours)
         ]

@@ -13,11 +13,9 @@ requests that wrk left at the end, which is noticeable with photos.
 from collections.abc import Sequence
 
 from benchmarks.harness import wrk
-from benchmarks.harness.bodies import BODIES, GOLDEN, JPEG, PHOTO, Body
-from benchmarks.harness.command import chosen, parser, progress
-from benchmarks.harness.own_service import memory_mb
+from benchmarks.harness.bodies import BODIES, PHOTO, Body
+from benchmarks.harness.command import chosen, parser
 from benchmarks.harness.report import header, table
-from benchmarks.harness.rounds import alternate, spread
 from benchmarks.harness.services import Service
 from benchmarks.speed.requests import OTHER, Case, add_options, chosen_services, measure, rows
 
@@ -25,9 +23,6 @@ BASELINES = ("decode-floor", OTHER)
 ONLY_MANY_CLIENTS = ("ours:2", "floor")
 """Services that are not measured with a single client."""
 ROUNDS_PER_START = 2
-MEMORY_ROUNDS = 3
-SMALL = [BODIES[name] for name in ("json", "raw", "png", "drawing")] + [JPEG]
-"""What a worker has answered before its memory is compared."""
 
 
 def groups_of(measured: Sequence[Service], bodies: Sequence[Body]) -> list[list[Case]]:
@@ -40,16 +35,6 @@ def groups_of(measured: Sequence[Service], bodies: Sequence[Body]) -> list[list[
     return groups
 
 
-def memory_before_and_after_photos(service: Service) -> tuple[float, float]:
-    """Return the memory (USS, MB) of a new worker after small pictures, and then after ten photos."""
-    progress(f"memory of {service.name}")
-    with service.started(SMALL) as server:
-        before = memory_mb(server)
-        for pixels in GOLDEN.pixels:
-            server.post(PHOTO.encode(pixels), PHOTO.headers)
-        return before, memory_mb(server)
-
-
 def main() -> None:
     """Print the tables."""
     arguments = parser(__doc__, rounds=10, seconds=1)
@@ -57,23 +42,13 @@ def main() -> None:
     options = arguments.parse_args()
     versions = {"wrk": wrk.version()}
     bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
-    measured = chosen_services(arguments, options)
-    groups = groups_of(measured, bodies)
+    groups = groups_of(chosen_services(arguments, options), bodies)
     results = measure(groups, options.rounds, options.seconds, ROUNDS_PER_START)
-    with_memory = [service for service in measured if service.name in ("ours", OTHER)] if PHOTO in bodies else []
-    memory = alternate([with_memory], min(options.rounds, MEMORY_ROUNDS), memory_before_and_after_photos)
-
     print(header(["uvicorn", "pillow", "opencv-python-headless", "onnxruntime"], versions))
     print(f"\nMedian of {options.rounds} rounds of {options.seconds} s (least-greatest).")
     if options.against:
         print(f"`{OTHER}` is {options.against.resolve()}.")
     print("\n" + table(*rows(groups, results, BASELINES)))
-    if memory:
-        lines = [
-            [service.name, spread([before for before, _ in each], 1), spread([after for _, after in each], 1)]
-            for service, each in memory.items()
-        ]
-        print("\n" + table(["one worker", "USS MB after small pictures", "USS MB after ten photos"], lines))
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def chosen_services(arguments: argparse.ArgumentParser, options: argparse.Namesp
 def main() -> None:
     """Print the tables."""
     arguments = parser(__doc__, rounds=5, seconds=1)
-    add_options(arguments, "ours,ours:2,floor,template,async-template", "json,raw,png,drawing")
+    add_options(arguments, "ours,ours:2,floor,template", "json,raw,png,drawing")
     arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
     options = arguments.parse_args()
     versions = {"wrk": wrk.version()}

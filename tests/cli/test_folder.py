@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ import pytest
 from PIL import Image
 
 from app.openapi.example_pictures import EXAMPLES
+from cli.batch.executor import Executor
+from cli.batch.tasks import Task
+from cli.batch.worker import LoadedModel, Worker
 from digits.model.artifact import FIRST_OWN_VERSION, SHIPPED
 from tests.cli.conftest import Digits
 from tests.conftest import (
@@ -70,14 +75,27 @@ def read_parquet(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.fixture(autouse=True)
+def _score_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no processes. `test_a_stopped_run_keeps_its_rows_and_resumes` and test_predict.py do."""
+
+    @contextmanager
+    def executor(model: LoadedModel, task: Task) -> Iterator[Executor]:
+        worker = Worker(model, task, Path())
+        yield Executor(lambda chunk: partial(worker.score, chunk), processes=1)
+
+    monkeypatch.setattr("cli.batch.run.processes", executor)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, digit_pictures: list[bytes]) -> Path:
-    """Pictures in two folders, one of them broken, and other files."""
+    """Pictures in two folders, one of them of a number, one broken, and other files."""
     folder = tmp_path / "pictures"
     (folder / "b").mkdir(parents=True)
     for digit in range(5):
         (folder / f"{digit}.png").write_bytes(digit_pictures[digit])
         (folder / "b" / f"{digit}, ö.PNG").write_bytes(digit_pictures[digit])
+    shutil.copy(EXAMPLES / "number.jpg", folder / "b")
     (folder / "broken.png").write_bytes(digit_pictures[0][:100])
     for other in ("labels.csv", "b/README"):
         (folder / other).write_text("not a picture")
@@ -114,23 +132,26 @@ def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     output = tmp_path / f"results{suffix}"
     single = digits("predict", "--json", "--model-dir", trusted.root, folder)
 
-    ran = digits("predict", folder, "--output", output, "--model-dir", trusted.root)
+    ran = digits("predict", folder, "--output", output, "--model-dir", trusted.root, "--probabilities")
 
     assert ran.code == 0
     assert ran.out.startswith(
-        f"{output}: 11 pictures by mnist-dense version {FIRST_OWN_VERSION}, 1 without an answer; 2 other files"
+        f"{output}: 12 pictures by mnist-dense version {FIRST_OWN_VERSION}, 1 without an answer; 2 other files"
     )
     assert ran.err.startswith(f"{folder / 'broken.png'}: expected a whole PNG picture")
-    names = [*(f"{digit}.png" for digit in range(5)), *(f"b/{digit}, ö.PNG" for digit in range(5)), "broken.png"]
+    names = [f"{digit}.png" for digit in range(5)]
+    names += [*(f"b/{digit}, ö.PNG" for digit in range(5)), "b/number.jpg", "broken.png"]
     rows = read(output)
     assert [row["path"] for row in rows] == [str(folder / name) for name in names]
     for row, answer in zip(rows, map(json.loads, single.out.splitlines()), strict=True):
-        assert tuple(row) == PREDICT
         answer["version"] = answer["model"]["version"] if "model" in answer else None
-        for name in PREDICT[1:]:
+        assert set(row) == {*PREDICT, "probabilities"}
+        for name in set(row) - {"path"}:
             expected = answer.get(name) or None if name == "preprocessing" else answer.get(name)
             received = row[name] or None if name == "preprocessing" else row[name]
-            assert received == (pytest.approx(expected, rel=1e-4) if isinstance(expected, float) else expected)
+            is_rounded = isinstance(expected, float) or (name == "probabilities" and expected)
+            assert received == (pytest.approx(expected, rel=1e-4) if is_rounded else expected)
+    assert [row["left_out"] for row in rows if row["left_out"]] == [3]
     assert list(output.parent.glob("*results*")) == [output]
 
 
@@ -152,25 +173,8 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
     digits: Digits, numbers: Path, suffix: str, read: Read, tmp_path: Path
 ) -> None:
     output = tmp_path / f"numbers{suffix}"
-    single = digits("read", "--json", "--model-dir", SHIPPED, *sorted(numbers.glob("*.[jp][pn]g")))
-    summaries: dict[str, dict[str, Any]] = {}
-    for answer in map(json.loads, single.out.splitlines()):
-        row = dict.fromkeys(READ) | {"path": answer["file"]}
-        found = answer.get("digits")
-        summaries[answer["file"]] = row | (
-            {"error": answer["error"]}
-            if found is None
-            else {
-                "text": answer["text"],
-                "digit_count": len(found),
-                "least_probability": pytest.approx(min(digit["probability"] for digit in found), rel=1e-4),
-                "ambiguous_count": sum(digit["prediction_set"] != [digit["digit"]] for digit in found),
-                "non_digit_count": sum(not digit["is_digit"] for digit in found),
-                "left_out": answer["left_out"],
-                "accept": answer["accept"],
-                "version": SHIPPED_VERSION,
-            }
-        )
+    files = sorted(map(str, numbers.glob("*.[jp][pn]g")))
+    single = digits("read", "--json", "--model-dir", SHIPPED, *files)
 
     ran = digits("read", numbers, "--output", output, "--model-dir", SHIPPED)
 
@@ -179,9 +183,23 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
         f"{output}: 5 pictures by mnist-dense version {SHIPPED_VERSION}, 1 without an answer; 1 other files"
     )
     assert f"{numbers / 'blank.png'}: no ink found: the picture is blank\n" in ran.err
-    rows = read(output)
-    assert [row["path"] for row in rows] == [str(file) for file in sorted(numbers.glob("*.[jp][pn]g"))]
-    assert {row["path"]: row for row in rows} == summaries
+    blank, *rows = read(output)
+    unread, *answers = map(json.loads, single.out.splitlines())
+    assert blank == dict.fromkeys(READ) | {"path": files[0], "error": unread["error"]}
+    for file, row, answer in zip(files[1:], rows, answers, strict=True):
+        found = answer["digits"]
+        assert row == {
+            "path": file,
+            "text": answer["text"],
+            "digit_count": len(found),
+            "least_probability": pytest.approx(min(digit["probability"] for digit in found), rel=1e-4),
+            "ambiguous_count": sum(digit["prediction_set"] != [digit["digit"]] for digit in found),
+            "non_digit_count": sum(not digit["is_digit"] for digit in found),
+            "left_out": answer["left_out"],
+            "accept": answer["accept"],
+            "version": SHIPPED_VERSION,
+            "error": None,
+        }
     texts = [row["text"] for row in rows if row["ambiguous_count"] == row["non_digit_count"] == row["left_out"] == 0]
     assert texts == ["314", "4071"]
 
@@ -210,27 +228,6 @@ def test_a_model_of_other_classes_adds_their_names_and_reads_no_numbers(
     assert len(refused.err.splitlines()) == 1
     (row,) = read_jsonl(tmp_path / "results.jsonl")
     assert row["class_name"] == ["circle", "star"][row["digit"]]
-
-
-def test_a_row_says_how_many_further_digits_were_left_out(digits: Digits, tmp_path: Path) -> None:
-    number, digit = EXAMPLES / "number.jpg", EXAMPLES / "seven.png"
-
-    digits("predict", number, digit, "--output", tmp_path / "results.csv")
-
-    assert [row["left_out"] for row in read_csv(tmp_path / "results.csv")] == [3, None]
-
-
-@in_every_format
-def test_the_probabilities_of_all_classes_are_written_when_asked(
-    digits: Digits, folder: Path, suffix: str, read: Read, tmp_path: Path
-) -> None:
-    output = tmp_path / f"results{suffix}"
-    single = json.loads(digits("predict", "--json", folder / "3.png").out)
-
-    digits("predict", folder / "3.png", "--output", output, "--probabilities")
-
-    (row,) = read(output)
-    assert row["probabilities"] == pytest.approx(single["probabilities"], rel=1e-4)
 
 
 each_command = pytest.mark.parametrize("command", ["predict", "read"])
@@ -282,43 +279,23 @@ def test_force_replaces_the_output_and_discards_an_interrupted_run(
     assert [row["path"] for row in read_csv(output)] == [str(folder / "1.png")]
 
 
+EXISTS = "exists already. Add --force to replace it"
+RESUMABLE = "belongs to an interrupted run. Add --resume to continue it, or --force to start again"
+NOT_A_RUN = "expected an interrupted run, received none. Add --force to start again"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        pytest.param(["nothing"], "nothing: expected a file or a folder: No such file or directory", id="no folder"),
-        pytest.param(["empty"], "empty: expected pictures, received a folder without any", id="an empty folder"),
-        pytest.param(
-            ["1.png", "--output", "results.txt"],
-            "results.txt: expected a name that ends in .csv, .jsonl or .parquet",
-            id="an unknown format",
-        ),
-        pytest.param(
-            ["1.png", "--output", "old.csv"], "old.csv: exists already. Add --force to replace it", id="an old output"
-        ),
-        pytest.param(
-            ["1.png", "--resume"], "nothing to resume: results.csv.partial does not exist", id="nothing to resume"
-        ),
-        pytest.param(
-            ["1.png", "--output", "stopped.csv"],
-            "stopped.csv.partial: belongs to an interrupted run. "
-            "Add --resume to continue it, or --force to start again",
-            id="an interrupted run",
-        ),
-        pytest.param(
-            ["1.png", "--output", "stopped.csv", "--resume"],
-            "stopped.csv.partial: expected an interrupted run, received none. Add --force to start again",
-            id="a damaged partial file",
-        ),
-        pytest.param(
-            ["1.png", "--output", "a/b/results.csv"],
-            "a/b/results.csv: there is no folder a/b. Create it first",
-            id="no folder for the output",
-        ),
-        pytest.param(
-            ["1.png", "--output", f"{'a' * 250}.csv"],
-            f"{'a' * 250}.csv.partial: File name too long",
-            id="a name that the file system refuses",
-        ),
+        (["nothing"], "nothing: expected a file or a folder: No such file or directory"),
+        (["empty"], "empty: expected pictures, received a folder without any"),
+        (["1.png", "--output", "a.txt"], "a.txt: expected a name that ends in .csv, .jsonl or .parquet"),
+        (["1.png", "--output", "old.csv"], f"old.csv: {EXISTS}"),
+        (["1.png", "--resume"], "nothing to resume: results.csv.partial does not exist"),
+        (["1.png", "--output", "stopped.csv"], f"stopped.csv.partial: {RESUMABLE}"),
+        (["1.png", "--output", "stopped.csv", "--resume"], f"stopped.csv.partial: {NOT_A_RUN}"),
+        (["1.png", "--output", "a/b/c.csv"], "a/b/c.csv: there is no folder a/b. Create it first"),
+        (["1.png", "--output", f"{'a' * 250}.csv"], f"{'a' * 250}.csv.partial: File name too long"),
     ],
 )
 @each_command
@@ -351,12 +328,10 @@ def test_without_pyarrow_one_line_says_how_to_install_it(
     )
 
 
-def start_and_signal(
-    number: int, rows: int, command: str, folder: Path, output: Path, model_dir: Path
-) -> tuple[int, str]:
+def start_and_signal(number: int, rows: int, folder: Path, output: Path, model_dir: Path) -> tuple[int, str]:
     """Start a run in its own process group, send the signal once `rows` are written, and wait for its end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", command, str(folder), "--output", str(output), "--model-dir", str(model_dir)],
+        [sys.executable, "-m", "cli", "predict", str(folder), "--output", str(output), "--model-dir", str(model_dir)],
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
         text=True,
@@ -382,24 +357,23 @@ def start_and_signal(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "number", "rows", "code"),
+    ("number", "rows", "code"),
     [
-        pytest.param("predict", signal.SIGINT, 40, 130, id="Ctrl-C"),
-        pytest.param("predict", signal.SIGINT, 0, 130, id="Ctrl-C before the first row"),
-        pytest.param("predict", signal.SIGKILL, 40, -signal.SIGKILL, id="a kill"),
-        pytest.param("read", signal.SIGINT, 40, 130, id="Ctrl-C while numbers are read"),
+        pytest.param(signal.SIGINT, 40, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGINT, 0, 130, id="Ctrl-C before the first row"),
+        pytest.param(signal.SIGKILL, 40, -signal.SIGKILL, id="a kill"),
     ],
 )
 def test_a_stopped_run_keeps_its_rows_and_resumes(
-    digits: Digits, published: Published, many: Path, command: str, number: int, rows: int, code: int, tmp_path: Path
+    digits: Digits, published: Published, many: Path, number: int, rows: int, code: int, tmp_path: Path
 ) -> None:
     output = tmp_path / "results.jsonl"
     partial = tmp_path / "results.jsonl.partial"
 
-    stopped, error = start_and_signal(number, rows, command, many, output, published.root)
+    stopped, error = start_and_signal(number, rows, many, output, published.root)
     kept = partial.read_bytes()
     partial.write_bytes(kept + b'{"path": "a torn li')
-    resumed = digits(command, many, "--output", output, "--resume")
+    resumed = digits("predict", many, "--output", output, "--resume")
 
     assert stopped == code
     if number == signal.SIGINT:
@@ -433,10 +407,10 @@ def test_a_resumed_run_begins_after_the_last_row(digits: Digits, folder: Path, i
     resumed = digits("predict", folder, "--resume", "--output", interrupted)
 
     assert resumed.code == 0
-    assert "; 9 pictures in " in resumed.out
+    assert "; 10 pictures in " in resumed.out
     rows = read_csv(interrupted)
     assert [row["digit"] for row in rows[:2]] == [3, 3]
-    assert [row["error"] is None for row in rows] == [True] * 10 + [False]
+    assert [row["error"] is None for row in rows] == [True] * 11 + [False]
 
 
 @pytest.mark.parametrize(
@@ -482,7 +456,7 @@ def test_a_folder_without_output_is_printed_line_by_line(
     printed = digits(command, folder)
     empty = digits(command, tmp_path / "empty")
 
-    assert (printed.code, len(printed.out.splitlines())) == (1, 10)
+    assert (printed.code, len(printed.out.splitlines())) == (1, 11)
     assert printed.err.startswith(f"{folder / 'broken.png'}: ")
     assert printed.err.endswith(f"\ndigits: answered by mnist-dense version {FIRST_OWN_VERSION}\n")
     assert (empty.code, empty.err) == (
@@ -494,13 +468,14 @@ def test_a_folder_without_output_is_printed_line_by_line(
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(["--resume"], id="resume without output"),
-        pytest.param(["--ray"], id="Ray without output"),
-        pytest.param(["--ray", "10.0.0.1:6379"], id="a Ray cluster without output"),
-        pytest.param(["--force", "--resume", "--output", "results.csv"], id="resume and force"),
-        pytest.param(["--json", "--output", "results.csv"], id="JSON and output"),
-        pytest.param(["-", "--output", "results.csv"], id="standard input and output"),
+        ["--resume"],
+        ["--ray"],
+        ["--ray", "10.0.0.1:6379"],
+        ["--force", "--resume", "--output", "results.csv"],
+        ["--json", "--output", "results.csv"],
+        ["-", "--output", "results.csv"],
     ],
+    ids=" ".join,
 )
 @each_command
 def test_options_that_do_not_fit_together_are_refused(

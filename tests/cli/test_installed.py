@@ -1,51 +1,70 @@
 """The wheel contains all that the command needs outside of a checkout."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service
-from tests.cli.conftest import Installed
-from tests.conftest import publish_tiny
+from tests.conftest import REPOSITORY, publish_tiny
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_wheels_own_model_recognizes_a_picture(
-    installed: Installed, digit_pictures: list[bytes], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`digits` in a new environment with the wheel. Its other packages are those of the tests, without a network."""
+    uv = shutil.which("uv") or shutil.which("uv", path=REPOSITORY / ".uv/bin")
+    if uv is None:
+        pytest.skip("needs uv, which `make test` installs")
+    folder = tmp_path_factory.mktemp("installed")
+    python = folder / "venv/bin/python"
+    subprocess.run([uv, "build", "--quiet", "--offline", "--wheel", "--out-dir", folder, REPOSITORY], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel], check=True)
+    (packages,) = folder.glob("venv/lib/python*/site-packages")
+    # Folders in a .pth file come after the environment's own packages, and their .pth files are not read.
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    return python.with_name("digits")
+
+
+def output_of(program: Path, *arguments: str, cwd: Path) -> str:
+    """Run the command in a folder, without the settings of this process."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MNIST_", "PYTHON"))}
+    ran = subprocess.run([program, *arguments], cwd=cwd, env=clean, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    return ran.stdout
+
+
+def test_the_wheels_own_model_recognizes_a_picture(program: Path, digit_pictures: list[bytes], tmp_path: Path) -> None:
     (tmp_path / "seven.png").write_bytes(digit_pictures[7])
 
-    ran = installed.run("predict", "--json", "seven.png", cwd=tmp_path)
-
-    assert (ran.code, ran.err) == (0, "")
-    assert json.loads(ran.out)["digit"] == 7
+    assert json.loads(output_of(program, "predict", "--json", "seven.png", cwd=tmp_path))["digit"] == 7
 
 
-def test_a_model_in_the_working_directory_takes_precedence(installed: Installed, tmp_path: Path) -> None:
-    alone = installed.run("versions", cwd=tmp_path)
+def test_a_model_in_the_working_directory_takes_precedence(program: Path, tmp_path: Path) -> None:
+    shipped, *older = output_of(program, "versions", cwd=tmp_path).splitlines()
     own = publish_tiny(tmp_path / "models")
 
-    with_own = installed.run("versions", cwd=tmp_path)
+    first, second, *others = output_of(program, "versions", cwd=tmp_path).splitlines()
 
     in_use = "  (in use: newest usable version)"
-    shipped, *older = alone.out.splitlines()
-    assert f"{installed.environment}/lib/" in shipped
+    assert f"{program.parents[1]}/lib/" in shipped
     assert shipped.endswith(in_use)
-    first, second, *others = with_own.out.splitlines()
     assert first.endswith(f"{own.folder}{in_use}")
-    assert second == shipped.removesuffix(in_use)
-    assert others == older
+    assert [second, *others] == [shipped.removesuffix(in_use), *older]
 
 
-@pytest.mark.parametrize(
-    "workers", [pytest.param("1", id="one process"), pytest.param("2", id="a supervisor and two workers")]
-)
-def test_the_service_answers_and_shows_its_pages(installed: Installed, workers: str, tmp_path: Path) -> None:
-    (tmp_path / "digits.toml").write_text(f"workers = {workers}\nmax_batch = 1\n")
-    command = [str(installed.program), "serve", "--config", "digits.toml"]
+def test_the_service_answers_and_shows_its_pages(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "digits.toml").write_text("workers = 2\nmax_batch = 1\n")  # the workers are processes of their own
+    command = [str(program), "serve", "--config", "digits.toml"]
     service = Service(tmp_path / "log", {}, command, cwd=tmp_path).wait_until_ready()
 
     pages = ("/", "/page/lecture-7.safetensors", "/docs", "/docs/assets/swagger-ui.css", "/openapi.json", "/model/card")

@@ -13,7 +13,7 @@ from cli.sources.listing import Counts, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import DigitsError
 from digits.features import Grey
-from tests.conftest import Mnist, encoded
+from tests.conftest import encoded
 
 Make = Callable[[Path], Path]
 
@@ -79,7 +79,6 @@ WHITE = np.full((28, 28), 255)
         pytest.param((-WHITE).tolist(), "expected integers from 0 to 255", id="negative"),
         pytest.param(WHITE[1:].tolist(), "expected 28x28 or 784 numbers, received 27x28", id="27 rows"),
         pytest.param([*WHITE[1:].tolist(), [255]], "received rows of different lengths", id="ragged rows"),
-        pytest.param([*WHITE[1:].tolist(), None], "received rows of different lengths", id="null as a row"),
         pytest.param([*WHITE[1:].tolist(), [None] * 28], "received nulls among them", id="null as a pixel"),
         pytest.param(None, "expected a picture, received null", id="null as a picture"),
     ],
@@ -174,12 +173,3 @@ def test_a_table_of_labels_in_a_folder_is_skipped_unless_its_column_is_named(tmp
     assert [picture.name for picture in Sources([str(tmp_path)]).pictures()] == [f"{tmp_path}/7.png"]
     with pytest.raises(UnusableSource, match="expected a column 'image', received file, label"):
         Sources([str(tmp_path)], "image").count()
-
-
-def test_tables_larger_than_memory_are_read_as_they_are_needed(tmp_path: Path, mnist: Mnist) -> None:
-    arrays(np.savez_compressed, x=np.tile(mnist.pixels, (20, 1, 1)))(tmp_path)
-
-    pictures = Sources([str(tmp_path)]).pictures()
-    first = next(pictures)
-
-    np.testing.assert_array_equal(first.content, mnist.pixels[0])

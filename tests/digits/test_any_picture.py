@@ -60,7 +60,9 @@ def drawn(seed: int) -> Grey:
 @example(seed=1262)
 def test_any_picture_is_normalized_or_refused(seed: int) -> None:
     with suppress(DigitsError):
-        assert normalize(drawn(seed)).pixels.shape == (28, 28)
+        pixels = normalize(drawn(seed)).pixels
+        assert pixels.shape == (28, 28)
+        assert pixels.max() == 255
 
 
 @given(seed=st.integers(0, 2**32 - 1))

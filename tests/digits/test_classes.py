@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -59,28 +58,23 @@ def test_invalid_names_are_refused(published: Published, names: list[str], messa
         Classifier.load(published.folder)
 
 
-def test_a_graph_with_another_number_of_outputs_than_classes_is_refused(tmp_path: Path) -> None:
-    published = publish_classes(tmp_path, ["cat", "dog", "cow"])
-    rewrite(published.folder, MODEL, make_graph(0, classes=4))
+def test_parts_for_different_numbers_of_classes_are_refused(tmp_path: Path) -> None:
+    folders = [publish_classes(tmp_path, ["cat", "dog", "cow"]).folder for _ in range(3)]
+    rewrite(folders[0], MODEL, make_graph(0, classes=4))
+    edit_manifest(folders[1], {"classes": ["cat", "dog"]})
+    edit_manifest(folders[2], {"calibration": make_calibration(classes=4)})
 
-    with pytest.raises(DamagedArtifact, match=r"expected output .*\[-1, 3\].*, received .*\[-1, 4\]"):
-        Classifier.load(published.folder)
-
-
-def test_class_names_of_another_number_than_the_outputs_are_refused(published: Published) -> None:
-    edit_manifest(published.folder, {"classes": ["cat", "dog", "cow"]})
-
-    with pytest.raises(DamagedArtifact, match="expected one image for each class, 0 to 2"):
-        Classifier.load(published.folder)
-
-
-def test_thresholds_of_another_number_of_classes_are_refused(tmp_path: Path) -> None:
-    calibration: dict[str, Any] = json.loads(json.dumps(make_calibration(classes=4)))
-    published = publish_classes(tmp_path, ["cat", "dog", "cow"])
-    edit_manifest(published.folder, {"calibration": calibration})
-
-    with pytest.raises(DamagedArtifact, match="expected thresholds for 3 classes, received 4"):
-        Classifier.load(published.folder)
+    for folder, message in zip(
+        folders,
+        (
+            r"expected output .*\[-1, 3\].*, received .*\[-1, 4\]",
+            "expected one image for each class, 0 to 1",
+            "expected thresholds for 3 classes, received 4",
+        ),
+        strict=True,
+    ):
+        with pytest.raises(DamagedArtifact, match=message):
+            Classifier.load(folder)
 
 
 def test_a_manifest_without_preprocessing_means_normalization() -> None:

@@ -4,36 +4,18 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from digits.errors import WrongSize
-from digits.features import FEATURES, Grey, to_features
+from digits.features import FEATURES, to_features
 from tests.conftest import Mnist
 
 
-def test_pixels_are_flattened_row_by_row() -> None:
-    pixels = np.zeros((1, 28, 28), dtype=np.uint8)
-    pixels[0, 1, 2] = 255
-
-    features = to_features(pixels)
-
-    assert features.shape == (1, FEATURES)
-    assert np.flatnonzero(features[0]).tolist() == [1 * 28 + 2]
-
-
 def test_floats_in_0_to_1_are_not_scaled() -> None:
-    pixels = np.linspace(0, 1, FEATURES, dtype=np.float32).reshape(1, 28, 28)
+    pixels = np.linspace(0, 1, FEATURES).reshape(1, 28, 28)
 
     features = to_features(pixels)
 
-    np.testing.assert_array_equal(features, pixels.reshape(1, FEATURES))
-
-
-def test_float64_becomes_float32() -> None:
-    features = to_features(np.full((1, 28, 28), 0.1))
-
+    np.testing.assert_array_equal(features, pixels.reshape(1, FEATURES).astype(np.float32))
     assert features.dtype == np.float32
 
 
@@ -48,14 +30,8 @@ def test_real_digits_become_the_lectures_features(mnist: Mnist) -> None:
     np.testing.assert_array_equal(pixels, mnist.pixels)  # left unchanged
 
 
-@given(arrays(np.uint8, st.tuples(st.integers(0, 3), st.just(28), st.just(28))))
-def test_every_picture_becomes_one_row_within_0_and_1(pixels: Grey) -> None:
-    features = to_features(pixels)
-
-    assert features.shape == (len(pixels), FEATURES)
-    assert features.dtype == np.float32
-    assert ((features >= 0) & (features <= 1)).all()
-    np.testing.assert_array_equal(np.rint(features * 255), pixels.reshape(-1, FEATURES))
+def test_no_pictures_become_no_rows() -> None:
+    assert to_features(np.zeros((0, 28, 28), np.uint8)).shape == (0, FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +42,6 @@ def test_every_picture_becomes_one_row_within_0_and_1(pixels: Grey) -> None:
         pytest.param((1, 0, 0), "expected 28x28 pixels, received 0x0", id="no pixels"),
         pytest.param((28, 28), "expected pictures of shape (N, 28, 28), received (28, 28)", id="no batch axis"),
         pytest.param((1, 28, 28, 1), "received (1, 28, 28, 1)", id="a channel axis at the end"),
-        pytest.param((784,), "received (784,)", id="flat"),
         pytest.param((1, 784), "received (1, 784)", id="flat, in a batch"),
         pytest.param((), "received ()", id="a single number"),
     ],

@@ -1,6 +1,5 @@
 """A version of the ink network is checked before it is used, and finds the pen's ink on any paper."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
 from digits.model.artifact import SHIPPED, versions
 from digits.normalization.ink_map import NAME, InkNetwork, contrasts, shipped
+from tests.conftest import rewrite
 
 VERSION = SHIPPED / NAME / str(versions(SHIPPED, NAME)[0])
 
@@ -46,15 +46,7 @@ def test_a_stroke_on_ruled_paper_is_ink_and_the_rules_are_not() -> None:
 
 def changed(file: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     """Return a function that changes a file of a version, and its checksum."""
-
-    def change_version(folder: Path) -> None:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        content = change((folder / file).read_bytes())
-        (folder / file).write_bytes(content)
-        manifest["files"][file] = hashlib.sha256(content).hexdigest()
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-
-    return change_version
+    return lambda folder: rewrite(folder, file, change((folder / file).read_bytes()))
 
 
 def with_inverted_maps(golden: bytes) -> bytes:

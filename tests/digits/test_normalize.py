@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from benchmarks.quality.families import FAMILIES, enlarged, family, on_paper, reduced_photo, stroked
+from benchmarks.quality.families import enlarged, family, on_paper, reduced_photo, stroked
 from digits.errors import NoInk, WrongSize
 from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
@@ -52,6 +49,14 @@ def page(digit: Grey, side: int = 200, margin: int = 60) -> Grey:
     return grey(on_paper(np.pad(enlarged(digit, side), margin)))
 
 
+def drawn(draw: Callable[[Any], object], side: int, paper: Grey | int = 255) -> Grey:
+    """Draw on a square of paper, and return the pixels after normalization."""
+    picture = Image.new("L", (side, side), paper) if isinstance(paper, int) else Image.fromarray(paper)
+    draw(ImageDraw.Draw(picture))
+    pixels: Grey = normalize(np.asarray(picture)).pixels
+    return pixels
+
+
 def from_bytes(data: bytes) -> Normalized:
     return Picture(data).prepare("auto")
 
@@ -83,10 +88,8 @@ def is_mnist_form(picture: Grey) -> bool:
 
 
 class TestMnistForm:
-    def test_every_image_of_mnist_is_in_form(self, all_mnist: Grey) -> None:
+    def test_every_image_of_mnist_is_in_form_and_no_inverted_one(self, all_mnist: Grey) -> None:
         assert are_mnist_form(to_features(all_mnist)).all()
-
-    def test_no_inverted_image_is_in_form(self, all_mnist: Grey) -> None:
         assert not are_mnist_form(to_features(255 - all_mnist)).any()
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -136,14 +139,12 @@ class TestModes:
         assert normalized.steps == ("cropped", "centered")
         assert similarity(normalized.pixels, digit(FIVE)) > 0.9
 
-    def test_never_accepts_blank_pictures(self) -> None:
+    def test_never_accepts_blank_pictures_and_refuses_other_sizes(self) -> None:
         blank = np.zeros((28, 28), dtype=np.uint8)
 
         assert normalize(blank, "never").pixels is blank
-
-    def test_never_refuses_other_sizes(self) -> None:
         with pytest.raises(WrongSize, match=r"expected 28x28 pixels, received 27x28 \(width x height\)"):
-            normalize(np.zeros((28, 27), dtype=np.uint8), "never")
+            normalize(blank[:, 1:], "never")
 
 
 PAPER = np.full((100, 100), 240, dtype=np.uint8)
@@ -162,8 +163,6 @@ class TestNoInk:
             pytest.param(np.zeros((28, 28), dtype=np.uint8), id="black"),
             pytest.param(np.ones((28, 28), dtype=np.float32), id="white, as floats"),
             pytest.param(PAPER, id="a blank sheet"),
-            pytest.param(np.full((1, 1), 7, dtype=np.uint8), id="one pixel"),
-            pytest.param(np.tile(np.linspace(120, 240, 300), (200, 1)).astype(np.uint8), id="a slope of light"),
             pytest.param(np.tile(np.rint(np.linspace(200, 141, 160)), (160, 1)).astype(np.uint8), id="an exact slope"),
             pytest.param(grey(PAPER + RNG.normal(0, 4, PAPER.shape)), id="paper with grain"),
             pytest.param(
@@ -172,9 +171,7 @@ class TestNoInk:
                 ),
                 id="a photo of blank paper in uneven light",
             ),
-            pytest.param(RNG.integers(0, 256, (28, 28), dtype=np.uint8), id="noise of 28x28"),
             pytest.param(RNG.integers(0, 256, (300, 400), dtype=np.uint8), id="noise"),
-            pytest.param(grey(RNG.normal(128, 30, (200, 200))), id="normal noise"),
             pytest.param(255 * RNG.integers(0, 2, (100, 100), dtype=np.uint8), id="black and white noise"),
             pytest.param(
                 grey(
@@ -196,6 +193,10 @@ class TestNoInk:
     def test_a_picture_that_is_all_transparent_has_none(self) -> None:
         with pytest.raises(NoInk):
             from_bytes(encoded(Image.new("RGBA", (50, 50), (0, 0, 0, 0))))
+
+
+SLOPE = grey(np.tile(np.linspace(140, 230, 100), (100, 1)))
+"""Paper in uneven light."""
 
 
 class TestDigits:
@@ -225,115 +226,91 @@ class TestDigits:
         assert shipped.probabilities(to_features(normalized.pixels[None])).argmax() == FIVE
 
     @pytest.mark.parametrize(
-        "shape",
+        "draw",
         [
-            pytest.param("rectangle", id="a frame"),
-            pytest.param("rule", id="a ruled line above"),
-            pytest.param("table", id="the edge of a table"),
+            pytest.param(lambda pen: pen.rectangle((6, 6, 313, 313), outline=0, width=3), id="a frame"),
+            pytest.param(lambda pen: pen.line((0, 50, 320, 50), fill=60, width=2), id="a ruled line above"),
+            pytest.param(lambda pen: pen.polygon([(0, 0), (30, 0), (40, 320), (0, 320)], fill=40), id="a table's edge"),
         ],
     )
-    def test_other_marks_are_left_out(self, shape: str, digit: Callable[[int], Grey]) -> None:
+    def test_other_marks_are_left_out(self, draw: Callable[[Any], None], digit: Callable[[int], Grey]) -> None:
         picture = Image.fromarray(page(digit(FIVE)))
-        draw = ImageDraw.Draw(picture)
-        match shape:
-            case "rectangle":
-                draw.rectangle((6, 6, 313, 313), outline=0, width=3)
-            case "rule":
-                draw.line((0, 50, 320, 50), fill=60, width=2)
-            case "table":
-                draw.polygon([(0, 0), (30, 0), (40, 320), (0, 320)], fill=40)
+        draw(ImageDraw.Draw(picture))
 
         normalized = normalize(np.asarray(picture))
 
         assert similarity(normalized.pixels, normalize(page(digit(FIVE))).pixels) > 0.98
 
     @pytest.mark.parametrize("turns", range(4))
-    @pytest.mark.parametrize("level", [30, 100])
-    def test_a_strip_of_shadow_beside_the_digit_is_left_out(
-        self, turns: int, level: int, digit: Callable[[int], Grey]
-    ) -> None:
+    def test_a_strip_of_shadow_beside_the_digit_is_left_out(self, turns: int, digit: Callable[[int], Grey]) -> None:
         pencilled = 127 + np.rot90(page(digit(FIVE), 120, 80), -turns) // 2
-        beside_shadow = np.rot90(strip(grey(pencilled * np.linspace(0.8, 1, 280)), 60, level), turns)
+        beside_shadow = np.rot90(strip(grey(pencilled * np.linspace(0.8, 1, 280)), 60, 30 + 20 * turns), turns)
 
-        normalized = normalize(np.ascontiguousarray(beside_shadow))
-
-        assert similarity(normalized.pixels, digit(FIVE)) > 0.8
+        assert similarity(normalize(np.ascontiguousarray(beside_shadow)).pixels, digit(FIVE)) > 0.8
 
     def test_a_digit_in_a_hard_shadow_stays(self, digit: Callable[[int], Grey]) -> None:
         five = page(digit(FIVE), 120, 80)[:, 40:]
         shadow = np.where(np.arange(600) < 200, 0.5, 1.0)
         picture = grey(np.pad(five, ((0, 0), (0, 600 - five.shape[1])), constant_values=255) * shadow)
 
-        normalized = normalize(picture)
-
-        assert similarity(normalized.pixels, digit(FIVE)) > 0.8
+        assert similarity(normalize(picture).pixels, digit(FIVE)) > 0.8
 
     def test_a_detached_bar_that_ends_at_the_edge_stays(self) -> None:
-        picture = Image.fromarray(grey(np.tile(np.linspace(140, 230, 100), (100, 1))))
-        draw = ImageDraw.Draw(picture)
-        draw.line((30, 20, 99, 10), fill=60, width=8)
-        draw.line((32, 28, 30, 50, 60, 50, 70, 65, 55, 85, 30, 85), fill=60, width=8)
+        def draw(pen: ImageDraw.ImageDraw) -> None:
+            pen.line((30, 20, 99, 10), fill=60, width=8)
+            pen.line((32, 28, 30, 50, 60, 50, 70, 65, 55, 85, 30, 85), fill=60, width=8)
 
-        pixels = normalize(np.asarray(picture)).pixels
-
-        assert pixels[4:8, 18:].sum() > 1000  # the bar
+        assert drawn(draw, 100, SLOPE)[4:8, 18:].sum() > 1000  # the bar
 
     def test_a_digit_whose_curve_lies_along_the_edge_is_not_replaced_by_a_speck(self) -> None:
-        picture = Image.fromarray(grey(np.tile(np.linspace(140, 230, 100), (100, 1))))
-        draw = ImageDraw.Draw(picture)
-        draw.ellipse((25, 50, 85, 106), outline=90, width=9)
-        draw.ellipse((40, 10, 75, 58), outline=90, width=9)
-        draw.ellipse((90, 10, 94, 14), fill=0)
+        def draw(pen: ImageDraw.ImageDraw) -> None:
+            pen.ellipse((25, 50, 85, 106), outline=90, width=9)
+            pen.ellipse((40, 10, 75, 58), outline=90, width=9)
+            pen.ellipse((90, 10, 94, 14), fill=0)
 
-        pixels = normalize(np.asarray(picture)).pixels
+        pixels = drawn(draw, 100, SLOPE)
 
         assert side(pixels) == 20
         assert pixels[8, 14] == pixels[18, 14] == 0  # both holes
 
     def test_a_detached_bar_stays_and_specks_are_removed(self) -> None:
-        picture = Image.new("L", (280, 280), 255)
-        draw = ImageDraw.Draw(picture)
-        draw.line((100, 60, 180, 60), fill=0, width=14)
-        draw.line((100, 80, 95, 130, 150, 130, 180, 165, 150, 215, 90, 210), fill=0, width=14)
-        whole = normalize(np.asarray(picture)).pixels
-        for x, y in [(20, 20), (260, 250), (30, 200), (220, 40)]:
-            draw.ellipse((x, y, x + 7, y + 7), fill=0)
+        def draw(pen: ImageDraw.ImageDraw) -> None:
+            pen.line((100, 60, 180, 60), fill=0, width=14)
+            pen.line((100, 80, 95, 130, 150, 130, 180, 165, 150, 215, 90, 210), fill=0, width=14)
 
-        speckled = normalize(np.asarray(picture)).pixels
+        def draw_with_specks(pen: ImageDraw.ImageDraw) -> None:
+            draw(pen)
+            for x, y in [(20, 20), (260, 250), (30, 200), (220, 40)]:
+                pen.ellipse((x, y, x + 7, y + 7), fill=0)
+
+        whole, speckled = drawn(draw, 280), drawn(draw_with_specks, 280)
 
         assert whole[:7].sum() > 1000  # the bar
         np.testing.assert_array_equal(speckled, whole)
 
     @pytest.mark.parametrize("width", [1, 2, 8, 24, 40])
     def test_strokes_of_any_width_become_about_two_pixels_wide(self, width: int) -> None:
-        picture = Image.new("L", (400, 400), 255)
-        ImageDraw.Draw(picture).ellipse((120, 60, 280, 340), outline=0, width=width)
+        pixels = drawn(lambda pen: pen.ellipse((120, 60, 280, 340), outline=0, width=width), 400)
 
-        pixels = normalize(np.asarray(picture)).pixels
-
-        stroke = pixels[14].sum() / 255 / 2
-        assert 1.4 <= stroke <= 4
+        assert 1.4 <= pixels[14].sum() / 255 / 2 <= 4
         assert pixels[14, 14] == 0  # the hole is open
 
     def test_a_small_loop_of_a_thin_stroke_stays_open(self) -> None:
-        picture = Image.new("L", (280, 280), 255)
-        draw = ImageDraw.Draw(picture)
-        draw.ellipse((116, 40, 148, 72), outline=0, width=4)
-        draw.line((147, 54, 140, 240), fill=0, width=4)
+        def draw(pen: ImageDraw.ImageDraw) -> None:
+            pen.ellipse((116, 40, 148, 72), outline=0, width=4)
+            pen.line((147, 54, 140, 240), fill=0, width=4)
 
-        pixels = normalize(np.asarray(picture)).pixels
+        loop = drawn(draw, 280)[8]
 
-        loop = pixels[8]
         assert loop[11] > 200
         assert loop[13] < 100
         assert loop[15] > 200
 
     @pytest.mark.parametrize("side_", [1000, 4000])
     def test_a_line_of_one_pixel_on_a_very_large_picture_does_not_vanish(self, side_: int) -> None:
-        picture = Image.new("L", (side_, side_), 255)
-        ImageDraw.Draw(picture).ellipse((side_ // 3, side_ // 5, side_ * 2 // 3, side_ * 4 // 5), outline=0, width=1)
+        box = (side_ // 3, side_ // 5, side_ * 2 // 3, side_ * 4 // 5)
 
-        pixels = normalize(np.asarray(picture)).pixels
+        pixels = drawn(lambda pen: pen.ellipse(box, outline=0, width=1), side_)
 
         assert side(pixels) == 20
         assert pixels[14].sum() / 255 > 2.8
@@ -347,48 +324,6 @@ class TestDigits:
 
         assert side(pixels) == 20
         assert (pixels > 127).sum() >= 30
-
-    @pytest.mark.parametrize("ink", ["yellow", "red", "blue", "lime", "cyan", "black"])
-    @pytest.mark.parametrize("format_", ["PNG", "JPEG"])
-    def test_ink_of_any_colour_is_visible_on_white(self, ink: str, format_: str, digit: Callable[[int], Grey]) -> None:
-        mask = Image.fromarray(255 - page(digit(FIVE)))
-        coloured = Image.composite(Image.new("RGB", mask.size, ink), Image.new("RGB", mask.size, "white"), mask)
-
-        normalized = from_bytes(encoded(coloured, format=format_))
-
-        assert similarity(normalized.pixels, digit(FIVE)) > 0.8
-
-    @pytest.mark.parametrize("ink", [0, 90, 255])
-    @pytest.mark.parametrize("hidden", [0, 255])
-    def test_ink_of_any_colour_in_the_alpha_channel_is_visible(
-        self, ink: int, hidden: int, digit: Callable[[int], Grey]
-    ) -> None:
-        alpha = 255 - page(digit(FIVE))
-        colour = np.where(alpha > 0, ink, hidden).astype(np.uint8)
-
-        normalized = from_bytes(encoded(np.dstack([colour, colour, colour, alpha])))
-
-        assert similarity(normalized.pixels, digit(FIVE)) > 0.8
-
-    @pytest.mark.parametrize("ground", [0, 255])
-    def test_an_opaque_alpha_channel_changes_nothing(self, ground: int, digit: Callable[[int], Grey]) -> None:
-        picture = page(digit(FIVE)) if ground else 255 - page(digit(FIVE))
-
-        normalized = from_bytes(encoded(np.dstack([picture] * 3 + [np.full_like(picture, 255)])))
-
-        np.testing.assert_array_equal(normalized.pixels, normalize(picture).pixels)
-
-    def test_16_bit_1_bit_and_palette_pictures_come_out_the_same(self, digit: Callable[[int], Grey]) -> None:
-        picture = np.where(page(digit(FIVE)) > 127, 255, 0).astype(np.uint8)
-        expected = normalize(picture).pixels
-
-        for other in (
-            Image.fromarray(picture.astype(np.uint16) * 257),
-            Image.fromarray(picture).convert("1"),
-            Image.fromarray(picture).convert("P"),
-            Image.fromarray(picture).convert("RGB").quantize(4),
-        ):
-            np.testing.assert_array_equal(from_bytes(encoded(other)).pixels, expected)
 
     def test_a_digit_cropped_to_its_edges_stays_whole(self, mnist: Mnist) -> None:
         alike = []
@@ -419,51 +354,21 @@ class TestDigits:
         assert pixels[:, 20:].max() == 0
 
     def test_a_hole_is_no_digit(self) -> None:
-        picture = Image.new("L", (32, 32), 255)
-        ImageDraw.Draw(picture).ellipse((0, 0, 31, 31), outline=0, width=8)
-
-        pixels = normalize(np.asarray(picture)).pixels
-
-        assert pixels[14, 14] == 0
+        assert drawn(lambda pen: pen.ellipse((0, 0, 31, 31), outline=0, width=8), 32)[14, 14] == 0
 
     def test_a_faint_stroke_of_a_small_picture_stays_connected(self) -> None:
-        picture = Image.new("L", (28, 28), 0)
-        draw = ImageDraw.Draw(picture)
-        draw.arc((8, 4, 19, 23), 90, 270, fill=90)
-        draw.arc((8, 4, 19, 23), 270, 90, fill=45)
+        def draw(pen: ImageDraw.ImageDraw) -> None:
+            pen.arc((8, 4, 19, 23), 90, 270, fill=90)
+            pen.arc((8, 4, 19, 23), 270, 90, fill=45)
 
-        pixels = normalize(np.asarray(picture)).pixels
+        assert drawn(draw, 28, 0)[6:22, 15:].max(axis=1).min() > 128
 
-        assert pixels[6:22, 15:].max(axis=1).min() > 128
-
-    @pytest.mark.parametrize("side_", [512, 384, 256])
-    def test_a_thin_pen_in_a_reduced_dark_photo_is_read(self, side_: int, digit: Callable[[int], Grey]) -> None:
+    def test_a_thin_pen_in_a_reduced_dark_photo_is_read(self, digit: Callable[[int], Grey]) -> None:
         for which in range(10):
             ink = np.pad(stroked(digit(which), 300, 5), ((200, 268), (180, 288)))
-            photo = reduced_photo(ink, np.random.default_rng(which), side_, paper=80)
+            photo = reduced_photo(ink, np.random.default_rng(which), 256, paper=80)
 
             assert similarity(from_bytes(photo).pixels, normalize(page(digit(which))).pixels) > 0.6
-
-    @pytest.mark.parametrize(
-        ("change", "least"),
-        [
-            pytest.param(lambda five: 255 - page(five), 0.99, id="inverted"),
-            pytest.param(lambda five: page(five, margin=100)[37:, 61:], 0.9, id="shifted"),
-            pytest.param(lambda five: page(five, 100, 33), 0.9, id="half as large"),
-            pytest.param(lambda five: page(five, 333, 111), 0.9, id="1.7 times as large"),
-            pytest.param(lambda five: page(five, 700, 233), 0.9, id="3.5 times as large"),
-        ],
-    )
-    def test_a_changed_picture_gives_nearly_the_same(
-        self, change: Callable[[Grey], Grey], least: float, digit: Callable[[int], Grey]
-    ) -> None:
-        for which in range(10):
-            changed, original = change(digit(which)), page(digit(which))
-
-            assert similarity(normalize(changed).pixels, normalize(original).pixels) > least
-
-
-SHAPES = [(1, 1), (1, 64), (64, 1), (2, 2), (3, 5), (28, 28), (8, 8), (1, 3000), (3000, 2), (159, 161), (161, 161)]
 
 
 def assert_in_form_or_without_ink(picture: Grey) -> None:
@@ -478,20 +383,14 @@ def assert_in_form_or_without_ink(picture: Grey) -> None:
     assert side(pixels) <= 20
 
 
-@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 64), st.integers(1, 64)), fill=st.just(0)))
-@example(np.eye(64, dtype=np.uint8) * 255)
-@example(np.tri(64, dtype=np.uint8) * 255)
-def test_a_picture_comes_out_in_form_or_has_no_ink(picture: Grey) -> None:
-    assert_in_form_or_without_ink(picture)
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 64), (2, 2), (3, 5), (28, 28), (1, 3000), (3000, 2), (161, 161)], ids=str
+)
+def test_a_picture_of_unusual_shape_comes_out_in_form_or_has_no_ink(shape: tuple[int, int]) -> None:
+    for seed in range(5):
+        smooth = ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 1, shape), seed)
 
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("seed", range(5))
-def test_a_picture_of_unusual_shape_comes_out_in_form_or_has_no_ink(shape: tuple[int, int], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    smooth = ndimage.gaussian_filter(rng.normal(0, 1, shape), seed)
-
-    assert_in_form_or_without_ink(grey(128 + 127 * smooth / np.abs(smooth).max()))
+        assert_in_form_or_without_ink(grey(128 + 127 * smooth / np.abs(smooth).max()))
 
 
 MIN_ACCURACY = {
@@ -521,10 +420,3 @@ def test_every_family_comes_out_in_form_and_the_shipped_model_reads_it(
     assert all(normalize(picture).steps == () for picture in normalized)
     answers = shipped.probabilities(to_features(np.stack(normalized))).argmax(axis=1)
     assert (answers == labels).mean() >= MIN_ACCURACY[name]
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_same_seed_makes_the_same_pictures(name: str, mnist: Mnist) -> None:
-    one, other = (family(name, mnist.pixels[:2], np.random.default_rng(3)) for _ in range(2))
-
-    assert one == other

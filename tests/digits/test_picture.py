@@ -69,6 +69,18 @@ MPO: dict[str, Any] = {"format": "MPO", "quality": 95, **SECOND_FRAME}
 CLEAR_FIRST = {"transparency": b"\0" + b"\xff" * 15}
 
 
+VALUES = Image.fromarray(np.array([[0, 255, 256, 32767, 65535]], dtype=np.uint16))
+WHITE_INK = Image.merge("RGBA", [Image.new("L", GREY.size, 255)] * 3 + [Image.fromarray(HALF)])
+
+
+def big_endian(picture: Image.Image) -> bytes:
+    """Encode 16-bit grey as a big-endian TIFF, which Pillow does not write."""
+    swapped = np.frombuffer(picture.tobytes(), "<u2").astype(">u2").tobytes()
+    values = {256: WIDTH, 257: HEIGHT, 258: 16, 259: 1, 262: 1, 273: 122, 277: 1, 278: HEIGHT, 279: len(swapped)}
+    tags = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in values.items())
+    return struct.pack(">2sHIH", b"MM", 42, 8, len(values)) + tags + b"\0" * 4 + swapped
+
+
 class TestGreyValues:
     @pytest.mark.parametrize(
         ("picture", "options", "expected", "tolerance"),
@@ -76,41 +88,28 @@ class TestGreyValues:
             pytest.param(GREY, {}, RAMP, EXACT, id="PNG, grey"),
             pytest.param(ONE, {}, BLACK_AND_WHITE, EXACT, id="PNG, black and white"),
             pytest.param(RGB, {}, RAMP, EXACT, id="PNG, RGB"),
-            pytest.param(PALETTE, {}, STEPS, EXACT, id="PNG, palette"),
             pytest.param(PALETTE, {"transparency": 0}, STEPS_WITHOUT_ZERO, EXACT, id="PNG, clear palette entry"),
             pytest.param(PALETTE, CLEAR_FIRST, STEPS_WITHOUT_ZERO, EXACT, id="PNG, an alpha value per palette entry"),
             pytest.param(RGB, {"transparency": (0, 0, 0)}, RAMP_WITHOUT_ZERO, EXACT, id="PNG, clear RGB value"),
             pytest.param(GREY, {"transparency": 0}, RAMP_WITHOUT_ZERO, EXACT, id="PNG, clear grey value"),
-            pytest.param(LA, {}, ON_WHITE, EXACT, id="PNG, grey with alpha"),
             pytest.param(RGBA, {}, ON_WHITE, EXACT, id="PNG, RGB with alpha"),
-            pytest.param(SIXTEEN_BIT, {}, RAMP, EXACT, id="PNG, 16 bit"),
             pytest.param(RGB, SECOND_FRAME, RAMP, EXACT, id="PNG, animated: first frame"),
-            pytest.param(GREY, JPEG, RAMP, JPEG_LOSS, id="JPEG, grey"),
             pytest.param(RGB, JPEG, RAMP, JPEG_LOSS, id="JPEG, RGB"),
             pytest.param(RGB, {**JPEG, "progressive": True}, RAMP, JPEG_LOSS, id="JPEG, progressive"),
             pytest.param(CMYK, JPEG, RAMP, JPEG_LOSS, id="JPEG, CMYK"),
             pytest.param(RGB, MPO, RAMP, JPEG_LOSS, id="JPEG with two pictures, as phones make them: first picture"),
-            pytest.param(RGB, WEBP, RAMP, EXACT, id="WEBP, lossless"),
             pytest.param(RGBA, WEBP, ON_WHITE, EXACT, id="WEBP, with alpha"),
             pytest.param(RGB, {"format": "WEBP", "quality": 100}, RAMP, WEBP_LOSS, id="WEBP, lossy"),
             pytest.param(RGB, {**WEBP, **SECOND_FRAME}, RAMP, EXACT, id="WEBP, animated: first frame"),
-            pytest.param(GREY, BMP, RAMP, EXACT, id="BMP, grey"),
             pytest.param(ONE, BMP, BLACK_AND_WHITE, EXACT, id="BMP, black and white"),
             pytest.param(RGB, BMP, RAMP, EXACT, id="BMP, RGB"),
-            pytest.param(PALETTE, BMP, STEPS, EXACT, id="BMP, palette"),
             pytest.param(RGBA, BMP, RAMP, EXACT, id="BMP, whose fourth byte is not alpha"),
-            pytest.param(GREY, GIF, RAMP, EXACT, id="GIF, grey"),
-            pytest.param(PALETTE, GIF, STEPS, EXACT, id="GIF, palette"),
             pytest.param(PALETTE, {**GIF, "transparency": 0}, STEPS_WITHOUT_ZERO, EXACT, id="GIF, clear palette entry"),
             pytest.param(PALETTE, {**GIF, **SECOND_FRAME}, STEPS, EXACT, id="GIF, animated: first frame"),
-            pytest.param(GREY, TIFF, RAMP, EXACT, id="TIFF, grey"),
             pytest.param(ONE, {**TIFF, "compression": "group4"}, BLACK_AND_WHITE, EXACT, id="TIFF, fax"),
-            pytest.param(RGB, TIFF, RAMP, EXACT, id="TIFF, RGB"),
             pytest.param(RGB, {**TIFF, "compression": "tiff_lzw"}, RAMP, EXACT, id="TIFF, RGB, LZW"),
-            pytest.param(RGB, {**TIFF, "compression": "tiff_adobe_deflate"}, RAMP, EXACT, id="TIFF, RGB, ZIP"),
             pytest.param(PALETTE, {**TIFF, "compression": "packbits"}, STEPS, EXACT, id="TIFF, palette"),
             pytest.param(LA, TIFF, ON_WHITE, EXACT, id="TIFF, grey with alpha"),
-            pytest.param(RGBA, TIFF, ON_WHITE, EXACT, id="TIFF, RGB with alpha"),
             pytest.param(SIXTEEN_BIT, TIFF, RAMP, EXACT, id="TIFF, 16 bit"),
             pytest.param(CMYK, TIFF, RAMP, EXACT, id="TIFF, CMYK"),
             pytest.param(GREY, {**TIFF, "big_tiff": True}, RAMP, EXACT, id="BigTIFF"),
@@ -149,40 +148,21 @@ class TestGreyValues:
         picture = Image.new("RGB", (1400, 1400), "white")
         picture.paste("yellow", (701, 701, 705, 750))
 
-        pixels = grey(encoded(picture))
+        assert np.ptp(grey(encoded(picture))) > 200
 
-        assert np.ptp(pixels) > 200
-
-    def test_ink_in_the_alpha_channel_is_dark_whatever_its_colour(self) -> None:
-        white_ink = Image.merge("RGBA", [Image.new("L", GREY.size, 255)] * 3 + [Image.fromarray(HALF)])
-
-        pixels = grey(encoded(white_ink))
-
-        np.testing.assert_array_equal(pixels, 255 - HALF)
-
-    def test_half_transparent_black_is_grey(self) -> None:
-        half_clear_black = Image.new("RGBA", (2, 2), (0, 0, 0, 128))
-
-        pixels = grey(encoded(half_clear_black))
-
-        np.testing.assert_allclose(pixels, 127, atol=1)
-
-    def test_16_bits_keep_their_upper_half(self) -> None:
-        values = np.array([[0, 255, 256, 32767, 65535]], dtype=np.uint16)
-
-        pixels = grey(encoded(Image.fromarray(values)))
-
-        assert pixels.tolist() == [[0, 0, 1, 127, 255]]
-
-    def test_big_endian_16_bits_are_read_like_little_endian(self) -> None:
-        swapped = np.frombuffer(SIXTEEN_BIT.tobytes(), "<u2").astype(">u2").tobytes()
-        values = {256: WIDTH, 257: HEIGHT, 258: 16, 259: 1, 262: 1, 273: 122, 277: 1, 278: HEIGHT, 279: len(swapped)}
-        tags = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in values.items())
-        header = struct.pack(">2sHIH", b"MM", 42, 8, len(values)) + tags + b"\0" * 4
-
-        pixels = grey(header + swapped)
-
-        np.testing.assert_array_equal(pixels, RAMP)
+    @pytest.mark.parametrize(
+        ("data", "expected"),
+        [
+            pytest.param(encoded(WHITE_INK), 255 - HALF, id="ink in the alpha channel is dark whatever its colour"),
+            pytest.param(encoded(Image.new("RGBA", (1, 1), (0, 0, 0, 128))), [[127]], id="half transparent black"),
+            pytest.param(
+                encoded(np.array([[0, 255, 256, 32767, 65535]], np.uint16)), [[0, 0, 1, 127, 255]], id="16 bit"
+            ),
+            pytest.param(big_endian(SIXTEEN_BIT), RAMP, id="TIFF, 16 bit, big-endian"),
+        ],
+    )
+    def test_alpha_and_16_bits_become_grey(self, data: bytes, expected: Any) -> None:
+        np.testing.assert_array_equal(grey(data), expected)
 
     @pytest.mark.parametrize(
         "picture",
@@ -219,7 +199,6 @@ class TestOrientation:
             pytest.param(JPEG, JPEG_LOSS, id="JPEG"),
             pytest.param(WEBP, EXACT, id="WEBP"),
             pytest.param(TIFF, EXACT, id="TIFF"),
-            pytest.param({**TIFF, "compression": "tiff_lzw"}, EXACT, id="TIFF, LZW"),
         ],
     )
     @pytest.mark.parametrize("orientation", range(1, 9))
@@ -232,19 +211,13 @@ class TestOrientation:
 
     @pytest.mark.parametrize("orientation", [0, 9, 255])
     def test_an_undefined_orientation_is_ignored(self, orientation: int) -> None:
-        data = oriented(GREY, orientation)
+        np.testing.assert_array_equal(grey(oriented(GREY, orientation)), RAMP)
 
-        np.testing.assert_array_equal(grey(data), RAMP)
-
-    @pytest.mark.parametrize(
-        ("options", "tolerance"),
-        [({}, EXACT), (JPEG, JPEG_LOSS), (WEBP, EXACT)],
-        ids=["PNG", "JPEG", "WEBP"],
-    )
-    def test_broken_exif_leaves_the_picture_as_stored(self, options: dict[str, Any], tolerance: int) -> None:
+    @pytest.mark.parametrize("options", [{}, WEBP], ids=["PNG", "WEBP"])
+    def test_broken_exif_leaves_the_picture_as_stored(self, options: dict[str, Any]) -> None:
         pixels = grey(encoded(RGB, exif=b"Exif\0\0no TIFF header", **options))
 
-        np.testing.assert_allclose(pixels.astype(int), RAMP.astype(int), rtol=0, atol=tolerance)
+        np.testing.assert_array_equal(pixels, RAMP)
 
 
 class TestLargePictures:
@@ -328,11 +301,6 @@ class TestLimits:
         else:
             assert Picture(data, max_pixels=1000).size == (width, height)
 
-    @pytest.mark.parametrize("data", HUGE.values(), ids=HUGE)
-    def test_a_huge_declared_size_is_refused(self, data: bytes) -> None:
-        with pytest.raises(ImageTooLarge, match=f"expected at most {MAX_PIXELS} pixels, received a picture of "):
-            Picture(data)
-
     @pytest.mark.parametrize(
         ("make", "height", "most"),
         [
@@ -395,8 +363,7 @@ class TestRefusals:
         [
             pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC", id="HEIC from an iPhone"),
             pytest.param(b"\0\0\0\x18ftypmif1\0\0\0\0", "HEIC", id="HEIF"),
-            pytest.param(b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF", id="AVIF"),
-            pytest.param(encoded(RGB, format="AVIF"), "AVIF", id="AVIF, complete"),
+            pytest.param(encoded(RGB, format="AVIF"), "AVIF", id="AVIF"),
             pytest.param(b"%PDF-1.7\n", "PDF", id="PDF"),
             pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG", id="SVG"),
             pytest.param(b'<?xml version="1.0"?><svg/>', "SVG", id="SVG with an XML declaration"),
@@ -417,17 +384,11 @@ class TestRefusals:
         "data",
         [
             pytest.param(b"", id="no bytes"),
-            pytest.param(b"\0", id="one byte"),
             pytest.param(b"seven", id="text"),
-            pytest.param(b'{"pixels": []}', id="JSON"),
             pytest.param(b"\0" * 784, id="raw pixels"),
             pytest.param(encoded(RGB, format="PPM"), id="an uncommon format"),
             pytest.param(b"\x89PNG\r\n\x1a\n", id="a PNG's first eight bytes"),
-            pytest.param(b"GIF89a", id="a GIF's first six bytes"),
-            pytest.param(b"\xff\xd8\xff", id="a JPEG's first three bytes"),
-            pytest.param(b"BM", id="a BMP's first two bytes"),
             pytest.param(b"II*\0", id="a TIFF's first four bytes"),
-            pytest.param(b"RIFF\x04\0\0\0WEBP", id="a WEBP's first twelve bytes"),
         ],
     )
     def test_other_bytes_are_refused_with_the_accepted_formats(self, data: bytes) -> None:
@@ -448,7 +409,7 @@ class TestRefusals:
 
 class TestDamagedPictures:
     def test_damaged_pictures_give_a_digit_or_a_named_error(self) -> None:
-        ran = fresh_python("-m", "tests.digits.fuzz", "--examples", "150", timeout_seconds=240)
+        ran = fresh_python("-m", "tests.digits.fuzz", "--examples", "60", timeout_seconds=240)
 
         assert ran.returncode == 0, ran.stdout + ran.stderr
 

@@ -55,7 +55,6 @@ def by_opencv(pixels: Grey) -> bytes:
     "encode",
     [
         pytest.param(encoded, id="Pillow"),
-        pytest.param(lambda pixels: encoded(pixels, optimize=True), id="Pillow, optimized"),
         pytest.param(by_opencv, id="OpenCV"),
     ],
 )
@@ -86,14 +85,8 @@ def test_unusual_data_gives_the_same_pixels(data: bytes) -> None:
     [
         pytest.param(idat(zlib.compress(ROWS)[:20]), id="compressed data cut short"),
         pytest.param(idat(zlib.compress(ROWS)[:-1] + b"\0"), id="compressed data with a wrong checksum"),
-        pytest.param(idat(zlib.compress(b"\x09" + ROWS[1:])), id="an undefined filter"),
-        pytest.param(idat(b"not compressed"), id="no compressed data"),
-        pytest.param(idat(b""), id="no data"),
         pytest.param(png(28, 28)[:-20], id="a file cut short"),
-        pytest.param(png(28, 28)[:33], id="only a header"),
-        pytest.param(encoded(PHOTO)[:-2000], id="a large file cut short"),
         pytest.param(DAMAGED, id="a changed byte"),
-        pytest.param(rgb(8, b"\x09"), id="RGB with an undefined filter"),
         pytest.param(png(28, 28, colour=2, rows=zlib.compress(ROWS)), id="rows missing"),
     ],
 )
@@ -125,7 +118,6 @@ def test_a_28x28_png_counts_its_pixels_too() -> None:
         pytest.param(encoded(RAMP, exif=EXIF), id="eXIf: rotated"),
         pytest.param(png(28, 28, png_chunk(b"gAMA", struct.pack(">I", 45455))), id="gAMA"),
         pytest.param(encoded(Image.fromarray(RAMP).convert("RGB")), id="RGB"),
-        pytest.param(encoded(Image.fromarray(RAMP).convert("1")), id="1 bit"),
         pytest.param(encoded(RAMP[:27]), id="28x27"),
         pytest.param(encoded(RAMP) + b"\n", id="a byte after the end"),
         pytest.param(WRONG_CHECKSUM, id="a wrong checksum of IDAT"),

@@ -46,13 +46,6 @@ def broken_links(document: Path) -> list[str]:
     return broken
 
 
-def test_a_broken_link_is_found(tmp_path: Path) -> None:
-    document = tmp_path / "page.md"
-    document.write_text("# Here\n\n[a](#here) [b](page.md#here) [c](#there) [d](other.md) ![e](e.png) `[f](f.md)`\n")
-
-    assert broken_links(document) == ["#there", "other.md", "e.png"]
-
-
 def test_every_relative_link_leads_to_a_file_and_a_heading() -> None:
     assert {document: broken for document in DOCUMENTS if (broken := broken_links(document))} == {}
 

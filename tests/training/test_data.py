@@ -44,14 +44,6 @@ def write_idx(parent: Path, arrays: Arrays, *, dotted: bool = False, gzipped: bo
     return folder
 
 
-def test_an_npz_file_is_read_unchanged(npz: Path, arrays: Arrays) -> None:
-    data = mnist.load(str(npz), allow_other_data=True)
-
-    assert data.name == "other"
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(getattr(data, name), array)
-
-
 def wide_npz(folder: Path, arrays: Arrays) -> Path:
     np.savez(folder / "wide.npz", **arrays | {"y_train": arrays["y_train"].astype(np.int64)})
     return folder / "wide.npz"
@@ -62,16 +54,17 @@ def wide_npz(folder: Path, arrays: Arrays) -> Path:
     [
         pytest.param(wide_npz, id="an npz file with wider labels"),
         pytest.param(write_idx, id="IDX files"),
-        pytest.param(partial(write_idx, dotted=True), id="IDX files with dots in their names"),
-        pytest.param(partial(write_idx, gzipped=True), id="gzipped IDX files"),
+        pytest.param(partial(write_idx, dotted=True, gzipped=True), id="gzipped IDX files with dots in their names"),
     ],
 )
 def test_every_form_gives_the_same_data(
     tmp_path: Path, npz: Path, arrays: Arrays, write: Callable[[Path, Arrays], Path]
 ) -> None:
-    data = mnist.load(str(write(tmp_path, arrays)), allow_other_data=True)
+    data, from_npz = (mnist.load(str(file), allow_other_data=True) for file in (write(tmp_path, arrays), npz))
 
-    assert data.sha256() == mnist.load(str(npz), allow_other_data=True).sha256()
+    assert (data.name, data.sha256()) == ("other", from_npz.sha256())
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(getattr(data, name), array)
 
 
 def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(npz: Path, command: Command) -> None:
@@ -89,9 +82,7 @@ def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(n
     [
         pytest.param({"x_train": None}, "expected the arrays x_train, y_train, x_test, y_test", id="a missing array"),
         pytest.param({"x_train": np.zeros((60, 28, 29), np.uint8)}, r"received uint8 \(60, 28, 29\)", id="29 columns"),
-        pytest.param({"x_test": np.zeros((30, 784), np.uint8)}, r"received uint8 \(30, 784\)", id="flat images"),
         pytest.param({"x_train": np.zeros((60, 28, 28))}, r"received float64 \(60, 28, 28\)", id="float pixels"),
-        pytest.param({"x_train": np.uint8(1)}, r"received uint8 \(\)", id="a number instead of images"),
         pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
         pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
         pytest.param(
@@ -99,7 +90,6 @@ def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(n
         ),
         pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 99, received -1 to 8", id="label -1"),
         pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
-        pytest.param({"y_train": np.linspace(0, 9, 60)}, "expected 60 integer labels", id="float labels"),
         pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
     ],
 )
@@ -114,7 +104,6 @@ def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, c
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(lambda _whole: b"", id="an empty file"),
         pytest.param(lambda _whole: b"seven", id="text"),
         pytest.param(lambda whole: whole[: len(whole) // 2], id="half a file"),
         pytest.param(lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], id="one bit flipped"),
@@ -138,7 +127,6 @@ def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[byte
         pytest.param(lambda whole: whole[:-1], "expected 47056 bytes .* received 47055", id="one byte short"),
         pytest.param(lambda whole: whole + b"\0", "expected 47056 bytes .* received 47057", id="one byte too many"),
         pytest.param(lambda whole: gzip.compress(whole)[:-20], "cannot be read completely", id="gzip cut short"),
-        pytest.param(lambda whole: b"\x1f\x8b" + whole, "cannot be read completely", id="only a gzip header"),
     ],
 )
 def test_a_damaged_idx_file_is_refused(
@@ -152,26 +140,19 @@ def test_a_damaged_idx_file_is_refused(
         mnist.load(str(folder), allow_other_data=True)
 
 
-def test_a_missing_idx_file_is_named(tmp_path: Path, arrays: Arrays) -> None:
-    folder = write_idx(tmp_path, arrays)
+def test_what_is_missing_is_named(tmp_path: Path, arrays: Arrays) -> None:
+    folder, circles = write_idx(tmp_path, arrays), tmp_path / "circle"
     (folder / IDX_NAMES["y_test"]).unlink()
-
-    with pytest.raises(DataNotFound, match=r"t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte\.gz"):
-        mnist.load(str(folder))
-
-
-def test_a_missing_path_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFound, match="nowhere"):
-        mnist.load(str(tmp_path / "nowhere"))
-
-
-def test_the_folder_of_one_class_is_told_to_name_the_one_above_it(tmp_path: Path) -> None:
-    circles = tmp_path / "circle"
     circles.mkdir()
     (circles / "a.png").write_bytes(b"")
 
-    with pytest.raises(DataNotFound, match=rf"received a\.png; .* name the folder .*: {tmp_path}$"):
-        mnist.load(str(circles))
+    for source, message in (
+        (folder, r"t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte\.gz"),
+        (tmp_path / "nowhere", "nowhere"),
+        (circles, rf"received a\.png; .* name the folder .*: {tmp_path}$"),
+    ):
+        with pytest.raises(DataNotFound, match=message):
+            mnist.load(str(source))
 
 
 def test_mlxtends_digits_are_split_the_same_way_each_time() -> None:
@@ -180,6 +161,9 @@ def test_mlxtends_digits_are_split_the_same_way_each_time() -> None:
     assert first.sha256() == second.sha256()
     assert np.bincount(first.y_train).tolist() == [400] * 10
     assert np.bincount(first.y_test).tolist() == [100] * 10
+
+
+EVEN = np.arange(60) % 10
 
 
 def labelled(labels: np.ndarray) -> mnist.LabelledImages:
@@ -230,11 +214,10 @@ def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: lis
 
 
 def test_a_split_does_not_depend_on_global_random_state() -> None:
-    data = labelled(np.arange(300) % 10)
-    first = mnist.split_training_images(data, validation_split=0.2)
+    first = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
     np.random.seed(7)  # the generator that scikit-learn falls back to
 
-    second = mnist.split_training_images(data, validation_split=0.2)
+    second = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
 
     assert numbers(first.x_validation) == numbers(second.x_validation)
     assert numbers(first.x_calibration) == numbers(second.x_calibration)
@@ -250,9 +233,6 @@ def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:
     assert not split.has_held_back_images
 
 
-EVEN = np.arange(60) % 10
-
-
 def with_nines(count: int) -> np.ndarray:
     return np.array([*np.repeat(np.arange(9), 10), *[9] * count])
 
@@ -262,9 +242,7 @@ def with_nines(count: int) -> np.ndarray:
     [
         pytest.param(EVEN, 0.01, "--validation-split 0.01 of 60 training images: expected", id="one validation image"),
         pytest.param(EVEN, 0.49, "expected every class in all three parts", id="two training images"),
-        pytest.param(EVEN, 0.5, "expected every class in all three parts", id="no training image"),
         pytest.param(EVEN, 0.99, "expected every class in all three parts", id="more than all images"),
-        pytest.param(EVEN, 1e-9, "expected every class", id="almost 0"),
         pytest.param(with_nines(1), 0.15, "in all three parts; .* only 1 member", id="one image of a digit"),
         pytest.param(with_nines(2), 0.15, "in the validation part, received no 9", id="two images of a digit"),
         pytest.param(with_nines(3), 0.15, "in the calibration part, received no 9", id="three images of a digit"),

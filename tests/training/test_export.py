@@ -22,14 +22,19 @@ from safetensors.numpy import load_file
 from digits.features import to_features
 from digits.model.artifact import LAYERS, PROBABILITIES_OUTPUT
 from digits.model.classifier import Classifier
+from training.data import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
-from training.export import check_parity, read_network, to_onnx
+from training.export import check_parity, export, read_network, to_onnx
 
 Arrays = dict[str, Any]
 
 
 def network(*hidden: Any, inputs: tuple[int, ...] = (784,), last: Any = None) -> Any:
     return keras.Sequential([keras.Input(inputs), *hidden, last or layers.Dense(10, activation="softmax")])
+
+
+def dense(given: Any) -> Any:
+    return keras.Sequential([given, layers.Dense(10)])
 
 
 def two_outputs() -> Any:
@@ -61,7 +66,6 @@ def as_r_fits_it() -> Any:
 @pytest.mark.parametrize(
     "made",
     [
-        pytest.param(lambda: network(layers.Dense(16, activation="relu")), id="dense"),
         pytest.param(
             lambda: network(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten()), id="convolution"
         ),
@@ -91,20 +95,17 @@ def test_the_graph_of_a_saved_network_computes_the_same_under_the_artifacts_name
     assert signature == [("features", ["N", 784]), ("probabilities", ["N", 10])]
 
 
-@pytest.mark.parametrize(
-    ("change", "difference"), [pytest.param(2e-5, "2e-05", id="above 1e-5"), pytest.param(np.nan, "nan", id="NaN")]
-)
-def test_a_graph_that_computes_something_else_is_refused(features: np.ndarray, change: float, difference: str) -> None:
+def test_a_graph_that_computes_something_else_is_refused(features: np.ndarray) -> None:
     one = network()
     expected = one.predict(features, verbose=0)
     graph = to_onnx(one)
     check_parity(graph, features, expected)
-    expected[3, 3] += change
 
-    with pytest.raises(
-        ParityError, match=rf"at most 1e-05 in probabilities on 30 test images, received a difference of {difference};"
-    ):
-        check_parity(graph, features, expected)
+    for change, difference in ((2e-5, r"[12]\S*e-05"), (np.nan, "nan")):
+        other = expected.copy()
+        other[3, 3] += change
+        with pytest.raises(ParityError, match=rf"at most 1e-05 in .* on 30 .*, received a difference of {difference};"):
+            check_parity(graph, features, other)
 
 
 def test_a_users_keras_file_is_published_and_loads(tmp_path: Path, npz: Path, command: Command) -> None:
@@ -154,21 +155,13 @@ class Doubled(layers.Layer):  # type: ignore[misc]
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        pytest.param(
-            lambda: network(layers.Flatten(), inputs=(28, 28)), r"received float32 \(None, 28, 28\)", id="28x28 inputs"
-        ),
-        pytest.param(lambda: network(last=layers.Dense(11)), r"received float32 \(None, 11\)", id="11 classes"),
-        pytest.param(two_outputs, r"received float32 \(None, 10\), float32 \(None, 10\)", id="two outputs"),
-        pytest.param(
-            lambda: keras.Sequential([keras.Input(batch_shape=(1, 784)), layers.Dense(10)]),
-            r"expected one input, float32 \(None, 784\), received float32 \(1, 784\)",
-            id="a batch of one",
-        ),
-        pytest.param(
-            lambda: keras.Sequential([keras.Input((784,), dtype="int32"), layers.Dense(10)]), "int32", id="integers"
-        ),
-        pytest.param(lambda: network(layers.Lambda(lambda x: x * 2, (784,))), "no Lambda layer", id="a lambda layer"),
-        pytest.param(lambda: network(Doubled()), "expected only Keras' own layers", id="an unknown layer"),
+        (lambda: network(layers.Flatten(), inputs=(28, 28)), r"received float32 \(None, 28, 28\)"),
+        (lambda: network(last=layers.Dense(11)), r"received float32 \(None, 11\)"),
+        (two_outputs, r"received float32 \(None, 10\), float32 \(None, 10\)"),
+        (lambda: dense(keras.Input(batch_shape=(1, 784))), r"expected one input, .* received float32 \(1, 784\)"),
+        (lambda: dense(keras.Input((784,), dtype="int32")), "int32"),
+        (lambda: network(layers.Lambda(lambda x: x * 2, (784,))), "no Lambda layer"),
+        (lambda: network(Doubled()), "expected only Keras' own layers"),
     ],
 )
 def test_a_network_with_another_signature_is_refused(tmp_path: Path, made: Callable[[], Any], message: str) -> None:
@@ -178,16 +171,9 @@ def test_a_network_with_another_signature_is_refused(tmp_path: Path, made: Calla
         read_network(tmp_path / "own.keras")
 
 
-def test_a_network_without_softmax_is_refused(tmp_path: Path, npz: Path, command: Command) -> None:
-    network(last=layers.Dense(10)).save(tmp_path / "own.keras")
-
-    outcome = command(
-        "export", tmp_path / "own.keras", "--data", npz, "--allow-other-data", "--output", tmp_path / "models"
-    )
-
-    assert outcome.code == 2
-    assert "do they still need a softmax?" in outcome.err
-    assert not (tmp_path / "models").exists()
+def test_a_network_without_softmax_is_refused(arrays: Arrays) -> None:
+    with pytest.raises(UnsuitableNetwork, match=r"do they still need a softmax\?"):
+        export(network(last=layers.Dense(10)), LabelledImages("other", **arrays))
 
 
 @pytest.mark.parametrize(

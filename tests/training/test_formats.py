@@ -1,7 +1,7 @@
 """Versions for Triton and TensorFlow Serving compute the same as the classifier."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from digits.model.artifact import FIRST_OWN_VERSION
-from tests.training.conftest import CHECKOUT, Command
+from tests.training.conftest import Command
 
 pytest.importorskip("keras")
 
@@ -21,12 +21,22 @@ import tritonclient
 from google.protobuf import text_format
 from keras import layers
 
+from app.settings import Settings
 from digits.features import Floats, to_features
 from digits.model import artifact
-from digits.model.artifact import GOLDEN, KERAS, MODEL, NAME, SHIPPED
-from digits.model.classifier import Classifier, Golden, load_newest
-from tests.app.conftest import Service
-from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, Published, fresh_python, publish_tiny, rewrite
+from digits.model.artifact import KERAS, MODEL, NAME, SHIPPED
+from digits.model.classifier import Classifier, load_newest
+from tests.conftest import (
+    REPOSITORY,
+    SHIPPED_VERSION,
+    SHIPPED_VERSIONS,
+    Mnist,
+    Published,
+    fresh_python,
+    publish_tiny,
+    publish_trusted,
+    rewrite,
+)
 from training.data import LabelledImages
 from training.errors import CannotWrite, ParityError
 from training.export import draft_manifest, export, publish
@@ -94,14 +104,6 @@ def savedmodel(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return root / NAME / str(SHIPPED_VERSION)
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The digits service with the shipped version."""
-    service = Service(tmp_path_factory.mktemp("service") / "service.log", {}).wait_until_ready()
-    yield service
-    assert service.stop() == 0
-
-
 @pytest.fixture
 def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
     """A version without novelty, with layers that behave differently during training."""
@@ -130,16 +132,16 @@ def session(model: bytes) -> Any:
 
 
 class TestTriton:
-    def test_the_repository_has_the_files_that_triton_expects(self, triton: Path, classifier: Classifier) -> None:
-        assert set(content(triton)) == {"config.pbtxt", "labels.txt", WHOLE}
-        assert (triton / "labels.txt").read_text().splitlines() == list(classifier.manifest.classes)
-
-    def test_the_configuration_declares_the_graphs_inputs_and_outputs(self, triton: Path) -> None:
+    def test_the_repository_has_the_files_that_triton_expects_and_declares_the_graphs_inputs_and_outputs(
+        self, triton: Path, classifier: Classifier
+    ) -> None:
         graph = session((triton / WHOLE).read_bytes())
 
         read = config((triton / "config.pbtxt").read_text())
 
-        assert read.name == triton.name
+        assert set(content(triton)) == {"config.pbtxt", "labels.txt", WHOLE}
+        assert (triton / "labels.txt").read_text().splitlines() == list(classifier.manifest.classes)
+        assert (read.name, read.max_batch_size) == (NAME, Settings().max_batch)
         labels = {each.name: each.label_filename for each in read.output}
         assert labels == {"probabilities": "labels.txt", "novelty": ""}
         for tensors, nodes in ((read.input, graph.get_inputs()), (read.output, graph.get_outputs())):
@@ -175,23 +177,6 @@ class TestTriton:
         assert graph.get_overridable_initializers() == []
         assert not [each.name for each in model.graph.initializer if each.name.startswith("saliency")]
 
-    def test_the_configuration_matches_the_services_own_description(self, triton: Path, service: Service) -> None:
-        ours = service.client.get(f"/v2/models/{NAME}/config").json()
-        metadata = service.client.get(f"/v2/models/{NAME}").json()
-
-        read = config((triton / "config.pbtxt").read_text())
-
-        for name in ("name", "platform", "backend", "max_batch_size"):
-            assert getattr(read, name) == ours[name]
-        # The service has an output `digit` instead of novelty. Triton gives the digit by its classification extension.
-        for tensor, declared, described in (
-            (read.input[0], ours["input"][0], metadata["inputs"][0]),
-            (read.output[0], ours["output"][0], metadata["outputs"][0]),
-        ):
-            name, type_, dims = tensor.name, triton_config.DataType.Name(tensor.data_type), list(tensor.dims)
-            assert declared == {"name": name, "data_type": type_, "dims": dims}
-            assert described == {"name": name, "datatype": type_.removeprefix("TYPE_"), "shape": [-1, *dims]}
-
     def test_a_version_without_novelty_keeps_its_graph(self, published: Published) -> None:
         files = to_triton(Classifier.load(published.folder))
 
@@ -200,28 +185,7 @@ class TestTriton:
 
 
 class TestSavedModel:
-    def test_the_signature_is_the_one_that_the_service_shows(self, savedmodel: Path, service: Service) -> None:
-        from tensorflow.core.framework.types_pb2 import DataType as Dtype
-        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-        model = SavedModel.FromString((savedmodel / "saved_model.pb").read_bytes())
-
-        signature = model.meta_graphs[0].signature_def["serving_default"]
-        reply = service.client.get(f"/v1/models/{NAME}/metadata").json()
-        ours = reply["metadata"]["signature_def"]["signature_def"]["serving_default"]
-        assert signature.method_name == ours["method_name"]
-        assert list(model.meta_graphs[0].meta_info_def.tags) == ["serve"]
-        for tensors, expected in ((signature.inputs, ours["inputs"]), (signature.outputs, ours["outputs"])):
-            received = {
-                name: (each.name, Dtype.Name(each.dtype), [str(dim.size) for dim in each.tensor_shape.dim])
-                for name, each in tensors.items()
-            }
-            assert received == {
-                name: (each["name"], each["dtype"], [dim["size"] for dim in each["tensor_shape"]["dim"]])
-                for name, each in expected.items()
-            }
-
-    def test_both_signatures_compute_the_classifiers_scores(
+    def test_both_signatures_compute_the_classifiers_scores_and_no_file_contains_a_path_of_this_machine(
         self, savedmodel: Path, classifier: Classifier, features: Floats
     ) -> None:
         import tensorflow as tf
@@ -239,13 +203,8 @@ class TestSavedModel:
             for probabilities in (plain["probabilities"], both["probabilities"]):
                 np.testing.assert_allclose(probabilities, expected.probabilities, rtol=0, atol=1e-5)
             np.testing.assert_allclose(both["novelty"], expected.novelty, rtol=0, atol=1e-4)
-
-    def test_the_savedmodel_contains_no_path_of_this_machine(self, savedmodel: Path) -> None:
-        paths = (str(CHECKOUT), sys.prefix, str(Path.home()) + "/", "/tmp/")
-
-        leaks = [(name, path) for name, data in content(savedmodel).items() for path in paths if path.encode() in data]
-
-        assert leaks == []
+        paths = (str(REPOSITORY), sys.prefix, str(Path.home()) + "/", "/tmp/")
+        assert not [name for name, data in content(savedmodel).items() for path in paths if path.encode() in data]
 
     def test_a_version_without_novelty_has_one_signature(self, own: Path, features: Floats) -> None:
         import tensorflow as tf
@@ -260,15 +219,22 @@ class TestSavedModel:
         np.testing.assert_allclose(probabilities, classifier.probabilities(features), rtol=0, atol=1e-5)
 
 
-class TestGoldenImages:
-    def test_a_graph_that_misses_the_golden_probabilities_is_refused(self, published: Published) -> None:
-        golden = Golden.from_json((published.folder / GOLDEN).read_bytes())
-        off = Golden(golden.pixels, golden.probabilities + np.float32(5e-5))
-        rewrite(published.folder, GOLDEN, off.to_json())  # within the tolerance of loading
-        classifier = Classifier.load(published.folder)
+class TestWhatIsWritten:
+    def test_a_graph_that_misses_the_golden_values_is_refused(self, tmp_path: Path) -> None:
+        classifier = Classifier.load(publish_trusted(tmp_path).folder)
+        golden = classifier.golden
+        assert golden.novelty is not None
 
-        with pytest.raises(ParityError, match=r"golden probabilities within 1e-05, received a difference of 5.*e-05"):
-            to_triton(classifier)
+        for off, message in (
+            (
+                replace(golden, probabilities=golden.probabilities + np.float32(5e-5)),
+                "probabilities within 1e-05",
+            ),
+            (replace(golden, novelty=golden.novelty + np.float32(2e-4)), r"novelty within 0\.0001"),
+        ):
+            classifier.golden = off
+            with pytest.raises(ParityError, match=f"expected the graph for Triton to give the golden {message}"):
+                to_triton(classifier)
 
     def test_a_keras_file_of_another_network_is_refused_and_nothing_is_written(
         self, own: Path, tmp_path: Path, command: Command
@@ -283,49 +249,23 @@ class TestGoldenImages:
         assert outcome.err.startswith("digits: expected the SavedModel's serving_default to give the golden prob")
         assert not (tmp_path / "output").exists()
 
-    def test_a_savedmodel_that_misses_the_golden_novelty_is_refused(
-        self, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        golden = classifier.golden
-        assert golden.novelty is not None
-        off = Golden(golden.pixels, golden.probabilities, golden.novelty + np.float32(2e-4))
-        monkeypatch.setattr(classifier, "golden", off)
-
-        with pytest.raises(ParityError, match=r"with_novelty to give the golden novelty within 0\.0001"):
-            to_savedmodel(classifier)
-
-
-class TestWhichVersion:
-    @pytest.mark.parametrize(
-        ("options", "damaged", "expected"),
-        [
-            pytest.param((), False, FIRST_OWN_VERSION + 1, id="the newest by default"),
-            pytest.param((), True, FIRST_OWN_VERSION, id="the newest usable one"),
-            pytest.param(("--version", FIRST_OWN_VERSION), False, FIRST_OWN_VERSION, id="a requested version"),
-            pytest.param(("--version", SHIPPED_VERSION), False, SHIPPED_VERSION, id="the shipped version"),
-            pytest.param(("--version", 77), False, None, id="a version that does not exist"),
-        ],
-    )
-    def test_the_newest_or_the_requested_version_is_written(
-        self, tmp_path: Path, command: Command, options: Sequence[object], damaged: bool, expected: int | None
+    def test_the_newest_usable_version_is_written_and_a_missing_one_is_refused(
+        self, tmp_path: Path, command: Command
     ) -> None:
         root, output = tmp_path / "models", tmp_path / "out"
-        publish_tiny(root, 1)
-        newest = publish_tiny(root, 2)
-        if damaged:
-            (newest.folder / MODEL).write_bytes(b"damage")
+        usable, damaged = (publish_tiny(root, seed) for seed in (1, 2))
+        (damaged.folder / MODEL).write_bytes(b"damage")
+        export = ("export", "--format", "triton", "--model-dir", root, "--output", output)
 
-        outcome = command("export", "--format", "triton", "--model-dir", root, "--output", output, *options)
+        missing = command(*export, "--version", 77)
+        newest = command(*export)
 
-        assert outcome.err.startswith("digits: not used: ") == damaged
-        if expected is None:
-            assert outcome.code == 2
-            known = ", ".join(map(str, (FIRST_OWN_VERSION + 1, FIRST_OWN_VERSION, *SHIPPED_VERSIONS)))
-            assert outcome.err == f"digits: no usable version 77 of {NAME} in {root}; known versions: {known}\n"
-            assert not output.exists()
-        else:
-            assert outcome.code == 0, outcome.err
-            assert outcome.out.splitlines()[-1] == f"written: {output / NAME / str(expected)}"
+        known = ", ".join(map(str, (FIRST_OWN_VERSION + 1, FIRST_OWN_VERSION, *SHIPPED_VERSIONS)))
+        assert missing.code == 2
+        assert missing.err == f"digits: no usable version 77 of {NAME} in {root}; known versions: {known}\n"
+        assert newest.code == 0
+        assert newest.err.startswith("digits: not used: ")
+        assert newest.out.splitlines()[-1] == f"written: {output / NAME / str(usable.manifest.version)}"
 
 
 class TestWriting:
@@ -343,11 +283,10 @@ class TestWriting:
 
     def test_a_later_version_is_added(self, published: Published, tmp_path: Path) -> None:
         later = publish_tiny(published.root, 1)
-        files = [to_triton(Classifier.load(each.folder)) for each in (published, later)]
-        write(files[0], tmp_path / "out", published.manifest)
+        write(to_triton(Classifier.load(published.folder)), tmp_path / "out", published.manifest)
         before = content(tmp_path / "out")
 
-        folder = write(files[1], tmp_path / "out", later.manifest)
+        folder = write(to_triton(Classifier.load(later.folder)), tmp_path / "out", later.manifest)
 
         added = {f"{NAME}/{folder.name}/model.onnx": (later.folder / MODEL).read_bytes()}
         assert content(tmp_path / "out") == {**before, **added}
@@ -408,14 +347,12 @@ class TestWriting:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param((), "expected FILE.keras or --format, received neither", id="nothing"),
-        pytest.param(("own.keras", "--format", "triton"), "expected FILE.keras or --format, received both", id="both"),
-        pytest.param(
-            ("own.keras", "--version", 1), "expected --version together with --format", id="a version for a Keras file"
-        ),
-        pytest.param(("--format", "triton"), "expected --output together with --format", id="no output"),
-        pytest.param(("--format", "tflite"), "expected one of triton, savedmodel, received tflite", id="unknown"),
-        pytest.param(("--format", "triton", "--version", 0), "--version", id="version 0"),
+        ((), "expected FILE.keras or --format, received neither"),
+        (("own.keras", "--format", "triton"), "expected FILE.keras or --format, received both"),
+        (("own.keras", "--version", 1), "expected --version together with --format"),
+        (("--format", "triton"), "expected --output together with --format"),
+        (("--format", "tflite"), "expected one of triton, savedmodel, received tflite"),
+        (("--format", "triton", "--version", 0), "--version"),
     ],
 )
 def test_contradictory_options_are_refused(

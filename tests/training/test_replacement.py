@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import SHIPPED_VERSION, publish_tiny
-from tests.training.conftest import CHECKOUT, Arrays, Command, Outcome, published_in
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, publish_tiny
+from tests.training.conftest import Arrays, Command, Outcome, published_in
 
 pytest.importorskip("keras")
 
@@ -34,13 +34,8 @@ def halves() -> Arrays:
     pixels[labels == 0, :, :14] += 150
     pixels[labels == 1, :, 14:] += 150
     names = np.array(["left", "right"])
-    return {
-        "x_train": pixels[:90],
-        "y_train": labels[:90],
-        "x_test": pixels[90:],
-        "y_test": labels[90:],
-        "class_names": names,
-    }
+    train, test = (pixels[:90], labels[:90]), (pixels[90:], labels[90:])
+    return dict(zip(("x_train", "y_train", "x_test", "y_test", "class_names"), (*train, *test, names), strict=True))
 
 
 def train(command: Command, folder: Path, arrays: Arrays, *options: str) -> Outcome:
@@ -66,15 +61,15 @@ def test_a_network_that_is_not_better_than_chance_is_published_only_by_force(
     assert "This network is not better than chance" in card
 
 
-def test_if_better_publishes_what_is_not_worse_than_the_newest_version_of_the_same_classes(
+def test_if_better_publishes_what_is_not_worse_than_the_newest_version_of_the_same_classes_and_names_what_it_replaces(
     tmp_path: Path, command: Command, halves: Arrays
 ) -> None:
-    first = train(command, tmp_path, halves, "--if-better")
-    version = published_in(tmp_path / "models").name
-    publish_tiny(tmp_path / "models")  # a newer version, of digits
     worse = halves | {"y_train": np.where(np.arange(90) < 44, 1 - halves["y_train"], halves["y_train"])}
 
+    first = train(command, tmp_path, halves, "--if-better")
+    version = published_in(tmp_path / "models").name
     refused = train(command, tmp_path, worse, "--if-better", "--force")
+    publish_tiny(tmp_path / "models")  # a newer version, of digits
     equal = train(command, tmp_path, halves, "--if-better", "--seed", "1")
 
     assert first.code == 0, first.err
@@ -82,21 +77,14 @@ def test_if_better_publishes_what_is_not_worse_than_the_newest_version_of_the_sa
     assert f"worse than version {version}: expected a test accuracy of about 1.0000, received 0." in refused.err
     assert equal.code == 0, equal.err
     assert f"version {version} on the same test images: accuracy 1.0000" in equal.out
-
-
-def test_training_says_first_which_version_it_replaces(tmp_path: Path, command: Command, halves: Arrays) -> None:
-    first = train(command, tmp_path, halves)
-    version = published_in(tmp_path / "models").name
-    second = train(command, tmp_path, halves)
-
-    shipped, own = (outcome.out.split("starting TensorFlow")[0] for outcome in (first, second))
+    shipped, own = (outcome.out.split("starting TensorFlow")[0] for outcome in (first, refused))
     assert f"now uses mnist-dense version {SHIPPED_VERSION} (digits), the shipped version" in shipped
     assert f"now uses mnist-dense version {version} (left, right), its newest version" in own
 
 
 def test_a_second_run_into_one_output_names_the_first_until_it_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
     ) as first:
         try:
             assert first.stdout is not None

@@ -8,7 +8,7 @@ pytest.importorskip("scipy")
 from digits.features import Floats, Grey
 from tests.conftest import Mnist
 from training.ink.scenes import SIDE, Chances, make_scene
-from training.ink.strokes import FIELD, distance_fields, middle_line, straight_fields
+from training.ink.strokes import FIELD, distance_fields, straight_fields
 
 ON_PLAIN_PAPER = Chances(empty=0, plain=1, surface=0, inverted=0, blurred=0, small=0, jpeg=0)
 
@@ -20,16 +20,6 @@ def fields(mnist: Mnist) -> Floats:
 
 def scene(fields: Floats, seed: int, **chances: Chances) -> tuple[Grey, Grey]:
     return make_scene(fields, np.random.default_rng(seed), **chances)
-
-
-def test_the_middle_line_of_a_bar_is_one_pixel_wide() -> None:
-    bar = np.zeros((28, 28), np.uint8)
-    bar[4:24, 12:16] = 255
-
-    line = middle_line(bar)
-
-    assert set(line.sum(axis=1).tolist()) == {0, 1}
-    assert np.flatnonzero(line.any(axis=0)).mean() == pytest.approx(4 * 14, abs=2)
 
 
 def test_a_field_has_the_distances_to_the_strokes_in_heights_of_the_digit(mnist: Mnist) -> None:
@@ -61,13 +51,12 @@ def test_the_same_seed_makes_the_same_scene(fields: Floats) -> None:
     assert not np.array_equal(one[0], other[0])
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_on_plain_paper_ink_is_what_is_darker(seed: int, fields: Floats) -> None:
-    grey, ink = scene(fields, seed, chances=ON_PLAIN_PAPER)
+def test_on_plain_paper_ink_is_what_is_darker(fields: Floats) -> None:
+    for seed in range(8):
+        grey, ink = scene(fields, seed, chances=ON_PLAIN_PAPER)
 
-    assert grey.shape == ink.shape == (SIDE, SIDE)
-    assert ink.any()
-    assert np.corrcoef(255.0 - grey.ravel(), ink.ravel())[0, 1] > 0.9
+        assert grey.shape == ink.shape == (SIDE, SIDE)
+        assert np.corrcoef(255.0 - grey.ravel(), ink.ravel())[0, 1] > 0.9
 
 
 def test_a_scene_without_digits_has_no_ink(fields: Floats) -> None:

@@ -1,17 +1,24 @@
-"""Distorted copies keep MNIST's form, and the seed determines them."""
+"""Distorted copies, scans and drawings keep MNIST's form, and the seed determines them."""
 
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from digits.features import Grey
-from tests.conftest import Mnist
-from training.data import Labels
-from training.recipes import Distortions, Robust
+pytest.importorskip("keras")
+
+from digits.features import Grey, to_features
+from digits.model.artifact import NAME, SHIPPED
+from digits.model.classifier import Classifier
+from digits.normalization.mnist_form import are_mnist_form
+from tests.conftest import SHIPPED_VERSION, Mnist
+from training.data import Labels, Split
+from training.recipes import Distortions, Own, Robust
 from training.robust.augmentation import distort, enlarge, thicken
+from training.robust.repetition import examples
 from training.robust.restyling import restyle
-from training.robust.styles import STYLED
+from training.robust.scanning import scan
+from training.robust.styles import STYLED, STYLES, draw, drawings
 
 NONE = Distortions(**{field.name: 0.0 for field in fields(Distortions)})
 RECIPE = Robust("robust").distortions
@@ -115,3 +122,69 @@ def test_restyling_adds_ink_to_ones_and_sevens_only(fine: Grey, labels: Labels) 
     assert changed[np.isin(labels, (1, 7))].mean() > 0.9
     assert (restyled >= fine).all()
     assert set(labels[upright != 0].tolist()) == {1}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Classifier:
+    return Classifier.load(SHIPPED / NAME / str(SHIPPED_VERSION))
+
+
+def test_a_scan_shows_the_same_digit_in_mnist_form_and_the_seed_determines_it(
+    images: Grey, labels: Labels, shipped: Classifier
+) -> None:
+    pictures = images[::2].astype(np.float32)
+
+    scans, again, other = (scan(pictures, np.random.default_rng(seed)) for seed in (0, 0, 1))
+
+    features = to_features(np.rint(scans).astype(np.uint8))
+    assert scans.dtype == np.float32
+    assert are_mnist_form(features).mean() > 0.95  # others are placed a little differently, as in the service
+    assert (scans != pictures).any(axis=(1, 2)).mean() > 0.95
+    assert (shipped.probabilities(features).argmax(axis=1) == labels[::2]).mean() > 0.9
+    assert np.array_equal(scans, again)
+    assert not np.array_equal(scans, other)
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_drawn_style_has_mnist_form_and_reads_as_its_digit(name: str, shipped: Classifier) -> None:
+    pictures, again, other = (draw(name, 20, np.random.default_rng(seed)) for seed in (0, 0, 1))
+
+    features = to_features(pictures)
+    assert pictures.dtype == np.uint8
+    assert are_mnist_form(features).all()
+    assert len(np.unique(pictures, axis=0)) == 20
+    assert (shipped.probabilities(features).argmax(axis=1) == STYLES[name].label).mean() > 0.6
+    assert np.array_equal(pictures, again)
+    assert not np.array_equal(pictures, other)
+
+
+def test_the_drawings_of_a_digit_show_all_of_its_styles() -> None:
+    assert sorted(STYLED) == list(range(10))
+    assert len(drawings(7)) == 3 * len(drawings(0))
+
+
+def split_of(images: Grey, labels: Labels) -> Split:
+    return Split(images, labels, images[:0], labels[:0], images[:0], labels[:0])
+
+
+@pytest.mark.parametrize("strokes", [True, False], ids=["distorted strokes", "shifted textures"])
+def test_few_pictures_are_repeated_and_changed_each_time(images: Grey, labels: Labels, strokes: bool) -> None:
+    recipe = Own("own", pictures_per_epoch=200).suited_to(strokes=strokes, digits=False)
+    split = split_of(images[:20], labels[:20])
+
+    first, again, next_epoch = (examples(recipe, split, seed=0)(epoch) for epoch in (0, 0, 1))
+
+    x, targets = first
+    assert x.shape == (200, 784)
+    assert (targets.sum(axis=0)[: split.classes] == 10 * np.bincount(split.y_train)).all()
+    assert len(np.unique(x, axis=0)) > 100
+    np.testing.assert_array_equal(x, again[0])
+    assert not np.array_equal(x, next_epoch[0])
+
+
+def test_enough_pictures_are_not_repeated(images: Grey, labels: Labels) -> None:
+    recipe = Own("own", pictures_per_epoch=200, distortions=None, shift_pixels=0)
+
+    x, _ = examples(recipe, split_of(images, labels), seed=0)(0)
+
+    np.testing.assert_array_equal(np.sort(x.sum(axis=1)), np.sort(to_features(images).sum(axis=1)))

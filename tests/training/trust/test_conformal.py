@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import betabinom, chisquare
@@ -15,8 +15,6 @@ from digits.model.artifact import Level, PredictionSets
 from digits.model.prediction_sets import class_thresholds
 from training.data import Labels
 from training.trust import conformal
-
-SEEDS = st.integers(0, 2**32 - 1)
 
 
 def drawn(rng: np.random.Generator, count: int, *, sharpness: float = 2, honesty: float = 0.5) -> tuple[Floats, Labels]:
@@ -30,11 +28,6 @@ def drawn(rng: np.random.Generator, count: int, *, sharpness: float = 2, honesty
 def at_true_digit(values: np.ndarray, labels: Labels) -> np.ndarray:
     """Return each row's value for the true digit."""
     return np.asarray(values[np.arange(len(labels)), labels])
-
-
-def lac(probabilities: Floats) -> np.ndarray:
-    """Return the LAC score of each digit: 1 minus its probability, in float64."""
-    return np.asarray(1 - probabilities.astype(np.float64))
 
 
 def level_at(coverage: float, calibrated: PredictionSets) -> Level:
@@ -56,63 +49,38 @@ def test_the_quantile_is_the_smallest_score_that_enough_scores_do_not_exceed(
     assert quantile == min(enough, default=None)
 
 
-@given(seed=SEEDS, count=st.integers(10, 1200), sharpness=st.floats(0.1, 4), honesty=st.floats(0, 1))
-@settings(max_examples=50)
-def test_the_thresholds_give_the_sets_of_the_lac_score(seed: int, count: int, sharpness: float, honesty: float) -> None:
-    rng = np.random.default_rng(seed)
-    probabilities, labels = drawn(rng, count, sharpness=sharpness, honesty=honesty)
-    new, _ = drawn(rng, 50, sharpness=sharpness)
-
-    levels = conformal.calibrate(probabilities, labels).levels
-
-    scores = at_true_digit(lac(probabilities), labels)
-    for level in levels:
-        limit = conformal.quantile(scores, level.coverage)
-        np.testing.assert_array_equal(new >= class_thresholds(level), lac(new) <= limit)
-        if level.per_class is not None:
-            limits = [conformal.quantile(scores[labels == digit], level.coverage) for digit in range(10)]
-            np.testing.assert_array_equal(new >= class_thresholds(level, per_class=True), lac(new) <= limits)
-
-
-@pytest.mark.parametrize("coverage", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("coverage", [0.9, 0.99])
 def test_the_number_covered_is_beta_binomial(coverage: float) -> None:
     """Calibrate an overconfident network many times."""
     rng = np.random.default_rng(0)
     covered = []
-    for _ in range(1000):
+    for _ in range(500):
         probabilities, labels = drawn(rng, 99 + 50)
         level = level_at(coverage, conformal.calibrate(probabilities[:99], labels[:99]))
         covered.append(int(at_true_digit(probabilities[99:] >= class_thresholds(level), labels[99:]).sum()))
 
     law = betabinom(50, round(100 * coverage), 100 - round(100 * coverage))
-    assert np.mean(covered) == pytest.approx(50 * coverage, abs=4 * law.std() / np.sqrt(1000))
+    assert np.mean(covered) == pytest.approx(50 * coverage, abs=4 * law.std() / np.sqrt(500))
     # Counts with fewer than ten expected cases are combined.
-    rare = int(law.ppf(0.01)) + 1
-    expected = [1000 * law.cdf(rare - 1), *1000 * law.pmf(np.arange(rare, 51))]
+    rare = int(law.ppf(0.02)) + 1
+    expected = [500 * law.cdf(rare - 1), *500 * law.pmf(np.arange(rare, 51))]
     observed = [sum(count < rare for count in covered), *(covered.count(count) for count in range(rare, 51))]
     assert chisquare(observed, expected).pvalue > 0.001
 
 
-@given(
-    coverage=st.sampled_from(conformal.COVERAGES),
-    calibration=st.integers(1000, 10_000),
-    test=st.integers(100, 10_000),
-    error=st.sampled_from([0.0125, 0.05, 0.2]),
-)
-@settings(max_examples=50)
-def test_the_band_excludes_at_most_half_the_error_on_either_side(
-    coverage: float, calibration: int, test: int, error: float
-) -> None:
-    k = math.ceil((calibration + 1) * Fraction(str(coverage)))
-    law = betabinom(test, k, calibration + 1 - k)
+@pytest.mark.parametrize("coverage", conformal.COVERAGES)
+def test_the_band_excludes_at_most_half_the_error_on_either_side_and_no_more_than_necessary(coverage: float) -> None:
+    for calibration, test, error in ((1000, 100, 0.2), (5000, 10_000, 0.0125), (9999, 777, 0.05)):
+        k = math.ceil((calibration + 1) * Fraction(str(coverage)))
+        law = betabinom(test, k, calibration + 1 - k)
 
-    low, high = (round(share * test) for share in conformal.coverage_band(coverage, calibration, test, error=error))
+        band = conformal.coverage_band(coverage, calibration, test, error=error)
 
-    assert law.cdf(low - 1) < error / 2 + 1e-9
-    assert law.sf(high) <= error / 2 + 1e-9
-    # The band is not wider than necessary.
-    assert law.cdf(low) >= error / 2 - 1e-9
-    assert law.sf(high - 1) > error / 2 - 1e-9
+        low, high = (round(share * test) for share in band)
+        assert law.cdf(low - 1) < error / 2 + 1e-9
+        assert law.cdf(low) >= error / 2 - 1e-9
+        assert law.sf(high) <= error / 2 + 1e-9
+        assert law.sf(high - 1) > error / 2 - 1e-9
 
 
 def test_thresholds_per_digit_cover_a_digit_that_the_common_threshold_misses() -> None:
@@ -136,28 +104,14 @@ def test_thresholds_per_digit_cover_a_digit_that_the_common_threshold_misses() -
         assert low <= share[1, digit] <= high
 
 
-@pytest.mark.parametrize(
-    ("images", "expected"),
-    [
-        pytest.param(8, [], id="8"),
-        pytest.param(9, [0.9], id="9"),
-        pytest.param(18, [0.9], id="18"),
-        pytest.param(19, [0.9, 0.95], id="19"),
-        pytest.param(98, [0.9, 0.95], id="98"),
-        pytest.param(99, [0.9, 0.95, 0.99], id="99"),
-        pytest.param(998, [0.9, 0.95, 0.99], id="998"),
-        pytest.param(999, [0.9, 0.95, 0.99, 0.999], id="999"),
-    ],
-)
-def test_a_level_with_too_few_images_is_left_out(images: int, expected: list[float]) -> None:
+@pytest.mark.parametrize(("images", "levels"), [(8, 0), (9, 1), (18, 1), (19, 2), (98, 2), (99, 3), (998, 3), (999, 4)])
+def test_a_level_with_too_few_images_is_left_out(images: int, levels: int) -> None:
     sets = conformal.calibrate(*drawn(np.random.default_rng(0), images))
 
-    assert [level.coverage for level in sets.levels] == expected
+    assert [level.coverage for level in sets.levels] == list(conformal.COVERAGES[:levels])
 
 
-@pytest.mark.parametrize(
-    ("nines", "expected"), [pytest.param(8, [], id="8 nines"), pytest.param(9, [0.9], id="9 nines")]
-)
+@pytest.mark.parametrize(("nines", "expected"), [(8, []), (9, [0.9])])
 def test_thresholds_per_digit_need_enough_images_of_each(nines: int, expected: list[float]) -> None:
     labels = np.array([*np.repeat(np.arange(9), 18), *[9] * nines], dtype=np.uint8)
     probabilities, _ = drawn(np.random.default_rng(0), len(labels))

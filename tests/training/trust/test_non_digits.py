@@ -32,26 +32,19 @@ def check_pictures(pictures: Grey) -> None:
     assert (pictures.max(axis=(1, 2)) > pictures.min(axis=(1, 2))).all()
 
 
-def test_the_requested_number_of_training_pictures_is_made_and_none_is_a_digit(mnist: Mnist, labels: Labels) -> None:
-    digits = {picture.tobytes() for picture in mnist.pixels}
-
-    pictures = outlier_exposure.non_digits(mnist.pixels, labels, 250, 0)
-
-    assert 230 <= len(pictures) <= 250
-    check_pictures(pictures)
-    assert not any(picture.tobytes() in digits for picture in pictures)
-
-
-def test_the_seed_determines_the_pictures_whatever_the_number_of_threads(
+def test_the_seed_determines_the_training_pictures_whatever_the_number_of_threads(
     mnist: Mnist, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = outlier_exposure.non_digits(mnist.pixels, labels, 110, 3)
+    first = outlier_exposure.non_digits(mnist.pixels, labels, 250, 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
-    same, other = (outlier_exposure.non_digits(mnist.pixels, labels, 110, seed) for seed in (3, 4))
+    same, other = (outlier_exposure.non_digits(mnist.pixels, labels, 250, seed) for seed in (0, 1))
 
     np.testing.assert_array_equal(same, first)
     assert not np.array_equal(other[:50], first[:50])
+    assert 230 <= len(first) <= 250
+    check_pictures(first)
+    assert not {picture.tobytes() for picture in mnist.pixels} & {picture.tobytes() for picture in first}
 
 
 def test_sketches_are_of_eight_kinds_and_no_two_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,11 +85,10 @@ def test_every_kind_of_test_picture_is_the_same_each_time(
     assert all(19 <= len(of_kind) <= 20 for of_kind in pictures.values())
 
 
-@pytest.mark.parametrize(("stored", "used"), [(40, 20), (3, 3)], ids=["many", "few"])
 def test_clothes_are_used_unchanged_and_normalized_if_their_file_exists(
-    mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: int, used: int
+    mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clothes = np.random.default_rng(0).integers(1, 256, (stored, 28, 28), dtype=np.uint8)
+    clothes = np.random.default_rng(0).integers(1, 256, (40, 28, 28), dtype=np.uint8)
     clothes[:, :, :10] = 0
     header = bytes((0, 0, 8, 3)) + struct.pack(">3I", *clothes.shape)
     (tmp_path / "clothes.gz").write_bytes(gzip.compress(header + clothes.tobytes()))
@@ -105,15 +97,8 @@ def test_clothes_are_used_unchanged_and_normalized_if_their_file_exists(
 
     pictures = out_of_distribution.non_digits(mnist.pixels, 20)
 
-    assert list(pictures) == ["Fashion-MNIST, as it is", "Fashion-MNIST", *KINDS]
     chosen = pictures["Fashion-MNIST, as it is"]
-    assert len(chosen) == used
+    assert list(pictures) == ["Fashion-MNIST, as it is", "Fashion-MNIST", *KINDS]
+    assert len(chosen) == 20
     assert {picture.tobytes() for picture in chosen} <= {picture.tobytes() for picture in clothes}
     np.testing.assert_array_equal(pictures["Fashion-MNIST"], drawing.normalize_pictures(list(chosen)))
-
-
-def test_a_picture_without_ink_is_left_out(mnist: Mnist) -> None:
-    blank = np.zeros((28, 28), dtype=np.uint8)
-
-    assert len(drawing.normalize_pictures([mnist.pixels[0], blank, mnist.pixels[1]])) == 2
-    assert drawing.normalize_pictures([blank]).shape == (0, 28, 28)

@@ -45,12 +45,21 @@ def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
 
 
 def _submit_without_interrupts(pool: ProcessPoolExecutor, chunk: Chunk) -> Callable[[], Scored]:
-    """Submit a chunk. A process that this starts inherits the mask, so Ctrl-C reaches only this process."""
+    """Submit a chunk. A process that this starts inherits the mask, so Ctrl-C reaches only this process.
+
+    The mask is that of one thread. Another may take the signal, so the interrupt waits until the process has started.
+    """
+    interrupts: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(_score, chunk).result
+        submitted = pool.submit(_score, chunk)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if interrupts:
+        raise KeyboardInterrupt
+    return submitted.result
 
 
 _make_worker: Callable[[], Worker] | None = None

@@ -105,6 +105,7 @@ def test_the_units_add_up_to_the_logits_that_the_services_probabilities_imply(pa
 def test_units_are_chosen_with_mouse_keys_and_lists_and_the_arithmetic_follows(page: Page) -> None:
     look_inside(page)
     draw(page, *STROKES[7])
+    expect(page.get_by_role("button", name="Why?")).to_be_visible()  # the answer to the whole drawing has arrived
     units, name = page.get_by_role("slider", name="Hidden units"), page.locator("#unit-name")
     expect(name).to_have_text(re.compile(r"^Unit \d+ supports \d most$"))
     strongest = name.inner_text()

@@ -90,10 +90,10 @@ def test_the_page_works_below_the_prefix(open_page: OpenPage, outside: str) -> N
 
     assert page.get_by_role("link", name="API").evaluate("link => link.href") == f"{outside}/digits/docs"
     page.get_by_role("link", name="Model card", exact=True).click()
-    page.wait_for_url(f"{outside}/digits/model/card")
+    page.wait_for_url(f"{outside}/digits/model/card#strokes=*")
     expect_styled_card(page)
     page.get_by_role("link", name="Drawing page").click()
-    page.wait_for_url(f"{outside}/digits/")
+    page.wait_for_url(f"{outside}/digits/#strokes=*")
 
 
 def test_the_page_works_below_a_prefix_that_the_settings_do_not_name(open_page: OpenPage, service: Service) -> None:
@@ -102,7 +102,7 @@ def test_the_page_works_below_a_prefix_that_the_settings_do_not_name(open_page: 
 
         expect_a_working_page(page)
         page.get_by_role("link", name="Model card", exact=True).click()
-        page.wait_for_url(f"{address}/some/prefix/model/card")
+        page.wait_for_url(f"{address}/some/prefix/model/card#strokes=*")
         expect_styled_card(page)
 
 

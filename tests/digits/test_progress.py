@@ -4,6 +4,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import BinaryIO
 
 import pytest
 
@@ -21,15 +24,22 @@ with progress.progress("learning"):
 """
 
 
+def parts(reader: BinaryIO) -> Iterator[bytes]:
+    """Yield what a process has written to a pipe or a terminal, of which one read gets a part."""
+    with suppress(OSError):  # the end of a terminal
+        while part := reader.read(100_000):
+            yield part
+
+
 @pytest.mark.parametrize("is_terminal", [pytest.param(False, id="a file"), pytest.param(True, id="a terminal")])
 def test_a_terminal_rewrites_one_line_and_a_file_gets_lines(is_terminal: bool) -> None:
     ours, its = os.openpty() if is_terminal else os.pipe()
 
     subprocess.run([sys.executable, "-c", WORK], check=True, cwd=REPOSITORY, stderr=its, env={"COLUMNS": "120"})
 
-    shown = os.read(ours, 100_000).decode()
-    os.close(ours)
     os.close(its)
+    with os.fdopen(ours, "rb", buffering=0) as reader:
+        shown = b"".join(parts(reader)).decode()
     lines = shown.split("\r\x1b[2K" if is_terminal else "\n")
     for expected in (
         r"digits: learning, \d s",

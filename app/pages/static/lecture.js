@@ -1,10 +1,9 @@
 // The lecture mode: the whole width in large type, for a room. It uses the full screen where the browser allows that.
 
-const STYLE = "page/lecture.css"; // loaded when it is needed first
+import { loadStyle } from "./style_sheets.js";
 
 export class Lecture {
   #onChange;
-  #style = null;
 
   /** @param {(isOn: boolean) => void} onChange called when the mode was switched */
   constructor(onChange) {
@@ -21,7 +20,7 @@ export class Lecture {
   async switch(isOn) {
     if (isOn === this.isOn) return;
     document.documentElement.classList.toggle("lecture", isOn);
-    if (isOn) this.#style ??= document.head.appendChild(Object.assign(document.createElement("link"), { rel: "stylesheet", href: STYLE }));
+    if (isOn) loadStyle("lecture.css");
     this.#onChange(isOn);
     // A browser refuses the full screen without a click or a key, and some do not have it. The mode works without it.
     if (isOn) await document.documentElement.requestFullscreen?.().catch(() => {});

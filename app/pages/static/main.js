@@ -10,6 +10,7 @@ import { NumberText } from "./number.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { ReadingRequests } from "./requests.js";
 import { Saliency } from "./saliency.js";
+import { loadStyle } from "./style_sheets.js";
 import { copy, savePng, say } from "./take.js";
 import { isUnsure, label, problemSentence, summary } from "./verdict.js";
 
@@ -165,7 +166,7 @@ async function openFile(file) {
 async function openFiles(files) {
   if (files.length === 1) return openFile(files[0]);
   const all = [...files]; // the browser empties the list after the event
-  const { Stack } = await import("./stack.js");
+  const [{ Stack }] = await Promise.all([import("./stack.js"), loadStyle("stack.css")]);
   stack ??= new Stack(openFile, describeIfNew);
   stack.add(all);
 }
@@ -341,7 +342,8 @@ document.addEventListener("click", ({ target }) => {
 byId("inside").addEventListener("toggle", async () => {
   setAddress({ inside: byId("inside").open });
   if (!byId("inside").open || inside !== null) return showInside();
-  const { Inside } = await import("./inside.js");
+  const [{ Inside }] = await Promise.all([import("./inside.js"), loadStyle("inside.css")]);
+  byId("inside").dataset.ready = "";
   inside ??= new Inside(showDistorted);
   showInside();
 });

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -108,20 +109,8 @@ def find_sheet(picture: Grey) -> Sheet:
         raise NoInk("no ink found: the picture is blank")
     paper = even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
     coverage = ink_map.shipped().coverage if paper is None else paper.coverage
-    sides = (SHEET_SIDE,) if paper is not None else _MAP_SIDES
-    for side in sides:
-        factor = downscale_factor(picture, side)
-        view = downscale(picture, factor)
-        ink = coverage(view)
-        is_last = side == sides[-1] or factor == 1
-        try:
-            marks = _find_marks(ink)
-        except NoInk:
-            if is_last:
-                raise
-            continue
-        if is_last or marks.digit_height >= _SURE:
-            break
+    look = _first_look(picture, coverage, (SHEET_SIDE,) if paper is not None else _MAP_SIDES)
+    factor, view, ink, marks = look.factor, look.view, look.ink, look.marks
     is_dark = is_darker(view, ink, marks.inside.view(bool)) if paper is None else paper.is_ink_dark
     seen = None if paper is not None else ink_map.reduced(ink)
     height, origin = marks.digit_height, (0, 0)
@@ -157,6 +146,45 @@ def find_sheet(picture: Grey) -> Sheet:
             None,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A reduced picture with its ink and its marks."""
+
+    factor: int
+    """Pixels of the picture per pixel of the view."""
+    view: Grey
+    ink: Floats
+    marks: "_Marks"
+
+
+def _first_look(picture: Grey, coverage: Callable[[Grey], Floats], sides: Sequence[int]) -> _Look:
+    """Return the picture in the first of some sizes in which digits are high enough, or in the last one.
+
+    Args:
+        picture: uint8 (height, width).
+        coverage: finds the ink.
+        sides: longer sides in pixels, from small to large.
+
+    Raises:
+        NoInk: there are no marks in the last size.
+        TooManyDigits: there are more than MAX_PARTS.
+    """
+    for side in sides:
+        factor = downscale_factor(picture, side)
+        view = downscale(picture, factor)
+        ink = coverage(view)
+        is_last = side == sides[-1] or factor == 1
+        try:
+            look = _Look(factor, view, ink, _find_marks(ink))
+        except NoInk:
+            if is_last:
+                raise
+            continue
+        if is_last or look.marks.digit_height >= _SURE:
+            break
+    return look
 
 
 def typical_height(heights: Ints) -> float:

@@ -83,7 +83,7 @@ def firefox(tmp_path: Path) -> Iterator[Firefox]:
             process.terminate()
 
 
-def test_firefox_reads_looks_inside_is_misled_and_returns_from_the_card(firefox: Firefox, layered: Service) -> None:
+def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox: Firefox, layered: Service) -> None:
     firefox.call("browsingContext.navigate", context=firefox.context, url=layered.url, wait="complete")
 
     firefox.draw(7)
@@ -108,5 +108,8 @@ def test_firefox_reads_looks_inside_is_misled_and_returns_from_the_card(firefox:
     number = str(EXAMPLES / "photo-2048.jpg")
     firefox.call("input.setFiles", context=firefox.context, element=field, files=[number])
     firefox.wait_for("$('#number').textContent === '2048'")
+    both = [number, str(EXAMPLES / "seven.png")]
+    firefox.call("input.setFiles", context=firefox.context, element=field, files=both)
+    firefox.wait_for("[...document.querySelectorAll('#rows input')].map((text) => text.value).join() === '2048,7'")
 
     assert firefox.errors == []

@@ -144,11 +144,12 @@ def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
     for hole in _holes(mask):
         distance = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         rings.append(_Ring(hole, distance, mask & (distance <= near)))
-    is_lens = [
-        ring.width <= _MAX_LENS * min(before.width, after.width) and before.is_beside(ring) and ring.is_beside(after)
-        for before, ring, after in zip(rings, rings[1:], rings[2:], strict=False)
-    ]
-    kept = [index for index in range(len(rings)) if not (0 < index < len(rings) - 1 and is_lens[index - 1])]
+    lenses = {
+        index
+        for index, (before, ring, after) in enumerate(zip(rings, rings[1:], rings[2:], strict=False), 1)
+        if ring.width <= _MAX_LENS * min(before.width, after.width) and before.is_beside(ring) and ring.is_beside(after)
+    }
+    kept = [index for index in range(len(rings)) if index not in lenses]
     walls: list[_Wall | None] = []
     nothing = np.zeros_like(mask)
     for first, second in pairwise(kept):

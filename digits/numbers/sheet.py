@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -17,6 +17,9 @@ from digits.normalization import ink_map
 from digits.normalization.paper import MIN_CONTRAST, even_paper, is_darker
 from digits.normalization.parts import Ints, Labels, find_parts
 from digits.pictures.downscale import downscale, downscale_factor
+
+_Coverage = Callable[[Grey], Floats]
+"""Returns how much of each pixel is ink."""
 
 MAX_PARTS = 1500
 """Maximum number of parts. More are a texture, or a sheet with more digits than can be read."""
@@ -108,8 +111,12 @@ def find_sheet(picture: Grey) -> Sheet:
     if np.ptp(view) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
     paper = even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
-    coverage = ink_map.shipped().coverage if paper is None else paper.coverage
-    look = _first_look(picture, coverage, (SHEET_SIDE,) if paper is not None else _MAP_SIDES)
+    if paper is None:
+        coverage: _Coverage = ink_map.shipped().coverage
+        look = _first_look(picture, coverage)
+    else:
+        coverage = paper.coverage
+        look = _look(view, factor, coverage)
     factor, view, ink, marks = look.factor, look.view, look.ink, look.marks
     is_dark = is_darker(view, ink, marks.inside.view(bool)) if paper is None else paper.is_ink_dark
     seen = None if paper is not None else ink_map.reduced(ink)
@@ -124,7 +131,7 @@ def find_sheet(picture: Grey) -> Sheet:
         finer = max(1, int(factor * height / _SURE), math.ceil(math.sqrt(region.size / _MAX_PIXELS_SMALL)))
     if finer < factor or (height > _TALL and finer > factor):
         coarse, ink = ink[top:bottom, left:right], coverage(downscale(region, finer))
-        if paper is None:  # each of the two maps misses strokes that the other has
+        if paper is None:  # one of the two maps may miss a stroke
             ink = np.maximum(ink, cv2.resize(coarse, ink.shape[::-1]))
         if height >= (_SURE_IN_MAP if paper is None else _SURE):
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))
@@ -159,25 +166,28 @@ class _Look:
     marks: "_Marks"
 
 
-def _first_look(picture: Grey, coverage: Callable[[Grey], Floats], sides: Sequence[int]) -> _Look:
-    """Return the picture in the first of some sizes in which digits are high enough, or in the last one.
+def _look(view: Grey, factor: int, coverage: _Coverage) -> _Look:
+    """Find ink and marks in a reduced picture. Raises NoInk and TooManyDigits."""
+    ink = coverage(view)
+    return _Look(factor, view, ink, _find_marks(ink))
+
+
+def _first_look(picture: Grey, coverage: _Coverage) -> _Look:
+    """Return the picture in the first of _MAP_SIDES in which digits are high enough, or in the last one.
 
     Args:
         picture: uint8 (height, width).
-        coverage: finds the ink.
-        sides: longer sides in pixels, from small to large.
+        coverage: of the ink network.
 
     Raises:
         NoInk: there are no marks in the last size.
         TooManyDigits: there are more than MAX_PARTS.
     """
-    for side in sides:
+    for side in _MAP_SIDES:
         factor = downscale_factor(picture, side)
-        view = downscale(picture, factor)
-        ink = coverage(view)
-        is_last = side == sides[-1] or factor == 1
+        is_last = side == _MAP_SIDES[-1] or factor == 1
         try:
-            look = _Look(factor, view, ink, _find_marks(ink))
+            look = _look(downscale(picture, factor), factor, coverage)
         except NoInk:
             if is_last:
                 raise

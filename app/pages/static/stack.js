@@ -4,6 +4,7 @@ import { NotAPicture, preparePicture } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { post, read } from "./requests.js";
 import { answered, corrected, failed, toCsv } from "./rows.js";
+import { download } from "./take.js";
 import { problemSentence } from "./verdict.js";
 
 const THUMBNAIL = 88; // pixels, twice its size on the page
@@ -167,11 +168,7 @@ export class Stack {
 
   #download() {
     const text = toCsv(this.#rows.map(({ file, result }) => ({ path: file.name, result })));
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-    link.download = "pictures.csv";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser reads it after this
+    download(new Blob([text], { type: "text/csv" }), "pictures.csv");
   }
 
   #remove() {

@@ -31,12 +31,18 @@ export async function savePng(name) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(drawn, 0, 0);
   context.drawImage(boxes, 0, 0, canvas.width, canvas.height);
+  const file = fileName(name);
+  download(await new Promise((resolve) => canvas.toBlob(resolve, "image/png")), file);
+  say(`Saved as ${file}.`);
+}
+
+/** Let the browser save data as a file. */
+export function download(blob, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await new Promise((resolve) => canvas.toBlob(resolve, "image/png")));
-  link.download = fileName(name);
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // some browsers read it after the click
-  say(`Saved as ${link.download}.`);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it after the click
 }
 
 /** Return the name of a file for what was read. */

@@ -17,7 +17,7 @@ _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 def keys_at_start(settings: Settings) -> Keys:
-    """Return the keys that the settings name. Without a file there are none.
+    """Return the keys in the file that the settings name, or no keys if they name no file.
 
     Raises:
         SystemExit: the file is not usable, or there is none although keys are required. The message is one line.

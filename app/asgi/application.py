@@ -27,7 +27,7 @@ class Application(FastAPI):
             error_page: renders errors for people.
             options: those of FastAPI.
         """
-        # The service sends traces of its own, so FastAPI shall not look for an OpenTelemetry configuration.
+        # FastAPI's OpenTelemetry support is off, because the service sends its own traces.
         super().__init__(**options, telemetry={"tracing": False, "metrics": False, "logs": False})
         self.router.route_class = DirectRoute
         self.router.redirect_slashes = False

@@ -1,4 +1,4 @@
-"""Show an error as a page to a person who opens an address in a browser."""
+"""Render errors as pages for people who open an address in a browser."""
 
 import re
 from html import escape

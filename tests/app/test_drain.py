@@ -36,7 +36,7 @@ def clients_of(service: Service) -> Iterator[HttpClient | GrpcClient]:
     for _ in range(3):
         for keeps in (True, False):
             yield HttpClient(HTTPConnection("127.0.0.1", service.port, timeout=20), keeps=keeps)
-        yield GrpcClient(grpc_channel(service, ("grpc.use_local_subchannel_pool", 1)))  # a connection of its own
+        yield GrpcClient(grpc_channel(service, ("grpc.use_local_subchannel_pool", 1)))  # on a separate connection
 
 
 @pytest.mark.parametrize(

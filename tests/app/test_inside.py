@@ -84,10 +84,16 @@ def test_nothing_is_loaded_until_the_section_is_opened_and_the_address_remembers
     expect(page).to_have_url(re.compile("/$"))
 
 
+def expect_last_answer(page: Page) -> None:
+    """Wait for the answer to the whole drawing. Earlier strokes are answered too."""
+    expect(page.get_by_role("button", name="Why?")).to_be_visible()
+
+
 def test_the_units_add_up_to_the_logits_that_the_services_probabilities_imply(page: Page) -> None:
     answers: list[Response] = []
     page.on("response", lambda reply: answers.append(reply) if re.search(r"/(read|predict)\?", reply.url) else None)
     draw(page, *STROKES[4])
+    expect_last_answer(page)
     look_inside(page)
 
     expect(page.locator("#inside-state")).to_contain_text("Computed in your browser.")
@@ -105,7 +111,7 @@ def test_the_units_add_up_to_the_logits_that_the_services_probabilities_imply(pa
 def test_units_are_chosen_with_mouse_keys_and_lists_and_the_arithmetic_follows(page: Page) -> None:
     look_inside(page)
     draw(page, *STROKES[7])
-    expect(page.get_by_role("button", name="Why?")).to_be_visible()  # the answer to the whole drawing has arrived
+    expect_last_answer(page)
     units, name = page.get_by_role("slider", name="Hidden units"), page.locator("#unit-name")
     expect(name).to_have_text(re.compile(r"^Unit \d+ supports \d most$"))
     strongest = name.inner_text()

@@ -166,7 +166,7 @@ def read_network(file: Path, classes: int = len(DIGITS)) -> Any:
     return network
 
 
-def to_onnx(network: Any, input_name: str = FEATURES_INPUT.name, output_name: str = PROBABILITIES_OUTPUT.name) -> bytes:
+def to_onnx(network: Any) -> bytes:
     """Export with Keras, then rename input, output and batch dimension to the artifact's names."""
     import onnx
 
@@ -176,7 +176,7 @@ def to_onnx(network: Any, input_name: str = FEATURES_INPUT.name, output_name: st
         network.export(file, format="onnx", verbose=False)
         model = onnx.load(file)
     (model_input,), (model_output,) = model.graph.input, model.graph.output
-    names = {model_input.name: input_name, model_output.name: output_name}
+    names = {model_input.name: FEATURES_INPUT.name, model_output.name: PROBABILITIES_OUTPUT.name}
 
     def renamed(name: str) -> str:
         # An inner tensor that already has one of these names gets another name.

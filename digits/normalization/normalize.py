@@ -3,16 +3,16 @@
 LeCun et al. (1998) made MNIST like this, from black and white scans. Other pictures have paper, uneven light and
 specks, and may be of any size. These steps remove the differences. Words in quotes are the steps that a reply reports:
 
-    _locate           reduce or enlarge the picture, and find its ink: by the difference from even paper, or else by the
-                      ink map. Dark ink becomes light ("inverted"). Keep only the parts of the digit ("cropped"). If the
-                      digit is small in its picture, repeat this on its surroundings.
+    Look              reduce or enlarge the picture, and find its ink: by the difference from even paper, or else by the
+                      ink map. Dark ink becomes light ("inverted"). Keep only the parts of the digit ("cropped").
+    _locate           If the digit is small in its picture, repeat this on its surroundings.
     redraw            draw the digit with strokes as wide as MNIST's ("thickened" or "thinned"), resize it to the box,
                       and place its centre of mass in the middle ("centered")
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -49,6 +49,8 @@ _MIN_TOTAL = 6.0
 _AT_EDGE = 0.4
 """How much a part that touches the picture's edge counts, compared with others."""
 
+_NO_STROKES = "no ink found: the picture has no pen strokes"
+
 
 @dataclass(frozen=True, slots=True)
 class Normalized:
@@ -68,13 +70,14 @@ def _is_mnist_form(picture: NDArray[Any]) -> bool:
     return picture.shape == (SIDE, SIDE) and bool(are_mnist_form(to_features(picture[None]))[0])
 
 
-def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
+def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = None) -> Normalized:
     """Bring a picture to MNIST form.
 
     Args:
         picture: (height, width), uint8 or floats in [0, 1]. 0 is black.
         mode: "auto": leave pictures in MNIST form unchanged. "never": leave every picture unchanged. "always":
             normalize every picture.
+        look: what was seen in a reduced copy of the picture, if there is one.
 
     Raises:
         NoInk: the picture is blank, of one colour or noise.
@@ -90,22 +93,7 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto") -> Normalized:
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     if mode == "auto" and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
-    located = _locate(grey)
-    return _to_mnist_form(located)
-
-
-def normalize_large_digit(reduced: Grey) -> Normalized | None:
-    """Bring a reduced picture to MNIST form. Return None if it shows no digit of at least _LARGE_DIGIT pixels."""
-    try:
-        located = _locate(reduced)
-    except NoInk:
-        return None
-    if located.side < _LARGE_DIGIT:
-        return None
-    return _to_mnist_form(located)
-
-
-def _to_mnist_form(located: "_Located") -> Normalized:
+    located = _locate(grey, look or Look.at(grey))
     redrawn = redraw(located.digit)
     steps = ["inverted"] if located.is_dark else []
     steps.append("cropped")
@@ -113,6 +101,34 @@ def _to_mnist_form(located: "_Located") -> Normalized:
         steps.append(redrawn.change)
     steps.append("centered")
     return Normalized(redrawn.pixels, tuple(steps), located.left_out, located.ink)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The first look at a picture: at a reduced view of it."""
+
+    view: Grey
+    """uint8, at most _VIEW_SIDE pixels along the longer side."""
+    paper: EvenPaper | None
+    """None if it is not even."""
+    found: "_Found | None"
+    """The digit in the view. None if no ink is visible."""
+
+    @classmethod
+    def at(cls, picture: Grey) -> Self:
+        """Look at a picture, uint8 (height, width). Raises NoInk if it is blank."""
+        view = _view(picture, _VIEW_SIDE)
+        if np.ptp(view) < MIN_CONTRAST:
+            raise NoInk("no ink found: the picture is blank")
+        paper = even_paper(view)
+        try:
+            return cls(view, paper, _find(view, paper))
+        except NoInk:
+            return cls(view, paper, None)
+
+    def shows_large_digit(self, picture: Grey) -> bool:
+        """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
+        return self.found is not None and self.found.side * _scale(picture, self.view) >= _LARGE_DIGIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,37 +141,33 @@ class _Located:
     """Whether its ink was dark."""
     left_out: int
     """As in `Normalized`."""
-    side: float
-    """Its longer side in pixels of the picture."""
     ink: Grey | None
     """As in `Normalized`."""
 
 
-def _locate(picture: Grey) -> _Located:
-    """Find the digit in a view of the whole picture. If it is small there, look again at its surroundings."""
-    view = _view(picture, _VIEW_SIDE)
-    if np.ptp(view) < MIN_CONTRAST:
-        raise NoInk("no ink found: the picture is blank")
-    paper = even_paper(view)
-    try:
-        found = _find(view, paper)
-    except NoInk:
+def _locate(picture: Grey, look: Look) -> _Located:
+    """Find the digit after the first look. If it is small, look again at its surroundings."""
+    view, paper, found = look.view, look.paper, look.found
+    if found is None:
         if max(picture.shape) <= 2 * _VIEW_SIDE:
-            raise
+            raise NoInk(_NO_STROKES)
         view = _view(picture, _FINE_VIEW_SIDE)
         found = _find(view, paper)
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
     seen = None if paper is not None else ink_map.reduced(found.ink)
-    box, scale, left_out = extent(found.kept), max(picture.shape) / max(view.shape), found.left_out
-    side = longer_side(box)
-    if scale > 1 and side < _LARGE_DIGIT:
-        around = _grown(box, side // 3 + 3)
+    scale, left_out = _scale(picture, view), found.left_out
+    if scale > 1 and found.side < _LARGE_DIGIT:
+        around = _grown(extent(found.kept), found.side // 3 + 3)
         rows, columns = (slice(int(part.start * scale), math.ceil(part.stop * scale)) for part in around)
         near = cv2.dilate(found.kept[around].astype(np.float32), np.ones((5, 5), np.uint8))
         found = _find(_view(picture[rows, columns], _VIEW_SIDE), paper, near)
     box = _grown(extent(found.kept), 1)
     mask = cv2.dilate(found.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
-    return _Located(found.ink[box] * mask, is_dark, left_out, side * scale, seen)
+    return _Located(found.ink[box] * mask, is_dark, left_out, seen)
+
+
+def _scale(picture: Grey, view: Grey) -> float:
+    return float(max(picture.shape) / max(view.shape))
 
 
 def _view(picture: Grey, side: int) -> Grey:
@@ -190,6 +202,11 @@ class _Found:
     left_out: int
     """As in `Normalized`."""
 
+    @property
+    def side(self) -> int:
+        """Longer side of the digit in pixels of the view."""
+        return longer_side(extent(self.kept))
+
 
 def _find(view: Grey, paper: EvenPaper | None, near: Floats | None = None) -> _Found:
     """Find the digit of a view: its main part and every other part that is large and near enough.
@@ -204,7 +221,7 @@ def _find(view: Grey, paper: EvenPaper | None, near: Floats | None = None) -> _F
         ink = ink * cv2.resize(near, ink.shape[::-1])
     parts = find_parts(ink, _MIN_INK)
     if parts.totals.max() < _MIN_TOTAL:
-        raise NoInk("no ink found: the picture has no pen strokes")
+        raise NoInk(_NO_STROKES)
     at_edge = np.asarray(parts.edges.any(axis=0))
     main = int((parts.totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
     whole = parts.box(main)

@@ -7,6 +7,9 @@ from training.backend import keras
 WIDTHS = (16, 24, 32, 40)
 """Channels at a half, a quarter, an eighth and a sixteenth of the picture's size."""
 
+DILATIONS = (1, 2, 4)
+"""Of the convolutions at a sixteenth of the picture's size, so that each sees a large part of the picture."""
+
 
 def build(widths: tuple[int, ...] = WIDTHS) -> Any:
     """Return a network from float32 (N, height, width, 2) to the logits of ink, (N, height, width, 1).
@@ -28,7 +31,7 @@ def build(widths: tuple[int, ...] = WIDTHS) -> Any:
         x = convolved(convolved(x, width, strides=2), width)
         passed.append(x)
     x = convolved(x, widths[-1], strides=2)
-    for dilation in (1, 2, 4):
+    for dilation in DILATIONS:
         x = layers.Add()([x, convolved(x, widths[-1], dilation=dilation)])
     for width, skipped in zip(widths[-2::-1], passed[::-1], strict=True):
         x = layers.UpSampling2D(2)(convolved(x, width, 1))

@@ -17,8 +17,8 @@ from training import fit as fitting
 from training.backend import choose_fast_convolutions, keras, library_versions
 from training.data import LabelledImages
 from training.errors import Interrupted, ParityError
-from training.export import to_onnx
 from training.ink.fit import InkRecipe, fit, validation_scenes
+from training.ink.graph import convolutions, serving_graph
 from training.terminal import step
 
 _GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
@@ -101,15 +101,14 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
 
 def _files(network: Any, scenes: list[tuple[Grey, Grey]]) -> dict[str, bytes]:
     """Return model.onnx and golden.json. Raises ParityError if the graph computes something else than Keras does."""
-    inputs = keras().Input((None, None, 2))
-    serving = keras().Model(inputs, keras().ops.sigmoid(network(inputs)))
     golden = []
     half = (len(scenes[0][0]) - _GOLDEN_SIDE) // 2
     for scene, _ in scenes[:_GOLDEN_SCENES]:
         grey = scene[half : half + _GOLDEN_SIDE, half : half + _GOLDEN_SIDE]
-        ink = serving.predict(contrasts(grey)[None], verbose=0)[0, ..., 0]
-        golden.append({"grey": grey.tolist(), "ink": np.rint(255 * ink).astype(int).tolist()})
-    graph = to_onnx(serving, CONTRASTS_INPUT.name, INK_OUTPUT.name)
+        logits = network.predict(contrasts(grey)[None], verbose=0)[0, ..., 0]
+        ink = 255 * np.asarray(keras().ops.sigmoid(logits))
+        golden.append({"grey": grey.tolist(), "ink": np.rint(ink).astype(int).tolist()})
+    graph = serving_graph(convolutions(network))
     content = json.dumps({"scenes": golden}).encode() + b"\n"
     try:
         InkNetwork(graph, content)

@@ -148,11 +148,11 @@ def _by_contrast(grey: Grey, ink: Floats) -> Floats:
     contrast = np.log((picture + 16) / (paper + 16))  # in a shadow, ink and paper differ by less
     if contrast[dark].mean() < 0:
         contrast = -contrast
-    strong = np.abs(contrast[dark])
+    typical, strong = np.percentile(np.abs(contrast[dark]), [60, 80])
     near = cv2.dilate(np.abs(contrast), np.ones((3, 3), np.uint8))
-    kept = ink * (near > _FAINT * np.percentile(strong, 80))
+    kept = ink * (near > _FAINT * strong)
     full = (kept > 0.7).astype(np.float32)
-    whole = cv2.blur(np.maximum(contrast, 0) * full, (side, side)) + 1e-4 * np.percentile(strong, 60)
+    whole = cv2.blur(np.maximum(contrast, 0) * full, (side, side)) + 1e-4 * typical
     whole /= cv2.blur(full, (side, side)) + 1e-4
     seen = cv2.dilate((kept > 0.3).view(np.uint8), np.ones((3, 3), np.uint8))
     coverage: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)

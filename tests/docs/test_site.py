@@ -63,7 +63,7 @@ def test_every_path_and_module_that_a_document_names_exists() -> None:
     assert missing == []
 
 
-def test_the_site_builds_without_a_warning_or_a_script_of_ours_and_loads_nothing_from_other_servers() -> None:
+def test_the_site_has_no_script_of_ours_and_no_link_without_a_name_and_loads_nothing_from_other_servers() -> None:
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
 
     built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
@@ -71,6 +71,7 @@ def test_the_site_builds_without_a_warning_or_a_script_of_ours_and_loads_nothing
     assert built.returncode == 0, re.sub(r"\x1b\[[\d;]*m", "", built.stderr)[:2000]
     assert (SITE / "reference/http-api/index.html").exists()
     assert list(SITE.rglob("*.py*")) == []
+    assert [page for page in SITE.rglob("*.html") if re.search("<a [^>]*href[^>]*></a>", page.read_text())] == []
     page = (SITE / "index.html").read_text()
     assert re.findall(r"""(?:src|href)="(https?://[^"]*\.(?:js|css|woff2?)[^"]*)""", page) == []
 

@@ -98,7 +98,10 @@ class DecodeThread:
             self._waiting -= 1
 
     def _work(self) -> None:
-        """Do the next job, and those behind it for up to `GROUP_SECONDS`. For these, a later call finds no job."""
+        """Do the next job, and those behind it for up to `GROUP_SECONDS`.
+
+        The executor makes one call for each job. If an earlier call has done the job already, this call does nothing.
+        """
         done: list[_Job] = []
         deadline = time.perf_counter() + GROUP_SECONDS
         while self._jobs and (not done or time.perf_counter() < deadline):

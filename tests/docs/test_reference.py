@@ -101,7 +101,8 @@ def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.Capt
     AccessLog("json").write([request])
 
     line = json.loads(capfdbinary.readouterr().err)
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(line)
+    first_cells = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(first_cells)) == list(line)
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")

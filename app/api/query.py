@@ -20,8 +20,7 @@ class TrustQuery(BaseModel):
         Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None],
         Field(
             description=f"The coverage of `prediction_set`: {DEFAULT_COVERAGE} by default. The shipped model also has "
-            "0.9, 0.95 and 0.999. A lower coverage gives more empty sets, a higher one more digits per set. `accept` "
-            "follows the set.",
+            "0.9, 0.95 and 0.999. `accept` follows the set.",
         ),
     ] = None
     per_class: Annotated[

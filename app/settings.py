@@ -172,7 +172,12 @@ class Settings(BaseSettings):
         HttpUrl | None, Field(description="Address of the documentation, to which the drawing page then has a link.")
     ] = None
     root_path: Annotated[
-        str, _from_text(_prefix), Field(description="Path prefix under which a proxy publishes the service.")
+        str,
+        _from_text(_prefix),
+        Field(
+            description="Path prefix under which a proxy publishes the service. It works whether or not the proxy "
+            "strips the prefix."
+        ),
     ] = ""
     trusted_proxies: Annotated[
         tuple[str, ...],
@@ -188,7 +193,9 @@ class Settings(BaseSettings):
         HttpUrl | None,
         # Its URL may have a password. repr=False keeps it out of logs, and `read_settings` does not print it either.
         Field(
-            repr=False, description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP."
+            repr=False,
+            description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP. Needs the "
+            "extra `tracing`.",
         ),
     ] = None
 

@@ -43,48 +43,44 @@ class DigitPrediction(BaseModel):
     probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         min_length=MIN_CLASSES,
         max_length=MAX_CLASSES,
-        description="The probabilities of the digits 0 to 9, in this order. For a model of other classes: in the order "
-        "of `classes` in `GET /model`. They sum to 1.",
+        description="The probabilities of 0 to 9. For a model of other classes: in the order of `classes` in "
+        "`GET /model`. They sum to 1.",
     )
     prediction_set: Annotated[list[_Class], Field(max_length=MAX_CLASSES)] | SkipJsonSchema[None] = Field(
         None,
-        description="The digits that are plausible, or the indices of the plausible classes. For pictures like those "
-        "used for calibration, the set contains the true class with the frequency `coverage` or more. The set is empty "
-        "when no class is probable enough. Absent when the version is not calibrated.",
+        description="All digits that are plausible at this `coverage`, or the indices of these classes. Empty when "
+        "none is probable enough. Absent when the version is not calibrated.",
         examples=[[4, 9]],
         json_schema_extra=_without_default,
     )
     coverage: Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None] = Field(
         None,
-        description="The coverage of `prediction_set`: the query parameter `coverage`, or 0.99 by default.",
+        description="Share of prediction sets that contain the true digit, on average over pictures like those of "
+        "`calibration`.",
         examples=[0.99],
         json_schema_extra=_without_default,
     )
     calibration: CalibrationName | SkipJsonSchema[None] = Field(
         None,
         description="The pictures on which `prediction_set` was calibrated. `mnist`: MNIST's own, for a picture that "
-        "came in MNIST form. `normalized`: distorted copies and drawings, for a picture that was normalized. An older "
-        "version has `mnist` only. Absent without `prediction_set`.",
+        "came in MNIST form. `normalized`: distorted copies, for a picture that was normalized.",
         json_schema_extra=_without_default,
     )
     is_digit: bool | SkipJsonSchema[None] = Field(
         None,
-        description="Whether the picture looks like a digit, which means that `novelty` is at most 1. Absent when the "
-        "version does not compute it.",
+        description="Whether the picture looks like a digit: `novelty` is at most 1. Absent when the version does not "
+        "compute it.",
         json_schema_extra=_without_default,
     )
     novelty: float | SkipJsonSchema[None] = Field(
         None,
-        description="How different the picture is from the digits in the training data. A typical digit is near 0. "
-        "Above 1 the picture is unlikely to be a digit.",
+        description="How different the picture is from digits. A typical digit has about 0 or less.",
         examples=[0.31],
         json_schema_extra=_without_default,
     )
     accept: bool | SkipJsonSchema[None] = Field(
         None,
-        description="Whether the answer needs no check by a person: `is_digit` is true, `digit` is the only member of "
-        "`prediction_set`, and there is no `left_out`. Absent when the version has no `is_digit` or no "
-        "`prediction_set`.",
+        description="Whether the answer needs no check by a person. Absent without `is_digit` or `prediction_set`.",
         json_schema_extra=_without_default,
     )
     pixels: _Pixels | SkipJsonSchema[None] = Field(
@@ -103,27 +99,26 @@ class Prediction(DigitPrediction):
         json_schema_extra=_without_default,
     )
     preprocessing: list[str] = Field(
-        description="The steps that changed the picture before the network saw it, in order. Empty for a picture that "
-        "was already in the form that the model expects."
+        description="What was done to the picture, in order: `inverted`, `cropped`, `thickened` or `thinned`, "
+        "`centered`, or only `resized`. Empty when the network saw it unchanged."
     )
-    model: ModelName
+    model: ModelName = Field(description="`name` and `version` of the model that answered.")
     left_out: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = Field(
         None,
-        description="Number of marks beside the digit that look like further digits. Absent when there are none. "
-        "`POST /read` reads them.",
+        description="Number of other marks that look like digits. Absent when there are none. `POST /read` reads them.",
         json_schema_extra=_without_default,
     )
     ink: _Ink | SkipJsonSchema[None] = Field(
         None,
-        description="With `?include=pixels`, for a picture on uneven paper: where the service saw ink. Rows of grey "
-        "values of the whole picture, reduced to at most 128 pixels. 255 is full ink.",
+        description="With `?include=pixels`, on uneven paper: where the service saw ink, as rows of grey values, at "
+        "most 128 pixels a side.",
         json_schema_extra=_without_default,
     )
     saliency: _Saliency | SkipJsonSchema[None] = Field(
         None,
-        description="With `?include=saliency`: 28 rows of 28 numbers. A positive number means that the pixel supports "
-        "the predicted digit, a negative number that it speaks against it. The number is the pixel times the gradient "
-        "of the difference between the digit's logit and the mean logit.",
+        description="With `?include=saliency`: 28 rows of 28 numbers, to compare within one reply only. Positive ones "
+        "support `digit`, negative ones contradict it: the pixel times the gradient of the digit's logit minus the "
+        "mean logit.",
         json_schema_extra=_without_default,
     )
 
@@ -147,7 +142,7 @@ class NumberDigit(DigitPrediction):
     """One digit of a number."""
 
     line: int = Field(ge=0, description="The line that the digit is in, from 0 at the top.")
-    box: Box
+    box: Box = Field(description="Where the digit is, in pixels of the picture as a viewer displays it.")
 
 
 class Number(BaseModel):
@@ -157,17 +152,16 @@ class Number(BaseModel):
     lines: list[str] = Field(min_length=1, description="The digits of each line, from top to bottom.")
     digits: list[NumberDigit] = Field(min_length=1, description="The digits in reading order.")
     left_out: int = Field(ge=0, description="Number of marks about as large as a digit that were not read.")
-    model: ModelName
+    model: ModelName = Field(description="`name` and `version` of the model that answered.")
     ink: _Ink | SkipJsonSchema[None] = Field(
         None,
-        description="With `?include=pixels`, for a picture on uneven paper: where the service saw ink. Rows of grey "
-        "values of the whole picture, reduced to at most 128 pixels. 255 is full ink.",
+        description="With `?include=pixels`, on uneven paper: where the service saw ink, as rows of grey values, at "
+        "most 128 pixels a side.",
         json_schema_extra=_without_default,
     )
     accept: bool | SkipJsonSchema[None] = Field(
         None,
-        description="Whether the number needs no check by a person: `accept` of each digit is true, and `left_out` is "
-        "0. Absent when the digits have no `accept`.",
+        description="Whether the number needs no check by a person. Absent when the digits have no `accept`.",
         json_schema_extra=_without_default,
     )
 

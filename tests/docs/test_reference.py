@@ -4,10 +4,15 @@ import json
 import re
 import runpy
 import sys
+from inspect import get_annotations
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from app import errors
+from app.api.query import PredictQuery, TrustQuery
+from app.openapi.schemas import DigitPrediction, Number, NumberDigit, Prediction
 from app.settings import Settings
 from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
 from app.telemetry.metrics import Metrics
@@ -17,14 +22,53 @@ from tests.conftest import REPOSITORY
 REFERENCE = REPOSITORY / "docs/reference"
 
 
-def test_the_settings_page_lists_every_setting_with_its_default() -> None:
-    rows = re.findall(
-        r"^\| `(MNIST_[A-Z_]+)` \| `?([^`|]+?)`? \|", (REFERENCE / "settings.md").read_text(), re.MULTILINE
-    )
+def table(page: str, heading: str, of_name: str = r"\w+") -> list[list[str]]:
+    """Return the cells of the rows under a heading whose first cell is a name in backquotes, without links."""
+    text = (REFERENCE / page).read_text().partition(f"\n{heading}\n")[2]
+    section = re.split(rf"^#{{1,{heading.count('#')}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = re.findall(rf"^\| `({of_name})` \| (.+) \|$", section, re.MULTILINE)
+    return [[name, *re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cells).split(" | ")] for name, cells in rows]
 
-    shown = {"None": "none", "()": "none", "": "none", str(SHIPPED): f"{SHIPPED.name}/"}
-    defaults = {f"MNIST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
-    assert dict(rows) == {name: shown.get(default, default.lower()) for name, default in defaults.items()}
+
+def values(schema: dict[str, Any]) -> str | None:
+    """Return how the page shows the range of a number or the choices of a switch. None for other settings."""
+    for each in schema.get("anyOf", [schema]):
+        least = each.get("minimum", 1 if each.get("exclusiveMinimum") == 0 else None)
+        if least is not None:
+            return f"{least} to {each['maximum']}" if "maximum" in each else f"{least} or more"
+        if choices := ("true", "false") if each.get("type") == "boolean" else each.get("enum"):
+            return ", ".join(f"`{choice}`" for choice in choices)
+    return None
+
+
+def test_the_settings_page_lists_every_setting_as_the_code_has_it() -> None:
+    listed = table("settings.md", "## Settings", of_name="MNIST_[A-Z_]+")
+
+    shown = {"None": "none", "()": "none", "": "none", str(SHIPPED): f"`{SHIPPED.name}/`"}
+    schemas = Settings.model_json_schema()["properties"]
+    assert listed == [
+        [
+            f"MNIST_{name}".upper(),
+            shown.get(str(field.default), f"`{field.default}`".lower()),
+            values(schemas[name]) or row[2],
+            field.description,
+        ]
+        for row, (name, field) in zip(listed, Settings.model_fields.items(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("heading", "models"),
+    [
+        pytest.param("### Reply", [DigitPrediction, Prediction], id="a prediction"),
+        pytest.param("### Query parameters", [TrustQuery, PredictQuery], id="the query"),
+        pytest.param("## POST /read", [Number, NumberDigit], id="a number"),
+    ],
+)
+def test_the_api_page_describes_every_field_as_the_code_does(heading: str, models: list[type[BaseModel]]) -> None:
+    described = {name: model.model_fields[name].description for model in models for name in get_annotations(model)}
+
+    assert dict(table("http-api.md", heading)) == described
 
 
 def test_the_metrics_page_lists_every_metric_with_its_type() -> None:
@@ -41,9 +85,7 @@ def test_the_api_page_lists_every_error_with_its_status_and_what_to_do() -> None
     page = (REFERENCE / "http-api.md").read_text()
     listed = {
         name: int(status)
-        for names, status in re.findall(
-            r"^\| (`urn:digits:[^|]*) \| (\d{3}) \| [^|]+\. \| [^|]+\. \|$", page, re.MULTILINE
-        )
+        for names, status in re.findall(r"^\| (`urn:digits:[^|]*) \| (\d{3}) \| [^|]+\. \|$", page, re.MULTILINE)
         for name in re.findall(r"`urn:digits:([a-z-]+)`", names)
     }
 
@@ -59,7 +101,8 @@ def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.Capt
     AccessLog("json").write([request])
 
     line = json.loads(capfdbinary.readouterr().err)
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(line)
+    first_cells = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(first_cells)) == list(line)
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")

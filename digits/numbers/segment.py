@@ -1,8 +1,8 @@
 """Cut a picture of several digits into candidates, each of which may be one digit.
 
-The pieces of a line are its connected parts. A part that may hold several digits is cut into several pieces. A candidate
-is the union of neighbouring pieces. `digits/numbers/search.py` chooses among them, once the network has judged them all
-in one batch.
+The pieces of a line are its connected parts. A part that may hold several digits is cut into several pieces. A
+candidate is the union of neighbouring pieces. `digits/numbers/search.py` chooses among them, once the network has
+judged them all in one batch.
 """
 
 import math

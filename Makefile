@@ -61,7 +61,7 @@ check: .venv/.check
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
 
-# Not part of CI, because a package that somebody else releases must not fail a change of ours.
+# CI ignores its failure in a pull request, because a package that somebody else releases must not fail a change of ours.
 fresh: | .python $(UV)
 	@$(PYTHON) tests/fresh.py $(UV)
 

@@ -25,8 +25,7 @@ from app.settings import Settings
 from benchmarks.faults.mix import MULTIPART
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.own_service import own_service
-from benchmarks.harness.report import header, table
-from benchmarks.harness.rounds import median, spread
+from benchmarks.harness.report import header, median, spread, table
 from benchmarks.harness.servers import HOST
 from benchmarks.harness.traffic import Request, send
 

@@ -113,7 +113,7 @@ def probe(port: int, request: Request) -> Probe:
             connection.getresponse().read()
             longest = max(longest, time.perf_counter() - livez_began)
             time.sleep(0.001)
-        return Probe(sent.result().status, time.perf_counter() - began, longest)
+        return Probe(sent.result(), time.perf_counter() - began, longest)
 
 
 def main() -> None:

@@ -128,7 +128,7 @@ def measure(server: Server, body: Body, seconds: int) -> list[Load]:
 def _requests_and_passes(server: Server) -> tuple[float, ...]:
     """Read from `/metrics` the number of requests to `/predict` and of forward passes."""
     counts = {"digits_request_seconds_count": 0.0, "digits_pass_pictures_count": 0.0}
-    for family in text_string_to_metric_families(server.get("/metrics").body.decode()):
+    for family in text_string_to_metric_families(server.ask("/metrics").body.decode()):
         for sample in family.samples:
             if sample.name in counts and sample.labels.get("route", "/predict") == "/predict":
                 counts[sample.name] += sample.value

@@ -69,12 +69,11 @@ def is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
 
 
 def _probabilities(answer: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the probabilities (N, 10) in a reply of `/predict`, V1 or V2."""
+    """Return the probabilities (N, 10) in a reply of `/predict` or of Triton."""
     if "outputs" in answer:
         (rows,) = (tensor["data"] for tensor in answer["outputs"] if tensor["name"] == "probabilities")
     else:
-        predictions = answer.get("predictions", [answer])
-        rows = [one["probabilities"] if isinstance(one, dict) else one for one in predictions]
+        rows = [one["probabilities"] for one in answer.get("predictions", [answer])]
     return np.array(rows, dtype=np.float64).reshape(-1, CLASSES)
 
 

@@ -160,19 +160,17 @@ def refused(classifier: Classifier, prepared: Prepared) -> NDArray[np.bool_]:
 
 
 def refusal_table(classifier: Classifier, families: dict[str, Prepared], surfaces: dict[str, Prepared]) -> str:
-    """Return the table of both errors: digits that are refused, and pictures without a digit that are accepted."""
-
-    def row(name: str, groups: Sequence[Prepared], *, has_digit: bool) -> list[str]:
-        blank = np.concatenate([group.blank for group in groups])
-        no_digit = np.concatenate([refused(classifier, group) for group in groups])
-        wrong = no_digit if has_digit else ~no_digit
-        chosen = np.concatenate([accepted(classifier, group) for group in groups])
-        return [name, str(len(blank)), *(f"{each.mean():.4f}" for each in (blank, no_digit, wrong, chosen))]
-
-    rows = [row("digits of all families", list(families.values()), has_digit=True)]
-    rows += [row(f"without a digit: {name}", [surface], has_digit=False) for name, surface in surfaces.items()]
-    rows.append(row("without a digit, all", list(surfaces.values()), has_digit=False))
-    return table(["pictures", "number", "no ink", "no ink or no digit", "wrong", "accepted"], rows)
+    """Return the table of digits that are refused, and of pictures without a digit that are refused or accepted."""
+    groups = {"digits of all families": list(families.values())}
+    groups |= {f"without a digit: {name}": [surface] for name, surface in surfaces.items()}
+    groups["without a digit, all"] = list(surfaces.values())
+    rows = []
+    for name, parts in groups.items():
+        blank = np.concatenate([part.blank for part in parts])
+        no_digit = np.concatenate([refused(classifier, part) for part in parts])
+        chosen = np.concatenate([accepted(classifier, part) for part in parts])
+        rows.append([name, str(len(blank)), *(f"{each.mean():.4f}" for each in (blank, no_digit, chosen))])
+    return table(["pictures", "number", "no ink", "no ink or no digit", "accepted"], rows)
 
 
 def main() -> None:

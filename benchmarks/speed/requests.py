@@ -3,7 +3,6 @@
     python -m benchmarks.speed.requests
     python -m benchmarks.speed.requests --against ../other-checkout --services ours,floor
     python -m benchmarks.speed.requests --services ours,triton --bodies json
-    python -m benchmarks.speed.requests --services ours --bodies raw,v2-binary,json,v1,v2,many --clients 32
 
 Two floors run on uvicorn and answer a constant: `floor` only reads the body, `decode-floor` also decodes the picture
 to grey. wrk sends the requests from this machine and uses up to one core. Every round measures each service once with

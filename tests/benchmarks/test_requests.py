@@ -39,7 +39,11 @@ def test_every_body_gets_the_golden_answers() -> None:
     ("answer", "right"),
     [
         pytest.param(lambda rows: {"predictions": [{"probabilities": row} for row in rows]}, True, id="several"),
-        pytest.param(lambda rows: {"predictions": [rows[0], rows[0][::-1]]}, False, id="one of two is another digit"),
+        pytest.param(
+            lambda rows: {"predictions": [{"probabilities": row} for row in (rows[0], rows[0][::-1])]},
+            False,
+            id="one of two is another digit",
+        ),
         pytest.param(lambda rows: {"probabilities": [0.99 * p for p in rows[0]]}, False, id="other probabilities"),
     ],
 )

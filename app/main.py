@@ -23,7 +23,7 @@ from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import spans_to
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 _log = logging.getLogger(__name__)
 

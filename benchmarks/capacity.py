@@ -56,9 +56,6 @@ one. Turns are not equal, so the 99th percentile comes from a simulation, which 
 class Load:
     """The measured result of a number of busy connections."""
 
-    connections: int
-    rate: float
-    """Requests per second."""
     batch: float
     """Mean number of requests in a forward pass."""
     each_seconds: float
@@ -120,7 +117,7 @@ def measure(server: Server, body: Body, seconds: int) -> list[Load]:
         if any(run.errors.values()):
             raise SystemExit(f"{body.name}, {connections} connections: expected no errors, received {run.errors}")
         batch = (requests - requests_before) / (passes - passes_before)
-        loads.append(Load(connections, run.rate, batch, run.cpu_us / 1e6))
+        loads.append(Load(batch, run.cpu_us / 1e6))
         progress(f"{body.name}, {connections} connections: {run.rate:,.0f} requests/s")
     return loads
 
@@ -128,7 +125,7 @@ def measure(server: Server, body: Body, seconds: int) -> list[Load]:
 def _requests_and_passes(server: Server) -> tuple[float, ...]:
     """Read from `/metrics` the number of requests to `/predict` and of forward passes."""
     counts = {"digits_request_seconds_count": 0.0, "digits_pass_pictures_count": 0.0}
-    for family in text_string_to_metric_families(server.get("/metrics").body.decode()):
+    for family in text_string_to_metric_families(server.ask("/metrics").body.decode()):
         for sample in family.samples:
             if sample.name in counts and sample.labels.get("route", "/predict") == "/predict":
                 counts[sample.name] += sample.value
@@ -177,7 +174,7 @@ def main() -> None:
     options = arguments.parse_args()
     bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
     versions = {"wrk": wrk.version()}
-    cost_rows, load_rows, replica_rows, overload_rows = [], [], [], []
+    cost_rows, replica_rows, overload_rows = [], [], []
     with ExitStack() as running:
         with on_core(0):
             server = running.enter_context(own_service())
@@ -186,7 +183,6 @@ def main() -> None:
             put_under_load(server, body, 16, wrk.WARM_SECONDS)
             loads = measure(server, body, options.seconds)
             cost = fit(loads, share_passes=body in SHARE_PASSES)
-            load_rows += [[body.name, str(load.connections), f"{load.rate:,.0f}"] for load in loads]
             error = max(abs(cost.error(load)) for load in loads)
             times = [f"{1e6 * cost.fixed_seconds:,.0f}", f"{1e6 * cost.each_seconds:,.1f}", f"{error:.0%}"]
             latencies = [1000 * cost.quantile_seconds(share, load) for load in LATENCY_LOADS for share in (0.5, 0.99)]
@@ -202,7 +198,6 @@ def main() -> None:
     print("\n" + table(["body", "greatest load", *(f"{rate:,} pictures/s" for rate in RATES)], replica_rows))
     heads = ["overload", "answered/s", "of the capacity", "refused/s", "other errors", "p50 ms", "p99 ms"]
     print("\n" + table(heads, overload_rows))
-    print("\n" + table(["body", "connections", "requests/s"], load_rows))
 
 
 if __name__ == "__main__":

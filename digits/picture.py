@@ -84,7 +84,7 @@ class Picture:
             preparation: from `Classifier.preparation`.
 
         Raises:
-            InvalidImage, NoInk, WrongSize.
+            InvalidImage, NoInk, WrongSize: the picture cannot be prepared.
         """
         if self.is_large_jpeg and preparation in ("auto", "always"):
             copy = self.grey(min_jpeg_side=SMALL_COPY_SIDE)

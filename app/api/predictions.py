@@ -31,7 +31,7 @@ async def extend(
 
     Raises:
         InvalidQuery: the model version has no prediction sets at this coverage, or no saliency.
-        NoRoom, Overloaded.
+        NoRoom, Overloaded: the saliency would take too much memory or time now.
     """
     if query.coverage is not None or query.per_class:
         _set_coverage(inference, query)

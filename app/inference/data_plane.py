@@ -202,7 +202,7 @@ class DataPlane:
             inference: from a version that `explains`.
 
         Raises:
-            NoRoom, Overloaded.
+            NoRoom, Overloaded: it would take too much memory or time now.
         """
         pixels, classifier = inference.pixels, inference.classifier
         if len(pixels) == 1:  # faster than a thread

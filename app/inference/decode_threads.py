@@ -26,7 +26,7 @@ GROUP_SECONDS = 0.01
 """While more jobs wait, a thread collects results for this long, and then returns them together.
 
 Requests whose pictures are returned together share a forward pass and a turn of the event loop. With 16 clients this
-saves a third of the event loop's time per drawing (`python -m benchmarks.speed.pictures --bodies drawing`).
+saves a third of the event loop's time per drawing (`python -m benchmarks.speed.requests --bodies drawing`).
 """
 
 P = ParamSpec("P")

@@ -79,7 +79,7 @@ def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
         mode: in modes other than "never", blank pictures raise NoInk.
 
     Raises:
-        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge.
+        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge: the body is not a valid request.
         InvalidPixels, NoInk: with a pointer to the value or the picture.
     """
     document = parse_json(body, settings)

@@ -48,8 +48,8 @@ class PictureBody(RequestBody[PictureBatch]):
         """Read the body and parse it.
 
         Raises:
-            UnsupportedType, BodyTooLarge, NoRoom, SlowBody, Overloaded, MalformedBody, InvalidBody, BatchTooLarge,
-            InvalidPixels, NoInk, Abandoned.
+            BodyTooLarge, NoRoom, SlowBody, Overloaded, Abandoned: the body cannot be received.
+            UnsupportedType, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels, NoInk: it cannot be parsed.
         """
         content_type = declared_length = encoding = b""
         for name, value in self.headers:

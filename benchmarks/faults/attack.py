@@ -1,6 +1,6 @@
 """Does a container of 512 MB survive hostile clients, and does it answer its probes meanwhile?
 
-    python -m benchmarks.faults.attack --folder ../before
+    python -m benchmarks.faults.attack
 
 Each attack meets a new service with gRPC, once without keys and once with a key that the attacker does not know. The
 service runs in a control group of Linux (version 1 or 2), so this needs root. The exit code is 1 if a service was
@@ -29,7 +29,7 @@ from benchmarks.faults.mix import photo
 from benchmarks.harness import services
 from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.report import header, table
-from benchmarks.harness.servers import HOST, ROOT, free_port, serving
+from benchmarks.harness.servers import HOST, free_port, serving
 from benchmarks.harness.traffic import Request, send
 
 LIMIT_MB = 512
@@ -148,9 +148,7 @@ def large_bodies(target: Target) -> str:
     def client() -> list[str]:
         statuses = []
         while time.monotonic() < deadline:
-            statuses += [
-                str(send(target.port, one).status) for one in (picture, replace(picture, body=bytes(16 << 20)))
-            ]
+            statuses += [str(send(target.port, one)) for one in (picture, replace(picture, body=bytes(16 << 20)))]
         return statuses
 
     return _counted(_from_clients(16, client))
@@ -243,7 +241,7 @@ def probes(target: Target) -> Iterator[dict[str, float]]:
             thread.join()
 
 
-def attack(name: str, keys: str, checkout: Path) -> tuple[list[str], bool]:
+def attack(name: str, keys: str) -> tuple[list[str], bool]:
     """Attack a new service. Return the row of the table, and whether the service held."""
     grpc_port = free_port()
     settings = {"MNIST_GRPC_PORT": str(grpc_port), "MNIST_LOG_FORMAT": "json"}
@@ -252,8 +250,8 @@ def attack(name: str, keys: str, checkout: Path) -> tuple[list[str], bool]:
             print(keys, file=file, flush=True)
             settings["MNIST_API_KEYS_FILE"] = file.name
         command = f"echo $$ > {group}/cgroup.procs; exec {sys.executable} -m app"
-        service = replace(services.own(folder=checkout, settings=settings), command=("sh", "-c", command))
-        with serving(service.command, service.environment, service.folder, service.ready) as server:
+        service = services.own(settings=settings)
+        with serving(("sh", "-c", command), service.environment, service.folder, service.ready) as server:
             target = Target(server.port, grpc_port)
             process = psutil.Process(server.process.pid)
             before_mb = process.memory_info().rss / (1 << 20)
@@ -273,12 +271,11 @@ def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--only", default=",".join(ATTACKS), help="default: %(default)s")
-    arguments.add_argument("--folder", type=Path, default=ROOT, help="the checkout to attack (default: this one)")
     options = arguments.parse_args()
     rows, all_held = [], True
     for name in chosen(arguments, "--only", options.only, ATTACKS):
         for keys in ("", "client:a-key-that-the-attacker-does-not-know"):
-            row, held = attack(name, keys, options.folder)
+            row, held = attack(name, keys)
             progress(" | ".join(row))
             rows.append(row)
             all_held &= held

@@ -25,8 +25,7 @@ from app.settings import Settings
 from benchmarks.faults.mix import MULTIPART
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.own_service import own_service
-from benchmarks.harness.report import header, table
-from benchmarks.harness.rounds import median, spread
+from benchmarks.harness.report import header, median, spread, table
 from benchmarks.harness.servers import HOST
 from benchmarks.harness.traffic import Request, send
 
@@ -114,7 +113,7 @@ def probe(port: int, request: Request) -> Probe:
             connection.getresponse().read()
             longest = max(longest, time.perf_counter() - livez_began)
             time.sleep(0.001)
-        return Probe(sent.result().status, time.perf_counter() - began, longest)
+        return Probe(sent.result(), time.perf_counter() - began, longest)
 
 
 def main() -> None:

@@ -17,12 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.faults.mix import good, mixed, photo
+from benchmarks.faults.mix import clients_of, mixed, photo
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.own_service import wait_until
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import HOST, ROOT, free_port
-from benchmarks.harness.traffic import Outcome, Request, Traffic, send
+from benchmarks.harness.traffic import CLIENTS, Request, send, traffic
+from tests.load import REFUSED, Load
 
 NAME = "digits-check"
 """Name of the container. An earlier container of this name is removed."""
@@ -116,28 +117,26 @@ def checks(port: int) -> Iterator[Check]:
     complete = {"python", "onnxruntime", "libc6"} <= names and not {"pip", "typer"} & names
     yield "the list of the contents is that of the image", f"{len(names)} components", complete
 
-    outcomes: list[Outcome] = []
-    with Traffic(port, mixed(), outcomes.append):
+    right: list[bool] = []
+    with traffic(port, mixed(), lambda request, outcome: right.append(outcome == request.expected)):
         time.sleep(LOAD_SECONDS)
-    wrong = sum(not outcome.as_expected for outcome in outcomes)
-    observation = f"{len(outcomes):,} requests, {wrong} unexpected answers"
-    yield "mixed load is answered as expected", observation, len(outcomes) > 100 and not wrong
+    observation = f"{len(right):,} requests, {right.count(False)} unexpected answers"
+    yield "mixed load is answered as expected", observation, len(right) > 100 and all(right)
 
     with ThreadPoolExecutor(8) as clients:
         large = [Request("", photo(), "image/jpeg")] * 24
-        statuses = Counter(clients.map(lambda request: send(port, request).status, large))
+        statuses = Counter(clients.map(lambda request: send(port, request), large))
     megabytes = int(kernel_status()["VmHWM"][0]) * 1024 / 1e6
     observation = f"answered {dict(statuses)}, resident {megabytes:.0f} MB at most"
     yield "eight photos of 12 megapixels fit at once", observation, set(statuses) == {200} and state()["Running"]
 
-    outcomes = []
-    with Traffic(port, good(), outcomes.append) as traffic:
+    load = Load(clients_of(port), until_refused=True)
+    with load.running():
         time.sleep(1)
         docker("stop", "--time", "30", NAME)
-        refused = traffic.wait(COMMAND_SECONDS)
-    lost, code = sum(outcome.lost for outcome in outcomes), state()["ExitCode"]
-    observation = f"{len(outcomes):,} requests, {lost} lost, exit code {code}"
-    yield "docker stop loses no request", observation, refused and not lost and code == 0
+    code = state()["ExitCode"]
+    kept = load.outcomes == {"200": load.answered, REFUSED: CLIENTS} and code == 0
+    yield "docker stop loses no request", f"{dict(load.outcomes)}, exit code {code}", kept
 
 
 def main() -> None:

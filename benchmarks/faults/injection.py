@@ -14,13 +14,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults.mix import good, photo, warm
+from benchmarks.faults.mix import clients_of, photo, warm
 from benchmarks.harness.bodies import MODEL
 from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.own_service import (
@@ -33,40 +32,15 @@ from benchmarks.harness.own_service import (
 )
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import Server
-from benchmarks.harness.traffic import Outcome, Request, Traffic, send
+from benchmarks.harness.traffic import CLIENTS, Request, send
 from digits.errors import PublishFailed
 from digits.model import artifact
+from tests.load import ANSWERED, REFUSED, Load
 
-CLIENTS = 8
 EXIT_SECONDS = 60
 
 GROWTH_MB = 10
 """Maximum growth of all workers together after a crowd has left. The allocator keeps some memory for the next one."""
-
-
-@dataclass(slots=True)
-class Load:
-    """The requests that were sent during a fault."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    @property
-    def lost(self) -> list[Outcome]:
-        """Return the requests that were accepted and not answered as expected."""
-        return [outcome for outcome in self.outcomes if outcome.lost]
-
-    def losses(self) -> str:
-        """Describe the lost requests."""
-        kinds = [f"{one.answer.status} on a {'reused' if one.is_reused else 'new'} connection" for one in self.lost]
-        return describe(Counter(kinds)) or "none lost"
-
-    def wait_for_version(self, version: int, workers: int) -> float:
-        """Wait until the last answers, 50 per worker, all came from this version. Return the seconds that this took."""
-        count = 50 * workers
-        return wait_until(
-            lambda: [one.answer.version for one in self.outcomes[-count:]] == [str(version)] * count,
-            f"version {version} is served",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +56,33 @@ class FaultResult:
     max_lost: int = 0
 
 
-def describe(counts: Counter[str]) -> str:
-    """Return `3 of one kind, 2 of another`."""
-    return ", ".join(f"{number} {kind}" for kind, number in counts.items())
-
-
 @contextmanager
 def load_on(server: Server) -> Iterator[Load]:
     """Send requests during the block, and for half a second before and after it."""
-    load = Load()
-    with Traffic(server.port, good(), load.outcomes.append, CLIENTS):
+    load = Load(clients_of(server.port))
+    with load.running():
         time.sleep(0.5)
         yield load
         time.sleep(0.5)
+
+
+def losses(load: Load) -> dict[str, int]:
+    """Count the requests that were accepted and not answered with 200, by what happened to them."""
+    return {outcome: count for outcome, count in load.outcomes.items() if outcome not in (*ANSWERED, REFUSED)}
+
+
+def wait_for_version(load: Load, version: int, workers: int) -> float:
+    """Wait until 50 answers per worker in a row came from this version. Return the seconds that this took."""
+    began = time.perf_counter()
+    other_answers = -1
+    while (count := _other_answers(load, version)) != other_answers:
+        other_answers = count
+        load.wait_for(50 * workers)
+    return time.perf_counter() - began
+
+
+def _other_answers(load: Load, version: int) -> int:
+    return sum(count for each, count in dict(load.versions).items() if each not in (None, str(version)))
 
 
 def publish(models: Path) -> int:
@@ -111,14 +99,15 @@ def service_with_own_version(workers: int) -> Iterator[tuple[Server, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
         publish(models)
-        with own_service(workers, MNIST_MODEL_DIR=str(models), MNIST_RELOAD_SECONDS="0.2") as server:
+        newest = {"MNIST_MODEL_DIR": str(models), "MNIST_MODEL_VERSION": "", "MNIST_RELOAD_SECONDS": "0.2"}
+        with own_service(workers, **newest) as server:
             yield server, models
 
 
 def kill(workers: int) -> FaultResult:
     """A worker is killed (SIGKILL)"""
     if workers == 1:
-        return FaultResult(Load(), "skipped: a single worker has no supervisor")
+        return FaultResult(Load([]), "skipped: a single worker has no supervisor")
     with own_service(workers) as server:
         victim, *others = workers_of(server)
         with load_on(server) as load:
@@ -126,11 +115,10 @@ def kill(workers: int) -> FaultResult:
             victim.send_signal(signal.SIGKILL)
             wait_for_models(server, workers + 1)
             recovery_seconds = time.perf_counter() - began
+            load.wait_for(CLIENTS)
         survived = set(others) < set(workers_of(server))
-    retries = Counter(str(one.retry_status) for one in load.lost)
-    # The worker had at most one request of each client in work. The other workers answer it when it is sent again.
-    description = f"{load.losses()}; sent again: {describe(retries)}"
-    return FaultResult(load, description, recovery_seconds, survived and set(retries) <= {"200"}, max_lost=CLIENTS)
+    # The worker had at most one request of each client in work.
+    return FaultResult(load, "another worker took its place", recovery_seconds, survived, max_lost=CLIENTS)
 
 
 def drain(workers: int) -> FaultResult:
@@ -144,25 +132,23 @@ def stop(workers: int) -> FaultResult:
 
 
 def _terminate(workers: int, drain_seconds: int) -> FaultResult:
-    load = Load()
     with own_service(workers, MNIST_DRAIN_SECONDS=str(drain_seconds)) as server:
-        with Traffic(server.port, good(), load.outcomes.append, CLIENTS) as traffic:
+        load = Load(clients_of(server.port), until_refused=True)
+        with load.running():
             time.sleep(0.5)
-            began = time.perf_counter()
+            before, began = load.answered, time.perf_counter()
             server.process.send_signal(signal.SIGTERM)
-            refused = traffic.wait(EXIT_SECONDS)
         code = server.process.wait(EXIT_SECONDS)
         seconds = time.perf_counter() - began
-    served = sum(one.as_expected and one.began > began for one in load.outcomes)
-    description = f"{served} sent after the signal were answered, {load.losses()}, exit code {code}"
-    return FaultResult(load, description, seconds, refused)
+    description = f"{load.answered - before} later requests were answered, exit code {code}"
+    return FaultResult(load, description, seconds, load.outcomes[REFUSED] == CLIENTS and code == 0)
 
 
 def reload(workers: int) -> FaultResult:
     """A new version is published"""
     with service_with_own_version(workers) as (server, models), load_on(server) as load:
         version = publish(models)
-        recovery_seconds = load.wait_for_version(version, workers)
+        recovery_seconds = wait_for_version(load, version, workers)
     return FaultResult(load, f"version {version} was served", recovery_seconds)
 
 
@@ -183,7 +169,7 @@ def full_disk(workers: int) -> FaultResult:
         leftovers = [path.name for path in models.rglob(".publishing-*")]
         time.sleep(0.5)
         version = publish(models)
-        recovery_seconds = load.wait_for_version(version, workers)
+        recovery_seconds = wait_for_version(load, version, workers)
     description = f"refused ({refusal}), {len(leftovers)} files left behind; with space, version {version} was served"
     return FaultResult(load, description, recovery_seconds, not leftovers)
 
@@ -200,7 +186,7 @@ def disconnects(workers: int, number: int = 3000) -> FaultResult:
         recovery_seconds = wait_until(lambda: not connections(server), "their connections are closed")
         growth = memory_mb(server) - before
         # A long body is answered 503 if the budget for bodies was not given back.
-        status = send(server.port, Request("", photo(), "image/jpeg")).status
+        status = send(server.port, Request("", photo(), "image/jpeg"))
     description = f"{number:,} left; {growth:+.1f} MB; a photo is then answered with {status}"
     return FaultResult(load, description, recovery_seconds, growth < GROWTH_MB and status == 200)
 
@@ -223,11 +209,12 @@ def main() -> None:
             title = FAULTS[name].__doc__ or name
             progress(f"{title}, {workers}")
             result = FAULTS[name](workers)
-            sent, lost = len(result.load.outcomes), len(result.load.lost)
+            lost = losses(result.load)
             seconds = "" if result.recovery_seconds is None else f"{result.recovery_seconds:.1f}"
-            rows.append([title, str(workers), result.description, f"{sent:,}", str(lost), seconds])
-            progress(" | ".join(rows[-1]))
-            if lost > result.max_lost or not result.acceptable:
+            sent, lost_count = result.load.outcomes.total(), sum(lost.values())
+            rows.append([title, str(workers), result.description, f"{sent:,}", str(lost_count), seconds])
+            progress(" | ".join([*rows[-1], *lost]))
+            if lost_count > result.max_lost or not result.acceptable:
                 acceptable = False
                 progress(f"{title}, {workers}: the effect exceeds its limit")
     print(header(("uvicorn", "fastapi", "onnxruntime")))

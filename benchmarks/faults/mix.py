@@ -8,7 +8,8 @@ from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from benchmarks.harness.bodies import GOLDEN, PHOTO
 from benchmarks.harness.servers import Server
-from benchmarks.harness.traffic import LEFT, Request, send
+from benchmarks.harness.traffic import CLIENTS, LEFT, Request, connection_to, send
+from tests.load import HttpClient
 
 MULTIPART = "multipart/form-data; boundary=b"
 
@@ -43,7 +44,10 @@ def usual() -> list[Request]:
     too_long = Settings().max_body_bytes + 1
     jpeg_length = len(small_jpeg)
     return [
-        *good(),
+        Request("raw", seven, raw),
+        Request("JSON", pixels, json),
+        Request("PNG", small_png, "image/png"),
+        Request("JPEG", small_jpeg, "image/jpeg"),
         Request("JSON, 16 pictures", b'{"instances": [' + b",".join([rows] * 16) + b"]}", json),
         Request("raw, 200 pictures", seven * 200, raw),
         Request("raw, to be normalized", moved, raw, path="/predict?normalize=always&include=pixels"),
@@ -68,15 +72,9 @@ def usual() -> list[Request]:
     ]
 
 
-def good() -> list[Request]:
-    """Return requests with one picture each. All of them must be answered with 200."""
-    kinds = {
-        "raw": ("seven.bin", "application/octet-stream"),
-        "JSON": ("seven.json", "application/json"),
-        "PNG": ("seven.png", "image/png"),
-        "JPEG": ("photo.jpg", "image/jpeg"),
-    }
-    return [Request(kind, (EXAMPLES / file).read_bytes(), type_) for kind, (file, type_) in kinds.items()]
+def clients_of(port: int) -> list[HttpClient]:
+    """Return clients that send one valid request again and again. Half of them keep their connection."""
+    return [HttpClient(connection_to(port), keeps=number % 2 == 1) for number in range(CLIENTS)]
 
 
 def mixed() -> list[Request]:

@@ -16,7 +16,7 @@ from benchmarks.harness.command import parser, progress
 from benchmarks.harness.own_service import connections, own_service, workers_of
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import Server
-from benchmarks.harness.traffic import Outcome, Traffic
+from benchmarks.harness.traffic import Request, traffic
 
 WARM_SHARE, WINDOW_SHARE = 1 / 4, 1 / 10
 """The first window begins after a quarter of the time, when the memory that the allocator keeps no longer grows. The
@@ -38,16 +38,15 @@ def soak(server: Server, seconds: float) -> tuple[Counts, Memory, list[str]]:
     counts: Counts = Counter()
     lock = threading.Lock()
 
-    def record(outcome: Outcome) -> None:
-        verdict = "" if outcome.as_expected else "unexpected"
+    def record(request: Request, outcome: int | str) -> None:
         with lock:
-            counts[outcome.request.kind, str(outcome.answer.status), verdict] += 1
+            counts[request.kind, str(outcome), "" if outcome == request.expected else "unexpected"] += 1
 
     warm(server)
     workers = workers_of(server)
     first, last = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
     began = time.monotonic()
-    with Traffic(server.port, mixed(), record):
+    with traffic(server.port, mixed(), record):
         while (share := (time.monotonic() - began) / seconds) < 1:
             for window, start in ((first, WARM_SHARE), (last, 1 - WINDOW_SHARE)):
                 if start <= share <= start + WINDOW_SHARE:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageChops
 
-from digits.features import FEATURES, Grey, to_features
+from digits.features import Grey
 from digits.model.artifact import NAME, SHIPPED, versions
 from digits.model.classifier import Golden
 
@@ -91,29 +91,8 @@ def _photo(pixels: Grey) -> bytes:
     return _photographed(pixels.tobytes(), 4000, 3000, noise=6, quality=92)
 
 
-def _v1(pixels: Grey) -> bytes:
-    return compact_json({"instances": [(pixels / 255).ravel().tolist()]})
-
-
-def _v2(pixels: Grey) -> bytes:
-    tensor = {"name": "features", "shape": [1, FEATURES], "datatype": "UINT8", "data": pixels.ravel().tolist()}
-    return compact_json({"inputs": [tensor]})
-
-
-def _v2_binary(pixels: Grey) -> bytes:
-    """Send the features as a binary tensor, as Triton's client does by default."""
-    content = to_features(pixels[None]).astype("<f4").tobytes()
-    size = {"binary_data_size": len(content)}
-    tensor = {"name": "features", "shape": [1, FEATURES], "datatype": "FP32", "parameters": size}
-    return compact_json({"inputs": [tensor]}).ljust(_V2_HEADER_BYTES) + content
-
-
 MANY_PICTURES = 1024
 """Maximum number of pictures in a request, the default of `MNIST_MAX_BATCH`."""
-
-_V2_HEADER_BYTES = 160
-"""Length of the JSON before a binary tensor, padded with spaces."""
-_V2_PATH = "/v2/models/mnist-dense/infer"
 
 JSON = Body("JSON", {"Content-Type": "application/json"}, lambda pixels: compact_json({"pixels": pixels.tolist()}))
 RAW = Body("raw bytes", {"Content-Type": "application/octet-stream"}, lambda pixels: pixels.tobytes())
@@ -125,18 +104,5 @@ PHOTO = Body("photo, 12 megapixels", JPEG.headers, _photo)
 PICTURES = (DRAWING, JPEG, PHOTO)
 """Bodies that the service must normalize, so that the probabilities differ from the golden ones."""
 
-BODIES = {
-    "json": JSON,
-    "raw": RAW,
-    "png": PNG,
-    "many": MANY,
-    "drawing": DRAWING,
-    "jpeg": JPEG,
-    "photo": PHOTO,
-    "v1": Body("V1, floats", JSON.headers, _v1, "/v1/models/mnist-dense:predict"),
-    "v2": Body("V2, UINT8 as JSON", JSON.headers, _v2, _V2_PATH),
-    "v2-binary": Body(
-        "V2, FP32 in binary", {"Inference-Header-Content-Length": str(_V2_HEADER_BYTES)}, _v2_binary, _V2_PATH
-    ),
-}
+BODIES = {"json": JSON, "raw": RAW, "png": PNG, "many": MANY, "drawing": DRAWING, "jpeg": JPEG, "photo": PHOTO}
 """All bodies, by their names on the command line."""

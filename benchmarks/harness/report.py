@@ -1,9 +1,11 @@
-"""The parts of every report: the machine, the versions, the command, and Markdown tables."""
+"""The parts of every report: the machine, the versions, the command, Markdown tables and their figures."""
 
 import importlib.metadata
+import math
 import os
 import platform
 import shlex
+import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,6 +34,21 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table, its first column aligned to the left and the others to the right."""
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
+    """Divide each round's value by the base of the same round. A ratio to 0 is infinite."""
+    return [value / base if base else math.inf for value, base in zip(values, bases, strict=True)]
+
+
+def median(values: Sequence[float], digits: int = 0) -> str:
+    """Format the median."""
+    return f"{statistics.median(values):,.{digits}f}"
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """Format the median with the least and the greatest value: `1,915 (1,872-1,930)`."""
+    return f"{median(values, digits)} ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
 
 
 def share_with_interval(right: Sequence[bool] | NDArray[np.bool_], digits: int = 3) -> str:

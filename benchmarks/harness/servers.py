@@ -53,17 +53,10 @@ class Server:
         times = [process.cpu_times() for process in self.processes()]
         return sum(each.user + each.system for each in times)
 
-    def get(self, path: str) -> Reply:
-        """Send a GET request on a new connection."""
-        return self._exchange("GET", path, None, {})
-
-    def post(self, body: bytes, headers: Mapping[str, str], path: str = "/predict") -> Reply:
-        """Send a POST request on a new connection."""
-        return self._exchange("POST", path, body, headers)
-
-    def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+    def ask(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """Send a request on a new connection: POST with a body, otherwise GET."""
         with closing(http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)) as connection:
-            connection.request(method, path, body, headers)
+            connection.request("GET" if body is None else "POST", path, body, headers or {})
             response = connection.getresponse()
             return Reply(response.status, response.getheaders(), response.read())
 
@@ -118,7 +111,7 @@ def free_port() -> int:
 def _is_ready(server: Server, path: str | None) -> bool:
     try:
         if path is not None:
-            return server.get(path).status == 200
+            return server.ask(path).status == 200
         socket.create_connection((HOST, server.port), timeout=1).close()
     except (OSError, http.client.HTTPException):
         return False

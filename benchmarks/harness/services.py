@@ -52,7 +52,7 @@ class Service:
         with serving(self.command, self.environment, self.folder, self.ready) as server:
             for body in checked or self.bodies[:1]:
                 for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
-                    reply = server.post(body.encode(pixels), body.headers, body.path)
+                    reply = server.ask(body.path, body.encode(pixels), body.headers)
                     exact = body not in PICTURES
                     right = reply.status == 200 and (self.is_constant or is_right(reply.body, expected, exact=exact))
                     if not right:
@@ -69,12 +69,11 @@ def is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
 
 
 def _probabilities(answer: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the probabilities (N, 10) in a reply of `/predict`, V1 or V2."""
+    """Return the probabilities (N, 10) in a reply of `/predict` or of Triton."""
     if "outputs" in answer:
         (rows,) = (tensor["data"] for tensor in answer["outputs"] if tensor["name"] == "probabilities")
     else:
-        predictions = answer.get("predictions", [answer])
-        rows = [one["probabilities"] if isinstance(one, dict) else one for one in predictions]
+        rows = [one["probabilities"] for one in answer.get("predictions", [answer])]
     return np.array(rows, dtype=np.float64).reshape(-1, CLASSES)
 
 
@@ -115,7 +114,7 @@ def _constant(name: str, app: str, bodies: tuple[Body, ...]) -> Service:
 def _copied_reply() -> str:
     """Return the headers and body of our reply to a digit, as JSON."""
     with own().started() as server:
-        reply = server.post(JSON.encode(GOLDEN.pixels[0]), JSON.headers)
+        reply = server.ask(JSON.path, JSON.encode(GOLDEN.pixels[0]), JSON.headers)
     headers = [pair for pair in reply.headers if pair[0].lower() != "date"]  # uvicorn adds the date
     return json.dumps({"headers": headers, "body": reply.body.decode()})
 

@@ -1,22 +1,20 @@
-"""Clients that send different requests, one after another, and record every outcome."""
+"""Clients that send different requests at the same time, one after another, and report every answer."""
 
 import http.client
 import random
 import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Self
 
 from benchmarks.harness.servers import HOST
 
 REFUSED, LOST, LEFT = "refused", "lost", "left"
 """Outcomes without a status: the connection was refused, it ended without a reply, or the client left."""
 
+CLIENTS = 8
 TIMEOUT_SECONDS = 60
-REQUESTS_PER_CONNECTION = 100
-"""A client that keeps its connection opens a new one after this many requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,118 +33,57 @@ class Request:
     """Whether the client closes the connection after it has sent the request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The service's answer to a request."""
+@contextmanager
+def traffic(port: int, requests: Sequence[Request], record: Callable[[Request, int | str], None]) -> Iterator[None]:
+    """Send requests from CLIENTS threads until the block ends. Every other client keeps its connection.
 
-    status: int | str
-    version: str | None = None
-    """Version of the model that answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What happened to a request."""
-
-    request: Request
-    answer: Answer
-    began: float
-    """Value of `time.perf_counter` when the request was sent."""
-    seconds: float
-    is_reused: bool
-    """Whether the connection had been used before."""
-    retry_status: int | str | None
-    """Outcome of sending a lost request once more. None if it was not lost."""
-
-    @property
-    def as_expected(self) -> bool:
-        """Return whether the status is the expected one."""
-        return self.answer.status == self.request.expected
-
-    @property
-    def lost(self) -> bool:
-        """Return whether the service accepted the request but did not answer it as expected."""
-        return not self.as_expected and self.answer.status != REFUSED
-
-
-class Traffic:
-    """Runs clients in threads until the block is left. Every other client keeps its connection.
-
-    A client ends when its connection is refused.
+    Args:
+        port: port of the service.
+        requests: a client draws from these at random, and ends when its connection is refused.
+        record: called with every request and its outcome, from several threads.
     """
+    stopping = threading.Event()
 
-    def __init__(
-        self, port: int, requests: Sequence[Request], record: Callable[[Outcome], None], clients: int = 8
-    ) -> None:
-        """Prepare the clients.
+    def run(number: int) -> None:
+        rng = random.Random(number)
+        outcome: int | str = LEFT
+        with closing(connection_to(port)) as connection:
+            while outcome != REFUSED and not stopping.is_set():
+                request = rng.choice(requests)
+                outcome = _exchange(connection, request)
+                record(request, outcome)
+                if number % 2:
+                    connection.close()
 
-        Args:
-            port: port of the service.
-            requests: a client draws from these at random.
-            record: called with every outcome, from several threads.
-            clients: number of clients.
-        """
-        self._port, self._requests, self._record = port, requests, record
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(random.Random(number), number % 2 == 1), daemon=True)
-            for number in range(clients)
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self.wait(2 * TIMEOUT_SECONDS)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait at most this long for all clients to end, and return whether they did."""
-        deadline = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def _run(self, rng: random.Random, keeps: bool) -> None:
-        refused = False
-        while not refused and not self._stop.is_set():
-            with closing(_connection(self._port)) as connection:
-                for _ in range(REQUESTS_PER_CONNECTION if keeps else 1):
-                    outcome = self._send(connection, rng.choice(self._requests))
-                    self._record(outcome)
-                    refused = REFUSED in (outcome.answer.status, outcome.retry_status)
-                    if isinstance(outcome.answer.status, str) or self._stop.is_set():
-                        break
-
-    def _send(self, connection: http.client.HTTPConnection, request: Request) -> Outcome:
-        is_reused = connection.sock is not None
-        began = time.perf_counter()
-        answer = _exchange(connection, request)
-        seconds = time.perf_counter() - began
-        retry_status = send(self._port, request).status if answer.status == LOST else None
-        return Outcome(request, answer, began, seconds, is_reused, retry_status)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        running = [pool.submit(run, number) for number in range(CLIENTS)]
+        try:
+            yield
+        finally:
+            stopping.set()
+    for client in running:
+        client.result()
 
 
-def send(port: int, request: Request) -> Answer:
-    """Send a request on a new connection."""
-    with closing(_connection(port)) as connection:
+def send(port: int, request: Request) -> int | str:
+    """Send a request on a new connection. Return the status, or LOST, REFUSED or LEFT."""
+    with closing(connection_to(port)) as connection:
         return _exchange(connection, request)
 
 
-def _connection(port: int) -> http.client.HTTPConnection:
+def connection_to(port: int) -> http.client.HTTPConnection:
+    """Return a connection to a service on this machine. It is opened when it is needed."""
     return http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_SECONDS)
 
 
-def _exchange(connection: http.client.HTTPConnection, request: Request) -> Answer:
+def _exchange(connection: http.client.HTTPConnection, request: Request) -> int | str:
     try:
         if connection.sock is None:
             connection.connect()
     except ConnectionRefusedError:
-        return Answer(REFUSED)
+        return REFUSED
     except OSError:
-        return Answer(LOST)
+        return LOST
     try:
         connection.putrequest(request.method, request.path)
         if request.method == "POST":
@@ -156,10 +93,10 @@ def _exchange(connection: http.client.HTTPConnection, request: Request) -> Answe
         connection.endheaders(request.body or None)
         if request.leaves:
             connection.close()
-            return Answer(LEFT)
+            return LEFT
         response = connection.getresponse()
         response.read()
-        return Answer(response.status, response.headers["X-Model-Version"])
+        return response.status
     except (OSError, http.client.HTTPException):
         connection.close()
-        return Answer(LOST)
+        return LOST

@@ -51,7 +51,7 @@ def put_under_load(server: Server, body: Body, connections: int, seconds: int) -
             timeout=seconds + 2 * TIMEOUT_SECONDS,
         )
     # wrk exits while requests are in work. The server has finished them when it answers one more request.
-    server.post(body.encode(GOLDEN.pixels[0]), body.headers, body.path)
+    server.ask(body.path, body.encode(GOLDEN.pixels[0]), body.headers)
     cpu_seconds = server.cpu_seconds() - cpu_began
     result = json.loads(completed.stdout.splitlines()[-1])
     answered = result["requests"] - result["errors"]["status"]

@@ -14,29 +14,29 @@ final figures.
 """
 
 import time
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, share_with_interval, table
-from benchmarks.quality.answers import normalized, only_resized
 from benchmarks.quality.drawn_styles import DRAWN, drawings
-from benchmarks.quality.families import FAMILIES, encoded
+from benchmarks.quality.families import FAMILIES, encoded, rng_of
 from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.papers import ON_PAPER
-from benchmarks.quality.without_digit import SURFACES, pictures_without_digit
+from benchmarks.quality.without_digit import all_without_digit
 from digits.errors import NoInk
-from digits.features import SIDE, Floats, to_features
+from digits.features import SIDE, Floats, Grey, to_features
 from digits.model.classifier import Classifier
 from digits.model.predictions import predict
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
+from digits.picture import Picture
 
 SCANS = "scikit-learn's 8x8"
 WITHOUT_DIGIT = 500
@@ -66,9 +66,15 @@ class Prepared:
 def ours(data: bytes) -> Normalized:
     """Prepare a picture as serving does. Without ink, all pixels are 0."""
     try:
-        return normalized(data)
+        return Picture(data).prepare("auto")
     except NoInk:
         return Normalized(np.zeros((SIDE, SIDE), dtype=np.uint8), ())
+
+
+def only_resized(data: bytes) -> Grey:
+    """Prepare a picture as most programs do: grey, and resized to 28x28 whatever is on it."""
+    grey = Image.fromarray(Picture(data).grey())
+    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
@@ -89,10 +95,7 @@ def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
 
 
 def prepared_families(images: int, part: str, only: str) -> dict[str, Prepared]:
-    """Make and prepare the families. A family is left out if its name does not contain `only`.
-
-    Each has its own seed, so that a new family changes no other.
-    """
+    """Make and prepare the families. A family is left out if its name does not contain `only`."""
     digits, labels = load_part(part)
     # Spread evenly: MNIST's test images are ordered by writer, and the first half is harder than the whole.
     chosen = np.linspace(0, len(labels) - 1, min(images, len(labels))).astype(int)
@@ -101,7 +104,7 @@ def prepared_families(images: int, part: str, only: str) -> dict[str, Prepared]:
     made = FAMILIES | ON_PAPER
     for name in (name for name in [*made, *DRAWN] if only in name):
         progress(name)
-        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        rng = rng_of(name)
         if name in made:
             families[name] = prepare([made[name](digit, rng) for digit in digits], truth)
         else:
@@ -114,14 +117,9 @@ def prepared_families(images: int, part: str, only: str) -> dict[str, Prepared]:
 
 
 def prepared_surfaces(count: int) -> dict[str, Prepared]:
-    """Make and prepare `count` pictures without a digit, about equally many of each surface. The labels are -1."""
-    surfaces = {}
-    for number, name in enumerate(SURFACES):
-        progress(f"without a digit: {name}")
-        share = (count + number) // len(SURFACES)
-        pictures = pictures_without_digit(name, share, np.random.default_rng(zlib.crc32(name.encode())))
-        surfaces[name] = prepare(pictures, np.full(share, -1))
-    return surfaces
+    """Make and prepare `count` pictures without a digit. The labels are -1."""
+    progress("without a digit")
+    return {name: prepare(made, np.full(len(made), -1)) for name, made in all_without_digit(count).items()}
 
 
 def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
@@ -162,19 +160,17 @@ def refused(classifier: Classifier, prepared: Prepared) -> NDArray[np.bool_]:
 
 
 def refusal_table(classifier: Classifier, families: dict[str, Prepared], surfaces: dict[str, Prepared]) -> str:
-    """Return the table of both errors: digits that are refused, and pictures without a digit that are accepted."""
-
-    def row(name: str, groups: Sequence[Prepared], *, has_digit: bool) -> list[str]:
-        blank = np.concatenate([group.blank for group in groups])
-        no_digit = np.concatenate([refused(classifier, group) for group in groups])
-        wrong = no_digit if has_digit else ~no_digit
-        chosen = np.concatenate([accepted(classifier, group) for group in groups])
-        return [name, str(len(blank)), *(f"{each.mean():.4f}" for each in (blank, no_digit, wrong, chosen))]
-
-    rows = [row("digits of all families", list(families.values()), has_digit=True)]
-    rows += [row(f"without a digit: {name}", [surface], has_digit=False) for name, surface in surfaces.items()]
-    rows.append(row("without a digit, all", list(surfaces.values()), has_digit=False))
-    return table(["pictures", "number", "no ink", "no ink or no digit", "wrong", "accepted"], rows)
+    """Return the table of digits that are refused, and of pictures without a digit that are refused or accepted."""
+    groups = {"digits of all families": list(families.values())}
+    groups |= {f"without a digit: {name}": [surface] for name, surface in surfaces.items()}
+    groups["without a digit, all"] = list(surfaces.values())
+    rows = []
+    for name, parts in groups.items():
+        blank = np.concatenate([part.blank for part in parts])
+        no_digit = np.concatenate([refused(classifier, part) for part in parts])
+        chosen = np.concatenate([accepted(classifier, part) for part in parts])
+        rows.append([name, str(len(blank)), *(f"{each.mean():.4f}" for each in (blank, no_digit, chosen))])
+    return table(["pictures", "number", "no ink", "no ink or no digit", "accepted"], rows)
 
 
 def main() -> None:

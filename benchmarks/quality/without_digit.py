@@ -10,12 +10,18 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.quality.families import Array, Generator, encoded, light, side_strip, texture
+from benchmarks.quality.families import Array, Generator, encoded, light, rng_of, side_strip, texture
 
 
 def pictures_without_digit(name: str, count: int, rng: Generator) -> list[bytes]:
     """Return pictures of one of SURFACES as JPEG files, 64 to 640 pixels wide."""
     return [_photo(SURFACES[name], rng) for _ in range(count)]
+
+
+def all_without_digit(count: int) -> dict[str, list[bytes]]:
+    """Return `count` pictures, about equally many of each of SURFACES."""
+    shares = {name: (count + number) // len(SURFACES) for number, name in enumerate(SURFACES)}
+    return {name: pictures_without_digit(name, share, rng_of(name)) for name, share in shares.items()}
 
 
 def _photo(surface: Callable[[tuple[int, int], Generator], Array], rng: Generator) -> bytes:

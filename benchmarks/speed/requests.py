@@ -1,27 +1,26 @@
-"""How many requests per second does the service answer, beside another checkout, a floor, a template and Triton?
+"""How many requests per second does the service answer, beside another checkout, two floors, a template and Triton?
 
     python -m benchmarks.speed.requests
     python -m benchmarks.speed.requests --against ../other-checkout --services ours,floor
     python -m benchmarks.speed.requests --services ours,triton --bodies json
-    python -m benchmarks.speed.requests --services ours --bodies raw,v2-binary,json,v1,v2,many --clients 32
 
-wrk sends the requests from this machine and uses up to one core. Every round measures each service once with each body
-and number of clients. Ratios compare values of the same round. `--against` also starts `python -m app` of another
-checkout, with this Python. `NAME:N` is a service with N processes.
+Two floors run on uvicorn and answer a constant: `floor` only reads the body, `decode-floor` also decodes the picture
+to grey. wrk sends the requests from this machine and uses up to one core. Every round measures each service once with
+each body and number of clients, on new connections. Ratios compare values of the same round. All services start anew
+every second round, because page faults make some processes slower than others from their start on. `--against` also
+starts `python -m app` of another checkout, with this Python. `NAME:N` is a service with N processes.
 """
 
-import argparse
-import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import services, wrk
-from benchmarks.harness.bodies import BODIES, Body
+from benchmarks.harness.bodies import BODIES, PHOTO, Body
 from benchmarks.harness.command import chosen, parser, progress
-from benchmarks.harness.report import header, table
-from benchmarks.harness.rounds import alternate, median, ratios, spread
+from benchmarks.harness.report import header, median, ratios, spread, table
 from benchmarks.harness.servers import Server
 from benchmarks.harness.services import Service
 from benchmarks.harness.wrk import Run, put_under_load
@@ -30,6 +29,9 @@ OTHER = "other"
 CPU_BASES = (OTHER, "decode-floor")
 """The table also compares the processor time of these services."""
 WARM_CONNECTIONS = 16
+MOST_WITH_PHOTOS = 4
+"""More clients than this would only wait for each other's photos."""
+ROUNDS_PER_START = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +47,36 @@ Results = Mapping[Case, Sequence[Run]]
 
 
 def start(service: Service, bodies: Sequence[Body], running: ExitStack) -> Server:
-    """Start a service, and warm it up with the bodies that it accepts."""
+    """Start a service, and warm it up with the bodies."""
     progress(f"starting {service.name}")
-    accepted = [body for body in service.bodies if body.name in {one.name for one in bodies}]
-    server = running.enter_context(service.started(accepted))
-    for body in accepted:
+    server = running.enter_context(service.started(bodies))
+    for body in bodies:
         put_under_load(server, body, WARM_CONNECTIONS, wrk.WARM_SECONDS)
     return server
 
 
-def measure(
-    groups: Sequence[Sequence[Case]], rounds: int, seconds: int, rounds_per_start: float = math.inf
-) -> dict[Case, list[Run]]:
-    """Measure each case once a round, and start all services anew every `rounds_per_start` rounds."""
-    bodies_by_service: dict[Service, list[Body]] = {}
-    for case in (case for group in groups for case in group):
-        bodies_by_service.setdefault(case.service, []).append(case.body)
-    servers: dict[Service, Server] = {}
-    measurements_per_start = rounds_per_start * sum(map(len, groups))
-    count = 0
-    with ExitStack() as running:
+def measure(groups: Sequence[Sequence[Case]], rounds: int, seconds: int) -> dict[Case, list[Run]]:
+    """Measure each case once a round, in an order that differs in each round.
 
-        def run(case: Case) -> Run:
-            nonlocal count
-            if not servers or count == measurements_per_start:
-                count = 0
-                running.close()
-                servers.update({one: start(one, bodies, running) for one, bodies in bodies_by_service.items()})
-            count += 1
-            result = put_under_load(servers[case.service], case.body, case.clients, seconds)
-            progress(f"{case.body.name}, {case.clients} clients, {case.service.name}: {result.rate:,.0f} requests/s")
-            return result
-
-        return alternate(groups, rounds, run)
+    So a busy moment of the machine does not hit only one service. The cases of a group are measured directly after one
+    another, because the reader compares them.
+    """
+    results: dict[Case, list[Run]] = {case: [] for group in groups for case in group}
+    bodies: dict[Service, dict[Body, None]] = {}
+    for case in results:
+        bodies.setdefault(case.service, {})[case.body] = None
+    for first in range(0, rounds, ROUNDS_PER_START):
+        with ExitStack() as running:
+            servers = {service: start(service, list(sent), running) for service, sent in bodies.items()}
+            for number in range(first, min(first + ROUNDS_PER_START, rounds)):
+                progress(f"round {number + 1}/{rounds}")
+                rng = random.Random(number)
+                for group in rng.sample(groups, len(groups)):
+                    for case in rng.sample(group, len(group)):
+                        run = put_under_load(servers[case.service], case.body, case.clients, seconds)
+                        progress(f"{case.body.name}, {case.clients} clients, {case.service.name}: {run.rate:,.0f}/s")
+                        results[case].append(run)
+    return results
 
 
 def rows(
@@ -116,50 +115,41 @@ def compared(runs: Sequence[Run], bases: Sequence[Run] | None, value: Callable[[
     return spread(ratios([value(run) for run in runs], [value(run) for run in bases]), 2) if bases else ""
 
 
-def add_options(arguments: argparse.ArgumentParser, services_: str, bodies: str) -> None:
-    """Add the options that choose what is measured."""
-    arguments.add_argument("--against", type=Path, metavar="CHECKOUT", help="measure this other checkout too")
-    arguments.add_argument(
-        "--services", default=services_, help=f"of {', '.join(services.NAMES)}; default: %(default)s"
-    )
-    arguments.add_argument("--bodies", default=bodies, help=f"of {', '.join(BODIES)}; default: %(default)s")
-
-
-def chosen_services(arguments: argparse.ArgumentParser, options: argparse.Namespace) -> list[Service]:
-    """Return the services that the options name. A wrong name or checkout ends the program with a message."""
-    names = options.services.split(",")
-    chosen(arguments, "--services", ",".join(name.partition(":")[0] for name in names), services.NAMES)
-    if options.against and not (options.against / "app").is_dir():
-        arguments.error(f"--against: expected a checkout with a folder `app`, received {options.against}")
-    other = [services.own(folder=options.against.resolve(), name=OTHER)] if options.against else []
-    measured = [services.service(name) for name in names]
-    return [*measured[:1], *other, *measured[1:]]
-
-
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     arguments = parser(__doc__, rounds=5, seconds=1)
-    add_options(arguments, "ours,ours:2,floor,template", "json,raw,png,drawing")
+    arguments.add_argument("--against", type=Path, metavar="CHECKOUT", help="measure this other checkout too")
+    known = f"of {', '.join(services.NAMES)}; default: %(default)s"
+    arguments.add_argument("--services", default="ours,ours:2,floor,decode-floor,template", help=known)
+    known = f"of {', '.join(BODIES)}; default: %(default)s"
+    arguments.add_argument("--bodies", default="json,raw,png,drawing,jpeg,photo", help=known)
     arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
     options = arguments.parse_args()
     versions = {"wrk": wrk.version()}
     bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
-    measured = chosen_services(arguments, options)
+    names = options.services.split(",")
+    chosen(arguments, "--services", ",".join(name.partition(":")[0] for name in names), services.NAMES)
+    measured = [services.service(name) for name in names]
+    if options.against:
+        if not (options.against / "app").is_dir():
+            arguments.error(f"--against: expected a checkout with a folder `app`, received {options.against}")
+        measured.insert(1, services.own(folder=options.against.resolve(), name=OTHER))
+    numbers = [int(number) for number in options.clients.split(",")]
     groups = [
         [Case(service, body, clients) for service in measured for body in service.bodies if body.name == one.name]
         for one in bodies
-        for clients in map(int, options.clients.split(","))
+        for clients in sorted({min(each, MOST_WITH_PHOTOS) if one is PHOTO else each for each in numbers})
     ]
     groups = [group for group in groups if group]
     results = measure(groups, options.rounds, options.seconds)
 
     if "triton" in options.services:
         versions["Triton"] = services.triton_version()
-    print(header(["uvicorn", "fastapi", "onnxruntime"], versions))
+    print(header(["uvicorn", "fastapi", "pillow", "opencv-python-headless", "onnxruntime"], versions))
     print(f"\nMedian of {options.rounds} rounds of {options.seconds} s (least-greatest).")
     if options.against:
         print(f"`{OTHER}` is {options.against.resolve()}.")
-    baselines = [OTHER if options.against else "ours", "floor", "template"]
+    baselines = [OTHER if options.against else "ours", "floor", "decode-floor", "template"]
     print("\n" + table(*rows(groups, results, baselines)))
 
 

@@ -71,7 +71,7 @@ class Golden:
         """Parse the golden.json of a model with this number of classes.
 
         Raises:
-            ValueError, KeyError, TypeError, OverflowError or RecursionError: it does not have one image per class.
+            ValueError, KeyError, TypeError, OverflowError, RecursionError: it does not have one image per class.
         """
         images = json.loads(content)["images"]
         if [image["digit"] for image in images] != list(range(classes)):

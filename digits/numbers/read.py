@@ -170,7 +170,7 @@ def read_number(classifier: Classifier, picture: Picture) -> Number:
 
     Raises:
         OtherClasses: the model's classes are not the digits.
-        InvalidImage, NoInk, TooManyDigits.
+        InvalidImage, NoInk, TooManyDigits: the picture cannot be read.
     """
     classifier.require_digits()
     prepared = prepare(picture)

@@ -4,6 +4,7 @@ from http.client import HTTPConnection
 
 import pytest
 
+from app.main import VERSION
 from app.telemetry.probes import PROBES
 from tests.app.conftest import Service
 from tests.app.dialects import HTTP
@@ -21,7 +22,7 @@ def test_a_service_with_a_model_is_alive_started_ready_and_healthy(service: Serv
         "reason": None,
         "model": {"name": "mnist-dense", "version": SHIPPED_VERSION},
         "warnings": [],
-        "version": "0.1.0",
+        "version": VERSION,
     }
 
 

@@ -11,18 +11,14 @@ SHARED = Cost(fixed_seconds=444e-6, each_seconds=70e-6, max_in_turn=128)
 ALONE = Cost(fixed_seconds=0, each_seconds=4e-3, max_in_turn=1)
 
 
-def load(batch: float, each_seconds: float) -> Load:
-    return Load(connections=8, rate=1, batch=batch, each_seconds=each_seconds)
-
-
 def test_loads_that_share_turns_differently_give_both_costs() -> None:
-    loads = [load(batch, 180e-6 / batch + 55e-6) for batch in (1, 1.5, 4, 20)]
+    loads = [Load(batch, 180e-6 / batch + 55e-6) for batch in (1, 1.5, 4, 20)]
 
     cost = fit(loads, share_passes=True)
 
     assert (cost.fixed_seconds, cost.each_seconds) == pytest.approx((180e-6, 55e-6))
     assert [cost.error(one) for one in loads] == pytest.approx([0] * 4)
-    assert fit([load(1, 2e-3), load(3, 1e-3)], share_passes=False) == Cost(0, 1.5e-3, max_in_turn=1)
+    assert fit([Load(1, 2e-3), Load(3, 1e-3)], share_passes=False) == Cost(0, 1.5e-3, max_in_turn=1)
 
 
 def simulated_seconds(cost: Cost, share: float, requests: int = 100_000) -> list[float]:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from app.inference import memory_budget
+from app.main import VERSION
 from app.server.server import FINISH_SECONDS
 from app.settings import Settings
 from digits.model import artifact
@@ -217,7 +218,7 @@ def test_the_guides_example_kustomization_is_valid() -> None:
         check(manifest)
     ((_, pod),) = pods(objects)
     specs = {(each["kind"], each["metadata"]["name"]): each.get("spec", {}) for each in objects}
-    assert only_container(pod)["image"] == "registry.example.org/digits:0.1.0"
+    assert only_container(pod)["image"] == f"registry.example.org/digits:{VERSION}"
     assert 'environment="staging"' in specs["ScaledObject", "digits"]["triggers"][0]["metadata"]["query"]
     (labels,) = (each["metadata"]["labels"] for each in objects if each["kind"] == "Service")
     assert labels["environment"] == "staging"

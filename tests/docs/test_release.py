@@ -1,21 +1,39 @@
-"""All files that name the release agree."""
+"""All files that name the release agree with `pyproject.toml`."""
 
 import re
 import tomllib
 
+import pytest
 import yaml
 
-from app.main import VERSION
 from tests.conftest import REPOSITORY
 
+IMAGE = r'\bdigits(?:-train)?:(?=\d)([\w.]+)|newTag: "([\w.]+)"'
+PLACES = {
+    "CITATION.cff": r"^version: (.+)$",
+    "Dockerfile": r"^ARG .*\bVERSION=(\S+)",
+    "app/main.py": r'^VERSION = "(.+)"$',
+    "uv.lock": r'^name = "digits"\nversion = "(.+)"$',
+    "deploy/kubernetes/**/kustomization.yaml": IMAGE,
+    "docs/how-to/kubernetes.md": IMAGE,
+    "docs/how-to/docker.md": IMAGE,
+}
 
-def test_every_file_names_the_same_version_and_date() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+
+@pytest.mark.parametrize(("files", "pattern"), PLACES.items(), ids=PLACES)
+def test_every_file_names_the_version_of_the_project(files: str, pattern: str) -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    texts = [file.read_text() for file in REPOSITORY.glob(files)]
+
+    named = [match[match.lastindex or 0] for text in texts for match in re.finditer(pattern, text, re.MULTILINE)]
+
+    assert set(named) == {version}
+
+
+def test_the_newest_release_of_the_changelog_has_the_version_and_date_of_the_citation() -> None:
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
     changelog = (REPOSITORY / "CHANGELOG.md").read_text()
-    (image,) = re.findall(r"^ARG .*\bVERSION=(\S+)", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
 
-    newest, date = re.findall(r"^## \[(\d.*?)\] - (.*)$", changelog, re.MULTILINE)[0]
+    newest = re.findall(r"^## \[(\d.*?)\] - (.*)$", changelog, re.MULTILINE)[0]
 
-    assert {project["version"], citation["version"], image, newest} == {VERSION}
-    assert citation["date-released"] == date
+    assert newest == (citation["version"], citation["date-released"])

@@ -33,7 +33,7 @@ class Coverage:
     """The same share for the digit that has the smallest one."""
     band: tuple[float, float] | None
     """Range of `covered` that chance explains, with a Bonferroni correction for the number of levels. None for
-    thresholds per digit, and for images that are not exchangeable with the calibration images."""
+    thresholds per digit."""
     size: float
     """Mean number of digits in a set."""
     empty: float
@@ -114,7 +114,7 @@ def evaluate(
 
 
 def coverage(
-    sets: PredictionSets, probabilities: Floats, labels: NDArray[Any], calibration_images: int | None
+    sets: PredictionSets, probabilities: Floats, labels: NDArray[Any], calibration_images: int
 ) -> list[Coverage]:
     """Measure the prediction sets of every level, first with the common threshold and then with one per digit.
 
@@ -122,8 +122,7 @@ def coverage(
         sets: the levels with their thresholds.
         probabilities: float32 (N, classes).
         labels: (N,), the true digits.
-        calibration_images: number of images behind the thresholds. None computes no bands, for images that are not
-            exchangeable with the calibration images.
+        calibration_images: number of images behind the thresholds.
     """
     rows = []
     for level in sets.levels:
@@ -133,7 +132,7 @@ def coverage(
             members = probabilities >= class_thresholds(level, per_class=per_class, classes=probabilities.shape[1])
             covered, size = members[np.arange(len(labels)), labels], members.sum(axis=1)
             band = None
-            if calibration_images is not None and not per_class:
+            if not per_class:
                 error = BAND_ERROR / len(sets.levels)
                 band = coverage_band(level.coverage, calibration_images, len(labels), error=error)
             rows.append(

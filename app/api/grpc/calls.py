@@ -71,7 +71,7 @@ class Call:
         """Return a short message of this class.
 
         Raises:
-            BodyTooLarge, MalformedBody, SlowBody, Abandoned.
+            BodyTooLarge, MalformedBody, SlowBody, Abandoned: the message cannot be read.
         """
         content = await self.read()
         if len(content) > SHORT_MESSAGE_BYTES:

@@ -50,7 +50,8 @@ class InferenceService:
         """Classify the pictures of one call.
 
         Raises:
-            UnknownModel, NoUsableModel, Overloaded, and any error of a message or a picture.
+            UnknownModel, NoUsableModel, Overloaded: no model can answer.
+            DigitsError: any error of a message or a picture.
         """
         parser = partial(read_request, settings=self._settings, registry=self._registry)
         return await infer(self._data_plane, PictureMessage(call, parser), infer_answer)

@@ -26,7 +26,7 @@ class Health:
 
         Raises:
             NotFound: the server has no such service.
-            BodyTooLarge, MalformedBody, SlowBody, Abandoned.
+            BodyTooLarge, MalformedBody, SlowBody, Abandoned: the message cannot be read.
         """
         name = (await call.read_as(health_pb2.HealthCheckRequest)).service
         if name not in ("", SERVICE):

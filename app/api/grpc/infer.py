@@ -32,7 +32,7 @@ def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry)
         registry: has the version that the message names.
 
     Raises:
-        UnknownModel, MalformedBody, InvalidBody, BatchTooLarge.
+        UnknownModel, MalformedBody, InvalidBody, BatchTooLarge: the message is not a valid request.
     """
     check_contents(ModelInferRequest.DESCRIPTOR, content, settings.max_batch)
     message = parse_message(ModelInferRequest, content)

@@ -44,7 +44,8 @@ async def infer(
         version: the version that the path names. None if only the body may name one.
 
     Raises:
-        UnknownModel, NoUsableModel, Overloaded, and any error of a body or a picture.
+        UnknownModel, NoUsableModel, Overloaded: no model can answer.
+        DigitsError: any error of a body or a picture.
     """
     began = time.perf_counter()
     metrics = data_plane.metrics

@@ -56,7 +56,7 @@ def read_request(body: bytes, *, header_length: bytes, settings: Settings, versi
         version: number of the version that the path names.
 
     Raises:
-        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge.
+        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge: the body is not a valid request.
     """
     header, binary = body, b""
     if header_length:

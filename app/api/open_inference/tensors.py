@@ -31,7 +31,7 @@ def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max
         max_batch: maximum number of pictures.
 
     Raises:
-        InvalidBody, BatchTooLarge.
+        InvalidBody, BatchTooLarge: the tensor does not hold such pictures, or holds too many.
     """
     if datatype not in ("FP32", "UINT8", "BYTES"):
         raise InvalidBody(f"expected the datatype FP32, UINT8 or BYTES, received {str(datatype)[:20]!r}")

@@ -49,7 +49,7 @@ def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | 
         version: number of the version that the path names.
 
     Raises:
-        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels.
+        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels: the body is not a valid request.
     """
     try:
         document = parse_json(body, settings)

@@ -16,10 +16,12 @@ from PIL import Image, ImageDraw
 from benchmarks.quality.families import (
     Array,
     Generator,
+    cut_bitmap,
     encoded,
     light,
     on_paper,
     placed,
+    reduced_photo,
     texture,
 )
 
@@ -60,15 +62,15 @@ def _arc(centre: tuple[float, float], radii: tuple[float, float], first: float, 
     return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
-def _page(lines: list[_Line], rng: Generator) -> Array:
+def _page(lines: list[_Line], rng: Generator, *, pen: tuple[float, float] = (20, 72)) -> Array:
     """Draw lines with a pen of constant width in a hand that trembles. Returns the coverage by ink.
 
-    A digit is about 500 pixels high, and the pen 20 to 72 pixels wide.
+    `pen` is the range of the pen's width in pixels. A digit is about 500 pixels high.
     """
     slant, squeeze = rng.uniform(-0.15, 0.42), rng.uniform(0.65, 1.25)
     angle = np.deg2rad(rng.uniform(-8, 8))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    width = int(np.exp(rng.uniform(*np.log([20, 72]))))
+    width = int(np.exp(rng.uniform(*np.log(pen))))
     tremor, corner_size = rng.uniform(0, 1.2), rng.uniform(2, 18)
     drawn = []
     for line in lines:
@@ -270,6 +272,37 @@ def _open_eight(u: _Uniform) -> list[_Line]:
     ]
 
 
+def _cut_seven(rng: Generator) -> bytes:
+    """Make a bitmap of a 7 whose bar runs along the upper edge."""
+    lines = _crossed_hooked_seven(rng.uniform) if rng.random() < 0.3 else _seven_with_left_serif(rng.uniform)
+    ink = _page(lines if rng.random() < 0.5 else [lines[0][1:]], rng, pen=(45, 90))
+    return cut_bitmap(ink, rng, int(rng.choice([16, 32])), pen=45)
+
+
+def _bold_one(rng: Generator) -> bytes:
+    """Make a bitmap of a bar that covers about half of it."""
+    side = int(rng.choice([16, 32]))
+    bar = np.zeros((side, side), dtype=np.float32)
+    rows = np.arange(side)
+    left = side * rng.uniform(0.22, 0.3) - rng.uniform(-0.1, 0.1) * (rows - side / 2)
+    width = side * rng.uniform(0.42, 0.55)
+    for row in rows:
+        bar[row, max(0, round(left[row])) : round(left[row] + width)] = 255
+    return encoded(bar if rng.random() < 0.5 else 255 - bar)
+
+
+def _tall_thin_one(rng: Generator) -> bytes:
+    """Photograph a tall thin 1 in little light, and reduce the photo."""
+    side = 768
+    page = Image.new("L", (side, side), 0)
+    x, lean, high = side * rng.uniform(0.3, 0.7), side * rng.uniform(-0.05, 0.15), side * rng.uniform(0.55, 0.85)
+    top = rng.uniform(0.05, 0.95) * (side - high)
+    width = round(side * rng.uniform(0.005, 0.012))
+    ImageDraw.Draw(page).line((x + lean / 2, top, x - lean / 2, top + high), fill=255, width=width)
+    reduced = int(rng.choice([256, 384, 512]))
+    return reduced_photo(np.asarray(page, dtype=np.float32) / 255, rng, reduced, paper=rng.uniform(60, 110))
+
+
 DRAWN: dict[str, Drawn] = {
     "1 with a long flag": Drawn(1, _on_page(_one_with_long_flag)),
     "1 with flag and base": Drawn(1, _on_page(_one_with_flag_and_base)),
@@ -289,5 +322,8 @@ DRAWN: dict[str, Drawn] = {
     "5 with a closed bowl": Drawn(5, _on_page(_five_with_closed_bowl)),
     "5 with a rising bar": Drawn(5, _on_page(_five_with_rising_bar)),
     "8 with an open top": Drawn(8, _on_page(_open_eight)),
+    "7, cut bitmap": Drawn(7, _cut_seven),
+    "1, bold bitmap": Drawn(1, _bold_one),
+    "1, tall in a dark photo": Drawn(1, _tall_thin_one),
 }
 """By name, in the order of the table."""

@@ -302,17 +302,21 @@ def resized(ink: Array, height: int, width: int) -> Array:
     return averaged
 
 
-def _cut_bitmap(digit: Grey, rng: Generator, *, side: int) -> bytes:
+def cut_bitmap(ink: Array, rng: Generator, side: int, *, pen: float) -> bytes:
     """Make a bitmap of two levels in which the digit touches two opposite edges, or all four.
 
-    Half of the digits are stretched to a square unless they are narrow.
+    Half of the digits are stretched to a square unless they are narrow. `pen` is the width of the strokes in pixels.
     """
-    pen = 8 * side * rng.uniform(0.06, 0.14)
-    ink = cut(stroked(digit, 8 * side, pen), inset=int(pen * rng.uniform(0, 0.4)))
+    ink = cut(ink, inset=int(pen * rng.uniform(0, 0.4)))
     if rng.random() < 0.5 or ink.shape[1] < 0.6 * ink.shape[0]:
         ink = squared(ink)
     bits = resized(ink, side, side) > 0.5
     return encoded(255.0 * (bits if rng.random() < 0.5 else ~bits))
+
+
+def _cut_bitmap(digit: Grey, rng: Generator, *, side: int) -> bytes:
+    pen = 8 * side * rng.uniform(0.06, 0.14)
+    return cut_bitmap(stroked(digit, 8 * side, pen), rng, side, pen=pen)
 
 
 def _cut_bold(digit: Grey, rng: Generator) -> bytes:
@@ -393,8 +397,8 @@ def _on_page(digit: Grey, rng: Generator, *, height: tuple[float, float]) -> Arr
     return page
 
 
-def _thin_pen(digit: Grey, rng: Generator) -> bytes:
-    return reduced_photo(_on_page(digit, rng, height=(0.15, 0.5)), rng, 256, paper=rng.uniform(150, 240))
+def _thin_pen(digit: Grey, rng: Generator, *, side: int) -> bytes:
+    return reduced_photo(_on_page(digit, rng, height=(0.15, 0.5)), rng, side, paper=rng.uniform(150, 240))
 
 
 def _dark_photo(digit: Grey, rng: Generator) -> bytes:
@@ -422,7 +426,9 @@ FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "cut, scan": _cut_scan,
     "faint, light on dark": _faint_light,
     "faint, dark on light": _faint_dark,
-    "photo, 256 pixels": _thin_pen,
+    "photo, 512 pixels": partial(_thin_pen, side=512),
+    "photo, 384 pixels": partial(_thin_pen, side=384),
+    "photo, 256 pixels": partial(_thin_pen, side=256),
     "photo, dark": _dark_photo,
     "photo, beside a shadow": _beside_shadow,
 }

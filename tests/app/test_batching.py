@@ -74,10 +74,7 @@ def test_answered_pictures_leave_the_queue(run: Run, pictures: Grey) -> None:
 
 
 def test_a_lone_request_does_not_wait_for_a_timer(
-    run: Run,
-    classifier: Watched,
-    pictures: Grey,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, classifier: Watched, pictures: Grey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def alone(batcher: Batcher) -> BatchResult:
         loop = asyncio.get_running_loop()
@@ -197,10 +194,7 @@ def test_a_cancelled_request_takes_no_part_in_the_pass(run: Run, classifier: Wat
 
 
 def test_a_failed_pass_does_not_affect_the_next_one(
-    run: Run,
-    classifier: Watched,
-    pictures: Grey,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, classifier: Watched, pictures: Grey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def twice(batcher: Batcher) -> BatchResult:
         with monkeypatch.context() as broken:

@@ -23,19 +23,7 @@ from digits.errors import DigitsError
 from digits.features import Grey
 from digits.model.artifact import MODEL, NAME, SHIPPED
 from tests.app.conftest import FIRST, LIMITED_BATCH, NEW_KEY, SECOND, START_SECONDS, THIRD, Service, cases
-from tests.app.dialects import (
-    BLANK,
-    DIALECTS,
-    HTTP,
-    PHOTO,
-    PNG,
-    SEVEN,
-    Dialect,
-    GrpcDialect,
-    Refusal,
-    Reply,
-    each,
-)
+from tests.app.dialects import BLANK, DIALECTS, HTTP, PHOTO, PNG, SEVEN, Dialect, GrpcDialect, Refusal, Reply, each
 from tests.conftest import SHIPPED_VERSION, encoded, make_graph, run_graph
 from tests.picture_files import png
 

@@ -201,8 +201,7 @@ WRONG_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
 
 
 @pytest.mark.parametrize(
-    ("request_", "part_bytes", "pause"),
-    cases({"too much": (ENDLESS, 10**6, 0), "too long": (WRONG_CHUNK, 1, 0.05)}),
+    ("request_", "part_bytes", "pause"), cases({"too much": (ENDLESS, 10**6, 0), "too long": (WRONG_CHUNK, 1, 0.05)})
 )
 def test_a_client_that_never_stops_to_send_is_cut_off(
     connection: socket.socket, request_: bytes, part_bytes: int, pause: float

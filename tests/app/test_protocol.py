@@ -107,10 +107,7 @@ ODD = {
         livez(b"Host: x", b"Upgrade: websocket", b"Connection: Upgrade") + get(b"/livez"),
         [200, 200],
     ),
-    "2000 upgrades at once": (
-        livez(b"Host: x", b"Upgrade: x", b"Connection: Upgrade") * 2000,
-        [200] * 2000,
-    ),
+    "2000 upgrades at once": (livez(b"Host: x", b"Upgrade: x", b"Connection: Upgrade") * 2000, [200] * 2000),
     "an upgrade to HTTP/2": (post(b"Upgrade: h2c", b"Connection: Upgrade", LENGTH), [200]),
     "a body sent without waiting for 100": (post(b"Expect: 100-continue", LENGTH), [100, 200]),
     "another expectation": (post(b"Expect: a-miracle", LENGTH), [200]),

@@ -10,15 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.conftest import (
-    NEW_KEY,
-    OpenPage,
-    Service,
-    drag,
-    expect_loaded,
-    expect_styled_card,
-    running_service,
-)
+from tests.app.conftest import NEW_KEY, OpenPage, Service, drag, expect_loaded, expect_styled_card, running_service
 from tests.app.dialects import RAW
 
 pytestmark = pytest.mark.slow

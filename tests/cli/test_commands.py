@@ -90,8 +90,7 @@ def test_versions_reports_a_damaged_version(digits: Digits, published: Published
 
 
 @pytest.mark.parametrize(
-    ("module", "new_command"),
-    [("digits", "digits predict FILE"), ("deploy.score", "digits predict SOURCE")],
+    ("module", "new_command"), [("digits", "digits predict FILE"), ("deploy.score", "digits predict SOURCE")]
 )
 def test_an_old_command_names_the_new_one_in_one_line(module: str, new_command: str) -> None:
     with pytest.raises(SystemExit, match=rf"^digits: .*`{new_command}[^\n]*$"):

@@ -14,15 +14,7 @@ from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from digits.numbers.read import read_number
 from digits.picture import Picture
-from tests.conftest import (
-    Published,
-    edit_manifest,
-    encoded,
-    make_calibration,
-    make_graph,
-    publish_classes,
-    rewrite,
-)
+from tests.conftest import Published, edit_manifest, encoded, make_calibration, make_graph, publish_classes, rewrite
 
 HUNDRED = [f"class {index}" for index in range(100)]
 

@@ -16,14 +16,7 @@ from digits.features import CLASSES, FEATURES, to_features
 from digits.model import artifact
 from digits.model import classifier as classifier_module
 from digits.model.artifact import GOLDEN, MANIFEST, MODEL, Tensor
-from digits.model.classifier import (
-    GOLDEN_TOLERANCE,
-    MAX_REASONS,
-    MAX_VERSIONS,
-    Classifier,
-    candidates,
-    load_newest,
-)
+from digits.model.classifier import GOLDEN_TOLERANCE, MAX_REASONS, MAX_VERSIONS, Classifier, candidates, load_newest
 from tests.conftest import (
     Mnist,
     Published,

@@ -51,13 +51,7 @@ def by_opencv(pixels: Grey) -> bytes:
     return data
 
 
-@pytest.mark.parametrize(
-    "encode",
-    [
-        pytest.param(encoded, id="Pillow"),
-        pytest.param(by_opencv, id="OpenCV"),
-    ],
-)
+@pytest.mark.parametrize("encode", [pytest.param(encoded, id="Pillow"), pytest.param(by_opencv, id="OpenCV")])
 def test_real_digits_come_out_unchanged(encode: Callable[[Grey], bytes], mnist: Mnist) -> None:
     for pixels in mnist.pixels[::500]:
         decoded = decode_tiny_png(encode(pixels))

@@ -27,9 +27,7 @@ from training.report import history_from_csv
 from training.trust.evaluation import coverage
 
 HISTORY = ("history.csv", "history.png")
-REPORT = {
-    *(*HISTORY, "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md"),
-}
+REPORT = {*(*HISTORY, "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md")}
 
 PRINT_IMPORTS = """
 import sys, training.cli as cli

@@ -226,10 +226,7 @@ class TestWhatIsWritten:
         assert golden.novelty is not None
 
         for off, message in (
-            (
-                replace(golden, probabilities=golden.probabilities + np.float32(5e-5)),
-                "probabilities within 1e-05",
-            ),
+            (replace(golden, probabilities=golden.probabilities + np.float32(5e-5)), "probabilities within 1e-05"),
             (replace(golden, novelty=golden.novelty + np.float32(2e-4)), r"novelty within 0\.0001"),
         ):
             classifier.golden = off

@@ -122,22 +122,13 @@ class TestFolders:
         [
             (lambda root: (root / "square/000.png").unlink(), "at least 20 pictures of .*, received 19 in 'square'"),
             (lambda root: (root / "empty").mkdir(), "received 0 in 'empty'"),
-            (
-                lambda root: (root / "square").rename(root / ".square"),
-                "expected 2 to 100 classes, received 1, as",
-            ),
+            (lambda root: (root / "square").rename(root / ".square"), "expected 2 to 100 classes, received 1, as"),
             (lambda root: [(root / f"{index}").mkdir() for index in range(99)], "2 to 100 classes, received 101"),
             (lambda root: (root / "star\n").mkdir(), r"received 'star\\n'"),
             (lambda root: [(root / name).mkdir() for name in ("e\u0301", "\u00e9")], "received 'é' more than once"),
-            (
-                lambda root: (root / "circle/more").mkdir(),
-                "own/circle: .* received the folder more",
-            ),
+            (lambda root: (root / "circle/more").mkdir(), "own/circle: .* received the folder more"),
             (lambda root: (root / "lost.png").write_bytes(b""), "in the folders of classes only, received lost.png"),
-            (
-                unreadable(7),
-                "received 7 of 40 .*prepared: circle/000.png: expected a PNG, .*; and 2 more$",
-            ),
+            (unreadable(7), "received 7 of 40 .*prepared: circle/000.png: expected a PNG, .*; and 2 more$"),
             (without_ink, "received 1 of 40 that cannot be prepared: circle/005.png: no ink found"),
         ],
     )

@@ -110,10 +110,7 @@ def test_the_last_epochs_use_the_milder_copies_that_the_teacher_saw(
 
 @pytest.mark.parametrize(
     "saved_states",
-    [
-        pytest.param(1, id="in the teacher's first epoch"),
-        pytest.param(STATES - 1, id="in the network's last epoch"),
-    ],
+    [pytest.param(1, id="in the teacher's first epoch"), pytest.param(STATES - 1, id="in the network's last epoch")],
 )
 def test_a_stopped_run_can_be_resumed_and_ends_with_the_same_weights(
     trained: Run, split: Split, tmp_path: Path, saved_states: int

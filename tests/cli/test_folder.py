@@ -196,9 +196,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
     assert texts == ["314", "4071"]
 
 
-def test_a_model_of_other_classes_adds_their_names_and_reads_no_numbers(
-    digits: Digits, folder: Path, tmp_path: Path
-) -> None:
+def test_other_classes_get_a_column_of_names_and_read_no_numbers(digits: Digits, folder: Path, tmp_path: Path) -> None:
     own = publish_classes(tmp_path / "own", ["circle", "star"])
     options = (folder / "1.png", "--output", tmp_path / "results.jsonl", "--model-dir", own.root)
 
@@ -239,7 +237,7 @@ def test_rows_of_tables_are_answered_like_files(
 
 
 @each_command
-def test_strict_exits_with_1_if_any_picture_has_no_answer(
+def test_strict_exits_with_1_if_a_picture_has_no_answer(
     digits: Digits, folder: Path, command: str, tmp_path: Path
 ) -> None:
     ran = digits(command, folder / "broken.png", folder / "1.png", "--strict", "--output", tmp_path / "results.csv")
@@ -248,9 +246,7 @@ def test_strict_exits_with_1_if_any_picture_has_no_answer(
     assert [row["error"] is None for row in read_csv(tmp_path / "results.csv")] == [False, True]
 
 
-def test_force_replaces_the_output_and_discards_an_interrupted_run(
-    digits: Digits, folder: Path, tmp_path: Path
-) -> None:
+def test_force_replaces_the_output_and_an_interrupted_run(digits: Digits, folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.csv"
     output.write_text("old")
     (tmp_path / "results.csv.partial").write_text("old")

@@ -33,7 +33,6 @@ def answers(ran: Result) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def files(tmp_path: Path, digit_pictures: list[bytes]) -> list[Path]:
-    """Ten picture files, index = digit."""
     paths = [tmp_path / f"{digit}.png" for digit in range(10)]
     for path, picture in zip(paths, digit_pictures, strict=True):
         path.write_bytes(picture)
@@ -63,9 +62,7 @@ def test_each_picture_gets_a_line_with_the_classifiers_answer(
         }
 
 
-def test_a_picture_on_standard_input_is_answered_like_a_file(
-    digits: Digits, files: list[Path], digit_pictures: list[bytes]
-) -> None:
+def test_standard_input_is_answered_like_a_file(digits: Digits, files: list[Path], digit_pictures: list[bytes]) -> None:
     ran = digits("predict", "--json", files[7], "-", stdin=digit_pictures[7])
 
     from_file, from_stdin = answers(ran)
@@ -168,7 +165,7 @@ def test_a_required_version_answers_as_a_folder_or_by_its_number(
 
 
 @pytest.mark.parametrize(("mode", "steps"), [("auto", []), ("always", ["cropped", "centered"])])
-def test_the_option_normalize_says_which_pictures_are_normalized(
+def test_an_option_says_which_pictures_are_normalized(
     digits: Digits, files: list[Path], mode: str, steps: list[str]
 ) -> None:
     ran = digits("predict", "--json", "--normalize", mode, files[5])

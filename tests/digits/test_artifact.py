@@ -257,9 +257,7 @@ class TestDamage:
         with pytest.raises(DamagedArtifact, match=message):
             read_version(published.folder)
 
-    def test_files_that_are_too_large_together_are_refused(
-        self, published: Published, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_files_that_are_too_large_are_refused(self, published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
         sizes = [len(data) for path, data in content(published.folder).items() if path != MANIFEST]
 
         monkeypatch.setattr(artifact, "MAX_BYTES", sum(sizes))

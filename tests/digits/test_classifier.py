@@ -35,7 +35,6 @@ from tests.conftest import (
 
 @pytest.fixture
 def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty root instead of the shipped one."""
     shipped = tmp_path / "shipped"
     monkeypatch.setattr(classifier_module, "SHIPPED", shipped)
     monkeypatch.setattr(artifact, "SHIPPED", shipped)
@@ -44,7 +43,6 @@ def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def trusted(tmp_path: Path) -> Published:
-    """A version with calibration, novelty and saliency."""
     return publish_trusted(tmp_path / "trusted")
 
 
@@ -119,9 +117,7 @@ def received(tensor: str) -> str:
 
 
 class TestLoad:
-    def test_a_version_gives_the_graphs_probabilities_novelty_and_saliency(
-        self, trusted: Published, mnist: Mnist
-    ) -> None:
+    def test_a_version_gives_probabilities_novelty_and_saliency(self, trusted: Published, mnist: Mnist) -> None:
         features = to_features(mnist.pixels[::50])
 
         classifier = Classifier.load(trusted.folder)
@@ -318,9 +314,7 @@ class TestLoadNewest:
         assert refusals == [text.format(shipped.folder, own.folder, *graphs)] * seed
 
     @pytest.mark.usefixtures("nothing_shipped")
-    def test_of_too_many_versions_the_highest_and_the_kept_one_are_candidates_and_few_are_named(
-        self, tmp_path: Path
-    ) -> None:
+    def test_of_too_many_versions_the_highest_and_the_kept_one_are_candidates(self, tmp_path: Path) -> None:
         for version in range(1, MAX_VERSIONS + 6):
             (tmp_path / artifact.NAME / str(version)).mkdir(parents=True)
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from benchmarks.quality.families import enlarged, on_paper
@@ -18,7 +16,7 @@ from digits.errors import ImageTooLarge, InvalidImage, NoInk, UnsupportedImage, 
 from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.picture import Picture, prepare_pixels, read_file
-from digits.pictures.decode import FORMATS, MAX_PIXELS, REDUCED_SIDE, open_image, upright_grey
+from digits.pictures.decode import FORMATS, MAX_PIXELS
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -215,17 +213,6 @@ class TestLargePictures:
             assert grey[0, 0] >= 253  # a palette is made by rounding
             assert grey[-1, -1] <= 2
 
-    def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(self) -> None:
-        picture = Image.new("RGB", (6400, 4800), "white")
-        picture.paste("black", (3200, 2400, 6400, 4800))
-        image = open_image(encoded(picture, format="JPEG"), MAX_PIXELS)
-
-        grey = upright_grey(image, REDUCED_SIDE)
-
-        assert image.size == (1600, 1200)
-        assert grey.shape == (1200, 1600)
-        assert (grey[0, 0], grey[-1, -1]) == (255, 0)
-
 
 HUGE = {
     "PNG": png(2**31 - 1, 2**31 - 1),
@@ -350,7 +337,7 @@ class TestRefusals:
 
 class TestDamagedPictures:
     def test_damaged_pictures_give_a_digit_or_a_named_error(self) -> None:
-        ran = fresh_python("-m", "tests.digits.fuzz", "--examples", "60", timeout_seconds=240)
+        ran = fresh_python("-m", "tests.digits.fuzz", "60", timeout_seconds=240)
 
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -431,13 +418,6 @@ def correlation(one: Grey, other: Grey) -> float:
 class TestLargeJpeg:
     """A large JPEG is first decoded at a fraction of its size, which changes no answer."""
 
-    def test_its_pixels_can_be_decoded_several_times(self, photo: Callable[..., Image.Image]) -> None:
-        picture = Picture(encoded(photo(1000), **JPEG))
-
-        shapes = [picture.grey(min_jpeg_side=160).shape, picture.grey().shape, picture.upright_size]
-
-        assert shapes == [(160, 160), (1280, 1280), (1280, 1280)]
-
     @pytest.mark.parametrize(
         ("options", "is_rotated"),
         [(JPEG, False), ({**JPEG, "progressive": True}, False), (JPEG, True)],
@@ -502,13 +482,3 @@ class TestResize:
         pixels = Picture(encoded(picture)).prepare("resize").pixels
 
         assert (pixels[14, 2], pixels[14, 25]) == ((255, 0) if paper == "black" else (0, 255))
-
-    @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 255))
-    @example(1, 3000, 7)
-    @example(3000, 1, 7)
-    @example(29, 28, 7)
-    def test_a_picture_of_one_grey_gives_a_field_of_this_grey(self, height: int, width: int, level: int) -> None:
-        resized = prepare_pixels(np.full((height, width), level, dtype=np.uint8), "resize")
-
-        assert resized.pixels.shape == (28, 28)
-        assert (resized.pixels == level).all()

@@ -127,7 +127,7 @@ def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[byte
         pytest.param(lambda whole: gzip.compress(whole)[:-20], "cannot be read completely", id="gzip cut short"),
     ],
 )
-def test_a_damaged_idx_file_is_refused(
+def test_a_bad_idx_file_is_refused(
     tmp_path: Path, arrays: Arrays, damage: Callable[[bytes], bytes], message: str
 ) -> None:
     folder = write_idx(tmp_path, arrays)
@@ -201,6 +201,16 @@ def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: lis
         np.testing.assert_array_equal(y, labels[numbers(x)])
         # Each of the two cuts may round a class by one image.
         np.testing.assert_allclose(np.bincount(y, minlength=10), np.array(counts) * len(y) / len(labels), atol=2)
+
+
+def test_a_split_does_not_depend_on_global_random_state() -> None:
+    first = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
+    np.random.seed(7)  # the generator that scikit-learn falls back to
+
+    second = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
+
+    assert numbers(first.x_validation) == numbers(second.x_validation)
+    assert numbers(first.x_calibration) == numbers(second.x_calibration)
 
 
 def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:

@@ -77,7 +77,6 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def features(mnist: Mnist) -> Floats:
-    """The features of 128 real digits."""
     return to_features(mnist.pixels[::39][:128])
 
 
@@ -104,7 +103,6 @@ def savedmodel(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture
 def own(tmp_path: Path, arrays: dict[str, Any]) -> Path:
-    """A version without novelty."""
     network = keras.Sequential([keras.Input((784,)), layers.Dense(10, "softmax")])
     exported = export(network, LabelledImages("other", **arrays))
     published = publish(tmp_path / "own", exported, {}, draft_manifest(exported))
@@ -117,7 +115,6 @@ def config(text: str) -> Any:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return the content of all files below a folder."""
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 

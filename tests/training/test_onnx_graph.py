@@ -125,14 +125,6 @@ def test_a_graph_with_another_head_is_refused(served: Served, field: str) -> Non
         check_parity(content, features, expected, NOVELTY_OUTPUT.name)
 
 
-def test_a_graph_with_another_networks_saliency_is_refused(served: Served) -> None:
-    features = np.random.default_rng(0).random((30, 784)).astype(np.float32)
-    content = onnx_graph.with_saliency(to_onnx(served.network))
-
-    with pytest.raises(ParityError, match="in saliency on 30 test images"):
-        check_parity(content, features, onnx_graph.saliency(random_network(5), features), SALIENCY_OUTPUT.name)
-
-
 def on_the_edge(picture: Floats) -> Any:
     """Return a network whose hidden units all change sign at this picture."""
     made = random_network(0)

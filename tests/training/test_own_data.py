@@ -30,7 +30,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(drawn: Path, tmp_path: Path) -> Path:
-    """Twenty drawings of two shapes."""
     return shutil.copytree(drawn, tmp_path / "own")
 
 
@@ -48,7 +47,6 @@ def own_arrays() -> Arrays:
 
 
 def saved(folder: Path, arrays: Mapping[str, NDArray[np.generic] | None]) -> str:
-    """Write the arrays that are not None."""
     present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
     np.savez(folder / "own.npz", **present)
     return str(folder / "own.npz")
@@ -95,12 +93,6 @@ class TestFolders:
         assert (data.classes, data.preprocessing) == (("3", "8"), "normalize")
         assert data.x_test[0].tobytes() in {image.tobytes() for image in mnist.pixels}
 
-    def test_the_preprocessing_can_be_given(self, folder: Path) -> None:
-        data = load(str(folder), preprocessing="resize")
-
-        assert data.preprocessing == "resize"
-        assert (data.x_train[:, 0, 0] == 255).all()  # white paper
-
     def test_test_pictures_stay_test_pictures_when_others_are_added(self, tmp_path: Path) -> None:
         found: list[ClassFolders] = []
         for count in (20, 40):
@@ -128,9 +120,7 @@ class TestFolders:
             (without_ink, "received 1 of 40 that cannot be prepared: circle/005.png: no ink found"),
         ],
     )
-    def test_a_folder_that_cannot_be_learnt_is_refused(
-        self, folder: Path, change: Callable[[Path], object], message: str
-    ) -> None:
+    def test_an_unusable_folder_is_refused(self, folder: Path, change: Callable[[Path], object], message: str) -> None:
         change(folder)
 
         with pytest.raises(InvalidData, match=message):
@@ -144,9 +134,7 @@ class TestArrays:
         assert (data.name, data.classes, data.preprocessing) == ("own", ("shirt", "shoe", "bag"), "resize")
         np.testing.assert_array_equal(data.x_train, own_arrays["x_train"])
 
-    def test_without_names_the_classes_are_numbers_and_need_the_option(
-        self, tmp_path: Path, own_arrays: Arrays
-    ) -> None:
+    def test_without_names_classes_are_numbers_and_need_the_option(self, tmp_path: Path, own_arrays: Arrays) -> None:
         file = saved(tmp_path, {**own_arrays, "class_names": None})
 
         with pytest.raises(UnknownData, match="or add the array class_names"):
@@ -170,14 +158,6 @@ class TestArrays:
     ) -> None:
         with pytest.raises(InvalidData, match=message):
             load(saved(tmp_path, own_arrays | change), allow_other_data=True)
-
-    def test_arrays_that_must_be_normalized_and_have_no_ink_are_counted(
-        self, tmp_path: Path, own_arrays: Arrays
-    ) -> None:
-        own_arrays["x_train"] = np.zeros((36, 28, 28), np.uint8)
-
-        with pytest.raises(InvalidData, match="expected pictures for the preprocessing 'normalize', received 36 of 36"):
-            load(saved(tmp_path, own_arrays), preprocessing="normalize")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +203,7 @@ def test_manifest_and_card_name_classes_preprocessing_and_data(trained: Trained)
     assert trained.manifest(1).preprocessing == "normalize"
 
 
-def test_forty_pictures_of_each_class_are_enough_and_without_mistakes_the_report_has_no_empty_picture(
-    trained: Trained,
-) -> None:
+def test_forty_pictures_of_each_class_are_enough_and_no_mistakes_need_no_picture(trained: Trained) -> None:
     report = trained.folders[1] / "report"
 
     assert trained.manifest(0).metrics["test"]["accuracy"] > 0.8
@@ -249,9 +227,7 @@ def test_own_classes_have_prediction_sets_and_saliency_but_no_novelty(trained: T
     assert len(normalized.reference["digit"].shares) == 3
 
 
-def test_evaluate_finds_the_same_accuracy_and_names_the_classes(
-    trained: Trained, command: Command, tmp_path: Path
-) -> None:
+def test_evaluate_finds_the_accuracy_and_names_the_classes(trained: Trained, command: Command, tmp_path: Path) -> None:
     outcome = command("evaluate", "--model", trained.folders[0], "--data", trained.fabrics, "--report", tmp_path)
 
     assert outcome.code == 0, outcome.err
@@ -259,7 +235,7 @@ def test_evaluate_finds_the_same_accuracy_and_names_the_classes(
     assert "basket" in outcome.out
 
 
-def test_data_of_other_classes_and_the_robust_recipe_for_them_are_refused(
+def test_other_classes_and_the_robust_recipe_for_them_are_refused(
     trained: Trained, command: Command, tmp_path: Path
 ) -> None:
     evaluated = command("evaluate", "--model", trained.folders[0], "--data", trained.drawings, "--report", tmp_path)

@@ -14,19 +14,16 @@ from digits.normalization.mnist_form import are_mnist_form
 from tests.conftest import SHIPPED_VERSION, Mnist
 from training.data import Labels, Split
 from training.recipes import Distortions, Own, Robust
-from training.robust.augmentation import distort, enlarge, thicken
+from training.robust.augmentation import distort, enlarge
 from training.robust.repetition import examples
-from training.robust.restyling import restyle
 from training.robust.scanning import scan
-from training.robust.styles import STYLED, STYLES, draw
+from training.robust.styles import STYLES, draw
 
-NONE = Distortions(**{field.name: 0.0 for field in fields(Distortions)})
 RECIPE = Robust("robust").distortions
 
 
 @pytest.fixture(scope="module")
 def images(mnist: Mnist) -> Grey:
-    """250 digits, 25 of each class."""
     return mnist.pixels[::20]
 
 
@@ -42,16 +39,7 @@ def fine(images: Grey) -> Grey:
 
 @pytest.fixture(scope="module")
 def copy(fine: Grey, labels: Labels) -> Grey:
-    """A copy with the recipe's distortions."""
     return distort(fine, labels, RECIPE, [0, 0])
-
-
-def test_copies_keep_shape_type_and_ink(images: Grey, copy: Grey) -> None:
-    assert copy.shape == images.shape
-    assert copy.dtype == np.uint8
-    ink = copy.reshape(len(copy), -1).max(axis=1)
-    assert np.percentile(ink, 2) > 64  # almost no picture has faded away
-    assert 0.5 < copy.mean() / images.mean() < 2
 
 
 def test_the_seed_determines_the_copy_and_the_enlarged_pictures_stay_the_same(
@@ -69,32 +57,6 @@ def test_each_distortion_has_an_effect(fine: Grey, labels: Labels, copy: Grey, n
     without = distort(fine, labels, replace(RECIPE, **{name: 0.0}), [0, 0])
 
     assert not np.array_equal(without, copy)
-
-
-def test_drawings_replace_the_digits_that_have_a_style(fine: Grey, labels: Labels) -> None:
-    without, drawn = (distort(fine, labels, replace(NONE, drawn=share), [0, 0]) for share in (0.0, 1.0))
-
-    changed = (drawn != without).any(axis=(1, 2))
-    assert np.array_equal(changed, np.isin(labels, STYLED))
-
-
-def test_strokes_become_wider_or_thinner_as_requested(fine: Grey) -> None:
-    ink = [thicken(fine, np.full(len(fine), pixels)).mean() for pixels in (-1, -0.5, 0, 0.5, 1, 1.5, 2)]
-
-    assert ink == sorted(ink)
-    assert ink[2] == fine.mean()
-
-
-def test_restyling_adds_ink_to_ones_and_sevens_only(fine: Grey, labels: Labels) -> None:
-    restyled = fine.copy()
-
-    upright = restyle(restyled, labels, 1.0, np.random.default_rng(0))
-
-    changed = (restyled != fine).any(axis=(1, 2))
-    assert set(labels[changed].tolist()) == {1, 7}
-    assert changed[np.isin(labels, (1, 7))].mean() > 0.9
-    assert (restyled >= fine).all()
-    assert set(labels[upright != 0].tolist()) == {1}
 
 
 @pytest.fixture(scope="module")

@@ -151,9 +151,7 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     assert "reports that the picture is not a digit" not in card
 
 
-def test_folding_the_best_temperature_divides_the_logits_of_an_overconfident_network(
-    trained: Run, split: Split
-) -> None:
+def test_folding_the_temperature_divides_the_logits_of_an_overconfident_network(trained: Run, split: Split) -> None:
     *hidden, kernel, bias = trained.network.get_weights()
     overconfident = network.build(TINY)
     overconfident.set_weights([*hidden, 10 * kernel, 10 * bias])

@@ -26,7 +26,6 @@ def drawn(rng: np.random.Generator, count: int, *, sharpness: float = 2, honesty
 
 
 def at_true_digit(values: np.ndarray, labels: Labels) -> np.ndarray:
-    """Return each row's value for the true digit."""
     return np.asarray(values[np.arange(len(labels)), labels])
 
 
@@ -38,9 +37,7 @@ def level_at(coverage: float, calibrated: PredictionSets) -> Level:
 @example(scores=list(range(999)), thousandths=999)
 @example(scores=list(range(24)), thousandths=280)  # 25 times 0.28 is 7.000000000000001
 @given(scores=st.lists(st.integers(-5, 5), max_size=40), thousandths=st.integers(1, 999))
-def test_the_quantile_is_the_smallest_score_that_enough_scores_do_not_exceed(
-    scores: list[int], thousandths: int
-) -> None:
+def test_the_quantile_is_the_smallest_score_that_covers_enough(scores: list[int], thousandths: int) -> None:
     needed = Fraction(thousandths, 1000) * (len(scores) + 1)
     enough = [score for score in scores if sum(other <= score for other in scores) >= needed]
 

@@ -65,7 +65,7 @@ def test_a_solid_bar_is_left_out_because_it_looks_like_a_bold_1(
     assert len({picture.tobytes() for picture in pictures}) == 1
 
 
-def test_every_kind_of_test_picture_is_the_same_each_time(
+def test_every_test_picture_is_the_same_each_time(
     mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "nowhere.gz")

@@ -290,15 +290,6 @@ class TestLoadNewest:
         with pytest.raises(NoUsableModel, match="known versions: 1000"):
             load_newest(older.folder, version=2)
 
-    def test_a_published_version_is_preferred_to_a_shipped_one(self, tmp_path: Path, nothing_shipped: Path) -> None:
-        own = publish_tiny(tmp_path / "own")
-        shipped = renumber(publish_tiny(nothing_shipped), 1001)
-
-        classifier, _ = load_newest(tmp_path / "own")
-
-        assert shipped.manifest.version > own.manifest.version
-        assert classifier.manifest == own.manifest
-
     @pytest.mark.parametrize("seed", [pytest.param(0, id="the same graph"), pytest.param(1, id="another graph")])
     def test_a_number_that_exists_twice_with_different_graphs_is_reported(
         self, seed: int, tmp_path: Path, nothing_shipped: Path

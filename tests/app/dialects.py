@@ -76,7 +76,6 @@ class Dialect:
         return self.name
 
     def seven(self) -> Body:
-        """Make a request for one seven."""
         if self.pixels is not None:
             return self.pixels(SEVEN[None])
         assert self.files is not None
@@ -189,7 +188,6 @@ def length_prefixed(files: Sequence[bytes]) -> bytes:
 
 
 def message(datatype: str, shape: Sequence[int], content: bytes) -> Body:
-    """Return a ModelInfer request with the content of its tensor."""
     messages = triton_grpc().service_pb2
     inputs = [messages.ModelInferRequest.InferInputTensor(name="features", datatype=datatype, shape=shape)]
     return {"message": messages.ModelInferRequest(model_name=NAME, inputs=inputs, raw_input_contents=[content])}

@@ -102,13 +102,10 @@ BAD_PIXELS = {
     "a little above 1": (pixels([0] * 783 + [1.0001], scale="0-1"), 422, "from 0 to 1, received a larger one"),
     "a little below 0": (pixels([0] * 783 + [-0.1], scale="0-1"), 422, "received a negative number"),
     "blank": (pixels([0] * 784), 422, "no ink found"),
-    "uniform, of the other scale": (pixels([0.5] * 784), 422, "no ink found"),
     "one flat picture as instances": (as_json({"instances": INK}), 422, "received a number"),
     "no instances": (as_json({"instances": []}), 422, "received an empty one"),
     "a blank one among instances": (as_json({"instances": [SEVEN, [0] * 784]}), 422, "no ink found"),
-    "one instance over the limit": (as_json({"instances": [INK] * 1025}), 413, "at most 1024 pictures, received 1025"),
     "one raw byte too many": (raw(bytes(785)), 422, "received 785"),
-    "one raw picture over the limit": (raw(bytes(784 * 1025)), 413, "at most 1024 pictures, received 1025"),
 }
 
 BAD_PICTURES = {
@@ -116,7 +113,6 @@ BAD_PICTURES = {
     "a JPEG cut short": (picture(PHOTO[:-3000]), 422, "cannot be decoded"),
     "a pixel too wide, not normalized": (never(29, 28), 422, "28x28 pixels, received 29x28"),
     "three large ones": (files(*[png(7000, 7000)] * 3), 413, "100000000 pixels in all"),
-    "a PDF": (picture(b"%PDF-1.7"), 415, "received PDF"),
     "a blank file among good ones": (files(PNG, BLANK), 422, "picture 2 of 2 ('a.png'): no ink found"),
     "an empty form": (form(b""), 400, "closing boundary"),
     "a form without its end": (form(PART), 400, "closing boundary"),
@@ -124,20 +120,14 @@ BAD_PICTURES = {
     "a part without headers": (form(b"--b\r\n\r\nx\r\n--b--\r\n"), 400, "expected multipart/form-data"),
     "a part of another name": (files(PNG, name="image"), 422, "received one named 'image'"),
     "a text field": ({"files": [("file", (None, "seven"))]}, 422, "received a text field"),
-    "one file over the limit": (files(*[PNG] * 1025), 413, "at most 1024 pictures, received 1025 or more"),
 }
 
 BAD_HEADERS = {
     "an unknown mode": (query(normalize="maybe"), 422, "query parameter 'normalize'"),
-    "a misspelt parameter": (
-        query(normalise="never"),
-        422,
-        "query parameter 'normalise': unknown; known are include, coverage, per_class and normalize",
-    ),
+    "a misspelt parameter": (query(normalise="never"), 422, "'normalise': unknown; known are include, coverage, per_"),
     "an unknown inclusion": (query(include="everything"), 422, "query parameter 'include'"),
     "a long query": (query(**{f"p{index}": "1" for index in range(500)}), 422, "at most 1000 bytes"),
     "no content type": ({"content": PNG}, 415, "received none"),
-    "text/plain": (typed("text/plain", PNG), 415, "received 'text/plain'"),
     "a content type of 5 000 letters": (typed("x" * 5000, PNG), 415, "received 'xxx"),
 }
 

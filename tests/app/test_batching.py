@@ -65,32 +65,6 @@ def test_requests_of_one_turn_of_the_event_loop_share_a_pass(run: Run, classifie
     assert [answer.probabilities.shape for answer in answers] == [(1, 10)] * 40
 
 
-def test_answered_pictures_leave_the_queue(run: Run, pictures: Grey) -> None:
-    async def more_than_may_wait(batcher: Batcher) -> int:
-        part = pictures[:PASS_ROWS]
-        return sum([len((await batcher.classify(part)).predictions) for _ in range(MAX_WAITING_ROWS // len(part) + 2)])
-
-    assert run(more_than_may_wait) > MAX_WAITING_ROWS
-
-
-def test_a_lone_request_does_not_wait_for_a_timer(
-    run: Run,
-    classifier: Watched,
-    pictures: Grey,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def alone(batcher: Batcher) -> BatchResult:
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr(loop, "call_at", None)
-        monkeypatch.setattr(loop, "call_later", None)
-        return await batcher.classify(pictures[:1])
-
-    answer = run(alone)
-
-    assert classifier.passes == [1]
-    assert answer.classifier is classifier
-
-
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
@@ -120,9 +94,7 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
         assert [record["digit"] for record in answer.predictions] == alone.argmax(axis=1).tolist()
 
 
-def test_a_request_that_is_not_in_mnist_form_takes_no_part_in_the_pass(
-    run: Run, classifier: Watched, pictures: Grey
-) -> None:
+def test_a_request_not_in_mnist_form_takes_no_part_in_the_pass(run: Run, classifier: Watched, pictures: Grey) -> None:
     mixed = np.stack([pictures[1], 255 - pictures[1]])
 
     async def together(batcher: Batcher) -> list[BatchResult | None]:
@@ -144,13 +116,6 @@ def test_a_request_that_is_not_in_mnist_form_takes_no_part_in_the_pass(
     alone = [classifier.probabilities(to_features(some)) for some in (pictures[:3], mixed, pictures[3:4])]
     for answer, expected in zip((first, unchecked, last), alone, strict=True):
         np.testing.assert_allclose(answer.probabilities, expected, atol=1e-6)
-
-
-def test_without_a_request_in_mnist_form_there_is_no_pass(run: Run, classifier: Watched, pictures: Grey) -> None:
-    answer = run(lambda batcher: batcher.classify_if_in_form(255 - pictures[:2]))
-
-    assert answer is None
-    assert classifier.passes == []
 
 
 def test_a_large_request_lets_small_ones_go_first(run: Run, classifier: Watched, pictures: Grey) -> None:
@@ -197,10 +162,7 @@ def test_a_cancelled_request_takes_no_part_in_the_pass(run: Run, classifier: Wat
 
 
 def test_a_failed_pass_does_not_affect_the_next_one(
-    run: Run,
-    classifier: Watched,
-    pictures: Grey,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, classifier: Watched, pictures: Grey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def twice(batcher: Batcher) -> BatchResult:
         with monkeypatch.context() as broken:

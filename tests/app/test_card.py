@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from app.pages.model_card import MAX_BYTES, page
 from digits.model.artifact import FIRST_OWN_VERSION
-from tests.app.conftest import OpenPage, Reloading, Service, expect_loaded, running_service
-from tests.conftest import encoded, golden_pixels, make_files, publish_tiny
+from tests.app.conftest import OpenPage, Reloading, Service, expect_loaded
+from tests.conftest import make_files, publish_tiny
 
 CARD = "report/README.md"
 TITLE = re.compile(r"^Model card of mnist-dense version \d+$")
@@ -52,8 +51,6 @@ HOSTILE = """# A card <script>window.bad = 1</script>
 
 
 class Tags(HTMLParser):
-    """The elements and the text of a page."""
-
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
@@ -72,23 +69,8 @@ class Tags(HTMLParser):
 
 
 def render(card: str, files: frozenset[str] = FILES) -> Tags:
-    """Render a card and return the content of the page's <main>."""
     html = page(card.encode(), "mnist-dense version 1", files).decode()
     return Tags(html.split("<main>", 1)[1].rsplit("</main>", 1)[0])
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service whose model has a hostile card."""
-    folder = tmp_path_factory.mktemp("hostile")
-    curves = encoded(golden_pixels()[0])
-    files = {CARD: HOSTILE.encode(), "report/curves.png": curves, "report/history.csv": b"epoch\n1\n"}
-    publish_tiny(folder, files=make_files(0) | files)
-    with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
-        yield service
-
-
-# Rendering
 
 
 def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPage, service: Service) -> None:
@@ -132,13 +114,10 @@ def test_on_a_phone_only_wide_tables_and_figures_scroll_sideways_in_the_preferre
     [
         pytest.param("![a](history.png)", "img", "src", "report/history.png", id="a figure of the report"),
         pytest.param("![a](<my curves.png>)", "img", "src", "report/my%20curves.png", id="a figure with a space"),
-        pytest.param("![a *b*](history.png)", "img", "alt", "a b", id="a figure's description"),
         pytest.param("[a](history.csv)", "a", "href", "report/history.csv", id="a file of the report"),
         pytest.param("[a](http://x.org/#y)", "a", "href", "http://x.org/#y", id="a link to http"),
-        pytest.param("[a](HTTPS://x.org)", "a", "href", "HTTPS://x.org", id="a link to https, shouted"),
         pytest.param("<https://x.org/a?b&c>", "a", "href", "https://x.org/a?b&c", id="a bare address"),
         pytest.param("|a|\n|-:|\n|1|", "td", "class", "right", id="numbers to the right, without a style attribute"),
-        pytest.param("7. a", "ol", "start", "7", id="a list that begins with seven"),
     ],
 )
 def test_markdown_is_rendered(markdown: str, tag: str, attribute: str, value: str) -> None:
@@ -149,13 +128,10 @@ def test_markdown_is_rendered(markdown: str, tag: str, attribute: str, value: st
     ("markdown", "text"),
     [
         pytest.param("<b>a</b>", "<b>a</b>", id="HTML"),
-        pytest.param("a <!-- b -->", "a <!-- b -->", id="a comment"),
         pytest.param("![a](https://x.org/a.png)", "a", id="a figure from another host"),
-        pytest.param("![<b>](http://x.org/a.png)", "<b>", id="HTML in a description"),
         pytest.param("![a](nothing.png)", "![a](nothing.png)", id="a missing figure"),
         pytest.param("[a](/predict)", "[a](/predict)", id="a path"),
         pytest.param("[a](..%2fx)", "[a](..%2fx)", id="a way out of the report"),
-        pytest.param("[a](mailto:x@x.org)", "[a](mailto:x@x.org)", id="an e-mail address"),
         pytest.param("[a](&#106;avascript:x)", "[a](javascript:x)", id="an entity in a scheme"),
     ],
 )
@@ -174,27 +150,6 @@ def test_only_a_long_table_is_folded(rows: int, folded: int) -> None:
     assert (tags.count("details"), tags.count("table")) == (folded, 2)
     assert "summary" not in tags[-8:]
 
-
-def test_sections_are_linked_as_text() -> None:
-    html = page(b"# Card\n\n## One *two*\n\n### Three\n\n## <b>\n", "v", FILES).decode()
-
-    links = re.findall(r'<a href="(#section-.*)">(.*)</a>', html)
-    assert links == [("#section-1", "One two"), ("#section-2", "&lt;b&gt;")]
-    assert re.findall(r"<h2 id=.*", html) == [
-        '<h2 id="section-1">One <em>two</em></h2>',
-        '<h2 id="section-2">&lt;b&gt;</h2>',
-    ]
-
-
-def test_an_empty_url_makes_no_link_and_no_image() -> None:
-    link, figure = render("[a]()"), render("![a]()")
-
-    assert link.tags == [("p", {}), ("a", {})]
-    assert figure.tags == [("p", {})]
-    assert link.text.strip() == figure.text.strip() == "a"
-
-
-# Hostile cards
 
 FRAGMENTS = st.sampled_from(
     [
@@ -221,41 +176,14 @@ def test_every_card_consists_of_text_tables_links_and_figures(card: str) -> None
         assert (attributes.get("src") or "report/history.png") == "report/history.png"
 
 
-def test_a_hostile_card_has_no_effect_in_a_browser(open_page: OpenPage, hostile: Service) -> None:
-    # The fixture checks that no other host was contacted and that no Content-Security-Policy was violated.
-    page: Page = open_page(f"{hostile.url}/model/card")
-    dialogs: list[str] = []
-    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
-
-    page.evaluate(
-        """() => {
-            for (const each of document.querySelectorAll("main *:not(a)"))
-                for (const event of ["click", "load", "error"]) each.dispatchEvent(new Event(event));
-        }"""
-    )
-
-    assert page.evaluate("window.bad") is None
-    assert page.locator("script, iframe, svg, style, base, [onclick], [onerror], [onload]").count() == 1
-    assert page.locator("script").inner_text().startswith('document.querySelector("nav a").hash')
-    links = page.get_by_role("main").get_by_role("link")
-    assert links.all_inner_texts() == ["titled", "good", "the table", "https://example.org/auto"]
-    assert page.get_by_role("img").evaluate_all("all => all.map(image => image.naturalWidth)") == [28]
-    expect(page.get_by_role("main")).to_contain_text("<script>window.bad = 2</script>")
-    assert dialogs == []
-
-
-def test_the_card_page_allows_only_its_own_script_and_the_markdown_itself_is_served_unchanged(hostile: Service) -> None:
-    reply = hostile.client.get("/model/card")
+def test_the_card_page_allows_only_its_own_script(client: httpx.Client) -> None:
+    reply = client.get("/model/card")
 
     policy = dict(part.strip().split(" ", 1) for part in reply.headers["content-security-policy"].split(";"))
     nothing = dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors"), "'none'")
     own = re.findall("<script>(.*)</script>", reply.text)[-1]
     digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
     assert policy == nothing | {"script-src": f"'sha256-{digest}'", "style-src": "'self'", "img-src": "'self'"}
-    assert hostile.client.get("/model/report/README.md").text == HOSTILE
-
-
-# Versions and caching
 
 
 def test_the_card_changes_with_the_version_and_is_sent_again_only_then(reloading: Reloading) -> None:

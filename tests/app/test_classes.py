@@ -36,7 +36,6 @@ def computed(service: Service, pixels: Grey) -> Any:
 
 @pytest.fixture(scope="module")
 def probabilities(shapes: Service) -> list[float]:
-    """The probabilities of the photo."""
     expected: list[float] = computed(shapes, resize(photo()).pixels[None])[0].tolist()
     return expected
 
@@ -53,7 +52,7 @@ BASE64 = b64encode(PNG["content"]).decode()
         pytest.param(np.full((40, 40), 255, np.uint8), ["resized"], id="blank, because nothing looks for ink"),
     ],
 )
-def test_predict_only_resizes_the_picture_and_names_its_class(
+def test_predict_resizes_the_picture_and_names_its_class(
     shapes: Service, picture: Grey, preprocessing: list[str]
 ) -> None:
     reply = shapes.client.post("/predict", **PNG | {"content": encoded(picture)}).json()
@@ -95,9 +94,7 @@ def test_open_inference_has_one_column_per_class(shapes: Service, probabilities:
 
 
 @pytest.mark.parametrize("asked", [2, 3, 100])
-def test_open_inference_labels_the_most_probable_classes(
-    shapes: Service, probabilities: list[float], asked: int
-) -> None:
+def test_open_inference_labels_the_best_classes(shapes: Service, probabilities: list[float], asked: int) -> None:
     request = {
         "inputs": [{"name": "features", "shape": [1], "datatype": "BYTES", "data": [BASE64]}],
         "outputs": [{"name": "probabilities", "parameters": {"classification": asked}}],
@@ -110,9 +107,7 @@ def test_open_inference_labels_the_most_probable_classes(
     assert [text.split(":", 1)[1] for text in output["data"]] == [f"{index}:{SHAPES[index]}" for index in best]
 
 
-def test_tensorflow_serving_has_probabilities_labels_and_a_signature(
-    shapes: Service, probabilities: list[float]
-) -> None:
+def test_tensorflow_serving_has_scores_labels_and_a_signature(shapes: Service, probabilities: list[float]) -> None:
     url = f"/v1/models/{NAME}"
 
     predicted = shapes.client.post(f"{url}:predict", json={"instances": [{"b64": BASE64}]}).json()

@@ -10,22 +10,19 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton_http
-from google.protobuf import json_format
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from digits.features import Grey
+from digits.features import Floats, Grey
 from digits.model.artifact import NAME
 from tests.app.conftest import Service, cases
-from tests.app.dialects import SEVEN, V2, triton_grpc
+from tests.app.dialects import SEVEN, triton_grpc
 from tests.conftest import SHIPPED_VERSION, encoded
 
 pytestmark = pytest.mark.slow
 
 
 class Triton:
-    """tritonclient, over HTTP or gRPC."""
-
     def __init__(self, service: Service, *, over_grpc: bool) -> None:
         self.over_grpc = over_grpc
         self.module: Any = triton_grpc() if over_grpc else triton_http
@@ -52,8 +49,6 @@ class Triton:
 
 
 class Kserve:
-    """KServe's client, over HTTP or gRPC."""
-
     def __init__(self, service: Service, *, over_grpc: bool) -> None:
         with warnings.catch_warnings():  # about itself
             warnings.simplefilter("ignore")
@@ -135,12 +130,7 @@ def test_a_client_finds_server_and_model_ready(client: Triton | Kserve) -> None:
 )
 @each_client
 def test_a_client_gets_the_probabilities_of_the_network(
-    client: Triton | Kserve,
-    digits: Grey,
-    expected: NDArray[np.float32],
-    datatype: str,
-    side: tuple[int, ...],
-    options: dict[str, bool],
+    client: Triton | Kserve, digits: Grey, expected: Floats, datatype: str, side: tuple[int, ...], options: Any
 ) -> None:
     arrays: dict[str, NDArray[Any]] = {
         "FP32": (digits / 255).astype(np.float32),
@@ -166,20 +156,6 @@ def test_tritons_client_may_compress(client: Triton, algorithm: str) -> None:
 
 
 @each_triton
-def test_tritons_client_reads_what_http_replies(client: Triton, service: Service) -> None:
-    metadata, config = client.client.get_model_metadata(NAME), client.client.get_model_config(NAME)
-    if client.over_grpc:
-        metadata, config = (
-            json_format.MessageToDict(read, preserving_proto_field_name=True) for read in (metadata, config.config)
-        )
-
-    expected = service.client.get(V2).json()
-    assert (metadata["name"], metadata["versions"]) == (expected["name"], expected["versions"])
-    assert [tensor["datatype"] for tensor in metadata["outputs"]] == ["FP32", "INT64"]
-    assert config["max_batch_size"] == 1024
-
-
-@each_triton
 def test_the_most_probable_classes_can_be_requested(client: Triton) -> None:
     outputs = [client.module.InferRequestedOutput("probabilities", class_count=3)]
 
@@ -195,12 +171,7 @@ def test_the_most_probable_classes_can_be_requested(client: Triton) -> None:
     ("name", "datatype", "array", "message"),
     cases(
         {
-            "pixels as FP32": (
-                NAME,
-                "FP32",
-                SEVEN.astype(np.float32)[None],
-                "expected FP32 values from 0 to 1, received other values; send pixels from 0 to 255 as UINT8",
-            ),
+            "pixels as FP32": (NAME, "FP32", SEVEN.astype(np.float32)[None], "send pixels from 0 to 255 as UINT8"),
             "no batch": (NAME, "UINT8", SEVEN, r"expected \[N,784\] or \[N,28,28\], received \[28, ?28\]"),
             "another datatype": (NAME, "INT64", SEVEN.astype(np.int64), "the datatype FP32, UINT8 or BYTES, received"),
             "another model": ("resnet", "UINT8", SEVEN[None], "expected the model 'mnist-dense', received 'resnet'"),
@@ -242,11 +213,8 @@ def test_the_statistics_count_the_requests_of_all_workers(two_workers: Service) 
     triton.client.close()
     added = {part: count - before.get(part, 0) for part, count in after.items()}
     tens = ["executions", "success", "queue", "compute_input", "compute_infer", "compute_output", 3]
-    assert {part: count for part, count in added.items() if count} == {
-        "inferences": 30,
-        "fail": 1,
-        **dict.fromkeys(tens, 10),
-    }
+    expected = {"inferences": 30, "fail": 1, **dict.fromkeys(tens, 10)}
+    assert {part: count for part, count in added.items() if count} == expected
 
 
 def test_kserves_client_of_the_first_protocol_gets_predictions_and_errors(

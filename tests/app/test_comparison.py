@@ -7,9 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.conftest import OpenPage, Service
 from tests.app.test_inside import look_inside
-from tests.app.test_page import DESKTOP, PHONE, STROKES, colours, draw, too_wide
-
-SNAPSHOTS = "**/lecture-*.safetensors"
+from tests.app.test_page import DESKTOP, STROKES, colours, draw
 
 
 def open_comparison(page: Page) -> None:
@@ -84,28 +82,3 @@ def test_another_loaded_version_answers_for_the_same_pixels(page: Page, layered:
     expect(page.locator("#both td:nth-child(3)").first).not_to_be_empty()
     reply = layered.client.post("/v2/models/mnist-dense/versions/2/infer", json=asked.value.post_data_json).json()
     assert percents(page, 3) == pytest.approx([100 * p for p in reply["outputs"][0]["data"]], abs=0.11)
-
-
-def test_a_network_that_cannot_be_loaded_is_named_and_asked_for_again(open_page: OpenPage, layered: Service) -> None:
-    page = open_page(layered.url, refusals=True, **PHONE)
-    page.route(SNAPSHOTS, lambda route: route.abort())
-    open_comparison(page)
-    state = page.locator("#beside-state")
-    expect(state).to_have_text("The lecture's network could not be loaded. Your next stroke tries again.")
-    page.unroute(SNAPSHOTS)
-
-    page.get_by_role("slider", name="Turn").press("ArrowRight")
-
-    expect(state).to_have_text("Both say 7.")
-    assert too_wide(page) == []
-
-
-def test_a_model_of_other_classes_is_not_compared_with_a_network_of_digits(
-    open_page: OpenPage, shapes: Service
-) -> None:
-    page = open_page(shapes.url, refusals=True, **DESKTOP)
-    draw(page, *STROKES[0])
-    look_inside(page)
-    expect(page.locator("#unit-name")).not_to_be_empty()
-
-    expect(page.get_by_text("Beside the lecture's network")).to_be_hidden()

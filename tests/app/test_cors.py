@@ -40,21 +40,14 @@ def test_a_preflight_needs_no_key(locked: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "https://evil.example"},
-        {"access-control-request-method": "DELETE"},
-        {"access-control-request-headers": "x-other"},
-    ],
-    ids=["origin", "method", "headers"],
+    ("name", "value"),
+    [("origin", "https://a.org"), ("access-control-request-method", "PUT"), ("access-control-request-headers", "x")],
 )
-def test_a_preflight_for_anything_else_is_refused(locked: Service, headers: dict[str, str]) -> None:
-    reply = locked.client.options("/predict", headers=PREFLIGHT | headers)
+def test_a_preflight_for_anything_else_is_refused(locked: Service, name: str, value: str) -> None:
+    reply = locked.client.options("/predict", headers=PREFLIGHT | {name: value})
 
     assert (reply.status_code, reply.headers["content-type"]) == (400, "application/problem+json")
-    assert reply.json()["detail"].startswith(
-        "expected an origin, a method and headers that are allowed, received disallow"
-    )
+    assert reply.json()["detail"].startswith("expected an origin, a method and headers that are allowed, received dis")
 
 
 def test_pages_of_any_origin_can_read_a_reply_if_all_are_allowed(lenient: Service) -> None:
@@ -75,9 +68,7 @@ def test_pages_of_any_origin_can_read_a_reply_if_all_are_allowed(lenient: Servic
         pytest.param("/model", {"x-api-key": NEW_KEY}, 405, id="a wrong method"),
     ],
 )
-def test_pages_of_a_named_origin_can_read_every_reply(
-    locked: Service, path: str, headers: dict[str, str], status: int
-) -> None:
+def test_a_named_origin_can_read_every_reply(locked: Service, path: str, headers: dict[str, str], status: int) -> None:
     reply = locked.client.post(path, content=SEVEN["content"], headers=SEVEN["headers"] | headers)
 
     assert reply.status_code == status

@@ -13,7 +13,7 @@ from app.inference import data_plane
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import Abandoned, DataPlane, Inference
 from app.inference.decode_threads import DecodeThreads
-from app.inference.decoding import decode_tiny, normalize_pixels
+from app.inference.decoding import normalize_pixels
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
@@ -66,7 +66,6 @@ def steps(inference: Inference[PictureBatch]) -> list[tuple[str, ...]]:
 
 @pytest.fixture
 def normalized(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The pictures that were normalized."""
     pictures = []
 
     def watched(batch: PictureBatch, pixels: Any, indices: Sequence[int], mode: Mode) -> Any:
@@ -125,10 +124,6 @@ def test_pictures_are_prepared_again_if_a_model_with_another_preprocessing_is_se
     assert steps(result) == [(), ()]
 
 
-def test_pictures_in_form_pass_untouched(infer: Infer, digits: NDArray[np.uint8]) -> None:
-    assert infer(PictureBatch(pixels=digits)).pixels is digits
-
-
 def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> None:
     sent = digits[:4].copy()
     sent[3] = 0
@@ -142,32 +137,12 @@ def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> 
 TINY = encoded(np.eye(28, dtype=np.uint8) * 255)
 
 
-@pytest.mark.parametrize(
-    ("files", "decoded"),
-    [
-        pytest.param([TINY], 1, id="one"),
-        pytest.param([TINY] * 3, 3, id="three"),
-        pytest.param([TINY] * 6, None, id="six"),
-        pytest.param([encoded(np.eye(29, dtype=np.uint8) * 255)], None, id="29x29 pixels"),
-        pytest.param([TINY, encoded(np.eye(28, dtype=np.uint8) * 255, format="GIF")], None, id="a GIF among them"),
-    ],
-)
-def test_only_small_png_files_of_28x28_pixels_are_decoded_on_the_event_loop(
-    files: list[bytes], decoded: int | None
-) -> None:
-    pixels = decode_tiny(PictureBatch(encoded=files), Settings().max_image_pixels)
-
-    assert (None if pixels is None else len(pixels)) == decoded
-
-
 def test_a_small_png_that_is_damaged_is_named(infer: Infer) -> None:
     with pytest.raises(InvalidImage, match=r"^picture 2 of 2: "):
         infer(PictureBatch(encoded=[TINY, TINY[:50]]))
 
 
-def test_the_work_ends_when_the_client_leaves(
-    plane: DataPlane, normalized: list[Any], digits: NDArray[np.uint8]
-) -> None:
+def test_work_ends_when_the_client_leaves(plane: DataPlane, normalized: list[Any], digits: NDArray[np.uint8]) -> None:
     async def after_the_first_picture() -> None:
         while not normalized:
             await asyncio.sleep(0)
@@ -176,35 +151,3 @@ def test_the_work_ends_when_the_client_leaves(
         asyncio.run(plane.infer(Sent(PictureBatch(pixels=digits, mode="always"), after_the_first_picture)))
 
     assert len(normalized) < len(digits)
-
-
-def test_a_cancelled_request_is_not_reported_as_one_whose_client_has_left(
-    plane: DataPlane, digits: NDArray[np.uint8]
-) -> None:
-    async def cancel() -> bool:
-        request = asyncio.ensure_future(plane.infer(Sent(PictureBatch(pixels=digits, mode="always"))))
-        await asyncio.sleep(0)
-        request.cancel()
-        await asyncio.wait([request])
-        return request.cancelled()
-
-    assert asyncio.run(cancel())
-
-
-def test_memory_returns_to_the_system_after_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_plane, "_TRIM_SECONDS", 0.01)
-    plane = DataPlane(Settings(), Accounting(Metrics(), "json"))
-    budget = plane._memory_budget
-
-    async def used_and_left() -> tuple[bool, bool]:
-        keeping = asyncio.create_task(plane.keep_memory_small())
-        with Reservation(budget) as reservation:
-            reservation.reserve(1_000_000)
-            await asyncio.sleep(0.1)
-            while_in_use = budget.is_trimmed
-        while not budget.is_trimmed:
-            await asyncio.sleep(0.01)
-        keeping.cancel()
-        return while_in_use, budget.is_trimmed
-
-    assert asyncio.run(asyncio.wait_for(used_and_left(), 10)) == (False, True)

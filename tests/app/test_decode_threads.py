@@ -5,7 +5,6 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -86,47 +85,6 @@ def test_the_arguments_of_a_cancelled_job_are_freed_at_once(blocked: Callable[..
         return watched() is None
 
     assert blocked(leave)
-
-
-def test_the_arguments_of_a_failed_job_are_freed_with_its_error() -> None:
-    class Body:
-        """An object that can be referenced weakly."""
-
-    def refuse(body: Body) -> None:
-        raise ValueError(body)
-
-    async def fail(thread: DecodeThread) -> bool:
-        body = Body()
-        watched = weakref.ref(body)
-        gc.disable()
-        try:
-            with suppress(ValueError):
-                await thread.run(refuse, body)
-            del body
-            for _ in range(100):  # the thread may not have left its job yet
-                if watched() is None:
-                    return True
-                await asyncio.sleep(0.05)
-            return False
-        finally:
-            gc.enable()
-
-    assert asyncio.run(fail(DecodeThread("test")))
-
-
-def test_a_result_does_not_wait_longer_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_threads, "GROUP_SECONDS", 0)
-
-    async def race() -> str:
-        thread, release = DecodeThread("test"), threading.Event()
-        first = asyncio.ensure_future(thread.run(str, "first"))
-        second = asyncio.ensure_future(thread.run(release.wait, 10))
-        done, _ = await asyncio.wait([first, second], return_when=asyncio.FIRST_COMPLETED)
-        release.set()
-        await second
-        return "first" if done == {first} else "second"
-
-    assert asyncio.run(race()) == "first"
 
 
 def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import OpenPage, Service, StartService
+from tests.app.conftest import OpenPage, Service
 
 BODY = ".opblock-section-request-body"
 SEVEN_PNG = EXAMPLES / "seven.png"
@@ -55,40 +55,3 @@ def test_each_kind_of_body_can_be_tried(open_page: OpenPage, service: Service) -
     page.locator(f"{BODY} button", has_text="Add string item").click()
     file.last.set_input_files(SEVEN_PNG)
     expect_sevens(page, 2)
-
-
-def test_our_own_api_comes_first_in_the_preferred_colours_with_a_way_back(
-    open_page: OpenPage, service: Service
-) -> None:
-    page = open_page(f"{service.url}/docs", color_scheme="dark")
-
-    groups = page.locator(".opblock-tag")
-    expect(groups.first).to_have_text(re.compile("Predict"), timeout=SLOW)
-    assert [group.split()[0] for group in groups.all_inner_texts()[:3]] == ["Predict", "Model", "Health"]
-    targets = "all => all.map(each => each.getBoundingClientRect()).map(box => Math.min(box.width, box.height))"
-    sizes = page.locator("a, button").filter(visible=True).evaluate_all(targets)
-    assert min(sizes) >= 24  # WCAG 2.2, target size
-    colour = "heading => Math.min(...getComputedStyle(heading).color.match(/[0-9]+/g).map(Number))"
-    heading = page.get_by_role("heading", level=1)
-    assert heading.evaluate(colour) > 128
-    page.emulate_media(color_scheme="light")
-    assert heading.evaluate(colour) < 128
-    page.get_by_role("link", name="Drawing page").click()
-    expect(page.locator("#canvas")).to_be_visible()
-
-
-def test_the_docs_can_be_left_out_and_the_documentation_linked(
-    open_page: OpenPage, start_service: StartService
-) -> None:
-    service = start_service(
-        MNIST_DOCS="false", MNIST_DOCUMENTATION_URL="https://guide.example.org/?a&b"
-    ).wait_until_ready()
-
-    for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/examples/seven.png"):
-        reply = service.client.get(path)
-        assert (reply.status_code, "docs" in reply.text) == (404, False)
-    page = open_page(service.url)
-    assert "docs" not in page.content()
-    assert page.get_by_role("navigation").get_by_role("link").all_inner_texts() == ["Documentation", "Model card"]
-    expect(page.get_by_role("link", name="Documentation")).to_have_attribute("href", "https://guide.example.org/?a&b")
-    assert service.client.post("/predict", content=SEVEN_PNG.read_bytes()).status_code == 415

@@ -78,7 +78,7 @@ def test_no_request_is_lost(start_service: StartService, workers: int, seconds: 
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, id="one worker"), pytest.param(2, id="two workers")])
-def test_a_draining_service_is_unready_and_answers_until_a_second_signal(
+def test_a_draining_service_is_unready_and_answers_until_another_signal(
     start_service: StartService, workers: int
 ) -> None:
     service = start_service(MNIST_WORKERS=str(workers), MNIST_DRAIN_SECONDS="60", MNIST_GRPC_PORT="0")

@@ -9,19 +9,14 @@ import pytest
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 PAGE, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
 
+HTML_RATHER = [CHROMIUM, "application/json;q=0.5, text/html", "text/html;q=x,,;"]
+EQUAL = "text/html, application/problem+json"
+JSON_RATHER = ["*/*", "", "application/json, text/html;q=0.9", EQUAL, "text/html;q=0, */*"]
+
 
 @pytest.mark.parametrize(
     ("accept", "expected"),
-    [
-        pytest.param(CHROMIUM, PAGE, id="a browser that opens an address"),
-        pytest.param("application/json;q=0.5, text/html", PAGE, id="HTML rather than JSON"),
-        pytest.param("*/*", PROBLEM, id="curl, or a script of a page"),
-        pytest.param("", PROBLEM, id="nothing"),
-        pytest.param("application/json, text/html;q=0.9", PROBLEM, id="JSON rather than HTML"),
-        pytest.param("text/html, application/problem+json", PROBLEM, id="both"),
-        pytest.param("text/html;q=0, */*", PROBLEM, id="all but HTML"),
-        pytest.param("text/html;q=x,,;", PAGE, id="a weight that is not a number"),
-    ],
+    [*((accept, PAGE) for accept in HTML_RATHER), *((accept, PROBLEM) for accept in JSON_RATHER)],
 )
 def test_the_accept_header_decides(client: httpx.Client, accept: str, expected: str) -> None:
     reply = client.get("/nothing/here", headers={"accept": accept})

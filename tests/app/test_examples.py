@@ -28,8 +28,6 @@ SAFE_COMMAND = re.compile(r"\A(?:\w+=.*\n)*(?:curl |echo |\.venv/bin/digits (?!t
 
 
 class Example(NamedTuple):
-    """A program, and the block that shows its output."""
-
     place: str
     language: str
     program: str
@@ -49,7 +47,6 @@ def shows_output(language: str, program: str, shown_language: str) -> bool:
 
 
 def examples(document: Path) -> list[Example]:
-    """Return the programs of a document that show their output."""
     programs: list[Example] = []
     place = document.relative_to(REPOSITORY).as_posix()
     variables = ""  # a reader's shell keeps them from one block to the next
@@ -127,20 +124,6 @@ def agrees(shown: Any, came: Any) -> bool:
     if isinstance(shown, float) and isinstance(came, float):
         return math.isclose(shown, came, rel_tol=1e-4, abs_tol=1e-6)
     return type(shown) is type(came) and bool(shown == came)
-
-
-@pytest.mark.parametrize(
-    ("document", "languages"),
-    [
-        ("README.md", {"sh"}),
-        ("docs/tutorial/first-answer.md", {"sh", "python"}),
-        ("docs/how-to/clients.md", {"sh", "python", "r", "js"}),
-        ("docs/how-to/other-engines.md", {"python"}),
-        ("docs/reference/http-api.md", {"sh"}),
-    ],
-)
-def test_a_page_has_examples_in_these_languages(document: str, languages: set[str]) -> None:
-    assert {example.language for example in examples(REPOSITORY / document)} == languages
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.place)

@@ -56,7 +56,6 @@ class Firefox:
         self.call("input.performActions", context=self.context, actions=[source])
 
     def press(self, *keys: str) -> None:
-        """Press keys together."""
         self.act("key", *({"type": way, "value": key} for way in ("keyDown", "keyUp") for key in keys))
 
     def draw(self, digit: int) -> None:

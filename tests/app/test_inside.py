@@ -4,25 +4,12 @@ import json
 import math
 import re
 
-import httpx
 import pytest
 from playwright.sync_api import Page, Response, expect
 
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import SHAPES, OpenPage, Reloading, Service
-from tests.app.test_page import (
-    ANSWERS,
-    DESKTOP,
-    PHONE,
-    STROKES,
-    answer_with,
-    button,
-    colours,
-    draw,
-    expect_digit,
-    selected,
-    too_wide,
-)
+from tests.app.test_page import ANSWERS, DESKTOP, STROKES, answer_with, button, colours, draw, expect_digit, too_wide
 from tests.conftest import add_layers, publish_tiny
 
 LAYERS = "**/model/layers"
@@ -34,7 +21,6 @@ def look_inside(page: Page) -> None:
 
 
 def signed(text: str) -> float:
-    """Return a number of the page."""
     return float(text.replace("−", "-"))
 
 
@@ -43,28 +29,18 @@ def page(open_page: OpenPage, layered: Service) -> Page:
     return open_page(layered.url, **DESKTOP)
 
 
-# The file
-
-
-def test_the_layers_are_sent_again_only_after_a_change_and_only_to_their_reader(layered: Service) -> None:
+def test_the_layers_are_sent_again_only_after_a_change_and_need_a_key(
+    layered: Service, locked: Service, trusted: Service
+) -> None:
     first = layered.client.get("/model/layers")
     again = layered.client.get("/model/layers", headers={"if-none-match": first.headers["etag"]})
+    lacking = trusted.client.get("/model/layers")
 
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
     assert first.headers["cache-control"] == again.headers["cache-control"] == "private, no-cache"
     assert first.headers["content-type"] == "application/octet-stream"
-    assert int.from_bytes(first.content[:8], "little") < len(first.content)
-
-
-def test_layers_need_a_key_and_a_version_that_has_them(locked: Service, trusted: Service) -> None:
-    lacking: httpx.Response = trusted.client.get("/model/layers")
-
-    assert locked.client.get("/model/layers").status_code == 401
-    assert lacking.status_code == 501
+    assert (locked.client.get("/model/layers").status_code, lacking.status_code) == (401, 501)
     assert "was released without layers.safetensors" in lacking.json()["detail"]
-
-
-# The section
 
 
 def test_nothing_is_loaded_until_the_section_is_opened_and_the_address_remembers_that(page: Page) -> None:
@@ -137,30 +113,18 @@ def test_units_are_chosen_with_mouse_keys_and_lists_and_the_arithmetic_follows(p
     assert shares == sorted(shares, reverse=True)
     supporting.first.click()
     expect(name).to_have_text(strongest)
+    outputs, evidence = page.get_by_role("list", name="Outputs"), colours(page.locator("#evidence"))
+    outputs.get_by_role("button", name="Why not 3?").click()
+    expect(page.locator("#comparison")).to_have_text("Why 7 and not 3?")
+    expect(outputs.get_by_role("button", pressed=True)).to_have_text(re.compile("^3"))
+    expect(page.get_by_role("list", name="For 3").get_by_role("button")).to_have_count(8)
+    assert (colours(page.locator("#evidence")) != evidence).any()
     steps = page.locator("#arithmetic").inner_text().replace("−", "-")
     products, bias, total, activation = (
         float(number) for number in re.findall(r"(?:up to|bias|makes it|activation is) (-?[\d.]+\d)", steps)
     )
     assert products + bias == pytest.approx(total, abs=0.011)
     assert total == activation > 0
-
-
-def test_another_output_can_be_compared_with_the_answer(page: Page) -> None:
-    draw(page, *STROKES[7])
-    look_inside(page)
-    expect(page.locator("#comparison")).to_have_text(re.compile("^Why 7 and not "))
-    before = colours(page.locator("#evidence"))
-    outputs = page.get_by_role("list", name="Outputs")
-
-    outputs.get_by_role("button", name="Why not 3?").click()
-
-    expect(page.locator("#comparison")).to_have_text("Why 7 and not 3?")
-    expect(outputs.get_by_role("button", pressed=True)).to_have_text(re.compile("^3"))
-    expect(page.get_by_role("list", name="For 3").get_by_role("button")).to_have_count(8)
-    expect(outputs.get_by_role("button", name="is the answer")).to_be_disabled()
-    assert (colours(page.locator("#evidence")) != before).any()
-    button(page, "Clear").click()
-    expect(page.locator("#explained > div").filter(visible=True)).to_have_count(0)
 
 
 def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(page: Page) -> None:
@@ -185,34 +149,6 @@ def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(pa
     expect(page.locator("#sentence")).to_have_text(re.compile("^A 7"))
     assert (colours(page.locator("#pixels")) == pixels).all()
     assert turn.input_value() == "0"
-
-
-def test_a_tap_chooses_a_unit_of_the_digit_that_is_selected_in_a_number(open_page: OpenPage, layered: Service) -> None:
-    page = open_page(layered.url, **PHONE)
-    page.get_by_role("button", name="A number").click()
-    expect(page.locator("#number")).to_have_text("2048")
-    page.get_by_text("Look inside").tap()
-
-    page.get_by_role("slider", name="Hidden units").tap(position={"x": 40, "y": 4})
-
-    expect(page.locator("#unit-name")).to_have_text(re.compile("supports 0 most$"))
-    page.get_by_role("radio").last.tap()
-    expect(selected(page)).to_have_text("8")
-    expect(page.locator("#comparison")).to_have_text(re.compile("^Why 8 and not"))
-
-
-def test_the_page_says_how_far_the_weights_have_been_loaded(page: Page) -> None:
-    network = page.context.new_cdp_session(page)
-    conditions = {"offline": False, "latency": 0, "downloadThroughput": 400_000, "uploadThroughput": 400_000}
-    network.send("Network.enable")
-    network.send("Network.emulateNetworkConditions", conditions)
-
-    page.get_by_text("Look inside").click()
-
-    expect(page.locator("#inside-state")).to_have_text(re.compile(r"^Loading the weights: \d+ of 8\d\d KB\.$"))
-    expect(page.get_by_role("progressbar", name="Loading the weights")).to_be_visible()
-    expect(page.locator("#network")).to_be_visible()
-    expect(page.get_by_role("progressbar")).to_be_hidden()
 
 
 def test_the_page_admits_that_it_cannot_look_inside_or_computes_something_else(
@@ -247,6 +183,7 @@ def test_the_inside_of_a_model_of_other_classes_has_their_names(open_page: OpenP
     expect(page.locator("#inside-state")).to_contain_text("Computed in your browser.")
     expect(page.locator("#unit-name")).to_have_text(re.compile("|".join(map(re.escape, SHAPES))))
     assert not re.search("digit", page.locator("#inside").inner_text())
+    expect(page.get_by_text("Beside the lecture's network")).to_be_hidden()
 
 
 def test_the_open_section_fits_every_screen_and_every_part_has_a_name(page: Page) -> None:

@@ -37,7 +37,6 @@ raise SystemExit(app.__main__.main())
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with short time limits."""
     log = tmp_path_factory.mktemp("impatient") / "service.log"
     service = Service(log, {"MNIST_MAX_BODY_BYTES": "1000000"}, [sys.executable, "-c", IMPATIENT]).wait_until_ready()
     yield service
@@ -73,6 +72,7 @@ def cut_off(connection: socket.socket, parts: Sequence[bytes], pause: float = 0)
     return False
 
 
+SLOW_BODY = (408, "slow-body", f"expected the whole body within {BODY_SECONDS} seconds, received 0 bytes")
 SLOW_HEAD = (408, "slow-head", f"expected the whole head within {HEAD_SECONDS} seconds, received only a part")
 MALFORMED = (400, "malformed-request", "expected an HTTP/1.1 request, received something else")
 
@@ -81,10 +81,7 @@ MALFORMED = (400, "malformed-request", "expected an HTTP/1.1 request, received s
     ("sent", "status", "kind", "detail"),
     cases(
         {
-            "a body that never begins": (
-                *(HEAD + b"Content-Length: 784\r\n\r\n", 408, "slow-body"),
-                f"expected the whole body within {BODY_SECONDS} seconds, received 0 bytes",
-            ),
+            "a body that never begins": (HEAD + b"Content-Length: 784\r\n\r\n", *SLOW_BODY),
             "one byte": (b"P", *SLOW_HEAD),
             "half a head": (b"POST /predict HTTP/1.1\r\nHost: x\r\n", *SLOW_HEAD),
             "a request and a part of the next": (WHOLE + b"POST /pre", *SLOW_HEAD),
@@ -142,17 +139,10 @@ def test_a_body_may_take_longer_than_the_keep_alive_time(connection: socket.sock
 
 @pytest.mark.parametrize(
     ("value_bytes", "end", "part_bytes"),
-    cases(
-        {
-            "in one write": (MAX_HEAD_BYTES, b"\r\n\r\n", 10**6),
-            "in many writes": (MAX_HEAD_BYTES, b"\r\n\r\n", 10_000),
-            "without an end": (10 * MAX_HEAD_BYTES, b"", 100_000),
-        }
-    ),
+    [(MAX_HEAD_BYTES, b"\r\n\r\n", 10**6), (MAX_HEAD_BYTES, b"\r\n\r\n", 10_000), (10 * MAX_HEAD_BYTES, b"", 10**5)],
+    ids=["in one write", "in many writes", "without an end"],
 )
-def test_a_head_that_is_too_large_is_answered_431(
-    connection: socket.socket, value_bytes: int, end: bytes, part_bytes: int
-) -> None:
+def test_a_large_head_is_answered_431(connection: socket.socket, value_bytes: int, end: bytes, part_bytes: int) -> None:
     head = b"GET /livez HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * value_bytes + end
     cut_off(connection, [head[start : start + part_bytes] for start in range(0, len(head), part_bytes)], pause=0.01)
 
@@ -201,8 +191,7 @@ WRONG_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
 
 
 @pytest.mark.parametrize(
-    ("request_", "part_bytes", "pause"),
-    cases({"too much": (ENDLESS, 10**6, 0), "too long": (WRONG_CHUNK, 1, 0.05)}),
+    ("request_", "part_bytes", "pause"), cases({"too much": (ENDLESS, 10**6, 0), "too long": (WRONG_CHUNK, 1, 0.05)})
 )
 def test_a_client_that_never_stops_to_send_is_cut_off(
     connection: socket.socket, request_: bytes, part_bytes: int, pause: float

@@ -11,10 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from app.errors import Overloaded
-from app.main import create_app
 from app.settings import Settings
-from app.telemetry.access_log import UNLOGGED
 from benchmarks.faults.blocking import HEAVY, probe
 from benchmarks.faults.mix import usual
 from benchmarks.harness.traffic import Request, send
@@ -81,9 +78,7 @@ def test_the_memory_for_bodies_has_a_limit(service: Service, half_sent: Callable
     assert service.client.post("/predict", content=b"\0" * LIMIT, headers={"content-type": "image/png"}).is_client_error
 
 
-def test_clients_that_leave_in_the_middle_of_a_body_leave_no_connection_and_no_reserved_memory(
-    service: Service,
-) -> None:
+def test_clients_that_leave_within_a_body_leave_no_connection_and_no_memory(service: Service) -> None:
     others = connections(service)  # the test's client, and idle connections of earlier tests
     half = Request("half", b"\0" * 500_000, "image/jpeg", content_length=1_000_000, leaves=True)
 
@@ -102,15 +97,3 @@ def test_clients_that_leave_in_the_middle_of_a_body_leave_no_connection_and_no_r
 def connections(service: Service) -> int:
     process = psutil.Process(service.process.pid)
     return sum(bool(connection.raddr) for connection in process.net_connections("tcp"))
-
-
-def test_a_probe_is_answered_among_too_many_requests() -> None:
-    service = create_app(Settings(max_requests=1)).service
-    service.accounting.in_progress = 2
-
-    for path in UNLOGGED:
-        service.check_load(path)
-        service.accounting.begin({"path": path, "headers": []}, "http")
-    assert service.accounting.in_progress == 2
-    with pytest.raises(Overloaded):
-        service.check_load("/")

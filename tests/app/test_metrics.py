@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import psutil
 import pytest
 from hypothesis import example, given
@@ -20,10 +19,9 @@ from hypothesis import strategies as st
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.metrics import BatchedHistogram, Metrics
+from app.telemetry.metrics import BatchedHistogram
 from app.telemetry.probes import PROBES
 from app.telemetry.shared_metrics import shared_folder
-from digits.features import to_features
 from digits.model import artifact
 from digits.model.drift import EDGES
 from tests.app.conftest import START_SECONDS, Service, workers_of
@@ -64,12 +62,10 @@ class Scrape:
         return value
 
     def requests(self) -> Counts:
-        """Return the number of requests by route and status."""
         return self.of("digits_request_seconds_count", "route", "status")
 
-    def served(self) -> Counts:
-        """Return the number of processes by the version that they serve."""
-        return self.of("digits_model_info", "version")
+    def processes(self) -> int:
+        return self.of("digits_model_info", "version").total()
 
     def all(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Return the value of each series, without what changes by itself: processor time, memory and open files."""
@@ -111,12 +107,10 @@ class Client:
                 self.post(client, "image/png", picture)
         self.send(client, "POST", "/predict", files=[("file", ("a.png", picture)) for picture in pictures])
         self.post(client, RAW_TYPE, SEVEN * 3)
-        self.post(client, RAW_TYPE, SEVEN * 200)  # two passes, of 128 and 72
-        self.post(client, RAW_TYPE, SEVEN[1:])
-        self.post(client, RAW_TYPE, bytes(784), "?normalize=always")
+        self.post(client, RAW_TYPE, SEVEN * 250)  # two passes, of 128 and 122
+        for content in (SEVEN[1:], bytes(784), bytes(784 * 1025), bytes(16 * 1024 * 1024 + 1)):
+            self.post(client, RAW_TYPE, content, "?normalize=always")
         self.post(client, RAW_TYPE, SEVEN, "?normalise=always")
-        self.post(client, RAW_TYPE, bytes(784 * 1025))
-        self.post(client, RAW_TYPE, bytes(16 * 1024 * 1024 + 1))
         for content in (b"{", b"[", b'{"pixels": [1, 2]}'):
             self.post(client, "application/json", content)
         self.post(client, "image/png", b"seven")
@@ -141,15 +135,8 @@ def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrap
 
 
 def both_workers(service: Service) -> list[psutil.Process]:
-    """Return the two workers of a service as soon as both serve."""
-    scrape = scraped_when(service.client, lambda scrape: scrape.served().total() == 2)
-    assert scrape.served().total() == 2
+    assert scraped_when(service.client, lambda scrape: scrape.processes() == 2).processes() == 2
     return workers_of(service)
-
-
-def folder_of(worker: psutil.Process) -> Path:
-    """Return the folder of a worker's metrics."""
-    return Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
 
 
 @contextmanager
@@ -200,31 +187,8 @@ def test_each_metric_counts_what_the_client_sent(
     assert counted("digits_pass_pictures_bucket", "le")["1.0",] == sent.pictures.count(1)
     assert added("digits_queue_seconds_count") == len(sent.pictures) + workers
     assert added("digits_queue_seconds_sum") > 0
-
-
-def test_any_worker_reports_the_sum_and_the_drift_of_all(two_workers: Service) -> None:
-    workers = both_workers(two_workers)
-    grey = np.random.default_rng(0).integers(0, 256, (300, 784), dtype=np.uint8) // np.arange(1, 301)[:, None]
-    pixels = grey.astype(np.uint8)
-    before = Scrape(two_workers.client)
-    reported = []
-
-    for worker in workers:
-        with client_of(worker, two_workers.url) as client:
-            client.post("/predict?normalize=never", content=pixels.tobytes(), headers=RAW["headers"])
-    total = before.value("digits_ink_count") + 600
-    scraped_when(two_workers.client, lambda scrape: scrape.value("digits_ink_count") == total)
-    for worker in workers:
-        with client_of(worker, two_workers.url) as client:
-            reported.append(Scrape(client))
-
-    ink = np.repeat(to_features(pixels.reshape(-1, 28, 28)).mean(axis=1), 2)
-    up_to = {bound: int((ink <= float(bound)).sum()) for bound in (*map(str, EDGES["ink"]), "+Inf")}
-    counted = reported[0].of("digits_ink_bucket", "le") - before.of("digits_ink_bucket", "le")
-    assert counted == Counter({(bound,): count for bound, count in up_to.items() if count})
-    assert {s.labels["of"] for s in reported[0].samples if s.name == "digits_drift_psi"} == EDGES.keys()
-    assert reported[0].worker != reported[1].worker
-    assert reported[0].all() == reported[1].all()
+    drifted = {sample.labels["of"] for sample in after.samples if sample.name == "digits_drift_psi"}
+    assert workers == 1 or drifted == EDGES.keys()  # with enough pictures, of both workers
 
 
 @example([])
@@ -245,18 +209,6 @@ def test_a_batched_histogram_has_the_values_of_a_plain_one(values: list[float]) 
     )
     assert [(sample.name, sample.labels) for sample in samples] == [(each.name, each.labels) for each in expected]
     assert [sample.value for sample in samples] == pytest.approx([each.value for each in expected])
-
-
-def test_series_exist_before_their_first_count() -> None:
-    series = Metrics().samples("digits_predictions", "digits_model_loads", "digits_refusals")
-
-    labels: dict[str, list[str]] = {}
-    for sample in series:
-        assert sample.value == 0
-        labels.setdefault(sample.name, []).extend(sample.labels.values())
-    assert labels["digits_predictions_total"] == list("0123456789")
-    assert set(labels["digits_model_loads_total"]) == {"served", "refused"}
-    assert {"overloaded", "no-room", "no-ink"} <= set(labels["digits_refusals_total"])
 
 
 def test_probes_and_scrapes_are_not_counted(service: Service) -> None:
@@ -281,12 +233,8 @@ def test_no_client_can_make_series(service: Service) -> None:
     assert after.requests()["other", "404"] - before.requests()["other", "404"] == 10
     assert "odd" not in after.text.lower()
     new = [dict(labels) for _, labels in after.all().keys() - before.all().keys()]
-    assert {(labels["route"], labels["status"]) for labels in new} <= {
-        ("other", "404"),
-        ("other", "400"),
-        ("/model/report/{name}", "404"),
-        ("/predict", "415"),
-    }
+    known = {"other": ("400", "404"), "/model/report/{name}": ("404",), "/predict": ("415",)}
+    assert all(labels["status"] in known[labels["route"]] for labels in new)
 
 
 def test_a_killed_worker_is_replaced_and_its_counts_remain(two_workers: Service) -> None:
@@ -298,7 +246,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(two_workers: Service)
         return (scrape.requests() - before.requests())["/predict", "200"]
 
     def replaced(scrape: Scrape) -> bool:
-        serving.append(scrape.served().total())
+        serving.append(scrape.processes())
         return 1 in serving and serving[-1] == 2
 
     with client_of(victim, two_workers.url) as client:
@@ -322,7 +270,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_remain(two_workers: Service)
 
 
 def test_the_empty_file_of_a_starting_worker_is_skipped(two_workers: Service) -> None:
-    empty = folder_of(both_workers(two_workers)[0]) / "counter_1.db"
+    empty = Path(both_workers(two_workers)[0].environ()["PROMETHEUS_MULTIPROC_DIR"]) / "counter_1.db"
     empty.touch()
 
     scrape = Scrape(two_workers.client)

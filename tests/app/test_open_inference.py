@@ -1,20 +1,16 @@
 """What is special to the Open Inference Protocol over HTTP."""
 
 import json
-import shutil
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.api.open_inference.metadata import repository_index
-from app.inference.model_registry import ModelRegistry
 from digits.model.artifact import NAME
 from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service, cases
 from tests.app.dialects import SEVEN, V2
-from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS
 
 INFER = f"{V2}/infer"
 
@@ -39,31 +35,6 @@ FLAT: list[int] = SEVEN.ravel().tolist()
 def infer(data: Any = FLAT, *, datatype: str = "UINT8", shape: Any = (1, 784), **more: Any) -> dict[str, Any]:
     name = more.pop("name", "features")
     return {"inputs": [{"name": name, "datatype": datatype, "shape": shape, "data": data}], **more}
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v2/", None),
-        ("/v2/health/live", {"live": True}),
-        ("/v2/health/ready", {"ready": True, "live": True}),
-        (f"{V2}/ready", {"name": NAME, "ready": True}),
-        (f"{V2}/versions/{SHIPPED_VERSION}/ready", {"name": NAME, "ready": True}),
-    ],
-)
-def test_get_and_head_are_both_answered(service: Service, path: str, body: Any) -> None:
-    got, asked = service.client.get(path), service.client.head(path)
-
-    assert (got.status_code, asked.status_code, asked.content) == (200, 200, b"")
-    assert body is None or got.json() == body
-
-
-def test_without_a_model_it_is_live_and_not_ready(modelless: Service) -> None:
-    ready, live = modelless.client.get("/v2/health/ready"), modelless.client.get("/v2/health/live")
-
-    assert (ready.status_code, live.status_code) == (503, 200)
-    assert ready.json()["ready"] is False
-    assert ready.json()["error"].startswith("no usable version of mnist-dense")
 
 
 @pytest.mark.parametrize(("given", "id_"), [({"id": "42"}, "42"), ({}, "")], ids=["an id", "no id"])
@@ -160,7 +131,7 @@ def test_a_wrong_binary_size_is_refused(service: Service, sizes: tuple[Any, int]
         ("POST", "/v2/logging", 501),
     ],
 )
-def test_other_paths_and_methods_are_errors_in_the_protocols_shape(
+def test_other_paths_and_methods_are_errors_of_the_protocol(
     service: Service, method: str, path: str, status: int
 ) -> None:
     reply = service.client.request(method, path)
@@ -181,18 +152,3 @@ def test_the_metadata_and_the_repository_index_say_which_versions_are_ready(seve
     ]
     assert {known["name"] for known in index} == {NAME}
     assert several.client.get(V2).json()["versions"] == [str(number) for number in (FIRST, SECOND, THIRD)]
-
-
-def test_the_repository_index_keeps_a_loaded_version_whose_folder_is_gone(tmp_path: Path) -> None:
-    loaded, served = (publish_tiny(tmp_path, seed) for seed in range(2))
-    registry = ModelRegistry(tmp_path, labels={"kept": loaded.manifest.version})
-    registry.refresh()
-
-    shutil.rmtree(loaded.folder)
-    registry.refresh()
-
-    assert [(known["version"], known["state"]) for known in repository_index(registry)] == [
-        (str(served.manifest.version), "READY"),
-        (str(loaded.manifest.version), "READY"),
-        *((str(number), "UNAVAILABLE") for number in SHIPPED_VERSIONS),
-    ]

@@ -34,14 +34,6 @@ def test_every_generated_request_is_answered_as_the_document_says(locked: Servic
     assert "Traceback" not in locked.log.read_text()
 
 
-def test_the_document_has_the_report_but_neither_the_page_nor_errors_that_never_occur(service: Service) -> None:
-    document = service.client.get("/openapi.json").json()
-
-    assert not [path for path in document["paths"] if path == "/" or path.startswith("/page")]
-    assert set(document["paths"]["/model/report/{name}"]["get"]["responses"]) == {"200", "304", "404", "503"}
-    assert "HTTPValidationError" not in document["components"]["schemas"]
-
-
 def test_the_committed_document_is_current(client: httpx.Client) -> None:
     committed = json.loads((REPOSITORY / "docs/reference/openapi.json").read_text())
 
@@ -72,9 +64,7 @@ def is_part(shown: Any, came: Any) -> bool:
     return type(shown) is type(came) and bool(shown == came)
 
 
-def test_every_example_of_a_json_reply_is_what_the_service_replies(
-    client: httpx.Client, operations: dict[str, Any]
-) -> None:
+def test_every_example_of_a_json_reply_is_what_comes(client: httpx.Client, operations: dict[str, Any]) -> None:
     compared = []
     for name, operation in operations.items():
         method, path = name.replace("{model}", "mnist-dense").split()
@@ -90,9 +80,7 @@ def test_every_example_of_a_json_reply_is_what_the_service_replies(
     assert len(compared) >= 18
 
 
-def test_every_example_of_a_prediction_is_what_the_service_replies(
-    client: httpx.Client, operations: dict[str, Any]
-) -> None:
+def test_every_example_of_a_prediction_is_what_comes(client: httpx.Client, operations: dict[str, Any]) -> None:
     predict = operations["POST /predict"]
     bodies, replies = predict["requestBody"]["content"], predict["responses"]["200"]["content"][JSON]["examples"]
     pictures = {name: client.get(f"/examples/{name}").content for name in ("seven.png", "photo.jpg")}
@@ -100,19 +88,15 @@ def test_every_example_of_a_prediction_is_what_the_service_replies(
     one = client.post("/predict", files={"file": pictures["photo.jpg"]}).json()
     several = client.post("/predict", files=[("file", picture) for picture in pictures.values()]).json()
 
+    readings = operations["POST /read"]["responses"]["200"]["content"][JSON]["examples"]
+    number = client.post("/read", files={"file": client.get("/examples/number.jpg").content}).json()
+
+    assert is_part(readings["one picture"]["value"], number)
     assert is_part(replies["one picture"]["value"], one)
     assert is_part(replies["several pictures"]["value"], several)
     assert list(bodies) == [FORM, JSON, *IMAGE_TYPES, RAW]
     for example in bodies[JSON]["examples"].values():
         assert client.post("/predict", json=example["value"]).status_code == 200
-
-
-def test_the_example_of_a_number_is_what_the_service_replies(client: httpx.Client, operations: dict[str, Any]) -> None:
-    examples = operations["POST /read"]["responses"]["200"]["content"][JSON]["examples"]
-
-    reply = client.post("/read", files={"file": client.get("/examples/number.jpg").content})
-
-    assert is_part(examples["one picture"]["value"], reply.json())
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """The files of the drawing page, the model card and the report: types, caching and security."""
 
+import asyncio
 import re
 
 import httpx
 import pytest
 
+from app.main import create_app
 from app.pages.drawing import FOLDER
+from app.settings import Settings
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -64,30 +67,16 @@ def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, p
     assert packed.num_bytes_downloaded < plain.num_bytes_downloaded / 2
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/page/",
-        "/page/nothing.js",
-        "/page/..%2findex.html",
-        "/page/%2e%2e/examples/seven.png",
-        "/model/report/",
-        "/model/report/nothing.png",
-        "/model/report/..%2fmodel.onnx",
-        "/model/report/..%2fmanifest.json",
-        "/model/report/%2e%2e/model.keras",
-        "/model/report/%00",
-        "/model/report/" + "x" * 3000,
-    ],
-)
-def test_no_other_file_is_served(client: httpx.Client, path: str) -> None:
-    reply = client.get(path)
+def test_the_docs_can_be_left_out_and_the_documentation_linked() -> None:
+    app = create_app(Settings(docs=False, documentation_url="https://guide.example.org/?a&b"))
 
-    assert reply.status_code == 404
-    assert reply.headers["content-type"] == "application/problem+json"
+    async def get(path: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://digits") as client:
+            return await client.get(path)
 
-
-def test_no_two_elements_of_the_page_have_the_same_id() -> None:
-    ids = re.findall(r'\bid="([^"]+)"', (FOLDER / "index.html").read_text())
-
-    assert sorted(ids) == sorted(set(ids))
+    for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/examples/seven.png"):
+        reply = asyncio.run(get(path))
+        assert (reply.status_code, "docs" in reply.text) == (404, False)
+    page = asyncio.run(get("/")).text
+    assert "docs" not in page
+    assert 'href="https://guide.example.org/?a&amp;b"' in page

@@ -9,8 +9,6 @@ import pytest
 
 from app.input.pictures import IMAGE_TYPES
 from digits.features import Grey
-from digits.model.artifact import SHIPPED
-from digits.model.classifier import load_newest
 from tests.app.conftest import cases
 from tests.app.dialects import PNG, RAW, SEVEN, raw
 from tests.conftest import SHIPPED_VERSION, Mnist, encoded
@@ -18,6 +16,7 @@ from tests.conftest import SHIPPED_VERSION, Mnist, encoded
 ROWS = SEVEN.tolist()
 FLAT = SEVEN.ravel().tolist()
 FLOATS = [value / 255 for value in FLAT]
+AS_IT_IS = {"content-type": "image/png", "content-encoding": "Identity"}
 TEXT = json.dumps({"pixels": FLAT}).encode()
 
 
@@ -39,17 +38,12 @@ def as_json(**document: Any) -> dict[str, Any]:
             "JSON, floats from 0 to 1": as_json(pixels=FLOATS, scale="0-1"),
             "JSON, the default scale given": as_json(pixels=FLAT, scale="0-255"),
             "JSON, charset given": typed("Application/JSON; charset=utf-8", TEXT),
-            "JSON, two equal keys, of which the last counts": typed(
-                "application/json", TEXT.replace(b"{", b'{"pixels": [1],')
-            ),
+            "JSON, the last of equal keys": typed("application/json", TEXT.replace(b"{", b'{"pixels": [1],')),
             "a form": {"files": {"file": PNG}},
             "PNG": typed("image/png", PNG),
             "PNG declared as JPEG": typed("image/jpeg", PNG),
             "PNG, unusual spelling of the type": typed("IMAGE/PNG; q=1", PNG),
-            "PNG, with Content-Encoding": {
-                "content": PNG,
-                "headers": {"content-type": "image/png", "content-encoding": "Identity"},
-            },
+            "PNG, with Content-Encoding": {"content": PNG, "headers": AS_IT_IS},
         }
     ),
 )
@@ -78,24 +72,6 @@ def test_every_picture_format_is_read(client: httpx.Client, kind: str) -> None:
 
 def predictions(client: httpx.Client, body: dict[str, Any], **query: str) -> Any:
     return client.post("/predict", params=query, **body).raise_for_status().json()["predictions"]
-
-
-def test_raw_pictures_are_answered_in_the_order_sent(client: httpx.Client, mnist: Mnist) -> None:
-    some = mnist.pixels[:1024]
-
-    answers = predictions(client, raw(some))
-
-    assert len(answers) == 1024
-    assert answers == predictions(client, as_json(instances=some.tolist()))
-
-
-def test_floats_from_0_to_1_are_the_features_of_the_network(client: httpx.Client) -> None:
-    features = np.random.default_rng(0).random((1, 784), dtype=np.float32)
-    expected = load_newest(SHIPPED)[0].probabilities(features)[0]
-
-    (answer,) = predictions(client, as_json(instances=features.tolist(), scale="0-1"), normalize="never")
-
-    assert answer["probabilities"] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_real_digits_are_recognized(client: httpx.Client, mnist: Mnist) -> None:
@@ -133,13 +109,6 @@ def test_a_picture_in_mnist_form_is_not_changed_at_all(client: httpx.Client, dig
 
     assert [answer["pixels"] for answer in answers] == digits.tolist()
     assert {tuple(answer["preprocessing"]) for answer in answers} == {()}
-
-
-def test_normalize_always_also_applies_to_pictures_in_mnist_form(client: httpx.Client) -> None:
-    (answer,) = predictions(client, as_json(instances=[ROWS]), normalize="always")
-
-    assert answer["digit"] == 7
-    assert "centered" in answer["preprocessing"]
 
 
 def test_the_manifest_is_shown(client: httpx.Client) -> None:

@@ -2,9 +2,7 @@
 
 import socket
 import sys
-from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.app.conftest import Service, StartService
@@ -39,12 +37,6 @@ def test_a_service_without_a_usable_stderr_serves(redirection: str, start_servic
     assert service.client.post("/predict", **RAW).json()["digit"] == 7
 
 
-def test_the_fast_loop_and_parser_are_in_use(service: Service) -> None:
-    mapped = {Path(mapped.path).parent.name for mapped in psutil.Process(service.process.pid).memory_maps()}
-
-    assert {"uvloop", "parser"} & mapped == {"uvloop", "parser"}
-
-
 def test_uvicorn_can_serve_the_application_below_a_prefix_and_without_grpc(start_service: StartService) -> None:
     command = [sys.executable, *UVICORN, "--root-path", "/digits"]
 
@@ -54,14 +46,6 @@ def test_uvicorn_can_serve_the_application_below_a_prefix_and_without_grpc(start
         assert service.client.get(f"{prefix}/docs/assets/favicon.png").status_code == 200
         assert service.client.post(f"{prefix}/predict", **RAW).status_code == 200
     service.wait_for_line("(gRPC is off: only `digits serve` and `python -m app` open MNIST_GRPC_PORT)")
-
-
-def test_with_uvicorn_a_bad_setting_is_one_line_too() -> None:
-    ended = fresh_python(*UVICORN, environment={"MNIST_MAX_BATCH": "x"})
-
-    assert ended.returncode == 1
-    assert "MNIST_MAX_BATCH" in ended.stderr.splitlines()[-1]
-    assert "Traceback" not in ended.stderr
 
 
 def test_the_healthcheck_succeeds_while_the_service_is_ready(service: Service) -> None:

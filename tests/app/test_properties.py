@@ -65,9 +65,7 @@ def forms(draw: st.DrawFn) -> tuple[str, bytes]:
 )
 @example((JSON, b'{"pixels": ' + b"9" * 5000 + b"}"))
 @example((JSON, b'{"\\ud800": 1}'))
-def test_any_body_gets_a_distribution_over_ten_digits_or_a_problem(
-    client: httpx.Client, sent: tuple[str, bytes]
-) -> None:
+def test_any_body_gets_ten_probabilities_or_a_problem(client: httpx.Client, sent: tuple[str, bytes]) -> None:
     kind, body = sent
 
     reply = client.post("/predict", content=body, headers={"content-type": kind})

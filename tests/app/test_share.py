@@ -25,10 +25,7 @@ from tests.app.test_page import (
     expect_blank,
     expect_digit,
     expect_problem,
-    too_wide,
 )
-
-ROOM: dict[str, Any] = {"viewport": {"width": 1920, "height": 1080}}
 
 
 @pytest.fixture
@@ -48,9 +45,6 @@ def strokes_on(page: Page) -> Any:
     url = page.locator("#canvas").evaluate("canvas => canvas.toDataURL()")
     with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as drawing:
         return np.asarray(drawing, int)[..., 3]
-
-
-# Links
 
 
 def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: Page, open_page: OpenPage) -> None:
@@ -85,24 +79,6 @@ def test_a_damaged_link_is_explained_and_forgotten(page: Page, layered: Service)
     expect_digit(page, 7)
 
 
-def test_the_drawing_survives_the_model_card(page: Page) -> None:
-    draw(page, *STROKES[7])
-    expect_digit(page, 7)
-
-    page.get_by_role("link", name="Model card", exact=True).click()
-    page.get_by_role("link", name="Limits", exact=True).click()
-    page.get_by_role("link", name="Drawing page").click()
-
-    expect_digit(page, 7)
-    button(page, "Clear").click()
-    expect(page).to_have_url(re.compile("/$"))
-    draw(page, *STROKES[4])
-    expect_digit(page, 4)
-    page.get_by_role("link", name="API").click()
-    page.go_back()
-    expect_digit(page, 4)
-
-
 def test_without_the_clipboard_the_address_becomes_the_link(page: Page) -> None:
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     draw(page, *STROKES[1])
@@ -113,9 +89,6 @@ def test_without_the_clipboard_the_address_becomes_the_link(page: Page) -> None:
 
     expect(page.locator("#taken")).to_contain_text("Copy the address of this page")
     assert "#strokes=" in page.url
-
-
-# Copies and files
 
 
 def test_the_number_is_copied_and_the_paper_saved_with_its_boxes(page: Page) -> None:
@@ -135,31 +108,11 @@ def test_the_number_is_copied_and_the_paper_saved_with_its_boxes(page: Page) -> 
     assert accent.sum() > 300
 
 
-# Redo
-
-
-def test_redo_follows_undo_with_a_button_and_two_keys(page: Page) -> None:
-    expect(button(page, "Redo")).to_be_disabled()
-    draw(page, *STROKES[4])
-    for again in ("Control+Shift+z", "Control+y", None):
-        page.keyboard.press("Control+z")
-        page.keyboard.press("Control+z")
-        expect_blank(page)
-
-        for _ in range(2):
-            page.keyboard.press(again) if again else button(page, "Redo").click()
-
-        expect_digit(page, 4)
-        expect(button(page, "Redo")).to_be_disabled()
-
-
 # The lecture mode
 
 
-def test_the_lecture_mode_fills_a_room_with_large_type_and_escape_leaves_it(
-    open_page: OpenPage, layered: Service
-) -> None:
-    page = open_page(layered.url, **ROOM)
+def test_the_lecture_mode_has_large_type_and_escape_leaves_it(open_page: OpenPage, layered: Service) -> None:
+    page = open_page(layered.url, viewport={"width": 1920, "height": 1080})
     page.route(ANSWERS, answer_with("4071"))
     draw(page, *STROKES[4])
     expect(page.get_by_role("radio")).to_have_count(4)
@@ -183,24 +136,6 @@ def test_the_lecture_mode_fills_a_room_with_large_type_and_escape_leaves_it(
     page.locator("#canvas").press("Escape")
     expect(page.locator("#bars")).to_have_css("font-size", "15px")
     assert (page.evaluate("document.fullscreenElement"), page.url[-7:]) == (None, "#inside")
-
-
-def test_the_key_of_the_lecture_mode_is_a_letter_in_a_field(open_page: OpenPage, locked: Service) -> None:
-    page = open_page(locked.url, refusals=True, **DESKTOP)
-    draw(page, *STROKES[7])
-    expect(page.get_by_label("API key")).to_be_visible()
-    page.get_by_label("API key").press("f")
-    expect(page.get_by_label("API key")).to_have_value("f")
-    expect(button(page, "Lecture mode")).to_have_attribute("aria-pressed", "false")
-
-    button(page, "Lecture mode").click()
-    page.keyboard.press("Control+f")
-
-    expect(button(page, "Lecture mode")).to_have_attribute("aria-pressed", "true")
-    assert too_wide(page) == []
-
-
-# The camera
 
 
 @pytest.fixture(scope="module")

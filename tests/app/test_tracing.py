@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -23,8 +22,6 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 class Collector(HTTPServer):
-    """A collector that remembers the spans it receives."""
-
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Receive)
         self.spans: list[Span] = []
@@ -97,20 +94,6 @@ def test_each_request_is_a_span(start_service: StartService, collector: Collecto
     }
     assert attributes(second)["http.response.status_code"] == 415
     assert second.status.code == Status.STATUS_CODE_UNSET  # an error of the client is not one of the server
-
-
-def test_a_missing_collector_does_not_affect_the_service(start_service: StartService) -> None:
-    service = start_service(MNIST_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces").wait_until_ready()
-
-    reply = service.client.post("/predict", **RAW)
-
-    assert reply.status_code == httpx.codes.OK
-    assert service.stop() == 0
-    log = service.log.read_text()
-    assert "Traceback" not in log
-    about_the_collector = [line for line in log.splitlines() if "export" in line]
-    assert about_the_collector
-    assert all(json.loads(line)["level"] in {"WARNING", "ERROR"} for line in about_the_collector)
 
 
 def test_without_the_extra_one_line_tells_what_to_install() -> None:

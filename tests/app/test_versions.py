@@ -5,18 +5,17 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from app.api.tensorflow_serving.status import ModelPath, model_status
-from app.errors import UnknownModel
 from app.inference.model_registry import ModelRegistry, Version
 from digits.model import artifact
 from digits.model.artifact import MODEL
-from digits.model.classifier import MAX_VERSIONS, Golden
+from digits.model.classifier import Golden
 from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service
-from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny, renumber
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, publish_tiny
 
 
 @pytest.fixture
@@ -38,10 +37,6 @@ def refreshed(root: Path, *, pinned: int | None = None) -> ModelRegistry:
     return registry
 
 
-def states(registry: ModelRegistry) -> dict[int, str]:
-    return {version.version: version.state for version in registry.versions()}
-
-
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """The log of `app`, also after `app.telemetry.logs.configure()` has detached it from the root logger."""
@@ -59,22 +54,15 @@ def readiness_changes(log: pytest.LogCaptureFixture) -> list[str]:
 
 def test_a_service_with_a_pinned_version_serves_and_lists_it(several: Service) -> None:
     states = {DAMAGED: "refused", FOURTH: "available", THIRD: "serving", SECOND: "available", FIRST: "available"}
-    published = [
-        {"version": number, "shipped": False, "state": state, "reason": None} for number, state in states.items()
+    states |= dict.fromkeys(SHIPPED_VERSIONS, "available")
+    versions: list[dict[str, Any]] = [
+        {"version": number, "shipped": number < FIRST, "state": state, "reason": None}
+        for number, state in states.items()
     ]
-    published[0]["reason"] = "model.onnx: missing"
+    versions[0]["reason"] = "model.onnx: missing"
 
     assert several.client.get("/model").json()["version"] == THIRD
-    assert several.client.get("/model/versions").json() == {
-        "pinned": THIRD,
-        "versions": [
-            *published,
-            *(
-                {"version": number, "shipped": True, "state": "available", "reason": None}
-                for number in SHIPPED_VERSIONS
-            ),
-        ],
-    }
+    assert several.client.get("/model/versions").json() == {"pinned": THIRD, "versions": versions}
 
 
 class TestPinned:
@@ -105,9 +93,7 @@ class TestPinned:
         assert not registry.started
         assert registry.versions()[1] == Version(SECOND, shipped=False, state="refused", reason="model.onnx: missing")
 
-    def test_it_is_served_from_memory_after_its_folder_was_removed(
-        self, root: Path, log: pytest.LogCaptureFixture
-    ) -> None:
+    def test_one_whose_folder_is_removed_stays_in_memory(self, root: Path, log: pytest.LogCaptureFixture) -> None:
         registry = refreshed(root, pinned=SECOND)
         shutil.rmtree(folder(root, SECOND))
 
@@ -119,11 +105,6 @@ class TestPinned:
         reason = "its folder cannot be found; it is served from memory"
         assert registry.versions()[1] == Version(SECOND, shipped=False, state="serving", reason=reason)
         assert sum("served from memory" in record.message for record in log.records) == 1
-
-    def test_a_shipped_version_can_be_pinned(self, root: Path) -> None:
-        oldest = SHIPPED_VERSIONS[-1]
-
-        assert refreshed(root, pinned=oldest).classifier.manifest.version == oldest
 
 
 class TestNamedFolder:
@@ -157,78 +138,9 @@ class TestNamedFolder:
         assert [record.message for record in log.records if record.levelno == logging.WARNING] == warnings
         assert (registry.classifier.manifest.version, registry.warnings) == (FIRST, [])
 
-    def test_one_with_damaged_versions_only_is_not_replaced_by_the_shipped_model(self, tmp_path: Path) -> None:
-        (publish_tiny(tmp_path).folder / MODEL).unlink()
-
-        registry = refreshed(tmp_path)
-
-        assert str(registry.unready_reason()).endswith(f"{FIRST}/model.onnx: missing")
-
-    def test_the_default_folder_without_versions_means_the_shipped_model(self, tmp_path: Path) -> None:
-        for folder in (tmp_path, tmp_path / "missing"):
-            registry = ModelRegistry(folder, is_named=False)
-            registry.refresh()
-
-            assert (registry.classifier.manifest.version, registry.warnings) == (SHIPPED_VERSION, [])
-
-    def test_the_folder_of_a_version_serves_only_that_version(self, root: Path) -> None:
-        registry = refreshed(folder(root, SECOND))
-
-        assert states(registry) == {SECOND: "serving"}
-
-    def test_a_number_that_exists_twice_with_different_graphs_is_reported_once(
-        self, tmp_path: Path, log: pytest.LogCaptureFixture
-    ) -> None:
-        own = renumber(publish_tiny(tmp_path), SHIPPED_VERSION)
-
-        registry = refreshed(tmp_path)
-        registry.refresh()
-
-        assert registry.classifier.manifest == own.manifest
-        assert [record.message for record in log.records if record.levelno == logging.WARNING] == registry.warnings
-        (warning,) = registry.warnings
-        assert f"{own.folder} has the same number and another graph ({own.manifest.graph} instead of " in warning
-
-
-class TestListing:
-    def test_all_versions_are_listed_highest_first_with_their_state(self, root: Path) -> None:
-        (folder(root, THIRD) / MODEL).unlink()
-
-        registry = refreshed(root)
-
-        assert registry.versions() == [
-            Version(THIRD, shipped=False, state="refused", reason="model.onnx: missing"),
-            Version(SECOND, shipped=False, state="serving", reason=None),
-            Version(FIRST, shipped=False, state="available", reason=None),
-            *(Version(number, shipped=True, state="available", reason=None) for number in SHIPPED_VERSIONS),
-        ]
-
-    def test_a_version_that_loads_while_its_status_is_composed_is_unknown_until_the_next_request(
-        self, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        registry = refreshed(root)
-        monkeypatch.setattr(registry, "loaded", list)  # the list was read just before the third version was loaded
-
-        with pytest.raises(UnknownModel, match=f"Could not find version {THIRD}"):
-            model_status(registry, ModelPath(artifact.NAME, str(THIRD)))
-
-    def test_of_too_many_versions_the_highest_and_the_served_one_are_listed(self, tmp_path: Path) -> None:
-        publish_tiny(tmp_path)
-        registry = refreshed(tmp_path)
-        for number in range(FIRST + 10, FIRST + 10 + 3 * MAX_VERSIONS):
-            folder(tmp_path, number).mkdir()
-
-        registry.refresh()
-
-        assert registry.classifier.manifest.version == FIRST
-        listed = list(states(registry).items())
-        assert len(listed) == MAX_VERSIONS + 1 + len(SHIPPED_VERSIONS)
-        assert {state for _, state in listed[:MAX_VERSIONS]} == {"refused"}
-        assert listed[MAX_VERSIONS:] == [(FIRST, "serving"), *((number, "available") for number in SHIPPED_VERSIONS)]
-
 
 class TestRefreshing:
-    def test_a_served_version_that_computes_wrongly_is_loaded_again(
+    def test_a_version_that_computes_wrongly_is_loaded_again(
         self, tmp_path: Path, log: pytest.LogCaptureFixture
     ) -> None:
         publish_tiny(tmp_path)
@@ -281,16 +193,3 @@ class TestRefreshing:
         asyncio.run(wait_until_started())
 
         assert registry.refreshes > 1
-
-    def test_a_labelled_version_that_does_not_exist_is_reported_once(
-        self, root: Path, log: pytest.LogCaptureFixture
-    ) -> None:
-        registry = ModelRegistry(root, labels={"stable": SECOND, "canary": FOURTH})
-
-        registry.refresh()
-        registry.refresh()
-
-        warnings = [record.message for record in log.records if record.levelno == logging.WARNING]
-        assert warnings == [
-            f"no version {FOURTH} of mnist-dense, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
-        ]

@@ -81,9 +81,7 @@ def wait_until_both_workers_serve(service: Service) -> None:
     raise AssertionError(f"one worker gets all connections; the log:\n{service.log.read_text()}")
 
 
-def test_connections_are_shared_evenly_also_after_one_worker_has_lost_its_own(
-    two_workers: Service,
-) -> None:
+def test_connections_are_shared_evenly_also_after_one_worker_has_lost_its_own(two_workers: Service) -> None:
     with Connections(two_workers) as connections:
         connections.open_until(16, [8, 8])
         connections.close(next(iter(connections.by_worker().values())))

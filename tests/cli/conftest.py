@@ -14,8 +14,6 @@ from tests.conftest import Published
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command printed, and its exit code."""
-
     code: int
     out: str
     err: str

@@ -3,7 +3,6 @@
 import re
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -26,20 +25,10 @@ def test_the_version_is_that_of_the_package(digits: Digits) -> None:
     assert (shown.code, shown.out) == (0, f"digits {VERSION}\n")
 
 
-def test_a_misspelled_command_is_corrected(digits: Digits) -> None:
-    refused = digits("versoins")
-
-    assert refused.code == 2
-    assert "Did you mean 'versions'?" in refused.err
+WITHOUT_KERAS = [name for name, command in COMMANDS.items() if command.module != "cli.train"]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(name, marks=[pytest.mark.training] * (command.module == "cli.train"))
-        for name, command in COMMANDS.items()
-    ],
-)
+@pytest.mark.parametrize("command", [*WITHOUT_KERAS, pytest.param("train", marks=pytest.mark.training)])
 def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
     shown = digits(command, "--help")
 
@@ -48,34 +37,22 @@ def test_every_command_shows_its_options(digits: Digits, command: str) -> None:
     assert not re.search(r"<\w|\[\[", shown.out), "a type of Python instead of a word for readers"
 
 
-@pytest.mark.training
-def test_an_error_of_training_is_one_line(digits: Digits, tmp_path: Path) -> None:
-    refused = digits("evaluate", "--model", tmp_path)
-
-    assert (refused.code, refused.out) == (2, "")
-    expected = "expected mnist-dense/<version>/ in this folder, found none"
-    assert refused.err == f"digits: no usable version of mnist-dense in {tmp_path}; {expected}\n"
-
-
-@pytest.mark.training
-def test_training_publishes_below_the_working_directory_by_default(digits: Digits) -> None:
-    shown = digits("train", "--help")
-
-    assert "default: models]" in shown.out
-
-
-def test_without_the_extra_train_one_line_says_how_to_install_it(
-    digits: Digits, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("package", "arguments", "needs"),
+    [
+        ("tensorflow", ["train"], "`digits train` needs TensorFlow, which the extra `train` brings"),
+        ("pyarrow", ["predict", ".", "--output", "a.parquet"], "needs pyarrow, which the extra `parquet` brings"),
+    ],
+)
+def test_without_an_extra_one_line_says_how_to_install_it(
+    digits: Digits, package: str, arguments: list[str], needs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.setitem(sys.modules, package, None)
 
-    ran = digits("train")
+    ran = digits(*arguments)
 
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == (
-        "digits: `digits train` needs TensorFlow, which the extra `train` brings. Run in the repository's folder: "
-        "uv tool install '.[train]', or make .venv/.train for .venv/bin/digits\n"
-    )
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert f"{needs}. Run in the repository's folder: uv tool install '.[" in ran.err
 
 
 def test_versions_reports_a_damaged_version(digits: Digits, published: Published) -> None:
@@ -90,8 +67,7 @@ def test_versions_reports_a_damaged_version(digits: Digits, published: Published
 
 
 @pytest.mark.parametrize(
-    ("module", "new_command"),
-    [("digits", "digits predict FILE"), ("deploy.score", "digits predict SOURCE")],
+    ("module", "new_command"), [("digits", "digits predict FILE"), ("deploy.score", "digits predict SOURCE")]
 )
 def test_an_old_command_names_the_new_one_in_one_line(module: str, new_command: str) -> None:
     with pytest.raises(SystemExit, match=rf"^digits: .*`{new_command}[^\n]*$"):

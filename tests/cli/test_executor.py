@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.batch.executor import Chunk, Executor, chunks, score_all
+from cli.batch.executor import Chunk, Executor, score_all
 from cli.batch.tasks import Predict
 from cli.batch.worker import LoadedModel, MissingFolder, Scored, Worker
 from cli.sources.listing import NamedPicture
@@ -63,16 +63,7 @@ def test_rows_keep_the_order_of_the_pictures_whichever_chunk_is_done_first() -> 
     assert lines == [b"0", b"32", b"64", b"96"]
 
 
-def test_a_chunk_ends_at_32_pictures_or_8_megabytes() -> None:
-    small = [len(chunk) for chunk in chunks(pictures(70, b"small"))]
-    large = [len(chunk) for chunk in chunks(pictures(5, bytes(4_000_000)))]
-
-    assert (small, large) == ([32, 32, 6], [2, 2, 1])
-
-
-def test_a_folder_that_vanishes_ends_the_run_instead_of_filling_it_with_errors(
-    published: Published, tmp_path: Path
-) -> None:
+def test_a_folder_that_vanishes_ends_the_run_instead_of_failing_pictures(published: Published, tmp_path: Path) -> None:
     worker = Worker(LoadedModel(published.folder, published.manifest.files[MODEL]), Predict("auto"), tmp_path)
 
     with pytest.raises(MissingFolder, match=f"{tmp_path}/gone does not exist"):

@@ -81,8 +81,7 @@ def _score_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextmanager
     def executor(model: LoadedModel, task: Task) -> Iterator[Executor]:
-        worker = Worker(model, task, Path())
-        yield Executor(lambda chunk: partial(worker.score, chunk), processes=1)
+        yield Executor(lambda chunk: partial(Worker(model, task, Path()).score, chunk), processes=1)
 
     monkeypatch.setattr("cli.batch.run.processes", executor)
 
@@ -114,17 +113,11 @@ def many(tmp_path: Path, mnist: Mnist) -> Path:
     return folder
 
 
-in_every_format = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("suffix", "read"),
-    [
-        pytest.param(".csv", read_csv, id="CSV"),
-        pytest.param(".jsonl", read_jsonl, id="JSON lines"),
-        pytest.param(".parquet", read_parquet, id="Parquet"),
-    ],
+    [(".csv", read_csv), (".jsonl", read_jsonl), (".parquet", read_parquet)],
+    ids=["CSV", "JSON lines", "Parquet"],
 )
-
-
-@in_every_format
 def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     digits: Digits, folder: Path, suffix: str, read: Read, tmp_path: Path
 ) -> None:
@@ -146,11 +139,11 @@ def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
     for row, answer in zip(rows, map(json.loads, single.out.splitlines()), strict=True):
         answer["version"] = answer["model"]["version"] if "model" in answer else None
         assert set(row) == {*PREDICT, "probabilities"}
+        assert (row.pop("preprocessing") or []) == answer.get("preprocessing", [])
         for name in set(row) - {"path"}:
-            expected = answer.get(name) or None if name == "preprocessing" else answer.get(name)
-            received = row[name] or None if name == "preprocessing" else row[name]
+            expected = answer.get(name)
             is_rounded = isinstance(expected, float) or (name == "probabilities" and expected)
-            assert received == (pytest.approx(expected, rel=1e-4) if is_rounded else expected)
+            assert row[name] == (pytest.approx(expected, rel=1e-4) if is_rounded else expected)
     assert [row["left_out"] for row in rows if row["left_out"]] == [3]
     assert list(output.parent.glob("*results*")) == [output]
 
@@ -168,11 +161,10 @@ def numbers(tmp_path: Path) -> Path:
     return folder
 
 
-@in_every_format
 def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single_file(
-    digits: Digits, numbers: Path, suffix: str, read: Read, tmp_path: Path
+    digits: Digits, numbers: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / f"numbers{suffix}"
+    output = tmp_path / "numbers.csv"
     files = sorted(map(str, numbers.glob("*.[jp][pn]g")))
     single = digits("read", "--json", "--model-dir", SHIPPED, *files)
 
@@ -183,7 +175,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
         f"{output}: 5 pictures by mnist-dense version {SHIPPED_VERSION}, 1 without an answer; 1 other files"
     )
     assert f"{numbers / 'blank.png'}: no ink found: the picture is blank\n" in ran.err
-    blank, *rows = read(output)
+    blank, *rows = read_csv(output)
     unread, *answers = map(json.loads, single.out.splitlines())
     assert blank == dict.fromkeys(READ) | {"path": files[0], "error": unread["error"]}
     for file, row, answer in zip(files[1:], rows, answers, strict=True):
@@ -204,19 +196,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
     assert texts == ["314", "4071"]
 
 
-def test_without_trust_in_the_model_the_columns_of_trust_are_empty(
-    digits: Digits, numbers: Path, tmp_path: Path
-) -> None:
-    digits("read", numbers / "drawing-314.png", "--output", tmp_path / "numbers.jsonl")
-
-    (row,) = read_jsonl(tmp_path / "numbers.jsonl")
-    assert row["digit_count"] > 0
-    assert (row["ambiguous_count"], row["non_digit_count"]) == (None, None)
-
-
-def test_a_model_of_other_classes_adds_their_names_and_reads_no_numbers(
-    digits: Digits, folder: Path, tmp_path: Path
-) -> None:
+def test_other_classes_get_a_column_of_names_and_read_no_numbers(digits: Digits, folder: Path, tmp_path: Path) -> None:
     own = publish_classes(tmp_path / "own", ["circle", "star"])
     options = (folder / "1.png", "--output", tmp_path / "results.jsonl", "--model-dir", own.root)
 
@@ -257,7 +237,7 @@ def test_rows_of_tables_are_answered_like_files(
 
 
 @each_command
-def test_strict_exits_with_1_if_any_picture_has_no_answer(
+def test_strict_exits_with_1_if_a_picture_has_no_answer(
     digits: Digits, folder: Path, command: str, tmp_path: Path
 ) -> None:
     ran = digits(command, folder / "broken.png", folder / "1.png", "--strict", "--output", tmp_path / "results.csv")
@@ -266,9 +246,7 @@ def test_strict_exits_with_1_if_any_picture_has_no_answer(
     assert [row["error"] is None for row in read_csv(tmp_path / "results.csv")] == [False, True]
 
 
-def test_force_replaces_the_output_and_discards_an_interrupted_run(
-    digits: Digits, folder: Path, tmp_path: Path
-) -> None:
+def test_force_replaces_the_output_and_an_interrupted_run(digits: Digits, folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.csv"
     output.write_text("old")
     (tmp_path / "results.csv.partial").write_text("old")
@@ -314,20 +292,6 @@ def test_a_run_that_cannot_begin_is_refused_in_one_line(
     assert Path("old.csv").read_text() == "old"
 
 
-def test_without_pyarrow_one_line_says_how_to_install_it(
-    digits: Digits, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-
-    refused = digits("predict", folder, "--output", "results.parquet")
-
-    assert refused.code == 2
-    assert refused.err == (
-        "digits: results.parquet: Parquet needs pyarrow, which the extra `parquet` brings. "
-        "Run in the repository's folder: uv tool install '.[parquet]', or make .venv/.scale for .venv/bin/digits\n"
-    )
-
-
 def start_and_signal(number: int, rows: int, folder: Path, output: Path, model_dir: Path) -> tuple[int, str]:
     """Start a run in its own process group, send the signal once `rows` are written, and wait for its end."""
     process = subprocess.Popen(
@@ -358,11 +322,8 @@ def start_and_signal(number: int, rows: int, folder: Path, output: Path, model_d
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "rows", "code"),
-    [
-        pytest.param(signal.SIGINT, 40, 130, id="Ctrl-C"),
-        pytest.param(signal.SIGINT, 0, 130, id="Ctrl-C before the first row"),
-        pytest.param(signal.SIGKILL, 40, -signal.SIGKILL, id="a kill"),
-    ],
+    [(signal.SIGINT, 40, 130), (signal.SIGINT, 0, 130), (signal.SIGKILL, 40, -signal.SIGKILL)],
+    ids=["Ctrl-C", "Ctrl-C before the first row", "a kill"],
 )
 def test_a_stopped_run_keeps_its_rows_and_resumes(
     digits: Digits, published: Published, many: Path, number: int, rows: int, code: int, tmp_path: Path
@@ -416,28 +377,21 @@ def test_a_resumed_run_begins_after_the_last_row(digits: Digits, folder: Path, i
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        pytest.param(
-            "model",
-            f"the interrupted run had other model: expected mnist-dense version {FIRST_OWN_VERSION}, ",
-            id="the model",
-        ),
-        pytest.param("normalize", "the interrupted run had other --normalize: expected auto, ", id="an option"),
-        pytest.param("command", "the interrupted run had other command: expected digits predict, ", id="the command"),
-        pytest.param("folder", "the sources have changed since the run was interrupted: expected ", id="the folder"),
+        ("model", f"the interrupted run had other model: expected mnist-dense version {FIRST_OWN_VERSION}, "),
+        ("option", "the interrupted run had other --normalize: expected auto, "),
+        ("command", "the interrupted run had other command: expected digits predict, "),
+        ("folder", "the sources have changed since the run was interrupted: expected "),
     ],
 )
 def test_a_run_resumes_only_if_nothing_has_changed(
     digits: Digits, published: Published, folder: Path, interrupted: Path, change: str, reason: str
 ) -> None:
-    command, options = "predict", []
-    if change == "command":
-        command = "read"
-    elif change == "model":
+    if change == "model":
         publish_tiny(published.root, seed=1)
-    elif change == "normalize":
-        options = ["--normalize", "always"]
-    else:
+    elif change == "folder":
         (folder / "0.5.png").write_bytes(b"a new picture before the last row")
+    options = ["--normalize", "always"] if change == "option" else []
+    command = "read" if change == "command" else "predict"
 
     refused = digits(command, folder, "--resume", "--output", interrupted, *options)
 
@@ -448,37 +402,18 @@ def test_a_run_resumes_only_if_nothing_has_changed(
 
 
 @each_command
-def test_a_folder_without_output_is_printed_line_by_line(
-    digits: Digits, folder: Path, command: str, tmp_path: Path
-) -> None:
-    (tmp_path / "empty").mkdir()
-
+def test_a_folder_without_output_is_printed_line_by_line(digits: Digits, folder: Path, command: str) -> None:
     printed = digits(command, folder)
-    empty = digits(command, tmp_path / "empty")
 
     assert (printed.code, len(printed.out.splitlines())) == (1, 11)
     assert printed.err.startswith(f"{folder / 'broken.png'}: ")
     assert printed.err.endswith(f"\ndigits: answered by mnist-dense version {FIRST_OWN_VERSION}\n")
-    assert (empty.code, empty.err) == (
-        2,
-        f"digits: {tmp_path / 'empty'}: expected pictures, received a folder without any\n",
-    )
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--resume"],
-        ["--ray"],
-        ["--ray", "10.0.0.1:6379"],
-        ["--force", "--resume", "--output", "results.csv"],
-        ["--json", "--output", "results.csv"],
-        ["-", "--output", "results.csv"],
-    ],
-    ids=" ".join,
-)
+OUT = "--output results.csv"
+
+
+@pytest.mark.parametrize("misfit", ["--resume", "--ray", f"--force --resume {OUT}", f"--json {OUT}", f"- {OUT}"])
 @each_command
-def test_options_that_do_not_fit_together_are_refused(
-    digits: Digits, folder: Path, command: str, options: list[str]
-) -> None:
-    assert digits(command, folder, *options).code == 2
+def test_options_that_do_not_fit_together_are_refused(digits: Digits, folder: Path, command: str, misfit: str) -> None:
+    assert digits(command, folder, *misfit.split()).code == 2

@@ -20,9 +20,8 @@ Make = Callable[[Path], Path]
 
 def parquet(row_group_size: int | None = None, **columns: Any) -> Make:
     def make(folder: Path) -> Path:
-        pq.write_table(
-            pa.table(columns), folder / "it.parquet", row_group_size=row_group_size, write_page_checksum=True
-        )
+        options = {"row_group_size": row_group_size, "write_page_checksum": True}
+        pq.write_table(pa.table(columns), folder / "it.parquet", **options)
         return folder / "it.parquet"
 
     return make
@@ -48,9 +47,7 @@ AS_FLOATS = (PIXELS.reshape(-1, 784) / 255).astype(np.float32)
         pytest.param(arrays(np.savez_compressed, x=PIXELS), PIXELS, id="a compressed array"),
         pytest.param(arrays(x=AS_FLOATS), AS_FLOATS.reshape(-1, 28, 28), id="an array of floats in rows of 784"),
         pytest.param(parquet(image=FILES, label=range(100)), FILES, id="a column of encoded pictures"),
-        pytest.param(
-            parquet(7, image=[{"bytes": file, "path": "7.png"} for file in FILES]), FILES, id="Hugging Face's structs"
-        ),
+        pytest.param(parquet(7, image=[{"bytes": file, "path": ""} for file in FILES]), FILES, id="Hugging Face"),
         pytest.param(parquet(a=pa.array(PIXELS.tolist(), pa.list_(pa.list_(pa.uint8())))), PIXELS, id="lists of rows"),
         pytest.param(parquet(99, a=PIXELS.reshape(-1, 784).tolist()), PIXELS, id="lists of 784"),
     ],
@@ -133,25 +130,18 @@ def a_file(name: str) -> Make:
         pytest.param(arrays(x=TWO[:0]), None, "expected pictures, received a file without any", id="an empty array"),
         pytest.param(a_file("a.parquet"), None, "expected a Parquet file, but reading failed: ", id="not Parquet"),
         pytest.param(a_file("a.npz"), None, "expected an NPZ file, but reading failed: ", id="not NPZ"),
-        pytest.param(
-            arrays(x=np.asfortranarray(np.ones((2, 784)))), None, "an array is in Fortran order", id="Fortran order"
-        ),
+        pytest.param(arrays(x=np.asfortranarray(AS_FLOATS)), None, "an array is in Fortran order", id="Fortran order"),
         pytest.param(arrays(x=np.array([{}])), None, "expected an array of uint8, or floats from 0 to 1", id="objects"),
-        pytest.param(
-            arrays(a=TWO, b=TWO), None, "several arrays hold pictures, choose one with --column: a, b", id="two arrays"
-        ),
+        pytest.param(arrays(a=TWO, b=TWO), None, "several arrays hold pictures, choose one with", id="two arrays"),
         pytest.param(arrays(a=TWO), "b", "an array 'b', received a uint8 (2, 28, 28)", id="no such array"),
         pytest.param(arrays(a=TWO[:, 1:]), "a", "or (N, 784), received uint8 (2, 27, 28)", id="a wrong shape"),
         pytest.param(arrays(a=TWO.astype(bool)), "a", "or (N, 784), received bool (2, 28, 28)", id="a wrong dtype"),
-        pytest.param(
-            parquet(a=[b"7"], b=[b"7"]), None, "several columns may hold pictures, choose one with --column: a, b",
-            id="two columns",
-        ),
+        pytest.param(parquet(a=[b"7"], b=[b"7"]), None, "several columns may hold pictures, choose", id="two columns"),
         pytest.param(parquet(label=[7]), None, "or 784 numbers, received the columns label", id="no fitting column"),
         pytest.param(parquet(a=[b"7"]), "b", "expected a column 'b', received a", id="no such column"),
         pytest.param(parquet(a=["seven"]), "a", "or 784 numbers, received string", id="a column of text"),
     ],
-)  # fmt: skip
+)
 def test_a_file_without_a_column_of_pictures_is_refused_by_name(
     make: Make, column: str | None, message: str, tmp_path: Path
 ) -> None:

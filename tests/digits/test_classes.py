@@ -1,36 +1,20 @@
 """A version may have 2 to 100 classes of any name, and old manifests mean the digits."""
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from digits.errors import DamagedArtifact, OtherClasses
+from digits.errors import DamagedArtifact
 from digits.features import to_features
-from digits.model import artifact
-from digits.model.artifact import MANIFEST, MODEL
+from digits.model.artifact import MODEL
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
-from digits.numbers.read import read_number
-from digits.picture import Picture
-from tests.conftest import (
-    Published,
-    edit_manifest,
-    encoded,
-    make_calibration,
-    make_graph,
-    publish_classes,
-    rewrite,
-)
+from tests.conftest import Published, edit_manifest, make_calibration, make_graph, publish_classes, rewrite
 
 HUNDRED = [f"class {index}" for index in range(100)]
 
 
-@pytest.mark.parametrize(
-    "names",
-    [pytest.param(["cat", "dog"], id="two"), pytest.param(HUNDRED, id="a hundred"), pytest.param(DIGITS, id="digits")],
-)
+@pytest.mark.parametrize("names", [["cat", "dog"], HUNDRED, DIGITS], ids=["two", "a hundred", "digits"])
 def test_a_version_of_2_to_100_classes_loads(tmp_path: Path, names: list[str]) -> None:
     published = publish_classes(tmp_path, names)
 
@@ -64,37 +48,8 @@ def test_parts_for_different_numbers_of_classes_are_refused(tmp_path: Path) -> N
     edit_manifest(folders[1], {"classes": ["cat", "dog"]})
     edit_manifest(folders[2], {"calibration": make_calibration(classes=4)})
 
-    for folder, message in zip(
-        folders,
-        (
-            r"expected output .*\[-1, 3\].*, received .*\[-1, 4\]",
-            "expected one image for each class, 0 to 1",
-            "expected thresholds for 3 classes, received 4",
-        ),
-        strict=True,
-    ):
+    outputs = r"expected output .*\[-1, 3\].*, received .*\[-1, 4\]"
+    others = ("expected one image for each class, 0 to 1", "expected thresholds for 3 classes, received 4")
+    for folder, message in zip(folders, (outputs, *others), strict=True):
         with pytest.raises(DamagedArtifact, match=message):
             Classifier.load(folder)
-
-
-def test_a_manifest_without_preprocessing_means_normalization() -> None:
-    folder = artifact.SHIPPED / artifact.NAME / "1"
-
-    manifest = artifact.read_manifest(folder)
-
-    assert "preprocessing" not in json.loads((folder / MANIFEST).read_bytes())
-    assert manifest.preprocessing == "normalize"
-    assert manifest.classes == DIGITS
-
-
-@pytest.mark.parametrize(
-    ("names", "preprocessing"), [(["cat", "dog"], "normalize"), (DIGITS, "resize")], ids=["other classes", "resized"]
-)
-def test_a_model_of_other_things_than_digits_reads_no_numbers(
-    tmp_path: Path, names: list[str], preprocessing: str
-) -> None:
-    classifier = Classifier.load(publish_classes(tmp_path, names, preprocessing=preprocessing).folder)
-    picture = Picture(encoded(np.zeros((28, 28), dtype=np.uint8)))
-
-    with pytest.raises(OtherClasses, match="expected a model of the digits 0 to 9"):
-        read_number(classifier, picture)

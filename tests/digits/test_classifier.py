@@ -16,14 +16,7 @@ from digits.features import CLASSES, FEATURES, to_features
 from digits.model import artifact
 from digits.model import classifier as classifier_module
 from digits.model.artifact import GOLDEN, MANIFEST, MODEL, Tensor
-from digits.model.classifier import (
-    GOLDEN_TOLERANCE,
-    MAX_REASONS,
-    MAX_VERSIONS,
-    Classifier,
-    candidates,
-    load_newest,
-)
+from digits.model.classifier import GOLDEN_TOLERANCE, MAX_REASONS, MAX_VERSIONS, Classifier, candidates, load_newest
 from tests.conftest import (
     Mnist,
     Published,
@@ -42,7 +35,6 @@ from tests.conftest import (
 
 @pytest.fixture
 def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty root instead of the shipped one."""
     shipped = tmp_path / "shipped"
     monkeypatch.setattr(classifier_module, "SHIPPED", shipped)
     monkeypatch.setattr(artifact, "SHIPPED", shipped)
@@ -51,18 +43,7 @@ def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def trusted(tmp_path: Path) -> Published:
-    """A version with calibration, novelty and saliency."""
     return publish_trusted(tmp_path / "trusted")
-
-
-def test_a_batch_gives_the_same_as_its_rows_one_by_one(published: Published, mnist: Mnist) -> None:
-    classifier = Classifier.load(published.folder)
-    features = to_features(mnist.pixels[::50])
-
-    batch = classifier.probabilities(features)
-
-    singles = np.vstack([classifier.probabilities(row[None]) for row in features])
-    np.testing.assert_allclose(batch, singles, rtol=0, atol=1e-6)
 
 
 Damage = Callable[[Path], None]
@@ -112,11 +93,12 @@ def invert_explain(graph: Any) -> None:
     then.name, otherwise.name = otherwise.name, then.name
 
 
+ALWAYS_EXPLAINED = with_trust_graph(lambda graph: graph.input.pop())
+NOT_EXPLAINED = with_trust_graph(invert_explain)
 TWO_OUTPUTS = onnx.load_from_string(make_graph(0))
 TWO_OUTPUTS.graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", CLASSES]))
 DOUBLE = onnx.TensorProto.DOUBLE
 NO_GRAPH = "model.onnx of version 1000: ONNX Runtime cannot load the graph"
-
 
 WRONG_IMAGES: dict[str, dict[str, Any]] = {
     "another class": {"digit": 4},
@@ -135,9 +117,7 @@ def received(tensor: str) -> str:
 
 
 class TestLoad:
-    def test_a_version_gives_the_graphs_probabilities_novelty_and_saliency(
-        self, trusted: Published, mnist: Mnist
-    ) -> None:
+    def test_a_version_gives_probabilities_novelty_and_saliency(self, trusted: Published, mnist: Mnist) -> None:
         features = to_features(mnist.pixels[::50])
 
         classifier = Classifier.load(trusted.folder)
@@ -151,16 +131,6 @@ class TestLoad:
         assert classifier.thresholds[0.99, False].mnist.tolist() == [np.float32(0.2)] * CLASSES
         assert classifier.manifest == trusted.manifest
         np.testing.assert_array_equal(classifier.golden.pixels, golden_pixels())
-
-    def test_a_version_without_calibration_has_no_novelty_saliency_or_thresholds(
-        self, published: Published, mnist: Mnist
-    ) -> None:
-        classifier = Classifier.load(published.folder)
-
-        assert classifier.scores(to_features(mnist.pixels[:3])).novelty is None
-        assert not classifier.explains
-        assert classifier.thresholds == {}
-        assert classifier.golden.novelty is None
 
     @pytest.mark.parametrize(
         ("damage", "error", "message"),
@@ -187,33 +157,13 @@ class TestLoad:
                 for name, changes in WRONG_IMAGES.items()
             ),
             *(
-                pytest.param(
-                    shifted(output, difference),
-                    GoldenMismatch,
-                    f"expected the golden {output} within 0.0001, received a difference of {shown}",
-                    id=f"{output}, {difference:.2g} off",
-                )
+                pytest.param(shifted(output, off), GoldenMismatch, f"{output} within .* {shown}", id=f"{output} {off}")
                 for output in ("probabilities", "novelty")
-                for difference, shown in ((1.1e-4, "0.00011"), (-1.1e-4, "0.00011"), (np.nan, "nan"), (np.inf, "inf"))
+                for off, shown in ((1.1e-4, "0.00011"), (-1.1e-4, "0.00011"), (np.nan, "nan"), (np.inf, "inf"))
             ),
-            pytest.param(
-                with_golden(make_files(0)[GOLDEN]),
-                GoldenMismatch,
-                r"expected golden novelty of shape None, received \(10,\)",
-                id="novelty only in the graph",
-            ),
-            pytest.param(
-                with_trust_graph(lambda graph: graph.input.pop()),
-                DamagedArtifact,
-                "expected saliency with the optional input explain, a boolean",
-                id="saliency that is always computed",
-            ),
-            pytest.param(
-                with_trust_graph(invert_explain),
-                GoldenMismatch,
-                r"expected golden saliency of shape \(10, 784\), received \(0, 784\)",
-                id="saliency that ignores explain",
-            ),
+            pytest.param(with_golden(make_files(0)[GOLDEN]), GoldenMismatch, "novelty of shape None", id="no novelty"),
+            pytest.param(ALWAYS_EXPLAINED, DamagedArtifact, "saliency with the optional input", id="saliency always"),
+            pytest.param(NOT_EXPLAINED, GoldenMismatch, r"saliency of shape \(10, 784\), rec", id="no saliency"),
         ],
     )
     def test_a_version_that_is_not_what_was_published_is_refused(
@@ -248,31 +198,8 @@ class TestLoad:
         with pytest.raises(DamagedArtifact, match=f"{MANIFEST} of version .*: expected the (input feat|output prob)"):
             Classifier.load(published.folder)
 
-    @pytest.mark.parametrize(("name", "shape"), [("novelty", (-1, 1)), ("saliency", (-1, 28, 28))])
-    def test_an_output_declared_with_another_shape_is_refused(
-        self, name: str, shape: tuple[int, ...], trusted: Published
-    ) -> None:
-        def reshape(graph: Any) -> None:
-            next(node for node in graph.node if node.output[0] == name).output[0] = "as it was"
-            graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape, np.int64), "shape"))
-            graph.node.append(onnx.helper.make_node("Reshape", ["as it was", "shape"], [name]))
-            output = next(output for output in graph.output if output.name == name)
-            sizes = ["N" if size == -1 else size for size in shape]
-            output.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes))
-
-        declared = [tensor.model_dump() for tensor in trusted.manifest.outputs if tensor.name != name]
-        declared.append(Tensor(name=name, dtype="float32", shape=shape).model_dump())
-        edit_manifest(trusted.folder, {"outputs": declared})
-        with_trust_graph(reshape)(trusted.folder)
-
-        with pytest.raises(DamagedArtifact, match=f"{MANIFEST} of version .*: expected the output {name}"):
-            Classifier.load(trusted.folder)
-
-    @pytest.mark.parametrize("difference", [0.9 * GOLDEN_TOLERANCE, -0.9 * GOLDEN_TOLERANCE])
-    def test_golden_predictions_within_the_tolerance_are_accepted(
-        self, difference: float, published: Published
-    ) -> None:
-        shifted("probabilities", difference)(published.folder)
+    def test_golden_predictions_within_the_tolerance_are_accepted(self, published: Published) -> None:
+        shifted("probabilities", -0.9 * GOLDEN_TOLERANCE)(published.folder)
 
         Classifier.load(published.folder)
 
@@ -363,15 +290,6 @@ class TestLoadNewest:
         with pytest.raises(NoUsableModel, match="known versions: 1000"):
             load_newest(older.folder, version=2)
 
-    def test_a_published_version_is_preferred_to_a_shipped_one(self, tmp_path: Path, nothing_shipped: Path) -> None:
-        own = publish_tiny(tmp_path / "own")
-        shipped = renumber(publish_tiny(nothing_shipped), 1001)
-
-        classifier, _ = load_newest(tmp_path / "own")
-
-        assert shipped.manifest.version > own.manifest.version
-        assert classifier.manifest == own.manifest
-
     @pytest.mark.parametrize("seed", [pytest.param(0, id="the same graph"), pytest.param(1, id="another graph")])
     def test_a_number_that_exists_twice_with_different_graphs_is_reported(
         self, seed: int, tmp_path: Path, nothing_shipped: Path
@@ -387,9 +305,7 @@ class TestLoadNewest:
         assert refusals == [text.format(shipped.folder, own.folder, *graphs)] * seed
 
     @pytest.mark.usefixtures("nothing_shipped")
-    def test_of_too_many_versions_the_highest_and_the_kept_one_are_candidates_and_few_are_named(
-        self, tmp_path: Path
-    ) -> None:
+    def test_of_too_many_versions_the_highest_and_the_kept_one_are_candidates(self, tmp_path: Path) -> None:
         for version in range(1, MAX_VERSIONS + 6):
             (tmp_path / artifact.NAME / str(version)).mkdir(parents=True)
 
@@ -400,12 +316,3 @@ class TestLoadNewest:
         assert [int(folder.name) for folder in folders] == [*range(MAX_VERSIONS + 5, 5, -1), 3]
         assert str(refusal.value).count("missing") == MAX_REASONS
         assert str(refusal.value).endswith(f"; and {MAX_VERSIONS - MAX_REASONS} more")
-
-    def test_the_shipped_root_is_not_tried_twice(self, nothing_shipped: Path) -> None:
-        damaged = publish_tiny(nothing_shipped)
-        (damaged.folder / MODEL).unlink()
-
-        with pytest.raises(NoUsableModel) as refusal:
-            load_newest(nothing_shipped)
-
-        assert str(refusal.value).count("missing") == 1

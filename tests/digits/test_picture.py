@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from benchmarks.quality.families import enlarged, on_paper
@@ -18,7 +16,7 @@ from digits.errors import ImageTooLarge, InvalidImage, NoInk, UnsupportedImage, 
 from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.picture import Picture, prepare_pixels, read_file
-from digits.pictures.decode import FORMATS, MAX_PIXELS, REDUCED_SIDE, open_image, upright_grey
+from digits.pictures.decode import FORMATS, MAX_PIXELS
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -67,9 +65,10 @@ SECOND_FRAME = {"save_all": True, "append_images": [RGB.rotate(180)]}
 SECOND_PAGE = {"save_all": True, "append_images": [GREY.rotate(180)]}
 MPO: dict[str, Any] = {"format": "MPO", "quality": 95, **SECOND_FRAME}
 CLEAR_FIRST = {"transparency": b"\0" + b"\xff" * 15}
-
+NO_EXIF = b"Exif\0\0no TIFF header"
 
 VALUES = Image.fromarray(np.array([[0, 255, 256, 32767, 65535]], dtype=np.uint16))
+STRIPES = np.array([[[0] * 3, [255] * 3, [0] * 3, [255] * 3, [0] * 3, *(255 * np.eye(3))]], dtype=np.uint8)
 WHITE_INK = Image.merge("RGBA", [Image.new("L", GREY.size, 255)] * 3 + [Image.fromarray(HALF)])
 
 
@@ -124,59 +123,31 @@ class TestGreyValues:
         assert pixels.dtype == np.uint8
         np.testing.assert_allclose(pixels.astype(int), expected.astype(int), rtol=0, atol=tolerance)
 
-    def test_colours_become_luma(self) -> None:
-        black, white, red, green, blue = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)
-        stripes = np.array([[black, white, black, white, black, red, green, blue]], dtype=np.uint8)
-
-        pixels = grey(encoded(stripes))[0].tolist()
-
-        assert pixels[-3:] == [76, 150, 29]  # ITU-R BT.601: 0.299, 0.587, 0.114
-
     @pytest.mark.parametrize(
-        ("ground", "ink"), [("white", "yellow"), ("white", "#ffffc0"), ("black", "blue"), ("red", "#008200")]
+        ("ground", "ink", "side"),
+        [("white", "yellow", 200), ("white", "#ffffc0", 200), ("black", "blue", 200), ("red", "#008200", 1400)],
     )
-    def test_ink_of_little_luma_contrast_becomes_visible(self, ground: str, ink: str) -> None:
-        picture = Image.new("RGB", (200, 100), ground)
-        picture.paste(ink, (50, 20, 60, 80))
+    def test_ink_of_little_luma_contrast_becomes_visible(self, ground: str, ink: str, side: int) -> None:
+        picture = Image.new("RGB", (side, side), ground)
+        picture.paste(ink, (51, 21, 55, 80))
         luma = np.ptp(np.asarray(picture.convert("L")))
 
         pixels = grey(encoded(picture))
 
         assert np.ptp(pixels) > 1.5 * luma
 
-    def test_small_ink_of_little_luma_contrast_becomes_visible_in_a_large_picture(self) -> None:
-        picture = Image.new("RGB", (1400, 1400), "white")
-        picture.paste("yellow", (701, 701, 705, 750))
-
-        assert np.ptp(grey(encoded(picture))) > 200
-
     @pytest.mark.parametrize(
         ("data", "expected"),
         [
             pytest.param(encoded(WHITE_INK), 255 - HALF, id="ink in the alpha channel is dark whatever its colour"),
             pytest.param(encoded(Image.new("RGBA", (1, 1), (0, 0, 0, 128))), [[127]], id="half transparent black"),
-            pytest.param(
-                encoded(np.array([[0, 255, 256, 32767, 65535]], np.uint16)), [[0, 0, 1, 127, 255]], id="16 bit"
-            ),
+            pytest.param(encoded(VALUES), [[0, 0, 1, 127, 255]], id="16 bit"),
+            pytest.param(encoded(STRIPES), [[0, 255, 0, 255, 0, 76, 150, 29]], id="colours, by ITU-R BT.601"),
             pytest.param(big_endian(SIXTEEN_BIT), RAMP, id="TIFF, 16 bit, big-endian"),
         ],
     )
-    def test_alpha_and_16_bits_become_grey(self, data: bytes, expected: Any) -> None:
+    def test_alpha_colours_and_16_bits_become_grey(self, data: bytes, expected: Any) -> None:
         np.testing.assert_array_equal(grey(data), expected)
-
-    @pytest.mark.parametrize(
-        "picture",
-        [
-            pytest.param(Image.fromarray(RAMP.astype(np.int32)), id="32-bit integers"),
-            pytest.param(Image.fromarray(RAMP.astype(np.float32)), id="32-bit floats"),
-            pytest.param(RGB.convert("LAB"), id="CIE Lab"),
-        ],
-    )
-    def test_a_mode_without_a_defined_grey_is_refused(self, picture: Image.Image) -> None:
-        data = encoded(picture, format="TIFF")
-
-        with pytest.raises(InvalidImage, match="TIFF"):
-            grey(data)
 
 
 class TestOrientation:
@@ -194,12 +165,8 @@ class TestOrientation:
 
     @pytest.mark.parametrize(
         ("options", "tolerance"),
-        [
-            pytest.param({}, EXACT, id="PNG"),
-            pytest.param(JPEG, JPEG_LOSS, id="JPEG"),
-            pytest.param(WEBP, EXACT, id="WEBP"),
-            pytest.param(TIFF, EXACT, id="TIFF"),
-        ],
+        [({}, EXACT), (JPEG, JPEG_LOSS), (WEBP, EXACT), (TIFF, EXACT)],
+        ids=["PNG", "JPEG", "WEBP", "TIFF"],
     )
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_a_rotated_picture_becomes_upright(self, orientation: int, options: dict[str, Any], tolerance: int) -> None:
@@ -209,15 +176,13 @@ class TestOrientation:
 
         np.testing.assert_allclose(pixels.astype(int), RAMP.astype(int), rtol=0, atol=tolerance)
 
-    @pytest.mark.parametrize("orientation", [0, 9, 255])
-    def test_an_undefined_orientation_is_ignored(self, orientation: int) -> None:
-        np.testing.assert_array_equal(grey(oriented(GREY, orientation)), RAMP)
-
-    @pytest.mark.parametrize("options", [{}, WEBP], ids=["PNG", "WEBP"])
-    def test_broken_exif_leaves_the_picture_as_stored(self, options: dict[str, Any]) -> None:
-        pixels = grey(encoded(RGB, exif=b"Exif\0\0no TIFF header", **options))
-
-        np.testing.assert_array_equal(pixels, RAMP)
+    @pytest.mark.parametrize(
+        "data",
+        [oriented(GREY, 0), oriented(GREY, 9), encoded(RGB, exif=NO_EXIF), encoded(RGB, exif=NO_EXIF, **WEBP)],
+        ids=["orientation 0", "orientation 9", "broken Exif in PNG", "broken Exif in WEBP"],
+    )
+    def test_undefined_orientations_and_broken_exif_leave_the_picture_as_stored(self, data: bytes) -> None:
+        np.testing.assert_array_equal(grey(data), RAMP)
 
 
 class TestLargePictures:
@@ -248,34 +213,15 @@ class TestLargePictures:
             assert grey[0, 0] >= 253  # a palette is made by rounding
             assert grey[-1, -1] <= 2
 
-    def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(self) -> None:
-        picture = Image.new("RGB", (6400, 4800), "white")
-        picture.paste("black", (3200, 2400, 6400, 4800))
-        image = open_image(encoded(picture, format="JPEG"), MAX_PIXELS)
-
-        grey = upright_grey(image, REDUCED_SIDE)
-
-        assert image.size == (1600, 1200)
-        assert grey.shape == (1200, 1600)
-        assert (grey[0, 0], grey[-1, -1]) == (255, 0)
-
 
 HUGE = {
-    "PNG": png(100_000, 100_000),
-    "PNG, the largest there can be": png(2**31 - 1, 2**31 - 1),
-    "GIF": gif(65_535, 65_535),
+    "PNG": png(2**31 - 1, 2**31 - 1),
     "GIF, a frame larger than its screen": gif(28, 28, frame=(65_535, 65_535)),
     "GIF, restored to its background": gif(65_535, 65_535, disposal=2),
-    "GIF, both": gif(28, 28, frame=(65_535, 65_535), disposal=2),
-    "BMP": bmp(100_000, 100_000),
     "BMP, top down": bmp(100_000, -100_000),
-    "TIFF": grey_tiff(100_000, 100_000),
-    "WEBP": webp(16_383, 16_383),
-    "WEBP, the largest there can be": webp(65_535, 65_535),
-    "JPEG": jpeg(65_535, 65_535),
+    "WEBP": webp(65_535, 65_535),
 }
 """Small files that declare huge pictures."""
-
 
 PROGRESSIVE: dict[str, Any] = {"progressive": True, "subsampling": 0}
 
@@ -283,12 +229,7 @@ PROGRESSIVE: dict[str, Any] = {"progressive": True, "subsampling": 0}
 class TestLimits:
     @pytest.mark.parametrize("declaring", [png, gif, bmp, grey_tiff, webp, jpeg])
     @pytest.mark.parametrize(
-        ("width", "height", "refused"),
-        [
-            pytest.param(40, 25, False, id="the limit itself"),
-            pytest.param(77, 13, True, id="one pixel over"),
-            pytest.param(28, 28, False, id="an MNIST image"),
-        ],
+        ("width", "height", "refused"), [(40, 25, False), (77, 13, True)], ids=["the limit itself", "one pixel over"]
     )
     def test_the_declared_size_must_be_within_the_limit(
         self, declaring: Callable[[int, int], bytes], width: int, height: int, *, refused: bool
@@ -315,14 +256,7 @@ class TestLimits:
         with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             Picture(make(height + 1))
 
-    @pytest.mark.parametrize(
-        "data",
-        [
-            pytest.param(png(10_000, 5000), id="PNG, grey"),
-            pytest.param(jpeg(8000, 6250), id="JPEG"),
-            pytest.param(jpeg(8000, 6250, progressive=True), id="JPEG, progressive, 4:2:0"),
-        ],
-    )
+    @pytest.mark.parametrize("data", [png(10_000, 5000), jpeg(8000, 6250), jpeg(8000, 6250, progressive=True)], ids=len)
     def test_most_pictures_may_have_50_megapixels(self, data: bytes) -> None:
         assert Picture(data).pixel_count == MAX_PIXELS
 
@@ -382,14 +316,8 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         "data",
-        [
-            pytest.param(b"", id="no bytes"),
-            pytest.param(b"seven", id="text"),
-            pytest.param(b"\0" * 784, id="raw pixels"),
-            pytest.param(encoded(RGB, format="PPM"), id="an uncommon format"),
-            pytest.param(b"\x89PNG\r\n\x1a\n", id="a PNG's first eight bytes"),
-            pytest.param(b"II*\0", id="a TIFF's first four bytes"),
-        ],
+        [b"", b"seven", b"\0" * 784, encoded(RGB, format="PPM"), b"\x89PNG\r\n\x1a\n", b"II*\0"],
+        ids=["no bytes", "text", "raw pixels", "an uncommon format", "the begin of a PNG", "the begin of a TIFF"],
     )
     def test_other_bytes_are_refused_with_the_accepted_formats(self, data: bytes) -> None:
         expected = f"expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received {len(data)} bytes that are not one"
@@ -409,7 +337,7 @@ class TestRefusals:
 
 class TestDamagedPictures:
     def test_damaged_pictures_give_a_digit_or_a_named_error(self) -> None:
-        ran = fresh_python("-m", "tests.digits.fuzz", "--examples", "60", timeout_seconds=240)
+        ran = fresh_python("-m", "tests.digits.fuzz", "60", timeout_seconds=240)
 
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -417,15 +345,16 @@ class TestDamagedPictures:
         "data",
         [
             pytest.param(png(28, 28, colour=3), id="a palette PNG without its palette (AssertionError)"),
-            pytest.param(
-                b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"\0" * 4), id="a PNG with four bytes of header (ValueError)"
-            ),
+            pytest.param(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"\0" * 4), id="a short header (ValueError)"),
             pytest.param(grey_tiff(28, 28, offset_type=11), id="a TIFF whose offset is a float (TypeError)"),
             pytest.param(gif(0, 0, frame=(0, 0)), id="a GIF of 0x0"),
             pytest.param(webp(28, 28)[:-8], id="a WEBP cut in its frame"),
+            pytest.param(encoded(Image.fromarray(RAMP.astype(np.int32)), **TIFF), id="32-bit integers"),
+            pytest.param(encoded(Image.fromarray(RAMP.astype(np.float32)), **TIFF), id="32-bit floats"),
+            pytest.param(encoded(RGB.convert("LAB"), **TIFF), id="CIE Lab"),
         ],
     )
-    def test_pictures_that_once_raised_other_errors_are_refused(self, data: bytes) -> None:
+    def test_other_broken_and_strange_pictures_are_refused(self, data: bytes) -> None:
         with pytest.raises(InvalidImage):
             grey(data)
 
@@ -490,34 +419,19 @@ class TestLargeJpeg:
     """A large JPEG is first decoded at a fraction of its size, which changes no answer."""
 
     @pytest.mark.parametrize(
-        ("size", "options", "is_large"),
-        [
-            pytest.param((100, 320), JPEG, True, id="a JPEG of 320 pixels"),
-            pytest.param((319, 100), JPEG, False, id="a JPEG of 319 pixels"),
-            pytest.param((1280, 1280), {"format": "PNG"}, False, id="a PNG"),
-        ],
+        ("options", "is_rotated"),
+        [(JPEG, False), ({**JPEG, "progressive": True}, False), (JPEG, True)],
+        ids=["baseline", "progressive", "rotated"],
     )
-    def test_only_a_large_jpeg_is_worth_it(
-        self, size: tuple[int, int], options: dict[str, Any], *, is_large: bool
+    def test_a_large_digit_comes_out_upright_as_from_the_whole_picture(
+        self, options: dict[str, Any], is_rotated: bool, photo: Callable[..., Image.Image]
     ) -> None:
-        assert Picture(encoded(Image.new("L", size), **options)).is_large_jpeg == is_large
-
-    def test_its_pixels_can_be_decoded_several_times(self, photo: Callable[..., Image.Image]) -> None:
-        picture = Picture(encoded(photo(1000), **JPEG))
-
-        shapes = [picture.grey(min_jpeg_side=160).shape, picture.grey().shape, picture.upright_size]
-
-        assert shapes == [(160, 160), (1280, 1280), (1280, 1280)]
-
-    @pytest.mark.parametrize("options", [JPEG, {**JPEG, "progressive": True}], ids=["baseline", "progressive"])
-    def test_a_large_digit_comes_out_as_from_the_whole_picture(
-        self, options: dict[str, Any], photo: Callable[..., Image.Image]
-    ) -> None:
-        data = encoded(photo(1000), **options)
+        upright = encoded(photo(1000), **options)
+        data = oriented(photo(1000).transpose(Image.Transpose.ROTATE_90), 6, **JPEG) if is_rotated else upright
 
         normalized = Picture(data).prepare("auto")
 
-        assert correlation(normalized.pixels, normalized_whole(data)) > 0.95
+        assert correlation(normalized.pixels, normalized_whole(upright)) > 0.95
         assert normalized.steps == ("inverted", "cropped", "centered")
 
     @pytest.mark.parametrize("field", [60, 150, 300])
@@ -525,13 +439,6 @@ class TestLargeJpeg:
         data = encoded(photo(field), **JPEG)
 
         np.testing.assert_array_equal(Picture(data).prepare("auto").pixels, normalized_whole(data))
-
-    def test_a_rotated_photo_becomes_upright(self, photo: Callable[..., Image.Image]) -> None:
-        rotated = oriented(photo(1000).transpose(Image.Transpose.ROTATE_90), 6, **JPEG)
-
-        normalized = Picture(rotated).prepare("auto")
-
-        assert correlation(normalized.pixels, normalized_whole(encoded(photo(1000), **JPEG))) > 0.95
 
     def test_a_photo_without_an_answer_is_refused(self, photo: Callable[..., Image.Image]) -> None:
         data = encoded(photo(1000), **JPEG)
@@ -575,13 +482,3 @@ class TestResize:
         pixels = Picture(encoded(picture)).prepare("resize").pixels
 
         assert (pixels[14, 2], pixels[14, 25]) == ((255, 0) if paper == "black" else (0, 255))
-
-    @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 255))
-    @example(1, 3000, 7)
-    @example(3000, 1, 7)
-    @example(29, 28, 7)
-    def test_a_picture_of_one_grey_gives_a_field_of_this_grey(self, height: int, width: int, level: int) -> None:
-        resized = prepare_pixels(np.full((height, width), level, dtype=np.uint8), "resize")
-
-        assert resized.pixels.shape == (28, 28)
-        assert (resized.pixels == level).all()

@@ -30,17 +30,6 @@ def test_a_set_has_each_digit_whose_probability_is_at_least_its_threshold(probab
     assert sets == [[digit for digit in range(CLASSES) if row[digit] >= least[digit]] for row in probabilities]
 
 
-def test_thresholds_are_stored_by_coverage_and_per_class() -> None:
-    stored = stored_thresholds(Calibration.model_validate(make_calibration(normalized_threshold=0.1)))
-
-    both = [(coverage, per_class) for coverage in (0.9, 0.95, 0.99) for per_class in (False, True)]
-    assert sorted(stored) == [*both, (0.999, False)]
-    mnist, normalized = stored[0.99, True].mnist, stored[0.99, True].normalized
-    assert normalized is not None
-    np.testing.assert_array_equal(mnist, np.array([0.2] * 9 + [0.1], dtype=np.float32))
-    np.testing.assert_array_equal(normalized, np.array([0.1] * 9 + [0.05], dtype=np.float32))
-
-
 def rows(*probabilities: float) -> Floats:
     """Return a row for each probability, which its first digit has."""
     return np.array([[each, *[0] * 9] for each in probabilities], dtype=np.float32)
@@ -53,20 +42,11 @@ def limits(threshold: float) -> Floats:
 @pytest.mark.parametrize(
     ("thresholds", "normalized", "sets", "calibrations"),
     [
-        pytest.param(
-            Thresholds(limits(0.6), limits(0.3)),
-            [False, True, True],
-            [[], [0], []],
-            ["mnist", "normalized", "normalized"],
-            id="each picture has the thresholds of its calibration",
-        ),
-        pytest.param(
-            Thresholds(limits(0.6), limits(0.3)), None, [[], [], []], ["mnist"] * 3, id="all pictures in MNIST form"
-        ),
-        pytest.param(
-            Thresholds(limits(0.6)), [False, True, True], [[], [], []], ["mnist"] * 3, id="calibrated on MNIST only"
-        ),
+        (Thresholds(limits(0.6), limits(0.3)), [False, True, True], [[], [0], []], ["mnist", *["normalized"] * 2]),
+        (Thresholds(limits(0.6), limits(0.3)), None, [[], [], []], ["mnist"] * 3),
+        (Thresholds(limits(0.6)), [False, True, True], [[], [], []], ["mnist"] * 3),
     ],
+    ids=["each picture has its own", "all pictures in MNIST form", "calibrated on MNIST only"],
 )
 def test_sets_use_the_calibration_that_they_name(
     thresholds: Thresholds, normalized: list[bool] | None, sets: list[list[int]], calibrations: list[str]

@@ -14,7 +14,6 @@ from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
 from digits.model.classifier import Classifier
-from digits.normalization.normalize import normalize
 from digits.numbers.read import Number, PreparedNumber, read_number
 from digits.numbers.segment import Segmentation, segment
 from digits.numbers.sheet import find_sheet
@@ -32,7 +31,6 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def written(mnist: Mnist) -> list[Grey]:
-    """One digit of each class."""
     return [mnist.pixels[mnist.labels == digit][3] for digit in range(10)]
 
 
@@ -88,20 +86,6 @@ def test_a_box_is_around_its_digit_in_the_picture_as_displayed(classifier: Class
     assert dark.sum() < 20
 
 
-def test_a_candidate_is_drawn_as_one_digit_alone_is(written: list[Grey]) -> None:
-    picture = page(written, "2")
-
-    segmentation = segmented(picture)
-
-    alone = normalize(picture).pixels.astype(float)
-    (line,) = segmentation.lines
-    whole = max(range(len(segmentation.pixels)), key=lambda index: line.box(line.candidates[index]).width)
-    # Rounding may place one of them a pixel further.
-    places = [np.roll(segmentation.pixels[whole], (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    assert min(np.abs(each - alone).mean() for each in places) < 0.05 * 255
-    assert segmentation.pixels[whole].max() == 255
-
-
 def test_digits_that_touch_are_cut_into_pieces_that_may_be_digits(classifier: Classifier, written: list[Grey]) -> None:
     picture = page(written, "20", gap=-3)
 
@@ -119,15 +103,6 @@ def test_a_bar_just_above_a_line_is_in_that_line() -> None:
     picture[40:48, 140:180] = 0  # such as the bar of a 5
 
     assert len(segmented(picture).lines) == 1
-
-
-def test_a_bar_is_not_cut() -> None:
-    picture = np.full((100, 240), 255, np.uint8)
-    picture[45:60, 40:200] = 0
-
-    (line,) = segmented(picture).lines
-
-    assert len(line.sizes) == 1
 
 
 Written = list[Grey]

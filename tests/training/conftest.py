@@ -31,8 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a command."""
-
     code: int
     out: str
     err: str
@@ -94,7 +92,6 @@ def npz(arrays: Arrays, tmp_path: Path) -> Path:
 
 
 def published_in(root: Path) -> Path:
-    """Return the folder of the only version below `root`."""
     (folder,) = (path for path in (root / "mnist-dense").iterdir() if path.name.isdigit())
     return folder
 

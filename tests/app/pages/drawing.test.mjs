@@ -126,26 +126,6 @@ test("eight pictures can be undone, because each takes memory", () => {
   assert.deepEqual(state(), { isBlank: true, canUndo: false, last: null });
 });
 
-test("the area has the shape of the picture between a square and three halves", () => {
-  const ratios = [[100, 300], [100, 100], [120, 100], [150, 100], [400, 100]].map(([width, height]) => {
-    drawing.showPicture(picture(width, height));
-    return drawing.ratio;
-  });
-  drawing.showPicture({ ...picture(1, 1), shown: null });
-
-  assert.deepEqual(ratios, [1, 1, 1.2, 1.5, 1.5]);
-  assert.equal(drawing.ratio, 1.5); // of a picture that the browser cannot show
-});
-
-test("a drawing below a tenth of the area's height is a dot", () => {
-  stroke([100, 100], [119, 119]);
-  assert.equal(drawing.isDot, true);
-
-  stroke([100, 100], [100, 121]);
-
-  assert.equal(drawing.isDot, false);
-});
-
 test("a box of the reply lies on the canvas where the digit is", () => {
   const box = { x: 20, y: 20, width: 24, height: 240 };
   stroke([10, 10], [20, 20]);

@@ -84,14 +84,6 @@ test("several digits are one request, and one digit gets its prediction too", as
   assert.deepEqual(readings.at(-1), { ...whole, digits: [digit] });
 });
 
-test("an unfinished drawing is not cut into several digits", async () => {
-  ask("half of it", { isUnfinished: true });
-  await wait(150);
-  await sent[0].reply(prediction(1));
-
-  assert.deepEqual([urls(), shown()], [[PREDICT], [[1]]]);
-});
-
 test("numbers are asked for again only after an answer about a digit", async () => {
   const answers = [
     [READ, { detail: "other classes" }, { status: 501 }],
@@ -202,17 +194,6 @@ test("a service that cannot be reached is asked again after 1, 2, 4 and at most 
   await wait(1000);
 
   assert.equal(sent.length, 10); // the first delay again
-});
-
-test("the next stroke does not wait for the repetition", async () => {
-  ask();
-  await wait(150);
-  await sent[0].fail();
-
-  ask("more");
-  await wait(150);
-
-  assert.equal(sent[1].body, "more");
 });
 
 for (const [seconds, after] of [["3", 3], ["0", 1], ["90", 30], ["soon", 1]]) {

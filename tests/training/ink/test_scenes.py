@@ -8,7 +8,7 @@ pytest.importorskip("scipy")
 from digits.features import Floats, Grey
 from tests.conftest import Mnist
 from training.ink.scenes import SIDE, Chances, make_scene
-from training.ink.strokes import FIELD, distance_fields, straight_fields
+from training.ink.strokes import distance_fields
 
 ON_PLAIN_PAPER = Chances(empty=0, plain=1, surface=0, inverted=0, blurred=0, small=0, jpeg=0)
 
@@ -20,28 +20,6 @@ def fields(mnist: Mnist) -> Floats:
 
 def scene(fields: Floats, seed: int, **chances: Chances) -> tuple[Grey, Grey]:
     return make_scene(fields, np.random.default_rng(seed), **chances)
-
-
-def test_a_field_has_the_distances_to_the_strokes_in_heights_of_the_digit(mnist: Mnist) -> None:
-    one = mnist.pixels[mnist.labels == 1][0]
-
-    (field,) = distance_fields(one[None])
-
-    strokes = np.argwhere(field < 0.02)
-    assert np.ptp(strokes, axis=0).max() == pytest.approx(FIELD / 2, abs=4)
-    assert field[FIELD // 2, -1] == pytest.approx(1, abs=0.3)
-
-
-def test_a_digit_without_strokes_has_no_field() -> None:
-    assert len(distance_fields(np.stack([np.zeros((28, 28), np.uint8), np.eye(28, dtype=np.uint8) * 255]))) == 1
-
-
-def test_straight_digits_are_as_high_as_others() -> None:
-    fields = straight_fields(30)
-
-    strokes = [np.argwhere(field < 0.02) for field in fields]
-    assert {int(np.ptp(each[:, 0])) for each in strokes} <= set(range(FIELD // 2 - 2, FIELD // 2 + 5))
-    assert len({int(np.ptp(each[:, 1])) for each in strokes}) > 5  # 1s are narrow, 7s and 4s are not
 
 
 def test_the_same_seed_makes_the_same_scene(fields: Floats) -> None:

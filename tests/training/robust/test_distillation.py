@@ -108,13 +108,7 @@ def test_the_last_epochs_use_the_milder_copies_that_the_teacher_saw(
     assert [np.array_equal(*pair) for pair in zip(teacher, student, strict=True)] == [False, False, True]
 
 
-@pytest.mark.parametrize(
-    "saved_states",
-    [
-        pytest.param(1, id="in the teacher's first epoch"),
-        pytest.param(STATES - 1, id="in the network's last epoch"),
-    ],
-)
+@pytest.mark.parametrize("saved_states", [1, STATES - 1], ids=["in the teacher's first epoch", "in the last epoch"])
 def test_a_stopped_run_can_be_resumed_and_ends_with_the_same_weights(
     trained: Run, split: Split, tmp_path: Path, saved_states: int
 ) -> None:
@@ -124,21 +118,6 @@ def test_a_stopped_run_can_be_resumed_and_ends_with_the_same_weights(
 
     assert history == trained.history
     assert all(map(np.array_equal, resumed.get_weights(), trained.network.get_weights()))
-
-
-def test_a_new_run_removes_the_states_of_an_old_one(
-    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    State([np.zeros(3)]).save(tmp_path)
-    monkeypatch.setattr(State, "save", killed)
-
-    with pytest.raises(KeyboardInterrupt):
-        distillation.fit(replace(TINY, copies=1), split, seed=3, folder=tmp_path)
-
-    assert not State.exists(tmp_path)
 
 
 def test_the_command_line_trains_and_publishes_the_robust_recipe(
@@ -172,9 +151,7 @@ def test_the_command_line_trains_and_publishes_the_robust_recipe(
     assert "reports that the picture is not a digit" not in card
 
 
-def test_folding_the_best_temperature_divides_the_logits_of_an_overconfident_network(
-    trained: Run, split: Split
-) -> None:
+def test_folding_the_temperature_divides_the_logits_of_an_overconfident_network(trained: Run, split: Split) -> None:
     *hidden, kernel, bias = trained.network.get_weights()
     overconfident = network.build(TINY)
     overconfident.set_weights([*hidden, 10 * kernel, 10 * bias])

@@ -61,9 +61,7 @@ def test_calibration_uses_the_calibration_images(classifier: Classifier, split: 
 
 
 @pytest.mark.parametrize("folded", [True, False], ids=["folded into the network", "only reported"])
-def test_reliability_is_measured_before_and_after_temperature_scaling(
-    classifier: Classifier, split: Split, folded: bool
-) -> None:
+def test_reliability_is_measured_before_and_after_scaling(classifier: Classifier, split: Split, folded: bool) -> None:
     calibration = calibrate(classifier, split, Temperature(value=1.5, folded=folded))
     scores = classifier.scores(to_features(split.x_validation))
 
@@ -118,16 +116,6 @@ def test_coverage_is_the_share_of_sets_that_contain_the_true_digit() -> None:
     assert (common.size, per_digit.size) == ((1 + 2 + 3 + 0) / 4, (1 + 2 + 1 + 1) / 4)
     assert (common.empty, common.single) == (0.25, 0.25)
     assert (per_digit.empty, per_digit.single) == (0, 0.75)
-
-
-def test_more_levels_have_wider_bands() -> None:
-    levels = [Level(coverage=share, threshold=0.5) for share in (0.9, 0.95)]
-    many, labels = np.tile(FOUR, (100, 1)), np.tile(LABELS, 100)
-
-    one, two = (coverage(PredictionSets(levels=tuple(levels[:count])), many, labels, 1000)[0].band for count in (1, 2))
-
-    assert one == conformal.coverage_band(0.9, 1000, 400, error=0.05)
-    assert two == conformal.coverage_band(0.9, 1000, 400, error=0.025)
 
 
 @pytest.mark.parametrize(

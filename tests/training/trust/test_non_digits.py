@@ -1,7 +1,5 @@
 """Non-digit pictures are made to train the novelty head and to test it."""
 
-import gzip
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +65,7 @@ def test_a_solid_bar_is_left_out_because_it_looks_like_a_bold_1(
     assert len({picture.tobytes() for picture in pictures}) == 1
 
 
-def test_every_kind_of_test_picture_is_the_same_each_time(
+def test_every_test_picture_is_the_same_each_time(
     mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "nowhere.gz")
@@ -83,22 +81,3 @@ def test_every_kind_of_test_picture_is_the_same_each_time(
     assert len(pictures.pop("letters")) == 2 * len(out_of_distribution.LETTERS)
     assert 8 <= len(pictures.pop("textures")) <= 20
     assert all(19 <= len(of_kind) <= 20 for of_kind in pictures.values())
-
-
-def test_clothes_are_used_unchanged_and_normalized_if_their_file_exists(
-    mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clothes = np.random.default_rng(0).integers(1, 256, (40, 28, 28), dtype=np.uint8)
-    clothes[:, :, :10] = 0
-    header = bytes((0, 0, 8, 3)) + struct.pack(">3I", *clothes.shape)
-    (tmp_path / "clothes.gz").write_bytes(gzip.compress(header + clothes.tobytes()))
-    monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "clothes.gz")
-    monkeypatch.setattr(out_of_distribution, "_FONTS", ("DejaVuSans",))
-
-    pictures = out_of_distribution.non_digits(mnist.pixels, 20)
-
-    chosen = pictures["Fashion-MNIST, as it is"]
-    assert list(pictures) == ["Fashion-MNIST, as it is", "Fashion-MNIST", *KINDS]
-    assert len(chosen) == 20
-    assert {picture.tobytes() for picture in chosen} <= {picture.tobytes() for picture in clothes}
-    np.testing.assert_array_equal(pictures["Fashion-MNIST"], drawing.normalize_pictures(list(chosen)))

@@ -16,7 +16,7 @@ from tests.training.conftest import Outcome
 from training.data import Split, load, split_training_images
 from training.network import activations
 from training.trust.imitations import imitations
-from training.trust.novelty import Head, energy, fit
+from training.trust.novelty import Head, fit
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,6 @@ def split() -> Split:
 
 
 def first(split: Split, *, train: int = 1000, validation: int = 400, calibration: int = 400) -> Split:
-    """Return the first images of each part."""
     return Split(
         *(split.x_train[:train], split.y_train[:train]),
         *(split.x_validation[:validation], split.y_validation[:validation]),
@@ -108,9 +107,3 @@ def test_energy_only_counts_where_no_digit_is_supported() -> None:
 
     # The supported digit has an energy of -10, so 2 * -10 + 4 is negative and counts as 0. The other has 2 * 0 + 4.
     np.testing.assert_allclose(scores, [0.25, 4.25], atol=1e-3)
-
-
-def test_energy_follows_its_definition() -> None:
-    logits = np.log(np.array([[1, 2, 3, 4, 0.5, 0.5, 1, 1, 1, 1], [1e-9] * 10], dtype=np.float32))
-
-    np.testing.assert_allclose(energy(logits), [-np.log(15), -np.log(1e-8)], rtol=1e-6)

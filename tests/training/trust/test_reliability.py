@@ -8,8 +8,6 @@ from digits.features import Floats
 from training.data import Labels
 from training.trust.reliability import reliability, rescale
 
-DIGITS = np.arange(10)
-
 
 def drawn(seed: int, count: int, *, temperature: float = 1) -> tuple[Floats, Labels]:
     """Draw probabilities, and true digits from the probabilities after temperature scaling."""

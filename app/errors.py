@@ -61,7 +61,7 @@ class Unauthorized(DigitsError):
 
 
 class InvalidBody(DigitsError):
-    """The body can be parsed, but its content is wrong."""
+    """The content of the body or a query parameter is wrong."""
 
 
 class InvalidQuery(DigitsError):
@@ -158,7 +158,7 @@ def describe(exc: Exception) -> ErrorReply:
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
-        headers["Connection"] = "close"  # the rest of the body is not read
+        headers["Connection"] = "close"  # the rest of the body, if any, is not read
     return ErrorReply(status, str(exc), headers)
 
 
@@ -199,8 +199,8 @@ def problem_response(exc: Exception) -> Response:
     return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
 
 
-def has_own_form(path: str) -> bool:
-    """Return whether errors at a path have the form of another protocol."""
+def has_protocol_form(path: str) -> bool:
+    """Return whether errors at a path have the form that its protocol prescribes, instead of problem details."""
     return path[1:].partition("/")[0] in ("v1", "v2")
 
 
@@ -209,7 +209,7 @@ def response(path: str, exc: Exception) -> Response:
 
     That is the shape that TensorFlow Serving and the Open Inference Protocol share.
     """
-    if not has_own_form(path):
+    if not has_protocol_form(path):
         return problem_response(exc)
     status, detail, headers = describe(exc)
     if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400

@@ -56,7 +56,9 @@ def read_keys(file: Path) -> Keys:
                 "without spaces, or `name:sha256:` with 64 hexadecimal digits in lower case, received another line"
             )
         if keys.setdefault(digest, name) != name:
-            raise ValueError(f"{file}, line {number}: expected a key for each name, received the key of another name")
+            raise ValueError(
+                f"{file}, line {number}: expected a key for each name, received a key that another name has already"
+            )
     if not keys:
         raise ValueError(f"{file}: expected at least one key, received none")
     return keys

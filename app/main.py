@@ -1,4 +1,4 @@
-"""`create_app(settings)`: the only place that ties the parts together."""
+"""`create_app(settings)` ties the parts of the HTTP service together. `app.start` adds the gRPC server."""
 
 import asyncio
 import gc

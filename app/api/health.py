@@ -51,7 +51,10 @@ async def startupz(request: ServiceRequest) -> Response:
     responses={200: example(_EXAMPLES["readyz"]), 503: _unready("Not ready, with the reason", "readyz 503")},
 )
 async def readyz(request: ServiceRequest) -> Response:
-    """Reply 200 while the network reproduces its golden predictions. Each call runs the network on them."""
+    """Reply 200 while the network reproduces its golden predictions and the service is not stopping, else 503.
+
+    Each call runs the network on the golden pictures, unless the service is stopping.
+    """
     reason = request.service.registry.unready_reason()
     return _reply(200, _READY) if reason is None else _reply(503, {"status": "unready", "reason": reason})
 

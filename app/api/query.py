@@ -67,7 +67,5 @@ class ReadQuery(TrustQuery):
         if "normalize" in parameters:
             raise InvalidQuery("query parameter 'normalize': expected none, because /read normalizes every digit")
         if "saliency" in parameters.get("include", ""):
-            raise InvalidQuery(
-                "query parameter 'include': expected no saliency, which only /predict explains digits with"
-            )
+            raise InvalidQuery("query parameter 'include': expected no saliency, which only /predict offers")
         return parameters

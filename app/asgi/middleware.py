@@ -147,7 +147,7 @@ async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -
         return
     error = errors.of_exception(exc, scope["method"])
     errors.record(scope, error)
-    response = None if errors.has_own_form(scope["path"]) else scope["app"].error_page(scope, error)
+    response = None if errors.has_protocol_form(scope["path"]) else scope["app"].error_page(scope, error)
     # If a reply has begun already, the server refuses this one and closes the connection.
     await (response or errors.response(scope["path"], error))(scope, receive, send)
 

@@ -1,6 +1,6 @@
 """The data plane: it answers every request with pictures, whatever its protocol.
 
-A dialect gives it a `Source`, which parses the request's body into pictures, and renders the result.
+A dialect gives it a `Source`, which parses the request's body into pictures. The dialect then renders the result.
 """
 
 import asyncio

@@ -58,7 +58,7 @@ PICTURE_REFUSALS: dict[int | str, dict[str, Any]] = {
     408: problem(408, "The body did not arrive in time"),
     413: problem(413, "Too many bytes, pixels, pictures or digits"),
     415: problem(415, "The content type or picture format is not accepted"),
-    422: problem(422, "The body can be parsed, but its content is wrong"),
+    422: problem(422, "The content of the body or a query parameter is wrong"),
     503: UNAVAILABLE,
 }
 """The error replies of requests with pictures."""

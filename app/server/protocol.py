@@ -164,7 +164,7 @@ class HttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.more_body and not cycle.response_complete
 
     def _end_of_piece(self, data: bytes, start: int) -> int:
-        """Return how far to parse from `start`, so that at most one request ends before (in chunks, some forty).
+        """Return where to stop parsing, so that at most one request ends before. With a chunked body, some forty may.
 
         If a read ends within the four bytes that end a head, the next piece has this end and the following one.
         """

@@ -3,7 +3,7 @@
 It alone listens. It accepts each connection and hands it to the worker that has the fewest (`app.server.handover`). It
 replaces a worker that ends or hangs. When the service stops:
 
-1. It passes the signal on, so that all workers drain. It still accepts connections for `MNIST_DRAIN_SECONDS`.
+1. It sends SIGTERM to all workers, so that they drain. It still accepts connections for `MNIST_DRAIN_SECONDS`.
 2. It closes the listener (`app.server.listener`) and hands the last connections out.
 3. It tells the workers that no more connections follow, and waits until they have finished their requests.
 

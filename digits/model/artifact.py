@@ -76,7 +76,7 @@ class _Record(BaseModel):
 
 
 class Tensor(_Record):
-    """One input or output of the graph. -1 in the shape is the batch size."""
+    """One input or output of the graph. -1 in the shape is a size that varies, such as the batch."""
 
     name: str
     dtype: Literal["float32"]

@@ -32,7 +32,7 @@ from digits.model.prediction_sets import stored_thresholds
 from digits.normalization.mnist_form import Mode, Preparation
 
 BACKEND: Backend = OnnxRuntime()
-"""What runs the networks."""
+"""What runs the classifier's graph. `digits.normalization.ink_map` chooses its own backend."""
 
 GOLDEN_TOLERANCE = 1e-4
 """Maximum difference between a golden value and the computed one."""
@@ -104,7 +104,7 @@ class ModelName(TypedDict):
 class Classifier:
     """One loaded and checked version of the model.
 
-    It is thread-safe, because an ONNX Runtime session is.
+    It is thread-safe, because a `Session` is.
     """
 
     folder: Path | None = None

@@ -1,6 +1,7 @@
 """The prediction for a picture: one record from the forward pass to the reply, a folder's row and the command's output.
 
-A new field is added here. Every protocol and every output that shows whole records then has it.
+A new field is added here. `/predict`, `/read` and the outputs of the command then have it. Describe it in
+`app/openapi/schemas.py` and in the reply examples.
 """
 
 from collections.abc import Iterable, Sequence

@@ -41,10 +41,10 @@ _LARGE_DIGIT = 50
 """Longer side in pixels from which on a larger picture of the digit would not be read better."""
 
 _MIN_INK = 0.2
-"""How much of a pixel of the digit is covered at least."""
+"""A pixel belongs to the digit if at least this share of it is ink."""
 
 _MIN_TOTAL = 6.0
-"""The digit covers at least as many pixels of the view."""
+"""The digit covers at least this many pixels of the view."""
 
 _AT_EDGE = 0.4
 """How much a part that touches the picture's edge counts, compared with others."""

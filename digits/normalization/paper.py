@@ -51,9 +51,9 @@ class EvenPaper:
 
 
 def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
-    """Return the paper of a picture of two grey values, or None if it has more, or lines and frames.
+    """Return the paper of a picture if it is evenly lit and has no lines and frames, else None.
 
-    This also reads digits that were cut to their ink, of which no background is left around the strokes.
+    It also finds the paper of digits that were cut to their ink, of which no background is left around the strokes.
 
     Args:
         picture: uint8 (height, width). If it has fewer pixels than TINY_SIDE along its longer side, its paper counts as

@@ -31,7 +31,10 @@ _FINE_LIGHT_SIDE = 200
 """Longer side of the reduced picture in which light is measured between many small digits."""
 
 _MAP_SIDES = 256, 512, 1024
-"""The same on other paper. Where digits are lower than _SURE, the network may miss some, and looks at the next size."""
+"""Longer sides of the reduced pictures in which digits are looked for on other paper, one after the other.
+
+Where digits are lower than _SURE, the network may miss some, and looks at the next size.
+"""
 
 _LEGIBLE = 36
 """Height in pixels that digits should have. They are looked for again in as many pixels."""

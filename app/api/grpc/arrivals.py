@@ -79,4 +79,6 @@ async def _time_limit(seconds: int) -> AsyncIterator[asyncio.Timeout]:
         async with asyncio.timeout(seconds) as limit:
             yield limit
     except TimeoutError as exc:
-        raise SlowBody(f"expected the whole message within {seconds} seconds, received a part") from exc
+        raise SlowBody(
+            f"expected the whole message within {seconds} seconds, or sooner if many arrive at once; try again"
+        ) from exc

@@ -67,7 +67,7 @@ class GrpcServer:
     async def stop(self) -> None:
         """Refuse new calls, and give those in progress their time to finish. A second `stop` waits for the same end.
 
-        A client that calls until the very end may see UNAVAILABLE or CANCELLED. Balancers have stopped to call before,
-        because the health says NOT_SERVING since the service drains.
+        A client that calls until the very end may see UNAVAILABLE or CANCELLED. Balancers have stopped calling
+        by then, because the health check has said NOT_SERVING since the drain began.
         """
         await self._server.stop(self._grace_seconds)

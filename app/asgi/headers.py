@@ -67,7 +67,7 @@ def api_docs() -> dict[str, str]:
 
 
 def with_defaults(headers: Collection[Header]) -> Collection[Header]:
-    """Return a reply's headers and the default ones: the reply may load nothing, and caches keep it only with an ETag."""
+    """Return a reply's headers and the default ones: it may load nothing, and caches keep it only with an ETag."""
     names = {name.lower() for name, _ in headers}
     completed = [*headers, *(header for header in _DEFAULT_HEADERS if header[0] not in names)]
     if b"cache-control" not in names:  # a cache may keep a reply with an ETag, but must revalidate it

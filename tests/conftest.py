@@ -57,6 +57,9 @@ SHIPPED_VERSIONS = artifact.versions(artifact.SHIPPED)
 SHIPPED_VERSION = SHIPPED_VERSIONS[0]
 """The version that a service serves unless another one is published."""
 
+WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
+"""Variables for programs of others, such as Ray. Measuring coverage takes half of their time."""
+
 HIDDEN = 16
 
 MANIFEST_FIELDS: dict[str, Any] = {
@@ -79,6 +82,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"ignore::UserWarning:PIL.{module}")
     config.addinivalue_line("filterwarnings", "ignore::UserWarning:PIL.Image")
     config.addinivalue_line("filterwarnings", "ignore::PIL.Image.DecompressionBombWarning:PIL.Image")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run tests: one more than cores, because tests often wait for services."""
+    return (os.cpu_count() or 1) + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,8 +382,11 @@ _LONGEST = ("training", "docs", "deploy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests, and mark those that need a browser, for `make quick`."""
+    """Sort the tests, and mark those that need a browser, for `make quick` and for coverage."""
     items.sort(key=lambda item: item.path.relative_to(REPOSITORY / "tests").parts[0] not in _LONGEST)
     for item in items:
         if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
             item.add_marker("browser")
+            item.add_marker(
+                "no_cover"
+            )  # Such a test runs scripts of the page. The coverage of its service is measured.

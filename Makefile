@@ -13,7 +13,7 @@ RUN := .venv/bin/python -m
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
-	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 15 minutes on two cores)'
+	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 8 minutes on two cores)'
 	@echo 'make quick   run what a change usually needs: without TensorFlow, Ray and a browser'
 	@echo 'make check   run lint and types only'
 	@echo 'make fresh   install the wheel with the newest packages that pyproject.toml allows, and let it read a digit'
@@ -35,12 +35,15 @@ scale: .venv/.scale
 train: .venv/.train
 	@$(RUN) cli train $(ARGS)
 
-# Each core runs the tests of one file after the other, so that the tests of a file share their services. Ray's clusters use
-# all cores and have their own timeouts, so their tests run alone.
+# One process runs a whole file, so that its tests share their services. Ray's clusters use all cores and have their own
+# timeouts, so their tests run alone.
 PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 TESTS_WITH_RAY = $(wildcard tests/deploy/test_ray_*.py)
 export COVERAGE_FILE = $(CURDIR)/reports/coverage/data
 WITH_COVERAGE = --cov --cov-report= --cov-fail-under=0
+# Tests start more than a hundred processes. Without bytecode, each of them would compile all its packages anew: the import of
+# TensorFlow then takes 10 s of processor time instead of 4.
+test quick: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev check
 	@tests/system-packages.sh
 ifdef ARGS

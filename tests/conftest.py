@@ -57,6 +57,9 @@ SHIPPED_VERSIONS = artifact.versions(artifact.SHIPPED)
 SHIPPED_VERSION = SHIPPED_VERSIONS[0]
 """The version that a service serves unless another one is published."""
 
+WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
+"""Variables for programs of others, such as Ray. Measuring coverage takes half of their time."""
+
 HIDDEN = 16
 
 MANIFEST_FIELDS: dict[str, Any] = {
@@ -79,6 +82,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"ignore::UserWarning:PIL.{module}")
     config.addinivalue_line("filterwarnings", "ignore::UserWarning:PIL.Image")
     config.addinivalue_line("filterwarnings", "ignore::PIL.Image.DecompressionBombWarning:PIL.Image")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run tests: one more than cores, because tests often wait for services."""
+    return (os.cpu_count() or 1) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,8 +382,11 @@ _LONGEST = ("training", "docs", "deploy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests, and mark those that need a browser, for `make quick`."""
+    """Sort the tests, and mark those that need a browser, for `make quick` and for coverage."""
     items.sort(key=lambda item: item.path.relative_to(REPOSITORY / "tests").parts[0] not in _LONGEST)
     for item in items:
         if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
             item.add_marker("browser")
+            item.add_marker(
+                "no_cover"
+            )  # Such a test runs scripts of the page. The coverage of its service is measured.

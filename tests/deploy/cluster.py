@@ -19,7 +19,7 @@ import yaml
 
 from deploy.ray.local import SERVE_ENVIRONMENT, private_environment
 from deploy.ray.private_cluster import free_port
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, WITHOUT_COVERAGE
 from tests.load import SEVEN, HttpClient, Load
 
 PATIENCE_SECONDS = 240
@@ -52,7 +52,7 @@ class Node:
     def __init__(self, log: Path, ip: str, *arguments: str) -> None:
         self.log, self.ip = log, ip
         self.metrics_url = f"http://{ip}:{(port := free_port())}/metrics"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MNIST_", "RAY_"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MNIST_", "RAY_"))}
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 [
@@ -60,7 +60,7 @@ class Node:
                     *(f"--object-store-memory={OBJECT_STORE_BYTES}", "--min-worker-port=0", "--max-worker-port=0"),
                     *(f"--metrics-export-port={port}", "--include-log-monitor=False", *arguments),
                 ],
-                env={**clean, **ENVIRONMENT},
+                env={**inherited, **ENVIRONMENT, **WITHOUT_COVERAGE},
                 cwd=log.parent,
                 stdout=stream,
                 stderr=stream,

@@ -418,15 +418,22 @@ def test_only_the_component_volume_mounts_what_the_training_job_writes(folders: 
     assert claim["spec"]["accessModes"] == (["ReadWriteOnce"] if folders == ONE_NODE else ["ReadWriteMany"])
 
 
-def test_the_training_job_can_read_mnist_from_a_claim_without_network() -> None:
+def test_the_training_job_reads_mnist_from_a_claim_without_network_or_from_dns_and_public_https() -> None:
     pod = only_pod(TRAINING[1])
     volume, mount = mounted(pod, "mnist")
     environment = {each["name"]: each["value"] for each in only_container(pod)["env"]}
+    without, spec = (one("NetworkPolicy", *folders)["spec"] for folders in (TRAINING[1], TRAINING[0]))
+    names, mnist = spec["egress"]
 
     assert volume["persistentVolumeClaim"] == {"claimName": "mnist", "readOnly": True}
     assert mount["readOnly"] is True
     assert Path(environment["MNIST_DATA"]).parent == Path(mount["mountPath"])
-    assert one("NetworkPolicy", *TRAINING[1])["spec"].get("egress", []) == []
+    for each in (without, spec):
+        assert (each["policyTypes"], each.get("ingress", [])) == (["Ingress", "Egress"], [])
+    assert without.get("egress", []) == []
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert [port["port"] for port in mnist["ports"]] == [443]
+    assert all("except" in peer["ipBlock"] for peer in mnist["to"])
 
 
 # The objects agree with each other.
@@ -453,47 +460,37 @@ def test_selectors_match_only_the_pods_of_their_build(folders: tuple[str, ...]) 
         assert [other for other in others if selector.items() <= other.items()] == []
 
 
-@pytest.mark.parametrize("folders", [PRODUCTION, BASIC], ids="+".join)
-def test_the_autoscaler_scales_the_deployment_down_slower_than_a_pod_drains(folders: tuple[str, ...]) -> None:
-    deployment = one("Deployment", *folders)
-    budget = one("PodDisruptionBudget", *folders)["spec"]
-    if folders == PRODUCTION:
-        scaler = one("ScaledObject", *folders)["spec"]
-        least, most = scaler["minReplicaCount"], scaler["maxReplicaCount"]
-        behavior = scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
-        assert least <= scaler["fallback"]["replicas"] <= most
-    else:
-        scaler = one("HorizontalPodAutoscaler", *folders)["spec"]
-        least, most, behavior = scaler["minReplicas"], scaler["maxReplicas"], scaler["behavior"]
+def test_both_autoscalers_scale_the_deployment_down_slower_than_a_pod_drains() -> None:
+    scaler, keda = one("HorizontalPodAutoscaler", *BASIC), one("ScaledObject", *PRODUCTION)["spec"]
+    spec = scaler["spec"]
+    least, most, up, down = (
+        spec["minReplicas"], spec["maxReplicas"], spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
+    )  # fmt: skip
+    (slowly,) = down["policies"]
 
-    target = {key: deployment[key] for key in ("apiVersion", "kind")} | {"name": deployment["metadata"]["name"]}
-    pod = deployment["spec"]["template"]["spec"]
-    assert scaler["scaleTargetRef"] == target
-    assert "replicas" not in deployment["spec"]
     assert 3 <= least < most
-    assert 0 < budget["maxUnavailable"] < least
-    assert "cpu" in only_container(pod)["resources"]["requests"]
-    assert behavior["scaleUp"]["stabilizationWindowSeconds"] < behavior["scaleDown"]["stabilizationWindowSeconds"]
-    (slowly,) = behavior["scaleDown"]["policies"]
+    assert up["stabilizationWindowSeconds"] < down["stabilizationWindowSeconds"]
     assert (slowly["type"], slowly["value"]) == ("Pods", 1)
-    assert slowly["periodSeconds"] > pod["terminationGracePeriodSeconds"]
-
-
-def test_both_autoscalers_have_one_name_and_the_same_pace() -> None:
-    scaled, autoscaler = one("ScaledObject", *PRODUCTION)["spec"], one("HorizontalPodAutoscaler", *BASIC)
-    config = scaled["advanced"]["horizontalPodAutoscalerConfig"]
-
-    assert config == {"name": autoscaler["metadata"]["name"], "behavior": autoscaler["spec"]["behavior"]}
-    assert [trigger["metricType"] for trigger in scaled["triggers"]] == ["AverageValue"]
-    assert scaled["minReplicaCount"] == autoscaler["spec"]["minReplicas"]
-    assert scaled["maxReplicaCount"] == autoscaler["spec"]["maxReplicas"]
+    # KEDA makes a HorizontalPodAutoscaler too. It has the same name, limits and pace.
+    of_keda = {"name": scaler["metadata"]["name"], "behavior": spec["behavior"]}
+    assert keda["advanced"]["horizontalPodAutoscalerConfig"] == of_keda
+    assert (keda["minReplicaCount"], keda["maxReplicaCount"]) == (least, most)
+    assert [trigger["metricType"] for trigger in keda["triggers"]] == ["AverageValue"]
+    assert least <= keda["fallback"]["replicas"] <= most
+    for folders in (BASIC, PRODUCTION):
+        deployment, pod = one("Deployment", *folders), only_pod(folders)
+        target = {key: deployment[key] for key in ("apiVersion", "kind")} | {"name": deployment["metadata"]["name"]}
+        assert spec["scaleTargetRef"] == keda["scaleTargetRef"] == target
+        assert "replicas" not in deployment["spec"]
+        assert 0 < one("PodDisruptionBudget", *folders)["spec"]["maxUnavailable"] < least
+        assert "cpu" in only_container(pod)["resources"]["requests"]
+        assert slowly["periodSeconds"] > pod["terminationGracePeriodSeconds"]
 
 
 def test_a_rollout_starts_a_new_pod_before_it_stops_an_old_one() -> None:
     strategies = [one("Deployment", *folders)["spec"]["strategy"] for folders in SERVING]
-    strategies.append(one("InferenceService", *KSERVE)["spec"]["predictor"]["deploymentStrategy"])
 
-    for strategy in strategies:
+    for strategy in [*strategies, one("InferenceService", *KSERVE)["spec"]["predictor"]["deploymentStrategy"]]:
         assert (strategy["type"], strategy["rollingUpdate"]["maxUnavailable"]) == ("RollingUpdate", 0)
 
 
@@ -513,18 +510,7 @@ def test_network_policies_admit_named_clients_to_the_services_port_only() -> Non
         assert policies["digits"].get("egress", []) == []
 
 
-def test_the_training_job_may_reach_only_dns_and_public_https() -> None:
-    spec = one("NetworkPolicy", "train")["spec"]
-
-    assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert spec.get("ingress", []) == []
-    names, mnist = spec["egress"]
-    assert {port["port"] for port in names["ports"]} == {53}
-    assert [port["port"] for port in mnist["ports"]] == [443]
-    assert all("except" in peer["ipBlock"] for peer in mnist["to"])
-
-
-def test_prometheus_scrapes_the_service_under_the_job_name_of_the_alerts(service: Service) -> None:
+def test_prometheus_scrapes_the_service_as_the_compose_files_alerts_expect(service: Service) -> None:
     monitor = one("ServiceMonitor", *PRODUCTION)["spec"]
     scraped = one("Service", *PRODUCTION)
     (endpoint,) = monitor["endpoints"]
@@ -538,9 +524,6 @@ def test_prometheus_scrapes_the_service_under_the_job_name_of_the_alerts(service
     assert set(re.findall(r'job="(\w+)"', ALERTS.read_text())) == {job}
     (prometheus,) = yaml.safe_load((ALERTS.parent / "prometheus.yml").read_text())["scrape_configs"]
     assert prometheus["job_name"] == job
-
-
-def test_the_operators_alerts_equal_those_of_the_compose_file() -> None:
     assert one("PrometheusRule", *PRODUCTION)["spec"] == yaml.safe_load(ALERTS.read_text())
 
 

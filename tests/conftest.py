@@ -387,6 +387,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
             item.add_marker("browser")
-            item.add_marker(
-                "no_cover"
-            )  # Such a test runs scripts of the page. The coverage of its service is measured.
+            item.add_marker("no_cover")  # only the test itself: the coverage of its service is measured

@@ -291,3 +291,19 @@ def test_beyond_the_limit_for_waiting_requests_the_current_reply_is_the_last(
     transport, _ = asyncio.run(sent_at_once(get(b"/"), post()))
 
     assert (b"connection: close" in transport.written) == closes
+
+
+def test_trailers_are_not_kept() -> None:
+    async def app(scope: object, receive: object, send: object) -> None: ...
+
+    async def receive_trailers() -> HttpProtocol:
+        protocol = HttpProtocol(uvicorn.Config(app, log_config=None), State(), {})
+        protocol.connection_made(Nowhere())
+        protocol.data_received(chunks(CHUNK + b"0\r\n" + b"X-A: b\r\n" * 10_000))
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        return protocol
+
+    protocol = asyncio.run(receive_trailers())
+
+    assert len(protocol.headers) == 0
+    assert {name for name, _ in protocol.scope["headers"]} == {b"host", b"content-type", b"transfer-encoding"}

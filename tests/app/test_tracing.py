@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -107,3 +108,17 @@ def test_without_the_extra_one_line_tells_what_to_install() -> None:
         "Run: make .venv/.tracing, or uv tool install '.[tracing]', "
         'or docker build --build-arg EXTRAS="--extra tracing"'
     ) in ended.stderr
+
+
+def test_a_missing_collector_does_not_affect_the_service(start_service: StartService) -> None:
+    service = start_service(MNIST_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces").wait_until_ready()
+
+    reply = service.client.post("/predict", **RAW)
+
+    assert reply.status_code == httpx.codes.OK
+    assert service.stop() == 0
+    log = service.log.read_text()
+    assert "Traceback" not in log
+    about_the_collector = [line for line in log.splitlines() if "export" in line]
+    assert about_the_collector
+    assert all(json.loads(line)["level"] in {"WARNING", "ERROR"} for line in about_the_collector)

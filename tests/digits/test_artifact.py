@@ -349,3 +349,11 @@ class TestFileSystemErrors:
 
         with pytest.raises(PublishFailed, match=f"nothing was published below {tmp_path / 'models'}"):
             publish_tiny(tmp_path / "models")
+
+
+@pytest.mark.parametrize("path", ["../outside", "report/../../outside", "/nowhere/outside", ""])
+def test_a_path_out_of_the_version_is_refused_before_anything_is_written(path: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a path below the version's folder"):
+        artifact.publish(tmp_path, {**make_files(0), path: b""}, MANIFEST_FIELDS)
+
+    assert content(tmp_path) == {}

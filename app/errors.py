@@ -61,7 +61,7 @@ class Unauthorized(DigitsError):
 
 
 class InvalidBody(DigitsError):
-    """The content of the body or a query parameter is wrong."""
+    """The body can be parsed, but its content is wrong."""
 
 
 class InvalidQuery(DigitsError):

@@ -183,7 +183,7 @@ class Supervisor:
         worker.ended = True
 
     def _replace_workers(self) -> bool:
-        """Replace workers that ended or hang. Return False if one ended before any worker ever served."""
+        """Replace workers that ended or hang. Return False if one ended and no current worker has served yet."""
         for index, worker in enumerate(self._workers):
             pid = worker.process.pid
             if worker.hangs:

@@ -16,7 +16,7 @@ class Session(Protocol):
     """A loaded graph. It must be thread-safe."""
 
     inputs: list[str]
-    """A description of each required input, such as `features tensor(float) [-1, 784]`. -1 is a size that varies."""
+    """Each required input in exactly this form: `features tensor(float) [-1, 784]`. -1 is a size that varies."""
     optional_inputs: list[str]
     """A description of each input that has a default value."""
     outputs: list[str]

@@ -263,7 +263,8 @@ class Candidates(NamedTuple):
         """Return the folders to try, best first.
 
         Args:
-            version: the only version to load. None means the newest, which is a shipped one only if there are no own.
+            version: the only version to load. None means the newest, which is a shipped one only if there are no own
+                versions.
         """
         if version is None:
             return self.own or self.shipped

@@ -1,7 +1,8 @@
 """The prediction for a picture: one record from the forward pass to the reply, a folder's row and the command's output.
 
-A new field is added here. `/predict`, `/read` and the outputs of the command then have it. Describe it in
-`app/openapi/schemas.py` and in the reply examples.
+A new field is added to `Prediction` and set in `predictions`. `/predict`, each digit of `/read`, `--json` and the rows
+of `digits predict` then have it. `/read` lacks what `complete` sets. Describe the field in `app/openapi/schemas.py` and
+in the reply examples.
 """
 
 from collections.abc import Iterable, Sequence

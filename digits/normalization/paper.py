@@ -37,7 +37,7 @@ class EvenPaper:
     paper: float
     """Its grey value."""
     contrast: float
-    """The difference between the mean grey values of paper and ink."""
+    """The difference between the paper's median grey value and the ink's mean."""
     is_ink_dark: bool
 
     def coverage(self, grey: Grey) -> Floats:

@@ -7,8 +7,8 @@
    worker that no more connections follow (`app.server.handover`).
 3. The server finishes the requests and gRPC calls in progress, for at most `FINISH_SECONDS`, and ends with exit code 0.
 
-A second signal ends a single process immediately. A worker ignores it, and its supervisor kills it. uvicorn's own server
-skips steps 1 and 2, and at the end raises the signal again.
+A second signal ends a single process immediately. A worker ignores it, and its supervisor kills it. uvicorn's own
+server skips steps 1 and 2, and at the end raises the signal again.
 """
 
 import asyncio

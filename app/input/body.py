@@ -95,7 +95,8 @@ async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, re
     Raises:
         BodyTooLarge: the body has more than `max_bytes`.
         NoRoom: the memory budget has too few bytes left.
-        SlowBody: the body did not arrive within `TIMEOUT_SECONDS`.
+        SlowBody: the body did not arrive within `TIMEOUT_SECONDS` after its first message. `HttpProtocol` sends that
+            one at once, and it may be empty.
         Abandoned: the client has left.
     """
     # uvicorn accepts any number of leading zeros, and int() no more than 4300 digits.

@@ -91,7 +91,7 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = 
     if mode == "auto" and _is_mnist_form(picture):
         return Normalized(picture, ())
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
-    if mode == "auto" and _is_mnist_form(255 - grey):
+    if mode == "auto" and grey.shape == (SIDE, SIDE) and _is_mnist_form(255 - grey):
         return Normalized(255 - grey, ("inverted",))
     located = _locate(grey, look or Look.at(grey))
     redrawn = redraw(located.digit)

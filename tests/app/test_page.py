@@ -530,7 +530,17 @@ def test_without_javascript_the_page_says_so_and_offers_no_controls(open_page: O
     expect(page.get_by_role("button")).to_have_count(0)
 
 
-def test_the_page_follows_the_preferred_colours(open_page: OpenPage, service: Service) -> None:
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour as WCAG defines it."""
+    if colour.startswith("rgb("):
+        channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)]
+    else:
+        channels = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_page_follows_the_preferred_colours_with_enough_contrast(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, color_scheme="light")
     for scheme, background, preparation in (
         ("light", "rgb(245, 243, 238)", "^Inverted to light ink on dark, cropped"),
@@ -542,6 +552,14 @@ def test_the_page_follows_the_preferred_colours(open_page: OpenPage, service: Se
         expect(page.locator("#done")).to_have_text(re.compile(preparation))
         expect_digit(page, 7)
         expect(page.locator("body")).to_have_css("background-color", background)
+        ground, paper, *texts = page.evaluate(
+            "names => names.map(name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`))",
+            ["ground", "paper", "text", "quiet", "accent"],
+        )
+        texts.append(page.locator("#bars .zero").first.evaluate("bar => getComputedStyle(bar).color"))
+        for text in map(luminance, texts):
+            for under in map(luminance, (ground, paper)):
+                assert (max(text, under) + 0.05) / (min(text, under) + 0.05) >= 4.5  # WCAG 2.2, AA
         button(page, "Clear").click()
 
 
@@ -626,36 +644,3 @@ def test_the_bars_stay_where_they_are_when_a_second_digit_is_read(open_page: Ope
             places.append(page.locator("#bars").bounding_box())
 
         assert places[0] == places[1] == places[2]
-
-
-def luminance(colour: str) -> float:
-    """Return the relative luminance of a colour as WCAG defines it."""
-    if colour.startswith("rgb("):
-        channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)]
-    else:
-        channels = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_the_page_follows_the_preferred_colours_with_enough_contrast(open_page: OpenPage, service: Service) -> None:
-    page = open_page(service.url, color_scheme="light")
-    for scheme, background, preparation in (
-        ("light", "rgb(245, 243, 238)", "^Inverted to light ink on dark, cropped"),
-        ("dark", "rgb(21, 24, 26)", "^Cropped"),
-    ):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        draw(page, *STROKES[7])
-
-        expect(page.locator("#done")).to_have_text(re.compile(preparation))
-        expect_digit(page, 7)
-        expect(page.locator("body")).to_have_css("background-color", background)
-        ground, paper, *texts = page.evaluate(
-            "names => names.map(name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`))",
-            ["ground", "paper", "text", "quiet", "accent"],
-        )
-        texts.append(page.locator("#bars .zero").first.evaluate("bar => getComputedStyle(bar).color"))
-        for text in map(luminance, texts):
-            for under in map(luminance, (ground, paper)):
-                assert (max(text, under) + 0.05) / (min(text, under) + 0.05) >= 4.5  # WCAG 2.2, AA
-        button(page, "Clear").click()

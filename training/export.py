@@ -250,7 +250,8 @@ def _layers(network: Any, head: Head | None) -> bytes:
     tensors = dict(zip(names, network.get_weights(), strict=True))
     if head is not None:
         tensors |= {f"novelty.{name}": np.atleast_1d(values) for name, values in asdict(head).items()}
-    return save({name: values.astype(np.float16) for name, values in tensors.items()})
+    content: bytes = save({name: values.astype(np.float16) for name, values in tensors.items()})
+    return content
 
 
 def _golden(data: LabelledImages, probabilities: Floats, novelty: Floats | None) -> Golden:

@@ -2,9 +2,12 @@
 
 import ast
 import graphlib
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,27 @@ def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_mod
     sorter.prepare()  # raises CycleError, which names the circle
     assert "app.main" in imports["app.start"]  # which imports it in a function
     assert [name for names in imports.values() for name in names if name.endswith("__main__")] == []
+
+
+def test_types_are_checked_without_the_packages_that_only_training_and_ray_need() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    extras = settings["project"]["optional-dependencies"]
+    others = set(extras["train"] + extras["scale"]) - {*settings["project"]["dependencies"]}
+    packages = {found[0] for found in (re.match(r"[\w-]+", each) for each in others) if found}
+    modules = {module for module, known in packages_distributions().items() if packages & {*known}}
+    imported = {
+        str(name).split(".")[0]
+        for package in (*PACKAGES, "tests")
+        for file in (REPOSITORY / package).rglob("*.py")
+        if ".peers" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in ([each.name for each in node.names] if isinstance(node, ast.Import) else [])
+        + ([node.module] if isinstance(node, ast.ImportFrom) else [])
+    }
+    overrides = settings["tool"]["mypy"]["overrides"]
+    optional = {name.split(".")[0] for each in overrides if "ignore_missing_imports" in each for name in each["module"]}
+
+    assert modules & imported - optional - {"tests"} == set()  # some package installs its tests under this name
 
 
 def test_the_import_contracts_of_pyproject_hold() -> None:

@@ -40,7 +40,7 @@ from tests.load import ANSWERED, REFUSED, Load
 EXIT_SECONDS = 60
 
 GROWTH_MB = 10
-"""Maximum growth of all workers together after a crowd has left. The allocator keeps some memory for the next one."""
+"""Maximum growth of a worker after a crowd has left. The allocator keeps some memory for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def disconnects(workers: int, number: int = 3000) -> FaultResult:
         # A long body is answered 503 if the budget for bodies was not given back.
         status = send(server.port, Request("", photo(), "image/jpeg"))
     description = f"{number:,} left; {growth:+.1f} MB; a photo is then answered with {status}"
-    return FaultResult(load, description, recovery_seconds, growth < GROWTH_MB and status == 200)
+    return FaultResult(load, description, recovery_seconds, growth < workers * GROWTH_MB and status == 200)
 
 
 FAULTS: dict[str, Callable[[int], FaultResult]] = {

@@ -30,6 +30,9 @@ _MAX_LENS = 0.6
 _STROKES = 1.0
 """What a division between two rings counts as, in widths of a stroke that a seam crosses."""
 
+_MOST_PIXELS = 4_000_000
+"""Maximum number of pixels of a part, times its holes. More are a texture. They take 0.2 s and 40 MB."""
+
 _MIN_SLICE = 0.15
 """The smallest piece of a ring, as a share of its pixels."""
 
@@ -42,7 +45,8 @@ class Piece:
     """A piece of a part."""
 
     mask: Mask
-    """(height, width) of the part."""
+    """(height, columns): the part's rows, and the columns from `left` on."""
+    left: int
     strokes: float
     """How much ink the cut at its left crosses, in widths of a stroke. 0 if its left is where the part begins."""
     is_wall: bool = False
@@ -56,6 +60,8 @@ class _Ring:
     """How far each pixel is from the hole."""
     edge: Mask
     """The part's pixels around the hole."""
+    size: int
+    """Number of these pixels."""
 
     @property
     def width(self) -> int:
@@ -97,7 +103,7 @@ def divide(mask: Mask, cuts: Cuts, stroke: float) -> list[Piece]:
     for columns, strokes in zip(cuts.columns, cuts.strokes, strict=True):
         is_through = any(left < columns.mean() < right for left, right in spans)
         (through if is_through else around).append((columns, strokes))
-    pieces = _along(Piece(mask, 0.0), around)
+    pieces = _along(Piece(mask, 0, 0.0), around)
     if spans:
         pieces = [piece for strip in pieces for piece in _apart(strip, rings, walls)]
     # What looks like a wall may be the side of a 3 beside an 8, so the seams remain a possibility.
@@ -108,7 +114,7 @@ def _along(piece: Piece, seams: list[_Seam], least: float = 0.0) -> list[Piece]:
     """Return the parts of a piece between seams, each with at least this share of its pixels. A wall stays whole."""
     if piece.is_wall:
         return [piece]
-    places = np.arange(piece.mask.shape[1])
+    places = piece.left + np.arange(piece.mask.shape[1])
     owner = np.zeros(piece.mask.shape, dtype=np.int64)
     strokes = [piece.strokes]
     total, taken = cv2.countNonZero(piece.mask.view(np.uint8)), 0
@@ -119,23 +125,36 @@ def _along(piece: Piece, seams: list[_Seam], least: float = 0.0) -> list[Piece]:
             owner += right
             strokes.append(crossed)
             taken = left
-    return [Piece(piece.mask & (owner == index), crossed) for index, crossed in enumerate(strokes)]
+    return _divided(piece, owner, strokes)
+
+
+def _divided(piece: Piece, owner: Ints, strokes: list[float], *, has_walls: bool = False) -> list[Piece]:
+    """Return the parts of a piece that have pixels. The owner of a pixel is the index of its part."""
+    parts = []
+    for index, crossed in enumerate(strokes):
+        mask = piece.mask & (owner == index)
+        x, _, columns, _ = cv2.boundingRect(mask.view(np.uint8))
+        if columns:
+            # The copy does not keep the whole mask.
+            own = mask[:, x : x + columns].copy()
+            parts.append(Piece(own, piece.left + x, crossed, is_wall=has_walls and index % 2 == 1))
+    return parts
 
 
 def _apart(strip: Piece, rings: list[_Ring], walls: list[_Wall | None]) -> list[Piece]:
     """Return the rings and the walls of a piece, if it has at least two rings that share one."""
-    inside = [index for index, ring in enumerate(rings) if 2 * (strip.mask & ring.edge).sum() > ring.edge.sum()]
+    own = np.s_[:, strip.left : strip.left + strip.mask.shape[1]]
+    inside = [index for index, ring in enumerate(rings) if 2 * (strip.mask & ring.edge[own]).sum() > ring.size]
     shared = [walls[index] for index in inside[:-1]]
     if not any(shared):
         return [strip]
-    owner = np.argmin([rings[index].distance for index in inside], axis=0) * 2
+    owner = np.argmin([rings[index].distance[own] for index in inside], axis=0) * 2
     for index, wall in enumerate(shared):
         if wall is not None:
-            owner[wall.first], owner[wall.second], owner[wall.both] = 2 * index, 2 * index + 2, 2 * index + 1
-    return [
-        Piece(strip.mask & (owner == index), _STROKES if index else strip.strokes, is_wall=index % 2 == 1)
-        for index in range(2 * len(inside) - 1)
-    ]
+            owner[wall.first[own]], owner[wall.second[own]] = 2 * index, 2 * index + 2
+            owner[wall.both[own]] = 2 * index + 1
+    strokes = [strip.strokes, *[_STROKES] * (2 * len(inside) - 2)]
+    return _divided(strip, owner, strokes, has_walls=True)
 
 
 def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
@@ -143,7 +162,8 @@ def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
     rings = []
     for hole in _holes(mask):
         distance = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-        rings.append(_Ring(hole, distance, mask & (distance <= near)))
+        edge = mask & (distance <= near)
+        rings.append(_Ring(hole, distance, edge, int(edge.sum())))
     lenses = {
         index
         for index, (before, ring, after) in enumerate(zip(rings, rings[1:], rings[2:], strict=False), 1)
@@ -164,13 +184,18 @@ def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
 
 
 def _holes(mask: Mask) -> list[Mask]:
-    """Return the holes that round digits may have, from left to right. Holes above each other, as in an 8, are one."""
+    """Return the holes that round digits may have, from left to right. Holes above each other, as in an 8, are one.
+
+    There are none if they are too many.
+    """
     paper = np.pad(~mask, 1, constant_values=True).view(np.uint8)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
+    tall = np.flatnonzero(boxes[:, cv2.CC_STAT_HEIGHT] >= _MIN_HOLE * len(mask))
+    numbers = [number for number in tall.tolist() if number not in (0, labels[0, 0])]
+    if len(numbers) * mask.size > _MOST_PIXELS:
+        return []
     holes: list[Mask] = []
-    for number in sorted(range(1, count), key=lambda number: int(boxes[number, cv2.CC_STAT_LEFT])):
-        if number == labels[0, 0] or boxes[number, cv2.CC_STAT_HEIGHT] < _MIN_HOLE * len(mask):
-            continue
+    for number in sorted(numbers, key=lambda number: int(boxes[number, cv2.CC_STAT_LEFT])):
         hole: Mask = labels[1:-1, 1:-1] == number
         if holes and _overlap(holes[-1], hole, axis=0) > _overlap(holes[-1], hole, axis=1):
             holes[-1] = holes[-1] | hole

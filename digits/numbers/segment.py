@@ -223,10 +223,9 @@ def _pieces(sheet: Sheet, part: int, cuts: Cuts | None) -> list[_Piece]:
     pieces = []
     for piece in divide(mask, cuts, sheet.stroke):
         x, y, wide, high = cv2.boundingRect(piece.mask.view(np.uint8))
-        if wide:
-            inner = piece.mask[y : y + high, x : x + wide]
-            box = left + x, top + y, left + x + wide, top + y + high
-            pieces.append(_Piece(part, *box, inner, piece.strokes, piece.is_wall))
+        box = left + piece.left + x, top + y, left + piece.left + x + wide, top + y + high
+        inner = piece.mask[y : y + high, x : x + wide]
+        pieces.append(_Piece(part, *box, inner, piece.strokes, piece.is_wall))
     return pieces
 
 

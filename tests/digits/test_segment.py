@@ -14,7 +14,9 @@ from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
 from digits.model.classifier import Classifier
+from digits.numbers.cuts import propose_cuts
 from digits.numbers.read import Number, PreparedNumber, read_number
+from digits.numbers.rings import divide
 from digits.numbers.segment import Segmentation, segment
 from digits.numbers.sheet import find_sheet
 from digits.picture import Picture
@@ -275,6 +277,22 @@ def test_zeros_are_read_one_by_one_although_they(classifier: Classifier, apart: 
     answer = read(classifier, paper)
 
     assert answer["text"] == "0000"
+
+
+def test_the_pieces_of_a_long_texture_need_no_more_memory_than_the_texture() -> None:
+    paper = Image.new("L", (2400, 120), 255)
+    for left in range(9, 2380, 16):
+        ImageDraw.Draw(paper).ellipse((left, 10, left + 18, 90), outline=0, width=3)
+    sheet = find_sheet(np.asarray(paper))
+    ((part, cuts),) = propose_cuts(sheet).items()
+    left, top, width, height = sheet.boxes[part]
+    mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
+
+    pieces = divide(mask, cuts, sheet.stroke)
+
+    assert len(pieces) > 50
+    assert sum(piece.mask.size for piece in pieces) <= 2 * mask.size
+    assert not any(piece.is_wall for piece in pieces)  # which many large masks are needed for
 
 
 def test_dashes_behind_a_number_are_not_read(classifier: Classifier, written: list[Grey]) -> None:

@@ -35,6 +35,12 @@ class NotFound(DigitsError):
     """Nothing is at this path."""
 
 
+def nothing_here(scope: Scope) -> NotFound:
+    """Return the error for a path outside of the protocols."""
+    hint = "; /docs lists all paths" if scope["app"].service.settings.docs else ""
+    return NotFound(f"there is nothing at this path{hint}")
+
+
 class UnknownModel(DigitsError):
     """No model has this name, or no loaded version has this number or label."""
 

@@ -150,7 +150,9 @@ class Settings(BaseSettings):
             description="Maximum number of pixels (width times height) that a picture may declare.",
         ),
     ] = MAX_PIXELS
-    max_batch: Annotated[PositiveInt, Field(description="Maximum number of pictures in one request.")] = 1024
+    max_batch: Annotated[int, Field(ge=1, le=1_000_000, description="Maximum number of pictures in one request.")] = (
+        1024
+    )
     api_keys_file: Annotated[
         Path | None,
         Field(
@@ -228,10 +230,11 @@ def unknown_variables() -> list[str]:
     """
     _refuse_keys_in_the_environment()
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
+    unknown = (name for name in sorted(os.environ) if name.upper().startswith("MNIST_") and name.upper() not in known)
     return [
-        f"{name} is not a setting and is ignored. The nearest one is {get_close_matches(name, known, n=1, cutoff=0)[0]}"
-        for name in sorted(os.environ)
-        if name.startswith("MNIST_") and name not in known
+        f"{name} is not a setting and is ignored. The nearest one is "
+        + get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+        for name in unknown
     ]
 
 

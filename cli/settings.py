@@ -23,7 +23,8 @@ def _print_settings(configuration: Configuration) -> None:
     """Print the settings that `digits serve` with the same options would use, as a TOML file without secrets."""
     for name in Settings.model_fields:
         value = getattr(configuration.settings, name)
-        line = f"# {name} is not set" if value in (None, "", ()) else f"{name} = {json.dumps(_shown(name, value))}"
+        text = json.dumps(_shown(name, value), ensure_ascii=False)  # TOML has no surrogates
+        line = f"# {name} is not set" if value in (None, "", ()) else f"{name} = {text}"
         print(f"{line:<40}  # {configuration.sources[name]}")
 
 

@@ -1,19 +1,21 @@
 """`/model`: the served model's manifest, versions, card, report and layers."""
 
 from dataclasses import asdict
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import orjson
 from anyio.to_thread import run_sync
-from fastapi import Path, Response
+from fastapi import Path as PathParameter
+from fastapi import Response
 
 from app.asgi import caching
 from app.asgi.route import ServiceRequest, direct_router
-from app.errors import NotFound, NotOffered
+from app.errors import NotFound, NotOffered, nothing_here
 from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, problem
 from app.openapi.reply_examples import examples
 from app.openapi.schemas import Versions
+from digits.errors import DamagedArtifact
 from digits.model.artifact import LAYERS, Manifest, read_file
 from digits.model.classifier import Classifier
 
@@ -95,13 +97,13 @@ async def model_card(request: ServiceRequest) -> Response:
     },
 )
 async def model_report(
-    request: ServiceRequest, name: Annotated[str, Path(examples=["README.md", "history.csv"])]
+    request: ServiceRequest, name: Annotated[str, PathParameter(examples=["README.md", "history.csv"])]
 ) -> Response:
     """Return the model card (README.md), the curves (history.png, history.csv) or another file of the report."""
     media_type = _TYPES.get(PurePosixPath(name).suffix)
     reply = media_type and await _file(request, f"report/{name}", media_type)
     if not reply:
-        raise NotFound("there is nothing at this path; /docs lists all paths")
+        raise nothing_here(request.scope)
     return reply
 
 
@@ -137,8 +139,16 @@ async def _file(request: ServiceRequest, path: str, media_type: str) -> Response
     headers = caching.headers(tag)
     if caching.is_known(request, tag):
         return Response(status_code=304, headers=headers)
-    content = await run_sync(read_file, classifier.folder, path, sha256)
+    content = await run_sync(_read, classifier.folder, path, sha256)
     return Response(content, headers=headers | {"Content-Type": media_type})
+
+
+def _read(folder: Path, path: str, sha256: str) -> bytes:
+    """Return a file of a version. Raises DamagedArtifact without the folder, whose path clients must not learn."""
+    try:
+        return read_file(folder, path, sha256)
+    except DamagedArtifact as exc:
+        raise DamagedArtifact(str(exc).replace(f"{folder}/", "")) from exc
 
 
 def _card(classifier: Classifier) -> tuple[bytes, dict[str, str]]:
@@ -149,7 +159,7 @@ def _card(classifier: Classifier) -> tuple[bytes, dict[str, str]]:
     version = f"{manifest.name} version {manifest.version}"
     if classifier.folder is None or _CARD not in manifest.files:
         raise NotFound(f"{version} has no model card")
-    markdown = read_file(classifier.folder, _CARD, manifest.files[_CARD])
+    markdown = _read(classifier.folder, _CARD, manifest.files[_CARD])
     if len(markdown) > MAX_BYTES:
         raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, that of {version} has {len(markdown)}")
     names = frozenset(path.removeprefix("report/") for path in manifest.files if path.startswith("report/"))

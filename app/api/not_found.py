@@ -4,7 +4,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.open_inference import routes as open_inference
 from app.api.tensorflow_serving import routes as tensorflow_serving
-from app.errors import NotFound
+from app.errors import nothing_here
 
 _BY_FIRST_PART = {"v1": tensorflow_serving.no_such_path, "v2": open_inference.no_such_path}
 
@@ -17,5 +17,4 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     no_such_path = _BY_FIRST_PART.get(scope["path"][1:].partition("/")[0])
     if no_such_path is not None:
         raise no_such_path(scope)
-    hint = "; /docs lists all paths" if scope["app"].service.settings.docs else ""
-    raise NotFound(f"there is nothing at this path{hint}")
+    raise nothing_here(scope)

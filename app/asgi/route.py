@@ -181,7 +181,10 @@ def parse_query(model: type[_ModelT], query_string: bytes) -> _ModelT:
     """
     if len(query_string) > _MAX_QUERY_BYTES:
         raise InvalidQuery(f"expected a query of at most {_MAX_QUERY_BYTES} bytes, received {len(query_string)}")
-    parameters = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    given = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    parameters = dict(given)
+    if len(parameters) < len(given):
+        raise InvalidQuery("expected each query parameter once, received one of them again")
     try:
         return model.model_validate(parameters)
     except ValidationError as exc:

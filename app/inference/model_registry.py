@@ -204,8 +204,7 @@ class ModelRegistry:
             state: Literal["serving", "available", "refused"] = "refused" if reason else "available"
             if folder == served:
                 state = "serving"
-            # Clients must not learn the paths of the server's folders.
-            public_reason = reason and reason.replace(f"{folder}/", "")
+            public_reason = reason and self._public(reason.replace(f"{folder}/", ""))
             versions.append(Version(int(folder.name), str(folder).startswith(f"{SHIPPED}/"), state, public_reason))
         return sorted(versions, key=lambda version: version.version, reverse=True)
 
@@ -290,9 +289,9 @@ class ModelRegistry:
         empty = f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"
         warnings = [*([empty] if is_empty else ()), *self._hidden]
         for warning in warnings:
-            if warning not in self.warnings:
+            if self._public(warning) not in self.warnings:
                 _log.warning("%s", warning)
-        self.warnings = warnings
+        self.warnings = [self._public(warning) for warning in warnings]
 
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
@@ -360,9 +359,13 @@ class ModelRegistry:
         reason = str(no_usable_model(self._model_dir, reasons, version=self.pinned))
         if self.pinned is not None:
             reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
-        if reason != self._reason:
+        if self._public(reason) != self._reason:
             _log.error("not ready: %s", reason)
-        self._reason = reason
+        self._reason = self._public(reason)
+
+    def _public(self, reason: str) -> str:
+        """Return a reason for clients, who must not learn the paths of the server's folders. The log has them."""
+        return reason.replace(str(self._model_dir.absolute()), "MNIST_MODEL_DIR").replace(str(SHIPPED), "models")
 
 
 def _folder_state(folder: Path) -> _FolderState:

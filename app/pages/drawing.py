@@ -1,6 +1,7 @@
 """The drawing page at `/`. All its files are our own, so that it loads nothing from other hosts."""
 
 import gzip
+import re
 from html import escape
 from pathlib import Path
 
@@ -26,6 +27,9 @@ _TYPES = {
 }
 
 
+_ACCEPTS_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
+"""Found in an Accept-Encoding that names gzip, unless with a weight of 0."""
+
 _OWN_CLASSES = "own-classes.html"
 """Name of the page that is shown when the model recognizes other things than digits."""
 
@@ -43,7 +47,7 @@ def install(app: FastAPI, settings: Settings) -> None:
 
     def reply(request: ServiceRequest, name: str) -> Response:
         plain, compressed = files[name]
-        content, headers = compressed if "gzip" in request.headers.get("accept-encoding", "") else plain
+        content, headers = compressed if _ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")) else plain
         headers = headers | secured
         if caching.is_known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)

@@ -54,10 +54,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as exc:
-        raise SystemExit(
-            f"digits: cannot listen on {host}:{port} (MNIST_HOST, MNIST_PORT): {exc.strerror or exc}"
-        ) from None
+    except (OSError, UnicodeError) as exc:  # the name of a host that no DNS can have is a UnicodeError
+        raise _unavailable(host, port, "MNIST_PORT", exc) from None
     return listener
 
 
@@ -78,11 +76,14 @@ def reserve(host: str, port: int) -> socket.socket:
         reservation = socket.socket(family, kind, protocol)
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reservation.bind(address)
-    except OSError as exc:
-        raise SystemExit(
-            f"digits: cannot listen on {host}:{port} (MNIST_HOST, MNIST_GRPC_PORT): {exc.strerror or exc}"
-        ) from None
+    except (OSError, UnicodeError) as exc:
+        raise _unavailable(host, port, "MNIST_GRPC_PORT", exc) from None
     return reservation
+
+
+def _unavailable(host: str, port: int, variable: str, exc: Exception) -> SystemExit:
+    reason = getattr(exc, "strerror", None) or exc
+    return SystemExit(f"digits: cannot listen on {host}:{port} (MNIST_HOST, {variable}): {reason}")
 
 
 def drop_connection_attempts(listener: Socket) -> None:

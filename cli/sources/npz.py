@@ -1,5 +1,7 @@
 """Pictures in an array of an NPZ file."""
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,7 +22,17 @@ from cli.sources.tables import (
 )
 from digits.features import FEATURES, SIDE
 
-_READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
+# RuntimeError: encrypted, or compressed in an unknown way. TokenError: a header that is not Python.
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 class NpzTable:

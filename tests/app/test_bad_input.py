@@ -125,6 +125,7 @@ BAD_PICTURES = {
 BAD_HEADERS = {
     "an unknown mode": (query(normalize="maybe"), 422, "query parameter 'normalize'"),
     "a misspelt parameter": (query(normalise="never"), 422, "'normalise': unknown; known are include, coverage, per_"),
+    "a parameter twice": ({"params": [("coverage", "0.9"), ("coverage", "0.99")]}, 422, "each query parameter once"),
     "an unknown inclusion": (query(include="everything"), 422, "query parameter 'include'"),
     "a long query": (query(**{f"p{index}": "1" for index in range(500)}), 422, "at most 1000 bytes"),
     "no content type": ({"content": PNG}, 415, "received none"),

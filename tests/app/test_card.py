@@ -204,6 +204,7 @@ def test_the_card_changes_with_the_version_and_is_sent_again_only_then(reloading
     (folder / CARD).write_bytes(b"# Another\n")
     damaged = ask(one.headers["etag"])
     damaged_report = client.get("/model/report/README.md")
+    assert str(folder.parent) not in damaged.text + damaged_report.text
     publish({CARD: b"# Two\n"})
     two = ask(one.headers["etag"])
     publish({})

@@ -18,7 +18,7 @@ from app.api.grpc import arrivals
 from app.api.grpc.arrivals import MAX_ARRIVING, Arrivals, InTurn, NewestFirst
 from app.errors import SlowBody
 from digits.model.artifact import NAME
-from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel
+from tests.app.conftest import FIRST, NEW_KEY, Service, cases, grpc_channel
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
 from tests.conftest import SHIPPED_VERSION, encoded, fresh_python, last_line, needs
 
@@ -100,6 +100,19 @@ def test_a_wrong_request_is_an_invalid_argument(channel: grpc.Channel, request_:
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert re.search(details, refused.value.details())
+
+
+def test_a_failure_is_counted_for_the_version_that_the_call_names(several: Service) -> None:
+    def failures() -> dict[str, int]:
+        known = several.client.get("/v2/models/stats").json()["model_stats"]
+        return {each["version"]: each["inference_stats"]["fail"]["count"] for each in known}
+
+    before = failures()
+    no_picture = seven(datatype="BYTES", shape=[1], contents={"bytes_contents": [b64encode(b"x").decode()]})
+    with grpc_channel(several) as channel, pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
+        call(channel, INFER, message(no_picture | {"model_version": str(FIRST)}))
+
+    assert failures() == before | {str(FIRST): before[str(FIRST)] + 1}
 
 
 MANY_NUMBERS = {"contents": {"int64_contents": [0] * (2 * 1024 * 784 + 1)}}

@@ -2,10 +2,11 @@
 
 import socket
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from app.server.listener import accept_packets, drop_connection_attempts
+from app.server.listener import accept_packets, drop_connection_attempts, listen, reserve
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the socket option")
 
@@ -24,6 +25,12 @@ def listening(host: str) -> socket.socket:
 
 
 each_family = pytest.mark.parametrize("host", ["127.0.0.1", *filter(has, ["::1"])])
+
+
+@pytest.mark.parametrize("open_socket", [listen, reserve])
+def test_a_host_that_cannot_exist_is_one_line(open_socket: Callable[[str, int], socket.socket]) -> None:
+    with pytest.raises(SystemExit, match=r"digits: cannot listen on a+\.example:0 \(MNIST_HOST, MNIST_\w+\): .*"):
+        open_socket(f"{64 * 'a'}.example", 0)
 
 
 def connected(listener: socket.socket) -> socket.socket:

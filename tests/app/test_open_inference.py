@@ -2,6 +2,7 @@
 
 import json
 import struct
+from base64 import b64encode
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from digits.model.artifact import NAME
 from tests.app.conftest import DAMAGED, FIRST, FOURTH, SECOND, THIRD, Service, cases
 from tests.app.dialects import SEVEN, V2
-from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS
+from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, encoded
 
 INFER = f"{V2}/infer"
 
@@ -61,6 +62,7 @@ def test_a_raw_request_consists_of_the_bytes_of_one_tensor(service: Service) -> 
     assert struct.unpack("<q", tail[40:]) == (7,)
 
 
+PICTURE = b64encode(encoded(SEVEN)).decode()
 CLASSES_OF_DIGIT = [{"name": "digit", "parameters": {"classification": 2}}]
 
 
@@ -84,6 +86,7 @@ CLASSES_OF_DIGIT = [{"name": "digit", "parameters": {"classification": 2}}]
             "booleans": (infer([True] * 784, datatype="FP32"), 400, "expected 'data' to contain numbers"),
             "negative": (infer([-0.1] * 784, datatype="FP32"), 400, "from 0 to 1"),
             "no base64": (infer(["!"], datatype="BYTES", shape=[1]), 400, "pictures in base64"),
+            "an output twice": (infer(outputs=[{"name": "digit"}] * 2), 400, "expected each output once"),
             "classes of the digit": (infer(outputs=CLASSES_OF_DIGIT), 400, "'classification' to be a number of"),
         }
     ),
@@ -94,6 +97,13 @@ def test_a_wrong_request_is_explained(service: Service, body: Any, status: int, 
     assert reply.status_code == status, reply.text
     assert list(reply.json()) == ["error"]
     assert message in reply.json()["error"]
+
+
+@pytest.mark.parametrize(("data", "shape"), [([PICTURE], [1]), ([PICTURE], [1, 1]), ([[PICTURE]], [1, 1])])
+def test_encoded_pictures_may_be_flat_or_nested(service: Service, data: Any, shape: list[int]) -> None:
+    reply = service.client.post(INFER, json=infer(data, datatype="BYTES", shape=shape))
+
+    assert reply.json()["outputs"][1]["data"] == [7]
 
 
 @pytest.mark.parametrize("length", ["-1", "99999", "9" * 30])
@@ -151,4 +161,7 @@ def test_the_metadata_and_the_repository_index_say_which_versions_are_ready(seve
         *((str(number), "UNAVAILABLE", "") for number in SHIPPED_VERSIONS),
     ]
     assert {known["name"] for known in index} == {NAME}
+    ready = several.client.post("/v2/repository/index", json={"ready": True}).json()
+    assert ready == [known for known in index if known["state"] == "READY"]
+    assert several.client.post("/v2/repository/index", json={"ready": "no"}).status_code == 400
     assert several.client.get(V2).json()["versions"] == [str(number) for number in (FIRST, SECOND, THIRD)]

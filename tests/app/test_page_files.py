@@ -67,6 +67,15 @@ def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, p
     assert packed.num_bytes_downloaded < plain.num_bytes_downloaded / 2
 
 
+@pytest.mark.parametrize(
+    ("accepted", "encoding"), [("gzip;q=0, br", None), ("gzip ; q=0.0", None), ("br, gzip;q=0.5", "gzip")]
+)
+def test_a_weight_of_0_refuses_gzip(client: httpx.Client, accepted: str, encoding: str | None) -> None:
+    reply = client.get("/page/style.css", headers={"accept-encoding": accepted})
+
+    assert reply.headers.get("content-encoding") == encoding
+
+
 def test_the_docs_can_be_left_out_and_the_documentation_linked() -> None:
     app = create_app(Settings(docs=False, documentation_url="https://guide.example.org/?a&b"))
 

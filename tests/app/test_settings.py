@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.settings import Settings, read_settings
+from app.settings import Settings, read_settings, unknown_variables
 from tests.app.conftest import Service, cases
 
 
@@ -54,6 +54,14 @@ def test_a_misspelled_setting_is_reported(modelless: Service) -> None:
 
     expected = "MNIST_API_KEY is not a setting and is ignored. The nearest one is MNIST_API_KEYS_FILE"
     assert (line["level"], line["message"]) == ("WARNING", expected)
+
+
+def test_a_setting_in_another_case_is_used_and_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("Mnist_Port", "8001")
+    monkeypatch.setenv("mnist_prot", "8002")
+
+    assert read_settings().port == 8001
+    assert unknown_variables() == ["mnist_prot is not a setting and is ignored. The nearest one is MNIST_PORT"]
 
 
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,6 +246,7 @@ UNKNOWN, NO_MODEL = "Could not find version", "Could not find any versions of mo
             "its version": ("POST", "/v1/models/other/versions/1:predict", 404, "Specific(other, 1)"),
             "its status": ("GET", "/v1/models/other", 404, f"{NO_MODEL} other"),
             "another verb": ("POST", f"{V1}:explain", 404, f"Malformed request: POST {V1}:explain"),
+            "another path": ("POST", f"{V1}/other/3:predict", 404, f"Malformed request: POST {V1}/other/3:predict"),
             "not a number": ("POST", f"{V1}/versions/one:predict", 404, "Malformed request: POST"),
             "the root": ("GET", "/v1", 404, "Malformed request: GET /v1"),
             "a path with a line break": ("GET", "/v1/a%0Ab", 404, "Malformed request: GET /v1/a"),

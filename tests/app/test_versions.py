@@ -89,7 +89,7 @@ class TestPinned:
         reason = registry.unready_reason()
         assert reason is not None
         assert f"MNIST_MODEL_VERSION is {SECOND}" in reason
-        assert f"{folder(root, SECOND) / MODEL}: missing" in reason
+        assert f"MNIST_MODEL_DIR/mnist-dense/{SECOND}/model.onnx: missing" in reason
         assert not registry.started
         assert registry.versions()[1] == Version(SECOND, shipped=False, state="refused", reason="model.onnx: missing")
 
@@ -119,7 +119,8 @@ class TestNamedFolder:
         root.rename(named)
         registry.refresh()
 
-        assert reason == f"no usable version of mnist-dense in {named}; {named} does not exist"
+        assert reason == "no usable version of mnist-dense in MNIST_MODEL_DIR; MNIST_MODEL_DIR does not exist"
+        assert any(f"{named} does not exist" in record.message for record in log.records)
         assert registry.classifier.manifest.version == THIRD
         assert readiness_changes(log) == ["not ready"]
 
@@ -134,8 +135,9 @@ class TestNamedFolder:
         registry.refresh()
 
         assert served == SHIPPED_VERSION
-        assert warnings == [f"{tmp_path} has no mnist-dense/<version>/, so the shipped model is used"]
-        assert [record.message for record in log.records if record.levelno == logging.WARNING] == warnings
+        assert warnings == ["MNIST_MODEL_DIR has no mnist-dense/<version>/, so the shipped model is used"]
+        logged = [record.message for record in log.records if record.levelno == logging.WARNING]
+        assert logged == [f"{tmp_path} has no mnist-dense/<version>/, so the shipped model is used"]
         assert (registry.classifier.manifest.version, registry.warnings) == (FIRST, [])
 
 

@@ -125,7 +125,8 @@ def test_settings_are_printed_with_their_sources(
 
 
 def test_the_printed_settings_are_a_usable_file(digits: Digits, started_with: StartedWith, tmp_path: Path) -> None:
-    options = ("--model-labels", "stable=1", "--trusted-proxies", "10.0.0.0/8,::1", "--no-docs", "--port", 8001)
+    lists = ("--model-labels", "stable=1", "--trusted-proxies", "10.0.0.0/8,::1")
+    options = (*lists, "--no-docs", "--port", 8001, "--api-keys-file", "/my \U0001f600")
     printed = write(tmp_path, digits("settings", *options).out)
 
     settings = started_with("--config", printed)

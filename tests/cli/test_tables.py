@@ -124,9 +124,39 @@ def a_file(name: str) -> Make:
     return make
 
 
+def packed(*, change: Callable[[bytearray], None]) -> Make:
+    """Return an NPZ file with one changed byte."""
+
+    def make(folder: Path) -> Path:
+        file = arrays(x=TWO)(folder)
+        content = bytearray(file.read_bytes())
+        change(content)
+        file.write_bytes(content)
+        return file
+
+    return make
+
+
+def encrypt(content: bytearray) -> None:
+    """Set the flag of both headers of the only entry."""
+    content[6] |= 1
+    content[content.index(b"PK\1\2") + 8] |= 1
+
+
+def compress_in_an_unknown_way(content: bytearray) -> None:
+    content[8] = content[content.index(b"PK\1\2") + 10] = 99
+
+
+def spoil_the_header(content: bytearray) -> None:
+    content[content.index(b"}")] = ord("(")
+
+
 @pytest.mark.parametrize(
     ("make", "column", "message"),
     [
+        pytest.param(packed(change=encrypt), None, "but reading failed: ", id="encrypted"),
+        pytest.param(packed(change=compress_in_an_unknown_way), None, "but reading failed: ", id="99th compression"),
+        pytest.param(packed(change=spoil_the_header), None, "but reading failed: ", id="a header that is not Python"),
         pytest.param(arrays(x=TWO[:0]), None, "expected pictures, received a file without any", id="an empty array"),
         pytest.param(a_file("a.parquet"), None, "expected a Parquet file, but reading failed: ", id="not Parquet"),
         pytest.param(a_file("a.npz"), None, "expected an NPZ file, but reading failed: ", id="not NPZ"),

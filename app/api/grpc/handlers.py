@@ -86,9 +86,7 @@ class InferenceService:
         return ParseDict({"model_stats": statistics}, messages.ModelStatisticsResponse())
 
     def _repository_index(self, request: Any) -> Any:
-        versions = [
-            version for version in repository_index(self._registry) if version["state"] == "READY" or not request.ready
-        ]
+        versions = repository_index(self._registry, only_ready=request.ready)
         return ParseDict({"models": versions}, messages.RepositoryIndexResponse())
 
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 from app.api.open_inference.request import InferRequest
 from app.errors import UnknownModel
 from app.inference.data_plane import DataPlane, Inference, Source
+from app.inference.decode_threads import DecodeThreads
+from app.inference.memory_budget import Reservation
 from app.inference.model_registry import ModelRegistry
 from digits.errors import DigitsError
 from digits.model import artifact
@@ -29,6 +31,20 @@ def requested_version(registry: ModelRegistry, model: str, version: str) -> int 
     return registry.version(int(version)).manifest.version
 
 
+class _NotingVersion:
+    """The source of a request, with the version that the request names."""
+
+    def __init__(self, source: Source[InferRequest], version: int | None) -> None:
+        self.version = version
+        self._source = source
+        self.abandoned = source.abandoned
+
+    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> InferRequest:
+        request = await self._source.pictures(reservation, decode_threads)
+        self.version = request.version
+        return request
+
+
 async def infer(
     data_plane: DataPlane,
     source: Source[InferRequest],
@@ -49,13 +65,14 @@ async def infer(
     """
     began = time.perf_counter()
     metrics = data_plane.metrics
+    noting = _NotingVersion(source, version)
     try:
-        inference = await data_plane.infer(source)
+        inference = await data_plane.infer(noting)
     except UnknownModel:  # failures are counted by version, and this request names none that is loaded
         raise
     except DigitsError:
         if data_plane.registry.started:
-            number = version or data_plane.registry.classifier.manifest.version
+            number = noting.version or data_plane.registry.classifier.manifest.version
             metrics.count_inference(number, fail=time.perf_counter() - began)
         raise
     answered = time.perf_counter()

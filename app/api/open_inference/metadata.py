@@ -46,8 +46,8 @@ def model_config(max_batch: int, classes: int) -> dict[str, Any]:
     }
 
 
-def repository_index(registry: ModelRegistry) -> list[dict[str, Any]]:
-    """Return all versions, highest first. A loaded version is READY, even after its folder was removed."""
+def repository_index(registry: ModelRegistry, *, only_ready: bool) -> list[dict[str, Any]]:
+    """Return all versions or those that are ready, highest first. A loaded one is READY even without its folder."""
     loaded = registry.loaded()
     # A published version hides a shipped one of the same number, and comes before it in `versions()`.
     reasons = {known.version: known.reason or "" for known in reversed(registry.versions())}
@@ -58,5 +58,5 @@ def repository_index(registry: ModelRegistry) -> list[dict[str, Any]]:
             "state": "READY" if version in loaded else "UNAVAILABLE",
             "reason": reasons.get(version, ""),
         }
-        for version in sorted({*reasons, *loaded}, reverse=True)
+        for version in sorted({*loaded} if only_ready else {*reasons, *loaded}, reverse=True)
     ]

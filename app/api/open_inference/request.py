@@ -135,11 +135,13 @@ def requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
         return _ALL_OUTPUTS_BINARY if all_binary else _ALL_OUTPUTS
     if not isinstance(named, list):
         raise InvalidBody("expected 'outputs' to be a list, received another JSON value")
-    outputs = []
+    outputs: list[RequestedOutput] = []
     for output in named:
         name = output.get("name") if isinstance(output, dict) else None
         if name not in (PROBABILITIES, DIGIT):
             raise InvalidBody(f"expected the outputs {PROBABILITIES!r} and {DIGIT!r}, received {str(name)[:40]!r}")
+        if any(known.name == name for known in outputs):
+            raise InvalidBody(f"expected each output once, received {name!r} again")
         parameters = _parameters(output, f"the output {name!r}")
         classes = parameters.get("classification", 0)
         if type(classes) is not int or classes < 0 or (classes and name == DIGIT):

@@ -15,8 +15,10 @@ from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
 from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
 from app.asgi.route import Reply, ServiceRequest, direct_router
-from app.errors import NotFound, NotOffered
-from app.input.body import InflatedBody
+from app.errors import InvalidBody, NotFound, NotOffered
+from app.inference.memory_budget import MemoryBudget, Reservation
+from app.input.body import SHORT_BODY_BYTES, InflatedBody, read_body
+from app.input.json import parse_json
 from app.openapi.example_pictures import seven_base64
 from app.openapi.protocols import ModelParameter, error_replies, json_body
 from app.openapi.replies import example
@@ -190,8 +192,14 @@ async def config(request: ServiceRequest, model: ModelParameter) -> Reply:
 
 @router.post("/v2/repository/index", include_in_schema=False)
 async def index(request: ServiceRequest) -> Reply:
-    """Return all versions and whether they are ready."""
-    return Reply.of(repository_index(request.service.registry))
+    """Return all versions, or with `{"ready": true}` those that are ready."""
+    with Reservation(MemoryBudget(0)) as nothing:  # which a short body does not need
+        body = await read_body(request.receive, b"", SHORT_BODY_BYTES, nothing)
+    document = parse_json(body, request.service.settings) if body else {}
+    only_ready = document.get("ready", False) if isinstance(document, dict) else None
+    if not isinstance(only_ready, bool):
+        raise InvalidBody("expected nothing or an object whose 'ready' is true or false, received another JSON value")
+    return Reply.of(repository_index(request.service.registry, only_ready=only_ready))
 
 
 def no_such_path(scope: Scope) -> NotFound | NotOffered:

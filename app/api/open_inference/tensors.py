@@ -125,6 +125,8 @@ def _split_elements(data: bytes) -> list[bytes]:
 def _listed_elements(data: list[Any]) -> list[bytes]:
     """Return the elements of a BYTES tensor that is a list. JSON has encoded pictures as base64."""
     try:
-        return [element if isinstance(element, bytes) else b64decode(element, validate=True) for element in data]
+        return [
+            element if isinstance(element, bytes) else b64decode(element, validate=True) for element in _flatten(data)
+        ]
     except (TypeError, ValueError) as exc:
         raise InvalidBody("expected BYTES in JSON to be pictures in base64, received other values") from exc

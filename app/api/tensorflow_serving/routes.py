@@ -78,7 +78,7 @@ async def regress(request: ServiceRequest, model: ModelParameter) -> Reply:
 @router.api_route("/v1/models/{rest:path}:{verb}", methods=ANY_METHOD, include_in_schema=False)
 async def other_verb(request: ServiceRequest, verb: str) -> Reply:
     """Answer with 404, or with 405 if only the method is wrong."""
-    if verb in ("predict", "classify", "regress"):
+    if verb in ("predict", "classify", "regress") and request.method != "POST":
         raise WrongMethod(f"expected POST, received {request.method[:40]}", "POST")
     del request.scope["route"]  # the metrics count unknown paths together
     raise no_such_path(request.scope)

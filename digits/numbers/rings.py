@@ -119,6 +119,8 @@ def _along(piece: Piece, seams: list[_Seam], least: float = 0.0) -> list[Piece]:
     strokes = [piece.strokes]
     total, taken = cv2.countNonZero(piece.mask.view(np.uint8)), 0
     for columns, crossed in seams:
+        if columns.max() <= places[0] or columns.min() > places[-1]:  # beside the piece
+            continue
         right = piece.mask & (places >= columns[:, None])
         left = total - cv2.countNonZero(right.view(np.uint8))
         if min(left - taken, total - left) >= least * total:

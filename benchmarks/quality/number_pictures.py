@@ -230,6 +230,7 @@ NUMBERS: "dict[str, Callable[[_Sheet], NumberPicture]]" = {
         _paged, hand=_thin, style=_Style(gap=(-0.18, -0.03), labels=(0, 6, 8, 9)), length=(2, 5)
     ),
     "very different sizes": _one_string(_paged, style=_Style(size_ratio=2)),
+    "on blank paper": _one_string(_paged, hand=_any_pen, length=(2, 6)),  # what the papers below can reach at best
     **{f"on {name}": _one_string(paper, hand=_any_pen, length=(2, 6)) for name, paper in PAPERS.items()},
     "sheet": _lines(10, _paged, style=_SMALL, length=(10, 10)),
     "sheet, photo": _lines(10, photographed, style=_SMALL, length=(10, 10)),

@@ -55,8 +55,9 @@ def main() -> None:
 
 def save_screenshots(url: str) -> None:
     """Draw on the page at `url` and write the pictures."""
+    chromium = shutil.which("chromium") or sys.exit("needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        browser = playwright.chromium.launch(executable_path=chromium)
         page = browser.new_page(viewport={"width": 1160, "height": 800}, color_scheme="light")
         page.goto(url)
         draw(page, SEVEN)

@@ -263,6 +263,7 @@ def _find_marks(ink: Floats) -> _Marks:
 def _strokes(ink: Floats, inside: NDArray[np.uint8]) -> tuple[float, Floats]:
     """Return the width of a stroke, and how deep each pixel is inside of a stroke."""
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
+    np.minimum(depth, max(inside.shape), out=depth)  # it is infinite if there is no paper
     stroke = max(1.0, 4 * cv2.mean(depth, inside)[0] - 2)  # as in `redraw`
     distance = depth - cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_3)
     # How much ink the pixels at the edge have tells where in them the edge is.

@@ -300,7 +300,9 @@ class TestConcurrency:
         ) as killer:
             assert killer.stdin is not None
             assert killer.stdout is not None
-            for attempt in range(25):
+            for attempt in range(200):  # on a busy machine, publishing takes longer than the first publishers live
+                if attempt >= 25 and len(seen) > 1 and kills_during_staging:
+                    break
                 print(rng.uniform(0, 0.01 * attempt), file=killer.stdin, flush=True)
                 assert killer.stdout.readline() == "killed\n"
 

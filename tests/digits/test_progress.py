@@ -41,6 +41,6 @@ def test_a_terminal_rewrites_one_line_and_a_file_gets_lines(is_terminal: bool) -
     with os.fdopen(ours, "rb", buffering=0) as reader:
         shown = b"".join(parts(reader)).decode()
     lines = shown.split("\r\x1b[2K" if is_terminal else "\n")
-    for expected in (r"digits: learning, \d s", r"digits: .*: drawing, 75 % done, \d s left", r"a message\s*"):
+    for expected in (r"digits: learning, \d+ s", r"digits: .*: drawing, 75 % done, \d+ s left", r"a message\s*"):
         assert any(re.fullmatch(expected, line) for line in lines), shown
     assert lines[-1] == ""

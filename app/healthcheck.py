@@ -8,8 +8,9 @@ import sys
 def main() -> int:
     """Request `/readyz` and print the reply. Return 0 if the service is ready, else 1."""
     # Read without `app.settings`: this runs every few seconds, and importing pydantic would take most of its time.
-    port = int(os.environ.get("MNIST_PORT") or 8000)
-    host = os.environ.get("MNIST_HOST") or "127.0.0.1"
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    port = int(environment.get("MNIST_PORT") or 8000)
+    host = environment.get("MNIST_HOST") or "127.0.0.1"
     connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=2)  # noqa: S104
     try:
         connection.request("GET", "/readyz")

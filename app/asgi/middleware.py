@@ -13,7 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app import errors
 from app.asgi.api_keys import KeyCheck
 from app.asgi.headers import with_defaults
-from app.asgi.route import NOSNIFF, REPLY
+from app.asgi.route import NOSNIFF, REPLY, UNSENT
 from app.asgi.service import Service
 from app.inference.data_plane import Abandoned
 from app.settings import Settings
@@ -100,6 +100,8 @@ class RequestMiddleware:
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
             await reply_to(exc, scope, receive, send_with_headers)
         finally:
+            if UNSENT in scope:
+                request.status, request.size = CLIENT_CLOSED_REQUEST, 0
             if scope["method"] == "HEAD":
                 request.size = 0
             reply = scope.get(REPLY)

@@ -45,6 +45,9 @@ extension.
 REPLY = "digits.reply"
 """The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
 
+UNSENT = "digits.unsent"
+"""The scope has this key if the server could not send the reply, because the client had closed the connection."""
+
 _MAX_QUERY_BYTES = 1000
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
@@ -139,7 +142,8 @@ class DirectRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether the path matches, and the method. `RequestMiddleware` has removed any prefix from it."""
-        found = self.path_regex.match(scope["path"]) if scope["type"] == "http" else None
+        # `match` would accept a line break at the end.
+        found = self.path_regex.fullmatch(scope["path"]) if scope["type"] == "http" else None
         if found is None:
             return Match.NONE, {}
         match = Match.FULL if scope["method"] in self._accepted else Match.PARTIAL

@@ -48,7 +48,7 @@ def install(app: FastAPI) -> None:
     assert package is not None
     assert package.origin is not None
     # The package is found without an import, because the import would create a second application.
-    app.mount("/docs/assets", GZipMiddleware(_Files(directory=Path(package.origin).parent / "static"), compresslevel=6))
+    app.mount("/docs/assets", _Compressed(_Files(directory=Path(package.origin).parent / "static"), compresslevel=6))
     app.mount("/examples", _Files(directory=EXAMPLES))
     headers = security_headers.api_docs()
 
@@ -65,10 +65,20 @@ def install(app: FastAPI) -> None:
         return Response(document(), media_type="application/json")
 
 
+class _Compressed(GZipMiddleware):
+    """Files that are compressed in chunks, which HTTP/1.0 does not know."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        answer = self.app if scope["http_version"] == "1.0" else super().__call__
+        await answer(scope, receive, send)
+
+
 class _Files(StaticFiles):
     """Whole files. Starlette answers a wrong Range header with a text, and HTTP lets a server ignore the header."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request. Raises Overloaded, as a `DirectRoute` does."""
+        scope["app"].service.check_load(scope["path"])
         scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
         await super().__call__(scope, receive, send)

@@ -17,14 +17,14 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app import errors
-from app.asgi.route import WHOLE_RESPONSE
+from app.asgi.route import UNSENT, WHOLE_RESPONSE
 from app.server.handover import CLOSED
 from app.server.listener import accept_packets
 from app.server.state import State
@@ -296,6 +296,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.flow.write_paused:
             await self.flow.drain()
         if cycle.disconnected or self.transport.is_closing():
+            cast("dict[str, Any]", cycle.scope)[UNSENT] = True
             return
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()

@@ -58,7 +58,10 @@ class _Worker:
         own_end, worker_end = socket.socketpair()
         self.link = WorkerLink(own_end)
         self.process = spawn.Process(target=serve, args=(settings, worker_end))
+        # Ctrl-C reaches all processes of a terminal. A worker inherits that it is blocked, and gets our SIGTERM.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         worker_end.close()  # only the worker has it now, so the link ends when the worker ends
         self.serves = False
         """Whether the worker has ever reported."""

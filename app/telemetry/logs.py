@@ -66,6 +66,8 @@ def last_line(log_format: LogFormat | None) -> Iterator[None]:
             raise
         announce(stopped.code.removeprefix("digits: "), in_use, "CRITICAL")
         raise SystemExit(1) from None
+    except KeyboardInterrupt:  # during the start. Later, the server handles it.
+        raise SystemExit(0) from None
     except Exception:
         logging.getLogger(__name__).critical("the service ended; this is a bug", exc_info=True)
         raise SystemExit(1) from None
@@ -99,4 +101,5 @@ class JsonFormatter(logging.Formatter):
 
 
 def _json(level: str, message: str, **more: str) -> str:
+    message = message.encode(errors="backslashreplace").decode()  # a path may not be UTF-8
     return orjson.dumps({"time": timestamp(), "level": level, "message": message, **more}).decode()

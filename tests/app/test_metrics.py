@@ -1,6 +1,7 @@
 """`/metrics` counts what clients sent and received, whichever worker answers, even if a worker was killed."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -295,6 +296,22 @@ def test_the_folder_of_a_service_that_was_killed_is_removed(monkeypatch: pytest.
 
     assert not abandoned.exists()
     assert not mine.exists()
+
+
+HEAD = HALF[:-8].replace(b"image/png", b"application/octet-stream").replace(b"1000", b"784\r\n\r\n")
+
+
+def test_a_reply_that_nobody_can_get_counts_as_abandoned(service: Service) -> None:
+    gone_before, lost = Scrape(service.client).requests()["/predict", "499"], 0
+
+    for _ in range(5):
+        with service.connect() as connection:
+            connection.sendall(HEAD + RAW["content"])
+            connection.shutdown(socket.SHUT_WR)
+            lost += connection.recv(65536) == b""
+
+    scraped_when(service.client, lambda scrape: scrape.value("digits_requests_in_work") == 0)
+    assert Scrape(service.client).requests()["/predict", "499"] == gone_before + lost
 
 
 def test_requests_in_work_are_counted(service: Service) -> None:

@@ -9,6 +9,7 @@ import pytest
 from app.main import create_app
 from app.pages.drawing import FOLDER
 from app.settings import Settings
+from tests.app.conftest import Service, StartService
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -74,6 +75,23 @@ def test_a_weight_of_0_refuses_gzip(client: httpx.Client, accepted: str, encodin
     reply = client.get("/page/style.css", headers={"accept-encoding": accepted})
 
     assert reply.headers.get("content-encoding") == encoding
+
+
+def test_http_1_0_gets_no_chunks(service: Service) -> None:
+    head = service.send_bytes(b"GET /docs/assets/swagger-ui.css HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"chunked" not in head
+
+
+@pytest.mark.slow
+def test_the_files_of_the_docs_are_refused_above_the_limit_for_requests(start_service: StartService) -> None:
+    service = start_service(MNIST_MAX_REQUESTS="1").wait_until_ready()
+
+    with service.connect() as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 784\r\n\r\n")
+        service.wait_for_status("/docs/assets/swagger-ui.css", 503)
+    service.wait_for_status("/docs/assets/swagger-ui.css", 200)
 
 
 def test_the_docs_can_be_left_out_and_the_documentation_linked() -> None:

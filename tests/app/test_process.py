@@ -1,13 +1,17 @@
 """The process: listening, other servers, the healthcheck."""
 
+import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
 from tests.app.conftest import Service, StartService
 from tests.app.dialects import RAW
-from tests.conftest import fresh_python, last_line
+from tests.conftest import REPOSITORY, fresh_python, last_line
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +52,26 @@ def test_uvicorn_can_serve_the_application_below_a_prefix_and_without_grpc(start
     service.wait_for_line("(gRPC is off: only `digits serve` and `python -m app` open MNIST_GRPC_PORT)")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_ctrl_c_during_the_start_ends_all_processes_well(workers: str, seconds: float) -> None:
+    environment = os.environ | {"MNIST_PORT": "0", "MNIST_WORKERS": workers, "MNIST_LOG_FORMAT": "text"}
+    command = [sys.executable, "-m", "app"]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as service:
+        assert service.stderr is not None
+        assert "http://127.0.0.1:" in service.stderr.readline()
+        time.sleep(seconds)
+        os.killpg(service.pid, signal.SIGINT)
+        rest = service.stderr.read()
+
+    assert service.returncode == 0, rest
+    assert "Traceback" not in rest
+
+
 def test_the_healthcheck_succeeds_while_the_service_is_ready(service: Service) -> None:
-    ended = fresh_python("-m", "app.healthcheck", environment={"MNIST_PORT": str(service.port)})
+    ended = fresh_python("-m", "app.healthcheck", environment={"mnist_port": str(service.port)})
 
     assert (ended.returncode, ended.stdout) == (0, '{"status":"ready"}\n')
 

@@ -69,7 +69,12 @@ function thinned(points) {
     const distance = Math.hypot(point.x - kept.at(-1).x, point.y - kept.at(-1).y);
     if (distance >= MIN_STEP || (distance > 0 && index === points.length - 1)) kept.push(point);
   });
-  return kept.map(({ x, y }) => ({ x: Math.round(GRID * x), y: Math.round(GRID * y) }));
+  return kept.map(({ x, y }) => ({ x: onGrid(x), y: onGrid(y) }));
+}
+
+/** Return a place on the grid. A pen may leave the area far behind. */
+function onGrid(place) {
+  return Math.round(GRID * Math.min(Math.max(place, PLACES[0]), PLACES[1]));
 }
 
 /** Return an integer as bytes of seven bits, the lowest first. The sign is the lowest bit, so that small steps take one byte. */

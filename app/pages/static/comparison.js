@@ -84,11 +84,14 @@ export class Comparison {
   #missing() {
     const version = this.#other;
     if (version !== null) {
-      const isCurrent = this.#reply.version === version && this.#reply.pixels === this.#digit.pixels;
-      return isCurrent ? null : () => this.#ask(version, this.#digit.pixels);
+      return this.#isAnsweredBy(version) ? null : () => this.#ask(version, this.#digit.pixels);
     }
     const index = [LAST, byId("snapshot").valueAsNumber].find((index) => this.#snapshots[index] === undefined);
     return index === undefined ? null : () => this.#load(index);
+  }
+
+  #isAnsweredBy(version) {
+    return this.#reply.version === version && this.#reply.pixels === this.#digit.pixels;
   }
 
   async #load(index) {
@@ -122,10 +125,10 @@ export class Comparison {
     this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
     byId("training").hidden = version !== null || this.#network === null;
     let probabilities = null;
-    if (version !== null) probabilities = this.#reply.version === version ? this.#reply.probabilities : null;
+    if (version !== null) probabilities = this.#isAnsweredBy(version) ? this.#reply.probabilities : null;
     else if (this.#network !== null) probabilities = this.#network.forward(this.#digit.pixels.flat()).probabilities;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
-    if (probabilities !== null) this.#say(agreement(this.#probabilities, probabilities, name));
+    this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities, name));
     if (!byId("training").hidden) this.#renderSnapshot();
   }
 

@@ -233,7 +233,8 @@ export class Drawing {
     if (event.pointerId !== this.#pointer?.pointerId) return;
     const [tap, wasDrawing] = [this.#tap, this.isPenDown];
     this.#release();
-    if (tap !== null && event.type === "pointerup") this.#onTap(this.#digitAt(this.#place(tap)));
+    const index = tap !== null && event.type === "pointerup" ? this.#digitAt(this.#place(tap)) : -1;
+    if (index >= 0) this.#onTap(index); // the digit may have gone meanwhile
     if (wasDrawing) this.#onChange();
   }
 

@@ -15,6 +15,7 @@ import { copy, savePng, say } from "./take.js";
 import { isUnsure, label, problemSentence, summary } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
+const UNREACHABLE = "The service cannot be reached.";
 
 const answer = new Answer();
 const number = new NumberText(select);
@@ -124,7 +125,7 @@ function hideReading() {
 /** Return the served version's manifest, or null. */
 async function manifest() {
   const reply = await fetchWithKey("model").catch(() => null);
-  return reply?.ok ? reply.json() : null;
+  return reply?.ok ? reply.json().catch(() => null) : null;
 }
 
 /** @param {number | null} version the version that has answered, or null before the first answer */
@@ -147,6 +148,18 @@ function showProblem(problem, retries) {
   answer.showProblem(problemSentence(problem, retries));
 }
 
+/** Say why nothing was done. The answer before would contradict it. */
+function refuse(sentence) {
+  requests.cancel();
+  hideReading();
+  answer.showProblem(sentence);
+}
+
+/** Return a module, or null if the service cannot be reached. */
+function load(module) {
+  return import(module).catch(() => null);
+}
+
 async function openFile(file) {
   const change = ++changes;
   requests.cancel();
@@ -166,8 +179,9 @@ async function openFile(file) {
 async function openFiles(files) {
   if (files.length === 1) return openFile(files[0]);
   const all = [...files]; // the browser empties the list after the event
-  const [{ Stack }] = await Promise.all([import("./stack.js"), loadStyle("stack.css")]);
-  stack ??= new Stack(openFile, describeIfNew);
+  const [module] = await Promise.all([load("./stack.js"), loadStyle("stack.css")]);
+  if (module === null) return refuse(UNREACHABLE);
+  stack ??= new module.Stack(openFile, describeIfNew);
   stack.add(all);
 }
 
@@ -176,7 +190,7 @@ async function openExample({ dataset, textContent }) {
   const reply = await fetch(`page/${dataset.file}`).catch(() => null);
   const content = reply?.ok ? await reply.blob() : null;
   if (change !== changes) return;
-  if (content === null) answer.showProblem("The service cannot be reached.");
+  if (content === null) refuse(UNREACHABLE);
   else openFile(new File([content], textContent.trim(), { type: content.type }));
 }
 
@@ -191,7 +205,8 @@ async function offerCamera() {
 }
 
 async function takePhoto() {
-  const camera = await import("./camera.js");
+  const camera = await load("./camera.js");
+  if (camera === null) return refuse(UNREACHABLE);
   try {
     const photo = await camera.takePhoto();
     if (photo !== null) openFile(photo);
@@ -271,12 +286,13 @@ document.addEventListener("drop", (event) => {
   setDragDepth(0);
   const { files } = event.dataTransfer;
   if (files.length) openFiles(files);
-  else answer.showProblem("That was not a file. Save the picture first, or copy it and paste it here.");
+  else refuse("That was not a file. Save the picture first, or copy it and paste it here.");
 });
 document.addEventListener("paste", (event) => {
+  if (event.target.matches("input")) return;
   const { files } = event.clipboardData;
   if (files.length) openFiles(files);
-  else if (!event.target.matches("input")) answer.showProblem("The clipboard contains no picture.");
+  else refuse("The clipboard contains no picture.");
 });
 
 // A link that holds the drawing, the number as text, and the paper as a PNG
@@ -327,7 +343,7 @@ function followAddress() {
   const shared = decodeStrokes(strokes);
   if (shared) drawing.restore(shared); // which removes the strokes from the address
   setAddress({ strokes: shared && strokes });
-  if (!shared) answer.showProblem("This link holds no drawing that can be shown. A part of it may be missing.");
+  if (!shared) refuse("This link holds no drawing that can be shown. A part of it may be missing.");
 }
 
 document.addEventListener("click", ({ target }) => {
@@ -342,9 +358,13 @@ document.addEventListener("click", ({ target }) => {
 byId("inside").addEventListener("toggle", async () => {
   setAddress({ inside: byId("inside").open });
   if (!byId("inside").open || inside !== null) return showInside();
-  const [{ Inside }] = await Promise.all([import("./inside.js"), loadStyle("inside.css")]);
+  const [module] = await Promise.all([load("./inside.js"), loadStyle("inside.css")]);
+  if (module === null) {
+    byId("inside").open = false;
+    return refuse(UNREACHABLE);
+  }
   byId("inside").dataset.ready = "";
-  inside ??= new Inside(showDistorted);
+  inside ??= new module.Inside(showDistorted);
   showInside();
 });
 

@@ -30,6 +30,8 @@ export async function preparePicture(file) {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     if (file.size > MAX_BYTES) throw tooLarge(name, file.size);
+    const first = await file.slice(0, 1).arrayBuffer().catch(() => null);
+    if (first === null) throw new NotAPicture(`“${name}” can no longer be read. Choose it again.`);
     return { shown: null, name, body: file, type: acceptedType(file.type), width: 1, height: 1 };
   }
   try {

@@ -69,11 +69,12 @@ export function corrected(text) {
 }
 
 /**
- * @param {{path: string, result: Result | null}[]} rows without a result if the picture was not read
+ * @param {{path: string, result: Result | null, reading?: Result | null}[]} rows without a result if the picture was
+ *   not read. `reading` is what the service has said if `result` may be what a person has made of it.
  * @returns {string} a CSV file as RFC 4180 describes it, and as the command writes it
  */
 export function toCsv(rows) {
-  const hasClasses = rows.some(({ result }) => result?.cells.version && "class_name" in result.cells);
+  const hasClasses = rows.some(({ result, reading = result }) => reading?.cells.version && "class_name" in reading.cells);
   const columns = hasClasses ? CLASS_COLUMNS : NUMBER_COLUMNS;
   const lines = rows.map(({ path, result }) => {
     const cells = { path, ...(result?.cells ?? { error: "not read" }) };

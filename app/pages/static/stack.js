@@ -167,7 +167,7 @@ export class Stack {
   }
 
   #download() {
-    const text = toCsv(this.#rows.map(({ file, result }) => ({ path: file.name, result })));
+    const text = toCsv(this.#rows.map(({ file, result, reading }) => ({ path: file.name, result, reading })));
     download(new Blob([text], { type: "text/csv" }), "pictures.csv");
   }
 

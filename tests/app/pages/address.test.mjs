@@ -36,6 +36,12 @@ test("points that are too close to be seen are left out, but never the end of a 
   assert.ok(encodeStrokes({ strokes: [line(1000, 0.001)], ratio: 1.5 }).length < 240);
 });
 
+test("a stroke that ends far behind the paper has a link that can be opened", () => {
+  const [points] = decodeStrokes(encodeStrokes({ strokes: [[{ x: 0.5, y: 0.5 }, { x: 9, y: -7 }]], ratio: 1.5 })).strokes;
+
+  assert.deepEqual(points, [{ x: 0.5, y: 0.5 }, { x: 3, y: -1 }]);
+});
+
 test("a link is at most 8000 characters long, or there is none", () => {
   assert.ok(encodeStrokes({ strokes: [line(2900)], ratio: 1.5 }).length <= 8000);
   assert.equal(encodeStrokes({ strokes: [line(3100)], ratio: 1.5 }), null);
@@ -47,14 +53,13 @@ test("a link is at most 8000 characters long, or there is none", () => {
 test("a text without a drawing is refused", () => {
   const good = encodeStrokes({ strokes: [line(9), ...dot], ratio: 1.5 });
   assert.notEqual(decodeStrokes(good), null);
-  const far = [[{ x: 0, y: 0 }, { x: 9, y: 0 }]];
   const bad = {
     empty: "",
     "other characters": `${good}!`,
     "a cut": good.slice(0, -2),
     "a ratio alone": encodeStrokes({ strokes: dot, ratio: 1.5 }).slice(0, 3),
     "too wide": encodeStrokes({ strokes: dot, ratio: 9 }),
-    "far away": encodeStrokes({ strokes: far, ratio: 1.5 }),
+    "far away": "rAIEAADQjAEA", // a point 9 heights to the right
     "too long": "A".repeat(8001),
     "a huge integer": "_____w",
     words: "hello",

@@ -10,7 +10,15 @@ const MEGABYTE = 1024 * 1024;
 /** Node decodes no pictures, like a browser that does not know the format. */
 const file = (name, type, bytes = 1) => new File([new Uint8Array(bytes)], name, { type });
 
+/** A file that was changed or removed after it was chosen. */
+const gone = (name) => {
+  const missing = file(name, "image/tiff");
+  missing.slice = () => ({ arrayBuffer: () => Promise.reject(new DOMException("", "NotReadableError")) });
+  return missing;
+};
+
 for (const [what, refused, words] of [
+  ["a file that has gone", gone("scan.tif"), "“scan.tif” can no longer be read. Choose it again."],
   ["text", file("diary.txt", "text/plain"), "“diary.txt” is not a picture. Choose a photo, a scan or a drawing."],
   ["text with a picture's name", file("diary.png", "text/plain"), "“diary.png” is not a picture"],
   ["a name without a type", file("notes", ""), "“notes” is not a picture"],

@@ -179,4 +179,7 @@ test("a file about other classes has the columns of digits predict", () => {
   assert.match(columns, /^path,digit,class_name,probability,prediction_set,/);
   assert.equal(lines[0], "a.png,1,square,0.75,0 1,0.99,mnist,,,,inverted resized,,3,");
   assert.equal(lines[1], "b.png,,circle,,,,,,,true,,,,");
+  const reading = answered({ ...reply, ...fields });
+  const [checked] = toCsv([{ path: "a.png", result: corrected("circle"), reading }]).split("\r\n");
+  assert.equal(checked, columns);
 });

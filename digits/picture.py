@@ -5,6 +5,7 @@ read_number(classifier, picture)  several digits, in `digits.numbers.read`
 """
 
 import os
+import stat
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -131,6 +132,8 @@ def read_file(file: Path) -> bytes:
         ImageTooLarge: the file is larger than MAX_DECODE_BYTES. Nothing of it was read.
     """
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for its writer
+            raise InvalidImage("cannot be read: Not a regular file")
         with file.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             if size > MAX_DECODE_BYTES:

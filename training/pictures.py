@@ -1,6 +1,7 @@
 """Read your own labelled pictures, and choose how to prepare them."""
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -169,7 +170,7 @@ def array_pictures(name: str, pixels: Grey) -> Pictures:
 
 def _test_files(files: Sequence[Path]) -> NDArray[np.bool_]:
     """Return which files of a class are for testing: the fifth whose names have the smallest hashes."""
-    hashes = np.array([hashlib.sha256(file.name.encode()).hexdigest() for file in files])
+    hashes = np.array([hashlib.sha256(os.fsencode(file.name)).hexdigest() for file in files])
     is_test: NDArray[np.bool_] = hashes.argsort().argsort() < len(files) // 5
     return is_test
 

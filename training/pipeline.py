@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.features import Grey, to_features
+from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
 from training import fit, formats, lock, replacement, report
@@ -82,13 +83,14 @@ def train(
         TrainingError: bad data, nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: publishing failed.
     """
+    artifact.require_root(output)
     if recipe_name == "robust":
         choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
     data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
     recipe = _recipe_for(data, recipe_name, changes)
     split = split_training_images(data, validation_split=recipe.validation_split)
     state_folder = fit.state_folder(output / NAME, recipe, seed, data.sha256())
-    if resume and (finished := replacement.finished_run(output, recipe, seed, data.sha256())):
+    if resume and (finished := replacement.finished_run(output, recipe, seed, data)):
         say(f"this run is finished: it was published as version {finished.version}")
         return Publication(finished, None)
     say(replacement.replaced(output))

@@ -10,6 +10,7 @@ from digits.model.artifact import NAME, SHIPPED, Manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
 from training.assess import Assessment
+from training.data import LabelledImages
 from training.errors import NotPublished
 from training.recipes import Recipe
 
@@ -42,12 +43,12 @@ def replaced(output: Path) -> str:
     )
 
 
-def finished_run(output: Path, recipe: Recipe, seed: int, dataset_sha256: str) -> Manifest | None:
+def finished_run(output: Path, recipe: Recipe, seed: int, data: LabelledImages) -> Manifest | None:
     """Return the newest version that this training run published, or None."""
-    identity = (asdict(recipe), seed, dataset_sha256)
-    for manifest in published(output):
-        if manifest.dataset and (manifest.recipe, manifest.seed, manifest.dataset.sha256) == identity:
-            return manifest
+    identity = (asdict(recipe), seed, data.sha256(), data.classes, data.preprocessing)
+    for each in published(output):
+        if each.dataset and (each.recipe, each.seed, each.dataset.sha256, each.classes, each.preprocessing) == identity:
+            return each
     return None
 
 

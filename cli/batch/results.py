@@ -7,6 +7,7 @@ A kill leaves at most a torn last line, which `begin` cuts off.
 """
 
 import csv
+import fcntl
 import json
 import os
 import shutil
@@ -89,15 +90,26 @@ class Results:
         if resume:
             if not self.partial.exists():
                 raise UnusableOutput(f"nothing to resume: {self.partial} does not exist")
-            return self._continue(run)
+            self._stream = self._opened("r+b")
+            return self._continue(run, self._stream)
         if self.partial.exists() and not force:
             raise UnusableOutput(
                 f"{self.partial}: belongs to an interrupted run. Add --resume to continue it, or --force to start again"
             )
-        self.partial.unlink(missing_ok=True)
-        self._stream = self.partial.open("xb", buffering=0)
+        self._stream = self._opened("a+b")
+        self._stream.truncate(0)
         self.append(json.dumps(run).encode() + b"\n")
         return Done()
+
+    def _opened(self, mode: str) -> FileIO:
+        """Open the partial file. Raises UnusableOutput if another run is writing it. The kernel releases the lock."""
+        stream = FileIO(self.partial, mode)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            stream.close()
+            raise UnusableOutput(f"{self.output}: another run is writing this output") from exc
+        return stream
 
     def append(self, lines: bytes) -> None:
         """Write rows, so that they survive if this process is killed. Raises OSError."""
@@ -124,7 +136,7 @@ class Results:
             temporary.unlink(missing_ok=True)
         self.partial.unlink()
 
-    def _continue(self, run: Mapping[str, Any]) -> Done:
+    def _continue(self, run: Mapping[str, Any], stream: FileIO) -> Done:
         """Check that the partial file belongs to the same run, cut off a torn line, and go to its end."""
         lines = _whole_lines(self.partial)
         earlier = next(lines, None)
@@ -142,9 +154,8 @@ class Results:
         for line in lines:
             failed = done.failed + (line.value["error"] is not None)
             done, end = Done(done.rows + 1, failed, line.value["path"]), line.end
-        self._stream = self.partial.open("r+b", buffering=0)
-        self._stream.truncate(end)
-        self._stream.seek(end)
+        stream.truncate(end)
+        stream.seek(end)
         return done
 
 

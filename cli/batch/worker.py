@@ -8,7 +8,7 @@ from typing import Any
 from cli.batch.tasks import Row, Task
 from cli.sources.listing import NamedPicture
 from cli.sources.tables import Content
-from digits.errors import DamagedArtifact, DigitsError, InvalidImage
+from digits.errors import DamagedArtifact, DigitsError
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
@@ -113,7 +113,4 @@ def read_content(content: str | Content, folder: Path) -> Content:
     """
     if not isinstance(content, str):
         return content
-    file = folder / content
-    if file.exists() and not file.is_file():  # reading a pipe would wait for its writer
-        raise InvalidImage("cannot be read: Not a regular file")
-    return read_file(file)
+    return read_file(folder / content)

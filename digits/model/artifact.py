@@ -338,6 +338,22 @@ def read_file(folder: Path, path: str, sha256: str) -> bytes:
     return content
 
 
+def require_root(root: Path, name: str = NAME) -> None:
+    """Raise PublishFailed if `root` is the folder of one version."""
+    if is_version(root.absolute(), name):
+        raise PublishFailed(f"expected the folder of all published versions, received the folder of one, {root}")
+
+
+def _require_limits(files: Mapping[str, bytes]) -> None:
+    """Raise PublishFailed if no service would read these files."""
+    for path, content in files.items():
+        limit = MAX_JSON_BYTES if path == GOLDEN else MAX_FILE_BYTES
+        if len(content) > limit:
+            raise PublishFailed(f"{path}: expected at most {limit} bytes, received {len(content)}")
+    if (size := sum(map(len, files.values()))) > MAX_BYTES:
+        raise PublishFailed(f"expected files of at most {MAX_BYTES} bytes in all, received {size}")
+
+
 def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, name: str = NAME) -> Manifest:
     """Publish a new version atomically: a reader sees all of it or nothing, even after a crash.
 
@@ -355,11 +371,12 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
 
     Raises:
         ValueError: the manifest is invalid, or a path leads out of the version's folder.
+        PublishFailed: `root` is the folder of one version, or a file is too large.
         PublishFailed: the file system refused (full, read-only, no permission), and no new version is visible. If only
             the last sync failed, the version is visible and the message says so.
     """
-    if is_version(root.absolute(), name):
-        raise PublishFailed(f"expected the folder of all published versions, received the folder of one, {root}")
+    require_root(root, name)
+    _require_limits(files)
     parent = root / name
     staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}

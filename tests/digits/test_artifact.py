@@ -331,6 +331,19 @@ class TestConcurrency:
         assert staging_folders(published.root) == []
 
 
+@pytest.mark.parametrize("limit", ["MAX_FILE_BYTES", "MAX_BYTES"])
+def test_what_no_service_would_read_is_not_published(
+    limit: str, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(published.root)
+    monkeypatch.setattr(artifact, limit, 1000)
+
+    with pytest.raises(PublishFailed, match="at most 1000 bytes"):
+        publish_tiny(published.root)
+
+    assert content(published.root) == before
+
+
 class TestFileSystemErrors:
     def test_a_file_that_cannot_be_written_whole_is_not_published(self, published: Published) -> None:
         before, (soft, hard) = content(published.root), resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,5 +1,6 @@
 """An encoded picture becomes the network's input, or is refused with the reason, within its limits."""
 
+import os
 import re
 import struct
 import zlib
@@ -390,6 +391,13 @@ def test_a_file_longer_than_any_picture_is_refused_unread(tmp_path: Path, monkey
     assert len(read_file(tmp_path / "picture")) == 1000
     with pytest.raises(ImageTooLarge, match="expected a file of at most 1000 bytes, received 1001"):
         read_file(tmp_path / "film")
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "picture.png")
+
+    with pytest.raises(InvalidImage, match="cannot be read: Not a regular file"):
+        read_file(tmp_path / "picture.png")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 """MNIST is loaded, checked and split."""
 
 import gzip
+import io
+import re
 import struct
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -99,6 +102,14 @@ def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, c
         mnist.load(str(tmp_path / "bad.npz"), allow_other_data=True)
 
 
+def texts() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for array in mnist.ARRAYS:
+            archive.writestr(f"{array}.npy", "seven")
+    return content.getvalue()
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -106,6 +117,11 @@ def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, c
         pytest.param(lambda whole: whole[: len(whole) // 2], id="half a file"),
         pytest.param(lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], id="one bit flipped"),
         pytest.param(lambda _whole: b"\x93NUMPY" + b"\0" * 100, id="a single array"),
+        pytest.param(lambda _whole: texts(), id="texts in place of arrays"),
+        pytest.param(
+            lambda whole: re.sub(rb"(PK\x03\x04..|PK\x01\x02....)\0", b"\\1\x01", whole, flags=re.DOTALL),
+            id="encrypted",
+        ),
     ],
 )
 def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[bytes], bytes]) -> None:

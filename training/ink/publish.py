@@ -14,7 +14,7 @@ from digits.model import artifact
 from digits.model.artifact import Dataset, Manifest
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME, InkNetwork, contrasts
 from training import fit as fitting
-from training.backend import choose_fast_convolutions, keras, library_versions
+from training.backend import keras, library_versions
 from training.data import LabelledImages
 from training.errors import Interrupted, ParityError
 from training.ink.fit import InkRecipe, fit, validation_scenes
@@ -56,7 +56,6 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
         TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: publishing failed.
     """
-    choose_fast_convolutions()
     folder = fitting.state_folder(output / NAME, recipe, seed, data.sha256())
     try:
         network, history = fit(recipe, data.x_train, seed=seed, folder=folder, resume=resume)

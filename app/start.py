@@ -7,6 +7,7 @@ import importlib.util
 import resource
 import socket
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,23 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
     """Serve the connections that the supervisor hands over on this end of a socket pair, until it closes the other."""
     with logs.last_line(settings.log_format):
+        _wait_for_keys(settings)
         Server(_create_app(settings), settings, SupervisorLink(supervisor)).run(sockets=[])
+
+
+def _wait_for_keys(settings: Settings) -> None:
+    """Wait while the file with the keys is not usable. The other workers still know the keys before."""
+    said = ""
+    while True:
+        try:
+            keys_at_start(settings)
+        except SystemExit as exc:
+            if str(exc) != said:
+                said = str(exc)
+                logs.announce(said.removeprefix("digits: "), logs.format_in_use(settings.log_format), "ERROR")
+            time.sleep(settings.reload_seconds)
+        else:
+            return
 
 
 def _create_app(settings: Settings) -> "Application":

@@ -386,12 +386,12 @@ class HttpProtocol(HttpToolsProtocol):
             return
         reply = errors.problem_response(error)
         reply.headers["Connection"] = "close"
+        self.server_state.refused(error, reply)
         common = self.server_state.common_headers()
         head = _response_head(reply.status_code, common, reply.raw_headers)
         self.transport.write(b"".join((*head, b"\r\n", reply.body)))
         self._disconnect_unanswered()
         self._close(is_sending=True)
-        self.server_state.refused(error, reply)
 
     def _disconnect_unanswered(self) -> None:
         for cycle in self._unanswered:

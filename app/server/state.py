@@ -18,7 +18,7 @@ class State(ServerState):
     """Whether the service drains. Each reply then closes its connection."""
 
     refused: Callable[[DigitsError, Response], None]
-    """Called with the error and the reply when bytes are refused because they are not an HTTP request."""
+    """Called with the error and the reply, to which it adds an id, when bytes are refused that are no HTTP request."""
 
     supervisor: SupervisorLink | None = None
     """Learns of each connection that ends. None without a supervisor."""

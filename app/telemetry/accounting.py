@@ -61,7 +61,7 @@ class Accounting:
             elif name == b"traceparent":
                 traceparent = value
         if not (request_id and _REQUEST_ID.fullmatch(request_id)):
-            request_id = b"%b-%x" % (self._prefix, next(self._numbers))
+            request_id = self._new_id()
         return CompletedRequest(protocol, scope, request_id, traceparent, seconds=-time.perf_counter())
 
     def end(self, request: CompletedRequest) -> None:
@@ -72,9 +72,14 @@ class Accounting:
         self._log_and_count(request)
 
     def refused(self, error: DigitsError, reply: Response) -> None:
-        """Log and count bytes that the server refused because they are not an HTTP request."""
+        """Log and count bytes that the server refuses because they are not an HTTP request. The reply gets an id."""
+        request_id = self._new_id()
+        reply.headers["X-Request-ID"] = request_id.decode()
         self.metrics.count_refusal(errors.name(error))
-        self._log_and_count(CompletedRequest("http", None, status=reply.status_code, size=len(reply.body)))
+        self._log_and_count(CompletedRequest("http", None, request_id, status=reply.status_code, size=len(reply.body)))
+
+    def _new_id(self) -> bytes:
+        return b"%b-%x" % (self._prefix, next(self._numbers))
 
     def _log_and_count(self, request: CompletedRequest) -> None:
         """Log and count a request at the end of this turn of the event loop, together with the other requests."""

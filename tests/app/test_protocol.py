@@ -163,6 +163,14 @@ def test_a_request_without_exactly_one_host_is_told_so(connection: socket.socket
     assert b"one Host header (RFC 9112), received %b" % (b"2" if hosts else b"none") in received_from(connection)
 
 
+def test_a_refusal_of_nonsense_has_the_id_of_its_line_in_the_log(service: Service) -> None:
+    reply = service.send_bytes(b"seven\r\n\r\n")
+
+    found = re.search(rb"(?i)\r\nx-request-id: (\S+)\r\n", reply)
+    assert found, reply
+    assert service.wait_for_record(found[1].decode())["status"] == 400
+
+
 def test_a_client_that_waits_for_100_is_told_to_continue(connection: socket.socket) -> None:
     connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close", body=b""))
     assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"

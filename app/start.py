@@ -4,7 +4,9 @@ The functions of a worker are here too, because a process that the supervisor sp
 """
 
 import importlib.util
+import os
 import resource
+import signal
 import socket
 import ssl
 import time
@@ -56,6 +58,9 @@ def _start(settings: Settings) -> int:
         logs.announce(f"grpc://{host}:{settings.grpc_port}", log_format)
     if settings.workers > 1:
         return Supervisor(serve_worker, settings, listener).run()
+    # Until the server handles them. An exception would fail in the middle of a package's native code.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: os._exit(0))
     serve(settings, listener)
     return 0
 

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from types import FrameType
 
 from app.server.handover import WorkerLink
@@ -59,6 +59,7 @@ class _Worker:
         self.link = WorkerLink(own_end)
         self.process = spawn.Process(target=serve, args=(settings, worker_end))
         # Ctrl-C reaches all processes of a terminal. A worker inherits that it is blocked, and gets our SIGTERM.
+        resource_tracker.ensure_running()  # whose start would let it through again
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.key_file import keys_at_start
+from app.key_file import keys_at_start, read_keys
 from app.server.handover import SupervisorLink
 from app.server.listener import listen, reserve
 from app.server.server import FINISH_SECONDS, Server
@@ -58,7 +58,7 @@ def _start(settings: Settings) -> int:
         logs.announce(f"grpc://{host}:{settings.grpc_port}", log_format)
     if settings.workers > 1:
         return Supervisor(serve_worker, settings, listener).run()
-    # Until the server handles them. An exception would fail in the middle of a package's native code.
+    # Until the server handles these signals. A KeyboardInterrupt in native code would become another error.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: os._exit(0))
     serve(settings, listener)
@@ -78,15 +78,15 @@ def serve_worker(settings: Settings, supervisor: socket.socket) -> None:
 
 
 def _wait_for_keys(settings: Settings) -> None:
-    """Wait while the file with the keys is not usable. The other workers still know the keys before."""
-    said = ""
-    while True:
+    """Wait while the file with the keys cannot be used. The other workers go on with the keys that they have read."""
+    said = None
+    while settings.api_keys_file is not None:
         try:
-            keys_at_start(settings)
-        except SystemExit as exc:
+            read_keys(settings.api_keys_file)
+        except ValueError as exc:
             if str(exc) != said:
                 said = str(exc)
-                logs.announce(said.removeprefix("digits: "), logs.format_in_use(settings.log_format), "ERROR")
+                logs.announce(f"MNIST_API_KEYS_FILE: {said}", logs.format_in_use(settings.log_format), "ERROR")
             time.sleep(settings.reload_seconds)
         else:
             return

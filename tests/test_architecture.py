@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -22,13 +23,15 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def files_of(*packages: str) -> Iterator[Path]:
+    for package in packages:
+        for file in (REPOSITORY / package).rglob("*.py"):
+            if ".peers" not in file.parts:  # the environments of the services that `benchmarks` compares
+                yield file
+
+
 def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_module() -> None:
-    files = {
-        module_name(file): file
-        for package in PACKAGES
-        for file in (REPOSITORY / package).rglob("*.py")
-        if ".peers" not in file.parts  # the environments of the services that `benchmarks` compares
-    }
+    files = {module_name(file): file for file in files_of(*PACKAGES)}
     imports: dict[str, set[str]] = {}
     for module, file in files.items():
         names: set[str] = set()
@@ -57,9 +60,7 @@ def test_types_are_checked_without_the_packages_that_only_training_and_ray_need(
     modules = {module for module, known in packages_distributions().items() if packages & {*known}}
     imported = {
         str(name).split(".")[0]
-        for package in (*PACKAGES, "tests")
-        for file in (REPOSITORY / package).rglob("*.py")
-        if ".peers" not in file.parts
+        for file in files_of(*PACKAGES, "tests")
         for node in ast.walk(ast.parse(file.read_text()))
         for name in ([each.name for each in node.names] if isinstance(node, ast.Import) else [])
         + ([node.module] if isinstance(node, ast.ImportFrom) else [])

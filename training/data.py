@@ -2,13 +2,10 @@
 
 import gzip
 import hashlib
-import lzma
 import math
 import os
-import pickle
 import socket
 import struct
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,6 +19,7 @@ from numpy.typing import NDArray
 from digits.features import SIDE, Grey
 from digits.model.artifact import Preprocessing
 from digits.model.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
+from digits.npz import READ_ERRORS
 from training.backend import keras
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
 from training.pictures import array_pictures, find_class_folders, has_class_folders, picture_in
@@ -307,25 +305,10 @@ def _from_npz(file: Path) -> dict[str, NDArray[Any]]:
         raise InvalidData(
             f"{file}: expected an npz file, which is a zip archive, received another kind of file ({exc})"
         ) from exc
-    except _READ_ERRORS as exc:
+    except READ_ERRORS as exc:
         raise InvalidData(
             f"{file}: expected plain arrays in an npz file, received one that cannot be read: {_one_line(exc)}"
         ) from exc
-
-
-_READ_ERRORS = (
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    RuntimeError,  # encrypted, or compressed in an unknown way
-    tokenize.TokenError,  # a header that is not Python
-    zlib.error,
-    lzma.LZMAError,
-    pickle.UnpicklingError,
-    struct.error,
-)
 
 
 def _idx_names(stem: str, suffix: str) -> list[str]:

@@ -86,9 +86,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Drain at SIGTERM and SIGINT. A terminal sends SIGINT to workers too, which ignore it: the supervisor acts."""
-        signal.signal(signal.SIGTERM, self.handle_exit)
-        signal.signal(signal.SIGINT, self.handle_exit if self._supervisor is None else signal.SIG_IGN)
+        """Drain at SIGTERM and SIGINT. In a worker, SIGINT is blocked (`app.server.supervisor`)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal handlers get a frame

@@ -1,9 +1,6 @@
 """Pictures in an array of an NPZ file."""
 
-import lzma
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -21,18 +18,7 @@ from cli.sources.tables import (
     unreadable,
 )
 from digits.features import FEATURES, SIDE
-
-# RuntimeError: encrypted, or compressed in an unknown way. TokenError: a header that is not Python.
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
+from digits.npz import READ_ERRORS
 
 
 class NpzTable:
@@ -55,7 +41,7 @@ class NpzTable:
                     if entry.endswith(".npy"):
                         with archive.open(entry) as stream:
                             headers[entry.removesuffix(".npy")] = _read_header(stream)
-        except _READ_ERRORS as exc:
+        except READ_ERRORS as exc:
             raise UnusableSource(f"{file}: expected an NPZ file, but reading failed: {first_line(exc)}") from exc
         self._file = file
         self._array = _picture_array(headers, file, column)
@@ -71,7 +57,7 @@ class NpzTable:
                     for values in _read_rows(stream, min(READ_ROWS, self.rows - done), dtype):
                         yield to_pixels(values)
                         done += 1
-        except _READ_ERRORS as exc:
+        except READ_ERRORS as exc:
             for _ in range(done, self.rows):
                 yield unreadable(exc)
 

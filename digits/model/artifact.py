@@ -331,11 +331,15 @@ def read_file(folder: Path, path: str, sha256: str) -> bytes:
     Raises:
         DamagedArtifact: the message has the file's path, and both hashes if they differ.
     """
-    content = _read(folder, path, MAX_JSON_BYTES if path == GOLDEN else MAX_FILE_BYTES)
+    content = _read(folder, path, _most_bytes(path))
     received = hashlib.sha256(content).hexdigest()
     if received != sha256:
         raise DamagedArtifact(f"{folder / path}: expected sha256 {sha256}, received {received}")
     return content
+
+
+def _most_bytes(path: str) -> int:
+    return MAX_JSON_BYTES if path == GOLDEN else MAX_FILE_BYTES
 
 
 def require_root(root: Path, name: str = NAME) -> None:
@@ -347,9 +351,8 @@ def require_root(root: Path, name: str = NAME) -> None:
 def _require_limits(files: Mapping[str, bytes]) -> None:
     """Raise PublishFailed if no service would read these files."""
     for path, content in files.items():
-        limit = MAX_JSON_BYTES if path == GOLDEN else MAX_FILE_BYTES
-        if len(content) > limit:
-            raise PublishFailed(f"{path}: expected at most {limit} bytes, received {len(content)}")
+        if len(content) > _most_bytes(path):
+            raise PublishFailed(f"{path}: expected at most {_most_bytes(path)} bytes, received {len(content)}")
     if (size := sum(map(len, files.values()))) > MAX_BYTES:
         raise PublishFailed(f"expected files of at most {MAX_BYTES} bytes in all, received {size}")
 
@@ -371,9 +374,9 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
 
     Raises:
         ValueError: the manifest is invalid, or a path leads out of the version's folder.
-        PublishFailed: `root` is the folder of one version, or a file is too large.
-        PublishFailed: the file system refused (full, read-only, no permission), and no new version is visible. If only
-            the last sync failed, the version is visible and the message says so.
+        PublishFailed: `root` is the folder of one version, a file is too large, or the file system refused (full,
+            read-only, no permission). No new version is visible. If only the last sync failed, the version is visible
+            and the message says so.
     """
     require_root(root, name)
     _require_limits(files)

@@ -15,7 +15,7 @@ import { copy, savePng, say } from "./take.js";
 import { isUnsure, label, problemSentence, summary } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
-const UNREACHABLE = "The service cannot be reached.";
+const UNREACHABLE = problemSentence({ status: 0 }, false);
 
 const answer = new Answer();
 const number = new NumberText(select);

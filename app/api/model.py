@@ -144,7 +144,7 @@ async def _file(request: ServiceRequest, path: str, media_type: str) -> Response
 
 
 def _read(folder: Path, path: str, sha256: str) -> bytes:
-    """Return a file of a version. Raises DamagedArtifact without the folder, whose path clients must not learn."""
+    """Return a file of a version. If it is damaged, the error names it without the folder, for clients."""
     try:
         return read_file(folder, path, sha256)
     except DamagedArtifact as exc:

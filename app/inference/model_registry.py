@@ -364,7 +364,7 @@ class ModelRegistry:
         self._reason = self._public(reason)
 
     def _public(self, reason: str) -> str:
-        """Return a reason for clients, who must not learn the paths of the server's folders. The log has them."""
+        """Return a reason as clients may see it: without the paths of the server's folders, which only the log has."""
         return reason.replace(str(self._model_dir.absolute()), "MNIST_MODEL_DIR").replace(str(SHIPPED), "models")
 
 

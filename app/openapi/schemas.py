@@ -105,8 +105,8 @@ class Prediction(DigitPrediction):
     model: ModelName = Field(description="`name` and `version` of the model that answered.")
     left_out: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = Field(
         None,
-        description="Number of marks beside the digit that look like digits too. Absent when there are none. "
-        "`POST /read` reads them all.",
+        description="Number of other marks beside the digit that look like digits. Absent if there are none. "
+        "`POST /read` reads all digits.",
         json_schema_extra=_without_default,
     )
     ink: _Ink | SkipJsonSchema[None] = Field(

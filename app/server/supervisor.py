@@ -58,8 +58,8 @@ class _Worker:
         own_end, worker_end = socket.socketpair()
         self.link = WorkerLink(own_end)
         self.process = spawn.Process(target=serve, args=(settings, worker_end))
-        # Ctrl-C reaches all processes of a terminal. A worker inherits that it is blocked, and gets our SIGTERM.
-        resource_tracker.ensure_running()  # whose start would let it through again
+        # A terminal sends SIGINT to all processes. Workers inherit that it is blocked, because we send them SIGTERM.
+        resource_tracker.ensure_running()  # now, because its start unblocks SIGINT
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -134,7 +134,7 @@ def find_sheet(picture: Grey) -> Sheet:
         finer = max(1, int(factor * height / _SURE), math.ceil(math.sqrt(region.size / _MAX_PIXELS_SMALL)))
     if finer < factor or (height > _TALL and finer > factor):
         coarse, ink = ink[top:bottom, left:right], coverage(downscale(region, finer))
-        if paper is None:  # the coarse or the fine map may miss a stroke
+        if paper is None:  # each of the two maps may miss a stroke that the other has
             ink = np.maximum(ink, cv2.resize(coarse, ink.shape[::-1]))
         if height >= (_SURE_IN_MAP if paper is None else _SURE):
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))

@@ -28,7 +28,7 @@ export class Inside {
   #comparison = new Comparison();
   #network = null;
   #version; // of the network; undefined before the first answer tells it
-  #loads = null; // the version whose layers the page is loading now, or null
+  #loads = null; // the version of the layers that are being loaded, or null
   #lacking = null; // a version that was released without its layers
   #original = null; // the digit of the service's reply
   #digit = null; // that digit, or what the sliders have made of it

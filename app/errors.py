@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from fastapi import Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -17,18 +18,6 @@ RETRY_SECONDS = 2
 """The value of `Retry-After`, which is the default interval between two checks for new models."""
 
 _log = logging.getLogger(__name__)
-
-
-class MalformedRequest(DigitsError):
-    """The bytes are not an HTTP request."""
-
-
-class HeadTooLarge(DigitsError):
-    """The URL and headers have more bytes than the limit."""
-
-
-class SlowHead(DigitsError):
-    """The head of a request did not arrive in time."""
 
 
 class NotFound(DigitsError):
@@ -99,9 +88,6 @@ class UnsupportedType(DigitsError):
 
 
 STATUS: dict[type[DigitsError], int] = {
-    MalformedRequest: 400,
-    HeadTooLarge: 431,
-    SlowHead: 408,
     NotFound: 404,
     UnknownModel: 404,
     WrongMethod: 405,
@@ -224,7 +210,10 @@ def response(path: str, exc: Exception) -> Response:
 
 
 def of_exception(exc: Exception, method: str) -> Exception:
-    """Return our own error for an exception of Starlette's static files and routes, and any other one unchanged."""
+    """Return our own error for an exception of FastAPI, of static files and of routes, and any other one unchanged."""
+    if isinstance(exc, RequestValidationError):
+        first = exc.errors()[0]
+        return InvalidBody(f"{'.'.join(map(str, first['loc']))[:40]}: {first['msg']}")
     if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.NOT_FOUND:
         return NotFound("there is nothing at this path")
     if isinstance(exc, HTTPException) and exc.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:

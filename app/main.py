@@ -16,6 +16,7 @@ from app.asgi.service import Service
 from app.inference.data_plane import DataPlane
 from app.openapi import document
 from app.pages import api_docs, drawing, error_page
+from app.server.drain import drain_before_stopping
 from app.settings import Settings, read_settings
 from app.telemetry import logs
 from app.telemetry.accounting import Accounting
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Application:
             asyncio.create_task(drift.keep_history()),
             asyncio.create_task(service.keys.keep_current(settings.reload_seconds)),
         ]
+        drain_before_stopping(service)
         if service.grpc_server is not None:
             await service.grpc_server.start()
         elif settings.grpc_port is not None:

@@ -18,6 +18,7 @@ LogFormat = Literal["json", "text"]
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _DATA_FOR_TRAINING = "MNIST_DATA"
 """A variable that training reads. The service does not use it."""
+_NO_WORKERS = "One process uses all cores. To run more processes, see docs/how-to/more-cores.md"
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -74,8 +75,7 @@ class Settings(BaseSettings):
 
     `digits serve` has an option for each of them (`cli/serve.py`).
 
-    Nothing else in `app/` reads the environment, except `app.healthcheck`, a program without other imports, and
-    `app.telemetry.shared_metrics`, which uses a variable of prometheus_client.
+    Nothing else in `app/` reads the environment, except `app.healthcheck`, a program without other imports.
     """
 
     model_config = SettingsConfigDict(
@@ -121,9 +121,6 @@ class Settings(BaseSettings):
         Path | None, Field(description="Certificate chain (PEM) for gRPC with TLS, together with its key.")
     ] = None
     grpc_tls_key: Annotated[Path | None, Field(description="Private key (PEM) of that certificate.")] = None
-    workers: Annotated[
-        int, Field(ge=1, le=256, description="Number of server processes. More than one per core does not help.")
-    ] = 1
     drain_seconds: Annotated[
         float,
         Field(
@@ -232,10 +229,14 @@ def unknown_variables() -> list[str]:
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
     unknown = (name for name in sorted(os.environ) if name.upper().startswith("MNIST_") and name.upper() not in known)
     return [
-        f"{name} is not a setting and is ignored. The nearest one is "
-        + get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+        f"{name} is not a setting and is ignored. "
+        + (_NO_WORKERS if name.upper() == "MNIST_WORKERS" else f"The nearest one is {_nearest(name.upper(), known)}")
         for name in unknown
     ]
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    return get_close_matches(name, known, n=1, cutoff=0)[0]
 
 
 def _refuse_keys_in_the_environment() -> None:

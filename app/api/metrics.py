@@ -20,7 +20,7 @@ router = direct_router("Health")
     },
 )
 async def metrics(request: ServiceRequest) -> Response:
-    """Return counts of requests, forward passes, predictions and refusals, the drift and the state of all workers."""
+    """Return counts of requests, forward passes, predictions and refusals, the drift and the state of the service."""
     service = request.service
     service.metrics.flush()
     text = await run_sync(generate_latest, service.drift)

@@ -28,9 +28,10 @@ class Application(FastAPI):
             options: those of FastAPI.
         """
         # FastAPI's OpenTelemetry support is off, because the service sends its own traces.
-        super().__init__(**options, telemetry={"tracing": False, "metrics": False, "logs": False})
+        super().__init__(
+            **options, redirect_slashes=False, telemetry={"tracing": False, "metrics": False, "logs": False}
+        )
         self.router.route_class = DirectRoute
-        self.router.redirect_slashes = False
         self.error_page = error_page
         self.state.service = self.service = service  # the attribute, because `state` takes 1 us to find it
 
@@ -55,4 +56,4 @@ class Application(FastAPI):
         The stack of FastAPI takes 5 us for each request. Its outermost layer answers unknown exceptions outside of all
         middleware that an application adds, so that these replies would have no request id and would not be logged.
         """
-        return middleware.build_stack(self.router.app, self.service)
+        return middleware.build_stack(self.router, self.service)

@@ -6,7 +6,7 @@ from fastapi import Request
 
 
 def etag(content: bytes) -> str:
-    """Return a strong ETag. The same bytes get the same ETag in every worker and on every machine."""
+    """Return a strong ETag. The same bytes get the same ETag in every process and on every machine."""
     return quoted(hashlib.sha256(content).hexdigest())
 
 

@@ -13,11 +13,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app import errors
 from app.asgi.api_keys import KeyCheck
 from app.asgi.headers import with_defaults
-from app.asgi.route import NOSNIFF, REPLY, UNSENT
+from app.asgi.route import CONNECTION, NOSNIFF, REPLY
 from app.asgi.service import Service
 from app.inference.data_plane import Abandoned
 from app.settings import Settings
-from app.telemetry.accounting import CLIENT_CLOSED_REQUEST, Accounting
+from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 
 _METHODS = ("GET", "HEAD", "POST")
 _REQUEST_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
@@ -43,7 +43,7 @@ def build_stack(router: ASGIApp, service: Service) -> ASGIApp:
             expose_headers=_REPLY_HEADERS,
             max_age=_PREFLIGHT_SECONDS,
         )
-    return RequestMiddleware(forwarded(stack, settings), settings.root_path, service.accounting)
+    return RequestMiddleware(forwarded(stack, settings), service)
 
 
 def forwarded(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -61,17 +61,12 @@ class RequestMiddleware:
     exceptions take 2 us, and its `ServerErrorMiddleware` would answer outside of this one, without a request id.
     """
 
-    def __init__(self, app: ASGIApp, prefix: str, accounting: Accounting) -> None:
-        """Serve `app`.
-
-        Args:
-            app: the inner application.
-            prefix: the path prefix under which a proxy publishes the service, such as `/digits`, or "".
-            accounting: logs and counts the requests.
-        """
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        """Serve `app`, and count its requests for `service`."""
         self._app = app
-        self._prefix = prefix
-        self._accounting = accounting
+        self._service = service
+        self._prefix = service.settings.root_path
+        self._accounting = service.accounting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -80,6 +75,9 @@ class RequestMiddleware:
             return
         if self._prefix or scope.get("root_path"):
             _remove_prefix(scope, self._prefix)
+        connection = scope["state"].get(CONNECTION) if "state" in scope else None
+        if connection is not None:
+            connection.begin_request(scope["headers"])
         request = self._accounting.begin(scope, "http")
 
         async def send_with_headers(message: Message) -> None:
@@ -88,7 +86,9 @@ class RequestMiddleware:
                 headers = message.get("headers", ())
                 # A `Reply` has this header, and needs no other.
                 completed = headers if NOSNIFF in headers else with_defaults(headers)
-                message["headers"] = [*completed, (b"x-request-id", request.request_id)]
+                message["headers"] = headers = [*completed, (b"x-request-id", request.request_id)]
+                if self._service.is_draining:
+                    headers.append((b"connection", b"close"))
             request.size += len(message.get("body", b""))
             await send(message)
 
@@ -100,8 +100,6 @@ class RequestMiddleware:
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
             await reply_to(exc, scope, receive, send_with_headers)
         finally:
-            if UNSENT in scope:
-                request.status, request.size = CLIENT_CLOSED_REQUEST, 0
             if scope["method"] == "HEAD":
                 request.size = 0
             reply = scope.get(REPLY)
@@ -109,6 +107,8 @@ class RequestMiddleware:
                 request.batch, request.model = reply.batch, reply.model
             request.route = getattr(scope.get("route"), "path", None)
             self._accounting.end(request)
+            if connection is not None:
+                connection.end_request()
 
 
 class _Cors(CORSMiddleware):

@@ -7,7 +7,9 @@ long as everything else together (`benchmarks.speed.dispatch` of commit 2fdc7b6)
 - the path parameters that it names, as text,
 - one pydantic model of the query parameters, named `query` and declared with `Annotated[Model, Query()]`,
 
-and returns a response. FastAPI makes the OpenAPI document from the same declaration.
+and returns a response. FastAPI makes the OpenAPI document from the same declaration, and handles an endpoint that
+declares anything else, such as a dependency or a body, as usual. `DirectRoute` overrides two of its methods, whose
+names are public: `matches` and `handle`.
 """
 
 import inspect
@@ -18,10 +20,11 @@ from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.routing import Match
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.errors import InvalidQuery, WrongMethod
 from digits.model.artifact import ModelId
@@ -35,18 +38,11 @@ JSON = ((b"content-type", b"application/json"),)
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
-WHOLE_RESPONSE = "digits.whole_response"
-"""The scope has this ASGI extension on our server: `http.response.start` may have the key "body", the whole body.
-
-One message instead of two takes 2 us less of each request. Middleware that changes the headers need not know the
-extension.
-"""
+CONNECTION = "digits.connection"
+"""The key of ASGI's state for the `app.server.connection.Connection` of a request."""
 
 REPLY = "digits.reply"
 """The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
-
-UNSENT = "digits.unsent"
-"""The scope has this key if the server could not send the reply, because the client had closed the connection."""
 
 _MAX_QUERY_BYTES = 1000
 
@@ -102,13 +98,8 @@ class Reply(Response):
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the reply."""
         scope[REPLY] = self
-        start: Message = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        if WHOLE_RESPONSE in scope.get("extensions", ()):
-            start["body"] = self.body
-            await send(start)
-        else:
-            await send(start)
-            await send({"type": "http.response.body", "body": self.body})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 @cache
@@ -121,20 +112,15 @@ class DirectRoute(APIRoute):
     """Calls its endpoint and sends the response. HEAD is answered as GET is."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Declare an endpoint. The options are those of `APIRoute`.
-
-        Raises:
-            TypeError: the endpoint has parameters or dependencies that nothing would fill in.
-        """
+        """Declare an endpoint. The options are those of `APIRoute`."""
         options["generate_unique_id_function"] = _operation_id
         super().__init__(path, endpoint, **options)
-        _request, *parameters = inspect.signature(endpoint).parameters
+        hints, parameters = get_type_hints(endpoint), [*inspect.signature(endpoint).parameters]
         self._path_parameters = [name for name in parameters if name in self.param_convertors]
-        if self.dependencies or not {*parameters} <= {"query", *self._path_parameters}:
-            raise TypeError(
-                f"{path}: expected the request, path parameters and `query`, and no dependencies, received {parameters}"
-            )
-        query: type[BaseModel] | None = get_type_hints(endpoint).get("query")
+        takes_request = [hints.get(name) for name in parameters[:1]] == [ServiceRequest]
+        is_known = {*parameters[1:]} <= {"query", *self._path_parameters}
+        self._is_direct = takes_request and is_known and not self.dependencies
+        query: type[BaseModel] | None = hints.get("query") if self._is_direct else None
         self._query = query
         self._no_query = query() if query is not None else None
         assert self.methods is not None
@@ -142,6 +128,8 @@ class DirectRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether the path matches, and the method. `RequestMiddleware` has removed any prefix from it."""
+        if not self._is_direct:
+            return super().matches(scope)
         # `match` would accept a line break at the end.
         found = self.path_regex.fullmatch(scope["path"]) if scope["type"] == "http" else None
         if found is None:
@@ -158,6 +146,10 @@ class DirectRoute(APIRoute):
             InvalidQuery: the query parameters do not fit the endpoint's model.
             Exception: the endpoint raises it.
         """
+        if not self._is_direct:
+            scope["app"].service.check_load(scope["path"])
+            await AsyncExitStackMiddleware(super().handle)(scope, receive, send)
+            return
         if scope["method"] not in self._accepted:
             allowed = ", ".join(sorted(self._accepted))
             raise WrongMethod(f"expected {allowed}, received {scope['method'][:40]}", allowed)

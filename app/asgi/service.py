@@ -1,5 +1,6 @@
 """The service object, `app.state.service`: what endpoints, the server, gRPC and Ray Serve share."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,9 +36,12 @@ class Service:
     accounting: Accounting
     keys: ApiKeys
     drift: Drift
-    """The metrics of all workers, with the drift."""
+    """The metrics, with the drift."""
     grpc_server: GrpcServer | None = None
     """None without gRPC. The lifespan of the application starts and stops it."""
+    is_draining: bool = False
+    """Whether the service will stop soon. Each reply then closes its connection."""
+    _stopping_calls: "asyncio.Task[None] | None" = None
 
     @property
     def registry(self) -> ModelRegistry:
@@ -56,4 +60,10 @@ class Service:
 
     def drain(self) -> None:
         """Report that the service is not ready, at `/readyz` and in gRPC's health. Requests are still answered."""
+        self.is_draining = True
         self.registry.drain()
+
+    def stop_calls(self) -> None:
+        """Begin to stop the gRPC server, if there is one. Its `stop` waits for the end."""
+        if self.grpc_server is not None:
+            self._stopping_calls = asyncio.ensure_future(self.grpc_server.stop())

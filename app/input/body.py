@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from starlette.requests import Request
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from app.errors import BodyTooLarge, MalformedBody, SlowBody, UnsupportedType
 from app.inference.data_plane import Abandoned
@@ -95,29 +95,19 @@ async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, re
     Raises:
         BodyTooLarge: the body has more than `max_bytes`.
         NoRoom: the memory budget has too few bytes left.
-        SlowBody: the body did not arrive within `TIMEOUT_SECONDS` after its first message. `HttpProtocol` sends that
-            one at once, and it may be empty.
+        SlowBody: the body did not arrive within `TIMEOUT_SECONDS`.
         Abandoned: the client has left.
     """
     # uvicorn accepts any number of leading zeros, and int() no more than 4300 digits.
     size = int(declared_length[-20:]) if declared_length.isdigit() else 0
     if size > max_bytes:
         raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes, received {size}")
-    message = await receive()
-    # Nearly every body arrives in one message.
-    body: bytes = b"" if message["type"] == "http.disconnect" or message.get("more_body") else message.get("body", b"")
-    if not body or len(body) > SHORT_BODY_BYTES:
-        body = await _read_messages(message, receive, max_bytes, reservation)
-    return body
-
-
-async def _read_messages(message: Message, receive: Receive, max_bytes: int, reservation: Reservation) -> bytes:
-    """Read the rest of a body, and return all of it. `message` is its first part."""
     body = bytearray()
     reserved = 0
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
+                message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Abandoned
                 body += message.get("body", b"")
@@ -128,7 +118,6 @@ async def _read_messages(message: Message, receive: Receive, max_bytes: int, res
                     reserved = len(body)
                 if not message.get("more_body"):
                     return bytes(body)
-                message = await receive()
     except TimeoutError as exc:
         raise SlowBody(f"expected the whole body within {TIMEOUT_SECONDS} seconds, received {len(body)} bytes") from exc
 

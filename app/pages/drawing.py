@@ -79,7 +79,7 @@ def _encodings(content: bytes, media_type: str) -> tuple[_Encoded, _Encoded]:
         plain = content, headers | caching.headers(caching.etag(content))
         return plain, plain
     headers["Vary"] = "Accept-Encoding"
-    compressed = gzip.compress(content, mtime=0)  # without a time, so that all workers send the same bytes
+    compressed = gzip.compress(content, mtime=0)  # without a time, so that all replicas send the same bytes
     return (
         (content, headers | caching.headers(caching.etag(content))),
         (compressed, headers | caching.headers(caching.etag(compressed)) | {"Content-Encoding": "gzip"}),

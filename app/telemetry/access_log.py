@@ -41,8 +41,7 @@ class CompletedRequest:
 
     protocol: str
     """How it arrived, "http" or "grpc"."""
-    scope: Scope | None
-    """None for bytes that the server refused because they are not an HTTP request."""
+    scope: Scope
     request_id: bytes = b""
     traceparent: bytes = b""
     """The header that the client sent, or b"" without one."""
@@ -74,11 +73,7 @@ class AccessLog:
 
     def write(self, requests: Iterable[CompletedRequest]) -> None:
         """Write a line for each request, except those to unlogged paths."""
-        lines = b"".join(
-            self._lines(
-                [request for request in requests if request.scope is None or request.scope["path"] not in UNLOGGED]
-            )
-        )
+        lines = b"".join(self._lines([request for request in requests if request.scope["path"] not in UNLOGGED]))
         if not lines:
             return
         try:
@@ -121,9 +116,9 @@ def _level(status: int) -> str:
 def _text(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
     now = time.strftime("%H:%M:%S")
     for request in requests:
-        summary = f"{request.scope['method']} {_path(request.scope)}" if request.scope else "not a request"
+        summary = f"{request.scope['method']} {_path(request.scope)}"
         trace = "".join(f" {name}={value}" for name, value in _trace(request).items())
-        key = f" key_name={request.scope[KEY_NAME]}" if request.scope and KEY_NAME in request.scope else ""
+        key = f" key_name={request.scope[KEY_NAME]}" if KEY_NAME in request.scope else ""
         yield f"{now} {request.status} {summary} {request.seconds * 1000:.3f} ms{key}{trace}\n".encode()
 
 
@@ -135,10 +130,10 @@ def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
             "level": _level(request.status),
             "message": "request",
             "request_id": request.request_id.decode(),
-            "client": _client(request.scope) if request.scope else None,
-            "key_name": request.scope.get(KEY_NAME) if request.scope else None,
-            "method": request.scope["method"] if request.scope else None,
-            "path": _path(request.scope) if request.scope else None,
+            "client": _client(request.scope),
+            "key_name": request.scope.get(KEY_NAME),
+            "method": request.scope["method"],
+            "path": _path(request.scope),
             "route": request.route,
             "status": request.status,
             "ms": round(request.seconds * 1000, 3),

@@ -7,14 +7,12 @@ import secrets
 import time
 from collections.abc import Callable
 
-from fastapi import Response
 from starlette.types import Scope
 
 from app import errors
 from app.settings import LogFormat
 from app.telemetry.access_log import KEY_NAME, UNLOGGED, AccessLog, CompletedRequest
 from app.telemetry.metrics import Metrics
-from digits.errors import DigitsError
 
 CLIENT_CLOSED_REQUEST = 499
 """The status in the log when the client disconnected before the reply. nginx logs the same."""
@@ -67,16 +65,9 @@ class Accounting:
     def end(self, request: CompletedRequest) -> None:
         """Log and count a request that was answered."""
         request.seconds += time.perf_counter()
-        if request.scope is not None and request.scope["path"] not in UNLOGGED:
+        if request.scope["path"] not in UNLOGGED:
             self.in_progress -= 1
         self._log_and_count(request)
-
-    def refused(self, error: DigitsError, reply: Response) -> None:
-        """Log and count bytes that the server refuses because they are not an HTTP request. The reply gets an id."""
-        request_id = self._new_id()
-        reply.headers["X-Request-ID"] = request_id.decode()
-        self.metrics.count_refusal(errors.name(error))
-        self._log_and_count(CompletedRequest("http", None, request_id, status=reply.status_code, size=len(reply.body)))
 
     def _new_id(self) -> bytes:
         return b"%b-%x" % (self._prefix, next(self._numbers))
@@ -95,9 +86,9 @@ class Accounting:
             self._record(requests)
         self._access_log.write(requests)
         for request in requests:
-            if request.scope is None or request.scope["path"] not in UNLOGGED:
+            if request.scope["path"] not in UNLOGGED:
                 self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)
-            if request.scope and KEY_NAME in request.scope:
+            if KEY_NAME in request.scope:
                 self.metrics.count_key(request.scope[KEY_NAME])
-            if request.status >= 400 and request.scope and (refusal := request.scope.get(errors.REFUSAL)):
+            if request.status >= 400 and (refusal := request.scope.get(errors.REFUSAL)):
                 self.metrics.count_refusal(refusal)

@@ -1,7 +1,7 @@
 """Drift: how much the last hour's pictures differ from the calibration images of the served version.
 
-Each worker stores the counts of all workers once a minute. The counts of the last hour are the current counts minus
-those of an hour ago. So every worker can report the drift of all workers, and no picture is kept.
+The counts are stored once a minute. Those of the last hour are the current counts minus the counts of an hour ago. So
+no picture is kept.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Drift(Collector):
         """Start with an empty window.
 
         Args:
-            metrics: the metrics of all workers.
+            metrics: the metrics of the process.
             served: returns the manifest of the served version, or None without a model.
             clock: returns the time in seconds.
         """
@@ -62,7 +62,7 @@ class Drift(Collector):
             await asyncio.sleep(KEEP_SECONDS)
 
     def collect(self) -> Iterable[Metric]:
-        """Return all metrics of all workers."""
+        """Return all metrics."""
         metrics = list(self._metrics.collect())
         manifest = self._served()
         references = _references(manifest)

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.metrics_core import Metric
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from app import errors
-from app.telemetry import processes
-from app.telemetry.shared_metrics import AllWorkers, is_shared
 from digits.features import CLASSES
 from digits.model.drift import EDGES
 
@@ -27,55 +26,79 @@ _PICTURES = (1, 2, 4, 8, 16, 32, 64, 128)
 disable_created_metrics()  # they would double the number of series
 
 
-class BatchedHistogram:
-    """One series of a prometheus_client histogram, to which `flush` adds many values at once.
+class Histogram(Collector):
+    """A histogram of one or several series, which adds many values at once.
 
-    A prediction has five values. `Histogram.observe` takes 1 us for each of them in memory, and 3 us in the files that
-    workers share. Plain calls would cost 8 % of the throughput of 64 clients with one worker, and 17 % with two:
+    A prediction has five values. prometheus_client's own histogram takes 1 us for each of them, which would cost 8 % of
+    the throughput of 64 clients:
 
         python -m timeit -s "import prometheus_client as p; h = p.Histogram('a', '', registry=None)" "h.observe(1)"
     """
 
-    def __init__(self, series: Histogram) -> None:
-        """Collect values for `series`, which must not need labels any more."""
-        self._series = series
-        self._values: list[float] = []
+    def __init__(self, name: str, documentation: str, buckets: Sequence[float], labels: Sequence[str] = ()) -> None:
+        """Start without values.
 
-    def observe(self, value: float) -> None:
-        """Remember one value."""
-        self._values.append(value)
+        Args:
+            name: the metric's name.
+            documentation: what it counts.
+            buckets: the upper bounds, without infinity, in ascending order.
+            labels: the names of the labels. Without any, there is one series.
+        """
+        self._name, self._documentation, self._labels = name, documentation, labels
+        self._bounds = np.array(buckets, dtype=np.float64)
+        self._up_to = [*(str(float(bound)) for bound in buckets), "+Inf"]
+        self._values: dict[tuple[str, ...], list[float]] = {}
+        """The values of each series that `flush` has not added yet."""
+        self._totals: dict[tuple[str, ...], tuple[NDArray[np.int64], float]] = {}
+        """For each series, how many values each bucket has, (buckets + 1,), and their sum."""
+        if not labels:
+            self.values()
 
-    def observe_all(self, values: Sequence[float]) -> None:
-        """Remember several values."""
-        self._values += values
+    def values(self, *labels: str) -> list[float]:
+        """Return the list to which new values of a series are appended."""
+        if labels not in self._values:
+            self._values[labels] = []
+            self._totals[labels] = np.zeros(len(self._up_to), np.int64), 0.0
+        return self._values[labels]
 
     def flush(self) -> None:
-        """Add the remembered values to the series."""
-        if not self._values:
-            return
-        values = np.array(self._values)
-        self._values.clear()
-        # prometheus_client has no public call that adds several values. A test compares this with its `observe`.
-        self._series._sum.inc(float(values.sum()))
-        buckets, counts = np.unique(np.searchsorted(self._series._upper_bounds, values), return_counts=True)
-        for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
-            self._series._buckets[bucket].inc(count)
+        """Add the new values to the totals."""
+        for labels, values in self._values.items():
+            if values:
+                buckets = np.searchsorted(self._bounds, values)
+                counts, total = self._totals[labels]
+                new_counts = counts + np.bincount(buckets, minlength=len(counts))
+                self._totals[labels] = new_counts, total + float(np.sum(values))
+                values.clear()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the totals. A scrape calls this in a thread."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        for labels, (counts, total) in list(self._totals.items()):
+            up_to = zip(self._up_to, np.cumsum(counts).tolist(), strict=True)
+            family.add_metric(labels, list(up_to), total)
+            if self._bounds[0] < 0:  # values may be negative, so that a sum would not be a counter
+                family.add_sample(f"{self._name}_count", dict(zip(self._labels, labels, strict=True)), counts.sum())
+        return [family]
 
 
 class Metrics(Collector):
-    """The metrics that this process records. `collect` returns those of all workers."""
+    """The metrics that this process records, and those of the process itself."""
 
     def __init__(self) -> None:
         """Start at zero."""
         self._registry = CollectorRegistry()
-        self._requests = Histogram(
+        self._histograms: list[Histogram] = []
+        ProcessCollector(registry=self._registry)
+        self._requests = self._histogram(
             "digits_request_seconds",
             "Seconds from the end of a request's head to its reply.",
-            ("protocol", "route", "status"),
-            buckets=_SECONDS,
-            registry=self._registry,
+            _SECONDS,
+            "protocol",
+            "route",
+            "status",
         )
-        self._in_progress = self._gauge("digits_requests_in_work", "Requests that are being answered.", "livesum")
+        self._in_progress = self._gauge("digits_requests_in_work", "Requests that are being answered.")
         self._pictures = self._histogram("digits_pass_pictures", "Pictures that share a forward pass.", _PICTURES)
         self._queue = self._histogram(
             "digits_queue_seconds", "Seconds that a request's pictures wait for their forward pass.", _QUEUE_SECONDS
@@ -83,7 +106,7 @@ class Metrics(Collector):
         passes = self._counter("digits_passes", "Forward passes.", "version", "pictures")
         pass_seconds = self._counter("digits_pass_seconds", "Seconds spent in forward passes.", "version", "pictures")
         last_pass = self._gauge(
-            "digits_last_inference_timestamp_seconds", "Unix time of the version's last forward pass.", "max", "version"
+            "digits_last_inference_timestamp_seconds", "Unix time of the version's last forward pass.", "version"
         )
         self._parts = self._counter(
             "digits_inference_parts", "Steps of Open Inference Protocol requests.", "version", "part"
@@ -105,9 +128,9 @@ class Metrics(Collector):
         self._keys = self._counter("digits_key_requests", "Requests with an API key, by the key's name.", "key_name")
         self._loads = self._counter("digits_model_loads", "Model versions that the service tried to load.", "outcome")
         self._model = self._gauge(
-            "digits_model_info", "Processes that serve the model version.", "livesum", "name", "version", "graph"
+            "digits_model_info", "1 for the model version that is served, else 0.", "name", "version", "graph"
         )
-        self._ready = self._gauge("digits_ready", "1 when every process is ready, else 0.", "livemin")
+        self._ready = self._gauge("digits_ready", "1 when the service is ready, else 0.")
         # `labels` takes 1 us to find a series, a cache 0.1 us.
         self._passes = cache(passes.labels)
         self._pass_seconds = cache(pass_seconds.labels)
@@ -120,7 +143,6 @@ class Metrics(Collector):
             self._refusals.labels(errors.name(error))
         for outcome in ("served", "refused"):
             self._loads.labels(outcome)
-        self._by_route: dict[tuple[str, str, int], BatchedHistogram] = {}
         self._digits: list[int] = []
         self._key_names: list[str] = []
         self._served: tuple[str, str, str] | None = None
@@ -128,12 +150,14 @@ class Metrics(Collector):
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self._registry)
 
-    def _gauge(self, name: str, description: str, merge: str, *labels: str) -> Gauge:
-        """Return a gauge. `merge` is the mode in which prometheus_client merges the values of several workers."""
-        return Gauge(name, description, labels, multiprocess_mode=merge, registry=self._registry)  # type: ignore[arg-type]
+    def _gauge(self, name: str, description: str, *labels: str) -> Gauge:
+        return Gauge(name, description, labels, registry=self._registry)
 
-    def _histogram(self, name: str, description: str, buckets: Sequence[float]) -> BatchedHistogram:
-        return BatchedHistogram(Histogram(name, description, buckets=buckets, registry=self._registry))
+    def _histogram(self, name: str, description: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        histogram = Histogram(name, description, buckets, labels)
+        self._registry.register(histogram)
+        self._histograms.append(histogram)
+        return histogram
 
     def count_request(self, protocol: str, route: str | None, status: int, seconds: float) -> None:
         """Count a completed request.
@@ -144,11 +168,7 @@ class Metrics(Collector):
             status: the HTTP status. A gRPC call has the status that the same request over HTTP has.
             seconds: duration.
         """
-        labels = (protocol, route or "other", status)
-        series = self._by_route.get(labels)
-        if series is None:
-            series = self._by_route[labels] = BatchedHistogram(self._requests.labels(*labels))
-        series.observe(seconds)
+        self._requests.values(protocol, route or "other", str(status)).append(seconds)
 
     def count_pass(self, version: int, pictures: int, waits: list[float], seconds: float) -> None:
         """Count a forward pass.
@@ -159,8 +179,8 @@ class Metrics(Collector):
             waits: seconds that each request in the pass waited for it.
             seconds: duration of the pass.
         """
-        self._pictures.observe(pictures)
-        self._queue.observe_all(waits)
+        self._pictures.values().append(pictures)
+        self._queue.values().extend(waits)
         self._passes(version, pictures).inc()
         self._pass_seconds(version, pictures).inc(seconds)
         self._last_pass(version).set_to_current_time()
@@ -183,10 +203,10 @@ class Metrics(Collector):
             novelty: novelty score of each picture, or None for a model without one.
         """
         self._digits += digits
-        self._probability.observe_all(probabilities)
-        self._ink.observe_all(ink)
+        self._probability.values().extend(probabilities)
+        self._ink.values().extend(ink)
         if novelty is not None:
-            self._novelty.observe_all(novelty)
+            self._novelty.values().extend(novelty)
 
     def count_refusal(self, reason: str) -> None:
         """Count a refused request by the name of its error."""
@@ -205,16 +225,14 @@ class Metrics(Collector):
         self._in_progress.set(in_progress)
         self._ready.set(ready)
         if model != self._served:
-            for served, processes in ((self._served, 0), (model, 1)):
-                if served is not None:
-                    self._model.labels(*served).set(processes)
+            for version, is_served in ((self._served, 0), (model, 1)):
+                if version is not None:
+                    self._model.labels(*version).set(is_served)
             self._served = model
 
     def flush(self) -> None:
         """Add the recorded values to the metrics. Call this in the event loop, as everything that records values."""
-        for series in self._by_route.values():
-            series.flush()
-        for histogram in (self._pictures, self._queue, self._probability, self._ink, self._novelty):
+        for histogram in self._histograms:
             histogram.flush()
         for digit in set(self._digits):
             self._by_digit(digit).inc(self._digits.count(digit))
@@ -224,12 +242,11 @@ class Metrics(Collector):
         self._key_names.clear()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics of all workers, and those of their processes."""
-        recorded = (AllWorkers() if is_shared() else self._registry).collect()
-        return [*recorded, *processes.metrics(with_siblings=is_shared())]
+        """Return all metrics."""
+        return self._registry.collect()
 
     def samples(self, *names: str) -> list[Sample]:
-        """Return the samples of the metrics with these names, summed over all workers.
+        """Return the samples of the metrics with these names.
 
         A sample's name has the suffix of its kind: `digits_passes_total`, `digits_queue_seconds_count`.
         """

@@ -53,7 +53,7 @@ def spans_to(endpoint: str) -> Spans:
     def record(requests: Iterable[CompletedRequest]) -> None:
         now = time.time_ns()
         for request in requests:
-            if request.scope is None or request.scope["path"] in UNLOGGED:
+            if request.scope["path"] in UNLOGGED:
                 continue
             method = request.scope["method"]
             attributes = {

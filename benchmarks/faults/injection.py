@@ -1,6 +1,6 @@
 """What does each fault cost the clients, and how long does it take until everything works again?
 
-    python -m benchmarks.faults.injection --only kill,reload --workers 1,2
+    python -m benchmarks.faults.injection --only drain,reload
 
 Each fault is injected into a new service while eight clients send requests. Four of them keep their connection, four
 open a new one for each request. A request is lost if the service accepted its connection and sent a wrong answer or
@@ -26,9 +26,7 @@ from benchmarks.harness.own_service import (
     connections,
     memory_mb,
     own_service,
-    wait_for_models,
     wait_until,
-    workers_of,
 )
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import Server
@@ -40,7 +38,7 @@ from tests.load import ANSWERED, REFUSED, Load
 EXIT_SECONDS = 60
 
 GROWTH_MB = 10
-"""Maximum growth of a worker after a crowd has left. The allocator keeps some memory for the next one."""
+"""Maximum growth after a crowd has left. The allocator keeps some memory for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +69,13 @@ def losses(load: Load) -> dict[str, int]:
     return {outcome: count for outcome, count in load.outcomes.items() if outcome not in (*ANSWERED, REFUSED)}
 
 
-def wait_for_version(load: Load, version: int, workers: int) -> float:
-    """Wait until 50 answers per worker in a row came from this version. Return the seconds that this took."""
+def wait_for_version(load: Load, version: int) -> float:
+    """Wait until 50 answers in a row came from this version. Return the seconds that this took."""
     began = time.perf_counter()
     other_answers = -1
     while (count := _other_answers(load, version)) != other_answers:
         other_answers = count
-        load.wait_for(50 * workers)
+        load.wait_for(50)
     return time.perf_counter() - began
 
 
@@ -94,45 +92,28 @@ def publish(models: Path) -> int:
 
 
 @contextmanager
-def service_with_own_version(workers: int) -> Iterator[tuple[Server, Path]]:
+def service_with_own_version() -> Iterator[tuple[Server, Path]]:
     """Run a service that looks for new versions five times per second. Its model folder is yielded too."""
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
         publish(models)
         newest = {"MNIST_MODEL_DIR": str(models), "MNIST_MODEL_VERSION": "", "MNIST_RELOAD_SECONDS": "0.2"}
-        with own_service(workers, **newest) as server:
+        with own_service(**newest) as server:
             yield server, models
 
 
-def kill(workers: int) -> FaultResult:
-    """A worker is killed (SIGKILL)"""
-    if workers == 1:
-        return FaultResult(Load([]), "skipped: a single worker has no supervisor")
-    with own_service(workers) as server:
-        victim, *others = workers_of(server)
-        with load_on(server) as load:
-            began = time.perf_counter()
-            victim.send_signal(signal.SIGKILL)
-            wait_for_models(server, workers + 1)
-            recovery_seconds = time.perf_counter() - began
-            load.wait_for(CLIENTS)
-        survived = set(others) < set(workers_of(server))
-    # The worker had at most one request of each client in work.
-    return FaultResult(load, "another worker took its place", recovery_seconds, survived, max_lost=CLIENTS)
-
-
-def drain(workers: int) -> FaultResult:
+def drain() -> FaultResult:
     """SIGTERM, MNIST_DRAIN_SECONDS=3"""
-    return _terminate(workers, drain_seconds=3)
+    return _terminate(drain_seconds=3)
 
 
-def stop(workers: int) -> FaultResult:
+def stop() -> FaultResult:
     """SIGTERM, MNIST_DRAIN_SECONDS=0"""
-    return _terminate(workers, drain_seconds=0)
+    return _terminate(drain_seconds=0)
 
 
-def _terminate(workers: int, drain_seconds: int) -> FaultResult:
-    with own_service(workers, MNIST_DRAIN_SECONDS=str(drain_seconds)) as server:
+def _terminate(drain_seconds: int) -> FaultResult:
+    with own_service(MNIST_DRAIN_SECONDS=str(drain_seconds)) as server:
         load = Load(clients_of(server.port), until_refused=True)
         with load.running():
             time.sleep(0.5)
@@ -144,19 +125,19 @@ def _terminate(workers: int, drain_seconds: int) -> FaultResult:
     return FaultResult(load, description, seconds, load.outcomes[REFUSED] == CLIENTS and code == 0)
 
 
-def reload(workers: int) -> FaultResult:
+def reload() -> FaultResult:
     """A new version is published"""
-    with service_with_own_version(workers) as (server, models), load_on(server) as load:
+    with service_with_own_version() as (server, models), load_on(server) as load:
         version = publish(models)
-        recovery_seconds = wait_for_version(load, version, workers)
+        recovery_seconds = wait_for_version(load, version)
     return FaultResult(load, f"version {version} was served", recovery_seconds)
 
 
-def full_disk(workers: int) -> FaultResult:
+def full_disk() -> FaultResult:
     """The disk has no space for a new version"""
     # A limit on the size of files stands for the end of the disk. Only this process has it, which publishes.
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with service_with_own_version(workers) as (server, models), load_on(server) as load:
+    with service_with_own_version() as (server, models), load_on(server) as load:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
         try:
             publish(models)
@@ -169,15 +150,15 @@ def full_disk(workers: int) -> FaultResult:
         leftovers = [path.name for path in models.rglob(".publishing-*")]
         time.sleep(0.5)
         version = publish(models)
-        recovery_seconds = wait_for_version(load, version, workers)
+        recovery_seconds = wait_for_version(load, version)
     description = f"refused ({refusal}), {len(leftovers)} files left behind; with space, version {version} was served"
     return FaultResult(load, description, recovery_seconds, not leftovers)
 
 
-def disconnects(workers: int, number: int = 3000) -> FaultResult:
+def disconnects(number: int = 3000) -> FaultResult:
     """Thousands of clients leave in the middle of a body"""
     part = Request("", b"\0" * 100_000, "image/jpeg", content_length=1_000_000, leaves=True)
-    with own_service(workers) as server:
+    with own_service() as server:
         warm(server)
         before = memory_mb(server)
         with load_on(server) as load:
@@ -188,11 +169,11 @@ def disconnects(workers: int, number: int = 3000) -> FaultResult:
         # A long body is answered 503 if the budget for bodies was not given back.
         status = send(server.port, Request("", photo(), "image/jpeg"))
     description = f"{number:,} left; {growth:+.1f} MB; a photo is then answered with {status}"
-    return FaultResult(load, description, recovery_seconds, growth < workers * GROWTH_MB and status == 200)
+    return FaultResult(load, description, recovery_seconds, growth < GROWTH_MB and status == 200)
 
 
-FAULTS: dict[str, Callable[[int], FaultResult]] = {
-    fault.__name__: fault for fault in (kill, drain, stop, reload, full_disk, disconnects)
+FAULTS: dict[str, Callable[[], FaultResult]] = {
+    fault.__name__: fault for fault in (drain, stop, reload, full_disk, disconnects)
 }
 """To add a fault, write a function that returns its result, and add it here."""
 
@@ -201,24 +182,22 @@ def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--only", default=",".join(FAULTS), help="default: %(default)s")
-    arguments.add_argument("--workers", default="2,1", help="default: %(default)s")
     options = arguments.parse_args()
     rows, acceptable = [], True
     for name in chosen(arguments, "--only", options.only, FAULTS):
-        for workers in map(int, options.workers.split(",")):
-            title = FAULTS[name].__doc__ or name
-            progress(f"{title}, {workers}")
-            result = FAULTS[name](workers)
-            lost = losses(result.load)
-            seconds = "" if result.recovery_seconds is None else f"{result.recovery_seconds:.1f}"
-            sent, lost_count = result.load.outcomes.total(), sum(lost.values())
-            rows.append([title, str(workers), result.description, f"{sent:,}", str(lost_count), seconds])
-            progress(" | ".join([*rows[-1], *lost]))
-            if lost_count > result.max_lost or not result.acceptable:
-                acceptable = False
-                progress(f"{title}, {workers}: the effect exceeds its limit")
+        title = FAULTS[name].__doc__ or name
+        progress(title)
+        result = FAULTS[name]()
+        lost = losses(result.load)
+        seconds = "" if result.recovery_seconds is None else f"{result.recovery_seconds:.1f}"
+        sent, lost_count = result.load.outcomes.total(), sum(lost.values())
+        rows.append([title, result.description, f"{sent:,}", str(lost_count), seconds])
+        progress(" | ".join([*rows[-1], *lost]))
+        if lost_count > result.max_lost or not result.acceptable:
+            acceptable = False
+            progress(f"{title}: the effect exceeds its limit")
     print(header(("uvicorn", "fastapi", "onnxruntime")))
-    print("\n" + table(["fault", "workers", "what happened", "sent", "lost", "recovery, s"], rows))
+    print("\n" + table(["fault", "what happened", "sent", "lost", "recovery, s"], rows))
     sys.exit(not acceptable)
 
 

@@ -1,19 +1,19 @@
 """Does the service answer half an hour of mixed load correctly, and without growing?
 
-    python -m benchmarks.faults.soak --minutes 30 --workers 2
+    python -m benchmarks.faults.soak --minutes 30
 
 Eight clients send valid and invalid requests of every kind, and photos of 12 megapixels. Some clients leave in the
-middle of a body. The exit code is 1 if an answer was wrong, a worker grew or ended, or a connection remained open.
+middle of a body. The exit code is 1 if an answer was wrong, the service grew or ended, or a connection remained open.
 """
 
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 
 from benchmarks.faults.mix import mixed, warm
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.own_service import connections, own_service, workers_of
+from benchmarks.harness.own_service import connections, own_service
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import Server
 from benchmarks.harness.traffic import Request, traffic
@@ -23,14 +23,14 @@ WARM_SHARE, WINDOW_SHARE = 1 / 4, 1 / 10
 last one ends with the time. The least memory in a window counts, because decoding a photo takes 30 MB for a moment."""
 
 GROWTH_MB = 5
-"""Maximum growth of a worker from the first window to the last."""
+"""Maximum growth from the first window to the last."""
 
 SAMPLE_SECONDS = 0.5
 
 Counts = Counter[tuple[str, str, str]]
 """Number of requests by kind, status and verdict."""
-Memory = dict[int, tuple[float, float]]
-"""The least memory (USS, MB) of a worker in the first and in the last window, by process id."""
+Memory = tuple[float, float]
+"""The least memory (USS, MB) in the first and in the last window."""
 
 
 def soak(server: Server, seconds: float) -> tuple[Counts, Memory, list[str]]:
@@ -43,21 +43,21 @@ def soak(server: Server, seconds: float) -> tuple[Counts, Memory, list[str]]:
             counts[request.kind, str(outcome), "" if outcome == request.expected else "unexpected"] += 1
 
     warm(server)
-    workers = workers_of(server)
-    first, last = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
+    (process,) = server.processes()
+    first: list[float] = []
+    last: list[float] = []
     began = time.monotonic()
     with traffic(server.port, mixed(), record):
         while (share := (time.monotonic() - began) / seconds) < 1:
             for window, start in ((first, WARM_SHARE), (last, 1 - WINDOW_SHARE)):
                 if start <= share <= start + WINDOW_SHARE:
-                    for worker in filter(lambda one: one.is_running(), workers):
-                        window[worker.pid].append(worker.memory_full_info().uss / 1e6)
+                    window.append(process.memory_full_info().uss / 1e6)
             time.sleep(SAMPLE_SECONDS)
-    memory = {pid: (min(first[pid]), min(samples)) for pid, samples in last.items()}
+    memory = min(first), min(last)
     time.sleep(1)
     missed = [f"{' '.join(kind)}, {number} times" for kind, number in counts.items() if kind[-1]]
-    missed += [f"worker {one.pid} has ended" for one in workers if one.pid not in memory]
-    missed += [f"worker {pid} grew" for pid, (warm_mb, end_mb) in memory.items() if end_mb - warm_mb >= GROWTH_MB]
+    if memory[1] - memory[0] >= GROWTH_MB:
+        missed.append("the service grew")
     if left := connections(server):
         missed.append(f"{left} connections are still open")
     if "Traceback" in server.output():
@@ -69,16 +69,16 @@ def main() -> None:
     """Print the tables."""
     arguments = parser(__doc__)
     arguments.add_argument("--minutes", type=float, default=30, help="default: %(default)s")
-    arguments.add_argument("--workers", type=int, default=1, help="default: %(default)s")
     options = arguments.parse_args()
-    with own_service(options.workers) as server:
+    with own_service() as server:
         counts, memory, missed = soak(server, 60 * options.minutes)
     print(header(("uvicorn", "fastapi", "onnxruntime", "pillow")))
     print(f"\n{counts.total():,} requests in {options.minutes:g} minutes.\n")
     print(table(["kind", "status", "", "requests"], [[*kind, f"{count:,}"] for kind, count in sorted(counts.items())]))
-    print(f"\nLeast memory (USS) after warm-up and at the end. A worker may grow by {GROWTH_MB} MB.\n")
-    rows = [[str(pid), f"{warm:.1f}", f"{end:.1f}", f"{end - warm:+.1f}"] for pid, (warm, end) in memory.items()]
-    print(table(["worker", "MB after warm-up", "MB at the end", "growth, MB"], rows))
+    print(f"\nLeast memory (USS) after warm-up and at the end. It may grow by {GROWTH_MB} MB.\n")
+    warm_mb, end_mb = memory
+    rows = [[f"{warm_mb:.1f}", f"{end_mb:.1f}", f"{end_mb - warm_mb:+.1f}"]]
+    print(table(["MB after warm-up", "MB at the end", "growth, MB"], rows))
     for sentence in missed:
         progress(sentence)
     sys.exit(bool(missed))

@@ -77,30 +77,23 @@ def _probabilities(answer: dict[str, Any]) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(-1, CLASSES)
 
 
-def own(
-    workers: int = 1, *, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] | None = None
-) -> Service:
+def own(*, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] | None = None) -> Service:
     """Return the service of a checkout as `make serve` starts it, with its access log and with this checkout's model.
 
     Args:
-        workers: number of worker processes.
         folder: the checkout, by default this one.
         name: the name in the table.
         settings: environment variables.
     """
     model = {"MNIST_MODEL_DIR": str(MODEL.parents[1]), "MNIST_MODEL_VERSION": MODEL.name}
-    environment = {**LISTENING, **model, "MNIST_WORKERS": str(workers), **(settings or {})}
+    environment = {**LISTENING, **model, **(settings or {})}
     command = (sys.executable, "-m", "app")
     return Service(name, command, tuple(BODIES.values()), environment, folder, ready="/readyz")
 
 
 def service(name: str) -> Service:
-    """Return the service of that name. `NAME:N` is a service with N processes.
-
-    This takes minutes if Triton's virtual environment must be made first.
-    """
-    kind, _, processes = name.partition(":")
-    return _MAKERS[kind](name, int(processes or 1))
+    """Return the service of that name. This takes minutes if Triton's virtual environment must be made first."""
+    return _MAKERS[name](name)
 
 
 def _constant(name: str, app: str, bodies: tuple[Body, ...]) -> Service:
@@ -135,12 +128,12 @@ def _triton(name: str) -> Service:
     return Service(name, command, (body,), ready="/v2/health/ready")
 
 
-_MAKERS: Mapping[str, Callable[[str, int], Service]] = {
-    "ours": lambda name, processes: own(processes, name=name),
-    "floor": lambda name, _: _constant(name, "app", tuple(BODIES.values())),
-    "decode-floor": lambda name, _: _constant(name, "decode_app", (BODIES["png"], *PICTURES)),
-    "template": lambda name, _: Service(name, _uvicorn("benchmarks.peers.template:app")),
-    "triton": lambda name, _: _triton(name),
+_MAKERS: Mapping[str, Callable[[str], Service]] = {
+    "ours": lambda name: own(name=name),
+    "floor": lambda name: _constant(name, "app", tuple(BODIES.values())),
+    "decode-floor": lambda name: _constant(name, "decode_app", (BODIES["png"], *PICTURES)),
+    "template": lambda name: Service(name, _uvicorn("benchmarks.peers.template:app")),
+    "triton": _triton,
 }
 NAMES = tuple(_MAKERS)
 

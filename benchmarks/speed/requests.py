@@ -8,7 +8,7 @@ Two floors run on uvicorn and answer a constant: `floor` only reads the body, `d
 to grey. wrk sends the requests from this machine and uses up to one core. Every round measures each service once with
 each body and number of clients, on new connections. Ratios compare values of the same round. All services start anew
 every second round, because page faults make some processes slower than others from their start on. `--against` also
-starts `python -m app` of another checkout, with this Python. `NAME:N` is a service with N processes.
+starts `python -m app` of another checkout, with this Python.
 """
 
 import random
@@ -120,15 +120,14 @@ def main() -> None:
     arguments = parser(__doc__, rounds=5, seconds=1)
     arguments.add_argument("--against", type=Path, metavar="CHECKOUT", help="measure this other checkout too")
     known = f"of {', '.join(services.NAMES)}; default: %(default)s"
-    arguments.add_argument("--services", default="ours,ours:2,floor,decode-floor,template", help=known)
+    arguments.add_argument("--services", default="ours,floor,decode-floor,template", help=known)
     known = f"of {', '.join(BODIES)}; default: %(default)s"
     arguments.add_argument("--bodies", default="json,raw,png,drawing,jpeg,photo", help=known)
     arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
     options = arguments.parse_args()
     versions = {"wrk": wrk.version()}
     bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
-    names = options.services.split(",")
-    chosen(arguments, "--services", ",".join(name.partition(":")[0] for name in names), services.NAMES)
+    names = chosen(arguments, "--services", options.services, services.NAMES)
     measured = [services.service(name) for name in names]
     if options.against:
         if not (options.against / "app").is_dir():

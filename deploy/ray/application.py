@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.asgi.service import Service
 from app.main import create_app
-from app.server.server import FINISH_SECONDS
 from app.settings import Settings, read_settings
+from app.start import FINISH_SECONDS
 from deploy.ray.metrics import report_forever
 
 REPLICA_CPUS = 0.7

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from app.server.listener import listen
-from app.server.server import KEEP_ALIVE_SECONDS
+from app.server.connection import KEEP_ALIVE_SECONDS
 from app.settings import read_settings
+from app.start import listen
 from deploy.ray import private_cluster
 
 SERVE_ENVIRONMENT = {

@@ -20,7 +20,6 @@ from typing import Any
 import grpc
 import httpx
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import (
@@ -158,15 +157,6 @@ class Service:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=self._start_seconds)
-
-
-def workers_of(service: Service) -> list[psutil.Process]:
-    """Return the workers of a service: its child processes that have loaded ONNX Runtime."""
-    return [
-        child
-        for child in psutil.Process(service.process.pid).children()
-        if any("onnxruntime" in mapped.path for mapped in child.memory_maps())
-    ]
 
 
 @contextmanager
@@ -312,20 +302,6 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "MNIST_GRPC_PORT": "0",
     }
     with running_service(folder, **settings) as service:
-        yield service
-
-
-@pytest.fixture(scope="session")
-def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with two workers. A test may kill a worker if it waits until another one serves.
-
-    Its client keeps no connection, so that tests know the connections that the workers have.
-    """
-    with running_service(tmp_path_factory.mktemp("two-workers"), MNIST_WORKERS="2") as service:
-        service.client.close()
-        without_keep_alive = httpx.Limits(max_keepalive_connections=0)
-        service.client = httpx.Client(base_url=service.url, timeout=60, limits=without_keep_alive)
-        service.wait_for_line(r"(?s)startup complete.*(startup complete)")
         yield service
 
 

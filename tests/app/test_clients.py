@@ -192,8 +192,8 @@ def test_an_extension_that_is_not_offered_is_unimplemented(client: Triton) -> No
         client.client.get_trace_settings()
 
 
-def test_the_statistics_count_the_requests_of_all_workers(two_workers: Service) -> None:
-    triton = Triton(two_workers, over_grpc=False)
+def test_the_statistics_count_the_requests_of_the_service(service: Service) -> None:
+    triton = Triton(service, over_grpc=False)
 
     def counts() -> dict[Any, Any]:
         (stats,) = triton.client.get_inference_statistics(NAME)["model_stats"]

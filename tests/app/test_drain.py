@@ -5,12 +5,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
-from pathlib import Path
 
-import httpx
-import psutil
 import pytest
 
 from tests.app.conftest import Service, StartService, grpc_channel
@@ -21,14 +17,7 @@ pytestmark = pytest.mark.slow
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
 
-
-def ended(service: Service) -> int:
-    return service.process.wait(timeout=30)
-
-
-def wait_until_all_are_ready(service: Service, workers: int) -> None:
-    service.wait_until_ready()
-    service.wait_for_line(r"(?s)" + r"startup complete.*" * (workers - 1) + r"(startup complete)")
+UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", "0"]
 
 
 def clients_of(service: Service) -> Iterator[HttpClient | GrpcClient]:
@@ -39,61 +28,67 @@ def clients_of(service: Service) -> Iterator[HttpClient | GrpcClient]:
         yield GrpcClient(grpc_channel(service, ("grpc.use_local_subchannel_pool", 1)))  # on a separate connection
 
 
-@pytest.mark.parametrize(
-    ("workers", "seconds", "signal_"),
-    [
-        pytest.param(1, "0", signal.SIGINT, id="one worker, at once, after Ctrl-C"),
-        pytest.param(2, "1", signal.SIGTERM, id="two workers, after a second"),
-    ],
-)
-def test_no_request_is_lost(start_service: StartService, workers: int, seconds: str, signal_: signal.Signals) -> None:
-    service = start_service(MNIST_WORKERS=str(workers), MNIST_DRAIN_SECONDS=seconds, MNIST_GRPC_PORT="0")
-    wait_until_all_are_ready(service, workers)
-    children = psutil.Process(service.process.pid).children() if workers > 1 else []
-    folders = {Path(child.environ().get("PROMETHEUS_MULTIPROC_DIR", "none")) for child in children}
-    load = Load(clients_of(service), pause_seconds=0.01, until_refused=True)
+def test_no_request_is_lost_by_clients_that_heed_readiness(start_service: StartService) -> None:
+    service = start_service(MNIST_DRAIN_SECONDS="2", MNIST_GRPC_PORT="0").wait_until_ready()
+    load = Load(clients_of(service), pause_seconds=0.01)
 
-    with load.running(), service.connect() as slow:
-        load.wait_for(200)
-        slow.sendall(HEAD + RAW["content"][:100])
-        load.wait_for(50)
-        service.process.send_signal(signal_)
-        time.sleep(0.4)
+    with service.connect() as slow:
+        with load.running():
+            load.wait_for(200)
+            slow.sendall(HEAD + RAW["content"][:100])
+            load.wait_for(50)
+            service.process.send_signal(signal.SIGTERM)
+            service.wait_for_status("/readyz", 503)
+            time.sleep(1)
         slow.sendall(RAW["content"][100:])
         begun = b"".join(iter(lambda: slow.recv(65536), b""))
-        code = ended(service)
+    code = service.process.wait(timeout=30)
 
-    # A call that arrives at the very end may be cancelled before the service sees it.
-    assert load.outcomes.keys() <= {"200", "OK", REFUSED, "UNAVAILABLE", "CANCELLED"}, load.outcomes
-    assert load.outcomes[REFUSED] == 6
+    assert load.outcomes.keys() == {"200", "OK"}, load.outcomes
     assert begun.startswith(b"HTTP/1.1 200 OK\r\n")
-    if seconds == "0":  # otherwise, the connection may be used until the service stops
-        assert b"connection: close\r\n" in begun
     log = service.log.read_text()
     # The reply to every call has reached its client.
     assert load.outcomes["OK"] == len(re.findall(r'"path":"\S+/ModelInfer",.*"status":200', log))
     assert code == 0
     assert "Traceback" not in log
-    assert not any(folder.exists() for folder in folders)
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, id="one worker"), pytest.param(2, id="two workers")])
-def test_a_draining_service_is_unready_and_answers_until_another_signal(
-    start_service: StartService, workers: int
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_a_client_that_ignores_readiness_loses_at_most_one_request(
+    start_service: StartService, signal_: signal.Signals
 ) -> None:
-    service = start_service(MNIST_WORKERS=str(workers), MNIST_DRAIN_SECONDS="60", MNIST_GRPC_PORT="0")
-    wait_until_all_are_ready(service, workers)
-    assert "connection" not in service.client.get("/livez").headers
-    supervisor = psutil.Process(service.process.pid)
-    processes = [*supervisor.children(), supervisor]
+    service = start_service(MNIST_GRPC_PORT="0").wait_until_ready()
+    load = Load(clients_of(service), pause_seconds=0.01, until_refused=True)
 
-    for process in processes:  # as systemd does it, which must count as one signal
-        process.send_signal(signal.SIGTERM)
+    with load.running():
+        load.wait_for(200)
+        service.process.send_signal(signal_)
+        code = service.process.wait(timeout=30)
+
+    # A call that arrives at the very end may be cancelled before the service sees it.
+    lost = load.outcomes.total() - sum(
+        load.outcomes[each] for each in ("200", "OK", REFUSED, "UNAVAILABLE", "CANCELLED")
+    )
+    assert lost <= 6, load.outcomes
+    assert code == 0
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.parametrize("command", [None, UVICORN], ids=["python -m app", "uvicorn"])
+def test_a_draining_service_is_unready_and_answers_until_another_signal(
+    start_service: StartService, command: list[str] | None
+) -> None:
+    settings = {"MNIST_DRAIN_SECONDS": "60", "MNIST_GRPC_PORT": "0"}
+    service = start_service(command, **settings).wait_until_ready()
+    assert "connection" not in service.client.get("/livez").headers
+
+    service.process.send_signal(signal.SIGTERM)
     unready = service.wait_for_status("/readyz", 503)
     answer = service.client.post("/predict", **RAW)
     alive = service.client.get("/livez")
-    with triton_grpc().InferenceServerClient(service.grpc_target) as client:
-        is_ready, is_live = client.is_server_ready(), client.is_server_live()
+    if command is None:
+        with triton_grpc().InferenceServerClient(service.grpc_target) as client:
+            assert (client.is_server_ready(), client.is_server_live()) == (False, True)
     while "digits_ready 0.0" not in service.client.get("/metrics").text:
         time.sleep(0.02)
     service.process.send_signal(signal.SIGTERM)
@@ -103,47 +98,4 @@ def test_a_draining_service_is_unready_and_answers_until_another_signal(
     assert (answer.status_code, answer.json()["digit"]) == (200, 7)
     assert alive.status_code == 200
     assert {reply.headers["connection"] for reply in (unready, answer, alive)} == {"close"}
-    assert (is_ready, is_live) == (False, True)
     assert code == 128 + signal.SIGTERM
-    _gone, left = psutil.wait_procs(processes, timeout=10)
-    assert left == []
-
-
-def test_workers_do_not_outlive_their_supervisor(start_service: StartService) -> None:
-    service = start_service(MNIST_WORKERS="2")
-    wait_until_all_are_ready(service, 2)
-    workers = psutil.Process(service.process.pid).children()
-
-    service.process.kill()
-
-    _gone, alive = psutil.wait_procs(workers, timeout=20)
-    assert alive == []
-
-
-def test_a_worker_that_hangs_is_replaced_and_its_new_connections_are_answered(start_service: StartService) -> None:
-    impatient = (
-        "import app.__main__, app.server.supervisor as supervisor; supervisor.SILENT_SECONDS = 3; "
-        "raise SystemExit(app.__main__.main())"
-    )
-    service = start_service([sys.executable, "-c", impatient], MNIST_WORKERS="2")
-    wait_until_all_are_ready(service, 2)
-    hanging = max(psutil.Process(service.process.pid).children(), key=lambda child: child.memory_info().rss)
-
-    hanging.suspend()
-    with ThreadPoolExecutor(8) as clients:
-        replies = list(clients.map(lambda _: httpx.post(f"{service.url}/predict", **RAW, timeout=60), range(8)))
-
-    assert [reply.status_code for reply in replies] == [200] * 8
-    assert service.wait_for_line(r"worker (\d+) has not reported for 3 s") == str(hanging.pid)
-    service.wait_for_line(rf"worker ({hanging.pid}) ended with exit code -9; starting another")
-    assert not hanging.is_running()
-    assert [httpx.post(f"{service.url}/predict", **RAW).status_code for _ in range(20)] == [200] * 20
-
-
-def test_workers_that_cannot_start_end_the_service(start_service: StartService, bare_checkout: Path) -> None:
-    (bare_checkout / "app" / "main.py").write_text("raise RuntimeError('broken')")
-
-    service = start_service(cwd=bare_checkout, MNIST_WORKERS="2")
-
-    assert ended(service) == 1
-    assert re.search(r"worker \d+ ended with exit code 1 before it served", service.log.read_text())

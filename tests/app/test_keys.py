@@ -1,7 +1,6 @@
 """When API keys are set, every path except probes and pages requires one of them."""
 
 import re
-import time
 from pathlib import Path
 
 import httpx
@@ -13,7 +12,6 @@ from app.settings import Settings
 from tests.app.conftest import (
     NEW_KEY,
     OLD_KEY,
-    START_SECONDS,
     OpenPage,
     Service,
     StartService,
@@ -22,7 +20,6 @@ from tests.app.conftest import (
     expect_loaded,
     expect_styled_card,
     grpc_channel,
-    workers_of,
 )
 from tests.app.dialects import RAW
 from tests.conftest import fresh_python, last_line
@@ -195,35 +192,6 @@ def test_a_changed_file_is_read_and_an_unusable_one_changes_nothing(
     file.unlink()
     service.wait_for_line("(the API keys stay as they are: cannot read)")
     assert statuses() == [401, 200]
-
-
-def wait_for_starts(service: Service, number: int) -> None:
-    """Wait until this many workers have started, including those that have ended."""
-    deadline = time.monotonic() + START_SECONDS
-    while service.log.read_text().count("Application startup complete") < number:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-@pytest.mark.slow
-def test_a_worker_that_starts_while_the_keys_are_not_usable_waits_for_them(
-    start_service: StartService, tmp_path: Path
-) -> None:
-    file = tmp_path / "keys"
-    file.write_text(f"shop:{OLD_KEY}")
-    service = start_service(MNIST_API_KEYS_FILE=str(file), MNIST_WORKERS="2", MNIST_RELOAD_SECONDS="0.1")
-    service.wait_until_ready()
-    wait_for_starts(service, 2)
-
-    file.unlink()
-    workers_of(service)[0].kill()
-    service.wait_for_line(r'(ERROR","message":"MNIST_API_KEYS_FILE: cannot read)')
-    status_meanwhile = service.client.get("/model", headers={"x-api-key": OLD_KEY}).status_code
-    file.write_text(f"shop:{OLD_KEY}")
-    wait_for_starts(service, 3)
-
-    assert status_meanwhile == 200
-    assert service.log.read_text().count("starting another") == 1
 
 
 def draw_seven(page: Page) -> None:

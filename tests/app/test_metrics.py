@@ -1,33 +1,21 @@
-"""`/metrics` counts what clients sent and received, whichever worker answers, even if a worker was killed."""
+"""`/metrics` counts what clients sent and received."""
 
-import os
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import psutil
+import prometheus_client
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.metrics import BatchedHistogram
+from app.telemetry.metrics import Histogram
 from app.telemetry.probes import PROBES
-from app.telemetry.shared_metrics import shared_folder
-from digits.model import artifact
-from digits.model.drift import EDGES
-from tests.app.conftest import START_SECONDS, Service, workers_of
+from tests.app.conftest import START_SECONDS, Service
 from tests.app.dialects import RAW
-from tests.conftest import SHIPPED_VERSION
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +33,6 @@ class Scrape:
         assert reply.status_code == 200, reply.text
         assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         self.text = reply.text
-        self.worker = reply.headers["x-request-id"].partition("-")[0]
         self.samples = [sample for family in text_string_to_metric_families(reply.text) for sample in family.samples]
 
     def of(self, name: str, *labels: str) -> Counts:
@@ -64,9 +51,6 @@ class Scrape:
 
     def requests(self) -> Counts:
         return self.of("digits_request_seconds_count", "route", "status")
-
-    def processes(self) -> int:
-        return self.of("digits_model_info", "version").total()
 
     def all(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Return the value of each series, without what changes by itself: processor time, memory and open files."""
@@ -128,43 +112,17 @@ class Client:
 
 
 def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrape:
-    """Return the first scrape for which `holds` is true. Another worker may count a moment after its reply."""
+    """Return the first scrape for which `holds` is true. A request counts a moment after its reply."""
     deadline = time.monotonic() + START_SECONDS
     while not holds(scrape := Scrape(client)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return scrape
 
 
-def both_workers(service: Service) -> list[psutil.Process]:
-    assert scraped_when(service.client, lambda scrape: scrape.processes() == 2).processes() == 2
-    return workers_of(service)
-
-
-@contextmanager
-def client_of(worker: psutil.Process, url: str) -> Iterator[httpx.Client]:
-    """Give a client whose connection this worker has. The supervisor hands connections to all workers in turn."""
-    with ExitStack() as clients:
-        for _ in range(20):
-            client = clients.enter_context(httpx.Client(base_url=url, timeout=60))
-            stream = client.get("/metrics").extensions["network_stream"]
-            _host, port = stream.get_extra_info("client_addr")
-            if any(connection.raddr and connection.raddr.port == port for connection in worker.net_connections()):
-                yield client
-                return
-        pytest.fail("the worker got none of 20 connections")
-
-
-@pytest.mark.parametrize("workers", [pytest.param(1, id="one worker"), pytest.param(2, id="two workers")])
-def test_each_metric_counts_what_the_client_sent(
-    request: pytest.FixtureRequest, digit_pictures: list[bytes], workers: int
-) -> None:
-    service: Service = request.getfixturevalue("service" if workers == 1 else "two_workers")
-    processes = [psutil.Process(service.process.pid)] if workers == 1 else both_workers(service)
+def test_each_metric_counts_what_the_client_sent(service: Service, digit_pictures: list[bytes]) -> None:
     before, sent = Scrape(service.client), Client()
 
-    for process in processes:
-        with client_of(process, service.url) as client:
-            sent.send_a_mix(client, digit_pictures)
+    sent.send_a_mix(service.client, digit_pictures)
 
     after = scraped_when(service.client, lambda scrape: scrape.requests() - before.requests() == sent.requests)
 
@@ -183,27 +141,25 @@ def test_each_metric_counts_what_the_client_sent(
     assert added("digits_probability_sum") == pytest.approx(sum(sent.probabilities))
     assert added("digits_ink_count") == len(sent.probabilities)
     assert added("digits_novelty_count") == len(sent.probabilities)
-    assert added("digits_pass_pictures_count") == len(sent.pictures) + workers
+    assert added("digits_pass_pictures_count") == len(sent.pictures) + 1
     assert added("digits_pass_pictures_sum") == sum(sent.pictures)
     assert counted("digits_pass_pictures_bucket", "le")["1.0",] == sent.pictures.count(1)
-    assert added("digits_queue_seconds_count") == len(sent.pictures) + workers
+    assert added("digits_queue_seconds_count") == len(sent.pictures) + 1
     assert added("digits_queue_seconds_sum") > 0
-    drifted = {sample.labels["of"] for sample in after.samples if sample.name == "digits_drift_psi"}
-    assert workers == 1 or drifted == EDGES.keys()  # with enough pictures, of both workers
 
 
 @example([])
 @example([0.0005, 0.00050001, 60, 61])
 @given(st.lists(st.floats(0, 100)))
-def test_a_batched_histogram_has_the_values_of_a_plain_one(values: list[float]) -> None:
-    plain, batched = (Histogram("a", "b", buckets=(0.0005, 1, 60), registry=None) for _ in range(2))
-    batch = BatchedHistogram(batched)
+def test_a_histogram_has_the_text_of_prometheus_clients_own(values: list[float]) -> None:
+    plain = prometheus_client.Histogram("a", "b", buckets=(0.0005, 1, 60), registry=None)
+    batched = Histogram("a", "b", buckets=(0.0005, 1, 60))
 
     for value in values:
         plain.observe(value)
-    batch.observe_all(values)
-    batch.flush()
-    batch.flush()
+    batched.values().extend(values)
+    batched.flush()
+    batched.flush()
 
     expected, samples = (
         [sample for metric in each.collect() for sample in metric.samples] for each in (plain, batched)
@@ -236,82 +192,6 @@ def test_no_client_can_make_series(service: Service) -> None:
     new = [dict(labels) for _, labels in after.all().keys() - before.all().keys()]
     known = {"other": ("400", "404"), "/model/report/{name}": ("404",), "/predict": ("415",)}
     assert all(labels["status"] in known[labels["route"]] for labels in new)
-
-
-def test_a_killed_worker_is_replaced_and_its_counts_remain(two_workers: Service) -> None:
-    victim, survivor = both_workers(two_workers)
-    before = Scrape(two_workers.client)
-    serving: list[int] = []
-
-    def answered(scrape: Scrape) -> int:
-        return (scrape.requests() - before.requests())["/predict", "200"]
-
-    def replaced(scrape: Scrape) -> bool:
-        serving.append(scrape.processes())
-        return 1 in serving and serving[-1] == 2
-
-    with client_of(victim, two_workers.url) as client:
-        for _ in range(20):
-            client.post("/predict", **RAW)
-        scraped_when(client, lambda scrape: answered(scrape) == 20)
-        with two_workers.connect() as half, client_of(survivor, two_workers.url) as other:
-            half.sendall(HALF)
-            scraped_when(other, lambda scrape: scrape.value("digits_requests_in_work") == 1)
-            victim.kill()
-            after = scraped_when(other, replaced)
-    after = scraped_when(two_workers.client, lambda scrape: not scrape.value("digits_requests_in_work"))
-
-    loads = after.of("digits_model_loads_total", "outcome") - before.of("digits_model_loads_total", "outcome")
-    sevens = after.of("digits_predictions_total", "digit") - before.of("digits_predictions_total", "digit")
-    assert set(serving) == {1, 2}
-    assert (answered(after), sevens, loads) == (20, {("7",): 20}, {("served",): 1})
-    assert after.value("digits_ready") == 1
-    assert after.value("process_start_time_seconds") > before.value("process_start_time_seconds")
-    assert after.value("process_cpu_seconds_total") > before.value("process_cpu_seconds_total")
-
-
-def test_the_empty_file_of_a_starting_worker_is_skipped(two_workers: Service) -> None:
-    empty = Path(both_workers(two_workers)[0].environ()["PROMETHEUS_MULTIPROC_DIR"]) / "counter_1.db"
-    empty.touch()
-
-    scrape = Scrape(two_workers.client)
-
-    empty.unlink()
-    graph = artifact.read_manifest(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION)).graph
-    assert scrape.of("digits_model_info", "version", "graph") == {(str(SHIPPED_VERSION), graph): 2}
-
-
-def test_the_folder_of_a_service_that_was_killed_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # restored after the test
-    place = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    abandoned = place / f"digits-metrics-{ended.pid}-abandoned"
-    abandoned.mkdir()
-
-    with shared_folder():
-        mine = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-        assert mine.parent == place
-        assert mine.is_dir()
-
-    assert not abandoned.exists()
-    assert not mine.exists()
-
-
-HEAD = HALF[:-8].replace(b"image/png", b"application/octet-stream").replace(b"1000", b"784\r\n\r\n")
-
-
-def test_a_reply_that_nobody_can_get_counts_as_abandoned(service: Service) -> None:
-    gone_before, lost = Scrape(service.client).requests()["/predict", "499"], 0
-
-    for _ in range(5):
-        with service.connect() as connection:
-            connection.sendall(HEAD + RAW["content"])
-            connection.shutdown(socket.SHUT_WR)
-            lost += connection.recv(65536) == b""
-
-    scraped_when(service.client, lambda scrape: scrape.value("digits_requests_in_work") == 0)
-    assert Scrape(service.client).requests()["/predict", "499"] == gone_before + lost
 
 
 def test_requests_in_work_are_counted(service: Service) -> None:

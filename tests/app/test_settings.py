@@ -24,7 +24,7 @@ def test_an_invalid_endpoint_for_traces_does_not_show_its_password(monkeypatch: 
             "a port that is not a number": ("MNIST_PORT", "eighty"),
             "a negative port": ("MNIST_PORT", "-1"),
             "the port variable of a Kubernetes service": ("MNIST_PORT", "tcp://10.0.0.1:8000"),
-            "no workers": ("MNIST_WORKERS", "0"),
+            "no requests": ("MNIST_MAX_REQUESTS", "0"),
             "a size with a unit": ("MNIST_MAX_BODY_BYTES", "16M"),
             "a negative batch": ("MNIST_MAX_BATCH", "-5"),
             "a prefix without its slash": ("MNIST_ROOT_PATH", "digits"),
@@ -62,6 +62,14 @@ def test_a_setting_in_another_case_is_used_and_not_reported(monkeypatch: pytest.
 
     assert read_settings().port == 8001
     assert unknown_variables() == ["mnist_prot is not a setting and is ignored. The nearest one is MNIST_PORT"]
+
+
+def test_whoever_sets_the_number_of_workers_is_told_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_WORKERS", "2")
+
+    (line,) = unknown_variables()
+
+    assert line.startswith("MNIST_WORKERS is not a setting and is ignored. One process uses all cores.")
 
 
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

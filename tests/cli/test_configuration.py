@@ -27,14 +27,14 @@ def test_every_setting_is_an_option_with_its_description(digits: Digits) -> None
 def test_an_option_beats_the_environment_which_beats_the_file_which_beats_the_default(
     started_with: StartedWith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = write(tmp_path, "port = 1\nworkers = 1\nmax_batch = 1\n")
+    file = write(tmp_path, "port = 1\nmax_requests = 1\nmax_batch = 1\n")
     monkeypatch.setenv("MNIST_PORT", "2")
-    monkeypatch.setenv("MNIST_WORKERS", "2")
+    monkeypatch.setenv("MNIST_MAX_REQUESTS", "2")
 
     settings = started_with("--config", file, "--port", 3)
 
-    assert (settings.port, settings.workers, settings.max_batch) == (3, 2, 1)
-    assert settings.max_requests == Settings.model_fields["max_requests"].default
+    assert (settings.port, settings.max_requests, settings.max_batch) == (3, 2, 1)
+    assert settings.reload_seconds == Settings.model_fields["reload_seconds"].default
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_a_wrong_file_is_one_line_that_names_it(digits: Digits, text: str | None
 
 
 @pytest.mark.parametrize(
-    ("options", "workers", "line"),
+    ("options", "requests", "line"),
     [
         (["--port", "65536"], "1", "--port: Input should be less than or equal to 65535, received '65536'"),
-        ([], "0", "MNIST_WORKERS: Input should be greater than or equal to 1, received '0'"),
+        ([], "0", "MNIST_MAX_REQUESTS: Input should be greater than 0, received '0'"),
     ],
     ids=["an option", "a variable"],
 )
 def test_a_wrong_value_is_one_line_that_names_its_source(
-    digits: Digits, options: list[str], workers: str, line: str, monkeypatch: pytest.MonkeyPatch
+    digits: Digits, options: list[str], requests: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MNIST_WORKERS", workers)
+    monkeypatch.setenv("MNIST_MAX_REQUESTS", requests)
 
     refused = digits("serve", *options)
 
@@ -118,7 +118,7 @@ def test_settings_are_printed_with_their_sources(
         ("port = 8001", "--port"),
         ('model_labels = ["stable=1"]', "MNIST_MODEL_LABELS"),
         ("max_batch = 7", str(file)),
-        ("workers = 1", "default"),
+        ("max_requests = 1024", "default"),
         ("# model_version is not set", "default"),
         ('traces_endpoint = "http://me:hidden@collector:4318/v1/traces"', "MNIST_TRACES_ENDPOINT"),
     } <= set(lines)

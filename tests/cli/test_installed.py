@@ -63,7 +63,7 @@ def test_a_model_in_the_working_directory_takes_precedence(program: Path, tmp_pa
 
 
 def test_the_service_answers_and_shows_its_pages(program: Path, tmp_path: Path) -> None:
-    (tmp_path / "digits.toml").write_text("workers = 2\nmax_batch = 1\n")  # the workers are processes of their own
+    (tmp_path / "digits.toml").write_text("max_batch = 1\n")
     command = [str(program), "serve", "--config", "digits.toml"]
     service = Service(tmp_path / "log", {}, command, cwd=tmp_path).wait_until_ready()
 

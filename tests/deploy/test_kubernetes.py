@@ -16,8 +16,8 @@ import yaml
 
 from app.inference import memory_budget
 from app.main import VERSION
-from app.server.server import FINISH_SECONDS
 from app.settings import Settings
+from app.start import FINISH_SECONDS
 from digits.model import artifact
 from digits.pictures import decode_limits
 from tests.app.conftest import Service, cases
@@ -328,13 +328,12 @@ def settings_of(folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Se
 
 
 @pytest.mark.parametrize("folders", SERVERS, ids="+".join)
-def test_a_pod_has_one_worker_and_time_to_drain(folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_has_time_to_drain(folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(folders, monkeypatch)
     pod = only_pod(folders)
 
     hook = only_container(pod).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     stopping = hook + settings.drain_seconds + FINISH_SECONDS
-    assert settings.workers == 1
     assert settings.drain_seconds >= 5
     assert stopping + SPARE_SECONDS <= pod["terminationGracePeriodSeconds"] <= stopping + 2 * SPARE_SECONDS
 
@@ -348,7 +347,7 @@ def test_every_setting_exists() -> None:
 
     # KServe reads the first. The second is the Secret of earlier versions, which stops the start.
     assert named - known == {"PROTOCOL", "MNIST_API_KEYS"}
-    assert named >= {"MNIST_WORKERS", "MNIST_DRAIN_SECONDS", "MNIST_API_KEYS_FILE", "MNIST_DATA"}
+    assert named >= {"MNIST_DRAIN_SECONDS", "MNIST_API_KEYS_FILE", "MNIST_DATA"}
 
 
 def test_images_have_the_names_of_the_compose_file_and_the_current_version() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from app.server.server import KEEP_ALIVE_SECONDS
+from app.server.connection import KEEP_ALIVE_SECONDS
 from app.settings import Settings
 from deploy.ray.local import SERVE_ENVIRONMENT
 from digits.model.artifact import FIRST_OWN_VERSION
@@ -24,7 +24,7 @@ MANY = SEVEN * 30
 """A body of more than 16 KB, which HAProxy does not repeat, and whose reply takes long enough to be interrupted."""
 
 
-NOT_IN_THE_FILE = {"MNIST_HOST", "MNIST_PORT", "MNIST_WORKERS", "MNIST_DRAIN_SECONDS"}
+NOT_IN_THE_FILE = {"MNIST_HOST", "MNIST_PORT", "MNIST_DRAIN_SECONDS"}
 """Settings that Serve ignores, or that must stay secret."""
 
 READ = """

@@ -14,7 +14,7 @@ from app.api.grpc.calls import Answer, Call, Handler, PictureMessage
 from app.api.grpc.infer import infer_answer, read_request
 from app.api.open_inference.inference import infer, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
-from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
+from app.api.open_inference.statistics import model_statistics, statistics_samples
 from app.asgi.service import Service
 from digits.model import artifact
 
@@ -81,7 +81,7 @@ class InferenceService:
     def _statistics(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name or artifact.NAME, request.version)
         versions = [number] if number else self._registry.loaded()
-        samples = samples_of_all_workers(self._metrics)
+        samples = statistics_samples(self._metrics)
         statistics = [model_statistics(version, samples) for version in versions]
         return ParseDict({"model_stats": statistics}, messages.ModelStatisticsResponse())
 

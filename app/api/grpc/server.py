@@ -17,7 +17,7 @@ _IDLE_MILLISECONDS = 300_000
 
 
 class GrpcServer:
-    """Answers the calls of both services on one port, which the workers of the service share."""
+    """Answers the calls of both services on one port."""
 
     def __init__(self, service: Service, grace_seconds: float) -> None:
         """Answer calls for a service. `start` opens the port.
@@ -43,7 +43,7 @@ class GrpcServer:
         settings = self._settings
         server = grpc.aio.server(
             options=(
-                ("grpc.so_reuseport", 1),
+                ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", min(MAX_MESSAGE_BYTES, settings.max_body_bytes)),
                 ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
                 # Otherwise grpcio holds several MB of each message that waits, when the network is fast.

@@ -13,7 +13,7 @@ from app.api.open_inference.inference import infer, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
-from app.api.open_inference.statistics import model_statistics, samples_of_all_workers
+from app.api.open_inference.statistics import model_statistics, statistics_samples
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import InvalidBody, NotFound, NotOffered
 from app.inference.memory_budget import MemoryBudget, Reservation
@@ -149,7 +149,7 @@ async def statistics(request: ServiceRequest) -> Reply:
     service = request.service
     number = _version(request, request.path_params.get("model", artifact.NAME))
     versions = [number] if number else service.registry.loaded()
-    samples = samples_of_all_workers(service.metrics)
+    samples = statistics_samples(service.metrics)
     return Reply.of({"model_stats": [model_statistics(version, samples) for version in versions]})
 
 

@@ -1,4 +1,4 @@
-"""Triton's model statistics, from the counters of all workers.
+"""Triton's model statistics, from the metrics.
 
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md
 """
@@ -14,7 +14,7 @@ from digits.model import artifact
 _ZERO = {"count": 0, "ns": 0}
 
 
-def samples_of_all_workers(metrics: Metrics) -> list[Sample]:
+def statistics_samples(metrics: Metrics) -> list[Sample]:
     """Return the samples that `model_statistics` reads."""
     return metrics.samples(
         "digits_passes",

@@ -1,0 +1,45 @@
+"""Check what gRPC needs before anything else starts. This module does not import grpcio."""
+
+import importlib.util
+import ssl
+from pathlib import Path
+
+from app.settings import Settings
+
+
+def check_requirements(settings: Settings) -> None:
+    """Check the packages and the TLS files.
+
+    Raises:
+        SystemExit: the extra `grpc` is not installed, or the TLS files cannot be used. The message is one line.
+    """
+    if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
+        raise SystemExit(
+            "digits: MNIST_GRPC_PORT needs grpcio. Run: make .venv/.grpc, or uv tool install '.[grpc]', "
+            'or docker build --build-arg EXTRAS="--extra grpc"'
+        )
+    cert, key = settings.grpc_tls_cert, settings.grpc_tls_key
+    if cert is not None and key is not None:
+        _check_tls_files(cert, key)
+    elif cert is not None or key is not None:
+        raise SystemExit("digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected both files or none, received one")
+
+
+def _check_tls_files(cert: Path, key: Path) -> None:
+    """Check that both files can be read and belong together. grpcio would not say what is wrong.
+
+    Raises:
+        SystemExit: the message is one line.
+    """
+    for name, file in (("MNIST_GRPC_TLS_CERT", cert), ("MNIST_GRPC_TLS_KEY", key)):
+        try:
+            file.read_bytes()
+        except OSError as exc:
+            raise SystemExit(f"digits: {name}: cannot read {file}: {exc.strerror}") from None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")  # does not ask for a password
+    except ssl.SSLError:
+        raise SystemExit(
+            "digits: MNIST_GRPC_TLS_CERT, MNIST_GRPC_TLS_KEY: expected a certificate chain and its private key without "
+            "a password, both PEM, received other files"
+        ) from None

@@ -1,0 +1,198 @@
+"""One connection: uvicorn's protocol, which gets one request at a time and a transport with limits.
+
+uvicorn parses all that a client sends at once, a hundred times its size, and waits forever for slow clients. So
+`Connection` stands between the event loop and uvicorn's protocol, with the methods that asyncio documents. Later
+requests wait as bytes, and nothing more is read until they are answered. Heads that are too large or too slow, too
+many trailers, and clients that do not read their replies end it. `app.asgi.middleware` tells it when a head has ended.
+"""
+
+import asyncio
+import math
+from collections import deque
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.asgi.route import CONNECTION
+
+KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
+MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # apart from what arrives in the same read as the head's end
+MAX_HEADERS = 10_000  # with trailers, which uvicorn keeps in 25 times their size
+UNREAD_SECONDS = 60  # until a client has read its replies
+LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
+_WATCH_SECONDS = 0.5
+_PIECES_AT_ONCE = 64  # of one read, until other connections get their turn; most reads are one piece
+_END = b"\r\n\r\n"  # of a head
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one connection, for the parameter `http` of uvicorn."""
+
+    def __init__(self, **arguments: Any) -> None:
+        """Create uvicorn's protocol with its arguments."""
+        self._loop = asyncio.get_running_loop()
+        self._turns: deque[Connection] = arguments["app_state"].setdefault("digits.turns", deque())
+        self._state = {**arguments["app_state"], CONNECTION: self}
+        self._http = HttpToolsProtocol(**arguments | {"app_state": self._state})
+        self._held, self._position = b"", 0  # what was received; uvicorn has the bytes before the position
+        self._passed_on = 0  # bytes since a request began or ended
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._is_new, self._is_paused, self._is_answering = True, False, False
+        self._head_deadline = self._loop.time() + KEEP_ALIVE_SECONDS
+        self._unread_deadline = self._last_deadline = math.inf
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the connection."""
+        self._transport: asyncio.Transport = transport
+        self._replies = _Replies(self._transport, self)
+        self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
+        self._http.connection_made(self._replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio passes it
+        """End the connection. Given an error, uvicorn would leave a timer, and with it the connection's memory."""
+        self._timer.cancel()
+        self._http.connection_lost(None)
+        self._state.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what has arrived. After the last reply, discard it."""
+        if self._replies.is_closing():
+            self._head_deadline = self._loop.time() + LINGER_SECONDS
+            return
+        if self._is_new:
+            self._is_new, data = False, _without_upgrade(data)
+        if not self._is_answering and not self._passed_on:
+            self._head_deadline = self._loop.time() + HEAD_SECONDS
+        elif len(self._headers) > MAX_HEADERS or (not self._is_answering and self._passed_on > self._max_head_bytes()):
+            self._transport.abort()
+        self._pass_on(self._held[self._position :] + data if self._held else data, 0)
+
+    def _max_head_bytes(self) -> int:
+        # Before the next head, the rest of a body may arrive that the application has not read.
+        lengths = (int(value[-20:]) for name, value in self._headers if name == b"content-length")
+        return MAX_HEAD_BYTES + next(lengths, 0)
+
+    def _pass_on(self, data: bytes, start: int) -> None:
+        """Pass on pieces of `data` that end at most one head each, until uvicorn pauses. Hold the rest."""
+        for _ in range(_PIECES_AT_ONCE):
+            if start >= len(data) or self._is_paused or self._replies.is_closing():
+                break
+            end = data.find(_END, start) + len(_END)
+            if end < len(_END) or data.find(_END, end) < 0:
+                end = len(data)
+            self._passed_on += end - start
+            self._http.data_received(data[start:end])
+            start = end
+        self._held, self._position = (b"", 0) if start >= len(data) or self._replies.is_closing() else (data, start)
+        if self._held and not self._is_paused:
+            self._transport.pause_reading()
+            self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        """Go on later. In each turn of the event loop one connection goes on, and one new connection is accepted."""
+        if not self._turns:
+            self._loop.call_soon(self._take_turn)
+        self._turns.append(self)
+
+    def _take_turn(self) -> None:
+        connection = self._turns.popleft()
+        if self._turns:
+            self._loop.call_soon(self._take_turn)
+        connection._pass_on(connection._held, connection._position)
+        if not connection._held and not connection._is_paused:
+            connection.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Read no more. uvicorn has more than it can answer."""
+        self._is_paused = True
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Pass on what is held, and then read again."""
+        self._is_paused = False
+        if self._held:
+            self._wait_for_turn()
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def begin_request(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Note that a head has ended. uvicorn adds the trailers to `headers`."""
+        self._is_answering, self._passed_on, self._headers = True, 0, headers
+        self._head_deadline = math.inf
+
+    def end_request(self) -> None:
+        """Note that the request is answered."""
+        self._is_answering, self._passed_on = False, 0
+
+    def close(self) -> None:
+        """Close the connection. After the reply to a request, read on, because its body may still arrive."""
+        self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
+        if self._is_answering and not self._transport.is_closing():
+            self._head_deadline = self._loop.time() + LINGER_SECONDS
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        """Limit the time in which the client reads its replies."""
+        self._unread_deadline = self._loop.time() + UNREAD_SECONDS
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """End that limit."""
+        self._unread_deadline = math.inf
+        self._http.resume_writing()
+
+    def _watch(self) -> None:
+        if self._loop.time() < min(self._head_deadline, self._unread_deadline, self._last_deadline):
+            self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
+        else:
+            self._transport.abort()
+
+
+class _Replies(asyncio.Transport):
+    """The transport that uvicorn's protocol gets."""
+
+    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
+        super().__init__()
+        self._transport, self._connection = transport, connection
+        self._loop = asyncio.get_running_loop()
+        self._head, self._is_closing = b"", False
+        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
+        self.pause_reading = connection.pause_reading  # type: ignore[method-assign]
+        self.resume_reading = connection.resume_reading  # type: ignore[method-assign]
+
+    def write(self, data: Any) -> None:  # head and body together, which saves a system call
+        if self._head:
+            self._flush(data)
+        elif not self.is_closing():
+            self._head = data
+            self._loop.call_soon(self._flush)
+
+    def _flush(self, data: bytes = b"") -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
+
+    def close(self) -> None:
+        if not self._is_closing:
+            self._flush()
+            self._is_closing = True
+            self._connection.close()
+
+    def is_closing(self) -> bool:
+        return self._is_closing or self._transport.is_closing()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return a connection's first read without `Upgrade` in its head, and with `Connection: close`.
+
+    uvicorn ignores this header, but loses the body of such a request. Java's HTTP client sends it, to ask for HTTP/2.
+    Later reads are not changed, because the same bytes may be those of a body.
+    """
+    head, end, rest = data.partition(_END)
+    if not end or b"\r\nupgrade:" not in head.lower():
+        return data
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"upgrade:", b"connection:"))]
+    return b"\r\n".join([*lines, b"connection: close"]) + end + rest

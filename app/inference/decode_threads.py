@@ -1,10 +1,13 @@
 """Threads for work that would block the event loop: decoding and normalizing pictures, parsing long bodies.
 
-Small and large jobs have one thread each, so that a drawing never waits for a 50-megapixel photo. At most one large
-picture is decoded at a time, which bounds the memory.
+Decoding, normalization and the ink network run in native code that releases the interpreter lock, so there is a thread
+per core. Large jobs have threads of their own, so that a drawing never waits for a 50-megapixel photo. Large pictures
+are decoded at the same time only if they are not too large together, which bounds the memory.
 """
 
 import asyncio
+import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,7 +23,13 @@ SMALL_SIZE = 1_000_000
 """Largest size of a small job, in pixels or bytes of text. It takes tens of milliseconds at most."""
 
 MAX_WAITING_JOBS = 256
-"""Maximum number of jobs that one thread holds, including the job that it works on."""
+"""Maximum number of jobs of one kind, small or large, including those in work."""
+
+CORES = min(os.cpu_count() or 1, 8)
+"""How many cores the small jobs use. With more threads than this, the interpreter lock becomes the limit."""
+
+MAX_LARGE_SIZE = 25_000_000
+"""Largest size of the large jobs in work together, unless there is only one. Two photos of 12 megapixels are less."""
 
 GROUP_SECONDS = 0.01
 """While more jobs wait, a thread collects results for this long, and then returns them together.
@@ -50,7 +59,7 @@ class _Job:
             return
         try:
             self.result = call()
-        except BaseException as exc:  # noqa: BLE001 - whatever the error is, the caller of `DecodeThread.run` gets it
+        except BaseException as exc:  # noqa: BLE001 - whatever the error is, the caller of `DecodePool.run` gets it
             self.error = exc
 
     def complete(self) -> None:
@@ -66,17 +75,17 @@ class _Job:
             future.set_exception(error)
 
 
-class DecodeThread:
-    """One thread that does one job at a time, in the order in which the jobs arrive."""
+class DecodePool:
+    """Threads that begin jobs in the order in which they arrive."""
 
-    def __init__(self, name: str) -> None:
-        """Create the thread. It starts with the first job."""
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+    def __init__(self, name: str, threads: int) -> None:
+        """Create the threads. They start with the first jobs."""
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function in the thread and return its result or raise its error.
+        """Call the function in a thread and return its result or raise its error.
 
         A job that is cancelled before its turn never starts.
 
@@ -104,10 +113,11 @@ class DecodeThread:
         """
         done: list[_Job] = []
         deadline = time.perf_counter() + GROUP_SECONDS
-        while self._jobs and (not done or time.perf_counter() < deadline):
-            job = self._jobs.popleft()
-            job.run()
-            done.append(job)
+        with suppress(IndexError):  # no job is left
+            while not done or time.perf_counter() < deadline:
+                job = self._jobs.popleft()
+                job.run()
+                done.append(job)
         if done:
             with suppress(RuntimeError):  # the event loop has ended, and with it every caller
                 done[-1].future.get_loop().call_soon_threadsafe(_complete, done)
@@ -119,14 +129,17 @@ def _complete(jobs: Sequence[_Job]) -> None:
 
 
 class DecodeThreads:
-    """The two decode threads of a process."""
+    """The decode threads of a process."""
 
     def __init__(self) -> None:
-        """Create both threads. Each starts with its first job."""
-        self._small, self._large = DecodeThread("small"), DecodeThread("large")
+        """Create the threads. Each starts with its first job."""
+        self._small, self._large = DecodePool("small", CORES), DecodePool("large", max(CORES, 2))
+        self._next_large = threading.Lock()
+        self._large_size = 0
+        self._large_ended = threading.Condition()
 
     async def run(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a job in the thread for its size, as `DecodeThread.run` does.
+        """Run a job in a thread for its size, as `DecodePool.run` does.
 
         Args:
             size: pixels of the picture, or bytes of the text, that the job works on.
@@ -134,5 +147,18 @@ class DecodeThreads:
             args: its arguments.
             kwargs: its keyword arguments.
         """
-        thread = self._small if size <= SMALL_SIZE else self._large
-        return await thread.run(function, *args, **kwargs)
+        if size <= SMALL_SIZE:
+            return await self._small.run(function, *args, **kwargs)
+        return await self._large.run(self._run_large, size, partial(function, *args, **kwargs))
+
+    def _run_large(self, size: int, call: Callable[[], T]) -> T:
+        """Wait until the large jobs in work leave room for another one, and make the call."""
+        with self._next_large, self._large_ended:
+            self._large_ended.wait_for(lambda: not self._large_size or self._large_size + size <= MAX_LARGE_SIZE)
+            self._large_size += size
+        try:
+            return call()
+        finally:
+            with self._large_ended:
+                self._large_size -= size
+                self._large_ended.notify_all()

@@ -1,8 +1,9 @@
-"""Long jobs run in threads, one at a time per thread, and only a limited number may wait."""
+"""Long jobs run in threads, and only a limited number may wait."""
 
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +12,10 @@ import pytest
 
 from app.errors import Overloaded
 from app.inference import decode_threads
-from app.inference.decode_threads import SMALL_SIZE, DecodeThread, DecodeThreads
+from app.inference.decode_threads import MAX_LARGE_SIZE, SMALL_SIZE, DecodePool, DecodeThreads
 
 
-def test_jobs_run_one_at_a_time_in_the_order_of_their_arrival() -> None:
+def test_jobs_of_one_thread_run_in_the_order_of_their_arrival() -> None:
     done: list[int] = []
     busy = threading.Lock()
 
@@ -25,19 +26,19 @@ def test_jobs_run_one_at_a_time_in_the_order_of_their_arrival() -> None:
         return number
 
     async def all_at_once() -> list[int]:
-        thread = DecodeThread("test")
+        thread = DecodePool("test", 1)
         return await asyncio.gather(*(thread.run(job, number) for number in range(50)))
 
     assert asyncio.run(all_at_once()) == done == list(range(50))
 
 
 @pytest.fixture
-def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]:
+def blocked() -> Callable[[Callable[[DecodePool, threading.Event], Any]], Any]:
     """Runs a scenario with a decode thread that is busy until the event is set."""
 
-    def run(scenario: Callable[[DecodeThread, threading.Event], Any]) -> Any:
+    def run(scenario: Callable[[DecodePool, threading.Event], Any]) -> Any:
         async def whole() -> Any:
-            thread, release = DecodeThread("test"), threading.Event()
+            thread, release = DecodePool("test", 1), threading.Event()
             busy = asyncio.ensure_future(thread.run(release.wait, 10))
             await asyncio.sleep(0.05)
             try:
@@ -54,7 +55,7 @@ def blocked() -> Callable[[Callable[[DecodeThread, threading.Event], Any]], Any]
 def test_a_cancelled_job_never_starts(blocked: Callable[..., Any]) -> None:
     done: list[str] = []
 
-    async def leave(thread: DecodeThread, release: threading.Event) -> None:
+    async def leave(thread: DecodePool, release: threading.Event) -> None:
         gone = asyncio.ensure_future(thread.run(done.append, "gone"))
         stays = asyncio.ensure_future(thread.run(done.append, "stays"))
         await asyncio.sleep(0.05)
@@ -72,7 +73,7 @@ def test_the_arguments_of_a_cancelled_job_are_freed_at_once(blocked: Callable[..
     class Body:
         """An object that can be referenced weakly."""
 
-    async def leave(thread: DecodeThread, release: threading.Event) -> bool:
+    async def leave(thread: DecodePool, release: threading.Event) -> bool:
         body = Body()
         watched = weakref.ref(body)
         gone = asyncio.ensure_future(thread.run(id, body))
@@ -90,7 +91,7 @@ def test_the_arguments_of_a_cancelled_job_are_freed_at_once(blocked: Callable[..
 def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_threads, "MAX_WAITING_JOBS", 3)
 
-    async def crowd(thread: DecodeThread, release: threading.Event) -> list[Any]:
+    async def crowd(thread: DecodePool, release: threading.Event) -> list[Any]:
         waiting = [asyncio.ensure_future(thread.run(int)) for _ in range(4)]
         await asyncio.sleep(0.05)
         release.set()
@@ -111,3 +112,34 @@ def test_a_small_picture_does_not_wait_for_a_large_one() -> None:
         return small
 
     assert asyncio.run(race()) == "small"
+
+
+@pytest.mark.parametrize(
+    ("size", "at_once"),
+    [(SMALL_SIZE, 2), (MAX_LARGE_SIZE // 2, 2), (MAX_LARGE_SIZE // 2 + 1, 1), (4 * MAX_LARGE_SIZE, 1)],
+    ids=["small", "large", "too large together", "too large even alone"],
+)
+def test_two_jobs_run_at_once_unless_they_are_too_large_together(
+    size: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_threads, "CORES", 2)
+    busy: list[int] = []
+    most = 0
+    lock = threading.Lock()
+
+    def job() -> None:
+        nonlocal most
+        with lock:
+            busy.append(1)
+            most = max(most, len(busy))
+        time.sleep(0.05)
+        with lock:
+            busy.pop()
+
+    async def all_at_once() -> None:
+        threads = DecodeThreads()
+        await asyncio.gather(*(threads.run(size, job) for _ in range(4)))
+
+    asyncio.run(all_at_once())
+
+    assert most == at_once

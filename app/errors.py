@@ -20,6 +20,10 @@ RETRY_SECONDS = 2
 _log = logging.getLogger(__name__)
 
 
+class Abandoned(Exception):
+    """The client has left before it got the reply."""
+
+
 class NotFound(DigitsError):
     """Nothing is at this path."""
 

@@ -7,7 +7,8 @@ from fastapi import Query
 from app.api.predictions import extend
 from app.api.query import PredictQuery
 from app.asgi.route import Reply, ServiceRequest, direct_router
-from app.input.pictures import PictureBody
+from app.input.pictures import read_pictures
+from app.input.request import RequestInWork
 from app.openapi.bodies import PREDICT_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Prediction, Predictions
@@ -29,9 +30,11 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
     Several pictures get a list of predictions, in the order sent.
     """
     service = request.service
-    inference = await service.data_plane.infer(PictureBody(request, service.settings, query.normalize))
-    if query.model_fields_set:
-        await extend(service.data_plane, inference, query, inference.predictions)
+    with RequestInWork(request, service.data_plane, service.settings) as work:
+        pictures = await read_pictures(work, query.normalize)
+        inference = await service.data_plane.infer(pictures)
+        if query.model_fields_set:
+            await extend(service.data_plane, inference, query, inference.predictions)
     records = inference.predictions
-    content = records[0] if inference.request.single else {"predictions": records}
+    content = records[0] if pictures.single else {"predictions": records}
     return Reply.of(content, inference.classifier.model_id, inference.result.pass_rows)

@@ -7,7 +7,8 @@ from fastapi import Query
 from app.api.predictions import extend
 from app.api.query import ReadQuery
 from app.asgi.route import Reply, ServiceRequest, direct_router
-from app.input.pictures import PICTURE_TYPES, PictureBody
+from app.input.pictures import PICTURE_TYPES, read_pictures
+from app.input.request import RequestInWork
 from app.openapi.bodies import READ_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Number, Numbers
@@ -30,10 +31,13 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     Digits may touch. Each has a box and says how far to trust it.
     """
     service = request.service
-    read = await service.data_plane.read(PictureBody(request, service.settings, accepted=PICTURE_TYPES))
-    if query.model_fields_set:
-        await extend(service.data_plane, read.digits, query, read.numbers)
-        for number in read.numbers:
-            set_accept(number)  # another coverage gives other prediction sets
-    content = read.numbers[0] if read.digits.request.single else {"predictions": read.numbers}
+    service.registry.classifier.require_digits()
+    with RequestInWork(request, service.data_plane, service.settings) as work:
+        pictures = await read_pictures(work, accepted=PICTURE_TYPES)
+        read = await service.data_plane.read(pictures)
+        if query.model_fields_set:
+            await extend(service.data_plane, read.digits, query, read.numbers)
+            for number in read.numbers:
+                set_accept(number)  # another coverage gives other prediction sets
+    content = read.numbers[0] if pictures.single else {"predictions": read.numbers}
     return Reply.of(content, read.digits.classifier.model_id, read.digits.result.pass_rows)

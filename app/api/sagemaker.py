@@ -9,8 +9,9 @@ from app.api.tensorflow_serving.request import read_request
 from app.api.tensorflow_serving.schemas import INVOCATIONS_BODY, RowProbabilities
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
-from app.input.body import InflatedBody
-from app.input.pictures import JSON, PictureBody, media_type_of
+from app.input.body import read_inflated
+from app.input.pictures import JSON, media_type_of, read_pictures
+from app.input.request import RequestInWork
 from app.openapi.replies import PICTURE_REFUSALS, example
 from app.openapi.reply_examples import examples
 
@@ -46,9 +47,11 @@ async def invocations(request: ServiceRequest) -> Reply:
     """
     service = request.service
     content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
-    if media_type_of(content_type) not in ("", JSON):
-        inference = await service.data_plane.infer(PictureBody(request, service.settings))
-        return predict_reply("predictions", inference.result)
     parser = partial(read_request, verb="invocations", settings=service.settings)
-    parsed = await service.data_plane.infer(InflatedBody(request, service.settings, parser))
-    return predict_reply(parsed.request.reply_key, parsed.result)
+    with RequestInWork(request, service.data_plane, service.settings) as work:
+        if media_type_of(content_type) not in ("", JSON):
+            inference = await service.data_plane.infer(await read_pictures(work))
+            return predict_reply("predictions", inference.result)
+        parsed = await read_inflated(work, parser)
+        result = (await service.data_plane.infer(parsed)).result
+        return predict_reply(parsed.reply_key, result)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from app.asgi import middleware
 from app.asgi.api_keys import PUBLIC
@@ -34,14 +34,6 @@ class Application(FastAPI):
         self.router.route_class = DirectRoute
         self.error_page = error_page
         self.state.service = self.service = service  # the attribute, because `state` takes 1 us to find it
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. FastAPI looks for telemetry and a root path first, which takes 1 us."""
-        if scope["type"] != "http" or self.middleware_stack is None:
-            await super().__call__(scope, receive, send)
-            return
-        scope["app"] = self
-        await self.middleware_stack(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""

@@ -15,7 +15,6 @@ from app.asgi.api_keys import KeyCheck
 from app.asgi.headers import with_defaults
 from app.asgi.route import CONNECTION, NOSNIFF, REPLY
 from app.asgi.service import Service
-from app.inference.data_plane import Abandoned
 from app.settings import Settings
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 
@@ -144,7 +143,7 @@ async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -
     """Reply with the error that the application raised. An exception that is not a DigitsError is a bug: 500."""
     if scope["type"] != "http":
         raise exc
-    if isinstance(exc, Abandoned):
+    if isinstance(exc, errors.Abandoned):
         await send({"type": "http.response.start", "status": CLIENT_CLOSED_REQUEST, "headers": []})
         return
     error = errors.of_exception(exc, scope["method"])

@@ -1,15 +1,14 @@
 """The data plane: it answers every request with pictures, whatever its protocol.
 
-A dialect gives it a `Source`, which parses the request's body into pictures. The dialect then renders the result.
+A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read`, and renders the result.
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, repeat
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,32 +39,7 @@ from digits.numbers.search import Reading
 
 _TRIM_SECONDS = 10
 
-T = TypeVar("T")
 BatchT = TypeVar("BatchT", bound=PictureBatch)
-BatchT_co = TypeVar("BatchT_co", bound=PictureBatch, covariant=True)
-
-
-class Abandoned(Exception):
-    """The client has left before it got the result."""
-
-
-class Source(Protocol[BatchT_co]):
-    """Where the pictures of a request come from."""
-
-    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT_co:
-        """Receive and parse the pictures.
-
-        Args:
-            reservation: where a long body reserves its memory. It is released after inference.
-            decode_threads: where a long body is parsed.
-
-        Raises:
-            DigitsError: the pictures cannot be used.
-            Abandoned: the client has left.
-        """
-
-    async def abandoned(self) -> None:
-        """Return when the client has left. The data plane calls this when its work may take long."""
 
 
 @dataclass(slots=True)
@@ -82,8 +56,6 @@ class Inference(Generic[BatchT]):
     """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
     ink: Sequence[Grey | None] = ()
     """For each picture, where the ink network saw ink (`Normalized.ink`). Empty if nothing was normalized."""
-    parsed_at: float = 0.0
-    """When the request was parsed (`time.perf_counter`)."""
 
     @property
     def classifier(self) -> Classifier:
@@ -126,8 +98,8 @@ class DataPlane:
             labels=dict(settings.model_labels),
             on_load=metrics.count_load,
         )
-        self._memory_budget = MemoryBudget(settings.max_body_bytes)
-        self._decode_threads = DecodeThreads()
+        self.memory_budget = MemoryBudget(settings.max_body_bytes)
+        self.decode_threads = DecodeThreads()
         self._max_image_pixels = settings.max_image_pixels
         self._max_digits = settings.max_batch
         self._served = Batcher(lambda: self.registry.classifier, metrics)
@@ -139,8 +111,8 @@ class DataPlane:
         """Return unused memory to the system every ten seconds, if large bodies have used some."""
         while True:
             await asyncio.sleep(_TRIM_SECONDS)
-            if not self._memory_budget.is_trimmed and not self._memory_budget.reserved_bytes:
-                await asyncio.to_thread(self._memory_budget.trim)
+            if not self.memory_budget.is_trimmed and not self.memory_budget.reserved_bytes:
+                await asyncio.to_thread(self.memory_budget.trim)
 
     async def keep_metrics_current(self) -> None:
         """Add the recorded values to the metrics ten times a second, and update the state gauges once a second."""
@@ -153,7 +125,7 @@ class DataPlane:
                 self.metrics.flush()
                 await asyncio.sleep(0.1)
 
-    async def infer(self, source: Source[BatchT]) -> Inference[BatchT]:
+    async def infer(self, batch: BatchT) -> Inference[BatchT]:
         """Classify all pictures of a request.
 
         Raises:
@@ -161,39 +133,14 @@ class DataPlane:
             UnknownModel: the version that the request names is not loaded.
             Overloaded: too many pictures wait already.
             InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the index of the picture.
-            Abandoned: the client has left.
-            DigitsError: the source raises it.
         """
-        self.registry.require_usable()
-        with Reservation(self._memory_budget) as reservation:
-            batch = await source.pictures(reservation, self._decode_threads)
-            parsed_at = time.perf_counter()
-            batcher = self._served if batch.version is None else self._batcher(batch.version)
-            while True:
-                preparation = batcher.preparation(batch.mode)
-                inference = await self._infer(batch, preparation, source.abandoned, batcher)
-                # If a version with another preprocessing is served meanwhile, prepare the pictures for that version.
-                if inference.classifier.preparation(batch.mode) == preparation:
-                    inference.parsed_at = parsed_at
-                    return inference
-
-    async def read(self, source: Source[PictureBatch]) -> Numbers:
-        """Read the digits on all pictures of a request.
-
-        Args:
-            source: encoded pictures.
-
-        Raises:
-            NoUsableModel, Overloaded, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, Abandoned, DigitsError: as
-                `infer` does.
-            OtherClasses: the model's classes are not the digits.
-            TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
-                MNIST_MAX_BATCH.
-        """
-        self.registry.classifier.require_digits()
-        with Reservation(self._memory_budget) as reservation:
-            batch = await source.pictures(reservation, self._decode_threads)
-            return await _until_abandoned(self._segment_and_read(batch), source.abandoned)
+        batcher = self._served if batch.version is None else self._batcher(batch.version)
+        while True:
+            preparation = batcher.preparation(batch.mode)
+            inference = await self._infer(batch, preparation, batcher)
+            # If a version with another preprocessing is served meanwhile, prepare the pictures for that version.
+            if inference.classifier.preparation(batch.mode) == preparation:
+                return inference
 
     async def saliency(self, inference: Inference[Any]) -> list[bytes]:
         """Return the saliency of each picture as JSON text: 28 rows of 28 numbers.
@@ -208,46 +155,47 @@ class DataPlane:
         if len(pixels) == 1:  # faster than a thread
             return _saliency_texts(classifier, pixels)
         texts: list[bytes] = []
-        with Reservation(self._memory_budget) as reservation:
+        with Reservation(self.memory_budget) as reservation:
             for start in range(0, len(pixels), PASS_ROWS):
                 part = pixels[start : start + PASS_ROWS]
-                part_texts = await self._decode_threads.run(part.size, _saliency_texts, classifier, part)
+                part_texts = await self.decode_threads.run(part.size, _saliency_texts, classifier, part)
                 # A thousand pictures of noise are 9 MB of text, ten times what was sent.
                 reservation.reserve(sum(map(len, part_texts)))
                 texts += part_texts
         return texts
 
-    async def _infer(
-        self,
-        batch: BatchT,
-        preparation: Preparation,
-        abandoned: Callable[[], Awaitable[None]],
-        batcher: Batcher,
-    ) -> Inference[BatchT]:
+    async def _infer(self, batch: BatchT, preparation: Preparation, batcher: Batcher) -> Inference[BatchT]:
         pixels = batch.pixels
         if pixels is None:
             pixels = decode_tiny(batch, self._max_image_pixels)
         if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
-            # The next pass answers the usual request, so that watching for the client would cost more than it saves.
             # Pixels are 28x28, so that there is nothing to resize.
             must_be_in_form = preparation == "auto"
             result = await (batcher.classify_if_in_form(pixels) if must_be_in_form else batcher.classify(pixels))
             if result is not None:
                 complete(result.predictions, result.classifier, repeat(()))
                 return Inference(batch, result, pixels)
-        return await _until_abandoned(self._prepare_and_classify(batch, pixels, preparation, batcher), abandoned)
+        return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
-    async def _segment_and_read(self, batch: PictureBatch) -> Numbers:
+    async def read(self, batch: PictureBatch) -> Numbers:
+        """Read the digits on all encoded pictures of a request.
+
+        Raises:
+            NoUsableModel, Overloaded, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk: as `infer` does.
+            OtherClasses: the model's classes are not the digits.
+            TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
+                MNIST_MAX_BATCH.
+        """
         encoded_bytes = sum(map(len, batch.encoded))
-        pictures = await self._decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+        pictures = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
         prepared = [
-            await self._decode_threads.run(picture.pixel_count, decode_and_segment, batch, index, picture)
+            await self.decode_threads.run(picture.pixel_count, decode_and_segment, batch, index, picture)
             for index, picture in enumerate(pictures)
         ]
         pixels = np.concatenate([each.pixels for each in prepared])
         judged = await self._candidates.classify(pixels)
         judged.classifier.require_digits()
-        readings = await self._decode_threads.run(len(pixels), _read_all, batch, prepared, judged)
+        readings = await self.decode_threads.run(len(pixels), _read_all, batch, prepared, judged)
         starts = np.cumsum([0, *(len(each.pixels) for each in prepared)]).tolist()
         chosen = [
             start + found.candidate
@@ -300,13 +248,11 @@ class DataPlane:
     async def _decode(self, batch: PictureBatch, preparation: Preparation) -> "_Prepared":
         """Decode and prepare the encoded pictures."""
         encoded_bytes = sum(map(len, batch.encoded))
-        opened = await self._decode_threads.run(
+        opened = await self.decode_threads.run(
             encoded_bytes, open_and_normalize_small, batch, preparation, self._max_image_pixels
         )
         normalized = opened.normalized or [
-            await self._decode_threads.run(
-                picture.pixel_count, decode_and_normalize, batch, index, picture, preparation
-            )
+            await self.decode_threads.run(picture.pixel_count, decode_and_normalize, batch, index, picture, preparation)
             for index, picture in enumerate(opened.pictures)
         ]
         return _Prepared(
@@ -327,7 +273,7 @@ class DataPlane:
         others = np.flatnonzero(~in_form).tolist()
         for start in range(0, len(others), JOB_PICTURES):
             part = others[start : start + JOB_PICTURES]
-            normalized = await self._decode_threads.run(
+            normalized = await self.decode_threads.run(
                 len(part) * FEATURES, normalize_pixels, batch, pixels, part, preparation
             )
             for index, each in zip(part, normalized, strict=True):
@@ -383,30 +329,3 @@ async def _are_in_form(pixels: NDArray[Any]) -> NDArray[np.bool_]:
         parts.append(are_mnist_form(to_features(pixels[start : start + PASS_ROWS])))
         await asyncio.sleep(0)
     return np.concatenate(parts)
-
-
-async def _until_abandoned(work: Awaitable[T], abandoned: Callable[[], Awaitable[None]]) -> T:
-    """Return the result of the work, or cancel it when the client leaves first.
-
-    Raises:
-        Abandoned: the client has left.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    has_left = False
-
-    async def cancel_when_the_client_leaves() -> None:
-        nonlocal has_left
-        await abandoned()
-        has_left = True
-        task.cancel()
-
-    watching = asyncio.ensure_future(cancel_when_the_client_leaves())
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not has_left or task.uncancel():  # something else has cancelled the request
-            raise
-        raise Abandoned from None
-    finally:
-        watching.cancel()

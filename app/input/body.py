@@ -1,101 +1,60 @@
 """Read a request body within limits of size, memory and time."""
 
-import asyncio
 import zlib
-from collections.abc import Callable, Iterable
-from typing import Concatenate, Generic, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
-from starlette.requests import Request
-from starlette.types import Receive
-
-from app.errors import BodyTooLarge, MalformedBody, SlowBody, UnsupportedType
-from app.inference.data_plane import Abandoned
+from app.errors import Abandoned, BodyTooLarge, MalformedBody, UnsupportedType
 from app.inference.decode_threads import DecodeThreads
-from app.inference.memory_budget import Reservation
-from app.inference.picture_batch import PictureBatch
-from app.settings import Settings
+from app.input.request import RequestInWork
 
 P = ParamSpec("P")
 T = TypeVar("T")
-BatchT = TypeVar("BatchT", bound=PictureBatch)
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 SHORT_BODY_BYTES = 32 * 1024
 """Bodies up to this size are parsed on the event loop (about 0.1 ms) and need no memory reservation."""
-
-TIMEOUT_SECONDS = 60
-"""Time within which the whole body must arrive. Enough for a 7.5 MB photo at 1 Mbit/s."""
 
 IDENTITY_ENCODINGS = (b"", b"identity")
 """Values of Content-Encoding for a body that is not compressed."""
 
 
-class RequestBody(Generic[BatchT]):
-    """The body of one HTTP request, as a source of pictures for the data plane. Subclasses parse it."""
+async def read_inflated(work: RequestInWork, parser: Callable[[bytes], T]) -> T:
+    """Read a body, inflate it if its Content-Encoding is gzip or deflate, and parse it.
 
-    def __init__(self, request: Request, settings: Settings) -> None:
-        """Read the body of `request` within the limits of `settings`."""
-        self.headers: Headers = request.scope["headers"]
-        self.settings = settings
-        self.receive = request.receive
-
-    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT:
-        """Receive and parse the pictures. See `app.inference.data_plane.Source`."""
-        raise NotImplementedError
-
-    async def abandoned(self) -> None:
-        """Return when the client has disconnected. Call this only after the whole body has been read."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-
-
-class InflatedBody(RequestBody[BatchT]):
-    """A body that may be compressed, and that one function parses."""
-
-    def __init__(self, request: Request, settings: Settings, parser: Callable[[bytes], BatchT]) -> None:
-        """Parse the inflated body with `parser`."""
-        super().__init__(request, settings)
-        self._parser = parser
-
-    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT:
-        """Read the body, inflate it if its Content-Encoding is gzip or deflate, and parse it.
-
-        Raises:
-            BodyTooLarge, NoRoom, SlowBody, Abandoned: as `read_body`.
-            UnsupportedType: the Content-Encoding is neither gzip nor deflate.
-            MalformedBody: the body is not valid gzip or deflate.
-            Overloaded: too many bodies wait for a thread.
-            DigitsError: the parser raises it.
-        """
-        declared_length = encoding = b""
-        for name, value in self.headers:
-            if name == b"content-length":
-                declared_length = value
-            elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
-                encoding = value
-        max_bytes = self.settings.max_body_bytes
-        body = await read_body(self.receive, declared_length, max_bytes, reservation)
-        if encoding:
-            name_of_encoding = encoding.decode("latin-1").strip().lower()
-            body = await decode_threads.run(len(body), inflate, body, name_of_encoding, max_bytes)
-            reservation.reserve(len(body))
-        return await parse(decode_threads, self._parser, body)
+    Raises:
+        BodyTooLarge, NoRoom, SlowBody, Abandoned: as `read_body`.
+        UnsupportedType: the Content-Encoding is neither gzip nor deflate.
+        MalformedBody: the body is not valid gzip or deflate.
+        Overloaded: too many bodies wait for a thread.
+        DigitsError: the parser raises it.
+    """
+    declared_length = encoding = b""
+    for name, value in work.headers:
+        if name == b"content-length":
+            declared_length = value
+        elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
+            encoding = value
+    max_bytes = work.settings.max_body_bytes
+    body = await read_body(work, declared_length, max_bytes)
+    if encoding:
+        name_of_encoding = encoding.decode("latin-1").strip().lower()
+        body = await work.decode_threads.run(len(body), inflate, body, name_of_encoding, max_bytes)
+        work.memory.reserve(len(body))
+    return await parse(work.decode_threads, parser, body)
 
 
-async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, reservation: Reservation) -> bytes:
+async def read_body(work: RequestInWork, declared_length: bytes, max_bytes: int) -> bytes:
     """Read a whole body.
 
     Args:
-        receive: the ASGI receive callable.
+        work: the request. A long body reserves its memory there.
         declared_length: the value of Content-Length, which may be wrong. b"" if the header is missing.
         max_bytes: largest accepted body.
-        reservation: where a long body reserves its memory.
 
     Raises:
         BodyTooLarge: the body has more than `max_bytes`.
         NoRoom: the memory budget has too few bytes left.
-        SlowBody: the body did not arrive within `TIMEOUT_SECONDS`.
+        SlowBody: the body did not arrive in time. `work` raises it.
         Abandoned: the client has left.
     """
     # uvicorn accepts any number of leading zeros, and int() no more than 4300 digits.
@@ -104,22 +63,20 @@ async def read_body(receive: Receive, declared_length: bytes, max_bytes: int, re
         raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes, received {size}")
     body = bytearray()
     reserved = 0
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Abandoned
-                body += message.get("body", b"")
-                if len(body) > max_bytes:
-                    raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes, received more")
-                if len(body) > SHORT_BODY_BYTES:
-                    reservation.reserve(len(body) - reserved)
-                    reserved = len(body)
-                if not message.get("more_body"):
-                    return bytes(body)
-    except TimeoutError as exc:
-        raise SlowBody(f"expected the whole body within {TIMEOUT_SECONDS} seconds, received {len(body)} bytes") from exc
+    while True:
+        message = await work.receive()
+        if message["type"] == "http.disconnect":
+            raise Abandoned
+        body += message.get("body", b"")
+        work.received_bytes = len(body)
+        if len(body) > max_bytes:
+            raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes, received more")
+        if len(body) > SHORT_BODY_BYTES:
+            work.memory.reserve(len(body) - reserved)
+            reserved = len(body)
+        if not message.get("more_body"):
+            work.is_read = True
+            return bytes(body)
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:

@@ -1,16 +1,14 @@
 """Read a request body of any accepted Content-Type as a batch of pictures."""
 
-from starlette.requests import Request
+from collections.abc import Iterable
 
 from app.errors import UnsupportedType
-from app.inference.decode_threads import DecodeThreads
-from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
-from app.input.body import IDENTITY_ENCODINGS, Headers, RequestBody, parse, read_body
+from app.input.body import IDENTITY_ENCODINGS, parse, read_body
 from app.input.forms import read_form
 from app.input.json import read_json
 from app.input.pixels import raw_pixels
-from app.settings import Settings
+from app.input.request import RequestInWork
 from digits.normalization.mnist_form import Mode
 from digits.pictures.decode import FORMATS
 
@@ -26,63 +24,52 @@ _MEDIA_TYPE_OF_HEADER = {media_type.encode(): media_type for media_type in MEDIA
 """The Content-Type header as most clients write it, without parameters and in lower case."""
 
 
-class PictureBody(RequestBody[PictureBatch]):
-    """A body of any accepted Content-Type. The data plane opens encoded pictures, not this class."""
+async def read_pictures(
+    work: RequestInWork, mode: Mode = "auto", accepted: tuple[str, ...] = MEDIA_TYPES
+) -> PictureBatch:
+    """Read a body of any accepted Content-Type. The data plane opens encoded pictures, not this function.
 
-    def __init__(
-        self, request: Request, settings: Settings, mode: Mode = "auto", accepted: tuple[str, ...] = MEDIA_TYPES
-    ) -> None:
-        """Read pictures.
+    Args:
+        work: the request.
+        mode: which pictures to normalize. In modes other than "never", blank JSON pixels raise NoInk.
+        accepted: the media types that the endpoint accepts.
 
-        Args:
-            request: the request.
-            settings: the limits.
-            mode: which pictures to normalize. In modes other than "never", blank JSON pixels raise NoInk.
-            accepted: the media types that the endpoint accepts.
-        """
-        super().__init__(request, settings)
-        self._mode = mode
-        self._accepted = accepted
-
-    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> PictureBatch:
-        """Read the body and parse it.
-
-        Raises:
-            BodyTooLarge, NoRoom, SlowBody, Overloaded, Abandoned: the body cannot be received.
-            UnsupportedType, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels, NoInk: it cannot be parsed.
-        """
-        content_type = declared_length = encoding = b""
-        for name, value in self.headers:
-            if name == b"content-type":
-                content_type = value
-            elif name == b"content-length":
-                declared_length = value
-            elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
-                encoding = value
-        if not declared_length:  # the server refuses a request that has Content-Length and Transfer-Encoding
-            _check_transfer_encoding(self.headers)
-        if encoding:
-            received = encoding[:40].decode("latin-1")
-            raise UnsupportedType(f"expected a body without Content-Encoding, received {received!r}")
-        accepted = self._accepted
-        media_type = _MEDIA_TYPE_OF_HEADER.get(content_type) or _media_type(content_type, accepted)
-        if media_type not in accepted:
-            raise _unaccepted(media_type, accepted)
-        body = await read_body(self.receive, declared_length, self.settings.max_body_bytes, reservation)
-        if media_type == RAW:
-            batch = raw_pixels(body, self.settings.max_batch)
-        elif media_type == JSON:
-            batch = await parse(decode_threads, read_json, body, self.settings, self._mode)
-        elif media_type == FORM:
-            # Even short forms go to a thread, because the parser is pure Python.
-            batch = await decode_threads.run(len(body), read_form, body, content_type, self.settings.max_batch)
-        else:
-            batch = PictureBatch(encoded=[body], single=True)
-        batch.mode = self._mode
-        return batch
+    Raises:
+        BodyTooLarge, NoRoom, SlowBody, Overloaded, Abandoned: the body cannot be received.
+        UnsupportedType, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels, NoInk: it cannot be parsed.
+    """
+    content_type = declared_length = encoding = b""
+    for name, value in work.headers:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            declared_length = value
+        elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
+            encoding = value
+    if not declared_length:  # the server refuses a request that has Content-Length and Transfer-Encoding
+        _check_transfer_encoding(work.headers)
+    if encoding:
+        received = encoding[:40].decode("latin-1")
+        raise UnsupportedType(f"expected a body without Content-Encoding, received {received!r}")
+    media_type = _MEDIA_TYPE_OF_HEADER.get(content_type) or _media_type(content_type, accepted)
+    if media_type not in accepted:
+        raise _unaccepted(media_type, accepted)
+    settings = work.settings
+    body = await read_body(work, declared_length, settings.max_body_bytes)
+    if media_type == RAW:
+        batch = raw_pixels(body, settings.max_batch)
+    elif media_type == JSON:
+        batch = await parse(work.decode_threads, read_json, body, settings, mode)
+    elif media_type == FORM:
+        # Even short forms go to a thread, because the parser is pure Python.
+        batch = await work.decode_threads.run(len(body), read_form, body, content_type, settings.max_batch)
+    else:
+        batch = PictureBatch(encoded=[body], single=True)
+    batch.mode = mode
+    return batch
 
 
-def _check_transfer_encoding(headers: Headers) -> None:
+def _check_transfer_encoding(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Raise UnsupportedType for a Transfer-Encoding other than chunked. The server has already decoded chunked."""
     for name, value in headers:
         if name == b"transfer-encoding" and value.lower() != b"chunked":

@@ -1,7 +1,7 @@
 """Only pictures that are not in MNIST form are normalized, and every prediction keeps its place."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from app.inference import data_plane
 from app.inference.batching import PASS_ROWS
-from app.inference.data_plane import Abandoned, DataPlane, Inference
-from app.inference.decode_threads import DecodeThreads
+from app.inference.data_plane import DataPlane, Inference
 from app.inference.decoding import normalize_pixels
-from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
@@ -37,27 +35,12 @@ def digits(mnist: Mnist) -> NDArray[np.uint8]:
     return mnist.pixels[:300]
 
 
-async def never() -> None:
-    await asyncio.Event().wait()
-
-
-class Sent:
-    """A source that has its pictures already, and the client that waits for the result."""
-
-    def __init__(self, batch: PictureBatch, abandoned: Callable[[], Coroutine[Any, Any, None]] = never) -> None:
-        self._batch = batch
-        self.abandoned = abandoned
-
-    async def pictures(self, _reservation: Reservation, _decode_threads: DecodeThreads) -> PictureBatch:
-        return self._batch
-
-
 Infer = Callable[[PictureBatch], Inference[PictureBatch]]
 
 
 @pytest.fixture
 def infer(plane: DataPlane) -> Infer:
-    return lambda batch: asyncio.run(plane.infer(Sent(batch)))
+    return lambda batch: asyncio.run(plane.infer(batch))
 
 
 def steps(inference: Inference[PictureBatch]) -> list[tuple[str, ...]]:
@@ -117,7 +100,7 @@ def test_pictures_are_prepared_again_if_a_model_with_another_preprocessing_is_se
         return normalize_pixels(*arguments)
 
     monkeypatch.setattr(data_plane, "normalize_pixels", published_meanwhile)
-    result = asyncio.run(plane.infer(Sent(PictureBatch(pixels=inverted))))
+    result = asyncio.run(plane.infer(PictureBatch(pixels=inverted)))
 
     assert result.classifier.class_names == ("circle", "square")
     assert (result.pixels == inverted).all()
@@ -140,14 +123,3 @@ TINY = encoded(np.eye(28, dtype=np.uint8) * 255)
 def test_a_small_png_that_is_damaged_is_named(infer: Infer) -> None:
     with pytest.raises(InvalidImage, match=r"^picture 2 of 2: "):
         infer(PictureBatch(encoded=[TINY, TINY[:50]]))
-
-
-def test_work_ends_when_the_client_leaves(plane: DataPlane, normalized: list[Any], digits: NDArray[np.uint8]) -> None:
-    async def after_the_first_picture() -> None:
-        while not normalized:
-            await asyncio.sleep(0)
-
-    with pytest.raises(Abandoned):
-        asyncio.run(plane.infer(Sent(PictureBatch(pixels=digits, mode="always"), after_the_first_picture)))
-
-    assert len(normalized) < len(digits)

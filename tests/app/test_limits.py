@@ -25,9 +25,9 @@ HEAD_SECONDS, UNREAD_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS, BODY_SECONDS =
 IMPATIENT = f"""
 import app.__main__
 import app.start
-from app.input import body
+from app.input import request
 from app.server import connection
-body.TIMEOUT_SECONDS = {BODY_SECONDS}
+request.TIMEOUT_SECONDS = {BODY_SECONDS}
 connection.HEAD_SECONDS, connection.UNREAD_SECONDS = {HEAD_SECONDS}, {UNREAD_SECONDS}
 connection.LINGER_SECONDS, connection.MAX_LINGER_SECONDS = {LINGER_SECONDS}, {2 * LINGER_SECONDS}
 connection.KEEP_ALIVE_SECONDS = app.start.KEEP_ALIVE_SECONDS = {KEEP_ALIVE_SECONDS}

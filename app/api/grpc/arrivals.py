@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Protocol
 
 from app.errors import SlowBody
-from app.input.body import TIMEOUT_SECONDS
+from app.input.request import TIMEOUT_SECONDS
 
 MAX_ARRIVING = 8
 """How many messages for inference arrive at the same time."""

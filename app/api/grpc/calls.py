@@ -1,9 +1,8 @@
 """Answer each gRPC call with the same keys, accounting and errors as an HTTP request."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import grpc
@@ -15,9 +14,8 @@ from app.api.grpc.codes import CODES
 from app.api.grpc.wire import parse_message
 from app.asgi.middleware import forwarded
 from app.asgi.service import Service
-from app.errors import BodyTooLarge, NotOffered
-from app.inference.data_plane import Abandoned
-from app.inference.decode_threads import DecodeThreads
+from app.errors import Abandoned, BodyTooLarge, NotOffered
+from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.input.body import SHORT_BODY_BYTES, parse
@@ -78,25 +76,20 @@ class Call:
             raise BodyTooLarge(f"expected a message of at most {SHORT_MESSAGE_BYTES} bytes, received {len(content)}")
         return parse_message(kind, content)
 
+    async def read_pictures(
+        self, parser: Callable[[bytes], BatchT], data_plane: DataPlane, memory: Reservation
+    ) -> BatchT:
+        """Return the whole message as pictures.
 
-class PictureMessage(Generic[BatchT]):
-    """The message of a call, as a source of pictures for the data plane."""
-
-    def __init__(self, call: Call, parser: Callable[[bytes], BatchT]) -> None:
-        """Parse the message with `parser`."""
-        self._call = call
-        self._parser = parser
-
-    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> BatchT:
-        """Receive and parse the pictures. See `app.inference.data_plane.Source`."""
-        content = await self._call.read()
+        Raises:
+            SlowBody, Abandoned: as `read`.
+            NoRoom, Overloaded: there is no memory or no thread for a long message.
+            DigitsError: the parser raises it.
+        """
+        content = await self.read()
         if len(content) > SHORT_BODY_BYTES:
-            reservation.reserve(len(content))
-        return await parse(decode_threads, self._parser, content)
-
-    async def abandoned(self) -> None:
-        """Never return: grpcio cancels the whole task when the client leaves."""
-        await asyncio.get_running_loop().create_future()
+            memory.reserve(len(content))
+        return await parse(data_plane.decode_threads, parser, content)
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

@@ -10,12 +10,13 @@ from typing import Any
 from google.protobuf.json_format import ParseDict
 
 from app.api.grpc import open_inference_pb2 as messages
-from app.api.grpc.calls import Answer, Call, Handler, PictureMessage
+from app.api.grpc.calls import Answer, Call, Handler
 from app.api.grpc.infer import infer_answer, read_request
-from app.api.open_inference.inference import infer, requested_version
+from app.api.open_inference.inference import CountedInference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.statistics import model_statistics, statistics_samples
 from app.asgi.service import Service
+from app.inference.memory_budget import Reservation
 from digits.model import artifact
 
 SERVICE: str = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -54,7 +55,10 @@ class InferenceService:
             DigitsError: any error of a message or a picture.
         """
         parser = partial(read_request, settings=self._settings, registry=self._registry)
-        return await infer(self._data_plane, PictureMessage(call, parser), infer_answer)
+        self._registry.require_usable()
+        with CountedInference(self._data_plane) as counted, Reservation(self._data_plane.memory_budget) as memory:
+            pictures = counted.read(await call.read_pictures(parser, self._data_plane, memory))
+            return infer_answer(counted.answered(await self._data_plane.infer(pictures)))
 
     def _live(self, _request: Any) -> Any:
         return messages.ServerLiveResponse(live=True)

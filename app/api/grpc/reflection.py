@@ -13,8 +13,7 @@ from app import errors
 from app.api.grpc.arrivals import Arrivals
 from app.api.grpc.calls import Call
 from app.api.grpc.codes import CODES
-from app.errors import SlowBody
-from app.inference.data_plane import Abandoned
+from app.errors import Abandoned, SlowBody
 from digits.errors import DigitsError
 
 METHOD = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"

@@ -1,19 +1,14 @@
-"""Answer an inference request of the Open Inference Protocol, over HTTP or gRPC, and count how long its steps take."""
+"""What inference requests of the Open Inference Protocol share over HTTP and gRPC: the version, and the metrics."""
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Self
 
 from app.api.open_inference.request import InferRequest
 from app.errors import UnknownModel
-from app.inference.data_plane import DataPlane, Inference, Source
-from app.inference.decode_threads import DecodeThreads
-from app.inference.memory_budget import Reservation
+from app.inference.data_plane import DataPlane, Inference
 from app.inference.model_registry import ModelRegistry
 from digits.errors import DigitsError
 from digits.model import artifact
-
-T = TypeVar("T")
 
 
 def requested_version(registry: ModelRegistry, model: str, version: str) -> int | None:
@@ -31,57 +26,41 @@ def requested_version(registry: ModelRegistry, model: str, version: str) -> int 
     return registry.version(int(version)).manifest.version
 
 
-class _NotingVersion:
-    """The source of a request, with the version that the request names."""
+class CountedInference:
+    """Counts one inference request, and how long its steps take. Use it as a context manager around them.
 
-    def __init__(self, source: Source[InferRequest], version: int | None) -> None:
-        self.version = version
-        self._source = source
-        self.abandoned = source.abandoned
+    A request that names no loaded version is not counted, because failures are counted by version.
+    """
 
-    async def pictures(self, reservation: Reservation, decode_threads: DecodeThreads) -> InferRequest:
-        request = await self._source.pictures(reservation, decode_threads)
-        self.version = request.version
+    def __init__(self, data_plane: DataPlane, version: int | None = None) -> None:
+        """Count for a data plane. The path names `version`, or None."""
+        self._metrics, self._registry = data_plane.metrics, data_plane.registry
+        self._version = version
+        self._read_at = self._answered_at = 0.0
+
+    def read(self, request: InferRequest) -> InferRequest:
+        """Note that the request is parsed, and return it."""
+        self._version, self._read_at = request.version, time.perf_counter()
         return request
 
+    def answered(self, inference: Inference[InferRequest]) -> Inference[InferRequest]:
+        """Note that the pictures are classified, and return the predictions."""
+        self._version, self._answered_at = inference.classifier.manifest.version, time.perf_counter()
+        return inference
 
-async def infer(
-    data_plane: DataPlane,
-    source: Source[InferRequest],
-    render: Callable[[Inference[InferRequest]], T],
-    version: int | None = None,
-) -> T:
-    """Answer one request.
+    def __enter__(self) -> Self:
+        self._began = time.perf_counter()
+        return self
 
-    Args:
-        data_plane: classifies the pictures.
-        source: the pictures.
-        render: returns the reply with the predictions.
-        version: the version that the path names. None if only the body may name one.
-
-    Raises:
-        UnknownModel, NoUsableModel, Overloaded: no model can answer.
-        DigitsError: any error of a body or a picture.
-    """
-    began = time.perf_counter()
-    metrics = data_plane.metrics
-    noting = _NotingVersion(source, version)
-    try:
-        inference = await data_plane.infer(noting)
-    except UnknownModel:  # failures are counted by version, and this request names none that is loaded
-        raise
-    except DigitsError:
-        if data_plane.registry.started:
-            number = noting.version or data_plane.registry.classifier.manifest.version
-            metrics.count_inference(number, fail=time.perf_counter() - began)
-        raise
-    answered = time.perf_counter()
-    reply = render(inference)
-    ended = time.perf_counter()
-    metrics.count_inference(
-        inference.classifier.manifest.version,
-        success=ended - began,
-        compute_input=inference.parsed_at - began,
-        compute_output=ended - answered,
-    )
-    return reply
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        ended = time.perf_counter()
+        if error is None and self._version is not None:
+            self._metrics.count_inference(
+                self._version,
+                success=ended - self._began,
+                compute_input=self._read_at - self._began,
+                compute_output=ended - self._answered_at,
+            )
+        elif isinstance(error, DigitsError) and not isinstance(error, UnknownModel) and self._registry.started:
+            number = self._version or self._registry.classifier.manifest.version
+            self._metrics.count_inference(number, fail=ended - self._began)

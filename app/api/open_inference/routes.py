@@ -9,16 +9,16 @@ from typing import Any
 
 from starlette.types import Scope
 
-from app.api.open_inference.inference import infer, requested_version
+from app.api.open_inference.inference import CountedInference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
 from app.api.open_inference.statistics import model_statistics, statistics_samples
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import InvalidBody, NotFound, NotOffered
-from app.inference.memory_budget import MemoryBudget, Reservation
-from app.input.body import SHORT_BODY_BYTES, InflatedBody, read_body
+from app.input.body import SHORT_BODY_BYTES, read_body, read_inflated
 from app.input.json import parse_json
+from app.input.request import RequestInWork
 from app.openapi.example_pictures import seven_base64
 from app.openapi.protocols import ModelParameter, error_replies, json_body
 from app.openapi.replies import example
@@ -101,7 +101,11 @@ async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -
     number = _version(request, model)
     header_length = next((value for name, value in request.scope["headers"] if name == HEADER_LENGTH), b"")
     parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
-    return await infer(service.data_plane, InflatedBody(request, service.settings, parser), infer_reply, number)
+    data_plane = service.data_plane
+    with CountedInference(data_plane, number) as counted, RequestInWork(request, data_plane, service.settings) as work:
+        pictures = counted.read(await read_inflated(work, parser))
+        inference = counted.answered(await data_plane.infer(pictures))
+        return infer_reply(inference)
 
 
 @router.get("/v2/", include_in_schema=False)
@@ -193,13 +197,14 @@ async def config(request: ServiceRequest, model: ModelParameter) -> Reply:
 @router.post("/v2/repository/index", include_in_schema=False)
 async def index(request: ServiceRequest) -> Reply:
     """Return all versions, or with `{"ready": true}` those that are ready."""
-    with Reservation(MemoryBudget(0)) as nothing:  # which a short body does not need
-        body = await read_body(request.receive, b"", SHORT_BODY_BYTES, nothing)
-    document = parse_json(body, request.service.settings) if body else {}
+    service = request.service
+    with RequestInWork(request, service.data_plane, service.settings, needs_model=False) as work:
+        body = await read_body(work, b"", SHORT_BODY_BYTES)
+    document = parse_json(body, service.settings) if body else {}
     only_ready = document.get("ready", False) if isinstance(document, dict) else None
     if not isinstance(only_ready, bool):
         raise InvalidBody("expected nothing or an object whose 'ready' is true or false, received another JSON value")
-    return Reply.of(repository_index(request.service.registry, only_ready=only_ready))
+    return Reply.of(repository_index(service.registry, only_ready=only_ready))
 
 
 def no_such_path(scope: Scope) -> NotFound | NotOffered:

@@ -14,6 +14,7 @@ from app.asgi.api_keys import ApiKeys
 from app.asgi.application import Application
 from app.asgi.service import Service
 from app.inference.data_plane import DataPlane
+from app.input.request import RequestsInWork
 from app.openapi import document
 from app.pages import api_docs, drawing, error_page
 from app.server.drain import drain_before_stopping
@@ -45,7 +46,9 @@ def create_app(settings: Settings | None = None) -> Application:
     accounting = Accounting(Metrics(), log_format, spans.record if spans is not None else None)
     data_plane = DataPlane(settings, accounting)
     drift = Drift(data_plane.metrics, served=data_plane.registry.served_manifest)
-    service = Service(settings, VERSION, data_plane, accounting, ApiKeys(settings), drift)
+    service = Service(
+        settings, VERSION, data_plane, accounting, RequestsInWork(data_plane, settings), ApiKeys(settings), drift
+    )
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
@@ -57,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Application:
             asyncio.create_task(data_plane.registry.keep_refreshing(settings.reload_seconds)),
             asyncio.create_task(data_plane.keep_metrics_current()),
             asyncio.create_task(data_plane.keep_memory_small()),
+            asyncio.create_task(service.requests.keep_watching()),
             asyncio.create_task(drift.keep_history()),
             asyncio.create_task(service.keys.keep_current(settings.reload_seconds)),
         ]

@@ -8,7 +8,6 @@ from app.api.predictions import extend
 from app.api.query import PredictQuery
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.input.pictures import read_pictures
-from app.input.request import RequestInWork
 from app.openapi.bodies import PREDICT_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Prediction, Predictions
@@ -30,7 +29,7 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
     Several pictures get a list of predictions, in the order sent.
     """
     service = request.service
-    with RequestInWork(request, service.data_plane, service.settings) as work:
+    with service.requests.begin(request) as work:
         pictures = await read_pictures(work, query.normalize)
         inference = await service.data_plane.infer(pictures)
         if query.model_fields_set:

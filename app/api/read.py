@@ -8,7 +8,6 @@ from app.api.predictions import extend
 from app.api.query import ReadQuery
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.input.pictures import PICTURE_TYPES, read_pictures
-from app.input.request import RequestInWork
 from app.openapi.bodies import READ_BODY
 from app.openapi.replies import PICTURE_REFUSALS, answered
 from app.openapi.schemas import Number, Numbers
@@ -32,7 +31,7 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
     """
     service = request.service
     service.registry.classifier.require_digits()
-    with RequestInWork(request, service.data_plane, service.settings) as work:
+    with service.requests.begin(request) as work:
         pictures = await read_pictures(work, accepted=PICTURE_TYPES)
         read = await service.data_plane.read(pictures)
         if query.model_fields_set:

@@ -11,7 +11,6 @@ from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
 from app.input.body import read_inflated
 from app.input.pictures import JSON, media_type_of, read_pictures
-from app.input.request import RequestInWork
 from app.openapi.replies import PICTURE_REFUSALS, example
 from app.openapi.reply_examples import examples
 
@@ -48,7 +47,7 @@ async def invocations(request: ServiceRequest) -> Reply:
     service = request.service
     content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
     parser = partial(read_request, verb="invocations", settings=service.settings)
-    with RequestInWork(request, service.data_plane, service.settings) as work:
+    with service.requests.begin(request) as work:
         if media_type_of(content_type) not in ("", JSON):
             inference = await service.data_plane.infer(await read_pictures(work))
             return predict_reply("predictions", inference.result)

@@ -8,6 +8,7 @@ from app.asgi.api_keys import ApiKeys
 from app.errors import Overloaded
 from app.inference.data_plane import DataPlane
 from app.inference.model_registry import ModelRegistry
+from app.input.request import RequestsInWork
 from app.settings import Settings
 from app.telemetry.access_log import UNLOGGED
 from app.telemetry.accounting import Accounting
@@ -34,6 +35,8 @@ class Service:
     """The release of this software."""
     data_plane: DataPlane
     accounting: Accounting
+    requests: RequestsInWork
+    """The requests with pictures that are being answered over HTTP."""
     keys: ApiKeys
     drift: Drift
     """The metrics, with the drift."""

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.asgi.route import CONNECTION
 
 KEEP_ALIVE_SECONDS = 65  # usual proxies close idle connections after 60 s, and lose a request if the server is faster
-MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # apart from what arrives in the same read as the head's end
+MAX_HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10  # a head that ends within twice the size is accepted too
 MAX_HEADERS = 10_000  # with trailers, which uvicorn keeps in 25 times their size
 UNREAD_SECONDS = 60  # until a client has read its replies
 LINGER_SECONDS, MAX_LINGER_SECONDS = 2, 30  # after the last reply: since the client's last byte, and in all
@@ -52,7 +52,9 @@ class Connection(asyncio.Protocol):
         """End the connection. Given an error, uvicorn would leave a timer, and with it the connection's memory."""
         self._timer.cancel()
         self._http.connection_lost(None)
+        self._held = b""
         self._state.clear()
+        del self._http  # otherwise, what it has parsed would wait for the garbage collector
 
     def data_received(self, data: bytes) -> None:
         """Pass on what has arrived. After the last reply, discard it."""
@@ -63,8 +65,6 @@ class Connection(asyncio.Protocol):
             self._is_new, data = False, _without_upgrade(data)
         if not self._is_answering and not self._passed_on:
             self._head_deadline = self._loop.time() + HEAD_SECONDS
-        elif len(self._headers) > MAX_HEADERS or (not self._is_answering and self._passed_on > self._max_head_bytes()):
-            self._transport.abort()
         self._pass_on(self._held[self._position :] + data if self._held else data, 0)
 
     def _max_head_bytes(self) -> int:
@@ -80,6 +80,12 @@ class Connection(asyncio.Protocol):
             end = data.find(_END, start) + len(_END)
             if end < len(_END) or data.find(_END, end) < 0:
                 end = len(data)
+            end = min(end, start + MAX_HEAD_BYTES)
+            if len(self._headers) > MAX_HEADERS or (
+                not self._is_answering and self._passed_on > self._max_head_bytes()
+            ):
+                self._transport.abort()
+                break
             self._passed_on += end - start
             self._http.data_received(data[start:end])
             start = end
@@ -119,10 +125,12 @@ class Connection(asyncio.Protocol):
         """Note that a head has ended. uvicorn adds the trailers to `headers`."""
         self._is_answering, self._passed_on, self._headers = True, 0, headers
         self._head_deadline = math.inf
+        self._replies.expects_head = True
 
     def end_request(self) -> None:
         """Note that the request is answered."""
         self._is_answering, self._passed_on = False, 0
+        self._replies.flush()
 
     def close(self) -> None:
         """Close the connection. After the reply to a request, read on, because its body may still arrive."""
@@ -157,27 +165,26 @@ class _Replies(asyncio.Transport):
     def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
         super().__init__()
         self._transport, self._connection = transport, connection
-        self._loop = asyncio.get_running_loop()
         self._head, self._is_closing = b"", False
+        self.expects_head = False
         self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
         self.pause_reading = connection.pause_reading  # type: ignore[method-assign]
         self.resume_reading = connection.resume_reading  # type: ignore[method-assign]
 
     def write(self, data: Any) -> None:  # head and body together, which saves a system call
-        if self._head:
-            self._flush(data)
+        if self.expects_head and not data.startswith(b"HTTP/1.1 100 "):
+            self.expects_head, self._head = False, data
         elif not self.is_closing():
-            self._head = data
-            self._loop.call_soon(self._flush)
+            self._transport.write(self._head + data if self._head else data)
+            self._head = b""
 
-    def _flush(self, data: bytes = b"") -> None:
+    def flush(self) -> None:
         if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head + data)
+            self.write(b"")
 
     def close(self) -> None:
         if not self._is_closing:
-            self._flush()
+            self.flush()
             self._is_closing = True
             self._connection.close()
 

@@ -37,7 +37,7 @@ LIMIT_MB = 512
 SPARE_MB = 64
 """How far the peak must stay below the limit."""
 
-LATE_SECONDS = 0.5
+LATE_SECONDS = 1
 """A probe that takes longer is late."""
 
 SETTLE_SECONDS = 60
@@ -99,6 +99,30 @@ def upgrades(target: Target) -> str:
 def documents(target: Target) -> str:
     """60 GET /openapi.json at once, on 100 connections"""
     return _pipeline(target, b"GET /openapi.json HTTP/1.1\r\nHost:a\r\n\r\n" * 60, 100)
+
+
+def endless_heads(target: Target) -> str:
+    """Heads without an end, trailers without an end and nothing but line ends, on 30 connections for 8 s"""
+    chunked = b"POST /predict HTTP/1.1\r\nHost:a\r\nContent-Type:image/png\r\nTransfer-Encoding:chunked\r\n\r\n0\r\n"
+    kinds = ((b"GET /a HTTP/1.1\r\n", b"a:b\r\n" * 13_000), (chunked, b"a:b\r\n" * 13_000), (b"", b"\r\n" * 32_000))
+    deadline = time.monotonic() + 8
+
+    def client(kind: int) -> tuple[int, int]:
+        start, rest = kinds[kind % len(kinds)]
+        sent = closed = 0
+        while time.monotonic() < deadline:
+            with suppress(OSError), target.connect() as connection:
+                connection.settimeout(1)
+                connection.sendall(start)
+                while time.monotonic() < deadline:
+                    connection.sendall(rest)
+                    sent += len(rest)
+            closed += 1
+        return sent, closed
+
+    with ThreadPoolExecutor(30) as pool:
+        results = list(pool.map(client, range(30)))
+    return f"{sum(sent for sent, _ in results) >> 20} MB sent, {sum(closed for _, closed in results) - 30} closed"
 
 
 def empty_inputs(target: Target) -> str:
@@ -163,7 +187,17 @@ def together(target: Target) -> str:
 
 ATTACKS: dict[str, Callable[[Target], str]] = {
     attack.__name__: attack
-    for attack in (pipelined, upgrades, documents, empty_inputs, large_messages, silent_calls, large_bodies, together)
+    for attack in (
+        pipelined,
+        upgrades,
+        documents,
+        endless_heads,
+        empty_inputs,
+        large_messages,
+        silent_calls,
+        large_bodies,
+        together,
+    )
 }
 """To add an attack, write a function that returns what the attacker saw, and add it here."""
 

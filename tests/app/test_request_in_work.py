@@ -11,7 +11,7 @@ from app.errors import Abandoned, SlowBody
 from app.inference.data_plane import DataPlane
 from app.input import request as request_module
 from app.input.body import read_body
-from app.input.request import RequestInWork
+from app.input.request import RequestInWork, RequestsInWork
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from app.telemetry.metrics import Metrics
@@ -31,7 +31,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_module, "TIMEOUT_SECONDS", 0.1)
 
 
-def work(plane: DataPlane, messages: list[dict[str, Any]]) -> RequestInWork:
+def work(requests: RequestsInWork, messages: list[dict[str, Any]]) -> RequestInWork:
     """Return a request whose client sends these messages, and then nothing."""
     left: Iterator[dict[str, Any]] = iter(messages)
 
@@ -39,15 +39,21 @@ def work(plane: DataPlane, messages: list[dict[str, Any]]) -> RequestInWork:
         message = next(left, None)
         return message if message is not None else await asyncio.get_running_loop().create_future()
 
-    return RequestInWork(Request({"type": "http", "headers": []}, receive), plane, Settings(), needs_model=False)
+    return RequestInWork(requests, Request({"type": "http", "headers": []}, receive))
 
 
 def answer(plane: DataPlane, messages: list[dict[str, Any]], seconds: float) -> bytes:
     async def read_and_wait() -> bytes:
-        with work(plane, messages) as request:
-            body = await read_body(request, b"", 1_000_000)
-            await asyncio.sleep(seconds)
-            return body
+        requests = RequestsInWork(plane, Settings())
+        watching = asyncio.ensure_future(requests.keep_watching())
+        try:
+            with work(requests, messages) as request:
+                body = await read_body(request, b"", 1_000_000)
+                await asyncio.sleep(seconds)
+                return body
+        finally:
+            watching.cancel()
+            assert requests.requests == set()
 
     return asyncio.run(read_and_wait())
 
@@ -80,7 +86,7 @@ def test_work_may_take_longer_than_the_body(plane: DataPlane) -> None:
 def test_what_else_cancels_the_work_is_not_the_client(plane: DataPlane) -> None:
     async def cancel() -> None:
         task = asyncio.ensure_future(asyncio.sleep(20))
-        with work(plane, [BODY]):
+        with work(RequestsInWork(plane, Settings()), [BODY]):
             task.cancel()
             await task
 

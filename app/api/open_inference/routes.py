@@ -102,7 +102,7 @@ async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -
     header_length = next((value for name, value in request.scope["headers"] if name == HEADER_LENGTH), b"")
     parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
     data_plane = service.data_plane
-    with CountedInference(data_plane, number) as counted, RequestInWork(request, data_plane, service.settings) as work:
+    with CountedInference(data_plane, number) as counted, service.requests.begin(request) as work:
         pictures = counted.read(await read_inflated(work, parser))
         inference = counted.answered(await data_plane.infer(pictures))
         return infer_reply(inference)
@@ -198,7 +198,7 @@ async def config(request: ServiceRequest, model: ModelParameter) -> Reply:
 async def index(request: ServiceRequest) -> Reply:
     """Return all versions, or with `{"ready": true}` those that are ready."""
     service = request.service
-    with RequestInWork(request, service.data_plane, service.settings, needs_model=False) as work:
+    with RequestInWork(service.requests, request) as work:  # which needs no model
         body = await read_body(work, b"", SHORT_BODY_BYTES)
     document = parse_json(body, service.settings) if body else {}
     only_ready = document.get("ready", False) if isinstance(document, dict) else None

@@ -22,7 +22,6 @@ from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_m
 from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
 from app.errors import NotFound, WrongMethod
 from app.input.body import read_inflated
-from app.input.request import RequestInWork
 from app.openapi.protocols import ModelParameter, error_replies
 from app.openapi.replies import example
 from app.openapi.reply_examples import examples
@@ -140,7 +139,7 @@ async def _infer(request: ServiceRequest, model: str, verb: Verb) -> Reply:
     service = request.service
     number = loaded_version(service.registry, _model_path(request, model))
     parser = partial(read_request, verb=verb, settings=service.settings, version=number)
-    with RequestInWork(request, service.data_plane, service.settings) as work:
+    with service.requests.begin(request) as work:
         pictures = await read_inflated(work, parser)
         inference = await service.data_plane.infer(pictures)
     return predict_reply(pictures.reply_key, inference.result)

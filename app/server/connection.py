@@ -52,9 +52,10 @@ class Connection(asyncio.Protocol):
         """End the connection. Given an error, uvicorn would leave a timer, and with it the connection's memory."""
         self._timer.cancel()
         self._http.connection_lost(None)
-        self._held = b""
         self._state.clear()
-        del self._http  # otherwise, what it has parsed would wait for the garbage collector
+        # Otherwise, what was received and parsed would wait for the garbage collector.
+        self._held, self._headers = b"", []
+        del self._http
 
     def data_received(self, data: bytes) -> None:
         """Pass on what has arrived. After the last reply, discard it."""
@@ -123,7 +124,9 @@ class Connection(asyncio.Protocol):
 
     def begin_request(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Note that a head has ended. uvicorn adds the trailers to `headers`."""
-        self._is_answering, self._passed_on, self._headers = True, 0, headers
+        self._is_answering, self._passed_on = True, 0
+        if not self._replies.is_closing():
+            self._headers = headers
         self._head_deadline = math.inf
         self._replies.expects_head = True
 

@@ -322,3 +322,25 @@ def test_an_upgrade_keeps_its_body() -> None:
             return transport.written
 
     assert asyncio.run(asyncio.wait_for(exchange(), 20)).endswith(SEVEN)
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n", chunks(CHUNK + b"0\r\n")], ids=["a head", "a body"])
+def test_a_lost_connection_keeps_no_headers_until_a_garbage_collection(sent: bytes) -> None:
+    async def wait(receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def lose() -> int:
+        with connected(wait) as (connection, _):
+            connection.data_received(sent)
+            await asyncio.sleep(0)
+            connection.data_received(b"X-Only-Here: b\r\n" * 100)
+        await asyncio.sleep(0.01)
+        return sum(each == (b"x-only-here", b"b") for each in gc.get_objects() if type(each) is tuple)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(lose()) == 0
+    finally:
+        gc.enable()

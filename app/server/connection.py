@@ -68,10 +68,11 @@ class Connection(asyncio.Protocol):
             self._head_deadline = self._loop.time() + HEAD_SECONDS
         self._pass_on(self._held[self._position :] + data if self._held else data, 0)
 
-    def _max_head_bytes(self) -> int:
-        # Before the next head, the rest of a body may arrive that the application has not read.
+    def _has_too_much(self) -> bool:
+        # Before a head, the rest of a body may arrive that the application has not read.
         lengths = (int(value[-20:]) for name, value in self._headers if name == b"content-length")
-        return MAX_HEAD_BYTES + next(lengths, 0)
+        is_head = not self._is_answering and self._passed_on > MAX_HEAD_BYTES + next(lengths, 0)
+        return is_head or len(self._headers) > MAX_HEADERS
 
     def _pass_on(self, data: bytes, start: int) -> None:
         """Pass on pieces of `data` that end at most one head each, until uvicorn pauses. Hold the rest."""
@@ -82,9 +83,7 @@ class Connection(asyncio.Protocol):
             if end < len(_END) or data.find(_END, end) < 0:
                 end = len(data)
             end = min(end, start + MAX_HEAD_BYTES)
-            if len(self._headers) > MAX_HEADERS or (
-                not self._is_answering and self._passed_on > self._max_head_bytes()
-            ):
+            if self._passed_on > MAX_HEAD_BYTES and self._has_too_much():
                 self._transport.abort()
                 break
             self._passed_on += end - start

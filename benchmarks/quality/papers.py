@@ -9,6 +9,7 @@ It shares no code with `training/ink/`, which makes the scenes for the training 
 from collections.abc import Callable
 from functools import partial
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
@@ -150,6 +151,96 @@ def _paper_on_table(ink: Array, rng: Generator) -> bytes:
     return _photographed(ink, (1 - table) + table * wood * rng.uniform(0.3, 1), rng)
 
 
+def _sheet_on_table(ink: Array, rng: Generator) -> bytes:
+    """Photograph a sheet that lies on a table, at an angle from above. Up to two of its sides are outside the photo."""
+    margins = (max(ink.shape) * rng.uniform(0.15, 0.7, (2, 2))).astype(int)
+    return _lying(np.pad(ink, margins), rng, most_degrees=20, tilt=0.12, around=(0.02, 0.4), cut=0.25)
+
+
+def _note_on_table(ink: Array, rng: Generator) -> bytes:
+    """Photograph a small note that lies on a table. It fills a fifth to a half of the photo's side."""
+    side = int(1.1 * max(ink.shape))
+    margins = [((side - length) // 2, side - length - (side - length) // 2) for length in ink.shape]
+    return _lying(np.pad(ink, margins), rng, most_degrees=30, tilt=0.06, around=(0.5, 1.8), cut=0.0)
+
+
+def _lying(
+    ink: Array, rng: Generator, *, most_degrees: float, tilt: float, around: tuple[float, float], cut: float
+) -> bytes:
+    """Photograph a piece of paper on something else.
+
+    Args:
+        ink: the paper's coverage by ink, (height, width) in [0, 1].
+        rng: the source of randomness.
+        most_degrees: by how much the paper is turned at most.
+        tilt: by how much a corner is displaced at most, as a share of the paper's side.
+        around: how much of the table is beside each side of the paper, as a share of the paper's longer side.
+        cut: the chance that a side of the paper is outside the photo. Two at most are.
+    """
+    height, width = ink.shape
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float32)
+    angle = np.deg2rad(rng.uniform(-most_degrees, most_degrees))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    seen = corners @ turn.T + rng.uniform(-tilt, tilt, (4, 2)) * min(height, width)
+    beside = max(height, width) * rng.uniform(*around, 4)
+    for side in rng.permutation(4)[:2]:
+        if rng.random() < cut:
+            beside[side] = -0.1 * min(height, width)
+    low, high = seen.min(axis=0) - beside[:2], seen.max(axis=0) + beside[2:]
+    scale = min(1.0, 1000 / max(high - low))
+    target = ((seen - low) * scale).astype(np.float32)
+    size = tuple(int(side) for side in (high - low) * scale)
+    matrix = cv2.getPerspectiveTransform(corners, target)
+    moved, covered = (
+        cv2.warpPerspective(plane, matrix, size, flags=cv2.INTER_AREA) for plane in (ink, np.ones_like(ink))
+    )
+    shape = size[1], size[0]
+    kind = rng.choice(["wood", "cloth", "plain"])
+    table = SURFACES[kind](shape, rng) / 255 if kind != "plain" else np.full(shape, rng.uniform(0.2, 0.9))
+    paper = rng.uniform(0.75, 1.0)
+    table *= (paper * rng.uniform(0.2, 0.75) if rng.random() < 0.85 else rng.uniform(1.25, 1.5)) / table.mean()
+    shadow = ndimage.shift(covered, rng.uniform(-6, 6, 2), order=1) * (1 - covered)
+    table = table * (1 - rng.uniform(0, 0.5) * ndimage.gaussian_filter(shadow, rng.uniform(1, 4)))
+    grey = table * (1 - covered) + paper * (1 - rng.uniform(0.45, 0.85) * moved) * covered
+    grey = np.minimum(grey, 1.15) * light(shape, rng, depth=rng.uniform(0.05, 0.4))
+    return _taken(rng.uniform(150, 215) * grey, rng)
+
+
+def _under_hand(ink: Array, rng: Generator) -> bytes:
+    """Let the shadow of a hand with a phone fall on the paper: fingers and a palm with soft edges."""
+    height, width = ink.shape
+    page = Image.new("L", (width, height))
+    pen = ImageDraw.Draw(page)
+    side = max(ink.shape)
+    start = np.array([rng.uniform(0, width), rng.choice([-0.1, 1.1]) * height])
+    way = np.array([width, height]) * rng.uniform(0.25, 0.75, 2) - start
+    for spread in rng.uniform(-0.35, 0.35, int(rng.integers(1, 5))):
+        turn = np.array([[np.cos(spread), -np.sin(spread)], [np.sin(spread), np.cos(spread)]])
+        tip = start + rng.uniform(0.7, 1.2) * turn @ way
+        thick = int(side * rng.uniform(0.06, 0.14))
+        pen.line([*start, *tip], fill=255, width=thick)
+        pen.ellipse([*(tip - thick / 2), *(tip + thick / 2)], fill=255)
+    palm = side * rng.uniform(0.2, 0.45)
+    pen.ellipse([*(start - palm), *(start + palm)], fill=255)
+    shade = ndimage.gaussian_filter(np.asarray(page, dtype=np.float32) / 255, side * rng.uniform(0.006, 0.03))
+    return _photographed(ink, 1 - rng.uniform(0.25, 0.6) * shade, rng)
+
+
+def _stained(ink: Array, rng: Generator) -> bytes:
+    """Leave the ring of a cup, or a stain with a dark rim, beside the ink or across it."""
+    height, width = ink.shape
+    side = max(ink.shape)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    y, x = rng.uniform(-0.1, 1.1, 2) * ink.shape
+    wobble = ndimage.gaussian_filter(rng.normal(0, 1, ink.shape), side / 15)
+    radius = side * rng.uniform(0.15, 0.5)
+    distance = np.hypot(rows - y, columns - x) + 0.04 * radius * wobble / wobble.std() - radius
+    rim = np.exp(-((distance / (side * rng.uniform(0.006, 0.03))) ** 2))
+    inside = 1 / (1 + np.exp(np.clip(distance / (side * 0.006), -30, 30)))
+    stain = rng.uniform(0.1, 0.35) * rim + rng.uniform(0, 0.2) * inside * (rng.random() < 0.6)
+    return _photographed(ink, 1 - stain, rng)
+
+
 PAPERS: dict[str, Callable[[Array, Generator], bytes]] = {
     "ruled paper": _ruled,
     "squared paper": _squared,
@@ -160,6 +251,10 @@ PAPERS: dict[str, Callable[[Array, Generator], bytes]] = {
     "thin paper": _thin,
     "crumpled paper": _crumpled,
     "paper on a table": _paper_on_table,
+    "a sheet on a table": _sheet_on_table,
+    "a note on a table": _note_on_table,
+    "paper under a hand": _under_hand,
+    "stained paper": _stained,
     "wood": partial(_on_surface, surface="wood"),
     "cloth": partial(_on_surface, surface="cloth"),
     "a blackboard": _blackboard,

@@ -13,6 +13,7 @@ from digits.features import Grey
 from digits.model import artifact
 from digits.model.artifact import Dataset, Manifest
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME, InkNetwork, contrasts
+from digits.normalization.parts import Mask, find_parts
 from training import fit as fitting
 from training.backend import keras, library_versions
 from training.data import LabelledImages
@@ -23,6 +24,9 @@ from training.terminal import step
 
 _GOLDEN_SIDE, _GOLDEN_SCENES = 64, 4
 
+_MOSTLY, _MIN_STROKE = 0.7, 30
+"""What counts as a whole stroke. The edges of its pixels may be missing."""
+
 _CARD = """# The ink network, {name}
 
 It tells how much of each pixel a pen has covered, on any paper and in any light. It has {parameters} parameters.
@@ -32,7 +36,7 @@ on paper with rules, squares, frames, print, shadows and folds, and on wood, clo
 from {digits} of MNIST's training images and from drawn styles. The recipe and the seed ({seed}) determine the scenes.
 
 On {validation} scenes with digits that it was not trained on, the overlap of its ink with the pen's (Dice) is
-{overlap:.3f}.
+{overlap:.3f}. In {whole:.3f} of those with ink, each connected stroke of the pen is found in one connected piece.
 
 It marks strokes of any kind, such as letters, and leaves out print. It needs digits of 8 to 120 pixels. Its answers on
 real pictures are measured with `python -m benchmarks.quality.pictures` and `python -m benchmarks.quality.numbers`.
@@ -64,7 +68,8 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
     with step("exporting the network for the service"):
         scenes = validation_scenes(recipe, data.x_train, seed)
         files = _files(network, scenes)
-    metrics = {column: values[-1] for column, values in history.items()}
+        whole = _whole_share(network, [scene for scene in scenes if scene[1].any()])
+    metrics = {column: values[-1] for column, values in history.items()} | {"val_whole": whole}
     card = _CARD.format(
         name=data.name,
         parameters=network.count_params(),
@@ -73,6 +78,7 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
         seed=seed,
         validation=len(scenes),
         overlap=metrics["val_overlap"],
+        whole=whole,
     )
     files["report/README.md"] = card.encode()
     fields: Mapping[str, Any] = {
@@ -96,6 +102,25 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
     published = artifact.publish(output, files, fields, name=NAME)
     fitting.discard(folder)
     return published
+
+
+def _whole_share(network: Any, scenes: list[tuple[Grey, Grey]]) -> float:
+    """Return the share of scenes in which each connected stroke of the pen is found in one connected piece.
+
+    A stroke is found in one piece if that piece has at least _MOSTLY of its pixels. Strokes of fewer than _MIN_STROKE
+    pixels do not count.
+    """
+    logits = network.predict(np.stack([contrasts(grey) for grey, _ in scenes]), batch_size=16, verbose=0)[..., 0]
+    return float(np.mean([_is_whole(found > 0, ink > 127) for found, (_, ink) in zip(logits, scenes, strict=True)]))
+
+
+def _is_whole(found: Mask, ink: Mask) -> bool:
+    pieces = find_parts(found.astype(np.float32), 0.5).labels
+    strokes = find_parts(ink.astype(np.float32), 0.5)
+    return all(
+        np.bincount(pieces[strokes.labels == stroke], minlength=2)[1:].max() >= _MOSTLY * strokes.areas[stroke]
+        for stroke in np.flatnonzero(strokes.areas >= _MIN_STROKE)[1:]
+    )
 
 
 def _files(network: Any, scenes: list[tuple[Grey, Grey]]) -> dict[str, bytes]:

@@ -45,6 +45,8 @@ class Chances:
     """Of single digits: such a digit, thin and tall."""
     plain: float = 0.1
     """Clean paper in even light."""
+    bare: float = 0.25
+    """Clean paper in uneven light, with shadows and stains."""
     tight: float = 0.08
     """Of single digits: cut to its ink."""
     surface: float = 0.07
@@ -57,10 +59,13 @@ class Chances:
     """The strokes of the other side of the paper are visible."""
     folded: float = 0.2
     crumpled: float = 0.2
+    stained: float = 0.12
     table: float = 0.15
     """The paper ends in the scene."""
     shadows: tuple[float, ...] = (0.45, 0.35, 0.2)
     """None, one or two shadows."""
+    hand: float = 0.15
+    """The shadow of a hand lies on the paper."""
     inverted: float = 0.2
     blurred: float = 0.6
     small: float = 0.3
@@ -104,6 +109,8 @@ def make_scene(fields: Floats, rng: _Rng, chances: Chances = CHANCES) -> tuple[G
         strength = max(strength, 0.4)
     elif is_plain:
         paper = np.ones_like(_X)
+    elif rng.random() < chances.bare:
+        paper = _stained(rng, chances)
     else:
         paper = _paper(digits, ink, strength, fields, rng, chances=chances)
     covered = strength * _pressure(rng) * ink
@@ -245,7 +252,7 @@ def _paper(
 ) -> _Plane:
     """Return the brightness of paper with all that is on it except for the pen's ink. Bare paper is 1."""
     height = digits[0].height if digits else _log(rng, 12, 90)
-    paper = np.ones_like(_X)
+    paper = _stained(rng, chances)
 
     def darken(coverage: _Plane, low: float, high: float) -> None:
         np.multiply(paper, 1 - np.minimum(rng.uniform(low, high) * strength, 0.95) * coverage, out=paper)
@@ -274,6 +281,19 @@ def _paper(
     if rng.random() < chances.specks:
         darken(_specks(ink, rng), 0.3, 1.1)
     return paper
+
+
+def _stained(rng: _Rng, chances: Chances) -> _Plane:
+    """Return the brightness of bare paper, sometimes with the ring of a cup or a stain with a dark rim."""
+    if rng.random() >= chances.stained:
+        return np.ones_like(_X)
+    u = rng.uniform
+    radius = _log(rng, 15, 90)
+    distance = np.hypot(_X - u(-20, SIDE + 20), _Y - u(-20, SIDE + 20)) + u(0, 0.05) * radius * _grain(rng, u(10, 40))
+    rim = np.exp(-(((distance - radius) / _log(rng, 0.6, 5)) ** 2))
+    inside = _step(radius - distance, u(0.5, 3))
+    stained: _Plane = 1 - u(0.05, 0.4) * rim - (u(0, 0.25) if rng.random() < 0.6 else 0) * inside
+    return stained
 
 
 def _ruling(height: float, rng: _Rng) -> _Plane:
@@ -434,7 +454,22 @@ def _light(digits: Sequence[_Digit], rng: _Rng, chances: Chances) -> _Plane:
             across, _ = _turned(angle, x, y)
             shade = shade * _step(across + u(0, 3) * _grain(rng, u(20, 60)), blur)
         light = light * (1 - u(0.1, 0.75) * shade)
+    if rng.random() < chances.hand:
+        light = light * (1 - u(0.15, 0.65) * _hand(rng))
     return np.maximum(light, 0.12).astype(np.float32)
+
+
+def _hand(rng: _Rng) -> _Plane:
+    """Return the shadow of a hand with one to five fingers, which reaches into the scene from one of its sides."""
+    u = rng.uniform
+    along, across = _turned(u(0, 2 * np.pi), u(0, SIDE), u(0, SIDE))
+    thick, reach = _log(rng, 3, 16), u(30, 110)
+    distance = np.hypot(np.maximum(along - reach, 0), across) - thick * u(1.5, 4)  # the palm and the arm behind it
+    for spread in u(-0.5, 0.5, int(rng.integers(1, 6))):
+        finger = np.cos(spread) * along + np.sin(spread) * across, np.cos(spread) * across - np.sin(spread) * along
+        outside = np.maximum(np.abs(finger[0] - reach / 2) - u(0.5, 1) * reach, 0)
+        distance = np.minimum(distance, np.hypot(outside, finger[1]) - thick)
+    return _step(-distance, _log(rng, 0.8, 12))
 
 
 def _photograph(grey: _Plane, height: float, rng: _Rng, chances: Chances, *, is_plain: bool) -> Grey:

@@ -1,5 +1,6 @@
 """Turn digits into fields of distances to the middle of their strokes, which a pen of any width can follow."""
 
+from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 
@@ -22,11 +23,11 @@ _MIN_LENGTH = 10
 """A middle line of fewer pixels is the dot of a bold blot."""
 
 
-def distance_fields(images: Grey) -> Floats:
+def distance_fields(images: Iterable[Grey]) -> Floats:
     """Return the distance of each pixel to the middle of a digit's strokes, as a share of the digit's height.
 
     Args:
-        images: uint8 (N, 28, 28) in MNIST form.
+        images: N digits as in MNIST form, uint8 (side, side) each.
 
     Returns:
         float32 (M, FIELD, FIELD), M at most N: digits without a middle line are left out.
@@ -59,6 +60,30 @@ def straight_fields(count: int) -> Floats:
             along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
             np.minimum(field, np.hypot(x - x0 - along * dx, y - y0 - along * dy), out=field)
     return fields
+
+
+def stretched(images: Grey) -> list[Grey]:
+    """Return digits whose lower or upper half is 1.3 to 2.2 times as high, so that stems are long and straight.
+
+    Args:
+        images: uint8 (N, 28, 28) in MNIST form.
+
+    Returns:
+        The same changes each time. Each digit is uint8 (side, side), and has a side of its own.
+    """
+    rng = np.random.default_rng(0)
+    pictures = []
+    for image in images:
+        is_lower = rng.random() < 0.7
+        digit = image if is_lower else image[::-1]
+        rows = np.flatnonzero(digit.any(axis=1))
+        split = int(rows[0] + rng.uniform(0.4, 0.6) * np.ptp(rows))
+        size = image.shape[1], int((len(digit) - split) * rng.uniform(1.3, 2.2))
+        tall = np.concatenate([digit[:split], cv2.resize(digit[split:], size, interpolation=cv2.INTER_CUBIC)])
+        beside = len(tall) - image.shape[1]
+        square = np.pad(tall, ((0, 0), (beside // 2, beside - beside // 2)))
+        pictures.append(square if is_lower else np.ascontiguousarray(square[::-1]))
+    return pictures
 
 
 def middle_line(image: Grey) -> Grey:

@@ -145,8 +145,8 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
 def _print_answer(picture: NamedPicture, classifier: Classifier, task: Task, *, as_json: bool) -> bool:
     """Print the answer for one picture, or the error on standard error. Return whether there was an answer."""
     try:
-        prepared = task.prepare(classifier, read_content(picture.content, Path()))
-        (record,) = task.answers(classifier, [prepared])
+        content = read_content(picture.content, Path())
+        (record,) = task.answers(classifier, [task.prepare(classifier, content)], lambda _index: content)
     except DigitsError as exc:
         if as_json:
             _print_json(picture, {"error": str(exc)})

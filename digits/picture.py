@@ -6,7 +6,7 @@ read_number(classifier, picture)  several digits, in `digits.numbers.read`
 
 import os
 import stat
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from digits.errors import ImageTooLarge, InvalidImage
+from digits.errors import ImageTooLarge, InvalidImage, NoInk
 from digits.features import FEATURES, SIDE, Grey
 from digits.normalization.mnist_form import Preparation
-from digits.normalization.normalize import Look, Normalized, normalize
+from digits.normalization.normalize import Look, Normalized, normalize, second_look
 from digits.normalization.resize import resize
 from digits.pictures.decode import MAX_PIXELS, REDUCED_SIDE, decode_tiny_png, open_image, upright_grey, upright_size
 from digits.pictures.decode_limits import MAX_DECODE_BYTES
@@ -92,6 +92,12 @@ class Picture:
             look = Look.at(copy)
             return normalize(copy if look.shows_large_digit(copy) else self.grey(), preparation, look)
         return prepare_pixels(self.grey() if self._pixels is None else self._pixels, preparation)
+
+    def look_again(self) -> Normalized | None:
+        """Decode the picture and bring it to MNIST form after another look. None if no other look shows ink."""
+        with suppress(NoInk):
+            return second_look(self.grey())
+        return None
 
     def grey(self, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
         """Decode the first frame to upright grey pixels, as `upright_grey` does.

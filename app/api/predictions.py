@@ -58,8 +58,14 @@ def _set_coverage(inference: Inference[PictureBatch], query: TrustQuery) -> None
     stored = inference.classifier.thresholds
     thresholds = stored.get((coverage, query.per_class))
     if thresholds is not None:
-        result = inference.result
-        set_coverage(result.predictions, result.probabilities, thresholds, coverage, inference.normalized)
+        set_coverage(
+            inference.predictions,
+            inference.result.probabilities,
+            thresholds,
+            coverage,
+            inference.normalized,
+            others=inference.others,
+        )
         return
     per_class = query.coverage is None or (query.per_class and (coverage, False) in stored)
     parameter = "per_class" if per_class else "coverage"

@@ -10,7 +10,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import reduce
+from itertools import chain, compress
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from app.errors import Overloaded
 from app.telemetry.metrics import Metrics
 from digits.features import FEATURES, SIDE, Floats, to_features
-from digits.model.classifier import Classifier
+from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import Prediction, predictions
 from digits.normalization.mnist_form import Mode, Preparation, are_mnist_form
 
@@ -39,28 +40,28 @@ class BatchResult:
 
     classifier: Classifier
     """The version that computed them."""
-    probabilities: Floats
-    """(N, classes)"""
+    scores: Scores
+    """Of N pictures."""
     predictions: list[Prediction]
-    """A record for each picture, made as if the picture came in MNIST form."""
+    """A record for each picture, made as if the picture came in MNIST form. Empty if only the scores were asked for."""
     pass_rows: int
     """The number of pictures in the pass, from all requests together."""
 
+    @property
+    def probabilities(self) -> Floats:
+        """(N, classes)"""
+        return self.scores.probabilities
+
     def rows(self, part: slice) -> Self:
         """Return the results for some of the pictures."""
-        return type(self)(self.classifier, self.probabilities[part], self.predictions[part], self.pass_rows)
-
-    def select(self, indices: Sequence[int]) -> Self:
-        """Return the results for the pictures with these indices, in their order."""
-        records = [self.predictions[index] for index in indices]
-        return type(self)(self.classifier, self.probabilities[list(indices)], records, self.pass_rows)
+        return type(self)(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Join the results of several passes of the same classifier, in their order."""
         return cls(
             classifier=parts[0].classifier,
-            probabilities=np.concatenate([part.probabilities for part in parts]),
+            scores=reduce(Scores.followed_by, (part.scores for part in parts)),
             predictions=list(chain.from_iterable(part.predictions for part in parts)),
             pass_rows=max(part.pass_rows for part in parts),
         )
@@ -78,6 +79,8 @@ class _WaitingRequest:
     """When the wait began (`time.perf_counter`)."""
     only_mnist_form: bool
     """Whether the request wants a result only if all its pictures are in MNIST form."""
+    only_scores: bool
+    """Whether the pictures are candidates, among which the request chooses. They do not count as predictions."""
 
 
 class Batcher:
@@ -86,17 +89,13 @@ class Batcher:
     It serves one event loop at a time.
     """
 
-    def __init__(
-        self, classifier: Callable[[], Classifier], metrics: Metrics, *, count_predictions: bool = True
-    ) -> None:
+    def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
         """Create a batcher.
 
         Args:
             classifier: returns the classifier for a pass. It is called before each pass.
-            metrics: counts the passes.
-            count_predictions: whether every picture of a pass counts as a prediction.
+            metrics: counts the passes and the predictions.
         """
-        self._count_predictions = count_predictions
         self._classifier = classifier
         self._metrics = metrics
         self._waiting: deque[_WaitingRequest] = deque()
@@ -108,21 +107,22 @@ class Batcher:
         """Return how pictures are prepared for the current version. Raises NoUsableModel."""
         return self._classifier().preparation(mode)
 
-    def classify(self, pixels: NDArray[Any]) -> Awaitable[BatchResult]:
+    def classify(self, pixels: NDArray[Any], *, only_scores: bool = False) -> Awaitable[BatchResult]:
         """Classify pictures. Other requests in the same pass change the result by less than 1e-6.
 
         Cancelling the awaitable removes the pictures from the queue.
 
         Args:
             pixels: (N, 28, 28), N at least 1, uint8, or float32 in [0, 1].
+            only_scores: the pictures are candidates, which do not count as predictions.
 
         Raises:
             Overloaded: too many pictures wait already.
             NoUsableModel: no version is served. The awaitable raises this.
         """
         if len(pixels) > PASS_ROWS:
-            return self._classify_in_parts(pixels)
-        result: asyncio.Future[BatchResult] = self._enqueue(pixels, only_mnist_form=False)
+            return self._classify_in_parts(pixels, only_scores=only_scores)
+        result: asyncio.Future[BatchResult] = self._enqueue(pixels, only_scores=only_scores)
         return result
 
     def classify_if_in_form(self, pixels: NDArray[Any]) -> Awaitable[BatchResult | None]:
@@ -137,16 +137,19 @@ class Batcher:
         result: asyncio.Future[BatchResult | None] = self._enqueue(pixels, only_mnist_form=True)
         return result
 
-    async def _classify_in_parts(self, pixels: NDArray[Any]) -> BatchResult:
+    async def _classify_in_parts(self, pixels: NDArray[Any], *, only_scores: bool) -> BatchResult:
         while True:
             parts = [
-                await self.classify(pixels[start : start + PASS_ROWS]) for start in range(0, len(pixels), PASS_ROWS)
+                await self.classify(pixels[start : start + PASS_ROWS], only_scores=only_scores)
+                for start in range(0, len(pixels), PASS_ROWS)
             ]
             # All predictions of a reply must come from one version. If the version has changed meanwhile, start again.
             if len({part.classifier for part in parts}) == 1:
                 return BatchResult.concatenate(parts)
 
-    def _enqueue(self, pixels: NDArray[Any], *, only_mnist_form: bool) -> "asyncio.Future[Any]":
+    def _enqueue(
+        self, pixels: NDArray[Any], *, only_mnist_form: bool = False, only_scores: bool = False
+    ) -> "asyncio.Future[Any]":
         assert pixels.shape[1:] == (SIDE, SIDE), pixels.shape
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the previous loop has ended, and its requests with it
@@ -155,7 +158,7 @@ class Batcher:
         if self._waiting_rows + len(pixels) > MAX_WAITING_ROWS:
             raise Overloaded(f"{self._waiting_rows} pictures wait already; try again later")
         result: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_WaitingRequest(pixels, result, time.perf_counter(), only_mnist_form))
+        self._waiting.append(_WaitingRequest(pixels, result, time.perf_counter(), only_mnist_form, only_scores))
         self._waiting_rows += len(pixels)
         if not self._flush_is_due:
             self._flush_is_due = True
@@ -183,7 +186,8 @@ class Batcher:
                     return
             classifier = self._classifier()
             scores = classifier.scores(features)
-            result = BatchResult(classifier, scores.probabilities, predictions(classifier, scores), len(features))
+            counted = [] if all(request.only_scores for request in requests) else predictions(classifier, scores)
+            result = BatchResult(classifier, scores, counted, len(features))
         except Exception as exc:  # noqa: BLE001 - whatever the error is, every request of the pass raises it
             for request in requests:
                 request.result.set_exception(exc)
@@ -194,12 +198,13 @@ class Batcher:
             request.result.set_result(result.rows(slice(start, start := start + len(request.pixels))))
         waits = [began - request.since for request in requests]
         self._metrics.count_pass(result.classifier.manifest.version, result.pass_rows, waits, seconds)
-        if self._count_predictions:
+        if counted:
+            is_counted = np.repeat([not each.only_scores for each in requests], [len(each.pixels) for each in requests])
             self._metrics.count_predictions(
-                [record["digit"] for record in result.predictions],
-                scores.probabilities.max(axis=1).tolist(),
-                (features @ _MEAN).tolist(),
-                None if scores.novelty is None else scores.novelty.tolist(),
+                list(compress((record["digit"] for record in counted), is_counted)),
+                scores.probabilities.max(axis=1)[is_counted].tolist(),
+                (features[is_counted] @ _MEAN).tolist(),
+                None if scores.novelty is None else scores.novelty[is_counted].tolist(),
             )
 
     def _take_requests(self) -> list[_WaitingRequest]:

@@ -5,9 +5,9 @@ A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice, repeat
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -17,12 +17,14 @@ from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import DecodeThreads
 from app.inference.decoding import (
     JOB_PICTURES,
+    decode_again,
     decode_and_normalize,
     decode_and_segment,
     decode_tiny,
     normalize_pixels,
     open_and_normalize_small,
     open_pictures,
+    segment_again,
 )
 from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
@@ -31,11 +33,12 @@ from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from digits.errors import TooManyDigits
 from digits.features import FEATURES, SIDE, Grey, to_features
-from digits.model.classifier import Classifier
-from digits.model.predictions import Prediction, calibrate, complete, to_json
+from digits.model.choice import best_choices, better
+from digits.model.classifier import Classifier, Scores
+from digits.model.predictions import Prediction, complete, doubtful, records_of, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
-from digits.numbers.read import Number, PreparedNumber, to_number
-from digits.numbers.search import Reading
+from digits.normalization.normalize import Normalized
+from digits.numbers.read import Number, PreparedNumber, ReadNumber
 
 _TRIM_SECONDS = 10
 
@@ -56,6 +59,8 @@ class Inference(Generic[BatchT]):
     """Which pictures were normalized, (N,). None if all of them came in MNIST form."""
     ink: Sequence[Grey | None] = ()
     """For each picture, where the ink network saw ink (`Normalized.ink`). Empty if nothing was normalized."""
+    others: Sequence[int | None] = ()
+    """For each prediction, what another look at the picture shows. Empty if there was none."""
 
     @property
     def classifier(self) -> Classifier:
@@ -103,8 +108,6 @@ class DataPlane:
         self._max_image_pixels = settings.max_image_pixels
         self._max_digits = settings.max_batch
         self._served = Batcher(lambda: self.registry.classifier, metrics)
-        # Most candidates are no digits, so they would spoil the metrics of predictions.
-        self._candidates = Batcher(lambda: self.registry.classifier, metrics, count_predictions=False)
         self._batchers: dict[int, Batcher] = {}
 
     async def keep_memory_small(self) -> None:
@@ -188,37 +191,64 @@ class DataPlane:
         """
         encoded_bytes = sum(map(len, batch.encoded))
         pictures = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+        sizes = [picture.pixel_count for picture in pictures]
         prepared = [
             await self.decode_threads.run(picture.pixel_count, decode_and_segment, batch, index, picture)
             for index, picture in enumerate(pictures)
         ]
-        pixels = np.concatenate([each.pixels for each in prepared])
-        judged = await self._candidates.classify(pixels)
+        judged = await self._served.classify(np.concatenate([each.pixels for each in prepared]), only_scores=True)
         judged.classifier.require_digits()
-        readings = await self.decode_threads.run(len(pixels), _read_all, batch, prepared, judged)
-        starts = np.cumsum([0, *(len(each.pixels) for each in prepared)]).tolist()
-        chosen = [
-            start + found.candidate
-            for start, reading in zip(starts, readings, strict=False)
-            for found in reading.digits
-        ]
-        if len(chosen) > self._max_digits:
-            raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {len(chosen)}")
-        digits = judged.select(chosen)
-        steps = [each.steps for each, reading in zip(prepared, readings, strict=True) for _ in reading.digits]
-        normalized = are_normalized(steps)
-        calibrate(digits.predictions, digits.classifier, digits.probabilities, normalized)
-        inference = Inference(batch, digits, pixels[chosen], normalized, [each.ink for each in prepared])
-        self.metrics.count_predictions(
-            [record["digit"] for record in digits.predictions],
-            [float(record["probability"]) for record in digits.predictions],
-            to_features(inference.pixels).mean(axis=1).tolist(),
-            [float(record["novelty"]) for record in digits.predictions if "novelty" in record],
+        read = await self.decode_threads.run(len(judged.scores.probabilities), _read_all, batch, prepared, judged)
+        await self._read_again(batch, sizes, read, judged.classifier)
+        digits = sum(len(each.reading.digits) for each in read)
+        if digits > self._max_digits:
+            raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {digits}")
+        numbers = [each.number(judged.classifier) for each in read]
+        inference = Inference(
+            batch,
+            BatchResult(
+                judged.classifier,
+                reduce(Scores.followed_by, (each.chosen for each in read)),
+                [digit for number in numbers for digit in number["digits"]],
+                judged.pass_rows,
+            ),
+            np.concatenate([each.pixels for each in read]),
+            are_normalized([each.prepared.steps for each in read for _ in each.reading.digits]),
+            [each.prepared.ink for each in read],
+            [found.other for each in read for found in each.reading.digits],
         )
-        records = iter(digits.predictions)
-        model = digits.classifier.model_name
-        return Numbers(
-            [to_number(reading, list(islice(records, len(reading.digits))), model) for reading in readings], inference
+        self._count(inference)
+        return Numbers(numbers, inference)
+
+    async def _read_again(
+        self, batch: PictureBatch, sizes: Sequence[int], read: "list[ReadNumber]", classifier: Classifier
+    ) -> None:
+        """Take another look at the pictures whose number is doubtful, and replace it by the better reading."""
+        again: list[tuple[int, PreparedNumber]] = []
+        for index, each in enumerate(read):
+            if each.is_doubtful(classifier):
+                args = batch.encoded[index], self._max_image_pixels, each.prepared
+                other = await self.decode_threads.run(sizes[index], segment_again, *args)
+                again += [] if other is None else [(index, other)]
+        if not again:
+            return
+        pixels = np.concatenate([other.pixels for _, other in again])
+        judged = await self._served.classify(pixels, only_scores=True)
+        if judged.classifier is not classifier:  # another version is served meanwhile
+            return
+        start = 0
+        for index, other in again:
+            part = slice(start, start := start + len(other.pixels))
+            read[index] = read[index].compared_with(other, judged.scores.select(part))
+
+    def _count(self, inference: Inference[Any]) -> None:
+        """Count the predictions that were chosen among candidates."""
+        records = inference.predictions
+        self.metrics.count_predictions(
+            [record["digit"] for record in records],
+            [float(record["probability"]) for record in records],
+            to_features(inference.pixels).mean(axis=1).tolist(),
+            [float(record["novelty"]) for record in records if "novelty" in record],
         )
 
     def _batcher(self, version: int) -> Batcher:
@@ -231,69 +261,88 @@ class DataPlane:
     async def _prepare_and_classify(
         self, batch: BatchT, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
     ) -> Inference[BatchT]:
-        """Prepare the pictures of a request and classify them in one batch.
+        """Prepare the pictures of a request and classify them in one batch, and the doubtful ones again in another.
 
         `pixels` are the pictures if they were sent as pixels. None means that `batch` has encoded pictures.
         """
         if pixels is None:
             prepared = await self._decode(batch, preparation)
         else:
-            prepared = await self._normalize(batch, pixels, preparation)
-        result = await batcher.classify(prepared.pixels)
-        normalized = are_normalized(prepared.steps)
-        calibrate(result.predictions, result.classifier, result.probabilities, normalized)
-        complete(result.predictions, result.classifier, prepared.steps, prepared.left_out)
-        return Inference(batch, result, prepared.pixels, normalized, prepared.ink)
+            in_form = await _are_in_form(pixels) if preparation == "auto" else None
+            if preparation != "always" and (in_form is None or in_form.all()):
+                result = await batcher.classify(pixels)
+                complete(result.predictions, result.classifier, repeat(()))
+                return Inference(batch, result, pixels)
+            prepared = await self._normalize(batch, pixels, preparation, in_form)
+        judged = await batcher.classify(_pixels(prepared), only_scores=True)
+        classifier, scores = judged.classifier, judged.scores
+        has_digits = classifier.class_names is None
+        seen = best_choices(prepared, scores, has_digits=has_digits)
+        records = records_of(classifier, scores, seen)
+        again = await self._look_again(batch, doubtful(records, prepared))
+        if again:
+            more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
+            if more.classifier is classifier:  # else another version is served meanwhile
+                first_row = len(scores.probabilities)
+                second = best_choices(list(again.values()), more.scores, has_digits=has_digits, first_row=first_row)
+                for index, each in zip(again, second, strict=True):
+                    seen[index] = better(seen[index], each)
+                scores = scores.followed_by(more.scores)
+                records = records_of(classifier, scores, seen)
+        chosen = [each.normalized for each in seen]
+        inference = Inference(
+            batch,
+            BatchResult(classifier, scores.select([each.row for each in seen]), records, judged.pass_rows),
+            _pixels([replace(each, without_mark=None) for each in chosen]),
+            are_normalized([each.steps for each in chosen]),
+            [each.ink for each in chosen],
+            [each.other for each in seen],
+        )
+        self._count(inference)
+        return inference
 
-    async def _decode(self, batch: PictureBatch, preparation: Preparation) -> "_Prepared":
+    async def _look_again(self, batch: PictureBatch, indices: Sequence[int]) -> dict[int, Normalized]:
+        """Take another look at some of the pictures. Those without one are left out."""
+        again: dict[int, Normalized] = {}
+        for index in indices if batch.pixels is None else ():
+            encoded = batch.encoded[index]
+            other = await self.decode_threads.run(len(encoded), decode_again, encoded, self._max_image_pixels)
+            again |= {} if other is None else {index: other}
+        return again
+
+    async def _decode(self, batch: PictureBatch, preparation: Preparation) -> list[Normalized]:
         """Decode and prepare the encoded pictures."""
         encoded_bytes = sum(map(len, batch.encoded))
         opened = await self.decode_threads.run(
             encoded_bytes, open_and_normalize_small, batch, preparation, self._max_image_pixels
         )
-        normalized = opened.normalized or [
+        return opened.normalized or [
             await self.decode_threads.run(picture.pixel_count, decode_and_normalize, batch, index, picture, preparation)
             for index, picture in enumerate(opened.pictures)
         ]
-        return _Prepared(
-            np.array([each.pixels for each in normalized]),
-            [each.steps for each in normalized],
-            [each.left_out for each in normalized],
-            [each.ink for each in normalized],
-        )
 
-    async def _normalize(self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation) -> "_Prepared":
-        """Normalize the pictures that `preparation` selects: those not in MNIST form, all of them, or none."""
-        is_auto = preparation == "auto"
-        in_form = await _are_in_form(pixels) if is_auto else np.full(len(pixels), preparation != "always")
-        steps: list[tuple[str, ...]] = [()] * len(pixels)
-        if in_form.all():
-            return _Prepared(pixels, steps)
-        prepared = np.array(to_features(pixels)).reshape(pixels.shape)
-        others = np.flatnonzero(~in_form).tolist()
+    async def _normalize(
+        self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation, in_form: NDArray[np.bool_] | None
+    ) -> list[Normalized]:
+        """Normalize the pictures that are not in MNIST form, or all of them if that is not known."""
+        prepared = [Normalized(each, ()) for each in pixels]
+        others = np.arange(len(pixels)) if in_form is None else np.flatnonzero(~in_form)
         for start in range(0, len(others), JOB_PICTURES):
-            part = others[start : start + JOB_PICTURES]
+            part = others[start : start + JOB_PICTURES].tolist()
             normalized = await self.decode_threads.run(
                 len(part) * FEATURES, normalize_pixels, batch, pixels, part, preparation
             )
             for index, each in zip(part, normalized, strict=True):
-                prepared[index] = to_features(each.pixels[None]).reshape(SIDE, SIDE)
-                steps[index] = each.steps
-        return _Prepared(prepared, steps)
+                prepared[index] = each
+        return prepared
 
 
-@dataclass(slots=True)
-class _Prepared:
-    """The network's input for one request."""
-
-    pixels: NDArray[Any]
-    """(N, 28, 28), uint8, or float32 in [0, 1]."""
-    steps: list[tuple[str, ...]]
-    """The normalization steps of each picture."""
-    left_out: Sequence[int] = ()
-    """For each picture, the number of marks that look like further digits. Empty if nothing was normalized."""
-    ink: Sequence[Grey | None] = ()
-    """As in `Inference`."""
+def _pixels(pictures: Sequence[Normalized]) -> NDArray[Any]:
+    """Return all choices of the pictures, (rows, 28, 28), uint8, or float32 in [0, 1] if some came as floats."""
+    ways = [way.pixels for picture in pictures for way in picture.choices]
+    if all(way.dtype == np.uint8 for way in ways):
+        return np.array(ways)
+    return np.concatenate([to_features(way[None]) for way in ways]).reshape(-1, SIDE, SIDE)
 
 
 def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:
@@ -301,25 +350,23 @@ def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]
     return [to_json(saliency.reshape(SIDE, SIDE)) for saliency in classifier.saliency(to_features(pixels))]
 
 
-def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[Reading]:
+def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[ReadNumber]:
     """Return the reading of each picture.
 
     Args:
         batch: the pictures, to name one in an error.
         prepared: the candidates of each picture.
-        judged: the predictions for the candidates of all pictures.
+        judged: the scores of the candidates of all pictures.
 
     Raises:
         NoInk, TooManyDigits: with the picture's index.
     """
-    has_novelty = "novelty" in judged.predictions[0]
-    novelty = np.array([record["novelty"] for record in judged.predictions]) if has_novelty else None
-    readings, start = [], 0
+    read, start = [], 0
     for index, each in enumerate(prepared):
         part = slice(start, start := start + len(each.pixels))
         with batch.errors_of(index):
-            readings.append(each.read(judged.probabilities[part], None if novelty is None else novelty[part]))
-    return readings
+            read.append(ReadNumber.of(each, judged.scores.select(part)))
+    return read
 
 
 async def _are_in_form(pixels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from digits.errors import ImageTooLarge
 from digits.features import FEATURES, SIDE, Grey
 from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import PreparedNumber, prepare
+from digits.numbers.read import PreparedNumber, look_again, prepare
 from digits.picture import Picture, prepare_pixels
 from digits.pictures.decode import decode_tiny_png
 from digits.pictures.decode_limits import PNG_SIGNATURE
@@ -133,6 +133,16 @@ def decode_and_segment(batch: PictureBatch, index: int, picture: Picture) -> Pre
     """
     with batch.errors_of(index):
         return prepare(picture)
+
+
+def decode_again(encoded: bytes, max_image_pixels: int) -> Normalized | None:
+    """Bring a picture that was decoded before to the network's form, after another look. None if there is none."""
+    return Picture(encoded, max_pixels=max_image_pixels).look_again()
+
+
+def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber) -> PreparedNumber | None:
+    """Propose candidates for the digits of a picture after another look. None if there is none."""
+    return look_again(Picture(encoded, max_pixels=max_image_pixels), first)
 
 
 def normalize_pixels(

@@ -1,7 +1,7 @@
 """What a run does with each picture: recognize one digit, or read a number. A run has one of these tasks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,8 +50,16 @@ class Task(ABC):
         """Do what can be done for one picture alone. Raises DigitsError."""
 
     @abstractmethod
-    def answers(self, classifier: Classifier, prepared: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the complete record of each prepared picture."""
+    def answers(
+        self, classifier: Classifier, prepared: Sequence[Any], content_of: Callable[[int], Content]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the complete record of each prepared picture.
+
+        Args:
+            classifier: the version that prepared them.
+            prepared: what `prepare` returned for each.
+            content_of: reads the content of one of them again, for another look.
+        """
 
     @abstractmethod
     def row(self, classifier: Classifier, answer: Any) -> Row:
@@ -90,9 +98,11 @@ class Predict(Task):
         """See `Task`."""
         return _picture(content).prepare(classifier.preparation(self.normalize))
 
-    def answers(self, classifier: Classifier, prepared: Sequence[Normalized]) -> list[Prediction]:
-        """Classify all pictures in one forward pass."""
-        return predict(classifier, prepared)
+    def answers(
+        self, classifier: Classifier, prepared: Sequence[Normalized], content_of: Callable[[int], Content]
+    ) -> list[Prediction]:
+        """Classify all pictures in one forward pass, and the doubtful ones again in another."""
+        return predict(classifier, prepared, lambda index: _picture(content_of(index)).look_again())
 
     def row(self, classifier: Classifier, answer: Prediction) -> Row:
         """See `Task`."""
@@ -134,7 +144,12 @@ class Read(Task):
         """Read one picture. Its candidates are many enough for a forward pass of their own."""
         return read_number(classifier, _picture(content))
 
-    def answers(self, classifier: Classifier, prepared: Sequence[Number]) -> Sequence[Number]:  # noqa: ARG002
+    def answers(
+        self,
+        classifier: Classifier,  # noqa: ARG002
+        prepared: Sequence[Number],
+        content_of: Callable[[int], Content],  # noqa: ARG002
+    ) -> Sequence[Number]:
         """See `Task`."""
         return prepared
 

@@ -77,7 +77,7 @@ class Worker:
     def score(self, pictures: Sequence[NamedPicture]) -> Scored:
         """Return the rows of pictures, in their order. Raises Stopped and MissingFolder."""
         rows: list[Row] = []
-        answered: list[Row] = []
+        answered: list[tuple[Row, NamedPicture]] = []
         prepared: list[Any] = []
         failures = []
         for picture in pictures:
@@ -92,9 +92,12 @@ class Worker:
                 row["error"] = str(exc)
                 failures.append(Failure(picture.name, str(exc)))
             else:
-                answered.append(row)
+                answered.append((row, picture))
         if answered:
-            for row, answer in zip(answered, self._task.answers(self._classifier, prepared), strict=True):
+            answers = self._task.answers(
+                self._classifier, prepared, lambda index: read_content(answered[index][1].content, self._folder)
+            )
+            for (row, _), answer in zip(answered, answers, strict=True):
                 values = self._task.row(self._classifier, answer)
                 row.update((name, value) for name, value in values.items() if name in row)
         return Scored(b"".join(to_json(row) + b"\n" for row in rows), len(rows), failures)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
@@ -92,6 +93,17 @@ class Scores(NamedTuple):
     """float32 (N, classes)"""
     novelty: Floats | None
     """float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty."""
+
+    def select(self, rows: Sequence[int] | slice) -> "Scores":
+        """Return the scores of some rows, in their order."""
+        return Scores(self.probabilities[rows], None if self.novelty is None else self.novelty[rows])
+
+    def followed_by(self, other: "Scores") -> "Scores":
+        """Return these rows and those of another pass of the same version."""
+        novelty = None
+        if self.novelty is not None and other.novelty is not None:
+            novelty = np.concatenate([self.novelty, other.novelty])
+        return Scores(np.concatenate([self.probabilities, other.probabilities]), novelty)
 
 
 class ModelName(TypedDict):

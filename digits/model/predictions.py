@@ -5,7 +5,7 @@ of `digits predict` then have it. `/read` lacks what `complete` sets. Describe t
 in the reply examples.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, to_features
 from digits.model.artifact import MAX_NOVELTY
+from digits.model.choice import Seen, best_choices, better
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.prediction_sets import DEFAULT_COVERAGE, Thresholds, prediction_sets
 from digits.normalization.mnist_form import are_normalized
@@ -88,6 +89,8 @@ def set_coverage(
     thresholds: Thresholds,
     coverage: float,
     normalized: NDArray[np.bool_] | None = None,
+    *,
+    others: Iterable[int | None] = (),
 ) -> None:
     """Set the prediction sets of N records, with their coverage and calibration.
 
@@ -97,8 +100,12 @@ def set_coverage(
         thresholds: those of the coverage.
         coverage: the minimum frequency with which a set contains the true class.
         normalized: which pictures were normalized, (N,). None if all of them came in MNIST form.
+        others: for each picture, what another look at it shows, if that is plausible too. It is a member of the set.
     """
     sets = prediction_sets(probabilities, thresholds.of_pictures(normalized))
+    for index, other in enumerate(others):
+        if other is not None:
+            sets[index] = sorted({*sets[index], other})
     for record, each, calibration in zip(records, sets, thresholds.calibrations(normalized), strict=False):
         record["prediction_set"] = each
         record["coverage"] = coverage
@@ -107,7 +114,12 @@ def set_coverage(
 
 
 def calibrate(
-    records: Sequence[Prediction], classifier: Classifier, probabilities: Floats, normalized: NDArray[np.bool_]
+    records: Sequence[Prediction],
+    classifier: Classifier,
+    probabilities: Floats,
+    normalized: NDArray[np.bool_],
+    *,
+    others: Iterable[int | None] = (),
 ) -> None:
     """Give the pictures that were normalized their own prediction sets at the default coverage.
 
@@ -116,10 +128,11 @@ def calibrate(
         classifier: the version that made them.
         probabilities: (N, classes), of the same pictures.
         normalized: which pictures were normalized, (N,), from `are_normalized`.
+        others: as for `set_coverage`.
     """
     thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
     if thresholds is not None:
-        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized)
+        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized, others=others)
 
 
 def complete(
@@ -145,13 +158,62 @@ def complete(
             _set_accept(record)
 
 
-def predict(classifier: Classifier, pictures: Sequence[Normalized]) -> list[Prediction]:
-    """Classify prepared pictures in one forward pass, and return their complete records."""
-    scores = classifier.scores(np.concatenate([to_features(picture.pixels[None]) for picture in pictures]))
-    records = predictions(classifier, scores)
-    steps = [picture.steps for picture in pictures]
-    calibrate(records, classifier, scores.probabilities, are_normalized(steps))
-    complete(records, classifier, steps, [picture.left_out for picture in pictures])
+def predict(
+    classifier: Classifier,
+    pictures: Sequence[Normalized],
+    look_again: Callable[[int], Normalized | None] = lambda _index: None,
+) -> list[Prediction]:
+    """Classify prepared pictures, and return their complete records.
+
+    Args:
+        classifier: the version to use.
+        pictures: N pictures.
+        look_again: returns another look at one of them, for a doubtful answer. None if there is none.
+    """
+    scores = classifier.scores(choices_of(pictures))
+    has_digits = classifier.class_names is None
+    seen = best_choices(pictures, scores, has_digits=has_digits)
+    records = records_of(classifier, scores, seen)
+    again = {index: other for index in doubtful(records, pictures) if (other := look_again(index)) is not None}
+    if again:
+        more = classifier.scores(choices_of(list(again.values())))
+        first_row = len(scores.probabilities)
+        second = best_choices(list(again.values()), more, has_digits=has_digits, first_row=first_row)
+        for index, each in zip(again, second, strict=True):
+            seen[index] = better(seen[index], each)
+        scores = scores.followed_by(more)
+        records = records_of(classifier, scores, seen)
+    return records
+
+
+def choices_of(pictures: Sequence[Normalized]) -> Floats:
+    """Return the features of all choices of the pictures, (rows, 784)."""
+    return np.concatenate([to_features(way.pixels[None]) for picture in pictures for way in picture.choices])
+
+
+def doubtful(records: Sequence[Prediction], pictures: Sequence[Normalized]) -> list[int]:
+    """Return which pictures need another look: those whose answer has an `accept` that is false."""
+    return [
+        index
+        for index, (record, picture) in enumerate(zip(records, pictures, strict=True))
+        if not record.get("accept", True) and picture.has_other_look
+    ]
+
+
+def records_of(classifier: Classifier, scores: Scores, seen: Sequence[Seen]) -> list[Prediction]:
+    """Return the complete record of each picture.
+
+    Args:
+        classifier: the version that computed the scores.
+        scores: of all ways to see the pictures.
+        seen: the way that was chosen for each picture.
+    """
+    chosen = scores.select([each.row for each in seen])
+    records = predictions(classifier, chosen)
+    steps = [each.normalized.steps for each in seen]
+    others = [each.other for each in seen]
+    calibrate(records, classifier, chosen.probabilities, are_normalized(steps), others=others)
+    complete(records, classifier, steps, [each.normalized.left_out for each in seen])
     return records
 
 

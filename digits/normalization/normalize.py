@@ -3,15 +3,24 @@
 LeCun et al. (1998) made MNIST like this, from black and white scans. Other pictures have paper, uneven light and
 specks, and may be of any size. These steps remove the differences. Words in quotes are the steps that a reply reports:
 
-    Look              reduce or enlarge the picture, and find its ink: by the difference from even paper, or else by the
-                      ink map. Dark ink becomes light ("inverted"). Keep only the parts of the digit ("cropped").
+    Look              find the sheet of paper ("rectified"), and the ink on it. Dark ink becomes light ("inverted").
+                      Keep only the parts of the digit ("cropped").
     _locate           If the digit is small in its picture, repeat this on its surroundings.
     redraw            draw the digit with strokes as wide as MNIST's ("thickened" or "thinned"), resize it to the box,
                       and place its centre of mass in the middle ("centered")
+
+The cheapest look that is sufficient comes first. The ink is what differs from
+
+    1. even paper, as in drawings and scans,
+    2. paper that is even after its light was evened out,
+    3. and on any other paper, what the ink network finds.
+
+Before 2, a sheet of paper that lies on something else is cut out of the picture. If the answer is doubtful,
+`Look.other` sees the picture in another way. `digits/numbers/sheet.py` has the same order.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import cv2
@@ -21,9 +30,11 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
+from digits.normalization.light import EvenedPaper, even_light
 from digits.normalization.mnist_form import Mode, are_mnist_form
+from digits.normalization.page import WIDEST_STROKE, Page, find_page, moved
 from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
-from digits.normalization.parts import Mask, Slices, extent, find_parts, longer_side
+from digits.normalization.parts import WHOLE, Mask, Part, Parts, Slices, extent, find_parts, longer_side, without_mark
 from digits.normalization.redraw import redraw
 from digits.pictures.downscale import downscale, downscale_factor
 
@@ -64,10 +75,34 @@ class Normalized:
     """Number of marks beside the digit that look like other digits of a number."""
     ink: Grey | None = None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
+    part: Part = WHOLE
+    """The part of the picture that the digit is in."""
+    is_alone: bool = False
+    """Whether the digit is in one piece, and there is nothing else of its size."""
+    without_mark: "Normalized | None" = None
+    """The digit without a mark around or below all other parts, if there is one. The network chooses."""
+
+    @property
+    def has_other_look(self) -> bool:
+        """Whether `second_look` can see the picture in another way."""
+        return bool(self.steps) and (self.ink is None or "rectified" in self.steps)
+
+    @property
+    def choices(self) -> "list[Normalized]":
+        """The digit, and the digit without a mark if there is one."""
+        return [self] if self.without_mark is None else [self, self.without_mark]
 
 
-def _is_mnist_form(picture: NDArray[Any]) -> bool:
-    return picture.shape == (SIDE, SIDE) and bool(are_mnist_form(to_features(picture[None]))[0])
+def _in_mnist_form(picture: NDArray[Any]) -> Normalized | None:
+    """Return a picture that is in MNIST form, perhaps inverted, else None."""
+    if picture.shape != (SIDE, SIDE):
+        return None
+    for steps in (), ("inverted",):
+        if steps:
+            picture = 255 - (picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8))
+        if are_mnist_form(to_features(picture[None]))[0]:
+            return Normalized(picture, steps, part=_part(extent(picture > 0), picture.shape), is_alone=True)
+    return None
 
 
 def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = None) -> Normalized:
@@ -88,47 +123,97 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = 
             height, width = picture.shape
             raise WrongSize(f"expected {SIDE}x{SIDE} pixels, received {width}x{height} (width x height)")
         return Normalized(picture, ())
-    if mode == "auto" and _is_mnist_form(picture):
-        return Normalized(picture, ())
+    if mode == "auto" and (unchanged := _in_mnist_form(picture)):
+        return unchanged
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
-    if mode == "auto" and grey.shape == (SIDE, SIDE) and _is_mnist_form(255 - grey):
-        return Normalized(255 - grey, ("inverted",))
-    located = _locate(grey, look or Look.at(grey))
-    redrawn = redraw(located.digit)
-    steps = ["inverted"] if located.is_dark else []
-    steps.append("cropped")
-    if redrawn.change:
-        steps.append(redrawn.change)
-    steps.append("centered")
-    return Normalized(redrawn.pixels, tuple(steps), located.left_out, located.ink)
+    return _redrawn(_locate(grey, look or Look.at(grey)))
+
+
+def second_look(picture: Grey) -> Normalized | None:
+    """Bring a picture to MNIST form after another look at it, uint8 (height, width). None if there is no other look.
+
+    Raises:
+        NoInk: no look shows a digit.
+    """
+    if _in_mnist_form(picture):
+        return None
+    look = Look.at(picture).other(picture)
+    return None if look is None else _redrawn(_locate(picture, look))
+
+
+def _redrawn(located: "list[_Located]") -> Normalized:
+    """Return the digit, with the one without a mark."""
+    normalized = None
+    for each in located[::-1]:
+        redrawn = redraw(each.digit)
+        steps = [name for name, is_true in (("rectified", each.is_rectified), ("inverted", each.is_dark)) if is_true]
+        steps += ["cropped", redrawn.change, "centered"] if redrawn.change else ["cropped", "centered"]
+        normalized = Normalized(
+            redrawn.pixels, tuple(steps), each.left_out, each.ink, each.part, each.is_alone, normalized
+        )
+    assert normalized is not None
+    return normalized
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The first look at a picture: at a reduced view of it."""
+    """A look at a reduced view of a picture."""
 
+    page: Page | None
+    """The sheet of paper that is looked at. None if it is the whole picture."""
     view: Grey
     """uint8, at most _VIEW_SIDE pixels along the longer side."""
-    paper: EvenPaper | None
+    paper: EvenPaper | EvenedPaper | None
     """None if it is not even."""
-    found: "_Found | None"
-    """The digit in the view. None if no ink is visible."""
+    found: "list[_Found]"
+    """The digit in the view, and without a mark if there is one. Empty if no ink is visible."""
 
     @classmethod
     def at(cls, picture: Grey) -> Self:
         """Look at a picture, uint8 (height, width). Raises NoInk if it is blank."""
-        view = _view(picture, _VIEW_SIDE)
-        if np.ptp(view) < MIN_CONTRAST:
-            raise NoInk("no ink found: the picture is blank")
-        paper = even_paper(view)
+        page, paper = None, even_paper(_view(picture, _VIEW_SIDE))
+        if paper is None or paper.half_stroke > WIDEST_STROKE:
+            page = find_page(picture)
+        view = _flat_view(picture, page)
+        if page is not None:
+            paper = even_paper(view)
+        look = cls._with(page, view, paper or even_light(view))
+        return look if page is None or look.found else cls._of_all(picture)
+
+    def other(self, picture: Grey) -> Self | None:
+        """Return another look at the same picture, or None: at all of it, or with the ink network."""
+        if self.page is not None:
+            return self._of_all(picture)
+        return None if self.paper is None else self._with(None, self.view, None)
+
+    @classmethod
+    def _of_all(cls, picture: Grey) -> Self:
+        view = _flat_view(picture, None)
+        return cls._with(None, view, even_paper(view) or even_light(view))
+
+    @classmethod
+    def _with(cls, page: Page | None, view: Grey, paper: EvenPaper | EvenedPaper | None) -> Self:
         try:
-            return cls(view, paper, _find(view, paper))
+            return cls(page, view, paper, _find(view, paper))
         except NoInk:
-            return cls(view, paper, None)
+            return cls(page, view, paper, [])
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
-        return self.found is not None and self.found.side * _scale(picture, self.view) >= _LARGE_DIGIT
+        scale = _scale(_flat(picture, self.page), self.view)
+        return bool(self.found) and min(found.side for found in self.found) * scale >= _LARGE_DIGIT
+
+
+def _flat(picture: Grey, page: Page | None) -> Grey:
+    return picture if page is None else page.from_above(picture)[0]
+
+
+def _flat_view(picture: Grey, page: Page | None) -> Grey:
+    """Return the reduced view of a picture or of its page. Raises NoInk if the picture is blank."""
+    view = _view(_flat(picture, page), _VIEW_SIDE)
+    if page is None and np.ptp(view) < MIN_CONTRAST:
+        raise NoInk("no ink found: the picture is blank")
+    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,33 +222,64 @@ class _Located:
 
     digit: Floats
     """The digit alone, as light ink in [0, 1]."""
+    is_rectified: bool
+    """Whether the picture was cut out and looked at from above."""
     is_dark: bool
     """Whether its ink was dark."""
     left_out: int
     """As in `Normalized`."""
     ink: Grey | None
     """As in `Normalized`."""
+    part: Part
+    """As in `Normalized`."""
+    is_alone: bool
+    """As in `Normalized`."""
 
 
-def _locate(picture: Grey, look: Look) -> _Located:
-    """Find the digit after the first look. If it is small, look again at its surroundings."""
-    view, paper, found = look.view, look.paper, look.found
-    if found is None:
-        if max(picture.shape) <= 2 * _VIEW_SIDE:
+def _locate(picture: Grey, look: Look) -> list[_Located]:
+    """Find the digit after a look, and the one without a mark. If it is small, look again at its surroundings."""
+    flat, matrix = (picture, None) if look.page is None else look.page.from_above(picture)
+    view, found = look.view, look.found
+    if not found:
+        if max(flat.shape) <= 2 * _VIEW_SIDE:
             raise NoInk(_NO_STROKES)
-        view = _view(picture, _FINE_VIEW_SIDE)
-        found = _find(view, paper)
+        view = _view(flat, _FINE_VIEW_SIDE)
+        found = _find(view, look.paper)
+    located = [_located(each, view, flat, look) for each in found]
+    if matrix is None:
+        return located
+    parts = np.array([each.part for each in located]) * (flat.shape[::-1] * 2)
+    parts = (moved(parts, matrix) / (picture.shape[::-1] * 2)).clip(0, 1)
+    return [replace(each, part=tuple(part)) for each, part in zip(located, parts.tolist(), strict=True)]
+
+
+def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
+    """Return one digit that was found in a view of a flat picture, which may be the page of another one."""
+    paper = look.paper
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
     seen = None if paper is not None else ink_map.reduced(found.ink)
-    scale, left_out = _scale(picture, view), found.left_out
+    box, left_out, is_alone = extent(found.kept), found.left_out, found.is_alone
+    part = _part(box, view.shape)
+    scale = _scale(flat, view)
     if scale > 1 and found.side < _LARGE_DIGIT:
-        around = _grown(extent(found.kept), found.side // 3 + 3)
-        rows, columns = (slice(int(part.start * scale), math.ceil(part.stop * scale)) for part in around)
+        around = _grown(box, found.side // 3 + 3)
+        rows, columns = (slice(int(side.start * scale), math.ceil(side.stop * scale)) for side in around)
         near = cv2.dilate(found.kept[around].astype(np.float32), np.ones((5, 5), np.uint8))
-        found = _find(_view(picture[rows, columns], _VIEW_SIDE), paper, near)
+        close = flat[rows, columns]
+        place = _part(
+            (slice(rows.start, rows.start + close.shape[0]), slice(columns.start, columns.start + close.shape[1])),
+            flat.shape,
+        )
+        found = _find(_view(close, _VIEW_SIDE), paper, place, near)[0]
     box = _grown(extent(found.kept), 1)
     mask = cv2.dilate(found.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
-    return _Located(found.ink[box] * mask, is_dark, left_out, seen)
+    return _Located(found.ink[box] * mask, look.page is not None, is_dark, left_out, seen, part, is_alone)
+
+
+def _part(box: Slices, shape: tuple[int, ...]) -> Part:
+    """Return the part of a picture that a box takes."""
+    (rows, columns), (height, width) = box, shape
+    return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
 
 
 def _scale(picture: Grey, view: Grey) -> float:
@@ -201,6 +317,8 @@ class _Found:
     """(height, width): the pixels of the digit."""
     left_out: int
     """As in `Normalized`."""
+    is_alone: bool
+    """As in `Normalized`."""
 
     @property
     def side(self) -> int:
@@ -208,25 +326,39 @@ class _Found:
         return longer_side(extent(self.kept))
 
 
-def _find(view: Grey, paper: EvenPaper | None, near: Floats | None = None) -> _Found:
-    """Find the digit of a view: its main part and every other part that is large and near enough.
+def _find(
+    view: Grey, paper: EvenPaper | EvenedPaper | None, part: Part = WHOLE, near: Floats | None = None
+) -> list[_Found]:
+    """Find the digit of a view, and the digit without a mark around or below all other parts.
 
     Args:
         view: uint8 (height, width).
         paper: if it is even. Otherwise the ink map finds the ink.
+        part: of the picture that the paper belongs to.
         near: 1 where the digit may be, 0 elsewhere, in other pixels. None: anywhere.
     """
-    ink = ink_map.shipped().coverage(view) if paper is None else paper.coverage(view)
+    ink = ink_map.shipped().coverage(view) if paper is None else paper.coverage(view, part)
     if near is not None:
         ink = ink * cv2.resize(near, ink.shape[::-1])
     parts = find_parts(ink, _MIN_INK)
     if parts.totals.max() < _MIN_TOTAL:
         raise NoInk(_NO_STROKES)
+    found = [_digit(ink, parts)]
+    kept = without_mark(parts) if near is None else None
+    if kept is not None and parts.totals[kept].max() >= _MIN_TOTAL:
+        found.append(_digit(ink, parts, kept))
+    return found
+
+
+def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
+    """Return the main part and every other part that is large and near enough, among some parts or all."""
     at_edge = np.asarray(parts.edges.any(axis=0))
-    main = int((parts.totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
+    totals = parts.totals if among is None else parts.totals * among
+    main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
     whole = parts.box(main)
-    large = np.flatnonzero((parts.sides >= longer_side(whole) / 5) & (parts.totals > 0)).tolist()
+    large = np.flatnonzero((parts.sides >= longer_side(whole) / 5) & (totals > 0)).tolist()
     others = {label: parts.box(label) for label in large if label != main}
+    is_alone = not others
     left_out = sum(_is_digit_like(box, whole) and not at_edge[label] for label, box in others.items())
     if not at_edge[main]:
         others = {
@@ -239,7 +371,7 @@ def _find(view: Grey, paper: EvenPaper | None, near: Floats | None = None) -> _F
         for label in added:
             kept |= parts.labels == label
             whole = _union(whole, others.pop(label))
-    return _Found(ink, kept, left_out)
+    return _Found(ink, kept, left_out, is_alone)
 
 
 def _is_digit_like(box: Slices, main: Slices) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
-from digits.normalization.parts import Mask, find_parts, has_lines
+from digits.normalization.parts import WHOLE, Mask, Part, find_parts, has_lines
 from digits.pictures.downscale import downscale, downscale_factor
 
 LIGHT_SIDE = 40
@@ -26,8 +26,11 @@ _FULL = 60
 _MAX_PAPER_RANGE = 0.15
 """Paper is even if its grey values, without 5 % at both ends, differ by less than this share of the contrast."""
 
-_MAX_HALF_STROKE = 0.3
-"""Half of the widest stroke, as a share of the longer side. What is wider is a shadow."""
+_MAX_HALF_STROKE, _MAX_HALF_STROKE_SMALL = 0.14, 0.3
+"""Half of the widest stroke, as a share of the longer side. What is wider is a shadow. The second one is for pictures
+with fewer pixels than _SMALL_SIDE, which may be cut to a bold digit."""
+
+_SMALL_SIDE = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,10 @@ class EvenPaper:
     contrast: float
     """The difference between the paper's median grey value and the ink's mean."""
     is_ink_dark: bool
+    half_stroke: float
+    """Half the width of its widest stroke, as a share of the picture's longer side."""
 
-    def coverage(self, grey: Grey) -> Floats:
+    def coverage(self, grey: Grey, _part: Part = WHOLE) -> Floats:
         """Return how much of each pixel is ink, float32 (height, width) in [0, 1]."""
         picture = grey.astype(np.float32)
         ink = self.paper - picture if self.is_ink_dark else picture - self.paper
@@ -73,13 +78,14 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     greys = np.sort(small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)])
     few = len(greys) // 20
     grey = float(greys[len(greys) // 2])
-    even = EvenPaper(grey, abs(cv2.mean(small, ink)[0] - grey), is_ink_dark)
+    even = EvenPaper(grey, abs(cv2.mean(small, ink)[0] - grey), is_ink_dark, sides[is_ink_dark].half_stroke)
     if max(picture.shape) < TINY_SIDE:
         return even
     if light_rim in (0, 1):  # the rim is paper
         is_even = not _is_light_falling(small)
     else:
-        is_even = sides[is_ink_dark].half_stroke <= _MAX_HALF_STROKE and not _fills_one_side(ink)
+        widest = _MAX_HALF_STROKE if max(picture.shape) >= _SMALL_SIDE else _MAX_HALF_STROKE_SMALL
+        is_even = even.half_stroke <= widest and not _fills_one_side(ink)
     is_even = is_even and bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * even.contrast)
     return even if is_even and not has_lines(find_parts(even.coverage(picture), 0.4)) else None
 

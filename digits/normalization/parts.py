@@ -17,11 +17,22 @@ Labels = NDArray[np.int32]
 Slices = tuple[slice, slice]
 """Rows and columns."""
 
+Part = tuple[float, float, float, float]
+"""A rectangle of a picture: left, top, right and bottom as shares of its width and height."""
+
+WHOLE: Part = (0.0, 0.0, 1.0, 1.0)
+
 _LONG = 1.5
 """A straight run of ink that is longer than this, in heights of the tallest part, is no digit's stroke."""
 
 _THIN = 0.3
 """A line or a frame covers at most this share of its box."""
+
+_OUTLINE = 0.25
+"""Pixels of a frame are at most this far inside of its convex hull, as a share of its shorter side."""
+
+_FLAT = 2.5
+"""A line below digits is this many times as wide as high, and they are this many times as high as it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +84,58 @@ def find_parts(ink: Floats, threshold: float) -> Parts:
     return Parts(labels, statistics[:, :4], statistics[:, 4], totals)
 
 
+def without_mark(parts: Parts) -> Mask | None:
+    """Return which parts are left without a mark that somebody has added, (1 + parts,). None if there is no mark.
+
+    A mark is a frame or a circle around all other large parts, or a line below them. What is outside of a frame, such
+    as its label, is gone with it.
+    """
+    large = np.flatnonzero((parts.sides >= parts.sides[1:].max(initial=1) / 5) & (parts.totals > 0))
+    if len(large) < 2:
+        return None
+    left, top, width, height = parts.boxes.T
+    right, bottom = left + width, top + height
+    outer = large[(width * height)[large].argmax()]
+    inside = (left > left[outer]) & (right < right[outer]) & (top > top[outer]) & (bottom < bottom[outer])
+    inner, outside = large[inside[large]], large[~inside[large] & (large != outer)]
+    if len(inner):
+        high = bottom[inner].max() - top[inner].min()
+        is_around = high > _THIN * height[outer] and 2 * height[outside].max(initial=0) < high
+        if is_around and _is_outline(parts.labels[parts.box(int(outer))] == outer):
+            return np.asarray(inside)
+    lowest = large[top[large].argmax()]
+    others = large[large != lowest]
+    wide, high = right[others].max() - left[others].min(), bottom[others].max() - top[others].min()
+    is_flat = width[lowest] > _FLAT * height[lowest] and high > _FLAT * height[lowest]
+    if is_flat and bottom[others].max() <= top[lowest] + 1 and 2 * width[lowest] > wide:
+        return np.isin(np.arange(len(parts.areas)), (0, lowest), invert=True)
+    return None
+
+
+def _is_outline(mask: Mask) -> bool:
+    """Return whether all pixels of a part are near its convex hull. Those of a table or a touching digit are not."""
+    hull = cv2.convexHull(cv2.findNonZero(mask.view(np.uint8)))
+    inside = cv2.fillConvexPoly(np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8), hull + 1, 1)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1]
+    return bool(depth[mask].max() <= _OUTLINE * min(mask.shape))
+
+
 def has_lines(parts: Parts) -> bool:
     """Return whether there are lines or frames besides other parts, as on ruled paper and forms.
 
-    A line goes from edge to edge, or is longer than a digit's stroke. A frame encloses another part.
+    A line goes from edge to edge, or is longer than a digit's stroke. A frame encloses another part. A mark that can be
+    left out does not count.
     """
-    left, top, width, height = parts.boxes[1:].T
+    kept = without_mark(parts)
+    labels = np.arange(1, len(parts.areas)) if kept is None else np.flatnonzero(kept)
+    left, top, width, height = parts.boxes[labels].T
     longest = int(_LONG * height.max(initial=0)) + 1
     if longest < parts.labels.shape[1]:
-        runs = cv2.erode((parts.labels > 0).view(np.uint8), np.ones((1, longest), np.uint8), borderValue=0)
-        if runs.any():
+        ink = parts.labels > 0 if kept is None else kept[parts.labels]
+        if cv2.erode(ink.view(np.uint8), np.ones((1, longest), np.uint8), borderValue=0).any():
             return True
-    is_thin = parts.areas[1:] < _THIN * width * height
-    at_left, at_top, at_right, at_bottom = parts.edges[:, 1:]
+    is_thin = parts.areas[labels] < _THIN * width * height
+    at_left, at_top, at_right, at_bottom = parts.edges[:, labels]
     if len(left) > 1 and (is_thin & (at_left & at_right | at_top & at_bottom)).any():
         return True
     for part in np.flatnonzero(is_thin).tolist():

@@ -1,32 +1,32 @@
 """Read the digits on a picture: decode it, segment it, and choose the reading once the network has judged.
 
-prepared = prepare(Picture(data))
-scores = classifier.scores(to_features(prepared.pixels))
-reading = prepared.read(scores.probabilities, scores.novelty)
+prepared = prepare(picture)
+number = ReadNumber.of(prepared, classifier.scores(to_features(prepared.pixels))).number(classifier)
+
+If the number is doubtful, it is `compared_with` what `look_again` prepares.
 """
 
-from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NotRequired, Self, TypedDict
 
 import numpy as np
 
-from digits.errors import NoInk
-from digits.features import SIDE, Floats, Grey, to_features
+from digits.errors import NoInk, TooManyDigits
+from digits.features import SIDE, Grey, to_features
 from digits.model.artifact import MAX_NOVELTY
+from digits.model.choice import CLEARLY_CHEAPER, Seen, best_choices, better
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.predictions import Prediction, calibrate, predictions
 from digits.normalization.mnist_form import are_normalized
-from digits.normalization.normalize import Normalized, normalize
-from digits.numbers.search import FoundDigit, Reading, best_reading, digit_costs
+from digits.normalization.normalize import Normalized
+from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
 from digits.numbers.segment import Box, Segmentation, segment, surround
 from digits.numbers.sheet import SHEET_SIDE, Sheet, find_sheet
 from digits.picture import Picture
 
-_FEW_PARTS = 4
-"""A picture of at most as many connected parts may show one digit. It is then also prepared as for one digit."""
-
-_CLEARLY_CHEAPER = 1.0
-"""How much less a single digit must cost than several digits, so that a picture is read as one digit."""
+_CHEAPER = 0.5
+"""By how much one digit must cost less than several, so that a picture is read as one."""
 
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
@@ -36,111 +36,167 @@ _WIDEST_DIGIT = 2.2
 class PreparedNumber:
     """A picture's candidates for the network."""
 
-    pixels: Grey
-    """uint8 (N, 28, 28), in MNIST form. N is at least 1."""
+    size: tuple[int, int]
+    """Width and height of the picture in pixels, as displayed."""
     segmentation: Segmentation | None
-    """The candidates. None if the picture shows one digit."""
-    whole_box: Box | None
-    """If the last of `pixels` is the whole picture as one digit: the box of that digit."""
-    steps: tuple[str, ...] = ("cropped", "centered")
-    """The steps that brought the candidates to MNIST form."""
-    is_whole_alone: bool = False
-    """Whether there is no mark like another digit beside that digit."""
-    ink: Grey | None = None
-    """As in `Sheet`."""
-    is_doubtful: bool = False
-    """Whether the marks may be noise or uneven light. Then two digits are needed, and most must look like digits."""
+    """Candidates for several digits. None if the picture shows one digit."""
+    wholes: list[Normalized]
+    """The picture as one digit, as `/predict` prepares it, from each look at it. It may be empty."""
+    ink: Grey | None
+    """Where the ink network saw ink in the picture. None if it was not needed."""
+    has_other_look: bool
+    """Whether `look_again` can see the picture in another way."""
 
-    def read(self, probabilities: Floats, novelty: Floats | None) -> Reading:
+    pixels: Grey = field(init=False)
+    """uint8 (N, 28, 28), all candidates in MNIST form. N is at least 1."""
+
+    def __post_init__(self) -> None:
+        """Collect the candidates."""
+        ways = [way.pixels for whole in self.wholes for way in whole.choices]
+        several = [] if self.segmentation is None else [self.segmentation.pixels]
+        pixels = np.concatenate([*several, np.array(ways, dtype=np.uint8).reshape(-1, SIDE, SIDE)])
+        object.__setattr__(self, "pixels", pixels)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps that brought the candidates to MNIST form."""
+        return self.wholes[0].steps if self.segmentation is None else ("cropped", "centered")
+
+    def read(self, scores: Scores) -> Reading:
         """Return the digits in reading order, with boxes in pixels of the picture as it is displayed.
 
         Args:
-            probabilities: float32 (N, 10), of `pixels`.
-            novelty: float32 (N,), or None if the version has no novelty.
+            scores: of `pixels`.
 
         Raises:
             NoInk: there is no digit.
             TooManyDigits: more than `search.MAX_DIGITS` digits.
         """
         reading = Reading([], 0, np.inf)
+        count = 0
         if self.segmentation is not None:
             count = len(self.segmentation.pixels)
-            reading = best_reading(
-                self.segmentation, probabilities[:count], None if novelty is None else novelty[:count]
-            )
-        if self.whole_box is not None:
-            (cost,) = digit_costs(probabilities[-1:], None if novelty is None else novelty[-1:])
-            box = surround([found.box for found in reading.digits]) if reading.digits else self.whole_box
-            is_one = box.width <= _WIDEST_DIGIT * box.height and cost + _CLEARLY_CHEAPER < reading.cost
-            if len(reading.digits) <= 1 or (self.is_whole_alone and is_one):
-                # So one digit gets the same answer as from `Picture.prepare`.
-                return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out, float(cost))
-        if not reading.digits or (self.is_doubtful and not _are_mostly_digits(reading, novelty)):
+            reading = best_reading(self.segmentation, scores.select(range(count)))
+        if self.wholes:
+            whole = self._as_one(scores.select(range(count, len(scores.probabilities))), count)
+            left_out = whole.normalized.left_out
+            digit = FoundDigit(whole.row, 0, whole.digit, _box(whole.normalized, self.size), whole.other)
+            one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * left_out)
+            if len(reading.digits) <= 1:
+                return one
+            together = surround([found.box for found in reading.digits])
+            if together.width <= _WIDEST_DIGIT * together.height:
+                if one.cost + _CHEAPER < reading.cost:
+                    return one
+                if one.cost < reading.cost + CLEARLY_CHEAPER:
+                    return settled(one, reading, has_all=True)[0]
+        if not reading.digits or (not self.wholes and not _are_mostly_digits(reading, scores)):
             raise NoInk("no digit found: the picture has only marks that are no digits")
         return reading
+
+    def _as_one(self, scores: Scores, first_row: int) -> Seen:
+        """Return the best way to see the picture as one digit."""
+        first, *others = best_choices(self.wholes, scores, has_digits=True, first_row=first_row)
+        return better(first, *others) if others else first
 
 
 def prepare(picture: Picture) -> PreparedNumber:
     """Decode a picture and propose candidates for its digits. Raises InvalidImage, NoInk and TooManyDigits."""
+    whole = blank = prepared = None
+    try:
+        whole = picture.prepare("auto")
+    except NoInk as exc:
+        blank = exc
+    if whole is None or not any(way.is_alone for way in whole.choices):
+        prepared = _segmented(picture)
+    if prepared is not None:
+        return prepared if whole is None else replace(prepared, wholes=[whole])
+    if whole is None:
+        raise blank or NoInk("no ink found: the picture has no pen strokes")
+    # The digit is alone, or too faint for a sheet. It may be several that touch, unless it is in MNIST form.
+    return PreparedNumber(picture.upright_size, None, [whole], whole.ink, "centered" in whole.steps)
+
+
+def look_again(picture: Picture, first: PreparedNumber) -> PreparedNumber | None:
+    """Decode a picture again and propose candidates after another look. None if there is no other look."""
+    second = picture.look_again() if any(whole.has_other_look for whole in first.wholes) else None
+    wholes = [] if second is None else [second]
+    if is_one := first.segmentation is None:
+        wholes = [*first.wholes, *wholes]
+    elif not first.has_other_look:
+        return None
+    try:
+        prepared = _segmented(picture, again=not is_one)
+    except TooManyDigits:
+        prepared = None
+    if prepared is not None:
+        return replace(prepared, wholes=wholes)
+    return replace(first, wholes=wholes) if is_one and second is not None else None
+
+
+def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading, bool]:
+    """Return the better of two readings, and whether it is the second one.
+
+    Args:
+        first: after the first look.
+        second: after another look.
+        has_all: whether the second one has chosen among what the first one saw too.
+    """
+    is_second = has_all or second.cost < first.cost
+    best, rival = (second, first) if is_second else (first, second)
+    digits = [replace(found, other=_rival(found, rival.digits)) for found in best.digits]
+    return replace(best, digits=digits), is_second
+
+
+def _rival(found: FoundDigit, others: Sequence[FoundDigit]) -> int | None:
+    """Return what another reading has in the place of a digit, or None if it has the same digit there."""
+    near = [each.digit for each in others if _share(each.box, found.box) > 0.3]
+    return next((digit for digit in near if digit != found.digit), found.other)
+
+
+def _share(box: Box, other: Box) -> float:
+    """Return how much of the smaller box is inside of the other one."""
+    across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
+    down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
+    smaller = min(box.width * box.height, other.width * other.height)
+    return max(0, across) * max(0, down) / smaller
+
+
+def _segmented(picture: Picture, *, again: bool = False) -> PreparedNumber | None:
+    """Propose candidates for several digits. None if no ink is found. Raises TooManyDigits."""
     width, height = picture.upright_size
     grey = picture.grey(min_jpeg_side=SHEET_SIDE)
-    if grey.shape == (SIDE, SIDE):
-        normalized = normalize(grey)
-        if "centered" not in normalized.steps:  # in MNIST form already
-            return PreparedNumber(normalized.pixels[None], None, _ink_box(normalized), normalized.steps)
-    whole_box = Box(0, 0, width, height)
-    sheet = _find_sheet(grey)
+    sheet = _find_sheet(grey, again=again)
     if picture.is_large_jpeg and max(grey.shape) < max(width, height) and not (sheet and sheet.is_legible):
         grey = picture.grey()
-        sheet = _find_sheet(grey)
+        sheet = _find_sheet(grey, again=again)
     if sheet is None:
-        # A digit that is too faint for a sheet may still be found alone.
-        whole = _as_one_digit(picture, grey)
-        return PreparedNumber(whole.pixels[None], None, whole_box, ink=whole.ink)
-    segmentation = segment(sheet, width, height)
-    pixels = segmentation.pixels
-    if len(sheet.boxes) > _FEW_PARTS:
-        return PreparedNumber(pixels, segmentation, None, ink=sheet.ink)
-    try:
-        whole = _as_one_digit(picture, grey)
-    except NoInk:
-        return PreparedNumber(pixels, segmentation, None, ink=sheet.ink, is_doubtful=True)
-    if sheet.is_dark != ("inverted" in whole.steps):
-        # Only a digit that was cut to its ink leaves so little paper that this is in doubt.
-        return PreparedNumber(whole.pixels[None], None, whole_box, whole.steps, ink=whole.ink)
-    return PreparedNumber(
-        np.concatenate([pixels, whole.pixels[None]]),
-        segmentation,
-        whole_box,
-        is_whole_alone=whole.left_out == 0,
-        ink=sheet.ink,
-    )
+        return None
+    has_other_look = not again and (sheet.ink is None or sheet.page is not None)
+    return PreparedNumber((width, height), segment(sheet, width, height), [], sheet.ink, has_other_look)
 
 
-def _are_mostly_digits(reading: Reading, novelty: Floats | None) -> bool:
+def _are_mostly_digits(reading: Reading, scores: Scores) -> bool:
     """Return whether the reading has at least two digits, of which more than half are no novelty."""
     count = len(reading.digits)
-    if novelty is None:
+    if scores.novelty is None:
         return count > 1
-    familiar = np.count_nonzero(novelty[[found.candidate for found in reading.digits]] <= MAX_NOVELTY)
+    familiar = np.count_nonzero(scores.novelty[[found.candidate for found in reading.digits]] <= MAX_NOVELTY)
     return count > 1 and bool(2 * familiar > count)
 
 
-def _find_sheet(grey: Grey) -> Sheet | None:
+def _find_sheet(grey: Grey, *, again: bool) -> Sheet | None:
     try:
-        return find_sheet(grey)
+        return find_sheet(grey, again=again)
     except NoInk:
         return None
 
 
-def _as_one_digit(picture: Picture, grey: Grey) -> Normalized:
-    """Return what `picture.prepare("auto")` does. `grey` are the pixels, unless the picture is a large JPEG."""
-    return picture.prepare("auto") if picture.is_large_jpeg else normalize(grey)
-
-
-def _ink_box(normalized: Normalized) -> Box:
-    rows, columns = (np.flatnonzero(normalized.pixels.any(axis=axis)) for axis in (1, 0))
-    return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+def _box(normalized: Normalized, size: tuple[int, int]) -> Box:
+    """Return the box of a digit in pixels of a picture of this width and height."""
+    left, top, right, bottom = normalized.part
+    x, y = int(left * size[0]), int(top * size[1])
+    return Box(x, y, max(1, round(right * size[0]) - x), max(1, round(bottom * size[1]) - y))
 
 
 class Number(TypedDict):
@@ -174,26 +230,74 @@ def read_number(classifier: Classifier, picture: Picture) -> Number:
     """
     classifier.require_digits()
     prepared = prepare(picture)
-    probabilities, novelty = classifier.scores(to_features(prepared.pixels))
-    reading = prepared.read(probabilities, novelty)
-    chosen = [found.candidate for found in reading.digits]
-    scores = Scores(probabilities[chosen], None if novelty is None else novelty[chosen])
-    digits = predictions(classifier, scores)
-    calibrate(digits, classifier, scores.probabilities, are_normalized([prepared.steps] * len(chosen)))
-    return to_number(reading, digits, classifier.model_name)
+    read = ReadNumber.of(prepared, classifier.scores(to_features(prepared.pixels)))
+    if read.is_doubtful(classifier) and (other := look_again(picture, prepared)) is not None:
+        read = read.compared_with(other, classifier.scores(to_features(other.pixels)))
+    return read.number(classifier)
 
 
-def to_number(reading: Reading, digits: list[Prediction], model: ModelName) -> Number:
-    """Return the record of a reading. `digits` are the predictions for its digits, which get their lines and boxes."""
-    lines = [""] * (reading.digits[-1].line + 1)
-    for found, digit in zip(reading.digits, digits, strict=True):
-        lines[found.line] += str(digit["digit"])
-        digit["line"] = found.line
-        digit["box"] = found.box
-    text = "\n".join(lines)
-    number: Number = {"text": text, "lines": lines, "digits": digits, "left_out": reading.left_out, "model": model}
-    set_accept(number)
-    return number
+@dataclass(frozen=True, slots=True)
+class ReadNumber:
+    """The reading of a picture."""
+
+    prepared: PreparedNumber
+    scores: Scores
+    """Of the pixels of `prepared`."""
+    reading: Reading
+
+    @classmethod
+    def of(cls, prepared: PreparedNumber, scores: Scores) -> Self:
+        """Read the candidates. Raises NoInk and TooManyDigits."""
+        return cls(prepared, scores, prepared.read(scores))
+
+    @property
+    def candidates(self) -> list[int]:
+        """The row of each digit."""
+        return [found.candidate for found in self.reading.digits]
+
+    @property
+    def chosen(self) -> Scores:
+        """The scores of the digits."""
+        return self.scores.select(self.candidates)
+
+    @property
+    def pixels(self) -> Grey:
+        """uint8 (digits, 28, 28)"""
+        return self.prepared.pixels[self.candidates]
+
+    def is_doubtful(self, classifier: Classifier) -> bool:
+        """Return whether the number is not accepted, and there is another look at its picture."""
+        return self.prepared.has_other_look and not self.number(classifier).get("accept", True)
+
+    def compared_with(self, other: PreparedNumber, scores: Scores) -> "ReadNumber":
+        """Return the better of this reading and the one after another look."""
+        try:
+            second = other.read(scores)
+        except (NoInk, TooManyDigits):
+            return self
+        reading, is_second = settled(self.reading, second, has_all=self.prepared.segmentation is None)
+        return ReadNumber(other, scores, reading) if is_second else replace(self, reading=reading)
+
+    def number(self, classifier: Classifier) -> Number:
+        """Return the record. `classifier` is the version that computed the scores."""
+        chosen, found = self.chosen, self.reading.digits
+        digits = predictions(classifier, chosen)
+        normalized = are_normalized([self.prepared.steps] * len(digits))
+        calibrate(digits, classifier, chosen.probabilities, normalized, others=[each.other for each in found])
+        lines = [""] * (found[-1].line + 1)
+        for each, digit in zip(found, digits, strict=True):
+            lines[each.line] += str(digit["digit"])
+            digit["line"] = each.line
+            digit["box"] = each.box
+        number: Number = {
+            "text": "\n".join(lines),
+            "lines": lines,
+            "digits": digits,
+            "left_out": self.reading.left_out,
+            "model": classifier.model_name,
+        }
+        set_accept(number)
+        return number
 
 
 def set_accept(number: Number) -> None:

@@ -9,21 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from digits.errors import TooManyDigits
-from digits.features import Floats
+from digits.model.choice import digit_costs
+from digits.model.classifier import Scores
 from digits.numbers.segment import Box, Candidate, Line, Segmentation
 
 MAX_DIGITS = 500
 """Maximum number of digits that are read on one picture."""
 
-_NOVELTY = 1.0
-"""Cost of novelty above 0, up to 4."""
-_UNSURE = 0.6
-"""Cost of a digit's log-loss: minus the logarithm of its probability."""
 _CUT = 0.2
+"""These weigh against the costs of digits, which `digits/model/choice.py` has."""
 _JOIN = 0.35
 _SIZE = 0.2
 _BREADTH = 1.0
-_LEFT_OUT = 10.0
+LEFT_OUT = 10.0
 """Cost of leaving out a piece as large as a digit. It grows with the square of the size."""
 
 _LARGE = 0.5
@@ -38,7 +36,10 @@ class FoundDigit:
     """Its index in `Segmentation.pixels`."""
     line: int
     """The line that it is in, from 0 at the top."""
+    digit: int
     box: Box
+    other: int | None = None
+    """What another look at the picture shows there, if that is plausible too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +62,26 @@ class _LineReading:
     cost: float
 
 
-def digit_costs(probabilities: Floats, novelty: Floats | None) -> Floats:
-    """Return what each picture costs as one digit of a reading. The arguments are those of `best_reading`."""
-    costs: Floats = -_UNSURE * np.log(np.maximum(probabilities.max(axis=1), 1e-6))
-    return costs if novelty is None else costs + _NOVELTY * np.clip(novelty, 0, 4)
-
-
-def best_reading(segmentation: Segmentation, probabilities: Floats, novelty: Floats | None) -> Reading:
+def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
     """Return the best reading of a picture.
 
     Args:
         segmentation: from `segment`.
-        probabilities: float32 (N, 10), of its candidates.
-        novelty: float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty.
+        scores: of its N candidates.
 
     Raises:
         TooManyDigits: more than MAX_DIGITS digits.
     """
-    costs = digit_costs(probabilities, novelty)
+    costs, best = digit_costs(scores), scores.probabilities.argmax(axis=1).tolist()
     digits: list[FoundDigit] = []
     left_out = start = lines = 0
     cost = 0.0
     for line in segmentation.lines:
         read = _read_line(line, costs[start : start + len(line.candidates)].tolist())
-        digits += [FoundDigit(start + index, lines, line.box(line.candidates[index])) for index in read.chosen]
+        digits += [
+            FoundDigit(start + index, lines, best[start + index], line.box(line.candidates[index]))
+            for index in read.chosen
+        ]
         left_out += read.left_out
         cost += read.cost
         lines += bool(read.chosen)
@@ -104,7 +101,7 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
     for index, candidate in enumerate(line.candidates):
         starting[candidate.first].append(index)
     for place, size in enumerate(line.sizes):
-        without = best[place] + _LEFT_OUT * size * size
+        without = best[place] + LEFT_OUT * size * size
         if without < best[place + 1]:
             best[place + 1], arrivals[place + 1] = without, None
         for index in starting[place]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from digits.errors import TooManyDigits
 from digits.features import Grey
+from digits.normalization.page import moved
 from digits.normalization.parts import Ints, Labels, Mask
 from digits.numbers.candidates import redraw_all
 from digits.numbers.cuts import Cuts, propose_cuts
@@ -290,7 +291,11 @@ def _corners(sheet: Sheet, lines: list[list[_Piece]], labels: Labels, size: tupl
         corners = np.array([(each.left, each.top, each.right, each.bottom) for line in lines for each in line])
     else:
         corners = extents(labels, sum(map(len, lines)) + 1, sheet.to_unturned)[1:]
-    scale = np.array(size) / sheet.picture_shape[::-1]
-    starts, stops = (scale * (each * sheet.factor + sheet.origin) for each in (corners[:, :2], corners[:, 2:]))
+    corners = corners * sheet.factor + np.array(sheet.origin * 2)
+    shape = sheet.picture_shape
+    if sheet.page is not None:
+        corners, shape = moved(corners, sheet.page), sheet.whole_shape
+    corners = corners * np.array(size * 2) / (shape[::-1] * 2)
+    starts, stops = corners[:, :2], corners[:, 2:]
     starts, stops = np.clip(np.floor(starts), 0, np.array(size) - 1), np.clip(np.rint(stops), 0, size)
     return np.hstack([starts, stops]).astype(np.int64)

@@ -4,7 +4,6 @@
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,12 +13,11 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
 from digits.normalization import ink_map
-from digits.normalization.paper import MIN_CONTRAST, even_paper, is_darker
-from digits.normalization.parts import Ints, Labels, find_parts
+from digits.normalization.light import EvenedPaper, even_light
+from digits.normalization.page import WIDEST_STROKE, find_page
+from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper, is_darker
+from digits.normalization.parts import Ints, Labels, find_parts, without_mark
 from digits.pictures.downscale import downscale, downscale_factor
-
-_Coverage = Callable[[Grey], Floats]
-"""Returns how much of each pixel is ink."""
 
 MAX_PARTS = 1500
 """Maximum number of parts. More are a texture, or a sheet with more digits than can be read."""
@@ -87,6 +85,11 @@ class Sheet:
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
     to_unturned: NDArray[np.float64] | None
     """(2, 3): maps x, y and 1 to pixels of the sheet before it was turned. None if it was not."""
+    page: NDArray[np.float64] | None = None
+    """(3, 3): maps x, y and 1 from the pixels of the page to those of the picture that it was cut out of. None if it is
+    the whole picture."""
+    whole_shape: tuple[int, ...] = ()
+    """Height and width of that picture in pixels."""
 
     @property
     def digit_height(self) -> float:
@@ -99,27 +102,52 @@ class Sheet:
         return self.digit_height >= 0.75 * _LEGIBLE
 
 
-def find_sheet(picture: Grey) -> Sheet:
-    """Find the ink on a picture.
+def find_sheet(picture: Grey, *, again: bool = False) -> Sheet:
+    """Find the ink on a picture, in the order that `digits/normalization/normalize.py` states.
 
     Args:
         picture: uint8 (height, width). 0 is black.
+        again: look at it in another way than the first time: at all of it, or with the ink network.
 
     Raises:
-        NoInk: the picture is blank, of one colour or noise.
+        NoInk: the picture is blank, of one colour or noise, or there is no other way.
         TooManyDigits: the picture has more than MAX_PARTS parts.
     """
-    factor = downscale_factor(picture, SHEET_SIDE)
-    view = downscale(picture, factor)
+    view = _view(picture)
+    paper = _even_paper(view)
+    if paper is None or paper.half_stroke > WIDEST_STROKE:
+        page = find_page(picture)
+        if page is not None and not again:
+            flat, matrix = page.from_above(picture)
+            flat_view = _view(flat)
+            sheet = _sheet(flat, _even_paper(flat_view) or _evened_paper(flat_view))
+            return replace(sheet, page=matrix, whole_shape=picture.shape)
+        again = again and page is None
+    evened = paper or _evened_paper(view)
+    if again and evened is None:
+        raise NoInk("no ink found: there is no other way to look at the picture")
+    return _sheet(picture, None if again else evened)
+
+
+def _view(picture: Grey) -> Grey:
+    view = downscale(picture, downscale_factor(picture, SHEET_SIDE))
     if np.ptp(view) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
-    paper = even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
-    if paper is None:
-        coverage: _Coverage = ink_map.shipped().coverage
-        look = _first_look(picture, coverage)
-    else:
-        coverage = paper.coverage
-        look = _look(view, factor, coverage)
+    return view
+
+
+def _even_paper(view: Grey) -> EvenPaper | None:
+    return even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
+
+
+def _evened_paper(view: Grey) -> EvenedPaper | None:
+    return even_light(view, LIGHT_SIDE, _FINE_LIGHT_SIDE)
+
+
+def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None) -> Sheet:
+    """Find the ink on a flat picture. Raises NoInk and TooManyDigits."""
+    factor = downscale_factor(picture, SHEET_SIDE)
+    look = _first_look(picture) if paper is None else _look(downscale(picture, factor), factor, paper)
     factor, view, ink, marks = look.factor, look.view, look.ink, look.marks
     is_dark = is_darker(view, ink, marks.inside.view(bool)) if paper is None else paper.is_ink_dark
     seen = None if paper is not None else ink_map.reduced(ink)
@@ -133,9 +161,14 @@ def find_sheet(picture: Grey) -> Sheet:
     if paper is None and factor * height < _SURE * finer:
         finer = max(1, int(factor * height / _SURE), math.ceil(math.sqrt(region.size / _MAX_PIXELS_SMALL)))
     if finer < factor or (height > _TALL and finer > factor):
-        coarse, ink = ink[top:bottom, left:right], coverage(downscale(region, finer))
+        coarse, closer = ink[top:bottom, left:right], downscale(region, finer)
         if paper is None:  # each of the two maps may miss a stroke that the other has
+            ink = ink_map.shipped().coverage(closer)
             ink = np.maximum(ink, cv2.resize(coarse, ink.shape[::-1]))
+        else:
+            high, wide = picture.shape
+            start, stop = (left * factor, top * factor), (min(right * factor, wide), min(bottom * factor, high))
+            ink = paper.coverage(closer, (start[0] / wide, start[1] / high, stop[0] / wide, stop[1] / high))
         if height >= (_SURE_IN_MAP if paper is None else _SURE):
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))
             ink = ink * cv2.resize(near, ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -169,18 +202,17 @@ class _Look:
     marks: "_Marks"
 
 
-def _look(view: Grey, factor: int, coverage: _Coverage) -> _Look:
+def _look(view: Grey, factor: int, paper: EvenPaper | EvenedPaper | None) -> _Look:
     """Find ink and marks in a reduced picture. Raises NoInk and TooManyDigits."""
-    ink = coverage(view)
+    ink = ink_map.shipped().coverage(view) if paper is None else paper.coverage(view)
     return _Look(factor, view, ink, _find_marks(ink))
 
 
-def _first_look(picture: Grey, coverage: _Coverage) -> _Look:
+def _first_look(picture: Grey) -> _Look:
     """Return the picture in the first of _MAP_SIDES in which digits are high enough, or in the last one.
 
     Args:
         picture: uint8 (height, width).
-        coverage: of the ink network.
 
     Raises:
         NoInk: there are no marks in the last size.
@@ -190,7 +222,7 @@ def _first_look(picture: Grey, coverage: _Coverage) -> _Look:
         factor = downscale_factor(picture, side)
         is_last = side == _MAP_SIDES[-1] or factor == 1
         try:
-            look = _look(downscale(picture, factor), factor, coverage)
+            look = _look(downscale(picture, factor), factor, None)
         except NoInk:
             if is_last:
                 raise
@@ -247,6 +279,8 @@ def _find_marks(ink: Floats) -> _Marks:
     parts = find_parts(ink, _MIN_INK)
     heights, widths = parts.boxes[:, 3], parts.boxes[:, 2]
     kept = (parts.sides >= 4) & (parts.totals >= 4)
+    if (unmarked := without_mark(parts)) is not None:
+        kept &= unmarked
     if kept.any():
         height = typical_height(heights[kept])
         is_cut_off = parts.edges.any(axis=0) & (heights < 0.5 * height)

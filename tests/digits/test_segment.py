@@ -13,7 +13,7 @@ from benchmarks.quality.without_digit import pictures_without_digit
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
-from digits.model.classifier import Classifier
+from digits.model.classifier import Classifier, Scores
 from digits.numbers.cuts import propose_cuts
 from digits.numbers.read import Number, PreparedNumber, read_number
 from digits.numbers.rings import divide
@@ -231,11 +231,11 @@ def test_soft_marks_count_only_if_most_of_them_look_like_digits(
     written: list[Grey], novelty: tuple[float, float]
 ) -> None:
     segmentation = segmented(page(written, "17"))
-    prepared = PreparedNumber(segmentation.pixels, segmentation, None, is_doubtful=True)
+    prepared = PreparedNumber((100, 100), segmentation, [], None, has_other_look=False)
     certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
 
     with pytest.raises(NoInk):
-        prepared.read(certain, np.array(novelty, dtype=np.float32))
+        prepared.read(Scores(certain, np.array(novelty, dtype=np.float32)))
 
 
 def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, mnist: Mnist) -> None:

@@ -1,0 +1,82 @@
+"""Choose between several ways to see the same picture, once the network has judged each of them.
+
+A way costs little if the network is sure and sees nothing new. What another way shows for about the same cost is
+plausible too: it becomes a member of the prediction set, so that the answer is not accepted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digits.features import Floats
+from digits.model.classifier import Scores
+from digits.normalization.normalize import Normalized
+
+_NOVELTY = 1.0
+"""Cost of novelty above 0, up to 4."""
+_UNSURE = 0.6
+"""Cost of a digit's log-loss: minus the logarithm of its probability."""
+
+CLEARLY_CHEAPER = 1.0
+"""A way that costs less than another one by this is certainly better."""
+
+_PLAUSIBLE = 0.5
+"""A way that costs more than the best one by less than this is plausible too."""
+
+
+def digit_costs(scores: Scores) -> Floats:
+    """Return what each picture costs as one digit, (N,)."""
+    costs: Floats = -_UNSURE * np.log(np.maximum(scores.probabilities.max(axis=1), 1e-6))
+    return costs if scores.novelty is None else costs + _NOVELTY * np.clip(scores.novelty, 0, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One way to see a picture."""
+
+    normalized: Normalized
+    row: int
+    """The row of its scores."""
+    digit: int
+    cost: float
+    other: int | None = None
+    """What another way shows, if it is plausible too."""
+
+
+def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: bool, first_row: int = 0) -> list[Seen]:
+    """Return the best of the choices of each picture: with or without a mark around it or below it.
+
+    Args:
+        pictures: N pictures.
+        scores: of the `choices` of all pictures, in order.
+        has_digits: whether the classes are the digits. What surrounds another drawing may be a part of it.
+        first_row: the row of the first of them, if there are rows of another pass before them.
+    """
+    costs, digits = digit_costs(scores).tolist(), scores.probabilities.argmax(axis=1).tolist()
+    chosen, row = [], 0
+    for picture in pictures:
+        ways = [
+            Seen(way, first_row + index, digits[index], costs[index]) for index, way in enumerate(picture.choices, row)
+        ]
+        row += len(ways)
+        if not has_digits:
+            del ways[1:]
+        # Nobody draws a digit around another one, so that the inner one is the digit if it can be one.
+        best = ways[-1] if ways[-1].cost <= ways[0].cost + CLEARLY_CHEAPER else ways[0]
+        chosen.append(_with_rival(best, *ways))
+    return chosen
+
+
+def better(first: Seen, second: Seen) -> Seen:
+    """Return the better of two looks at a picture."""
+    best = second if second.cost < first.cost else first
+    return _with_rival(best, first, second)
+
+
+def _with_rival(best: Seen, *ways: Seen) -> Seen:
+    """Return the best way with what another plausible way shows."""
+    for way in ways:
+        if way.digit != best.digit and way.cost <= best.cost + _PLAUSIBLE:
+            return replace(best, other=way.digit)
+    return best

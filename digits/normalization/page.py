@@ -1,0 +1,235 @@
+"""Find a sheet of paper that lies on something else, and look at it from above.
+
+A sheet is a region with four straight sides, lighter or darker than what is around it, on which something is written.
+Its sides are steps: the brightness changes within a few pixels, and it is still different further away. The lines of
+frames and tables, whose two sides are equally bright, and the slopes of shadows are no steps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.features import Floats, Grey
+
+WIDEST_STROKE = 0.06
+"""Half a stroke's width, as a share of the longer side. If there is something wider, it may be a sheet of paper."""
+
+_VIEW_SIDE = 160
+"""Longer side of the reduced picture in which a sheet is looked for."""
+
+_SMALLEST_PICTURE = 96
+"""Pictures with fewer pixels along their longer side show no sheet on something else."""
+
+_AREAS = 0.025, 0.93
+"""The least and the most that a sheet takes of the picture."""
+
+_SHORTEST_SIDE = 0.1
+"""The least length of a sheet's side, as a share of the picture's longer side."""
+
+_CONVEX = 0.9
+"""The least share of its convex hull that a sheet's region fills, and of its four corners that the hull fills."""
+
+_FILLED = 0.7
+"""The least share of a sheet that is paper. Strokes that enclose something have less."""
+
+_LEAST_STEP = 8.0
+"""The least step at a sheet's sides in grey values."""
+
+_WRITTEN = 0.2
+"""The least contrast of what is written on a sheet, as a share of the step at its sides."""
+
+_INSET = 0.02
+"""How far inside of its sides a sheet is cut out, as a share of its shorter side."""
+
+_ALONG = np.linspace(0.08, 0.92, 32)[:, None]
+"""The places along a side at which its step is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A sheet of paper in a picture."""
+
+    corners: Floats
+    """(4, 2): x and y of its corners, top left first and clockwise, as shares of the picture's width and height."""
+
+    def from_above(self, picture: Grey) -> tuple[Grey, NDArray[np.float64]]:
+        """Return the sheet without its edges, and the matrix (3, 3) from its pixels to those of the picture."""
+        corners = (self.corners * picture.shape[::-1] - 0.5).astype(np.float32)
+        across, down = (
+            max(np.linalg.norm(corners[a] - corners[b]) for a, b in sides)
+            for sides in (((0, 1), (2, 3)), ((1, 2), (3, 0)))
+        )
+        width, height = max(8, int(across)), max(8, int(down))
+        margin = _INSET * min(width, height) + 1
+        target = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + margin * np.array(
+            [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+        )
+        matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
+        seen = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        return seen, np.linalg.inv(matrix)
+
+
+def find_page(picture: Grey) -> Page | None:
+    """Return the largest sheet of paper that lies on something else, or None.
+
+    Args:
+        picture: uint8 (height, width).
+    """
+    longer = max(picture.shape)
+    if longer < _SMALLEST_PICTURE:
+        return None
+    scale = min(1, _VIEW_SIDE / longer)
+    size = [max(8, round(side * scale)) for side in picture.shape[::-1]]
+    small = picture if scale == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    smooth = cv2.blur(small, (3, 3))
+    for light in _light_sides(smooth):
+        found = [page for side in (light, 1 - light) for page in _pages(small, smooth, side)]
+        if found:
+            _, corners = max(found, key=lambda page: page[0])
+            return Page(_clockwise(((corners + 0.5) / small.shape[::-1]).astype(np.float32)))
+    return None
+
+
+def moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
+    """Return the boxes around boxes of a page, in the picture that it was cut out of.
+
+    Args:
+        boxes: (N, 4): left, top, right and bottom in pixels of the page.
+        matrix: (3, 3), from `Page.from_above`.
+    """
+    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    at = np.concatenate([corners, np.ones((len(boxes), 4, 1))], axis=2) @ matrix.T
+    places = at[:, :, :2] / at[:, :, 2:]
+    found: Floats = np.hstack([places.min(axis=1), places.max(axis=1)])
+    return found
+
+
+def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
+    """Yield 1 for the pixels above a threshold: Otsu's (1979), and then his for the lighter and the darker part.
+
+    In uneven light, and on a table of two brightnesses, the first one may separate something else.
+    """
+    counts = np.bincount(smooth.ravel(), minlength=256).astype(np.float64)
+    first = _otsu(counts)
+    yield (smooth > first).view(np.uint8)
+    is_light = np.arange(256) > first
+    for part in (counts * is_light, counts * ~is_light):
+        if part.sum() > 0.2 * smooth.size:
+            yield (smooth > _otsu(part)).view(np.uint8)
+
+
+def _otsu(counts: NDArray[np.float64]) -> int:
+    """Return the threshold that separates two classes of grey values best, from the number of pixels of each value."""
+    below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
+    apart = (sums[-1] * below - sums * below[-1]) ** 2
+    return int((apart / np.maximum(below * (below[-1] - below), 1e-9)).argmax())
+
+
+def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple[float, Floats]]:
+    """Yield the area and the corners of each region of pixels that are 1, if it is a sheet of paper."""
+    height, width = small.shape
+    field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
+    # With a border of 0, a sheet that goes on outside of the picture has an outline too.
+    bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    for outline in cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]:
+        area = cv2.contourArea(outline)
+        if not _AREAS[0] * small.size < area < _AREAS[1] * small.size:
+            continue
+        hull = cv2.convexHull(outline)
+        if area < _CONVEX * cv2.contourArea(hull):
+            continue
+        inside = cv2.fillConvexPoly(np.zeros(small.shape, np.uint8), hull, 1)
+        corners = _four_corners(hull) if cv2.mean(side, inside)[0] > _FILLED else None
+        if corners is None or _lengths(corners).min() < _SHORTEST_SIDE * max(small.shape):
+            continue
+        if _CONVEX * cv2.intersectConvexConvex(corners.astype(np.float32), field)[0] > cv2.contourArea(hull):
+            continue
+        step = _step(smooth, corners)
+        if step is None:
+            continue
+        rim = 2 * int(0.1 * np.sqrt(area)) + 5
+        written = small[cv2.erode(inside, np.ones((rim, rim), np.uint8), borderValue=1).view(bool)]
+        if len(written) < 50:
+            continue
+        low, paper, high = np.percentile(written, (0.5, 50, 99.5))
+        if max(high - paper, paper - low) >= max(12, _WRITTEN * step):
+            yield area, corners
+
+
+def _four_corners(hull: NDArray[np.int32]) -> Floats | None:
+    """Return the corners of a convex outline, (4, 2), or None if it has no four sides.
+
+    Corners outside of the picture are cut off, so that the outline has more sides. The side is dropped whose
+    neighbours meet nearest, until four are left.
+    """
+    points = cv2.approxPolyDP(hull, 0.012 * cv2.arcLength(hull, True), True)[:, 0].astype(np.float64)
+    while len(points) > 4:
+        best = None
+        for index, start in enumerate(points):
+            end, after = points[(index + 1) % len(points)], points[(index + 2) % len(points)]
+            along, back = start - points[index - 1], end - after
+            determinant = along[0] * back[1] - along[1] * back[0]
+            if abs(determinant) < 1e-6:
+                continue
+            apart = after - points[index - 1]
+            first = (apart[0] * back[1] - apart[1] * back[0]) / determinant
+            second = (apart[0] * along[1] - apart[1] * along[0]) / determinant
+            if first < 1 or second < 1:  # they meet on the other side
+                continue
+            corner = points[index - 1] + first * along
+            edge, beyond = end - start, corner - start
+            added = abs(edge[0] * beyond[1] - edge[1] * beyond[0])
+            if best is None or added < best[0]:
+                best = added, index, corner
+        if best is None:
+            return None
+        _, index, points[index] = best
+        points = np.delete(points, (index + 1) % len(points), axis=0)
+    return points if len(points) == 4 else None
+
+
+def _lengths(corners: Floats) -> Floats:
+    lengths: Floats = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    return lengths
+
+
+def _step(smooth: Grey, corners: Floats) -> float | None:
+    """Return the mean step at the sides in grey values, or None unless at least two of them are steps, and all others
+    are outside of the picture.
+    """
+    height, width = smooth.shape
+    far = max(4.0, 0.04 * max(smooth.shape))
+    middle = corners.mean(axis=0)
+    steps: list[float] = []
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        points = start + (end - start) * _ALONG
+        points = points[((points > far) & (points < (width - 1 - far, height - 1 - far))).all(axis=1)]
+        if len(points) < 8:
+            continue
+        outwards = np.array([-(end - start)[1], (end - start)[0]]) / (np.linalg.norm(end - start) + 1e-9)
+        outwards *= np.sign((points.mean(axis=0) - middle) @ outwards)
+        changes = []
+        for reach in (2, far):
+            beyond, within = (
+                np.rint(points + way * outwards).astype(int).clip(0, (width - 1, height - 1)) for way in (reach, -reach)
+            )
+            changes.append(smooth[beyond[:, 1], beyond[:, 0]] - smooth[within[:, 1], within[:, 0]].astype(float))
+        near, further = np.median(changes, axis=1)
+        sign = np.sign(near)
+        is_step = sign * near >= _LEAST_STEP and 0.55 * near * sign <= further * sign <= near * sign / 0.35
+        shares = [np.mean(sign * each > least * sign * near) for each, least in zip(changes, (0.4, 0.3), strict=True)]
+        if not is_step or min(shares) < 0.65:
+            return None
+        steps.append(float(near))
+    return abs(float(np.mean(steps))) if len(steps) >= 2 and len({np.sign(step) for step in steps}) == 1 else None
+
+
+def _clockwise(corners: Floats) -> Floats:
+    """Return corners with the top left one first, and clockwise."""
+    x, y = corners.T
+    first, second = (x + y).argsort()[[0, -1]], (y - x).argsort()[[0, -1]]
+    ordered: Floats = corners[[first[0], second[0], first[1], second[1]]]
+    return ordered

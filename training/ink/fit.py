@@ -29,8 +29,8 @@ class InkRecipe:
     batch_size: int = 16
     learning_rate: float = 3e-3
     digits: int = 2500
-    """Number of training images that provide strokes. A fifth as many provide those of the validation scenes. A third of
-    both are stretched too."""
+    """Number of training images that provide strokes. A fifth as many provide those of the validation scenes. A third
+    of both are stretched too."""
     per_style: int = 60
     """Number of drawings of each style that are written too."""
 

@@ -5,7 +5,7 @@ scores = classifier.scores(to_features(prepared.pixels))
 reading = prepared.read(scores.probabilities, scores.novelty)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -20,6 +20,7 @@ from digits.normalization.normalize import Normalized, normalize
 from digits.numbers.search import FoundDigit, Reading, best_reading, digit_costs
 from digits.numbers.segment import Box, Segmentation, segment, surround
 from digits.numbers.sheet import SHEET_SIDE, Sheet, find_sheet
+from digits.numbers.strangers import strangers
 from digits.picture import Picture
 
 _FEW_PARTS = 4
@@ -77,7 +78,11 @@ class PreparedNumber:
                 return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out, float(cost))
         if not reading.digits or (self.is_doubtful and not _are_mostly_digits(reading, novelty)):
             raise NoInk("no digit found: the picture has only marks that are no digits")
-        return reading
+        chosen = [found.candidate for found in reading.digits]
+        boxes, lines = [found.box for found in reading.digits], [found.line for found in reading.digits]
+        odd = strangers(boxes, lines, probabilities[chosen].argmax(axis=1).tolist(), self.pixels[chosen])
+        digits = [replace(found, is_stranger=each) for found, each in zip(reading.digits, odd, strict=True)]
+        return replace(reading, digits=digits)
 
 
 def prepare(picture: Picture) -> PreparedNumber:
@@ -153,7 +158,7 @@ class Number(TypedDict):
     digits: list[Prediction]
     """In reading order, each with its `line` and its `box`."""
     left_out: int
-    """Number of marks about as large as a digit that were not read."""
+    """Number of marks about as large as a digit, and of equals signs, that were not read."""
     model: ModelName
     ink: NotRequired[Grey]
     """As in `Sheet`, if a client asked for it."""
@@ -188,6 +193,8 @@ def to_number(reading: Reading, digits: list[Prediction], model: ModelName) -> N
     lines = [""] * (reading.digits[-1].line + 1)
     for found, digit in zip(reading.digits, digits, strict=True):
         lines[found.line] += str(digit["digit"])
+        if found.is_stranger and "is_digit" in digit:
+            digit["is_digit"] = digit["accept"] = False
         digit["line"] = found.line
         digit["box"] = found.box
     text = "\n".join(lines)

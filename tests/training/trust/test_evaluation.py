@@ -133,11 +133,11 @@ def test_detection_compares_the_novelty_of_digits_and_non_digits(
     count = len(non_digits)
     pixels = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((28, 28), np.uint8)
     # The second one may be two digits, so its answer is never accepted.
-    probabilities = np.tile(np.float32([0.1, 0.9]), (count, 1))
+    probabilities = np.tile(np.array([0.1, 0.9], np.float32), (count, 1))
     probabilities[1] = 0.5
-    thresholds = Thresholds(np.float32([0.95, 0.95]), np.float32([0.4, 0.4]))
-    strangers = Strangers.of(pixels, Scores(probabilities, np.float32(non_digits)), thresholds)
-    nothing = Strangers.of(pixels[:0], Scores(probabilities[:0], np.float32([])), thresholds)
+    thresholds = Thresholds(np.full(2, 0.95, np.float32), np.full(2, 0.4, np.float32))
+    strangers = Strangers.of(pixels, Scores(probabilities, np.array(non_digits, np.float32)), thresholds)
+    nothing = Strangers.of(pixels[:0], Scores(probabilities[:0], np.zeros(0, np.float32)), thresholds)
 
     detection = detect(np.arange(100) / 100, {"shapes": strangers, "without pictures": nothing})
 
@@ -149,7 +149,7 @@ def test_detection_compares_the_novelty_of_digits_and_non_digits(
 
 
 def test_without_prediction_sets_no_stranger_is_accepted() -> None:
-    scores = Scores(np.float32([[0.0, 1.0]]), np.float32([-1.0]))
+    scores = Scores(np.eye(2, dtype=np.float32)[1:], np.full(1, -1, np.float32))
 
     strangers = Strangers.of(np.zeros((1, 28, 28), np.uint8), scores, None)
 

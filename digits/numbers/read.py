@@ -20,7 +20,7 @@ from digits.normalization.normalize import Normalized, normalize
 from digits.numbers.search import FoundDigit, Reading, best_reading, digit_costs
 from digits.numbers.segment import Box, Segmentation, segment, surround
 from digits.numbers.sheet import SHEET_SIDE, Sheet, find_sheet
-from digits.numbers.strangers import strangers
+from digits.numbers.strangers import commas, strangers
 from digits.picture import Picture
 
 _FEW_PARTS = 4
@@ -78,10 +78,14 @@ class PreparedNumber:
                 return Reading([FoundDigit(len(self.pixels) - 1, 0, box)], reading.left_out, float(cost))
         if not reading.digits or (self.is_doubtful and not _are_mostly_digits(reading, novelty)):
             raise NoInk("no digit found: the picture has only marks that are no digits")
-        chosen = [found.candidate for found in reading.digits]
         boxes, lines = [found.box for found in reading.digits], [found.line for found in reading.digits]
+        labels = probabilities[[found.candidate for found in reading.digits]].argmax(axis=1).tolist()
+        are_commas = commas(boxes, lines, labels)
+        kept = [found for found, is_comma in zip(reading.digits, are_commas, strict=True) if not is_comma]
+        boxes, lines = [found.box for found in kept], [found.line for found in kept]
+        chosen = [found.candidate for found in kept]
         odd = strangers(boxes, lines, probabilities[chosen].argmax(axis=1).tolist(), self.pixels[chosen])
-        digits = [replace(found, is_stranger=each) for found, each in zip(reading.digits, odd, strict=True)]
+        digits = [replace(found, is_stranger=each) for found, each in zip(kept, odd, strict=True)]
         return replace(reading, digits=digits)
 
 

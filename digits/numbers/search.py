@@ -17,7 +17,9 @@ MAX_DIGITS = 500
 """Maximum number of digits that are read on one picture."""
 
 _NOVELTY = 1.0
-"""Cost of novelty above 0, up to 4."""
+"""Cost of novelty above _LEAST_NOVELTY, up to 4."""
+_LEAST_NOVELTY = -0.2
+"""So that one usual digit costs less than two, such as the halves of an open 4."""
 _UNSURE = 0.6
 """Cost of a digit's log-loss: minus the logarithm of its probability."""
 _CUT = 0.2
@@ -68,7 +70,7 @@ class _LineReading:
 def digit_costs(probabilities: Floats, novelty: Floats | None) -> Floats:
     """Return what each picture costs as one digit of a reading. The arguments are those of `best_reading`."""
     costs: Floats = -_UNSURE * np.log(np.maximum(probabilities.max(axis=1), 1e-6))
-    return costs if novelty is None else costs + _NOVELTY * np.clip(novelty, 0, 4)
+    return costs if novelty is None else costs + _NOVELTY * np.clip(novelty - _LEAST_NOVELTY, 0, 4)
 
 
 def best_reading(segmentation: Segmentation, probabilities: Floats, novelty: Floats | None) -> Reading:

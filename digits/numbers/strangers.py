@@ -1,4 +1,4 @@
-"""Find signs among the digits of a number that look like digits: slashes, and the rings of percent signs."""
+"""Find signs among the digits of a number that look like digits: commas, slashes, and the rings of percent signs."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,9 @@ from digits.numbers.segment import Box
 
 _SMALL = 0.55
 """A digit that is lower than this, in heights of its line's other digits, may be a ring of a percent sign."""
+
+_COMMA = 0.4
+"""A 1 that is lower than this, in the same heights, and below the middle of its line, is a comma."""
 
 _LEAN, _REACH, _BENT = 0.2, 0.05, 0.8
 """A 1 may be a slash if it leans by more than _LEAN, and reaches further than _REACH above and below its line's other
@@ -49,3 +52,17 @@ def _leans(pixels: Floats) -> bool:
     middles = pixels[rows] @ np.arange(SIDE) / ink[rows]
     line = np.polyfit(rows, middles, 1)
     return bool(line[0] < -_LEAN and np.std(middles - np.polyval(line, rows)) < _BENT)
+
+
+def commas(boxes: Sequence[Box], lines: Sequence[int], digits: Sequence[int]) -> list[bool]:
+    """Return for each digit of a reading whether it is a comma. The arguments are those of `strangers`."""
+    return [
+        bool(
+            others
+            and digits[index] == 1
+            and box.height < _COMMA * np.median([other.height for other in others])
+            and box.y > np.median([other.y + other.height / 2 for other in others])
+        )
+        for index, box in enumerate(boxes)
+        for others in [[other for at, other in enumerate(boxes) if lines[at] == lines[index] and at != index]]
+    ]

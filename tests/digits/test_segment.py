@@ -19,7 +19,7 @@ from digits.numbers.read import Number, PreparedNumber, read_number
 from digits.numbers.rings import divide
 from digits.numbers.segment import Box, Segmentation, segment
 from digits.numbers.sheet import find_sheet
-from digits.numbers.strangers import strangers
+from digits.numbers.strangers import commas, strangers
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -379,3 +379,20 @@ def test_a_slash_leans_and_reaches_out_and_a_ring_is_small(box: Box, lean: float
     assert found == [False, is_stranger, False]
     assert strangers([box], [0], [1], pixels[:1]) == [False]  # alone in its line
     assert strangers([Box(0, 0, 20, 40), box], [0, 1], [5, 1], pixels[:2]) == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("box", "is_comma"),
+    [
+        pytest.param(Box(25, 34, 6, 14), True, id="low and small"),
+        pytest.param(Box(25, 22, 6, 18), False, id="low and almost half as high"),
+        pytest.param(Box(25, 0, 6, 14), False, id="small and high"),
+    ],
+)
+def test_a_small_low_mark_between_digits_is_a_comma(box: Box, is_comma: bool) -> None:
+    boxes = [Box(0, 0, 20, 40), box, Box(40, 0, 20, 40)]
+
+    assert commas(boxes, [0, 0, 0], [5, 1, 5]) == [False, is_comma, False]
+    assert not any(commas(boxes, [0, 0, 0], [5, 0, 5]))  # the ring of a percent sign
+    assert not any(commas([box], [0], [1]))
+    assert not any(commas(boxes, [0, 1, 0], [5, 1, 5]))

@@ -125,8 +125,21 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
             "images, beyond the confidence interval. Otherwise end with exit code 3.",
         ),
     ] = False,
+    recalibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Train no network: take the one of this published version, which was trained on MNIST, and only learn "
+            "again what is not a digit, and calibrate. Do this after a change of the normalization. --recipe, --seed "
+            "and --epochs are the version's.",
+        ),
+    ] = None,
 ) -> None:
     """Train the network, assess it and publish it as the next version."""
+    if recalibrate is not None:
+        published = pipeline.recalibrate(recalibrate, source=data, output=output)
+        show_published(published.manifest, output, published.assessment)
+        return
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
     published = pipeline.train(
         recipe,

@@ -102,6 +102,14 @@ def reliability_diagrams(trust: Trust) -> bytes:
     return _png(figure)
 
 
+def strangers(trust: Trust) -> bytes:
+    """Show accepted pictures without a digit, at most a row of each kind."""
+    shown = {kind: each for kind, each in trust.detection.items() if len(each.pixels)}
+    images = np.concatenate([each.pixels[:_COLUMNS] for each in shown.values()])
+    digits = np.concatenate([each.digits[:_COLUMNS] for each in shown.values()])
+    return _grid(images, [f"as {digit}" for digit in digits.tolist()])
+
+
 def _grid(images: Grey, titles: Sequence[str]) -> bytes:
     # All pictures share one plot, in inches. The layout of forty plots takes ten times as long.
     side, height = 0.9, 1.05 + 0.15 * max(title.count("\n") for title in titles)

@@ -256,28 +256,32 @@ def _coverage_row(coverage: Coverage, kind: str) -> list[str]:
 
 
 def _novelty(novelty: Novelty, ink: int | None, trust: Trust) -> str:
-    header = ["pictures", "AUROC", "FPR at 95 % TPR", "reported as not a digit"]
+    header = ["pictures", "AUROC", "reported as not a digit", "accepted"]
     rows = [
-        [kind, f"{detection.auroc:.3f}", f"{detection.fpr95:.3f}", f"{detection.above_1:.3f}"]
+        [kind, f"{detection.auroc:.3f}", f"{detection.above_1:.3f}", f"{detection.accepted:.3f}"]
         for kind, detection in trust.detection.items()
     ]
     copies = ""
     if novelty.copies_false_alarms is not None:
         copies = f" and to at most {novelty.copies_false_alarms:.0%} of their distorted copies"
+    accepted = ""
+    if any(len(detection.pixels) for detection in trust.detection.values()):
+        accepted = "\n\n![Accepted pictures without a digit](strangers.png)\n\nPictures of these kinds that are "
+        accepted += "accepted by mistake, at most ten of each kind, and the digit that each is read as."
     measured = " and ".join(f"{share:.4f} of the {name}" for name, share in trust.false_alarms.items())
     return (
         "### Is it a digit at all?\n\n"
         f"The novelty is {novelty.method}. A usual digit has a novelty of about 0. Above 1 the service reports that "
-        f"the picture is not a digit. That happens to at most {novelty.false_alarms:.0%} of the calibration images"
+        f"the picture is not a digit. That happens to at most {novelty.false_alarms:.2%} of the calibration images"
         f"{copies}. Measured: {measured}.\n\n"
-        "The head was trained on blobs, polygons, edges of shadows, scribbles, sketches such as hearts and stars, "
-        "invented letters, noise, and digits that were cut up, mixed, paired or turned. Of the kinds below, shapes, "
-        "noise and two digits were among them, but were made in another way. "
-        "*AUROC* is the probability that such a picture has a higher novelty than a test image. *FPR at 95 % TPR* is "
-        "the share of such pictures that pass a threshold that 95 % of the test images pass. All pictures except noise "
-        'and "Fashion-MNIST, as it is" were normalized as the service does'
+        "The head was trained on letters and signs drawn by hand, scribbles, blobs, polygons, edges of shadows, noise, "
+        "and digits that were cut up, mixed, paired or turned. Letters that a person may read as a digit, such as O, l "
+        "and S, were not among them. Of the kinds below, the signs are others than those of the training, the letters "
+        "are printed, and noise and two digits were made in another way. *AUROC* is the probability that such a "
+        "picture has a higher novelty than a test image. *Accepted* is the share whose answer has `accept`. All "
+        'pictures except noise and "Fashion-MNIST, as it is" were normalized as the service does'
         f"{f', with version {ink} of the ink network' if ink else ''}. Normalizing two digits sometimes keeps only one "
-        "of them.\n\n" + _table(header, rows)
+        "of them.\n\n" + _table(header, rows) + accepted
     )
 
 

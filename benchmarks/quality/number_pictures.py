@@ -25,6 +25,7 @@ from benchmarks.quality.families import (
     stroked,
 )
 from benchmarks.quality.papers import PAPERS
+from benchmarks.quality.strangers import PUNCTUATED, STRANGERS, written
 from digits.features import Grey
 
 
@@ -207,6 +208,15 @@ def _lines(
     return make
 
 
+def _template(template: str) -> "Callable[[_Sheet], NumberPicture]":
+    def make(sheet: _Sheet) -> NumberPicture:
+        chosen = sheet.rng.integers(0, len(sheet.labels), template.count("d"))
+        ink = written(template, list(sheet.digits[chosen]), sheet.rng)
+        return NumberPicture(_paged(_margins(ink, sheet.rng), sheet.rng), "".join(map(str, sheet.labels[chosen])))
+
+    return make
+
+
 _SMALL = _Style(height=(36, 70))
 
 NUMBERS: "dict[str, Callable[[_Sheet], NumberPicture]]" = {
@@ -232,6 +242,7 @@ NUMBERS: "dict[str, Callable[[_Sheet], NumberPicture]]" = {
     "very different sizes": _one_string(_paged, style=_Style(size_ratio=2)),
     "on blank paper": _one_string(_paged, hand=_any_pen, length=(2, 6)),  # what the papers below can reach at best
     **{f"on {name}": _one_string(paper, hand=_any_pen, length=(2, 6)) for name, paper in PAPERS.items()},
+    **{f"like {template}": _template(template) for template in (*STRANGERS, *PUNCTUATED)},
     "sheet": _lines(10, _paged, style=_SMALL, length=(10, 10)),
     "sheet, photo": _lines(10, photographed, style=_SMALL, length=(10, 10)),
 }

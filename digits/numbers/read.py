@@ -23,6 +23,7 @@ from digits.normalization.normalize import Normalized
 from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
 from digits.numbers.segment import Box, Segmentation, segment, surround
 from digits.numbers.sheet import SHEET_SIDE, Sheet, find_sheet
+from digits.numbers.strangers import commas, strangers
 from digits.picture import Picture
 
 _CHEAPER = 0.5
@@ -92,7 +93,12 @@ class PreparedNumber:
                     return settled(one, reading, has_all=True)[0]
         if not reading.digits or (not self.wholes and not _are_mostly_digits(reading, scores)):
             raise NoInk("no digit found: the picture has only marks that are no digits")
-        return reading
+        boxes, lines, labels = _columns(reading.digits)
+        are_commas = commas(boxes, lines, labels)
+        kept = [found for found, is_comma in zip(reading.digits, are_commas, strict=True) if not is_comma]
+        odd = strangers(*_columns(kept), self.pixels[[found.candidate for found in kept]])
+        digits = [replace(found, is_stranger=each) for found, each in zip(kept, odd, strict=True)]
+        return replace(reading, digits=digits)
 
     def _as_one(self, scores: Scores, first_row: int) -> Seen:
         """Return the best way to see the picture as one digit."""
@@ -154,6 +160,11 @@ def _rival(found: FoundDigit, others: Sequence[FoundDigit]) -> int | None:
     return next((digit for digit in near if digit != found.digit), found.other)
 
 
+def _columns(digits: Sequence[FoundDigit]) -> tuple[list[Box], list[int], list[int]]:
+    """Return the boxes, the lines and what each digit is read as."""
+    return [each.box for each in digits], [each.line for each in digits], [each.digit for each in digits]
+
+
 def _share(box: Box, other: Box) -> float:
     """Return how much of the smaller box is inside of the other one."""
     across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
@@ -209,7 +220,7 @@ class Number(TypedDict):
     digits: list[Prediction]
     """In reading order, each with its `line` and its `box`."""
     left_out: int
-    """Number of marks about as large as a digit that were not read."""
+    """Number of marks about as large as a digit, and of equals signs, that were not read."""
     model: ModelName
     ink: NotRequired[Grey]
     """As in `Sheet`, if a client asked for it."""
@@ -287,6 +298,8 @@ class ReadNumber:
         lines = [""] * (found[-1].line + 1)
         for each, digit in zip(found, digits, strict=True):
             lines[each.line] += str(digit["digit"])
+            if each.is_stranger and "is_digit" in digit:
+                digit["is_digit"] = digit["accept"] = False
             digit["line"] = each.line
             digit["box"] = each.box
         number: Number = {

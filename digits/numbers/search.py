@@ -5,6 +5,7 @@ chosen on strings of MNIST's validation digits, by `python -m benchmarks.quality
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,6 +41,8 @@ class FoundDigit:
     box: Box
     other: int | None = None
     """What another look at the picture shows there, if that is plausible too."""
+    is_stranger: bool = False
+    """Whether it does not fit its line, from `strangers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Reading:
     digits: list[FoundDigit]
     """In reading order."""
     left_out: int
-    """Number of pieces about as large as a digit that were not read."""
+    """Number of pieces about as large as a digit, and of equals signs, that were not read."""
     cost: float
     """Of the path that was chosen."""
 
@@ -58,7 +61,8 @@ class Reading:
 class _LineReading:
     chosen: list[int]
     """Indices of the line's candidates, from left to right."""
-    left_out: int
+    left_out: list[int]
+    """Indices of the line's pieces, from left to right."""
     cost: float
 
 
@@ -82,7 +86,8 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
             FoundDigit(start + index, lines, best[start + index], line.box(line.candidates[index]))
             for index in read.chosen
         ]
-        left_out += read.left_out
+        left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
+        left_out += _equals_signs(line.corners[read.left_out].tolist())
         cost += read.cost
         lines += bool(read.chosen)
         start += len(line.candidates)
@@ -110,16 +115,27 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
             if cost < best[candidate.last + 1]:
                 best[candidate.last + 1], arrivals[candidate.last + 1] = cost, index
     chosen: list[int] = []
-    place, left_out = count, 0
+    left_out: list[int] = []
+    place = count
     while place:
         arrival = arrivals[place]
         if arrival is None:
             place -= 1
-            left_out += line.sizes[place] > _LARGE
+            left_out.append(place)
         else:
             chosen.append(arrival)
             place = line.candidates[arrival].first
-    return _LineReading(chosen[::-1], left_out, best[count])
+    return _LineReading(chosen[::-1], left_out[::-1], best[count])
+
+
+def _equals_signs(corners: list[list[int]]) -> int:
+    """Return how many pairs of pieces are dashes, one below the other. The corners are left, top, right and bottom."""
+    return sum(
+        right - left >= 1.5 * (bottom - top)
+        and next_right - next_left >= 1.5 * (next_bottom - next_top)
+        and min(right, next_right) - max(left, next_left) > 0.5 * min(right - left, next_right - next_left)
+        for (left, top, right, bottom), (next_left, next_top, next_right, next_bottom) in pairwise(corners)
+    )
 
 
 def _shape_cost(each: Candidate) -> float:

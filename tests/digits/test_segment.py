@@ -17,8 +17,9 @@ from digits.model.classifier import Classifier, Scores
 from digits.numbers.cuts import propose_cuts
 from digits.numbers.read import Number, PreparedNumber, read_number
 from digits.numbers.rings import divide
-from digits.numbers.segment import Segmentation, segment
+from digits.numbers.segment import Box, Segmentation, segment
 from digits.numbers.sheet import find_sheet
+from digits.numbers.strangers import commas, strangers
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -317,3 +318,81 @@ def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier,
     read_right = [sum(a == b for a, b in zip(read_line, line, strict=False)) for read_line in answer["lines"]]
     assert len(answer["lines"]) == 30
     assert sum(read_right) >= 290
+
+
+def slash(picture: Grey, left: int) -> Image.Image:
+    drawn = Image.fromarray(picture)
+    ImageDraw.Draw(drawn).line((left, 40 + HEIGHT + 10, left + 30, 30), fill=0, width=6)
+    return drawn
+
+
+def rings(picture: Grey, left: int) -> Image.Image:
+    drawn = Image.fromarray(picture)
+    pen = ImageDraw.Draw(drawn)
+    for x, y in ((left, 40), (left + 34, 40 + HEIGHT - 24)):
+        pen.ellipse((x, y, x + 20, y + 24), outline=0, width=5)
+    return drawn
+
+
+def equals(picture: Grey, left: int) -> Image.Image:
+    drawn = Image.fromarray(picture)
+    for y in (60, 80):
+        ImageDraw.Draw(drawn).line((left, y, left + 30, y), fill=0, width=5)
+    return drawn
+
+
+@pytest.mark.parametrize("sign", [slash, rings, equals])
+def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
+    classifier: Classifier, written: list[Grey], sign: Callable[[Grey, int], Image.Image]
+) -> None:
+    paper = np.pad(page(written, "38"), ((0, 0), (0, 120)), constant_values=255)
+    left = int(np.flatnonzero((paper < 128).any(axis=0))[-1]) + 20
+
+    alone, beside = read(classifier, paper), read(classifier, sign(paper, left))
+
+    assert alone["accept"]
+    assert not beside["accept"]
+    strangers = [digit for digit in beside["digits"] if not digit["is_digit"]]
+    assert len(strangers) + beside["left_out"] > 0
+    assert not any(digit["accept"] for digit in strangers)
+
+
+@pytest.mark.parametrize(
+    ("box", "lean", "is_stranger"),
+    [
+        pytest.param(Box(50, 0, 10, 40), 0.0, False, id="upright and as high as its neighbours"),
+        pytest.param(Box(50, 0, 20, 40), 0.5, False, id="leaning and as high as its neighbours"),
+        pytest.param(Box(50, -5, 10, 50), 0.0, False, id="upright and higher on both sides"),
+        pytest.param(Box(50, -10, 20, 50), 0.5, False, id="leaning and higher only above"),
+        pytest.param(Box(50, -5, 20, 50), 0.5, True, id="leaning and higher on both sides"),
+        pytest.param(Box(50, -5, 20, 50), -0.5, False, id="leaning to the left"),
+        pytest.param(Box(50, 0, 10, 20), 0.0, True, id="half as high"),
+    ],
+)
+def test_a_slash_leans_and_reaches_out_and_a_ring_is_small(box: Box, lean: float, is_stranger: bool) -> None:
+    stroke = Image.new("L", (28, 28))
+    ImageDraw.Draw(stroke).line((14 - 10 * lean, 24, 14 + 10 * lean, 4), fill=255, width=3)
+    pixels = np.stack([np.asarray(stroke)] * 3)
+
+    found = strangers([Box(0, 0, 20, 40), box, Box(90, 0, 20, 40)], [0, 0, 0], [5, 1, 5], pixels)
+
+    assert found == [False, is_stranger, False]
+    assert strangers([box], [0], [1], pixels[:1]) == [False]  # alone in its line
+    assert strangers([Box(0, 0, 20, 40), box], [0, 1], [5, 1], pixels[:2]) == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("box", "is_comma"),
+    [
+        pytest.param(Box(25, 34, 6, 14), True, id="low and small"),
+        pytest.param(Box(25, 22, 6, 18), False, id="low and almost half as high"),
+        pytest.param(Box(25, 0, 6, 14), False, id="small and high"),
+    ],
+)
+def test_a_small_low_mark_between_digits_is_a_comma(box: Box, is_comma: bool) -> None:
+    boxes = [Box(0, 0, 20, 40), box, Box(40, 0, 20, 40)]
+
+    assert commas(boxes, [0, 0, 0], [5, 1, 5]) == [False, is_comma, False]
+    assert not any(commas(boxes, [0, 0, 0], [5, 0, 5]))  # the ring of a percent sign
+    assert not any(commas([box], [0], [1]))
+    assert not any(commas(boxes, [0, 1, 0], [5, 1, 5]))

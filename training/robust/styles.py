@@ -61,25 +61,24 @@ def drawings(label: int) -> Grey:
 def _render(style: Style, rng: np.random.Generator) -> Grey:
     """Draw a digit with a pen of random width, slant and speed. Returns uint8 (28, 28)."""
     round_corners = int(rng.integers(0, 4))
-    paths = [_smooth(_through(curve), round_corners) for curve in style.strokes(rng)]
+    paths = [smooth(through(curve), round_corners) for curve in style.strokes(rng)]
     thinning = rng.uniform(0, 0.35)
-    pressure = np.concatenate([1 - thinning * _relative_speed(path) for path in paths])
-    points = _bend(np.concatenate(paths), rng)
+    pressure = np.concatenate([1 - thinning * relative_speed(path) for path in paths])
+    points = bend(np.concatenate(paths), rng)
     points[:, 0] *= rng.uniform(0.62, 1.25)
     points[:, 0] -= rng.uniform(-0.15, 0.4) * points[:, 1]
-    angle = np.deg2rad(rng.uniform(-8, 8))
-    points = points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    points = points @ turn(rng.uniform(-8, 8))
     width = rng.triangular(style.narrowest, (2 * style.narrowest + style.widest) / 3, style.widest)
-
-    # The ink fills the box, whose corner is on a whole pixel.
-    points -= points.min(axis=0)
-    points *= (BOX - 0.2 - width) / points.max()
-    points += (SIDE - BOX + 0.2 + width) / 2
-    ink = _ink(points, width / 2 * pressure)
-    return _centred(ink)
+    return _centred(ink(points, width / 2 * pressure, width))
 
 
-def _through(points: _Curve) -> _Array:
+def turn(degrees: float) -> _Array:
+    """Return the matrix that turns points, (N, 2), from the right."""
+    angle = np.deg2rad(degrees)
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def through(points: _Curve) -> _Array:
     """Return positions, (N, 2), on the Catmull-Rom spline through points. Two points give a straight line."""
     knots = np.array(points)
     knots = np.concatenate([[2 * knots[0] - knots[1]], knots, [2 * knots[-1] - knots[-2]]])
@@ -95,7 +94,7 @@ def _through(points: _Curve) -> _Array:
     return spline.reshape(-1, 2)
 
 
-def _smooth(path: _Array, reach: int) -> _Array:
+def smooth(path: _Array, reach: int) -> _Array:
     """Average each position with `reach` neighbours on both sides, as a fast hand does. The ends do not move."""
     position = np.arange(len(path))
     near = np.minimum(np.minimum(position, position[::-1]), reach)
@@ -104,14 +103,14 @@ def _smooth(path: _Array, reach: int) -> _Array:
     return smooth
 
 
-def _relative_speed(path: _Array) -> _Array:
+def relative_speed(path: _Array) -> _Array:
     """Return the pen's speed at each position, (N,), where 1 is the stroke's highest."""
     speed = np.hypot(*np.gradient(path, axis=0).T)
     relative: _Array = speed / max(float(speed.max()), 1e-9)
     return relative
 
 
-def _bend(points: _Array, rng: np.random.Generator) -> _Array:
+def bend(points: _Array, rng: np.random.Generator) -> _Array:
     """Displace positions by two smooth waves, so that strokes that meet still meet."""
     bent = points.copy()
     for _ in range(2):
@@ -120,20 +119,30 @@ def _bend(points: _Array, rng: np.random.Generator) -> _Array:
     return bent
 
 
-def _ink(points: _Array, radii: _Array) -> Grey:
-    """Return discs around positions in pixels of the 28x28 picture, uint8 (112, 112)."""
-    ink = np.zeros((SIDE * _FINE, SIDE * _FINE), dtype=np.uint8)
+def ink(points: _Array, radii: _Array, width: float) -> Grey:
+    """Draw discs around positions, fitted to MNIST's box, uint8 (112, 112).
+
+    Args:
+        points: (N, 2), in any unit. They are changed.
+        radii: (N,), in pixels of the 28x28 picture.
+        width: of the pen, in the same pixels.
+    """
+    # The ink fills the box, whose corner is on a whole pixel.
+    points -= points.min(axis=0)
+    points *= (BOX - 0.2 - width) / points.max()
+    points += (SIDE - BOX + 0.2 + width) / 2
+    drawn = np.zeros((SIDE * _FINE, SIDE * _FINE), dtype=np.uint8)
     units = _FINE << _FRACTION_BITS  # per pixel of the result
     # OpenCV counts from the middle of the first pixel.
     centres = np.rint((points - 0.5 / _FINE) * units).astype(int).tolist()
     for centre, radius in zip(centres, np.rint(radii * units).astype(int).tolist(), strict=True):
-        cv2.circle(ink, centre, radius, 255, cv2.FILLED, shift=_FRACTION_BITS)
-    return ink
+        cv2.circle(drawn, centre, radius, 255, cv2.FILLED, shift=_FRACTION_BITS)
+    return drawn
 
 
-def _centred(ink: Grey) -> Grey:
+def _centred(drawn: Grey) -> Grey:
     """Reduce a picture to 28x28, and move its centre of mass to the middle, uint8."""
-    pixels = cv2.resize(ink, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    pixels = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     pixels /= pixels.max()
     places = np.arange(SIDE) - MIDDLE
     down, right = (-round(pixels.sum(axis=axis) @ places / pixels.sum()) for axis in (1, 0))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.features import Floats
+from digits.features import Floats, Grey
 from digits.model.artifact import MAX_NOVELTY, Calibration, PredictionSets
 from digits.model.classifier import Scores
-from digits.model.prediction_sets import class_thresholds
+from digits.model.prediction_sets import Thresholds, class_thresholds
 from training.data import Labels
 from training.trust.conformal import coverage_band
 from training.trust.reliability import Reliability, reliability, rescale
@@ -43,15 +43,43 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Strangers:
+    """Pictures of one kind that do not show a digit, and what a version says about them."""
+
+    pixels: Grey
+    """uint8 (N, 28, 28)."""
+    digits: NDArray[np.int64]
+    """(N,), the most probable digit."""
+    is_sure: NDArray[np.bool_]
+    """(N,), whether the prediction set has one member."""
+    novelty: Floats
+    """float32 (N,)"""
+
+    @classmethod
+    def of(cls, pixels: Grey, scores: Scores, thresholds: Thresholds | None) -> "Strangers":
+        """Return normalized pictures with their scores. Without thresholds, no answer is sure."""
+        assert scores.novelty is not None, "expected a version with novelty"
+        members = np.zeros(len(pixels), np.int64)
+        if thresholds is not None:
+            limits = thresholds.mnist if thresholds.normalized is None else thresholds.normalized
+            members = (scores.probabilities >= limits).sum(axis=1)
+        return cls(pixels, scores.probabilities.argmax(axis=1), members == 1, scores.novelty)
+
+
+@dataclass(frozen=True, slots=True)
 class Detection:
     """How well the novelty separates one kind of non-digit pictures from digits."""
 
     auroc: float
     """Probability that such a picture has a higher novelty than a digit."""
-    fpr95: float
-    """Share of such pictures below the threshold that accepts 95 % of the digits (false positive rate)."""
     above_1: float
     """Share of such pictures with a novelty above 1, which the service reports as not a digit."""
+    accepted: float
+    """Share of such pictures whose answer has `accept`."""
+    pixels: Grey
+    """The accepted ones, uint8 (M, 28, 28)."""
+    digits: NDArray[np.int64]
+    """(M,), what they are read as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +178,27 @@ def coverage(
     return rows
 
 
-def detect(digits: NDArray[Any], non_digits: Mapping[str, NDArray[Any]]) -> dict[str, Detection]:
+def detect(digits: NDArray[Any], non_digits: Mapping[str, Strangers]) -> dict[str, Detection]:
     """Measure how well novelty separates digits from each kind of non-digit.
 
     Args:
         digits: (N,), the novelty of test images.
-        non_digits: kind to the novelty of its pictures, (M,). Kinds without pictures are left out of the result.
+        non_digits: kind to its pictures. Kinds without pictures are left out of the result.
     """
     from sklearn.metrics import roc_auc_score
 
-    threshold = np.quantile(digits, 0.95)
     detection = {}
-    for kind, novelty in non_digits.items():
+    for kind, strangers in non_digits.items():
+        novelty = strangers.novelty
         if not len(novelty):
             continue
         is_non_digit = np.repeat([0, 1], [len(digits), len(novelty)])
+        is_accepted = strangers.is_sure & (novelty <= MAX_NOVELTY)
         detection[kind] = Detection(
             auroc=float(roc_auc_score(is_non_digit, np.concatenate([digits, novelty]))),
-            fpr95=float((novelty <= threshold).mean()),
             above_1=float((novelty > MAX_NOVELTY).mean()),
+            accepted=float(is_accepted.mean()),
+            pixels=strangers.pixels[is_accepted],
+            digits=strangers.digits[is_accepted],
         )
     return detection

@@ -1,23 +1,21 @@
 """Make the non-digit pictures that novelty is tested on. Their seeds are fixed.
 
-Letters, shapes and pairs of digits are drawn, textures are cut out of photographs. Fashion-MNIST is added if Debian's
-package dataset-fashion-mnist is installed.
+Letters are printed. Signs are drawn, of kinds that the head was not trained on. Textures are cut out of photographs.
+Fashion-MNIST is added if Debian's package dataset-fashion-mnist is installed.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageFont
 
 from digits.features import SIDE, Grey
 from training.data import read_idx
+from training.trust import signs
 from training.trust.drawing import FIELD, draw_picture, normalize_pictures
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
-
-LETTERS = "AEFHKMNPRTUVWXYadefhkmnprtuvwx"
-"""Letters without those that look like a digit in some font, such as B, D, I, O, S, Z, b, g, l, q and y."""
 
 _FONTS = (
     *("DejaVuSans", "DejaVuSans-BoldOblique", "DejaVuSansMono", "DejaVuSerif", "DejaVuSerif-Italic"),
@@ -40,8 +38,8 @@ def non_digits(digits: Grey, count: int = 1000) -> dict[str, Grey]:
         Fashion-MNIST is included both normalized and unchanged.
     """
     kinds: dict[str, Callable[[Generator, int], list[Grey]]] = {
-        "letters": _letters,
-        "shapes": _shapes,
+        "printed letters": _letters,
+        "signs of other kinds": lambda rng, number: [signs.draw(signs.HELD_BACK, rng) for _ in range(number)],
         "textures": _textures,
         "two digits": lambda rng, number: _two_digits(digits, rng, number),
     }
@@ -69,64 +67,7 @@ def _letters(_rng: Generator, _count: int) -> list[Grey]:
     def render(font: ImageFont.FreeTypeFont, letter: str) -> Grey:
         return draw_picture(lambda pen: pen.text(middle, letter, fill=255, font=font, anchor="mm"))
 
-    return [render(font, letter) for font in fonts for letter in LETTERS]
-
-
-def _shapes(rng: Generator, count: int) -> list[Grey]:
-    """Draw stars, houses, crosses, asterisks, arrows, grids, hearts, smileys and check marks.
-
-    Stars, houses and hearts are outlined or filled.
-    """
-    return [_shape(rng) for _ in range(count)]
-
-
-def _shape(rng: Generator) -> Grey:
-    def star(points: int, inner: float) -> list[tuple[float, float]]:
-        radius = [36.0, 36.0 * inner] * points
-        angle = np.pi * np.arange(2 * points) / points + rng.uniform(-0.3, 0.3)
-        return [(48 + r * np.sin(a), 48 - r * np.cos(a)) for r, a in zip(radius, angle, strict=True)]
-
-    width = int(rng.integers(4, 11))
-    closed: list[tuple[float, float]] | None = None
-    lines: list[list[tuple[float, float]]] = []
-    kind = rng.integers(10)
-    if kind == 0:  # a star with five points
-        closed = star(5, 0.4)
-    elif kind == 1:  # a star with three points
-        closed = star(3, 0.5)
-    elif kind == 2:  # a house
-        closed = [(14, 82), (82, 82), (82, 44), (48, 14), (14, 44)]
-    elif kind == 3:  # a cross
-        lines = [[(48, 12), (48, 84)], [(12, 48), (84, 48)]]
-    elif kind == 4:  # an asterisk
-        lines = [[(12, 12), (84, 84)], [(84, 12), (12, 84)], [(48, 6), (48, 90)]]
-    elif kind == 5:  # an arrow
-        lines = [[(10, 48), (86, 48)], [(60, 22), (86, 48), (60, 74)], [(24, 28), (10, 48), (24, 68)]]
-    elif kind == 6:  # a heart: two quarter turns above a corner
-        side, t = rng.uniform(26, 34), np.linspace(np.pi, 0, 9)
-        closed = [(48 + x * side / 2 + side / 2 * np.cos(a), 40 - side / 2 * np.sin(a)) for x in (-1, 1) for a in t]
-        closed.append((48.0, 40 + 1.3 * side))
-    elif kind == 7:  # a smiley
-        t = np.linspace(0, 2 * np.pi, 25)
-        lines = [[(48 + 38 * np.cos(a), 48 + 38 * np.sin(a)) for a in t]]
-        lines += [[(x, 34.0), (x, 40.0)] for x in (36.0, 60.0)]
-        lines.append([(48 + 20 * np.cos(a), 52 + 18 * np.sin(a)) for a in t[2:11]])
-    elif kind == 8:  # a check mark
-        lines = [[(14, 50), (36, 78), (84, rng.uniform(12, 30))]]
-    else:  # a grid
-        lines = [[(at, 12.0), (at, 84.0)] for at in (20.0, 48.0, 76.0)]
-        lines += [[(12.0, at), (84.0, at)] for at in (20.0, 48.0, 76.0)]
-
-    def draw(pen: ImageDraw.ImageDraw) -> None:
-        if closed is not None and rng.random() < 0.5:
-            pen.polygon(closed, fill=255)
-        elif closed is not None:
-            pen.line([*closed, closed[0], closed[1]], fill=255, width=width, joint="curve")
-        for line in lines:
-            pen.line(line, fill=255, width=width, joint="curve")
-
-    turned = Image.fromarray(draw_picture(draw)).rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR)
-    return np.asarray(turned)
+    return [render(font, letter) for font in fonts for letter in signs.LETTERS]
 
 
 def _textures(rng: Generator, count: int) -> list[Grey]:

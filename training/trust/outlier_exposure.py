@@ -1,8 +1,7 @@
 """Make the non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
 
-They are blobs, polygons, edges of shadows, scribbles, sketches, invented letters, noise, and digits that were cut up,
-mixed, paired or turned. The head is tested on the pictures of `training.trust.out_of_distribution`, which other code
-draws. Of its kinds, sketches, noise and pairs of digits occur here too.
+They are letters and signs drawn by hand, scribbles, blobs, polygons, edges of shadows, noise, and digits that were cut
+up, mixed, paired or turned. The head is tested on the pictures of `training.trust.out_of_distribution`.
 """
 
 import os
@@ -16,8 +15,9 @@ from PIL import Image, ImageDraw
 from digits.features import SIDE, Grey
 from digits.progress import track
 from training.data import Labels
+from training.robust.styles import through
+from training.trust import signs
 from training.trust.drawing import draw_picture, normalize_pictures
-from training.trust.sketches import sketch
 
 _TURNABLE = (2, 3, 4, 5, 7)
 """Digits that do not look like a digit when they lie on their side. The others still do."""
@@ -102,47 +102,42 @@ def _edge(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     return beyond
 
 
+def _letter(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    return signs.letter(rng)
+
+
+def _written(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    return signs.draw(signs.WRITTEN, rng)
+
+
+def _sign(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    return signs.draw(signs.SIGNS, rng)
+
+
 def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    """Draw four to eight curved strokes that cross each other."""
-    width = int(rng.integers(3, 12))
-    t = np.linspace(0, 1, 12)[:, None]
-    ends = rng.uniform(8, 88, (int(rng.integers(4, 9)), 3, 2))
-    curves = [(1 - t) ** 2 * first + 2 * t * (1 - t) * bend + t**2 * last for first, bend, last in ends]
-
-    def draw(pen: ImageDraw.ImageDraw) -> None:
-        for curve in curves:
-            pen.line(curve.ravel().tolist(), fill=255, width=width, joint="curve")
-
-    return draw_picture(draw)
+    """Draw four to eight curved strokes that cross each other, or the loops of a signature."""
+    if rng.random() < 0.5:
+        x = np.linspace(0, 1, int(rng.integers(7, 14)))
+        points = np.stack([x, rng.uniform(0, 0.5, len(x))], axis=1) + rng.normal(0, 0.08, (len(x), 2))
+        return signs.hand([through(points.tolist())], rng)
+    return signs.hand([through(each.tolist()) for each in rng.uniform(0, 1, (int(rng.integers(4, 9)), 3, 2))], rng)
 
 
 def _invented_letter(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Draw three to six strokes that connect the points of an uneven 3x3 grid. Few of these look like a digit."""
-    width = int(rng.integers(4, 14))
-    grid = np.array([(x, y) for y in (-34, 0, 34) for x in (-28, 0, 28)])
-    points = 48 + grid * (rng.uniform(0.6, 1.2), 1) + rng.normal(0, 4, grid.shape)
+    points = np.array([(x, y) for y in (0, 0.5, 1) for x in (0, 0.4, 0.8)]) + rng.normal(0, 0.06, (9, 2))
     joined, lines, strokes = [int(rng.integers(9))], set[tuple[int, int]](), int(rng.integers(3, 7))
     while len(lines) < strokes:
         start, end = int(rng.choice(joined)), int(rng.integers(9))
         if start != end and (end, start) not in lines:
             joined.append(end)
             lines.add((start, end))
-    t = np.linspace(0, 1, 12)[:, None]
-
-    def draw(pen: ImageDraw.ImageDraw) -> None:
-        for start, end in sorted(lines):
-            first, last = points[start], points[end]
-            bend = (first + last) / 2 + (rng.normal(0, 18, 2) if rng.random() < 0.35 else 0)
-            curve = (1 - t) ** 2 * first + 2 * t * (1 - t) * bend + t**2 * last
-            pen.line(curve.ravel().tolist(), fill=255, width=width, joint="curve")
-            for tip in (first, last):
-                pen.circle(tip.tolist(), width / 2, fill=255)
-
-    return draw_picture(draw)
-
-
-def _sketch(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    return sketch(rng)
+    paths = []
+    for start, end in sorted(lines):
+        bend = rng.normal(0, 0.13, 2) if rng.random() < 0.35 else 0
+        first, last = points[start], points[end]
+        paths.append(through([tuple(first), tuple((first + last) / 2 + bend), tuple(last)]))
+    return signs.hand(paths, rng)
 
 
 def _solid(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -222,18 +217,20 @@ def _framed(picture: NDArray[np.uint8]) -> Grey:
 
 
 _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
-    _blob: 0.1,
-    _polygon: 0.08,
-    _edge: 0.06,
-    _scribble: 0.08,
-    _sketch: 0.14,
-    _invented_letter: 0.12,
-    _solid: 0.07,
-    _cut_up: 0.07,
-    _mixed: 0.06,
-    _pair: 0.06,
-    _turned: 0.04,
-    _grey_noise: 0.05,
-    _grey_blob: 0.07,
+    _letter: 0.14,
+    _written: 0.24,
+    _sign: 0.22,
+    _scribble: 0.04,
+    _invented_letter: 0.03,
+    _blob: 0.04,
+    _polygon: 0.04,
+    _edge: 0.04,
+    _solid: 0.04,
+    _cut_up: 0.03,
+    _mixed: 0.03,
+    _pair: 0.04,
+    _turned: 0.02,
+    _grey_noise: 0.02,
+    _grey_blob: 0.03,
 }
 """Kind of picture to its share."""

@@ -9,12 +9,13 @@ pytest.importorskip("sklearn")
 
 from digits.features import Floats, Grey, to_features
 from digits.model.artifact import Level, PredictionSets, Temperature
-from digits.model.classifier import Classifier
+from digits.model.classifier import Classifier, Scores
+from digits.model.prediction_sets import Thresholds
 from tests.conftest import Mnist, publish_trusted
 from training.data import Split
 from training.trust import conformal
 from training.trust.calibration import calibrate
-from training.trust.evaluation import coverage, detect, evaluate
+from training.trust.evaluation import Strangers, coverage, detect, evaluate
 from training.trust.imitations import imitations
 from training.trust.reliability import reliability, rescale
 
@@ -51,7 +52,7 @@ def test_calibration_uses_the_calibration_images(classifier: Classifier, split: 
     assert calibration.normalized_sets == conformal.calibrate(copies, split.y_calibration)
     assert calibration.normalized_sets != calibration.prediction_sets
     assert calibration.novelty is not None
-    assert calibration.novelty.false_alarms == 0.01
+    assert calibration.novelty.false_alarms == 0.0035
     assert set(calibration.reference) == {"digit", "probability", "ink", "novelty"}
     for reference in calibration.reference.values():
         assert sum(reference.shares) == pytest.approx(1)
@@ -119,21 +120,40 @@ def test_coverage_is_the_share_of_sets_that_contain_the_true_digit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("non_digits", "auroc", "fpr95", "above_1"),
+    ("non_digits", "auroc", "above_1", "accepted"),
     [
-        pytest.param([1.5, 2.0, 2.5], 1, 0, 1, id="all above every digit"),
-        pytest.param([-1.5, -2.0, -2.5], 0, 1, 0, id="all below every digit"),
-        pytest.param([0.505, 1.5, 2.0, 2.5], 0.75 + 0.25 * 0.51, 0.25, 0.75, id="one of four like a digit"),
+        pytest.param([1.5, 2.0, 2.5], 1, 1, 0, id="all above every digit"),
+        pytest.param([-1.5, -2.0, -2.5], 0, 0, 2 / 3, id="all below every digit"),
+        pytest.param([0.505, 1.5, 2.0, 2.5], 0.75 + 0.25 * 0.51, 0.75, 0.25, id="one of four like a digit"),
     ],
 )
 def test_detection_compares_the_novelty_of_digits_and_non_digits(
-    non_digits: list[float], auroc: float, fpr95: float, above_1: float
+    non_digits: list[float], auroc: float, above_1: float, accepted: float
 ) -> None:
-    detection = detect(np.arange(100) / 100, {"shapes": np.array(non_digits), "without pictures": np.zeros(0)})
+    count = len(non_digits)
+    pixels = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((28, 28), np.uint8)
+    # The second one may be two digits, so its answer is never accepted.
+    probabilities = np.tile(np.array([0.1, 0.9], np.float32), (count, 1))
+    probabilities[1] = 0.5
+    thresholds = Thresholds(np.full(2, 0.95, np.float32), np.full(2, 0.4, np.float32))
+    strangers = Strangers.of(pixels, Scores(probabilities, np.array(non_digits, np.float32)), thresholds)
+    nothing = Strangers.of(pixels[:0], Scores(probabilities[:0], np.zeros(0, np.float32)), thresholds)
+
+    detection = detect(np.arange(100) / 100, {"shapes": strangers, "without pictures": nothing})
 
     (shapes,) = detection.values()
     assert shapes.auroc == pytest.approx(auroc)
-    assert (shapes.fpr95, shapes.above_1) == (fpr95, above_1)
+    assert (shapes.above_1, shapes.accepted) == (above_1, accepted)
+    assert len(shapes.pixels) == round(accepted * count)
+    assert (shapes.digits == 1).all()
+
+
+def test_without_prediction_sets_no_stranger_is_accepted() -> None:
+    scores = Scores(np.eye(2, dtype=np.float32)[1:], np.full(1, -1, np.float32))
+
+    strangers = Strangers.of(np.zeros((1, 28, 28), np.uint8), scores, None)
+
+    assert detect(np.zeros(1), {"shapes": strangers})["shapes"].accepted == 0
 
 
 def test_each_digit_has_one_copy_that_differs_from_it_and_is_the_same_in_every_run(mnist: Mnist) -> None:

@@ -11,9 +11,9 @@ pytest.importorskip("sklearn")
 from digits.features import Grey
 from tests.conftest import Mnist
 from training.data import Labels
-from training.trust import drawing, out_of_distribution, outlier_exposure, sketches
+from training.trust import drawing, out_of_distribution, outlier_exposure, signs
 
-KINDS = ["letters", "shapes", "textures", "two digits", "noise"]
+KINDS = ["printed letters", "signs of other kinds", "textures", "two digits", "noise"]
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,33 @@ def test_the_seed_determines_the_training_pictures_whatever_the_number_of_thread
     assert not {picture.tobytes() for picture in mnist.pixels} & {picture.tobytes() for picture in first}
 
 
-def test_sketches_are_of_eight_kinds_and_no_two_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    for each in sketches.SKETCHES:
-        monkeypatch.setattr(sketches, "SKETCHES", (each,))
-        drawn = [sketches.sketch(np.random.default_rng(seed)) for seed in range(5)]
-        check_pictures(drawing.normalize_pictures(drawn))
+@pytest.mark.parametrize("forms", [signs.SIGNS, signs.WRITTEN, signs.HELD_BACK], ids=["signs", "letters", "held back"])
+def test_every_form_can_be_drawn_and_no_two_drawings_are_alike(forms: dict[str, str]) -> None:
+    for kind, ways in forms.items():
+        for way in ways.split(" | "):
+            drawn = [signs.draw({kind: way}, np.random.default_rng(seed)) for seed in range(3)]
+            check_pictures(drawing.normalize_pictures(drawn))
+
+
+def test_a_stroke_after_a_question_mark_is_missing_in_every_second_drawing() -> None:
+    upper = []
+    for seed in range(20):
+        drawn = signs.draw({"T": "0,0 10,0; ?5,0 5,10"}, np.random.default_rng(seed)) > 0
+        upper.append(bool(np.ptp(np.flatnonzero(drawn.any(axis=1))) > 40))
+
+    assert 4 <= sum(upper) <= 16
+
+
+def test_no_held_back_sign_is_trained_on() -> None:
+    assert not set(signs.HELD_BACK) & set(signs.SIGNS)
+    assert not set("0123456789OoIlSsZzBbgqDQ") & {*signs.LETTERS, *signs.WRITTEN}
+
+
+def test_letters_come_from_every_alphabet() -> None:
+    drawn = [signs.letter(np.random.default_rng(seed)) for seed in range(20)]
+
+    check_pictures(drawing.normalize_pictures(drawn))
+    assert len(signs._glyphs()) == len(signs.ALPHABETS) * len(signs.LETTERS)
 
 
 def test_a_solid_bar_is_left_out_because_it_looks_like_a_bold_1(
@@ -78,6 +100,6 @@ def test_every_test_picture_is_the_same_each_time(
         check_pictures(of_kind)
         np.testing.assert_array_equal(again[kind], of_kind)
     # Each letter comes in two fonts. Pictures without ink are missing, such as clear sky.
-    assert len(pictures.pop("letters")) == 2 * len(out_of_distribution.LETTERS)
+    assert len(pictures.pop("printed letters")) == 2 * len(signs.LETTERS)
     assert 8 <= len(pictures.pop("textures")) <= 20
     assert all(19 <= len(of_kind) <= 20 for of_kind in pictures.values())

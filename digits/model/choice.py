@@ -13,9 +13,9 @@ from digits.features import Floats
 from digits.model.classifier import Scores
 from digits.normalization.normalize import Normalized
 
-_NOVELTY = 1.0
-"""Cost of novelty above 0, up to 4."""
-_UNSURE = 0.6
+_NOVELTY, _USUAL = 0.5, -0.5
+"""Cost of novelty above that of a usual digit, up to 4, so that one usual digit costs less than two halves."""
+_UNSURE = 1.5
 """Cost of a digit's log-loss: minus the logarithm of its probability."""
 
 CLEARLY_CHEAPER = 1.0
@@ -28,7 +28,7 @@ _PLAUSIBLE = 0.5
 def digit_costs(scores: Scores) -> Floats:
     """Return what each picture costs as one digit, (N,)."""
     costs: Floats = -_UNSURE * np.log(np.maximum(scores.probabilities.max(axis=1), 1e-6))
-    return costs if scores.novelty is None else costs + _NOVELTY * np.clip(scores.novelty, 0, 4)
+    return costs if scores.novelty is None else costs + _NOVELTY * np.clip(scores.novelty - _USUAL, 0, 4)
 
 
 @dataclass(frozen=True, slots=True)

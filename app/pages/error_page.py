@@ -21,7 +21,8 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <link rel="icon" href="page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="page/style.css">
+<link rel="stylesheet" href="page/tokens.css">
+<link rel="stylesheet" href="page/base.css">
 <link rel="stylesheet" href="page/card.css">{script}
 </head>
 <body>

@@ -31,11 +31,10 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="color-scheme" content="light dark">
-<meta name="theme-color" content="#f5f3ee" media="(prefers-color-scheme: light)">
-<meta name="theme-color" content="#15181a" media="(prefers-color-scheme: dark)">
 <title>Model card of {version}</title>
 <link rel="icon" href="../page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="../page/style.css">
+<link rel="stylesheet" href="../page/tokens.css">
+<link rel="stylesheet" href="../page/base.css">
 <link rel="stylesheet" href="../page/card.css">
 </head>
 <body>

@@ -57,7 +57,7 @@ def test_files_have_a_type_and_are_sent_again_only_after_a_change(client: httpx.
     assert again.headers["etag"] == first.headers["etag"]
 
 
-@pytest.mark.parametrize("path", ["/", "/page/style.css", "/page/main.js", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/", "/page/base.css", "/page/main.js", "/docs/assets/swagger-ui.css"])
 def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, path: str) -> None:
     plain, packed = (client.get(path, headers={"accept-encoding": each}) for each in ("identity", "gzip, br"))
 
@@ -72,7 +72,7 @@ def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, p
     ("accepted", "encoding"), [("gzip;q=0, br", None), ("gzip ; q=0.0", None), ("br, gzip;q=0.5", "gzip")]
 )
 def test_a_weight_of_0_refuses_gzip(client: httpx.Client, accepted: str, encoding: str | None) -> None:
-    reply = client.get("/page/style.css", headers={"accept-encoding": accepted})
+    reply = client.get("/page/base.css", headers={"accept-encoding": accepted})
 
     assert reply.headers.get("content-encoding") == encoding
 

@@ -1,8 +1,8 @@
 // The API key: the page asks for it when the service requires one, and keeps it until the tab is closed.
 
-const STORAGE_NAME = "key"; // in sessionStorage, which other tabs and sites cannot read
+import { byId } from "./dom.js";
 
-const byId = (id) => document.getElementById(id);
+const STORAGE_NAME = "key"; // in sessionStorage, which other tabs and sites cannot read
 
 let key = stored() ?? "";
 

@@ -1,5 +1,7 @@
 // The drawing area: strokes and pictures, undo, redo and clear, and the drawing as a PNG.
 
+import { colour, element } from "./dom.js";
+
 // Lengths in a drawing are fractions of the area's height.
 const STROKE_WIDTH = 0.05; // thin enough for five digits beside each other
 const MIN_DISTANCE = 0.002; // a point closer to the last one adds nothing
@@ -29,6 +31,7 @@ export class Drawing {
   #digitAt;
   #onTap;
   #frame = 0;
+  #zoom = null; // the box of the picture that fills the area, in pixels of the picture that is sent
   #dark = matchMedia("(prefers-color-scheme: dark)");
 
   /**
@@ -140,13 +143,17 @@ export class Drawing {
     this.#addSteps([{ picture, ratio }]);
   }
 
+  /** Let a box of the picture fill the area, until the content changes. */
+  zoom(box) {
+    this.#zoom = box;
+    this.#renderSoon();
+  }
+
   /** Return the drawing as a PNG: black ink on white, or white on black in dark mode, as it is seen. */
   toBlob() {
-    const canvas = document.createElement("canvas");
     const height = SENT_HEIGHT - 2 * SENT_MARGIN;
     const width = Math.round((height * this.#canvas.clientWidth) / this.#canvas.clientHeight);
-    canvas.width = width + 2 * SENT_MARGIN;
-    canvas.height = SENT_HEIGHT;
+    const canvas = element("canvas", { width: width + 2 * SENT_MARGIN, height: SENT_HEIGHT });
     const context = canvas.getContext("2d", { alpha: false });
     const [paper, ink] = this.#dark.matches ? ["#000", "#fff"] : ["#fff", "#000"];
     context.fillStyle = paper;
@@ -167,8 +174,9 @@ export class Drawing {
       const scale = height / (SENT_HEIGHT - 2 * SENT_MARGIN);
       return { left: -SENT_MARGIN * scale, top: -SENT_MARGIN * scale, scale };
     }
-    const scale = Math.min(width / picture.width, height / picture.height);
-    return { left: (width - picture.width * scale) / 2, top: (height - picture.height * scale) / 2, scale };
+    const { x, y, ...part } = this.#zoom ?? { x: 0, y: 0, ...picture };
+    const scale = Math.min(width / part.width, height / part.height);
+    return { left: (width - part.width * scale) / 2 - x * scale, top: (height - part.height * scale) / 2 - y * scale, scale };
   }
 
   #visible() {
@@ -188,6 +196,7 @@ export class Drawing {
   }
 
   #update() {
+    this.#zoom = null;
     this.#renderSoon();
     this.#onChange();
   }
@@ -280,7 +289,7 @@ export class Drawing {
       context.imageSmoothingQuality = "high";
       context.drawImage(picture.shown, left, top, picture.width * scale, picture.height * scale);
     }
-    drawStrokes(context, strokes, height, getComputedStyle(this.#canvas).getPropertyValue("--ink"));
+    drawStrokes(context, strokes, height, colour("--ink"));
   }
 }
 

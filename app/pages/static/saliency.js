@@ -1,5 +1,6 @@
 // The explanation of an answer: which pixels support it, and which contradict it.
 
+import { byId } from "./dom.js";
 import { drawHeat } from "./heat.js";
 import { askAboutPixels } from "./requests.js";
 import { label } from "./verdict.js";
@@ -9,8 +10,6 @@ const PLACES = [
   ...["on the left", "in the middle", "on the right"],
   ...["at the lower left", "at the bottom", "at the lower right"],
 ];
-
-const byId = (id) => document.getElementById(id);
 
 export class Saliency {
   #isOn = false; // stays on for the next drawings

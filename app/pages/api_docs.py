@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
 from app.openapi.example_pictures import EXAMPLES
+from app.pages.drawing import link_to_files
 
 # All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
 _PAGE = """<!doctype html>
@@ -54,7 +55,7 @@ def install(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_request: ServiceRequest) -> Response:
-        return Response(_PAGE, headers=headers, media_type="text/html")
+        return Response(link_to_files(_PAGE), headers=headers, media_type="text/html")
 
     @cache  # encoding it takes 1 ms of the event loop
     def document() -> bytes:

@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from app import errors
 from app.asgi import headers as security_headers
+from app.pages.drawing import link_to_files
 
 # The base makes URLs relative to the drawing page, however deep the path is that was not found.
 _PAGE = """<!doctype html>
@@ -68,12 +69,12 @@ def page(scope: Scope, exc: Exception) -> Response | None:
     settings = scope["app"].service.settings
     is_locked = isinstance(exc, errors.Unauthorized)
     depth = (scope.get("raw_path") or scope["path"].encode()).count(b"/") - 1
-    html = _PAGE.format(
+    html = link_to_files(_PAGE).format(
         root=f"{settings.root_path}/" if settings.root_path else "../" * depth or "./",
         status=status,
         title="This page needs an API key" if is_locked else HTTPStatus(status).phrase,
         content=_KEY_FORM if is_locked else f"<p>{escape(detail[0].upper() + detail[1:])}.</p>",
-        script=_SCRIPT if is_locked else "",
+        script=link_to_files(_SCRIPT) if is_locked else "",
         docs='\n    <a href="docs">API</a>' if settings.docs else "",
     )
     return Response(html, status, headers | security_headers.own_files(base=True), "text/html")

@@ -12,6 +12,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from app.asgi import headers as security_headers
+from app.pages.drawing import link_to_files
 
 MAX_BYTES = 64 * 1024
 """A usual card has about 5 KB. A hostile card of this size takes 2 s to parse; the time grows with the square."""
@@ -111,7 +112,7 @@ def page(card: bytes, version: str, files: frozenset[str]) -> bytes:
     tokens = markdown.parse(card.decode(errors="replace"))
     contents = _contents(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
-    return _PAGE.format(version=escape(version), contents=contents, card=html, script=_SCRIPT).encode()
+    return link_to_files(_PAGE).format(version=escape(version), contents=contents, card=html, script=_SCRIPT).encode()
 
 
 def _contents(tokens: list[Token]) -> str:

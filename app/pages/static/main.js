@@ -8,15 +8,13 @@ import { byId, element, loadStyle } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { followFiles } from "./files.js";
 import { NumberText } from "./number.js";
-import { NotAPicture, preparePicture } from "./pictures.js";
 import { ReadingRequests } from "./requests.js";
-import { Saliency } from "./saliency.js";
-import { copyAnswer, copyLink, savePng, say } from "./take.js";
 import { isUnsure, problemSentence } from "./verdict.js";
+
+const UNREACHABLE = problemSentence({ status: 0 }, false);
 
 const answer = new Answer();
 const number = new NumberText(select);
-const saliency = new Saliency(() => (describedVersion = null)); // the service has switched to another version
 const requests = new ReadingRequests(showReading, showProblem);
 const drawing = new Drawing(byId("canvas"), {
   onChange: onDrawingChange,
@@ -30,6 +28,7 @@ let pictureBefore = null;
 let reading = null; // the service's reply that is shown
 let selected = 0; // the index of the digit whose details are shown
 let describedVersion = null; // the model version that the page describes
+let saliency = null; // the explanations, once a version has answered that offers them
 let lab = null; // once it was opened
 let stack = null; // the stack of pictures, once several files have arrived
 
@@ -38,7 +37,7 @@ let stack = null; // the stack of pictures, once several files have arrived
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
   changes++;
-  say("");
+  byId("taken").textContent = "";
   const name = picture?.shown ? picture.name : `${picture?.name} (cannot be shown here)`;
   byId("drawing").style.setProperty("--ratio", drawing.ratio);
   byId("views").classList.toggle("used", !isBlank);
@@ -107,14 +106,14 @@ function select(index) {
   number.select(index);
   boxes.select(index);
   answer.show(reading, index);
-  saliency.show(reading.digits[index]);
+  saliency?.show(reading.digits[index]);
   showInLab();
 }
 
 /** Show what the sliders of the lab have made of the selected digit. */
 function showDistorted(digit) {
   answer.show({ ...reading, digits: reading.digits.map((each, index) => (index === selected ? digit : each)) }, selected);
-  if (!digit.isUnfinished) saliency.show(digit);
+  if (!digit.isUnfinished) saliency?.show(digit);
 }
 
 function showBoxes(digits) {
@@ -128,7 +127,7 @@ function hideReading() {
   reading = null;
   showBoxes([]);
   number.hide();
-  saliency.hide();
+  saliency?.hide();
   byId("take").hidden = true;
   showInLab();
 }
@@ -155,9 +154,12 @@ async function manifest() {
 async function describeModel(version) {
   describedVersion = version;
   const model = await manifest();
+  const hasSaliency = model?.outputs.some(({ name }) => name === "saliency") ?? false;
+  const module = hasSaliency ? await import("./saliency.js").catch(() => null) : null;
   if (describedVersion !== version) return;
-  if (model?.version !== version) describedVersion = null; // ask again after the next answer
-  saliency.offer(model);
+  if (model?.version !== version || (hasSaliency && !module)) describedVersion = null; // ask again after the next answer
+  if (module) saliency ??= new module.Saliency(() => (describedVersion = null)); // the service has switched to another version
+  saliency?.offer(hasSaliency);
   answer.showModel(model);
   if (reading?.model.version === version) select(selected); // with the names of the classes
 }
@@ -172,11 +174,13 @@ async function openFile(file) {
   const change = ++changes;
   requests.cancel();
   answer.showWaiting();
+  const pictures = await import("./pictures.js").catch(() => null);
+  if (pictures === null) return refuse(UNREACHABLE);
   try {
-    const picture = await preparePicture(file);
+    const picture = await pictures.preparePicture(file);
     if (change === changes) drawing.showPicture(picture);
   } catch (error) {
-    if (!(error instanceof NotAPicture)) throw error;
+    if (!(error instanceof pictures.NotAPicture)) throw error;
     if (change !== changes) return;
     drawing.clear(); // otherwise the refusal would stand beside the previous picture
     refuse(error.message);
@@ -198,7 +202,7 @@ async function openFiles(files) {
 /** Load a part of the page with its style, or say that the service cannot be reached. */
 async function loadPart(load, style, loaded) {
   const [module] = await Promise.all([load().catch(() => null), loaded ? null : loadStyle(style)]);
-  if (module === null) refuse(problemSentence({ status: 0 }, false));
+  if (module === null) refuse(UNREACHABLE);
   return module;
 }
 
@@ -255,9 +259,12 @@ document.addEventListener("click", ({ target }) => {
 // Buttons and keys
 
 for (const command of ["undo", "redo", "clear"]) byId(command).addEventListener("click", () => drawing[command]());
-byId("share").addEventListener("click", () => copyLink(sharedUrl()));
-byId("copy").addEventListener("click", () => copyAnswer(reading));
-byId("save").addEventListener("click", () => savePng(reading.text));
+byId("take").addEventListener("click", async ({ target }) => {
+  const take = await import("./take.js").catch(() => null);
+  if (target.id === "share") take?.copyLink(sharedUrl());
+  else if (target.id === "copy") take?.copyAnswer(reading);
+  else if (target.id === "save") take?.savePng(reading.text);
+});
 
 document.addEventListener("keydown", (event) => {
   const { key, ctrlKey, metaKey, shiftKey, altKey, target } = event;

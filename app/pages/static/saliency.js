@@ -57,7 +57,7 @@ export class Saliency {
     this.#clear();
     if (reply?.status === 422) {
       this.#toggle(false);
-      this.offer(null);
+      this.offer(false);
       this.#onMissing();
     } else {
       byId("unexplained").textContent = "The explanation could not be loaded.";
@@ -80,9 +80,9 @@ export class Saliency {
     byId("unexplained").textContent = "";
   }
 
-  /** @param {object | null} model the served version's manifest; the button is shown if it has saliency */
-  offer(model) {
-    byId("why").hidden = !model?.outputs.some((output) => output.name === "saliency");
+  /** @param {boolean} isOffered whether the served version has saliency, so that the button is shown */
+  offer(isOffered) {
+    byId("why").hidden = !isOffered;
   }
 
   #toggle(isOn) {

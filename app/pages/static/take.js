@@ -5,7 +5,7 @@ import { byId, colour, element } from "./dom.js";
 import { label, summary } from "./verdict.js";
 
 /** Say below the buttons what was done, or nothing. */
-export function say(words) {
+function say(words) {
   byId("taken").textContent = words;
 }
 

@@ -4,7 +4,6 @@ import hashlib
 
 from fastapi import Request
 
-
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 """For content whose URL changes with it."""
 

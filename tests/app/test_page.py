@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from app.openapi.example_pictures import EXAMPLES
+from app.pages.drawing import FOLDER
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import SHAPES, OpenPage, Reloading, Service
 from tests.conftest import SHIPPED_VERSION, encoded, needs, publish_classes, publish_tiny, publish_trusted
@@ -190,6 +191,19 @@ def test_the_logic_of_the_page_is_right_without_a_browser() -> None:
     result = subprocess.run(["node", "--test", *scripts], capture_output=True, text=True, timeout=120, check=False)
 
     assert result.returncode == 0, result.stdout
+
+
+def test_the_scripts_of_the_page_have_the_types_that_their_comments_say() -> None:
+    needs("tsc")
+    options = "--noEmit --allowJs --checkJs --target esnext --module esnext --moduleResolution node"
+    libraries = ["--lib", "esnext,dom,dom.iterable"]
+    scripts = sorted(FOLDER.glob("*.js"))
+
+    result = subprocess.run(
+        ["tsc", *options.split(), *libraries, *scripts], capture_output=True, text=True, timeout=240, check=False
+    )
+
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_each_digit_drawn_with_the_mouse_is_recognized(page: Page) -> None:

@@ -111,6 +111,7 @@ function toValues(text) {
   return values;
 }
 
+/** @param {number[]} range @param {number} value */
 function isWithin([low, high], value) {
   return value >= low && value <= high;
 }

@@ -141,7 +141,9 @@ export class Answer {
 export function wordFor({ ownClasses }) {
   if (ownClasses === byId("start").hidden) return;
   byId("start").hidden = ownClasses; // they are pictures of digits
-  for (const worded of document.querySelectorAll("[data-own]")) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const parts = document.querySelectorAll("[data-own]");
+  for (const worded of parts) {
     [worded.textContent, worded.dataset.own] = [worded.dataset.own, worded.textContent];
   }
 }

@@ -9,7 +9,7 @@ function setColours() {
 dark.addEventListener("change", setColours);
 setColours();
 
-SwaggerUIBundle({
+globalThis["SwaggerUIBundle"]({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,

@@ -35,6 +35,7 @@ export async function takePhoto() {
     (error) => {
       problem = new NoCamera(sentence(error));
       dialog.close();
+      return null;
     },
   );
   await closed;

@@ -36,10 +36,11 @@ export class Drawing {
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => void} onChange called whenever the visible content changes, and at the end of each stroke
-   * @param {(point: {x: number, y: number}) => number} digitAt the index of the digit that was read at a place in
+   * @param {object} page
+   * @param {() => void} page.onChange called whenever the visible content changes, and at the end of each stroke
+   * @param {(point: {x: number, y: number}) => number} page.digitAt the index of the digit that was read at a place in
    *   pixels of the canvas, or -1. A tap on a digit draws nothing.
-   * @param {(index: number) => void} onTap called when a digit is tapped
+   * @param {(index: number) => void} page.onTap called when a digit is tapped
    */
   constructor(canvas, { onChange, digitAt, onTap }) {
     this.#canvas = canvas;
@@ -137,7 +138,7 @@ export class Drawing {
     this.#addSteps(strokes.map((points, index) => ({ points, startsNew: index === 0, ratio })));
   }
 
-  /** @param {{shown: CanvasImageSource | null, name: string, body: Blob, type: string}} picture */
+  /** @param {Awaited<ReturnType<typeof import("./pictures.js").preparePicture>>} picture */
   showPicture(picture) {
     const ratio = picture.shown ? Math.min(RATIO, Math.max(MIN_RATIO, picture.width / picture.height)) : RATIO;
     this.#addSteps([{ picture, ratio }]);
@@ -180,7 +181,7 @@ export class Drawing {
   }
 
   #visible() {
-    const start = this.#steps.findLastIndex(({ blank, picture, startsNew }) => blank || picture || startsNew);
+    const start = this.#steps.map(({ blank, picture, startsNew }) => Boolean(blank || picture || startsNew)).lastIndexOf(true);
     const strokes = this.#steps.slice(Math.max(0, start)).flatMap(({ points }) => (points ? [points] : []));
     return { picture: this.#steps[start]?.picture ?? null, strokes, ratio: this.#steps[start]?.ratio ?? RATIO };
   }

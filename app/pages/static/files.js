@@ -28,7 +28,7 @@ export function followFiles(open, refuse) {
   }
   followDrops(open, refuse);
   document.addEventListener("paste", (event) => {
-    if (event.target.matches("input")) return;
+    if (/** @type {Element} */ (event.target).matches("input")) return;
     const { files } = event.clipboardData;
     if (files.length) open([...files]);
     else refuse("The clipboard contains no picture.");

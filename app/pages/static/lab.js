@@ -230,6 +230,7 @@ export class Lab {
   /** Compute the answer here, without waiting for the service, which alone can say whether it accepts the answer. */
   #distort() {
     this.#isMoving = false;
+    /** @type {any} */
     const changes = Object.fromEntries(sliders().map((slider) => [slider.name, slider.valueAsNumber]));
     const pixels = distort(this.#original.pixels, changes);
     const pass = this.#network.forward(pixels.flat());

@@ -249,8 +249,9 @@ function sharedUrl() {
   return strokes && new URL(fragment({ ...parseFragment(location.hash), strokes }), location.href).href;
 }
 
-document.addEventListener("click", ({ target }) => {
-  const link = target.closest("a[href]");
+document.addEventListener("click", (event) => {
+  /** @type {HTMLAnchorElement | null} */
+  const link = /** @type {Element} */ (event.target).closest("a[href]");
   if (!link) return;
   setAddress({ strokes: encodeStrokes(drawing) });
   if (link.matches('[href^="model/card"]')) link.hash = location.hash; // the card's link back has it too
@@ -267,9 +268,9 @@ byId("take").addEventListener("click", async ({ target }) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  const { key, ctrlKey, metaKey, shiftKey, altKey, target } = event;
+  const { key, ctrlKey, metaKey, shiftKey, altKey } = event;
   const command = { z: shiftKey ? "redo" : "undo", y: shiftKey ? null : "redo" }[key.toLowerCase()];
-  const isTyping = target.closest?.("input:not([type=range]), textarea, select, [contenteditable]") != null;
+  const isTyping = /** @type {Element} */ (event.target).closest("input:not([type=range]), textarea, select, [contenteditable]") != null;
   if (!command || !(ctrlKey || metaKey) || altKey || isTyping || document.querySelector("dialog[open]")) return;
   event.preventDefault();
   drawing[command]();

@@ -37,6 +37,9 @@ export class Network {
   #outputKernel;
   #outputBias;
 
+  inputs = 0;
+  units = 0;
+
   /** @param {ReturnType<typeof parseTensors>} file whose hidden kernel may be int8, with a scale for each unit */
   constructor({ metadata, tensors }) {
     [this.#kernel, this.#bias, this.#outputKernel, this.#outputBias] = NAMES.map((name) => tensors[name].values);

@@ -29,7 +29,7 @@ export async function preparePicture(file) {
 
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    bitmap = await createImageBitmap(file, /** @type {any} */ ({ imageOrientation: "from-image" }));
   } catch {
     if (file.size > MAX_BYTES) throw tooLarge(name, file.size);
     const first = await file.slice(0, 1).arrayBuffer().catch(() => null);

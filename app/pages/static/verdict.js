@@ -96,7 +96,7 @@ export function leftOutSentence(count) {
 }
 
 /** Return a sentence that explains why there is no answer, to a drawing or to a picture of a stack. */
-export function problemSentence({ status, detail }, retries, { isDrawing = true } = {}) {
+export function problemSentence({ status, detail = "" }, retries, { isDrawing = true } = {}) {
   const sooner = isDrawing ? ", or immediately after your next stroke" : "";
   const retry = retries ? ` The page tries again soon${sooner}.` : "";
   const reason = detail ? `: ${detail}` : "";

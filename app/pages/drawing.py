@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from app.asgi import caching
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
-from app.errors import NotFound
+from app.errors import nothing_here
 from app.settings import Settings
 
 FOLDER = Path(__file__).parent / "static"
@@ -55,7 +55,7 @@ def link_to_files(html: str) -> str:
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the page and its files."""
     contents = {file.name: file.read_bytes() for file in FOLDER.iterdir()}
-    page_of_digits = link_to_files(_apply_settings(contents["index.html"].decode(), settings))
+    page_of_digits = _apply_settings(link_to_files(contents["index.html"].decode()), settings)
     contents["index.html"] = page_of_digits.encode()
     # The page's scripts find the attribute and do not speak of digits.
     page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
@@ -65,7 +65,7 @@ def install(app: FastAPI, settings: Settings) -> None:
 
     def reply(request: ServiceRequest, name: str, more: dict[str, str]) -> Response:
         if name not in files:
-            raise NotFound("there is nothing at this path")
+            raise nothing_here(request.scope)
         plain, compressed = files[name]
         content, headers = compressed if _ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")) else plain
         headers = headers | more
@@ -115,7 +115,12 @@ def _apply_settings(html: str, settings: Settings) -> str:
     if not settings.docs:
         link = '<a href="docs">API</a>'
         html = html.replace(f"    {link}\n", "").replace(link, "API")
-    documentation = '<a href="documentation">Documentation</a>'
+    return link_to_documentation(html, settings)
+
+
+def link_to_documentation(html: str, settings: Settings) -> str:
+    """Give a page's link to the documentation its address, or remove the link if the documentation is not served."""
+    link = '<a href="documentation">Documentation</a>'
     if settings.documentation_url is None:
-        return html.replace(f"    {documentation}\n", "")
-    return html.replace(documentation, documentation.replace("documentation", escape(str(settings.documentation_url))))
+        return html.replace(f"    {link}\n", "")
+    return html.replace(link, link.replace("documentation", escape(str(settings.documentation_url))))

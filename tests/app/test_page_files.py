@@ -123,15 +123,16 @@ def test_the_files_of_the_docs_are_refused_above_the_limit_for_requests(start_se
 
 
 def test_the_docs_can_be_left_out_and_the_documentation_linked() -> None:
-    app = create_app(Settings(docs=False, documentation_url="https://guide.example.org/?a&b"))
+    app = create_app(Settings(docs=False, documentation_url="https://guide.example.org/page/?a&b"))
 
     async def get(path: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://digits") as client:
-            return await client.get(path)
+            return await client.get(path, headers={"accept": "text/html"})
 
     for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/examples/seven.png"):
         reply = asyncio.run(get(path))
         assert (reply.status_code, "docs" in reply.text) == (404, False)
-    page = asyncio.run(get("/")).text
-    assert "docs" not in page
-    assert 'href="https://guide.example.org/?a&amp;b"' in page
+    for path in ("/", "/nothing"):
+        page = asyncio.run(get(path)).text
+        assert "docs" not in page
+        assert 'href="https://guide.example.org/page/?a&amp;b"' in page

@@ -97,6 +97,6 @@ def create_app(settings: Settings | None = None) -> Application:
     app.router.routes.sort(key=lambda route: "POST" not in getattr(route, "methods", ()))
     app.router.default = not_found
     if settings.docs:
-        api_docs.install(app)
+        api_docs.install(app, settings)
     drawing.install(app, settings)
     return app

@@ -366,10 +366,10 @@ PICTURES = [
 """The examples of the API's documentation."""
 
 PAGE_PICTURES = {
-    "example-photo.jpg": Picture("photo", ("3",), "fountain pen", "royal blue", "squared paper", 3, (320, 320), 180),
-    "example-number.jpg": Picture("photo", ("2048",), "ballpoint", "blue", "squared paper", 60, (420, 280), 90),
-    "example-unclear.png": Picture("drawing", ("?",), "finger", "black", "white canvas", 102, (320, 320), 180),
-    "example-letter.png": Picture("drawing", ("M",), "finger", "black", "white canvas", 12, (320, 320), 180),
+    "example-photo.jpg": Picture("photo", ("3",), "fountain pen", "royal blue", "squared paper", 3, (220, 220), 124),
+    "example-number.jpg": Picture("photo", ("2048",), "ballpoint", "blue", "squared paper", 60, (270, 180), 58),
+    "example-unclear.png": Picture("drawing", ("?",), "finger", "black", "white canvas", 102, (160, 160), 90),
+    "example-letter.png": Picture("drawing", ("M",), "finger", "black", "white canvas", 12, (160, 160), 90),
 }
 """The examples of the drawing page."""
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs/images"
@@ -58,7 +58,7 @@ def save_screenshots(url: str) -> None:
     chromium = shutil.which("chromium") or sys.exit("needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
-        page = browser.new_page(viewport={"width": 1160, "height": 800}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1280, "height": 740}, color_scheme="light")
         page.goto(url)
         draw(page, SEVEN)
         expect(page.locator("#digit")).to_have_text("7")
@@ -66,15 +66,14 @@ def save_screenshots(url: str) -> None:
         expect(page.locator("#saliency")).to_be_visible()
         save(page, "page.png")
         page.get_by_role("button", name="Why?").click()
-        page.get_by_text("Look inside").click()
-        expect(page.locator("#arithmetic li")).to_have_count(6)
-        save(page.locator("#inside"), "inside.png")
-        page.get_by_text("Beside the lecture's network").click()
+        page.get_by_role("button", name="Look inside").click()
+        expect(page.locator("#arithmetic-steps li")).to_have_count(6)
+        save(page, "inside.png")
+        page.locator("#beside-tab").click()
         expect(page.locator("#beside-state")).to_have_text("Both say 7.")
         page.get_by_role("slider", name="Turn").fill("40")
-        save(page.locator("#beside"), "beside.png")
-        page.get_by_text("Look inside").click()
-        page.evaluate("scrollTo(0, 0)")
+        save(page, "beside.png")
+        page.get_by_role("button", name="Look inside").click()
         page.get_by_role("button", name="Clear").click()
         draw(page, NUMBER)
         expect(page.locator("#number")).to_have_text("4071")
@@ -96,13 +95,12 @@ def draw(page: Page, strokes: list[Stroke]) -> None:
         page.mouse.up()
 
 
-def save(part: Page | Locator, name: str) -> None:
-    """Write a screenshot of the page, or of a part of it."""
-    page = part.page if isinstance(part, Locator) else part
+def save(page: Page, name: str) -> None:
+    """Write a screenshot of the page."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)  # the bars grow with a transition
     IMAGES.mkdir(exist_ok=True)
-    part.screenshot(path=IMAGES / name)
+    page.screenshot(path=IMAGES / name, full_page=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ from training.trust.reliability import BINS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_ACCENT, _CONTRAST = "#0f6b66", "#b84f00"
+"""The colours of the service's pages. Colour-blind people can tell them apart."""
+
 _ROWS, _COLUMNS = 4, 10
 
 _MAX_COUNTS = 20
@@ -52,10 +55,14 @@ def curves(history: Mapping[str, Sequence[float]]) -> bytes:
     """Draw loss and accuracy by epoch, for training and validation images."""
     figure = _figure(9, 3.6)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for column, label, style in ((name, "training", "o-"), (f"val_{name}", "validation", "s--")):
+        for column, label, style, colour in (
+            (name, "training", "o-", _ACCENT),
+            (f"val_{name}", "validation", "s--", _CONTRAST),
+        ):
             if column in history:
                 epochs = len(history[column])
-                axes.plot(range(1, epochs + 1), history[column], style, markevery=-(-epochs // 20), label=label)
+                every = -(-epochs // 20)
+                axes.plot(range(1, epochs + 1), history[column], style, color=colour, markevery=every, label=label)
         axes.set(title=name, xlabel="epoch", xlim=(0.5, len(history[name]) + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
@@ -65,6 +72,8 @@ def curves(history: Mapping[str, Sequence[float]]) -> bytes:
 
 def confusion(assessment: Assessment, classes: Sequence[str]) -> bytes:
     """Draw the confusion matrix of the test images."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     kind = "digit" if classes == DIGITS else "class"
     figure = _figure(6, 5.6)
     axes = figure.subplots()
@@ -72,7 +81,7 @@ def confusion(assessment: Assessment, classes: Sequence[str]) -> bytes:
     # The colour scale ends just above the largest mistake. On the diagonal's scale no mistake would be visible.
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     darkest = max(1.5 * shares[~np.eye(len(classes), dtype=bool)].max(), 1e-3)
-    axes.imshow(shares, cmap="Blues", vmax=darkest)
+    axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("page", ["white", _ACCENT]), vmax=darkest)
     for row, column in np.ndindex(counts.shape):
         if counts[row, column] and len(classes) <= _MAX_COUNTS:
             colour = "white" if shares[row, column] > 0.6 * darkest else "black"
@@ -94,10 +103,10 @@ def reliability_diagrams(trust: Trust) -> bytes:
     diagrams = (("as trained", trust.before), ("temperature scaled", trust.after))
     for (upper, lower), (title, reliability) in zip(axes.T, diagrams, strict=True):
         upper.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
-        upper.bar(left, np.nan_to_num(reliability.accuracy), width, align="edge", edgecolor="white")
+        upper.bar(left, np.nan_to_num(reliability.accuracy), width, align="edge", color=_ACCENT, edgecolor="white")
         upper.plot(reliability.confidence, reliability.accuracy, "o", color="black", markersize=3)
         upper.set(title=f"{title}: ECE {reliability.ece:.4f}", ylabel="accuracy", ylim=(0, 1))
-        lower.bar(left, reliability.images, width, align="edge", edgecolor="white")
+        lower.bar(left, reliability.images, width, align="edge", color=_ACCENT, edgecolor="white")
         lower.set(xlabel="confidence", ylabel="images", yscale="log", xlim=(0, 1))
     return _png(figure)
 

@@ -297,10 +297,10 @@ def _limits(manifest: Manifest) -> str:
         )
     if _is_robust(manifest):
         form = (
-            "- The network expects MNIST's form, and the service brings pictures to that form. Pictures in another "
-            "form are misread: dark ink on white paper, off-centre digits and unevenly lit digits.\n"
+            "- The network alone misreads dark ink on white paper, off-centre digits and unevenly lit digits. The "
+            "service brings such pictures to MNIST's form first, which sometimes fails.\n"
             "- It was trained on digits that were turned, slanted, stretched, bent or coarse, with thin and thick "
-            "strokes, within the limits of the recipe above. Stronger distortions are misread.\n"
+            "strokes, within the limits of the recipe below. Stronger distortions are misread.\n"
             "- Styles of writing that are rare in MNIST and that the recipe does not draw may be misread."
         )
         probability = (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,6 +14,7 @@ from rich.table import Table
 from digits.features import Grey
 from digits.model.artifact import SHIPPED, Manifest
 from digits.model.classes import DIGITS
+from digits.percent import percent
 from digits.progress import progress
 from training.assess import Assessment
 from training.data import ARRAYS, LabelledImages
@@ -24,6 +26,14 @@ _MAX_COLUMNS = 12
 
 def _kind(data: LabelledImages) -> str:
     return "digit" if data.classes == DIGITS else "class"
+
+
+def _table(first: str, *others: str, title: str) -> Table:
+    """Return a table of numbers, which are right-aligned below each other."""
+    table = Table(first, title=title)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
 
 
 def say(line: str) -> None:
@@ -45,7 +55,7 @@ def show_data(data: LabelledImages) -> None:
         array = getattr(data, name)
         say(f"{name:<8} {array.dtype} {array.shape!s:<16} values {array.min()} to {array.max()}")
     kind = _kind(data)
-    table = Table(kind, "train", "test", title=f"images of each {kind}")
+    table = _table(kind, "train", "test", title=f"images of each {kind}")
     for index, name in enumerate(data.classes):
         table.add_row(escape(name), *map(str, ((data.y_train == index).sum(), (data.y_test == index).sum())))
     Console().print(table)
@@ -56,8 +66,12 @@ def show_data(data: LabelledImages) -> None:
 
 
 def as_numbers(image: Grey) -> str:
-    """Return an image as the lecture prints it: 28 rows of 28 numbers."""
-    return "\n".join(" ".join(f"{value:3d}" for value in row) for row in image)
+    """Return an image as the lecture prints it, without its empty margins: MNIST's digits then fit 80 columns."""
+    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return "0"
+    inked = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return "\n".join(" ".join(f"{value:3d}" for value in row) for row in inked)
 
 
 def as_shades(image: Grey) -> str:
@@ -74,23 +88,23 @@ def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
     say(f"loss {assessment.loss:.4f}, accuracy {assessment.in_words()}")
     console = Console()
     kind, names = _kind(data), [escape(name) for name in data.classes]
-    table = Table(kind, "precision", "recall", "F1", "images", title=f"by {kind}")
+    table = _table(kind, "precision", "recall", "F1", "images", title=f"by {kind}")
     for index, name in enumerate(names):
         scores = (f"{assessment.per_class[score][index]:.4f}" for score in ("precision", "recall", "f1"))
         table.add_row(name, *scores, str(assessment.per_class["images"][index]))
     console.print(table)
     if len(names) <= _MAX_COLUMNS:
-        table = Table("true", *names, title=f"predicted {kind}")
+        table = _table("true", *names, title=f"predicted {kind}")
         for name, row in zip(names, assessment.confusion, strict=True):
-            table.add_row(name, *map(str, row))
+            table.add_row(name, *(str(count) if count else "[dim]0[/dim]" for count in row))
         console.print(table)
     if not len(assessment.mistakes):
         say("no test image was mistaken")
         return
-    table = Table("test image", "true", "predicted", "probability", title="most confident mistakes")
+    table = _table("test image", "true", "predicted", "probability", title="most confident mistakes")
     for index in assessment.mistakes[:10]:
         true, predicted = names[data.y_test[index]], names[assessment.predicted[index]]
-        table.add_row(str(index), true, predicted, f"{assessment.confidence[index]:.4f}")
+        table.add_row(str(index), true, predicted, percent(assessment.confidence[index]))
     console.print(table)
 
 
@@ -98,7 +112,7 @@ def show_trust(trust: Trust) -> None:
     """Print how often prediction sets contain the true answer, and how many non-digits are noticed."""
     console = Console()
     columns = ("test images", "promised", "measured", "chance explains", "mean size", "empty")
-    table = Table(*columns, title="prediction sets that contain the true answer")
+    table = _table(*columns, title="prediction sets that contain the true answer")
     for pictures, rows in (("as they are", trust.coverage), ("distorted", trust.normalized_coverage)):
         for row in rows:
             if row.band is not None:
@@ -110,7 +124,7 @@ def show_trust(trust: Trust) -> None:
     else:
         say("there were too few calibration images for prediction sets")
     if trust.detection:
-        table = Table("pictures", "reported as not a digit", title="pictures without a digit")
+        table = _table("pictures", "reported as not a digit", title="pictures without a digit")
         for kind, detection in trust.detection.items():
             table.add_row(kind, f"{detection.above_1:.4f}")
         console.print(table)

@@ -153,7 +153,7 @@ def _read(folder: Path, path: str, sha256: str) -> bytes:
 
 def _card(classifier: Classifier) -> tuple[bytes, dict[str, str]]:
     """Return the card as a page, with its headers. This runs in a thread: a hostile card can take seconds to parse."""
-    from app.pages.model_card import HEADERS, MAX_BYTES, page  # noqa: PLC0415 - the import would make the start 50 ms slower
+    from app.pages.model_card import HEADERS, MAX_BYTES, page, summary  # noqa: PLC0415 - the import would make the start 50 ms slower
 
     manifest = classifier.manifest
     version = f"{manifest.name} version {manifest.version}"
@@ -163,4 +163,4 @@ def _card(classifier: Classifier) -> tuple[bytes, dict[str, str]]:
     if len(markdown) > MAX_BYTES:
         raise NotFound(f"expected a model card of at most {MAX_BYTES} bytes, that of {version} has {len(markdown)}")
     names = frozenset(path.removeprefix("report/") for path in manifest.files if path.startswith("report/"))
-    return page(markdown, version, names), HEADERS
+    return page(markdown, version, names, summary(manifest)), HEADERS

@@ -4,6 +4,9 @@ import hashlib
 
 from fastapi import Request
 
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+"""For content whose URL changes with it."""
+
 
 def etag(content: bytes) -> str:
     """Return a strong ETag. The same bytes get the same ETag in every process and on every machine."""

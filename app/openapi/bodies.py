@@ -10,8 +10,7 @@ from digits.features import FEATURES, SIDE
 def _predict_body() -> dict[str, Any]:
     pictures = _picture_bodies("An encoded picture of one digit, of any size.", "one prediction")
     return {
-        FORM: pictures.pop(FORM),
-        JSON: {"schema": _JSON_BODY, "examples": json_examples()},
+        JSON: {"schema": _JSON_BODY, "examples": json_examples()},  # first, so that /docs can send it at once
         **pictures,
         RAW: _binary(
             f"Exactly {FEATURES} bytes: the grey values row by row. For several pictures, a multiple of {FEATURES} "

@@ -16,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
 from app.openapi.example_pictures import EXAMPLES
+from app.pages.drawing import link_to_documentation, link_to_files
+from app.settings import Settings
 
 # All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
 _PAGE = """<!doctype html>
@@ -33,8 +35,9 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <nav aria-label="Back">
-  <a href="./">Drawing page</a>
-  <a href="model/card">Model card</a>
+    <a href="./">Drawing page</a>
+    <a href="model/card">Model card</a>
+    <a href="documentation">Documentation</a>
 </nav>
 <main id="swagger-ui"></main>
 </body>
@@ -42,7 +45,7 @@ _PAGE = """<!doctype html>
 """
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, settings: Settings) -> None:
     """Add the page, its files, the OpenAPI document, and the example pictures that it links to."""
     package = importlib.util.find_spec("fastapi_offline")
     assert package is not None
@@ -51,10 +54,11 @@ def install(app: FastAPI) -> None:
     app.mount("/docs/assets", _Compressed(_Files(directory=Path(package.origin).parent / "static"), compresslevel=6))
     app.mount("/examples", _Files(directory=EXAMPLES))
     headers = security_headers.api_docs()
+    page = link_to_documentation(link_to_files(_PAGE), settings)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_request: ServiceRequest) -> Response:
-        return Response(_PAGE, headers=headers, media_type="text/html")
+        return Response(page, headers=headers, media_type="text/html")
 
     @cache  # encoding it takes 1 ms of the event loop
     def document() -> bytes:

@@ -1,7 +1,9 @@
 """The drawing page at `/`. All its files are our own, so that it loads nothing from other hosts."""
 
 import gzip
+import hashlib
 import re
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from fastapi import FastAPI, Response
 from app.asgi import caching
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
-from app.errors import NotFound
+from app.errors import nothing_here
 from app.settings import Settings
 
 FOLDER = Path(__file__).parent / "static"
@@ -34,10 +36,26 @@ _OWN_CLASSES = "own-classes.html"
 """Name of the page that is shown when the model recognizes other things than digits."""
 
 
+@cache
+def _digest() -> str:
+    """Return a name for the current content of all files, which changes with each of them."""
+    names = sorted(file.name for file in FOLDER.iterdir())
+    content = b"".join(name.encode() + b"\0" + (FOLDER / name).read_bytes() for name in names)
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def link_to_files(html: str) -> str:
+    """Name the current content in all links to the page's files, so that browsers may keep these files for ever.
+
+    Modules import each other by relative URLs, and so find the same content.
+    """
+    return html.replace("page/", f"page/{_digest()}/")
+
+
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the page and its files."""
     contents = {file.name: file.read_bytes() for file in FOLDER.iterdir()}
-    page_of_digits = _apply_settings(contents["index.html"].decode(), settings)
+    page_of_digits = _apply_settings(link_to_files(contents["index.html"].decode()), settings)
     contents["index.html"] = page_of_digits.encode()
     # The page's scripts find the attribute and do not speak of digits.
     page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
@@ -45,10 +63,12 @@ def install(app: FastAPI, settings: Settings) -> None:
     files = {name: _encodings(content, _TYPES[Path(name).suffix]) for name, content in contents.items()}
     secured = security_headers.drawing_page(base=bool(settings.root_path))
 
-    def reply(request: ServiceRequest, name: str) -> Response:
+    def reply(request: ServiceRequest, name: str, more: dict[str, str]) -> Response:
+        if name not in files:
+            raise nothing_here(request.scope)
         plain, compressed = files[name]
         content, headers = compressed if _ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")) else plain
-        headers = headers | secured
+        headers = headers | more
         if caching.is_known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return Response(content, headers=headers)
@@ -58,14 +78,16 @@ def install(app: FastAPI, settings: Settings) -> None:
         """Return the page. All its URLs are relative, so that they work below any path prefix of a proxy."""
         registry = request.service.registry
         is_of_other_classes = registry.started and registry.classifier.class_names is not None
-        return reply(request, _OWN_CLASSES if is_of_other_classes else "index.html")
+        return reply(request, _OWN_CLASSES if is_of_other_classes else "index.html", secured)
+
+    @app.get("/page/{digest}/{name}", include_in_schema=False)
+    async def file(request: ServiceRequest, digest: str, name: str) -> Response:
+        """Return a style sheet, script or picture of the page. A page of another release gets the current content."""
+        return reply(request, name, caching.FOREVER if digest == _digest() else {})
 
     @app.get("/page/{name}", include_in_schema=False)
-    async def file(request: ServiceRequest, name: str) -> Response:
-        """Return a style sheet, script or picture of the page."""
-        if name not in files:
-            raise NotFound("there is nothing at this path")
-        return reply(request, name)
+    async def unversioned_file(request: ServiceRequest, name: str) -> Response:
+        return reply(request, name, {})
 
 
 _Encoded = tuple[bytes, dict[str, str]]
@@ -93,7 +115,12 @@ def _apply_settings(html: str, settings: Settings) -> str:
     if not settings.docs:
         link = '<a href="docs">API</a>'
         html = html.replace(f"    {link}\n", "").replace(link, "API")
-    documentation = '<a href="documentation">Documentation</a>'
+    return link_to_documentation(html, settings)
+
+
+def link_to_documentation(html: str, settings: Settings) -> str:
+    """Give a page's link to the documentation its address, or remove the link if the documentation is not served."""
+    link = '<a href="documentation">Documentation</a>'
     if settings.documentation_url is None:
-        return html.replace(f"    {documentation}\n", "")
-    return html.replace(documentation, documentation.replace("documentation", escape(str(settings.documentation_url))))
+        return html.replace(f"    {link}\n", "")
+    return html.replace(link, link.replace("documentation", escape(str(settings.documentation_url))))

@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from app import errors
 from app.asgi import headers as security_headers
+from app.pages.drawing import link_to_documentation, link_to_files
 
 # The base makes URLs relative to the drawing page, however deep the path is that was not found.
 _PAGE = """<!doctype html>
@@ -21,13 +22,15 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <link rel="icon" href="page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="page/style.css">
+<link rel="stylesheet" href="page/tokens.css">
+<link rel="stylesheet" href="page/base.css">
 <link rel="stylesheet" href="page/card.css">{script}
 </head>
 <body>
 <header>
   <nav aria-label="More">
     <a href="./">Drawing page</a>{docs}
+    <a href="documentation">Documentation</a>
   </nav>
   <p class="aside">Error {status}</p>
 </header>
@@ -67,15 +70,21 @@ def page(scope: Scope, exc: Exception) -> Response | None:
     settings = scope["app"].service.settings
     is_locked = isinstance(exc, errors.Unauthorized)
     depth = (scope.get("raw_path") or scope["path"].encode()).count(b"/") - 1
-    html = _PAGE.format(
+    html = link_to_files(_PAGE).format(
         root=f"{settings.root_path}/" if settings.root_path else "../" * depth or "./",
         status=status,
         title="This page needs an API key" if is_locked else HTTPStatus(status).phrase,
-        content=_KEY_FORM if is_locked else f"<p>{escape(detail[0].upper() + detail[1:])}.</p>",
-        script=_SCRIPT if is_locked else "",
+        content=_KEY_FORM if is_locked else f"<p>{_with_link(escape(detail[0].upper() + detail[1:]))}.</p>",
+        script=link_to_files(_SCRIPT) if is_locked else "",
         docs='\n    <a href="docs">API</a>' if settings.docs else "",
     )
+    html = link_to_documentation(html, settings)
     return Response(html, status, headers | security_headers.own_files(base=True), "text/html")
+
+
+def _with_link(detail: str) -> str:
+    """Return a message with a link to /docs, which it names if the service has that page."""
+    return detail.replace(" /docs ", ' <a href="docs">/docs</a> ')
 
 
 def _prefers_html(accept: str) -> bool:

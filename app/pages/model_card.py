@@ -1,5 +1,6 @@
 """Render the model card as a page. HTML inside its Markdown is shown as text."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
@@ -12,12 +13,17 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from app.asgi import headers as security_headers
+from app.pages.drawing import link_to_files
+from digits.model.artifact import Manifest
+from digits.model.classes import DIGITS
 
 MAX_BYTES = 64 * 1024
 """A usual card has about 5 KB. A hostile card of this size takes 2 s to parse; the time grows with the square."""
 
 _SHOWN_ROWS = 12
 """A table with more rows is folded. The recipe has about 45, and a table of ten digits stays open."""
+
+_NUMBER = re.compile(r"|[<>]?[-−+]?\d[\d., ]*%?( to \d[\d.]*)?")
 
 _SCRIPT = 'document.querySelector("nav a").hash = location.hash'
 """Takes what was on the drawing page back to it: the fragment that its link to the card had."""
@@ -31,11 +37,10 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="color-scheme" content="light dark">
-<meta name="theme-color" content="#f5f3ee" media="(prefers-color-scheme: light)">
-<meta name="theme-color" content="#15181a" media="(prefers-color-scheme: dark)">
 <title>Model card of {version}</title>
 <link rel="icon" href="../page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="../page/style.css">
+<link rel="stylesheet" href="../page/tokens.css">
+<link rel="stylesheet" href="../page/base.css">
 <link rel="stylesheet" href="../page/card.css">
 </head>
 <body>
@@ -95,8 +100,27 @@ class _Renderer(RendererHTML):
     td_open = th_open
 
 
+def summary(manifest: Manifest) -> str:
+    """Return what a version reads, how well, and when not to use it: five lines of Markdown with one picture."""
+    what = "one of the ten digits" if manifest.classes == DIGITS else f"one of {len(manifest.classes)} classes"
+    lines = [f"**It reads** a 28x28 picture as {what}, with a probability for each."]
+    test = manifest.metrics.get("test", {})
+    if "accuracy" in test and manifest.dataset is not None:
+        interval = ""
+        if "wilson_low" in test:
+            interval = f" (95 % interval {test['wilson_low']:.2%} to {test['wilson_high']:.2%})"
+        images = f"{manifest.dataset.test_images:,} test pictures"
+        lines.append(f"**It is right** on {test['accuracy']:.2%} of {images}{interval}.")
+    lines += [
+        "**It always names one of them,** whatever the picture shows. Its novelty, if it has one, warns.",
+        "**Have a person check** each answer that has no `accept: true`.",
+        "**Do not use it** for decisions about people that nobody checks.",
+    ]
+    return "\n".join(f"- {line}" for line in lines) + "\n\n![Samples of the data with their labels](samples.png)\n"
+
+
 @lru_cache(maxsize=2)  # for the served version, and for the previous one while they change
-def page(card: bytes, version: str, files: frozenset[str]) -> bytes:
+def page(card: bytes, version: str, files: frozenset[str], summary: str = "") -> bytes:
     """Return a model card as a page.
 
     Args:
@@ -104,6 +128,7 @@ def page(card: bytes, version: str, files: frozenset[str]) -> bytes:
             in `files` become images. Other images are replaced by their descriptions.
         version: the model's name and version, as text.
         files: the names of the report's files. Their URLs are `report/NAME`, relative to the page.
+        summary: Markdown that stands below the title.
     """
     # Unlike the preset `commonmark`, this one has tables and no raw HTML.
     markdown = MarkdownIt("js-default", renderer_cls=_Renderer)
@@ -111,8 +136,10 @@ def page(card: bytes, version: str, files: frozenset[str]) -> bytes:
     markdown.validateLink = lambda url: _is_outside(url) or unquote(url) in files  # type: ignore[method-assign]
     tokens = markdown.parse(card.decode(errors="replace"))
     contents = _contents(tokens)
+    _align_numbers(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
-    return _PAGE.format(version=escape(version), contents=contents, card=html, script=_SCRIPT).encode()
+    html = html.replace("</h1>\n", f"</h1>\n{markdown.render(summary)}", 1)
+    return link_to_files(_PAGE).format(version=escape(version), contents=contents, card=html, script=_SCRIPT).encode()
 
 
 def _contents(tokens: list[Token]) -> str:
@@ -124,6 +151,26 @@ def _contents(tokens: list[Token]) -> str:
         words = "".join(part.content for part in title.children or ())
         links.append(f'\n    <li><a href="#section-{number}">{escape(words)}</a></li>')
     return f'\n  <nav aria-label="Contents">\n  <ol>{"".join(links)}\n  </ol>\n  </nav>' if links else ""
+
+
+def _align_numbers(tokens: list[Token]) -> None:
+    """Align columns of numbers on the right, but for the first column, which names the rows."""
+    columns: list[list[tuple[Token, str]]] = []
+    column = 0
+    for opening, content in pairwise(tokens):
+        if opening.type == "table_open":
+            columns = []
+        elif opening.type == "tr_open":
+            column = 0
+        elif opening.type in {"th_open", "td_open"}:
+            columns += [[]] * (column == len(columns))
+            columns[column] = [*columns[column], (opening, content.content)]
+            column += 1
+        elif opening.type == "table_close":
+            for cells in columns[1:]:
+                if all(_NUMBER.fullmatch(text) for _, text in cells[1:]):
+                    for cell, _ in cells:
+                        cell.attrs["class"] = "right"
 
 
 def _is_outside(url: str) -> bool:

@@ -12,6 +12,7 @@ from digits.model.predictions import Prediction, predict
 from digits.normalization.mnist_form import Mode
 from digits.normalization.normalize import Normalized
 from digits.numbers.read import Number, ambiguous_count, non_digit_count, read_number
+from digits.percent import percent
 from digits.picture import Picture
 
 Row = dict[str, Any]
@@ -111,7 +112,7 @@ class Predict(Task):
     def text(self, classifier: Classifier, answer: Prediction) -> str:
         """See `Task`."""
         names = classifier.manifest.classes
-        remarks = [f"{names[answer['digit']]} ({answer['probability']:.4f})"]
+        remarks = [f"{names[answer['digit']]} ({percent(float(answer['probability']))})"]
         prediction_set = answer.get("prediction_set", [answer["digit"]])
         if not prediction_set:
             remarks.append(f"no {'digit' if classifier.class_names is None else 'class'} is probable enough")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -90,6 +91,26 @@ def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPa
     expect(page.get_by_role("heading", name="Limits")).to_be_in_viewport()
     page.get_by_role("link", name="Drawing page").click()
     expect(page.locator("#canvas")).to_be_visible()
+
+
+def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_it(client: httpx.Client) -> None:
+    main = client.get("/model/card").text.partition("</h1>")[2]
+
+    lines = re.findall("<li>(.*?)</li>", main.partition("<img")[0])
+    assert len(lines) == 5
+    assert lines[0].startswith("<strong>It reads</strong> a 28x28 picture as one of the ten digits")
+    assert re.match(r"<strong>It is right</strong> on 99\.\d\d% of 10,000 test pictures \(95 % interval", lines[1])
+    assert 'src="report/samples.png"' in main.partition("<h2")[0]
+
+
+def test_columns_of_numbers_are_aligned_on_the_right(client: httpx.Client) -> None:
+    rows = re.findall(r"<tr>\n(.*?)</tr>", client.get("/model/card").text, re.DOTALL)
+
+    head, first = next((one, next_) for one, next_ in pairwise(rows) if "precision" in one)
+    assert re.findall(r"<th( class=\"right\")?>", head) == ["", *[' class="right"'] * 4]
+    assert re.findall(r"<td( class=\"right\")?>", first) == ["", *[' class="right"'] * 4]
+    parameter = next(row for row in rows if "hidden_units" in row)
+    assert "right" not in parameter  # the column has words too
 
 
 def test_on_a_phone_only_wide_tables_and_figures_scroll_sideways_in_the_preferred_colours(

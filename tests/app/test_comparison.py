@@ -6,14 +6,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.conftest import OpenPage, Service
-from tests.app.test_inside import look_inside
+from tests.app.test_lab import look_inside
 from tests.app.test_page import DESKTOP, STROKES, colours, draw
 
 
 def open_comparison(page: Page) -> None:
     draw(page, *STROKES[7])
     look_inside(page)
-    page.get_by_text("Beside the lecture's network").click()
+    page.locator("#beside-tab").click()
 
 
 def percents(page: Page, column: int) -> list[float]:
@@ -34,19 +34,18 @@ def test_a_turned_digit_divides_both_networks_and_the_lectures_is_loaded_on_dema
     look_inside(page)
     assert not any(name.startswith("lecture-") for name in loaded)
 
-    page.get_by_text("Beside the lecture's network").click()
+    page.locator("#beside-tab").click()
 
     state = page.locator("#beside-state")
     expect(state).to_have_text("Both say 7.")
     assert [name for name in loaded if name.startswith("lecture-")] == ["lecture-7.safetensors"]
-    expect(page.locator("#reached")).to_have_text(
-        re.compile(r"^After epoch 5, it reads 97.8\s% of MNIST's test digits.$")
-    )
+    reached = re.compile(r"^After epoch 5, it reads 97.8\s% of MNIST's test digits\.")
+    expect(page.locator("#reached")).to_have_text(reached)
     turn = page.get_by_role("slider", name="Turn")
     turn.fill("40")
     expect(state).to_have_text(re.compile(r"^This model says \d\. The lecture's network says \d\.$"))
     shown = percents(page, 2)
-    bars = [float(text.split()[0].strip(">")) for text in page.locator("#bars .value").all_inner_texts()]
+    bars = [float(text.split()[0].strip(">")) for text in page.locator("#outputs .value").all_inner_texts()]
     assert shown == pytest.approx(bars, abs=0.11)  # of weights that are rounded
     assert sum(percents(page, 3)) == pytest.approx(100, abs=1)
 
@@ -55,7 +54,8 @@ def test_the_training_goes_from_noise_to_strokes_by_keyboard(page: Page) -> None
     open_comparison(page)
     expect(page.locator("#beside-state")).to_have_text("Both say 7.")
     trained = colours(page.locator("#strokes canvas").first)
-    training = page.get_by_role("slider", name="Its training")
+    page.locator("#evidence-tab").click()
+    training = page.get_by_role("slider", name="Training of the lecture's network")
 
     training.press("Home")
 
@@ -78,7 +78,7 @@ def test_another_loaded_version_answers_for_the_same_pixels(page: Page, layered:
         page.get_by_label("Compare with").select_option("version 2")
 
     expect(page.get_by_role("columnheader", name="Version 2")).to_be_visible()
-    expect(page.get_by_role("slider", name="Its training")).to_be_hidden()
+    expect(page.locator("#strokes")).to_be_hidden()
     expect(page.locator("#both td:nth-child(3)").first).not_to_be_empty()
     reply = layered.client.post("/v2/models/mnist-dense/versions/2/infer", json=asked.value.post_data_json).json()
     assert percents(page, 3) == pytest.approx([100 * p for p in reply["outputs"][0]["data"]], abs=0.11)

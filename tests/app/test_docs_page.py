@@ -31,14 +31,22 @@ def expect_sevens(page: Page, count: int) -> None:
     )
 
 
+def test_the_sections_of_other_servers_protocols_are_folded(open_page: OpenPage, service: Service) -> None:
+    page = open_page(f"{service.url}/docs")
+
+    shown = page.locator(".opblock-tag-section:has(.opblock) h3")
+    expect(shown).to_have_text([re.compile(f"^{tag}") for tag in ("Predict", "Model", "Health")], timeout=SLOW)
+
+
 def test_each_kind_of_body_can_be_tried(open_page: OpenPage, service: Service) -> None:
     page = open_page(f"{service.url}/docs#/Predict/predict", viewport={"width": 1200, "height": 1600})
     page.set_default_timeout(SLOW)
     page.locator(".try-out button").click()
+    expect_sevens(page, 1)  # the example of JSON, without a file
     kind = page.locator(f"{BODY} select.content-type")
     file = page.locator(f"{BODY} input[type=file]")
 
-    kind.select_option(JSON)
+    expect(kind).to_have_value(JSON)
     page.locator(f"{BODY} .examples-select select").select_option("batch")
     expect_sevens(page, 2)
     for media_type in (*IMAGE_TYPES, RAW):

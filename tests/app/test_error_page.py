@@ -33,7 +33,8 @@ def test_the_page_has_its_style_and_links_wherever_it_is(client: httpx.Client, p
     base = urljoin(str(reply.url), re.findall(r'<base href="(.*?)">', reply.text)[0])
     links = re.findall(r'(?:href|src)="(?!\.\./)(.*?)"', reply.text.partition("<base")[2].partition(">")[2])
     assert reply.status_code == (405 if path == "/predict" else 404)
-    assert {"./", "docs", "page/style.css"} <= set(links)
+    assert {"./", "docs", "base.css"} <= {link.rpartition("/")[2] or link for link in links}
+    assert ('<a href="docs">/docs</a> lists all paths' in reply.text) == (reply.status_code == 404)
     assert [client.get(urljoin(base, link)).status_code for link in links] == [200] * len(links)
 
 

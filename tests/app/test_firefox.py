@@ -90,18 +90,19 @@ def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox
     firefox.press(CONTROL, "z")
     firefox.wait_for("$('#answer').dataset.state === 'empty'")
     firefox.press(CONTROL, SHIFT, "z")
-    firefox.evaluate("$('summary').click()")
-    firefox.wait_for("/^Why 7 and not/.test($('#comparison').textContent) && $('#supporting').children.length === 8")
+    firefox.evaluate("$('#look').click()")
+    firefox.wait_for("$('#evidence-tab').textContent.startsWith('Why not ')")
+    firefox.evaluate("$('#evidence-tab').click()")
+    firefox.wait_for("/^Why 7 and not/.test($('#comparison').textContent) && $('#supporting [data-unit]')")
     firefox.wait_for("$('#done').textContent !== ''")  # the last reply has arrived
     firefox.evaluate("$('[name=turn]').focus()")
     firefox.press(RIGHT)
-    firefox.wait_for("$('[name=turn]').value === '1' && $('#inside-state').textContent.includes('Its probabilities')")
-    firefox.press("f")
-    firefox.wait_for("location.hash === '#inside&lecture' && getComputedStyle($('#boxes')).fontSize > '17'")
+    firefox.wait_for("$('[name=turn]').value === '1' && $('#lab-state').textContent.includes('Its probabilities')")
+    firefox.wait_for("location.hash === '#lab' && getComputedStyle($('#quality')).display === 'none'")
     firefox.evaluate("$('#model').click()")
     firefox.wait_for("document.title.startsWith('Model card') && document.readyState === 'complete'")
     firefox.evaluate("$('nav a').click()")
-    firefox.wait_for("$('#digit')?.textContent === '7' && location.hash.includes('lecture&strokes=')")
+    firefox.wait_for("$('#digit')?.textContent === '7' && location.hash.includes('lab&strokes=')")
     find = {"type": "css", "value": "#file"}
     (field,) = firefox.call("browsingContext.locateNodes", context=firefox.context, locator=find)["nodes"]
     number = str(EXAMPLES / "photo-2048.jpg")
@@ -109,6 +110,8 @@ def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox
     firefox.wait_for("$('#number').textContent === '2048'")
     both = [number, str(EXAMPLES / "seven.png")]
     firefox.call("input.setFiles", context=firefox.context, element=field, files=both)
-    firefox.wait_for("[...document.querySelectorAll('#rows input')].map((text) => text.value).join() === '2048,7'")
+    firefox.wait_for(
+        "[...document.querySelectorAll('#rows .text')].map((text) => text.textContent).join() === '2048,7'"
+    )
 
     assert firefox.errors == []

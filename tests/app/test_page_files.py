@@ -57,7 +57,35 @@ def test_files_have_a_type_and_are_sent_again_only_after_a_change(client: httpx.
     assert again.headers["etag"] == first.headers["etag"]
 
 
-@pytest.mark.parametrize("path", ["/", "/page/style.css", "/page/main.js", "/docs/assets/swagger-ui.css"])
+def test_files_have_the_name_of_their_content_and_browsers_keep_them(client: httpx.Client) -> None:
+    links = [
+        re.findall(r'(?:href|src)="(?:\.\./)?(page/[^"]+)"', client.get(path).text) for path in ("/", "/model/card")
+    ]
+    (digest,) = {link.split("/")[1] for page in links for link in page}
+    files = [client.get(f"/{link}") for page in links for link in page]
+    older = client.get("/page/000000000000/main.js")
+
+    assert re.fullmatch("[0-9a-f]{12}", digest)
+    assert {file.status_code for file in files} == {200}
+    assert {file.headers["cache-control"] for file in files} == {"public, max-age=31536000, immutable"}
+    assert (older.status_code, older.headers["cache-control"]) == (200, "no-cache")  # from a page of another release
+    assert client.get(f"/page/{digest}/none.js").status_code == 404
+
+
+def test_a_first_load_has_at_most_60_kilobytes_and_preloads_all_modules(client: httpx.Client) -> None:
+    page = client.get("/")
+    links = set(re.findall(r'(?:href|src)="(page/[^"]+)"', page.text))
+    replies = {link.rpartition("/")[2]: client.get(f"/{link}") for link in links}
+    imported = {
+        name for file in replies.values() for name in re.findall(r'^import .*"\./(\S+)";$', file.text, re.MULTILINE)
+    }
+
+    heads = sum(len(b"".join(name + value for name, value in file.headers.raw)) for file in replies.values())
+    assert sum(file.num_bytes_downloaded for file in [page, *replies.values()]) + heads < 60_000
+    assert imported | {"main.js"} == {name for name in replies if name.endswith(".js")}
+
+
+@pytest.mark.parametrize("path", ["/", "/page/base.css", "/page/main.js", "/docs/assets/swagger-ui.css"])
 def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, path: str) -> None:
     plain, packed = (client.get(path, headers={"accept-encoding": each}) for each in ("identity", "gzip, br"))
 
@@ -72,7 +100,7 @@ def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, p
     ("accepted", "encoding"), [("gzip;q=0, br", None), ("gzip ; q=0.0", None), ("br, gzip;q=0.5", "gzip")]
 )
 def test_a_weight_of_0_refuses_gzip(client: httpx.Client, accepted: str, encoding: str | None) -> None:
-    reply = client.get("/page/style.css", headers={"accept-encoding": accepted})
+    reply = client.get("/page/base.css", headers={"accept-encoding": accepted})
 
     assert reply.headers.get("content-encoding") == encoding
 
@@ -95,15 +123,16 @@ def test_the_files_of_the_docs_are_refused_above_the_limit_for_requests(start_se
 
 
 def test_the_docs_can_be_left_out_and_the_documentation_linked() -> None:
-    app = create_app(Settings(docs=False, documentation_url="https://guide.example.org/?a&b"))
+    app = create_app(Settings(docs=False, documentation_url="https://guide.example.org/page/?a&b"))
 
     async def get(path: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://digits") as client:
-            return await client.get(path)
+            return await client.get(path, headers={"accept": "text/html"})
 
     for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/examples/seven.png"):
         reply = asyncio.run(get(path))
         assert (reply.status_code, "docs" in reply.text) == (404, False)
-    page = asyncio.run(get("/")).text
-    assert "docs" not in page
-    assert 'href="https://guide.example.org/?a&amp;b"' in page
+    for path in ("/", "/nothing"):
+        page = asyncio.run(get(path)).text
+        assert "docs" not in page
+        assert 'href="https://guide.example.org/page/?a&amp;b"' in page

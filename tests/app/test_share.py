@@ -1,4 +1,4 @@
-"""What one takes away from the page (links, copies, files), and what a room needs: the camera and the lecture mode."""
+"""What one takes away from the page (links, copies, files), and the camera of a computer."""
 
 import base64
 import io
@@ -50,13 +50,13 @@ def strokes_on(page: Page) -> Any:
 def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: Page, open_page: OpenPage) -> None:
     draw(page, *STROKES[4])
     expect_digit(page, 4)
-    page.get_by_text("Look inside").click()
+    button(page, "Look inside").click()
     expect(page.locator("#network")).to_be_visible()
     drawn = strokes_on(page)
 
     link = copied(page, "Copy link")
 
-    assert re.fullmatch(r"http://[\d.:]+/#inside&strokes=[\w-]{20,400}", link)
+    assert re.fullmatch(r"http://[\d.:]+/#lab&strokes=[\w-]{20,400}", link)
     assert "strokes" not in page.url
     other = open_page(link, **DESKTOP)
     expect_digit(other, 4)
@@ -64,7 +64,7 @@ def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: P
     assert np.mean(np.abs(strokes_on(other) - drawn) > 128) < 0.001
     assert other.url == link
     draw(other, [(0.1, 0.1), (0.1, 0.3)])
-    expect(other).to_have_url(re.compile("#inside$"))
+    expect(other).to_have_url(re.compile("#lab$"))
     for _ in range(3):
         other.keyboard.press("Control+z")
     expect_blank(other)
@@ -108,36 +108,6 @@ def test_the_number_is_copied_and_the_paper_saved_with_its_boxes(page: Page) -> 
     assert accent.sum() > 300
 
 
-# The lecture mode
-
-
-def test_the_lecture_mode_has_large_type_and_escape_leaves_it(open_page: OpenPage, layered: Service) -> None:
-    page = open_page(layered.url, viewport={"width": 1920, "height": 1080})
-    page.route(ANSWERS, answer_with("4071"))
-    draw(page, *STROKES[4])
-    expect(page.get_by_role("radio")).to_have_count(4)
-    bar, boxes = page.locator("#bars li").last, page.locator("#boxes")
-    before = boxes.evaluate("boxes => boxes.toDataURL().length")
-
-    page.keyboard.press("f")
-
-    expect(button(page, "Lecture mode")).to_have_attribute("aria-pressed", "true")
-    expect(page).to_have_url(re.compile("#lecture$"))
-    expect(bar).to_have_css("font-size", "36px")
-    expect(bar).to_be_in_viewport(ratio=1)
-    expect(page.locator("#canvas")).to_be_in_viewport(ratio=1)
-    expect(boxes).to_have_css("font-size", re.compile(r"^46"))  # of the labels
-    assert boxes.evaluate("boxes => boxes.toDataURL().length") != before
-    page.get_by_text("Look inside").click()
-    expect(page.locator("#arithmetic li").first).to_have_css("font-size", "28.8px")
-    page.reload()
-    expect(page).to_have_url(re.compile("#inside&lecture$"))
-    expect(page.locator("#bars")).to_have_css("font-size", "36px")
-    page.locator("#canvas").press("Escape")
-    expect(page.locator("#bars")).to_have_css("font-size", "15px")
-    assert (page.evaluate("document.fullscreenElement"), page.url[-7:]) == (None, "#inside")
-
-
 @pytest.fixture(scope="module")
 def filmed(browser: Browser) -> Iterator[Browser]:
     """A browser with a camera, which films a picture that Chromium draws."""
@@ -156,7 +126,7 @@ def test_a_computer_takes_a_photo_and_the_camera_stops(filmed: Browser, service:
     page.goto(service.url)
     state = "window.stream.getTracks()[0].readyState"
     ended = f"async () => {{ while ({state} !== 'ended') await new Promise((next) => setTimeout(next, 20)); }}"
-    photo, dialog = button(page, "Photo with the camera"), page.get_by_role("dialog", name="Photo with the camera")
+    photo, dialog = button(page, "Camera"), page.get_by_role("dialog", name="Camera")
 
     photo.click()
     expect(button(page, "Take the picture")).to_be_focused()

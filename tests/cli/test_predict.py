@@ -14,6 +14,7 @@ from app.openapi.example_pictures import EXAMPLES
 from digits.features import to_features
 from digits.model.artifact import MODEL, SHIPPED
 from digits.model.classifier import Classifier
+from digits.percent import percent
 from tests.cli.conftest import Digits, Result
 from tests.conftest import SHIPPED_VERSION, SHIPPED_VERSIONS, Mnist, Published, encoded, publish_tiny, publish_trusted
 
@@ -49,7 +50,7 @@ def test_each_picture_gets_a_line_with_the_classifiers_answer(
 
     version = f"digits: answered by mnist-dense version {published.manifest.version}\n"
     assert (as_text.code, as_text.err, as_json.code, as_json.err) == (0, version, 0, "")
-    lines = [f"{file}: {row.argmax()} ({row.max():.4f})" for file, row in zip(files, expected, strict=True)]
+    lines = [f"{file}: {row.argmax()} ({percent(row.max())})" for file, row in zip(files, expected, strict=True)]
     assert as_text.out.splitlines() == lines
     for answer, file, row in zip(answers(as_json), files, expected, strict=True):
         assert answer == {
@@ -176,10 +177,10 @@ def test_an_option_says_which_pictures_are_normalized(
 @pytest.mark.parametrize(
     ("threshold", "bright", "line"),
     [
-        pytest.param(0.46, False, "1 (0.4553), no digit is probable enough", id="an empty prediction set"),
-        pytest.param(0.3, False, "1 (0.4553)", id="one digit"),
-        pytest.param(0.1, False, "1 (0.4553), may be 1 or 5 or 9", id="several digits"),
-        pytest.param(0.3, True, "1 (0.6455), not a digit?", id="not a digit"),
+        pytest.param(0.46, False, "1 (45.5 %), no digit is probable enough", id="an empty prediction set"),
+        pytest.param(0.3, False, "1 (45.5 %)", id="one digit"),
+        pytest.param(0.1, False, "1 (45.5 %), may be 1 or 5 or 9", id="several digits"),
+        pytest.param(0.3, True, "1 (64.5 %), not a digit?", id="not a digit"),
     ],
 )
 def test_a_line_tells_how_far_to_trust_the_answer(

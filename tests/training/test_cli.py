@@ -1,6 +1,7 @@
 """What the commands print, write and refuse."""
 
 import os
+import re
 import socket
 import zipfile
 from io import BytesIO
@@ -51,6 +52,7 @@ def test_describe_shows_shapes_values_counts_and_an_image(tmp_path: Path, comman
     assert ["y_test", "uint8", "(1000,)", "values", "0", "to", "9"] in lines
     assert outcome.out.count("400") >= 10  # images per digit
     assert "@@@@" in outcome.out
+    assert max(len(line) for line in outcome.out.splitlines() if line.startswith(("│", " "))) <= 80
     assert "5 000 of MNIST's training images, not the whole" in outcome.out
     with Image.open(tmp_path / "samples.png") as plot:
         assert plot.format == "PNG"
@@ -183,6 +185,9 @@ def test_evaluate_agrees_with_training_and_does_not_change_the_version(
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
     assert classifier.manifest.calibration is not None
     sets = classifier.manifest.calibration.prediction_sets
+    (mistake,) = re.findall(r"most confident mistakes(?:.*\n){4}(.*)", outcome.out)
+    assert re.search(r"│ +(>99\.9|\d+\.\d) % │$", mistake)  # as the page writes it, and right-aligned
+    assert max(len(line) for line in outcome.out.splitlines() if line.startswith(("│", "┃"))) <= 80
     _, shown = outcome.out.split("prediction sets that contain the true answer")
     table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
     expected = coverage(sets, classifier.probabilities(to_features(digits.x_test)), digits.y_test, 400)

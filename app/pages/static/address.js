@@ -1,4 +1,4 @@
-// What the address of the page remembers after its `#`: what is switched on, and the strokes of a drawing. No server sees it.
+// What the address of the page remembers after its `#`: whether the lab is open, and the strokes of a drawing. No server sees it.
 
 const GRID = 1000; // steps in the height of the drawing area
 const MIN_STEP = 0.012; // in heights; a closer point changes a stroke, which is 0.05 wide, too little to be seen
@@ -11,13 +11,20 @@ const RATIOS = [1, 1.5]; // width to height of the area
 export function parseFragment(hash) {
   const parts = hash.replace(/^#/, "").split("&");
   const strokes = parts.find((part) => part.startsWith("strokes="))?.slice("strokes=".length) ?? null;
-  return { inside: parts.includes("inside"), lecture: parts.includes("lecture"), strokes };
+  const lab = ["lab", "inside", "lecture"].some((name) => parts.includes(name)); // older links have the other names
+  return { lab, strokes };
 }
 
 /** Return the fragment with its `#`, or "" if there is nothing to remember. */
-export function fragment({ inside, lecture, strokes }) {
-  const parts = [inside && "inside", lecture && "lecture", strokes && `strokes=${strokes}`].filter(Boolean);
+export function fragment({ lab, strokes }) {
+  const parts = [lab && "lab", strokes && `strokes=${strokes}`].filter(Boolean);
   return parts.length ? `#${parts.join("&")}` : "";
+}
+
+/** @param {{lab?: boolean, strokes?: string | null}} changes to what the address remembers */
+export function setAddress(changes) {
+  const { pathname, search, hash } = location;
+  history.replaceState(null, "", `${pathname}${search}${fragment({ ...parseFragment(hash), ...changes })}`);
 }
 
 /**
@@ -104,6 +111,7 @@ function toValues(text) {
   return values;
 }
 
+/** @param {number[]} range @param {number} value */
 function isWithin([low, high], value) {
   return value >= low && value <= high;
 }

@@ -1,5 +1,7 @@
 // The answer for one digit or picture: the verdict, a bar for each class and what the network saw, or a sentence about a problem.
 
+import { byId, element } from "./dom.js";
+import { drawGrey } from "./heat.js";
 import { hasOwnClasses, label, leftOutSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
 const ANNOUNCE_AFTER_MS = 500; // without a change, before screen readers announce the answer
@@ -13,8 +15,6 @@ const STEP_NAMES = {
   resized: "resized to 28x28",
 };
 
-const byId = (id) => document.getElementById(id);
-
 export class Answer {
   #bars;
   #timer;
@@ -22,21 +22,15 @@ export class Answer {
   constructor() {
     this.#makeBars(10);
     this.#showBars(null);
-    byId("help").addEventListener("click", () => this.#explain(byId("meaning").hidden));
   }
 
   /** Make a bar for each class, with the names that are known. */
   #makeBars(count) {
     this.#bars = Array.from({ length: count }, (_, digit) => {
-      const item = document.createElement("li");
-      const bar = element("span", "bar");
-      const track = element("span", "track");
-      track.setAttribute("aria-hidden", "true");
-      track.append(bar);
-      const value = element("span", "value");
-      const mark = element("span", "unseen");
-      item.append(element("span", "name", label(digit)), track, value, mark);
-      return { item, bar, value, mark };
+      const [bar, value, mark] = ["bar", "value", "unseen"].map((className) => element("span", { className }));
+      const track = element("span", { className: "track", ariaHidden: "true" }, bar);
+      const name = element("span", { className: "name", textContent: label(digit) });
+      return { item: element("li", {}, name, track, value, mark), bar, value, mark };
     });
     byId("bars").replaceChildren(...this.#bars.map(({ item }) => item));
     byId("bars").classList.toggle("named", label(0) !== "0");
@@ -45,8 +39,7 @@ export class Answer {
 
   /** The drawing area is empty. */
   showEmpty() {
-    const examples = byId("examples").hidden ? "" : ", or try an example";
-    this.#say({ state: "empty", sentence: `${byId("hint").textContent}${examples}. The answer appears here.` });
+    this.#say({ state: "empty", sentence: `${byId("hint").textContent}. The answer appears here.` });
     this.#clear();
   }
 
@@ -132,19 +125,12 @@ export class Answer {
       mark.textContent = digits.includes(digit) ? "plausible" : "";
     });
     byId("meaning").textContent = meaning;
-    byId("help").hidden = meaning === "";
-    if (meaning === "") this.#explain(false);
-  }
-
-  #explain(shown) {
-    byId("meaning").hidden = !shown;
-    byId("help").setAttribute("aria-expanded", String(shown));
   }
 
   #showPixels({ pixels, preprocessing }, ink) {
     byId("seen").hidden = !pixels;
     if (!pixels) return;
-    drawGrey(byId("pixels"), pixels);
+    for (const id of ["pixels", "stranger"]) drawGrey(byId(id), pixels);
     byId("found").hidden = !ink;
     if (ink) drawGrey(byId("ink"), ink);
     byId("done").textContent = preprocessing ? preparation(preprocessing) : "";
@@ -153,9 +139,11 @@ export class Answer {
 
 /** Let the page speak of digits, or of whatever the model's own classes are. */
 export function wordFor({ ownClasses }) {
-  if (ownClasses === byId("examples").hidden) return;
-  byId("examples").hidden = ownClasses; // they are pictures of digits
-  for (const worded of document.querySelectorAll("[data-own]")) {
+  if (ownClasses === byId("start").hidden) return;
+  byId("start").hidden = ownClasses; // they are pictures of digits
+  /** @type {NodeListOf<HTMLElement>} */
+  const parts = document.querySelectorAll("[data-own]");
+  for (const worded of parts) {
     [worded.textContent, worded.dataset.own] = [worded.dataset.own, worded.textContent];
   }
 }
@@ -174,19 +162,4 @@ export function preparation(steps) {
   const parts = steps.map((step) => STEP_NAMES[step] ?? step.replaceAll("_", " "));
   const text = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0];
   return `${text[0].toUpperCase()}${text.slice(1)}.`;
-}
-
-/** Draw rows of grey values, one pixel of the canvas for each. */
-export function drawGrey(canvas, rows) {
-  [canvas.width, canvas.height] = [rows[0].length, rows.length];
-  const image = new ImageData(canvas.width, canvas.height);
-  rows.flat().forEach((grey, index) => image.data.set([grey, grey, grey, 255], 4 * index));
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
-
-function element(name, className, text = "") {
-  const created = document.createElement(name);
-  created.className = className;
-  created.textContent = text;
-  return created;
 }

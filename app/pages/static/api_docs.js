@@ -2,6 +2,8 @@
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
+const OPEN = ["Predict", "Model", "Health"]; // the protocols of other servers are folded
+
 function setColours() {
   document.documentElement.classList.toggle("dark-mode", dark.matches); // a class of Swagger UI's style sheet
 }
@@ -9,10 +11,12 @@ function setColours() {
 dark.addEventListener("change", setColours);
 setColours();
 
-SwaggerUIBundle({
+const ui = globalThis["SwaggerUIBundle"]({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
+  docExpansion: "none",
   defaultModelsExpandDepth: 0, // the schemas are folded
   displayRequestDuration: true,
+  onComplete: () => OPEN.forEach((tag) => ui.layoutActions.show(["operations-tag", tag], true)),
 });

@@ -1,13 +1,18 @@
 // The API key: the page asks for it when the service requires one, and keeps it until the tab is closed.
 
-const STORAGE_NAME = "key"; // in sessionStorage, which other tabs and sites cannot read
+import { byId } from "./dom.js";
 
-const byId = (id) => document.getElementById(id);
+const STORAGE_NAME = "key"; // in sessionStorage, which other tabs and sites cannot read
 
 let key = stored() ?? "";
 
-/** Call `fetch` with the key. If the key is missing or wrong, the page asks for it. */
-export async function fetchWithKey(url, { headers, ...options } = {}) {
+/**
+ * Call `fetch` with the key. If the key is missing or wrong, the page asks for it.
+ *
+ * @param {string} url
+ * @param {RequestInit} options
+ */
+export async function fetchWithKey(url, { headers = {}, ...options } = {}) {
   const used = key;
   const authorization = used ? { Authorization: `Bearer ${used}` } : {};
   const reply = await fetch(url, { ...options, headers: { ...headers, ...authorization } });
@@ -39,7 +44,7 @@ export async function showInPlace(url) {
     image.setAttribute("src", (await loadableUrl(new URL(image.getAttribute("src"), url).href)) ?? "data:,");
   }
   document.documentElement.replaceWith(page.documentElement);
-  document.querySelector("nav a").hash = location.hash; // as the card's own script does
+  /** @type {HTMLAnchorElement} */ (document.querySelector("nav a")).hash = location.hash; // as the card's own script does
   return true;
 }
 

@@ -1,7 +1,8 @@
 // The boxes around the digits, over the drawing or the picture.
 
+import { colour } from "./dom.js";
 import { fitToScreen, typeScale } from "./drawing.js";
-import { isUnsure, label } from "./verdict.js";
+import { character, isUnsure } from "./verdict.js";
 
 // Lengths are in pixels of the page, for type of the usual size.
 const PADDING = 4; // between a digit and its box, but less for small digits
@@ -49,12 +50,11 @@ export class Boxes {
     const context = this.#canvas.getContext("2d");
     context.setTransform(this.#canvas.width / width, 0, 0, this.#canvas.height / height, 0, 0);
     context.clearRect(0, 0, width, height);
-    const style = getComputedStyle(this.#canvas);
-    const [accent, paper] = ["--accent", "--paper"].map((name) => style.getPropertyValue(name));
-    context.font = `600 13px ${style.fontFamily}`;
+    const [accent, paper] = [colour("--accent"), colour("--paper")];
+    context.font = `600 13px ${getComputedStyle(this.#canvas).fontFamily}`;
     const boxes = this.places.map(({ x, y, width, height }, index) => ({
       ...{ x: x / scale, y: y / scale, width: width / scale, height: height / scale },
-      text: `${label(this.#digits[index].digit)}${isUnsure(this.#digits[index]) ? "?" : ""}`,
+      text: `${character(this.#digits[index])}${isUnsure(this.#digits[index]) ? "?" : ""}`,
       isDashed: isUnsure(this.#digits[index]),
       isSelected: index === this.#selected && this.#digits.length > 1,
     }));
@@ -65,6 +65,15 @@ export class Boxes {
       drawLabel(context, placed, accent, paper);
     }
   }
+}
+
+/** Return the part of a picture that shows all boxes with some space around them. */
+export function around(boxes, { width, height }) {
+  const margin = 0.3 * Math.max(...boxes.map((box) => box.height));
+  const [left, top] = ["x", "y"].map((side) => Math.max(0, Math.min(...boxes.map((box) => box[side])) - margin));
+  const right = Math.min(width, Math.max(...boxes.map((box) => box.x + box.width)) + margin);
+  const bottom = Math.min(height, Math.max(...boxes.map((box) => box.y + box.height)) + margin);
+  return { x: left, y: top, width: right - left, height: bottom - top };
 }
 
 /** Return the box with some space around its digit. */

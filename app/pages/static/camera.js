@@ -1,5 +1,7 @@
 // A photo with the camera of a computer, which is on only while the dialog is open.
 
+import { element } from "./dom.js";
+
 const WANTED = { video: { facingMode: "environment", width: { ideal: 1600 }, height: { ideal: 1200 } } };
 
 /** The camera cannot be used. The message is shown on the page. */
@@ -13,9 +15,7 @@ export async function takePhoto() {
   const video = element("video", { autoplay: true, muted: true, playsInline: true });
   const take = element("button", { type: "button", textContent: "Take the picture", disabled: true, autofocus: true });
   const cancel = element("button", { type: "button", textContent: "Cancel" });
-  const dialog = element("dialog", { id: "shutter" });
-  dialog.setAttribute("aria-label", "Photo with the camera");
-  dialog.append(video, take, cancel);
+  const dialog = element("dialog", { id: "shutter", ariaLabel: "Camera" }, video, take, cancel);
   document.body.append(dialog);
   const closed = new Promise((resolve) => dialog.addEventListener("close", resolve));
   video.addEventListener("playing", () => {
@@ -35,6 +35,7 @@ export async function takePhoto() {
     (error) => {
       problem = new NoCamera(sentence(error));
       dialog.close();
+      return null;
     },
   );
   await closed;
@@ -54,8 +55,4 @@ function picture(video) {
 function sentence({ name }) {
   if (name === "NotAllowedError") return "The browser does not let this page use the camera. Allow it, or choose a picture.";
   return "The camera cannot be used. Another program may be using it.";
-}
-
-function element(name, properties) {
-  return Object.assign(document.createElement(name), properties);
 }

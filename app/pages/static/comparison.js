@@ -1,16 +1,15 @@
 // Compares the answer with that of the lecture's network, which can be at any moment of its training, or of another version.
 
 import { fetchWithKey } from "./api_key.js";
+import { byId, element } from "./dom.js";
 import { drawHeat, largest } from "./heat.js";
 import { kilobytes, loadNetwork } from "./layers.js";
 import { Network, indexOfLargest, strongest } from "./network.js";
-import { hasOwnClasses, percent } from "./verdict.js";
+import { percent } from "./verdict.js";
 
 const LAST = 7; // snapshot, at the end of the training
 const SHOWN_UNITS = 8;
 const MODEL = "v2/models/mnist-dense";
-
-const byId = (id) => document.getElementById(id);
 
 export class Comparison {
   #digit = null;
@@ -22,28 +21,24 @@ export class Comparison {
   #isBusy = false;
   #rows;
 
-  constructor() {
+  /** @param {() => void} onTraining called when somebody moves through the training */
+  constructor(onTraining) {
     this.#rows = Array.from({ length: 10 }, (_, digit) => {
-      const row = byId("both").tBodies[0].insertRow();
-      row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: digit }));
-      return [row.insertCell(), row.insertCell()];
+      const cells = [element("td"), element("td")];
+      byId("both").tBodies[0].append(element("tr", {}, element("th", { scope: "row", textContent: digit }), ...cells));
+      return cells;
     });
-    byId("beside").addEventListener("toggle", () => {
-      if (byId("beside").open) this.#offerVersions();
-      this.#update();
-    });
+    byId("beside-tab").addEventListener("click", () => this.#offerVersions());
     byId("other").addEventListener("change", () => this.#update());
-    byId("snapshot").addEventListener("input", () => this.#update());
+    byId("snapshot").addEventListener("input", () => {
+      byId("other").value = "";
+      onTraining();
+    });
   }
 
-  /**
-   * @param {object} digit with its 28x28 pixels
-   * @param {ArrayLike<number>} probabilities of the served version for these pixels
-   * @param {number | undefined} version the served one
-   */
-  show(digit, probabilities, version) {
-    [this.#digit, this.#probabilities, this.#version] = [digit, probabilities, version];
-    byId("beside").hidden = hasOwnClasses();
+  /** @param {import("./lab.js").View} view */
+  show({ digit, pass, version }) {
+    [this.#digit, this.#probabilities, this.#version] = [digit, pass.probabilities, version];
     this.#update();
   }
 
@@ -65,7 +60,6 @@ export class Comparison {
 
   /** Show what is known, then fetch what is missing, one after the other. */
   async #update() {
-    if (!byId("beside").open || byId("beside").hidden || this.#digit === null) return;
     this.#render();
     if (this.#isBusy) return;
     this.#isBusy = true;
@@ -96,7 +90,7 @@ export class Comparison {
 
   async #load(index) {
     this.#say("Loading the lecture's network.");
-    const network = await loadNetwork(`page/lecture-${index}.safetensors`, (received, total) => {
+    const network = await loadNetwork(new URL(`lecture-${index}.safetensors`, import.meta.url).href, (received, total) => {
       this.#say(`Loading the lecture's network: ${kilobytes(received)} of ${kilobytes(total)} KB.`);
     });
     if (!(network instanceof Network)) return "The lecture's network could not be loaded. Your next stroke tries again.";
@@ -123,26 +117,32 @@ export class Comparison {
     byId("other-name").textContent = name;
     fill(this.#rows.map(([cell]) => cell), this.#probabilities);
     this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
-    byId("training").hidden = version !== null || this.#network === null;
+    const isLecture = version === null && this.#network !== null;
+    byId("drawn-weights").hidden = !isLecture;
     let probabilities = null;
     if (version !== null) probabilities = this.#isAnsweredBy(version) ? this.#reply.probabilities : null;
     else if (this.#network !== null) probabilities = this.#network.forward(this.#digit.pixels.flat()).probabilities;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
     this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities, name));
-    if (!byId("training").hidden) this.#renderSnapshot();
+    if (isLecture) this.#renderSnapshot();
   }
 
   #renderSnapshot() {
     const { metadata } = this.#network;
     byId("snapshot").setAttribute("aria-valuetext", moment(metadata));
-    byId("reached").textContent = `${moment(metadata)}, it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits.`;
+    byId("reached").textContent =
+      `${moment(metadata)}, it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits. ` +
+      "It has seen no turned, bent or redrawn copies.";
     const last = this.#snapshots[LAST];
     const pass = last.forward(this.#digit.pixels.flat());
     const best = indexOfLargest(pass.logits);
     const evidence = last.unitEvidence(pass, best, indexOfLargest(pass.logits, best));
     const units = strongest(evidence, SHOWN_UNITS).supporting.map(({ unit }) => unit);
+    const drawn = `${metadata.step} ${units}`;
+    if (byId("strokes").dataset.drawn === drawn) return;
+    byId("strokes").dataset.drawn = drawn;
     byId("strokes").setAttribute("aria-label", `The weights of units ${units.join(", ")}`);
-    byId("strokes").replaceChildren(...units.map(() => document.createElement("canvas")));
+    while (byId("strokes").children.length < units.length) byId("strokes").append(element("canvas"));
     units.forEach((unit, index) => {
       const strongest = largest(squared(last.weights(unit))); // for all snapshots, so that strokes grow out of the noise
       drawHeat(byId("strokes").children[index], squared(this.#network.weights(unit)), null, strongest);

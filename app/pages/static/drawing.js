@@ -1,5 +1,7 @@
 // The drawing area: strokes and pictures, undo, redo and clear, and the drawing as a PNG.
 
+import { colour, element } from "./dom.js";
+
 // Lengths in a drawing are fractions of the area's height.
 const STROKE_WIDTH = 0.05; // thin enough for five digits beside each other
 const MIN_DISTANCE = 0.002; // a point closer to the last one adds nothing
@@ -29,14 +31,16 @@ export class Drawing {
   #digitAt;
   #onTap;
   #frame = 0;
+  #zoom = null; // the box of the picture that fills the area, in pixels of the picture that is sent
   #dark = matchMedia("(prefers-color-scheme: dark)");
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => void} onChange called whenever the visible content changes, and at the end of each stroke
-   * @param {(point: {x: number, y: number}) => number} digitAt the index of the digit that was read at a place in
+   * @param {object} page
+   * @param {() => void} page.onChange called whenever the visible content changes, and at the end of each stroke
+   * @param {(point: {x: number, y: number}) => number} page.digitAt the index of the digit that was read at a place in
    *   pixels of the canvas, or -1. A tap on a digit draws nothing.
-   * @param {(index: number) => void} onTap called when a digit is tapped
+   * @param {(index: number) => void} page.onTap called when a digit is tapped
    */
   constructor(canvas, { onChange, digitAt, onTap }) {
     this.#canvas = canvas;
@@ -134,19 +138,23 @@ export class Drawing {
     this.#addSteps(strokes.map((points, index) => ({ points, startsNew: index === 0, ratio })));
   }
 
-  /** @param {{shown: CanvasImageSource | null, name: string, body: Blob, type: string}} picture */
+  /** @param {Awaited<ReturnType<typeof import("./pictures.js").preparePicture>>} picture */
   showPicture(picture) {
     const ratio = picture.shown ? Math.min(RATIO, Math.max(MIN_RATIO, picture.width / picture.height)) : RATIO;
     this.#addSteps([{ picture, ratio }]);
   }
 
+  /** Let a box of the picture fill the area, until the content changes. */
+  zoom(box) {
+    this.#zoom = box;
+    this.#renderSoon();
+  }
+
   /** Return the drawing as a PNG: black ink on white, or white on black in dark mode, as it is seen. */
   toBlob() {
-    const canvas = document.createElement("canvas");
     const height = SENT_HEIGHT - 2 * SENT_MARGIN;
     const width = Math.round((height * this.#canvas.clientWidth) / this.#canvas.clientHeight);
-    canvas.width = width + 2 * SENT_MARGIN;
-    canvas.height = SENT_HEIGHT;
+    const canvas = element("canvas", { width: width + 2 * SENT_MARGIN, height: SENT_HEIGHT });
     const context = canvas.getContext("2d", { alpha: false });
     const [paper, ink] = this.#dark.matches ? ["#000", "#fff"] : ["#fff", "#000"];
     context.fillStyle = paper;
@@ -167,12 +175,13 @@ export class Drawing {
       const scale = height / (SENT_HEIGHT - 2 * SENT_MARGIN);
       return { left: -SENT_MARGIN * scale, top: -SENT_MARGIN * scale, scale };
     }
-    const scale = Math.min(width / picture.width, height / picture.height);
-    return { left: (width - picture.width * scale) / 2, top: (height - picture.height * scale) / 2, scale };
+    const { x, y, ...part } = this.#zoom ?? { x: 0, y: 0, ...picture };
+    const scale = Math.min(width / part.width, height / part.height);
+    return { left: (width - part.width * scale) / 2 - x * scale, top: (height - part.height * scale) / 2 - y * scale, scale };
   }
 
   #visible() {
-    const start = this.#steps.findLastIndex(({ blank, picture, startsNew }) => blank || picture || startsNew);
+    const start = this.#steps.map(({ blank, picture, startsNew }) => Boolean(blank || picture || startsNew)).lastIndexOf(true);
     const strokes = this.#steps.slice(Math.max(0, start)).flatMap(({ points }) => (points ? [points] : []));
     return { picture: this.#steps[start]?.picture ?? null, strokes, ratio: this.#steps[start]?.ratio ?? RATIO };
   }
@@ -188,6 +197,7 @@ export class Drawing {
   }
 
   #update() {
+    this.#zoom = null;
     this.#renderSoon();
     this.#onChange();
   }
@@ -280,7 +290,7 @@ export class Drawing {
       context.imageSmoothingQuality = "high";
       context.drawImage(picture.shown, left, top, picture.width * scale, picture.height * scale);
     }
-    drawStrokes(context, strokes, height, getComputedStyle(this.#canvas).getPropertyValue("--ink"));
+    drawStrokes(context, strokes, height, colour("--ink"));
   }
 }
 

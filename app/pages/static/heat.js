@@ -1,8 +1,27 @@
-// Signed values of 28x28 pixels as a picture: blue for positive, orange for negative, with the outline of the ink.
+// Values of pixels as a picture: grey ones as they are, signed ones in blue (positive) and orange (negative).
+
+import { colour, element } from "./dom.js";
 
 const SIDE = 28;
-const SCALE = 8; // pixels of the canvas for each value
+const SCALE = 8; // pixels of the canvas for each value of a picture with an outline
 const INK = 128; // grey value from which a pixel counts as ink
+
+let values28; // a canvas with a pixel for each value, from which the larger pictures are drawn
+
+/** Draw rows of grey values, one pixel of the canvas for each. */
+export function drawGrey(canvas, rows) {
+  const context = sized(canvas, rows[0].length, rows.length);
+  const image = new ImageData(canvas.width, canvas.height);
+  let at = 0;
+  for (const row of rows) {
+    for (const grey of row) {
+      image.data[at] = image.data[at + 1] = image.data[at + 2] = grey;
+      image.data[at + 3] = 255;
+      at += 4;
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
 
 /**
  * @param {HTMLCanvasElement} canvas becomes transparent where values are 0
@@ -11,18 +30,26 @@ const INK = 128; // grey value from which a pixel counts as ink
  * @param {number} strongest the absolute value that is opaque
  */
 export function drawHeat(canvas, values, pixels = null, strongest = largest(values)) {
-  canvas.width = canvas.height = SIDE * SCALE;
-  const context = canvas.getContext("2d");
-  const style = getComputedStyle(canvas);
-  const [positive, negative] = ["--for", "--against"].map((name) => style.getPropertyValue(name));
+  const [positive, negative] = ["--for", "--against"].map((name) => colour(name).match(/\d+/g).map(Number));
+  const image = new ImageData(SIDE, SIDE);
   for (let index = 0; index < SIDE * SIDE; index++) {
-    context.globalAlpha = opacity(values[index], strongest);
-    context.fillStyle = values[index] > 0 ? positive : negative;
-    context.fillRect(SCALE * (index % SIDE), SCALE * Math.floor(index / SIDE), SCALE, SCALE);
+    const [red, green, blue] = values[index] > 0 ? positive : negative;
+    image.data[4 * index] = red;
+    image.data[4 * index + 1] = green;
+    image.data[4 * index + 2] = blue;
+    image.data[4 * index + 3] = 255 * opacity(values[index], strongest);
   }
-  if (pixels === null) return;
-  context.globalAlpha = 1;
-  context.strokeStyle = style.color;
+  if (pixels === null) {
+    sized(canvas, SIDE, SIDE).putImageData(image, 0, 0);
+    return;
+  }
+  values28 ??= element("canvas");
+  sized(values28, SIDE, SIDE).putImageData(image, 0, 0);
+  const context = sized(canvas, SIDE * SCALE, SIDE * SCALE);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(values28, 0, 0, canvas.width, canvas.height);
+  context.strokeStyle = colour("--text");
   context.lineWidth = 1.5;
   context.beginPath();
   for (const [x, y, toX, toY] of outline(pixels)) {
@@ -30,6 +57,12 @@ export function drawHeat(canvas, values, pixels = null, strongest = largest(valu
     context.lineTo(SCALE * toX, SCALE * toY);
   }
   context.stroke();
+}
+
+/** Return the context of a canvas that has this size. Giving a canvas its size again would build it anew. */
+function sized(canvas, width, height) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  return canvas.getContext("2d");
 }
 
 /** Return the largest absolute value, or 1 if all values are 0. */

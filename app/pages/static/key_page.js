@@ -1,13 +1,14 @@
 // The page in place of one that needs an API key. It shows that page as soon as there is a key.
 
 import { showInPlace, whenKeyAccepted } from "./api_key.js";
+import { byId } from "./dom.js";
 
-const access = document.getElementById("access");
+const access = byId("access");
 
 async function openPage() {
   if (await showInPlace(location.href)) return;
-  if (access.hidden) document.getElementById("problem").textContent = "The service has no such page.";
-  else document.getElementById("key").focus();
+  if (access.hidden) byId("problem").textContent = "The service has no such page.";
+  else byId("key").focus();
 }
 
 whenKeyAccepted(openPage);

@@ -1,25 +1,20 @@
-// Connects the parts of the page: sends the drawing or the chosen picture, and shows what was read.
+// Connects the parts of the page: what is drawn or opened is read, and what was read is shown.
 
-import { decodeStrokes, encodeStrokes, fragment, parseFragment } from "./address.js";
+import { decodeStrokes, encodeStrokes, fragment, parseFragment, setAddress } from "./address.js";
 import { Answer, wordFor } from "./answer.js";
-import { fetchWithKey, loadableUrl, whenKeyAccepted } from "./api_key.js";
-import { Boxes, nearestTo, smallestAt } from "./boxes.js";
+import { fetchWithKey, whenKeyAccepted } from "./api_key.js";
+import { Boxes, around, nearestTo, smallestAt } from "./boxes.js";
+import { byId, element, loadStyle } from "./dom.js";
 import { Drawing } from "./drawing.js";
-import { Lecture, isTyping } from "./lecture.js";
+import { followFiles } from "./files.js";
 import { NumberText } from "./number.js";
-import { NotAPicture, preparePicture } from "./pictures.js";
 import { ReadingRequests } from "./requests.js";
-import { Saliency } from "./saliency.js";
-import { loadStyle } from "./style_sheets.js";
-import { copy, savePng, say } from "./take.js";
-import { isUnsure, label, problemSentence, summary } from "./verdict.js";
+import { isUnsure, problemSentence } from "./verdict.js";
 
-const byId = (id) => document.getElementById(id);
 const UNREACHABLE = problemSentence({ status: 0 }, false);
 
 const answer = new Answer();
 const number = new NumberText(select);
-const saliency = new Saliency(() => (describedVersion = null)); // the service has switched to another version
 const requests = new ReadingRequests(showReading, showProblem);
 const drawing = new Drawing(byId("canvas"), {
   onChange: onDrawingChange,
@@ -33,23 +28,26 @@ let pictureBefore = null;
 let reading = null; // the service's reply that is shown
 let selected = 0; // the index of the digit whose details are shown
 let describedVersion = null; // the model version that the page describes
-let inside = null; // the section "Look inside", once it was opened
+let saliency = null; // the explanations, once a version has answered that offers them
+let lab = null; // once it was opened
 let stack = null; // the stack of pictures, once several files have arrived
+
+// What is on the paper
 
 function onDrawingChange() {
   const { picture, isBlank } = drawing;
   changes++;
-  say("");
-  const caption = document.createElement("span");
-  if (picture) caption.textContent = picture.shown ? picture.name : `${picture.name} (cannot be shown here)`;
+  byId("taken").textContent = "";
+  const name = picture?.shown ? picture.name : `${picture?.name} (cannot be shown here)`;
   byId("drawing").style.setProperty("--ratio", drawing.ratio);
-  byId("paper").classList.toggle("used", !isBlank);
+  byId("views").classList.toggle("used", !isBlank);
   byId("caption").hidden = picture === null;
-  byId("caption").replaceChildren(caption);
+  byId("caption").replaceChildren(element("span", { textContent: name }));
   byId("undo").setAttribute("aria-disabled", String(!drawing.canUndo));
   byId("redo").setAttribute("aria-disabled", String(!drawing.canRedo));
-  if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
   byId("clear").setAttribute("aria-disabled", String(isBlank));
+  if (parseFragment(location.hash).strokes !== null) setAddress({ strokes: null }); // they are not what is drawn now
+  if (drawing.strokes.length > 0 && view() === "desk") show("");
   if (isBlank) {
     requests.cancel();
     hideReading();
@@ -83,11 +81,15 @@ function isNumber() {
   return reading !== null && reading.digits.length > 1;
 }
 
+// What was read
+
 function showReading(newReading, milliseconds) {
   reading = newReading;
   const { digits, model } = reading;
   if (drawing.isPenDown && !isNumber()) digits[0].isUnfinished = true; // the reply is for an earlier stroke
-  showBoxes(isNumber() || reading.left_out > 0 ? digits : []);
+  const hasBoxes = isNumber() || reading.left_out > 0 || (view() === "desk" && "box" in digits[0]);
+  if (view() === "desk" && hasBoxes) drawing.zoom(around(digits.map(({ box }) => box), drawing.picture));
+  showBoxes(hasBoxes ? digits : []);
   if (isNumber()) number.show(reading);
   else number.hide();
   const point = drawing.lastPoint;
@@ -104,8 +106,14 @@ function select(index) {
   number.select(index);
   boxes.select(index);
   answer.show(reading, index);
-  saliency.show(reading.digits[index]);
-  showInside();
+  saliency?.show(reading.digits[index]);
+  showInLab();
+}
+
+/** Show what the sliders of the lab have made of the selected digit. */
+function showDistorted(digit) {
+  answer.show({ ...reading, digits: reading.digits.map((each, index) => (index === selected ? digit : each)) }, selected);
+  if (!digit.isUnfinished) saliency?.show(digit);
 }
 
 function showBoxes(digits) {
@@ -114,33 +122,14 @@ function showBoxes(digits) {
 }
 
 function hideReading() {
+  // A page that becomes shorter would scroll, and the paper with it.
+  byId("answer").style.minHeight = scrollY > 0 ? `${byId("answer").offsetHeight}px` : "";
   reading = null;
   showBoxes([]);
   number.hide();
-  saliency.hide();
+  saliency?.hide();
   byId("take").hidden = true;
-  showInside();
-}
-
-/** Return the served version's manifest, or null. */
-async function manifest() {
-  const reply = await fetchWithKey("model").catch(() => null);
-  return reply?.ok ? reply.json().catch(() => null) : null;
-}
-
-/** @param {number | null} version the version that has answered, or null before the first answer */
-async function describeModel(version) {
-  describedVersion = version;
-  const model = await manifest();
-  if (describedVersion !== version) return;
-  if (model?.version !== version) describedVersion = null; // ask again after the next answer
-  saliency.offer(model);
-  answer.showModel(model);
-  if (reading?.model.version === version) select(selected); // with the names of the classes
-}
-
-function describeIfNew(version) {
-  return describedVersion === version ? undefined : describeModel(version);
+  showInLab();
 }
 
 function showProblem(problem, retries) {
@@ -155,190 +144,98 @@ function refuse(sentence) {
   answer.showProblem(sentence);
 }
 
-/** Return a module, or null if the service cannot be reached. */
-function load(module) {
-  return import(module).catch(() => null);
+/** Return the served version's manifest, or null. */
+async function manifest() {
+  const reply = await fetchWithKey("model").catch(() => null);
+  return reply?.ok ? reply.json().catch(() => null) : null;
 }
+
+/** @param {number | null} version the version that has answered, or null before the first answer */
+async function describeModel(version) {
+  describedVersion = version;
+  const model = await manifest();
+  const hasSaliency = model?.outputs.some(({ name }) => name === "saliency") ?? false;
+  const module = hasSaliency ? await import("./saliency.js").catch(() => null) : null;
+  if (describedVersion !== version) return;
+  if (model?.version !== version || (hasSaliency && !module)) describedVersion = null; // ask again after the next answer
+  if (module) saliency ??= new module.Saliency(() => (describedVersion = null)); // the service has switched to another version
+  saliency?.offer(hasSaliency);
+  answer.showModel(model);
+  if (reading?.model.version === version) select(selected); // with the names of the classes
+}
+
+function describeIfNew(version) {
+  return describedVersion === version ? undefined : describeModel(version);
+}
+
+// Files
 
 async function openFile(file) {
   const change = ++changes;
   requests.cancel();
   answer.showWaiting();
+  const pictures = await import("./pictures.js").catch(() => null);
+  if (pictures === null) return refuse(UNREACHABLE);
   try {
-    const picture = await preparePicture(file);
+    const picture = await pictures.preparePicture(file);
     if (change === changes) drawing.showPicture(picture);
   } catch (error) {
-    if (!(error instanceof NotAPicture)) throw error;
+    if (!(error instanceof pictures.NotAPicture)) throw error;
     if (change !== changes) return;
     drawing.clear(); // otherwise the refusal would stand beside the previous picture
-    answer.showProblem(error.message);
+    refuse(error.message);
   }
 }
 
 /** Show one file on the paper, or read several as a stack. */
 async function openFiles(files) {
-  if (files.length === 1) return openFile(files[0]);
-  const all = [...files]; // the browser empties the list after the event
-  const [module] = await Promise.all([load("./stack.js"), loadStyle("stack.css")]);
-  if (module === null) return refuse(UNREACHABLE);
-  stack ??= new module.Stack(openFile, describeIfNew);
-  stack.add(all);
-}
-
-async function openExample({ dataset, textContent }) {
-  const change = ++changes;
-  const reply = await fetch(`page/${dataset.file}`).catch(() => null);
-  const content = reply?.ok ? await reply.blob() : null;
-  if (change !== changes) return;
-  if (content === null) refuse(UNREACHABLE);
-  else openFile(new File([content], textContent.trim(), { type: content.type }));
-}
-
-// The camera of a computer. A phone's file dialog has its own.
-
-const isDesktop = matchMedia("(hover: hover) and (pointer: fine)");
-
-/** Offer the camera if there is one. Browsers hide it from pages that came over plain HTTP, except for localhost. */
-async function offerCamera() {
-  const devices = await navigator.mediaDevices?.enumerateDevices().catch(() => []);
-  byId("photo").classList.toggle("offered", devices?.some(({ kind }) => kind === "videoinput") ?? false);
-}
-
-async function takePhoto() {
-  const camera = await load("./camera.js");
-  if (camera === null) return refuse(UNREACHABLE);
-  try {
-    const photo = await camera.takePhoto();
-    if (photo !== null) openFile(photo);
-  } catch (error) {
-    if (!(error instanceof camera.NoCamera)) throw error;
-    drawing.clear(); // otherwise the refusal would stand beside the drawing
-    answer.showProblem(error.message);
+  if (files.length === 1) {
+    if (view() === "desk") show("");
+    return openFile(files[0]);
   }
+  const module = await loadPart(() => import("./stack.js"), "stack.css", stack);
+  if (module === null) return;
+  stack ??= new module.Stack({ open: openFile, describe: describeIfNew, show, isOpen: () => view() === "desk" });
+  stack.add(files);
 }
 
-navigator.mediaDevices?.addEventListener("devicechange", offerCamera);
-offerCamera();
-
-// Buttons
-
-byId("undo").addEventListener("click", () => drawing.undo());
-byId("redo").addEventListener("click", () => drawing.redo());
-byId("clear").addEventListener("click", () => drawing.clear());
-for (const [button, input] of [["choose", "file"], ["photo", "camera"]]) {
-  byId(button).addEventListener("click", () => (button === "photo" && isDesktop.matches ? takePhoto() : byId(input).click()));
-  byId(input).addEventListener("change", ({ target }) => {
-    if (target.files.length) openFiles(target.files);
-    target.value = ""; // allows choosing the same file again
-  });
-}
-for (const example of document.querySelectorAll("#examples button")) {
-  example.addEventListener("click", () => openExample(example));
+/** Load a part of the page with its style, or say that the service cannot be reached. */
+async function loadPart(load, style, loaded) {
+  const [module] = await Promise.all([load().catch(() => null), loaded ? null : loadStyle(style)]);
+  if (module === null) refuse(UNREACHABLE);
+  return module;
 }
 
-// Keys
+// The views: "" for drawing, "lab", and "desk" for checking a stack
 
-document.addEventListener("keydown", (event) => {
-  const command = commandOf(event);
-  if (command === null || isTyping(event) || document.querySelector("dialog[open]")) return;
-  event.preventDefault();
-  command();
-});
-
-/** Return what a key does anywhere on the page, or null. */
-function commandOf({ key, ctrlKey, metaKey, shiftKey, altKey, repeat }) {
-  if (altKey) return null;
-  const name = key.toLowerCase();
-  if (ctrlKey || metaKey) {
-    if (name === "z") return shiftKey ? () => drawing.redo() : () => drawing.undo();
-    return name === "y" && !shiftKey ? () => drawing.redo() : null;
-  }
-  if (name === "f" && !repeat) return () => lecture.switch(!lecture.isOn);
-  return name === "escape" && lecture.isOn ? () => lecture.switch(false) : null;
+function view() {
+  return byId("views").dataset.view ?? "";
 }
 
-byId("canvas").addEventListener("keydown", (event) => {
-  if (["Delete", "Backspace"].includes(event.key) || (event.key === "Escape" && !lecture.isOn)) {
-    event.preventDefault();
-    drawing.clear();
-  }
-});
-
-// Files dropped anywhere on the page, and pasted pictures
-
-let depth = 0; // dragenter and dragleave fire for every element that the pointer crosses
-
-function setDragDepth(newDepth) {
-  depth = Math.max(0, newDepth);
-  document.body.classList.toggle("dragging", depth > 0);
+async function show(name) {
+  const module = name === "lab" ? await loadPart(() => import("./lab.js"), "lab.css", lab) : null;
+  if (name === "lab" && module === null) return;
+  byId("views").dataset.view = name;
+  document.documentElement.classList.toggle("large", name === "lab");
+  byId("look").setAttribute("aria-pressed", String(name === "lab"));
+  byId("lab").hidden = name !== "lab";
+  byId("desk").hidden = name !== "desk";
+  setAddress({ lab: name === "lab" });
+  if (name === "lab") lab ??= new module.Lab(showDistorted);
+  showInLab();
 }
 
-const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
-
-document.addEventListener("dragenter", (event) => hasFiles(event) && setDragDepth(depth + 1));
-document.addEventListener("dragleave", (event) => hasFiles(event) && setDragDepth(depth - 1));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault(); // otherwise the browser would open the file in place of the page
-  event.dataTransfer.dropEffect = hasFiles(event) ? "copy" : "none";
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  setDragDepth(0);
-  const { files } = event.dataTransfer;
-  if (files.length) openFiles(files);
-  else refuse("That was not a file. Save the picture first, or copy it and paste it here.");
-});
-document.addEventListener("paste", (event) => {
-  if (event.target.matches("input")) return;
-  const { files } = event.clipboardData;
-  if (files.length) openFiles(files);
-  else refuse("The clipboard contains no picture.");
-});
-
-// A link that holds the drawing, the number as text, and the paper as a PNG
-
-/** Return the address with the strokes of the drawing, or null if it has none or too many. */
-function sharedUrl() {
-  const strokes = encodeStrokes(drawing);
-  return strokes && new URL(fragment({ ...parseFragment(location.hash), lecture: false, strokes }), location.href).href;
+function showInLab() {
+  if (view() === "lab") lab?.show(reading?.digits[selected] ?? null, reading?.model.version);
 }
 
-byId("share").addEventListener("click", async () => {
-  const url = sharedUrl();
-  if (url === null) say("This drawing is too long for a link. Save it as PNG.");
-  else if (await copy(url, "Copied. The link holds the drawing itself, and nothing was sent.")) return;
-  else {
-    setAddress(parseFragment(new URL(url).hash));
-    say("This browser copies only over HTTPS. Copy the address of this page, which now holds the drawing.");
-  }
-});
-byId("copy").addEventListener("click", async () => {
-  const text = reading.digits.length > 1 ? reading.text : label(reading.digits[0].digit);
-  const doubts = reading.digits.length > 1 ? ` ${summary(reading, "")}` : "";
-  if (!(await copy(text, `Copied ${text.replaceAll("\n", ", ")}.${doubts}`))) say("This browser copies only over HTTPS.");
-});
-byId("save").addEventListener("click", () => savePng(reading.text));
+byId("look").addEventListener("click", () => show(view() === "lab" ? "" : "lab"));
 
-// The lecture mode, for a room
-
-const lecture = new Lecture((isOn) => {
-  setAddress({ lecture: isOn });
-  byId("lecture").setAttribute("aria-pressed", String(isOn));
-});
-byId("lecture").addEventListener("click", () => lecture.switch(!lecture.isOn));
-
-// The address remembers what is switched on, and holds the drawing while somebody looks at another page
-
-/** @param {object} changes to the parts of the fragment */
-function setAddress(changes) {
-  const { pathname, search, hash } = location;
-  history.replaceState(null, "", `${pathname}${search}${fragment({ ...parseFragment(hash), ...changes })}`);
-}
+// The address remembers whether the lab is open, and holds the drawing while somebody looks at another page
 
 function followAddress() {
-  const { inside, lecture: isLecture, strokes } = parseFragment(location.hash);
-  byId("inside").open = inside;
-  lecture.switch(isLecture);
+  const { lab: isLab, strokes } = parseFragment(location.hash);
+  if (isLab !== (view() === "lab")) show(isLab ? "lab" : "");
   if (strokes === null) return;
   const shared = decodeStrokes(strokes);
   if (shared) drawing.restore(shared); // which removes the strokes from the address
@@ -346,74 +243,56 @@ function followAddress() {
   if (!shared) refuse("This link holds no drawing that can be shown. A part of it may be missing.");
 }
 
-document.addEventListener("click", ({ target }) => {
-  const link = target.closest("a[href]");
+/** Return the address with the strokes of the drawing, or null if it has none or too many. */
+function sharedUrl() {
+  const strokes = encodeStrokes(drawing);
+  return strokes && new URL(fragment({ ...parseFragment(location.hash), strokes }), location.href).href;
+}
+
+document.addEventListener("click", (event) => {
+  /** @type {HTMLAnchorElement | null} */
+  const link = /** @type {Element} */ (event.target).closest("a[href]");
   if (!link) return;
   setAddress({ strokes: encodeStrokes(drawing) });
   if (link.matches('[href^="model/card"]')) link.hash = location.hash; // the card's link back has it too
 });
 
-// The section "Look inside"
+// Buttons and keys
 
-byId("inside").addEventListener("toggle", async () => {
-  setAddress({ inside: byId("inside").open });
-  if (!byId("inside").open || inside !== null) return showInside();
-  const [module] = await Promise.all([load("./inside.js"), loadStyle("inside.css")]);
-  if (module === null) {
-    byId("inside").open = false;
-    return refuse(UNREACHABLE);
-  }
-  byId("inside").dataset.ready = "";
-  inside ??= new module.Inside(showDistorted);
-  showInside();
+for (const command of ["undo", "redo", "clear"]) byId(command).addEventListener("click", () => drawing[command]());
+byId("take").addEventListener("click", async ({ target }) => {
+  const take = await import("./take.js").catch(() => null);
+  if (target.id === "share") take?.copyLink(sharedUrl());
+  else if (target.id === "copy") take?.copyAnswer(reading);
+  else if (target.id === "save") take?.savePng(reading.text);
 });
 
-function showInside() {
-  if (byId("inside").open) inside?.show(reading?.digits[selected] ?? null, reading?.model.version);
+document.addEventListener("keydown", (event) => {
+  const { key, ctrlKey, metaKey, shiftKey, altKey } = event;
+  const command = { z: shiftKey ? "redo" : "undo", y: shiftKey ? null : "redo" }[key.toLowerCase()];
+  const isTyping = /** @type {Element} */ (event.target).closest("input:not([type=range]), textarea, select, [contenteditable]") != null;
+  if (!command || !(ctrlKey || metaKey) || altKey || isTyping || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  drawing[command]();
+});
+byId("canvas").addEventListener("keydown", (event) => {
+  if (!["Delete", "Backspace", "Escape"].includes(event.key)) return;
+  event.preventDefault();
+  drawing.clear();
+});
+
+byId("quality").addEventListener("toggle", showQuality, { once: true });
+
+async function showQuality() {
+  const [module, model] = await Promise.all([import("./quality.js").catch(() => null), manifest()]);
+  module?.showQuality(model);
 }
-
-/** Show what the sliders have made of the selected digit. */
-function showDistorted(digit) {
-  answer.show({ ...reading, digits: reading.digits.map((each, index) => (index === selected ? digit : each)) }, selected);
-  if (!digit.isUnfinished) saliency.show(digit);
-}
-
-// The section "How good is it?"
-
-const figures = [...document.querySelectorAll("#quality img")];
-
-byId("quality").addEventListener("toggle", showAccuracy, { once: true });
-for (const image of figures) image.addEventListener("error", () => loadFigure(image), { once: true });
-
-/** Load a figure that the browser could not load: it sends no key, or the model has no report. */
-async function loadFigure(image) {
-  const url = await loadableUrl(image.src);
-  image.closest("figure").hidden = url === null;
-  if (url !== null) image.src = url;
-}
-
-async function showAccuracy() {
-  const model = await manifest();
-  const { accuracy, wilson_low: low, wilson_high: high } = model?.metrics?.test ?? {};
-  if (accuracy === undefined) return;
-  const pictures = model.dataset ? `${model.dataset.test_images.toLocaleString("en")} pictures` : "the pictures";
-  const whose = model.dataset?.name === "own" ? "its" : "MNIST's";
-  const percent = (p) => `${(100 * p).toFixed(2)}\u00a0%`;
-  const interval = low === undefined ? "" : ` (95\u00a0% interval ${percent(low)} to ${percent(high)})`;
-  byId("accuracy").textContent =
-    `${model.name} version ${model.version} is right on ${percent(accuracy)} of ${pictures} in ${whose} test set` +
-    `${interval}, which was not used for training. It may do better or worse on yours.`;
-}
-
-// API key
 
 whenKeyAccepted(() => {
   byId("canvas").focus();
   onDrawingChange();
   stack?.resume();
-  if (!byId("quality").open) return;
-  showAccuracy();
-  for (const image of figures) if (image.closest("figure").hidden) loadFigure(image);
+  if (byId("quality").open) showQuality();
 });
 
 // A model whose classes are not the digits
@@ -424,5 +303,6 @@ if (document.documentElement.dataset.classes === "own") {
   describeModel(null);
 }
 
+followFiles(openFiles, refuse);
 addEventListener("hashchange", followAddress);
 followAddress();

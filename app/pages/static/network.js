@@ -37,6 +37,9 @@ export class Network {
   #outputKernel;
   #outputBias;
 
+  inputs = 0;
+  units = 0;
+
   /** @param {ReturnType<typeof parseTensors>} file whose hidden kernel may be int8, with a scale for each unit */
   constructor({ metadata, tensors }) {
     [this.#kernel, this.#bias, this.#outputKernel, this.#outputBias] = NAMES.map((name) => tensors[name].values);
@@ -88,10 +91,11 @@ export class Network {
       const weights = this.outputWeights(unit);
       return activation > 0 ? weights[best] - weights[rival] : 0;
     });
+    const active = [...effects.keys()].filter((unit) => effects[unit] !== 0);
     return x.map((value, pixel) => {
-      if (value === 0) return 0;
-      const row = pixel * this.units;
-      return value * effects.reduce((sum, effect, unit) => sum + effect * this.#kernel[row + unit], 0);
+      let sum = 0;
+      if (value !== 0) for (const unit of active) sum += effects[unit] * this.#kernel[pixel * this.units + unit];
+      return value * sum;
     });
   }
 
@@ -168,11 +172,11 @@ export function neighbour(key, places, selected) {
 
 function dense(inputs, kernel, bias) {
   const sums = Float64Array.from(bias);
-  inputs.forEach((value, input) => {
-    if (value === 0) return; // most pixels
-    const row = input * sums.length;
+  for (let input = 0, row = 0; input < inputs.length; input++, row += sums.length) {
+    const value = inputs[input];
+    if (value === 0) continue; // most pixels
     for (let output = 0; output < sums.length; output++) sums[output] += value * kernel[row + output];
-  });
+  }
   return sums;
 }
 

@@ -1,13 +1,12 @@
 // A number of several digits: its text, in which each digit can be selected.
 
-import { isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
+import { byId, element } from "./dom.js";
+import { character, isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
 
 const QUESTION_MARK = 0.4; // its width, in widths of a digit
 
-const byId = (id) => document.getElementById(id);
-
 export class NumberText {
-  #digits = []; // {element, line, column} in reading order
+  #digits = []; // {radio, line, column} in reading order
   #selected = 0;
   #onSelect;
 
@@ -15,7 +14,7 @@ export class NumberText {
   constructor(onSelect) {
     this.#onSelect = onSelect;
     byId("number").addEventListener("click", ({ target }) => {
-      const index = this.#digits.findIndex(({ element }) => element === target);
+      const index = this.#digits.findIndex(({ radio }) => radio === target);
       if (index >= 0) onSelect(index);
     });
     byId("number").addEventListener("keydown", (event) => this.#onKey(event));
@@ -30,15 +29,12 @@ export class NumberText {
 
   /** @param {object} reading the service's reply, of at least two digits */
   show(reading) {
-    const lines = reading.lines.map(() => document.createElement("div"));
+    const lines = reading.lines.map(() => element("div"));
     this.#digits = reading.digits.map((digit) => {
-      const element = document.createElement("span");
-      element.textContent = label(digit.digit);
-      element.classList.toggle("unsure", isUnsure(digit));
-      element.setAttribute("role", "radio");
-      element.setAttribute("aria-label", spoken(digit));
-      lines[digit.line].append(element);
-      return { element, line: digit.line, column: lines[digit.line].childElementCount - 1 };
+      const [textContent, className] = [character(digit), isUnsure(digit) ? "unsure" : ""];
+      const radio = element("span", { role: "radio", textContent, className, ariaLabel: spoken(digit) });
+      lines[digit.line].append(radio);
+      return { radio, line: digit.line, column: lines[digit.line].childElementCount - 1 };
     });
     const widths = lines.map((line) => line.childElementCount + QUESTION_MARK * line.querySelectorAll(".unsure").length);
     byId("number").style.setProperty("--columns", Math.max(...widths));
@@ -52,12 +48,12 @@ export class NumberText {
   /** @param {number} index of the digit whose details are shown */
   select(index) {
     this.#selected = index;
-    this.#digits.forEach(({ element }, each) => {
-      element.setAttribute("aria-checked", String(each === index));
-      element.tabIndex = each === index ? 0 : -1;
+    this.#digits.forEach(({ radio }, each) => {
+      radio.setAttribute("aria-checked", String(each === index));
+      radio.tabIndex = each === index ? 0 : -1;
     });
-    const [text, element] = [byId("number"), this.#digits[index]?.element];
-    if (text.scrollHeight > text.clientHeight) text.scrollTop = element.offsetTop - text.clientHeight / 2;
+    const text = byId("number");
+    if (text.scrollHeight > text.clientHeight) text.scrollTop = this.#digits[index].radio.offsetTop - text.clientHeight / 2;
   }
 
   #onKey(event) {
@@ -65,7 +61,7 @@ export class NumberText {
     if (index === null || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     this.#onSelect(index);
-    this.#digits[index].element.focus();
+    this.#digits[index].radio.focus();
   }
 }
 
@@ -93,5 +89,6 @@ function inLine(step, digits, selected) {
 /** Return what a screen reader says about a digit. */
 export function spoken(digit) {
   const { sentence, more } = verdict(digit);
-  return `${label(digit.digit)}${isUnsure(digit) ? ", unsure" : ""}. ${sentence} ${more}`.trim();
+  const name = character(digit) === label(digit.digit) ? `${label(digit.digit)}${isUnsure(digit) ? ", unsure" : ""}. ` : "";
+  return `${name}${sentence} ${more}`.trim();
 }

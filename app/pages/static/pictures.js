@@ -1,5 +1,7 @@
 // Prepares a picture file for sending: reduces a large one, and converts a format that the service does not read.
 
+import { element } from "./dom.js";
+
 const MAX_SENT_SIDE = 1600; // pixels; a digit needs a few hundred
 const MAX_UNCHANGED_BYTES = 2 * 1024 * 1024;
 const MAX_BYTES = 16 * 1024 * 1024; // the service's default limit
@@ -27,7 +29,7 @@ export async function preparePicture(file) {
 
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    bitmap = await createImageBitmap(file, /** @type {any} */ ({ imageOrientation: "from-image" }));
   } catch {
     if (file.size > MAX_BYTES) throw tooLarge(name, file.size);
     const first = await file.slice(0, 1).arrayBuffer().catch(() => null);
@@ -60,9 +62,8 @@ export function convertedType(type) {
 
 function reduce(bitmap, maxSide) {
   const scale = Math.min(1, maxSide / Math.max(bitmap.width, bitmap.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = element("canvas", { width, height });
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);

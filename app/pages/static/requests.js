@@ -13,7 +13,9 @@ const TEMPORARY = [0, 429, 502, 503, 504]; // statuses after which the request i
 export class Problem extends Error {
   constructor(status, detail = "", retryAfter = null) {
     super(detail);
-    Object.assign(this, { status, detail, retryAfter });
+    this.status = status;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -1,20 +1,20 @@
 // The results of a stack of pictures: what the table says about each, and all of them as a CSV file.
 
 import { place } from "./answer.js";
-import { isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
+import { character, isUnsure, label, leftOutSentence, summary, verdict } from "./verdict.js";
 
-// Those of `digits read --output`, and of `digits predict --output` if the model's classes are not the digits.
+// Those of `digits read --output`, or of `digits predict --output` if the model's classes are not the digits, and who decided.
 const NUMBER_COLUMNS =
-  "path text digit_count least_probability ambiguous_count non_digit_count left_out accept version error".split(" ");
+  "path text digit_count least_probability ambiguous_count non_digit_count left_out accept version error checked_by".split(" ");
 const CLASS_COLUMNS =
-  "path digit class_name probability prediction_set coverage calibration is_digit novelty accept preprocessing left_out version error".split(" ");
+  "path digit class_name probability prediction_set coverage calibration is_digit novelty accept preprocessing left_out version error checked_by".split(" ");
 const FLOATS = ["least_probability", "probability", "coverage", "novelty"];
 
 const LINE_BREAK = " / "; // in the table, as `digits read` prints it
 
 /**
- * @typedef {{text: string, isSure: boolean, reason: string, cells: object}} Result `cells` has the values of the CSV
- *   file by column, except for the path
+ * @typedef {{text: string, state: string, isSure: boolean, reason: string, cells: object}} Result `state` is "sure",
+ *   "check", "failed" or "checked"; `cells` has the values of the CSV file by column, except for the path
  */
 
 /**
@@ -26,8 +26,7 @@ const LINE_BREAK = " / "; // in the table, as `digits read` prints it
 export function answered(reply) {
   const { version } = reply.model;
   if (!reply.digits) {
-    const text = reply.class_name ?? label(reply.digit);
-    return { text, isSure: !isUnsure(reply), reason: verdict(reply).sentence, cells: { ...reply, text, version } };
+    return result(reply.class_name ?? label(reply.digit), !isUnsure(reply), verdict(reply).sentence, { ...reply, version });
   }
   const { digits, left_out, accept } = reply;
   const count = (field, isCounted) => (field in digits[0] ? digits.filter(isCounted).length : null);
@@ -41,8 +40,13 @@ export function answered(reply) {
     accept,
     version,
   };
-  const isSure = accept ?? (left_out === 0 && !digits.some(isUnsure));
-  return { text: reply.lines.join(LINE_BREAK), isSure, reason: reasonFor(reply), cells };
+  const lines = reply.lines.map((_, line) => digits.filter((digit) => digit.line === line).map(character).join(""));
+  return result(lines.join(LINE_BREAK), !isUnsure(reply), reasonFor(reply), cells);
+}
+
+/** Return the result of an answer, on which the model itself has decided if it is sure. */
+function result(text, isSure, reason, cells) {
+  return { text, state: isSure ? "sure" : "check", isSure, reason, cells: { ...cells, checked_by: isSure ? "model" : "" } };
 }
 
 /**
@@ -53,28 +57,30 @@ export function answered(reply) {
  * @returns {Result}
  */
 export function failed(reason, error = reason) {
-  return { text: "", isSure: false, reason, cells: { error } };
+  return { text: "", state: "failed", isSure: false, reason, cells: { error } };
 }
 
 /**
- * Return the result of a picture that a person has read. No model version has answered it.
+ * Return the result of a picture that a person has read.
  *
  * @param {string} text as the table shows it
+ * @param {Result | null} reading what the service has said
  * @returns {Result}
  */
-export function corrected(text) {
+export function corrected(text, reading) {
   const lines = text.split("/").map((line) => line.trim());
-  const cells = { text: lines.join("\n"), digit_count: text.replace(/\D/g, "").length, class_name: text, accept: true };
-  return { text, isSure: true, reason: "by you", cells };
+  const { version, error } = reading?.cells ?? {};
+  const cells = { text: lines.join("\n"), class_name: text, accept: true, version, error, checked_by: "person" };
+  if (!isOfClass(reading)) cells.digit_count = text.replace(/\D/g, "").length;
+  return { text, state: "checked", isSure: true, reason: "by you", cells };
 }
 
 /**
- * @param {{path: string, result: Result | null, reading?: Result | null}[]} rows without a result if the picture was
- *   not read. `reading` is what the service has said if `result` may be what a person has made of it.
+ * @param {{path: string, result: Result | null}[]} rows without a result if the picture was not read
  * @returns {string} a CSV file as RFC 4180 describes it, and as the command writes it
  */
 export function toCsv(rows) {
-  const hasClasses = rows.some(({ result, reading = result }) => reading?.cells.version && "class_name" in reading.cells);
+  const hasClasses = rows.some(({ result }) => isOfClass(result));
   const columns = hasClasses ? CLASS_COLUMNS : NUMBER_COLUMNS;
   const lines = rows.map(({ path, result }) => {
     const cells = { path, ...(result?.cells ?? { error: "not read" }) };
@@ -91,6 +97,11 @@ function reasonFor(reading) {
   if (digits.length === 1) words = verdict(digits[0]).sentence;
   else if (digits.filter(isUnsure).length === 1) words = `${place(reading, unsure)}. ${verdict(digits[unsure]).sentence}`;
   return `${words} ${leftOutSentence(leftOut)}`.trim();
+}
+
+/** Return whether a model of other classes than the digits has answered. */
+function isOfClass(result) {
+  return result !== null && "class_name" in result.cells && !("digit_count" in result.cells);
 }
 
 function cell(column, value) {

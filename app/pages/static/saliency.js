@@ -1,5 +1,6 @@
 // The explanation of an answer: which pixels support it, and which contradict it.
 
+import { byId } from "./dom.js";
 import { drawHeat } from "./heat.js";
 import { askAboutPixels } from "./requests.js";
 import { label } from "./verdict.js";
@@ -9,8 +10,6 @@ const PLACES = [
   ...["on the left", "in the middle", "on the right"],
   ...["at the lower left", "at the bottom", "at the lower right"],
 ];
-
-const byId = (id) => document.getElementById(id);
 
 export class Saliency {
   #isOn = false; // stays on for the next drawings
@@ -58,7 +57,7 @@ export class Saliency {
     this.#clear();
     if (reply?.status === 422) {
       this.#toggle(false);
-      this.offer(null);
+      this.offer(false);
       this.#onMissing();
     } else {
       byId("unexplained").textContent = "The explanation could not be loaded.";
@@ -81,9 +80,9 @@ export class Saliency {
     byId("unexplained").textContent = "";
   }
 
-  /** @param {object | null} model the served version's manifest; the button is shown if it has saliency */
-  offer(model) {
-    byId("why").hidden = !model?.outputs.some((output) => output.name === "saliency");
+  /** @param {boolean} isOffered whether the served version has saliency, so that the button is shown */
+  offer(isOffered) {
+    byId("why").hidden = !isOffered;
   }
 
   #toggle(isOn) {

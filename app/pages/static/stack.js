@@ -1,16 +1,15 @@
-// A stack of pictures: a table that fills while the service reads them, in which a person corrects what it doubts.
+// A stack of pictures: a table that fills while the service reads them, and a desk where a person checks what it doubts.
 
+import { byId } from "./dom.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { post, read } from "./requests.js";
 import { answered, corrected, failed, toCsv } from "./rows.js";
 import { download } from "./take.js";
-import { problemSentence } from "./verdict.js";
+import { problemSentence, withoutStrangers } from "./verdict.js";
 
 const THUMBNAIL = 88; // pixels, twice its size on the page
 const ANNOUNCEMENTS = 4; // of the progress, to screen readers
-
-const byId = (id) => document.getElementById(id);
 
 export class Stack {
   #rows = []; // {file, reading, result, element}; `result` is the reading, or what a person has made of it
@@ -23,28 +22,28 @@ export class Stack {
   #version; // the model version that has answered
   #described; // when the page knows the names of its classes
   #announced = 0; // quarters of the progress
-  #opened = null; // the row that is on the paper
-  #open;
-  #describe;
+  #current = null; // the row that is on the desk
+  #page;
 
   /**
-   * @param {(file: File) => void} open shows a file on the paper
-   * @param {(version: number) => Promise | undefined} describe called when another version has answered
+   * @param {object} page
+   * @param {(file: File) => void} page.open shows a file on the paper
+   * @param {(version: number) => Promise<void> | undefined} page.describe called when another version has answered
+   * @param {(view: string) => void} page.show shows the desk
+   * @param {() => boolean} page.isOpen whether the desk is shown
    */
-  constructor(open, describe) {
-    [this.#open, this.#describe] = [open, describe];
+  constructor(page) {
+    this.#page = page;
     byId("stop").addEventListener("click", () => (this.#queue.isStopped ? this.#queue.resume() : this.#queue.stop()));
-    byId("doubtful").addEventListener("click", () => this.#filter(!this.#isFiltered));
+    byId("check").addEventListener("click", () => this.#openNext());
     byId("download").addEventListener("click", () => this.#download());
     byId("remove").addEventListener("click", () => this.#remove());
-    byId("back").addEventListener("click", () => this.#opened.element.querySelector("button").focus());
     byId("rows").addEventListener("click", ({ target }) => {
-      if (target.closest("button")) this.#openRow(this.#rowOf(target));
+      if (target.closest("button")) this.#openRow(this.#rows.find(({ element }) => element === target.closest("tr")));
     });
-    byId("rows").addEventListener("change", ({ target }) => this.#correct(target));
-    byId("rows").addEventListener("keydown", (event) => {
-      event.stopPropagation(); // the page undoes strokes with the key that undoes typing here
-      if (event.key === "Enter" && event.target.matches("input")) this.#correct(event.target);
+    byId("desk").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#confirm(byId("text").value.trim());
     });
   }
 
@@ -55,19 +54,16 @@ export class Stack {
     this.#announced = 0;
     byId("rows").append(...rows.map(({ element }) => element));
     byId("stack").hidden = false;
-    byId("stack").scrollIntoView();
+    this.#setCurrent(null);
+    this.#page.show("desk");
+    byId("drawing").scrollIntoView();
     byId("stack-title").focus({ preventScroll: true });
-    this.#filter(false);
     this.#queue.add(rows);
   }
 
   /** Go on, if the queue waits for an API key. */
   resume() {
     if (this.#queue.problem !== null) this.#queue.resume();
-  }
-
-  get #isFiltered() {
-    return byId("doubtful").getAttribute("aria-pressed") === "true";
   }
 
   /** Ask the service about the picture of a row. Throws a Problem. */
@@ -85,7 +81,7 @@ export class Stack {
     const reply = reading ?? (await post("predict", picture, controller));
     this.#hasDigits = reply.class_name === undefined;
     const { version } = reply.model;
-    if (this.#version !== version) this.#described = this.#describe(version);
+    if (this.#version !== version) this.#described = this.#page.describe(version);
     this.#version = version;
     await this.#described;
     this.#show(row, answered(reply));
@@ -93,58 +89,76 @@ export class Stack {
 
   /** Show the service's answer in a row, or why there is none. */
   #show(row, result) {
-    if (row.reading !== null) return; // the stack was stopped at the moment of the answer, and has asked again
+    if (row.result !== null) return; // a person was faster, or the stack was stopped at the moment of the answer
     row.reading = result;
     this.#setResult(row, result);
-    row.element.hidden = this.#isFiltered && result.isSure;
-    row.element.querySelector("input").disabled = false;
+    if (this.#current === row) this.#fillDesk(); // it was opened before its answer
+    else if (this.#current === null && this.#page.isOpen() && result.state === "check") this.#openRow(row);
   }
 
   #setResult(row, result) {
     row.result = result;
     const { element } = row;
-    const isChecked = result !== row.reading;
-    element.dataset.state = result.isSure ? "sure" : "check";
-    element.querySelector("input").value = result.text;
-    element.querySelector(".state").textContent = isChecked ? "checked" : element.dataset.state;
+    element.dataset.state = result.state;
+    element.querySelector(".text").textContent = result.text;
+    element.querySelector(".state").textContent = result.state;
     element.querySelector(".reason").textContent = result.reason;
   }
 
-  /** Take what a person has typed, or what was read if nothing is left of it. */
-  #correct(input) {
-    const row = this.#rowOf(input);
-    const text = input.value.trim();
-    this.#setResult(row, text ? corrected(text) : row.reading);
-    this.#showState();
-  }
+  // The desk
 
-  #rowOf(target) {
-    const element = target.closest("tr");
-    return this.#rows.find((row) => row.element === element);
+  #setCurrent(row) {
+    this.#current?.element.removeAttribute("aria-current");
+    this.#current = row;
+    row?.element.setAttribute("aria-current", "true");
+    byId("desk").classList.toggle("empty", row === null);
   }
 
   #openRow(row) {
-    this.#opened = row;
-    this.#open(row.file);
-    byId("back").hidden = false;
-    byId("drawing").scrollIntoView();
-    byId("back").focus({ preventScroll: true });
+    this.#setCurrent(row);
+    this.#page.show("desk");
+    this.#page.open(row.file);
+    row.element.scrollIntoView({ block: "nearest" });
+    byId("drawing").scrollIntoView({ block: "nearest" });
+    this.#fillDesk();
   }
 
-  /** Rows that a person checks stay visible until the filter is used again, so that the focus stays where it is. */
-  #filter(isFiltered) {
-    byId("doubtful").setAttribute("aria-pressed", String(isFiltered));
-    for (const { element, result } of this.#rows) element.hidden = isFiltered && (result?.isSure ?? true);
+  #fillDesk() {
+    const { file, result } = this.#current;
+    byId("desk-title").textContent = `What is the text of ${file.name}?`;
+    byId("desk-reason").textContent = result === null ? "The service has not read it yet." : result.reason;
+    byId("text").value = withoutStrangers(result?.text ?? "");
+    byId("text").focus({ preventScroll: true });
+    byId("text").select();
+  }
+
+  /** Take the text of a person, who has seen the picture, and open the next row that needs one. */
+  #confirm(text) {
+    const row = this.#current;
+    this.#setResult(row, corrected(text, row.reading));
+    this.#showState();
+    this.#openNext();
+  }
+
+  /** Open the next row that needs a person, from the current one on and then from the start. Files that failed come last. */
+  #openNext() {
+    const start = Math.max(0, this.#rows.indexOf(this.#current));
+    const others = [...this.#rows.slice(start), ...this.#rows.slice(0, start)];
+    const next = ["check", "failed"].map((state) => others.find(({ result }) => result?.state === state)).find(Boolean);
+    if (next) return this.#openRow(next);
+    this.#setCurrent(null);
+    byId("download").focus();
   }
 
   #showState() {
     const count = this.#rows.length;
     const done = this.#rows.filter(({ result }) => result);
-    const doubtful = done.filter(({ result }) => !result.isSure).length;
-    const checked = done.filter(({ result, reading }) => result !== reading).length;
+    const [sure, doubtful, failures, checked] = ["sure", "check", "failed", "checked"].map(
+      (state) => done.filter(({ result }) => result.state === state).length,
+    );
     const { isBusy, isStopped, problem } = this.#queue;
-    let state = `${count} pictures: ${count - doubtful - checked} sure, ${doubtful} to check`;
-    state += checked > 0 ? `, ${checked} checked by you.` : ".";
+    let state = `${count} pictures: ${sure} sure, ${doubtful} to check`;
+    state += `${failures > 0 ? `, ${failures} failed` : ""}${checked > 0 ? `, ${checked} checked by you` : ""}.`;
     if (isBusy) state = `${done.length} of ${count} pictures read.`;
     if (isBusy && isStopped) state = `Stopped. ${state}`;
     if (isBusy && problem) state += ` ${problemSentence(problem, problem.status !== 401, { isDrawing: false })}`;
@@ -153,7 +167,8 @@ export class Stack {
     Object.assign(byId("stack-progress"), { max: count, value: done.length });
     byId("stop").hidden = !isBusy;
     byId("stop").textContent = isStopped ? "Continue" : "Stop";
-    byId("doubtful").textContent = `Needs a person: ${doubtful}`;
+    byId("check").textContent = `Check ${doubtful + failures}`;
+    byId("check").hidden = doubtful + failures === 0;
     this.#announce(state, done.length / count);
   }
 
@@ -167,18 +182,19 @@ export class Stack {
   }
 
   #download() {
-    const text = toCsv(this.#rows.map(({ file, result, reading }) => ({ path: file.name, result, reading })));
+    const text = toCsv(this.#rows.map(({ file, result }) => ({ path: file.name, result })));
     download(new Blob([text], { type: "text/csv" }), "pictures.csv");
   }
 
   #remove() {
-    const isChecked = this.#rows.some(({ result, reading }) => result !== reading);
+    const isChecked = this.#rows.some(({ result }) => result?.state === "checked");
     if (isChecked && !confirm("Remove all pictures, and the texts that you have checked?")) return;
     this.#queue.clear();
     this.#rows = [];
+    this.#setCurrent(null);
     byId("rows").replaceChildren();
     byId("stack").hidden = true;
-    byId("back").hidden = true;
+    this.#page.show("");
     byId("choose").focus();
   }
 }
@@ -192,7 +208,6 @@ function showKeyField(problem) {
 function makeElement({ name }) {
   const element = byId("row").content.firstElementChild.cloneNode(true);
   element.querySelector("button span").textContent = name;
-  element.querySelector("input").setAttribute("aria-label", `Text of ${name}`);
   return element;
 }
 

@@ -1,33 +1,48 @@
 // What one can take away from the page: a link to the drawing, the number as text, and the paper as a PNG.
 
-const byId = (id) => document.getElementById(id);
+import { parseFragment, setAddress } from "./address.js";
+import { byId, colour, element } from "./dom.js";
+import { label, summary } from "./verdict.js";
 
 /** Say below the buttons what was done, or nothing. */
-export function say(words) {
+function say(words) {
   byId("taken").textContent = words;
 }
 
-/**
- * @param {string} text
- * @param {string} done what to say afterwards
- * @returns {Promise<boolean>} whether the browser has copied the text. Over plain HTTP, it does so for localhost only.
- */
-export async function copy(text, done) {
+/** @param {string | null} url of a page with the strokes of the drawing, or null if they are too many */
+export async function copyLink(url) {
+  if (url === null) say("This drawing is too long for a link. Save it as PNG.");
+  else if (await copy(url)) say("Copied. The link holds the drawing itself, and nothing was sent.");
+  else {
+    setAddress(parseFragment(new URL(url).hash));
+    say("This browser copies only over HTTPS. Copy the address of this page, which now holds the drawing.");
+  }
+}
+
+/** Copy the number or the digit that was read. */
+export async function copyAnswer({ digits, text, lines }) {
+  const answer = digits.length > 1 ? text : label(digits[0].digit);
+  const doubts = digits.length > 1 ? ` ${summary({ digits, lines }, "")}` : "";
+  const done = await copy(answer);
+  say(done ? `Copied ${answer.replaceAll("\n", ", ")}.${doubts}` : "This browser copies only over HTTPS.");
+}
+
+/** Return whether the browser has copied a text. Over plain HTTP, it does so for localhost only. */
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
+    return true;
   } catch {
     return false;
   }
-  say(done);
-  return true;
 }
 
 /** Save what is seen on the paper: the drawing or the picture, with its boxes. */
 export async function savePng(name) {
   const [drawn, boxes] = [byId("canvas"), byId("boxes")];
-  const canvas = Object.assign(document.createElement("canvas"), { width: drawn.width, height: drawn.height });
+  const canvas = element("canvas", { width: drawn.width, height: drawn.height });
   const context = canvas.getContext("2d");
-  context.fillStyle = getComputedStyle(drawn).getPropertyValue("--paper");
+  context.fillStyle = colour("--paper");
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(drawn, 0, 0);
   context.drawImage(boxes, 0, 0, canvas.width, canvas.height);
@@ -38,9 +53,7 @@ export async function savePng(name) {
 
 /** Let the browser save data as a file. */
 export function download(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
+  const link = element("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it after the click
 }

@@ -1,7 +1,7 @@
 // Answers and problems in words. An answer never claims more certainty than the service does.
 
-const UNSURE_BELOW = 0.6; // probability below which the second digit is named too
 const PROBABLE_BELOW = 0.9;
+const STRANGER = "□"; // stands for what does not look like a digit
 
 const DIGITS = [..."0123456789"];
 
@@ -30,40 +30,54 @@ export function label(digit) {
   return names?.[digit] ?? String(digit);
 }
 
+/** Return the digit of a reply as a character, or a sign in its place if it does not look like a digit. */
+export function character(answer) {
+  return isStranger(answer) ? STRANGER : label(answer.digit);
+}
+
+/** Return a text that was read, as it should be corrected: without the signs that stand for strangers. */
+export function withoutStrangers(text) {
+  return text.replaceAll(STRANGER, "");
+}
+
+function isStranger({ is_digit: isDigit, isUnfinished }) {
+  return isDigit === false && !isUnfinished;
+}
+
 /**
  * @param {object} answer a digit of the service's reply; prediction_set, coverage, is_digit and accept are optional.
  *   `isUnfinished` says that it is still being drawn.
  * @returns {{state: string, digit: string, sentence: string, more: string}}
  */
 export function verdict(answer) {
-  const { digit: best, probabilities, prediction_set: set, coverage, is_digit: isDigit, isUnfinished } = answer;
+  const { digit: best, probabilities, prediction_set: set, accept, isUnfinished } = answer;
   const p = probabilities[best];
   const doubtful = { state: "unsure", digit: `${label(best)}?` };
   if (isUnfinished && isUnsure(answer)) {
     return { ...doubtful, sentence: `So far, it may be ${a(best)} (${percent(p)}).`, more: "" };
   }
-  if (isDigit === false) {
-    const more = `If it is one, the best guess is ${label(best)} (${percent(p)}).`;
-    return { state: "stranger", digit: label(best), sentence: "This does not look like a digit.", more };
-  }
   const byProbability = (a, b) => probabilities[b] - probabilities[a];
   const next = probabilities.map((_, digit) => digit).filter((digit) => digit !== best).sort(byProbability)[0];
   const q = percent(probabilities[next]);
-  const more = set ? plausibleSentence([...set].sort(byProbability), coverage, probabilities.length) : "";
+  if (isStranger(answer)) {
+    const sentence = names ? "This looks like none of the classes." : "This does not look like a digit.";
+    return { state: "stranger", digit: "", sentence, more: `The nearest are ${label(best)}\u00a0(${percent(p)}) and ${label(next)}\u00a0(${q}).` };
+  }
+  const more = set ? plausibleSentence([...set].sort(byProbability), probabilities.length) : "";
   if (isUnsure(answer)) {
     let either = `${a(best)} (${percent(p)}) or ${a(next)} (${q})`;
     if (set?.length === probabilities.length) either = `any ${kind()}`;
     if (set?.length === 1 && set[0] === best) either = `${a(best)} (${percent(p)})`; // but marks were not read
-    return { ...doubtful, sentence: `Not sure: it may be ${either}.`, more };
+    return { ...doubtful, sentence: `${accept === undefined ? "Check this" : "Not sure"}: it may be ${either}.`, more };
   }
   let sentence = `${names ? label(best) : `A${a(best).slice(1)}`}, ${percent(p)} sure.`;
   if (p < PROBABLE_BELOW) sentence = `Probably ${a(best)}: ${percent(p)} sure. Next comes ${label(next)} with ${q}.`;
   return { state: "answer", digit: label(best), sentence, more };
 }
 
-/** Return whether somebody should check the answer. Without a calibration, the probability decides. */
-export function isUnsure({ probability, accept }) {
-  return accept === undefined ? probability < UNSURE_BELOW : !accept;
+/** Return whether somebody should check the answer: every one that the service does not accept. */
+export function isUnsure({ accept }) {
+  return accept !== true;
 }
 
 /** Describe a number in a sentence or two. `mark` says how its unsure digits are marked. */
@@ -82,7 +96,7 @@ export function leftOutSentence(count) {
 }
 
 /** Return a sentence that explains why there is no answer, to a drawing or to a picture of a stack. */
-export function problemSentence({ status, detail }, retries, { isDrawing = true } = {}) {
+export function problemSentence({ status, detail = "" }, retries, { isDrawing = true } = {}) {
   const sooner = isDrawing ? ", or immediately after your next stroke" : "";
   const retry = retries ? ` The page tries again soon${sooner}.` : "";
   const reason = detail ? `: ${detail}` : "";
@@ -102,7 +116,7 @@ export function problemSentence({ status, detail }, retries, { isDrawing = true 
       return `This kind of file cannot be read${reason}. Save it as JPEG or PNG, and choose that file.`;
     case 422:
       if (/no (ink|digit)/i.test(detail)) {
-        return `This picture shows no ${names ? "drawing" : "digit"}. Draw one that is large and clear.`;
+        return `This picture shows no ${names ? "drawing" : "digit"}.${isDrawing ? " Draw one that is large and clear." : ""}`;
       }
       return `This picture cannot be read${reason}.`;
     default:
@@ -110,14 +124,13 @@ export function problemSentence({ status, detail }, retries, { isDrawing = true 
   }
 }
 
-function plausibleSentence(numbers, coverage, count) {
+function plausibleSentence(numbers, count) {
   const digits = numbers.map(label);
   const [last, ...others] = [...digits].reverse();
-  const at = `(${share(coverage)} coverage)`;
-  if (last === undefined) return `No ${kind()} is probable enough ${at}.`;
-  if (others.length === 0) return `Only ${last} is plausible ${at}.`;
-  if (numbers.length === count) return `Every ${kind()} is plausible ${at}.`;
-  return `${others.reverse().join(", ")} and ${last} are plausible ${at}.`;
+  if (last === undefined) return `No ${kind()} is probable enough.`;
+  if (others.length === 0) return `Only ${last} is plausible.`;
+  if (numbers.length === count) return `Every ${kind()} is plausible.`;
+  return `${others.reverse().join(", ")} and ${last} are plausible.`;
 }
 
 /** Return the digits to mark, and an explanation of the mark that is "" if the version has no prediction sets. */
@@ -135,6 +148,11 @@ export function plausible({ prediction_set: set, coverage, calibration, is_digit
 export function percent(p) {
   if (p > 0.999) return ">99.9\u00a0%";
   return `${(Math.floor(p * 1000 + 1e-6) / 10).toFixed(1)}\u00a0%`;
+}
+
+/** Return a number with two decimals and a real minus. */
+export function decimal(value) {
+  return value.toFixed(2).replace("-", "−");
 }
 
 function share(coverage) {

@@ -134,52 +134,64 @@ for (const [reply, words] of [
   [number([digit(4, unsure), digit(2, unsure), digit(1)]), "421 check: 3 digits. 2 of them are unsure."],
   [{ ...number([digit(7)]), left_out: 2, accept: false }, "7 check: A 7, >99.9 % sure. 2 marks were not read."],
   [{ ...number([digit(7)]), accept: false }, "7 check: A 7, >99.9 % sure."],
+  [{ ...number([digit(7)]), accept: undefined }, "7 check: A 7, >99.9 % sure."],
+  [
+    number([digit(4), digit(5, { is_digit: false, accept: false })]),
+    "4□ check: Digit 2 of 2. This does not look like a digit.",
+  ],
 ]) {
   test(`a row has the text, the verdict and its reason: ${words}`, () => {
-    const { text, isSure, reason } = answered(reply);
+    const { text, state, isSure, reason } = answered(reply);
 
-    assert.equal(plain(`${text} ${isSure ? "sure" : "check"}: ${reason}`), words);
+    assert.equal(plain(`${text} ${state}: ${reason}`), words);
+    assert.equal(isSure, state === "sure");
   });
 }
 
-test("a file has the columns of digits read, quoted as RFC 4180 says", () => {
+test("a file has the columns of digits read and who decided, quoted as RFC 4180 says", () => {
+  const old = number([{ digit: 7, probability: 1, probabilities: digit(7).probabilities }]);
   const rows = [
     { path: 'a "b", c.png', result: answered(number([digit(0), digit(4, unsure)], [digit(1)])) },
+    { path: "sure.png", result: answered(number([digit(7)])) },
     { path: "no.png", result: failed("This picture shows no digit.", "found no ink") },
     { path: "diary.txt", result: failed("“diary.txt” is empty.") },
-    { path: "seven.png", result: corrected("04 / 7") },
+    { path: "seven.png", result: corrected("04 / 7", answered(number([digit(4, unsure)]))) },
+    { path: "empty.png", result: corrected("", failed("This picture shows no digit.", "found no ink")) },
     { path: "later.png", result: null },
-    { path: "old.png", result: answered({ ...number([{ digit: 7, probability: 1, probabilities: digit(7).probabilities }]), accept: undefined }) },
+    { path: "old.png", result: answered({ ...old, accept: undefined }) },
   ];
 
   assert.equal(
     toCsv(rows),
     [
-      "path,text,digit_count,least_probability,ambiguous_count,non_digit_count,left_out,accept,version,error",
-      '"a ""b"", c.png","04\n1",3,0.5,1,0,0,false,3,',
-      "no.png,,,,,,,,,found no ink",
-      "diary.txt,,,,,,,,,“diary.txt” is empty.",
-      'seven.png,"04\n7",3,,,,,true,,',
-      "later.png,,,,,,,,,not read",
-      "old.png,7,1,1.0,,,0,,3,",
+      "path,text,digit_count,least_probability,ambiguous_count,non_digit_count,left_out,accept,version,error,checked_by",
+      '"a ""b"", c.png","04\n1",3,0.5,1,0,0,false,3,,',
+      "sure.png,7,1,1.0,0,0,0,true,3,,model",
+      "no.png,,,,,,,,,found no ink,",
+      "diary.txt,,,,,,,,,“diary.txt” is empty.,",
+      'seven.png,"04\n7",3,,,,,true,3,,person',
+      "empty.png,,0,,,,,true,,found no ink,person",
+      "later.png,,,,,,,,,not read,",
+      "old.png,7,1,1.0,,,0,,3,,",
       "",
     ].join("\r\n"),
   );
 });
 
-test("a file about other classes has the columns of digits predict", () => {
+test("a file about other classes has the columns of digits predict and who decided", () => {
   const reply = { digit: 1, class_name: "square", probability: 0.75, probabilities: [0.25, 0.75], prediction_set: [0, 1] };
-  const fields = { coverage: 0.99, calibration: "mnist", preprocessing: ["inverted", "resized"], model: MODEL };
+  const reading = answered({ ...reply, coverage: 0.99, calibration: "mnist", preprocessing: ["inverted", "resized"], model: MODEL });
 
   const [columns, ...lines] = toCsv([
-    { path: "a.png", result: answered({ ...reply, ...fields }) },
-    { path: "b.png", result: corrected("circle") },
+    { path: "a.png", result: reading },
+    { path: "b.png", result: corrected("circle", reading) },
+    { path: "c.png", result: corrected("circle", failed("This picture cannot be read.")) },
   ]).split("\r\n");
 
-  assert.match(columns, /^path,digit,class_name,probability,prediction_set,/);
-  assert.equal(lines[0], "a.png,1,square,0.75,0 1,0.99,mnist,,,,inverted resized,,3,");
-  assert.equal(lines[1], "b.png,,circle,,,,,,,true,,,,");
-  const reading = answered({ ...reply, ...fields });
-  const [checked] = toCsv([{ path: "a.png", result: corrected("circle"), reading }]).split("\r\n");
+  assert.match(columns, /^path,digit,class_name,probability,prediction_set,.*,checked_by$/);
+  assert.equal(lines[0], "a.png,1,square,0.75,0 1,0.99,mnist,,,,inverted resized,,3,,");
+  assert.equal(lines[1], "b.png,,circle,,,,,,,true,,,3,,person");
+  assert.equal(lines[2], "c.png,,circle,,,,,,,true,,,,This picture cannot be read.,person");
+  const [checked] = toCsv([{ path: "b.png", result: corrected("circle", reading) }]).split("\r\n");
   assert.equal(checked, columns);
 });

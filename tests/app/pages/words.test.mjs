@@ -40,30 +40,25 @@ afterEach(() => nameClasses(DIGITS));
 const ALL = [...Array(10).keys()];
 
 for (const [reply, words] of [
-  [answer({ 4: 0.599, 9: 0.3 }), "unsure: 4? Not sure: it may be a 4 (59.9 %) or a 9 (30.0 %)."],
-  [answer({ 4: 0.6, 9: 0.4 }), "answer: 4 Probably a 4: 60.0 % sure. Next comes 9 with 40.0 %."],
-  [answer({ 4: 0.9, 9: 0.1 }), "answer: 4 A 4, 90.0 % sure."],
-  [answerWithSet({ 8: 0.99996 }, [8]), "answer: 8 An 8, >99.9 % sure. Only 8 is plausible (99 % coverage)."],
+  [answer({ 4: 0.6, 9: 0.4 }), "unsure: 4? Check this: it may be a 4 (60.0 %) or a 9 (40.0 %)."],
+  [answer({ 7: 1 }), "unsure: 7? Check this: it may be a 7 (>99.9 %) or a 0 (0.0 %)."],
+  [answer({ 4: 0.6, 9: 0.4 }, { accept: true }), "answer: 4 Probably a 4: 60.0 % sure. Next comes 9 with 40.0 %."],
+  [answer({ 4: 0.9, 9: 0.1 }, { accept: true }), "answer: 4 A 4, 90.0 % sure."],
+  [answerWithSet({ 8: 0.99996 }, [8]), "answer: 8 An 8, >99.9 % sure. Only 8 is plausible."],
   [
     answerWithSet({ 4: 0.7, 7: 0.1, 9: 0.2 }, [4, 7, 9]),
-    "unsure: 4? Not sure: it may be a 4 (70.0 %) or a 9 (20.0 %). 4, 9 and 7 are plausible (99 % coverage).",
+    "unsure: 4? Not sure: it may be a 4 (70.0 %) or a 9 (20.0 %). 4, 9 and 7 are plausible.",
   ],
-  [
-    answerWithSet({ 7: 0.995 }, [7], { accept: false }),
-    "unsure: 7? Not sure: it may be a 7 (99.5 %). Only 7 is plausible (99 % coverage).",
-  ],
+  [answerWithSet({ 7: 0.995 }, [7], { accept: false }), "unsure: 7? Not sure: it may be a 7 (99.5 %). Only 7 is plausible."],
   [answerWithSet({ 4: 0.987 }, [4], { is_digit: false, isUnfinished: true }), "unsure: 4? So far, it may be a 4 (98.7 %)."],
-  [
-    answerWithSet(Array(10).fill(0.1), ALL),
-    "unsure: 0? Not sure: it may be any digit. Every digit is plausible (99 % coverage).",
-  ],
+  [answerWithSet(Array(10).fill(0.1), ALL), "unsure: 0? Not sure: it may be any digit. Every digit is plausible."],
   [
     answerWithSet({ 4: 0.651, 9: 0.302 }, []),
-    "unsure: 4? Not sure: it may be a 4 (65.1 %) or a 9 (30.2 %). No digit is probable enough (99 % coverage).",
+    "unsure: 4? Not sure: it may be a 4 (65.1 %) or a 9 (30.2 %). No digit is probable enough.",
   ],
   [
-    answerWithSet({ 4: 0.987 }, [4], { is_digit: false }),
-    "stranger: 4 This does not look like a digit. If it is one, the best guess is 4 (98.7 %).",
+    answerWithSet({ 4: 0.987, 9: 0.01 }, [4], { is_digit: false }),
+    "stranger:  This does not look like a digit. The nearest are 4 (98.7 %) and 9 (1.0 %).",
   ],
 ]) {
   test(`an answer is put into words: ${words}`, () => {
@@ -77,13 +72,16 @@ test("a model of other classes is described by their names", () => {
   assert.equal(nameClasses(DIGITS), false);
   assert.equal(nameClasses(["circle", "square"]), true);
 
-  const sure = answer({ 0: 0.05, 1: 0.95 }, {}, 2);
+  const sure = answer({ 0: 0.05, 1: 0.95 }, { accept: true }, 2);
+  const unchecked = answer({ 0: 0.05, 1: 0.95 }, {}, 2);
   const unsure = answer({ 0: 0.55, 1: 0.45 }, { prediction_set: [], coverage: 0.9, accept: false }, 2);
 
   assert.deepEqual([label(0), label(1)], ["circle", "square"]);
   assert.equal(plain(verdict(sure).sentence), "square, 95.0 % sure.");
   assert.equal(plain(verdict(unsure).sentence), "Not sure: it may be circle (55.0 %) or square (45.0 %).");
-  assert.match(plain(verdict(unsure).more), /^No class is probable enough \(90 % coverage\)/);
+  assert.equal(plain(verdict(unchecked).sentence), "Check this: it may be square (95.0 %) or circle (5.0 %).");
+  assert.equal(verdict(unsure).more, "No class is probable enough.");
+  assert.equal(verdict({ ...sure, is_digit: false }).sentence, "This looks like none of the classes.");
   assert.match(plausible({ prediction_set: [0], coverage: 0.9 }).meaning, /pictures like the training's has/);
   assert.match(problemSentence({ status: 422, detail: "no ink" }, false), /shows no drawing/);
 });
@@ -95,7 +93,7 @@ test("a probability is rounded down and never to 100 %", () => {
 });
 
 test("a number is summed up with its unsure digits and the marks that were not read", () => {
-  const digits = (...unsure) => unsure.map((is) => ({ probability: is ? 0.1 : 1 }));
+  const digits = (...unsure) => unsure.map((is) => ({ accept: !is }));
 
   assert.equal(summary({ digits: digits(false, false), lines: ["42"] }), "2 digits, none of them unsure.");
   assert.equal(summary({ digits: digits(true, true), lines: ["4", "2"] }), "2 digits in 2 lines, all of them unsure.");
@@ -109,7 +107,8 @@ test("a digit of a number has a place and a description for screen readers", () 
 
   assert.equal(place({ digits, lines: ["40752"] }, 4), "Digit 5 of 5");
   assert.equal(place({ digits, lines: ["407", "52"] }, 4), "Line 2, digit 2");
-  assert.equal(plain(spoken(answer({ 4: 1 }))), "4. A 4, >99.9 % sure.");
+  assert.equal(plain(spoken(answer({ 4: 1 }, { accept: true }))), "4. A 4, >99.9 % sure.");
+  assert.match(plain(spoken(answerWithSet({ 4: 1 }, [4], { is_digit: false }))), /^This does not look like a digit\. The nearest/);
   const unsure = answerWithSet({ 0: 1 }, [0, 1], { accept: false });
   assert.match(plain(spoken(unsure)), /^0, unsure\. Not sure: .* 0 and 1 are plausible/);
 });

@@ -1,0 +1,83 @@
+// The ways in which pictures come to the page: chosen, photographed, dropped, pasted, and the examples.
+
+import { byId } from "./dom.js";
+
+const UNREACHABLE = "The service cannot be reached.";
+
+/**
+ * Follow all ways from now on.
+ *
+ * @param {(files: FileList | File[]) => void} open
+ * @param {(sentence: string) => void} refuse says why nothing was opened
+ */
+export function followFiles(open, refuse) {
+  for (const [button, input] of [["choose", "file"], ["photo", "camera"]]) {
+    byId(button).addEventListener("click", () => (button === "photo" && isDesktop.matches ? takePhoto(open, refuse) : byId(input).click()));
+    byId(input).addEventListener("change", ({ target }) => {
+      if (target.files.length) open([...target.files]); // the browser empties the list below
+      target.value = ""; // allows choosing the same file again
+    });
+  }
+  for (const button of byId("start").querySelectorAll("button")) {
+    button.addEventListener("click", async () => {
+      const reply = await fetch(new URL(button.dataset.file, import.meta.url)).catch(() => null);
+      const content = reply?.ok ? await reply.blob() : null;
+      if (content === null) refuse(UNREACHABLE);
+      else open([new File([content], button.textContent.trim(), { type: content.type })]);
+    });
+  }
+  followDrops(open, refuse);
+  document.addEventListener("paste", (event) => {
+    if (/** @type {Element} */ (event.target).matches("input")) return;
+    const { files } = event.clipboardData;
+    if (files.length) open([...files]);
+    else refuse("The clipboard contains no picture.");
+  });
+  navigator.mediaDevices?.addEventListener("devicechange", offerCamera);
+  offerCamera();
+}
+
+/** Take files that are dropped anywhere on the page. */
+function followDrops(open, refuse) {
+  let depth = 0; // dragenter and dragleave fire for every element that the pointer crosses
+  const setDepth = (newDepth) => {
+    depth = Math.max(0, newDepth);
+    document.body.classList.toggle("dragging", depth > 0);
+  };
+  const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
+  document.addEventListener("dragenter", (event) => hasFiles(event) && setDepth(depth + 1));
+  document.addEventListener("dragleave", (event) => hasFiles(event) && setDepth(depth - 1));
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault(); // otherwise the browser would open the file in place of the page
+    event.dataTransfer.dropEffect = hasFiles(event) ? "copy" : "none";
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    setDepth(0);
+    const { files } = event.dataTransfer;
+    if (files.length) open([...files]);
+    else refuse("That was not a file. Save the picture first, or copy it and paste it here.");
+  });
+}
+
+// The camera of a computer. A phone's file dialog has its own.
+
+const isDesktop = globalThis.matchMedia?.("(hover: hover) and (pointer: fine)");
+
+/** Offer the camera if there is one. Browsers hide it from pages that came over plain HTTP, except for localhost. */
+async function offerCamera() {
+  const devices = await navigator.mediaDevices?.enumerateDevices().catch(() => []);
+  byId("photo").classList.toggle("offered", devices?.some(({ kind }) => kind === "videoinput") ?? false);
+}
+
+async function takePhoto(open, refuse) {
+  const camera = await import("./camera.js").catch(() => null);
+  if (camera === null) return refuse(UNREACHABLE);
+  try {
+    const photo = await camera.takePhoto();
+    if (photo !== null) open([photo]);
+  } catch (error) {
+    if (!(error instanceof camera.NoCamera)) throw error;
+    refuse(error.message);
+  }
+}

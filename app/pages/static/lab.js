@@ -1,0 +1,260 @@
+// The lab: the pixels, the hidden units and the outputs of the network beside the paper, and sliders that mislead it.
+
+import { Arithmetic } from "./arithmetic.js";
+import { Comparison } from "./comparison.js";
+import { distort } from "./distort.js";
+import { byId, element } from "./dom.js";
+import { Evidence } from "./evidence.js";
+import { drawGrey } from "./heat.js";
+import { kilobytes, loadNetwork } from "./layers.js";
+import { Network, indexOfLargest, largestDifference } from "./network.js";
+import { askAboutPixels } from "./requests.js";
+import { Units } from "./units.js";
+import { hasOwnClasses, label, percent, decimal } from "./verdict.js";
+
+const ANY_VERSION = "any"; // before the first answer
+const TOLERANCE = 1e-3; // float16 changes a probability by at most half of it
+const BLANK = Array.from({ length: 28 }, () => new Array(28).fill(0));
+
+/**
+ * @typedef {object} View what the panels show
+ * @property {Network} network
+ * @property {ReturnType<Network["forward"]>} pass of the digit
+ * @property {object} digit
+ * @property {number[]} pixels 784 grey values of the digit
+ * @property {number | undefined} version of the network
+ * @property {number} best the class that is the answer
+ * @property {number} rival the class that the answer is compared with
+ * @property {Float64Array} evidence what each unit adds to the difference of their logits
+ * @property {{unit: number, group: number}} shown the unit that is shown, and the class that it supports most
+ */
+
+export class Lab {
+  #units = new Units(byId("units"), () => this.#renderSoon());
+  #panels;
+  #network = null;
+  #version; // of the network; undefined before the first answer tells it
+  #loads = null; // the version of the layers that are being loaded, or null
+  #lacking = null; // a version that was released without its layers
+  #original = null; // the digit of the service's reply
+  #digit = null; // that digit, or what the sliders have made of it
+  #isMoving = false; // whether a slider has moved since the last frame
+  #frame = 0;
+  #request = null; // the AbortController of the request about what the sliders have made
+  #onDistorted;
+  #rival = null; // the class that the answer is compared with, or null for the second most probable
+  #outputs = []; // the parts of the list of outputs
+
+  /** @param {(digit: object) => void} onDistorted called with a digit of other pixels when a slider moves and when it rests */
+  constructor(onDistorted) {
+    this.#onDistorted = onDistorted;
+    const comparison = new Comparison(() => this.#open("beside"));
+    const evidence = new Evidence((unit) => this.#units.choose(unit));
+    this.#panels = { arithmetic: new Arithmetic(), evidence, beside: comparison };
+    byId("panels").addEventListener("click", ({ target }) => {
+      const name = target.closest("#tabs button")?.getAttribute("aria-controls");
+      if (name) this.#open(name);
+    });
+    byId("sliders").addEventListener("input", () => {
+      this.#request?.abort();
+      this.#isMoving = true;
+      this.#renderSoon();
+    });
+    byId("sliders").addEventListener("change", () => this.#askService());
+    byId("restore").addEventListener("click", () => {
+      this.#restoreSliders();
+      this.#adopt(this.#original);
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#renderSoon());
+  }
+
+  /**
+   * @param {object | null} digit of the service's reply, or null if nothing is drawn
+   * @param {number | undefined} version that has answered
+   */
+  show(digit, version) {
+    this.#restoreSliders();
+    this.#original = digit;
+    this.#setDigit(digit);
+    this.#version ??= version;
+    const isCurrent = this.#network !== null && (version === undefined || version === this.#version);
+    if (isCurrent) this.#renderSoon();
+    else this.#load(version);
+  }
+
+  #setDigit(digit) {
+    if (digit?.digit !== this.#digit?.digit) this.#rival = null;
+    this.#digit = digit;
+  }
+
+  async #load(version) {
+    const load = version ?? ANY_VERSION;
+    if ([load, ANY_VERSION].includes(this.#loads) || this.#lacking === load) return;
+    this.#loads = load;
+    this.#network = null;
+    this.#renderSoon();
+    this.#say("Loading the weights.");
+    const result = await loadNetwork("model/layers", (received, total) => {
+      if (this.#loads !== load) return;
+      byId("loading").hidden = false;
+      byId("loading").value = received / total;
+      this.#say(`Loading the weights: ${kilobytes(received)} of ${kilobytes(total)} KB.`);
+    });
+    if (this.#loads !== load) return;
+    this.#loads = null;
+    byId("loading").hidden = true;
+    if (result instanceof Network) {
+      this.#network = result;
+      this.#version = version;
+      this.#units.arrange(result);
+      byId("input-size").textContent = `${result.inputs} pixels`;
+      byId("unit-count").textContent = `${result.units} hidden units`;
+      byId("output-count").textContent = `${result.classes} outputs`;
+      this.#makeOutputs(result.classes);
+    } else if (result === 501) {
+      this.#lacking = load;
+      this.#say("This version of the model was released without its layers, so the page cannot look inside.");
+    } else {
+      this.#say("The layers could not be loaded. Your next stroke tries again.");
+    }
+    this.#renderSoon();
+  }
+
+  #renderSoon() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      if (this.#isMoving) this.#distort();
+      this.#render();
+    });
+  }
+
+  #render() {
+    const [network, digit] = [this.#network, this.#digit];
+    const isExplained = network !== null && digit !== null;
+    byId("lab").classList.toggle("ready", network !== null);
+    byId("panels").hidden = byId("controls").hidden = !isExplained;
+    if (network === null) return;
+    const rows = digit?.pixels ?? BLANK;
+    const pixels = rows.flat();
+    const pass = digit?.pass ?? network.forward(pixels);
+    const best = digit?.digit ?? indexOfLargest(pass.logits);
+    const rival = this.#rival ?? indexOfLargest(pass.logits, best);
+    const evidence = network.unitEvidence(pass, best, rival);
+    this.#units.show(digit && pass.hidden, indexOfLargest(evidence));
+    drawGrey(byId("input"), rows);
+    this.#showOutputs(digit && pass, best, rival);
+    if (!isExplained) {
+      this.#say(`Draw a ${hasOwnClasses() ? "picture" : "digit"}, and see which units light up.`);
+      return;
+    }
+    if (digit.pass) this.#say("Computed in your browser. The service answers when the slider rests.");
+    else this.#check(pass);
+    byId("evidence-tab").textContent = `Why not ${label(rival)}?`;
+    for (const id of ["beside-tab", "training"]) byId(id).hidden = hasOwnClasses();
+    const name = byId("tabs").querySelector("[aria-expanded=true]").getAttribute("aria-controls");
+    const view = { network, pass, digit, pixels, version: this.#version, best, rival, evidence, shown: this.#units.shown };
+    this.#panels[name].show(view);
+  }
+
+  /** Open a panel in place of the one that is open. */
+  #open(name) {
+    for (const tab of byId("tabs").children) {
+      const isOpen = tab.getAttribute("aria-controls") === name;
+      tab.setAttribute("aria-expanded", String(isOpen));
+      byId(tab.getAttribute("aria-controls")).hidden = !isOpen;
+    }
+    this.#renderSoon();
+  }
+
+  /** Say whether this page computes what the service has answered. */
+  #check({ probabilities }) {
+    const difference = largestDifference(probabilities, this.#digit.probabilities);
+    const figure = difference < 1e-4 ? "less than 0.0001" : difference.toFixed(4);
+    this.#say(
+      difference <= TOLERANCE
+        ? `Computed in your browser. Its probabilities differ from the service's by ${figure}.`
+        : `Careful: what this page computes differs from the service's probabilities by ${figure}. Reload the page.`,
+    );
+  }
+
+  #say(words) {
+    if (byId("lab-state").textContent !== words) byId("lab-state").textContent = words;
+  }
+
+  // The outputs
+
+  #makeOutputs(count) {
+    this.#outputs = Array.from({ length: count }, (_, digit) => {
+      const [name, logit, bar, value] = ["name", "logit", "bar", "value"].map((className) => element("span", { className }));
+      const unseen = element("span", { className: "unseen" });
+      const button = element("button", { type: "button" }, name, unseen, logit, element("span", { className: "track" }, bar), value);
+      button.addEventListener("click", () => {
+        this.#rival = digit;
+        this.#open("evidence");
+      });
+      return { item: element("li", {}, button), button, name, unseen, logit, bar, value };
+    });
+    byId("outputs").replaceChildren(...this.#outputs.map(({ item }) => item));
+    byId("outputs").classList.toggle("named", hasOwnClasses());
+  }
+
+  #showOutputs(pass, best, rival) {
+    this.#outputs.forEach(({ button, name, unseen, logit, bar, value }, digit) => {
+      const isBest = pass !== null && digit === best;
+      name.textContent = label(digit);
+      logit.textContent = pass === null ? "" : decimal(pass.logits[digit]);
+      bar.style.transform = `scaleX(${pass?.probabilities[digit] ?? 0})`;
+      value.textContent = pass === null ? "" : percent(pass.probabilities[digit]);
+      button.disabled = pass === null || isBest;
+      button.classList.toggle("best", isBest);
+      button.setAttribute("aria-pressed", String(pass !== null && digit === rival));
+      unseen.textContent = isBest ? " is the answer. " : ` Why not ${label(digit)}? `;
+    });
+  }
+
+  // The sliders
+
+  #restoreSliders() {
+    this.#request?.abort();
+    this.#request = null;
+    this.#isMoving = false;
+    for (const slider of sliders()) slider.value = slider.defaultValue;
+  }
+
+  #adopt(digit) {
+    this.#setDigit(digit);
+    this.#renderSoon();
+    this.#onDistorted(digit);
+  }
+
+  /** Compute the answer here, without waiting for the service, which alone can say whether it accepts the answer. */
+  #distort() {
+    this.#isMoving = false;
+    /** @type {any} */
+    const changes = Object.fromEntries(sliders().map((slider) => [slider.name, slider.valueAsNumber]));
+    const pixels = distort(this.#original.pixels, changes);
+    const pass = this.#network.forward(pixels.flat());
+    const probabilities = [...pass.probabilities];
+    const digit = indexOfLargest(probabilities);
+    const probability = probabilities[digit];
+    const { line } = this.#original;
+    this.#setDigit({ digit, probability, probabilities, pixels, pass, accept: false, isUnfinished: true, line });
+    this.#onDistorted(this.#digit);
+  }
+
+  async #askService() {
+    if (this.#isMoving) this.#distort(); // the last move has not had its frame
+    const { pixels, line } = this.#digit;
+    const controller = (this.#request = new AbortController());
+    const reply = await askAboutPixels(pixels, controller.signal);
+    const prediction = reply?.ok ? await reply.json().catch(() => null) : null;
+    if (this.#request !== controller || controller.signal.aborted) return;
+    if (prediction === null) this.#say("The service could not answer. Move a slider to ask it again.");
+    else this.#adopt({ ...prediction, pixels, line });
+  }
+}
+
+/** @returns {HTMLInputElement[]} */
+function sliders() {
+  return [...byId("sliders").querySelectorAll("input")];
+}

@@ -83,6 +83,8 @@ def install(app: FastAPI, settings: Settings) -> None:
     @app.get("/page/{digest}/{name}", include_in_schema=False)
     async def file(request: ServiceRequest, digest: str, name: str) -> Response:
         """Return a style sheet, script or picture of the page. A page of another release gets the current content."""
+        if not digest.isalnum():
+            raise nothing_here(request.scope)
         return reply(request, name, caching.FOREVER if digest == _digest() else {})
 
     @app.get("/page/{name}", include_in_schema=False)

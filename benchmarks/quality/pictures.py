@@ -9,8 +9,9 @@ the false alarms: pictures taken for no digit, or refused for lack of ink. A ref
 among the false alarms only. The sets have the thresholds that serving chooses for each picture. The last two columns
 are the share of pictures whose answer has `accept`, and the share of these that is right. A third table has both errors
 of refusing side by side: digits that are refused, and pictures without a digit (of `without_digit.py`) that are not, or
-are accepted. Develop with `--from validation`, on which the sets may have been calibrated. The test digits are for
-final figures.
+are accepted. Another table has the answers of `/predict` and `/read` to the same pictures, after all looks at them, with
+the share of pictures that are accepted and wrong. Develop with `--from validation`, on which the sets may have been
+calibrated. The test digits are for final figures.
 """
 
 import time
@@ -27,18 +28,22 @@ from benchmarks.harness.command import parser, progress
 from benchmarks.harness.report import header, share_with_interval, table
 from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, rng_of
+from benchmarks.quality.marks import MARKED, STEMMED
 from benchmarks.quality.mnist_digits import add_part, load_part
 from benchmarks.quality.papers import ON_PAPER
 from benchmarks.quality.without_digit import all_without_digit
-from digits.errors import NoInk
+from digits.errors import NoInk, TooManyDigits
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.model.classifier import Classifier
 from digits.model.predictions import predict
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
+from digits.numbers.read import read_number
 from digits.picture import Picture
 
 SCANS = "scikit-learn's 8x8"
+ANSWERED = 300
+"""Maximum number of pictures of each family that `/predict` and `/read` are compared on."""
 WITHOUT_DIGIT = 500
 """Number of pictures without a digit."""
 SIZE_LEVEL = 0.99
@@ -57,6 +62,7 @@ class Prepared:
     normalized: NDArray[np.bool_]
     """(N,). Whether the picture was normalized. Otherwise it came in MNIST form."""
     pictures: Sequence[Normalized]
+    encoded: Sequence[bytes]
     blank: NDArray[np.bool_]
     """(N,). Whether no ink was found. The features are then zeros, which counts as a wrong answer."""
     milliseconds: float
@@ -89,6 +95,7 @@ def prepare(pictures: Sequence[bytes], labels: Labels) -> Prepared:
         ours=to_features(pixels),
         normalized=are_normalized([each.steps for each in prepared]),
         pictures=prepared,
+        encoded=pictures,
         blank=pixels.max(axis=(1, 2)) == 0,
         milliseconds=milliseconds,
     )
@@ -99,14 +106,16 @@ def prepared_families(images: int, part: str, only: str) -> dict[str, Prepared]:
     digits, labels = load_part(part)
     # Spread evenly: MNIST's test images are ordered by writer, and the first half is harder than the whole.
     chosen = np.linspace(0, len(labels) - 1, min(images, len(labels))).astype(int)
-    digits, truth = digits[chosen], labels[chosen]
     families = {}
-    made = FAMILIES | ON_PAPER
+    made = FAMILIES | ON_PAPER | MARKED
+    stemmed = np.flatnonzero(np.isin(labels, STEMMED))
+    stemmed = stemmed[np.linspace(0, len(stemmed) - 1, min(images, len(stemmed))).astype(int)]
     for name in (name for name in [*made, *DRAWN] if only in name):
         progress(name)
         rng = rng_of(name)
         if name in made:
-            families[name] = prepare([made[name](digit, rng) for digit in digits], truth)
+            own = stemmed if name == "long stems" else chosen
+            families[name] = prepare([made[name](digit, rng) for digit in digits[own]], labels[own].astype(np.int64))
         else:
             families[name] = prepare(drawings(name, images, rng), np.full(images, DRAWN[name].label))
     if only not in SCANS:
@@ -145,6 +154,45 @@ def trust_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
     promised = [f"covered at {level:g}" for level in levels]
     last = (f"mean size at {SIZE_LEVEL}", "not a digit", "accepted", "right, of the accepted")
     return table(["family", *promised, *last], rows)
+
+
+def answers_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
+    """Return the table of the answers of `/predict` and `/read` to the same pictures."""
+    rows = []
+    for name, prepared in families.items():
+        progress(f"{name}, /predict and /read")
+        pictures = [Picture(data) for data in prepared.encoded[:ANSWERED]]
+        cells = []
+        for ask in (_predicted, _read):
+            answers = [ask(classifier, picture) for picture in pictures]
+            right = [text == str(label) for (text, _), label in zip(answers, prepared.labels, strict=False)]
+            wrong = [is_accepted and not is_right for (_, is_accepted), is_right in zip(answers, right, strict=True)]
+            cells += [
+                share_with_interval(right),
+                f"{np.mean([each for _, each in answers]):.3f}",
+                f"{np.mean(wrong):.4f}",
+            ]
+        rows.append([name, str(len(pictures)), *cells])
+    columns = [
+        f"{path}: {column}" for path in ("predict", "read") for column in ("right", "accepted", "accepted, wrong")
+    ]
+    return table(["family", "pictures", *columns], rows)
+
+
+def _predicted(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
+    try:
+        (record,) = predict(classifier, [picture.prepare("auto")], lambda _index: picture.look_again())
+    except NoInk:
+        return "", False
+    return str(record["digit"]), record.get("accept", False)
+
+
+def _read(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
+    try:
+        number = read_number(classifier, picture)
+    except (NoInk, TooManyDigits):
+        return "", False
+    return number["text"], number.get("accept", False)
 
 
 def accepted(classifier: Classifier, prepared: Prepared) -> NDArray[np.bool_]:
@@ -198,6 +246,7 @@ def main() -> None:
     print(table(["family", "pictures", *ways, "ms a picture"], rows))
     for name, classifier in classifiers.items():
         print(f"\n{name}\n\n{trust_table(classifier, families)}")
+        print(f"\n{answers_table(classifier, families)}")
         print(f"\n{refusal_table(classifier, families, surfaces)}")
 
 

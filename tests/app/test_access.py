@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 
 import httpx
@@ -85,6 +86,7 @@ def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -
 
 
 def test_a_bug_is_a_logged_500(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    monkeypatch.setattr(logging.getLogger("app"), "handlers", [])  # an earlier test's writes to that test's stderr
     app = create_app(Settings(log_format="json"))
     monkeypatch.setattr(app.service.data_plane, "registry", None)
 

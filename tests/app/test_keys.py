@@ -94,12 +94,12 @@ def test_probes_and_pages_need_no_key(locked: Service, path: str) -> None:
 )
 def test_every_other_path_needs_a_key_whether_it_exists_or_not(locked: Service, path: str) -> None:
     # A path that begins like a page's is public, but no such page exists.
-    expected = b"404" if path.startswith("/page%2f") else b"401"
+    expected = (b"404", b"405") if path.startswith("/page%2f") else (b"401",)
 
     for method in ("GET", "POST", "OPTIONS", "TRACE", "HEAD", "DELETE"):
         reply = locked.send_bytes(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
-        assert reply.split(b" ", 2)[1] == expected, method
+        assert reply.split(b" ", 2)[1] in expected, method
 
 
 def test_the_key_is_checked_before_the_body_is_read(locked: Service) -> None:

@@ -99,7 +99,7 @@ class Prediction(DigitPrediction):
         json_schema_extra=_without_default,
     )
     preprocessing: list[str] = Field(
-        description="What was done to the picture, in order: `inverted`, `cropped`, `thickened` or `thinned`, "
+        description="What was done to the picture, in order: `rectified`, `inverted`, `cropped`, `thickened` or `thinned`, "
         "`centered`, or only `resized`. Empty when the network saw it unchanged."
     )
     model: ModelName = Field(description="`name` and `version` of the model that answered.")

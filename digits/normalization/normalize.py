@@ -79,13 +79,10 @@ class Normalized:
     """The part of the picture that the digit is in."""
     is_alone: bool = False
     """Whether the digit is in one piece, and there is nothing else of its size."""
+    has_other_look: bool = False
+    """Whether `second_look` can see the picture in another way."""
     without_mark: "Normalized | None" = None
     """The digit without a mark around or below all other parts, if there is one. The network chooses."""
-
-    @property
-    def has_other_look(self) -> bool:
-        """Whether `second_look` can see the picture in another way."""
-        return bool(self.steps) and (self.ink is None or "rectified" in self.steps)
 
     @property
     def choices(self) -> "list[Normalized]":
@@ -126,7 +123,8 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = 
     if mode == "auto" and (unchanged := _in_mnist_form(picture)):
         return unchanged
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
-    return _redrawn(_locate(grey, look or Look.at(grey)))
+    look = look or Look.at(grey)
+    return _redrawn(_locate(grey, look), has_other_look=look.has_other)
 
 
 def second_look(picture: Grey) -> Normalized | None:
@@ -138,10 +136,10 @@ def second_look(picture: Grey) -> Normalized | None:
     if _in_mnist_form(picture):
         return None
     look = Look.at(picture).other(picture)
-    return None if look is None else _redrawn(_locate(picture, look))
+    return None if look is None else _redrawn(_locate(picture, look), has_other_look=False)
 
 
-def _redrawn(located: "list[_Located]") -> Normalized:
+def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
     """Return the digit, with the one without a mark."""
     normalized = None
     for each in located[::-1]:
@@ -149,7 +147,14 @@ def _redrawn(located: "list[_Located]") -> Normalized:
         steps = [name for name, is_true in (("rectified", each.is_rectified), ("inverted", each.is_dark)) if is_true]
         steps += ["cropped", redrawn.change, "centered"] if redrawn.change else ["cropped", "centered"]
         normalized = Normalized(
-            redrawn.pixels, tuple(steps), each.left_out, each.ink, each.part, each.is_alone, normalized
+            redrawn.pixels,
+            tuple(steps),
+            each.left_out,
+            each.ink,
+            each.part,
+            each.is_alone,
+            has_other_look,
+            normalized,
         )
     assert normalized is not None
     return normalized
@@ -180,11 +185,16 @@ class Look:
         look = cls._with(page, view, paper or even_light(view))
         return look if page is None or look.found else cls._of_all(picture)
 
+    @property
+    def has_other(self) -> bool:
+        """Whether another look may be better. On even paper none is."""
+        return self.page is not None or isinstance(self.paper, EvenedPaper)
+
     def other(self, picture: Grey) -> Self | None:
         """Return another look at the same picture, or None: at all of it, or with the ink network."""
         if self.page is not None:
             return self._of_all(picture)
-        return None if self.paper is None else self._with(None, self.view, None)
+        return self._with(None, self.view, None) if self.has_other else None
 
     @classmethod
     def _of_all(cls, picture: Grey) -> Self:

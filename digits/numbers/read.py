@@ -183,8 +183,7 @@ def _segmented(picture: Picture, *, again: bool = False) -> PreparedNumber | Non
         sheet = _find_sheet(grey, again=again)
     if sheet is None:
         return None
-    has_other_look = not again and (sheet.ink is None or sheet.page is not None)
-    return PreparedNumber((width, height), segment(sheet, width, height), [], sheet.ink, has_other_look)
+    return PreparedNumber((width, height), segment(sheet, width, height), [], sheet.ink, sheet.has_other_look)
 
 
 def _are_mostly_digits(reading: Reading, scores: Scores) -> bool:

@@ -90,6 +90,8 @@ class Sheet:
     the whole picture."""
     whole_shape: tuple[int, ...] = ()
     """Height and width of that picture in pixels."""
+    has_other_look: bool = False
+    """Whether `find_sheet` can look at the picture again in another way."""
 
     @property
     def digit_height(self) -> float:
@@ -121,12 +123,13 @@ def find_sheet(picture: Grey, *, again: bool = False) -> Sheet:
             flat, matrix = page.from_above(picture)
             flat_view = _view(flat)
             sheet = _sheet(flat, _even_paper(flat_view) or _evened_paper(flat_view))
-            return replace(sheet, page=matrix, whole_shape=picture.shape)
+            return replace(sheet, page=matrix, whole_shape=picture.shape, has_other_look=True)
         again = again and page is None
-    evened = paper or _evened_paper(view)
+    evened = None if paper else _evened_paper(view)
     if again and evened is None:
         raise NoInk("no ink found: there is no other way to look at the picture")
-    return _sheet(picture, None if again else evened)
+    sheet = _sheet(picture, None if again else paper or evened)
+    return replace(sheet, has_other_look=evened is not None and not again)
 
 
 def _view(picture: Grey) -> Grey:

@@ -83,7 +83,7 @@ class PreparedNumber:
             left_out = whole.normalized.left_out
             digit = FoundDigit(whole.row, 0, whole.digit, _box(whole.normalized, self.size), whole.other)
             one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * left_out)
-            if len(reading.digits) <= 1:
+            if not reading.digits or (len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER):
                 return one
             together = surround([found.box for found in reading.digits])
             if together.width <= _WIDEST_DIGIT * together.height:
@@ -116,7 +116,9 @@ def prepare(picture: Picture) -> PreparedNumber:
     if whole is None or not any(way.is_alone for way in whole.choices):
         prepared = _segmented(picture)
     if prepared is not None:
-        return prepared if whole is None else replace(prepared, wholes=[whole])
+        if whole is None:
+            return prepared
+        return replace(prepared, wholes=[whole], has_other_look=prepared.has_other_look or whole.has_other_look)
     if whole is None:
         raise blank or NoInk("no ink found: the picture has no pen strokes")
     # The digit is alone, or too faint for a sheet. It may be several that touch, unless it is in MNIST form.
@@ -137,7 +139,7 @@ def look_again(picture: Picture, first: PreparedNumber) -> PreparedNumber | None
         prepared = None
     if prepared is not None:
         return replace(prepared, wholes=wholes)
-    return replace(first, wholes=wholes) if is_one and second is not None else None
+    return None if second is None else replace(first, wholes=wholes)
 
 
 def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading, bool]:

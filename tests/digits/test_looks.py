@@ -249,7 +249,7 @@ def test_a_plausible_rival_is_in_the_prediction_set_so_that_the_answer_is_not_ac
 def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Classifier, mnist: Mnist) -> None:
     clear = normalize(written(stroked(mnist.pixels[0], 140, 9)[:140, :140].astype(np.float32)))
     noise = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
-    doubtful = Normalized(noise, ("cropped", "centered"))
+    doubtful = Normalized(noise, ("cropped", "centered"), has_other_look=True)
     asked: list[int] = []
 
     def look_again(index: int) -> None:

@@ -99,8 +99,8 @@ class Prediction(DigitPrediction):
         json_schema_extra=_without_default,
     )
     preprocessing: list[str] = Field(
-        description="What was done to the picture, in order: `rectified`, `inverted`, `cropped`, `thickened` or `thinned`, "
-        "`centered`, or only `resized`. Empty when the network saw it unchanged."
+        description="What was done to the picture, in order: `rectified`, `inverted`, `cropped`, `thickened` or "
+        "`thinned`, `centered`, or only `resized`. Empty when the network saw it unchanged."
     )
     model: ModelName = Field(description="`name` and `version` of the model that answered.")
     left_out: Annotated[int, Field(ge=1)] | SkipJsonSchema[None] = Field(

@@ -9,9 +9,9 @@ the false alarms: pictures taken for no digit, or refused for lack of ink. A ref
 among the false alarms only. The sets have the thresholds that serving chooses for each picture. The last two columns
 are the share of pictures whose answer has `accept`, and the share of these that is right. A third table has both errors
 of refusing side by side: digits that are refused, and pictures without a digit (of `without_digit.py`) that are not, or
-are accepted. Another table has the answers of `/predict` and `/read` to the same pictures, after all looks at them, with
-the share of pictures that are accepted and wrong. Develop with `--from validation`, on which the sets may have been
-calibrated. The test digits are for final figures.
+are accepted. Another table has the answers of `/predict` and `/read` to the same pictures, after all looks at them,
+with the share of pictures that are accepted and wrong. Develop with `--from validation`, on which the sets may have
+been calibrated. The test digits are for final figures.
 """
 
 import time

@@ -44,6 +44,9 @@ CONNECTION = "digits.connection"
 REPLY = "digits.reply"
 """The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
 
+_MAX_PATH = 4096
+"""Number of characters from which on a path matches no route. Two variables in a pattern take quadratic time."""
+
 _MAX_QUERY_BYTES = 1000
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
@@ -128,6 +131,8 @@ class DirectRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether the path matches, and the method. `RequestMiddleware` has removed any prefix from it."""
+        if len(scope["path"]) >= _MAX_PATH:
+            return Match.NONE, {}
         if not self._is_direct:
             return super().matches(scope)
         # `match` would accept a line break at the end.

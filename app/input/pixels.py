@@ -52,3 +52,15 @@ def type_name(value: Any) -> str:
     """Name the type of a JSON value, such as "a string", without revealing the value."""
     names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
     return names.get(type(value), "a number")
+
+
+def shown(value: Any) -> str:
+    """Describe a JSON value in a message: a short text, a number or a short list of integers, else its type.
+
+    Nothing is walked, because a value may be nested a thousand times or have millions of elements.
+    """
+    if isinstance(value, str):
+        return repr(value[:40])
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_shape = isinstance(value, list) and len(value) <= 8 and all(type(each) is int for each in value)
+    return str(value) if is_number or is_shape else type_name(value)

@@ -66,6 +66,11 @@ PICTURE = b64encode(encoded(SEVEN)).decode()
 CLASSES_OF_DIGIT = [{"name": "digit", "parameters": {"classification": 2}}]
 
 
+DEEP: Any = []
+for _ in range(900):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     cases(
@@ -86,6 +91,10 @@ CLASSES_OF_DIGIT = [{"name": "digit", "parameters": {"classification": 2}}]
             "booleans": (infer([True] * 784, datatype="FP32"), 400, "expected 'data' to contain numbers"),
             "negative": (infer([-0.1] * 784, datatype="FP32"), 400, "from 0 to 1"),
             "no base64": (infer(["!"], datatype="BYTES", shape=[1]), 400, "pictures in base64"),
+            "a deep name": (infer(name=DEEP), 400, "expected the input 'features', received a list"),
+            "a deep datatype": (infer(datatype=DEEP), 400, "received a list"),
+            "a deep shape": (infer(shape=DEEP), 400, "received a list"),
+            "a deep output": (infer(outputs=[{"name": DEEP}]), 400, "received a list"),
             "an output twice": (infer(outputs=[{"name": "digit"}] * 2), 400, "expected each output once"),
             "classes of the digit": (infer(outputs=CLASSES_OF_DIGIT), 400, "'classification' to be a number of"),
         }

@@ -11,6 +11,7 @@ from app.api.open_inference.tensors import INPUT, picture_from_raw_floats, pictu
 from app.errors import InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 from app.input.json import parse_json
+from app.input.pixels import shown
 from app.settings import Settings
 
 PROBABILITIES, DIGIT = "probabilities", "digit"
@@ -90,7 +91,7 @@ def only_input(document: dict[str, Any]) -> dict[str, Any]:
         raise InvalidBody(f"expected 'inputs' to be a list of one tensor named {INPUT!r}, received {received}")
     tensor: dict[str, Any] = inputs[0]
     if tensor.get("name") != INPUT:
-        raise InvalidBody(f"expected the input {INPUT!r}, received {str(tensor.get('name'))[:40]!r}")
+        raise InvalidBody(f"expected the input {INPUT!r}, received {shown(tensor.get('name'))}")
     return tensor
 
 
@@ -104,7 +105,8 @@ def _tensor_data(tensor: dict[str, Any], binary: bytes) -> list[Any] | bytes:
         size = parameters["binary_data_size"]
         if type(size) is not int or size != len(binary):
             raise InvalidBody(
-                f"expected binary_data_size to be {len(binary)}, the number of bytes after the JSON, received {size!r}"
+                f"expected binary_data_size to be {len(binary)}, the number of bytes after the JSON, "
+                f"received {shown(size)}"
             )
         return binary
     if binary:
@@ -139,7 +141,7 @@ def requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
     for output in named:
         name = output.get("name") if isinstance(output, dict) else None
         if name not in (PROBABILITIES, DIGIT):
-            raise InvalidBody(f"expected the outputs {PROBABILITIES!r} and {DIGIT!r}, received {str(name)[:40]!r}")
+            raise InvalidBody(f"expected the outputs {PROBABILITIES!r} and {DIGIT!r}, received {shown(name)}")
         if any(known.name == name for known in outputs):
             raise InvalidBody(f"expected each output once, received {name!r} again")
         parameters = _parameters(output, f"the output {name!r}")
@@ -147,7 +149,7 @@ def requested_outputs(document: dict[str, Any]) -> list[RequestedOutput]:
         if type(classes) is not int or classes < 0 or (classes and name == DIGIT):
             raise InvalidBody(
                 f"expected 'classification' to be a number of classes of {PROBABILITIES!r}, "
-                f"received {classes!r} for {name!r}"
+                f"received {shown(classes)} for {name!r}"
             )
         outputs.append(RequestedOutput(name, parameters.get("binary_data", all_binary) is True, classes))
     return outputs

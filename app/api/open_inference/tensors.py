@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.errors import BatchTooLarge, InvalidBody
 from app.inference.picture_batch import PictureBatch
+from app.input.pixels import shown
 from digits.features import FEATURES, SIDE
 
 INPUT = "features"
@@ -34,7 +35,7 @@ def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max
         InvalidBody, BatchTooLarge: the tensor does not hold such pictures, or holds too many.
     """
     if datatype not in ("FP32", "UINT8", "BYTES"):
-        raise InvalidBody(f"expected the datatype FP32, UINT8 or BYTES, received {str(datatype)[:20]!r}")
+        raise InvalidBody(f"expected the datatype FP32, UINT8 or BYTES, received {shown(datatype)}")
     rows = _row_count(datatype, shape)
     if rows > max_batch:
         raise BatchTooLarge(f"expected at most {max_batch} pictures, received {rows}")
@@ -67,7 +68,7 @@ def _row_count(datatype: str, shape: Any) -> int:
         if row_shape in ([], [1]) if datatype == "BYTES" else row_shape in ([FEATURES], [SIDE, SIDE]):
             return int(shape[0])
     expected = "[N]" if datatype == "BYTES" else f"[N,{FEATURES}] or [N,{SIDE},{SIDE}]"
-    raise InvalidBody(f"unexpected shape for input {INPUT!r}: expected {expected}, received {str(shape)[:60]}")
+    raise InvalidBody(f"unexpected shape for input {INPUT!r}: expected {expected}, received {shown(shape)}")
 
 
 def _uint8_values(data: list[Any] | bytes) -> NDArray[Any]:

@@ -25,7 +25,10 @@ _MIN_CONTRAST = 8.0
 _FAINT, _STRONG = 0.15, 0.5
 """Pixels with coverage between these are faint. At the edge of a stroke they are near a strong pixel."""
 
-_MOST_FAINT = 0.06
+_BLURRED = 0.35
+"""How far the edge of a stroke reaches, in half widths of the widest one."""
+
+_MOST_FAINT = 0.03
 """If more pixels than this share of the strong ones are faint and not near one, the picture has something besides even
 paper and ink: a stain, the edge of a shadow, or print."""
 
@@ -71,7 +74,7 @@ def even_light(view: Grey, *light_sides: int) -> EvenedPaper | None:
                 continue
             if even.half_stroke > _WIDEST_STROKE / 2:
                 continue
-            if _is_all_paper_or_ink(even.coverage(flat)):
+            if _is_all_paper_or_ink(even.coverage(flat), even.half_stroke * max(flat.shape)):
                 return EvenedPaper(brightness, even)
     return None
 
@@ -104,7 +107,8 @@ def _evened(grey: Grey, brightness: Floats, part: Part = WHOLE, *, is_ink_dark: 
     return evened
 
 
-def _is_all_paper_or_ink(ink: Floats) -> bool:
+def _is_all_paper_or_ink(ink: Floats, half_stroke: float) -> bool:
     strong = (ink > _STRONG).view(np.uint8)
-    faint = (ink > _FAINT) & (cv2.dilate(strong, np.ones((3, 3), np.uint8)) == 0)
+    near = 2 * max(1, round(_BLURRED * half_stroke)) + 1
+    faint = (ink > _FAINT) & (cv2.dilate(strong, np.ones((near, near), np.uint8)) == 0)
     return bool(np.count_nonzero(faint) <= _MOST_FAINT * np.count_nonzero(strong))

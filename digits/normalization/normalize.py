@@ -32,7 +32,7 @@ from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
 from digits.normalization.light import EvenedPaper, even_light
 from digits.normalization.mnist_form import Mode, are_mnist_form
-from digits.normalization.page import WIDEST_STROKE, Page, find_page, moved
+from digits.normalization.page import Page, find_page, moved
 from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
 from digits.normalization.parts import WHOLE, Mask, Part, Parts, Slices, extent, find_parts, longer_side, without_mark
 from digits.normalization.redraw import redraw
@@ -176,14 +176,14 @@ class Look:
     @classmethod
     def at(cls, picture: Grey) -> Self:
         """Look at a picture, uint8 (height, width). Raises NoInk if it is blank."""
-        page, paper = None, even_paper(_view(picture, _VIEW_SIDE))
-        if paper is None or paper.half_stroke > WIDEST_STROKE:
-            page = find_page(picture)
-        view = _flat_view(picture, page)
-        if page is not None:
-            paper = even_paper(view)
-        look = cls._with(page, view, paper or even_light(view))
-        return look if page is None or look.found else cls._of_all(picture)
+        view = _view_with_ink(picture)
+        paper = even_paper(view)
+        if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
+            page_view = _view(page.from_above(picture)[0], _VIEW_SIDE)
+            look = cls._with(page, page_view, even_paper(page_view) or even_light(page_view))
+            if look.found:
+                return look
+        return cls._with(None, view, paper or even_light(view))
 
     @property
     def has_other(self) -> bool:
@@ -193,13 +193,9 @@ class Look:
     def other(self, picture: Grey) -> Self | None:
         """Return another look at the same picture, or None: at all of it, or with the ink network."""
         if self.page is not None:
-            return self._of_all(picture)
+            view = _view_with_ink(picture)
+            return self._with(None, view, even_paper(view) or even_light(view))
         return self._with(None, self.view, None) if self.has_other else None
-
-    @classmethod
-    def _of_all(cls, picture: Grey) -> Self:
-        view = _flat_view(picture, None)
-        return cls._with(None, view, even_paper(view) or even_light(view))
 
     @classmethod
     def _with(cls, page: Page | None, view: Grey, paper: EvenPaper | EvenedPaper | None) -> Self:
@@ -210,18 +206,15 @@ class Look:
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
-        scale = _scale(_flat(picture, self.page), self.view)
+        flat = picture if self.page is None else self.page.from_above(picture)[0]
+        scale = _scale(flat, self.view)
         return bool(self.found) and min(found.side for found in self.found) * scale >= _LARGE_DIGIT
 
 
-def _flat(picture: Grey, page: Page | None) -> Grey:
-    return picture if page is None else page.from_above(picture)[0]
-
-
-def _flat_view(picture: Grey, page: Page | None) -> Grey:
-    """Return the reduced view of a picture or of its page. Raises NoInk if the picture is blank."""
-    view = _view(_flat(picture, page), _VIEW_SIDE)
-    if page is None and np.ptp(view) < MIN_CONTRAST:
+def _view_with_ink(picture: Grey) -> Grey:
+    """Return the reduced view of a picture. Raises NoInk if it is blank."""
+    view = _view(picture, _VIEW_SIDE)
+    if np.ptp(view) < MIN_CONTRAST:
         raise NoInk("no ink found: the picture is blank")
     return view
 

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 
-WIDEST_STROKE = 0.06
-"""Half a stroke's width, as a share of the longer side. If there is something wider, it may be a sheet of paper."""
-
 _VIEW_SIDE = 160
 """Longer side of the reduced picture in which a sheet is looked for."""
 

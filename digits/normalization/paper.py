@@ -32,6 +32,9 @@ with fewer pixels than _SMALL_SIDE, which may be cut to a bold digit."""
 
 _SMALL_SIDE = 96
 
+_COMPACT = 3.0
+"""The area of a compact part, in squares of its greatest width."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvenPaper:
@@ -44,6 +47,8 @@ class EvenPaper:
     is_ink_dark: bool
     half_stroke: float
     """Half the width of its widest stroke, as a share of the picture's longer side."""
+    is_compact: bool
+    """Whether its largest part is hardly longer than wide. Strokes are not, but a sheet of paper is."""
 
     def coverage(self, grey: Grey, _part: Part = WHOLE) -> Floats:
         """Return how much of each pixel is ink, float32 (height, width) in [0, 1]."""
@@ -78,7 +83,13 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     greys = np.sort(small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)])
     few = len(greys) // 20
     grey = float(greys[len(greys) // 2])
-    even = EvenPaper(grey, abs(cv2.mean(small, ink)[0] - grey), is_ink_dark, sides[is_ink_dark].half_stroke)
+    even = EvenPaper(
+        grey,
+        abs(cv2.mean(small, ink)[0] - grey),
+        is_ink_dark,
+        sides[is_ink_dark].half_stroke,
+        sides[is_ink_dark].is_compact,
+    )
     if max(picture.shape) < TINY_SIDE:
         return even
     if light_rim in (0, 1):  # the rim is paper
@@ -124,6 +135,8 @@ class _Side:
 
     half_stroke: float
     """Half the width of the widest place, as a share of the picture's longer side."""
+    is_compact: bool
+    """As in `EvenPaper`."""
     score: float
     """The side with the smaller score is ink: it is narrow, takes little of the rim, and is in one piece."""
 
@@ -133,7 +146,8 @@ class _Side:
         bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # a stroke at the edge goes on outside
         depth = float(cv2.distanceTransform(bordered, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
         areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
-        return cls(depth, depth + rim / 4 - 0.15 * float(areas.max() / areas.sum()))
+        is_compact = bool(areas.max() < _COMPACT * (2 * depth * max(side.shape)) ** 2)
+        return cls(depth, is_compact, depth + rim / 4 - 0.15 * float(areas.max() / areas.sum()))
 
 
 def is_darker(picture: Grey, ink: Floats, kept: Mask) -> bool:

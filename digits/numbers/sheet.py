@@ -14,7 +14,7 @@ from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
 from digits.normalization import ink_map
 from digits.normalization.light import EvenedPaper, even_light
-from digits.normalization.page import WIDEST_STROKE, find_page
+from digits.normalization.page import find_page
 from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper, is_darker
 from digits.normalization.parts import Ints, Labels, find_parts, without_mark
 from digits.pictures.downscale import downscale, downscale_factor
@@ -117,7 +117,7 @@ def find_sheet(picture: Grey, *, again: bool = False) -> Sheet:
     """
     view = _view(picture)
     paper = _even_paper(view)
-    if paper is None or paper.half_stroke > WIDEST_STROKE:
+    if paper is None or paper.is_compact:
         page = find_page(picture)
         if page is not None and not again:
             flat, matrix = page.from_above(picture)

@@ -15,8 +15,9 @@ The cheapest look that is sufficient comes first. The ink is what differs from
     2. paper that is even after its light was evened out,
     3. and on any other paper, what the ink network finds.
 
-Before 2, a sheet of paper that lies on something else is cut out of the picture. If the answer is doubtful,
-`Look.other` sees the picture in another way. `digits/numbers/sheet.py` has the same order.
+Before 2, and where 1 shows something compact, a sheet of paper that lies on something else is looked for and cut out of
+the picture. If the answer is doubtful, `Look.other` sees it in another way. `digits/numbers/sheet.py` has the same
+order.
 """
 
 import math

@@ -32,8 +32,9 @@ with fewer pixels than _SMALL_SIDE, which may be cut to a bold digit."""
 
 _SMALL_SIDE = 96
 
-_COMPACT = 3.0
-"""The area of a compact part, in squares of its greatest width."""
+_COMPACT, _WIDE = 4.0, 0.1
+"""A part is compact if its area is less than this, in squares of its greatest width, or half its width more than this,
+as a share of the longer side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class EvenPaper:
     half_stroke: float
     """Half the width of its widest stroke, as a share of the picture's longer side."""
     is_compact: bool
-    """Whether its largest part is hardly longer than wide. Strokes are not, but a sheet of paper is."""
+    """Whether its largest part is wide, or hardly longer than wide. Strokes are not, but a sheet of paper is."""
 
     def coverage(self, grey: Grey, _part: Part = WHOLE) -> Floats:
         """Return how much of each pixel is ink, float32 (height, width) in [0, 1]."""
@@ -146,7 +147,7 @@ class _Side:
         bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # a stroke at the edge goes on outside
         depth = float(cv2.distanceTransform(bordered, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
         areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
-        is_compact = bool(areas.max() < _COMPACT * (2 * depth * max(side.shape)) ** 2)
+        is_compact = depth > _WIDE or bool(areas.max() < _COMPACT * (2 * depth * max(side.shape)) ** 2)
         return cls(depth, is_compact, depth + rim / 4 - 0.15 * float(areas.max() / areas.sum()))
 
 

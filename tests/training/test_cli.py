@@ -193,7 +193,7 @@ def test_evaluate_agrees_with_training_and_does_not_change_the_version(
     expected = coverage(sets, classifier.probabilities(to_features(digits.x_test)), digits.y_test, 400)
     measured = {row[1]: row[2] for row in table if row[0] == "as they are"}
     assert measured == {f"{row.level:g}": f"{row.covered:.4f}" for row in expected if not row.per_class}
-    assert {"distorted", "letters", "shapes", "textures", "two digits", "noise"} <= {row[0] for row in table}
+    assert {"distorted", "printed letters", "textures", "two digits", "noise"} <= {row[0] for row in table}
 
 
 def test_evaluate_uses_the_newest_version_and_imports_no_tensorflow_like_the_help(mnist: Mnist, tmp_path: Path) -> None:
@@ -210,7 +210,11 @@ def test_evaluate_uses_the_newest_version_and_imports_no_tensorflow_like_the_hel
     assert f"version {newest.version} on the test images of other" in process.stdout
     assert "prediction sets" not in process.stdout  # these versions have none
     assert "without a digit" not in process.stdout
-    assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT - {"reliability.png", *HISTORY}
+    assert {file.name for file in (tmp_path / "report").iterdir()} == REPORT - {
+        "reliability.png",
+        "strangers.png",
+        *HISTORY,
+    }
 
 
 def test_evaluate_refuses_mlxtends_digits_for_a_network_of_unknown_data(tmp_path: Path, command: Command) -> None:

@@ -257,7 +257,7 @@ UNKNOWN, NO_MODEL = "Could not find version", "Could not find any versions of mo
             "a label without its version": ("POST", f"{V1}/labels/gone:predict", 404, "Specific(mnist-dense, 99)"),
             "a version's status": ("GET", f"{V1}/versions/77", 404, f"{UNKNOWN} 77 of model mnist-dense"),
             "a version's metadata": ("GET", f"{V1}/versions/77/metadata", 404, "Specific(mnist-dense, 77)"),
-            "a long number": ("GET", f"{V1}/versions/" + "9" * 5000, 404, f"{UNKNOWN} 9"),
+            "a long number": ("GET", f"{V1}/versions/" + "9" * 4000, 404, f"{UNKNOWN} 9"),
         }
     ),
 )

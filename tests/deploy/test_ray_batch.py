@@ -87,7 +87,7 @@ def test_an_interrupted_run_on_a_cluster_resumes_anywhere(
 
     assert code == 130
     assert errors.endswith("pictures. Add --resume to continue\n")
-    assert 0 < len(kept) < len(expected)
+    assert 0 < len(kept) <= len(expected)  # the last rows may be written before the signal arrives
     assert resumed.returncode == 0, resumed.stderr
     assert output.read_bytes() == expected
 

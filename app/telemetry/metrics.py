@@ -78,7 +78,9 @@ class Histogram(Collector):
             up_to = zip(self._up_to, np.cumsum(counts).tolist(), strict=True)
             family.add_metric(labels, list(up_to), total)
             if self._bounds[0] < 0:  # values may be negative, so that a sum would not be a counter
-                family.add_sample(f"{self._name}_count", dict(zip(self._labels, labels, strict=True)), counts.sum())
+                family.add_sample(
+                    f"{self._name}_count", dict(zip(self._labels, labels, strict=True)), int(counts.sum())
+                )
         return [family]
 
 

@@ -33,7 +33,7 @@ from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from digits.errors import TooManyDigits
 from digits.features import FEATURES, SIDE, Grey, to_features
-from digits.model.choice import best_choices, better
+from digits.model.choice import after_second_look, best_choices
 from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import Prediction, complete, doubtful, records_of, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
@@ -266,27 +266,25 @@ class DataPlane:
         `pixels` are the pictures if they were sent as pixels. None means that `batch` has encoded pictures.
         """
         if pixels is None:
-            prepared = await self._decode(batch, preparation)
+            prepared, sizes = await self._decode(batch, preparation)
         else:
             in_form = await _are_in_form(pixels) if preparation == "auto" else None
             if preparation != "always" and (in_form is None or in_form.all()):
                 result = await batcher.classify(pixels)
                 complete(result.predictions, result.classifier, repeat(()))
                 return Inference(batch, result, pixels)
-            prepared = await self._normalize(batch, pixels, preparation, in_form)
+            prepared, sizes = await self._normalize(batch, pixels, preparation, in_form), []
         judged = await batcher.classify(_pixels(prepared), only_scores=True)
         classifier, scores = judged.classifier, judged.scores
         has_digits = classifier.class_names is None
         seen = best_choices(prepared, scores, has_digits=has_digits)
         records = records_of(classifier, scores, seen)
-        again = await self._look_again(batch, doubtful(records, prepared))
+        again = await self._look_again(batch, sizes, doubtful(records, prepared))
         if again:
             more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
             if more.classifier is classifier:  # else another version is served meanwhile
                 first_row = len(scores.probabilities)
-                second = best_choices(list(again.values()), more.scores, has_digits=has_digits, first_row=first_row)
-                for index, each in zip(again, second, strict=True):
-                    seen[index] = better(seen[index], each)
+                seen = after_second_look(seen, again, more.scores, has_digits=has_digits, first_row=first_row)
                 scores = scores.followed_by(more.scores)
                 records = records_of(classifier, scores, seen)
         chosen = [each.normalized for each in seen]
@@ -301,25 +299,32 @@ class DataPlane:
         self._count(inference)
         return inference
 
-    async def _look_again(self, batch: PictureBatch, indices: Sequence[int]) -> dict[int, Normalized]:
-        """Take another look at some of the pictures. Those without one are left out."""
+    async def _look_again(
+        self, batch: PictureBatch, sizes: Sequence[int], indices: Sequence[int]
+    ) -> dict[int, Normalized]:
+        """Decode some of the encoded pictures again for another look. Those without one are left out.
+
+        `sizes` are the pixels of each picture, which decide on the thread as for the first look.
+        """
         again: dict[int, Normalized] = {}
         for index in indices if batch.pixels is None else ():
             encoded = batch.encoded[index]
-            other = await self.decode_threads.run(len(encoded), decode_again, encoded, self._max_image_pixels)
+            other = await self.decode_threads.run(sizes[index], decode_again, encoded, self._max_image_pixels)
             again |= {} if other is None else {index: other}
         return again
 
-    async def _decode(self, batch: PictureBatch, preparation: Preparation) -> list[Normalized]:
-        """Decode and prepare the encoded pictures."""
+    async def _decode(self, batch: PictureBatch, preparation: Preparation) -> tuple[list[Normalized], list[int]]:
+        """Decode and prepare the encoded pictures. Return them with the number of pixels of each."""
         encoded_bytes = sum(map(len, batch.encoded))
         opened = await self.decode_threads.run(
             encoded_bytes, open_and_normalize_small, batch, preparation, self._max_image_pixels
         )
-        return opened.normalized or [
-            await self.decode_threads.run(picture.pixel_count, decode_and_normalize, batch, index, picture, preparation)
+        sizes = [picture.pixel_count for picture in opened.pictures]
+        normalized = opened.normalized or [
+            await self.decode_threads.run(sizes[index], decode_and_normalize, batch, index, picture, preparation)
             for index, picture in enumerate(opened.pictures)
         ]
+        return normalized, sizes
 
     async def _normalize(
         self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation, in_form: NDArray[np.bool_] | None

@@ -4,7 +4,7 @@ A way costs little if the network is sure and sees nothing new. What another way
 plausible too: it becomes a member of the prediction set, so that the answer is not accepted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,10 +62,29 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
         row += len(ways)
         if not has_digits:
             del ways[1:]
-        # Nobody draws a digit around another one, so that the inner one is the digit if it can be one.
+        # A digit inside of an outline is the one that was meant, even if the outline looks slightly more like a 0.
         best = ways[-1] if ways[-1].cost <= ways[0].cost + CLEARLY_CHEAPER else ways[0]
         chosen.append(_with_rival(best, *ways))
     return chosen
+
+
+def after_second_look(
+    seen: Sequence[Seen], again: Mapping[int, Normalized], more: Scores, *, has_digits: bool, first_row: int
+) -> list[Seen]:
+    """Return the better of both looks for the pictures that were looked at again, and the first look for the others.
+
+    Args:
+        seen: the best choice of each picture after the first look.
+        again: what another look showed, by the picture's index.
+        more: the scores of all choices of `again`, in order.
+        has_digits: as for `best_choices`.
+        first_row: number of rows of the first look.
+    """
+    both = list(seen)
+    second = best_choices(list(again.values()), more, has_digits=has_digits, first_row=first_row)
+    for index, each in zip(again, second, strict=True):
+        both[index] = better(both[index], each)
+    return both
 
 
 def better(first: Seen, second: Seen) -> Seen:

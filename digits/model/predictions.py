@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, to_features
 from digits.model.artifact import MAX_NOVELTY
-from digits.model.choice import Seen, best_choices, better
+from digits.model.choice import Seen, after_second_look, best_choices
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.prediction_sets import DEFAULT_COVERAGE, Thresholds, prediction_sets
 from digits.normalization.mnist_form import are_normalized
@@ -178,9 +178,7 @@ def predict(
     if again:
         more = classifier.scores(choices_of(list(again.values())))
         first_row = len(scores.probabilities)
-        second = best_choices(list(again.values()), more, has_digits=has_digits, first_row=first_row)
-        for index, each in zip(again, second, strict=True):
-            seen[index] = better(seen[index], each)
+        seen = after_second_look(seen, again, more, has_digits=has_digits, first_row=first_row)
         scores = scores.followed_by(more)
         records = records_of(classifier, scores, seen)
     return records
@@ -192,7 +190,7 @@ def choices_of(pictures: Sequence[Normalized]) -> Floats:
 
 
 def doubtful(records: Sequence[Prediction], pictures: Sequence[Normalized]) -> list[int]:
-    """Return which pictures need another look: those whose answer has an `accept` that is false."""
+    """Return which pictures to look at again: their answer is not accepted, and there is another look."""
     return [
         index
         for index, (record, picture) in enumerate(zip(records, pictures, strict=True))

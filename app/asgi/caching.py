@@ -5,7 +5,7 @@ import hashlib
 from fastapi import Request
 
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
-"""For content whose URL changes with it."""
+"""For content that gets another URL when it changes."""
 
 
 def etag(content: bytes) -> str:

@@ -223,7 +223,7 @@ class DataPlane:
     async def _read_again(
         self, batch: PictureBatch, sizes: Sequence[int], read: "list[ReadNumber]", classifier: Classifier
     ) -> None:
-        """Take another look at the pictures whose number is doubtful, and replace it by the better reading."""
+        """Take another look at each picture with a doubtful number, and keep the better of both readings."""
         again: list[tuple[int, PreparedNumber]] = []
         for index, each in enumerate(read):
             if each.is_doubtful(classifier):

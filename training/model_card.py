@@ -176,7 +176,7 @@ def _trust(manifest: Manifest, trust: Trust | None) -> str:
         )
     parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest, manifest.calibration, trust)]
     if manifest.calibration.novelty is not None and trust.detection:
-        parts.append(_novelty(manifest.calibration.novelty, manifest.calibration.ink, trust))
+        parts.append(_novelty(manifest, manifest.calibration.novelty, trust))
     return "\n\n".join(parts)
 
 
@@ -255,8 +255,9 @@ def _coverage_row(coverage: Coverage, kind: str) -> list[str]:
     ]
 
 
-def _novelty(novelty: Novelty, ink: int | None, trust: Trust) -> str:
-    header = ["pictures", "AUROC", "reported as not a digit", "accepted"]
+def _novelty(manifest: Manifest, novelty: Novelty, trust: Trust) -> str:
+    has_digits = manifest.classes == DIGITS
+    known, field = ("a digit", "is_digit") if has_digits else ("one of the classes", "is_known")
     rows = [
         [kind, f"{detection.auroc:.3f}", f"{detection.above_1:.3f}", f"{detection.accepted:.3f}"]
         for kind, detection in trust.detection.items()
@@ -266,31 +267,39 @@ def _novelty(novelty: Novelty, ink: int | None, trust: Trust) -> str:
         copies = f" and to at most {novelty.copies_false_alarms:.0%} of their distorted copies"
     accepted = ""
     if any(len(detection.pixels) for detection in trust.detection.values()):
-        accepted = "\n\n![Accepted pictures without a digit](strangers.png)\n\nPictures of these kinds that are "
-        accepted += "accepted by mistake, at most ten of each kind, and the digit that each is read as."
+        accepted = "\n\n![Accepted pictures of other things](strangers.png)\n\nPictures of these kinds that are "
+        accepted += "accepted by mistake, at most ten of each kind, and what each is read as."
     measured = " and ".join(f"{share:.4f} of the {name}" for name, share in trust.false_alarms.items())
+    ink = manifest.calibration.ink if manifest.calibration else None
+    learned = (
+        "digits that were cut up, mixed, paired or turned. Letters that a person may read as a digit, such as O, l and "
+        "S, were not among them"
+        if has_digits
+        else "pictures of the classes that were cut up, mixed or paired, and digits"
+    )
     return (
-        "### Is it a digit at all?\n\n"
-        f"The novelty is {novelty.method}. A usual digit has a novelty of about 0. Above 1 the service reports that "
-        f"the picture is not a digit. That happens to at most {novelty.false_alarms:.2%} of the calibration images"
+        f"### Is it {known} at all?\n\n"
+        f"The novelty is {novelty.method}. A usual picture has a novelty of about 0. Above 1 `{field}` is false: the "
+        f"picture does not show {known}. That happens to at most {novelty.false_alarms:.2%} of the calibration images"
         f"{copies}. Measured: {measured}.\n\n"
         "The head was trained on letters and signs drawn by hand, scribbles, blobs, polygons, edges of shadows, noise, "
-        "and digits that were cut up, mixed, paired or turned. Letters that a person may read as a digit, such as O, l "
-        "and S, were not among them. Of the kinds below, the signs are others than those of the training, the letters "
-        "are printed, and noise and two digits were made in another way. *AUROC* is the probability that such a "
-        "picture has a higher novelty than a test image. *Accepted* is the share whose answer has `accept`. All "
-        'pictures except noise and "Fashion-MNIST, as it is" were normalized as the service does'
-        f"{f', with version {ink} of the ink network' if ink else ''}. Normalizing two digits sometimes keeps only one "
-        "of them.\n\n" + _table(header, rows) + accepted
+        f"and {learned}. Of the kinds below, the signs are others than those of the training, the letters are "
+        "printed, and noise and two at once were made in another way. *AUROC* is the probability that such a picture "
+        "has a higher novelty than a test image. *Accepted* is the share whose answer has `accept`. All pictures "
+        'except noise and "Fashion-MNIST, as it is" were normalized as the service does'
+        f"{f', with version {ink} of the ink network' if ink else ''}. Normalizing two at once sometimes keeps only "
+        "one of them.\n\n" + _table(["pictures", "AUROC", f"`{field}` is false", "accepted"], rows) + accepted
     )
 
 
 def _limits(manifest: Manifest) -> str:
+    has_novelty = manifest.calibration is not None and manifest.calibration.novelty is not None
     if manifest.classes != DIGITS:
+        warning = " Usually `is_known` is then false." if has_novelty else ""
         return (
             "- The network expects pictures like those of the training: with the same background, light and size.\n"
             f"- It knows {len(manifest.classes)} classes and nothing else. It sorts every other picture into one of "
-            "them too.\n"
+            f"them too.{warning}\n"
             "- A probability is an output of the network's softmax. The section above says how well it matches "
             "frequencies.\n"
             "- The accuracy interval holds for pictures like the test set's."
@@ -316,7 +325,6 @@ def _limits(manifest: Manifest) -> str:
             "- A probability is the softmax output of the trained network. The section above says how well it matches "
             "frequencies."
         )
-    has_novelty = manifest.calibration is not None and manifest.calibration.novelty is not None
     novelty = " Usually the service also reports that the picture is not a digit." if has_novelty else ""
     return (
         f"{form}\n"

@@ -34,6 +34,9 @@ from training.trust.imitations import imitations
 
 _HISTORY = "report/history.csv"
 
+_OTHER_PICTURES = 200
+"""Number of pictures of each kind of other things that own classes are tested with."""
+
 Check = Callable[[Assessment], None]
 """Raises NotPublished if the result on the test images is not good enough."""
 
@@ -197,10 +200,10 @@ def calibrate_and_publish(
         check: raises NotPublished if the network is not good enough. None publishes every network.
     """
     head = None
-    if temperature is not None and data.has_digits:  # the head learns from shapes and letters as other things
-        with step("learning what a picture without a digit looks like"):
+    if temperature is not None and data.preprocessing == "normalize":  # the head learns from strokes as other things
+        with step("learning what other pictures look like"):
             most = len(split.y_train) if isinstance(recipe, Robust) else novelty.MAX_DIGITS
-            head = novelty.fit(network, split, seed=seed, max_digits=most)
+            head = novelty.fit(network, split, seed=seed, has_digits=data.has_digits, max_digits=most)
 
     with step("exporting the network for the service"):
         exported = export(network, data, head=head, explain=True)
@@ -405,23 +408,22 @@ def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: Labe
     if calibration.normalized_sets is not None:
         has_digits = classifier.class_names is None
         copies = classifier.scores(to_features(imitations(data.x_test, data.y_test, has_digits=has_digits)))
-    return evaluation.evaluate(
-        calibration, scores, copies, data.y_test, _detect_non_digits(classifier, calibration, data)
-    )
+    return evaluation.evaluate(calibration, scores, copies, data.y_test, _detect_others(classifier, calibration, data))
 
 
-def _detect_non_digits(
+def _detect_others(
     classifier: Classifier, calibration: Calibration, data: LabelledImages
 ) -> dict[str, Detection] | None:
-    """Measure how well the served novelty detects non-digits. Return None for a version without novelty."""
-    digit_novelty = classifier.scores(to_features(data.x_test)).novelty
-    if digit_novelty is None:
+    """Measure how well the served novelty detects other pictures. Return None for a version without novelty."""
+    own_novelty = classifier.scores(to_features(data.x_test)).novelty
+    if own_novelty is None:
         return None
     thresholds = stored_thresholds(calibration).get((DEFAULT_COVERAGE, False))
     # A tenth of the test images for each kind keeps this as fast as the rest of the assessment.
-    pictures = out_of_distribution.non_digits(data.x_test, min(1000, len(data.x_test) // 10))
+    count = min(1000, len(data.x_test) // 10) if data.has_digits else _OTHER_PICTURES
+    pictures = out_of_distribution.other_pictures(data.x_test, count, has_digits=data.has_digits)
     strangers = {
         kind: Strangers.of(images, classifier.scores(to_features(images)), thresholds)
         for kind, images in pictures.items()
     }
-    return evaluation.detect(digit_novelty, strangers)
+    return evaluation.detect(own_novelty, strangers)

@@ -74,13 +74,14 @@ class DigitPrediction(BaseModel):
     )
     novelty: float | SkipJsonSchema[None] = Field(
         None,
-        description="How different the picture is from digits. A typical digit has about 0 or less.",
+        description="How different the picture is from those of the classes. A typical one has about 0 or less.",
         examples=[0.31],
         json_schema_extra=_without_default,
     )
     accept: bool | SkipJsonSchema[None] = Field(
         None,
-        description="Whether the answer needs no check by a person. Absent without `is_digit` or `prediction_set`.",
+        description="Whether the answer needs no check by a person. Absent without `prediction_set`, or without "
+        "`is_digit` or `is_known`.",
         json_schema_extra=_without_default,
     )
     pixels: _Pixels | SkipJsonSchema[None] = Field(
@@ -96,6 +97,11 @@ class Prediction(DigitPrediction):
     class_name: str | SkipJsonSchema[None] = Field(
         None,
         description="The name of the most probable class. Absent when the model's classes are the digits.",
+        json_schema_extra=_without_default,
+    )
+    is_known: bool | SkipJsonSchema[None] = Field(
+        None,
+        description="In place of `is_digit` for classes other than digits: whether the picture looks like one of them.",
         json_schema_extra=_without_default,
     )
     preprocessing: list[str] = Field(

@@ -87,10 +87,9 @@ class Predict(Task):
         return {"--normalize": self.normalize}
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
-        """Return the columns: the fields of a prediction. Only a model of other classes has `class_name`."""
-        absent = set(_NOT_IN_ROWS)
-        if classifier.class_names is None:
-            absent.add("class_name")
+        """Return the columns: the fields of a prediction by a model of digits, or of other classes."""
+        of_others = {"class_name", "is_known"}
+        absent = {*_NOT_IN_ROWS, *(of_others if classifier.class_names is None else {"is_digit"})}
         if not self.with_probabilities:
             absent.add("probabilities")
         return "path", *(name for name in Prediction.__annotations__ if name not in absent), "version", "error"
@@ -118,8 +117,8 @@ class Predict(Task):
             remarks.append(f"no {'digit' if classifier.class_names is None else 'class'} is probable enough")
         elif prediction_set != [answer["digit"]]:
             remarks.append(f"may be {' or '.join(names[index] for index in prediction_set)}")
-        if not answer.get("is_digit", True):
-            remarks.append("not a digit?")
+        if not answer.get("is_digit", answer.get("is_known", True)):
+            remarks.append("not a digit?" if classifier.class_names is None else "none of the classes?")
         if "left_out" in answer:
             remarks.append("more digits? `read` reads them all")
         return ", ".join(remarks)

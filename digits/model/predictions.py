@@ -6,7 +6,7 @@ in the reply examples.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import orjson
@@ -36,6 +36,7 @@ class Prediction(TypedDict, total=False):
     coverage: float
     calibration: str
     is_digit: bool
+    is_known: bool
     novelty: np.float32
     accept: bool
     preprocessing: Sequence[str]
@@ -69,8 +70,9 @@ def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:
     if thresholds is not None:
         set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE)
     if novelty is not None:
-        for record, score, is_digit in zip(records, novelty, (novelty <= MAX_NOVELTY).tolist(), strict=True):
-            record["is_digit"] = is_digit
+        name: Literal["is_digit", "is_known"] = "is_digit" if names is None else "is_known"
+        for record, score, is_known in zip(records, novelty, (novelty <= MAX_NOVELTY).tolist(), strict=True):
+            record[name] = is_known
             record["novelty"] = score
             _set_accept(record)
     return records
@@ -78,9 +80,10 @@ def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:
 
 def _set_accept(record: Prediction) -> None:
     """Set whether the answer needs no check by a person. It is not known if the version lacks what the rule needs."""
-    if "is_digit" in record and "prediction_set" in record:
+    is_known = record.get("is_digit", record.get("is_known"))
+    if is_known is not None and "prediction_set" in record:
         is_sure = record["prediction_set"] == [record["digit"]]
-        record["accept"] = is_sure and record["is_digit"] and "left_out" not in record
+        record["accept"] = is_sure and is_known and "left_out" not in record
 
 
 def set_coverage(

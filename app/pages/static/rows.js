@@ -7,7 +7,7 @@ import { character, isUnsure, label, leftOutSentence, summary, verdict } from ".
 const NUMBER_COLUMNS =
   "path text digit_count least_probability ambiguous_count non_digit_count left_out accept version error checked_by".split(" ");
 const CLASS_COLUMNS =
-  "path digit class_name probability prediction_set coverage calibration is_digit novelty accept preprocessing left_out version error checked_by".split(" ");
+  "path digit class_name probability prediction_set coverage calibration is_known novelty accept preprocessing left_out version error checked_by".split(" ");
 const FLOATS = ["least_probability", "probability", "coverage", "novelty"];
 
 const LINE_BREAK = " / "; // in the table, as `digits read` prints it

@@ -40,12 +40,12 @@ export function withoutStrangers(text) {
   return text.replaceAll(STRANGER, "");
 }
 
-function isStranger({ is_digit: isDigit, isUnfinished }) {
-  return isDigit === false && !isUnfinished;
+function isStranger({ is_digit: isDigit, is_known: isKnown = isDigit, isUnfinished }) {
+  return isKnown === false && !isUnfinished;
 }
 
 /**
- * @param {object} answer a digit of the service's reply; prediction_set, coverage, is_digit and accept are optional.
+ * @param {object} answer a digit of the service's reply; prediction_set, coverage, is_digit or is_known, and accept are optional.
  *   `isUnfinished` says that it is still being drawn.
  * @returns {{state: string, digit: string, sentence: string, more: string}}
  */
@@ -134,8 +134,8 @@ function plausibleSentence(numbers, count) {
 }
 
 /** Return the digits to mark, and an explanation of the mark that is "" if the version has no prediction sets. */
-export function plausible({ prediction_set: set, coverage, calibration, is_digit: isDigit }) {
-  if (!set || isDigit === false) return { digits: [], meaning: "" };
+export function plausible({ prediction_set: set, coverage, calibration, is_digit: isDigit, is_known: isKnown = isDigit }) {
+  if (!set || isKnown === false) return { digits: [], meaning: "" };
   const usual = names ? "the training's" : "MNIST's";
   const pictures = calibration === "normalized" ? `distorted copies of ${usual} pictures` : `pictures like ${usual}`;
   const meaning =

@@ -33,10 +33,10 @@ def check_pictures(pictures: Grey) -> None:
 def test_the_seed_determines_the_training_pictures_whatever_the_number_of_threads(
     mnist: Mnist, labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = outlier_exposure.non_digits(mnist.pixels, labels, 250, 0)
+    first = outlier_exposure.outliers(mnist.pixels, labels, 250, 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
-    same, other = (outlier_exposure.non_digits(mnist.pixels, labels, 250, seed) for seed in (0, 1))
+    same, other = (outlier_exposure.outliers(mnist.pixels, labels, 250, seed) for seed in (0, 1))
 
     np.testing.assert_array_equal(same, first)
     assert not np.array_equal(other[:50], first[:50])
@@ -81,7 +81,7 @@ def test_a_solid_bar_is_left_out_because_it_looks_like_a_bold_1(
     bar[10:86, 30:60] = plate[10:86, 10:80] = 255
     monkeypatch.setattr(outlier_exposure, "_KINDS", {lambda *_: bar: 0.5, lambda *_: plate: 0.5})
 
-    pictures = outlier_exposure.non_digits(mnist.pixels, labels, 100, 0)
+    pictures = outlier_exposure.outliers(mnist.pixels, labels, 100, 0)
 
     assert 30 <= len(pictures) <= 70
     assert len({picture.tobytes() for picture in pictures}) == 1
@@ -93,7 +93,10 @@ def test_every_test_picture_is_the_same_each_time(
     monkeypatch.setattr(out_of_distribution, "FASHION", tmp_path / "nowhere.gz")
     monkeypatch.setattr(out_of_distribution, "_FONTS", ("DejaVuSans", "cmr10"))
 
-    pictures, again = out_of_distribution.non_digits(mnist.pixels, 20), out_of_distribution.non_digits(mnist.pixels, 20)
+    pictures, again = (
+        out_of_distribution.other_pictures(mnist.pixels, 20),
+        out_of_distribution.other_pictures(mnist.pixels, 20),
+    )
 
     assert list(pictures) == KINDS
     for kind, of_kind in pictures.items():

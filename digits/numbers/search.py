@@ -28,6 +28,9 @@ LEFT_OUT = 10.0
 _LARGE = 0.5
 """A piece of this many heights of a digit is counted when it is left out."""
 
+_POINT = 0.25
+"""A mark of at most this many heights of a digit may be a point of a colon, or a speck."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundDigit:
@@ -52,7 +55,7 @@ class Reading:
     digits: list[FoundDigit]
     """In reading order."""
     left_out: int
-    """Number of pieces about as large as a digit, and of equals signs, that were not read."""
+    """Number of pieces about as large as a digit, of raised ones, and of equals signs, that were not read."""
     cost: float
     """Of the path that was chosen."""
 
@@ -87,7 +90,7 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
             for index in read.chosen
         ]
         left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
-        left_out += _equals_signs(line.corners[read.left_out].tolist())
+        left_out += _equals_signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)
         cost += read.cost
         lines += bool(read.chosen)
         start += len(line.candidates)
@@ -136,6 +139,13 @@ def _equals_signs(corners: list[list[int]]) -> int:
         and min(right, next_right) - max(left, next_left) > 0.5 * min(right - left, next_right - next_left)
         for (left, top, right, bottom), (next_left, next_top, next_right, next_bottom) in pairwise(corners)
     )
+
+
+def _raised_marks(line: Line, read: _LineReading) -> int:
+    """Return how many marks in the upper half of a line were left out: rings of percent signs, and degree signs."""
+    middles = [box.y + box.height / 2 for box in (line.box(line.candidates[index]) for index in read.chosen)]
+    marks = [piece for piece in read.left_out if line.sizes[piece] > _POINT]
+    return int(np.count_nonzero(line.corners[marks, 3] < np.median(middles))) if middles and marks else 0
 
 
 def _shape_cost(each: Candidate) -> float:

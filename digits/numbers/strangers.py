@@ -1,6 +1,7 @@
 """Find signs among the digits of a number that look like digits: commas, slashes, and the rings of percent signs."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -42,6 +43,10 @@ def strangers(boxes: Sequence[Box], lines: Sequence[int], digits: Sequence[int],
         reaches_out = min(others_top - top, bottom - others_bottom) > _REACH * typical
         is_slash = digits[index] == 1 and reaches_out and _leans(pixels[index].astype(np.float32))
         found.append(bottom - top < _SMALL * typical or is_slash)
+    for left, right in pairwise(range(len(boxes))):
+        # The rings of a percent sign share its slash.
+        if (digits[left], digits[right]) == (9, 6) and boxes[left].x + boxes[left].width > boxes[right].x:
+            found[left] = found[right] = found[left] or lines[left] == lines[right]
     return found
 
 

@@ -1,7 +1,8 @@
 """Make the non-digit pictures that the novelty head is trained on (Hendrycks, Mazeika and Dietterich 2019).
 
-They are letters and signs drawn by hand, scribbles, blobs, polygons, edges of shadows, noise, and digits that were cut
-up, mixed, paired or turned. The head is tested on the pictures of `training.trust.out_of_distribution`.
+They are letters and signs drawn by hand, outlines with things in them, scribbles, blobs, polygons, edges of shadows,
+noise, and digits that were cut up, mixed, paired or turned. The head is tested on the pictures of
+`training.trust.out_of_distribution`.
 """
 
 import os
@@ -25,6 +26,9 @@ _TURNABLE = (2, 3, 4, 5, 7)
 _CHUNK = 100  # pictures per task of a thread
 
 Generator = np.random.Generator
+
+_Points = NDArray[np.float64]
+"""(N, 2)"""
 
 
 def outliers(images: Grey, labels: Labels, count: int, seed: int, *, has_digits: bool = True) -> Grey:
@@ -114,6 +118,63 @@ def _written(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 def _sign(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     return signs.draw(signs.SIGNS, rng)
+
+
+def _common_sign(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    return signs.draw({kind: signs.SIGNS[kind] for kind in signs.COMMON}, rng)
+
+
+def _filled_outline(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Draw a ring or a polygon with things inside of it or at it, as faces, cats and houses have them."""
+    outline = _ring(rng) if rng.random() < 0.3 else _corners(rng)
+    strokes, kind = [outline], rng.random()
+    if kind < 0.65:
+        count = int(rng.integers(2, 5))
+        for angle in rng.uniform(0, 6.28) + np.arange(count) * 6.28 / count + rng.normal(0, 0.4, count):
+            at = np.array([np.cos(angle), np.sin(angle)]) * rng.uniform(0.2, 0.5)
+            strokes.append(_small_stroke(at, rng.uniform(0.35, 0.75), rng))
+    if kind > 0.45:
+        for point in outline[rng.integers(len(outline), size=int(rng.integers(1, 4)))]:
+            ray = np.stack([point, point * rng.uniform(1.3, 1.8)])
+            strokes.append(ray if rng.random() < 0.5 else _small_stroke(point * 1.35, rng.uniform(0.5, 1.1), rng))
+    return signs.hand(strokes, rng)
+
+
+def _angular(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
+    """Draw a triangle, a quadrangle, a pentagon or a zigzag."""
+    if rng.random() < 0.5:
+        return signs.hand([_corners(rng)], rng)
+    count = int(rng.integers(5, 8))
+    along = np.linspace(0, 1, count) + rng.normal(0, 0.04, count)
+    across = rng.uniform(0.2, 0.9) * (np.arange(count) % 2) + rng.normal(0, 0.06, count)
+    return signs.hand([np.stack([across, along][:: int(rng.choice([1, -1]))], axis=1)], rng)
+
+
+def _ring(rng: Generator) -> _Points:
+    """Return the points of a ring around (0, 0), with a radius of about 1."""
+    angles = rng.uniform(0, 6.28) + np.linspace(0, 6.28 + rng.uniform(-0.3, 0.4), 24) * rng.choice([-1, 1])
+    ring: _Points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(0.6, 1.1, 2)
+    return ring
+
+
+def _corners(rng: Generator) -> _Points:
+    """Return the corners of a polygon around (0, 0), the first one twice."""
+    count = int(rng.integers(3, 6))
+    angles = np.sort(np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 6.28 / count + rng.uniform(0, 6.28)
+    corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(0.85, 1.1, (count, 1))
+    return np.concatenate([corners, corners[:1]]) * rng.uniform(0.75, 1.1, 2)
+
+
+def _small_stroke(at: _Points, size: float, rng: Generator) -> _Points:
+    """Return a small ring, a line or an arc."""
+    kind, angle = rng.random(), rng.uniform(0, 6.28)
+    if kind < 0.25:
+        return at + _ring(rng) * size * rng.uniform(0.15, 0.5)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * size * rng.uniform(0.15, 0.5)
+    if kind < 0.7:
+        return np.stack([at - reach, at + reach])
+    bow = np.array([-reach[1], reach[0]]) * rng.uniform(-1.2, 1.2)
+    return through([tuple(at - reach), tuple(at + bow), tuple(at + reach)])
 
 
 def _scribble(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -227,21 +288,24 @@ def _framed(picture: NDArray[np.uint8]) -> Grey:
 _Kind = Callable[[Grey, Labels, Generator], Grey]
 
 _KINDS: dict[_Kind, float] = {
-    _letter: 0.14,
-    _written: 0.24,
-    _sign: 0.22,
-    _scribble: 0.04,
+    _letter: 0.15,
+    _written: 0.25,
+    _sign: 0.10,
+    _common_sign: 0.10,
+    _filled_outline: 0.09,
+    _angular: 0.05,
+    _scribble: 0.03,
     _invented_letter: 0.03,
-    _blob: 0.04,
-    _polygon: 0.04,
-    _edge: 0.04,
-    _solid: 0.04,
-    _cut_up: 0.03,
-    _mixed: 0.03,
-    _pair: 0.04,
-    _turned: 0.02,
-    _grey_noise: 0.02,
-    _grey_blob: 0.03,
+    _blob: 0.03,
+    _polygon: 0.03,
+    _edge: 0.02,
+    _solid: 0.03,
+    _cut_up: 0.02,
+    _mixed: 0.02,
+    _pair: 0.02,
+    _turned: 0.01,
+    _grey_noise: 0.01,
+    _grey_blob: 0.01,
 }
 """Kind of picture to its share."""
 

@@ -4,7 +4,7 @@ A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import repeat
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
-from app.inference.decode_threads import DecodeThreads
+from app.inference.decode_threads import SMALL_SIZE, DecodeThreads
 from app.inference.decoding import (
     JOB_PICTURES,
     decode_again,
@@ -39,10 +39,23 @@ from digits.model.predictions import Prediction, complete, doubtful, records_of,
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
 from digits.numbers.read import Number, PreparedNumber, ReadNumber
+from digits.numbers.segment import MAX_CANDIDATES
+from digits.numbers.work import MAX_STEPS, Work
 
 _TRIM_SECONDS = 10
 
+_SMALL_STEPS = 250_000_000
+"""Maximum steps of a reading among the small jobs, about 0.3 s with the search for ink. Longer ones begin again among
+the large jobs."""
+
+_MAX_REQUEST_STEPS = 4 * MAX_STEPS
+"""Maximum steps of all pictures of a request to read, about 4 s. A thousand digits take 500 million."""
+
+_CANDIDATES_PER_DIGIT = 16
+"""Maximum number of candidates of all pictures of a request, for each of its digits. A candidate takes 1 kB."""
+
 BatchT = TypeVar("BatchT", bound=PictureBatch)
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -192,14 +205,21 @@ class DataPlane:
         encoded_bytes = sum(map(len, batch.encoded))
         pictures = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
         sizes = [picture.pixel_count for picture in pictures]
-        prepared = [
-            await self.decode_threads.run(picture.pixel_count, decode_and_segment, batch, index, picture)
-            for index, picture in enumerate(pictures)
-        ]
+        work = Work(_MAX_REQUEST_STEPS)
+        prepared: list[PreparedNumber] = []
+        candidates = 0
+        for index, picture in enumerate(pictures):
+            prepared.append(await self._within(work, picture.pixel_count, decode_and_segment, batch, index, picture))
+            candidates += len(prepared[-1].pixels)
+            if candidates > max(MAX_CANDIDATES, _CANDIDATES_PER_DIGIT * self._max_digits):
+                raise TooManyDigits(
+                    f"expected pictures of at most {self._max_digits} digits together, found {candidates} candidates "
+                    f"for digits on the first {index + 1}"
+                )
         judged = await self._served.classify(np.concatenate([each.pixels for each in prepared]), only_scores=True)
         judged.classifier.require_digits()
         read = await self.decode_threads.run(len(judged.scores.probabilities), _read_all, batch, prepared, judged)
-        await self._read_again(batch, sizes, read, judged.classifier)
+        await self._read_again(batch, sizes, read, judged.classifier, work)
         digits = sum(len(each.reading.digits) for each in read)
         if digits > self._max_digits:
             raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {digits}")
@@ -220,15 +240,32 @@ class DataPlane:
         self._count(inference)
         return Numbers(numbers, inference)
 
+    async def _within(self, all_work: Work, size: int, segment: Callable[..., T], *args: Any) -> T:
+        """Run a reading in a thread for its size and its steps.
+
+        Raises:
+            TooManyDigits: the pictures of the request, of which `all_work` is the work so far, take too many steps.
+        """
+        work = Work(_SMALL_STEPS if size <= SMALL_SIZE else MAX_STEPS)
+        try:
+            result = await self.decode_threads.run(size, segment, *args, work)
+        except TooManyDigits:
+            if size > SMALL_SIZE or not work.is_exceeded:
+                raise
+        if size <= SMALL_SIZE and work.is_exceeded:
+            result = await self.decode_threads.run(SMALL_SIZE + 1, segment, *args, work := Work())
+        all_work.spend(work.steps)
+        return result
+
     async def _read_again(
-        self, batch: PictureBatch, sizes: Sequence[int], read: "list[ReadNumber]", classifier: Classifier
+        self, batch: PictureBatch, sizes: Sequence[int], read: "list[ReadNumber]", classifier: Classifier, work: Work
     ) -> None:
         """Take another look at each picture with a doubtful number, and keep the better of both readings."""
         again: list[tuple[int, PreparedNumber]] = []
         for index, each in enumerate(read):
             if each.is_doubtful(classifier):
                 args = batch.encoded[index], self._max_image_pixels, each.prepared
-                other = await self.decode_threads.run(sizes[index], segment_again, *args)
+                other = await self._within(work, sizes[index], segment_again, *args)
                 again += [] if other is None else [(index, other)]
         if not again:
             return

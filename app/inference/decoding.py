@@ -14,6 +14,7 @@ from digits.features import FEATURES, SIDE, Grey
 from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Normalized
 from digits.numbers.read import PreparedNumber, look_again, prepare
+from digits.numbers.work import Work
 from digits.picture import Picture, prepare_pixels
 from digits.pictures.decode import decode_tiny_png
 from digits.pictures.decode_limits import PNG_SIGNATURE
@@ -125,14 +126,14 @@ def decode_and_normalize(batch: PictureBatch, index: int, picture: Picture, prep
         return picture.prepare(preparation)
 
 
-def decode_and_segment(batch: PictureBatch, index: int, picture: Picture) -> PreparedNumber:
-    """Propose candidates for the digits of an opened picture.
+def decode_and_segment(batch: PictureBatch, index: int, picture: Picture, work: Work) -> PreparedNumber:
+    """Propose candidates for the digits of an opened picture, within the limit of `work`.
 
     Raises:
         InvalidImage, NoInk, TooManyDigits: with the picture's index.
     """
     with batch.errors_of(index):
-        return prepare(picture)
+        return prepare(picture, work)
 
 
 def decode_again(encoded: bytes, max_image_pixels: int) -> Normalized | None:
@@ -140,9 +141,9 @@ def decode_again(encoded: bytes, max_image_pixels: int) -> Normalized | None:
     return Picture(encoded, max_pixels=max_image_pixels).look_again()
 
 
-def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber) -> PreparedNumber | None:
+def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber, work: Work) -> PreparedNumber | None:
     """Decode a picture again, and segment it after another look. Return None if there is no other look."""
-    return look_again(Picture(encoded, max_pixels=max_image_pixels), first)
+    return look_again(Picture(encoded, max_pixels=max_image_pixels), first, work)
 
 
 def normalize_pixels(

@@ -21,6 +21,9 @@ _MARGIN = 4
 _TILE = BOX * _SCALE + 2 * _MARGIN
 """Side of the square in which a candidate is drawn before it is fitted to the box."""
 
+_AT_ONCE = 512
+"""Number of candidates that are drawn at once, which takes 10 MB."""
+
 _NEARBY = 3
 """Pixels of the sheet in which the strokes of a piece may grow."""
 
@@ -36,7 +39,13 @@ def redraw_all(distance: Floats, pieces: Labels, unions: Ints) -> Grey:
     Returns:
         uint8 (N, 28, 28)
     """
-    return _fit(_tiles(distance, _grown(pieces), unions))
+    grown = _grown(pieces)
+    strokes = _stroke_widths(distance, grown, unions[:, 0], unions[:, 1])
+    drawn = np.empty((len(unions), SIDE, SIDE), dtype=np.uint8)
+    for start in range(0, len(unions), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        drawn[part] = _fit(_tiles(distance, grown, unions[part], strokes[part]))
+    return drawn
 
 
 def _grown(pieces: Labels) -> NDArray[np.uint16]:
@@ -48,16 +57,22 @@ def _grown(pieces: Labels) -> NDArray[np.uint16]:
     return grown
 
 
-def _tiles(distance: Floats, pieces: NDArray[np.uint16], unions: Ints) -> Floats:
+def _tiles(distance: Floats, pieces: NDArray[np.uint16], unions: Ints, strokes: Floats) -> Floats:
     """Draw each union with strokes as wide as MNIST's, in the middle of a tile.
+
+    Args:
+        distance: as for `redraw_all`.
+        pieces: with the paper near them.
+        unions: as for `redraw_all`.
+        strokes: (N,): the width of each union's strokes, in pixels of the sheet.
 
     Returns:
         float32 (N, tile, tile) in [0, 1]
     """
-    first, last, left, top, right, bottom = unions.T
+    left, top, right, bottom = unions[:, 2:].T
     scales = BOX * _SCALE / np.maximum(right - left, bottom - top)
-    strokes = _stroke_widths(distance, pieces, first, last) * scales
-    growth = (strokes.clip(MIN_STROKE * _SCALE, MAX_STROKE * _SCALE) - strokes) / 2
+    scaled = strokes * scales
+    growth = (scaled.clip(MIN_STROKE * _SCALE, MAX_STROKE * _SCALE) - scaled) / 2
     outside = -(np.maximum(growth, 0) + 1) / scales
     margins = np.ceil(_MARGIN / scales).astype(int)
     starts = np.maximum(np.stack([top, left], axis=1) - margins[:, None], 0)

@@ -12,6 +12,7 @@ import numpy as np
 from digits.features import Floats
 from digits.normalization.parts import Ints, Mask
 from digits.numbers.sheet import Sheet
+from digits.numbers.work import PIECE, SEAM, Work
 
 _ROWS = 32
 """Height in pixels to which a part is scaled before it is cut."""
@@ -25,6 +26,12 @@ _MIN_APART = 3.5
 _MIN_APART_ACROSS = 8.0
 """The same for a seam that crosses more than one stroke, such as those through the hole of a 0."""
 
+_APART = 4
+"""Columns between those near which a seam is sought."""
+
+_NEAREST = int(2 * _REACH + _MIN_APART_ACROSS) // _APART
+"""Seams that are more places apart than this are never too close."""
+
 _NARROWEST = 0.66
 """A part that is narrower than this, in its heights, is not cut."""
 
@@ -34,8 +41,14 @@ _MOST_STROKES = 2.3
 _SIDEWAYS = np.float32(0.02)
 """Cost of a step sideways, in pixels of ink."""
 
-_MOST_SEAMS = 20_000
-"""Number of columns from which on further parts stay whole. They take 2 s."""
+_MAX_SEAMS = 8_000
+"""Maximum number of columns near which seams are sought. Further parts stay whole. They take 40 MB for a moment."""
+
+_MAX_SEAMS_OF_PART = 400
+"""The same for one part, which is then 50 times as wide as high. Wider parts are lines, and stay whole."""
+
+_PASSES = 8
+"""How often each pixel of a part is looked at for each seam, when the part is divided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +75,31 @@ class _Scaled:
     """Width of a stroke in pixels of the scaled part."""
     centres: Ints
     """The columns near which a seam is sought."""
-    bands: Floats
-    """(rows, centres, columns): the ink around each of them."""
 
 
-def propose_cuts(sheet: Sheet) -> dict[int, Cuts]:
-    """Return the cuts of each part that may have several digits, by the part's index."""
+def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
+    """Return the cuts of each part that may have several digits, by the part's index. Raises TooManyDigits."""
     parts: list[_Scaled] = []
+    parts_bands: list[Floats] = []
     seams = 0
     for part, (left, top, width, height) in enumerate(sheet.boxes.tolist()):
         is_bar = height < 2 * sheet.stroke
-        if is_bar or width < _NARROWEST * height or height < 0.5 * sheet.digit_height or seams > _MOST_SEAMS:
+        if is_bar or width < _NARROWEST * height or height < 0.5 * sheet.digit_height:
             continue
+        scaled_width = max(4, round(width * _ROWS / height))
+        centres = np.arange(5, scaled_width - 5, _APART)
+        if not 0 < len(centres) <= min(_MAX_SEAMS_OF_PART, _MAX_SEAMS - seams):
+            continue
+        work.spend(len(centres) * (SEAM + PIECE // 2 + _PASSES * width * height))
+        seams += len(centres)
         mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
-        scaled = _scale(part, mask, max(4, round(width * _ROWS / height)), max(1.5, sheet.stroke * _ROWS / height))
-        if len(scaled.centres):
-            parts.append(scaled)
-            seams += len(scaled.centres)
+        parts_bands.append(_bands(mask, scaled_width, centres))
+        stroke = max(1.5, sheet.stroke * _ROWS / height)
+        parts.append(_Scaled(part, height, width / scaled_width, scaled_width, stroke, centres))
     if not parts:
         return {}
-    bands = np.concatenate([part.bands for part in parts], axis=1)
+    bands = np.concatenate(parts_bands, axis=1)
+    parts_bands.clear()
     columns, costs = _cheapest_seams(bands)
     ink = np.take_along_axis(bands, columns[:, :, None], axis=2)[:, :, 0].sum(axis=0)
     ends = np.cumsum([len(part.centres) for part in parts]).tolist()
@@ -91,12 +109,12 @@ def propose_cuts(sheet: Sheet) -> dict[int, Cuts]:
     }
 
 
-def _scale(part: int, mask: Mask, width: int, stroke: float) -> _Scaled:
+def _bands(mask: Mask, width: int, centres: Ints) -> Floats:
+    """Return the ink around each centre of a part that is scaled to this width, (rows, centres, columns)."""
     scaled = cv2.resize(mask.view(np.uint8).astype(np.float32), (width, _ROWS), interpolation=cv2.INTER_AREA)
     padded = cv2.copyMakeBorder(scaled, 0, 0, _REACH, _REACH, cv2.BORDER_CONSTANT)
-    centres = np.arange(5, width - 5, 4)
-    bands = padded[:, centres[:, None] + np.arange(2 * _REACH + 1)]
-    return _Scaled(part, len(mask), mask.shape[1] / width, width, stroke, centres, bands)
+    bands: Floats = padded[:, centres[:, None] + np.arange(2 * _REACH + 1)]
+    return bands
 
 
 def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> Cuts:
@@ -109,20 +127,20 @@ def _choose(part: _Scaled, seams: Ints, costs: Floats, ink: Floats) -> Cuts:
         ink: (seams,): how much ink each crosses, in widths of a stroke.
     """
     columns = seams - _REACH + part.centres
-    apart = (np.abs(columns[:, :, None] - columns[:, None, :]).sum(axis=0) / _ROWS).tolist()
-    chosen: list[int] = []
+    chosen: set[int] = set()
     most = 2 + 4 * part.width // _ROWS
     strokes = ink.tolist()
     for index in costs.argsort().tolist():
         if strokes[index] > _MOST_STROKES or len(chosen) == most:
             break
         least = _MIN_APART if strokes[index] < 1.4 else _MIN_APART_ACROSS
-        if all(apart[index][other] > least for other in chosen):
-            chosen.append(index)
-    chosen.sort(key=columns.sum(axis=0).tolist().__getitem__)
+        near = [other for other in range(index - _NEAREST, index + _NEAREST + 1) if other in chosen]
+        if (np.abs(columns[:, near] - columns[:, [index]]).sum(axis=0) > least * _ROWS).all():
+            chosen.add(index)
+    ordered = sorted(chosen, key=columns.sum(axis=0).tolist().__getitem__)
     rows = np.arange(part.height) * _ROWS // part.height
-    seams = np.rint(columns.T[chosen][:, rows] * part.scale).astype(np.int64)
-    return Cuts(np.sort(seams, axis=0), [max(0.1, strokes[index]) for index in chosen])
+    seams = np.rint(columns.T[ordered][:, rows] * part.scale).astype(np.int64)
+    return Cuts(np.sort(seams, axis=0), [max(0.1, strokes[index]) for index in ordered])
 
 
 def _cheapest_seams(bands: Floats) -> tuple[Ints, Floats]:

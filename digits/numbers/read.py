@@ -24,6 +24,7 @@ from digits.numbers.search import LEFT_OUT, FoundDigit, Reading, best_reading
 from digits.numbers.segment import Box, Segmentation, segment, surround
 from digits.numbers.sheet import SHEET_SIDE, Sheet, find_sheet
 from digits.numbers.strangers import commas, strangers
+from digits.numbers.work import Work
 from digits.picture import Picture
 
 _CHEAPER = 0.5
@@ -106,15 +107,19 @@ class PreparedNumber:
         return better(first, *others) if others else first
 
 
-def prepare(picture: Picture) -> PreparedNumber:
-    """Decode a picture and propose candidates for its digits. Raises InvalidImage, NoInk and TooManyDigits."""
+def prepare(picture: Picture, work: Work | None = None) -> PreparedNumber:
+    """Decode a picture and propose candidates for its digits, within the limit of `work`.
+
+    Raises:
+        InvalidImage, NoInk, TooManyDigits: the picture has none, or too many.
+    """
     whole = blank = prepared = None
     try:
         whole = picture.prepare("auto")
     except NoInk as exc:
         blank = exc
     if whole is None or not any(way.is_alone for way in whole.choices):
-        prepared = _segmented(picture)
+        prepared = _segmented(picture, work or Work())
     if prepared is not None:
         if whole is None:
             return prepared
@@ -125,7 +130,7 @@ def prepare(picture: Picture) -> PreparedNumber:
     return PreparedNumber(picture.upright_size, None, [whole], whole.ink, "centered" in whole.steps)
 
 
-def look_again(picture: Picture, first: PreparedNumber) -> PreparedNumber | None:
+def look_again(picture: Picture, first: PreparedNumber, work: Work | None = None) -> PreparedNumber | None:
     """Decode a picture again and propose candidates after another look. None if there is no other look."""
     second = picture.look_again() if any(whole.has_other_look for whole in first.wholes) else None
     wholes = [] if second is None else [second]
@@ -134,7 +139,7 @@ def look_again(picture: Picture, first: PreparedNumber) -> PreparedNumber | None
     elif not first.has_other_look:
         return None
     try:
-        prepared = _segmented(picture, again=not is_one)
+        prepared = _segmented(picture, work or Work(), again=not is_one)
     except TooManyDigits:
         prepared = None
     if prepared is not None:
@@ -175,7 +180,7 @@ def _share(box: Box, other: Box) -> float:
     return max(0, across) * max(0, down) / smaller
 
 
-def _segmented(picture: Picture, *, again: bool = False) -> PreparedNumber | None:
+def _segmented(picture: Picture, work: Work, *, again: bool = False) -> PreparedNumber | None:
     """Propose candidates for several digits. None if no ink is found. Raises TooManyDigits."""
     width, height = picture.upright_size
     grey = picture.grey(min_jpeg_side=SHEET_SIDE)
@@ -185,7 +190,7 @@ def _segmented(picture: Picture, *, again: bool = False) -> PreparedNumber | Non
         sheet = _find_sheet(grey, again=again)
     if sheet is None:
         return None
-    return PreparedNumber((width, height), segment(sheet, width, height), [], sheet.ink, sheet.has_other_look)
+    return PreparedNumber((width, height), segment(sheet, width, height, work), [], sheet.ink, sheet.has_other_look)
 
 
 def _are_mostly_digits(reading: Reading, scores: Scores) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from digits.features import Floats
 from digits.normalization.parts import Ints, Mask
 from digits.numbers.cuts import Cuts
+from digits.numbers.work import Work
 
 _MIN_HOLE = 0.25
 """Height of the hole of a digit, as a share of its part's height."""
@@ -32,6 +33,9 @@ _STROKES = 1.0
 
 _MOST_PIXELS = 4_000_000
 """Maximum number of pixels of a part, times its holes. More are a texture. They take 0.2 s and 40 MB."""
+
+_PASSES = 20
+"""Steps for each of these pixels."""
 
 _MIN_SLICE = 0.15
 """The smallest piece of a ring, as a share of its pixels."""
@@ -85,15 +89,19 @@ class _Wall:
     """Arcs of the second ring that are inside of the first one."""
 
 
-def divide(mask: Mask, cuts: Cuts, stroke: float) -> list[Piece]:
+def divide(mask: Mask, cuts: Cuts, stroke: float, work: Work) -> list[Piece]:
     """Return the pieces of a part, from left to right.
 
     Args:
         mask: (height, width): the part inside of its box.
         cuts: of the part.
         stroke: the width of a stroke in pixels.
+        work: counts the steps.
+
+    Raises:
+        TooManyDigits: it takes too much work.
     """
-    rings, walls = _rings(mask, _NEAR * stroke)
+    rings, walls = _rings(mask, _NEAR * stroke, work)
     spans = [
         np.flatnonzero((before.hole | after.hole).any(axis=0))[[0, -1]].tolist()
         for (before, after), wall in zip(pairwise(rings), walls, strict=True)
@@ -159,10 +167,10 @@ def _apart(strip: Piece, rings: list[_Ring], walls: list[_Wall | None]) -> list[
     return _divided(strip, owner, strokes, has_walls=True)
 
 
-def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
+def _rings(mask: Mask, near: float, work: Work) -> tuple[list[_Ring], list[_Wall | None]]:
     """Return the rings of a part from left to right, and what each and the next one share."""
     rings = []
-    for hole in _holes(mask):
+    for hole in _holes(mask, work):
         distance = cv2.distanceTransform((~hole).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         edge = mask & (distance <= near)
         rings.append(_Ring(hole, distance, edge, int(edge.sum())))
@@ -185,7 +193,7 @@ def _rings(mask: Mask, near: float) -> tuple[list[_Ring], list[_Wall | None]]:
     return [rings[index] for index in kept], walls
 
 
-def _holes(mask: Mask) -> list[Mask]:
+def _holes(mask: Mask, work: Work) -> list[Mask]:
     """Return the holes that round digits may have, from left to right. Holes above each other, as in an 8, are one.
 
     There are none if they are too many.
@@ -196,6 +204,7 @@ def _holes(mask: Mask) -> list[Mask]:
     numbers = [number for number in tall.tolist() if number not in (0, labels[0, 0])]
     if len(numbers) * mask.size > _MOST_PIXELS:
         return []
+    work.spend(_PASSES * len(numbers) * mask.size)
     holes: list[Mask] = []
     for number in sorted(numbers, key=lambda number: int(boxes[number, cv2.CC_STAT_LEFT])):
         hole: Mask = labels[1:-1, 1:-1] == number

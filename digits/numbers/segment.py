@@ -20,9 +20,13 @@ from digits.numbers.candidates import redraw_all
 from digits.numbers.cuts import Cuts, propose_cuts
 from digits.numbers.rings import divide
 from digits.numbers.sheet import Sheet, extents, typical_height
+from digits.numbers.work import CANDIDATE, PIECE, UNION, Work
 
 MAX_CANDIDATES = 6000
-"""Maximum number of candidates of a picture. 500 digits have about 3 500."""
+"""Maximum number of candidates of a picture. 500 digits have up to 4 100. They take 10 MB."""
+
+_MASK_PASSES, _DRAWING_PASSES = 32, 4
+"""Steps for each pixel of a part's box, so that masks take at most 30 MB, and of the box of a candidate."""
 
 _MOST_PIECES = 8
 """Maximum number of pieces of one candidate, unless it is a whole part."""
@@ -136,21 +140,23 @@ class _Piece:
         return (self.height if self.is_dash(height) else self.side) / height
 
 
-def segment(sheet: Sheet, width: int, height: int) -> Segmentation:
+def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
     """Propose candidates for the digits of a sheet.
 
     Args:
         sheet: from `find_sheet`.
         width: of the picture, which may have been reduced before its sheet was found.
         height: of the picture.
+        work: counts the steps.
 
     Raises:
-        TooManyDigits: the sheet has more than MAX_CANDIDATES candidates.
+        TooManyDigits: the sheet has more than MAX_CANDIDATES candidates, or takes too much work.
     """
-    cuts = propose_cuts(sheet)
+    work.spend(len(sheet.boxes) * PIECE + _MASK_PASSES * int(sheet.boxes[:, 2:].prod(axis=1).sum()))
+    cuts = propose_cuts(sheet, work)
     written = [
         sorted(
-            (piece for part in line for piece in _pieces(sheet, part, cuts.get(part))),
+            (piece for part in line for piece in _pieces(sheet, part, cuts.get(part), work)),
             key=lambda piece: piece.left + piece.right,
         )
         for line in _lines(sheet.boxes)
@@ -167,7 +173,9 @@ def segment(sheet: Sheet, width: int, height: int) -> Segmentation:
         )
         candidates = []
         for first in range(len(pieces)):
-            for last in _last_pieces(pieces, first):
+            lasts = _last_pieces(pieces, first)
+            work.spend(len(lasts) * UNION + (lasts[-1] - first) * UNION // 10)
+            for last in lasts:
                 own = slice(first, last + 1)
                 around = min(lefts[own]), min(tops[own]), max(rights[own]), max(bottoms[own])
                 candidate = _candidate(pieces, first, last, typical, around)
@@ -179,6 +187,8 @@ def segment(sheet: Sheet, width: int, height: int) -> Segmentation:
                         raise TooManyDigits(
                             f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
                         )
+                    left, top, right, bottom = around
+                    work.spend(CANDIDATE + _DRAWING_PASSES * (right - left) * (bottom - top))
                     candidates.append(replace(candidate, first=begin))
                     unions.append((start + first, start + last, *around))
         stop = start + len(pieces)
@@ -215,14 +225,14 @@ def _least_inside(height: int, band: tuple[int, int]) -> float:
     return -_LOW * line_height if height < _LOW * line_height else 0.5 * height
 
 
-def _pieces(sheet: Sheet, part: int, cuts: Cuts | None) -> list[_Piece]:
+def _pieces(sheet: Sheet, part: int, cuts: Cuts | None, work: Work) -> list[_Piece]:
     """Return the pieces of a part, from left to right."""
     left, top, width, height = sheet.boxes[part].tolist()
     mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
     if cuts is None:
         return [_Piece(part, left, top, left + width, top + height, mask, 0.0)]
     pieces = []
-    for piece in divide(mask, cuts, sheet.stroke):
+    for piece in divide(mask, cuts, sheet.stroke, work):
         x, y, wide, high = cv2.boundingRect(piece.mask.view(np.uint8))
         box = left + piece.left + x, top + y, left + piece.left + x + wide, top + y + high
         inner = piece.mask[y : y + high, x : x + wide]

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from app.inference import data_plane
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import DataPlane, Inference
+from app.inference.decode_threads import SMALL_SIZE
 from app.inference.decoding import normalize_pixels
 from app.inference.picture_batch import PictureBatch
+from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from app.telemetry.metrics import Metrics
-from digits.errors import InvalidImage, NoInk
+from digits.errors import InvalidImage, NoInk, TooManyDigits
 from digits.features import to_features
 from digits.normalization.mnist_form import Mode
 from tests.conftest import Mnist, encoded, publish_classes, publish_tiny
@@ -123,3 +125,45 @@ TINY = encoded(np.eye(28, dtype=np.uint8) * 255)
 def test_a_small_png_that_is_damaged_is_named(infer: Infer) -> None:
     with pytest.raises(InvalidImage, match=r"^picture 2 of 2: "):
         infer(PictureBatch(encoded=[TINY, TINY[:50]]))
+
+
+NUMBER = (EXAMPLES / "number.jpg").read_bytes()
+
+
+def test_a_reading_that_is_longer_than_a_small_job_begins_again_among_the_large_ones(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    run = plane.decode_threads.run
+
+    async def watched(size: int, *job: Any) -> Any:
+        sizes.append(size)
+        return await run(size, *job)
+
+    monkeypatch.setattr(plane.decode_threads, "run", watched)
+    expected = asyncio.run(plane.read(PictureBatch(encoded=[NUMBER])))
+    monkeypatch.setattr(data_plane, "_SMALL_STEPS", 1_000_000)
+    assert max(sizes) <= SMALL_SIZE
+
+    read = asyncio.run(plane.read(PictureBatch(encoded=[NUMBER])))
+
+    assert max(sizes) > SMALL_SIZE
+    assert [number["text"] for number in read.numbers] == [number["text"] for number in expected.numbers]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        pytest.param("_MAX_REQUEST_STEPS", 3_000_000, "at most 3000000 steps", id="steps"),
+        pytest.param("MAX_CANDIDATES", 10, "candidates for digits on the first 2$", id="candidates"),
+    ],
+)
+def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_together(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int, message: str
+) -> None:
+    plane = DataPlane(Settings(max_batch=1), Accounting(Metrics(), "json"))
+    plane.registry.refresh()
+    monkeypatch.setattr(data_plane, limit, value)
+
+    with pytest.raises(TooManyDigits, match=message):
+        asyncio.run(plane.read(PictureBatch(encoded=[NUMBER] * 9)))

@@ -20,6 +20,7 @@ from digits.numbers.rings import divide
 from digits.numbers.segment import Box, Segmentation, segment
 from digits.numbers.sheet import find_sheet
 from digits.numbers.strangers import commas, strangers
+from digits.numbers.work import Work
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
@@ -57,7 +58,7 @@ def read(classifier: Classifier, picture: Grey | Image.Image, **options: Any) ->
 
 def segmented(picture: Grey) -> Segmentation:
     height, width = picture.shape
-    return segment(find_sheet(picture), width, height)
+    return segment(find_sheet(picture), width, height, Work())
 
 
 @pytest.mark.parametrize("lines", [("42",), ("407126",), ("31", "58042"), ("7",), ("12", "3", "4567")])
@@ -285,11 +286,11 @@ def test_the_pieces_of_a_long_texture_need_no_more_memory_than_the_texture() -> 
     for left in range(9, 2380, 16):
         ImageDraw.Draw(paper).ellipse((left, 10, left + 18, 90), outline=0, width=3)
     sheet = find_sheet(np.asarray(paper))
-    ((part, cuts),) = propose_cuts(sheet).items()
+    ((part, cuts),) = propose_cuts(sheet, Work()).items()
     left, top, width, height = sheet.boxes[part]
     mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
 
-    pieces = divide(mask, cuts, sheet.stroke)
+    pieces = divide(mask, cuts, sheet.stroke, Work())
 
     assert len(pieces) > 50
     assert sum(piece.mask.size for piece in pieces) <= 2 * mask.size

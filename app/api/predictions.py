@@ -1,4 +1,4 @@
-"""What clients may ask for at `POST /predict` and `POST /read`: another coverage, the pixels, the saliency."""
+"""What clients may ask for at `POST /predict` and `POST /read`: another coverage, the pixels, the ink, the saliency."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,15 @@ from orjson import Fragment
 from app.api.query import TrustQuery
 from app.errors import InvalidQuery
 from app.inference.data_plane import DataPlane, Inference
+from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from digits.features import to_features
 from digits.model.prediction_sets import DEFAULT_COVERAGE
 from digits.model.predictions import Prediction, set_coverage
 from digits.numbers.read import Number
+
+_JSON_BYTES = 4
+"""Bytes of a grey value in the reply, with its comma."""
 
 
 async def extend(
@@ -20,27 +24,33 @@ async def extend(
     inference: Inference[PictureBatch],
     query: TrustQuery,
     records: Sequence[Prediction] | Sequence[Number],
+    memory: Reservation,
 ) -> None:
-    """Change the records of a request as its query asks: another coverage, the pixels, the saliency.
+    """Change the records of a request as its query asks: another coverage, the pixels, the ink, the saliency.
 
     Args:
         data_plane: computes the saliency.
         inference: the predictions, whose records change.
         query: what is asked for.
         records: the record of each picture, which gets the ink.
+        memory: reserves what these will take in the reply.
 
     Raises:
         InvalidQuery: the model version has no prediction sets at this coverage, or no saliency.
-        NoRoom, Overloaded: the saliency would take too much memory or time now.
+        BatchTooLarge: they would take more memory than there is.
+        NoRoom, Overloaded: they would take too much memory or time now.
     """
     if query.coverage is not None or query.per_class:
         _set_coverage(inference, query)
     include = query.include or ""
     if "pixels" in include:
         pixels = inference.pixels
+        memory.reserve(_JSON_BYTES * pixels.size)
         grey_levels = np.rint(to_features(pixels) * 255).astype(np.uint8).reshape(pixels.shape)
         for prediction, picture in zip(inference.predictions, grey_levels, strict=True):
             prediction["pixels"] = picture
+    if "ink" in include or ("pixels" in include and len(records) == 1):
+        memory.reserve(_JSON_BYTES * sum(ink.size for ink in inference.ink if ink is not None))
         for record, ink in zip(records, inference.ink, strict=False):
             if ink is not None:
                 record["ink"] = ink
@@ -48,7 +58,7 @@ async def extend(
         if not inference.classifier.explains:
             version = inference.classifier.manifest.version
             raise InvalidQuery(f"query parameter 'include': version {version} has no saliency")
-        texts = await data_plane.saliency(inference)
+        texts = await data_plane.saliency(inference, memory)
         for prediction, text in zip(inference.predictions, texts, strict=True):
             prediction["saliency"] = Fragment(text)
 

@@ -1,5 +1,6 @@
 """The query parameters of `POST /predict` and `POST /read`."""
 
+from itertools import permutations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +9,11 @@ from pydantic.json_schema import SkipJsonSchema
 from app.errors import InvalidQuery
 from digits.model.prediction_sets import DEFAULT_COVERAGE
 from digits.normalization.mnist_form import Mode
+
+
+def _any_of(*names: str) -> tuple[str, ...]:
+    """Return all texts of one or several of the names, in any order, with commas between them."""
+    return tuple(",".join(each) for count in range(len(names)) for each in permutations(names, count + 1))
 
 
 class TrustQuery(BaseModel):
@@ -44,10 +50,10 @@ class PredictQuery(TrustQuery):
         ),
     ] = "auto"
     include: Annotated[
-        Literal["pixels", "saliency", "pixels,saliency", "saliency,pixels"] | SkipJsonSchema[None],
+        Literal[_any_of("pixels", "ink", "saliency")] | SkipJsonSchema[None],  # type: ignore[valid-type]
         Field(
-            description="`pixels`, `saliency`, or both with a comma between them: adds these fields to the reply. Not "
-            "every version provides `saliency`."
+            description="`pixels`, `ink`, `saliency`, or some of them with commas between them: adds these fields to "
+            "the reply. `pixels` of one picture also adds its `ink`. Not every version provides `saliency`."
         ),
     ] = None
 
@@ -56,8 +62,11 @@ class ReadQuery(TrustQuery):
     """The query parameters of `POST /read`."""
 
     include: Annotated[
-        Literal["pixels"] | SkipJsonSchema[None],
-        Field(description="`pixels`: add the 28x28 pixels of each digit that the network saw."),
+        Literal[_any_of("pixels", "ink")] | SkipJsonSchema[None],  # type: ignore[valid-type]
+        Field(
+            description="`pixels`: add the 28x28 pixels of each digit that the network saw. `ink`: add the ink of each "
+            "picture. `pixels` of one picture also adds its `ink`."
+        ),
     ] = None
 
     @model_validator(mode="before")

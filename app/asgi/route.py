@@ -27,6 +27,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from app.errors import InvalidQuery, WrongMethod
+from app.inference.memory_budget import Reservation
 from digits.model.artifact import ModelId
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ _MAX_PATH = 4096
 """Number of characters from which on a path matches no route. Two variables in a pattern take quadratic time."""
 
 _MAX_QUERY_BYTES = 1000
+
+_PART_BYTES = 64 * 1024
+"""Longer replies are sent in parts, so that the connection holds one of them. A client may take a minute for each."""
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -99,10 +103,20 @@ class Reply(Response):
         return cls(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), model, batch, status_code)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the reply."""
+        """Send the reply. Raises NoRoom if a long one finds no memory."""
         scope[REPLY] = self
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body})
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if len(self.body) <= _PART_BYTES:
+            await send(start)
+            await send({"type": "http.response.body", "body": self.body})
+            return
+        with Reservation(scope["app"].service.data_plane.memory_budget) as memory:
+            memory.reserve(len(self.body))
+            await send(start)
+            for first in range(0, len(self.body), _PART_BYTES):
+                part = self.body[first : first + _PART_BYTES]
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
 
 
 @cache

@@ -158,11 +158,12 @@ class DataPlane:
             if inference.classifier.preparation(batch.mode) == preparation:
                 return inference
 
-    async def saliency(self, inference: Inference[Any]) -> list[bytes]:
+    async def saliency(self, inference: Inference[Any], memory: Reservation) -> list[bytes]:
         """Return the saliency of each picture as JSON text: 28 rows of 28 numbers.
 
         Args:
             inference: from a version that `explains`.
+            memory: reserves what the texts take.
 
         Raises:
             NoRoom, Overloaded: it would take too much memory or time now.
@@ -171,13 +172,12 @@ class DataPlane:
         if len(pixels) == 1:  # faster than a thread
             return _saliency_texts(classifier, pixels)
         texts: list[bytes] = []
-        with Reservation(self.memory_budget) as reservation:
-            for start in range(0, len(pixels), PASS_ROWS):
-                part = pixels[start : start + PASS_ROWS]
-                part_texts = await self.decode_threads.run(part.size, _saliency_texts, classifier, part)
-                # A thousand pictures of noise are 9 MB of text, ten times what was sent.
-                reservation.reserve(sum(map(len, part_texts)))
-                texts += part_texts
+        for start in range(0, len(pixels), PASS_ROWS):
+            part = pixels[start : start + PASS_ROWS]
+            part_texts = await self.decode_threads.run(part.size, _saliency_texts, classifier, part)
+            # A thousand pictures of noise are 9 MB of text, ten times what was sent.
+            memory.reserve(sum(map(len, part_texts)))
+            texts += part_texts
         return texts
 
     async def _infer(self, batch: BatchT, preparation: Preparation, batcher: Batcher) -> Inference[BatchT]:

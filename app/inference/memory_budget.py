@@ -1,17 +1,17 @@
-"""The memory that the bodies of all requests of a process may use together."""
+"""The memory that the bodies and replies of all requests of a process may use together."""
 
 import ctypes
 from contextlib import suppress
 from typing import Self
 
-from app.errors import NoRoom
+from app.errors import BatchTooLarge, NoRoom
 
 BUDGET_BODIES = 4
 """The memory budget, in bodies of the largest allowed size."""
 
 
 class MemoryBudget:
-    """Maximum memory for the long bodies, inflated bodies and saliency texts of all requests together."""
+    """Maximum memory for the long bodies, inflated bodies and long replies of all requests together."""
 
     def __init__(self, max_body_bytes: int) -> None:
         """Allow `BUDGET_BODIES` bodies of at most `max_body_bytes` each."""
@@ -45,8 +45,14 @@ class Reservation:
         """Reserve `size` more bytes.
 
         Raises:
+            BatchTooLarge: the request and its reply take more than the whole budget.
             NoRoom: the budget has fewer bytes left.
         """
+        if self._bytes + size > self._budget.max_bytes:
+            raise BatchTooLarge(
+                f"expected a request that takes at most {self._budget.max_bytes} bytes with its reply, received one "
+                f"that takes {self._bytes + size} or more"
+            )
         if self._budget.reserved_bytes + size > self._budget.max_bytes:
             raise NoRoom(f"other requests hold {self._budget.reserved_bytes} bytes already; try again later")
         self._budget.reserved_bytes += size

@@ -117,8 +117,8 @@ class Prediction(DigitPrediction):
     )
     ink: _Ink | SkipJsonSchema[None] = Field(
         None,
-        description="With `?include=pixels`, on uneven paper: where the service saw ink, as rows of grey values, at "
-        "most 128 pixels a side.",
+        description="With `?include=ink` and on uneven paper, also with `pixels` for one picture: where the service "
+        "saw ink, as rows of grey values, at most 128 pixels a side.",
         json_schema_extra=_without_default,
     )
     saliency: _Saliency | SkipJsonSchema[None] = Field(
@@ -162,8 +162,8 @@ class Number(BaseModel):
     model: ModelName = Field(description="`name` and `version` of the model that answered.")
     ink: _Ink | SkipJsonSchema[None] = Field(
         None,
-        description="With `?include=pixels`, on uneven paper: where the service saw ink, as rows of grey values, at "
-        "most 128 pixels a side.",
+        description="With `?include=ink` and on uneven paper, also with `pixels` for one picture: where the service "
+        "saw ink, as rows of grey values, at most 128 pixels a side.",
         json_schema_extra=_without_default,
     )
     accept: bool | SkipJsonSchema[None] = Field(

@@ -55,6 +55,11 @@ def test_json_that_would_block_all_threads_is_not_parsed(text: bytes, error: typ
         parse_json(text, Settings())
 
 
+def test_a_request_that_never_fits_into_the_memory_budget_is_too_large() -> None:
+    with pytest.raises(BatchTooLarge, match="at most 400 bytes with its reply, received one that takes 401 or more"):
+        Reservation(MemoryBudget(100)).reserve(401)
+
+
 def test_the_memory_budget_is_used_to_its_last_byte_and_no_further() -> None:
     first, second = (Reservation(budget) for budget in [MemoryBudget(100)] * 2)
     first.reserve(BUDGET_BODIES * 100 - 1)

@@ -56,16 +56,27 @@ def test_a_number_is_accepted_if_each_digit_is_and_nothing_was_left_out(
 
 
 @pytest.mark.parametrize("path", ["/predict", "/read"])
-def test_a_picture_on_uneven_paper_also_gets_the_ink_that_was_seen(client: httpx.Client, path: str) -> None:
+def test_a_picture_on_uneven_paper_can_get_the_ink_that_was_seen(client: httpx.Client, path: str) -> None:
     photo, scan = ((EXAMPLES / name).read_bytes() for name in ("photo-4.jpg", "scan-4.jpg"))
 
-    answers = client.post(f"{path}?include=pixels", **form([photo, scan])).raise_for_status().json()["predictions"]
+    answers = client.post(f"{path}?include=ink", **form([photo, scan])).raise_for_status().json()["predictions"]
 
     ink = np.array(answers[0]["ink"])
     assert max(ink.shape) <= 128
     assert 0.01 < (ink > 128).mean() < 0.3
     assert "ink" not in answers[1]
     assert "ink" not in client.post(path, **form([photo])).json()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/read"])
+def test_only_a_lone_picture_gets_the_ink_with_its_pixels(client: httpx.Client, path: str) -> None:
+    photo = (EXAMPLES / "photo-4.jpg").read_bytes()
+
+    alone = client.post(f"{path}?include=pixels", **form([photo])).json()
+    two = client.post(f"{path}?include=pixels", **form([photo, photo])).json()["predictions"]
+
+    assert "ink" in alone
+    assert "ink" not in two[0]
 
 
 @pytest.mark.parametrize("picture", [pytest.param(SEVEN, id="in MNIST form"), pytest.param(PHOTO, id="a photo")])

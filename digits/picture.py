@@ -21,11 +21,17 @@ from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Look, Normalized, normalize, second_look
 from digits.normalization.resize import resize
 from digits.pictures.decode import MAX_PIXELS, REDUCED_SIDE, decode_tiny_png, open_image, upright_grey, upright_size
-from digits.pictures.decode_limits import MAX_DECODE_BYTES
+from digits.pictures.decode_limits import DECODE_BYTES, MAX_DECODE_BYTES
 
 SMALL_COPY_SIDE = 160
 """Minimum longer side of a large JPEG that is decoded at a fraction of its size. Normalization locates the digit in as
 many pixels."""
+
+_BYTES_PER_PIXEL = 6
+"""Memory that decoding a usual picture takes at most per pixel, with the work on its pixels."""
+
+_MAX_OPEN_SIZE = 250_000
+"""Pictures with more pixels or bytes are opened again to be decoded."""
 
 
 class Picture:
@@ -55,6 +61,10 @@ class Picture:
         """Width and height in pixels, as stored."""
         self.is_large_jpeg = isinstance(self._image, JpegImageFile) and max(self.size) >= 2 * SMALL_COPY_SIDE
         """Whether the picture is worth decoding at a fraction of its size first, and again if that is not enough."""
+        needed = 0 if self._image is None else self._image.info[DECODE_BYTES]
+        self.cost = max(self.pixel_count, int(needed) // _BYTES_PER_PIXEL)
+        """Its pixels, or more in a format that takes more memory than usual to decode."""
+        self._close_large()
 
     @classmethod
     def of_pixels(cls, pixels: NDArray[Any]) -> Self:
@@ -62,6 +72,7 @@ class Picture:
         picture = cls.__new__(cls)
         picture._pixels, picture._image, picture.is_large_jpeg = pixels, None, False
         picture.size = (SIDE, SIDE)
+        picture.cost = SIDE * SIDE
         return picture
 
     @property
@@ -72,7 +83,12 @@ class Picture:
     @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height in pixels, as displayed: after the turn that the EXIF data asks for."""
-        return self.size if self._pixels is not None else upright_size(self._open())
+        if self._pixels is not None:
+            return self.size
+        try:
+            return upright_size(self._open())
+        finally:
+            self._close_large()
 
     def prepare(self, preparation: Preparation) -> Normalized:
         """Decode the picture and bring it to the network's form.
@@ -117,6 +133,12 @@ class Picture:
         with closing(self._open()) as image:
             self._image = None
             return upright_grey(image, min_jpeg_side)
+
+    def _close_large(self) -> None:
+        """Keep no large picture open while it waits for its turn. Opening it may have taken as much as its pixels."""
+        if self._image is not None and max(self.pixel_count, len(self._data)) > _MAX_OPEN_SIZE:
+            self._image.close()
+            self._image = None
 
     def _open(self) -> Image.Image:
         """Return the opened picture, with no pixel decoded. Decoding a JPEG at a fraction changes it for good."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
-from app.inference.decode_threads import SMALL_SIZE, DecodeThreads
+from app.inference.decode_threads import MAX_LARGE_SIZE, DecodeThreads
 from app.inference.decoding import (
     JOB_PICTURES,
     decode_again,
@@ -44,9 +44,8 @@ from digits.numbers.work import MAX_STEPS, Work
 
 _TRIM_SECONDS = 10
 
-_SMALL_STEPS = 250_000_000
-"""Maximum steps of a reading among the small jobs, about 0.3 s with the search for ink. Longer ones begin again among
-the large jobs."""
+_USUAL_STEPS = 250_000_000
+"""Readings that take more steps, and up to 200 MB, begin again as the only large job."""
 
 _MAX_REQUEST_STEPS = 4 * MAX_STEPS
 """Maximum steps of all pictures of a request to read, about 4 s. A thousand digits take 500 million."""
@@ -204,12 +203,12 @@ class DataPlane:
         """
         encoded_bytes = sum(map(len, batch.encoded))
         pictures = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
-        sizes = [picture.pixel_count for picture in pictures]
+        sizes = [picture.cost for picture in pictures]
         work = Work(_MAX_REQUEST_STEPS)
         prepared: list[PreparedNumber] = []
         candidates = 0
         for index, picture in enumerate(pictures):
-            prepared.append(await self._within(work, picture.pixel_count, decode_and_segment, batch, index, picture))
+            prepared.append(await self._within(work, picture.cost, decode_and_segment, batch, index, picture))
             candidates += len(prepared[-1].pixels)
             if candidates > max(MAX_CANDIDATES, _CANDIDATES_PER_DIGIT * self._max_digits):
                 raise TooManyDigits(
@@ -246,14 +245,14 @@ class DataPlane:
         Raises:
             TooManyDigits: the pictures of the request, of which `all_work` is the work so far, take too many steps.
         """
-        work = Work(_SMALL_STEPS if size <= SMALL_SIZE else MAX_STEPS)
+        work = Work(_USUAL_STEPS)
         try:
             result = await self.decode_threads.run(size, segment, *args, work)
         except TooManyDigits:
-            if size > SMALL_SIZE or not work.is_exceeded:
+            if not work.is_exceeded:
                 raise
-        if size <= SMALL_SIZE and work.is_exceeded:
-            result = await self.decode_threads.run(SMALL_SIZE + 1, segment, *args, work := Work())
+        if work.is_exceeded:
+            result = await self.decode_threads.run(MAX_LARGE_SIZE, segment, *args, work := Work())
         all_work.spend(work.steps)
         return result
 
@@ -356,7 +355,7 @@ class DataPlane:
         opened = await self.decode_threads.run(
             encoded_bytes, open_and_normalize_small, batch, preparation, self._max_image_pixels
         )
-        sizes = [picture.pixel_count for picture in opened.pictures]
+        sizes = [picture.cost for picture in opened.pictures]
         normalized = opened.normalized or [
             await self.decode_threads.run(sizes[index], decode_and_normalize, batch, index, picture, preparation)
             for index, picture in enumerate(opened.pictures)

@@ -6,6 +6,9 @@ from typing import Self
 
 from app.errors import BatchTooLarge, NoRoom
 
+_M_MMAP_THRESHOLD, _RETURNED_BYTES = -3, 4 << 20
+"""glibc's option for the size from which on a block goes back to the system when it is freed, and its value here."""
+
 BUDGET_BODIES = 4
 """The memory budget, in bodies of the largest allowed size."""
 
@@ -19,6 +22,9 @@ class MemoryBudget:
         self.reserved_bytes = 0
         self.is_trimmed = True
         """Whether nothing was reserved since `trim`."""
+        # By default glibc raises this to 32 MB, and then keeps the pixels of a picture in an arena of each thread.
+        with suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)
 
     def trim(self) -> None:
         """Return unused memory to the system. This takes some milliseconds.

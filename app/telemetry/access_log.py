@@ -1,7 +1,6 @@
 """Write the access log: one line per request on stderr, without probes."""
 
 import re
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from starlette.types import Scope
 
 from app.settings import LogFormat
 from app.telemetry.probes import PROBES
+from app.telemetry.stderr import STDERR
 from digits.model.artifact import ModelId
 
 UNLOGGED = frozenset((*PROBES, "/metrics"))
@@ -74,13 +74,8 @@ class AccessLog:
     def write(self, requests: Iterable[CompletedRequest]) -> None:
         """Write a line for each request, except those to unlogged paths."""
         lines = b"".join(self._lines([request for request in requests if request.scope["path"] not in UNLOGGED]))
-        if not lines:
-            return
-        try:
-            sys.stderr.buffer.write(lines)
-            sys.stderr.buffer.flush()
-        except (OSError, ValueError):  # stderr is closed, but requests are still answered
-            return
+        if lines:
+            STDERR.write_lines(lines)
 
 
 def timestamp() -> str:

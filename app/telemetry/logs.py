@@ -4,12 +4,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import orjson
 
 from app.settings import LogFormat
 from app.telemetry.access_log import timestamp
+from app.telemetry.stderr import STDERR
 
 _STDERR = 2
 
@@ -28,7 +29,7 @@ def configure(log_format: LogFormat) -> None:
 
     Text has uvicorn's format.
     """
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(STDERR)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter("%(levelname)s:     %(message)s"))
     logger = logging.getLogger("app")
     if not logger.handlers:
@@ -42,8 +43,7 @@ def configure(log_format: LogFormat) -> None:
 
 def announce(line: str, log_format: LogFormat, level: str = "INFO") -> None:
     """Write a line about the start or the end. A service without a log still serves."""
-    with suppress(OSError):
-        print(_json(level, line) if log_format == "json" else f"digits: {line}", file=sys.stderr, flush=True)
+    STDERR.write((_json(level, line) if log_format == "json" else f"digits: {line}") + "\n")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from app import errors
+from app.telemetry.stderr import STDERR
 from digits.features import CLASSES
 from digits.model.drift import EDGES
 
@@ -128,6 +129,7 @@ class Metrics(Collector):
         )
         self._refusals = self._counter("digits_refusals", "Requests that were refused.", "reason")
         self._keys = self._counter("digits_key_requests", "Requests with an API key, by the key's name.", "key_name")
+        self._dropped = self._counter("digits_log_lines_dropped", "Lines of the log that nobody read in time.")
         self._loads = self._counter("digits_model_loads", "Model versions that the service tried to load.", "outcome")
         self._model = self._gauge(
             "digits_model_info", "1 for the model version that is served, else 0.", "name", "version", "graph"
@@ -145,6 +147,7 @@ class Metrics(Collector):
             self._refusals.labels(errors.name(error))
         for outcome in ("served", "refused"):
             self._loads.labels(outcome)
+        self._dropped_before = STDERR.dropped
         self._digits: list[int] = []
         self._key_names: list[str] = []
         self._served: tuple[str, str, str] | None = None
@@ -236,6 +239,9 @@ class Metrics(Collector):
         """Add the recorded values to the metrics. Call this in the event loop, as everything that records values."""
         for histogram in self._histograms:
             histogram.flush()
+        STDERR.flush()
+        self._dropped.inc(STDERR.dropped - self._dropped_before)
+        self._dropped_before = STDERR.dropped
         for digit in set(self._digits):
             self._by_digit(digit).inc(self._digits.count(digit))
         self._digits.clear()

@@ -18,6 +18,7 @@ class OnnxRuntime:
         # for the same cores are slower.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
         options.log_severity_level = 4  # fatal only: UnusableGraph reports a refused graph
         # Do not load weights from files beside the graph, which have no checksum.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)

@@ -184,10 +184,10 @@ def _segmented(picture: Picture, work: Work, *, again: bool = False) -> Prepared
     """Propose candidates for several digits. None if no ink is found. Raises TooManyDigits."""
     width, height = picture.upright_size
     grey = picture.grey(min_jpeg_side=SHEET_SIDE)
-    sheet = _find_sheet(grey, again=again)
+    sheet = _find_sheet(grey, work, again=again)
     if picture.is_large_jpeg and max(grey.shape) < max(width, height) and not (sheet and sheet.is_legible):
         grey = picture.grey()
-        sheet = _find_sheet(grey, again=again)
+        sheet = _find_sheet(grey, work, again=again)
     if sheet is None:
         return None
     return PreparedNumber((width, height), segment(sheet, width, height, work), [], sheet.ink, sheet.has_other_look)
@@ -202,9 +202,9 @@ def _are_mostly_digits(reading: Reading, scores: Scores) -> bool:
     return count > 1 and bool(2 * familiar > count)
 
 
-def _find_sheet(grey: Grey, *, again: bool) -> Sheet | None:
+def _find_sheet(grey: Grey, work: Work, *, again: bool) -> Sheet | None:
     try:
-        return find_sheet(grey, again=again)
+        return find_sheet(grey, work, again=again)
     except NoInk:
         return None
 

@@ -17,6 +17,7 @@ from digits.normalization.light import EvenedPaper, even_light
 from digits.normalization.page import find_page
 from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper, is_darker
 from digits.normalization.parts import Ints, Labels, find_parts, without_mark
+from digits.numbers.work import NETWORK, Work
 from digits.pictures.downscale import downscale, downscale_factor
 
 MAX_PARTS = 1500
@@ -104,16 +105,17 @@ class Sheet:
         return self.digit_height >= 0.75 * _LEGIBLE
 
 
-def find_sheet(picture: Grey, *, again: bool = False) -> Sheet:
+def find_sheet(picture: Grey, work: Work, *, again: bool = False) -> Sheet:
     """Find the ink on a picture, in the order that `digits/normalization/normalize.py` states.
 
     Args:
         picture: uint8 (height, width). 0 is black.
+        work: counts the steps.
         again: look at it in another way than the first time: at all of it, or with the ink network.
 
     Raises:
         NoInk: the picture is blank, of one colour or noise, or there is no other way.
-        TooManyDigits: the picture has more than MAX_PARTS parts.
+        TooManyDigits: the picture has more than MAX_PARTS parts, or takes too much work.
     """
     view = _view(picture)
     paper = _even_paper(view)
@@ -122,13 +124,13 @@ def find_sheet(picture: Grey, *, again: bool = False) -> Sheet:
         if page is not None and not again:
             flat, matrix = page.from_above(picture)
             flat_view = _view(flat)
-            sheet = _sheet(flat, _even_paper(flat_view) or _evened_paper(flat_view))
+            sheet = _sheet(flat, _even_paper(flat_view) or _evened_paper(flat_view), work)
             return replace(sheet, page=matrix, whole_shape=picture.shape, has_other_look=True)
         again = again and page is None
     evened = None if paper else _evened_paper(view)
     if again and evened is None:
         raise NoInk("no ink found: there is no other way to look at the picture")
-    sheet = _sheet(picture, None if again else paper or evened)
+    sheet = _sheet(picture, None if again else paper or evened, work)
     return replace(sheet, has_other_look=evened is not None and not again)
 
 
@@ -147,10 +149,10 @@ def _evened_paper(view: Grey) -> EvenedPaper | None:
     return even_light(view, LIGHT_SIDE, _FINE_LIGHT_SIDE)
 
 
-def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None) -> Sheet:
+def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None, work: Work) -> Sheet:
     """Find the ink on a flat picture. Raises NoInk and TooManyDigits."""
     factor = downscale_factor(picture, SHEET_SIDE)
-    look = _first_look(picture) if paper is None else _look(downscale(picture, factor), factor, paper)
+    look = _first_look(picture, work) if paper is None else _look(downscale(picture, factor), factor, paper)
     factor, view, ink, marks = look.factor, look.view, look.ink, look.marks
     is_dark = is_darker(view, ink, marks.inside.view(bool)) if paper is None else paper.is_ink_dark
     seen = None if paper is not None else ink_map.reduced(ink)
@@ -166,6 +168,7 @@ def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None) -> Sheet:
     if finer < factor or (height > _TALL and finer > factor):
         coarse, closer = ink[top:bottom, left:right], downscale(region, finer)
         if paper is None:  # each of the two maps may miss a stroke that the other has
+            work.spend(NETWORK * closer.size)
             ink = ink_map.shipped().coverage(closer)
             ink = np.maximum(ink, cv2.resize(coarse, ink.shape[::-1]))
         else:
@@ -211,18 +214,20 @@ def _look(view: Grey, factor: int, paper: EvenPaper | EvenedPaper | None) -> _Lo
     return _Look(factor, view, ink, _find_marks(ink))
 
 
-def _first_look(picture: Grey) -> _Look:
+def _first_look(picture: Grey, work: Work) -> _Look:
     """Return the picture in the first of _MAP_SIDES in which digits are high enough, or in the last one.
 
     Args:
         picture: uint8 (height, width).
+        work: counts the steps.
 
     Raises:
         NoInk: there are no marks in the last size.
-        TooManyDigits: there are more than MAX_PARTS.
+        TooManyDigits: there are more than MAX_PARTS, or the network would see too many pixels.
     """
     for side in _MAP_SIDES:
         factor = downscale_factor(picture, side)
+        work.spend(NETWORK * picture.size // factor**2)
         is_last = side == _MAP_SIDES[-1] or factor == 1
         try:
             look = _look(downscale(picture, factor), factor, None)

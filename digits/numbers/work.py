@@ -2,8 +2,9 @@
 
 from digits.errors import TooManyDigits
 
-SEAM, PIECE, UNION, CANDIDATE = 15_000, 30_000, 5_000, 40_000
-"""Steps for a seam that is sought, a piece, a union that may be a candidate, and a candidate that is drawn."""
+NETWORK, SEAM, PIECE, UNION, CANDIDATE = 100, 15_000, 30_000, 5_000, 40_000
+"""Steps for a pixel that the ink network sees, a seam that is sought, a piece, a union that may be a candidate, and a
+candidate that is drawn."""
 
 MAX_STEPS = 1_000_000_000
 """Maximum work for one picture, in steps of about a nanosecond. 500 digits that touch take a third of it."""

@@ -6,6 +6,7 @@ A limit on pixels is not enough. Thousands of scans (JPEG), colour profiles (PNG
 
 import os
 import re
+import threading
 from io import BytesIO
 
 from PIL import Image, TiffImagePlugin
@@ -17,6 +18,9 @@ from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 
 MAX_DECODE_BYTES = 150_000_000
 """Maximum memory that decoding one picture may take."""
+
+DECODE_BYTES = "digits.decode_bytes"
+"""The key of the memory that decoding a picture takes, in the `info` of an opened picture."""
 
 MAX_SIDE = 65_535
 """Maximum width and height in pixels: the maximum of JPEG and GIF. Pillow's PNG decoder needs 16 bytes per row."""
@@ -51,6 +55,10 @@ _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 _YCBCR = 6
 _MAX_PADDING_PIXELS = 512 * 512
 """A TIFF tile may be larger than its picture by this much."""
+
+
+_OPENING = threading.Lock()
+"""Pillow may allocate 100 MB while it reads a header: what is left of a GIF's frame when the frame goes."""
 
 
 class LimitedReader(BytesIO):
@@ -89,7 +97,7 @@ def open_limited(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Imag
         max_pixels: maximum width times height.
 
     Returns:
-        The picture, with no pixel decoded. Its file is a LimitedReader.
+        The picture, with no pixel decoded. Its file is a LimitedReader, and its `info` has DECODE_BYTES.
 
     Raises:
         ImageTooLarge: it has too many pixels, or decoding it would take too much memory.
@@ -98,7 +106,8 @@ def open_limited(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Imag
         Exception: whatever Pillow raises for a broken header.
     """
     file = LimitedReader(_visible_chunks(data) if data.startswith(PNG_SIGNATURE) else data)
-    picture = Image.open(file, formats=formats)
+    with _OPENING:
+        picture = Image.open(file, formats=formats)
     size = f"{picture.width}x{picture.height}"
     if picture.width * picture.height > max_pixels:
         raise ImageTooLarge(f"expected at most {max_pixels} pixels, received a picture of {size}")
@@ -113,6 +122,7 @@ def open_limited(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Imag
             f"expected at most {max_of_this_kind} pixels in a {picture.format} of this kind, "
             f"which takes {MAX_DECODE_BYTES // 1_000_000} MB to decode, received a picture of {size}"
         )
+    picture.info[DECODE_BYTES] = needed
     file.allow_pixel_reads()
     return picture
 
@@ -125,9 +135,9 @@ def _max_parts(data: bytes) -> int:
 def _visible_chunks(data: bytes) -> bytes:
     """Return a PNG without profiles, texts and further frames. Pillow would decompress each, up to 1 MB."""
     kept, position = [PNG_SIGNATURE], len(PNG_SIGNATURE)
-    for _ in range(_max_parts(data)):
+    for parts in range(1, _max_parts(data) + 1):
         if position >= len(data):
-            return b"".join(kept)
+            return data if len(kept) == parts else b"".join(kept)
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         if data[position + 4 : position + 8] in _VISIBLE_CHUNKS or end > len(data):  # Pillow reports a cut chunk
             kept.append(data[position:end])
@@ -143,7 +153,8 @@ def _decode_bytes(picture: ImageFile, data: bytes) -> float:
     if picture.format not in ("PNG", "BMP", "GIF", "TIFF"):
         # A WEBP, or a format that was added to `decode.FORMATS` and has no rule here yet. Assume the worst for it.
         return _WORST_BYTES_PER_PIXEL * pixels
-    decoded = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
+    grey_bytes = 2 if picture.format == "GIF" else 1  # what is left of its frame takes as much again
+    decoded = pixels * (grey_bytes if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
     if isinstance(picture, TiffImageFile):
         rotated = decoded if picture.tag_v2.get(_ORIENTATION, 1) != 1 else 0
         return decoded + rotated + _tiff_part_bytes(picture)

@@ -142,7 +142,7 @@ def test_a_reading_that_is_longer_than_a_small_job_begins_again_among_the_large_
 
     monkeypatch.setattr(plane.decode_threads, "run", watched)
     expected = asyncio.run(plane.read(PictureBatch(encoded=[NUMBER])))
-    monkeypatch.setattr(data_plane, "_SMALL_STEPS", 1_000_000)
+    monkeypatch.setattr(data_plane, "_USUAL_STEPS", 1_000_000)
     assert max(sizes) <= SMALL_SIZE
 
     read = asyncio.run(plane.read(PictureBatch(encoded=[NUMBER])))

@@ -1,11 +1,13 @@
 """The process: listening, other servers, the healthcheck."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,27 @@ def test_a_service_without_a_usable_stderr_serves(redirection: str, start_servic
     service = start_service(command, MNIST_PORT=str(port)).wait_until_ready()
 
     assert service.client.post("/predict", **RAW).json()["digit"] == 7
+
+
+def test_a_service_whose_log_nobody_reads_answers_counts_the_dropped_lines_and_stops(
+    tmp_path: Path, start_service: StartService
+) -> None:
+    os.mkfifo(log := tmp_path / "log")
+    unread = os.open(log, os.O_RDWR)  # until the end, so that the service can open it
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["sh", "-c", f"echo http://127.0.0.1:{port}; exec {sys.executable} -m app 2>{log}"]
+    service = start_service(command, MNIST_PORT=str(port)).wait_until_ready()
+
+    statuses = {service.client.get("/" + 3000 * "a").status_code for _ in range(500)}
+
+    assert statuses == {404}
+    (dropped,) = re.findall(r"\ndigits_log_lines_dropped_total (.*)", service.client.get("/metrics").text)
+    assert 50 < float(dropped) < 450  # a megabyte is kept
+    service.process.terminate()
+    assert service.process.wait(30) == 0
+    os.close(unread)
 
 
 def test_uvicorn_can_serve_the_application_below_a_prefix_and_without_grpc(start_service: StartService) -> None:

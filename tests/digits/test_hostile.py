@@ -48,7 +48,7 @@ def test_reading_any_picture_takes_a_bounded_number_of_steps(
 
 
 def test_cutting_takes_bounded_memory() -> None:
-    sheet = find_sheet(hostile("zigzag", 2999, 250, 20, 4))
+    sheet = find_sheet(hostile("zigzag", 2999, 250, 20, 4), Work())
     tracemalloc.start()
 
     with suppress(TooManyDigits):
@@ -60,7 +60,7 @@ def test_cutting_takes_bounded_memory() -> None:
 
 
 def test_seams_are_sought_in_a_bounded_number_of_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    sheet = find_sheet(hostile("zigzag", 2000, 600, 40, 4))
+    sheet = find_sheet(hostile("zigzag", 2000, 600, 40, 4), Work())
     monkeypatch.setattr(cuts, "_MAX_SEAMS", 50)
     work = Work()
 

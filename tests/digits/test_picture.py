@@ -1,5 +1,6 @@
 """An encoded picture becomes the network's input, or is refused with the reason, within its limits."""
 
+import gc
 import os
 import re
 import struct
@@ -213,6 +214,21 @@ class TestLargePictures:
         if mode != "I;16":  # 255 of 65535 is nearly black
             assert grey[0, 0] >= 253  # a palette is made by rounding
             assert grey[-1, -1] <= 2
+
+    @pytest.mark.parametrize(
+        ("data", "cost"),
+        [
+            pytest.param(gif(7000, 7000, disposal=2), 49_000_000, id="GIF, restored to its background"),
+            pytest.param(png(6000, 6000, colour=2), 36_000_000, id="PNG in colour"),
+            pytest.param(webp(3000, 3000), 22_500_000, id="WEBP, which takes more memory"),
+        ],
+    )
+    def test_a_large_picture_is_not_held_open_while_it_waits(self, data: bytes, cost: int) -> None:
+        picture = Picture(data)
+
+        opened = [each for each in gc.get_objects() if issubclass(type(each), Image.Image)]
+        assert picture.size not in [each.size for each in opened]
+        assert picture.cost == cost
 
 
 HUGE = {

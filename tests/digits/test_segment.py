@@ -58,7 +58,7 @@ def read(classifier: Classifier, picture: Grey | Image.Image, **options: Any) ->
 
 def segmented(picture: Grey) -> Segmentation:
     height, width = picture.shape
-    return segment(find_sheet(picture), width, height, Work())
+    return segment(find_sheet(picture, Work()), width, height, Work())
 
 
 @pytest.mark.parametrize("lines", [("42",), ("407126",), ("31", "58042"), ("7",), ("12", "3", "4567")])
@@ -225,7 +225,7 @@ def test_differences_of_less_than_four_grey_values_are_no_ink() -> None:
     (gradient,) = pictures_without_digit("gradient", 1, np.random.default_rng(0))  # with the blocks of a JPEG
 
     with pytest.raises(NoInk):
-        find_sheet(Picture(gradient).grey())
+        find_sheet(Picture(gradient).grey(), Work())
 
 
 @pytest.mark.parametrize("novelty", [(0.2, 1.4), (1.4, 1.4)])
@@ -264,7 +264,7 @@ def test_a_page_full_of_marks_is_refused(written: list[Grey], monkeypatch: pytes
     monkeypatch.setattr("digits.numbers.sheet.MAX_PARTS", 3)
 
     with pytest.raises(TooManyDigits, match="at most 3 marks"):
-        find_sheet(page(written, "4071"))
+        find_sheet(page(written, "4071"), Work())
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_the_pieces_of_a_long_texture_need_no_more_memory_than_the_texture() -> 
     paper = Image.new("L", (2400, 120), 255)
     for left in range(9, 2380, 16):
         ImageDraw.Draw(paper).ellipse((left, 10, left + 18, 90), outline=0, width=3)
-    sheet = find_sheet(np.asarray(paper))
+    sheet = find_sheet(np.asarray(paper), Work())
     ((part, cuts),) = propose_cuts(sheet, Work()).items()
     left, top, width, height = sheet.boxes[part]
     mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]

@@ -1,0 +1,61 @@
+"""Write the log to stderr without waiting for whoever reads it.
+
+A pipe that is not read is full after 64 KB, and a write would then stop the service.
+"""
+
+import select
+import sys
+import threading
+from io import UnsupportedOperation
+
+_MAX_HELD_BYTES = 1_000_000
+"""How much of the log is kept until it can be written. Further lines are dropped."""
+
+
+class Stderr:
+    """A stream for `logging`, which the access log shares."""
+
+    def __init__(self) -> None:
+        """Start with an empty log."""
+        self.dropped = 0
+        """Number of lines that were dropped."""
+        self._held = bytearray()
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> None:
+        """Write text, as `write_lines` does."""
+        self.write_lines(text.encode(errors="backslashreplace"))
+
+    def write_lines(self, lines: bytes) -> None:
+        """Write whole lines now, or as soon as somebody reads. Too many are dropped."""
+        with self._lock:
+            if len(self._held) + len(lines) > _MAX_HELD_BYTES:
+                self.dropped += lines.count(b"\n")
+            else:
+                self._held += lines
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is held, as far as stderr takes it at once."""
+        with self._lock:
+            try:
+                while self._held and _has_room():
+                    # Where a pipe has room at all, a piece of this size does not block.
+                    written = sys.stderr.buffer.write(self._held[: select.PIPE_BUF])
+                    sys.stderr.buffer.flush()
+                    del self._held[:written]
+            except (OSError, ValueError):  # stderr is closed, but requests are still answered
+                self._held.clear()
+
+
+def _has_room() -> bool:
+    try:
+        poll = select.poll()
+        poll.register(sys.stderr.buffer.fileno(), select.POLLOUT)
+        return bool(poll.poll(0))
+    except UnsupportedOperation:  # not a file, as in tests
+        return True
+
+
+STDERR = Stderr()
+"""The log of this process."""

@@ -26,6 +26,7 @@ from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
 from digits.pictures import decode_limits
 from digits.pictures.decode import accepted_formats
+from digits.progress import say
 
 _STDIN = "-"
 
@@ -134,7 +135,7 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
                 else:
                     exit_code = max(exit_code, 1)
         except UnusableSource as exc:
-            print(f"digits: {exc}", file=sys.stderr)
+            say(f"digits: {exc}")
             exit_code = 2
     if has_answer and not as_json:  # each line of JSON names the version
         sys.stdout.flush()
@@ -151,7 +152,7 @@ def _print_answer(picture: NamedPicture, classifier: Classifier, task: Task, *, 
         if as_json:
             _print_json(picture, {"error": str(exc)})
         else:
-            print(f"{picture.name}: {exc}", file=sys.stderr)
+            say(f"{picture.name}: {exc}")
         return False
     if as_json:
         _print_json(picture, record)

@@ -74,10 +74,15 @@ def track(parts: Iterable[_T], what: str, total: int) -> Iterator[_T]:
             work.advance()
 
 
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped, because a terminal obeys those in the name of a file."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def say(line: str) -> None:
     """Print a line on standard error. A terminal shows it above the progress."""
     with _output:
-        print(f"{_CLEAR if sys.stderr.isatty() else ''}{line}", file=sys.stderr, flush=True)
+        print(f"{_CLEAR if sys.stderr.isatty() else ''}{printable(line)}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -27,6 +27,9 @@ from digits.model.predictions import Prediction
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 
+_FORMULA = ("=", "+", "-", "@")
+"""Spreadsheets compute a cell that begins with one of these. The name of a file may."""
+
 _PARQUET_ROWS = 10_000
 """Number of rows that are in memory while a Parquet file is written."""
 
@@ -103,7 +106,8 @@ class Results:
 
     def _opened(self, mode: str) -> FileIO:
         """Open the partial file. Raises UnusableOutput if another run is writing it. The kernel releases the lock."""
-        stream = FileIO(self.partial, mode)
+        # The name is known in advance, so that somebody may have put a link there.
+        stream = FileIO(self.partial, mode, opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
@@ -125,6 +129,7 @@ class Results:
     def finish(self) -> None:
         """Write the output with all rows, and remove the partial file. Raises OSError."""
         temporary = self.output.with_name(f".{self.output.name}.writing")
+        temporary.unlink(missing_ok=True)
         try:
             with self.partial.open("rb") as partial:
                 partial.readline()  # the run
@@ -152,6 +157,8 @@ class Results:
                 )
         done, end = Done(), earlier.end
         for line in lines:
+            if not (isinstance(line.value, dict) and line.value.keys() >= {*self._columns}):
+                raise UnusableOutput(f"{self.partial}: row {done.rows + 1} is damaged. Add --force to start again")
             failed = done.failed + (line.value["error"] is not None)
             done, end = Done(done.rows + 1, failed, line.value["path"]), line.end
         stream.truncate(end)
@@ -175,28 +182,30 @@ def _whole_lines(file: Path) -> Iterator[_Line]:
                 return
             try:
                 value = json.loads(line)
-            except ValueError:  # after a power failure, a file may end in zeros
+            except (ValueError, RecursionError):  # after a power failure, a file may end in zeros
                 return
             end += len(line)
             yield _Line(value, end)
 
 
 def _write_csv(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None:
-    with output.open("w", newline="", encoding="utf-8") as stream:
+    with output.open("x", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
         writer.writerows([_cell(row[name]) for name in columns] for row in map(json.loads, rows))
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a CSV file has it: a list is separated by spaces."""
+    """Return a value as a CSV file has it: a list is separated by spaces, and no text is a formula."""
     if isinstance(value, list):
         return " ".join(map(str, value))
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value
 
 
 def _write_jsonl(rows: BinaryIO, output: Path, _columns: Sequence[str]) -> None:
-    with output.open("wb") as stream:
+    with output.open("xb") as stream:
         shutil.copyfileobj(rows, stream)
 
 
@@ -218,7 +227,7 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
     types |= dict.fromkeys(("left_out", "digit_count", "ambiguous_count", "non_digit_count", "version"), pa.int32())
     types["least_probability"] = pa.float32()
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
-    with pq.ParquetWriter(output, schema) as writer:
+    with output.open("xb") as stream, pq.ParquetWriter(stream, schema) as writer:
         for batch in _batches(map(json.loads, rows)):
             writer.write_table(pa.Table.from_pylist(batch, schema))
 

@@ -142,5 +142,5 @@ class _Tally:
 
 
 def _fail(reason: str) -> int:
-    print(f"digits: {reason}", file=sys.stderr)
+    say(f"digits: {reason}")
     return 2

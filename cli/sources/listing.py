@@ -12,6 +12,7 @@ from cli.extras import needs
 from cli.sources.npz import NpzTable
 from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSource
 from digits.pictures.decode import PICTURE_SUFFIXES
+from digits.progress import printable
 
 PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet", "scale")
 """The message when Parquet cannot be read or written."""
@@ -158,5 +159,5 @@ def _suffix(path: str) -> str:
 
 
 def _as_text(path: str) -> str:
-    """Return a path as valid Unicode. Bytes that are not UTF-8 become backslash escapes."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    """Return a path as valid Unicode. Bytes that are not UTF-8 and control characters become backslash escapes."""
+    return printable(os.fsencode(path).decode(errors="backslashreplace"))

@@ -1,8 +1,10 @@
 """Pictures in an array of an NPZ file."""
 
+import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from cli.sources.tables import (
 )
 from digits.features import FEATURES, SIDE
 from digits.npz import READ_ERRORS
+
+_MOST_INFLATED = 1100
+"""How many times larger than the file its content is at most. Deflate, which NumPy uses, reaches 1032."""
 
 
 class NpzTable:
@@ -40,7 +45,10 @@ class NpzTable:
                 for entry in archive.namelist():
                     if entry.endswith(".npy"):
                         with archive.open(entry) as stream:
-                            headers[entry.removesuffix(".npy")] = _read_header(stream)
+                            header = _read_header(stream)
+                        if header.holds_pictures():
+                            _check_size(header, archive.getinfo(entry).file_size, Path(file).stat().st_size)
+                        headers[entry.removesuffix(".npy")] = header
         except READ_ERRORS as exc:
             raise UnusableSource(f"{file}: expected an NPZ file, but reading failed: {first_line(exc)}") from exc
         self._file = file
@@ -72,9 +80,22 @@ class _Header:
     def __str__(self) -> str:
         return f"{self.dtype} {self.shape}"
 
+    @property
+    def size(self) -> int:
+        """Return the number of bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def holds_pictures(self) -> bool:
         """Return whether the array has the shape and the type of pictures."""
         return self.shape[1:] in ((SIDE, SIDE), (FEATURES,)) and self.dtype.kind in "uif"
+
+
+def _check_size(header: _Header, entry_bytes: int, file_bytes: int) -> None:
+    """Raise ValueError if the array is larger than its entry, or than the file can be once it is inflated."""
+    if min(header.shape) < 0:
+        raise ValueError(f"an array has the shape {header.shape}")
+    if header.size > min(entry_bytes, _MOST_INFLATED * file_bytes):
+        raise ValueError(f"the file is too small for an array of {header}")
 
 
 def _picture_array(headers: dict[str, _Header], file: str, column: str | None) -> str:

@@ -257,6 +257,35 @@ def test_force_replaces_the_output_and_an_interrupted_run(digits: Digits, folder
     assert [row["path"] for row in read_csv(output)] == [str(folder / "1.png")]
 
 
+@pytest.mark.parametrize("name", ["results.csv.partial", ".results.csv.writing"])
+def test_force_writes_through_no_link(digits: Digits, folder: Path, tmp_path: Path, name: str) -> None:
+    (target := tmp_path / "important").write_text("keep")
+    (tmp_path / name).symlink_to(target)
+
+    ran = digits("predict", folder / "1.png", "--force", "--output", tmp_path / "results.csv")
+
+    assert ran.code == (2 if name.endswith("partial") else 0), ran.err
+    assert target.read_text() == "keep"
+
+
+def test_no_name_of_a_file_acts_on_a_spreadsheet_or_a_terminal(
+    digits: Digits, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["=1+1.png", "@a.png", "\x1b[2Ja.png"]
+    for name in names:
+        shutil.copy(folder / "1.png", tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+
+    written = digits("predict", *names, "missing\x1b[2J", "--output", "results.csv")
+    printed = digits("predict", *names, "missing\x1b[2J")
+
+    assert "\x1b" not in written.err + printed.out + printed.err
+    assert "\\x1b[2Ja.png: " in printed.out
+    assert written.code == 2  # because of the missing one
+    digits("predict", *names, "--output", "results.csv")
+    assert [row["path"] for row in read_csv(tmp_path / "results.csv")] == ["'=1+1.png", "'@a.png", "\\x1b[2Ja.png"]
+
+
 EXISTS = "exists already. Add --force to replace it"
 RESUMABLE = "belongs to an interrupted run. Add --resume to continue it, or --force to start again"
 NOT_A_RUN = "expected an interrupted run, received none. Add --force to start again"
@@ -372,6 +401,21 @@ def test_a_resumed_run_begins_after_the_last_row(digits: Digits, folder: Path, i
     rows = read_csv(interrupted)
     assert [row["digit"] for row in rows[:2]] == [3, 3]
     assert [row["error"] is None for row in rows] == [True] * 11 + [False]
+
+
+@pytest.mark.parametrize("row", ["7", "[]", '{"path": "a"}', "[" * 100_000])
+def test_a_run_with_a_damaged_row_is_not_resumed(digits: Digits, folder: Path, interrupted: Path, row: str) -> None:
+    partial = interrupted.with_name("results.csv.partial")
+    first, *_ = partial.read_text().splitlines()
+    partial.write_text(f"{first}\n{row}\n")
+
+    refused = digits("predict", folder, "--resume", "--output", interrupted)
+
+    if row.startswith("[["):  # as after a power failure
+        assert refused.code == 0
+    else:
+        assert refused.code == 2
+        assert refused.err == f"digits: {partial}: row 1 is damaged. Add --force to start again\n"
 
 
 @pytest.mark.parametrize(

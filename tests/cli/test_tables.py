@@ -138,11 +138,20 @@ def packed(*, change: Callable[[bytearray], None]) -> Make:
     return make
 
 
-def half_a_header(folder: Path) -> Path:
-    header = b"{'descr': (\n".ljust(118)
-    with zipfile.ZipFile(folder / "it.npz", "w") as archive:
-        archive.writestr("x.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
-    return folder / "it.npz"
+def header_only(text: str, content: bytes = b"") -> Make:
+    """Return an NPZ file with an array that has this header."""
+
+    def make(folder: Path) -> Path:
+        header = text.encode().ljust(117) + b"\n"
+        with zipfile.ZipFile(folder / "it.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + content)
+        return folder / "it.npz"
+
+    return make
+
+
+def shaped(shape: str) -> str:
+    return f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
 
 
 def encrypt(content: bytearray) -> None:
@@ -160,7 +169,11 @@ def compress_in_an_unknown_way(content: bytearray) -> None:
     [
         pytest.param(packed(change=encrypt), None, "but reading failed: ", id="encrypted"),
         pytest.param(packed(change=compress_in_an_unknown_way), None, "but reading failed: ", id="99th compression"),
-        pytest.param(half_a_header, None, "but reading failed: ", id="a header that is not Python"),
+        pytest.param(header_only(shaped("(-5, 784)")), None, "an array has the shape (-5, 784)", id="negative rows"),
+        pytest.param(
+            header_only(shaped("(1000000000000, 784)"), bytes(7840)), None, "the file is too small", id="too many rows"
+        ),
+        pytest.param(header_only("{'descr': ("), None, "but reading failed: ", id="a header that is not Python"),
         pytest.param(arrays(x=TWO[:0]), None, "expected pictures, received a file without any", id="an empty array"),
         pytest.param(a_file("a.parquet"), None, "expected a Parquet file, but reading failed: ", id="not Parquet"),
         pytest.param(a_file("a.npz"), None, "expected an NPZ file, but reading failed: ", id="not NPZ"),

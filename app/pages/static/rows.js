@@ -107,6 +107,7 @@ function isOfClass(result) {
 function cell(column, value) {
   if (value === undefined || value === null) return "";
   if (Array.isArray(value)) return value.join(" ");
+  if (typeof value === "string" && /^[=+@-]/.test(value)) return `'${value}`; // which a spreadsheet would compute
   return FLOATS.includes(column) && Number.isInteger(value) ? value.toFixed(1) : String(value);
 }
 

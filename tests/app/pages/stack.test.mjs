@@ -152,7 +152,7 @@ test("a file has the columns of digits read and who decided, quoted as RFC 4180 
   const old = number([{ digit: 7, probability: 1, probabilities: digit(7).probabilities }]);
   const rows = [
     { path: 'a "b", c.png', result: answered(number([digit(0), digit(4, unsure)], [digit(1)])) },
-    { path: "sure.png", result: answered(number([digit(7)])) },
+    { path: "=1+1.png", result: answered(number([digit(7)])) },
     { path: "no.png", result: failed("This picture shows no digit.", "found no ink") },
     { path: "diary.txt", result: failed("“diary.txt” is empty.") },
     { path: "seven.png", result: corrected("04 / 7", answered(number([digit(4, unsure)]))) },
@@ -166,7 +166,7 @@ test("a file has the columns of digits read and who decided, quoted as RFC 4180 
     [
       "path,text,digit_count,least_probability,ambiguous_count,non_digit_count,left_out,accept,version,error,checked_by",
       '"a ""b"", c.png","04\n1",3,0.5,1,0,0,false,3,,',
-      "sure.png,7,1,1.0,0,0,0,true,3,,model",
+      "'=1+1.png,7,1,1.0,0,0,0,true,3,,model",
       "no.png,,,,,,,,,found no ink,",
       "diary.txt,,,,,,,,,“diary.txt” is empty.,",
       'seven.png,"04\n7",3,,,,,true,3,,person',

@@ -13,7 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app import errors
 from app.asgi.api_keys import KeyCheck
 from app.asgi.headers import with_defaults
-from app.asgi.route import CONNECTION, NOSNIFF, REPLY
+from app.asgi.route import CONNECTION, NOSNIFF, PART_BYTES, REPLY
 from app.asgi.service import Service
 from app.settings import Settings
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
@@ -88,7 +88,12 @@ class RequestMiddleware:
                 message["headers"] = headers = [*completed, (b"x-request-id", request.request_id)]
                 if self._service.is_draining:
                     headers.append((b"connection", b"close"))
-            request.size += len(message.get("body", b""))
+            body = message.get("body", b"")
+            request.size += len(body)
+            if len(body) > PART_BYTES:  # the server holds one part, and waits until the client has read most of it
+                for start in range(0, len(body), PART_BYTES):
+                    await send({**message, "body": body[start : start + PART_BYTES], "more_body": True})
+                message = {**message, "body": b""}
             await send(message)
 
         try:

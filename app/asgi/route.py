@@ -50,8 +50,8 @@ _MAX_PATH = 4096
 
 _MAX_QUERY_BYTES = 1000
 
-_PART_BYTES = 64 * 1024
-"""Longer replies are sent in parts, so that the connection holds one of them. A client may take a minute for each."""
+PART_BYTES = 64 * 1024
+"""Longer replies are sent in parts, and count in the memory budget until the client has taken them."""
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -105,18 +105,16 @@ class Reply(Response):
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the reply. Raises NoRoom if a long one finds no memory."""
         scope[REPLY] = self
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        if len(self.body) <= _PART_BYTES:
-            await send(start)
-            await send({"type": "http.response.body", "body": self.body})
+        if len(self.body) <= PART_BYTES:
+            await self._send(send)
             return
         with Reservation(scope["app"].service.data_plane.memory_budget) as memory:
             memory.reserve(len(self.body))
-            await send(start)
-            for first in range(0, len(self.body), _PART_BYTES):
-                part = self.body[first : first + _PART_BYTES]
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await self._send(send)
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 @cache

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import orjson
 from fastapi import FastAPI, Response
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
+from app.errors import nothing_here
 from app.openapi.example_pictures import EXAMPLES
-from app.pages.drawing import link_to_documentation, link_to_files
+from app.pages.drawing import encodings, file_reply, link_to_documentation, link_to_files
 from app.settings import Settings
 
 # All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
@@ -51,10 +51,19 @@ def install(app: FastAPI, settings: Settings) -> None:
     assert package is not None
     assert package.origin is not None
     # The package is found without an import, because the import would create a second application.
-    app.mount("/docs/assets", _Compressed(_Files(directory=Path(package.origin).parent / "static"), compresslevel=6))
+    folder = Path(package.origin).parent / "static"
+    names = {file.name for file in folder.iterdir()}
     app.mount("/examples", _Files(directory=EXAMPLES))
     headers = security_headers.api_docs()
     page = link_to_documentation(link_to_files(_PAGE), settings)
+
+    encodings_of = cache(lambda name: encodings(name, (folder / name).read_bytes()))
+
+    @app.get("/docs/assets/{name}", include_in_schema=False)
+    async def asset(request: ServiceRequest, name: str) -> Response:
+        if name not in names:
+            raise nothing_here(request.scope)
+        return file_reply(request, encodings_of(name), {})
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_request: ServiceRequest) -> Response:
@@ -67,15 +76,6 @@ def install(app: FastAPI, settings: Settings) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(_request: ServiceRequest) -> Response:
         return Response(document(), media_type="application/json")
-
-
-class _Compressed(GZipMiddleware):
-    """Files that are compressed in chunks, which HTTP/1.0 does not know."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        answer = self.app if scope["http_version"] == "1.0" else super().__call__
-        await answer(scope, receive, send)
 
 
 class _Files(StaticFiles):

@@ -60,18 +60,13 @@ def install(app: FastAPI, settings: Settings) -> None:
     # The page's scripts find the attribute and do not speak of digits.
     page_of_classes = page_of_digits.replace('<html lang="en">', '<html lang="en" data-classes="own">')
     contents[_OWN_CLASSES] = page_of_classes.encode()
-    files = {name: _encodings(content, _TYPES[Path(name).suffix]) for name, content in contents.items()}
+    files = {name: encodings(name, content) for name, content in contents.items()}
     secured = security_headers.drawing_page(base=bool(settings.root_path))
 
     def reply(request: ServiceRequest, name: str, more: dict[str, str]) -> Response:
         if name not in files:
             raise nothing_here(request.scope)
-        plain, compressed = files[name]
-        content, headers = compressed if _ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")) else plain
-        headers = headers | more
-        if caching.is_known(request, headers["ETag"]):
-            return Response(status_code=304, headers=headers)
-        return Response(content, headers=headers)
+        return file_reply(request, files[name], more)
 
     @app.get("/", include_in_schema=False)
     async def page(request: ServiceRequest) -> Response:
@@ -96,8 +91,18 @@ _Encoded = tuple[bytes, dict[str, str]]
 """The bytes of a reply, with its headers."""
 
 
-def _encodings(content: bytes, media_type: str) -> tuple[_Encoded, _Encoded]:
+def file_reply(request: ServiceRequest, encodings: tuple[_Encoded, _Encoded], more: dict[str, str]) -> Response:
+    """Return a file, compressed if the client accepts it, or that the client has it already."""
+    content, headers = encodings[bool(_ACCEPTS_GZIP.search(request.headers.get("accept-encoding", "")))]
+    headers = headers | more
+    if caching.is_known(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers)
+
+
+def encodings(name: str, content: bytes) -> tuple[_Encoded, _Encoded]:
     """Return a file for clients without and with gzip. Pictures are compressed already."""
+    media_type = _TYPES[Path(name).suffix]
     headers = {"Content-Type": media_type}
     if not media_type.startswith("text/"):
         plain = content, headers | caching.headers(caching.etag(content))

@@ -84,7 +84,7 @@ def test_a_long_reply_goes_in_parts_and_holds_its_memory_until_the_client_has_th
     scope = {"type": "http", "method": "GET", "path": "/long", "query_string": b"", "headers": []}
     asyncio.run(app(scope, AsyncMock(), send))
 
-    assert [size for size, _ in held] == [0, *[65536] * 3, 200_000 - 3 * 65536, 0]
+    assert [size for size, _ in held] == [0, *[65536] * 3, 200_000 - 3 * 65536, 0]  # the last one ends the reply
     assert {memory for _, memory in held} == {200_000}
     assert app.service.data_plane.memory_budget.reserved_bytes == 0
 

@@ -13,6 +13,7 @@ from app.key_file import keys_at_start
 from app.server.connection import KEEP_ALIVE_SECONDS, Connection
 from app.settings import LogFormat, Settings, unknown_variables
 from app.telemetry import logs
+from app.telemetry.stderr import log_native_lines
 
 FINISH_SECONDS = 20
 """How long requests may take after the listener has closed. With 5 s of draining, this fits Kubernetes' usual 30 s."""
@@ -34,6 +35,7 @@ def _start(settings: Settings, log_format: LogFormat) -> None:
     # Until the drain handles these signals, and when uvicorn raises them again at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: os._exit(0))
+    log_native_lines()
     for line in unknown_variables():
         logs.announce(line, log_format, "WARNING")
     keys_at_start(settings)

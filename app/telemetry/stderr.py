@@ -3,9 +3,13 @@
 A pipe that is not read is full after 64 KB, and a write would then stop the service.
 """
 
+import faulthandler
+import logging
+import os
 import select
 import sys
 import threading
+import time
 from io import UnsupportedOperation
 
 _MAX_HELD_BYTES = 1_000_000
@@ -55,6 +59,29 @@ def _has_room() -> bool:
         return bool(poll.poll(0))
     except UnsupportedOperation:  # not a file, as in tests
         return True
+
+
+def log_native_lines() -> None:
+    """Send what native libraries write to stderr through the log, at most a line each second.
+
+    libtiff writes thousands of lines about one damaged picture, which are no JSON, and would wait for their reader.
+    """
+    descriptor = sys.stderr.fileno()
+    sys.stderr = os.fdopen(os.dup(descriptor), "w", buffering=1, errors="backslashreplace")
+    faulthandler.enable(sys.stderr)  # because nobody would read the pipe after a crash
+    readable, writable = os.pipe()
+    os.dup2(writable, descriptor)
+    os.close(writable)
+    threading.Thread(target=_log_lines, args=(readable,), name="native log", daemon=True).start()
+
+
+def _log_lines(readable: int) -> None:
+    logged_at = -1.0
+    while text := os.read(readable, 65536):
+        if time.monotonic() >= logged_at + 1:
+            logged_at = time.monotonic()
+            line = text.partition(b"\n")[0][:400].decode(errors="backslashreplace")
+            logging.getLogger("app.native").warning("a library reports: %s", line)
 
 
 STDERR = Stderr()

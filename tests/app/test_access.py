@@ -1,12 +1,14 @@
 """The access log: one line per request, as JSON or in a short form for a terminal."""
 
 import asyncio
+import io
 import json
 import logging
 import re
 
 import httpx
 import pytest
+from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
@@ -43,6 +45,19 @@ def test_every_request_is_one_line_of_json(service: Service) -> None:
     assert all(json.loads(line).keys() >= {"time", "level", "message"} for line in log.splitlines())
     assert [log.count(line["request_id"]) for line in logged] == [1] * len(answers)
     assert "\x1b" not in log
+
+
+def test_what_native_libraries_report_goes_through_the_log(service: Service) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((200, 200), 50).save(out, "TIFF", compression="tiff_adobe_deflate")
+    damaged = bytearray(out.getvalue())
+    damaged[len(damaged) // 2] ^= 255
+
+    reply = service.client.post("/predict", headers={"content-type": "image/tiff"}, content=bytes(damaged))
+
+    assert reply.status_code == 422
+    service.wait_for_line("(a library reports: ZIPDecode: )")
+    assert all(json.loads(line)["level"] for line in service.log.read_text().splitlines())
 
 
 def test_probes_are_not_logged(service: Service) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import orjson
 from fastapi import FastAPI, Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
 
 from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
@@ -51,19 +49,10 @@ def install(app: FastAPI, settings: Settings) -> None:
     assert package is not None
     assert package.origin is not None
     # The package is found without an import, because the import would create a second application.
-    folder = Path(package.origin).parent / "static"
-    names = {file.name for file in folder.iterdir()}
-    app.mount("/examples", _Files(directory=EXAMPLES))
+    _add_files(app, "/docs/assets", Path(package.origin).parent / "static")
+    _add_files(app, "/examples", EXAMPLES)
     headers = security_headers.api_docs()
     page = link_to_documentation(link_to_files(_PAGE), settings)
-
-    encodings_of = cache(lambda name: encodings(name, (folder / name).read_bytes()))
-
-    @app.get("/docs/assets/{name}", include_in_schema=False)
-    async def asset(request: ServiceRequest, name: str) -> Response:
-        if name not in names:
-            raise nothing_here(request.scope)
-        return file_reply(request, encodings_of(name), {})
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_request: ServiceRequest) -> Response:
@@ -78,11 +67,13 @@ def install(app: FastAPI, settings: Settings) -> None:
         return Response(document(), media_type="application/json")
 
 
-class _Files(StaticFiles):
-    """Whole files. Starlette answers a wrong Range header with a text, and HTTP lets a server ignore the header."""
+def _add_files(app: FastAPI, path: str, folder: Path) -> None:
+    """Add the files of a folder. Each is read and compressed when it is first asked for."""
+    names = {file.name for file in folder.iterdir()}
+    encodings_of = cache(lambda name: encodings(name, (folder / name).read_bytes()))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises Overloaded, as a `DirectRoute` does."""
-        scope["app"].service.check_load(scope["path"])
-        scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
-        await super().__call__(scope, receive, send)
+    @app.get(f"{path}/{{name}}", include_in_schema=False)
+    async def file(request: ServiceRequest, name: str) -> Response:
+        if name not in names:
+            raise nothing_here(request.scope)
+        return file_reply(request, encodings_of(name), {})

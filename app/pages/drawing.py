@@ -25,6 +25,9 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+    ".bin": "application/octet-stream",
     ".safetensors": "application/octet-stream",
 }
 

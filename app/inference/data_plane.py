@@ -44,7 +44,7 @@ from digits.numbers.work import MAX_STEPS, Work
 
 _TRIM_SECONDS = 10
 
-_USUAL_STEPS = 250_000_000
+_USUAL_STEPS = 150_000_000
 """Readings that take more steps, and up to 200 MB, begin again as the only large job."""
 
 _MAX_REQUEST_STEPS = 4 * MAX_STEPS

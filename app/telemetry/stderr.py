@@ -10,6 +10,7 @@ import select
 import sys
 import threading
 import time
+from functools import cache
 from io import UnsupportedOperation
 
 _MAX_HELD_BYTES = 1_000_000
@@ -37,28 +38,37 @@ class Stderr:
                 self.dropped += lines.count(b"\n")
             else:
                 self._held += lines
-        self.flush()
+            self._write_held()
 
     def flush(self) -> None:
         """Write what is held, as far as stderr takes it at once."""
-        with self._lock:
-            try:
-                while self._held and _has_room():
-                    # Where a pipe has room at all, a piece of this size does not block.
-                    written = sys.stderr.buffer.write(self._held[: select.PIPE_BUF])
-                    sys.stderr.buffer.flush()
-                    del self._held[:written]
-            except (OSError, ValueError):  # stderr is closed, but requests are still answered
-                self._held.clear()
+        if self._held:
+            with self._lock:
+                self._write_held()
+
+    def _write_held(self) -> None:
+        try:
+            while self._held and _has_room():
+                # Where a pipe has room at all, a piece of this size does not block.
+                written = sys.stderr.buffer.write(self._held[: select.PIPE_BUF])
+                sys.stderr.buffer.flush()
+                del self._held[:written]
+        except (OSError, ValueError):  # stderr is closed, but requests are still answered
+            self._held.clear()
 
 
 def _has_room() -> bool:
     try:
-        poll = select.poll()
-        poll.register(sys.stderr.buffer.fileno(), select.POLLOUT)
-        return bool(poll.poll(0))
+        return bool(_poll(sys.stderr.buffer.fileno()).poll(0))
     except UnsupportedOperation:  # not a file, as in tests
         return True
+
+
+@cache
+def _poll(descriptor: int) -> select.poll:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return poll
 
 
 def log_native_lines() -> None:

@@ -149,6 +149,15 @@ def test_a_large_head_closes_the_connection(connection: socket.socket, end: byte
     assert received(connection) == b""
 
 
+def test_a_body_with_an_empty_line_that_arrives_with_its_head_is_read(service: Service) -> None:
+    body = b"\r\n\r\n".ljust(784 * 250, b"a")  # as a form has one before each file
+
+    with service.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+        assert connection.recv(12) == b"HTTP/1.1 422"  # because there is no ink
+
+
 def test_a_client_that_does_not_read_is_disconnected(impatient: Service, connection: socket.socket) -> None:
     # Each reply has 300 kB.
     batch = HEAD + b"Content-Length: %d\r\n\r\n" % (784 * 1000) + SEVEN * 1000

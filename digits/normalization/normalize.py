@@ -179,7 +179,7 @@ class Look:
         """Look at a picture, uint8 (height, width). Raises NoInk if it is blank."""
         view = _view_with_ink(picture)
         paper = even_paper(view)
-        if (paper is None or paper.is_compact) and (page := find_page(view)) is not None:
+        if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
             page_view = _view(page.from_above(picture)[0], _VIEW_SIDE)
             look = cls._with(page, page_view, even_paper(page_view) or even_light(page_view))
             if look.found:

@@ -50,6 +50,8 @@ def create_app(settings: Settings | None = None) -> Application:
         settings, VERSION, data_plane, accounting, RequestsInWork(data_plane, settings), ApiKeys(settings), drift
     )
 
+    service.metrics.watch_warnings(service.warnings)
+
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         data_plane.registry.refresh()

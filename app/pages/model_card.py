@@ -111,9 +111,9 @@ def summary(manifest: Manifest) -> str:
     if "accuracy" in test and manifest.dataset is not None:
         interval = ""
         if "wilson_low" in test:
-            interval = f" (95 % interval {test['wilson_low']:.2%} to {test['wilson_high']:.2%})"
+            interval = f" (95 % interval {100 * test['wilson_low']:.2f} % to {100 * test['wilson_high']:.2f} %)"
         images = f"{manifest.dataset.test_images:,} test pictures"
-        lines.append(f"**It is right** on {test['accuracy']:.2%} of {images}{interval}.")
+        lines.append(f"**It is right** on {100 * test['accuracy']:.2f} % of {images}{interval}.")
     lines += [
         "**It always names one of them,** whatever the picture shows. Its novelty, if it has one, warns.",
         "**Have a person check** each answer that has no `accept: true`.",

@@ -109,7 +109,7 @@ def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_
     lines = re.findall("<li>(.*?)</li>", main.partition("<img")[0])
     assert len(lines) == 5
     assert lines[0].startswith("<strong>It reads</strong> a 28x28 picture as one of the ten digits")
-    assert re.match(r"<strong>It is right</strong> on 99\.\d\d% of 10,000 test pictures \(95 % interval", lines[1])
+    assert re.match(r"<strong>It is right</strong> on 99\.\d\d % of 10,000 test pictures \(95 % interval", lines[1])
     assert 'src="report/samples.png"' in main.partition("<h2")[0]
 
 

@@ -256,6 +256,26 @@ def test_evaluate_finds_the_accuracy_and_names_the_classes(trained: Trained, com
     assert outcome.code == 0, outcome.err
     assert f"accuracy {trained.manifest(0).metrics['test']['accuracy']:.4f}" in outcome.out
     assert "basket" in outcome.out
+    assert "was not trained on this folder" not in outcome.out
+
+
+def test_evaluate_counts_all_pictures_of_another_folder_and_overwrites_no_report(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    for number, file in enumerate(sorted(trained.fabrics.glob("*/*.*"))):
+        if number % 10 == 0:
+            (tmp_path / "others" / file.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / "others" / file.parent.name)
+    count = len(list((tmp_path / "others").glob("*/*.*")))
+    arguments = ("--model", trained.folders[0], "--data", tmp_path / "others", "--report", tmp_path / "report")
+
+    first, second = command("evaluate", *arguments), command("evaluate", *arguments)
+
+    assert first.code == 0, first.err
+    assert f"not trained on this folder as it is, so all {count} pictures count" in first.out
+    assert f", {count} images)" in first.out
+    assert second.is_refusal_in_one_line
+    assert "choose another --report" in second.err
 
 
 def test_other_classes_and_the_robust_recipe_for_them_are_refused(

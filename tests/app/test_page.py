@@ -347,8 +347,11 @@ def test_what_cannot_be_answered_is_explained_and_the_next_stroke_answered(
     open_page: OpenPage, service: Service, modelless: Service
 ) -> None:
     page = open_page(modelless.url, refusals=True)
+    expect(page.locator("#sentence")).to_have_text(
+        re.compile("^The service has no model: no usable version of mnist-dense")
+    )
     draw(page, *STROKES[7])
-    expect_problem(page, "The service is not ready yet.")
+    expect_problem(page, "The service is not ready yet: no usable version of mnist-dense")
     page.goto(service.url)
 
     posts = record_posts(page)

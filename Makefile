@@ -25,7 +25,7 @@ help:
 	@echo 'make sbom    list what the image `digits` contains in reports/sbom.cdx.json (IMAGE=... for another image)'
 	@echo 'make policy  check the Kubernetes manifests with Checkov (needs kustomize and PyPI)'
 	@echo 'make clean   remove environments, caches and what the checks wrote; your models, exports and evaluations stay'
-	@echo 'make .venv/.serve, .train, .scale, .grpc or .tracing   only install the packages for one of these'
+	@echo 'make .venv/.serve, .train, .scale, .parquet, .grpc or .tracing   only install the packages for one of these'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -116,6 +116,11 @@ policy: .venv/.dev
 .venv/.scale: uv.lock pyproject.toml | .python $(UV)
 	@echo 'digits: creating .venv with Ray (a minute or two on the first run)'
 	@$(SYNC) --no-default-groups --extra scale --inexact
+	@touch $@ .venv/.serve
+
+.venv/.parquet: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: creating .venv with pyarrow (up to a minute on the first run)'
+	@$(SYNC) --no-default-groups --extra parquet --inexact
 	@touch $@ .venv/.serve
 
 .venv/.grpc: uv.lock pyproject.toml | .python $(UV)

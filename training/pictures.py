@@ -142,6 +142,11 @@ def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES) -> Cla
     """
     class_folders = sorted((entry for entry in _visible(folder) if entry.is_dir()), key=_by_number_or_name)
     classes = tuple(unicodedata.normalize("NFC", entry.name) for entry in class_folders)
+    alike = {name.casefold(): name for name in classes}
+    if twins := sorted({name, alike[name.casefold()]} for name in classes if alike[name.casefold()] != name):
+        raise InvalidData(
+            f"{folder}: expected classes that differ in more than case, received {' and '.join(sorted(twins[0]))}"
+        )
     try:
         check_class_names(classes)
     except ValueError as exc:

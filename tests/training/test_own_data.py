@@ -118,6 +118,10 @@ class TestFolders:
             (lambda root: [(root / f"{index}").mkdir() for index in range(99)], "2 to 100 classes, received 101"),
             (lambda root: (root / "star\n").mkdir(), r"received 'star\\n'"),
             (lambda root: [(root / name).mkdir() for name in ("e\u0301", "\u00e9")], "received 'é' more than once"),
+            (
+                lambda root: (root / "Circle").mkdir(),
+                "classes that differ in more than case, received Circle and circle",
+            ),
             (lambda root: (root / "circle/more").mkdir(), "own/circle: .* received the folder more"),
             (lambda root: (root / "lost.png").write_bytes(b""), "in the folders of classes only, received lost.png"),
             (unreadable(7), "received 7 of 40 .*prepared: circle/000.png: expected a PNG, .*; and 2 more$"),

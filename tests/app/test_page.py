@@ -361,7 +361,7 @@ def test_what_cannot_be_answered_is_explained_and_the_next_stroke_answered(
     expect_problem(page, "clipboard contains no picture")
     assert posts == []
     choose(page, name="IMG_1.HEIC", content=b"\0\0\0\x18ftypheic" + bytes(64), kind="image/heic")
-    expect_problem(page, "HEIC")
+    expect_problem(page, "This picture cannot be read")
     choose(page, name="white.png", content=encoded(Image.new("L", (200, 200), 255)))
     expect_problem(page, "shows no digit")
     page.route(ANSWERS, lambda route: route.fulfill(status=500, json={"detail": "a bug"}))

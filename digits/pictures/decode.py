@@ -34,7 +34,7 @@ If Pillow has not loaded the plugins of all of these, it loads all of its forty 
 PICTURE_SUFFIXES = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-        *(".heic", ".heif"),
+        *(".heic", ".heif", ".heics", ".heifs", ".hif"),
         ".avif",  # a folder's scan includes it, so that the error can say why it is refused
     )
 )

@@ -43,12 +43,15 @@ def create_app(settings: Settings | None = None) -> Application:
     log_format = logs.format_in_use(settings.log_format)
     logs.configure(log_format)
     spans = spans_to(str(settings.traces_endpoint)) if settings.traces_endpoint else None
-    accounting = Accounting(Metrics(), log_format, spans.record if spans is not None else None)
+    record = spans.record if spans is not None else None
+    accounting = Accounting(Metrics(), log_format, record, log_clients=settings.log_clients)
     data_plane = DataPlane(settings, accounting)
     drift = Drift(data_plane.metrics, served=data_plane.registry.served_manifest)
     service = Service(
         settings, VERSION, data_plane, accounting, RequestsInWork(data_plane, settings), ApiKeys(settings), drift
     )
+
+    service.metrics.watch_warnings(service.warnings)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:

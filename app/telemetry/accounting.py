@@ -29,6 +29,8 @@ class Accounting:
         metrics: Metrics,
         log_format: LogFormat,
         record: Callable[[list[CompletedRequest]], None] | None = None,
+        *,
+        log_clients: bool = True,
     ) -> None:
         """Start without requests.
 
@@ -36,12 +38,13 @@ class Accounting:
             metrics: counts the completed requests.
             log_format: the format of the access log.
             record: records the spans of completed requests.
+            log_clients: whether the access log has the addresses of clients.
         """
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
         self._record = record
-        self._access_log = AccessLog(log_format)
+        self._access_log = AccessLog(log_format, log_clients=log_clients)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         # A new request id is the prefix of this process and a running number.

@@ -14,7 +14,7 @@ from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSou
 from digits.pictures.decode import PICTURE_SUFFIXES
 from digits.progress import printable
 
-PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet", "scale")
+PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet")
 """The message when Parquet cannot be read or written."""
 
 

@@ -345,8 +345,7 @@ def test_every_setting_exists() -> None:
     for _, pod in pods(every_object()):
         named |= {each["name"] for each in only_container(pod).get("env", ())}
 
-    # KServe reads the first. The second is the Secret of earlier versions, which stops the start.
-    assert named - known == {"PROTOCOL", "MNIST_API_KEYS"}
+    assert named - known == {"PROTOCOL"}  # which KServe reads
     assert named >= {"MNIST_DRAIN_SECONDS", "MNIST_API_KEYS_FILE", "MNIST_DATA"}
 
 
@@ -535,7 +534,7 @@ def test_kserves_pod_equals_the_deployments() -> None:
 
     assert only_container(predictor)["name"] == "kserve-container"
     ours = deepcopy(only_container(deployment))
-    assert container.pop("env") == [{"name": "PROTOCOL", "value": "v2"}, *ours.pop("env")]
+    assert container.pop("env") == [{"name": "PROTOCOL", "value": "v2"}]
     del ours["envFrom"]
     assert container == ours
     same = deployment.keys() - {"containers", "serviceAccountName", "topologySpreadConstraints"}

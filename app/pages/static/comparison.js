@@ -1,7 +1,7 @@
 // Compares the answer with that of the lecture's network, which can be at any moment of its training, or of another version.
 
 import { fetchWithKey } from "./api_key.js";
-import { byId, element } from "./dom.js";
+import { byId, element, write } from "./dom.js";
 import { drawHeat, largest } from "./heat.js";
 import { kilobytes, loadNetwork } from "./layers.js";
 import { Network, indexOfLargest, strongest } from "./network.js";
@@ -20,6 +20,7 @@ export class Comparison {
   #reply = {}; // of another version
   #isBusy = false;
   #rows;
+  #pictures = new Map(); // a canvas with the weights of each unit that was shown, at the moment that is shown
 
   /** @param {() => void} onTraining called when somebody moves through the training */
   constructor(onTraining) {
@@ -34,6 +35,7 @@ export class Comparison {
       byId("other").value = "";
       onTraining();
     });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#pictures.clear());
   }
 
   /** @param {import("./lab.js").View} view */
@@ -114,43 +116,49 @@ export class Comparison {
   #render() {
     const version = this.#other;
     const name = version === null ? "The lecture's network" : `Version ${version}`;
-    byId("other-name").textContent = name;
+    write(byId("other-name"), name);
     fill(this.#rows.map(([cell]) => cell), this.#probabilities);
-    this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
+    const network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
+    if (network !== this.#network) this.#pictures.clear();
+    this.#network = network;
     const isLecture = version === null && this.#network !== null;
     byId("drawn-weights").hidden = !isLecture;
-    let probabilities = null;
+    const pass = isLecture ? network.forward(this.#digit.pixels.flat()) : null;
+    let probabilities = pass?.probabilities ?? null;
     if (version !== null) probabilities = this.#isAnsweredBy(version) ? this.#reply.probabilities : null;
-    else if (this.#network !== null) probabilities = this.#network.forward(this.#digit.pixels.flat()).probabilities;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
     this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities, name));
-    if (isLecture) this.#renderSnapshot();
+    if (isLecture) this.#renderSnapshot(pass);
   }
 
-  #renderSnapshot() {
+  #renderSnapshot(shown) {
     const { metadata } = this.#network;
     byId("snapshot").setAttribute("aria-valuetext", moment(metadata));
-    byId("reached").textContent =
-      `${moment(metadata)}, it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits. ` +
-      "It has seen no turned, bent or redrawn copies.";
+    const accuracy = `it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits.`;
+    write(byId("reached"), `${moment(metadata)}, ${accuracy} It has seen no turned, bent or redrawn copies.`);
     const last = this.#snapshots[LAST];
-    const pass = last.forward(this.#digit.pixels.flat());
+    const pass = this.#network === last ? shown : last.forward(this.#digit.pixels.flat());
     const best = indexOfLargest(pass.logits);
     const evidence = last.unitEvidence(pass, best, indexOfLargest(pass.logits, best));
     const units = strongest(evidence, SHOWN_UNITS).supporting.map(({ unit }) => unit);
-    const drawn = `${metadata.step} ${units}`;
-    if (byId("strokes").dataset.drawn === drawn) return;
-    byId("strokes").dataset.drawn = drawn;
+    const pictures = units.map((unit) => this.#picture(unit, last));
+    if (pictures.every((picture, index) => picture === byId("strokes").children[index])) return;
     byId("strokes").setAttribute("aria-label", `The weights of units ${units.join(", ")}`);
-    while (byId("strokes").children.length < units.length) byId("strokes").append(element("canvas"));
-    units.forEach((unit, index) => {
+    byId("strokes").replaceChildren(...pictures);
+  }
+
+  #picture(unit, last) {
+    if (!this.#pictures.has(unit)) {
+      const canvas = element("canvas");
       const strongest = largest(squared(last.weights(unit))); // for all snapshots, so that strokes grow out of the noise
-      drawHeat(byId("strokes").children[index], squared(this.#network.weights(unit)), null, strongest);
-    });
+      drawHeat(canvas, squared(this.#network.weights(unit)), null, strongest);
+      this.#pictures.set(unit, canvas);
+    }
+    return this.#pictures.get(unit);
   }
 
   #say(words) {
-    if (byId("beside-state").textContent !== words) byId("beside-state").textContent = words;
+    write(byId("beside-state"), words);
   }
 }
 
@@ -176,7 +184,8 @@ function fill(cells, probabilities) {
   const best = probabilities === null ? null : indexOfLargest(probabilities);
   cells.forEach((cell, digit) => {
     cell.classList.toggle("best", digit === best);
-    cell.style.setProperty("--p", probabilities?.[digit] ?? 0);
-    cell.textContent = probabilities === null ? "" : percent(probabilities[digit]);
+    const length = (probabilities?.[digit] ?? 0).toFixed(3);
+    if (cell.dataset.length !== length) cell.style.setProperty("--p", (cell.dataset.length = length));
+    write(cell, probabilities === null ? "" : percent(probabilities[digit]));
   });
 }

@@ -26,10 +26,10 @@ DIGITS_FALSE_ALARMS = 0.0035, 0.0275
 """Maximum shares of digits like the calibration images, and of their distorted copies, that get a novelty above 1. Most
 pictures that people send are clearer than the copies, so that fewer than 2 % of their digits do."""
 
-CLASSES_FALSE_ALARMS = 0.04, 0.04
+CLASSES_FALSE_ALARMS = 0.05, 0.05
 """The same for classes other than digits, which have few pictures."""
 
-_CLASSES_PICTURES, _CLASSES_COPIES = 1_500, 500
+_CLASSES_PICTURES, _CLASSES_COPIES = 2_500, 1_000
 """Numbers of pictures to learn from and to choose the threshold with. Fewer pictures are repeated, each time distorted
 in another way."""
 

@@ -18,7 +18,6 @@ LogFormat = Literal["json", "text"]
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _DATA_FOR_TRAINING = "MNIST_DATA"
 """A variable that training reads. The service does not use it."""
-_NO_WORKERS = "One process uses all cores. To run more processes, see docs/how-to/more-cores.md"
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -205,7 +204,6 @@ def read_settings() -> Settings:
     Raises:
         SystemExit: a value is invalid. The message is one line that names the variable.
     """
-    _refuse_keys_in_the_environment()
     try:
         return Settings()
     except ValidationError as exc:
@@ -220,32 +218,14 @@ def valid_log_format() -> LogFormat | None:
 
 
 def unknown_variables() -> list[str]:
-    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo.
-
-    Raises:
-        SystemExit: one of them is MNIST_API_KEYS. The message is one line.
-    """
-    _refuse_keys_in_the_environment()
+    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
     unknown = (name for name in sorted(os.environ) if name.upper().startswith("MNIST_") and name.upper() not in known)
     return [
         f"{name} is not a setting and is ignored. "
-        + (_NO_WORKERS if name.upper() == "MNIST_WORKERS" else f"The nearest one is {_nearest(name.upper(), known)}")
+        f"The nearest one is {get_close_matches(name.upper(), known, n=1, cutoff=0)[0]}"
         for name in unknown
     ]
-
-
-def _nearest(name: str, known: set[str]) -> str:
-    return get_close_matches(name, known, n=1, cutoff=0)[0]
-
-
-def _refuse_keys_in_the_environment() -> None:
-    """Refuse the variable that had the keys in earlier versions. Ignoring it would let everyone in."""
-    if os.environ.get("MNIST_API_KEYS"):
-        raise SystemExit(
-            "digits: MNIST_API_KEYS is no longer a setting. Write each key into a file, as a line `name:key`, and name "
-            "the file in MNIST_API_KEYS_FILE"
-        )
 
 
 class Invalid(NamedTuple):

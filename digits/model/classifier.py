@@ -311,26 +311,6 @@ def _highest(root: Path, name: str, keep: int | None) -> list[Path]:
     return [root / name / str(version) for version in highest]
 
 
-def hidden_versions(found: Candidates) -> dict[Path, str]:
-    """Return the own versions that have the number of a shipped version and another graph, each with a warning.
-
-    A version whose manifest cannot be read is left out.
-    """
-    shipped = {folder.name: folder for folder in found.shipped}
-    hidden = {}
-    for folder in found.own:
-        if folder.name in shipped:
-            try:
-                own, other = (artifact.read_manifest(each).graph for each in (folder, shipped[folder.name]))
-            except ArtifactError:
-                continue
-            if own != other:
-                hidden[folder] = (
-                    f"{shipped[folder.name]}: {folder} has the same number and another graph ({own} instead of {other})"
-                )
-    return hidden
-
-
 def no_usable_model(
     root: Path, refusals: list[str], *, name: str = artifact.NAME, version: int | None = None
 ) -> NoUsableModel:
@@ -373,8 +353,7 @@ def load_newest(
         except ArtifactError as exc:
             refusals.append(str(exc))
         else:
-            hidden = hidden_versions(found).get(folder)
-            return classifier, [*refusals, hidden] if hidden else refusals
+            return classifier, refusals
     raise no_usable_model(root, refusals, name=name, version=version)
 
 

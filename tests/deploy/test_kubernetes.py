@@ -345,8 +345,7 @@ def test_every_setting_exists() -> None:
     for _, pod in pods(every_object()):
         named |= {each["name"] for each in only_container(pod).get("env", ())}
 
-    # KServe reads the first. The second is the Secret of earlier versions, which stops the start.
-    assert named - known == {"PROTOCOL", "MNIST_API_KEYS"}
+    assert named - known == {"PROTOCOL"}  # which KServe reads
     assert named >= {"MNIST_DRAIN_SECONDS", "MNIST_API_KEYS_FILE", "MNIST_DATA"}
 
 

@@ -1,6 +1,5 @@
-// Compares the answer with that of the lecture's network, which can be at any moment of its training, or of another version.
+// Compares the answer with that of the lecture's network, which can be at any moment of its training.
 
-import { fetchWithKey } from "./api_key.js";
 import { byId, element } from "./dom.js";
 import { drawHeat, largest } from "./heat.js";
 import { kilobytes, loadNetwork } from "./layers.js";
@@ -9,15 +8,12 @@ import { percent } from "./verdict.js";
 
 const LAST = 7; // snapshot, at the end of the training
 const SHOWN_UNITS = 8;
-const MODEL = "v2/models/mnist-dense";
 
 export class Comparison {
   #digit = null;
   #probabilities; // of the served version
-  #version; // the served one
   #snapshots = []; // the lecture's networks, as far as they are loaded
   #network = null; // the one that is shown
-  #reply = {}; // of another version
   #isBusy = false;
   #rows;
 
@@ -28,34 +24,13 @@ export class Comparison {
       byId("both").tBodies[0].append(element("tr", {}, element("th", { scope: "row", textContent: digit }), ...cells));
       return cells;
     });
-    byId("beside-tab").addEventListener("click", () => this.#offerVersions());
-    byId("other").addEventListener("change", () => this.#update());
-    byId("snapshot").addEventListener("input", () => {
-      byId("other").value = "";
-      onTraining();
-    });
+    byId("snapshot").addEventListener("input", onTraining);
   }
 
   /** @param {import("./lab.js").View} view */
-  show({ digit, pass, version }) {
-    [this.#digit, this.#probabilities, this.#version] = [digit, pass.probabilities, version];
+  show({ digit, pass }) {
+    [this.#digit, this.#probabilities] = [digit, pass.probabilities];
     this.#update();
-  }
-
-  /** The number of the version to compare with, or null for the lecture's network. */
-  get #other() {
-    return Number(byId("other").value) || null;
-  }
-
-  async #offerVersions() {
-    const reply = await fetchWithKey(MODEL).catch(() => null);
-    const model = reply?.ok ? await reply.json().catch(() => null) : null;
-    const others = (model?.versions ?? []).filter((version) => version !== String(this.#version));
-    const { value } = byId("other");
-    byId("other").length = 1;
-    for (const version of others) byId("other").add(new Option(`version ${version}`, version));
-    if (others.includes(value)) byId("other").value = value;
-    byId("other").parentElement.hidden = others.length === 0;
   }
 
   /** Show what is known, then fetch what is missing, one after the other. */
@@ -74,18 +49,10 @@ export class Comparison {
     this.#isBusy = false;
   }
 
-  /** Return a function that fetches what the choices need next, and returns what went wrong. */
+  /** Return a function that fetches what the choice needs next, and returns what went wrong. */
   #missing() {
-    const version = this.#other;
-    if (version !== null) {
-      return this.#isAnsweredBy(version) ? null : () => this.#ask(version, this.#digit.pixels);
-    }
     const index = [LAST, byId("snapshot").valueAsNumber].find((index) => this.#snapshots[index] === undefined);
     return index === undefined ? null : () => this.#load(index);
-  }
-
-  #isAnsweredBy(version) {
-    return this.#reply.version === version && this.#reply.pixels === this.#digit.pixels;
   }
 
   async #load(index) {
@@ -98,33 +65,14 @@ export class Comparison {
     return "";
   }
 
-  async #ask(version, pixels) {
-    const data = pixels.flat().map((grey) => grey / 255);
-    const inputs = [{ name: "features", datatype: "FP32", shape: [1, data.length], data }];
-    const request = { method: "POST", body: JSON.stringify({ inputs }), headers: { "Content-Type": "application/json" } };
-    const reply = await fetchWithKey(`${MODEL}/versions/${version}/infer`, request).catch(() => null);
-    const answer = reply?.ok ? await reply.json().catch(() => null) : null;
-    if (answer === null) return `Version ${version} could not answer. Your next stroke asks it again.`;
-    const probabilities = answer.outputs.find(({ name }) => name === "probabilities").data;
-    if (probabilities.length !== this.#rows.length) return `Version ${version} has other classes.`;
-    this.#reply = { version, pixels, probabilities };
-    return "";
-  }
-
   #render() {
-    const version = this.#other;
-    const name = version === null ? "The lecture's network" : `Version ${version}`;
-    byId("other-name").textContent = name;
     fill(this.#rows.map(([cell]) => cell), this.#probabilities);
     this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
-    const isLecture = version === null && this.#network !== null;
-    byId("drawn-weights").hidden = !isLecture;
-    let probabilities = null;
-    if (version !== null) probabilities = this.#isAnsweredBy(version) ? this.#reply.probabilities : null;
-    else if (this.#network !== null) probabilities = this.#network.forward(this.#digit.pixels.flat()).probabilities;
+    byId("drawn-weights").hidden = this.#network === null;
+    const probabilities = this.#network?.forward(this.#digit.pixels.flat()).probabilities ?? null;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
-    this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities, name));
-    if (isLecture) this.#renderSnapshot();
+    this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities));
+    if (this.#network !== null) this.#renderSnapshot();
   }
 
   #renderSnapshot() {
@@ -155,9 +103,9 @@ export class Comparison {
 }
 
 /** Say whether two networks give the same answer. */
-export function agreement(probabilities, others, name) {
+function agreement(probabilities, others) {
   const [one, other] = [indexOfLargest(probabilities), indexOfLargest(others)];
-  return one === other ? `Both say ${one}.` : `This model says ${one}. ${name} says ${other}.`;
+  return one === other ? `Both say ${one}.` : `This model says ${one}. The lecture's network says ${other}.`;
 }
 
 /** Say how far a training was. */

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from app.errors import Overloaded
 from app.telemetry.metrics import Metrics
-from digits.features import FEATURES, SIDE, Floats, to_features
+from digits.features import SIDE, Floats, to_features
 from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import Prediction, predictions
 from digits.normalization.mnist_form import Mode, Preparation, are_mnist_form
@@ -29,9 +29,6 @@ PASS_ROWS = 128
 
 MAX_WAITING_ROWS = 8192
 """Maximum number of pictures that wait for a pass, 25 MB as float32. More are refused."""
-
-_MEAN = np.full(FEATURES, 1 / FEATURES, dtype=np.float32)
-"""`features @ _MEAN` is the mean of each row, in a fifth of the time of `features.mean(axis=1)`."""
 
 
 @dataclass(slots=True)
@@ -179,7 +176,7 @@ class Batcher:
             return
         began = time.perf_counter()
         try:
-            features = _features([request.pixels for request in requests])
+            features = np.concatenate([to_features(request.pixels) for request in requests])
             if any(request.only_mnist_form for request in requests):
                 requests, features = _return_unready(requests, features)
                 if not requests:
@@ -203,7 +200,7 @@ class Batcher:
             self._metrics.count_predictions(
                 list(compress((record["digit"] for record in counted), is_counted)),
                 scores.probabilities.max(axis=1)[is_counted].tolist(),
-                (features[is_counted] @ _MEAN).tolist(),
+                features[is_counted].mean(axis=1).tolist(),
                 None if scores.novelty is None else scores.novelty[is_counted].tolist(),
             )
 
@@ -218,15 +215,6 @@ class Batcher:
                 rows += len(request.pixels)
                 requests.append(request)
         return requests
-
-
-def _features(pixels: list[NDArray[Any]]) -> Floats:
-    """Return the pictures of all requests as features, (N, 784)."""
-    if len(pixels) == 1:
-        return to_features(pixels[0])
-    if all(each.dtype == np.uint8 for each in pixels):  # the usual case: one division for all pictures
-        return to_features(np.concatenate(pixels))
-    return np.concatenate([to_features(each) for each in pixels])
 
 
 def _return_unready(requests: list[_WaitingRequest], features: Floats) -> tuple[list[_WaitingRequest], Floats]:

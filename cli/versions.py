@@ -9,7 +9,7 @@ from cli.models import ModelDir, ModelVersion, load_model
 from cli.single_command import single_command
 from digits.errors import DigitsError
 from digits.model.artifact import Manifest, read_manifest
-from digits.model.classifier import candidates
+from digits.model.discovery import candidates
 
 
 def command(name: str) -> Any:

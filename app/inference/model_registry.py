@@ -15,7 +15,8 @@ from digits.errors import ArtifactError, NoUsableModel
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
 from digits.model.classes import DIGITS
-from digits.model.classifier import Candidates, Classifier, candidates, no_usable_model
+from digits.model.classifier import Classifier
+from digits.model.discovery import Candidates, candidates, no_usable_model
 from digits.normalization import ink_map
 
 DRAINING = "draining: the service stops"

@@ -13,10 +13,10 @@ import pytest
 
 from digits.errors import DamagedArtifact, GoldenMismatch, NoUsableModel
 from digits.features import CLASSES, FEATURES, to_features
-from digits.model import artifact
-from digits.model import classifier as classifier_module
+from digits.model import artifact, discovery
 from digits.model.artifact import GOLDEN, MANIFEST, MODEL, Tensor
-from digits.model.classifier import GOLDEN_TOLERANCE, MAX_REASONS, MAX_VERSIONS, Classifier, candidates, load_newest
+from digits.model.classifier import GOLDEN_TOLERANCE, Classifier, load_newest
+from digits.model.discovery import MAX_REASONS, MAX_VERSIONS, candidates
 from tests.conftest import (
     Mnist,
     Published,
@@ -36,7 +36,7 @@ from tests.conftest import (
 @pytest.fixture
 def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shipped = tmp_path / "shipped"
-    monkeypatch.setattr(classifier_module, "SHIPPED", shipped)
+    monkeypatch.setattr(discovery, "SHIPPED", shipped)
     monkeypatch.setattr(artifact, "SHIPPED", shipped)
     return shipped
 

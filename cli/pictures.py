@@ -102,6 +102,7 @@ def answer(request: Request, task: Task) -> int:
 
     Raises:
         BadParameter: the options do not fit together.
+        SystemExit: the model cannot do the task. The message is one line.
     """
     if request.output is None:
         if request.resume or request.force or request.strict or request.ray is not None:
@@ -112,8 +113,7 @@ def answer(request: Request, task: Task) -> int:
     try:
         task.columns(classifier)
     except OtherClasses as exc:
-        print(f"digits: {exc}", file=sys.stderr)
-        return 2
+        raise SystemExit(f"digits: {exc}") from None
     sources = Sources(request.sources, request.column, request.output)
     if request.output is None:
         return _print_answers(sources, classifier, task, as_json=request.as_json)

@@ -10,7 +10,7 @@ import typer
 
 from digits.errors import DigitsError
 from digits.model import artifact
-from digits.model.artifact import SHIPPED, Preprocessing
+from digits.model.artifact import DEFAULT_ROOT, Preprocessing
 from training import figures, lock, pipeline, report
 from training.backend import choose_fast_convolutions
 from training.data import ALLOW_OTHER_DATA
@@ -114,7 +114,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
-    output: ModelRoot = SHIPPED,
+    output: ModelRoot = DEFAULT_ROOT,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
     force: Force = False,
     if_better: Annotated[
@@ -160,7 +160,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
 def train_ink(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 0,
     data: Data = None,
-    output: ModelRoot = SHIPPED,
+    output: ModelRoot = DEFAULT_ROOT,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
 ) -> None:
     """Train the network that finds ink on any paper, and publish it as the next version of `ink`."""
@@ -184,7 +184,7 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
         Path | None,
         typer.Option(metavar="FOLDER", help="The same as --model-dir."),
     ] = None,
-    model_dir: ModelRoot = SHIPPED,
+    model_dir: ModelRoot = DEFAULT_ROOT,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     report_folder: Annotated[
@@ -235,7 +235,7 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
-    model_dir: ModelRoot = SHIPPED,
+    model_dir: ModelRoot = DEFAULT_ROOT,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -157,7 +157,7 @@ def test_an_unusable_file_stops_the_start_with_a_line_that_has_no_key(tmp_path: 
 def test_a_service_whose_keys_are_missing_does_not_start(environment: dict[str, str], line: str) -> None:
     ended = fresh_python("-m", "app", environment={"MNIST_PORT": "0", **environment})
 
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert last_line(ended.stderr).startswith(line)
 
 

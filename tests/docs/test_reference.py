@@ -16,7 +16,7 @@ from app.openapi.schemas import DigitPrediction, Number, NumberDigit, Prediction
 from app.settings import Settings
 from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
 from app.telemetry.metrics import Metrics
-from digits.model.artifact import SHIPPED
+from digits.model.artifact import DEFAULT_ROOT
 from tests.conftest import REPOSITORY
 
 REFERENCE = REPOSITORY / "docs/reference"
@@ -44,7 +44,7 @@ def values(schema: dict[str, Any]) -> str | None:
 def test_the_settings_page_lists_every_setting_as_the_code_has_it() -> None:
     listed = table("settings.md", "## Settings", of_name="MNIST_[A-Z_]+")
 
-    shown = {"None": "none", "()": "none", "": "none", str(SHIPPED): f"`{SHIPPED.name}/`"}
+    shown = {"None": "none", "()": "none", "": "none", str(DEFAULT_ROOT): f"`{DEFAULT_ROOT}/`"}
     schemas = Settings.model_json_schema()["properties"]
     assert listed == [
         [

@@ -19,6 +19,7 @@ from typer.core import TyperCommand
 from cli.batch.tasks import Task
 from cli.batch.worker import read_content
 from cli.models import load_model
+from cli.printable import say
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import DigitsError, ImageTooLarge, InvalidImage, OtherClasses
@@ -26,7 +27,6 @@ from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
 from digits.pictures import decode_limits
 from digits.pictures.decode import accepted_formats
-from digits.progress import say
 
 _STDIN = "-"
 

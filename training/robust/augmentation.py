@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
-from digits.progress import track
 from training.data import Labels
+from training.progress import track
 from training.recipes import Distortions
 from training.robust.restyling import restyle
 from training.robust.scanning import scan

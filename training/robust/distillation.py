@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from digits.features import Floats, Grey, to_features
-from digits.progress import track
 from training import network
 from training.backend import make_reproducible
 from training.data import Split
 from training.fit import History, State, discard, fit_epochs, held_back, one_hot
+from training.progress import track
 from training.recipes import Robust
 from training.robust.augmentation import distort, enlarge
 

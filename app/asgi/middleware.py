@@ -16,6 +16,7 @@ from app.asgi.headers import with_defaults
 from app.asgi.route import CONNECTION, NOSNIFF, PART_BYTES, REPLY
 from app.asgi.service import Service
 from app.settings import Settings
+from app.telemetry import tracing
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 
 _METHODS = ("GET", "HEAD", "POST")
@@ -78,6 +79,15 @@ class RequestMiddleware:
         if connection is not None:
             connection.begin_request(scope["headers"])
         request = self._accounting.begin(scope, "http")
+        is_traced = self._service.tracer_provider is not None
+
+        def complete() -> None:
+            if scope["method"] == "HEAD":
+                request.size = 0
+            reply = scope.get(REPLY)
+            if reply is not None:
+                request.batch, request.model = reply.batch, reply.model
+            request.route = getattr(scope.get("route"), "path", None)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -94,6 +104,9 @@ class RequestMiddleware:
                 for start in range(0, len(body), PART_BYTES):
                     await send({**message, "body": body[start : start + PART_BYTES], "more_body": True})
                 message = {**message, "body": b""}
+            if is_traced and message["type"] == "http.response.body" and not message.get("more_body"):
+                complete()
+                tracing.describe(request)  # FastAPI ends the span with the reply
             await send(message)
 
         try:
@@ -104,12 +117,7 @@ class RequestMiddleware:
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
             await reply_to(exc, scope, receive, send_with_headers)
         finally:
-            if scope["method"] == "HEAD":
-                request.size = 0
-            reply = scope.get(REPLY)
-            if reply is not None:
-                request.batch, request.model = reply.batch, reply.model
-            request.route = getattr(scope.get("route"), "path", None)
+            complete()
             self._accounting.end(request)
             if connection is not None:
                 connection.end_request()

@@ -5,7 +5,6 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable
 
 from starlette.types import Scope
 
@@ -24,23 +23,16 @@ _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 class Accounting:
     """Counts the requests in progress, and logs and counts the completed ones."""
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        log_format: LogFormat,
-        record: Callable[[list[CompletedRequest]], None] | None = None,
-    ) -> None:
+    def __init__(self, metrics: Metrics, log_format: LogFormat) -> None:
         """Start without requests.
 
         Args:
             metrics: counts the completed requests.
             log_format: the format of the access log.
-            record: records the spans of completed requests.
         """
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
-        self._record = record
         self._access_log = AccessLog(log_format)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,8 +74,6 @@ class Accounting:
 
     def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
-        if self._record is not None:
-            self._record(requests)
         self._access_log.write(requests)
         for request in requests:
             if request.scope["path"] not in UNLOGGED:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import grpc
+from opentelemetry.trace import SpanKind, get_tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import Receive, Scope, Send
 
 from app import errors
@@ -19,6 +21,7 @@ from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.input.body import SHORT_BODY_BYTES, parse
+from app.telemetry import tracing
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 from app.telemetry.probes import PROBES
 from digits.model.artifact import ModelId
@@ -124,7 +127,15 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             return None
 
         async def answer(_messages: object, context: Any) -> bytes:
-            return await self._answer(path, context)
+            provider = self._service.tracer_provider
+            if provider is None or path in PROBES:
+                return await self._answer(path, context)
+            parent = TraceContextTextMapPropagator().extract(dict(context.invocation_metadata()))
+            span = get_tracer("digits", tracer_provider=provider).start_as_current_span(
+                path, parent, SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+            )
+            with span:
+                return await self._answer(path, context)
 
         # Declared as a stream of requests, so that a call can be refused before its message is read. Both kinds look
         # the same on the wire.
@@ -160,6 +171,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             return content
         finally:
             request.size = request.size or len(detail.encode())
+            tracing.describe(request)
             self._service.accounting.end(request)
         await context.abort(CODES[request.status], detail, tuple(metadata))
         raise AssertionError  # `abort` has raised

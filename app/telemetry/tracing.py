@@ -57,7 +57,7 @@ def describe(request: CompletedRequest) -> None:
     if not ids.is_valid:
         return
     request.span = SpanIds(trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id))
-    method = request.scope["method"]
+    method = request.method
     span.update_name(f"{method} {request.route}" if request.route else method)
     attributes = {
         "http.request.method": method,

@@ -94,9 +94,8 @@ def test_the_api_page_lists_every_error_with_its_status_and_what_to_do() -> None
 
 def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     section = (REFERENCE / "settings.md").read_text().partition("\n## Log\n")[2]
-    scope = {"type": "http", "method": "POST", "path": "/predict", "client": ("10.0.0.1", 5000)}
     traceparent, span = b"00-%b-%b-01" % (b"1" * 32, b"2" * 16), SpanIds("1" * 32, "3" * 16)
-    request = CompletedRequest("http", scope, b"mine", traceparent, "/predict", 200, 0.001, 5, span=span)
+    request = CompletedRequest("http", "POST", "/predict", b"/predict", "10.0.0.1", b"mine", traceparent, span=span)
 
     AccessLog("json").write([request])
 

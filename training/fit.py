@@ -1,24 +1,21 @@
-"""Fit a network epoch by epoch, so that a stopped run can be resumed and ends with exactly the same weights.
+"""Fit a network with Keras' own callbacks, so that a stopped run can be resumed and ends with the same weights.
 
-After each epoch the complete state (weights, optimizer, history) is saved in one file. The order of the images
-depends only on the seed and the epoch. The state, recipe, seed and data therefore determine the next epoch.
+Keras saves weights, optimizer and history after each epoch. The order of the images depends only on the seed and the
+epoch. The saved state, recipe, seed and data therefore determine the next epoch.
 """
 
+import csv
 import hashlib
 import json
-import os
+import math
 import shutil
 import sys
-import uuid
-import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digits.features import Floats, to_features
 from training import network
@@ -30,87 +27,59 @@ from training.recipes import Recipe
 History = dict[str, list[float]]
 """Column (loss, accuracy, val_loss, val_accuracy) to one value per epoch."""
 
-_FILE = "state.npz"
-
 STATES = ".training"
 """The folder of all states, beside the published versions."""
 
-UNFINISHED = ".unfinished"
-"""The end of the name of a state that is being written."""
+_SETTINGS, _HISTORY, _BACKUP, _BEST = "settings.json", "history.csv", "backup", "best.weights.h5"
+
+_MOST_STEPS = 2**16
+"""More than an epoch has. Each step takes one of dropout's random numbers."""
+
+Settings = Mapping[str, Any]
+"""What determines a training run: the recipe, the seed and the data."""
 
 
-@dataclass(slots=True)
-class State:
-    """The state after an epoch. With recipe, seed and data it determines the next epoch."""
-
-    variables: list[NDArray[Any]]
-    """The network's variables, followed by the optimizer's."""
-    history: History = field(default_factory=dict)
-    best: list[NDArray[Any]] = field(default_factory=list)
-    """The network's variables after the epoch with the smallest validation loss, if the training needs them."""
-
-    @property
-    def epochs(self) -> int:
-        """Number of finished epochs."""
-        return len(self.history.get("loss", []))
-
-    def save(self, folder: Path) -> None:
-        """Replace the folder's state by one rename, so that a killed process leaves the old state or the new one.
-
-        Raises CannotWrite.
-        """
-        unfinished = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as stream:
-                arrays: dict[str, Any] = {
-                    f"{name}_{index}": value
-                    for name, values in (("variable", self.variables), ("best", self.best))
-                    for index, value in enumerate(values)
-                }
-                np.savez(stream, history=np.array(json.dumps(self.history)), **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
-            unfinished.replace(folder / _FILE)
-        except OSError as exc:
-            raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
-        finally:
-            with suppress(OSError):  # after a successful rename it does not exist any more
-                unfinished.unlink()
-
-    @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether the folder contains a state, usable or not."""
-        return (folder / _FILE).exists()
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read the folder's state. Raises NothingToResume if there is no state, or if it cannot be read."""
-        try:
-            with (folder / _FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-                variables, best = (
-                    [content[f"{name}_{index}"] for index in range(sum(key.startswith(name) for key in content))]
-                    for name in ("variable", "best")
-                )
-                return cls(variables, json.loads(str(content["history"])), best)
-        except FileNotFoundError as exc:
-            raise NothingToResume(
-                f"{folder}: expected the state of a training run with this recipe, seed, split and data, received no "
-                f"such state; leave out --resume to start a run"
-            ) from exc
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as exc:
-            raise NothingToResume(
-                f"{folder / _FILE}: cannot be read ({exc}); leave out --resume to start again"
-            ) from exc
+def settings_of(recipe: Any, seed: int, dataset_sha256: str) -> Settings:
+    """Return what determines a training run with a recipe, which is a dataclass."""
+    return {**asdict(recipe), "seed": seed, "data": dataset_sha256}
 
 
-def state_folder(parent: Path, recipe: Any, seed: int, dataset_sha256: str) -> Path:
-    """Return the folder below `parent` for the state of this training run.
-
-    The recipe, which is a dataclass, the seed and the dataset determine it.
-    """
-    identity = json.dumps([asdict(recipe), seed, dataset_sha256], sort_keys=True)
+def state_folder(parent: Path, settings: Settings) -> Path:
+    """Return the folder below `parent` for the state of the training run with these settings."""
+    identity = json.dumps(settings, sort_keys=True)
     return parent / STATES / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def begin(folder: Path, settings: Settings, *, resume: bool) -> None:
+    """Create the folder of a run's state, which must be missing or empty unless the run is resumed.
+
+    Raises:
+        NothingToResume: `resume` is true and there is no state. The message says what the newest other run had.
+        CannotWrite: the file system refused.
+    """
+    if resume and not (folder / _SETTINGS).exists():
+        raise NothingToResume(f"{folder}: {_other_run(folder.parent, settings)}; leave out --resume to start a run")
+    if resume:
+        return
+    discard(folder)
+    try:
+        folder.mkdir(parents=True)
+        (folder / _SETTINGS).write_text(json.dumps(settings, sort_keys=True))
+    except OSError as exc:
+        raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
+
+
+def _other_run(states: Path, settings: Settings) -> str:
+    """Say how the newest stopped run differs from one with these settings."""
+    expected = "expected the state of a training run with this recipe, seed, split and data"
+    runs = sorted(states.glob(f"*/{_SETTINGS}"), key=lambda file: file.stat().st_mtime)
+    if not runs:
+        return f"{expected}, received none"
+    other: Settings = json.loads(runs[-1].read_text())
+    wanted: Settings = json.loads(json.dumps(settings))
+    names = [name for name in sorted({*other, *wanted}) if other.get(name) != wanted.get(name)]
+    received = ", ".join(f"{name} {other.get(name)!r} instead of {wanted.get(name)!r}" for name in names)
+    return f"{expected}, received one with {received}"
 
 
 Examples = Callable[[int], tuple[Floats, Floats]]
@@ -123,7 +92,6 @@ def fit(
     *,
     seed: int,
     folder: Path,
-    resume: bool = False,
     examples: Examples | None = None,
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
@@ -134,8 +102,7 @@ def fit(
         recipe: the hyper-parameters.
         split: the images. If it has a validation part, the history contains its loss and accuracy.
         seed: of the initial weights and of the order of the images.
-        folder: for the state after each epoch. `discard` removes it.
-        resume: continue from the state in `folder`.
+        folder: for the state after each epoch, from which the training continues. `discard` removes it.
         examples: what the network sees in each epoch. None means the training images, shuffled.
         patience: see `fit_epochs`.
         callbacks: Keras' callbacks, which look on.
@@ -144,10 +111,8 @@ def fit(
         The network without its optimizer, and the history.
 
     Raises:
-        NothingToResume: `resume` is true and there is no usable state.
-        CannotWrite: the state cannot be saved.
+        CannotWrite: the state cannot be saved or read.
     """
-    saved = State.read(folder) if resume else None
     make_reproducible(seed)
     model = network.build_for_training(recipe, split.classes)
     x, y = to_features(split.x_train), one_hot(split.y_train, split.classes)
@@ -163,7 +128,6 @@ def fit(
         batch_size=recipe.batch_size,
         validation=held_back(split),
         folder=folder,
-        saved=saved,
         patience=patience,
         callbacks=callbacks,
     )
@@ -180,68 +144,108 @@ def fit_epochs(
     batch_size: int,
     validation: tuple[Floats, Floats] | None,
     folder: Path,
-    saved: State | None,
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> History:
-    """Train a compiled network and save its state after each epoch.
+    """Train a compiled network, and save its state after each epoch.
 
     Args:
-        model: a compiled Keras model. Its optimizer's variables must exist.
+        model: a compiled Keras model.
         examples: what the network sees in each epoch.
         epochs: the total number of epochs.
         batch_size: images per step.
         validation: features and targets whose loss and metrics the history contains, or None.
-        folder: for the state.
-        saved: the state to continue from, or None to start.
+        folder: for the state. If it has one, the training continues from there.
         patience: stop after as many epochs without a smaller validation loss, and give the model the weights of the
             epoch with the smallest one. None, or no validation part: train all epochs and keep the last weights.
         callbacks: Keras' callbacks, which look on.
 
     Returns:
-        The history of all epochs, including those before `saved`.
-    """
-    variables = [*model.variables, *model.optimizer.variables]
-    state = saved
-    if state is None:
-        # Save the initial weights too, so that a run that stops during its first epoch can be resumed.
-        state = State([variable.numpy() for variable in variables])
-        state.save(folder)
-    else:
-        if [variable.shape for variable in variables] != [value.shape for value in state.variables]:
-            raise NothingToResume(f"{folder}: expected the state of this network, received that of another one")
-        for variable, value in zip(variables, state.variables, strict=True):
-            variable.assign(value)
+        The history of all epochs, including those of an earlier run.
 
-    # Keras gets the total number of epochs, so that its progress shows "Epoch 3/5". This callback ends each call of
-    # `model.fit` after one epoch.
-    stop_after_epoch = keras().callbacks.LambdaCallback(
-        on_epoch_end=lambda _epoch, _logs: setattr(model, "stop_training", True)
-    )
-    while state.epochs < epochs and (patience is None or _epochs_without_progress(state.history) < patience):
-        epoch = state.epochs
-        x, y = examples(epoch)
-        measured = model.fit(
-            x,
-            y,
-            batch_size=batch_size,
-            initial_epoch=epoch,
-            epochs=epochs,
-            callbacks=[stop_after_epoch, *callbacks],
-            shuffle=False,  # `examples` shuffles, in an order that a resumed run repeats
-            validation_data=validation,
-            verbose=1 if sys.stdout.isatty() else 2,
-        ).history
-        history = {column: [*state.history.get(column, []), float(value[0])] for column, value in measured.items()}
-        values = [variable.numpy() for variable in variables]
-        best = state.best
-        if patience is not None and validation is not None and _epochs_without_progress(history) == 0:
-            best = values[: len(model.variables)]
-        state = State(values, history, best)
-        state.save(folder)
-    if state.best:
-        model.set_weights(state.best)
-    return state.history
+    Raises:
+        CannotWrite: the state cannot be saved or read.
+    """
+    log, best = folder / _HISTORY, folder / _BEST
+    earlier = _read_history(log)
+    pictures = _epochs_of(examples, batch_size, len(earlier.get("loss", ())))
+    own = keras().callbacks
+    logger = own.CSVLogger(log, append=True)
+
+    def begin_epoch(epoch: int, _logs: object) -> None:
+        pictures.begin(epoch)
+        for variable in model.variables:  # Keras does not save the state of dropout's random numbers
+            if variable.name == "seed_generator_state":
+                variable.assign([variable.numpy()[0], epoch * _MOST_STEPS])
+
+    saving = [own.LambdaCallback(on_epoch_begin=begin_epoch), logger]
+    if patience is not None and validation is not None:
+        # Keras' EarlyStopping forgets the best weights and the epochs without progress when a run is resumed.
+        smallest = min(earlier.get("val_loss", ()), default=None)
+        options = {"save_best_only": True, "save_weights_only": True, "initial_value_threshold": smallest}
+        saving.append(own.ModelCheckpoint(best, monitor="val_loss", **options))
+
+        def stop_without_progress(_epoch: int, _logs: object) -> None:
+            model.stop_training = _epochs_without_progress(_read_history(log)) >= patience
+
+        saving.append(own.LambdaCallback(on_epoch_end=stop_without_progress))
+    saving.append(own.BackupAndRestore(folder / _BACKUP, double_checkpoint=True, delete_checkpoint=False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if patience is None or _epochs_without_progress(earlier) < patience:
+            model.fit(
+                pictures,
+                epochs=epochs,
+                callbacks=[*saving, *callbacks],
+                shuffle=False,  # `examples` shuffles, in an order that a resumed run repeats
+                validation_data=validation,
+                validation_batch_size=batch_size,
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+        if best.exists():
+            model.load_weights(best)
+    except OSError as exc:
+        raise CannotWrite(
+            f"{folder}: the training state cannot be saved or read: {exc.strerror or exc}; without --resume, the run "
+            "starts again"
+        ) from exc
+    finally:
+        if logger.csv_file is not None:  # Keras leaves it open after Ctrl-C
+            logger.csv_file.close()
+    return _read_history(log)
+
+
+def _epochs_of(examples: Examples, batch_size: int, epoch: int) -> Any:
+    """Return the pictures of one epoch at a time as a Keras data set. `begin` says which epoch."""
+
+    class Pictures(keras().utils.PyDataset):  # type: ignore[misc] # Keras has no types, and is imported late
+        def __init__(self) -> None:
+            super().__init__()
+            self.epoch, (self.x, self.y) = epoch, examples(epoch)
+
+        def begin(self, epoch: int) -> None:
+            if epoch != self.epoch:
+                self.epoch, (self.x, self.y) = epoch, examples(epoch)
+
+        def __len__(self) -> int:
+            return math.ceil(len(self.x) / batch_size)
+
+        def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+            part = slice(index * batch_size, (index + 1) * batch_size)
+            return self.x[part], self.y[part]
+
+    return Pictures()
+
+
+def _read_history(log: Path) -> History:
+    """Return the history. An epoch that was repeated because a run was stopped while it was saved counts once."""
+    if not log.exists():
+        return {}
+    with log.open(newline="") as stream:
+        rows = {int(row.pop("epoch")): row for row in csv.DictReader(stream)}
+    first = next(iter(rows.values()), {})
+    names = [name for name, value in first.items() if value != "NA"]  # which stands for a missing validation part
+    return {name: [float(row[name]) for row in rows.values()] for name in names}
 
 
 def _epochs_without_progress(history: History) -> int:

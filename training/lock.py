@@ -1,4 +1,4 @@
-"""Let one training run at a time write to an output, and remove what killed runs left there."""
+"""Let one training run at a time write to an output."""
 
 import fcntl
 import os
@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import TextIO
 
 from training.errors import CannotWrite, OutputInUse
-from training.fit import STATES, UNFINISHED
+from training.fit import STATES
 
 
 @contextmanager
-def exclusive(output: Path) -> Iterator[int]:
+def exclusive(output: Path) -> Iterator[None]:
     """Hold the lock of an output, the parent of its versions. The kernel releases it, also after `kill -9`.
-
-    Yields:
-        The bytes that were freed by removing states that killed runs had not finished writing.
 
     Raises:
         OutputInUse: another run holds the lock. The message names it.
@@ -33,7 +30,6 @@ def exclusive(output: Path) -> Iterator[int]:
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            freed = _remove_unfinished(folder)  # before writing, because the disk may be full
             _write_holder(stream)
         except BlockingIOError as exc:
             stream.seek(0)
@@ -43,15 +39,7 @@ def exclusive(output: Path) -> Iterator[int]:
             ) from exc
         except OSError as exc:
             raise _refused(folder, exc) from exc
-        yield freed
-
-
-def _remove_unfinished(folder: Path) -> int:
-    files = list(folder.rglob(f"*{UNFINISHED}"))
-    freed = sum(file.stat().st_size for file in files)
-    for file in files:
-        file.unlink()
-    return freed
+        yield
 
 
 def _write_holder(stream: TextIO) -> None:

@@ -100,7 +100,8 @@ def train(
     data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
     recipe = _recipe_for(data, recipe_name, changes)
     split = split_training_images(data, validation_split=recipe.validation_split)
-    state_folder = fit.state_folder(output / NAME, recipe, seed, data.sha256())
+    settings = fit.settings_of(recipe, seed, data.sha256())
+    state_folder = fit.state_folder(output / NAME, settings)
     if resume and (finished := replacement.finished_run(output, recipe, seed, data)):
         say(f"this run is finished: it was published as version {finished.version}")
         return Publication(finished, None)
@@ -115,13 +116,12 @@ def train(
         if rival is not None:
             replacement.check_not_worse(assessment, *rival)
 
-    with lock.exclusive(output / NAME) as freed_bytes:
-        if freed_bytes:
-            say(f"removed what a stopped run had not finished writing: {freed_bytes / 1e6:.1f} MB")
+    with lock.exclusive(output / NAME):
         try:
+            fit.begin(state_folder, settings, resume=resume)
             with step("starting TensorFlow"):
                 keras()
-            network, history = _fit(recipe, split, seed, state_folder, resume)
+            network, history = _fit(recipe, split, seed, state_folder)
             temperature = None
             if split.has_held_back_images:
                 # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
@@ -138,8 +138,7 @@ def train(
                 check=check,
             )
         except KeyboardInterrupt as exc:
-            hint = "Repeat the command with --resume to continue." if state_folder.exists() else "No epoch had started."
-            raise Interrupted(f"stopped, nothing was published. {hint}") from exc
+            raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
         except NotPublished:
             fit.discard(state_folder)
             raise
@@ -367,14 +366,14 @@ def load_version(model_dir: Path, version: int | None = None, *, is_named: bool 
     return classifier
 
 
-def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path, resume: bool) -> tuple[Any, fit.History]:
+def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path) -> tuple[Any, fit.History]:
     if isinstance(recipe, Robust):
-        return distillation.fit(recipe, split, seed=seed, folder=state_folder, resume=resume)
+        return distillation.fit(recipe, split, seed=seed, folder=state_folder)
     if isinstance(recipe, Own):
         examples, patience = repetition.examples(recipe, split, seed=seed), recipe.patience
     else:
         examples, patience = None, None
-    return fit.fit(recipe, split, seed=seed, folder=state_folder, resume=resume, examples=examples, patience=patience)
+    return fit.fit(recipe, split, seed=seed, folder=state_folder, examples=examples, patience=patience)
 
 
 def _dataset(data: LabelledImages, split: Split) -> Dataset:

@@ -129,17 +129,3 @@ def test_a_second_run_into_one_output_names_the_first_until_it_is_killed(tmp_pat
 
     with exclusive(tmp_path):
         pass
-
-
-def test_states_that_a_killed_run_did_not_finish_writing_are_removed(tmp_path: Path) -> None:
-    run = tmp_path / ".training/0123456789abcdef"
-    (run / "teacher").mkdir(parents=True)
-    (run / "state.npz").write_bytes(b"finished")
-    for folder in (run, run / "teacher"):
-        (folder / "0f.unfinished").write_bytes(bytes(1000))
-
-    with exclusive(tmp_path) as freed_bytes:
-        left = {path.relative_to(run).as_posix() for path in run.rglob("*")}
-
-    assert freed_bytes == 2000
-    assert left == {"state.npz", "teacher"}

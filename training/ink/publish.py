@@ -60,9 +60,11 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
         TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: publishing failed.
     """
-    folder = fitting.state_folder(output / NAME, recipe, seed, data.sha256())
+    settings = fitting.settings_of(recipe, seed, data.sha256())
+    folder = fitting.state_folder(output / NAME, settings)
+    fitting.begin(folder, settings, resume=resume)
     try:
-        network, history = fit(recipe, data.x_train, seed=seed, folder=folder, resume=resume)
+        network, history = fit(recipe, data.x_train, seed=seed, folder=folder)
     except KeyboardInterrupt as exc:
         raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
     with step("exporting the network for the service"):

@@ -11,12 +11,15 @@ import typer
 from digits.errors import DigitsError
 from digits.model import artifact
 from digits.model.artifact import DEFAULT_ROOT, Preprocessing
-from training import figures, lock, pipeline, report
+from training import pipeline
 from training.backend import choose_fast_convolutions
-from training.data import ALLOW_OTHER_DATA
+from training.data.images import ALLOW_OTHER_DATA
 from training.errors import Interrupted, NotPublished, TrainingError
-from training.formats import FORMATS
-from training.recipes import RECIPES
+from training.network.recipes import RECIPES
+from training.publish import lock
+from training.publish.formats import FORMATS
+from training.report import figures
+from training.report import files as report
 from training.terminal import say, show_assessment, show_data, show_published, show_trust
 
 app = typer.Typer(

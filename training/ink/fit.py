@@ -10,7 +10,7 @@ import numpy as np
 from digits.features import Floats, Grey
 from digits.normalization.ink_map import contrasts
 from training.backend import make_reproducible
-from training.fit import History, fit_epochs
+from training.fit.epochs import History, fit_epochs
 from training.ink.network import build_for_training
 from training.ink.scenes import make_scene
 from training.ink.strokes import distance_fields, drawn_fields, stretched

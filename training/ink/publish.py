@@ -14,10 +14,10 @@ from digits.model import artifact
 from digits.model.artifact import Dataset, Manifest
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME, InkNetwork, contrasts
 from digits.normalization.parts import Mask, find_parts
-from training import fit as fitting
 from training.backend import keras, library_versions
-from training.data import LabelledImages
+from training.data.images import LabelledImages
 from training.errors import Interrupted, ParityError
+from training.fit import epochs as fitting
 from training.ink.fit import InkRecipe, fit, validation_scenes
 from training.ink.graph import convolutions, serving_graph
 from training.terminal import step

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from digits.features import Floats, Grey, to_features
-from training import network
 from training.backend import make_reproducible
-from training.data import Split
-from training.fit import History, fit_epochs, held_back, one_hot
+from training.data.images import Split
+from training.fit.epochs import History, fit_epochs, held_back, one_hot
+from training.network import layers as network
+from training.network.recipes import Robust
 from training.progress import track
-from training.recipes import Robust
 from training.robust.augmentation import distort, enlarge
 
 TEACHER = "teacher"
@@ -25,7 +25,7 @@ TEACHER = "teacher"
 
 
 def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, History]:
-    """Train the teacher, then the recipe's network. Arguments, result and errors are those of `training.fit.fit`.
+    """Train the teacher, then the recipe's network. The rest is as in `training.fit.epochs.fit`.
 
     The copies and the teacher's answers are not saved. A resumed run computes them again from the seed and the recipe.
     """

@@ -14,7 +14,7 @@ import keras
 from digits.model.artifact import read_manifest
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, InkNetwork
 from tests.training.conftest import Command
-from training.data import load
+from training.data.images import load
 from training.ink.fit import InkRecipe, fit
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]

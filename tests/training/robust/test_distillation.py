@@ -17,10 +17,12 @@ from digits.model.artifact import read_manifest
 from digits.model.classifier import Classifier
 from tests.conftest import Mnist
 from tests.training.conftest import Command, published_in
-from training import data, fit, network
-from training.data import LabelledImages, Split
-from training.network import activations
-from training.recipes import RECIPES, Robust
+from training.data import images as data
+from training.data.images import LabelledImages, Split
+from training.fit import epochs as fit
+from training.network import layers as network
+from training.network.layers import activations
+from training.network.recipes import RECIPES, Robust
 from training.robust import distillation
 from training.trust.calibration import best_temperature, fold_temperature
 

@@ -27,9 +27,9 @@ from digits.model.artifact import (
     write_once,
 )
 from digits.model.classifier import GOLDEN_TOLERANCE, Classifier, Golden
-from training import onnx_graph
 from training.errors import CannotWrite, ParityError
-from training.export import PARITY_TOLERANCE, read_network
+from training.publish import onnx_graph
+from training.publish.export import PARITY_TOLERANCE, read_network
 from training.trust.novelty import Head
 
 SIGNATURE = "serving_default"

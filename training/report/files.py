@@ -6,10 +6,10 @@ from io import StringIO
 from pathlib import Path
 
 from digits.model.artifact import Manifest
-from training import figures, model_card
-from training.assess import Assessment
-from training.data import LabelledImages
+from training.assess.assessment import Assessment
+from training.data.images import LabelledImages
 from training.errors import CannotWrite
+from training.report import figures, model_card
 from training.trust.evaluation import Trust
 
 History = Mapping[str, Sequence[float]]

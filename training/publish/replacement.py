@@ -9,10 +9,10 @@ from digits.model import artifact
 from digits.model.artifact import NAME, SHIPPED, Manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier
-from training.assess import Assessment
-from training.data import LabelledImages
+from training.assess.assessment import Assessment
+from training.data.images import LabelledImages
 from training.errors import NotPublished
-from training.recipes import Recipe
+from training.network.recipes import Recipe
 
 _SHOWN_CLASSES = 10
 """Number of classes that are listed by name."""

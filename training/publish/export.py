@@ -28,12 +28,12 @@ from digits.model.artifact import (
 )
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier, Golden
-from training import onnx_graph
 from training.backend import keras, library_versions
-from training.data import LabelledImages
+from training.data.images import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
-from training.network import activations
-from training.recipes import Recipe
+from training.network.layers import activations
+from training.network.recipes import Recipe
+from training.publish import onnx_graph
 from training.trust.novelty import Head
 
 PARITY_TOLERANCE = 1e-5

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cli.printable import printable
+
 _SECONDS = 10
 
 
@@ -38,7 +40,7 @@ class Shown:
 
     def say(self, line: str) -> None:
         """Print a line on standard error. A terminal shows it above the bar."""
-        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ with progress.shown(1500, 500) as shown:
     for _ in range(5):
         time.sleep(0.2)
         shown.advance(200)
-    shown.say("a picture: [no] ink")
+    shown.say("a \x1b[2Jpicture: [no] ink")
 """
 
 
@@ -46,8 +46,12 @@ def parts(reader: BinaryIO) -> Iterator[bytes]:
     [
         (TRAINING, False, (r"^digits: learning, \d+ s$", r"^digits: learning, \d+ s: drawing, 75 % done, \d+ s left$")),
         (TRAINING, True, (r"learning .*\d:\d\d", r"drawing .* 75% .*\d:\d\d")),
-        (BATCH, False, (r"^digits: 1,300 of 1,500 pictures, \d+ pictures/s, \d s left$", r"^a picture: \[no\] ink$")),
-        (BATCH, True, (r" 87% .*1300/1500.* \d+ pictures/s .*0:00:00", r"a picture: \[no\] ink")),
+        (
+            BATCH,
+            False,
+            (r"^digits: 1,300 of 1,500 pictures, \d+ pictures/s, \d s left$", r"^a \\x1b\[2Jpicture: \[no\] ink$"),
+        ),
+        (BATCH, True, (r" 87% .*1300/1500.* \d+ pictures/s .*0:00:00", r"a \\x1b\[2Jpicture: \[no\] ink")),
     ],
     ids=["training, a file", "training, a terminal", "a run, a file", "a run, a terminal"],
 )

@@ -111,15 +111,6 @@ class RequestMiddleware:
         self._accounting.begin(request, scope["headers"])
         is_traced = self._service.tracer_provider is not None
 
-        def complete() -> None:
-            if scope["method"] == "HEAD":
-                request.size = 0
-            reply = scope.get(REPLY)
-            if reply is not None:
-                request.batch, request.model = reply.batch, reply.model
-            request.route = getattr(scope.get("route"), "path", None)
-            request.client = scope["client"][0] if scope.get("client") else None
-
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
@@ -136,7 +127,7 @@ class RequestMiddleware:
                     await send({**message, "body": body[start : start + PART_BYTES], "more_body": True})
                 message = {**message, "body": b""}
             if is_traced and message["type"] == "http.response.body" and not message.get("more_body"):
-                complete()
+                _complete(request, scope)
                 tracing.describe(request)  # FastAPI ends the span with the reply
             await send(message)
 
@@ -148,10 +139,21 @@ class RequestMiddleware:
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
             await reply_to(exc, scope, receive, send_with_headers)
         finally:
-            complete()
+            _complete(request, scope)
             self._accounting.end(request)
             if connection is not None:
                 connection.end_request()
+
+
+def _complete(request: CompletedRequest, scope: Scope) -> None:
+    """Fill in what is known once the reply is."""
+    if scope["method"] == "HEAD":
+        request.size = 0
+    reply = scope.get(REPLY)
+    if reply is not None:
+        request.batch, request.model = reply.batch, reply.model
+    request.route = getattr(scope.get("route"), "path", None)
+    request.client = scope["client"][0] if scope.get("client") else None
 
 
 class _Cors(CORSMiddleware):

@@ -9,7 +9,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 SYNC = UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 RUN := .venv/bin/python -m
 
-.PHONY: help serve scale test quick check fresh docs train bench audit sbom policy clean
+.PHONY: help serve scale test quick check fresh docs train bench audit image sbom policy clean
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
@@ -21,10 +21,11 @@ help:
 	@echo 'make train   train the lecture'"'"'s network and publish it (ARGS="--epochs 10 ...")'
 	@echo 'make bench   measure requests and pictures per second, compared with other servers (needs wrk and 10 minutes)'
 	@echo 'make audit   ask osv.dev for vulnerabilities of all locked packages'
+	@echo 'make image   build the Docker image `digits`'
 	@echo 'make sbom    list what the image `digits` contains in reports/sbom.cdx.json (IMAGE=... for another image)'
 	@echo 'make policy  check the Kubernetes manifests with Checkov (needs kustomize and PyPI)'
 	@echo 'make clean   remove environments, caches and what the checks wrote; your models, exports and evaluations stay'
-	@echo 'make .venv/.serve, .train, .scale, .grpc or .tracing   only install the packages for one of these'
+	@echo 'make .venv/.serve, .train, .scale, .parquet, .grpc or .tracing   only install the packages for one of these'
 
 serve: .venv/.serve
 	@exec $(RUN) app
@@ -84,6 +85,9 @@ audit: | .python $(UV)
 	else cat reports/audit.log >&2; fi; exit $$code
 
 IMAGE = digits
+image:
+	@docker build --tag $(IMAGE) $(ARGS) .
+
 sbom:
 	@mkdir -p reports
 	@docker run --rm --interactive --network none --entrypoint python $(IMAGE) - < deploy/sbom.py > reports/sbom.cdx.json
@@ -112,6 +116,11 @@ policy: .venv/.dev
 .venv/.scale: uv.lock pyproject.toml | .python $(UV)
 	@echo 'digits: creating .venv with Ray (a minute or two on the first run)'
 	@$(SYNC) --no-default-groups --extra scale --inexact
+	@touch $@ .venv/.serve
+
+.venv/.parquet: uv.lock pyproject.toml | .python $(UV)
+	@echo 'digits: creating .venv with pyarrow (up to a minute on the first run)'
+	@$(SYNC) --no-default-groups --extra parquet --inexact
 	@touch $@ .venv/.serve
 
 .venv/.grpc: uv.lock pyproject.toml | .python $(UV)

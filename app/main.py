@@ -42,11 +42,13 @@ def create_app(settings: Settings | None = None) -> Application:
     log_format = logs.format_in_use(settings.log_format)
     logs.configure(log_format)
     spans = tracing.provider_for(str(settings.traces_endpoint)) if settings.traces_endpoint else None
-    accounting = Accounting(Metrics(), log_format)
+    accounting = Accounting(Metrics(), log_format, log_clients=settings.log_clients)
     data_plane = DataPlane(settings, accounting)
     drift = Drift(data_plane.metrics, served=data_plane.registry.served_manifest)
     requests = RequestsInWork(data_plane, settings)
     service = Service(settings, VERSION, data_plane, accounting, requests, ApiKeys(settings), drift, spans)
+
+    service.metrics.watch_warnings(service.warnings)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:

@@ -189,6 +189,7 @@ class Settings(BaseSettings):
         LogFormat | None,
         Field(description="Format of the log, `json` or `text`. If unset, text on a terminal and JSON elsewhere."),
     ] = None
+    log_clients: Annotated[bool, Field(description="Whether the log has the addresses of clients.")] = True
     traces_endpoint: Annotated[
         HttpUrl | None,
         # Its URL may have a password. repr=False keeps it out of logs, and `read_settings` does not print it either.

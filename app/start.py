@@ -49,6 +49,12 @@ def _start(settings: Settings, log_format: LogFormat) -> None:
         addresses.append(f"grpc://{host}:{settings.grpc_port}")
     for address in addresses:
         logs.announce(address, log_format)
+    if "model_dir" in settings.model_fields_set and not settings.model_dir.exists():
+        logs.announce(
+            f"MNIST_MODEL_DIR: {settings.model_dir} does not exist, so there is no model, and no request is answered",
+            log_format,
+            "WARNING",
+        )
     # Each connection is an open file. Shells usually allow 1024, and a process does not have the memory for 65536.
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))

@@ -1,16 +1,15 @@
 """The message for a package that is missing because an extra was not installed."""
 
 
-def needs(what: str, package: str, extra: str, environment: str | None = None) -> str:
+def needs(what: str, package: str, extra: str) -> str:
     """Return the message.
 
     Args:
         what: what the user asked for.
         package: the missing package.
         extra: the extra that brings it.
-        environment: the name of the Makefile's target that installs it in a checkout. None means that of the extra.
     """
     return (
         f"{what} needs {package}, which the extra `{extra}` brings. Run in the repository's folder: "
-        f"uv tool install '.[{extra}]', or make .venv/.{environment or extra} for .venv/bin/digits"
+        f"uv tool install '.[{extra}]', or make .venv/.{extra} for .venv/bin/digits"
     )

@@ -1,6 +1,7 @@
 """`digits versions`: list the published models."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from cli.models import ModelDir, ModelVersion, load_model
@@ -8,6 +9,8 @@ from cli.single_command import single_command
 from digits.errors import DigitsError
 from digits.model.artifact import DEFAULT_ROOT, Manifest, read_manifest
 from digits.model.discovery import candidates
+
+_ROW = "{:>7}  {:<10}  {:>8}  {}"
 
 
 def command(name: str) -> Any:
@@ -17,16 +20,23 @@ def command(name: str) -> Any:
 
 def _versions(model_dir: ModelDir = None, model_version: ModelVersion = None) -> None:
     """List the published models, in the order in which the service prefers them: the newest first, not the best."""
-    used = load_model(model_dir, model_version).folder
-    reason = "newest usable version" if model_version is None else "required version"
+    used = load_model(model_dir, model_version)
+    print(_ROW.format("version", "created", "accuracy", "folder"))
     for folder in candidates(model_dir or DEFAULT_ROOT, is_named=model_dir is not None).all:
         try:
-            print(_line(read_manifest(folder)), folder, *[f"(in use: {reason})"] * (folder == used), sep="  ")
+            print(_row(read_manifest(folder), folder))
         except DigitsError as exc:
             print(f"digits: {exc}", file=sys.stderr)
+    reason = "the newest usable one" if model_version is None else "the required one"
+    print(f"In use: version {used.manifest.version} in {_short(used.folder)}, {reason}.")
 
 
-def _line(manifest: Manifest) -> str:
+def _row(manifest: Manifest, folder: Path) -> str:
     accuracy = manifest.metrics.get("test", {}).get("accuracy")
-    shown = "unknown" if accuracy is None else f"{accuracy:.2%}"
-    return f"version {manifest.version:<4}  {manifest.created:%Y-%m-%d}  test accuracy {shown:<7}"
+    shown = "unknown" if accuracy is None else f"{accuracy:.2%}".replace("%", " %")
+    return _ROW.format(manifest.version, f"{manifest.created:%Y-%m-%d}", shown, _short(folder))
+
+
+def _short(folder: Path | None) -> Path | None:
+    """Return a folder below the working directory as a relative path, which fits the terminal."""
+    return folder.relative_to(Path.cwd()) if folder and folder.is_relative_to(Path.cwd()) else folder

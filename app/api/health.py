@@ -1,5 +1,6 @@
 """Health probes for orchestrators, and one summary for people."""
 
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -71,7 +72,7 @@ async def health(request: ServiceRequest) -> Response:
     reason = service.registry.unready_reason()
     model = service.registry.classifier.model_name if service.registry.started else None
     state = {"status": "ready" if reason is None else "unready", "reason": reason, "model": model}
-    more = {"warnings": service.registry.warnings, "version": service.version}
+    more = {"warnings": list(chain.from_iterable(service.warnings().values())), "version": service.version}
     return _reply(200 if reason is None else 503, state | more)
 
 

@@ -15,6 +15,7 @@ from app.errors import NotFound, NotOffered, nothing_here
 from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, problem
 from app.openapi.reply_examples import examples
 from app.openapi.schemas import Versions
+from app.pages.drawing import link_to_documentation
 from digits.errors import DamagedArtifact
 from digits.model.artifact import LAYERS, Manifest, read_file
 from digits.model.classifier import Classifier
@@ -77,7 +78,8 @@ async def model_versions(request: ServiceRequest) -> Response:
 )
 async def model_card(request: ServiceRequest) -> Response:
     """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
-    content, security = await run_sync(_card, request.service.registry.classifier)
+    card, security = await run_sync(_card, request.service.registry.classifier)
+    content = link_to_documentation(card, request.service.settings).encode()
     tag = caching.etag(content)  # the page's own tag, because an update of the service can change the page too
     headers = caching.headers(tag) | security
     if caching.is_known(request, tag):
@@ -151,7 +153,7 @@ def _read(folder: Path, path: str, sha256: str) -> bytes:
         raise DamagedArtifact(str(exc).replace(f"{folder}/", "")) from exc
 
 
-def _card(classifier: Classifier) -> tuple[bytes, dict[str, str]]:
+def _card(classifier: Classifier) -> tuple[str, dict[str, str]]:
     """Return the card as a page, with its headers. This runs in a thread: a hostile card can take seconds to parse."""
     from app.pages.model_card import HEADERS, MAX_BYTES, page, summary  # noqa: PLC0415 - the import would make the start 50 ms slower
 

@@ -31,6 +31,8 @@ class ApiKeys:
             SystemExit: the keys cannot be read, or are missing although they are required. The message is one line.
         """
         self.file = settings.api_keys_file
+        self.problem: str | None = None
+        """Why the file was not usable when it was last read, without its path."""
         self._names = keys_at_start(settings)
         if self.file is not None:
             _log.info("requests need an API key (keys set: %d)", len(self._names))
@@ -54,17 +56,17 @@ class ApiKeys:
 
     async def keep_current(self, seconds: float) -> None:
         """Read the file again after each interval. While it is not usable, the keys before stay known."""
-        problem = None
         while self.file is not None:
             await asyncio.sleep(seconds)
             try:
                 names = await asyncio.to_thread(read_keys, self.file)
             except ValueError as exc:
-                if str(exc) != problem:
-                    problem = str(exc)
-                    _log.error("the API keys stay as they are: %s", problem)
+                problem = str(exc).replace(str(self.file), "MNIST_API_KEYS_FILE")
+                if problem != self.problem:
+                    _log.error("the API keys stay as they are: %s", exc)
+                self.problem = problem
                 continue
-            problem = None
+            self.problem = None
             if names != self._names:
                 self._names = names
                 _log.info("read the API keys again (keys set: %d)", len(names))

@@ -58,6 +58,11 @@ class Service:
         """The metrics that this process records."""
         return self.data_plane.metrics
 
+    def warnings(self) -> dict[str, list[str]]:
+        """Return what the operator should know while it lasts, by what it is about."""
+        keys = [] if self.keys.problem is None else [f"a restart would fail: {self.keys.problem}"]
+        return {**self.registry.warnings, "keys": keys}
+
     def check_load(self, path: str) -> None:
         """Raise Overloaded if too many requests are in progress, with this one. Probes and scrapes do not count."""
         if self.accounting.in_progress > self.settings.max_requests and path not in UNLOGGED:

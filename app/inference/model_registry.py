@@ -93,8 +93,9 @@ class ModelRegistry:
                 was loaded (an extra version too), else with "refused".
         """
         self.pinned = pinned
-        self.warnings: list[str] = []
-        """What the operator should know about the served model, as the last refresh found it."""
+        self.warnings: dict[str, list[str]] = {"version": [], "folder": [], "choice": []}
+        """What the operator should know, as the last refresh found it: refused versions, folders or versions that are
+        missing, and why the served version may be another one than the operator thinks."""
         self._model_dir = model_dir
         self._is_named = is_named
         self._extra_numbers = frozenset(extra_versions) | frozenset(labels.values())
@@ -110,6 +111,8 @@ class ModelRegistry:
         self._missing: frozenset[int] = frozenset()
         """The numbers of extra versions that the last refresh did not find."""
         self._found = Candidates([], [], [])
+        self._choice: list[str] = []
+        """Why the served version may be another one than the operator thinks."""
         self._unlisted_reasons: list[str] = []
         """Why the root of the published or of the shipped versions could not be listed."""
         self._refused: dict[_FolderState, str] = {}
@@ -272,21 +275,29 @@ class ModelRegistry:
         self._load_extra(refused)
         self._refused = refused
         is_lost = self._classifier is not None and self._classifier.folder not in self._found.all
-        if is_lost and not self._folder_is_lost:
-            _log.warning(
-                "served from memory: %s cannot be found, so a restart cannot load it again", self.classifier.folder
-            )
+        lost = []
+        if is_lost:
+            lost = [f"served from memory: {self.classifier.folder} cannot be found, so a restart cannot load it again"]
+            if not self._folder_is_lost:
+                _log.warning("%s", lost[0])
         self._folder_is_lost = is_lost
+        missing = [_missing(number) for number in sorted(self._missing)]
+        unlisted = [f"cannot look for versions: {reason}" for reason in unlisted_reasons]
+        self.warnings = {
+            "version": [self._public(f"not used: {reason}") for reason in refused.values()],
+            "folder": [self._public(warning) for warning in (*unlisted, *lost, *missing)],
+            "choice": [self._public(warning) for warning in self._choice],
+        }
 
     def _find(self, keep: int | None) -> None:
         """List the versions, and warn once of a folder that has none."""
         self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
         if not (self._is_named and self.pinned is None and not found.own and not found.refusals):
-            self.warnings = []
-        elif not self.warnings:
+            self._choice = []
+        elif not self._choice:
             warning = f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"
             _log.warning("%s", warning)
-            self.warnings = [self._public(warning)]
+            self._choice = [warning]
 
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
@@ -325,9 +336,7 @@ class ModelRegistry:
                     self._extra[number] = _Loaded(state, classifier)
                     _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
         for number in sorted(missing - self._missing):
-            _log.warning(
-                "no version %d of %s, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it", number, artifact.NAME
-            )
+            _log.warning("%s", _missing(number))
         self._missing = frozenset(missing)
 
     def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> Classifier | None:
@@ -361,6 +370,10 @@ class ModelRegistry:
     def _public(self, reason: str) -> str:
         """Return a reason as clients may see it: without the paths of the server's folders, which only the log has."""
         return reason.replace(str(self._model_dir.absolute()), "MNIST_MODEL_DIR").replace(str(SHIPPED), "models")
+
+
+def _missing(number: int) -> str:
+    return f"no version {number} of {artifact.NAME}, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
 
 
 def _folder_state(folder: Path) -> _FolderState:

@@ -12,7 +12,7 @@ from app.input.request import RequestInWork
 from digits.normalization.mnist_form import Mode
 from digits.pictures.decode import FORMATS
 
-IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
+IMAGE_TYPES = (*(f"image/{name.lower()}" for name in FORMATS), "image/heic")
 JSON, FORM, RAW = "application/json", "multipart/form-data", "application/octet-stream"
 
 MEDIA_TYPES = (JSON, FORM, *IMAGE_TYPES, RAW)

@@ -222,8 +222,8 @@ class Health(BaseModel):
     reason: str | None = Field(description="Why the service is not ready.")
     model: ModelName | None = Field(description="The model version that is served.")
     warnings: list[str] = Field(
-        description="What the operator should know about the model, such as that the shipped one answers because the "
-        "named folder has none."
+        description="What the operator should know while it lasts, such as that a version is damaged, or that the "
+        "shipped one answers because the named folder has none."
     )
     version: str = Field(description="The version of the service.")
 

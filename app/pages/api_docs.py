@@ -26,6 +26,7 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>API of Digits</title>
 <link rel="icon" href="page/favicon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="page/tokens.css">
 <link rel="stylesheet" href="docs/assets/swagger-ui.css">
 <link rel="stylesheet" href="page/api_docs.css">
 <script src="docs/assets/swagger-ui-bundle.js" defer></script>

@@ -35,6 +35,8 @@ _TYPES = {
 _ACCEPTS_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 """Found in an Accept-Encoding that names gzip, unless with a weight of 0."""
 
+_FIRST_SENTENCE = re.compile(r'(<p id="sentence">)[^<]*')
+
 _OWN_CLASSES = "own-classes.html"
 """Name of the page that is shown when the model recognizes other things than digits."""
 
@@ -75,6 +77,10 @@ def install(app: FastAPI, settings: Settings) -> None:
     async def page(request: ServiceRequest) -> Response:
         """Return the page. All its URLs are relative, so that they work below any path prefix of a proxy."""
         registry = request.service.registry
+        if not registry.started:
+            first = f"The service has no model: {escape(registry.unready_reason() or '')}."
+            html = _FIRST_SENTENCE.sub(lambda found: found[1] + first, page_of_digits, count=1)
+            return Response(html, headers={**secured, "Cache-Control": "no-store"}, media_type="text/html")
         is_of_other_classes = registry.started and registry.classifier.class_names is not None
         return reply(request, _OWN_CLASSES if is_of_other_classes else "index.html", secured)
 

@@ -45,7 +45,10 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <header>
-  <nav aria-label="Back"><a href="../">Drawing page</a></nav>
+  <nav aria-label="Back">
+    <a href="../">Drawing page</a>
+    <a href="documentation">Documentation</a>
+  </nav>
   <p class="aside">{version}</p>{contents}
 </header>
 <main>
@@ -108,9 +111,9 @@ def summary(manifest: Manifest) -> str:
     if "accuracy" in test and manifest.dataset is not None:
         interval = ""
         if "wilson_low" in test:
-            interval = f" (95 % interval {test['wilson_low']:.2%} to {test['wilson_high']:.2%})"
+            interval = f" (95 % interval {100 * test['wilson_low']:.2f} % to {100 * test['wilson_high']:.2f} %)"
         images = f"{manifest.dataset.test_images:,} test pictures"
-        lines.append(f"**It is right** on {test['accuracy']:.2%} of {images}{interval}.")
+        lines.append(f"**It is right** on {100 * test['accuracy']:.2f} % of {images}{interval}.")
     lines += [
         "**It always names one of them,** whatever the picture shows. Its novelty, if it has one, warns.",
         "**Have a person check** each answer that has no `accept: true`.",
@@ -120,8 +123,8 @@ def summary(manifest: Manifest) -> str:
 
 
 @lru_cache(maxsize=2)  # for the served version, and for the previous one while they change
-def page(card: bytes, version: str, files: frozenset[str], summary: str = "") -> bytes:
-    """Return a model card as a page.
+def page(card: bytes, version: str, files: frozenset[str], summary: str = "") -> str:
+    """Return a model card as a page, with a link to the documentation that `link_to_documentation` gives its address.
 
     Args:
         card: Markdown. HTML in it becomes text. Only links to http(s) and to `files` become links, and only images
@@ -139,7 +142,7 @@ def page(card: bytes, version: str, files: frozenset[str], summary: str = "") ->
     _align_numbers(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
     html = html.replace("</h1>\n", f"</h1>\n{markdown.render(summary)}", 1)
-    return link_to_files(_PAGE).format(version=escape(version), contents=contents, card=html, script=_SCRIPT).encode()
+    return link_to_files(_PAGE).format(version=escape(version), contents=contents, card=html, script=_SCRIPT)
 
 
 def _contents(tokens: list[Token]) -> str:

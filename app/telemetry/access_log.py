@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -75,9 +76,9 @@ class AccessLog:
     It writes the requests of one turn of the event loop together, because a `logging` call for each takes 20 us.
     """
 
-    def __init__(self, log_format: LogFormat) -> None:
-        """Write to the stderr of this process."""
-        self._lines = _json if log_format == "json" else _text
+    def __init__(self, log_format: LogFormat, *, log_clients: bool = True) -> None:
+        """Write to the stderr of this process. `log_clients` says whether lines have the addresses of clients."""
+        self._lines = partial(_json, log_clients=log_clients) if log_format == "json" else _text
 
     def write(self, requests: Iterable[CompletedRequest]) -> None:
         """Write a line for each request, except those to unlogged paths."""
@@ -119,7 +120,7 @@ def _text(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
         yield f"{now} {request.status} {summary} {request.seconds * 1000:.3f} ms{key}{trace}\n".encode()
 
 
-def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
+def _json(requests: Iterable[CompletedRequest], *, log_clients: bool) -> Iterator[bytes]:
     now = timestamp()
     for request in requests:
         line = {
@@ -127,7 +128,7 @@ def _json(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
             "level": _level(request.status),
             "message": "request",
             "request_id": request.request_id.decode(),
-            "client": request.client,
+            "client": request.client if log_clients else None,
             "key_name": request.key_name,
             "method": request.method,
             "path": _path(request),

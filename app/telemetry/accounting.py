@@ -26,17 +26,18 @@ _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 class Accounting:
     """Counts the requests in progress, and logs and counts the completed ones."""
 
-    def __init__(self, metrics: Metrics, log_format: LogFormat) -> None:
+    def __init__(self, metrics: Metrics, log_format: LogFormat, *, log_clients: bool = True) -> None:
         """Start without requests.
 
         Args:
             metrics: counts the completed requests.
             log_format: the format of the access log.
+            log_clients: whether the access log has the addresses of clients.
         """
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
-        self._access_log = AccessLog(log_format)
+        self._access_log = AccessLog(log_format, log_clients=log_clients)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         # A new request id is the prefix of this process and a running number.

@@ -4,7 +4,9 @@ The service records values after the replies are written, and adds them to the m
 (`app.inference.data_plane`). Adding them in each turn of the event loop took 5 % of a request's time.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +86,15 @@ class Histogram(Collector):
         return [family]
 
 
+def _memory_limit_bytes() -> float:
+    """Return the limit of this process's control group (version 2), or infinity without one."""
+    try:
+        text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return math.inf
+    return float(text) if text.isdecimal() else math.inf
+
+
 class Metrics(Collector):
     """The metrics that this process records, and those of the process itself."""
 
@@ -92,6 +103,9 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._histograms: list[Histogram] = []
         ProcessCollector(registry=self._registry)
+        self._gauge("digits_memory_limit_bytes", "Memory limit of the container. Infinite without one.").set(
+            _memory_limit_bytes()
+        )
         self._requests = self._histogram(
             "digits_request_seconds",
             "Seconds from the end of a request's head to its reply.",
@@ -135,12 +149,15 @@ class Metrics(Collector):
         self._model = self._gauge(
             "digits_model_info", "1 for the model version that is served, else 0.", "name", "version", "graph"
         )
+        self._warnings = self._gauge("digits_warnings", "Warnings that /health has now.", "about")
         self._ready = self._gauge("digits_ready", "1 when the service is ready, else 0.")
         # Create these series at zero: rate() needs a value before the first count, and so do alerts.
         for digit in range(CLASSES):
             self._predictions.labels(digit)
         for error in errors.STATUS:
             self._refusals.labels(errors.name(error))
+        for route in ("/predict", "/read"):  # an autoscaler takes a missing series for a failure
+            self._requests.values("http", route, "200")
         for outcome in ("served", "refused"):
             self._loads.labels(outcome)
         self._dropped_before = STDERR.dropped
@@ -230,6 +247,11 @@ class Metrics(Collector):
                 if version is not None:
                     self._model.labels(*version).set(is_served)
             self._served = model
+
+    def watch_warnings(self, warnings: Callable[[], Mapping[str, list[str]]]) -> None:
+        """Count the warnings that this function returns at each scrape, by what they are about."""
+        for about in warnings():
+            self._warnings.labels(about).set_function(lambda about=about: len(warnings()[about]))  # type: ignore[misc]
 
     def flush(self) -> None:
         """Add the recorded values to the metrics. Call this in the event loop, as everything that records values."""

@@ -96,11 +96,16 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     seconds = time.monotonic() - began
     results.finish()
     new = tally.pictures - done.rows
+    others = _counted(counts.others, "other file")
     print(
-        f"{options.output}: {tally.pictures:,} pictures by {classifier.described}, {tally.failed:,} without an answer; "
-        f"{counts.others:,} other files skipped; {new:,} pictures in {seconds:.1f} s ({new / seconds:,.0f} pictures/s)"
+        f"{options.output}: {_counted(tally.pictures, 'picture')} by {classifier.described}, {tally.failed:,} without "
+        f"an answer; {others} skipped; {_counted(new, 'picture')} in {seconds:.1f} s ({new / seconds:,.0f} per second)"
     )
     return 1 if options.strict and tally.failed else 0
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _after(done: Done, sources: Sources, results: Results) -> Iterator[NamedPicture]:

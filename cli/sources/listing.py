@@ -14,7 +14,7 @@ from cli.sources.npz import NpzTable
 from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSource
 from digits.pictures.decode import PICTURE_SUFFIXES
 
-PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet", "scale")
+PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet")
 """The message when Parquet cannot be read or written."""
 
 

@@ -1,6 +1,6 @@
 """Pictures in a column of a Parquet file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,11 +37,11 @@ class ParquetTable:
         """
         try:
             with pq.ParquetFile(file) as opened:
-                schema, metadata = opened.schema_arrow, opened.metadata
+                metadata = opened.metadata
+                self._column = _picture_column(opened, file, column)
         except _READ_ERRORS as exc:
             raise UnusableSource(f"{file}: expected a Parquet file, but reading failed: {first_line(exc)}") from exc
         self._file = file
-        self._column = _picture_column(schema, file, column)
         self._group_rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         self.rows = sum(self._group_rows)
 
@@ -64,8 +64,9 @@ class ParquetTable:
                 yield from _plain_column(batch.column(0))
 
 
-def _picture_column(schema: pa.Schema, file: str, column: str | None) -> str:
+def _picture_column(opened: pq.ParquetFile, file: str, column: str | None) -> str:
     """Return the name of the column that holds the pictures. Raises UnusableSource."""
+    schema = opened.schema_arrow
     expected = f"encoded pictures or {FEATURES} numbers"
     if column is not None:
         if schema.names.count(column) != 1:
@@ -74,7 +75,9 @@ def _picture_column(schema: pa.Schema, file: str, column: str | None) -> str:
             received = schema.field(column).type
             raise UnusableSource(f"{file}: expected column {column!r} to hold {expected}, received {received}")
         return column
-    candidates = [field.name for field in schema if _may_hold_pictures(field.type)]
+    candidates = [
+        field.name for field in schema if _may_hold_pictures(field.type) and _begins_with_pictures(opened, field)
+    ]
     if len(candidates) > 1:
         raise UnusableSource(
             f"{file}: several columns may hold pictures, choose one with --column: {', '.join(candidates)}"
@@ -82,6 +85,14 @@ def _picture_column(schema: pa.Schema, file: str, column: str | None) -> str:
     if not candidates:
         raise TableWithoutPictures(f"{file}: expected a column of {expected}, received the columns {_listed(schema)}")
     return str(candidates[0])
+
+
+def _begins_with_pictures(opened: pq.ParquetFile, field: pa.Field) -> bool:
+    """Return whether a column has bytes, or any picture in its first rows. Results have lists of other lengths."""
+    if not _is_list(field.type):
+        return True
+    first: Sequence[pa.Scalar] = next(opened.iter_batches(READ_ROWS, columns=[field.name]), [[]])[0]
+    return len(first) == 0 or not all(isinstance(_to_picture(value), InvalidPixels) for value in first)
 
 
 def _listed(schema: pa.Schema) -> str:

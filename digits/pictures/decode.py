@@ -9,6 +9,7 @@ from typing import cast
 
 import cv2
 import numpy as np
+import pi_heif
 from PIL import ExifTags, Image, TiffTags, WebPImagePlugin  # noqa: F401 - see FORMATS
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -18,7 +19,7 @@ from digits.features import SIDE, Grey
 from digits.pictures.decode_limits import PNG_SIGNATURE, LimitedReader, open_limited
 from digits.pictures.grey import without_alpha, without_colour
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "HEIF")
 """Accepted formats, detected from the content. A file's name does not matter.
 
 A new format also needs a memory bound in `digits/pictures/decode_limits.py` and an entry in
@@ -32,7 +33,8 @@ If Pillow has not loaded the plugins of all of these, it loads all of its forty 
 PICTURE_SUFFIXES = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-        *(".heic", ".heif", ".avif"),  # a folder's scan includes them, so that the error can say why they are refused
+        *(".heic", ".heif", ".heics", ".heifs", ".hif"),
+        ".avif",  # a folder's scan includes it, so that the error can say why it is refused
     )
 )
 """Endings of file names, in lower case, that count as pictures where a folder is searched."""
@@ -44,6 +46,9 @@ MAX_PIXELS = 50_000_000
 # takes 4 GiB. So Pillow's own limit stays on, whatever `max_pixels` a caller passes. Pillow raises above twice this
 # value.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+# Without what a picture contains besides its pixels: previews, depths, gain maps.
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 
 # Pillow warns of broken metadata and of large sizes. This module accepts or refuses such a picture instead. The filters
 # are set once per process, because `catch_warnings` around each picture is not thread-safe.
@@ -61,6 +66,7 @@ _BROKEN_FILE_ERRORS = (
     LookupError,
     EOFError,
     struct.error,
+    RuntimeError,  # a HEIF whose pixels are damaged
 )
 
 REDUCED_SIDE = 1500
@@ -71,10 +77,6 @@ _STRIP_PIXELS = 2_000_000
 
 # Formats that are recognized only to name them in the error: (offset, bytes, name).
 _OTHER_FORMATS = (
-    (4, b"ftypheic", "HEIC"),
-    (4, b"ftypheix", "HEIC"),
-    (4, b"ftypmif1", "HEIC"),
-    (4, b"ftypmsf1", "HEIC"),
     (4, b"ftypavif", "AVIF"),
     (0, b"%PDF", "PDF"),
     (0, b"<svg", "SVG"),

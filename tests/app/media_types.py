@@ -1,7 +1,5 @@
 """Teach Schemathesis to send pictures: digits, blank pictures and noise in every format, some of them damaged."""
 
-from io import BytesIO
-
 import numpy as np
 import schemathesis
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from PIL import Image
 
 from app.input.pictures import IMAGE_TYPES, RAW
 from app.openapi.example_pictures import EXAMPLES
+from tests.conftest import encoded
 
 SEVEN = Image.open(EXAMPLES / "seven.png").convert("L")
 BLANK = Image.new("L", (28, 28))
@@ -23,9 +22,8 @@ def pictures(draw: st.DrawFn, media_type: str) -> bytes:
         page = Image.new("L", (draw(st.integers(28, 200)), draw(st.integers(28, 200))))
         page.paste(picture, (draw(st.integers(0, page.width - 28)), draw(st.integers(0, page.height - 28))))
         picture = page.point([255 - level for level in range(256)]) if draw(st.booleans()) else page
-    stream = BytesIO()
-    picture.convert(draw(st.sampled_from(["L", "RGB"]))).save(stream, media_type.removeprefix("image/"))
-    content = bytearray(stream.getvalue())
+    picture = picture.convert(draw(st.sampled_from(["L", "RGB"])))
+    content = bytearray(encoded(picture, format=media_type.removeprefix("image/")))
     for position in draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
         content[position] = draw(st.integers(0, 255))
     return bytes(content)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
+from app.telemetry.access_log import AccessLog, CompletedRequest
 from app.telemetry.probes import PROBES
 from tests.app.conftest import Service
 from tests.app.dialects import RAW
@@ -57,6 +58,14 @@ def test_what_native_libraries_report_goes_through_the_log(service: Service) -> 
     assert reply.status_code == 422
     service.wait_for_line("(a library reports: ZIPDecode: )")
     assert all(json.loads(line)["level"] for line in service.log.read_text().splitlines())
+
+
+def test_the_addresses_of_clients_can_be_left_out(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    request = CompletedRequest("http", "GET", "/", b"/", "10.0.0.1")
+
+    AccessLog("json", log_clients=False).write([request])
+
+    assert json.loads(capfdbinary.readouterr().err)["client"] is None
 
 
 def test_probes_are_not_logged(service: Service) -> None:

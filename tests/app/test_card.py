@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from app.pages.model_card import MAX_BYTES, page
 from digits.model.artifact import FIRST_OWN_VERSION
-from tests.app.conftest import OpenPage, Reloading, Service, expect_loaded
+from tests.app.conftest import OpenPage, Reloading, Service, StartService, expect_loaded
 from tests.conftest import make_files, publish_tiny
 
 CARD = "report/README.md"
@@ -70,7 +70,7 @@ class Tags(HTMLParser):
 
 
 def render(card: str, files: frozenset[str] = FILES) -> Tags:
-    html = page(card.encode(), "mnist-dense version 1", files).decode()
+    html = page(card.encode(), "mnist-dense version 1", files)
     return Tags(html.split("<main>", 1)[1].rsplit("</main>", 1)[0])
 
 
@@ -93,13 +93,23 @@ def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPa
     expect(page.locator("#canvas")).to_be_visible()
 
 
+def test_the_card_links_the_documentation_where_it_is_served(start_service: StartService, client: httpx.Client) -> None:
+    service = start_service(MNIST_DOCUMENTATION_URL="https://guide.example.org/")
+
+    assert (
+        '<a href="https://guide.example.org/">Documentation</a>'
+        in service.wait_until_ready().client.get("/model/card").text
+    )
+    assert "Documentation" not in client.get("/model/card").text
+
+
 def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_it(client: httpx.Client) -> None:
     main = client.get("/model/card").text.partition("</h1>")[2]
 
     lines = re.findall("<li>(.*?)</li>", main.partition("<img")[0])
     assert len(lines) == 5
     assert lines[0].startswith("<strong>It reads</strong> a 28x28 picture as one of the ten digits")
-    assert re.match(r"<strong>It is right</strong> on 99\.\d\d% of 10,000 test pictures \(95 % interval", lines[1])
+    assert re.match(r"<strong>It is right</strong> on 99\.\d\d % of 10,000 test pictures \(95 % interval", lines[1])
     assert 'src="report/samples.png"' in main.partition("<h2")[0]
 
 

@@ -93,9 +93,14 @@ def test_a_photo_is_normalized(service: Service, dialect: Dialect) -> None:
     ("file", "status", "kind", "detail"),
     cases(
         {
-            "not a picture": (b"seven", 422, "invalid-image", "GIF or TIFF picture, received 5 bytes that are not one"),
+            "not a picture": (
+                b"seven",
+                422,
+                "invalid-image",
+                "TIFF or HEIF picture, received 5 bytes that are not one",
+            ),
             "a blank picture": (BLANK, 422, "no-ink", "the picture is blank"),
-            "a HEIC photo": (b"\0\0\0\x18ftypheic\0\0\0\0", 415, "unsupported-image", ""),
+            "an AVIF photo": (b"\0\0\0\x18ftypavif\0\0\0\0", 415, "unsupported-image", ""),
             "a row over the pixel limit": (png(10_000, 5_001), 413, "image-too-large", ""),
         }
     ),

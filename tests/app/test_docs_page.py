@@ -41,7 +41,6 @@ def test_the_sections_of_other_servers_protocols_are_folded(open_page: OpenPage,
 def test_each_kind_of_body_can_be_tried(open_page: OpenPage, service: Service) -> None:
     page = open_page(f"{service.url}/docs#/Predict/predict", viewport={"width": 1200, "height": 1600})
     page.set_default_timeout(SLOW)
-    page.locator(".try-out button").click()
     expect_sevens(page, 1)  # the example of JSON, without a file
     kind = page.locator(f"{BODY} select.content-type")
     file = page.locator(f"{BODY} input[type=file]")

@@ -190,6 +190,10 @@ def test_a_changed_file_is_read_and_an_unusable_one_changes_nothing(
     assert statuses() == [401, 200]
     file.unlink()
     service.wait_for_line("(the API keys stay as they are: cannot read)")
+    (warning,) = service.client.get("/health").json()["warnings"]
+    assert warning == "a restart would fail: cannot read MNIST_API_KEYS_FILE: No such file or directory"
+    metrics = service.client.get("/metrics", headers={"x-api-key": NEW_KEY}).text
+    assert re.findall(r'digits_warnings\{about="(\w+)"\} 1.0', metrics) == ["keys"]
     assert statuses() == [401, 200]
 
 

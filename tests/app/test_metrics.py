@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.metrics import Histogram
+from app.telemetry.metrics import Histogram, Metrics
 from app.telemetry.probes import PROBES
 from tests.app.conftest import START_SECONDS, Service
 from tests.app.dialects import RAW
@@ -166,6 +166,13 @@ def test_a_histogram_has_the_text_of_prometheus_clients_own(values: list[float])
     )
     assert [(sample.name, sample.labels) for sample in samples] == [(each.name, each.labels) for each in expected]
     assert [sample.value for sample in samples] == pytest.approx([each.value for each in expected])
+
+
+def test_an_autoscaler_finds_the_durations_of_requests_before_the_first_one() -> None:
+    samples = Metrics().samples("digits_request_seconds")
+
+    sums = [(sample.labels["route"], sample.value) for sample in samples if sample.name == "digits_request_seconds_sum"]
+    assert sums == [("/predict", 0), ("/read", 0)]
 
 
 def test_probes_and_scrapes_are_not_counted(service: Service) -> None:

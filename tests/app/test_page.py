@@ -347,8 +347,11 @@ def test_what_cannot_be_answered_is_explained_and_the_next_stroke_answered(
     open_page: OpenPage, service: Service, modelless: Service
 ) -> None:
     page = open_page(modelless.url, refusals=True)
+    expect(page.locator("#sentence")).to_have_text(
+        re.compile("^The service has no model: no usable version of mnist-dense")
+    )
     draw(page, *STROKES[7])
-    expect_problem(page, "The service is not ready yet.")
+    expect_problem(page, "The service is not ready yet: no usable version of mnist-dense")
     page.goto(service.url)
 
     posts = record_posts(page)
@@ -358,7 +361,7 @@ def test_what_cannot_be_answered_is_explained_and_the_next_stroke_answered(
     expect_problem(page, "clipboard contains no picture")
     assert posts == []
     choose(page, name="IMG_1.HEIC", content=b"\0\0\0\x18ftypheic" + bytes(64), kind="image/heic")
-    expect_problem(page, "HEIC")
+    expect_problem(page, "This picture cannot be read")
     choose(page, name="white.png", content=encoded(Image.new("L", (200, 200), 255)))
     expect_problem(page, "shows no digit")
     page.route(ANSWERS, lambda route: route.fulfill(status=500, json={"detail": "a bug"}))

@@ -129,7 +129,7 @@ class TestNamedFolder:
     ) -> None:
         registry = refreshed(tmp_path)
         registry.refresh()
-        served, warnings = registry.classifier.manifest.version, registry.warnings
+        served, warnings = registry.classifier.manifest.version, registry.warnings["choice"]
 
         publish_tiny(tmp_path)
         registry.refresh()
@@ -138,7 +138,25 @@ class TestNamedFolder:
         assert warnings == ["MNIST_MODEL_DIR has no mnist-dense/<version>/, so the shipped model is used"]
         logged = [record.message for record in log.records if record.levelno == logging.WARNING]
         assert logged == [f"{tmp_path} has no mnist-dense/<version>/, so the shipped model is used"]
-        assert (registry.classifier.manifest.version, registry.warnings) == (FIRST, [])
+        assert (registry.classifier.manifest.version, [*registry.warnings.values()]) == (FIRST, [[], [], []])
+
+    def test_a_damaged_version_beside_a_good_one_is_a_warning_after_a_restart_until_it_is_gone(
+        self, tmp_path: Path
+    ) -> None:
+        publish_tiny(tmp_path)
+        damaged = publish_tiny(tmp_path).folder
+        (damaged / "golden.json").write_text("{")
+        registry = refreshed(tmp_path)
+        served, warnings = registry.classifier.manifest.version, registry.warnings["version"]
+
+        shutil.rmtree(damaged)
+        registry.refresh()
+
+        assert served == FIRST
+        assert [line.partition(": expected")[0] for line in warnings] == [
+            f"not used: MNIST_MODEL_DIR/mnist-dense/{damaged.name}/golden.json"
+        ]
+        assert registry.warnings["version"] == []
 
 
 class TestRefreshing:

@@ -61,5 +61,5 @@ def test_versions_reports_a_damaged_version(digits: Digits, published: Published
     listed = digits("versions")
 
     assert listed.code == 0
-    assert listed.out.splitlines()[0].endswith("  (in use: newest usable version)")
+    assert listed.out.splitlines()[-1] == f"In use: version 1000 in {published.folder}, the newest usable one."
     assert f"digits: {newer.folder / 'manifest.json'}: " in listed.err

@@ -172,7 +172,7 @@ def test_every_picture_of_a_number_has_a_row_that_sums_up_the_answer_of_a_single
 
     assert ran.code == 0
     assert ran.out.startswith(
-        f"{output}: 5 pictures by mnist-dense version {SHIPPED_VERSION}, 1 without an answer; 1 other files"
+        f"{output}: 5 pictures by mnist-dense version {SHIPPED_VERSION}, 1 without an answer; 1 other file "
     )
     assert f"{numbers / 'blank.png'}: no ink found: the picture is blank\n" in ran.err
     blank, *rows = read_csv(output)

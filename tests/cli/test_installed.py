@@ -12,7 +12,7 @@ import pytest
 
 from app.openapi.example_pictures import EXAMPLES
 from tests.app.conftest import Service
-from tests.conftest import REPOSITORY, publish_tiny
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, publish_tiny
 
 pytestmark = pytest.mark.slow
 
@@ -50,16 +50,18 @@ def test_the_wheels_own_model_recognizes_a_picture(program: Path, digit_pictures
 
 
 def test_a_model_in_the_working_directory_takes_precedence(program: Path, tmp_path: Path) -> None:
-    shipped, *older = output_of(program, "versions", cwd=tmp_path).splitlines()
-    own = publish_tiny(tmp_path / "models")
+    head, *shipped, in_use = output_of(program, "versions", cwd=tmp_path).splitlines()
+    own = publish_tiny(tmp_path / "models").manifest
 
-    first, second, *others = output_of(program, "versions", cwd=tmp_path).splitlines()
-
-    in_use = "  (in use: newest usable version)"
-    assert f"{program.parents[1]}/lib/" in shipped
-    assert shipped.endswith(in_use)
-    assert first.endswith(f"{own.folder}{in_use}")
-    assert [second, *others] == [shipped.removesuffix(in_use), *older]
+    folder = f"models/mnist-dense/{own.version}"
+    assert output_of(program, "versions", cwd=tmp_path).splitlines() == [
+        head,
+        f"   {own.version}  {own.created:%Y-%m-%d}   50.00 %  {folder}",
+        *shipped,
+        f"In use: version {own.version} in {folder}, the newest usable one.",
+    ]
+    assert f"{program.parents[1]}/lib/" in shipped[0]
+    assert in_use == f"In use: version {SHIPPED_VERSION} in {shipped[0].split()[-1]}, the newest usable one."
 
 
 def test_the_service_answers_and_shows_its_pages(program: Path, tmp_path: Path) -> None:

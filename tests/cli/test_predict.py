@@ -75,7 +75,9 @@ def test_standard_input_is_answered_like_a_file(digits: Digits, files: list[Path
     ("content", "options", "message"),
     [
         pytest.param(None, [], "cannot be read: No such file or directory", id="a missing file"),
-        pytest.param(b"seven", [], "expected a PNG, JPEG, WEBP, BMP, GIF or TIFF picture, received 5 bytes", id="text"),
+        pytest.param(
+            b"seven", [], "expected a PNG, JPEG, WEBP, BMP, GIF, TIFF or HEIF picture, received 5 bytes", id="text"
+        ),
         pytest.param(encoded(np.full((50, 60), 255, np.uint8)), [], "no ink found: the picture is blank", id="blank"),
         pytest.param(NARROW, ["--normalize", "never"], "expected 28x28 pixels, received 27x28", id="another size"),
     ],

@@ -185,6 +185,12 @@ def compress_in_an_unknown_way(content: bytearray) -> None:
         pytest.param(arrays(a=TWO.astype(bool)), "a", "or (N, 784), received bool (2, 28, 28)", id="a wrong dtype"),
         pytest.param(parquet(a=[b"7"], b=[b"7"]), None, "several columns may hold pictures, choose", id="two columns"),
         pytest.param(parquet(label=[7]), None, "or 784 numbers, received the columns label", id="no fitting column"),
+        pytest.param(
+            parquet(digit=[7, 1], probabilities=[[0.1] * 10] * 2, prediction_set=[[7], [1, 7]]),
+            None,
+            "received the columns digit, probabilities, prediction_set",
+            id="results",
+        ),
         pytest.param(parquet(a=[b"7"]), "b", "expected a column 'b', received a", id="no such column"),
         pytest.param(parquet(a=["seven"]), "a", "or 784 numbers, received string", id="a column of text"),
     ],

@@ -1,6 +1,7 @@
 """Damage pictures of every format: each gives a digit or a named error, in bounded time and memory.
 
-    python -m tests.digits.fuzz 20000
+    python -m tests.digits.fuzz 20000          # of each format
+    python -m tests.digits.fuzz 20000 HEIF
 
 The tests run some examples of each format. The script limits the memory of its process, so that a picture that takes
 more raises a MemoryError, which is not a named error.
@@ -88,6 +89,7 @@ SEEDS: dict[str, list[bytes]] = {
         encoded(SMALL["L"], format="TIFF", big_tiff=True),
         encoded(SMALL["RGBA"], format="TIFF", exif=EXIF),
     ],
+    "HEIF": [(Path(__file__).parent / f"{name}.heic").read_bytes() for name in ("turned", "tiles", "broken-metadata")],
 }
 
 NUMBERS = [0, 1, 28, 255, 256, 30_000, 65_535, 65_536, 2**24, 2**31 - 1, 2**32 - 1]
@@ -160,6 +162,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
     every = [data for seeds in SEEDS.values() for data in seeds]
     for name, seeds in {**SEEDS, "all of them": every}.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         began = time.monotonic()
         fuzz(seeds, examples)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

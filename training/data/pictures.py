@@ -130,14 +130,23 @@ def picture_in(folder: Path) -> str | None:
     return next((entry.name for entry in _visible(folder) if entry.is_file() and _is_picture(entry)), None)
 
 
-def find_class_folders(folder: Path) -> ClassFolders:
+def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES) -> ClassFolders:
     """Find the pictures of all classes. A class is named after its folder, and classes are sorted by name.
+
+    Args:
+        folder: has a folder for each class.
+        min_pictures: number of pictures that each class needs.
 
     Raises:
         InvalidData: the number or the names of the classes are wrong, or a class has too few pictures.
     """
     class_folders = sorted((entry for entry in _visible(folder) if entry.is_dir()), key=_by_number_or_name)
     classes = tuple(unicodedata.normalize("NFC", entry.name) for entry in class_folders)
+    alike = {name.casefold(): name for name in classes}
+    if twins := sorted({name, alike[name.casefold()]} for name in classes if alike[name.casefold()] != name):
+        raise InvalidData(
+            f"{folder}: expected classes that differ in more than case, received {' and '.join(sorted(twins[0]))}"
+        )
     try:
         check_class_names(classes)
     except ValueError as exc:
@@ -145,10 +154,10 @@ def find_class_folders(folder: Path) -> ClassFolders:
     if loose := picture_in(folder):
         raise InvalidData(f"{folder}: expected pictures in the folders of classes only, received {loose}")
     files = [_pictures(each) for each in class_folders]
-    few = [f"{len(own)} in {name!r}" for name, own in zip(classes, files, strict=True) if len(own) < MIN_PICTURES]
+    few = [f"{len(own)} in {name!r}" for name, own in zip(classes, files, strict=True) if len(own) < min_pictures]
     if few:
         raise InvalidData(
-            f"{folder}: expected at least {MIN_PICTURES} pictures of each class, received {', '.join(few[:_SHOWN])}"
+            f"{folder}: expected at least {min_pictures} pictures of each class, received {', '.join(few[:_SHOWN])}"
         )
     every_file = [file for own in files for file in own]
     return ClassFolders(

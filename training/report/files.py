@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from itertools import chain, count
 from pathlib import Path
 
 from digits.model.artifact import Manifest
@@ -14,6 +15,8 @@ from training.trust.evaluation import Trust
 
 History = Mapping[str, Sequence[float]]
 """Column, such as `val_loss`, to one value per epoch."""
+
+_CARD = "README.md"
 
 
 def render(
@@ -44,8 +47,20 @@ def render(
         files["reliability.png"] = figures.reliability_diagrams(trust)
         if any(len(each.pixels) for each in trust.detection.values()):
             files["strangers.png"] = figures.strangers(trust)
-    files["README.md"] = model_card.render(manifest, data, assessment, trust, figures=files.keys()).encode()
+    files[_CARD] = model_card.render(manifest, data, assessment, trust, figures=files.keys()).encode()
     return files
+
+
+def free_folder(folder: Path) -> Path:
+    """Return this folder, or the first of FOLDER-2, FOLDER-3 and so on that has no report."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(each for each in chain([folder], numbered) if not (each / _CARD).exists())
+
+
+def check_free(folder: Path) -> None:
+    """Raise CannotWrite if a folder has a report, which another one must not overwrite."""
+    if (folder / _CARD).exists():
+        raise CannotWrite(f"{folder}: expected a folder without a report, received one; choose another --report")
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:

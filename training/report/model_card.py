@@ -95,9 +95,10 @@ def _purpose(manifest: Manifest, assessment: Assessment | None) -> list[str]:
     if manifest.classes == DIGITS:
         return [
             f"A network of dense layers that recognizes the handwritten digit in a {SIDE}x{SIDE} picture.",
-            "## Intended use\n\nUse it for teaching, and to read single digits in MNIST's form: light ink on a dark "
-            f"background, scaled to 20x20 pixels, and centred in {SIDE}x{SIDE} by the centre of mass. Do not base "
-            "important decisions on it without a human check.",
+            "## Intended use\n\nUse it for teaching, and to read single digits. The network reads MNIST's form: light "
+            f"ink on a dark background, scaled to 20x20 pixels, and centred in {SIDE}x{SIDE} by the centre of mass. "
+            "The service brings other pictures to this form. Do not base important decisions on it without a human "
+            "check.",
         ]
     names = ", ".join(map(_as_text, manifest.classes))
     use = "Use it for teaching, and for pictures like those that it was trained with."
@@ -304,10 +305,12 @@ def _limits(manifest: Manifest) -> str:
             "frequencies.\n"
             "- The accuracy interval holds for pictures like the test set's."
         )
+    form = (
+        "- The network alone misreads dark ink on white paper, off-centre digits and unevenly lit digits. The service "
+        "brings such pictures to MNIST's form first, which sometimes fails.\n"
+    )
     if _is_robust(manifest):
-        form = (
-            "- The network alone misreads dark ink on white paper, off-centre digits and unevenly lit digits. The "
-            "service brings such pictures to MNIST's form first, which sometimes fails.\n"
+        form += (
             "- It was trained on digits that were turned, slanted, stretched, bent or coarse, with thin and thick "
             "strokes, within the limits of the recipe below. Stronger distortions are misread.\n"
             "- Styles of writing that are rare in MNIST and that the recipe does not draw may be misread."
@@ -317,9 +320,9 @@ def _limits(manifest: Manifest) -> str:
             "are right on pictures like MNIST's. On other pictures the probabilities may be too high."
         )
     else:
-        form = (
-            "- The network expects MNIST's form. It misreads dark ink on white paper, and digits that are off-centre, "
-            "larger, smaller, turned or unevenly lit, often with a high probability."
+        form += (
+            "- It was trained on digits as they are. It misreads turned, slanted, thin and thick ones, often with a "
+            "high probability."
         )
         probability = (
             "- A probability is the softmax output of the trained network. The section above says how well it matches "
@@ -328,7 +331,7 @@ def _limits(manifest: Manifest) -> str:
     novelty = " Usually the service also reports that the picture is not a digit." if has_novelty else ""
     return (
         f"{form}\n"
-        f"- It knows ten digits and nothing else: it reads a letter or a scribble as a digit too.{novelty}\n"
+        f"- It knows ten digits and nothing else: it names a digit for a letter or a scribble too.{novelty}\n"
         f"{probability}\n"
         "- The accuracy interval holds for handwriting like the test set's. People in other countries write digits "
         "differently, above all 1 and 7."

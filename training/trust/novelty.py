@@ -29,7 +29,7 @@ pictures that people send are clearer than the copies, so that fewer than 2 % of
 CLASSES_FALSE_ALARMS = 0.04, 0.04
 """The same for classes other than digits, which have few pictures."""
 
-_CLASSES_PICTURES, _CLASSES_COPIES = 3_000, 1_000
+_CLASSES_PICTURES, _CLASSES_COPIES = 1_500, 500
 """Numbers of pictures to learn from and to choose the threshold with. Fewer pictures are repeated, each time distorted
 in another way."""
 

@@ -1,6 +1,6 @@
 // The answer for one digit or picture: the verdict, a bar for each class and what the network saw, or a sentence about a problem.
 
-import { byId, element } from "./dom.js";
+import { byId, element, write } from "./dom.js";
 import { drawGrey } from "./heat.js";
 import { hasOwnClasses, label, leftOutSentence, nameClasses, percent, plausible, summary, verdict } from "./verdict.js";
 
@@ -97,19 +97,16 @@ export class Answer {
 
   #say({ state, digit = "", sentence, more = "", leftOut = "", place = "", announced = null }) {
     byId("answer").dataset.state = state;
-    byId("digit").textContent = digit;
+    write(byId("digit"), digit);
     byId("digit").classList.toggle("word", digit.length > 2);
-    byId("sentence").textContent = sentence;
-    byId("more").textContent = more;
-    byId("left-out").textContent = leftOut;
-    byId("place").textContent = place;
+    write(byId("sentence"), sentence);
+    write(byId("more"), more);
+    write(byId("left-out"), leftOut);
+    write(byId("place"), place);
     // The answer changes several times a second while somebody draws, so the announcement waits for a pause.
     clearTimeout(this.#timer);
-    const announcement = byId("announcement");
     const text = (announced ?? `${sentence} ${more} ${leftOut}`).trim();
-    this.#timer = setTimeout(() => {
-      if (announcement.textContent !== text) announcement.textContent = text;
-    }, ANNOUNCE_AFTER_MS);
+    this.#timer = setTimeout(() => write(byId("announcement"), text), ANNOUNCE_AFTER_MS);
   }
 
   #showBars(answer) {
@@ -121,10 +118,10 @@ export class Answer {
       item.classList.toggle("plausible", digits.includes(digit));
       item.classList.toggle("zero", answer !== null && p < 0.001);
       bar.style.transform = `scaleX(${p})`;
-      value.textContent = answer === null ? "" : percent(p);
-      mark.textContent = digits.includes(digit) ? "plausible" : "";
+      write(value, answer === null ? "" : percent(p));
+      write(mark, digits.includes(digit) ? "plausible" : "");
     });
-    byId("meaning").textContent = meaning;
+    write(byId("meaning"), meaning);
   }
 
   #showPixels({ pixels, preprocessing }, ink) {

@@ -17,6 +17,7 @@ const ui = globalThis["SwaggerUIBundle"]({
   deepLinking: true,
   docExpansion: "none",
   defaultModelsExpandDepth: 0, // the schemas are folded
+  tryItOutEnabled: true, // "Execute" is there at once
   displayRequestDuration: true,
   onComplete: () => OPEN.forEach((tag) => ui.layoutActions.show(["operations-tag", tag], true)),
 });

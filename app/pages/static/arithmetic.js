@@ -1,6 +1,6 @@
 // A panel of the lab: what one hidden unit computes, in numbers that can be checked by hand.
 
-import { byId, element } from "./dom.js";
+import { byId, element, write } from "./dom.js";
 import { drawHeat } from "./heat.js";
 import { label, percent, decimal } from "./verdict.js";
 
@@ -12,7 +12,7 @@ export class Arithmetic {
     const { x, sums, hidden, logits, probabilities } = pass;
     const weights = network.weights(unit);
     const [bias, effects] = [network.bias(unit), network.outputWeights(unit)];
-    byId("unit-name").textContent = `Unit ${unit} supports ${label(group)} most`;
+    write(byId("unit-name"), `Unit ${unit} supports ${label(group)} most`);
     drawHeat(byId("weights"), weights, pixels);
     drawHeat(byId("products"), weights.map((weight, pixel) => weight * x[pixel]), pixels);
     const effect = (digit) =>
@@ -29,7 +29,7 @@ export class Arithmetic {
     ];
     const list = byId("arithmetic-steps");
     while (list.children.length < steps.length) list.append(element("li"));
-    steps.forEach((text, index) => (list.children[index].textContent = text));
+    steps.forEach((text, index) => write(list.children[index], text));
     this.#showAdditions([...effects].map((weight) => hidden[unit] * weight));
   }
 
@@ -43,10 +43,10 @@ export class Arithmetic {
     }
     const widest = Math.max(...additions.map(Math.abs)) || 1;
     this.#additions.forEach(({ name, bar, value }, digit) => {
-      name.textContent = label(digit);
+      write(name, label(digit));
       bar.style.transform = `scaleX(${additions[digit] / widest})`;
       bar.classList.toggle("negative", additions[digit] < 0);
-      value.textContent = `${additions[digit] > 0 ? "+" : ""}${decimal(additions[digit])}`;
+      write(value, `${additions[digit] > 0 ? "+" : ""}${decimal(additions[digit])}`);
     });
   }
 }

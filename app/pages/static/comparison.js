@@ -1,6 +1,6 @@
 // Compares the answer with that of the lecture's network, which can be at any moment of its training.
 
-import { byId, element } from "./dom.js";
+import { byId, element, write } from "./dom.js";
 import { drawHeat, largest } from "./heat.js";
 import { kilobytes, loadNetwork } from "./layers.js";
 import { Network, indexOfLargest, strongest } from "./network.js";
@@ -16,6 +16,7 @@ export class Comparison {
   #network = null; // the one that is shown
   #isBusy = false;
   #rows;
+  #pictures = new Map(); // a canvas with the weights of each unit that was shown, at the moment that is shown
 
   /** @param {() => void} onTraining called when somebody moves through the training */
   constructor(onTraining) {
@@ -25,6 +26,7 @@ export class Comparison {
       return cells;
     });
     byId("snapshot").addEventListener("input", onTraining);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#pictures.clear());
   }
 
   /** @param {import("./lab.js").View} view */
@@ -67,38 +69,45 @@ export class Comparison {
 
   #render() {
     fill(this.#rows.map(([cell]) => cell), this.#probabilities);
-    this.#network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
-    byId("drawn-weights").hidden = this.#network === null;
-    const probabilities = this.#network?.forward(this.#digit.pixels.flat()).probabilities ?? null;
+    const network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
+    if (network !== this.#network) this.#pictures.clear();
+    this.#network = network;
+    byId("drawn-weights").hidden = network === null;
+    const pass = network?.forward(this.#digit.pixels.flat()) ?? null;
+    const probabilities = pass?.probabilities ?? null;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
     this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities));
-    if (this.#network !== null) this.#renderSnapshot();
+    if (network !== null) this.#renderSnapshot(pass);
   }
 
-  #renderSnapshot() {
+  #renderSnapshot(shown) {
     const { metadata } = this.#network;
     byId("snapshot").setAttribute("aria-valuetext", moment(metadata));
-    byId("reached").textContent =
-      `${moment(metadata)}, it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits. ` +
-      "It has seen no turned, bent or redrawn copies.";
+    const accuracy = `it reads ${percent(Number(metadata.test_accuracy))} of MNIST's test digits.`;
+    write(byId("reached"), `${moment(metadata)}, ${accuracy} It has seen no turned, bent or redrawn copies.`);
     const last = this.#snapshots[LAST];
-    const pass = last.forward(this.#digit.pixels.flat());
+    const pass = this.#network === last ? shown : last.forward(this.#digit.pixels.flat());
     const best = indexOfLargest(pass.logits);
     const evidence = last.unitEvidence(pass, best, indexOfLargest(pass.logits, best));
     const units = strongest(evidence, SHOWN_UNITS).supporting.map(({ unit }) => unit);
-    const drawn = `${metadata.step} ${units}`;
-    if (byId("strokes").dataset.drawn === drawn) return;
-    byId("strokes").dataset.drawn = drawn;
+    const pictures = units.map((unit) => this.#picture(unit, last));
+    if (pictures.every((picture, index) => picture === byId("strokes").children[index])) return;
     byId("strokes").setAttribute("aria-label", `The weights of units ${units.join(", ")}`);
-    while (byId("strokes").children.length < units.length) byId("strokes").append(element("canvas"));
-    units.forEach((unit, index) => {
+    byId("strokes").replaceChildren(...pictures);
+  }
+
+  #picture(unit, last) {
+    if (!this.#pictures.has(unit)) {
+      const canvas = element("canvas");
       const strongest = largest(squared(last.weights(unit))); // for all snapshots, so that strokes grow out of the noise
-      drawHeat(byId("strokes").children[index], squared(this.#network.weights(unit)), null, strongest);
-    });
+      drawHeat(canvas, squared(this.#network.weights(unit)), null, strongest);
+      this.#pictures.set(unit, canvas);
+    }
+    return this.#pictures.get(unit);
   }
 
   #say(words) {
-    if (byId("beside-state").textContent !== words) byId("beside-state").textContent = words;
+    write(byId("beside-state"), words);
   }
 }
 
@@ -124,7 +133,8 @@ function fill(cells, probabilities) {
   const best = probabilities === null ? null : indexOfLargest(probabilities);
   cells.forEach((cell, digit) => {
     cell.classList.toggle("best", digit === best);
-    cell.style.setProperty("--p", probabilities?.[digit] ?? 0);
-    cell.textContent = probabilities === null ? "" : percent(probabilities[digit]);
+    const length = (probabilities?.[digit] ?? 0).toFixed(3);
+    if (cell.dataset.length !== length) cell.style.setProperty("--p", (cell.dataset.length = length));
+    write(cell, probabilities === null ? "" : percent(probabilities[digit]));
   });
 }

@@ -20,6 +20,11 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+/** Give an element a text. The same text again would lay out the page anew. */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 const colours = new Map(); // as far as they were asked for, in light or dark
 
 globalThis.matchMedia?.("(prefers-color-scheme: dark)").addEventListener("change", () => colours.clear());

@@ -1,6 +1,6 @@
 // A panel of the lab: which units and which pixels speak for the answer, and which for another class.
 
-import { byId, element } from "./dom.js";
+import { byId, element, write } from "./dom.js";
 import { drawHeat } from "./heat.js";
 import { strongest } from "./network.js";
 import { label, decimal } from "./verdict.js";
@@ -17,6 +17,7 @@ export class Evidence {
       const items = Array.from({ length: SHOWN_UNITS }, () => {
         const button = element("button", { type: "button" });
         button.addEventListener("click", () => onChoose(Number(button.dataset.unit)));
+        button.append(element("span"), element("span", { className: "unseen" }));
         return element("li", {}, button);
       });
       byId(id).replaceChildren(...items);
@@ -27,11 +28,11 @@ export class Evidence {
   /** @param {import("./lab.js").View} view */
   show({ network, pass, pixels, best, rival, evidence }) {
     const { logits } = pass;
-    byId("comparison").textContent = `Why ${label(best)} and not ${label(rival)}?`;
+    write(byId("comparison"), `Why ${label(best)} and not ${label(rival)}?`);
     byId("difference").textContent =
       `The logit of ${label(best)} is larger by ${decimal(logits[best] - logits[rival])}. These units add most to the difference, ` +
       "with their share of all evidence.";
-    byId("evidence-title").textContent = `Blue pixels speak for ${label(best)}, orange ones for ${label(rival)}`;
+    write(byId("evidence-title"), `Blue pixels speak for ${label(best)}, orange ones for ${label(rival)}`);
     drawHeat(byId("evidence-picture"), network.pixelEvidence(pass, best, rival), pixels);
     const { supporting, opposing } = strongest(evidence, SHOWN_UNITS);
     if (network !== this.#network) this.#pictures.clear();
@@ -41,14 +42,17 @@ export class Evidence {
   }
 
   #list(id, units, title) {
-    byId(`${id}-title`).textContent = title;
+    write(byId(`${id}-title`), title);
     [...byId(id).children].forEach((item, index) => {
       item.hidden = index >= units.length;
       if (item.hidden) return;
       const { unit, value, share } = units[index];
-      const unseen = element("span", { className: "unseen", textContent: ` of the evidence, unit ${unit}, ${decimal(value)}` });
-      item.firstElementChild.dataset.unit = unit;
-      item.firstElementChild.replaceChildren(this.#picture(unit), `${(100 * share).toFixed(1)}\u00a0%`, unseen);
+      const button = item.firstElementChild;
+      const [percentage, unseen] = button.querySelectorAll("span");
+      button.dataset.unit = unit;
+      if (button.firstChild !== this.#picture(unit)) button.replaceChildren(this.#picture(unit), percentage, unseen);
+      write(percentage, `${(100 * share).toFixed(1)}\u00a0%`);
+      write(unseen, ` of the evidence, unit ${unit}, ${decimal(value)}`);
     });
   }
 

@@ -3,7 +3,7 @@
 import { Arithmetic } from "./arithmetic.js";
 import { Comparison } from "./comparison.js";
 import { distort } from "./distort.js";
-import { byId, element } from "./dom.js";
+import { byId, element, write } from "./dom.js";
 import { Evidence } from "./evidence.js";
 import { drawGrey } from "./heat.js";
 import { kilobytes, loadNetwork } from "./layers.js";
@@ -149,7 +149,7 @@ export class Lab {
     }
     if (digit.pass) this.#say("Computed in your browser. The service answers when the slider rests.");
     else this.#check(pass);
-    byId("evidence-tab").textContent = `Why not ${label(rival)}?`;
+    write(byId("evidence-tab"), `Why not ${label(rival)}?`);
     for (const id of ["beside-tab", "training"]) byId(id).hidden = hasOwnClasses();
     const name = byId("tabs").querySelector("[aria-expanded=true]").getAttribute("aria-controls");
     const view = { network, pass, digit, pixels, version: this.#version, best, rival, evidence, shown: this.#units.shown };
@@ -178,7 +178,7 @@ export class Lab {
   }
 
   #say(words) {
-    if (byId("lab-state").textContent !== words) byId("lab-state").textContent = words;
+    write(byId("lab-state"), words);
   }
 
   // The outputs
@@ -201,14 +201,14 @@ export class Lab {
   #showOutputs(pass, best, rival) {
     this.#outputs.forEach(({ button, name, unseen, logit, bar, value }, digit) => {
       const isBest = pass !== null && digit === best;
-      name.textContent = label(digit);
-      logit.textContent = pass === null ? "" : decimal(pass.logits[digit]);
+      write(name, label(digit));
+      write(logit, pass === null ? "" : decimal(pass.logits[digit]));
       bar.style.transform = `scaleX(${pass?.probabilities[digit] ?? 0})`;
-      value.textContent = pass === null ? "" : percent(pass.probabilities[digit]);
+      write(value, pass === null ? "" : percent(pass.probabilities[digit]));
       button.disabled = pass === null || isBest;
       button.classList.toggle("best", isBest);
       button.setAttribute("aria-pressed", String(pass !== null && digit === rival));
-      unseen.textContent = isBest ? " is the answer. " : ` Why not ${label(digit)}? `;
+      write(unseen, isBest ? " is the answer. " : ` Why not ${label(digit)}? `);
     });
   }
 

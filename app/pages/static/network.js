@@ -65,7 +65,9 @@ export class Network {
 
   /** Return the weights of a unit, one for each pixel. */
   weights(unit) {
-    return Float32Array.from({ length: this.inputs }, (_, pixel) => this.#kernel[pixel * this.units + unit]);
+    const weights = new Float32Array(this.inputs);
+    for (let pixel = 0; pixel < this.inputs; pixel++) weights[pixel] = this.#kernel[pixel * this.units + unit];
+    return weights;
   }
 
   bias(unit) {
@@ -79,18 +81,13 @@ export class Network {
 
   /** Return how much each unit adds to the difference of two logits. What it adds to all logits alike does not count. */
   unitEvidence({ hidden }, best, rival) {
-    return hidden.map((activation, unit) => {
-      const weights = this.outputWeights(unit);
-      return activation * (weights[best] - weights[rival]);
-    });
+    const [kernel, classes] = [this.#outputKernel, this.classes];
+    return hidden.map((activation, unit) => activation * (kernel[unit * classes + best] - kernel[unit * classes + rival]));
   }
 
   /** Return how much each pixel adds to the difference of two logits, through all units that are active. */
   pixelEvidence({ x, hidden }, best, rival) {
-    const effects = hidden.map((activation, unit) => {
-      const weights = this.outputWeights(unit);
-      return activation > 0 ? weights[best] - weights[rival] : 0;
-    });
+    const effects = this.unitEvidence({ hidden: hidden.map(Math.sign) }, best, rival);
     const active = [...effects.keys()].filter((unit) => effects[unit] !== 0);
     return x.map((value, pixel) => {
       let sum = 0;

@@ -7,7 +7,7 @@ const MAX_UNCHANGED_BYTES = 2 * 1024 * 1024;
 const MAX_BYTES = 16 * 1024 * 1024; // the service's default limit
 const MAX_SHOWN_SIDE = 1200; // pixels
 
-const ACCEPTED_TYPES = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff"]; // as in digits/pictures/decode.py
+const ACCEPTED_TYPES = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff", "image/heic", "image/heif"]; // as in digits/pictures/decode.py
 const PICTURE_NAME = /\.(heic|heif|avif|tiff?|bmp|png|jpe?g|webp|gif)$/i; // for a system that gives no type
 
 /** A file that is not sent. The message is shown on the page. */

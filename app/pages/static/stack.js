@@ -1,6 +1,6 @@
 // A stack of pictures: a table that fills while the service reads them, and a desk where a person checks what it doubts.
 
-import { byId } from "./dom.js";
+import { byId, write } from "./dom.js";
 import { NotAPicture, preparePicture } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { post, read } from "./requests.js";
@@ -178,7 +178,7 @@ export class Stack {
     const quarters = Math.floor(ANNOUNCEMENTS * share);
     if (isBusy && !isStopped && problem === null && quarters === this.#announced) return;
     this.#announced = quarters;
-    if (byId("stack-announcement").textContent !== state) byId("stack-announcement").textContent = state;
+    write(byId("stack-announcement"), state);
   }
 
   #download() {

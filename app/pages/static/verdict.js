@@ -108,7 +108,7 @@ export function problemSentence({ status, detail = "" }, retries, { isDrawing = 
     case 401:
       return "The service requires an API key.";
     case 503:
-      return `The service is not ready yet.${retry}`;
+      return `The service is not ready yet${reason}.${retry}`;
     case 413:
       if (/digits/.test(detail)) return `This picture has too many digits${reason}.`;
       return `This picture is too large${reason}.`;

@@ -33,7 +33,7 @@ for (const [what, refused, words] of [
 }
 
 for (const [sent, type] of [
-  [file("IMG_1.HEIC", "image/heic", 16 * MEGABYTE), "image/png"],
+  [file("IMG_1.HEIC", "image/heic", 16 * MEGABYTE), "image/heic"],
   [file("IMG_1.HEIC", ""), "image/png"],
   [file("scan.tif", "image/tiff"), "image/tiff"],
   [file("", "image/png"), "image/png"],

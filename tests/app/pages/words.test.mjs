@@ -142,6 +142,7 @@ test("a problem is explained with what the user can do", () => {
     [-1, "", false, "The service took too long to answer. Your next stroke tries again."],
     [401, "", false, "The service requires an API key."],
     [503, "", true, `The service is not ready yet.${soon}`],
+    [503, "no usable version", true, `The service is not ready yet: no usable version.${soon}`],
     [413, "expected at most 9 digits", false, "This picture has too many digits: expected at most 9 digits."],
     [413, "at most 9 pixels", false, "This picture is too large: at most 9 pixels."],
     [415, "HEIC", false, "This kind of file cannot be read: HEIC. Save it as JPEG or PNG, and choose that file."],

@@ -1,7 +1,6 @@
 """The HTTP status of every error, and the problem details (RFC 9457) that describe it."""
 
 import http
-import logging
 import re
 from typing import Any, NamedTuple
 
@@ -16,8 +15,6 @@ from digits.errors import DigitsError
 
 RETRY_SECONDS = 2
 """The value of `Retry-After`, which is the default interval between two checks for new models."""
-
-_log = logging.getLogger(__name__)
 
 
 class Abandoned(Exception):
@@ -123,10 +120,6 @@ STATUS: dict[type[DigitsError], int] = {
 """The status of every error of `digits` and `app`. A test checks that it is complete."""
 
 
-REFUSAL = "digits.refusal"
-"""The scope's key for the name of the error that refused a request, for the metrics."""
-
-
 def name(error: DigitsError | type[DigitsError]) -> str:
     """Return the name that programs know an error by, such as `no-ink`."""
     kind = error if isinstance(error, type) else type(error)
@@ -156,14 +149,6 @@ def describe(exc: Exception) -> ErrorReply:
     if isinstance(exc, BodyTooLarge | NoRoom | SlowBody):
         headers["Connection"] = "close"  # the rest of the body, if any, is not read
     return ErrorReply(status, str(exc), headers)
-
-
-def record(scope: Scope, exc: Exception) -> None:
-    """Put the error's name into the scope for the metrics, or log the traceback of a bug."""
-    if isinstance(exc, DigitsError):
-        scope[REFUSAL] = name(exc)
-    else:
-        _log.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
 
 
 def problem(

@@ -19,11 +19,10 @@ from app.openapi import document
 from app.pages import api_docs, drawing, error_page
 from app.server.drain import drain_before_stopping
 from app.settings import Settings, read_settings
-from app.telemetry import logs
+from app.telemetry import logs, tracing
 from app.telemetry.accounting import Accounting
 from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
-from app.telemetry.tracing import spans_to
 
 VERSION = "0.2.0"
 
@@ -42,14 +41,12 @@ def create_app(settings: Settings | None = None) -> Application:
     settings = settings or read_settings()
     log_format = logs.format_in_use(settings.log_format)
     logs.configure(log_format)
-    spans = spans_to(str(settings.traces_endpoint)) if settings.traces_endpoint else None
-    record = spans.record if spans is not None else None
-    accounting = Accounting(Metrics(), log_format, record, log_clients=settings.log_clients)
+    spans = tracing.provider_for(str(settings.traces_endpoint)) if settings.traces_endpoint else None
+    accounting = Accounting(Metrics(), log_format, log_clients=settings.log_clients)
     data_plane = DataPlane(settings, accounting)
     drift = Drift(data_plane.metrics, served=data_plane.registry.served_manifest)
-    service = Service(
-        settings, VERSION, data_plane, accounting, RequestsInWork(data_plane, settings), ApiKeys(settings), drift
-    )
+    requests = RequestsInWork(data_plane, settings)
+    service = Service(settings, VERSION, data_plane, accounting, requests, ApiKeys(settings), drift, spans)
 
     service.metrics.watch_warnings(service.warnings)
 
@@ -79,7 +76,7 @@ def create_app(settings: Settings | None = None) -> Application:
             task.cancel()
         data_plane.metrics.flush()
         if spans is not None:
-            await asyncio.to_thread(spans.close)
+            await asyncio.to_thread(spans.shutdown)
 
     app = Application(
         service,
@@ -92,6 +89,7 @@ def create_app(settings: Settings | None = None) -> Application:
         lifespan=lifespan,
         openapi_url=None,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
+        telemetry=tracing.for_fastapi(spans, settings.root_path),
     )
     # `include_router` would take 6 us more for each request, and hide the routes' paths from the metrics.
     for each in (predict, read, open_inference, tensorflow_serving, sagemaker, model, health, metrics):

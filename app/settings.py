@@ -3,14 +3,16 @@
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, HttpUrl, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from digits.model.artifact import SHIPPED
+from digits.model.artifact import DEFAULT_ROOT
 from digits.pictures.decode import MAX_PIXELS
 
 LogFormat = Literal["json", "text"]
@@ -18,7 +20,6 @@ LogFormat = Literal["json", "text"]
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _DATA_FOR_TRAINING = "MNIST_DATA"
 """A variable that training reads. The service does not use it."""
-_NO_WORKERS = "One process uses all cores. To run more processes, see docs/how-to/more-cores.md"
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -88,7 +89,7 @@ class Settings(BaseSettings):
             description="Folder with published models, or of one version. If unset and without models, the shipped "
             "model is served."
         ),
-    ] = SHIPPED
+    ] = DEFAULT_ROOT
     model_version: Annotated[
         PositiveInt | None, Field(description="Serve only this version. If unset, the newest version is served.")
     ] = None
@@ -200,18 +201,26 @@ class Settings(BaseSettings):
     ] = None
 
 
-def read_settings() -> Settings:
+def read_settings(
+    values: Mapping[str, Any] = MappingProxyType({}), sources: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
     """Return the settings of this process.
 
+    Args:
+        values: values by field, which take precedence over the environment.
+        sources: what names a value in an error, by field. Without it, that is the variable.
+
     Raises:
-        SystemExit: a value is invalid. The message is one line that names the variable.
+        SystemExit: a value is invalid. The message is one line.
     """
-    _refuse_keys_in_the_environment()
     try:
-        return Settings()
+        return Settings(**values)
     except ValidationError as exc:
-        invalid = first_invalid(exc)
-        raise SystemExit(f"digits: MNIST_{invalid.name.upper()}: {invalid.reason}") from None
+        bad = exc.errors(include_url=False)[0]
+        name = str(bad["loc"][0])
+        received = f", received {bad['input']!r}" if Settings.model_fields[name].repr else ""
+        source = sources.get(name, f"MNIST_{name.upper()}")
+        raise SystemExit(f"digits: {source}: {bad['msg'].removeprefix('Value error, ')}{received}") from None
 
 
 def valid_log_format() -> LogFormat | None:
@@ -221,46 +230,11 @@ def valid_log_format() -> LogFormat | None:
 
 
 def unknown_variables() -> list[str]:
-    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo.
-
-    Raises:
-        SystemExit: one of them is MNIST_API_KEYS. The message is one line.
-    """
-    _refuse_keys_in_the_environment()
+    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
     unknown = (name for name in sorted(os.environ) if name.upper().startswith("MNIST_") and name.upper() not in known)
     return [
         f"{name} is not a setting and is ignored. "
-        + (_NO_WORKERS if name.upper() == "MNIST_WORKERS" else f"The nearest one is {_nearest(name.upper(), known)}")
+        f"The nearest one is {get_close_matches(name.upper(), known, n=1, cutoff=0)[0]}"
         for name in unknown
     ]
-
-
-def _nearest(name: str, known: set[str]) -> str:
-    return get_close_matches(name, known, n=1, cutoff=0)[0]
-
-
-def _refuse_keys_in_the_environment() -> None:
-    """Refuse the variable that had the keys in earlier versions. Ignoring it would let everyone in."""
-    if os.environ.get("MNIST_API_KEYS"):
-        raise SystemExit(
-            "digits: MNIST_API_KEYS is no longer a setting. Write each key into a file, as a line `name:key`, and name "
-            "the file in MNIST_API_KEYS_FILE"
-        )
-
-
-class Invalid(NamedTuple):
-    """A setting with an invalid value."""
-
-    name: str
-    """The field of `Settings`."""
-    reason: str
-    """One line: what was expected and, unless it is a secret, what was received."""
-
-
-def first_invalid(exc: ValidationError) -> Invalid:
-    """Return the first setting that was invalid."""
-    bad = exc.errors(include_url=False)[0]
-    name = str(bad["loc"][0])
-    received = f", received {bad['input']!r}" if Settings.model_fields[name].repr else ""
-    return Invalid(name, bad["msg"].removeprefix("Value error, ") + received)

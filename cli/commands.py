@@ -35,6 +35,15 @@ COMMANDS = {
 class _Commands(TyperGroup):
     """Shows the summaries of `COMMANDS`, and replaces an entry by the real command where its options matter."""
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SystemExit as stopped:
+            if not isinstance(stopped.code, str):
+                raise
+            typer.echo(stopped.code, err=True)
+            raise typer.Exit(2) from None
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:

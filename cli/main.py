@@ -3,9 +3,6 @@
 Processes that the command spawns import this module again. So it imports nothing that takes time.
 """
 
-DEFAULT_MODEL_DIR = "models"
-"""Where an installed `digits` publishes models and looks for them, below the working directory."""
-
 
 def main() -> None:
     """Run the command of `sys.argv`."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.main import DEFAULT_MODEL_DIR
 from digits.errors import DigitsError
+from digits.model.artifact import DEFAULT_ROOT
 from digits.model.classifier import Classifier, load_newest
 
 ModelDir = Annotated[
@@ -16,7 +16,7 @@ ModelDir = Annotated[
         envvar="MNIST_MODEL_DIR",
         metavar="FOLDER",
         show_envvar=True,
-        help=f"Folder with published models, or of one version. Default: {DEFAULT_MODEL_DIR}, and the shipped model "
+        help=f"Folder with published models, or of one version. Default: {DEFAULT_ROOT}, and the shipped model "
         "while that folder has none.",
     ),
 ]
@@ -36,15 +36,12 @@ def load_model(model_dir: Path | None, version: int | None) -> Classifier:
     """Load the newest usable version, or the required one. Report those that are not used on standard error.
 
     Raises:
-        typer.Exit: no version is usable. One line on standard error says why. The exit code is 2.
+        SystemExit: no version is usable. The message is one line.
     """
     try:
-        classifier, refusals = load_newest(
-            model_dir or Path(DEFAULT_MODEL_DIR), is_named=model_dir is not None, version=version
-        )
+        classifier, refusals = load_newest(model_dir or DEFAULT_ROOT, is_named=model_dir is not None, version=version)
     except DigitsError as exc:
-        print(f"digits: {exc}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise SystemExit(f"digits: {exc}") from None
     for refusal in refusals:
         print(f"digits: not used: {refusal}", file=sys.stderr)
     return classifier

@@ -19,6 +19,7 @@ from typer.core import TyperCommand
 from cli.batch.tasks import Task
 from cli.batch.worker import read_content
 from cli.models import load_model
+from cli.printable import say
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import DigitsError, ImageTooLarge, InvalidImage, OtherClasses
@@ -26,7 +27,6 @@ from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
 from digits.pictures import decode_limits
 from digits.pictures.decode import accepted_formats
-from digits.progress import say
 
 _STDIN = "-"
 
@@ -102,6 +102,7 @@ def answer(request: Request, task: Task) -> int:
 
     Raises:
         BadParameter: the options do not fit together.
+        SystemExit: the model cannot do the task. The message is one line.
     """
     if request.output is None:
         if request.resume or request.force or request.strict or request.ray is not None:
@@ -112,8 +113,7 @@ def answer(request: Request, task: Task) -> int:
     try:
         task.columns(classifier)
     except OtherClasses as exc:
-        print(f"digits: {exc}", file=sys.stderr)
-        return 2
+        raise SystemExit(f"digits: {exc}") from None
     sources = Sources(request.sources, request.column, request.output)
     if request.output is None:
         return _print_answers(sources, classifier, task, as_json=request.as_json)

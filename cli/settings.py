@@ -25,9 +25,10 @@ def _print_settings(configuration: Configuration) -> None:
         value = getattr(configuration.settings, name)
         text = json.dumps(_shown(name, value), ensure_ascii=False)  # TOML has no surrogates
         line = f"# {name} is not set" if value in (None, "", ()) else f"{name} = {text}"
-        if name == "model_dir" and configuration.sources[name] == "default":
+        source = configuration.sources.get(name, "default")
+        if name == "model_dir" and source == "default":
             line = f"# {line}"  # a folder that is named must exist
-        print(f"{line:<40}  # {configuration.sources[name]}")
+        print(f"{line:<40}  # {source}")
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -4,12 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cli.main import DEFAULT_MODEL_DIR
 from cli.models import ModelDir, ModelVersion, load_model
 from cli.single_command import single_command
 from digits.errors import DigitsError
-from digits.model.artifact import Manifest, read_manifest
-from digits.model.classifier import candidates
+from digits.model.artifact import DEFAULT_ROOT, Manifest, read_manifest
+from digits.model.discovery import candidates
 
 _ROW = "{:>7}  {:<10}  {:>8}  {}"
 
@@ -23,7 +22,7 @@ def _versions(model_dir: ModelDir = None, model_version: ModelVersion = None) ->
     """List the published models, in the order in which the service prefers them: the newest first, not the best."""
     used = load_model(model_dir, model_version)
     print(_ROW.format("version", "created", "accuracy", "folder"))
-    for folder in candidates(model_dir or Path(DEFAULT_MODEL_DIR), is_named=model_dir is not None).all:
+    for folder in candidates(model_dir or DEFAULT_ROOT, is_named=model_dir is not None).all:
         try:
             print(_row(read_manifest(folder), folder))
         except DigitsError as exc:

@@ -18,10 +18,10 @@ import numpy as np
 from safetensors.numpy import save
 
 from digits.features import Floats, to_features
-from training import fit
 from training.backend import keras
-from training.data import LabelledImages, load, split_training_images
-from training.recipes import RECIPES
+from training.data.images import LabelledImages, load, split_training_images
+from training.fit import epochs as fit
+from training.network.recipes import RECIPES
 
 FOLDER = Path(__file__).resolve().parent.parent / "app/pages/static"
 FIRST_STEPS = (0, 3, 10, 50, 150)

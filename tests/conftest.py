@@ -51,11 +51,8 @@ settings.load_profile("without deadline")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-SHIPPED_VERSIONS = artifact.versions(artifact.SHIPPED)
-"""The versions that come with the code, highest first."""
-
-SHIPPED_VERSION = SHIPPED_VERSIONS[0]
-"""The version that a service serves unless another one is published."""
+(SHIPPED_VERSION,) = artifact.versions(artifact.SHIPPED)
+"""The version that comes with the code, and that a service serves unless another one is published."""
 
 WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
 """Variables for programs of others, such as Ray. Measuring coverage takes half of their time."""
@@ -77,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # digits.pictures.decode sets these filters for its process, but pytest overrides them with "error" in each test.
-    # tests/digits/test_images.py proves in a fresh interpreter that the product's filters suffice.
+    # tests/digits/test_picture.py proves in a fresh interpreter that the product's filters suffice.
     for module in ("TiffImagePlugin", "JpegImagePlugin", "PngImagePlugin", "WebPImagePlugin", "GifImagePlugin"):
         config.addinivalue_line("filterwarnings", f"ignore::UserWarning:PIL.{module}")
     config.addinivalue_line("filterwarnings", "ignore::UserWarning:PIL.Image")

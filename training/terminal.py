@@ -15,9 +15,9 @@ from digits.features import Grey
 from digits.model.artifact import SHIPPED, Manifest
 from digits.model.classes import DIGITS
 from digits.percent import percent
-from digits.progress import progress
-from training.assess import Assessment
-from training.data import ARRAYS, LabelledImages
+from training.assess.assessment import Assessment
+from training.data.images import ARRAYS, LabelledImages
+from training.progress import progress
 from training.trust.evaluation import Trust
 
 _MAX_COLUMNS = 12

@@ -60,7 +60,7 @@ async def extend(
             raise InvalidQuery(f"query parameter 'include': version {version} has no saliency")
         texts = await data_plane.saliency(inference, memory)
         for prediction, text in zip(inference.predictions, texts, strict=True):
-            prediction["saliency"] = Fragment(text)
+            prediction.update({"saliency": Fragment(text)})  # type: ignore[typeddict-item] # encoded already
 
 
 def _set_coverage(inference: Inference[PictureBatch], query: TrustQuery) -> None:

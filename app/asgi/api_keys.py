@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Unauthorized
 from app.key_file import keys_at_start, read_keys
 from app.settings import Settings
-from app.telemetry.access_log import KEY_NAME
+from app.telemetry.access_log import REQUEST
 from app.telemetry.probes import PROBES
 
 PUBLIC = frozenset({"/", "/docs", "/openapi.json", *PROBES})
@@ -36,23 +37,21 @@ class ApiKeys:
         if self.file is not None:
             _log.info("requests need an API key (keys set: %d)", len(self._names))
 
-    def check(self, scope: Scope) -> None:
-        """Check the key of a request, unless its path is public, and put the name of the key into the scope.
+    def key_name(self, path: str, pairs: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Return the name of the key in a request's headers, or None if the path needs no key.
 
         Raises:
-            Unauthorized: it has no known key. The message is the same whether the key is missing or wrong.
+            Unauthorized: there is no known key. The message is the same whether the key is missing or wrong.
         """
-        path = scope["path"]
         if self.file is None or path in PUBLIC or path.startswith(_PUBLIC_FOLDERS):
-            return
-        headers = dict(scope["headers"])
+            return None
+        headers = dict(pairs)
         scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
         for key in (headers.get(b"x-api-key", b""), bearer.strip() if scheme.lower() == b"bearer" else b""):
             # The time of the lookup depends on the hash only, which tells nothing about a key that is known.
             name = self._names.get(hashlib.sha256(key).digest())
             if name is not None:
-                scope[KEY_NAME] = name
-                return
+                return name
         raise Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
 
     async def keep_current(self, seconds: float) -> None:
@@ -84,5 +83,5 @@ class KeyCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises Unauthorized."""
         if scope["type"] == "http":
-            self._keys.check(scope)
+            scope[REQUEST].key_name = self._keys.key_name(scope["path"], scope["headers"])
         await self._app(scope, receive, send)

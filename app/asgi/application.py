@@ -27,13 +27,10 @@ class Application(FastAPI):
             error_page: renders errors for people.
             options: those of FastAPI.
         """
-        # FastAPI's OpenTelemetry support is off, because the service sends its own traces.
-        super().__init__(
-            **options, redirect_slashes=False, telemetry={"tracing": False, "metrics": False, "logs": False}
-        )
+        super().__init__(**options, redirect_slashes=False)
         self.router.route_class = DirectRoute
         self.error_page = error_page
-        self.state.service = self.service = service  # the attribute, because `state` takes 1 us to find it
+        self.state.service = self.service = service
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""

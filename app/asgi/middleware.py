@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from starlette.datastructures import Headers
@@ -12,10 +13,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import errors
 from app.asgi.api_keys import KeyCheck
-from app.asgi.headers import with_defaults
+from app.asgi.headers import Header, with_defaults
 from app.asgi.route import CONNECTION, NOSNIFF, PART_BYTES, REPLY
 from app.asgi.service import Service
 from app.settings import Settings
+from app.telemetry import tracing
+from app.telemetry.access_log import REQUEST, CompletedRequest
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 
 _METHODS = ("GET", "HEAD", "POST")
@@ -53,6 +56,32 @@ def forwarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), trusted))
 
 
+Client = tuple[str, int]
+"""An address and a port."""
+
+
+def client_of(settings: Settings) -> Callable[[list[Header], Client | None], Awaitable[str | None]]:
+    """Return a function from the headers and the peer of a call to the client's address, as trusted proxies report it.
+
+    uvicorn's middleware knows only requests, so the function asks it with one that has nothing else.
+    """
+
+    async def ask(headers: list[Header], peer: Client | None) -> str | None:
+        scope: Scope = {"type": "http", "scheme": "http", "headers": headers, "client": peer}
+        await middleware(scope, _never, _never)
+        return scope["client"][0] if scope["client"] else None
+
+    async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        pass
+
+    middleware = forwarded(nothing, settings)
+    return ask
+
+
+async def _never(*_arguments: object) -> Any:
+    raise AssertionError
+
+
 class RequestMiddleware:
     """The outermost middleware: path prefix, request id, default headers, error replies and accounting.
 
@@ -77,7 +106,10 @@ class RequestMiddleware:
         connection = scope["state"].get(CONNECTION) if "state" in scope else None
         if connection is not None:
             connection.begin_request(scope["headers"])
-        request = self._accounting.begin(scope, "http")
+        raw_path = scope["raw_path"] if "raw_path" in scope else scope["path"].encode()
+        scope[REQUEST] = request = CompletedRequest("http", scope["method"], scope["path"], raw_path)
+        self._accounting.begin(request, scope["headers"])
+        is_traced = self._service.tracer_provider is not None
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -94,6 +126,9 @@ class RequestMiddleware:
                 for start in range(0, len(body), PART_BYTES):
                     await send({**message, "body": body[start : start + PART_BYTES], "more_body": True})
                 message = {**message, "body": b""}
+            if is_traced and message["type"] == "http.response.body" and not message.get("more_body"):
+                _complete(request, scope)
+                tracing.describe(request)  # FastAPI ends the span with the reply
             await send(message)
 
         try:
@@ -104,15 +139,21 @@ class RequestMiddleware:
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
             await reply_to(exc, scope, receive, send_with_headers)
         finally:
-            if scope["method"] == "HEAD":
-                request.size = 0
-            reply = scope.get(REPLY)
-            if reply is not None:
-                request.batch, request.model = reply.batch, reply.model
-            request.route = getattr(scope.get("route"), "path", None)
+            _complete(request, scope)
             self._accounting.end(request)
             if connection is not None:
                 connection.end_request()
+
+
+def _complete(request: CompletedRequest, scope: Scope) -> None:
+    """Fill in what is known once the reply is."""
+    if scope["method"] == "HEAD":
+        request.size = 0
+    reply = scope.get(REPLY)
+    if reply is not None:
+        request.batch, request.model = reply.batch, reply.model
+    request.route = getattr(scope.get("route"), "path", None)
+    request.client = scope["client"][0] if scope.get("client") else None
 
 
 class _Cors(CORSMiddleware):
@@ -152,7 +193,7 @@ async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -
         await send({"type": "http.response.start", "status": CLIENT_CLOSED_REQUEST, "headers": []})
         return
     error = errors.of_exception(exc, scope["method"])
-    errors.record(scope, error)
+    scope["app"].service.accounting.record_error(scope[REQUEST], error)
     response = None if errors.has_protocol_form(scope["path"]) else scope["app"].error_page(scope, error)
     # If a reply has begun already, the server refuses this one and closes the connection.
     await (response or errors.response(scope["path"], error))(scope, receive, send)

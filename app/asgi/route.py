@@ -1,7 +1,7 @@
 """The route class of all endpoints: FastAPI's declarations and documentation, without its work for each request.
 
-A usual FastAPI route solves dependencies, validates its parameters and serializes its reply. That takes 30 us, half as
-long as everything else together (`benchmarks.speed.dispatch` of commit 2fdc7b6). Here an endpoint takes
+A usual FastAPI route solves dependencies, validates its parameters and serializes its reply. That takes a third of the
+processor time of a JSON request (docs/decisions/0039). Here an endpoint takes
 
 - the request, as a `ServiceRequest`,
 - the path parameters that it names, as text,

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.asgi.api_keys import ApiKeys
 from app.errors import Overloaded
@@ -40,6 +40,8 @@ class Service:
     keys: ApiKeys
     drift: Drift
     """The metrics, with the drift."""
+    tracer_provider: Any = None
+    """Of the spans, or None if the service sends no traces."""
     grpc_server: GrpcServer | None = None
     """None without gRPC. The lifespan of the application starts and stops it."""
     is_draining: bool = False

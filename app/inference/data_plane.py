@@ -22,7 +22,6 @@ from app.inference.decoding import (
     decode_and_segment,
     decode_tiny,
     normalize_pixels,
-    open_and_normalize_small,
     open_pictures,
     segment_again,
 )
@@ -41,6 +40,7 @@ from digits.normalization.normalize import Normalized
 from digits.numbers.read import Number, PreparedNumber, ReadNumber
 from digits.numbers.segment import MAX_CANDIDATES
 from digits.numbers.work import MAX_STEPS, Work
+from digits.picture import Picture
 
 _TRIM_SECONDS = 10
 
@@ -168,8 +168,6 @@ class DataPlane:
             NoRoom, Overloaded: it would take too much memory or time now.
         """
         pixels, classifier = inference.pixels, inference.classifier
-        if len(pixels) == 1:  # faster than a thread
-            return _saliency_texts(classifier, pixels)
         texts: list[bytes] = []
         for start in range(0, len(pixels), PASS_ROWS):
             part = pixels[start : start + PASS_ROWS]
@@ -201,8 +199,7 @@ class DataPlane:
             TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
-        encoded_bytes = sum(map(len, batch.encoded))
-        pictures = await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+        pictures = await self._open(batch)
         sizes = [picture.cost for picture in pictures]
         work = Work(_MAX_REQUEST_STEPS)
         prepared: list[PreparedNumber] = []
@@ -351,16 +348,16 @@ class DataPlane:
 
     async def _decode(self, batch: PictureBatch, preparation: Preparation) -> tuple[list[Normalized], list[int]]:
         """Decode and prepare the encoded pictures. Return them with the number of pixels of each."""
-        encoded_bytes = sum(map(len, batch.encoded))
-        opened = await self.decode_threads.run(
-            encoded_bytes, open_and_normalize_small, batch, preparation, self._max_image_pixels
-        )
-        sizes = [picture.cost for picture in opened.pictures]
-        normalized = opened.normalized or [
-            await self.decode_threads.run(sizes[index], decode_and_normalize, batch, index, picture, preparation)
-            for index, picture in enumerate(opened.pictures)
+        pictures = await self._open(batch)
+        normalized = [
+            await self.decode_threads.run(picture.cost, decode_and_normalize, batch, index, picture, preparation)
+            for index, picture in enumerate(pictures)
         ]
-        return normalized, sizes
+        return normalized, [picture.cost for picture in pictures]
+
+    async def _open(self, batch: PictureBatch) -> list[Picture]:
+        encoded_bytes = sum(map(len, batch.encoded))
+        return await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
 
     async def _normalize(
         self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation, in_form: NDArray[np.bool_] | None

@@ -1,23 +1,20 @@
 """Open and prepare the pictures of a request. No other module of the service does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
 from digits.errors import ImageTooLarge
-from digits.features import FEATURES, SIDE, Grey
+from digits.features import FEATURES, Grey
 from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Normalized
 from digits.numbers.read import PreparedNumber, look_again, prepare
 from digits.numbers.work import Work
 from digits.picture import Picture, prepare_pixels
 from digits.pictures.decode import decode_tiny_png
-from digits.pictures.decode_limits import PNG_SIGNATURE
 
 TINY_BYTES = 4096
 """Largest total size of encoded pictures that the event loop decodes itself. A thread would take longer to start."""
@@ -33,31 +30,6 @@ A job for each picture would take 1.4 times as long, and longer jobs would delay
 
 MAX_PIXELS_RATIO = 2
 """The pictures of one request may have this many times as many pixels together as one picture may have."""
-
-
-@dataclass(slots=True)
-class OpenedPictures:
-    """The encoded pictures of one request after their headers were read and checked."""
-
-    pictures: list[Picture]
-    normalized: list[Normalized]
-    """The pictures in the network's form, or an empty list if they are too large together to be decoded at once."""
-
-
-def open_and_normalize_small(batch: PictureBatch, preparation: Preparation, max_image_pixels: int) -> OpenedPictures:
-    """Open encoded pictures. If they are small together, also bring them to the network's form.
-
-    A drawing then needs one hand-over to a thread instead of two.
-
-    Raises:
-        InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the picture's index.
-    """
-    pictures = open_pictures(batch, max_image_pixels)
-    if sum(picture.pixel_count for picture in pictures) > SMALL_SIZE:
-        return OpenedPictures(pictures, [])
-    return OpenedPictures(
-        pictures, [decode_and_normalize(batch, index, picture, preparation) for index, picture in enumerate(pictures)]
-    )
 
 
 def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
@@ -81,39 +53,16 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
 
 
 def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
-    """Decode small 28x28 PNG files on the event loop, which takes less time than handing them to a thread.
-
-    Other formats need a thread, because a few bytes of them can take a second to decode.
+    """Decode usual 28x28 PNG files on the event loop. Handing them to a thread would take longer.
 
     Returns:
-        uint8 (N, 28, 28), or None when at least one of the pictures is not a small PNG of 28x28 pixels.
-
-    Raises:
-        InvalidImage, ImageTooLarge: with the picture's index.
+        uint8 (N, 28, 28), or None if one of the pictures is anything else.
     """
-    if not _are_tiny(batch.encoded):
+    encoded = batch.encoded
+    if len(encoded) > TINY_PICTURES or sum(map(len, encoded)) > TINY_BYTES or max_image_pixels < FEATURES:
         return None
-    if max_image_pixels >= FEATURES:
-        decoded = [decode_tiny_png(encoded) for encoded in batch.encoded]  # in 3 us less than as a `Picture`
-        usual = [pixels for pixels in decoded if pixels is not None]
-        if len(usual) == len(batch):
-            return np.array(usual)
-    pictures = open_pictures(batch, max_image_pixels)
-    if any(picture.size != (SIDE, SIDE) for picture in pictures):
-        return None
-    pixels = []
-    for index, picture in enumerate(pictures):
-        with batch.errors_of(index):
-            pixels.append(picture.grey())
-    return np.array(pixels)
-
-
-def _are_tiny(encoded: Sequence[bytes]) -> bool:
-    return (
-        len(encoded) <= TINY_PICTURES
-        and sum(map(len, encoded)) <= TINY_BYTES
-        and all(picture.startswith(PNG_SIGNATURE) for picture in encoded)
-    )
+    decoded = [pixels for each in encoded if (pixels := decode_tiny_png(each)) is not None]
+    return np.array(decoded) if len(decoded) == len(encoded) else None
 
 
 def decode_and_normalize(batch: PictureBatch, index: int, picture: Picture, preparation: Preparation) -> Normalized:

@@ -15,7 +15,8 @@ from digits.errors import ArtifactError, NoUsableModel
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
 from digits.model.classes import DIGITS
-from digits.model.classifier import Candidates, Classifier, candidates, hidden_versions, no_usable_model
+from digits.model.classifier import Classifier
+from digits.model.discovery import Candidates, candidates, no_usable_model
 from digits.normalization import ink_map
 
 DRAINING = "draining: the service stops"
@@ -112,8 +113,6 @@ class ModelRegistry:
         self._found = Candidates([], [], [])
         self._choice: list[str] = []
         """Why the served version may be another one than the operator thinks."""
-        self._hidden: list[str] = []
-        """Which shipped versions an own version with the same number hides."""
         self._unlisted_reasons: list[str] = []
         """Why the root of the published or of the shipped versions could not be listed."""
         self._refused: dict[_FolderState, str] = {}
@@ -291,18 +290,14 @@ class ModelRegistry:
         }
 
     def _find(self, keep: int | None) -> None:
-        """List the versions, and log each new warning about them."""
-        found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
-        if found != self._found:
-            self._hidden = [f"not used: {warning}" for warning in hidden_versions(found).values()]
-        self._found = found
-        is_empty = self._is_named and self.pinned is None and not found.own and not found.refusals
-        empty = f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"
-        warnings = [*([empty] if is_empty else ()), *self._hidden]
-        for warning in warnings:
-            if warning not in self._choice:
-                _log.warning("%s", warning)
-        self._choice = warnings
+        """List the versions, and warn once of a folder that has none."""
+        self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
+        if not (self._is_named and self.pinned is None and not found.own and not found.refusals):
+            self._choice = []
+        elif not self._choice:
+            warning = f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"
+            _log.warning("%s", warning)
+            self._choice = [warning]
 
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""

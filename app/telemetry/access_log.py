@@ -10,7 +10,6 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import orjson
-from starlette.types import Scope
 
 from app.settings import LogFormat
 from app.telemetry.probes import PROBES
@@ -20,8 +19,8 @@ from digits.model.artifact import ModelId
 UNLOGGED = frozenset((*PROBES, "/metrics"))
 """Paths that machines request every few seconds."""
 
-KEY_NAME = "digits.key_name"
-"""The scope's key for the name of the API key that the client sent."""
+REQUEST = "digits.request"
+"""The scope's key for the `CompletedRequest` of an HTTP request, while it is answered."""
 
 _PLAIN_PATH = re.compile(rb"[!-~]*")
 """Printable ASCII. A path of HTTP is percent-encoded already, but a path of gRPC may contain any bytes."""
@@ -42,7 +41,12 @@ class CompletedRequest:
 
     protocol: str
     """How it arrived, "http" or "grpc"."""
-    scope: Scope
+    method: str
+    path: str
+    raw_path: bytes
+    """The path as it was sent."""
+    client: str | None = None
+    """The client's address. Behind a trusted proxy, it is the address that the proxy reports."""
     request_id: bytes = b""
     traceparent: bytes = b""
     """The header that the client sent, or b"" without one."""
@@ -58,6 +62,10 @@ class CompletedRequest:
     """Pictures in the forward pass that answered it, or None without one."""
     model: ModelId | None = None
     """The model version that answered it, or None without one."""
+    key_name: str | None = None
+    """The name of the API key that the client sent, or None without one."""
+    refusal: str | None = None
+    """The name of the error that refused it, or None if it was answered."""
     span: SpanIds | None = None
     """Its span, or None if the service sends no traces."""
 
@@ -74,7 +82,7 @@ class AccessLog:
 
     def write(self, requests: Iterable[CompletedRequest]) -> None:
         """Write a line for each request, except those to unlogged paths."""
-        lines = b"".join(self._lines([request for request in requests if request.scope["path"] not in UNLOGGED]))
+        lines = b"".join(self._lines([request for request in requests if request.path not in UNLOGGED]))
         if lines:
             STDERR.write_lines(lines)
 
@@ -84,16 +92,10 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _path(scope: Scope) -> str:
+def _path(request: CompletedRequest) -> str:
     """Return the path percent-encoded, so that no control character reaches a terminal."""
-    raw = scope["raw_path"] if "raw_path" in scope else scope["path"].encode()
+    raw = request.raw_path
     return raw.decode() if _PLAIN_PATH.fullmatch(raw) else quote(raw)
-
-
-def _client(scope: Scope) -> str | None:
-    """Return the client's address. Behind a trusted proxy, it is the address that the proxy reports."""
-    client = scope.get("client")
-    return client[0] if client else None
 
 
 def _trace(request: CompletedRequest) -> dict[str, str]:
@@ -112,9 +114,9 @@ def _level(status: int) -> str:
 def _text(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
     now = time.strftime("%H:%M:%S")
     for request in requests:
-        summary = f"{request.scope['method']} {_path(request.scope)}"
+        summary = f"{request.method} {_path(request)}"
         trace = "".join(f" {name}={value}" for name, value in _trace(request).items())
-        key = f" key_name={request.scope[KEY_NAME]}" if KEY_NAME in request.scope else ""
+        key = f" key_name={request.key_name}" if request.key_name else ""
         yield f"{now} {request.status} {summary} {request.seconds * 1000:.3f} ms{key}{trace}\n".encode()
 
 
@@ -126,10 +128,10 @@ def _json(requests: Iterable[CompletedRequest], *, log_clients: bool) -> Iterato
             "level": _level(request.status),
             "message": "request",
             "request_id": request.request_id.decode(),
-            "client": _client(request.scope) if log_clients else None,
-            "key_name": request.scope.get(KEY_NAME),
-            "method": request.scope["method"],
-            "path": _path(request.scope),
+            "client": request.client if log_clients else None,
+            "key_name": request.key_name,
+            "method": request.method,
+            "path": _path(request),
             "route": request.route,
             "status": request.status,
             "ms": round(request.seconds * 1000, 3),

@@ -2,20 +2,22 @@
 
 import asyncio
 import itertools
+import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
-
-from starlette.types import Scope
+from collections.abc import Iterable
 
 from app import errors
 from app.settings import LogFormat
-from app.telemetry.access_log import KEY_NAME, UNLOGGED, AccessLog, CompletedRequest
+from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
 from app.telemetry.metrics import Metrics
+from digits.errors import DigitsError
 
 CLIENT_CLOSED_REQUEST = 499
 """The status in the log when the client disconnected before the reply. nginx logs the same."""
+
+_log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 """The request ids that a client may choose: letters, digits and signs that no log interprets."""
@@ -24,26 +26,17 @@ _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 class Accounting:
     """Counts the requests in progress, and logs and counts the completed ones."""
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        log_format: LogFormat,
-        record: Callable[[list[CompletedRequest]], None] | None = None,
-        *,
-        log_clients: bool = True,
-    ) -> None:
+    def __init__(self, metrics: Metrics, log_format: LogFormat, *, log_clients: bool = True) -> None:
         """Start without requests.
 
         Args:
             metrics: counts the completed requests.
             log_format: the format of the access log.
-            record: records the spans of completed requests.
             log_clients: whether the access log has the addresses of clients.
         """
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
-        self._record = record
         self._access_log = AccessLog(log_format, log_clients=log_clients)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -51,24 +44,31 @@ class Accounting:
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 
-    def begin(self, scope: Scope, protocol: str) -> CompletedRequest:
+    def begin(self, request: CompletedRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Count a request as in progress, and give it its own id or a new one. Call `end` when it is answered."""
-        if scope["path"] not in UNLOGGED:
+        if request.path not in UNLOGGED:
             self.in_progress += 1
-        request_id = traceparent = b""
-        for name, value in scope["headers"]:
+        request_id = b""
+        for name, value in headers:
             if name == b"x-request-id":
                 request_id = value
             elif name == b"traceparent":
-                traceparent = value
-        if not (request_id and _REQUEST_ID.fullmatch(request_id)):
-            request_id = self._new_id()
-        return CompletedRequest(protocol, scope, request_id, traceparent, seconds=-time.perf_counter())
+                request.traceparent = value
+        is_valid = request_id and _REQUEST_ID.fullmatch(request_id)
+        request.request_id = request_id if is_valid else self._new_id()
+        request.seconds = -time.perf_counter()
+
+    def record_error(self, request: CompletedRequest, exc: Exception) -> None:
+        """Note the error that a request is answered with. The traceback of a bug is logged."""
+        if isinstance(exc, DigitsError):
+            request.refusal = errors.name(exc)
+        else:
+            _log.error("%s %s failed", request.method, request.path, exc_info=exc)
 
     def end(self, request: CompletedRequest) -> None:
         """Log and count a request that was answered."""
         request.seconds += time.perf_counter()
-        if request.scope["path"] not in UNLOGGED:
+        if request.path not in UNLOGGED:
             self.in_progress -= 1
         self._log_and_count(request)
 
@@ -85,13 +85,11 @@ class Accounting:
 
     def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
-        if self._record is not None:
-            self._record(requests)
         self._access_log.write(requests)
         for request in requests:
-            if request.scope["path"] not in UNLOGGED:
+            if request.path not in UNLOGGED:
                 self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)
-            if KEY_NAME in request.scope:
-                self.metrics.count_key(request.scope[KEY_NAME])
-            if request.status >= 400 and (refusal := request.scope.get(errors.REFUSAL)):
-                self.metrics.count_refusal(refusal)
+            if request.key_name:
+                self.metrics.count_key(request.key_name)
+            if request.status >= 400 and request.refusal:
+                self.metrics.count_refusal(request.refusal)

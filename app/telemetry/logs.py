@@ -65,7 +65,7 @@ def last_line(log_format: LogFormat | None) -> Iterator[None]:
         if not isinstance(stopped.code, str):
             raise
         announce(stopped.code.removeprefix("digits: "), in_use, "CRITICAL")
-        raise SystemExit(1) from None
+        raise SystemExit(2) from None
     except KeyboardInterrupt:  # during the start. Later, the server handles it.
         raise SystemExit(0) from None
     except Exception:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Grey
-from training.data import load
+from training.data.images import load
 from training.errors import TrainingError
 
 _VALIDATION = 10_000

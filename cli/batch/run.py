@@ -12,15 +12,16 @@ from pathlib import Path
 from cli.batch.cluster import cluster
 from cli.batch.executor import ExecutorFailed, score_all
 from cli.batch.processes import processes
+from cli.batch.progress import Shown, shown
 from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
 from cli.batch.worker import Failure, LoadedModel, MissingFolder
+from cli.printable import say
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import ArtifactError
 from digits.model.artifact import MODEL
 from digits.model.classifier import Classifier
-from digits.progress import progress, say
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the signal's number."""
@@ -81,14 +82,11 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     model = LoadedModel(classifier.folder.absolute(), sha256)
     executor_of = processes if options.ray is None else partial(cluster, options.ray)
     try:
-        with (
-            executor_of(model, task) as executor,
-            progress(f"{counts.pictures:,} pictures", counts.pictures, done.rows) as shown,
-        ):
+        with executor_of(model, task) as executor, shown(counts.pictures, done.rows) as progress:
             for scored in score_all(executor, remaining):
                 results.append(scored.lines)
-                tally.add(scored.pictures, scored.failures)
-                shown.advance(scored.pictures)
+                tally.add(scored.pictures, scored.failures, progress)
+                progress.advance(scored.pictures)
     except KeyboardInterrupt:
         print(
             f"digits: interrupted after {tally.pictures:,} of {counts.pictures:,} pictures. Add --resume to continue",
@@ -135,15 +133,15 @@ class _Tally:
         self.pictures, self.failed = pictures, failed
         self._shown = 0
 
-    def add(self, pictures: int, failures: list[Failure]) -> None:
+    def add(self, pictures: int, failures: list[Failure], progress: Shown) -> None:
         self.pictures += pictures
         self.failed += len(failures)
         for failure in failures:
             self._shown += 1
             if self._shown <= _SHOWN_FAILURES:
-                say(f"{failure.name}: {failure.reason}")
+                progress.say(f"{failure.name}: {failure.reason}")
             elif self._shown == _SHOWN_FAILURES + 1:
-                say("digits: further errors are only in the output's column `error`")
+                progress.say("digits: further errors are only in the output's column `error`")
 
 
 def _fail(reason: str) -> int:

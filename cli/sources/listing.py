@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from cli.extras import needs
+from cli.printable import printable
 from cli.sources.npz import NpzTable
 from cli.sources.tables import Content, Table, TableWithoutPictures, UnusableSource
 from digits.pictures.decode import PICTURE_SUFFIXES
-from digits.progress import printable
 
 PARQUET_EXTRA = needs("Parquet", "pyarrow", "parquet")
 """The message when Parquet cannot be read or written."""

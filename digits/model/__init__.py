@@ -1,1 +1,1 @@
-"""The published model: artifact, classifier, backend and predictions."""
+"""The published model: artifact, classifier and predictions."""

@@ -15,7 +15,8 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
@@ -39,6 +40,9 @@ NAME = "mnist-dense"
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
 """The root of the versions that come with the code. They are used if no other root has a version."""
+
+DEFAULT_ROOT = Path("models")
+"""Where versions are published and looked for if nobody names a folder: below the working directory."""
 
 FIRST_OWN_VERSION = 1000
 """The first number of a version that `publish` writes. The lower numbers are those of releases."""
@@ -381,28 +385,21 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
     require_root(root, name)
     _require_limits(files)
     parent = root / name
-    staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
     checksums = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     record = {**manifest, "name": name, "created": datetime.now(UTC), "files": checksums}
     # Validate before writing, so that no file is written outside of the version's folder.
     Manifest.model_validate({**record, "version": 1})
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale_folders(parent)
-        for path, content in files.items():
-            _write(staging / path, content)
-        version = max([FIRST_OWN_VERSION, *(1 + number for number in versions(root, name))])
-        while True:
-            published = Manifest.model_validate({**record, "version": version})
-            _write(staging / MANIFEST, published.model_dump_json(indent=2, exclude={"graph"}).encode() + b"\n")
-            _sync_folders(staging)
-            if _rename_if_free(parent / str(version), staging):
-                break
-            version += 1
+        with _staged(parent, files) as staging:
+            version = max([FIRST_OWN_VERSION, *(1 + number for number in versions(root, name))])
+            while True:
+                published = Manifest.model_validate({**record, "version": version})
+                _write(staging / MANIFEST, published.model_dump_json(indent=2, exclude={"graph"}).encode() + b"\n")
+                if _rename_if_free(parent / str(version), staging):
+                    break
+                version += 1
     except OSError as exc:
         raise PublishFailed(f"nothing was published below {parent}: {exc.strerror or exc}") from exc
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # it does not exist any more after a successful rename
     try:
         _sync_folder(parent)
     except OSError as exc:
@@ -425,23 +422,30 @@ def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
     Raises:
         OSError: the file system refused. The folder is visible only if the last sync failed.
     """
-    staging = folder.parent / f"{_STAGING}{uuid.uuid4().hex}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale_folders(folder.parent)
-        for path, content in files.items():
-            _write(staging / path, content)
-        _sync_folders(staging)
+    with _staged(folder.parent, files) as staging:
         if not _rename_if_free(folder, staging):
             return False
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # it does not exist any more after a successful rename
     _sync_folder(folder.parent)
     return True
 
 
+@contextmanager
+def _staged(parent: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Write files to a temporary folder, for `_rename_if_free`. If it was not renamed, it is removed."""
+    staging = parent / f"{_STAGING}{uuid.uuid4().hex}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale_folders(parent)
+        for path, content in files.items():
+            _write(staging / path, content)
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
 def _rename_if_free(folder: Path, staging: Path) -> bool:
-    """Rename the temporary folder. Return False if the new name is taken."""
+    """Sync and rename the temporary folder. Return False if the new name is taken."""
+    _sync_folders(staging)
     try:
         staging.rename(folder)
     except OSError as exc:

@@ -1,7 +1,6 @@
 """Load a model version, check it, and compute probabilities from features."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple, Self, TypedDict
 
 import numpy as np
 
-from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, NoUsableModel, OtherClasses
+from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, OtherClasses
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.model import artifact
 from digits.model.artifact import (
@@ -20,29 +19,19 @@ from digits.model.artifact import (
     NOVELTY_OUTPUT,
     PROBABILITIES_OUTPUT,
     SALIENCY_OUTPUT,
-    SHIPPED,
     Manifest,
     ModelId,
     Tensor,
     probabilities_output,
 )
-from digits.model.backend import Backend, Session, UnusableGraph
 from digits.model.classes import DIGITS
-from digits.model.onnx_runtime import OnnxRuntime
+from digits.model.discovery import MAX_REASONS, candidates, no_usable_model
+from digits.model.onnx_runtime import Session, UnusableGraph
 from digits.model.prediction_sets import stored_thresholds
 from digits.normalization.mnist_form import Mode, Preparation
 
-BACKEND: Backend = OnnxRuntime()
-"""What runs the classifier's graph. `digits.normalization.ink_map` chooses its own backend."""
-
 GOLDEN_TOLERANCE = 1e-4
 """Maximum difference between a golden value and the computed one."""
-
-MAX_VERSIONS = 1000
-"""Maximum number of versions to consider below one root, highest first. More would take seconds per reload."""
-
-MAX_REASONS = 20
-"""Maximum number of reasons in an error message, because the message is part of HTTP replies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +172,7 @@ class Classifier:
             GoldenMismatch: the graph does not reproduce the golden predictions.
         """
         try:
-            session = BACKEND.load(model)
+            session = Session(model)
         except UnusableGraph as exc:
             raise DamagedArtifact(f"{MODEL} of version {manifest.version}: {exc}") from exc
         return cls(manifest, session, golden)
@@ -223,7 +212,7 @@ class Classifier:
         """Raise GoldenMismatch unless the graph reproduces the golden predictions within 1e-4."""
         try:
             received = self.scores(to_features(self.golden.pixels))
-        except Exception as exc:  # whatever the backend raises
+        except Exception as exc:  # ONNX Runtime has no common exception
             raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot be run: {exc}") from exc
         self._check_golden("probabilities", self.golden.probabilities, received.probabilities)
         if self.golden.novelty is not None or received.novelty is not None:
@@ -234,7 +223,7 @@ class Classifier:
         features = to_features(self.golden.pixels)
         try:
             saliency = self.saliency(features)
-        except Exception as exc:  # whatever the backend raises
+        except Exception as exc:  # ONNX Runtime has no common exception
             raise GoldenMismatch(f"version {self.manifest.version}: the graph cannot compute saliency: {exc}") from exc
         if saliency.shape != features.shape:
             raise GoldenMismatch(
@@ -254,90 +243,6 @@ class Classifier:
                 f"version {self.manifest.version}: expected the golden {output} within {GOLDEN_TOLERANCE}, "
                 f"received a difference of {difference:.3g}"
             )
-
-
-class Candidates(NamedTuple):
-    """The folders of versions, highest first, at most MAX_VERSIONS of each root."""
-
-    own: list[Path]
-    """Those below the root that was asked for."""
-    shipped: list[Path]
-    """Those that came with the code. Empty if they are `own` already, or if they must not answer for `own`."""
-    refusals: list[str]
-    """Why a root cannot be used. While there is a reason, `own` may be incomplete."""
-
-    @property
-    def all(self) -> list[Path]:
-        """All folders. An own version precedes a shipped one of the same number."""
-        return self.own + self.shipped
-
-    def in_order(self, version: int | None) -> list[Path]:
-        """Return the folders to try, best first.
-
-        Args:
-            version: the only version to load. None means the newest, which is a shipped one only if there are no own
-                versions.
-        """
-        if version is None:
-            return self.own or self.shipped
-        return [folder for folder in self.all if folder.name == str(version)][:1]
-
-
-def candidates(root: Path, *, is_named: bool = True, name: str = artifact.NAME, keep: int | None = None) -> Candidates:
-    """Find the versions that may be loaded.
-
-    Args:
-        root: the folder of published versions, or the folder of one version.
-        is_named: whether somebody named this folder, which must then exist. False for a default folder.
-        name: the model's name.
-        keep: a version to include even if there are more than MAX_VERSIONS higher ones.
-    """
-    # `root` is not resolved: if it is a link that is switched to another folder, the versions keep their paths.
-    root = root.absolute()
-    is_version = artifact.is_version(root, name)
-    try:
-        own = [root] if is_version else _highest(root, name, keep)
-        if is_named and not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir raises some errors
-            return Candidates([], [], [f"{root} is not a folder" if root.exists() else f"{root} does not exist"])
-        is_complete = is_version or os.path.realpath(root) == os.path.realpath(SHIPPED)
-        return Candidates(own, [] if is_complete else _highest(SHIPPED, name, keep), [])
-    except ArtifactError as exc:
-        return Candidates([], [], [str(exc)])
-
-
-def _highest(root: Path, name: str, keep: int | None) -> list[Path]:
-    versions = artifact.versions(root, name)
-    highest = versions[:MAX_VERSIONS] + [version for version in versions[MAX_VERSIONS:] if version == keep]
-    return [root / name / str(version) for version in highest]
-
-
-def hidden_versions(found: Candidates) -> dict[Path, str]:
-    """Return the own versions that have the number of a shipped version and another graph, each with a warning.
-
-    A version whose manifest cannot be read is left out.
-    """
-    shipped = {folder.name: folder for folder in found.shipped}
-    hidden = {}
-    for folder in found.own:
-        if folder.name in shipped:
-            try:
-                own, other = (artifact.read_manifest(each).graph for each in (folder, shipped[folder.name]))
-            except ArtifactError:
-                continue
-            if own != other:
-                hidden[folder] = (
-                    f"{shipped[folder.name]}: {folder} has the same number and another graph ({own} instead of {other})"
-                )
-    return hidden
-
-
-def no_usable_model(
-    root: Path, refusals: list[str], *, name: str = artifact.NAME, version: int | None = None
-) -> NoUsableModel:
-    """Return an error that names the root, the required version if there is one, and the reasons of all refusals."""
-    which = "usable version" if version is None else f"usable version {version}"
-    more = [f"and {len(refusals) - MAX_REASONS} more"] if len(refusals) > MAX_REASONS else []
-    return NoUsableModel("; ".join([f"no {which} of {name} in {root.absolute()}", *refusals[:MAX_REASONS], *more]))
 
 
 def load_newest(
@@ -373,8 +278,7 @@ def load_newest(
         except ArtifactError as exc:
             refusals.append(str(exc))
         else:
-            hidden = hidden_versions(found).get(folder)
-            return classifier, [*refusals, hidden] if hidden else refusals
+            return classifier, refusals
     raise no_usable_model(root, refusals, name=name, version=version)
 
 
@@ -406,5 +310,5 @@ def _check_signature(session: Session, manifest: Manifest) -> None:
 
 
 def _description(tensor: Tensor) -> str:
-    """Describe a tensor as a session does, where float32 is called `float`. A manifest has no other type."""
+    """Describe a tensor as ONNX Runtime does, where float32 is called `float`. A manifest has no other type."""
     return f"{tensor.name} tensor(float) {list(tensor.shape)}"

@@ -46,7 +46,8 @@ class Prediction(TypedDict, total=False):
     box: Any
     pixels: NDArray[np.uint8]
     ink: NDArray[np.uint8]
-    saliency: orjson.Fragment
+    saliency: Floats
+    """(28, 28)"""
 
 
 def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:

@@ -15,8 +15,7 @@ import numpy as np
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
 from digits.features import Floats, Grey
 from digits.model.artifact import GOLDEN, MODEL, SHIPPED, Tensor, read_version, versions
-from digits.model.backend import UnusableGraph
-from digits.model.onnx_runtime import OnnxRuntime
+from digits.model.onnx_runtime import Session, UnusableGraph
 
 NAME = "ink"
 CONTRASTS_INPUT = Tensor(name="contrasts", dtype="float32", shape=(-1, -1, -1, 2))
@@ -55,7 +54,7 @@ class InkNetwork:
             GoldenMismatch: the graph does not reproduce the golden maps within GOLDEN_TOLERANCE.
         """
         try:
-            self._session = OnnxRuntime().load(model)
+            self._session = Session(model)
         except UnusableGraph as exc:
             raise DamagedArtifact(f"{MODEL}: {exc}") from exc
         expected = [f"{each.name} tensor(float) {list(each.shape)}" for each in (CONTRASTS_INPUT, INK_OUTPUT)]

@@ -10,7 +10,6 @@ from typing import cast
 import cv2
 import numpy as np
 import pi_heif
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffTags, WebPImagePlugin  # noqa: F401 - see FORMATS
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -167,11 +166,9 @@ def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
         factor = _reduction_factor(picture, min_jpeg_side)
         picture.draft(None, (max(1, picture.width // factor), max(1, picture.height // factor)))  # only JPEG has this
         factor = _reduction_factor(picture, REDUCED_SIDE)
-        pixels, orientation = decode_png(picture) if factor == 1 else None, 1
-        if pixels is None:
-            picture.load()
-            orientation = _orientation(picture)  # Pillow turns a TIFF while it decodes it
-            pixels = np.asarray(without_alpha(_reduce(picture, factor)), dtype=np.uint8)
+        picture.load()
+        orientation = _orientation(picture)  # Pillow turns a TIFF while it decodes it
+        pixels = np.asarray(without_alpha(_reduce(picture, factor)), dtype=np.uint8)
     except _BROKEN_FILE_ERRORS as exc:
         raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc
     grey = without_colour(pixels)
@@ -207,39 +204,6 @@ def _orientation(picture: Image.Image) -> int:
     except _BROKEN_FILE_ERRORS:  # broken EXIF: show the pixels as they are stored, as every viewer does
         return 1
     return orientation if orientation in _UPRIGHT else 1
-
-
-def decode_png(picture: Image.Image) -> NDArray[np.uint8] | None:
-    """Decode a PNG in grey or RGB without transparency. This takes four fifths of the time that Pillow takes.
-
-    Args:
-        picture: from `open_image`, with no pixel decoded.
-
-    Returns:
-        uint8 (height, width) or (height, width, 3). None for any other file, which Pillow decodes or refuses.
-    """
-    file = _png_file(picture)
-    if file is None or picture.mode not in ("L", "RGB") or picture.has_transparency_data:
-        return None
-    data = file.getvalue()
-    if b"eXIf" in data or not _is_whole(data):
-        return None
-    flags = cv2.IMREAD_COLOR_RGB if picture.mode == "RGB" else cv2.IMREAD_GRAYSCALE
-    try:
-        return cast(NDArray[np.uint8] | None, cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags))
-    except cv2.error:
-        return None
-
-
-def _is_whole(data: bytes) -> bool:
-    """Return whether all chunks of a PNG have correct checksums. libpng would write a line to stderr otherwise."""
-    position = len(PNG_SIGNATURE)
-    while position < len(data):
-        end = position + 8 + int.from_bytes(data[position : position + 4], "big")
-        if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[position + 4 : end])):
-            return False
-        position = end + 4
-    return data.endswith(_IEND)
 
 
 def _png_file(picture: Image.Image) -> LimitedReader | None:

@@ -41,7 +41,6 @@ from digits.model.classifier import load_newest
 from tests.conftest import (
     REPOSITORY,
     SHIPPED_VERSION,
-    SHIPPED_VERSIONS,
     Mnist,
     add_layers,
     edit_manifest,
@@ -316,13 +315,13 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with the shipped network and its layers, which has also loaded version 2."""
+    """One service with the shipped network and its layers."""
     folder = tmp_path_factory.mktemp("layered")
     own = folder / artifact.NAME / str(FIRST_OWN_VERSION)
     shutil.copytree(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION), own)
     edit_manifest(own, {"version": FIRST_OWN_VERSION})
     add_layers(own)
-    with running_service(folder, MNIST_MODEL_DIR=str(folder), MNIST_MODEL_VERSIONS="2") as service:
+    with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
         yield service
 
 
@@ -392,7 +391,7 @@ def reloading(shared_reloading: Reloading, tmp_path: Path) -> Iterator[Reloading
     (tmp_path / "before").rename(volume)
     restored = [
         {"version": FIRST_OWN_VERSION, "shipped": False, "state": "serving", "reason": None},
-        *({"version": number, "shipped": True, "state": "available", "reason": None} for number in SHIPPED_VERSIONS),
+        {"version": SHIPPED_VERSION, "shipped": True, "state": "available", "reason": None},
     ]
     shared_reloading.wait_for(lambda: shared_reloading.versions() == restored)
 

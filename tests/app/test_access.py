@@ -61,9 +61,9 @@ def test_what_native_libraries_report_goes_through_the_log(service: Service) -> 
 
 
 def test_the_addresses_of_clients_can_be_left_out(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    scope = {"type": "http", "method": "GET", "path": "/", "client": ("10.0.0.1", 5000)}
+    request = CompletedRequest("http", "GET", "/", b"/", "10.0.0.1")
 
-    AccessLog("json", log_clients=False).write([CompletedRequest("http", scope)])
+    AccessLog("json", log_clients=False).write([request])
 
     assert json.loads(capfdbinary.readouterr().err)["client"] is None
 

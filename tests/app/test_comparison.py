@@ -1,4 +1,4 @@
-"""The answer beside that of the lecture's network, and of another loaded version, in a real browser."""
+"""The answer beside that of the lecture's network, in a real browser."""
 
 import re
 
@@ -68,17 +68,3 @@ def test_the_training_goes_from_noise_to_strokes_by_keyboard(page: Page) -> None
     training.press("End")
     expect(page.locator("#reached")).to_have_text(re.compile("^After epoch 5"))
     assert (colours(page.locator("#strokes canvas").first) == trained).all()
-
-
-def test_another_loaded_version_answers_for_the_same_pixels(page: Page, layered: Service) -> None:
-    open_comparison(page)
-    page.get_by_role("slider", name="Turn").fill("30")
-
-    with page.expect_request("**/versions/2/infer") as asked:
-        page.get_by_label("Compare with").select_option("version 2")
-
-    expect(page.get_by_role("columnheader", name="Version 2")).to_be_visible()
-    expect(page.locator("#strokes")).to_be_hidden()
-    expect(page.locator("#both td:nth-child(3)").first).not_to_be_empty()
-    reply = layered.client.post("/v2/models/mnist-dense/versions/2/infer", json=asked.value.post_data_json).json()
-    assert percents(page, 3) == pytest.approx([100 * p for p in reply["outputs"][0]["data"]], abs=0.11)

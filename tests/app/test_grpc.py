@@ -320,5 +320,5 @@ def test_what_is_missing_is_one_line(files: dict[str, str], line: str) -> None:
 
     ended = fresh_python("-c", code, environment={"MNIST_PORT": "0", "MNIST_GRPC_PORT": "0", **environment})
 
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert last_line(ended.stderr).startswith(line)

@@ -151,14 +151,13 @@ def test_an_unusable_file_stops_the_start_with_a_line_that_has_no_key(tmp_path: 
     [
         ({"MNIST_REQUIRE_KEYS": "true"}, "MNIST_REQUIRE_KEYS: expected a file in MNIST_API_KEYS_FILE, received none"),
         ({"MNIST_API_KEYS_FILE": "/none"}, "MNIST_API_KEYS_FILE: cannot read /none: No such file or directory"),
-        ({"MNIST_API_KEYS": NEW_KEY}, "MNIST_API_KEYS is no longer a setting. "),
     ],
-    ids=["required without a file", "a missing file", "the setting of earlier versions"],
+    ids=["required without a file", "a missing file"],
 )
 def test_a_service_whose_keys_are_missing_does_not_start(environment: dict[str, str], line: str) -> None:
     ended = fresh_python("-m", "app", environment={"MNIST_PORT": "0", **environment})
 
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert last_line(ended.stderr).startswith(line)
 
 

@@ -27,7 +27,7 @@ def test_a_port_in_use_is_one_clear_line(service: Service) -> None:
         ended = fresh_python("-m", "app", environment={"MNIST_PORT": "0", name: port})
 
         line = f"cannot listen on 127.0.0.1:{port} (MNIST_HOST, {name}): Address already in use"
-        assert (ended.returncode, last_line(ended.stderr)) == (1, line)
+        assert (ended.returncode, last_line(ended.stderr)) == (2, line)
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"], ids=["closed", "full"])

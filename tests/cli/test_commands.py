@@ -1,7 +1,6 @@
 """`digits` lists its commands, and runs those of `python -m training`."""
 
 import re
-import runpy
 import sys
 
 import pytest
@@ -64,11 +63,3 @@ def test_versions_reports_a_damaged_version(digits: Digits, published: Published
     assert listed.code == 0
     assert listed.out.splitlines()[-1] == f"In use: version 1000 in {published.folder}, the newest usable one."
     assert f"digits: {newer.folder / 'manifest.json'}: " in listed.err
-
-
-@pytest.mark.parametrize(
-    ("module", "new_command"), [("digits", "digits predict FILE"), ("deploy.score", "digits predict SOURCE")]
-)
-def test_an_old_command_names_the_new_one_in_one_line(module: str, new_command: str) -> None:
-    with pytest.raises(SystemExit, match=rf"^digits: .*`{new_command}[^\n]*$"):
-        runpy.run_module(module, run_name="__main__")

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from cli.configuration import variable
 from tests.cli.conftest import Digits, StartedWith
 
 
@@ -58,7 +57,7 @@ def test_a_value_means_the_same_in_the_file_in_the_environment_and_as_an_option(
     from_file = started_with("--config", write(tmp_path, line))
     from_options = from_file if options is None else started_with(*options)
 
-    monkeypatch.setenv(variable(line.split(maxsplit=1)[0]), text)
+    monkeypatch.setenv(f"MNIST_{line.split(maxsplit=1)[0].upper()}", text)
     assert from_file == from_options == started_with()
     assert from_options.model_fields_set <= {"model_dir", line.split(maxsplit=1)[0]}  # the fixture sets MNIST_MODEL_DIR
 

@@ -13,10 +13,10 @@ import pytest
 
 from digits.errors import DamagedArtifact, GoldenMismatch, NoUsableModel
 from digits.features import CLASSES, FEATURES, to_features
-from digits.model import artifact
-from digits.model import classifier as classifier_module
+from digits.model import artifact, discovery
 from digits.model.artifact import GOLDEN, MANIFEST, MODEL, Tensor
-from digits.model.classifier import GOLDEN_TOLERANCE, MAX_REASONS, MAX_VERSIONS, Classifier, candidates, load_newest
+from digits.model.classifier import GOLDEN_TOLERANCE, Classifier, load_newest
+from digits.model.discovery import MAX_REASONS, MAX_VERSIONS, candidates
 from tests.conftest import (
     Mnist,
     Published,
@@ -36,7 +36,7 @@ from tests.conftest import (
 @pytest.fixture
 def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shipped = tmp_path / "shipped"
-    monkeypatch.setattr(classifier_module, "SHIPPED", shipped)
+    monkeypatch.setattr(discovery, "SHIPPED", shipped)
     monkeypatch.setattr(artifact, "SHIPPED", shipped)
     return shipped
 
@@ -289,20 +289,6 @@ class TestLoadNewest:
                 load_newest(folder)
         with pytest.raises(NoUsableModel, match="known versions: 1000"):
             load_newest(older.folder, version=2)
-
-    @pytest.mark.parametrize("seed", [pytest.param(0, id="the same graph"), pytest.param(1, id="another graph")])
-    def test_a_number_that_exists_twice_with_different_graphs_is_reported(
-        self, seed: int, tmp_path: Path, nothing_shipped: Path
-    ) -> None:
-        shipped = renumber(publish_tiny(nothing_shipped), 2)
-        own = renumber(publish_tiny(tmp_path / "own", seed), 2)
-
-        classifier, refusals = load_newest(tmp_path / "own")
-
-        graphs = [each.manifest.files[MODEL][:12] for each in (own, shipped)]
-        assert classifier.model_id == (2, graphs[0])
-        text = "{}: {} has the same number and another graph ({} instead of {})"
-        assert refusals == [text.format(shipped.folder, own.folder, *graphs)] * seed
 
     @pytest.mark.usefixtures("nothing_shipped")
     def test_of_too_many_versions_the_highest_and_the_kept_one_are_candidates(self, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch
+from digits.model.artifact import NAME as CLASSIFIER
 from digits.model.artifact import SHIPPED, versions
 from digits.normalization.ink_map import NAME, InkNetwork, contrasts, shipped
 from tests.conftest import rewrite
 
-OTHER = (SHIPPED / "mnist-dense/1/model.onnx").read_bytes()
+OTHER = (SHIPPED / CLASSIFIER / str(versions(SHIPPED)[0]) / "model.onnx").read_bytes()
 VERSION = SHIPPED / NAME / str(versions(SHIPPED, NAME)[0])
 
 

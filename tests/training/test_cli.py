@@ -19,12 +19,12 @@ from digits.features import to_features
 from digits.model.artifact import NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import Classifier
 from tests.conftest import REPOSITORY, Mnist, fresh_python, publish_tiny
-from training import data
 from training.cli import errors_in_one_line
+from training.data import images as data
 from training.errors import Interrupted
-from training.fit import fit
-from training.recipes import RECIPES
-from training.report import history_from_csv
+from training.fit.epochs import fit
+from training.network.recipes import RECIPES
+from training.report.files import history_from_csv
 from training.trust.evaluation import coverage
 
 HISTORY = ("history.csv", "history.png")

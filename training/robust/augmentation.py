@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import SIDE, Floats, Grey
-from digits.progress import track
-from training.data import Labels
-from training.recipes import Distortions
+from training.data.images import Labels
+from training.network.recipes import Distortions
+from training.progress import track
 from training.robust.restyling import restyle
 from training.robust.scanning import scan
 from training.robust.styles import STYLED, drawings

@@ -12,31 +12,27 @@ from typing import Any
 import numpy as np
 
 from digits.features import Floats, Grey, to_features
-from digits.progress import track
-from training import network
 from training.backend import make_reproducible
-from training.data import Split
-from training.fit import History, State, discard, fit_epochs, held_back, one_hot
-from training.recipes import Robust
+from training.data.images import Split
+from training.fit.epochs import History, fit_epochs, held_back, one_hot
+from training.network import layers as network
+from training.network.recipes import Robust
+from training.progress import track
 from training.robust.augmentation import distort, enlarge
 
 TEACHER = "teacher"
 """The folder of the teacher's state, below the folder of the network's state."""
 
 
-def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool = False) -> tuple[Any, History]:
-    """Train the teacher, then the recipe's network. Arguments, result and errors are those of `training.fit.fit`.
+def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, History]:
+    """Train the teacher, then the recipe's network. The rest is as in `training.fit.epochs.fit`.
 
     The copies and the teacher's answers are not saved. A resumed run computes them again from the seed and the recipe.
     """
-    if not resume:
-        discard(folder)
-    saved_teacher = State.read(folder / TEACHER) if resume else None
-    saved = State.read(folder) if State.exists(folder) else None  # there is none until the teacher is trained
     strong, mild = _copies(recipe, split, seed)
     labels = one_hot(split.y_train, split.classes)
 
-    teacher = _fit_teacher(recipe, split, seed, mild, labels, folder=folder / TEACHER, saved=saved_teacher)
+    teacher = _fit_teacher(recipe, split, seed, mild, labels, folder=folder / TEACHER)
     share = recipe.teacher_share
     targets = [
         share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
@@ -54,9 +50,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path, resume: bool =
     epochs, batch_size = recipe.epochs, recipe.batch_size
     student = network.build_student(recipe, _steps(split, epochs, batch_size), split.classes)
     validation = held_back(split)
-    history = fit_epochs(
-        student, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder, saved=saved
-    )
+    history = fit_epochs(student, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder)
     return network.fold_normalization(student, recipe), history
 
 
@@ -68,16 +62,13 @@ def _fit_teacher(
     labels: Floats,
     *,
     folder: Path,
-    saved: State | None,
 ) -> Any:
     make_reproducible(seed)
     epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
     teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size), split.classes)
     examples = _shuffled(copies, [labels] * len(copies), [seed, 1])
     validation = held_back(split)
-    fit_epochs(
-        teacher, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder, saved=saved
-    )
+    fit_epochs(teacher, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder)
     return teacher
 
 

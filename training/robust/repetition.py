@@ -3,9 +3,9 @@
 import numpy as np
 
 from digits.features import SIDE, Floats, Grey, to_features
-from training.data import Split
-from training.fit import Examples, one_hot
-from training.recipes import Own
+from training.data.images import Split
+from training.fit.epochs import Examples, one_hot
+from training.network.recipes import Own
 from training.robust.augmentation import distort, enlarge
 
 

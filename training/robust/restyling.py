@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
-from training.data import Labels
+from training.data.images import Labels
 
 _Numbers = NDArray[np.float64]
 

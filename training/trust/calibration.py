@@ -9,8 +9,8 @@ from digits.model.artifact import Calibration, Novelty, Temperature
 from digits.model.classifier import Classifier
 from digits.model.drift import edges_for, quantities, reference
 from digits.normalization import ink_map
-from training.data import Labels, Split
-from training.network import activations
+from training.data.images import Labels, Split
+from training.network.layers import activations
 from training.trust import conformal
 from training.trust.imitations import imitations
 from training.trust.novelty import METHOD, false_alarms

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats
 from digits.model.artifact import Level, PredictionSets
-from training.data import Labels
+from training.data.images import Labels
 
 COVERAGES = (0.9, 0.95, 0.99, 0.999)
 """The coverage levels in the manifest."""

@@ -11,7 +11,7 @@ from digits.features import Floats, Grey
 from digits.model.artifact import MAX_NOVELTY, Calibration, PredictionSets
 from digits.model.classifier import Scores
 from digits.model.prediction_sets import Thresholds, class_thresholds
-from training.data import Labels
+from training.data.images import Labels
 from training.trust.conformal import coverage_band
 from training.trust.reliability import Reliability, reliability, rescale
 

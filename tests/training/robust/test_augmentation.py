@@ -12,8 +12,8 @@ from digits.model.artifact import NAME, SHIPPED
 from digits.model.classifier import Classifier
 from digits.normalization.mnist_form import are_mnist_form
 from tests.conftest import SHIPPED_VERSION, Mnist
-from training.data import Labels, Split
-from training.recipes import Distortions, Own, Robust
+from training.data.images import Labels, Split
+from training.network.recipes import Distortions, Own, Robust
 from training.robust.augmentation import distort, enlarge
 from training.robust.repetition import examples
 from training.robust.scanning import scan

@@ -10,16 +10,19 @@ import pytest
 
 pytest.importorskip("keras")
 
+import keras
+
 from digits.features import to_features
 from digits.model.artifact import read_manifest
 from digits.model.classifier import Classifier
 from tests.conftest import Mnist
 from tests.training.conftest import Command, published_in
-from training import data, fit, network
-from training.data import LabelledImages, Split
-from training.fit import State
-from training.network import activations
-from training.recipes import RECIPES, Robust
+from training.data import images as data
+from training.data.images import LabelledImages, Split
+from training.fit import epochs as fit
+from training.network import layers as network
+from training.network.layers import activations
+from training.network.recipes import RECIPES, Robust
 from training.robust import distillation
 from training.trust.calibration import best_temperature, fold_temperature
 
@@ -28,8 +31,8 @@ assert isinstance(robust, Robust)
 TINY = replace(
     robust, copies=2, mild_copies=2, epochs=3, mild_epochs=0.4, batch_size=20, teacher_epochs=2, validation_split=0.2
 )
-STATES = TINY.teacher_epochs + TINY.epochs + 2
-"""Saved by one run: the initial weights of teacher and network, and the weights after each epoch."""
+STATES = TINY.teacher_epochs + TINY.epochs
+"""Number of states that a run saves: one after each epoch of the teacher and of the network."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,16 @@ def split(few: LabelledImages) -> Split:
 def trained(split: Split, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("states") / "run"
     snapshots: list[Path] = []
-    save = State.save
+    backup = keras.callbacks.BackupAndRestore
+    save = backup.on_epoch_end
 
-    def save_and_copy(state: State, target: Path) -> None:
-        save(state, target)
+    def save_and_copy(callback: Any, epoch: int, logs: Any) -> None:
+        save(callback, epoch, logs)
         snapshots.append(folder.with_name(f"snapshot-{len(snapshots)}"))
         shutil.copytree(folder, snapshots[-1])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "save", save_and_copy)
+        patch.setattr(backup, "on_epoch_end", save_and_copy)
         trained_network, history = distillation.fit(TINY, split, seed=3, folder=folder)
     assert len(snapshots) == STATES
     return Run(trained_network, history, snapshots)
@@ -108,13 +112,13 @@ def test_the_last_epochs_use_the_milder_copies_that_the_teacher_saw(
     assert [np.array_equal(*pair) for pair in zip(teacher, student, strict=True)] == [False, False, True]
 
 
-@pytest.mark.parametrize("saved_states", [1, STATES - 1], ids=["in the teacher's first epoch", "in the last epoch"])
+@pytest.mark.parametrize("saved_states", [1, STATES - 1], ids=["in the teacher's second epoch", "in the last epoch"])
 def test_a_stopped_run_can_be_resumed_and_ends_with_the_same_weights(
     trained: Run, split: Split, tmp_path: Path, saved_states: int
 ) -> None:
     shutil.copytree(trained.snapshots[saved_states - 1], tmp_path / "states")
 
-    resumed, history = distillation.fit(TINY, split, seed=3, folder=tmp_path / "states", resume=True)
+    resumed, history = distillation.fit(TINY, split, seed=3, folder=tmp_path / "states")
 
     assert history == trained.history
     assert all(map(np.array_equal, resumed.get_weights(), trained.network.get_weights()))

@@ -13,7 +13,7 @@ from scipy.stats import betabinom
 from digits.features import Floats
 from digits.model.artifact import Level, PredictionSets
 from digits.model.prediction_sets import class_thresholds
-from training.data import Labels
+from training.data.images import Labels
 from training.trust import conformal
 
 

@@ -12,7 +12,7 @@ from digits.model.artifact import Level, PredictionSets, Temperature
 from digits.model.classifier import Classifier, Scores
 from digits.model.prediction_sets import Thresholds
 from tests.conftest import Mnist, publish_trusted
-from training.data import Split
+from training.data.images import Split
 from training.trust import conformal
 from training.trust.calibration import calibrate
 from training.trust.evaluation import Strangers, coverage, detect, evaluate

@@ -10,7 +10,7 @@ pytest.importorskip("sklearn")
 
 from digits.features import Grey
 from tests.conftest import Mnist
-from training.data import Labels
+from training.data.images import Labels
 from training.trust import drawing, out_of_distribution, outlier_exposure, signs
 
 KINDS = ["printed letters", "signs of other kinds", "textures", "two digits", "noise"]

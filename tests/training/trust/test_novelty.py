@@ -13,8 +13,8 @@ import keras
 from digits.features import to_features
 from digits.model.classifier import Classifier
 from tests.training.conftest import Outcome
-from training.data import Split, load, split_training_images
-from training.network import activations
+from training.data.images import Split, load, split_training_images
+from training.network.layers import activations
 from training.trust.imitations import imitations
 from training.trust.novelty import Head, fit
 

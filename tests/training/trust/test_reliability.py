@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from digits.features import Floats
-from training.data import Labels
+from training.data.images import Labels
 from training.trust.reliability import reliability, rescale
 
 

@@ -1,0 +1,63 @@
+"""Show how far a run is: a bar on a terminal, and a line every ten seconds elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from cli.printable import printable
+
+_SECONDS = 10
+
+
+@dataclass(slots=True)
+class Shown:
+    """The progress of a run."""
+
+    _bar: Progress
+    _task: TaskID
+    _last_line: float
+
+    def advance(self, pictures: int) -> None:
+        """Count pictures as done."""
+        task = self._bar.tasks[0]
+        self._bar.update(self._task, advance=pictures, description=f"{task.speed or 0:,.0f} pictures/s")
+        if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= _SECONDS:
+            self._last_line = time.monotonic()
+            left = "" if task.time_remaining is None else f", {task.time_remaining:,.0f} s left"
+            self.say(f"digits: {task.completed:,.0f} of {task.total:,} pictures, {task.description}{left}")
+
+    def say(self, line: str) -> None:
+        """Print a line on standard error. A terminal shows it above the bar."""
+        self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def shown(pictures: int, done: int) -> Iterator[Shown]:
+    """Show the progress of what runs inside of the context.
+
+    Args:
+        pictures: how many the run has.
+        done: how many were done before.
+    """
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield Shown(bar, bar.add_task("", total=pictures, completed=done), time.monotonic())

@@ -1,0 +1,1 @@
+"""Assess a network on images that it has not seen."""

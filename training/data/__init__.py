@@ -1,0 +1,1 @@
+"""Read the data: MNIST, or labelled pictures of your own."""

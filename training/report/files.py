@@ -1,0 +1,88 @@
+"""The files of a report: the model card, the figures and the training history."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from itertools import chain, count
+from pathlib import Path
+
+from digits.model.artifact import Manifest
+from training.assess.assessment import Assessment
+from training.data.images import LabelledImages
+from training.errors import CannotWrite
+from training.report import figures, model_card
+from training.trust.evaluation import Trust
+
+History = Mapping[str, Sequence[float]]
+"""Column, such as `val_loss`, to one value per epoch."""
+
+_CARD = "README.md"
+
+
+def render(
+    manifest: Manifest,
+    data: LabelledImages,
+    assessment: Assessment | None,
+    history: History | None = None,
+    trust: Trust | None = None,
+) -> dict[str, bytes]:
+    """Return the report's files, name to content.
+
+    Args:
+        manifest: of the network. A draft is enough, because the report does not mention the version.
+        data: contains the test images.
+        assessment: of the test images. None if assessing them would not be fair.
+        history: of the training. None if the network was trained elsewhere.
+        trust: measured on the same test images. None for a network without calibration.
+    """
+    files = {"samples.png": figures.samples(data)}
+    if history:
+        files["history.csv"] = history_to_csv(history)
+        files["history.png"] = figures.curves(history)
+    if assessment:
+        files["confusion.png"] = figures.confusion(assessment, data.classes)
+        if len(assessment.mistakes):
+            files["mistakes.png"] = figures.mistakes(assessment, data)
+    if trust:
+        files["reliability.png"] = figures.reliability_diagrams(trust)
+        if any(len(each.pixels) for each in trust.detection.values()):
+            files["strangers.png"] = figures.strangers(trust)
+    files[_CARD] = model_card.render(manifest, data, assessment, trust, figures=files.keys()).encode()
+    return files
+
+
+def free_folder(folder: Path) -> Path:
+    """Return this folder, or the first of FOLDER-2, FOLDER-3 and so on that has no report."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(each for each in chain([folder], numbered) if not (each / _CARD).exists())
+
+
+def check_free(folder: Path) -> None:
+    """Raise CannotWrite if a folder has a report, which another one must not overwrite."""
+    if (folder / _CARD).exists():
+        raise CannotWrite(f"{folder}: expected a folder without a report, received one; choose another --report")
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a report's files into a folder. Raises CannotWrite."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as exc:
+        raise CannotWrite(f"{folder}: cannot write the report: {exc.strerror or exc}") from exc
+
+
+def history_to_csv(history: History) -> bytes:
+    """Write one line per epoch."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *history])
+    writer.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), start=1))
+    return text.getvalue().encode()
+
+
+def history_from_csv(content: bytes) -> History:
+    """Read what `history_to_csv` wrote."""
+    columns = zip(*csv.reader(StringIO(content.decode())), strict=True)
+    return {name: [float(value) for value in values] for name, *values in columns if name != "epoch"}

@@ -20,6 +20,7 @@ LogFormat = Literal["json", "text"]
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _DATA_FOR_TRAINING = "MNIST_DATA"
 """A variable that training reads. The service does not use it."""
+_NO_WORKERS = "One process uses all cores. To run more processes, see docs/how-to/more-cores.md"
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -213,6 +214,7 @@ def read_settings(
     Raises:
         SystemExit: a value is invalid. The message is one line.
     """
+    _refuse_keys_in_the_environment()
     try:
         return Settings(**values)
     except ValidationError as exc:
@@ -235,6 +237,19 @@ def unknown_variables() -> list[str]:
     unknown = (name for name in sorted(os.environ) if name.upper().startswith("MNIST_") and name.upper() not in known)
     return [
         f"{name} is not a setting and is ignored. "
-        f"The nearest one is {get_close_matches(name.upper(), known, n=1, cutoff=0)[0]}"
+        + (_NO_WORKERS if name.upper() == "MNIST_WORKERS" else f"The nearest one is {_nearest(name.upper(), known)}")
         for name in unknown
     ]
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    return get_close_matches(name, known, n=1, cutoff=0)[0]
+
+
+def _refuse_keys_in_the_environment() -> None:
+    """Refuse keys themselves as a variable, which other programs can see. Ignoring it would let everyone in."""
+    if os.environ.get("MNIST_API_KEYS"):
+        raise SystemExit(
+            "digits: MNIST_API_KEYS is not a setting. Write each key into a file, as a line `name:key`, and name the "
+            "file in MNIST_API_KEYS_FILE"
+        )

@@ -64,6 +64,23 @@ def test_a_setting_in_another_case_is_used_and_not_reported(monkeypatch: pytest.
     assert unknown_variables() == ["mnist_prot is not a setting and is ignored. The nearest one is MNIST_PORT"]
 
 
+def test_whoever_sets_the_number_of_workers_is_told_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_WORKERS", "2")
+
+    (line,) = unknown_variables()
+
+    assert line.startswith("MNIST_WORKERS is not a setting and is ignored. One process uses all cores.")
+
+
+def test_keys_in_the_environment_are_refused_because_ignoring_them_would_let_everyone_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MNIST_API_KEYS", "shop:0123456789")
+
+    with pytest.raises(SystemExit, match="Write each key into a file"):
+        read_settings()
+
+
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_PORT", "")
 

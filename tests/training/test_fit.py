@@ -115,7 +115,10 @@ def test_training_stops_without_progress_and_keeps_the_best_weights(tmp_path: Pa
     assert same(resumed.get_weights(), network.get_weights())
 
 
-def test_resuming_without_a_state_is_refused(tmp_path: Path, command: Command, few: Path) -> None:
+def test_resuming_without_a_state_is_refused(
+    tmp_path: Path, command: Command, few: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # `make test` sets it
     outcome = command(*run(few, tmp_path, "--resume"))
 
     assert outcome.is_refusal_in_one_line

@@ -19,7 +19,7 @@ LETTERS = "AEFGHKMNPRUVWXadefhkmnpruvwx"
 """Letters that nobody takes for a digit.
 
 Left out are those that a person may read as one, in some hand: O o D Q C c (0), I i l L j J (1), Z z (2), S s (5),
-G b (6), T t (7 or 1), B (8), g q (9), Y y (4).
+b (6), T t (7 or 1), B (8), g q (9), Y y (4).
 """
 
 ALPHABETS = ("futural", "futuram", "rowmans", "scripts", "scriptc", "cursive", "timesr", "timesi", "gothiceng")

@@ -6,8 +6,9 @@ from typing import Self
 
 from app.errors import BatchTooLarge, NoRoom
 
-_M_MMAP_THRESHOLD, _RETURNED_BYTES = -3, 4 << 20
-"""glibc's option for the size from which on a block goes back to the system when it is freed, and its value here."""
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _RETURNED_BYTES = -3, -1, 4 << 20
+"""glibc's options for the size from which on a block, and what is free at the end of an arena, go back to the system,
+and their value here."""
 
 BUDGET_BODIES = 4
 """The memory budget, in bodies of the largest allowed size."""
@@ -22,9 +23,11 @@ class MemoryBudget:
         self.reserved_bytes = 0
         self.is_trimmed = True
         """Whether nothing was reserved since `trim`."""
-        # By default glibc raises this to 32 MB, and then keeps the pixels of a picture in an arena of each thread.
+        # By default glibc raises both to 32 MB and more, and then keeps a picture's pixels in an arena of each thread.
+        # If only one is set, the other one stays at 128 KB, and each small picture asks the system for memory again.
         with suppress(AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)
+            for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+                ctypes.CDLL(None).mallopt(option, _RETURNED_BYTES)
 
     def trim(self) -> None:
         """Return unused memory to the system. This takes some milliseconds.

@@ -78,7 +78,7 @@ def log_native_lines() -> None:
     """
     descriptor = sys.stderr.fileno()
     sys.stderr = os.fdopen(os.dup(descriptor), "w", buffering=1, errors="backslashreplace")
-    faulthandler.enable(sys.stderr)  # because nobody would read the pipe after a crash
+    faulthandler.enable(sys.stderr)  # a crash ends the thread that reads the pipe
     readable, writable = os.pipe()
     os.dup2(writable, descriptor)
     os.close(writable)

@@ -194,7 +194,7 @@ def costly_pictures(target: Target) -> str:
 
 
 def hidden_frames(target: Target) -> str:
-    """32 GIFs of 37 kB at once, whose frame of 7000x7000 is to be removed afterwards"""
+    """32 GIFs of 37 kB at once, each with a frame of 7000x7000 that a viewer must remove after showing it"""
     gif = bytearray(_encoded(Image.new("P", (7000, 7000)), "gif"))
     start = gif.index(b"\x2c", 13)
     gif[start:start] = b"\x21\xf9\x04\x08\0\0\0\0"

@@ -42,7 +42,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "models"
 """The root of the versions that come with the code. They are used if no other root has a version."""
 
 DEFAULT_ROOT = Path("models")
-"""Where versions are published and looked for if nobody names a folder: below the working directory."""
+"""The folder of published versions if nobody names another one. It is below the working directory."""
 
 FIRST_OWN_VERSION = 1000
 """The first number of a version that `publish` writes. The lower numbers are those of releases."""

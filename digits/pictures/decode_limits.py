@@ -155,7 +155,7 @@ def _visible_chunks(data: bytes) -> bytes:
 
 
 def _plain_heif(data: bytes) -> bytes:
-    """Return a HEIF whose pictures have no metadata, which libheif turns without.
+    """Return a HEIF whose pictures have no metadata. libheif does not need them to turn a picture upright.
 
     pi-heif copies metadata for each picture that links to them, and reads beyond broken ones.
 

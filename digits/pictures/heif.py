@@ -69,7 +69,7 @@ def _area(size: bytes) -> int:
 
 
 def _associations(content: bytes) -> Iterator[tuple[int, list[int]]]:
-    """Yield each item of an `ipma` box with the indices of its properties, from 1 on. 0 is none."""
+    """Yield each item of an `ipma` box with the numbers of its properties. The first one is 1, and 0 means none."""
     version, has_wide_indices = content[0], content[3] & 1
     (count,) = struct.unpack_from(">I", content, 4)
     position = 8

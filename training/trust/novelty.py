@@ -58,7 +58,7 @@ class Head:
     """(units,)"""
     bias: float
     energy: float = 0.0
-    """Factor of the energy of the logits (Liu et al. 2020), which versions 1 to 3 add."""
+    """Factor of the energy of the logits (Liu et al. 2020), which models of earlier releases add."""
     energy_bias: float = 0.0
     """Added to the scaled energy. A negative sum counts as 0."""
 
@@ -90,15 +90,11 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_d
     shares = false_alarms(has_digits=has_digits)
     if has_digits and min(len(split.y_validation), len(split.y_calibration)) < 1 / shares[0]:
         return None
-    calibration = np.arange(len(split.y_calibration))
+    chosen, repeated = np.arange(len(split.y_train)), np.arange(len(split.y_calibration))
     if has_digits:
-        chosen = np.random.default_rng(seed).permutation(len(split.y_train))[:max_digits]
-        repeated = calibration
+        chosen = np.random.default_rng(seed).permutation(chosen)[:max_digits]
     else:
-        chosen, repeated = (
-            np.resize(np.arange(len(split.y_train)), _CLASSES_PICTURES),
-            np.resize(calibration, _CLASSES_COPIES),
-        )
+        chosen, repeated = np.resize(chosen, _CLASSES_PICTURES), np.resize(repeated, _CLASSES_COPIES)
     images, labels = split.x_train[chosen], split.y_train[chosen]
     copies = imitations(images, labels, seed, has_digits=has_digits)
     others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)

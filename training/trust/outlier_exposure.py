@@ -151,10 +151,7 @@ def _angular(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 
 def _ring(rng: Generator) -> _Points:
-    """Return the points of a ring around (0, 0), with a radius of about 1."""
-    angles = rng.uniform(0, 6.28) + np.linspace(0, 6.28 + rng.uniform(-0.3, 0.4), 24) * rng.choice([-1, 1])
-    ring: _Points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(0.6, 1.1, 2)
-    return ring
+    return signs.ring(rng, (0, 6.28), (0.6, 1.1))
 
 
 def _corners(rng: Generator) -> _Points:

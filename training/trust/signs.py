@@ -219,12 +219,23 @@ def _stroke(text: str, rng: np.random.Generator) -> _Array:
     """Return the points of a stroke, (N, 2), in tenths of the field."""
     if text[0] == "o":
         x, y, radius = map(float, text[1:].split(","))
-        t = rng.uniform(-2.5, -0.5) + np.linspace(0, 2 * np.pi + rng.uniform(-0.3, 0.4), 24) * rng.choice([-1, 1])
-        across, down = radius * rng.uniform(0.8, 1.15, 2)
-        return np.stack([x + across * np.cos(t), y + down * np.sin(t)], axis=1)
+        return (x, y) + radius * ring(rng, (-2.5, -0.5), (0.8, 1.15))
     points = np.array([[float(number) for number in pair.split(",")] for pair in text.lstrip("~").split()])
     points += rng.normal(0, 0.4, points.shape)
     return through(list(map(tuple, points))) if text[0] == "~" and len(points) > 2 else points
+
+
+def ring(rng: np.random.Generator, starts: tuple[float, float], radii: tuple[float, float]) -> _Array:
+    """Return the points of a ring around (0, 0) whose ends may miss or cross each other, (24, 2).
+
+    Args:
+        rng: the source of randomness.
+        starts: the least and the greatest angle at which the pen begins.
+        radii: the least and the greatest radius, across as well as down.
+    """
+    angles = rng.uniform(*starts) + np.linspace(0, 2 * np.pi + rng.uniform(-0.3, 0.4), 24) * rng.choice([-1, 1])
+    points: _Array = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(*radii, 2)
+    return points
 
 
 @cache

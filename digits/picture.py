@@ -31,7 +31,7 @@ _BYTES_PER_PIXEL = 6
 """Memory that decoding a usual picture takes at most per pixel, with the work on its pixels."""
 
 _MAX_OPEN_SIZE = 250_000
-"""Pictures with more pixels or bytes are opened again to be decoded."""
+"""Pictures with more pixels or bytes are opened again to be decoded, if they had to wait."""
 
 
 class Picture:
@@ -64,7 +64,6 @@ class Picture:
         needed = 0 if self._image is None else self._image.info[DECODE_BYTES]
         self.cost = max(self.pixel_count, int(needed) // _BYTES_PER_PIXEL)
         """Its pixels, or more in a format that takes more memory than usual to decode."""
-        self._close_large()
 
     @classmethod
     def of_pixels(cls, pixels: NDArray[Any]) -> Self:
@@ -83,12 +82,7 @@ class Picture:
     @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height in pixels, as displayed: after the turn that the EXIF data asks for."""
-        if self._pixels is not None:
-            return self.size
-        try:
-            return upright_size(self._open())
-        finally:
-            self._close_large()
+        return self.size if self._pixels is not None else upright_size(self._open())
 
     def prepare(self, preparation: Preparation) -> Normalized:
         """Decode the picture and bring it to the network's form.
@@ -134,8 +128,8 @@ class Picture:
             self._image = None
             return upright_grey(image, min_jpeg_side)
 
-    def _close_large(self) -> None:
-        """Keep no large picture open while it waits for its turn. Opening it may have taken as much as its pixels."""
+    def close_large(self) -> None:
+        """Close a large picture while it waits for its turn. Opening it may have taken as much as its pixels."""
         if self._image is not None and max(self.pixel_count, len(self._data)) > _MAX_OPEN_SIZE:
             self._image.close()
             self._image = None

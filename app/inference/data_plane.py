@@ -22,6 +22,7 @@ from app.inference.decoding import (
     decode_and_segment,
     decode_tiny,
     normalize_pixels,
+    open_and_prepare_small,
     open_pictures,
     segment_again,
 )
@@ -40,7 +41,6 @@ from digits.normalization.normalize import Normalized
 from digits.numbers.read import Number, PreparedNumber, ReadNumber
 from digits.numbers.segment import MAX_CANDIDATES
 from digits.numbers.work import MAX_STEPS, Work
-from digits.picture import Picture
 
 _TRIM_SECONDS = 10
 
@@ -199,7 +199,7 @@ class DataPlane:
             TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
-        pictures = await self._open(batch)
+        pictures = await self._open(batch, open_pictures)
         sizes = [picture.cost for picture in pictures]
         work = Work(_MAX_REQUEST_STEPS)
         prepared: list[PreparedNumber] = []
@@ -348,16 +348,19 @@ class DataPlane:
 
     async def _decode(self, batch: PictureBatch, preparation: Preparation) -> tuple[list[Normalized], list[int]]:
         """Decode and prepare the encoded pictures. Return them with the number of pixels of each."""
-        pictures = await self._open(batch)
+        pictures, single = await self._open(batch, open_and_prepare_small, preparation)
+        sizes = [picture.cost for picture in pictures]
+        if single is not None:
+            return [single], sizes
         normalized = [
-            await self.decode_threads.run(picture.cost, decode_and_normalize, batch, index, picture, preparation)
-            for index, picture in enumerate(pictures)
+            await self.decode_threads.run(size, decode_and_normalize, batch, index, picture, preparation)
+            for index, (picture, size) in enumerate(zip(pictures, sizes, strict=True))
         ]
-        return normalized, [picture.cost for picture in pictures]
+        return normalized, sizes
 
-    async def _open(self, batch: PictureBatch) -> list[Picture]:
-        encoded_bytes = sum(map(len, batch.encoded))
-        return await self.decode_threads.run(encoded_bytes, open_pictures, batch, self._max_image_pixels)
+    async def _open(self, batch: PictureBatch, open_all: Callable[..., T], *args: Any) -> T:
+        size = sum(map(len, batch.encoded))
+        return await self.decode_threads.run(size, open_all, batch, self._max_image_pixels, *args)
 
     async def _normalize(
         self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation, in_form: NDArray[np.bool_] | None

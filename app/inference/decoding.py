@@ -1,11 +1,12 @@
 """Open and prepare the pictures of a request. No other module of the service does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
 from digits.errors import ImageTooLarge
 from digits.features import FEATURES, Grey
@@ -39,6 +40,30 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
         InvalidImage, UnsupportedImage, ImageTooLarge: with the picture's index.
     """
     pictures: list[Picture] = []
+    for picture in _opened(batch, max_image_pixels):
+        picture.close_large()
+        pictures.append(picture)
+    return pictures
+
+
+def open_and_prepare_small(
+    batch: PictureBatch, max_image_pixels: int, preparation: Preparation
+) -> tuple[list[Picture], Normalized | None]:
+    """Open pictures as `open_pictures` does. If there is a single small one, prepare it, too, in the same job.
+
+    Raises:
+        InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the picture's index.
+    """
+    if len(batch) != 1:
+        return open_pictures(batch, max_image_pixels), None
+    (picture,) = _opened(batch, max_image_pixels)
+    if picture.cost <= SMALL_SIZE:
+        return [picture], decode_and_normalize(batch, 0, picture, preparation)
+    picture.close_large()
+    return [picture], None
+
+
+def _opened(batch: PictureBatch, max_image_pixels: int) -> Iterator[Picture]:
     pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
     for index, encoded in enumerate(batch.encoded):
         with batch.errors_of(index):
@@ -48,8 +73,7 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
             raise ImageTooLarge(
                 f"expected at most {max_pixels} pixels in all pictures together, received {pixels} or more"
             )
-        pictures.append(picture)
-    return pictures
+        yield picture
 
 
 def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:

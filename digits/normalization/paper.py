@@ -147,8 +147,9 @@ class _Side:
         bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # a stroke at the edge goes on outside
         depth = float(cv2.distanceTransform(bordered, cv2.DIST_L2, cv2.DIST_MASK_5).max()) / max(side.shape)
         areas = cv2.connectedComponentsWithStats(side)[2][1:, cv2.CC_STAT_AREA]
-        is_compact = depth > _WIDE or bool(areas.max() < _COMPACT * (2 * depth * max(side.shape)) ** 2)
-        return cls(depth, is_compact, depth + rim / 4 - 0.15 * float(areas.max() / areas.sum()))
+        largest = int(areas.max())
+        is_compact = depth > _WIDE or largest < _COMPACT * (2 * depth * max(side.shape)) ** 2
+        return cls(depth, is_compact, depth + rim / 4 - 0.15 * largest / int(areas.sum()))
 
 
 def is_darker(picture: Grey, ink: Floats, kept: Mask) -> bool:

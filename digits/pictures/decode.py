@@ -168,10 +168,9 @@ def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
         factor = _reduction_factor(picture, REDUCED_SIDE)
         picture.load()
         orientation = _orientation(picture)  # Pillow turns a TIFF while it decodes it
-        pixels = np.asarray(without_alpha(_reduce(picture, factor)), dtype=np.uint8)
+        grey = without_colour(without_alpha(_reduce(picture, factor)))
     except _BROKEN_FILE_ERRORS as exc:
         raise InvalidImage(f"expected a whole {picture.format} picture, received one that cannot be decoded") from exc
-    grey = without_colour(pixels)
     return np.ascontiguousarray(_UPRIGHT[orientation](grey)) if orientation in _UPRIGHT else grey
 
 

@@ -4,13 +4,9 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from digits.features import Grey
-from digits.pictures.downscale import downscale, downscale_factor
-
-Pixels = NDArray[np.uint8]
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's mode L
 _MIN_CONTRAST_GAIN = 1.5
@@ -18,7 +14,7 @@ _MIN_CONTRAST_GAIN = 1.5
 _COLOUR_SIDE = 64
 """Longer side in pixels of the reduced picture in which colours are compared."""
 _GREY_STEP = 4
-"""A picture is grey if every fourth pixel of every fourth row is. A coloured stroke is longer than that."""
+"""A picture is grey if one of four pixels of every fourth row is. A coloured stroke is longer than that."""
 _MAX_INK_DIFFERENCE = 32
 """Maximum difference in each channel between pixels of the same ink."""
 
@@ -55,29 +51,31 @@ def _extrema(channel: Image.Image, mask: Image.Image | None = None) -> tuple[int
     return int(counts[0]), int(counts[-1])
 
 
-def without_colour(pixels: Pixels) -> Grey:
+def without_colour(picture: Image.Image) -> Grey:
     """Convert RGB to luma, or to the grey along the colour axis with the most contrast if luma hardly shows the ink.
 
     Yellow on white differs by 29 in luma and by 255 in blue. The axis of most contrast is the first principal axis of
     the differences between neighbouring pixels.
 
     Args:
-        pixels: uint8 (height, width, 3), or grey (height, width), which is returned unchanged.
+        picture: mode RGB, or L, whose pixels are returned unchanged.
+
+    Returns:
+        uint8 (height, width).
     """
-    if pixels.ndim == 2:
-        return pixels
-    # `downscale` takes least time for powers of two.
-    factor = 2 ** (downscale_factor(pixels, _COLOUR_SIDE) - 1).bit_length()
-    step = min(factor, _GREY_STEP)
-    red, green, blue = np.moveaxis(pixels[::step, ::step], -1, 0)
+    if picture.mode == "L":
+        return np.asarray(picture)
+    factor = -(-max(picture.size) // _COLOUR_SIDE)
+    sample = picture.resize([-(-side // min(factor, _GREY_STEP)) for side in picture.size], Image.Resampling.NEAREST)
+    red, green, blue = np.moveaxis(np.asarray(sample), -1, 0)
     if np.array_equal(red, green) and np.array_equal(red, blue):  # like most drawings
-        return cast(Grey, cv2.extractChannel(pixels, 0))
-    small = downscale(pixels, factor).astype(np.float32)
+        return np.asarray(picture.getchannel("R"))
+    small = np.asarray(picture.reduce(factor), dtype=np.float32)
     across, down = (small[:, 1:] - small[:, :-1]).reshape(-1, 3), (small[1:] - small[:-1]).reshape(-1, 3)
     scatter = across.T @ across + down.T @ down
     axis = cv2.eigen(scatter)[2][0]  # of the largest eigenvalue
     axis *= np.sign(axis.sum() or 1.0) / np.abs(axis).sum()  # so that 0..255 stays a span of at most 255
     if axis @ scatter @ axis <= _MIN_CONTRAST_GAIN**2 * (_LUMA @ scatter @ _LUMA):
-        return cast(Grey, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+        return np.asarray(picture.convert("L"))
     offset = -255 * float(axis[axis < 0].sum())
-    return cast(Grey, cv2.transform(pixels, np.append(axis, offset)[None]))
+    return cast(Grey, cv2.transform(np.asarray(picture), np.append(axis, offset)[None]))

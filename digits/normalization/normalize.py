@@ -61,6 +61,9 @@ _MIN_TOTAL = 6.0
 _AT_EDGE = 0.4
 """How much a part that touches the picture's edge counts, compared with others."""
 
+_SMALL_MARKS = 0.3
+"""Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
+
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 
 
@@ -73,7 +76,7 @@ class Normalized:
     steps: tuple[str, ...]
     """The steps that changed the picture, in order. () if it is unchanged."""
     left_out: int = 0
-    """Number of marks beside the digit that look like other digits of a number."""
+    """Number of marks beside the digit that look like other digits of a number, and 1 more if `is_main_part`."""
     ink: Grey | None = None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
     part: Part = WHOLE
@@ -82,8 +85,11 @@ class Normalized:
     """Whether the digit is in one piece, and there is nothing else of its size."""
     has_other_look: bool = False
     """Whether `second_look` can see the picture in another way."""
+    is_main_part: bool = False
+    """Whether it is the largest part of the digit, without small ones near it."""
     without_mark: "Normalized | None" = None
-    """The digit without a mark around or below all other parts, if there is one. The network chooses."""
+    """The digit without a mark around or below all other parts, or without small marks near it, if there are any. The
+    network chooses."""
 
     @property
     def choices(self) -> "list[Normalized]":
@@ -155,6 +161,7 @@ def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
             each.part,
             each.is_alone,
             has_other_look,
+            each.is_main_part,
             normalized,
         )
     assert normalized is not None
@@ -238,6 +245,8 @@ class _Located:
     """As in `Normalized`."""
     is_alone: bool
     """As in `Normalized`."""
+    is_main_part: bool
+    """As in `Normalized`."""
 
 
 def _locate(picture: Grey, look: Look) -> list[_Located]:
@@ -262,7 +271,7 @@ def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
     paper = look.paper
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
     seen = None if paper is not None else ink_map.reduced(found.ink)
-    box, left_out, is_alone = extent(found.kept), found.left_out, found.is_alone
+    box, fine = extent(found.kept), found
     part = _part(box, view.shape)
     scale = _scale(flat, view)
     if scale > 1 and found.side < _LARGE_DIGIT:
@@ -274,10 +283,12 @@ def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
             (slice(rows.start, rows.start + close.shape[0]), slice(columns.start, columns.start + close.shape[1])),
             flat.shape,
         )
-        found = _find(_view(close, _VIEW_SIDE), paper, place, near)[0]
-    box = _grown(extent(found.kept), 1)
-    mask = cv2.dilate(found.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
-    return _Located(found.ink[box] * mask, look.page is not None, is_dark, left_out, seen, part, is_alone)
+        fine = _find(_view(close, _VIEW_SIDE), paper, place, near)[0]
+    box = _grown(extent(fine.kept), 1)
+    mask = cv2.dilate(fine.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
+    digit = fine.ink[box] * mask
+    is_rectified = look.page is not None
+    return _Located(digit, is_rectified, is_dark, found.left_out, seen, part, found.is_alone, found.is_main_part)
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:
@@ -323,6 +334,8 @@ class _Found:
     """As in `Normalized`."""
     is_alone: bool
     """As in `Normalized`."""
+    is_main_part: bool = False
+    """As in `Normalized`."""
 
     @property
     def side(self) -> int:
@@ -333,7 +346,7 @@ class _Found:
 def _find(
     view: Grey, paper: EvenPaper | EvenedPaper | None, part: Part = WHOLE, near: Floats | None = None
 ) -> list[_Found]:
-    """Find the digit of a view, and the digit without a mark around or below all other parts.
+    """Find the digit of a view, and the digit without a mark around or below all other parts, or small ones near it.
 
     Args:
         view: uint8 (height, width).
@@ -349,8 +362,10 @@ def _find(
         raise NoInk(_NO_STROKES)
     found = [_digit(ink, parts)]
     kept = without_mark(parts) if near is None else None
-    if kept is not None and parts.totals[kept].max() >= _MIN_TOTAL:
-        found.append(_digit(ink, parts, kept))
+    if kept is not None:
+        found += [_digit(ink, parts, kept)] if parts.totals[kept].max() >= _MIN_TOTAL else []
+    elif near is None and (main := _main_part(found[0], parts)) is not None:
+        found.append(main)
     return found
 
 
@@ -376,6 +391,17 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
             kept |= parts.labels == label
             whole = _union(whole, others.pop(label))
     return _Found(ink, kept, left_out, is_alone)
+
+
+def _main_part(found: _Found, parts: Parts) -> _Found | None:
+    """Return the largest part of a digit, if all others together are small and beside it. None if it has no others."""
+    totals = np.bincount(parts.labels[found.kept], minlength=len(parts.totals)) * (parts.totals > 0)
+    main, *others = totals.argsort()[::-1][: np.count_nonzero(totals)].tolist()
+    box = parts.box(main)
+    is_beside = all(_gap(parts.box(other), box) >= 0 for other in others)
+    if others and is_beside and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
+        return replace(found, kept=parts.labels == main, left_out=found.left_out + 1, is_main_part=True)
+    return None
 
 
 def _is_digit_like(box: Slices, main: Slices) -> bool:

@@ -83,7 +83,8 @@ class PreparedNumber:
             whole = self._as_one(scores.select(range(count, len(scores.probabilities))), count)
             left_out = whole.normalized.left_out
             digit = FoundDigit(whole.row, 0, whole.digit, _box(whole.normalized, self.size), whole.other)
-            one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * left_out)
+            large = left_out - whole.normalized.is_main_part
+            one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * large)
             if not reading.digits or (len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER):
                 return one
             together = surround([found.box for found in reading.digits])

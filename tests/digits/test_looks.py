@@ -188,6 +188,19 @@ def test_a_mark_in_the_same_pen_is_left_out(
     assert number["text"] == "3"
 
 
+def test_a_printed_word_near_the_digit_is_left_out_and_the_answer_is_not_accepted(
+    classifier: Classifier, three: Floats
+) -> None:
+    sheet = written(three)
+    cv2.putText(sheet, "Total No. 3", (60, 66), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 60, 2)
+
+    (record,) = predict(classifier, [normalize(sheet)])
+    number = read_number(classifier, Picture(encoded(sheet)))
+
+    assert (record["digit"], record["left_out"], record["accept"]) == (3, 1, False)
+    assert (number["text"], number["accept"]) == ("3", False)
+
+
 def test_a_zero_in_which_nothing_is_written_stays_a_zero(classifier: Classifier) -> None:
     picture = cv2.ellipse(np.full((240, 240), 220, np.uint8), (120, 120), (50, 80), 0, 0, 360, 60, 8)
 

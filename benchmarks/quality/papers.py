@@ -195,7 +195,7 @@ def _lying(
         cv2.warpPerspective(plane, matrix, size, flags=cv2.INTER_AREA) for plane in (ink, np.ones_like(ink))
     )
     shape = size[1], size[0]
-    kind = rng.choice(["wood", "cloth", "plain"])
+    kind = str(rng.choice(["wood", "cloth", "plain"]))
     table = SURFACES[kind](shape, rng) / 255 if kind != "plain" else np.full(shape, rng.uniform(0.2, 0.9))
     paper = rng.uniform(0.75, 1.0)
     table *= (paper * rng.uniform(0.2, 0.75) if rng.random() < 0.85 else rng.uniform(1.25, 1.5)) / table.mean()

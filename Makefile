@@ -13,7 +13,7 @@ RUN := .venv/bin/python -m
 help:
 	@echo 'make serve   start the service on http://127.0.0.1:8000'
 	@echo 'make scale   start the service on Ray Serve: a local cluster that adds replicas under load'
-	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 8 minutes on two cores)'
+	@echo 'make test    run all checks and tests (ARGS="tests/app ..." runs some; about 10 minutes on two cores)'
 	@echo 'make quick   run what a change usually needs: without TensorFlow, Ray and a browser'
 	@echo 'make check   run lint and types only'
 	@echo 'make fresh   install the wheel with the newest packages that pyproject.toml allows, and let it read a digit'
@@ -86,11 +86,13 @@ audit: | .python $(UV)
 
 IMAGE = digits
 image:
-	@docker build --tag $(IMAGE) $(ARGS) .
+	@docker build --tag $(IMAGE) --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" $(ARGS) .
 
 sbom:
 	@mkdir -p reports
-	@docker run --rm --interactive --network none --entrypoint python $(IMAGE) - < deploy/sbom.py > reports/sbom.cdx.json
+	@docker run --rm --interactive --network none --volume '$(CURDIR)/uv.lock:/lock:ro' --entrypoint python $(IMAGE) - /lock \
+		"$$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.version"}}' $(IMAGE))" \
+		"$$(docker image inspect --format '{{or (join .RepoDigests " ") .Id}}' $(IMAGE))" < deploy/sbom.py > reports/sbom.cdx.json
 	@echo 'digits: reports/sbom.cdx.json lists what the image $(IMAGE) contains'
 
 # Four rules are left out. The operator's own kustomization sets the namespace (21) and the image's digest (43). Version

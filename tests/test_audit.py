@@ -116,11 +116,18 @@ def test_it_asks_about_every_locked_package_and_names_and_fails_for_a_known_vuln
 def test_the_list_of_an_images_contents_has_every_installed_package() -> None:
     needs("dpkg-query")
 
-    document = json.loads(fresh_python("deploy/sbom.py").stdout)
+    document = json.loads(fresh_python("deploy/sbom.py", "uv.lock", "0.2.0", "digits@sha256:12ab").stdout)
 
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.5")
+    image = document["metadata"]["component"]
+    assert (image["version"], image["hashes"]) == ("0.2.0", [{"alg": "SHA-256", "content": "12ab"}])
     urls = {component["purl"].partition("?")[0] for component in document["components"]}
     pillow, python = version("pillow"), platform.python_version()
     dpkg = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "dpkg"], capture_output=True, text=True, check=True)
     assert {f"pkg:pypi/pillow@{pillow}", f"pkg:generic/python@{python}", f"pkg:deb/debian/dpkg@{dpkg.stdout}"} <= urls
     assert len(urls & {f"pkg:pypi/{name}@{version(name)}" for name in ("onnxruntime", "fastapi", "orjson")}) == 3
+    of = {component["purl"].partition("@")[0]: component for component in document["components"]}
+    assert of["pkg:pypi/fastapi"]["licenses"] == [{"expression": "MIT"}]
+    assert {"license": {"name": "Artistic"}} in of["pkg:deb/debian/perl-base"]["licenses"]
+    wheels = next(package["wheels"] for package in LOCK["package"] if package["name"] == "fastapi")
+    assert [f"sha256:{each['content']}" for each in of["pkg:pypi/fastapi"]["hashes"]] == [wheels[0]["hash"]]

@@ -27,7 +27,7 @@ def table() -> str:
         for kind in digits
     }
     rows = [f"| {kind}s | {' '.join(digits[kind])} | {', '.join(numbers[kind])} |" for kind in digits]
-    return "\n".join(["| | one digit | numbers |", "| --- | --- | --- |", *rows])
+    return "\n".join(["| Kind | One digit | Numbers |", "| --- | --- | --- |", *rows])
 
 
 def seven_base64() -> str:

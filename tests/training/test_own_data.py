@@ -120,7 +120,7 @@ class TestFolders:
             (lambda root: [(root / name).mkdir() for name in ("e\u0301", "\u00e9")], "received 'é' more than once"),
             (
                 lambda root: (root / "Circle").mkdir(),
-                "classes that differ in more than case, received Circle and circle",
+                "classes that differ in more than case, received Circle and circle. Put one class into one folder",
             ),
             (lambda root: (root / "circle/more").mkdir(), "own/circle: .* received the folder more"),
             (lambda root: (root / "lost.png").write_bytes(b""), "in the folders of classes only, received lost.png"),

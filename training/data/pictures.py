@@ -145,7 +145,8 @@ def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES) -> Cla
     alike = {name.casefold(): name for name in classes}
     if twins := sorted({name, alike[name.casefold()]} for name in classes if alike[name.casefold()] != name):
         raise InvalidData(
-            f"{folder}: expected classes that differ in more than case, received {' and '.join(sorted(twins[0]))}"
+            f"{folder}: expected classes that differ in more than case, received {' and '.join(sorted(twins[0]))}. "
+            "Put one class into one folder, and name two classes so that nobody confuses them"
         )
     try:
         check_class_names(classes)

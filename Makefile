@@ -90,9 +90,10 @@ image:
 
 sbom:
 	@mkdir -p reports
+	@docker image inspect $(IMAGE) >/dev/null 2>&1 || docker pull --quiet $(IMAGE) >/dev/null
 	@docker run --rm --interactive --network none --volume '$(CURDIR)/uv.lock:/lock:ro' --entrypoint python $(IMAGE) - /lock \
 		"$$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.version"}}' $(IMAGE))" \
-		"$$(docker image inspect --format '{{or (join .RepoDigests " ") .Id}}' $(IMAGE))" < deploy/sbom.py > reports/sbom.cdx.json
+		"$$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{else}}{{.Id}}{{end}}' $(IMAGE))" < deploy/sbom.py > reports/sbom.cdx.json
 	@echo 'digits: reports/sbom.cdx.json lists what the image $(IMAGE) contains'
 
 # Four rules are left out. The operator's own kustomization sets the namespace (21) and the image's digest (43). Version

@@ -74,7 +74,8 @@ COPY deploy deploy
 # Ray starts processes in other folders. PYTHONPATH lets them find the packages above.
 ENV PYTHONPATH=/srv/digits MNIST_HOST=0.0.0.0 RAY_USAGE_STATS_ENABLED=0 \
     RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_THROUGHPUT_OPTIMIZED=1 RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=5 \
-    RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=30
+    RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=30 \
+    RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S=2
 EXPOSE 8000
 CMD ["python", "-m", "deploy.ray.local"]
 

@@ -24,6 +24,8 @@ SERVE_ENVIRONMENT = {
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
     # On a busy machine a proxy takes longer than Ray's default of 5 s to start, and Serve would give up.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
+    # Ray starts another HAProxy after three failed checks. Its default of 10 s makes this an outage of half a minute.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
 }
 """Variables that Serve reads on every node of a cluster. The image `digits-scale` sets them too."""
 

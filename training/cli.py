@@ -294,7 +294,8 @@ def errors_in_one_line() -> Iterator[None]:
     except (TrainingError, DigitsError) as exc:
         message = str(exc)
         if "MAKELEVEL" in os.environ:  # make takes options of its own, and passes those in ARGS on
-            message = _ADVICE.sub(lambda option: f"ARGS='{option[0]}'", message)
+            given = os.environ.get("ARGS", "")
+            message = _ADVICE.sub(lambda option: f"ARGS='{f'{given} {option[0]}'.strip()}'", message)
         print(f"digits: {message}", file=sys.stderr)
         sys.exit(EXIT_CODES.get(type(exc), 2))
 

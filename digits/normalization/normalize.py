@@ -61,6 +61,9 @@ _MIN_TOTAL = 6.0
 _AT_EDGE = 0.4
 """How much a part that touches the picture's edge counts, compared with others."""
 
+_MIN_MARK = 0.4
+"""A pixel belongs to a frame or a line if at least this share of it is covered."""
+
 _SMALL_MARKS = 0.3
 """Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
 
@@ -277,7 +280,7 @@ def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
     if scale > 1 and found.side < _LARGE_DIGIT:
         around = _grown(box, found.side // 3 + 3)
         rows, columns = (slice(int(side.start * scale), math.ceil(side.stop * scale)) for side in around)
-        near = cv2.dilate(found.kept[around].astype(np.float32), np.ones((5, 5), np.uint8))
+        near = _near(found.kept[around])
         close = flat[rows, columns]
         place = _part(
             (slice(rows.start, rows.start + close.shape[0]), slice(columns.start, columns.start + close.shape[1])),
@@ -317,6 +320,12 @@ def _view(picture: Grey, side: int) -> Grey:
     return view
 
 
+def _near(mask: Mask) -> Floats:
+    """Return 1 for the pixels of a mask and up to 2 pixels around them, else 0."""
+    near: Floats = cv2.dilate(mask.astype(np.float32), np.ones((5, 5), np.uint8))
+    return near
+
+
 def _grown(box: Slices, margin: int) -> Slices:
     rows, columns = (slice(max(0, part.start - margin), part.stop + margin) for part in box)
     return rows, columns
@@ -354,7 +363,11 @@ def _find(
         part: of the picture that the paper belongs to.
         near: 1 where the digit may be, 0 elsewhere, in other pixels. None: anywhere.
     """
-    ink = ink_map.shipped().coverage(view) if paper is None else paper.coverage(view, part)
+    marks: Floats | None = None
+    if paper is not None:
+        ink = paper.coverage(view, part)
+    else:
+        ink, marks = ink_map.shipped().coverage_and_marks(view)
     if near is not None:
         ink = ink * cv2.resize(near, ink.shape[::-1])
     parts = find_parts(ink, _MIN_INK)
@@ -364,6 +377,10 @@ def _find(
     kept = without_mark(parts) if near is None else None
     if kept is not None:
         found += [_digit(ink, parts, kept)] if parts.totals[kept].max() >= _MIN_TOTAL else []
+    elif near is None and marks is not None and (inside := _inside_mark(marks)) is not None:
+        ink = ink * inside
+        parts = find_parts(ink, _MIN_INK)
+        found += [replace(_digit(ink, parts), is_main_part=True)] if parts.totals.max() >= _MIN_TOTAL else []
     elif near is None and (main := _main_part(found[0], parts)) is not None:
         found.append(main)
     return found
@@ -391,6 +408,17 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
             kept |= parts.labels == label
             whole = _union(whole, others.pop(label))
     return _Found(ink, kept, left_out, is_alone)
+
+
+def _inside_mark(marks: Floats) -> Floats | None:
+    """Return 1 near what is in a frame or above a line of which the ink network may have erased a part, else 0.
+
+    Args:
+        marks: (height, width), from `InkNetwork.coverage_and_marks`.
+    """
+    parts = find_parts(marks, _MIN_MARK)
+    kept = without_mark(parts)
+    return None if kept is None else _near(kept[parts.labels])
 
 
 def _main_part(found: _Found, parts: Parts) -> _Found | None:

@@ -188,6 +188,20 @@ def test_a_mark_in_the_same_pen_is_left_out(
     assert number["text"] == "3"
 
 
+@pytest.mark.parametrize("draw", [circled, boxed, underlined])
+def test_a_mark_that_the_ink_network_erases_in_part_is_left_out(
+    classifier: Classifier, three: Floats, draw: Callable[[Floats], Grey]
+) -> None:
+    shadow = cv2.fillPoly(np.ones((240, 240)), [np.array([(160, 0), (240, 0), (240, 240), (100, 240)])], 0.6)
+    faint = 220 - (220 - draw(three).astype(np.float64)) * 0.75
+    noise = np.random.default_rng(2).normal(0, 3, faint.shape)
+    picture = np.clip(falling(faint.astype(np.uint8)) * cv2.GaussianBlur(shadow, (0, 0), 1) + noise, 0, 255)
+
+    (record,) = predict(classifier, [normalize(picture.astype(np.uint8))])
+
+    assert record["digit"] == 3
+
+
 def test_a_printed_word_near_the_digit_is_left_out_and_the_answer_is_not_accepted(
     classifier: Classifier, three: Floats
 ) -> None:

@@ -30,6 +30,9 @@ from digits.picture import Picture
 _CHEAPER = 0.5
 """By how much one digit must cost less than several, so that a picture is read as one."""
 
+_MAX_NOVELTY = 0.8
+"""The highest novelty of an accepted digit of a number. Each digit is one more chance for a letter to look like one."""
+
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
 
@@ -307,6 +310,8 @@ class ReadNumber:
             lines[each.line] += str(digit["digit"])
             if each.is_stranger and "is_digit" in digit:
                 digit["is_digit"] = digit["accept"] = False
+            elif len(found) > 1 and digit.get("novelty", 0) > _MAX_NOVELTY and "accept" in digit:
+                digit["accept"] = False
             digit["line"] = each.line
             digit["box"] = each.box
         number: Number = {

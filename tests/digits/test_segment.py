@@ -15,7 +15,7 @@ from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
 from digits.model.classifier import Classifier, Scores
 from digits.numbers.cuts import propose_cuts
-from digits.numbers.read import Number, PreparedNumber, read_number
+from digits.numbers.read import Number, PreparedNumber, ReadNumber, read_number
 from digits.numbers.rings import divide
 from digits.numbers.segment import Box, Segmentation, segment
 from digits.numbers.sheet import find_sheet
@@ -238,6 +238,21 @@ def test_soft_marks_count_only_if_most_of_them_look_like_digits(
 
     with pytest.raises(NoInk):
         prepared.read(Scores(certain, np.array(novelty, dtype=np.float32)))
+
+
+@pytest.mark.parametrize(("novelty", "accept"), [(0.7, True), (0.9, False)])
+def test_a_digit_of_a_number_must_look_more_like_one_than_a_digit_alone(
+    classifier: Classifier, written: list[Grey], novelty: float, accept: bool
+) -> None:
+    segmentation = segmented(page(written, "17"))
+    prepared = PreparedNumber((100, 100), segmentation, [], None, has_other_look=False)
+    certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
+
+    number = ReadNumber.of(prepared, Scores(certain, np.array([0.2, novelty], dtype=np.float32))).number(classifier)
+
+    assert [digit["is_digit"] for digit in number["digits"]] == [True, True]
+    assert [digit["accept"] for digit in number["digits"]] == [True, accept]
+    assert number["accept"] is accept
 
 
 def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, mnist: Mnist) -> None:

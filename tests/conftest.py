@@ -306,7 +306,7 @@ def rewrite(folder: Path, path: str, content: bytes) -> None:
 def encoded(pixels: Grey | Image.Image, **options: Any) -> bytes:
     """Return a picture as the bytes of a file: PNG unless `format` is given. HEIF is a seven, as nothing encodes it."""
     if options.get("format", "").upper() in {"HEIF", "HEIC"}:
-        return (REPOSITORY / "tests/digits/seven.heic").read_bytes()
+        return (REPOSITORY / "tests/digits/pictures/seven.heic").read_bytes()
     picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     stream = io.BytesIO()
     picture.save(stream, **({"format": "PNG"} | options))

@@ -10,7 +10,7 @@ import pytest
 from digits.features import Grey
 from tests.app.conftest import service, start_service
 from tests.conftest import Mnist
-from tests.deploy.cluster import Cluster
+from tests.deploy.ray.cluster import Cluster
 
 __all__ = ["service", "start_service"]
 

@@ -22,6 +22,8 @@ from digits.pictures.decode import FORMATS, MAX_PIXELS
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
+HEIC = Path(__file__).parent / "pictures"
+
 WIDTH, HEIGHT = 32, 24
 RAMP: Grey = (np.add.outer(7 * np.arange(HEIGHT), 2 * np.arange(WIDTH)) % 256).astype(np.uint8)
 """A grey picture without symmetry, so that every rotation and flip is visible."""
@@ -353,12 +355,12 @@ class TestRefusals:
 
 class TestDamagedPictures:
     def test_damaged_pictures_give_a_digit_or_a_named_error(self) -> None:
-        ran = fresh_python("-m", "tests.digits.fuzz", "60", timeout_seconds=240)
+        ran = fresh_python("-m", "tests.digits.pictures.fuzz", "60", timeout_seconds=240)
 
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
     def test_metadata_that_crash_the_decoder_of_heif_are_not_read(self) -> None:
-        file = Path(__file__).parent / "broken-metadata.heic"
+        file = HEIC / "broken-metadata.heic"
         read = "import sys, digits.picture as picture; picture.Picture(open(sys.argv[1], 'rb').read()).grey()"
 
         ran = fresh_python("-c", read, file)  # a crash ends its process
@@ -367,7 +369,7 @@ class TestDamagedPictures:
         assert "InvalidImage: expected a whole HEIF picture" in ran.stderr
 
     def test_a_heif_of_too_many_pixels_is_refused_before_they_are_decoded(self) -> None:
-        data = (Path(__file__).parent / "seven.heic").read_bytes()
+        data = (HEIC / "seven.heic").read_bytes()
         at = data.index(b"ispe") + 8
         large = data[:at] + struct.pack(">II", 5000, 4000) + data[at + 8 :]
 
@@ -375,7 +377,7 @@ class TestDamagedPictures:
             Picture(large)
 
     def test_a_heif_of_tiles_is_read_unless_it_repeats_large_ones(self) -> None:
-        data = (Path(__file__).parent / "tiles.heic").read_bytes()
+        data = (HEIC / "tiles.heic").read_bytes()
         tile = b"ispe" + bytes(4) + struct.pack(">II", 64, 64)
         assert Picture(data).grey().shape == (164, 140)
 
@@ -383,7 +385,7 @@ class TestDamagedPictures:
             Picture(data.replace(tile, tile[:8] + struct.pack(">II", 1400, 1640)))
 
     def test_a_heif_is_turned_as_it_says(self) -> None:
-        picture = Picture((Path(__file__).parent / "turned.heic").read_bytes())
+        picture = Picture((HEIC / "turned.heic").read_bytes())
 
         assert picture.grey().shape == (162, 138)
 

@@ -1,9 +1,6 @@
 """`digits predict` and `digits read` print an answer for each picture."""
 
 import json
-import os
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ import pytest
 
 from app.openapi.example_pictures import EXAMPLES
 from digits.features import to_features
-from digits.model.artifact import MODEL, SHIPPED
+from digits.model.artifact import SHIPPED
 from digits.model.classifier import Classifier
 from digits.percent import percent
 from tests.cli.conftest import Digits, Result
@@ -22,10 +19,6 @@ NARROW = encoded(np.zeros((28, 27), np.uint8))
 NUMBER, DRAWING = EXAMPLES / "number.jpg", EXAMPLES / "drawing-2718-28.png"
 
 each_command = pytest.mark.parametrize("command", ["predict", "read"])
-
-
-def publish_damaged(root: Path) -> None:
-    (publish_tiny(root).folder / MODEL).unlink()
 
 
 def answers(ran: Result) -> list[dict[str, Any]]:
@@ -99,37 +92,6 @@ def test_a_bad_file_is_reported_and_the_others_are_answered(
     assert message in answers(as_json)[1]["error"]
 
 
-def test_a_file_name_that_is_not_utf8_is_escaped(digits: Digits, files: list[Path], tmp_path: Path) -> None:
-    name = os.fsdecode(os.fsencode(tmp_path) + b"/a\x80.png")
-    shutil.copyfile(files[7], name)
-
-    as_text, as_json = digits("predict", name), digits("predict", "--json", name)
-
-    assert as_text.out.startswith(f"{tmp_path}/a\\x80.png: ")
-    assert answers(as_json)[0]["file"] == name
-
-
-@pytest.mark.parametrize(
-    ("prepare", "message"),
-    [
-        pytest.param(lambda _: None, "{} does not exist", id="a folder that does not exist"),
-        pytest.param(Path.mkdir, "expected mnist-dense/<version>/ in this folder, found none", id="an empty folder"),
-        pytest.param(publish_damaged, "{}/mnist-dense/1000/model.onnx: missing", id="a damaged version"),
-    ],
-)
-@pytest.mark.parametrize("command", ["predict", "read", "versions"])
-def test_a_named_folder_without_a_usable_version_ends_the_command(
-    digits: Digits, files: list[Path], tmp_path: Path, command: str, prepare: Callable[[Path], object], message: str
-) -> None:
-    named = tmp_path / "named"
-    prepare(named)
-
-    ran = digits(command, "--model-dir", named, *([] if command == "versions" else files[:1]))
-
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"digits: no usable version of mnist-dense in {named}; {message.format(named)}\n"
-
-
 @each_command
 def test_the_default_folder_without_versions_means_the_shipped_model(
     digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
@@ -164,15 +126,6 @@ def test_a_required_version_answers_as_a_folder_or_by_its_number(
     assert (missing.code, missing.out) == (2, "")
     known = ", ".join(map(str, (1001, 1000, SHIPPED_VERSION)))
     assert missing.err == f"digits: no usable version 9 of mnist-dense in {published.root}; known versions: {known}\n"
-
-
-@pytest.mark.parametrize(("mode", "steps"), [("auto", []), ("always", ["cropped", "centered"])])
-def test_an_option_says_which_pictures_are_normalized(
-    digits: Digits, files: list[Path], mode: str, steps: list[str]
-) -> None:
-    ran = digits("predict", "--json", "--normalize", mode, files[5])
-
-    assert answers(ran)[0]["preprocessing"] == steps
 
 
 @pytest.mark.parametrize(

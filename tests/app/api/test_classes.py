@@ -1,6 +1,5 @@
 """A model of other classes than the digits answers with their names, in every protocol."""
 
-import shutil
 from base64 import b64encode
 from typing import Any
 
@@ -9,11 +8,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from digits.features import SIDE, Grey, to_features
-from digits.model.artifact import FIRST_OWN_VERSION, NAME
+from digits.model.artifact import NAME
 from digits.model.classifier import load_newest
 from digits.normalization.resize import resize
-from tests.app.conftest import SHAPES, Reloading, Service
-from tests.conftest import encoded, publish_classes
+from tests.app.conftest import SHAPES, Service
+from tests.conftest import encoded
 
 
 def photo() -> Grey:
@@ -64,15 +63,6 @@ def test_predict_resizes_the_picture_and_names_its_class(
     assert "is_digit" not in reply
 
 
-def test_never_requires_28x28_and_always_resizes(shapes: Service, probabilities: list[float]) -> None:
-    never = shapes.client.post("/predict?normalize=never", **PNG)
-    always = shapes.client.post("/predict?normalize=always", **PNG)
-
-    assert never.status_code == 422
-    assert never.json()["detail"] == "expected 28x28 pixels, received 80x60 (width x height)"
-    assert always.json()["probabilities"] == pytest.approx(probabilities, abs=1e-6)
-
-
 def test_read_is_refused_with_the_names_of_the_classes(shapes: Service) -> None:
     reply = shapes.client.post("/read", **PNG)
 
@@ -118,24 +108,3 @@ def test_tensorflow_serving_has_scores_labels_and_a_signature(shapes: Service, p
     assert [label for label, _ in classified["results"][0]] == list(SHAPES)
     shape = metadata["serving_default"]["outputs"]["probabilities"]["tensor_shape"]
     assert [dimension["size"] for dimension in shape["dim"]] == ["-1", "3"]
-
-
-def test_a_version_of_other_classes_replaces_one_of_digits_and_back(reloading: Reloading) -> None:
-    client = reloading.service.client
-    hundred = [f"number {index}" for index in range(100)]
-    before = client.post("/predict", **PNG).json()
-
-    published = publish_classes(reloading.root, hundred, seed=3)
-    reloading.wait_for_version(published.manifest.version)
-    after = client.post("/predict", **PNG).json()
-    shutil.rmtree(published.folder)
-    reloading.wait_for_version(FIRST_OWN_VERSION)
-    back = client.post("/predict", **PNG).json()
-
-    assert (len(before["probabilities"]), len(after["probabilities"])) == (10, 100)
-    assert after["class_name"] == hundred[after["digit"]]
-    assert before["preprocessing"] != ["resized"]
-    assert after["preprocessing"] == ["resized"]
-    assert "class_name" not in before
-    assert back == before
-    assert f'digits_predictions_total{{digit="{after["digit"]}"}}' in client.get("/metrics").text

@@ -107,7 +107,6 @@ def client(request: pytest.FixtureRequest, service: Service) -> Iterator[Triton 
 
 
 each_client = pytest.mark.parametrize("client", CLIENTS, indirect=True)
-each_triton = pytest.mark.parametrize("client", ["Triton, HTTP", "Triton, gRPC"], indirect=True)
 
 
 @each_client
@@ -142,54 +141,6 @@ def test_a_client_gets_the_probabilities_of_the_network(
 
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert digit.tolist() == expected.argmax(axis=1).tolist()
-
-
-@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-@each_triton
-def test_tritons_client_may_compress(client: Triton, algorithm: str) -> None:
-    prefix = "" if client.over_grpc else "request_"
-    options: dict[str, Any] = {f"{prefix}compression_algorithm": algorithm}
-
-    _probabilities, digit = client.infer(SEVEN[None].repeat(100, 0), "UINT8", **options)
-
-    assert digit.tolist() == [7] * 100
-
-
-@each_triton
-def test_the_most_probable_classes_can_be_requested(client: Triton) -> None:
-    outputs = [client.module.InferRequestedOutput("probabilities", class_count=3)]
-
-    answer = client.client.infer(NAME, [client.input(SEVEN[None], "UINT8")], outputs=outputs)
-
-    assert answer.as_numpy("digit") is None
-    (best, second, _third) = (each.decode().split(":") for each in answer.as_numpy("probabilities")[0])
-    assert best[1:] == ["7", "7"]
-    assert float(best[0]) > float(second[0])
-
-
-@pytest.mark.parametrize(
-    ("name", "datatype", "array", "message"),
-    cases(
-        {
-            "pixels as FP32": (NAME, "FP32", SEVEN.astype(np.float32)[None], "send pixels from 0 to 255 as UINT8"),
-            "no batch": (NAME, "UINT8", SEVEN, r"expected \[N,784\] or \[N,28,28\], received \[28, ?28\]"),
-            "another datatype": (NAME, "INT64", SEVEN.astype(np.int64), "the datatype FP32, UINT8 or BYTES, received"),
-            "another model": ("resnet", "UINT8", SEVEN[None], "expected the model 'mnist-dense', received 'resnet'"),
-        }
-    ),
-)
-@each_triton
-def test_an_error_is_explained_to_tritons_client(
-    client: Triton, name: str, datatype: str, array: NDArray[Any], message: str
-) -> None:
-    with pytest.raises(client.module.InferenceServerException, match=message):
-        client.client.infer(name, [client.input(array, datatype)])
-
-
-@each_triton
-def test_an_extension_that_is_not_offered_is_unimplemented(client: Triton) -> None:
-    with pytest.raises(client.module.InferenceServerException, match=r"(501|UNIMPLEMENTED)\] .* is not offered"):
-        client.client.get_trace_settings()
 
 
 def test_the_statistics_count_the_requests_of_the_service(service: Service) -> None:

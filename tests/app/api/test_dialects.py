@@ -216,18 +216,6 @@ def test_a_body_is_refused_before_it_is_sent(service: Service, modelless: Servic
     assert without_model.startswith(b"HTTP/1.1 503 ")
 
 
-@each(HTTP)
-def test_a_body_over_the_limit_is_refused(service: Service, dialect: Dialect) -> None:
-    body = dialect.seven()
-    headers = httpx.Request("POST", "http://x", **body).headers
-    kind = {name: value for name, value in headers.items() if name == "content-type"}
-
-    reply = dialect.ask(service, {"content": bytes(LIMIT + 1), "headers": kind})
-
-    detail = f"expected a body of at most {LIMIT} bytes, received {LIMIT + 1}"
-    expect_refusal(dialect, reply, 413, "body-too-large", detail)
-
-
 COMPRESSED = cases(
     {
         "gzip": (gzip.compress, "gzip"),

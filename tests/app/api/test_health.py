@@ -1,13 +1,10 @@
 """Probes report the true state: without a model the service runs, and says why it is not ready."""
 
-from http.client import HTTPConnection
-
 import pytest
 
 from app.main import VERSION
 from app.telemetry.probes import PROBES
 from tests.app.conftest import Service
-from tests.app.dialects import HTTP
 from tests.conftest import SHIPPED_VERSION
 
 HTTP_PROBES = [path for path in PROBES if "." not in path]  # the others are gRPC calls
@@ -46,24 +43,3 @@ def test_without_a_model_the_service_is_only_alive_and_says_why(modelless: Servi
     reason = replies["/readyz"].json()["reason"]
     assert "no usable version of mnist-dense in MNIST_MODEL_DIR; MNIST_MODEL_DIR/mnist-dense/" in reason
     assert modelless.environment["MNIST_MODEL_DIR"] not in reason
-
-
-def test_a_connection_can_be_used_again_after_a_body_that_was_refused(modelless: Service) -> None:
-    connection = HTTPConnection("127.0.0.1", modelless.port, timeout=10)
-    connection.connect()
-    connection.auto_open = 0  # a second connection would be an error
-
-    statuses = []
-    for dialect in HTTP:
-        connection.putrequest("POST", dialect.path)
-        connection.putheader("Content-Length", "1000000")
-        connection.endheaders()
-        reply = connection.getresponse()
-        assert b"no usable version" in reply.read()
-        statuses.append(reply.status)
-        connection.send(b"0" * 1_000_000)
-    connection.request("GET", "/livez")
-
-    assert statuses == [503] * len(HTTP)
-    assert connection.getresponse().status == 200
-    connection.close()

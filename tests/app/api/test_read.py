@@ -68,17 +68,6 @@ def test_a_picture_on_uneven_paper_can_get_the_ink_that_was_seen(client: httpx.C
     assert "ink" not in client.post(path, **form([photo])).json()
 
 
-@pytest.mark.parametrize("path", ["/predict", "/read"])
-def test_only_a_lone_picture_gets_the_ink_with_its_pixels(client: httpx.Client, path: str) -> None:
-    photo = (EXAMPLES / "photo-4.jpg").read_bytes()
-
-    alone = client.post(f"{path}?include=pixels", **form([photo])).json()
-    two = client.post(f"{path}?include=pixels", **form([photo, photo])).json()["predictions"]
-
-    assert "ink" in alone
-    assert "ink" not in two[0]
-
-
 @pytest.mark.parametrize("picture", [pytest.param(SEVEN, id="in MNIST form"), pytest.param(PHOTO, id="a photo")])
 def test_one_digit_gets_the_answer_of_predict(client: httpx.Client, picture: bytes) -> None:
     predicted = client.post("/predict", files={"file": picture}).json()
@@ -150,14 +139,3 @@ def test_more_digits_than_the_largest_batch_are_refused(limited: Service) -> Non
 
     assert enough.json()["text"] == "1" * LIMITED_BATCH
     assert (too_many.status_code, too_many.json()["type"]) == (413, "urn:digits:too-many-digits")
-
-
-def test_only_digits_count_as_predictions(client: httpx.Client) -> None:
-    def predictions() -> float:
-        lines = client.get("/metrics").text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("digits_predictions_total"))
-
-    before = predictions()
-    read(client, NUMBER).raise_for_status()
-
-    assert predictions() - before == 4

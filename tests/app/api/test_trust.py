@@ -1,6 +1,5 @@
 """`POST /predict` says how far an answer can be trusted, if the version that answers has a calibration."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from digits.features import Floats, Grey, to_features
 from digits.model.artifact import FIRST_OWN_VERSION
 from digits.model.classifier import Classifier
 from tests.app.conftest import Reloading, Service
-from tests.conftest import Mnist, edit_manifest, make_calibration, publish_trusted
+from tests.conftest import Mnist, publish_trusted
 
 THRESHOLDS = {0.9: 0.2, 0.95: 0.15, 0.99: 0.1, 0.999: 0.01}
 """The thresholds of the service `trusted`. Per class at 0.99, the threshold of a 9 is half as high.
@@ -109,17 +108,6 @@ def test_the_thresholds_depend_on_whether_a_picture_was_normalized(
         assert answer["prediction_set"] == at_least(answer, THRESHOLDS[0.99], per_class=True)
 
 
-def test_each_picture_of_a_request_has_its_own_calibration(client: httpx.Client, mnist: Mnist) -> None:
-    pictures = mnist.pixels[:300].copy()
-    pictures[1::2] = off_centre(pictures[1::2])
-
-    predictions = answers(client, pictures, normalize="auto")
-
-    assert [answer["calibration"] for answer in predictions] == ["mnist", "normalized"] * 150
-    sets = [answer["prediction_set"] for answer in predictions]
-    assert sets == [at_least(answer, THRESHOLDS[0.99]) for answer in predictions]
-
-
 @pytest.mark.parametrize(
     ("white", "is_digit"), [(1, True), (392, True), (393, False), (784, False)], ids="{} white pixels".format
 )
@@ -193,23 +181,3 @@ def test_a_version_without_calibration_refuses_the_options_about_trust(reloading
         f"query parameter 'per_class': version {SERVED} has no prediction sets",
         f"query parameter 'include': version {SERVED} has no saliency",
     ]
-
-
-def test_a_version_with_one_coverage_offers_no_other(reloading: Reloading, mnist: Mnist, tmp_path: Path) -> None:
-    client = reloading.service.client
-    calibration = make_calibration(threshold=0.1)
-    calibration["prediction_sets"]["levels"] = [{"coverage": 0.9, "threshold": 0.1, "per_class": None}]
-    shutil.copytree(reloading.root, tmp_path / "models")
-    folder = publish_trusted(tmp_path / "models").folder
-    edit_manifest(folder, {"calibration": calibration})
-    folder.rename(reloading.folder(SERVED + 1))
-    reloading.wait_for_version(SERVED + 1)
-
-    (by_default,) = answers(client, mnist.pixels[:1])
-    (at_90,) = answers(client, mnist.pixels[:1], coverage=0.9)
-    per_class = ask(client, mnist.pixels[:1], coverage=0.9, per_class=True)
-
-    assert list(by_default) == [*WITHOUT_CALIBRATION[:3], "is_digit", "novelty", *WITHOUT_CALIBRATION[3:]]
-    assert at_90["prediction_set"] == at_least(at_90, 0.1)
-    assert at_90["coverage"] == 0.9
-    assert detail(per_class) == f"query parameter 'per_class': version {SERVED + 1} has no prediction sets per class"

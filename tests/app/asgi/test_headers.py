@@ -4,7 +4,6 @@ import httpx
 import pytest
 
 from tests.app.conftest import Service
-from tests.app.dialects import RAW
 
 BARE = {"default-src": "'none'", "frame-ancestors": "'none'"}
 CLOSED = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
@@ -55,29 +54,6 @@ def test_a_page_is_isolated_and_only_the_drawing_page_may_use_the_camera(client:
     assert reply.headers["cross-origin-opener-policy"] == "same-origin"
     assert f"camera={'(self)' if path == '/' else '()'}" in reply.headers["permissions-policy"]
     assert "unsafe" not in policy(reply).get("script-src", "")
-
-
-def test_a_prediction_has_only_the_headers_that_a_client_needs(client: httpx.Client) -> None:
-    reply = client.post("/predict", **RAW)
-
-    usual = {"date", "content-type", "content-length", "x-content-type-options", "x-request-id"}
-    assert set(reply.headers) == usual | {"x-model-version", "x-model-graph"}
-    assert reply.headers["x-content-type-options"] == "nosniff"
-
-
-@pytest.mark.parametrize("value", ["bytes=9-1", "bytes=99999999-", "bytes=0-0,2-2"])
-def test_a_range_is_ignored(client: httpx.Client, value: str) -> None:
-    reply, whole = (client.get("/examples/seven.png", headers=each) for each in ({"range": value}, {}))
-
-    assert (reply.status_code, reply.content) == (200, whole.content)
-
-
-@pytest.mark.parametrize("path", ["/", "/predict", "/docs/assets/favicon.png"])
-def test_a_trace_request_is_not_echoed(client: httpx.Client, path: str) -> None:
-    reply = client.request("TRACE", path, headers={"x-secret": "seven"})
-
-    assert reply.status_code == 405
-    assert "seven" not in reply.text
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,12 @@ import asyncio
 import re
 import time
 from typing import Annotated
-from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 from fastapi import Depends, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.types import Message
 
 from app.asgi.route import Reply, ServiceRequest
 from app.main import create_app
@@ -68,25 +66,6 @@ def test_an_endpoint_may_declare(
         assert reply.headers["content-type"] == "application/problem+json"
     else:
         assert reply.json() == expected
-
-
-def test_a_long_reply_goes_in_parts_and_holds_its_memory_until_the_client_has_them() -> None:
-    app = create_app(Settings())
-    held = []
-
-    @app.get("/long")
-    async def long(_request: ServiceRequest) -> Response:
-        return Reply(b"a" * 200_000)
-
-    async def send(message: Message) -> None:
-        held.append((len(message.get("body", b"")), app.service.data_plane.memory_budget.reserved_bytes))
-
-    scope = {"type": "http", "method": "GET", "path": "/long", "query_string": b"", "headers": []}
-    asyncio.run(app(scope, AsyncMock(), send))
-
-    assert [size for size, _ in held] == [0, *[65536] * 3, 200_000 - 3 * 65536, 0]  # the last one ends the reply
-    assert {memory for _, memory in held} == {200_000}
-    assert app.service.data_plane.memory_budget.reserved_bytes == 0
 
 
 def test_no_route_takes_long_for_a_path_of_64_kib() -> None:

@@ -35,7 +35,6 @@ def seen_client(monkeypatch: pytest.MonkeyPatch, trusted_proxies: str, headers: 
     ("trusted_proxies", "headers", "expected"),
     [
         pytest.param("", FORWARDED, ["127.0.0.1", "http"], id="no proxy is trusted"),
-        pytest.param("10.0.0.0/8, ::1", FORWARDED, ["127.0.0.1", "http"], id="other proxies are trusted"),
         pytest.param("127.0.0.1", FORWARDED, ["203.0.113.7", "https"], id="its address is trusted"),
         pytest.param("10.0.0.0/8,127.0.0.0/8", FORWARDED, ["203.0.113.7", "https"], id="its network is trusted"),
         pytest.param("127.0.0.1", {}, ["127.0.0.1", "http"], id="a trusted proxy without the headers"),

@@ -65,7 +65,7 @@ def test_requests_of_one_turn_of_the_event_loop_share_a_pass(run: Run, classifie
     assert [answer.probabilities.shape for answer in answers] == [(1, 10)] * 40
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
     classifier: Watched, pictures: Grey, data: st.DataObject
@@ -92,30 +92,6 @@ def test_a_result_does_not_depend_on_the_other_requests_in_its_pass(
         alone = np.concatenate([classifier.probabilities(to_features(one[None])) for one in some])
         np.testing.assert_allclose(answer.probabilities, alone, atol=1e-6)
         assert [record["digit"] for record in answer.predictions] == alone.argmax(axis=1).tolist()
-
-
-def test_a_request_not_in_mnist_form_takes_no_part_in_the_pass(run: Run, classifier: Watched, pictures: Grey) -> None:
-    mixed = np.stack([pictures[1], 255 - pictures[1]])
-
-    async def together(batcher: Batcher) -> list[BatchResult | None]:
-        waiting = [
-            batcher.classify_if_in_form(pictures[:3]),
-            batcher.classify_if_in_form(mixed),
-            batcher.classify(mixed),
-            batcher.classify_if_in_form(pictures[3:4]),
-        ]
-        return [await each for each in waiting]
-
-    first, refused, unchecked, last = run(together)
-
-    assert refused is None
-    assert classifier.passes == [6]
-    assert first is not None
-    assert unchecked is not None
-    assert last is not None
-    alone = [classifier.probabilities(to_features(some)) for some in (pictures[:3], mixed, pictures[3:4])]
-    for answer, expected in zip((first, unchecked, last), alone, strict=True):
-        np.testing.assert_allclose(answer.probabilities, expected, atol=1e-6)
 
 
 def test_a_large_request_lets_small_ones_go_first(run: Run, classifier: Watched, pictures: Grey) -> None:
@@ -146,32 +122,6 @@ def test_requests_beyond_the_queue_are_refused_and_the_others_answered(run: Run,
     answers = run(crowd)
 
     assert [type(answer) for answer in answers] == [BatchResult] * requests + [Overloaded] * 3
-
-
-def test_a_cancelled_request_takes_no_part_in_the_pass(run: Run, classifier: Watched, pictures: Grey) -> None:
-    async def cancel_most(batcher: Batcher) -> BatchResult:
-        leaving = [asyncio.ensure_future(batcher.classify(pictures[:7])) for _ in range(5)]
-        staying = asyncio.ensure_future(batcher.classify(pictures[:1]))
-        for task in leaving:
-            task.cancel()
-        return await staying
-
-    run(cancel_most)
-
-    assert classifier.passes == [1]
-
-
-def test_a_failed_pass_does_not_affect_the_next_one(
-    run: Run, classifier: Watched, pictures: Grey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def twice(batcher: Batcher) -> BatchResult:
-        with monkeypatch.context() as broken:
-            broken.setattr(classifier, "_session", None)
-            with pytest.raises(AttributeError):
-                await batcher.classify(pictures[:1])
-        return await batcher.classify(pictures[:1])
-
-    assert run(twice).probabilities.shape == (1, 10)
 
 
 def test_all_pictures_of_a_request_are_classified_by_one_version(pictures: Grey) -> None:

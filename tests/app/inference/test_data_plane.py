@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,16 @@ from numpy.typing import NDArray
 from app.inference import data_plane
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import DataPlane, Inference
-from app.inference.decode_threads import SMALL_SIZE
 from app.inference.decoding import normalize_pixels
 from app.inference.picture_batch import PictureBatch
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from app.telemetry.metrics import Metrics
-from digits.errors import InvalidImage, NoInk, TooManyDigits
+from digits.errors import NoInk, TooManyDigits
 from digits.features import to_features
 from digits.normalization.mnist_form import Mode
-from tests.conftest import Mnist, encoded, publish_classes, publish_tiny
+from tests.conftest import Mnist
 
 
 @pytest.fixture(scope="module")
@@ -79,36 +77,6 @@ def test_one_picture_that_is_not_in_form_is_normalized_alone(
     assert steps(result) == [()] * 2 + [("inverted",)] + [()] * (count - 3)
 
 
-@pytest.mark.parametrize(("mode", "count"), [("auto", 0), ("never", 0), ("always", 5)])
-def test_the_mode_says_which_pictures_in_form_are_normalized(
-    infer: Infer, normalized: list[Any], digits: NDArray[np.uint8], mode: Mode, count: int
-) -> None:
-    infer(PictureBatch(pixels=digits[:5], mode=mode))
-
-    assert len(normalized) == count
-
-
-def test_pictures_are_prepared_again_if_a_model_with_another_preprocessing_is_served_meanwhile(
-    tmp_path: Path, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish_tiny(tmp_path)
-    plane = DataPlane(Settings(model_dir=tmp_path), Accounting(Metrics(), "json"))
-    plane.registry.refresh()
-    inverted = 255 - digits[:2]
-
-    def published_meanwhile(*arguments: Any) -> Any:
-        publish_classes(tmp_path, ("circle", "square"))
-        plane.registry.refresh()
-        return normalize_pixels(*arguments)
-
-    monkeypatch.setattr(data_plane, "normalize_pixels", published_meanwhile)
-    result = asyncio.run(plane.infer(PictureBatch(pixels=inverted)))
-
-    assert result.classifier.class_names == ("circle", "square")
-    assert (result.pixels == inverted).all()
-    assert steps(result) == [(), ()]
-
-
 def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> None:
     sent = digits[:4].copy()
     sent[3] = 0
@@ -119,36 +87,7 @@ def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> 
     assert raised.value.pointer == "#/instances/3"
 
 
-TINY = encoded(np.eye(28, dtype=np.uint8) * 255)
-
-
-def test_a_small_png_that_is_damaged_is_named(infer: Infer) -> None:
-    with pytest.raises(InvalidImage, match=r"^picture 2 of 2: "):
-        infer(PictureBatch(encoded=[TINY, TINY[:50]]))
-
-
 NUMBER = (EXAMPLES / "number.jpg").read_bytes()
-
-
-def test_a_reading_that_is_longer_than_a_small_job_begins_again_among_the_large_ones(
-    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes = []
-    run = plane.decode_threads.run
-
-    async def watched(size: int, *job: Any) -> Any:
-        sizes.append(size)
-        return await run(size, *job)
-
-    monkeypatch.setattr(plane.decode_threads, "run", watched)
-    expected = asyncio.run(plane.read(PictureBatch(encoded=[NUMBER])))
-    monkeypatch.setattr(data_plane, "_USUAL_STEPS", 1_000_000)
-    assert max(sizes) <= SMALL_SIZE
-
-    read = asyncio.run(plane.read(PictureBatch(encoded=[NUMBER])))
-
-    assert max(sizes) > SMALL_SIZE
-    assert [number["text"] for number in read.numbers] == [number["text"] for number in expected.numbers]
 
 
 @pytest.mark.parametrize(

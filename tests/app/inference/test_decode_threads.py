@@ -1,10 +1,8 @@
 """Long jobs run in threads, and only a limited number may wait."""
 
 import asyncio
-import gc
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,23 +11,6 @@ import pytest
 from app.errors import Overloaded
 from app.inference import decode_threads
 from app.inference.decode_threads import MAX_LARGE_SIZE, SMALL_SIZE, DecodePool, DecodeThreads
-
-
-def test_jobs_of_one_thread_run_in_the_order_of_their_arrival() -> None:
-    done: list[int] = []
-    busy = threading.Lock()
-
-    def job(number: int) -> int:
-        assert busy.acquire(blocking=False)
-        done.append(number)
-        busy.release()
-        return number
-
-    async def all_at_once() -> list[int]:
-        thread = DecodePool("test", 1)
-        return await asyncio.gather(*(thread.run(job, number) for number in range(50)))
-
-    assert asyncio.run(all_at_once()) == done == list(range(50))
 
 
 @pytest.fixture
@@ -67,25 +48,6 @@ def test_a_cancelled_job_never_starts(blocked: Callable[..., Any]) -> None:
     blocked(leave)
 
     assert done == ["stays"]
-
-
-def test_the_arguments_of_a_cancelled_job_are_freed_at_once(blocked: Callable[..., Any]) -> None:
-    class Body:
-        """An object that can be referenced weakly."""
-
-    async def leave(thread: DecodePool, release: threading.Event) -> bool:
-        body = Body()
-        watched = weakref.ref(body)
-        gone = asyncio.ensure_future(thread.run(id, body))
-        await asyncio.sleep(0.05)
-        gone.cancel()
-        del body
-        await asyncio.wait([gone])
-        del gone
-        gc.collect()
-        return watched() is None
-
-    assert blocked(leave)
 
 
 def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 from PIL import Image
@@ -55,12 +54,6 @@ def png_of_profiles(count: int) -> bytes:
     return png(28, 28, png_chunk(b"iCCP", b"n\0\0" + zlib.compress(bytes(1_000_000))) * count)
 
 
-def png_of_crumbs() -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (1000, 1001), dtype=np.uint8).tobytes()
-    crumbs = b"".join(png_chunk(b"IDAT", bytes([byte])) for byte in zlib.compress(noise))
-    return png(1000, 1000, crumbs, rows=b"")
-
-
 def segment(marker: int, content: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
@@ -76,23 +69,6 @@ def jpeg_of_scans(side: int, count: int) -> bytes:
     bits += "1" * (-len(bits) % 8)
     data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
     return b"\xff\xd8" + tables + frame + first + (segment(0xDA, b"\1\1\0\1\x3f\x10") + data) * count + b"\xff\xd9"
-
-
-def jpeg_without_colours(width: int, height: int) -> bytes:
-    """Make a baseline JPEG with four components, of which its only scan has the first."""
-    tables = segment(0xDB, b"\0" + b"\1" * 64)
-    tables += segment(0xC4, b"\0\1" + b"\0" * 15 + b"\0") + segment(0xC4, b"\x10\1" + b"\0" * 15 + b"\0")
-    frame = segment(0xC0, struct.pack(">BHHB", 8, height, width, 4) + b"".join(bytes([n, 0x11, 0]) for n in range(4)))
-    return b"\xff\xd8" + tables + frame + segment(0xDA, b"\1\0\0\0\x3f\0") + b"\0" * 1000 + b"\xff\xd9"
-
-
-def tiff_of_strips(count: int, kind: int, width: int, height: int) -> bytes:
-    """Make an uncompressed TIFF whose strips have one row each, all at the same offset."""
-    size = {1: 1, 3: 2, 4: 4}[kind]
-    strips = [(273, kind, count, -1), (278, 4, 1, 1), (279, kind, count, -2)]
-    return tiff(
-        *grey_tags(width, height), *strips, data=b"\1" * (count * size), more=width.to_bytes(size, "little") * count
-    )
 
 
 def tiff_of_a_tile(side: int) -> bytes:
@@ -116,22 +92,6 @@ def tiff_of_a_jpeg(side: int, scans: int) -> bytes:
     return tiff(*grey_tags(side, side, 7), *strip, data=jpeg)
 
 
-def tiff_of_directories() -> bytes:
-    """Make a TIFF whose Exif directory has millions of numbers."""
-    entries = struct.pack("<HHHIII", 1, 40960, 4, 4_000_000, 8, 0)
-    strip = [(273, 4, 1, 8), (278, 4, 1, 28), (279, 4, 1, 784)]
-    return tiff(
-        *grey_tags(28, 28), *strip, (34665, 4, 1, -1), (34853, 4, 1, -1), data=entries, more=b"\1\2\0\0" * 4_000_000
-    )
-
-
-def bmp_of_runs(width: int, height: int) -> bytes:
-    """Make a BMP with one pixel per row and the code for "end of line", which Pillow fills pixel by pixel."""
-    palette = b"".join(bytes([level, level // 2, 0, 0]) for level in range(256))
-    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 0, 0, 0, 0, 0)
-    return b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + 40 + len(palette)) + header + palette + b"\1\1\0\0" * height
-
-
 ALLOWED, REFUSED, SMALL = 422, 413, 200
 """The status of a picture that is decoded, but not of 28x28 pixels, of one that takes too much memory, and of 28x28."""
 
@@ -141,33 +101,19 @@ BOMBS: dict[str, tuple[Callable[[], Bomb], int]] = {
     # what is allowed, as large as it may be
     "PNG of 37 megapixels": (lambda: ("image/png", png_of_zeros(7500, 5000, bits=16, colour=6)), ALLOWED),
     "progressive JPEG of 25 megapixels": (lambda: ("image/jpeg", blank("RGB", (5000, 5000), "JPEG", **FULL)), ALLOWED),
-    "JPEG of 32 scans": (lambda: ("image/jpeg", jpeg_of_scans(7000, 31)), ALLOWED),
-    "WEBP of 10 megapixels": (lambda: ("image/webp", blank("RGB", (4000, 2500), "WEBP")), ALLOWED),
-    "GIF of 65 000 rows": (lambda: ("image/gif", blank("P", (760, 65_000), "GIF", transparency=0)), ALLOWED),
-    "BMP of 50 megapixels": (lambda: ("image/bmp", blank("1", (8000, 6250), "BMP")), ALLOWED),
     "TIFF of 15 megapixels in one strip": (lambda: ("image/tiff", tiff_of_one_strip(5000, 3000)), ALLOWED),
-    # more memory than pixels
-    "PNG of one column": (lambda: ("image/png", png_of_zeros(1, 37_000_000)), REFUSED),
-    "JPEG whose scan lacks colours": (lambda: ("image/jpeg", jpeg_without_colours(8000, 6250)), REFUSED),
     "WEBP of 100 000 frames": (lambda: ("image/webp", webp(28, 28, 100_000)), SMALL),
     "GIF restored to its background": (lambda: ("image/gif", gif(9999, 9999, disposal=2)), REFUSED),
-    "TIFF of 50 megapixels in one strip": (lambda: ("image/tiff", tiff_of_one_strip(8000, 6250)), REFUSED),
     "TIFF of 28x28 in a tile of 20 000 a side": (lambda: ("image/tiff", tiff_of_a_tile(20_000)), 422),
-    "TIFF with four million numbers beside it": (lambda: ("image/tiff", tiff_of_directories()), SMALL),
     # more time than pixels
     "PNG of 10 000 profiles": (lambda: ("image/png", png_of_profiles(10_000)), SMALL),
     "PNG of a million chunks": (lambda: ("image/png", png(28, 28, png_chunk(b"tSTs", b"") * 10**6)), 422),
-    "PNG in chunks of a byte": (lambda: ("image/png", png_of_crumbs()), 422),
     "JPEG of 1000 scans": (lambda: ("image/jpeg", jpeg_of_scans(7000, 1000)), 422),
     "JPEG of Exif segments": (lambda: ("image/jpeg", b"\xff\xd8" + segment(0xE1, b"Exif\0\0seven") * 10**6), 422),
-    "JPEG of padding": (lambda: ("image/jpeg", b"\xff\xd8\xff" + b"\xff" * 16_000_000), 422),
     "GIF of comments": (lambda: ("image/gif", gif(28, 28, b"!\xfe\1a\0" * 3_000_000)), 422),
-    "TIFF of 8 million strips": (lambda: ("image/tiff", tiff_of_strips(8_000_000, 1, 28, 28)), SMALL),
     "TIFF of a JPEG of 90 scans": (lambda: ("image/tiff", tiff_of_a_jpeg(7000, 90)), 422),
-    "BMP of runs": (lambda: ("image/bmp", bmp_of_runs(8000, 6250)), 415),
     # a thousand small ones, which each are within the limits
     "form of PNGs of profiles": (lambda: form(*[png_of_profiles(10)] * 1000), SMALL),
-    "form of TIFFs of large tiles": (lambda: form(*[tiff_of_a_tile(512)] * 1000), SMALL),
 }
 
 

@@ -81,14 +81,3 @@ def test_work_may_take_longer_than_the_body(plane: DataPlane) -> None:
     assert answer(plane, [BODY], 0.3) == BODY["body"]
 
     assert plane.memory_budget.reserved_bytes == 0
-
-
-def test_what_else_cancels_the_work_is_not_the_client(plane: DataPlane) -> None:
-    async def cancel() -> None:
-        task = asyncio.ensure_future(asyncio.sleep(20))
-        with work(RequestsInWork(plane, Settings()), [BODY]):
-            task.cancel()
-            await task
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(cancel())

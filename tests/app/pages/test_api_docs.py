@@ -7,7 +7,8 @@ from playwright.sync_api import Page, expect
 
 from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import OpenPage, Service
+from tests.app.conftest import Service
+from tests.app.pages.conftest import OpenPage
 
 BODY = ".opblock-section-request-body"
 SEVEN_PNG = EXAMPLES / "seven.png"

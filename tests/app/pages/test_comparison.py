@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.conftest import OpenPage, Service
+from tests.app.conftest import Service
+from tests.app.pages.conftest import OpenPage
 from tests.app.pages.test_drawing import DESKTOP, STROKES, colours, draw
 from tests.app.pages.test_lab import look_inside
 
@@ -23,8 +24,8 @@ def percents(page: Page, column: int) -> list[float]:
 
 
 @pytest.fixture
-def page(open_page: OpenPage, layered: Service) -> Page:
-    return open_page(layered.url, **DESKTOP)
+def page(open_page: OpenPage, service: Service) -> Page:
+    return open_page(service.url, **DESKTOP)
 
 
 def test_a_turned_digit_divides_both_networks_and_the_lectures_is_loaded_on_demand(page: Page) -> None:

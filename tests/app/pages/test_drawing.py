@@ -17,7 +17,8 @@ from playwright.sync_api import Locator, Page, Request, Route, expect
 from app.openapi.example_pictures import EXAMPLES
 from app.pages.drawing import FOLDER
 from digits.model.artifact import FIRST_OWN_VERSION
-from tests.app.conftest import SHAPES, OpenPage, Reloading, Service
+from tests.app.conftest import SHAPES, Reloading, Service
+from tests.app.pages.conftest import OpenPage
 from tests.conftest import SHIPPED_VERSION, encoded, needs, publish_classes, publish_tiny, publish_trusted
 
 Point = tuple[float, float]
@@ -398,53 +399,6 @@ def test_each_example_shows_what_its_name_says(page: Page) -> None:
     expect(page.locator("#number")).to_have_text("2048")
 
 
-def test_the_examples_go_with_the_first_stroke_and_nothing_stands_between_paper_and_answer(
-    open_page: OpenPage, service: Service
-) -> None:
-    for options in (DESKTOP, PHONE):
-        page = open_page(service.url, **options)
-        examples = page.get_by_role("group", name="Or try an example")
-        expect(examples).to_be_in_viewport()
-
-        press(page, [(0.5, 0.2), (0.5, 0.22)])  # no answer yet
-
-        expect(examples).to_be_hidden()
-        page.mouse.up()
-        button(page, "Clear").click()
-        expect(examples).to_be_visible()
-    paper, verdict = (page.locator(each).bounding_box() for each in ("#paper", "#verdict"))
-    assert paper is not None
-    assert verdict is not None
-    assert verdict["y"] - paper["y"] - paper["height"] < 24
-
-
-def test_the_paper_stays_where_it_is_while_answers_come_and_go(open_page: OpenPage, service: Service) -> None:
-    for options in (DESKTOP, {"viewport": {"width": 768, "height": 700}}):
-        page = open_page(service.url, **options)
-        button(page, "Photo of a 3").click()
-        expect_digit(page, 3)
-        button(page, "Why?").click()
-        expect(page.locator("#legend")).to_be_visible()
-        page.evaluate("scrollTo(0, 90)")
-        before = page.locator("#paper").bounding_box()
-
-        button(page, "Clear").click()
-
-        expect_blank(page)
-        after = page.locator("#paper").bounding_box()
-        assert before is not None
-        assert after is not None
-        assert (after["x"], after["y"]) == (before["x"], before["y"])
-
-
-def test_no_stranger_among_the_digits_of_a_number_is_shown_as_a_digit(page: Page) -> None:
-    page.route(ANSWERS, answer_with("45", unsure=[1], is_digit=False))
-    draw(page, *STROKES[4])
-
-    expect(page.locator("#number")).to_have_text("□□")
-    expect(page.get_by_role("radio").first).to_have_accessible_name(re.compile("^This does not look like a digit"))
-
-
 def test_drawn_digits_are_a_number_that_stays_while_the_next_is_drawn(open_page: OpenPage, service: Service) -> None:
     page = open_page(service.url, **DESKTOP)
     half = {digit: [[(x / 2, y / 2 + 0.25) for x, y in stroke] for stroke in STROKES[digit]] for digit in (4, 2, 1)}
@@ -695,18 +649,3 @@ def test_an_open_page_follows_the_served_version_from_shapes_to_digits_with_and_
     reloading.wait_for_version(FIRST_OWN_VERSION + 4)
     draw(page, [(0.44, 0.84), (0.41, 0.86)])
     expect(button(page, "Why?")).to_have_attribute("aria-pressed", "false")
-
-
-def test_the_bars_stay_where_they_are_when_a_second_digit_is_read(open_page: OpenPage, service: Service) -> None:
-    for options in (DESKTOP, PHONE):
-        page = open_page(service.url, **options)
-        places = []
-
-        for lines in ((), ("4",), ("42",)):
-            if lines:
-                page.route(ANSWERS, answer_with(*lines))
-                draw(page, *STROKES[1])
-                expect(page.locator("#number" if lines == ("42",) else "#digit")).to_have_text(lines[0])
-            places.append(page.locator("#bars").bounding_box())
-
-        assert places[0] == places[1] == places[2]

@@ -17,6 +17,8 @@ from tests.app.conftest import Service
 from tests.app.pages.test_drawing import STROKES
 from tests.conftest import needs
 
+pytestmark = pytest.mark.browser
+
 SECONDS = 60
 CONTROL, SHIFT, RIGHT = "\ue009", "\ue008", "\ue014"
 
@@ -82,8 +84,8 @@ def firefox(tmp_path: Path) -> Iterator[Firefox]:
             process.terminate()
 
 
-def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox: Firefox, layered: Service) -> None:
-    firefox.call("browsingContext.navigate", context=firefox.context, url=layered.url, wait="complete")
+def test_firefox_reads_is_misled_returns_from_the_card_and_reads_a_stack(firefox: Firefox, service: Service) -> None:
+    firefox.call("browsingContext.navigate", context=firefox.context, url=service.url, wait="complete")
 
     firefox.draw(7)
     firefox.wait_for("$('#digit').textContent === '7'")

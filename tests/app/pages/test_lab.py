@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from digits.model.artifact import FIRST_OWN_VERSION
-from tests.app.conftest import SHAPES, OpenPage, Reloading, Service
+from tests.app.conftest import Reloading, Service
+from tests.app.pages.conftest import OpenPage
 from tests.app.pages.test_drawing import (
     ANSWERS,
     DESKTOP,
-    PHONE,
     STROKES,
     answer_with,
     button,
@@ -36,15 +36,15 @@ def signed(text: str) -> float:
 
 
 @pytest.fixture
-def page(open_page: OpenPage, layered: Service) -> Page:
-    return open_page(layered.url, **DESKTOP)
+def page(open_page: OpenPage, service: Service) -> Page:
+    return open_page(service.url, **DESKTOP)
 
 
 def test_the_layers_are_sent_again_only_after_a_change_and_need_a_key(
-    layered: Service, locked: Service, trusted: Service
+    service: Service, locked: Service, trusted: Service
 ) -> None:
-    first = layered.client.get("/model/layers")
-    again = layered.client.get("/model/layers", headers={"if-none-match": first.headers["etag"]})
+    first = service.client.get("/model/layers")
+    again = service.client.get("/model/layers", headers={"if-none-match": first.headers["etag"]})
     lacking = trusted.client.get("/model/layers")
 
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
@@ -169,9 +169,9 @@ def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(pa
 
 
 def test_the_page_admits_that_it_cannot_look_inside_or_computes_something_else(
-    open_page: OpenPage, layered: Service, reloading: Reloading
+    open_page: OpenPage, service: Service, reloading: Reloading
 ) -> None:
-    page = open_page(layered.url, refusals=True, **DESKTOP)
+    page = open_page(service.url, refusals=True, **DESKTOP)
     state = page.locator("#lab-state")
     page.route(LAYERS, lambda route: route.abort())
     button(page, "Look inside").click()
@@ -191,23 +191,11 @@ def test_the_page_admits_that_it_cannot_look_inside_or_computes_something_else(
     expect(page.locator("#input-size")).to_have_text("784 pixels")
 
 
-def test_the_inside_of_a_model_of_other_classes_has_their_names(open_page: OpenPage, shapes: Service) -> None:
-    page = open_page(shapes.url, refusals=True, **DESKTOP)  # of `POST /read`
-    draw(page, *STROKES[0])
-    look_inside(page)
-
-    expect(page.locator("#outputs .name")).to_have_text(list(SHAPES))
-    expect(page.locator("#lab-state")).to_contain_text("Computed in your browser.")
-    expect(page.locator("#unit-name")).to_have_text(re.compile("|".join(map(re.escape, SHAPES))))
-    assert not re.search("digit", page.locator("#lab").inner_text())
-    expect(page.get_by_text("Beside the lecture's network")).to_be_hidden()
-
-
 def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
-    open_page: OpenPage, layered: Service
+    open_page: OpenPage, service: Service
 ) -> None:
     for width, height in ((1280, 720), (1920, 1080)):
-        page = open_page(f"{layered.url}/#lab", viewport={"width": width, "height": height})
+        page = open_page(f"{service.url}/#lab", viewport={"width": width, "height": height})
         draw(page, *STROKES[7])
         parts = ["#paper", "#input", "#units", "#outputs li:last-child", "#sliders", "#training"]
         panels = {
@@ -221,18 +209,6 @@ def test_pixels_units_outputs_and_each_panel_are_on_one_screen_beside_the_paper(
                 expect(page.locator(part)).to_be_in_viewport(ratio=1)
         assert page.evaluate("document.documentElement.scrollHeight") == height
         expect(page.locator("#sentence")).to_have_css("font-size", f"{18 * height // 720}px")
-
-
-def test_a_phone_has_the_network_as_a_strip_below_the_paper_that_stays(open_page: OpenPage, layered: Service) -> None:
-    page = open_page(f"{layered.url}/#lab", **PHONE)
-    draw(page, *STROKES[7])
-    expect(page.locator("#arithmetic-steps li")).to_have_count(6)
-
-    page.locator("#arithmetic-steps").scroll_into_view_if_needed()
-
-    expect(page.locator("#paper")).to_be_in_viewport(ratio=0.95)
-    strip = "strip => [strip.scrollWidth > strip.clientWidth, getComputedStyle(strip).overflowX]"
-    assert page.locator("#network").evaluate(strip) == [True, "auto"]
 
 
 def test_the_open_lab_fits_every_screen_and_every_part_has_a_name(page: Page) -> None:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -15,7 +14,8 @@ from playwright.sync_api import expect
 
 from app.pages.model_card import MAX_BYTES, page
 from digits.model.artifact import FIRST_OWN_VERSION
-from tests.app.conftest import OpenPage, Reloading, Service, StartService, expect_loaded
+from tests.app.conftest import Reloading, Service
+from tests.app.pages.conftest import OpenPage, expect_loaded
 from tests.conftest import make_files, publish_tiny
 
 CARD = "report/README.md"
@@ -93,16 +93,6 @@ def test_the_card_is_a_page_with_tables_figures_and_a_way_back(open_page: OpenPa
     expect(page.locator("#canvas")).to_be_visible()
 
 
-def test_the_card_links_the_documentation_where_it_is_served(start_service: StartService, client: httpx.Client) -> None:
-    service = start_service(MNIST_DOCUMENTATION_URL="https://guide.example.org/")
-
-    assert (
-        '<a href="https://guide.example.org/">Documentation</a>'
-        in service.wait_until_ready().client.get("/model/card").text
-    )
-    assert "Documentation" not in client.get("/model/card").text
-
-
 def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_it(client: httpx.Client) -> None:
     main = client.get("/model/card").text.partition("</h1>")[2]
 
@@ -111,16 +101,6 @@ def test_the_card_begins_with_what_the_model_reads_how_well_and_when_not_to_use_
     assert lines[0].startswith("<strong>It reads</strong> a 28x28 picture as one of the ten digits")
     assert re.match(r"<strong>It is right</strong> on 99\.\d\d % of 10,000 test pictures \(95 % interval", lines[1])
     assert 'src="report/samples.png"' in main.partition("<h2")[0]
-
-
-def test_columns_of_numbers_are_aligned_on_the_right(client: httpx.Client) -> None:
-    rows = re.findall(r"<tr>\n(.*?)</tr>", client.get("/model/card").text, re.DOTALL)
-
-    head, first = next((one, next_) for one, next_ in pairwise(rows) if "precision" in one)
-    assert re.findall(r"<th( class=\"right\")?>", head) == ["", *[' class="right"'] * 4]
-    assert re.findall(r"<td( class=\"right\")?>", first) == ["", *[' class="right"'] * 4]
-    parameter = next(row for row in rows if "hidden_units" in row)
-    assert "right" not in parameter  # the column has words too
 
 
 def test_on_a_phone_only_wide_tables_and_figures_scroll_sideways_in_the_preferred_colours(
@@ -144,42 +124,13 @@ def test_on_a_phone_only_wide_tables_and_figures_scroll_sideways_in_the_preferre
     ("markdown", "tag", "attribute", "value"),
     [
         pytest.param("![a](history.png)", "img", "src", "report/history.png", id="a figure of the report"),
-        pytest.param("![a](<my curves.png>)", "img", "src", "report/my%20curves.png", id="a figure with a space"),
         pytest.param("[a](history.csv)", "a", "href", "report/history.csv", id="a file of the report"),
-        pytest.param("[a](http://x.org/#y)", "a", "href", "http://x.org/#y", id="a link to http"),
         pytest.param("<https://x.org/a?b&c>", "a", "href", "https://x.org/a?b&c", id="a bare address"),
         pytest.param("|a|\n|-:|\n|1|", "td", "class", "right", id="numbers to the right, without a style attribute"),
     ],
 )
 def test_markdown_is_rendered(markdown: str, tag: str, attribute: str, value: str) -> None:
     assert render(markdown).of(tag, attribute) == [value]
-
-
-@pytest.mark.parametrize(
-    ("markdown", "text"),
-    [
-        pytest.param("<b>a</b>", "<b>a</b>", id="HTML"),
-        pytest.param("![a](https://x.org/a.png)", "a", id="a figure from another host"),
-        pytest.param("![a](nothing.png)", "![a](nothing.png)", id="a missing figure"),
-        pytest.param("[a](/predict)", "[a](/predict)", id="a path"),
-        pytest.param("[a](..%2fx)", "[a](..%2fx)", id="a way out of the report"),
-        pytest.param("[a](&#106;avascript:x)", "[a](javascript:x)", id="an entity in a scheme"),
-    ],
-)
-def test_html_and_other_links_become_text(markdown: str, text: str) -> None:
-    content = render(markdown)
-
-    assert [tag for tag, _ in content.tags] == ["p"]
-    assert content.text.strip() == text
-
-
-@pytest.mark.parametrize(("rows", "folded"), [(12, 0), (13, 1)])
-def test_only_a_long_table_is_folded(rows: int, folded: int) -> None:
-    content = render("|a|\n|-|\n" + "|1|\n" * rows + "\n|b|\n|-|\n|2|\n")
-
-    tags = [tag for tag, _ in content.tags]
-    assert (tags.count("details"), tags.count("table")) == (folded, 2)
-    assert "summary" not in tags[-8:]
 
 
 FRAGMENTS = st.sampled_from(
@@ -196,7 +147,7 @@ ALLOWED = {
 }
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @example(HOSTILE)
 @given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map("".join))
 def test_every_card_consists_of_text_tables_links_and_figures(card: str) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from app.openapi.example_pictures import EXAMPLES
-from tests.app.conftest import OpenPage, Service
+from tests.app.conftest import Service
+from tests.app.pages.conftest import OpenPage
 from tests.app.pages.test_drawing import (
     ANSWERS,
     DESKTOP,
@@ -29,8 +30,8 @@ from tests.app.pages.test_drawing import (
 
 
 @pytest.fixture
-def page(open_page: OpenPage, layered: Service) -> Page:
-    return open_page(layered.url, **DESKTOP, permissions=["clipboard-read", "clipboard-write"])
+def page(open_page: OpenPage, service: Service) -> Page:
+    return open_page(service.url, **DESKTOP, permissions=["clipboard-read", "clipboard-write"])
 
 
 def copied(page: Page, name: str) -> str:
@@ -70,11 +71,11 @@ def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: P
     expect_blank(other)
 
 
-def test_a_damaged_link_is_explained_and_forgotten(page: Page, layered: Service) -> None:
-    page.goto(f"{layered.url}/#strokes=rAIDABCD!")  # the same page, so that only the fragment changes
+def test_a_damaged_link_is_explained_and_forgotten(page: Page, service: Service) -> None:
+    page.goto(f"{service.url}/#strokes=rAIDABCD!")  # the same page, so that only the fragment changes
 
     expect_problem(page, "This link holds no drawing that can be shown.")
-    expect(page).to_have_url(f"{layered.url}/")
+    expect(page).to_have_url(f"{service.url}/")
     draw(page, *STROKES[7])
     expect_digit(page, 7)
 

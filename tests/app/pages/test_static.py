@@ -1,15 +1,12 @@
 """The files of the drawing page, the model card and the report: types, caching and security."""
 
-import asyncio
 import re
 
 import httpx
 import pytest
 
-from app.main import create_app
 from app.pages.drawing import FOLDER
-from app.settings import Settings
-from tests.app.conftest import Service, StartService
+from tests.app.conftest import Service
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -96,44 +93,14 @@ def test_texts_are_compressed_for_clients_that_accept_it(client: httpx.Client, p
     assert packed.num_bytes_downloaded < plain.num_bytes_downloaded / 2
 
 
-@pytest.mark.parametrize(
-    ("accepted", "encoding"), [("gzip;q=0, br", None), ("gzip ; q=0.0", None), ("br, gzip;q=0.5", "gzip")]
-)
-def test_a_weight_of_0_refuses_gzip(client: httpx.Client, accepted: str, encoding: str | None) -> None:
-    reply = client.get("/page/base.css", headers={"accept-encoding": accepted})
-
-    assert reply.headers.get("content-encoding") == encoding
-
-
-def test_http_1_0_gets_no_chunks(service: Service) -> None:
-    head = service.send_bytes(b"GET /docs/assets/swagger-ui.css HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")
-
-    assert head.startswith(b"HTTP/1.1 200 ")
-    assert b"chunked" not in head
-
-
-@pytest.mark.slow
-def test_the_files_of_the_docs_are_refused_above_the_limit_for_requests(start_service: StartService) -> None:
-    service = start_service(MNIST_MAX_REQUESTS="1").wait_until_ready()
-
-    with service.connect() as connection:
-        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
-        connection.sendall(head + b"Content-Length: 784\r\n\r\n")  # and no body, so that it stays in work
-        service.wait_for_status("/docs/assets/swagger-ui.css", 503)
-    service.wait_for_status("/docs/assets/swagger-ui.css", 200)
-
-
-def test_the_docs_can_be_left_out_and_the_documentation_linked() -> None:
-    app = create_app(Settings(docs=False, documentation_url="https://guide.example.org/page/?a&b"))
-
-    async def get(path: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://digits") as client:
-            return await client.get(path, headers={"accept": "text/html"})
+def test_the_docs_can_be_left_out_and_the_documentation_linked(limited: Service) -> None:
+    def get(path: str) -> httpx.Response:
+        return limited.client.get(path, headers={"accept": "text/html"})
 
     for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/examples/seven.png"):
-        reply = asyncio.run(get(path))
+        reply = get(path)
         assert (reply.status_code, "docs" in reply.text) == (404, False)
     for path in ("/", "/nothing"):
-        page = asyncio.run(get(path)).text
+        page = get(path).text
         assert ">API<" not in page
         assert 'href="https://guide.example.org/page/?a&amp;b"' in page

@@ -114,9 +114,9 @@ def test_without_the_extra_one_line_tells_what_to_install() -> None:
 
 
 def test_a_missing_collector_does_not_affect_the_service(start_service: StartService) -> None:
-    service = start_service(MNIST_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces").wait_until_ready()
+    service = start_service(MNIST_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces", OTEL_EXPORTER_OTLP_TIMEOUT="1")
 
-    reply = service.client.post("/predict", **RAW)
+    reply = service.wait_until_ready().client.post("/predict", **RAW)
 
     assert reply.status_code == httpx.codes.OK
     assert service.stop() == 0

@@ -10,7 +10,6 @@ from cli.batch.tasks import Predict
 from cli.batch.worker import LoadedModel, MissingFolder, Scored, Worker
 from cli.sources.listing import NamedPicture
 from cli.sources.tables import Content
-from digits.errors import DamagedArtifact
 from digits.model.artifact import MODEL
 from tests.conftest import Published
 
@@ -69,10 +68,3 @@ def test_a_folder_that_vanishes_ends_the_run_instead_of_failing_pictures(publish
     with pytest.raises(MissingFolder, match=f"{tmp_path}/gone does not exist"):
         worker.score([NamedPicture("7.png", "gone/7.png")])
     assert worker.score([NamedPicture("7.png", "7.png")]).failures[0].reason.startswith("cannot be read: ")
-
-
-def test_a_process_refuses_a_version_that_is_not_the_one_that_the_command_loaded(published: Published) -> None:
-    other = LoadedModel(published.folder, "0" * 64)
-
-    with pytest.raises(DamagedArtifact, match=r"model\.onnx: expected sha256 0000"):
-        Worker(other, Predict("auto"), Path())

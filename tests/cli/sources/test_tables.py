@@ -74,10 +74,8 @@ WHITE = np.full((28, 28), 255)
         pytest.param((WHITE / 255 * 1.01).tolist(), "expected floats from 0 to 1", id="floats above 1"),
         pytest.param((WHITE * np.nan).tolist(), "expected floats from 0 to 1", id="NaN"),
         pytest.param((WHITE + 1).tolist(), "expected integers from 0 to 255", id="256"),
-        pytest.param((-WHITE).tolist(), "expected integers from 0 to 255", id="negative"),
         pytest.param(WHITE[1:].tolist(), "expected 28x28 or 784 numbers, received 27x28", id="27 rows"),
         pytest.param([*WHITE[1:].tolist(), [255]], "received rows of different lengths", id="ragged rows"),
-        pytest.param([*WHITE[1:].tolist(), [None] * 28], "received nulls among them", id="null as a pixel"),
         pytest.param(None, "expected a picture, received null", id="null as a picture"),
     ],
 )
@@ -125,19 +123,6 @@ def a_file(name: str) -> Make:
     return make
 
 
-def packed(*, change: Callable[[bytearray], None]) -> Make:
-    """Return an NPZ file with one changed byte."""
-
-    def make(folder: Path) -> Path:
-        file = arrays(x=TWO)(folder)
-        content = bytearray(file.read_bytes())
-        change(content)
-        file.write_bytes(content)
-        return file
-
-    return make
-
-
 def header_only(text: str, content: bytes = b"") -> Make:
     """Return an NPZ file with an array that has this header."""
 
@@ -154,35 +139,18 @@ def shaped(shape: str) -> str:
     return f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
 
 
-def encrypt(content: bytearray) -> None:
-    """Set the flag of both headers of the only entry."""
-    content[6] |= 1
-    content[content.index(b"PK\1\2") + 8] |= 1
-
-
-def compress_in_an_unknown_way(content: bytearray) -> None:
-    content[8] = content[content.index(b"PK\1\2") + 10] = 99
-
-
 @pytest.mark.parametrize(
     ("make", "column", "message"),
     [
-        pytest.param(packed(change=encrypt), None, "but reading failed: ", id="encrypted"),
-        pytest.param(packed(change=compress_in_an_unknown_way), None, "but reading failed: ", id="99th compression"),
-        pytest.param(header_only(shaped("(-5, 784)")), None, "an array has the shape (-5, 784)", id="negative rows"),
         pytest.param(
             header_only(shaped("(1000000000000, 784)"), bytes(7840)), None, "the file is too small", id="too many rows"
         ),
-        pytest.param(header_only("{'descr': ("), None, "but reading failed: ", id="a header that is not Python"),
         pytest.param(arrays(x=TWO[:0]), None, "expected pictures, received a file without any", id="an empty array"),
         pytest.param(a_file("a.parquet"), None, "expected a Parquet file, but reading failed: ", id="not Parquet"),
         pytest.param(a_file("a.npz"), None, "expected an NPZ file, but reading failed: ", id="not NPZ"),
-        pytest.param(arrays(x=np.asfortranarray(AS_FLOATS)), None, "an array is in Fortran order", id="Fortran order"),
-        pytest.param(arrays(x=np.array([{}])), None, "expected an array of uint8, or floats from 0 to 1", id="objects"),
         pytest.param(arrays(a=TWO, b=TWO), None, "several arrays hold pictures, choose one with", id="two arrays"),
         pytest.param(arrays(a=TWO), "b", "an array 'b', received a uint8 (2, 28, 28)", id="no such array"),
         pytest.param(arrays(a=TWO[:, 1:]), "a", "or (N, 784), received uint8 (2, 27, 28)", id="a wrong shape"),
-        pytest.param(arrays(a=TWO.astype(bool)), "a", "or (N, 784), received bool (2, 28, 28)", id="a wrong dtype"),
         pytest.param(parquet(a=[b"7"], b=[b"7"]), None, "several columns may hold pictures, choose", id="two columns"),
         pytest.param(parquet(label=[7]), None, "or 784 numbers, received the columns label", id="no fitting column"),
         pytest.param(
@@ -192,7 +160,6 @@ def compress_in_an_unknown_way(content: bytearray) -> None:
             id="results",
         ),
         pytest.param(parquet(a=[b"7"]), "b", "expected a column 'b', received a", id="no such column"),
-        pytest.param(parquet(a=["seven"]), "a", "or 784 numbers, received string", id="a column of text"),
     ],
 )
 def test_a_file_without_a_column_of_pictures_is_refused_by_name(

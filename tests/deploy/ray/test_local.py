@@ -1,10 +1,7 @@
 """`make scale` answers as the service without Ray, is reachable from this machine only, and stops when asked."""
 
-import json
 import re
-import socket
 import sys
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -14,8 +11,7 @@ import pytest
 from tests.app.conftest import Service
 from tests.app.dialects import HTTP, V1, V2, Reply
 from tests.conftest import fresh_python
-from tests.deploy.ray.cluster import PATIENCE_SECONDS, wait_until
-from tests.load import SEVEN
+from tests.deploy.ray.cluster import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -57,33 +53,6 @@ def test_every_page_is_as_without_ray(local: Service, service: Service, method: 
 
         assert (with_ray.status_code, with_ray.content) == (without_ray.status_code, without_ray.content), path
         expect_same(with_ray, without_ray, path)
-
-
-def test_a_client_that_disconnects_is_counted_as_499_and_never_as_500(local: Service) -> None:
-    host, port = local.url.removeprefix("http://").split(":")
-    # A batch of 1000 pictures to normalize, which takes about a second.
-    head = f"POST /predict?normalize=always HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n"
-    request = f"{head}Content-Length: {1000 * len(SEVEN)}\r\n\r\n".encode() + 1000 * SEVEN
-
-    def disconnect() -> bool:
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(request)
-            time.sleep(0.2)
-        return 499 in logged_statuses(local)
-
-    wait_until(disconnect, "the service notices that a client disconnected")
-
-    metrics = local.client.get("/metrics").text
-    counted = re.findall(r'^digits_request_seconds_count{.*route="/predict",status="(\d+)"', metrics, re.MULTILINE)
-    assert "499" in counted
-    assert "500" not in counted
-    assert 500 not in logged_statuses(local)
-
-
-def logged_statuses(service: Service) -> set[int]:
-    """Return the statuses of `/predict` in the access log, which Ray copies to its own output."""
-    lines = [json.loads(line) for line in re.findall(r"{.*}", service.log.read_text())]
-    return {line["status"] for line in lines if line.get("route") == "/predict"}
 
 
 def test_a_local_clusters_internal_ports_listen_on_127_0_0_1_only(local: Service) -> None:

@@ -24,9 +24,6 @@ MANY = SEVEN * 30
 """A body of more than 16 KB, which HAProxy does not repeat, and whose reply takes long enough to be interrupted."""
 
 
-NOT_IN_THE_FILE = {"MNIST_HOST", "MNIST_PORT", "MNIST_DRAIN_SECONDS"}
-"""Settings that Serve ignores, or that must stay secret."""
-
 READ = """
 import json, sys
 from ray.serve.schema import ServeDeploySchema
@@ -56,14 +53,6 @@ def test_the_file_for_a_cluster_fits_rays_schema_and_the_code() -> None:
     assert application["import_path"] == "deploy.ray.application:app"
     assert CONFIG["http_options"]["keep_alive_timeout_s"] == KEEP_ALIVE_SECONDS
     assert CONFIG["http_options"]["port"] == Settings.model_fields["port"].default
-
-
-def test_the_file_for_a_cluster_names_only_settings_that_apply_to_a_replica() -> None:
-    settings = {f"MNIST_{field.upper()}" for field in Settings.model_fields}
-
-    named = re.findall(r"MNIST_\w+", (REPOSITORY / "deploy" / "ray" / "serve.yaml").read_text())
-
-    assert set(named) <= settings - NOT_IN_THE_FILE
 
 
 def test_the_image_sets_the_same_variables_as_the_local_cluster() -> None:

@@ -2,11 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram
 
-from digits.model.drift import EDGES, population_stability_index, quantities, reference
+from digits.model.drift import EDGES, population_stability_index, quantities
 
 
 def test_each_picture_has_its_quantities() -> None:
@@ -25,23 +22,6 @@ def test_each_picture_has_its_quantities() -> None:
     }
     assert with_novelty.keys() == EDGES.keys()
     assert without.keys() == EDGES.keys() - {"novelty"}
-
-
-@pytest.mark.parametrize("quantity", EDGES)
-@example(on_edges=True, values=[])
-@given(on_edges=st.booleans(), values=st.lists(st.floats(-2, 10, width=32), min_size=1))
-def test_a_value_is_in_the_same_bin_as_in_prometheus(quantity: str, on_edges: bool, values: list[float]) -> None:
-    edges = EDGES[quantity]
-    several = np.array([*values, *edges * on_edges], dtype=np.float32)
-    histogram = Histogram("a", "b", buckets=edges, registry=CollectorRegistry())
-
-    binned = reference(several, edges)
-    for value in several.tolist():
-        histogram.observe(value)
-
-    (family,) = histogram.collect()
-    buckets = [sample.value for sample in family.samples if sample.name == "a_bucket"]
-    assert np.cumsum(binned.shares) * len(several) == pytest.approx(buckets)
 
 
 @pytest.mark.parametrize(

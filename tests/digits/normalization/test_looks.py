@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.families import light, stroked
-from digits.features import Floats, Grey, to_features
+from digits.features import Floats, Grey
 from digits.model.artifact import SHIPPED
-from digits.model.choice import Seen, best_choices, better
-from digits.model.classifier import Classifier, Scores, load_newest
+from digits.model.classifier import Classifier, load_newest
 from digits.model.predictions import predict
 from digits.normalization.light import even_light
-from digits.normalization.normalize import Normalized, normalize, second_look
+from digits.normalization.normalize import Normalized, normalize
 from digits.normalization.page import find_page
 from digits.normalization.paper import even_paper
 from digits.numbers.read import read_number
@@ -138,24 +137,6 @@ def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
     assert np.corrcoef(evened.coverage(uneven).ravel(), ink.ravel())[0, 1] > 0.95
 
 
-def test_a_part_is_evened_as_in_the_whole_picture(three: Floats) -> None:
-    uneven = falling(written(three))
-    evened = even_light(cv2.resize(uneven, (120, 120), interpolation=cv2.INTER_AREA))
-    assert evened is not None
-
-    part = evened.coverage(uneven[60:180, 40:200], (40 / 240, 60 / 240, 200 / 240, 180 / 240))
-
-    assert np.abs(part - evened.coverage(uneven)[60:180, 40:200]).mean() < 0.02
-
-
-def test_a_stain_is_left_to_the_ink_network(three: Floats) -> None:
-    sheet = falling(written(three))
-    stained = cv2.circle(np.zeros_like(sheet), (200, 60), 50, 60, 6)
-    view = cv2.resize(cv2.subtract(sheet, stained), (128, 128), interpolation=cv2.INTER_AREA)
-
-    assert even_light(view) is None
-
-
 def circled(ink: Floats) -> Grey:
     sheet = written(ink)
     cv2.ellipse(sheet, (120, 120), (85, 95), 0, 20, 370, 60, 6)
@@ -223,43 +204,6 @@ def test_a_zero_in_which_nothing_is_written_stays_a_zero(classifier: Classifier)
     assert (record["digit"], record["accept"]) == (0, True)
 
 
-def seen(normalized: Normalized, digit: int, cost: float) -> Seen:
-    return Seen(normalized, 0, digit, cost)
-
-
-@pytest.fixture
-def normalized(mnist: Mnist) -> Normalized:
-    return Normalized(mnist.pixels[0], ("cropped", "centered"))
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "digit", "other"),
-    [
-        ((4, 0.9), (9, 0.1), 9, None),
-        ((4, 0.4), (9, 0.1), 9, 4),
-        ((4, 0.1), (9, 0.4), 4, 9),
-        ((4, 0.4), (4, 0.1), 4, None),
-    ],
-    ids=["the second is better", "the first is plausible too", "the first is better", "both agree"],
-)
-def test_of_two_looks_the_cheaper_one_counts_and_a_plausible_rival_is_named(
-    normalized: Normalized, first: tuple[int, float], second: tuple[int, float], digit: int, other: int | None
-) -> None:
-    best = better(seen(normalized, *first), seen(normalized, *second))
-
-    assert (best.digit, best.other) == (digit, other)
-
-
-@pytest.mark.parametrize(("has_digits", "digit"), [(True, 1), (False, 0)], ids=["digits", "other classes"])
-def test_only_around_digits_a_circle_is_a_mark(normalized: Normalized, has_digits: bool, digit: int) -> None:
-    with_circle = Normalized(normalized.pixels, normalized.steps, without_mark=normalized)
-    scores = Scores(np.array([[0.99, 0.01], [0.02, 0.98]], np.float32), np.array([0.1, 0.2], np.float32))
-
-    (best,) = best_choices([with_circle], scores, has_digits=has_digits)
-
-    assert best.digit == digit
-
-
 def test_a_plausible_rival_is_in_the_prediction_set_so_that_the_answer_is_not_accepted(
     classifier: Classifier, mnist: Mnist
 ) -> None:
@@ -287,11 +231,6 @@ def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Cl
     assert asked == [1]
 
 
-def test_a_picture_in_mnist_form_gets_no_second_look(mnist: Mnist) -> None:
-    assert second_look(mnist.pixels[0]) is None
-    assert not normalize(mnist.pixels[0]).has_other_look
-
-
 def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, mnist: Mnist) -> None:
     for index in range(20):
         picture = falling(written(stroked(mnist.pixels[index], 140, 8)[:140, :140].astype(np.float32)), 0.4)
@@ -302,12 +241,3 @@ def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, m
 
         assert number["text"] == str(record["digit"])
         assert number["digits"][0]["probabilities"] == pytest.approx(record["probabilities"].tolist(), abs=1e-6)
-
-
-def test_scores_keep_their_order() -> None:
-    scores = Scores(to_features(np.zeros((2, 28, 28), np.uint8))[:, :10], np.array([1, 2], np.float32))
-
-    both = scores.followed_by(scores.select([1]))
-
-    assert both.novelty is not None
-    assert both.novelty.tolist() == [1, 2, 2]

@@ -8,18 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from benchmarks.quality.families import cut, enlarged, family, on_paper, stroked
-from benchmarks.quality.without_digit import pictures_without_digit
+from benchmarks.quality.families import cut, enlarged, on_paper
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Grey, to_features
 from digits.model.artifact import NAME, SHIPPED, versions
-from digits.model.classifier import Classifier, Scores
-from digits.numbers.cuts import propose_cuts
-from digits.numbers.read import Number, PreparedNumber, read_number
-from digits.numbers.rings import divide
-from digits.numbers.segment import Box, Segmentation, segment
+from digits.model.classifier import Classifier
+from digits.numbers.read import Number, read_number
+from digits.numbers.segment import Segmentation, segment
 from digits.numbers.sheet import find_sheet
-from digits.numbers.strangers import commas, strangers
 from digits.numbers.work import Work
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
@@ -100,15 +96,6 @@ def test_digits_that_touch_are_cut_into_pieces_that_may_be_digits(classifier: Cl
     assert min(line.box(candidate).height for candidate in line.candidates) >= HEIGHT / 2
 
 
-def test_a_bar_just_above_a_line_is_in_that_line() -> None:
-    picture = np.full((200, 240), 255, np.uint8)
-    for left in (60, 140):
-        picture[60:160, left : left + 10] = 0
-    picture[40:48, 140:180] = 0  # such as the bar of a 5
-
-    assert len(segmented(picture).lines) == 1
-
-
 Written = list[Grey]
 
 
@@ -144,29 +131,6 @@ def a_line_under_a_number(written: Written) -> Grey:
     return picture
 
 
-def a_line_with_a_blob_at_its_end(_: Written) -> Grey:
-    picture = np.full((120, 400), 255, np.uint8)
-    picture[60:64, 5:9] = picture[61, 5:165] = 0
-    picture[10:50, 50:54] = picture[10:50, 150:154] = 0
-    return picture
-
-
-def thin_faint_lines(written: Written) -> Grey:
-    number = page(written, "4071")
-    paper = np.full_like(number, 255)
-    for left in range(10, paper.shape[1], 40):
-        paper[10:50, left : left + 2] = 180
-        paper[110:150, left : left + 2] = 180
-    return np.minimum(paper, number)
-
-
-def a_1_as_high_as_its_picture(written: Written) -> Grey:
-    strip = page(written, "40", gap=60)[38 : 38 + HEIGHT + 6]
-    between = int(np.flatnonzero((strip[:, 60:] > 200).all(axis=0))[30]) + 60
-    strip[2:-2, between : between + 3] = 0
-    return strip
-
-
 def changed(change: Callable[[Any], Image.Image]) -> Callable[[Written], Grey]:
     return lambda written: np.asarray(change(Image.fromarray(page(written, "402713"))))
 
@@ -183,14 +147,6 @@ def changed(change: Callable[[Any], Image.Image]) -> Callable[[Written], Grey]:
         pytest.param(partial(boxes_of_a_form, top_of_0=78), "4071", id="the boxes of a form around the digits"),
         pytest.param(partial(boxes_of_a_form, top_of_0=66), "4071", id="the box of a form touching a digit"),
         pytest.param(a_line_under_a_number, "4071", id="a line under a number"),
-        pytest.param(a_line_with_a_blob_at_its_end, "11", id="a line with a blob at its end, which is no frame"),
-        pytest.param(thin_faint_lines, "4071", id="thin faint lines"),
-        pytest.param(a_1_as_high_as_its_picture, "410", id="a 1 as high as its picture, which is no ruled line"),
-        pytest.param(
-            lambda written: on_paper(np.pad(stroked(written[2], 600, 1.5), 40)).astype(np.uint8),
-            "2",
-            id="a hairline of a large digit",
-        ),
         pytest.param(lambda written: page(written, "0").repeat(2, axis=1), "0", id="a wide digit, which is one digit"),
     ],
 )
@@ -221,25 +177,6 @@ def test_a_picture_without_a_digit_has_no_ink(classifier: Classifier, picture: G
         read(classifier, picture)
 
 
-def test_differences_of_less_than_four_grey_values_are_no_ink() -> None:
-    (gradient,) = pictures_without_digit("gradient", 1, np.random.default_rng(0))  # with the blocks of a JPEG
-
-    with pytest.raises(NoInk):
-        find_sheet(Picture(gradient).grey(), Work())
-
-
-@pytest.mark.parametrize("novelty", [(0.2, 1.4), (1.4, 1.4)])
-def test_soft_marks_count_only_if_most_of_them_look_like_digits(
-    written: list[Grey], novelty: tuple[float, float]
-) -> None:
-    segmentation = segmented(page(written, "17"))
-    prepared = PreparedNumber((100, 100), segmentation, [], None, has_other_look=False)
-    certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
-
-    with pytest.raises(NoInk):
-        prepared.read(Scores(certain, np.array(novelty, dtype=np.float32)))
-
-
 def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, mnist: Mnist) -> None:
     answer = read(classifier, mnist.pixels[0])
 
@@ -247,17 +184,6 @@ def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, 
     assert answer["digits"][0]["probabilities"] == pytest.approx(
         classifier.probabilities(to_features(mnist.pixels[:1]))[0].tolist()
     )
-
-
-@pytest.mark.parametrize("style", ["photo", "pencil", "cut, scan"])
-def test_one_digit_gets_the_answer_of_predict(classifier: Classifier, written: list[Grey], style: str) -> None:
-    pictures = family(style, np.stack(written), np.random.default_rng(0))
-
-    answers = [read_number(classifier, Picture(data)) for data in pictures]
-
-    prepared = np.stack([Picture(data).prepare("auto").pixels for data in pictures])
-    predicted = classifier.probabilities(to_features(prepared)).argmax(axis=1)
-    assert [answer["text"] for answer in answers] == [str(digit) for digit in predicted]
 
 
 def test_a_page_full_of_marks_is_refused(written: list[Grey], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,33 +205,6 @@ def test_zeros_are_read_one_by_one_although_they(classifier: Classifier, apart: 
     answer = read(classifier, paper)
 
     assert answer["text"] == "0000"
-
-
-def test_the_pieces_of_a_long_texture_need_no_more_memory_than_the_texture() -> None:
-    paper = Image.new("L", (2400, 120), 255)
-    for left in range(9, 2380, 16):
-        ImageDraw.Draw(paper).ellipse((left, 10, left + 18, 90), outline=0, width=3)
-    sheet = find_sheet(np.asarray(paper), Work())
-    ((part, cuts),) = propose_cuts(sheet, Work()).items()
-    left, top, width, height = sheet.boxes[part]
-    mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
-
-    pieces = divide(mask, cuts, sheet.stroke, Work())
-
-    assert len(pieces) > 50
-    assert sum(piece.mask.size for piece in pieces) <= 2 * mask.size
-    assert not any(piece.is_wall for piece in pieces)  # which many large masks are needed for
-
-
-def test_dashes_behind_a_number_are_not_read(classifier: Classifier, written: list[Grey]) -> None:
-    picture = page(written, "302")
-    wide = np.pad(picture, ((0, 0), (0, 120)), constant_values=255)
-    top, left = 40 + HEIGHT // 2, picture.shape[1] - 10
-    wide[top : top + 8, left : left + 20] = wide[top + 14 : top + 22, left : left + 20] = 0
-
-    answer = read(classifier, wide)
-
-    assert answer["text"] == "302"
 
 
 def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier, written: list[Grey]) -> None:
@@ -356,44 +255,3 @@ def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
     strangers = [digit for digit in beside["digits"] if not digit["is_digit"]]
     assert len(strangers) + beside["left_out"] > 0
     assert not any(digit["accept"] for digit in strangers)
-
-
-@pytest.mark.parametrize(
-    ("box", "lean", "is_stranger"),
-    [
-        pytest.param(Box(50, 0, 10, 40), 0.0, False, id="upright and as high as its neighbours"),
-        pytest.param(Box(50, 0, 20, 40), 0.5, False, id="leaning and as high as its neighbours"),
-        pytest.param(Box(50, -5, 10, 50), 0.0, False, id="upright and higher on both sides"),
-        pytest.param(Box(50, -10, 20, 50), 0.5, False, id="leaning and higher only above"),
-        pytest.param(Box(50, -5, 20, 50), 0.5, True, id="leaning and higher on both sides"),
-        pytest.param(Box(50, -5, 20, 50), -0.5, False, id="leaning to the left"),
-        pytest.param(Box(50, 0, 10, 20), 0.0, True, id="half as high"),
-    ],
-)
-def test_a_slash_leans_and_reaches_out_and_a_ring_is_small(box: Box, lean: float, is_stranger: bool) -> None:
-    stroke = Image.new("L", (28, 28))
-    ImageDraw.Draw(stroke).line((14 - 10 * lean, 24, 14 + 10 * lean, 4), fill=255, width=3)
-    pixels = np.stack([np.asarray(stroke)] * 3)
-
-    found = strangers([Box(0, 0, 20, 40), box, Box(90, 0, 20, 40)], [0, 0, 0], [5, 1, 5], pixels)
-
-    assert found == [False, is_stranger, False]
-    assert strangers([box], [0], [1], pixels[:1]) == [False]  # alone in its line
-    assert strangers([Box(0, 0, 20, 40), box], [0, 1], [5, 1], pixels[:2]) == [False, False]
-
-
-@pytest.mark.parametrize(
-    ("box", "is_comma"),
-    [
-        pytest.param(Box(25, 34, 6, 14), True, id="low and small"),
-        pytest.param(Box(25, 22, 6, 18), False, id="low and almost half as high"),
-        pytest.param(Box(25, 0, 6, 14), False, id="small and high"),
-    ],
-)
-def test_a_small_low_mark_between_digits_is_a_comma(box: Box, is_comma: bool) -> None:
-    boxes = [Box(0, 0, 20, 40), box, Box(40, 0, 20, 40)]
-
-    assert commas(boxes, [0, 0, 0], [5, 1, 5]) == [False, is_comma, False]
-    assert not any(commas(boxes, [0, 0, 0], [5, 0, 5]))  # the ring of a percent sign
-    assert not any(commas([box], [0], [1]))
-    assert not any(commas(boxes, [0, 1, 0], [5, 1, 5]))

@@ -1,19 +1,14 @@
 """Pictures that were drawn to be costly. What reading them takes is counted by the code itself, before it is spent."""
 
-import tracemalloc
-from contextlib import suppress
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.faults.hostile import KINDS, hostile, png
 from digits.errors import DigitsError, TooManyDigits
-from digits.numbers import cuts
 from digits.numbers.read import prepare
-from digits.numbers.segment import MAX_CANDIDATES, segment
-from digits.numbers.sheet import MAX_PARTS, find_sheet
-from digits.numbers.work import CANDIDATE, MAX_STEPS, PIECE, SEAM, Work
+from digits.numbers.segment import MAX_CANDIDATES
+from digits.numbers.work import CANDIDATE, MAX_STEPS, Work
 from digits.picture import Picture
 
 MB = 1_000_000
@@ -45,30 +40,6 @@ def test_reading_any_picture_takes_a_bounded_number_of_steps(
     drawn = 0 if prepared.segmentation is None else len(prepared.segmentation.pixels)
     assert drawn <= MAX_CANDIDATES
     assert drawn * CANDIDATE <= work.steps <= MAX_STEPS
-
-
-def test_cutting_takes_bounded_memory() -> None:
-    sheet = find_sheet(hostile("zigzag", 2999, 250, 20, 4), Work())
-    tracemalloc.start()
-
-    with suppress(TooManyDigits):
-        segment(sheet, 2999, 250, Work())
-
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 150 * MB  # of which it takes about a third
-
-
-def test_seams_are_sought_in_a_bounded_number_of_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    sheet = find_sheet(hostile("zigzag", 2000, 600, 40, 4), Work())
-    monkeypatch.setattr(cuts, "_MAX_SEAMS", 50)
-    work = Work()
-
-    found = cuts.propose_cuts(sheet, work)
-
-    assert len(sheet.boxes) <= MAX_PARTS
-    assert work.steps <= 50 * (SEAM + PIECE + cuts._PASSES * sheet.labels.size)
-    assert sum(len(each.strokes) for each in found.values()) <= 50
 
 
 def test_work_beyond_the_limit_is_refused_before_it_is_done() -> None:

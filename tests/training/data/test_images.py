@@ -1,10 +1,8 @@
 """MNIST is loaded, checked and split."""
 
 import gzip
-import io
 import re
 import struct
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -89,9 +87,7 @@ def test_refused_data_are_reported_in_one_line_with_both_hashes_and_the_option(n
         pytest.param({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"received uint8 \(0, 28, 28\)", id="no images"),
         pytest.param({"y_train": np.zeros(59, np.uint8)}, "expected 60 integer labels", id="one label missing"),
         pytest.param({"y_train": np.arange(60) % 10 + 1}, "class at least once, received no 0", id="labels from 1"),
-        pytest.param({"y_test": np.arange(30) % 10 - 1}, "expected labels 0 to 99, received -1 to 8", id="label -1"),
         pytest.param({"y_test": np.arange(30) % 9}, "received no 9", id="a digit without images"),
-        pytest.param({"y_train": np.array([{}] * 60)}, "pickle", id="pickled objects"),
     ],
 )
 def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, change: Arrays, message: str) -> None:
@@ -102,22 +98,11 @@ def test_arrays_not_in_mnists_form_are_refused(tmp_path: Path, arrays: Arrays, c
         mnist.load(str(tmp_path / "bad.npz"), allow_other_data=True)
 
 
-def texts() -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for array in mnist.ARRAYS:
-            archive.writestr(f"{array}.npy", "seven")
-    return content.getvalue()
-
-
 @pytest.mark.parametrize(
     "damage",
     [
         pytest.param(lambda _whole: b"seven", id="text"),
-        pytest.param(lambda whole: whole[: len(whole) // 2], id="half a file"),
         pytest.param(lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], id="one bit flipped"),
-        pytest.param(lambda _whole: b"\x93NUMPY" + b"\0" * 100, id="a single array"),
-        pytest.param(lambda _whole: texts(), id="texts in place of arrays"),
         pytest.param(
             lambda whole: re.sub(rb"(PK\x03\x04..|PK\x01\x02....)\0", b"\\1\x01", whole, flags=re.DOTALL),
             id="encrypted",
@@ -136,10 +121,7 @@ def test_a_damaged_npz_file_is_refused_by_name(npz: Path, damage: Callable[[byte
     [
         pytest.param(lambda _whole: b"", "starts with 00000803, received", id="an empty file"),
         pytest.param(lambda whole: b"\0\0\x08\x01" + whole[4:], "received 00000801", id="the header of labels"),
-        pytest.param(lambda whole: b"\0\0\x0d\x03" + whole[4:], "received 00000d03", id="floats"),
-        pytest.param(lambda whole: whole[:10], "00000803", id="half a header"),
         pytest.param(lambda whole: whole[:-1], "expected 47056 bytes .* received 47055", id="one byte short"),
-        pytest.param(lambda whole: whole + b"\0", "expected 47056 bytes .* received 47057", id="one byte too many"),
         pytest.param(lambda whole: gzip.compress(whole)[:-20], "cannot be read completely", id="gzip cut short"),
     ],
 )
@@ -219,26 +201,6 @@ def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: lis
         np.testing.assert_allclose(np.bincount(y, minlength=10), np.array(counts) * len(y) / len(labels), atol=2)
 
 
-def test_a_split_does_not_depend_on_global_random_state() -> None:
-    first = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
-    np.random.seed(7)  # the generator that scikit-learn falls back to
-
-    second = mnist.split_training_images(labelled(EVEN), validation_split=0.2)
-
-    assert numbers(first.x_validation) == numbers(second.x_validation)
-    assert numbers(first.x_calibration) == numbers(second.x_calibration)
-
-
-def test_a_split_of_0_keeps_all_images_in_order(npz: Path) -> None:
-    data = mnist.load(str(npz), allow_other_data=True)
-
-    split = mnist.split_training_images(data, validation_split=0)
-
-    np.testing.assert_array_equal(split.x_train, data.x_train)
-    assert len(split.x_validation) == len(split.x_calibration) == 0
-    assert not split.has_held_back_images
-
-
 def with_nines(count: int) -> np.ndarray:
     return np.array([*np.repeat(np.arange(9), 10), *[9] * count])
 
@@ -248,9 +210,7 @@ def with_nines(count: int) -> np.ndarray:
     [
         pytest.param(EVEN, 0.01, "--validation-split 0.01 of 60 training images: expected", id="one validation image"),
         pytest.param(EVEN, 0.49, "expected every class in all three parts", id="two training images"),
-        pytest.param(EVEN, 0.99, "expected every class in all three parts", id="more than all images"),
         pytest.param(with_nines(1), 0.15, "in all three parts; .* only 1 member", id="one image of a digit"),
-        pytest.param(with_nines(2), 0.15, "in the validation part, received no 9", id="two images of a digit"),
         pytest.param(with_nines(3), 0.15, "in the calibration part, received no 9", id="three images of a digit"),
     ],
 )

@@ -131,14 +131,3 @@ def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:
 
     with pytest.raises(NothingToResume, match="received one with batch_size 64 instead of 128, seed 1 instead of 2; "):
         begin(tmp_path / "second", settings_of(Recipe("lecture"), 2, "abc"), resume=True)
-
-
-def test_a_run_that_was_killed_while_it_saved_goes_on_from_the_state_before(
-    tmp_path: Path, digits: LabelledImages
-) -> None:
-    uninterrupted = fitted(digits, tmp_path / "uninterrupted", epochs=EPOCHS, seed=7)
-    fitted(digits, tmp_path / "killed", epochs=2, seed=7)
-    weights = tmp_path / "killed/backup/latest.weights.h5"
-    weights.write_bytes(weights.read_bytes()[:500])
-
-    assert same(fitted(digits, tmp_path / "killed", epochs=EPOCHS, seed=7), uninterrupted)

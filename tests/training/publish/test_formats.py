@@ -1,7 +1,6 @@
 """Versions for Triton and TensorFlow Serving compute the same as the classifier."""
 
 import sys
-from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from keras import layers
 
 from app.settings import Settings
 from digits.features import Floats, to_features
-from digits.model import artifact
-from digits.model.artifact import KERAS, MODEL, NAME, SHIPPED
+from digits.model.artifact import MODEL, NAME, SHIPPED
 from digits.model.classifier import Classifier, load_newest
 from tests.conftest import (
     REPOSITORY,
@@ -31,16 +29,10 @@ from tests.conftest import (
     Mnist,
     Published,
     fresh_python,
-    publish_tiny,
-    publish_trusted,
-    rewrite,
 )
 from training.data.images import LabelledImages
-from training.errors import CannotWrite, ParityError
-from training.network.layers import build
-from training.network.recipes import RECIPES
 from training.publish.export import draft_manifest, export, publish
-from training.publish.formats import EngineFiles, to_triton, write
+from training.publish.formats import to_triton
 
 
 def _triton_config() -> Any:
@@ -196,34 +188,6 @@ class TestSavedModel:
         assert not [name for name, data in content(savedmodel).items() for path in paths if path.encode() in data]
 
 
-class TestWhatIsWritten:
-    def test_a_graph_that_misses_the_golden_values_is_refused(self, tmp_path: Path) -> None:
-        classifier = Classifier.load(publish_trusted(tmp_path).folder)
-        golden = classifier.golden
-        assert golden.novelty is not None
-
-        for off, message in (
-            (replace(golden, probabilities=golden.probabilities + np.float32(5e-5)), "probabilities within 1e-05"),
-            (replace(golden, novelty=golden.novelty + np.float32(2e-4)), r"novelty within 0\.0001"),
-        ):
-            classifier.golden = off
-            with pytest.raises(ParityError, match=f"expected the graph for Triton to give the golden {message}"):
-                to_triton(classifier)
-
-    def test_a_keras_file_of_another_network_is_refused_and_nothing_is_written(
-        self, own: Path, tmp_path: Path, command: Command
-    ) -> None:
-        build(RECIPES["lecture"]).save(tmp_path / KERAS)
-        rewrite(own, KERAS, (tmp_path / KERAS).read_bytes())
-        arguments = ("--model-dir", own.parent.parent, "--output", tmp_path / "output")
-
-        outcome = command("export", "--format", "savedmodel", *arguments)
-
-        assert outcome.is_refusal_in_one_line
-        assert outcome.err.startswith("digits: expected the SavedModel's serving_default to give the golden prob")
-        assert not (tmp_path / "output").exists()
-
-
 class TestWriting:
     def test_an_existing_version_is_not_replaced(self, triton: Path, command: Command) -> None:
         before = content(triton)
@@ -236,60 +200,6 @@ class TestWriting:
             "it was not changed\n"
         )
         assert content(triton) == before
-
-    def test_a_later_version_is_added(self, published: Published, tmp_path: Path) -> None:
-        later = publish_tiny(published.root, 1)
-        write(to_triton(Classifier.load(published.folder)), tmp_path / "out", published.manifest)
-        before = content(tmp_path / "out")
-
-        folder = write(to_triton(Classifier.load(later.folder)), tmp_path / "out", later.manifest)
-
-        added = {f"{NAME}/{folder.name}/model.onnx": (later.folder / MODEL).read_bytes()}
-        assert content(tmp_path / "out") == {**before, **added}
-
-    @pytest.mark.parametrize(("path", "received"), [("1/a.onnx", "no such file"), ("config.pbtxt", "other content")])
-    def test_a_configuration_that_does_not_match_is_refused(
-        self, published: Published, tmp_path: Path, path: str, received: str
-    ) -> None:
-        model, data = tmp_path / "out" / NAME, b"max_batch_size: 8"
-        (model / path).parent.mkdir(parents=True)
-        (model / path).write_bytes(data)
-
-        with pytest.raises(CannotWrite, match=rf"config\.pbtxt: expected the content .*, received {received}; nothing"):
-            write(to_triton(Classifier.load(published.folder)), tmp_path / "out", published.manifest)
-
-        assert content(model) == {path: data}
-
-    @pytest.mark.parametrize("older", [False, True], ids=["the first version", "a later one"])
-    def test_a_failed_write_leaves_no_files(self, published: Published, tmp_path: Path, older: bool) -> None:
-        manifest, beside = published.manifest, {"config.pbtxt": b"for all"}
-        if older:
-            write(EngineFiles({"a": b"1"}, beside), tmp_path / "out", manifest.model_copy(update={"version": 1}))
-        before = content(tmp_path / "out")
-        impossible = EngineFiles({"a": b"1", "a/b": b"a folder where a file is"}, beside)
-
-        with pytest.raises(CannotWrite, match=rf"nothing was written to .*/{manifest.version}: "):
-            write(impossible, tmp_path / "out", manifest)
-
-        assert content(tmp_path / "out") == before
-        assert not list(tmp_path.rglob(".publishing-*"))
-
-    def test_a_polling_triton_sees_only_complete_models(
-        self, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        take, out = artifact._rename_if_free, tmp_path / "out"
-        seen: list[set[str]] = []
-
-        def watched(folder: Path, staging: Path) -> bool:
-            seen.append({file.relative_to(out).as_posix() for file in out.glob("*/[!.]*")})
-            seen.append({file.name for file in out.iterdir()})
-            return take(folder, staging)
-
-        monkeypatch.setattr(artifact, "_rename_if_free", watched)
-
-        write(EngineFiles({"model.onnx": b"1"}, {"config.pbtxt": b"2"}), out, published.manifest)
-
-        assert seen == [{f"{NAME}/config.pbtxt"}, {NAME}]
 
 
 @pytest.mark.parametrize(

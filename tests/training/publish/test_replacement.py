@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +13,8 @@ from tests.training.conftest import Arrays, Command, Outcome, published_in
 pytest.importorskip("keras")
 
 from digits.errors import PublishFailed
-from digits.model.artifact import Dataset
 from training import pipeline
-from training.data.images import LabelledImages
 from training.errors import OutputInUse
-from training.network.recipes import RECIPES
-from training.publish import replacement
 from training.publish.lock import exclusive
 
 HOLD = """
@@ -41,21 +35,6 @@ def test_the_folder_of_one_version_is_refused_before_anything_is_read(tmp_path: 
         pipeline.train(None, {}, seed=0, source="none", allow_other_data=False, output=folder, resume=False)
 
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_a_run_with_other_class_names_is_another_run(tmp_path: Path, halves: dict[str, Any]) -> None:
-    recipe = RECIPES["lecture"]
-    names = tuple(halves.pop("class_names").tolist())
-    data = LabelledImages("own", **halves, classes=names)
-    manifest = publish_tiny(tmp_path).manifest
-    fields = {"recipe": asdict(recipe), "seed": 7, "classes": names, "preprocessing": data.preprocessing}
-    dataset = Dataset(name="own", sha256=data.sha256(), train_images=90, validation_images=0, test_images=60)
-    edit = manifest.model_copy(update=fields | {"dataset": dataset}).model_dump_json()
-    (tmp_path / "mnist-dense" / str(manifest.version) / "manifest.json").write_text(edit)
-
-    assert replacement.finished_run(tmp_path, recipe, 7, data) is not None
-    renamed = LabelledImages("own", **halves, classes=("left", "east"))
-    assert replacement.finished_run(tmp_path, recipe, 7, renamed) is None
 
 
 @pytest.fixture

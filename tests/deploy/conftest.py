@@ -1,26 +1,5 @@
-"""Fixtures for the tests of deploy: the services of `tests/app`, and one picture of each digit."""
-
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
+"""The services of `tests/app`, for the tests of deploy."""
 
 from tests.app.conftest import service, start_service
-from tests.deploy.ray.cluster import Cluster
 
 __all__ = ["service", "start_service"]
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Start a Ray cluster of three nodes with one processor each. A test that kills a node adds another."""
-    # The path must be short enough for sockets.
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
-        cluster = Cluster(Path(folder))
-        try:
-            cluster.add_node()
-            cluster.add_node()
-            yield cluster
-        finally:
-            cluster.stop()

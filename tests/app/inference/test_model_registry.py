@@ -58,12 +58,14 @@ def test_no_request_is_lost_while_a_version_is_published_and_removed(reloading: 
 
     with ThreadPoolExecutor(4) as clients:
         tasks = [clients.submit(ask) for _ in range(4)]
-        reloading.wait_for(lambda: bool(outcomes))
-        new = publish_tiny(reloading.root, 1)
-        reloading.wait_for(lambda: (200, NEXT) in outcomes)
-        shutil.rmtree(new.folder)
-        reloading.wait_for_version(SERVED)
-        stop.set()
+        try:
+            reloading.wait_for(lambda: bool(outcomes))
+            new = publish_tiny(reloading.root, 1)
+            reloading.wait_for(lambda: (200, NEXT) in outcomes)
+            shutil.rmtree(new.folder)
+            reloading.wait_for_version(SERVED)
+        finally:
+            stop.set()
         for task in tasks:
             task.result()
 

@@ -26,8 +26,6 @@ from tests.app.conftest import DAMAGED, FIRST, FOURTH, RELOAD_SECONDS, SECOND, T
 from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION, make_graph, publish_tiny, rewrite
 
-pytestmark = pytest.mark.slow
-
 SERVED, NEXT = FIRST_OWN_VERSION, FIRST_OWN_VERSION + 1
 """The version that is served at the start of each test, and the number of the next one."""
 
@@ -45,6 +43,7 @@ def refused_loads(service: Service) -> float:
     return float(count)
 
 
+@pytest.mark.slow
 def test_no_request_is_lost_while_a_version_is_published_and_removed(reloading: Reloading) -> None:
     outcomes: Counter[tuple[int, int]] = Counter()
     stop = threading.Event()
@@ -85,6 +84,7 @@ def with_other_weights(folder: Path) -> None:
         }
     ),
 )
+@pytest.mark.slow
 def test_a_damaged_version_is_refused_once_and_the_previous_one_still_serves(
     reloading: Reloading, tmp_path: Path, damage: Callable[[Path], None], reason: str
 ) -> None:
@@ -137,6 +137,7 @@ VERSION = f"{artifact.NAME}/{SERVED}"
         }
     ),
 )
+@pytest.mark.slow
 def test_every_request_is_answered_whatever_happens_to_the_folder_and_only_removal_goes_back(
     reloading: Reloading, fault: Callable[[Path], None], place: str, served: int
 ) -> None:
@@ -152,6 +153,7 @@ def test_every_request_is_answered_whatever_happens_to_the_folder_and_only_remov
     assert statuses == {200}
 
 
+@pytest.mark.slow
 def test_a_version_that_is_copied_slowly_is_served_once_it_is_complete(reloading: Reloading, tmp_path: Path) -> None:
     shutil.copytree(reloading.root, tmp_path / "elsewhere")
     source = publish_tiny(tmp_path / "elsewhere", 1).folder

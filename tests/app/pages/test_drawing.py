@@ -194,6 +194,7 @@ def test_the_logic_of_the_page_is_right_without_a_browser() -> None:
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_the_scripts_of_the_page_have_the_types_that_their_comments_say() -> None:
     needs("tsc")
     options = "--noEmit --allowJs --checkJs --target esnext --module esnext --moduleResolution node"

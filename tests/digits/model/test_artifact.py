@@ -252,6 +252,7 @@ def test_a_folder_or_file_that_exists_is_not_overwritten(taken: str, tmp_path: P
 
 
 class TestConcurrency:
+    @pytest.mark.slow
     def test_a_killed_publisher_leaves_only_whole_versions(self, published: Published) -> None:
         rng = random.Random(9)
         seen = {published.manifest.version: content(published.folder)}

@@ -39,7 +39,7 @@ train: .venv/.train
 # One process runs a whole file, so that its tests share their services. Ray's clusters use all cores and have their own
 # timeouts, so their tests run alone.
 PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-TESTS_WITH_RAY = $(wildcard tests/deploy/test_ray_*.py)
+TESTS_WITH_RAY = tests/deploy/ray
 export COVERAGE_FILE = $(CURDIR)/reports/coverage/data
 WITH_COVERAGE = --cov --cov-report= --cov-fail-under=0
 # Tests start more than a hundred processes. Without bytecode, each of them would compile all its packages anew: the import of
@@ -100,7 +100,7 @@ sbom:
 # tags need no pull at each start (15). With the component `openshift`, the cluster chooses the user id (40).
 policy: .venv/.dev
 	@rm -rf reports/manifests
-	@$(RUN) tests.deploy.manifests reports/manifests
+	@$(RUN) tests.deploy.kubernetes.manifests reports/manifests
 	@$(UV) tool run --quiet checkov@3.3.30 --directory reports/manifests --framework kubernetes --compact --quiet --skip-download \
 		--skip-check CKV_K8S_15,CKV_K8S_21,CKV_K8S_40,CKV_K8S_43 $(ARGS)
 

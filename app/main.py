@@ -24,7 +24,7 @@ from app.telemetry.accounting import Accounting
 from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 
 _log = logging.getLogger(__name__)
 

@@ -74,7 +74,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # digits.pictures.decode sets these filters for its process, but pytest overrides them with "error" in each test.
-    # tests/digits/test_picture.py proves in a fresh interpreter that the product's filters suffice.
     for module in ("TiffImagePlugin", "JpegImagePlugin", "PngImagePlugin", "WebPImagePlugin", "GifImagePlugin"):
         config.addinivalue_line("filterwarnings", f"ignore::UserWarning:PIL.{module}")
     config.addinivalue_line("filterwarnings", "ignore::UserWarning:PIL.Image")
@@ -306,7 +305,7 @@ def rewrite(folder: Path, path: str, content: bytes) -> None:
 def encoded(pixels: Grey | Image.Image, **options: Any) -> bytes:
     """Return a picture as the bytes of a file: PNG unless `format` is given. HEIF is a seven, as nothing encodes it."""
     if options.get("format", "").upper() in {"HEIF", "HEIC"}:
-        return (REPOSITORY / "tests/digits/seven.heic").read_bytes()
+        return (REPOSITORY / "tests/digits/pictures/seven.heic").read_bytes()
     picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     stream = io.BytesIO()
     picture.save(stream, **({"format": "PNG"} | options))

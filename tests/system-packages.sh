@@ -4,14 +4,13 @@ set -eu
 missing=""
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v firefox-esr >/dev/null || missing="$missing firefox-esr"
-command -v prometheus >/dev/null || missing="$missing prometheus" # with promtool
+command -v promtool >/dev/null || missing="$missing prometheus" # with promtool
 command -v Rscript >/dev/null || missing="$missing r-base-core"
 Rscript -e 'library(httr2); library(jsonlite)' >/dev/null 2>&1 || missing="$missing r-cran-httr2 r-cran-jsonlite"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v tsc >/dev/null || missing="$missing node-typescript"
 command -v curl >/dev/null || missing="$missing curl"
 command -v kustomize >/dev/null || missing="$missing kustomize"
-command -v wrk >/dev/null || missing="$missing wrk"
 command -v nginx >/dev/null || missing="$missing nginx"
 command -v openssl >/dev/null || missing="$missing openssl"
 [ -n "$missing" ] || exit 0

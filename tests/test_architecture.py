@@ -2,13 +2,10 @@
 
 import ast
 import graphlib
-import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -52,25 +49,6 @@ def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_mod
     assert [name for names in imports.values() for name in names if name.endswith("__main__")] == []
 
 
-def test_types_are_checked_without_the_packages_that_only_training_and_ray_need() -> None:
-    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    extras = settings["project"]["optional-dependencies"]
-    others = set(extras["train"] + extras["scale"]) - {*settings["project"]["dependencies"]}
-    packages = {found[0] for found in (re.match(r"[\w-]+", each) for each in others) if found}
-    modules = {module for module, known in packages_distributions().items() if packages & {*known}}
-    imported = {
-        str(name).split(".")[0]
-        for file in files_of(*PACKAGES, "tests")
-        for node in ast.walk(ast.parse(file.read_text()))
-        for name in ([each.name for each in node.names] if isinstance(node, ast.Import) else [])
-        + ([node.module] if isinstance(node, ast.ImportFrom) else [])
-    }
-    overrides = settings["tool"]["mypy"]["overrides"]
-    optional = {name.split(".")[0] for each in overrides if "ignore_missing_imports" in each for name in each["module"]}
-
-    assert modules & imported - optional - {"tests"} == set()  # some package installs its tests under this name
-
-
 def test_the_import_contracts_of_pyproject_hold() -> None:
     command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
     if command is None:
@@ -81,7 +59,6 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-WEB = {"fastapi", "starlette", "uvicorn"}
 TRAINING = {"tensorflow", "keras", "training", "onnx", "tf2onnx", "matplotlib", "sklearn", "mlxtend", "typer"}
 UNUSED = {"numpy.f2py", "numpy.testing", "numpy.ma", "unittest", "markdown_it"}
 EXTRAS = {"grpc", "google.protobuf", "opentelemetry.sdk"}
@@ -100,18 +77,7 @@ EXTRAS = {"grpc", "google.protobuf", "opentelemetry.sdk"}
             {"rich", "pydantic_settings", "numpy", "onnxruntime", "app", "digits", "training", "deploy"},
             id="listing the commands needs none of them",
         ),
-        pytest.param("cli.main", {"typer"}, id="a spawned process needs no command line"),
         pytest.param("cli.serve", {"rich", "onnxruntime"}, id="parsing the settings needs no model"),
-        pytest.param(
-            "digits.model.classifier",
-            WEB | {"pydantic_settings", "orjson", "app", "training", "tensorflow", "keras"},
-            id="classifying needs no web",
-        ),
-        pytest.param(
-            "digits.model.artifact, digits.pictures.decode",
-            WEB | {"onnxruntime", "app", "training"},
-            id="publishing and decoding pictures need no model",
-        ),
     ],
 )
 def test_a_fresh_interpreter_loads_no_strangers(module: str, strangers: set[str]) -> None:

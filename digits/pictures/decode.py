@@ -56,7 +56,7 @@ for _category in (UserWarning, Image.DecompressionBombWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
 # Pillow has no single exception for a broken file. Its plugins raised the first five of these for damaged pictures
-# (tests/digits/fuzz.py). `PIL.ImageFile` expects the others while a plugin reads a header.
+# (tests/digits/pictures/fuzz.py). `PIL.ImageFile` expects the others while a plugin reads a header.
 _BROKEN_FILE_ERRORS = (
     OSError,
     SyntaxError,

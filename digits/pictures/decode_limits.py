@@ -1,7 +1,8 @@
 """Bound the time and memory that decoding one picture can take, before its pixels are decoded.
 
 A limit on pixels is not enough. Thousands of scans (JPEG), colour profiles (PNG) or comments (GIF), or one huge tile
-(TIFF), make a picture of 28x28 take minutes or gigabytes. `tests/app/test_decode_limits.py` has an example of each.
+(TIFF), make a picture of 28x28 take minutes or gigabytes. `tests/app/input/test_decode_limits.py` has an example of
+each.
 """
 
 import os

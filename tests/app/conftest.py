@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,17 +22,6 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Error,
-    Locator,
-    Page,
-    Request,
-    expect,
-    sync_playwright,
-)
 
 from digits.features import Grey, to_features
 from digits.model import artifact
@@ -43,9 +32,7 @@ from tests.conftest import (
     SHIPPED_VERSION,
     Mnist,
     add_layers,
-    edit_manifest,
     make_calibration,
-    needs,
     publish_classes,
     publish_tiny,
     publish_trusted,
@@ -53,9 +40,6 @@ from tests.conftest import (
 
 START_SECONDS = 60
 """A guard against hanging. A service usually starts in about a second."""
-
-BROWSER_MILLISECONDS = 30_000
-"""A guard against hanging, for each step in the browser. Playwright's own 5 seconds are too short on a busy machine."""
 
 
 def cases(table: Mapping[str, Any]) -> list[Any]:
@@ -87,7 +71,7 @@ class Service:
                 stderr=stream,
             )
         try:
-            self.url = self._wait_for_url()
+            self.url = self.wait_for_line(r"(http://[0-9.]+:[0-9]+)")
         except AssertionError:
             self.process.kill()
             self.process.wait()
@@ -95,19 +79,19 @@ class Service:
         self.port = int(self.url.rpartition(":")[2])
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
-    def _wait_for_url(self) -> str:
-        return self.wait_for_line(r"(http://[0-9.]+:[0-9]+)")
+    def _wait(self, found: Callable[[], Any], expected: str) -> Any:
+        """Return the first true value of `found`, while the service runs."""
+        deadline = time.monotonic() + self._start_seconds
+        while not (value := found()):
+            running = self.process.poll() is None and time.monotonic() < deadline
+            assert running, f"expected {expected}; the log:\n{self.log.read_text()}"
+            time.sleep(0.02)
+        return value
 
     def wait_for_line(self, pattern: str) -> str:
         """Wait for a match in the log and return its first group."""
-        deadline = time.monotonic() + self._start_seconds
-        while time.monotonic() < deadline:
-            if match := re.search(pattern, self.log.read_text()):
-                return match.group(1)
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.02)
-        raise AssertionError(f"no {pattern!r} in the log:\n{self.log.read_text()}")
+        match: re.Match[str] = self._wait(lambda: re.search(pattern, self.log.read_text()), repr(pattern))
+        return match.group(1)
 
     def wait_for_record(self, value: str) -> dict[str, Any]:
         """Wait for a line in the log that has a field with this value, and return the line's fields."""
@@ -126,16 +110,14 @@ class Service:
         return self
 
     def wait_for_status(self, path: str, status: int) -> httpx.Response:
-        deadline = time.monotonic() + self._start_seconds
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                reply = self.client.get(path)
-                if reply.status_code == status:
-                    return reply
-            except httpx.TransportError:
-                pass
-            time.sleep(0.02)
-        raise AssertionError(f"{path} did not become {status}; the log:\n{self.log.read_text()}")
+        def reply() -> httpx.Response | None:
+            with suppress(httpx.TransportError):
+                if (got := self.client.get(path)).status_code == status:
+                    return got
+            return None
+
+        replied: httpx.Response = self._wait(reply, f"{path} to become {status}")
+        return replied
 
     def connect(self) -> socket.socket:
         """Open a connection, for bytes that no client library would send."""
@@ -159,11 +141,14 @@ class Service:
 
 
 @contextmanager
-def running_service(folder: Path, **settings: str) -> Iterator[Service]:
-    """Run a service that is ready, with its log in `folder`. At the end, the log must have no traceback."""
-    service = Service(folder / "service.log", settings)
+def running_service(
+    folder: Path, *, cwd: str | Path = REPOSITORY, ready_at: str = "/readyz", **settings: str
+) -> Iterator[Service]:
+    """Run a service, with its log in `folder`. At the end, the log must have no traceback."""
+    service = Service(folder / "service.log", settings, cwd=cwd)
     try:
-        yield service.wait_until_ready()
+        service.wait_for_status(ready_at, 200)
+        yield service
     finally:
         exit_code = service.stop()
     assert exit_code == 0
@@ -193,12 +178,6 @@ def copy_without_model(folder: Path) -> Path:
     for package in ("app", "digits", "models/ink"):
         shutil.copytree(REPOSITORY / package, folder / "bare" / package, ignore=shutil.ignore_patterns("__pycache__"))
     return folder / "bare"
-
-
-@pytest.fixture
-def bare_checkout(tmp_path: Path) -> Path:
-    """A copy of the code without the shipped model."""
-    return copy_without_model(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -253,6 +232,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "MNIST_MAX_REQUESTS": "1",
         "MNIST_MAX_BATCH": str(LIMITED_BATCH),
         "MNIST_DOCS": "false",
+        "MNIST_DOCUMENTATION_URL": "https://guide.example.org/page/?a&b",
         "MNIST_LOG_FORMAT": "text",
         "MNIST_GRPC_PORT": "0",
     }
@@ -272,14 +252,8 @@ def modelless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("modelless")
     (publish_tiny(folder / "models").folder / artifact.MODEL).unlink()
     settings = {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_GRPC_PORT": "0", "MNIST_API_KEY": "a-misspelled-name"}
-    service = Service(folder / "service.log", settings, cwd=copy_without_model(folder))
-    try:
-        service.wait_for_status("/livez", 200)
+    with running_service(folder, cwd=copy_without_model(folder), ready_at="/livez", **settings) as service:
         yield service
-    finally:
-        exit_code = service.stop()
-    assert exit_code == 0
-    assert "Traceback" not in service.log.read_text()
 
 
 FIRST, SECOND, THIRD, FOURTH, DAMAGED = range(FIRST_OWN_VERSION, FIRST_OWN_VERSION + 5)
@@ -309,18 +283,6 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service whose model has prediction sets, novelty and saliency, but recognizes no digit."""
     folder = tmp_path_factory.mktemp("trusted")
     publish_trusted(folder, threshold=0.1, normalized_threshold=0.02)
-    with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
-        yield service
-
-
-@pytest.fixture(scope="session")
-def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service with the shipped network and its layers."""
-    folder = tmp_path_factory.mktemp("layered")
-    own = folder / artifact.NAME / str(FIRST_OWN_VERSION)
-    shutil.copytree(artifact.SHIPPED / artifact.NAME / str(SHIPPED_VERSION), own)
-    edit_manifest(own, {"version": FIRST_OWN_VERSION})
-    add_layers(own)
     with running_service(folder, MNIST_MODEL_DIR=str(folder)) as service:
         yield service
 
@@ -431,109 +393,3 @@ def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     }
     with running_service(folder, **settings) as service:
         yield service
-
-
-# Not for the session: while Playwright runs, this thread has an event loop, and a test could not start its own.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    needs("chromium")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]  # fmt: skip
-    expect.set_options(timeout=BROWSER_MILLISECONDS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def tab(browser: Browser) -> Iterator[Page]:
-    """A tab that tests share. A new tab takes five times as long to load a page."""
-    context = browser.new_context()
-    yield context.new_page()
-    context.close()
-
-
-OpenPage = Callable[..., Page]
-
-
-@pytest.fixture
-def open_page(browser: Browser, tab: Page) -> Iterator[OpenPage]:
-    """`open_page(url)` opens a page. With Playwright's context options, such as `viewport`, it gets a new context.
-
-    At the end of the test, the fixture checks that the page has contacted no other host and that the console shows no
-    error, such as a violation of the Content-Security-Policy. Chromium also writes an error for each failed request. A
-    test that expects these says `refusals=True`.
-    """
-    own: list[BrowserContext] = []
-    outside: list[str] = []
-    errors: list[str] = []
-    refusals_expected = False
-
-    def hear(line: ConsoleMessage) -> None:
-        if line.type == "error" and not (refusals_expected and line.text.startswith("Failed to load resource")):
-            errors.append(line.text)
-
-    def follow(sent: Request) -> None:
-        if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
-            outside.append(sent.url)
-
-    def fail(error: Error) -> None:
-        errors.append(str(error))
-
-    listeners: dict[str, Callable[[Any], None]] = {"request": follow, "console": hear, "pageerror": fail}
-
-    def listen(page: Page) -> None:
-        for event, listener in listeners.items():
-            page.on(event, listener)  # type: ignore[call-overload]
-
-    def open_(url: str, *, refusals: bool = False, **options: Any) -> Page:
-        nonlocal refusals_expected
-        refusals_expected |= refusals
-        page = tab
-        if options:
-            own.append(browser.new_context(**options))
-            page = own[-1].new_page()
-            listen(page)
-        page.set_default_timeout(BROWSER_MILLISECONDS)
-        page.goto(url)
-        return page
-
-    listen(tab)
-    tab.set_viewport_size({"width": 1280, "height": 720})
-    yield open_
-    for context in own:
-        context.close()
-    tab.unroute_all()
-    tab.goto("about:blank")
-    for event, listener in listeners.items():
-        tab.remove_listener(event, listener)
-    assert outside == []
-    assert errors == []
-
-
-def drag(page: Page, *points: tuple[float, float]) -> None:
-    """Draw one stroke with the mouse. Points are x and y as fractions of the drawing area."""
-    box = page.locator("#canvas").bounding_box()
-    assert box is not None
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for x, y in places[1:]:
-        page.mouse.move(x, y, steps=6)
-    page.mouse.up()
-
-
-def expect_loaded(images: Locator) -> None:
-    """Wait until each image has loaded, and check that it is large enough to be read."""
-    expect(images).not_to_have_count(0)
-    for image in images.all():
-        image.scroll_into_view_if_needed()
-        expect(image).to_have_js_property("complete", True)
-        assert image.evaluate("image => image.naturalWidth") > 100
-
-
-def expect_styled_card(page: Page) -> None:
-    """Check that the model card has its images and its style sheet."""
-    expect_loaded(page.get_by_role("img"))
-    assert page.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "800px"

@@ -1,35 +1,5 @@
-"""Fixtures for the tests of deploy: the services of `tests/app`, and one picture of each digit."""
+"""The services of `tests/app`, for the tests of deploy."""
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-from digits.features import Grey
 from tests.app.conftest import service, start_service
-from tests.conftest import Mnist
-from tests.deploy.cluster import Cluster
 
 __all__ = ["service", "start_service"]
-
-
-@pytest.fixture(scope="session")
-def ten_digits(mnist: Mnist) -> Grey:
-    """One MNIST picture of each class, uint8 (10, 28, 28)."""
-    return np.stack([mnist.pixels[mnist.labels == digit][3] for digit in range(10)])
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Start a Ray cluster of three nodes with one processor each. A test that kills a node adds another."""
-    # The path must be short enough for sockets.
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
-        cluster = Cluster(Path(folder))
-        try:
-            cluster.add_node()
-            cluster.add_node()
-            yield cluster
-        finally:
-            cluster.stop()

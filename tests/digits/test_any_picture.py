@@ -14,7 +14,6 @@ from digits.errors import DigitsError
 from digits.features import Grey
 from digits.model.artifact import SHIPPED
 from digits.model.classifier import Classifier
-from digits.normalization.normalize import normalize
 from digits.numbers.read import read_number
 from digits.picture import Picture
 from tests.conftest import SHIPPED_VERSION, encoded
@@ -54,16 +53,6 @@ def drawn(seed: int) -> Grey:
     if rng.random() < 0.3:  # noise
         sheet = (sheet + rng.normal(0, rng.uniform(1, 25), sheet.shape)).clip(0, 255).astype(np.uint8)
     return 255 - sheet if rng.random() < 0.3 else sheet
-
-
-@given(seed=st.integers(0, 2**32 - 1))
-@example(seed=1262)
-@example(seed=510509)  # all of its sheet is ink
-def test_any_picture_is_normalized_or_refused(seed: int) -> None:
-    with suppress(DigitsError):
-        pixels = normalize(drawn(seed)).pixels
-        assert pixels.shape == (28, 28)
-        assert pixels.max() == 255
 
 
 @given(seed=st.integers(0, 2**32 - 1))

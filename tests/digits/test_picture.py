@@ -1,10 +1,8 @@
 """An encoded picture becomes the network's input, or is refused with the reason, within its limits."""
 
-import gc
 import os
 import re
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,15 @@ import pytest
 from PIL import Image, ImageOps
 
 from benchmarks.quality.families import enlarged, on_paper
-from digits.errors import ImageTooLarge, InvalidImage, NoInk, UnsupportedImage, WrongSize
+from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.picture import Picture, prepare_pixels, read_file
 from digits.pictures.decode import FORMATS, MAX_PIXELS
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
+
+HEIC = Path(__file__).parent / "pictures"
 
 WIDTH, HEIGHT = 32, 24
 RAMP: Grey = (np.add.outer(7 * np.arange(HEIGHT), 2 * np.arange(WIDTH)) % 256).astype(np.uint8)
@@ -87,32 +87,21 @@ class TestGreyValues:
         ("picture", "options", "expected", "tolerance"),
         [
             pytest.param(GREY, {}, RAMP, EXACT, id="PNG, grey"),
-            pytest.param(ONE, {}, BLACK_AND_WHITE, EXACT, id="PNG, black and white"),
             pytest.param(RGB, {}, RAMP, EXACT, id="PNG, RGB"),
-            pytest.param(PALETTE, {"transparency": 0}, STEPS_WITHOUT_ZERO, EXACT, id="PNG, clear palette entry"),
             pytest.param(PALETTE, CLEAR_FIRST, STEPS_WITHOUT_ZERO, EXACT, id="PNG, an alpha value per palette entry"),
-            pytest.param(RGB, {"transparency": (0, 0, 0)}, RAMP_WITHOUT_ZERO, EXACT, id="PNG, clear RGB value"),
             pytest.param(GREY, {"transparency": 0}, RAMP_WITHOUT_ZERO, EXACT, id="PNG, clear grey value"),
             pytest.param(RGBA, {}, ON_WHITE, EXACT, id="PNG, RGB with alpha"),
-            pytest.param(RGB, SECOND_FRAME, RAMP, EXACT, id="PNG, animated: first frame"),
             pytest.param(RGB, JPEG, RAMP, JPEG_LOSS, id="JPEG, RGB"),
-            pytest.param(RGB, {**JPEG, "progressive": True}, RAMP, JPEG_LOSS, id="JPEG, progressive"),
             pytest.param(CMYK, JPEG, RAMP, JPEG_LOSS, id="JPEG, CMYK"),
             pytest.param(RGB, MPO, RAMP, JPEG_LOSS, id="JPEG with two pictures, as phones make them: first picture"),
             pytest.param(RGBA, WEBP, ON_WHITE, EXACT, id="WEBP, with alpha"),
-            pytest.param(RGB, {"format": "WEBP", "quality": 100}, RAMP, WEBP_LOSS, id="WEBP, lossy"),
-            pytest.param(RGB, {**WEBP, **SECOND_FRAME}, RAMP, EXACT, id="WEBP, animated: first frame"),
-            pytest.param(ONE, BMP, BLACK_AND_WHITE, EXACT, id="BMP, black and white"),
             pytest.param(RGB, BMP, RAMP, EXACT, id="BMP, RGB"),
             pytest.param(RGBA, BMP, RAMP, EXACT, id="BMP, whose fourth byte is not alpha"),
-            pytest.param(PALETTE, {**GIF, "transparency": 0}, STEPS_WITHOUT_ZERO, EXACT, id="GIF, clear palette entry"),
             pytest.param(PALETTE, {**GIF, **SECOND_FRAME}, STEPS, EXACT, id="GIF, animated: first frame"),
             pytest.param(ONE, {**TIFF, "compression": "group4"}, BLACK_AND_WHITE, EXACT, id="TIFF, fax"),
             pytest.param(RGB, {**TIFF, "compression": "tiff_lzw"}, RAMP, EXACT, id="TIFF, RGB, LZW"),
-            pytest.param(PALETTE, {**TIFF, "compression": "packbits"}, STEPS, EXACT, id="TIFF, palette"),
             pytest.param(LA, TIFF, ON_WHITE, EXACT, id="TIFF, grey with alpha"),
             pytest.param(SIXTEEN_BIT, TIFF, RAMP, EXACT, id="TIFF, 16 bit"),
-            pytest.param(CMYK, TIFF, RAMP, EXACT, id="TIFF, CMYK"),
             pytest.param(GREY, {**TIFF, "big_tiff": True}, RAMP, EXACT, id="BigTIFF"),
             pytest.param(GREY, {**TIFF, **SECOND_PAGE}, RAMP, EXACT, id="TIFF, several pages: first page"),
         ],
@@ -215,31 +204,6 @@ class TestLargePictures:
             assert grey[0, 0] >= 253  # a palette is made by rounding
             assert grey[-1, -1] <= 2
 
-    @pytest.mark.parametrize(
-        ("data", "cost"),
-        [
-            pytest.param(gif(7000, 7000, disposal=2), 49_000_000, id="GIF, restored to its background"),
-            pytest.param(png(6000, 6000, colour=2), 36_000_000, id="PNG in colour"),
-            pytest.param(webp(3000, 3000), 22_500_000, id="WEBP, which takes more memory"),
-        ],
-    )
-    def test_a_large_picture_is_not_held_open_while_it_waits(self, data: bytes, cost: int) -> None:
-        picture = Picture(data)
-        picture.close_large()
-
-        opened = [each for each in gc.get_objects() if issubclass(type(each), Image.Image)]
-        assert picture.size not in [each.size for each in opened]
-        assert picture.cost == cost
-
-
-HUGE = {
-    "PNG": png(2**31 - 1, 2**31 - 1),
-    "GIF, a frame larger than its screen": gif(28, 28, frame=(65_535, 65_535)),
-    "GIF, restored to its background": gif(65_535, 65_535, disposal=2),
-    "BMP, top down": bmp(100_000, -100_000),
-    "WEBP": webp(65_535, 65_535),
-}
-"""Small files that declare huge pictures."""
 
 PROGRESSIVE: dict[str, Any] = {"progressive": True, "subsampling": 0}
 
@@ -274,39 +238,10 @@ class TestLimits:
         with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             Picture(make(height + 1))
 
-    @pytest.mark.parametrize("data", [png(10_000, 5000), jpeg(8000, 6250), jpeg(8000, 6250, progressive=True)], ids=len)
-    def test_most_pictures_may_have_50_megapixels(self, data: bytes) -> None:
-        assert Picture(data).pixel_count == MAX_PIXELS
-
     def test_a_side_has_at_most_65535_pixels(self) -> None:
         assert Picture(png(1, 65_535)).size == (1, 65_535)
         with pytest.raises(ImageTooLarge, match="at most 65535 pixels per side, received a picture of 1x65536"):
             Picture(png(1, 65_536))
-
-    def test_a_limit_above_the_ceiling_does_not_lift_the_ceiling(self) -> None:
-        data = png(2 * MAX_PIXELS + 1, 1)
-
-        with pytest.raises(ImageTooLarge, match=f"expected at most {2 * MAX_PIXELS} pixels"):
-            Picture(data, max_pixels=10 * MAX_PIXELS)
-
-    def test_refusing_small_files_of_huge_pictures_takes_little_memory(self, tmp_path: Path) -> None:
-        text = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"\0" * 64_000_000, 9))
-        for name, data in {**HUGE, "text of gigabytes": png(28, 28, *[text] * 20)}.items():
-            (tmp_path / name).write_bytes(data)
-        script = (
-            "import pathlib, resource, sys\n"
-            "from digits import errors\nfrom digits.picture import Picture\n"
-            "used = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
-            "resource.setrlimit(resource.RLIMIT_AS, (used + 64_000_000, used + 64_000_000))\n"
-            "for file in pathlib.Path(sys.argv[1]).iterdir():\n"
-            "    try: Picture(file.read_bytes()).grey()\n"
-            "    except errors.ImageTooLarge: print('refused', file.name)\n"
-        )
-
-        result = fresh_python("-c", script, tmp_path)
-
-        assert result.returncode == 0, result.stderr
-        assert sorted(result.stdout.splitlines()) == sorted(f"refused {name}" for name in HUGE)
 
 
 class TestRefusals:
@@ -316,11 +251,9 @@ class TestRefusals:
             pytest.param(encoded(RGB, format="AVIF"), "AVIF", id="AVIF"),
             pytest.param(b"%PDF-1.7\n", "PDF", id="PDF"),
             pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG", id="SVG"),
-            pytest.param(b'<?xml version="1.0"?><svg/>', "SVG", id="SVG with an XML declaration"),
             pytest.param(encoded(RGB, format="ICO"), "ICO", id="ICO"),
             pytest.param(b"8BPS\0\1", "Photoshop", id="Photoshop"),
             pytest.param(b"\xff\x0a\0\0", "JPEG XL", id="JPEG XL"),
-            pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", id="JPEG XL in a container"),
             pytest.param(encoded(RGB, format="JPEG2000"), "JPEG 2000", id="JPEG 2000"),
         ],
     )
@@ -353,12 +286,12 @@ class TestRefusals:
 
 class TestDamagedPictures:
     def test_damaged_pictures_give_a_digit_or_a_named_error(self) -> None:
-        ran = fresh_python("-m", "tests.digits.fuzz", "60", timeout_seconds=240)
+        ran = fresh_python("-m", "tests.digits.pictures.fuzz", "60", timeout_seconds=240)
 
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
     def test_metadata_that_crash_the_decoder_of_heif_are_not_read(self) -> None:
-        file = Path(__file__).parent / "broken-metadata.heic"
+        file = HEIC / "broken-metadata.heic"
         read = "import sys, digits.picture as picture; picture.Picture(open(sys.argv[1], 'rb').read()).grey()"
 
         ran = fresh_python("-c", read, file)  # a crash ends its process
@@ -367,7 +300,7 @@ class TestDamagedPictures:
         assert "InvalidImage: expected a whole HEIF picture" in ran.stderr
 
     def test_a_heif_of_too_many_pixels_is_refused_before_they_are_decoded(self) -> None:
-        data = (Path(__file__).parent / "seven.heic").read_bytes()
+        data = (HEIC / "seven.heic").read_bytes()
         at = data.index(b"ispe") + 8
         large = data[:at] + struct.pack(">II", 5000, 4000) + data[at + 8 :]
 
@@ -375,23 +308,12 @@ class TestDamagedPictures:
             Picture(large)
 
     def test_a_heif_of_tiles_is_read_unless_it_repeats_large_ones(self) -> None:
-        data = (Path(__file__).parent / "tiles.heic").read_bytes()
+        data = (HEIC / "tiles.heic").read_bytes()
         tile = b"ispe" + bytes(4) + struct.pack(">II", 64, 64)
         assert Picture(data).grey().shape == (164, 140)
 
         with pytest.raises(InvalidImage, match="received one that repeats large ones"):
             Picture(data.replace(tile, tile[:8] + struct.pack(">II", 1400, 1640)))
-
-    def test_a_heif_is_turned_as_it_says(self) -> None:
-        picture = Picture((Path(__file__).parent / "turned.heic").read_bytes())
-
-        assert picture.grey().shape == (162, 138)
-
-    def test_a_heif_that_repeats_a_large_profile_is_refused(self) -> None:
-        profile = (9000).to_bytes(4, "big") + b"colr" + bytes(8992)
-
-        with pytest.raises(InvalidImage, match="one colour profile"):
-            Picture(b"\0\0\0\x18ftypheic" + bytes(16) + b"infe" * 6000 + profile)
 
     @pytest.mark.parametrize(
         "data",
@@ -400,38 +322,12 @@ class TestDamagedPictures:
             pytest.param(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"\0" * 4), id="a short header (ValueError)"),
             pytest.param(grey_tiff(28, 28, offset_type=11), id="a TIFF whose offset is a float (TypeError)"),
             pytest.param(gif(0, 0, frame=(0, 0)), id="a GIF of 0x0"),
-            pytest.param(webp(28, 28)[:-8], id="a WEBP cut in its frame"),
-            pytest.param(encoded(Image.fromarray(RAMP.astype(np.int32)), **TIFF), id="32-bit integers"),
             pytest.param(encoded(Image.fromarray(RAMP.astype(np.float32)), **TIFF), id="32-bit floats"),
-            pytest.param(encoded(RGB.convert("LAB"), **TIFF), id="CIE Lab"),
         ],
     )
     def test_other_broken_and_strange_pictures_are_refused(self, data: bytes) -> None:
         with pytest.raises(InvalidImage):
             grey(data)
-
-    def test_broken_metadata_is_ignored_without_warnings(self, tmp_path: Path) -> None:
-        files = []
-        for orientation, data in [
-            (6, oriented(GREY.transpose(Image.Transpose.ROTATE_90), 6, format="JPEG")),
-            (1, encoded(RGB, format="MPO", save_all=True, append_images=[RGB])[:-300]),
-        ]:
-            files.append(tmp_path / str(orientation))
-            files[-1].write_bytes(data.replace(b"MPF\0", b"MPF\0\0").replace(b"\x01\x12\x00\x03", b"\x01\x12\x00\x02"))
-        (tmp_path / "limit").write_bytes(png(MAX_PIXELS + 1, 1))
-        probe = (
-            "import pathlib, sys\n"
-            "from digits import errors\nfrom digits.picture import Picture\n"
-            "for name in sys.argv[1:]:\n"
-            "    try: print(Picture(pathlib.Path(name).read_bytes()).grey().shape)\n"
-            "    except errors.DigitsError as exc: print(type(exc).__name__)\n"
-        )
-
-        ran = fresh_python("-W", "error", "-c", probe, *files, tmp_path / "limit")
-
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stderr == ""
-        assert ran.stdout.splitlines()[-1] == "ImageTooLarge"
 
 
 def test_a_file_longer_than_any_picture_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,16 +395,6 @@ class TestLargeJpeg:
 
         np.testing.assert_array_equal(Picture(data).prepare("auto").pixels, normalized_whole(data))
 
-    def test_a_photo_without_an_answer_is_refused(self, photo: Callable[..., Image.Image]) -> None:
-        data = encoded(photo(1000), **JPEG)
-
-        with pytest.raises(InvalidImage, match="expected a whole JPEG picture"):
-            Picture(data[: len(data) // 2]).prepare("auto")
-        with pytest.raises(NoInk):
-            Picture(encoded(Image.new("L", (1280, 1280), 200), **JPEG)).prepare("auto")
-        with pytest.raises(WrongSize, match=r"expected 28x28 pixels, received 1280x1280 \(width x height\)"):
-            Picture(data).prepare("never")
-
 
 class TestResize:
     """A model that asks for it gets pictures that are only fitted into 28x28."""
@@ -532,12 +418,3 @@ class TestResize:
         rows, columns = np.nonzero(resized.pixels < 100)
         assert np.ptp(rows) + 1 == pytest.approx(2.8, abs=1)
         assert np.ptp(columns) + 1 == pytest.approx(5.6, abs=1)
-
-    @pytest.mark.parametrize("paper", ["black", "white"])
-    def test_an_encoded_picture_keeps_its_polarity(self, paper: str) -> None:
-        picture = Image.new("RGB", (560, 280), paper)
-        picture.paste("white" if paper == "black" else "black", (0, 0, 280, 280))
-
-        pixels = Picture(encoded(picture)).prepare("resize").pixels
-
-        assert (pixels[14, 2], pixels[14, 25]) == ((255, 0) if paper == "black" else (0, 255))

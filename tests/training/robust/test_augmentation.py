@@ -42,16 +42,6 @@ def copy(fine: Grey, labels: Labels) -> Grey:
     return distort(fine, labels, RECIPE, [0, 0])
 
 
-def test_the_seed_determines_the_copy_and_the_enlarged_pictures_stay_the_same(
-    images: Grey, fine: Grey, labels: Labels, copy: Grey
-) -> None:
-    again, other = (distort(fine, labels, RECIPE, seed) for seed in ([0, 0], [0, 1]))
-
-    assert np.array_equal(copy, again)
-    assert (copy != other).mean() > 0.1
-    assert np.array_equal(fine, enlarge(images))
-
-
 @pytest.mark.parametrize("name", [field.name for field in fields(Distortions)])
 def test_each_distortion_has_an_effect(fine: Grey, labels: Labels, copy: Grey, name: str) -> None:
     without = distort(fine, labels, replace(RECIPE, **{name: 0.0}), [0, 0])

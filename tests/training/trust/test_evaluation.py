@@ -11,13 +11,12 @@ from digits.features import Floats, Grey, to_features
 from digits.model.artifact import Level, PredictionSets, Temperature
 from digits.model.classifier import Classifier, Scores
 from digits.model.prediction_sets import Thresholds
-from tests.conftest import Mnist, publish_trusted
+from tests.conftest import publish_trusted
 from training.data.images import Split
 from training.trust import conformal
 from training.trust.calibration import calibrate
-from training.trust.evaluation import Strangers, coverage, detect, evaluate
+from training.trust.evaluation import Strangers, coverage, detect
 from training.trust.imitations import imitations
-from training.trust.reliability import reliability, rescale
 
 TEMPERATURE = Temperature(value=1.5, folded=True)
 
@@ -59,38 +58,6 @@ def test_calibration_uses_the_calibration_images(classifier: Classifier, split: 
         assert len(reference.shares) == len(reference.edges) + 1
     predicted = np.bincount(scores.probabilities.argmax(axis=1), minlength=10) / 120
     assert calibration.reference["digit"].shares == pytest.approx(predicted)
-
-
-@pytest.mark.parametrize("folded", [True, False], ids=["folded into the network", "only reported"])
-def test_reliability_is_measured_before_and_after_scaling(classifier: Classifier, split: Split, folded: bool) -> None:
-    calibration = calibrate(classifier, split, Temperature(value=1.5, folded=folded))
-    scores = classifier.scores(to_features(split.x_validation))
-
-    trust = evaluate(calibration, scores, scores, split.y_validation)
-
-    as_served = reliability(scores.probabilities, split.y_validation).metrics()
-    other = reliability(rescale(scores.probabilities, 1 / 1.5 if folded else 1.5), split.y_validation).metrics()
-    expected = (other, as_served) if folded else (as_served, other)
-    assert (trust.before.metrics(), trust.after.metrics()) == expected
-    assert [row.level for row in trust.coverage] == [0.9, 0.9, 0.95, 0.99]
-    assert trust.detection == {}
-
-
-def test_each_calibration_is_measured_on_its_own_pictures(classifier: Classifier, split: Split) -> None:
-    calibration = calibrate(classifier, split, TEMPERATURE)
-    images, copies = (
-        classifier.scores(to_features(pictures))
-        for pictures in (split.x_calibration, imitations(split.x_calibration, split.y_calibration))
-    )
-
-    trust = evaluate(calibration, images, copies, split.y_calibration)
-
-    # These are the pictures of the calibration, so that 109 of 120 (the rank for 0.9) or a few more are covered.
-    for rows in (trust.coverage, trust.normalized_coverage):
-        assert [row.level for row in rows] == [0.9, 0.9, 0.95, 0.99]
-        assert 109 / 120 <= rows[0].covered < 0.95
-    novelty = {"test images": images.novelty, "distorted copies": copies.novelty}
-    assert trust.false_alarms == {name: (np.asarray(values) > 1).mean() for name, values in novelty.items()}
 
 
 def probabilities(*rows: dict[int, float]) -> Floats:
@@ -146,21 +113,3 @@ def test_detection_compares_the_novelty_of_digits_and_non_digits(
     assert (shapes.above_1, shapes.accepted) == (above_1, accepted)
     assert len(shapes.pixels) == round(accepted * count)
     assert (shapes.digits == 1).all()
-
-
-def test_without_prediction_sets_no_stranger_is_accepted() -> None:
-    scores = Scores(np.eye(2, dtype=np.float32)[1:], np.full(1, -1, np.float32))
-
-    strangers = Strangers.of(np.zeros((1, 28, 28), np.uint8), scores, None)
-
-    assert detect(np.zeros(1), {"shapes": strangers})["shapes"].accepted == 0
-
-
-def test_each_digit_has_one_copy_that_differs_from_it_and_is_the_same_in_every_run(mnist: Mnist) -> None:
-    images, labels = mnist.pixels[::50], mnist.labels[::50].astype(np.uint8)
-
-    copies, again = imitations(images, labels), imitations(images, labels)
-
-    assert copies.shape == images.shape
-    assert (copies != images).any(axis=(1, 2)).mean() > 0.99
-    np.testing.assert_array_equal(copies, again)

@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from digits.features import Floats
 from training.data.images import Labels
-from training.trust.reliability import reliability, rescale
+from training.trust.reliability import reliability
 
 
 def drawn(seed: int, count: int, *, temperature: float = 1) -> tuple[Floats, Labels]:
@@ -43,14 +43,6 @@ def test_the_figures_follow_their_definitions() -> None:
     assert np.isnan([result.accuracy[0], result.confidence[0]]).all()
 
 
-def test_a_confidence_of_1_is_in_the_last_bin_and_its_mistake_has_a_finite_loss() -> None:
-    result = reliability(zero_or_one(1, 1), np.array([0, 1], dtype=np.uint8))
-
-    assert result.images.tolist() == [0] * 14 + [2]
-    assert np.isfinite(result.nll)
-    assert (result.ece, result.mce, result.brier) == (0.5, 0.5, 1)
-
-
 def test_right_probabilities_have_an_ece_below_chance_level_95_times_in_100() -> None:
     result = [reliability(*drawn(seed, 150)) for seed in range(100)]
 
@@ -59,13 +51,3 @@ def test_right_probabilities_have_an_ece_below_chance_level_95_times_in_100() ->
     assert 89 <= below <= 99  # 99 % of binomial draws
     overconfident = reliability(*drawn(0, 500, temperature=2))
     assert overconfident.ece > 2 * overconfident.ece_by_chance
-
-
-def test_scaling_probabilities_divides_their_logits_and_leaves_0() -> None:
-    logits = np.random.default_rng(0).uniform(-10, 10, (50, 10))
-
-    for temperature in (0.25, 1.5, 4):
-        result = rescale(softmax(logits, axis=1).astype(np.float32), temperature)
-
-        np.testing.assert_allclose(result, softmax(logits / temperature, axis=1), rtol=1e-4)
-    np.testing.assert_array_equal(rescale(np.eye(10, dtype=np.float32), 0.5), np.eye(10))

@@ -1,0 +1,108 @@
+"""`POST /predict` answers every kind of body with the same prediction."""
+
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from app.input.pictures import IMAGE_TYPES
+from digits.features import Grey
+from tests.app.conftest import cases
+from tests.app.dialects import PNG, RAW, SEVEN, raw
+from tests.conftest import SHIPPED_VERSION, Mnist, encoded
+
+ROWS = SEVEN.tolist()
+FLAT = SEVEN.ravel().tolist()
+FLOATS = [value / 255 for value in FLAT]
+AS_IT_IS = {"content-type": "image/png", "content-encoding": "Identity"}
+TEXT = json.dumps({"pixels": FLAT}).encode()
+
+
+def typed(kind: str, content: bytes) -> dict[str, Any]:
+    return {"content": content, "headers": {"content-type": kind}}
+
+
+def as_json(**document: Any) -> dict[str, Any]:
+    return {"json": document}
+
+
+@pytest.mark.parametrize(
+    "body",
+    cases(
+        {
+            "JSON, 28 rows of 28": as_json(pixels=ROWS),
+            "JSON, 784 flat": as_json(pixels=FLAT),
+            "JSON, whole floats": as_json(pixels=[float(value) for value in FLAT]),
+            "JSON, floats from 0 to 1": as_json(pixels=FLOATS, scale="0-1"),
+            "JSON, charset given": typed("Application/JSON; charset=utf-8", TEXT),
+            "a form": {"files": {"file": PNG}},
+            "PNG": typed("image/png", PNG),
+            "PNG declared as JPEG": typed("image/jpeg", PNG),
+            "PNG, with Content-Encoding": {"content": PNG, "headers": AS_IT_IS},
+        }
+    ),
+)
+def test_a_seven_gets_the_same_answer_in_every_kind_of_body(client: httpx.Client, body: dict[str, Any]) -> None:
+    expected = client.post("/predict", **RAW).json()
+
+    reply = client.post("/predict", **body)
+
+    assert reply.status_code == 200
+    answer = reply.json()
+    assert list(answer) == list(expected)
+    assert answer["digit"] == 7
+    assert answer["probability"] == max(answer["probabilities"]) == answer["probabilities"][7]
+    assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+    assert answer["preprocessing"] == []
+    assert answer["model"] == {"name": "mnist-dense", "version": SHIPPED_VERSION}
+    assert (answer["prediction_set"], answer["coverage"], answer["is_digit"]) == ([7], 0.99, True)
+
+
+@pytest.mark.parametrize("kind", IMAGE_TYPES)
+def test_every_picture_format_is_read(client: httpx.Client, kind: str) -> None:
+    picture = encoded(SEVEN, format=kind.removeprefix("image/"), quality=95)
+
+    assert client.post("/predict", **typed(kind, picture)).json()["digit"] == 7
+
+
+def predictions(client: httpx.Client, body: dict[str, Any], **query: str) -> Any:
+    return client.post("/predict", params=query, **body).raise_for_status().json()["predictions"]
+
+
+def test_real_digits_are_recognized(client: httpx.Client, mnist: Mnist) -> None:
+    chosen = np.random.default_rng(0).choice(len(mnist.labels), 1000, replace=False)
+
+    answers = predictions(client, raw(mnist.pixels[chosen]))
+
+    digits = np.array([answer["digit"] for answer in answers])
+    assert (digits == mnist.labels[chosen]).mean() >= 0.97
+    assert all(sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5) for answer in answers)
+
+
+INVERTED = 255 - SEVEN
+
+
+@pytest.mark.parametrize(
+    "body",
+    cases(
+        {
+            "JSON": as_json(pixels=INVERTED.tolist()),
+            "JSON, floats": as_json(pixels=(INVERTED / 255).tolist(), scale="0-1"),
+            "raw bytes": raw(INVERTED),
+        }
+    ),
+)
+def test_pixels_are_brought_to_mnist_form(client: httpx.Client, body: dict[str, Any]) -> None:
+    answer = client.post("/predict", **body).json()
+
+    assert answer["digit"] == 7
+    assert "inverted" in answer["preprocessing"]
+
+
+def test_a_picture_in_mnist_form_is_not_changed_at_all(client: httpx.Client, digits: Grey) -> None:
+    answers = predictions(client, raw(digits), include="pixels")
+
+    assert [answer["pixels"] for answer in answers] == digits.tolist()
+    assert {tuple(answer["preprocessing"]) for answer in answers} == {()}

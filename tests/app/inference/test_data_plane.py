@@ -1,0 +1,108 @@
+"""Only pictures that are not in MNIST form are normalized, and every prediction keeps its place."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.inference import data_plane
+from app.inference.batching import PASS_ROWS
+from app.inference.data_plane import DataPlane, Inference
+from app.inference.decoding import normalize_pixels
+from app.inference.picture_batch import PictureBatch
+from app.openapi.example_pictures import EXAMPLES
+from app.settings import Settings
+from app.telemetry.accounting import Accounting
+from app.telemetry.metrics import Metrics
+from digits.errors import NoInk, TooManyDigits
+from digits.features import to_features
+from digits.normalization.mnist_form import Mode
+from tests.conftest import Mnist
+
+
+@pytest.fixture(scope="module")
+def plane() -> DataPlane:
+    plane = DataPlane(Settings(), Accounting(Metrics(), "json"))
+    plane.registry.refresh()
+    return plane
+
+
+@pytest.fixture
+def digits(mnist: Mnist) -> NDArray[np.uint8]:
+    return mnist.pixels[:300]
+
+
+Infer = Callable[[PictureBatch], Inference[PictureBatch]]
+
+
+@pytest.fixture
+def infer(plane: DataPlane) -> Infer:
+    return lambda batch: asyncio.run(plane.infer(batch))
+
+
+def steps(inference: Inference[PictureBatch]) -> list[tuple[str, ...]]:
+    return [tuple(prediction["preprocessing"]) for prediction in inference.predictions]
+
+
+@pytest.fixture
+def normalized(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    pictures = []
+
+    def watched(batch: PictureBatch, pixels: Any, indices: Sequence[int], mode: Mode) -> Any:
+        pictures.extend(pixels[indices])
+        return normalize_pixels(batch, pixels, indices, mode)
+
+    monkeypatch.setattr(data_plane, "normalize_pixels", watched)
+    return pictures
+
+
+@pytest.mark.parametrize("count", [3, PASS_ROWS, PASS_ROWS + 1, 300])
+@pytest.mark.parametrize("floats", [False, True], ids=["bytes", "floats"])
+def test_one_picture_that_is_not_in_form_is_normalized_alone(
+    infer: Infer, normalized: list[Any], digits: NDArray[np.uint8], count: int, floats: bool
+) -> None:
+    sent = digits[:count].copy()
+    sent[2] = 255 - sent[2]
+    pixels = to_features(sent).reshape(sent.shape) if floats else sent
+
+    result = infer(PictureBatch(pixels=pixels))
+
+    expected = infer(PictureBatch(pixels=digits[:count]))
+    assert len(normalized) == 1
+    np.testing.assert_allclose(result.result.probabilities, expected.result.probabilities, atol=1e-6)
+    np.testing.assert_allclose(to_features(result.pixels), to_features(digits[:count]), atol=1e-6)
+    assert steps(result) == [()] * 2 + [("inverted",)] + [()] * (count - 3)
+
+
+def test_an_error_names_its_picture(infer: Infer, digits: NDArray[np.uint8]) -> None:
+    sent = digits[:4].copy()
+    sent[3] = 0
+
+    with pytest.raises(NoInk, match=r"^picture 4 of 4: no ink found") as raised:
+        infer(PictureBatch(pixels=sent, pointer="#/instances/{}"))
+
+    assert raised.value.pointer == "#/instances/3"
+
+
+NUMBER = (EXAMPLES / "number.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        pytest.param("_MAX_REQUEST_STEPS", 3_000_000, "at most 3000000 steps", id="steps"),
+        pytest.param("MAX_CANDIDATES", 10, "candidates for digits on the first 2$", id="candidates"),
+    ],
+)
+def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_together(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int, message: str
+) -> None:
+    plane = DataPlane(Settings(max_batch=1), Accounting(Metrics(), "json"))
+    plane.registry.refresh()
+    monkeypatch.setattr(data_plane, limit, value)
+
+    with pytest.raises(TooManyDigits, match=message):
+        asyncio.run(plane.read(PictureBatch(encoded=[NUMBER] * 9)))

@@ -1,0 +1,197 @@
+// A stack of pictures: how many are asked about at once, what each row says, and the file of all rows.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+
+import { Queue } from "../../../../app/pages/static/queue.js";
+import { Problem } from "../../../../app/pages/static/requests.js";
+import { answered, corrected, failed, toCsv } from "../../../../app/pages/static/rows.js";
+
+const settle = () => new Promise(setImmediate);
+const plain = (text) => text.replaceAll("\u00a0", " ");
+
+let asked, problems, queue;
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [asked, problems] = [[], []];
+  queue = new Queue(
+    (item, { signal }) =>
+      new Promise((resolve, reject) => {
+        signal.addEventListener("abort", () => reject(new Problem(0)));
+        asked.push({ item, answer: () => settle(resolve()), fail: (...problem) => settle(reject(new Problem(...problem))) });
+      }),
+    (item, { status }) => problems.push([item, status]),
+    () => {},
+  );
+});
+
+afterEach(() => mock.timers.reset());
+
+const items = () => asked.map(({ item }) => item).join("");
+
+async function wait(milliseconds) {
+  mock.timers.tick(milliseconds);
+  await settle();
+}
+
+test("three items are asked about at once, and the next when one has its answer", async () => {
+  queue.add([..."abcdef"]);
+  assert.equal(items(), "abc");
+
+  asked[1].answer();
+  await settle();
+
+  assert.equal(items(), "abcd");
+  queue.add(["g"]);
+  for (let index = 0; index < 7; index++) {
+    asked[index].answer();
+    await settle();
+  }
+  assert.deepEqual([items(), queue.isBusy], ["abcdefg", false]);
+});
+
+for (const [status, retryAfter, seconds] of [[0, null, 1], [429, 7, 7], [503, 3, 3], [503, 90, 30]]) {
+  test(`all items wait ${seconds} s after a status of ${status} with Retry-After ${retryAfter}`, async () => {
+    queue.add([..."abcde"]);
+    for (const index of [0, 1, 2]) asked[index].fail(status, "", retryAfter);
+    await settle();
+
+    await wait(1000 * seconds - 1);
+    assert.deepEqual([items(), queue.problem.status], ["abc", status]);
+    await wait(1);
+
+    assert.equal(items(), "abcdea"); // the items that failed come last
+    asked[3].answer();
+    await settle();
+    assert.deepEqual([queue.problem, problems], [null, []]);
+  });
+}
+
+test("a service that stays away is asked after 1, 2 and 4 seconds, however many requests fail at once", async () => {
+  queue.add([..."abc"]);
+
+  for (const [round, seconds] of [1, 2, 4].entries()) {
+    for (const each of asked.slice(3 * round)) each.fail(502);
+    await settle();
+    await wait(1000 * seconds - 1);
+    assert.equal(asked.length, 3 * round + 3);
+    await wait(1);
+    assert.equal(asked.length, 3 * round + 6);
+  }
+});
+
+for (const [what, end] of [["a stop", () => queue.stop()], ["a missing key", () => asked[0].fail(401)]]) {
+  test(`nothing is asked after ${what} until the queue is resumed`, async () => {
+    queue.add([..."abcd"]);
+    end();
+    await settle();
+    await wait(60_000);
+    assert.deepEqual([items(), queue.isStopped, queue.isBusy, problems], ["abc", true, true, []]);
+
+    queue.resume();
+
+    assert.deepEqual([...items()].slice(3).sort().join(""), "abc");
+  });
+}
+
+test("a queue that was cleared asks about new items only", async () => {
+  queue.add([..."abcd"]);
+  queue.clear();
+  await settle();
+
+  queue.add(["e"]);
+
+  assert.equal(items(), "abce");
+});
+
+const MODEL = { name: "mnist-dense", version: 3 };
+const digit = (value, fields = {}) => {
+  const probabilities = Array.from({ length: 10 }, (_, each) => Number(each === value));
+  return { digit: value, probability: 1, probabilities, prediction_set: [value], coverage: 0.99, is_digit: true, accept: true, ...fields };
+};
+const unsure = { prediction_set: [4, 9], probability: 0.5, accept: false };
+
+/** Return a reply of `POST /read` with these lines of digits. */
+function number(...lines) {
+  const digits = lines.flatMap((each, line) => each.map((one) => ({ ...one, line })));
+  const texts = lines.map((each) => each.map((one) => one.digit).join(""));
+  const accept = digits.every((one) => one.accept);
+  return { text: texts.join("\n"), lines: texts, digits, left_out: 0, model: MODEL, accept };
+}
+
+const nine = { 4: 0.6, 9: 0.4 };
+const probabilities = Array.from({ length: 10 }, (_, each) => nine[each] ?? 0);
+
+for (const [reply, words] of [
+  [number([digit(7)]), "7 sure: A 7, >99.9 % sure."],
+  [number([digit(4, { ...unsure, probabilities })]), "4 check: Not sure: it may be a 4 (60.0 %) or a 9 (40.0 %)."],
+  [number([digit(4), digit(2)]), "42 sure: 2 digits, none of them unsure."],
+  [
+    number([digit(2), digit(4, { ...unsure, probabilities })], [digit(1)]),
+    "24 / 1 check: Line 1, digit 2. Not sure: it may be a 4 (60.0 %) or a 9 (40.0 %).",
+  ],
+  [number([digit(4, unsure), digit(2, unsure), digit(1)]), "421 check: 3 digits. 2 of them are unsure."],
+  [{ ...number([digit(7)]), left_out: 2, accept: false }, "7 check: A 7, >99.9 % sure. 2 marks were not read."],
+  [{ ...number([digit(7)]), accept: false }, "7 check: A 7, >99.9 % sure."],
+  [{ ...number([digit(7)]), accept: undefined }, "7 check: A 7, >99.9 % sure."],
+  [
+    number([digit(4), digit(5, { is_digit: false, accept: false })]),
+    "4□ check: Digit 2 of 2. This does not look like a digit.",
+  ],
+]) {
+  test(`a row has the text, the verdict and its reason: ${words}`, () => {
+    const { text, state, isSure, reason } = answered(reply);
+
+    assert.equal(plain(`${text} ${state}: ${reason}`), words);
+    assert.equal(isSure, state === "sure");
+  });
+}
+
+test("a file has the columns of digits read and who decided, quoted as RFC 4180 says", () => {
+  const old = number([{ digit: 7, probability: 1, probabilities: digit(7).probabilities }]);
+  const rows = [
+    { path: 'a "b", c.png', result: answered(number([digit(0), digit(4, unsure)], [digit(1)])) },
+    { path: "=1+1.png", result: answered(number([digit(7)])) },
+    { path: "no.png", result: failed("This picture shows no digit.", "found no ink") },
+    { path: "diary.txt", result: failed("“diary.txt” is empty.") },
+    { path: "seven.png", result: corrected("04 / 7", answered(number([digit(4, unsure)]))) },
+    { path: "empty.png", result: corrected("", failed("This picture shows no digit.", "found no ink")) },
+    { path: "later.png", result: null },
+    { path: "old.png", result: answered({ ...old, accept: undefined }) },
+  ];
+
+  assert.equal(
+    toCsv(rows),
+    [
+      "path,text,digit_count,least_probability,ambiguous_count,non_digit_count,left_out,accept,version,error,checked_by",
+      '"a ""b"", c.png","04\n1",3,0.5,1,0,0,false,3,,',
+      "'=1+1.png,7,1,1.0,0,0,0,true,3,,model",
+      "no.png,,,,,,,,,found no ink,",
+      "diary.txt,,,,,,,,,“diary.txt” is empty.,",
+      'seven.png,"04\n7",3,,,,,true,3,,person',
+      "empty.png,,0,,,,,true,,found no ink,person",
+      "later.png,,,,,,,,,not read,",
+      "old.png,7,1,1.0,,,0,,3,,",
+      "",
+    ].join("\r\n"),
+  );
+});
+
+test("a file about other classes has the columns of digits predict and who decided", () => {
+  const reply = { digit: 1, class_name: "square", probability: 0.75, probabilities: [0.25, 0.75], prediction_set: [0, 1] };
+  const reading = answered({ ...reply, coverage: 0.99, calibration: "mnist", preprocessing: ["inverted", "resized"], model: MODEL });
+
+  const [columns, ...lines] = toCsv([
+    { path: "a.png", result: reading },
+    { path: "b.png", result: corrected("circle", reading) },
+    { path: "c.png", result: corrected("circle", failed("This picture cannot be read.")) },
+  ]).split("\r\n");
+
+  assert.match(columns, /^path,digit,class_name,probability,prediction_set,.*,checked_by$/);
+  assert.equal(lines[0], "a.png,1,square,0.75,0 1,0.99,mnist,,,,inverted resized,,3,,");
+  assert.equal(lines[1], "b.png,,circle,,,,,,,true,,,3,,person");
+  assert.equal(lines[2], "c.png,,circle,,,,,,,true,,,,This picture cannot be read.,person");
+  const [checked] = toCsv([{ path: "b.png", result: corrected("circle", reading) }]).split("\r\n");
+  assert.equal(checked, columns);
+});

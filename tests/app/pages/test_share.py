@@ -1,0 +1,149 @@
+"""What one takes away from the page (links, copies, files), and the camera of a computer."""
+
+import base64
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from app.openapi.example_pictures import EXAMPLES
+from tests.app.conftest import Service
+from tests.app.pages.conftest import OpenPage
+from tests.app.pages.test_drawing import (
+    ANSWERS,
+    DESKTOP,
+    STROKES,
+    answer_with,
+    button,
+    choose,
+    draw,
+    expect_blank,
+    expect_digit,
+    expect_problem,
+)
+
+
+@pytest.fixture
+def page(open_page: OpenPage, service: Service) -> Page:
+    return open_page(service.url, **DESKTOP, permissions=["clipboard-read", "clipboard-write"])
+
+
+def copied(page: Page, name: str) -> str:
+    button(page, name).click()
+    expect(page.locator("#taken")).to_contain_text("Copied")
+    text: str = page.evaluate("navigator.clipboard.readText()")
+    return text
+
+
+def strokes_on(page: Page) -> Any:
+    """Return how opaque each pixel of the drawing is, (height, width)."""
+    url = page.locator("#canvas").evaluate("canvas => canvas.toDataURL()")
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as drawing:
+        return np.asarray(drawing, int)[..., 3]
+
+
+def test_a_link_holds_the_drawing_and_the_open_section_and_sends_neither(page: Page, open_page: OpenPage) -> None:
+    draw(page, *STROKES[4])
+    expect_digit(page, 4)
+    button(page, "Look inside").click()
+    expect(page.locator("#network")).to_be_visible()
+    drawn = strokes_on(page)
+
+    link = copied(page, "Copy link")
+
+    assert re.fullmatch(r"http://[\d.:]+/#lab&strokes=[\w-]{20,400}", link)
+    assert "strokes" not in page.url
+    other = open_page(link, **DESKTOP)
+    expect_digit(other, 4)
+    expect(other.locator("#network")).to_be_visible()
+    assert np.mean(np.abs(strokes_on(other) - drawn) > 128) < 0.001
+    assert other.url == link
+    draw(other, [(0.1, 0.1), (0.1, 0.3)])
+    expect(other).to_have_url(re.compile("#lab$"))
+    for _ in range(3):
+        other.keyboard.press("Control+z")
+    expect_blank(other)
+
+
+def test_a_damaged_link_is_explained_and_forgotten(page: Page, service: Service) -> None:
+    page.goto(f"{service.url}/#strokes=rAIDABCD!")  # the same page, so that only the fragment changes
+
+    expect_problem(page, "This link holds no drawing that can be shown.")
+    expect(page).to_have_url(f"{service.url}/")
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)
+
+
+def test_without_the_clipboard_the_address_becomes_the_link(page: Page) -> None:
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    draw(page, *STROKES[1])
+    button(page, "Copy number").click()
+    expect(page.locator("#taken")).to_have_text("This browser copies only over HTTPS.")
+
+    button(page, "Copy link").click()
+
+    expect(page.locator("#taken")).to_contain_text("Copy the address of this page")
+    assert "#strokes=" in page.url
+
+
+def test_the_number_is_copied_and_the_paper_saved_with_its_boxes(page: Page) -> None:
+    page.route(ANSWERS, answer_with("407", "12", unsure=[1]))
+    choose(page, name="a.png", content=(EXAMPLES / "photo-2048.jpg").read_bytes(), kind="image/jpeg")
+
+    assert copied(page, "Copy number") == "407\n12"
+    expect(page.locator("#taken")).to_contain_text("1 of them is unsure")
+    expect(button(page, "Copy link")).to_be_hidden()  # a link would hold only strokes
+    with page.expect_download() as download:
+        button(page, "Save as PNG").click()
+
+    assert download.value.suggested_filename == "407-12.png"
+    with Image.open(download.value.path()) as picture:
+        assert picture.size == tuple(page.locator("#canvas").evaluate("canvas => [canvas.width, canvas.height]"))
+        accent = np.all(np.abs(np.asarray(picture.convert("RGB"), int) - (15, 107, 102)) < 8, axis=-1)
+    assert accent.sum() > 300
+
+
+@pytest.fixture(scope="module")
+def filmed(browser: Browser) -> Iterator[Browser]:
+    """A browser with a camera, which films a picture that Chromium draws."""
+    flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    filming = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=flags)
+    yield filming
+    filming.close()
+
+
+def test_a_computer_takes_a_photo_and_the_camera_stops(filmed: Browser, service: Service) -> None:
+    page = filmed.new_page(**DESKTOP)
+    page.add_init_script(
+        "const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);"
+        "devices.getUserMedia = async (wanted) => (window.stream = await ask(wanted));"
+    )
+    page.goto(service.url)
+    state = "window.stream.getTracks()[0].readyState"
+    ended = f"async () => {{ while ({state} !== 'ended') await new Promise((next) => setTimeout(next, 20)); }}"
+    photo, dialog = button(page, "Camera"), page.get_by_role("dialog", name="Camera")
+
+    photo.click()
+    expect(button(page, "Take the picture")).to_be_focused()
+    assert page.evaluate(state) == "live"
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.evaluate(ended)
+    expect_blank(page)
+    photo.click()
+    expect(button(page, "Take the picture")).to_be_enabled()
+    button(page, "Take the picture").click()
+
+    expect(page.locator("#caption")).to_have_text("Photo")
+    page.evaluate(ended)
+    refuse = "async () => { throw new DOMException('', 'NotAllowedError'); }"
+    page.evaluate(f"void (navigator.mediaDevices.getUserMedia = {refuse})")
+    photo.click()
+    expect_problem(page, "does not let this page use the camera")
+    page.close()

@@ -1,0 +1,246 @@
+"""A stack of pictures on the drawing page, and the desk to check it, in a real browser."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from app.openapi.example_pictures import EXAMPLES
+from app.pages.drawing import FOLDER
+from tests.app.conftest import NEW_KEY, Service
+from tests.app.pages.conftest import OpenPage
+from tests.app.pages.test_drawing import (
+    DESKTOP,
+    PHONE,
+    STROKES,
+    button,
+    colours,
+    draw,
+    expect_digit,
+    record_posts,
+    too_wide,
+)
+from tests.conftest import SHIPPED_VERSION, fresh_python
+
+READ = re.compile(r"/read$")
+"""The URL that the table asks."""
+
+
+def picture(name: str, source: str = "seven.png") -> FilePayload:
+    kind = "image/jpeg" if source.endswith("jpg") else "image/png"
+    return {"name": name, "mimeType": kind, "buffer": (EXAMPLES / source).read_bytes()}
+
+
+BROKEN: FilePayload = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
+DIARY: FilePayload = {"name": "diary.txt", "mimeType": "text/plain", "buffer": b"Dear diary"}
+DOUBTFUL = picture("doubtful.png", "drawing-2718-28.png")
+
+
+def stack(page: Page, *files: FilePayload) -> None:
+    page.locator("#file").set_input_files(files)
+    expect(page.get_by_role("heading", name="Stack of pictures")).to_be_visible()
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#rows tr").filter(visible=True)
+
+
+def field(page: Page, name: str) -> Locator:
+    """Return the field of the desk while it asks for the text of this picture."""
+    return page.get_by_role("textbox", name=f"What is the text of {name}?")
+
+
+def expect_state(page: Page, words: str) -> None:
+    expect(page.locator("#stack-state")).to_have_text(words)
+
+
+def table_of(content: str) -> dict[str, dict[str, str]]:
+    """Return the rows of a CSV file by the names of their pictures, without their paths."""
+    return {Path(row.pop("path")).name: row for row in csv.DictReader(io.StringIO(content, newline=""))}
+
+
+def download(page: Page) -> dict[str, dict[str, str]]:
+    with page.expect_download() as started:
+        button(page, "Download CSV").click()
+    assert started.value.suggested_filename == "pictures.csv"
+    return table_of(Path(started.value.path()).read_bytes().decode())
+
+
+@pytest.fixture
+def page(open_page: OpenPage, service: Service) -> Page:
+    return open_page(service.url, refusals=True, **DESKTOP)
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_several_files_that_are_dropped_or_pasted_are_all_read(page: Page, way: str) -> None:
+    page.evaluate(
+        """([way, files]) => {
+            const transfer = new DataTransfer();
+            for (const [name, bytes] of files) {
+                transfer.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+            }
+            const Kind = way === "drop" ? DragEvent : ClipboardEvent;
+            document.body.dispatchEvent(
+                new Kind(way, { bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer })
+            );
+        }""",
+        [way, [[each["name"], list(each["buffer"])] for each in (picture("a.png"), DOUBTFUL)]],
+    )
+
+    expect_state(page, "2 pictures: 1 sure, 1 to check.")
+    expect(rows(page).nth(0)).to_have_text(re.compile(r"^\s*a.png\s+7\s+sure A 7, >99.9\s% sure\.\s*$"))
+    expect(rows(page).nth(1)).to_contain_text("check Line 1, digit 3. Not sure: it may be a 1")
+    expect(field(page, "doubtful.png")).to_be_focused()
+
+
+def test_60_files_of_which_two_are_no_pictures_become_the_commands_rows(page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    sources = [file for file in sorted(EXAMPLES.iterdir()) if file.suffix in {".png", ".jpg"}]
+    names = [f"{index}-{sources[index % len(sources)].name}" for index in range(58)]
+    files = [picture(name, name.partition("-")[2]) for name in names]
+    for each in [*files[: len(sources)], BROKEN]:
+        (folder / each["name"]).write_bytes(each["buffer"])
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
+
+    stack(page, *files[:40], DIARY, *files[40:], BROKEN)
+    expect(page.locator("#stack-state")).to_have_text(re.compile(r"^60 pictures: \d+ sure, \d+ to check, 2 failed\.$"))
+    draw(page, *STROKES[7])
+    expect_digit(page, 7)  # the first stroke leaves the desk
+    expect(page.locator("#desk")).to_be_hidden()
+    output = tmp_path / "numbers.csv"
+    command = fresh_python("-m", "cli", "read", folder, "--output", output)
+    shown, expected = download(page), table_of(output.read_bytes().decode())
+
+    assert command.returncode == 0, command.stderr
+    assert loaded.count("read") == 59
+    assert list(shown) == [*names[:40], "diary.txt", *names[40:], "broken.png"]
+    decided = {name: row.pop("checked_by") for name, row in shown.items()}
+    assert {name: shown[name] for name in expected} == expected
+    assert all((decided[name] == "model") == (row["accept"] == "true") for name, row in shown.items())
+    assert shown["diary.txt"]["error"].startswith("“diary.txt” is not a picture.")
+    doubtful = [name for name, row in shown.items() if row["accept"] != "true"]
+    button(page, f"Check {len(doubtful)}").click()
+    expect(page.locator("#text")).to_be_focused()
+    assert page.locator("[aria-current=true] button").inner_text() in doubtful
+
+
+def test_the_desk_opens_each_doubtful_row_until_a_person_has_confirmed_or_corrected_it(page: Page) -> None:
+    stack(page, DOUBTFUL, picture("seven.png"), BROKEN)
+
+    expect_state(page, "3 pictures: 1 sure, 1 to check, 1 failed.")
+    expect(page.locator("#caption")).to_have_text("doubtful.png")
+    expect(field(page, "doubtful.png")).to_be_focused()
+    expect(field(page, "doubtful.png")).to_have_value("2718 / 28")
+    expect(page.locator("#desk-reason")).to_contain_text("Line 1, digit 3. Not sure: it may be a 1")
+    expect(page.locator("[aria-current=true]")).to_contain_text("doubtful.png")
+    width, crop = page.locator("#canvas").evaluate("c => [c.clientWidth, c.clientHeight]"), page.locator("#boxes")
+    marked = colours(crop)[..., 3] > 0  # boxes fill the height of the paper
+    assert np.ptp(np.flatnonzero(marked.any(axis=1))) > 0.8 * width[1]
+    page.keyboard.press("Enter")
+
+    expect(field(page, "broken.png")).to_be_focused()
+    expect(page.locator("#desk-reason")).to_contain_text("This picture cannot be read: expected a PNG")
+    field(page, "broken.png").press("4")
+    page.keyboard.press("Control+z")  # undoes the typing, and not the picture on the paper
+    expect(field(page, "broken.png")).to_have_value("")
+    page.keyboard.type("042")
+    page.keyboard.press("Enter")
+
+    expect_state(page, "3 pictures: 1 sure, 0 to check, 2 checked by you.")
+    expect(button(page, "Download CSV")).to_be_focused()
+    expect(page.locator("#desk")).to_be_hidden()
+    expect(rows(page).filter(has_text="checked by you")).to_have_count(2)
+    saved = download(page)
+    by_person = {"accept": "true", "checked_by": "person"}
+    version = str(SHIPPED_VERSION)
+    corrected = {"text": "2718\n28", "digit_count": "6", "version": version, **by_person}
+    assert saved["doubtful.png"].items() >= corrected.items()
+    assert saved["broken.png"].items() >= {"text": "042", "digit_count": "3", "version": "", **by_person}.items()
+    assert saved["seven.png"].items() >= {"text": "7", "version": version, "checked_by": "model"}.items()
+    rows(page).get_by_role("button", name="doubtful.png").click()  # a person may change the text again
+    expect(field(page, "doubtful.png")).to_have_value("2718 / 28")
+    button(page, "Remove all").click()  # Playwright answers no to the question
+    expect(page.get_by_role("table")).to_be_visible()
+    page.once("dialog", lambda dialog: dialog.accept())
+    button(page, "Remove all").click()
+    expect(page.get_by_role("table")).to_be_hidden()
+    expect(page.locator("#desk")).to_be_hidden()
+
+
+def test_a_stranger_is_no_digit_in_the_table_and_confirmed_as_no_text(page: Page) -> None:
+    letter = picture("letter.png") | {"buffer": (FOLDER / "example-letter.png").read_bytes()}
+    stack(page, letter, picture("seven.png"))
+
+    expect(field(page, "letter.png")).to_have_value("")
+    expect(rows(page).nth(0)).to_contain_text("□ check This does not look like a digit.")
+    page.keyboard.press("Enter")
+
+    expect_state(page, "2 pictures: 1 sure, 0 to check, 1 checked by you.")
+    saved = download(page)["letter.png"]
+    assert (saved["text"], saved["digit_count"], saved["checked_by"]) == ("", "0", "person")
+
+
+def test_a_stack_is_stopped_continued_extended_and_removed(page: Page) -> None:
+    page.route(READ, lambda _route: None)  # no answer
+    posts = record_posts(page)
+    names = [f"{index}.png" for index in range(5)]
+    stack(page, *map(picture, names))
+    expect_state(page, "0 of 5 pictures read.")
+    expect(page.get_by_role("progressbar", name="Stack of pictures")).to_be_visible()
+    while len(posts) < 3:
+        page.wait_for_timeout(50)
+
+    button(page, "Stop").click()
+    expect_state(page, "Stopped. 0 of 5 pictures read.")
+    assert {row["error"] for row in download(page).values()} == {"not read"}
+    assert posts == ["read"] * 3
+    page.unroute(READ)
+    button(page, "Continue").click()
+    expect_state(page, "5 pictures: 5 sure, 0 to check.")
+    stack(page, picture("5.png"), BROKEN)
+
+    expect_state(page, "7 pictures: 6 sure, 0 to check, 1 failed.")
+    assert list(download(page)) == [*names, "5.png", "broken.png"]
+    expect(page.locator("#stack button").filter(has_text=re.compile("Stop|Continue"), visible=True)).to_have_count(0)
+    button(page, "Remove all").click()
+    expect(page.get_by_role("table")).to_be_hidden()
+    stack(page, picture("6.png"), picture("7.png"))
+    expect_state(page, "2 pictures: 2 sure, 0 to check.")
+
+
+def test_a_stack_waits_for_the_key(open_page: OpenPage, locked: Service) -> None:
+    page = open_page(locked.url, refusals=True, **PHONE)
+    stack_state = "0 of 4 pictures read. The service requires an API key."
+    page.locator("#file").set_input_files([picture(f"{index}.png") for index in range(4)])
+    expect_state(page, f"Stopped. {stack_state}")
+    expect(page.get_by_label("API key")).to_be_focused()
+
+    page.keyboard.type(NEW_KEY)
+    page.keyboard.press("Enter")
+
+    expect_state(page, "4 pictures: 4 sure, 0 to check.")
+
+
+def test_the_table_fits_every_screen_has_names_and_obeys_fingers(open_page: OpenPage, service: Service) -> None:
+    page = open_page(service.url, refusals=True, **PHONE)
+    stack(page, picture("a" * 100 + ".png"), DOUBTFUL, DIARY)
+    expect_state(page, "3 pictures: 1 sure, 1 to check, 1 failed.")
+
+    assert too_wide(page) == []
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    nodes = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
+    roles: Sequence[str] = [role for role, _ in nodes]
+    assert ("table", "Stack of pictures") in nodes
+    assert (roles.count("columnheader"), roles.count("rowheader"), roles.count("row")) == (3, 3, 4)
+    assert all(name for role, name in nodes if role in {"button", "textbox", "rowheader", "columnheader"})
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.get_by_role("button", name="doubtful.png").tap()
+    expect(page.locator("#canvas")).to_be_in_viewport(ratio=1)
+    expect(field(page, "doubtful.png")).to_be_in_viewport(ratio=1)

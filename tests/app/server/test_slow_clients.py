@@ -1,0 +1,189 @@
+"""Limits on connections: a client that is slow, greedy or does not read is cut off, and the others are answered."""
+
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+from app.server.connection import MAX_HEAD_BYTES
+from tests.app.conftest import Service, cases
+from tests.app.dialects import RAW
+
+pytestmark = pytest.mark.slow
+
+SEVEN: bytes = RAW["content"]
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+WHOLE = HEAD + b"Content-Length: 784\r\n\r\n" + SEVEN
+OK = b"HTTP/1.1 200 OK\r\n"
+
+HEAD_SECONDS, UNREAD_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS, BODY_SECONDS = 0.5, 1, 1, 1, 3
+
+IMPATIENT = f"""
+import app.__main__
+import app.start
+from app.input import request
+from app.server import connection
+request.TIMEOUT_SECONDS = {BODY_SECONDS}
+connection.HEAD_SECONDS, connection.UNREAD_SECONDS = {HEAD_SECONDS}, {UNREAD_SECONDS}
+connection.LINGER_SECONDS, connection.MAX_LINGER_SECONDS = {LINGER_SECONDS}, {2 * LINGER_SECONDS}
+connection.KEEP_ALIVE_SECONDS = app.start.KEEP_ALIVE_SECONDS = {KEEP_ALIVE_SECONDS}
+raise SystemExit(app.__main__.main())
+"""
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    log = tmp_path_factory.mktemp("impatient") / "service.log"
+    service = Service(log, {"MNIST_MAX_BODY_BYTES": "1000000"}, [sys.executable, "-c", IMPATIENT]).wait_until_ready()
+    yield service
+    assert service.stop() == 0
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def connection(impatient: Service) -> Iterator[socket.socket]:
+    with impatient.connect() as connection:
+        yield connection
+
+
+def received(connection: socket.socket) -> bytes:
+    """Return what the server sends until it closes the connection."""
+    parts = []
+    try:
+        while part := connection.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:  # the server closed while the client was still sending
+        pass
+    return b"".join(parts)
+
+
+def cut_off(connection: socket.socket, parts: Sequence[bytes], pause: float = 0) -> bool:
+    """Return whether the server closes the connection before all parts are sent."""
+    try:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+    except (ConnectionResetError, BrokenPipeError):
+        return True
+    return False
+
+
+BODY_OF_784 = HEAD + b"Content-Length: 784\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    cases(
+        {
+            "a body that never begins": (BODY_OF_784, 408),
+            "a body that never ends": (BODY_OF_784 + SEVEN[:-1], 408),
+            "the beginning of TLS": (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+        }
+    ),
+)
+def test_a_request_that_does_not_arrive_is_refused(connection: socket.socket, sent: bytes, status: int) -> None:
+    connection.sendall(sent)
+
+    reply = received(connection)
+
+    assert reply.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nconnection: close" in reply
+
+
+def test_a_request_is_answered_before_a_part_of_the_next_is_cut_off(connection: socket.socket) -> None:
+    connection.sendall(WHOLE + b"POST /pre")
+
+    assert received(connection).count(b"HTTP/1.1 200 OK") == 1
+
+
+@pytest.mark.parametrize("sent", [b"P", b"POST /predict HTTP/1.1\r\nHost: x\r\n"], ids=["one byte", "half a head"])
+def test_a_head_that_does_not_arrive_closes_the_connection(connection: socket.socket, sent: bytes) -> None:
+    connection.sendall(sent)
+
+    assert received(connection) == b""
+
+
+def test_a_head_that_arrives_byte_by_byte_is_cut_off(connection: socket.socket) -> None:
+    assert cut_off(connection, [b"GET /livez HTTP/1.1\r\nX-A: ", *[b"a"] * 1000], pause=0.05)
+
+
+def test_a_connection_without_a_request_is_closed(connection: socket.socket) -> None:
+    assert received(connection) == b""
+
+
+@pytest.mark.parametrize(
+    ("end", "part_bytes"), [(b"\r\n\r\n", 10**6), (b"", 10_000)], ids=["in one write", "without an end"]
+)
+def test_a_large_head_closes_the_connection(connection: socket.socket, end: bytes, part_bytes: int) -> None:
+    head = b"GET /livez HTTP/1.1\r\nHost: x\r\nCookie: " + b"a" * (10 * MAX_HEAD_BYTES) + end
+    cut_off(connection, [head[start : start + part_bytes] for start in range(0, len(head), part_bytes)], pause=0.01)
+
+    assert received(connection) == b""
+
+
+def test_a_client_that_does_not_read_is_disconnected(impatient: Service, connection: socket.socket) -> None:
+    # Each reply has 300 kB.
+    batch = HEAD + b"Content-Length: %d\r\n\r\n" % (784 * 1000) + SEVEN * 1000
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    assert cut_off(connection, [batch] * 200)
+    assert impatient.client.get("/readyz").status_code == 200
+
+
+def test_a_new_connection_waits_for_few_of_the_requests_that_others_sent_at_once(service: Service) -> None:
+    def answered() -> int:
+        return service.log.read_text().count('"route":"/docs"')
+
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(service.connect()).sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        before = answered()
+        with service.connect() as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(15) == OK[:15]
+        waited_for = answered() - before
+
+    assert waited_for < 2000  # of 10 000
+
+
+def test_a_client_that_is_still_sending_gets_its_refusal(impatient: Service, connection: socket.socket) -> None:
+    body = b"a" * 10_000_000
+
+    connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    assert received(connection).startswith(b"HTTP/1.1 413 ")
+
+
+ENDLESS = HEAD + b"Content-Length: 1000000000\r\n\r\n"
+WRONG_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "part", "pause"),
+    cases(
+        {
+            "too much": (ENDLESS, b"a" * 10**6, 0.02),
+            "too long": (WRONG_CHUNK, b"a", 0.05),
+            "trailers": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n" * 1000, 0.02),
+            "line ends": (b"", b"\r\n" * 10_000, 0.02),
+        }
+    ),
+)
+def test_a_client_that_never_stops_to_send_is_cut_off(
+    connection: socket.socket, request_: bytes, part: bytes, pause: float
+) -> None:
+    assert cut_off(connection, [request_, *[part] * 200], pause)
+
+
+def test_a_thousand_idle_connections_are_accepted(service: Service) -> None:
+    assert psutil.Process(service.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] > 1024  # the usual limit in a shell
+
+    with ExitStack() as stack:
+        for _ in range(900):
+            stack.enter_context(service.connect())
+
+        assert service.client.get("/readyz").status_code == 200

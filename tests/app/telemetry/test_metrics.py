@@ -1,0 +1,143 @@
+"""`/metrics` counts what clients sent and received."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.telemetry.metrics import Metrics
+from app.telemetry.probes import PROBES
+from tests.app.conftest import START_SECONDS, Service
+from tests.app.dialects import RAW
+
+pytestmark = pytest.mark.slow
+
+SEVEN, RAW_TYPE = RAW["content"], RAW["headers"]["content-type"]
+HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf"
+Counts = Counter[tuple[str, ...]]
+"""Number of events by the values of the labels."""
+
+
+class Scrape:
+    """A reply of `/metrics`, read by prometheus_client's parser."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        reply = client.get("/metrics")
+        assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        self.text = reply.text
+        self.samples = [sample for family in text_string_to_metric_families(reply.text) for sample in family.samples]
+
+    def of(self, name: str, *labels: str) -> Counts:
+        """Return the values that are not zero."""
+        found: Counts = Counter()
+        for sample in self.samples:
+            if sample.name == name and sample.value:
+                found[tuple(sample.labels[label] for label in labels)] += int(sample.value)
+        return found
+
+    def value(self, name: str) -> float:
+        """Return the value of the only series with this name."""
+        (value,) = (sample.value for sample in self.samples if sample.name == name)
+        return value
+
+    def requests(self) -> Counts:
+        return self.of("digits_request_seconds_count", "route", "status")
+
+
+def scraped_when(client: httpx.Client, holds: Callable[[Scrape], bool]) -> Scrape:
+    """Return the first scrape for which `holds` is true. A request counts a moment after its reply."""
+    deadline = time.monotonic() + START_SECONDS
+    while not holds(scrape := Scrape(client)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return scrape
+
+
+def test_each_metric_counts_what_the_client_sent(service: Service, digit_pictures: list[bytes]) -> None:
+    client, before = service.client, Scrape(service.client)
+
+    answers = [
+        *(client.post("/predict", content=each, headers={"content-type": "image/png"}) for each in digit_pictures),
+        client.post("/predict", files=[("file", ("a.png", each)) for each in digit_pictures]),
+        client.post("/predict", content=SEVEN * 250, headers={"content-type": RAW_TYPE}),  # passes of 128 and 122
+    ]
+    refused = {
+        "invalid-image": client.post("/predict", content=b"seven", headers={"content-type": "image/png"}),
+        "no-ink": client.post("/predict?normalize=always", content=bytes(784), headers={"content-type": RAW_TYPE}),
+        "unsupported-type": client.post("/predict", content=b"seven", headers={"content-type": "text/plain"}),
+        "wrong-method": client.get("/predict"),
+        "not-found": client.post("/predictions"),
+    }
+
+    routes = ["/predict"] * (len(answers) + 4) + ["other"]
+    sent = Counter(zip(routes, (str(each.status_code) for each in [*answers, *refused.values()]), strict=True))
+    after = scraped_when(client, lambda scrape: scrape.requests() - before.requests() == sent)
+
+    def counted(name: str, *labels: str) -> Counts:
+        return after.of(name, *labels) - before.of(name, *labels)
+
+    def added(name: str) -> float:
+        return after.value(name) - before.value(name)
+
+    predictions = [each for answer in answers for each in answer.json().get("predictions", [answer.json()])]
+    assert after.requests() - before.requests() == sent
+    assert counted("digits_refusals_total", "reason") == {(reason,): 1 for reason in refused}
+    digits = Counter((str(each["digit"]),) for each in predictions)
+    assert counted("digits_predictions_total", "digit") == digits
+    assert len(digits) == 10
+    for quantity in ("probability", "ink", "novelty"):
+        assert added(f"digits_{quantity}_count") == len(predictions)
+    assert added("digits_probability_sum") == pytest.approx(sum(each["probability"] for each in predictions))
+    assert added("digits_pass_pictures_count") == added("digits_queue_seconds_count") == len(answers) + 1
+    assert added("digits_pass_pictures_sum") == len(predictions)
+    assert counted("digits_pass_pictures_bucket", "le")["1.0",] == len(digit_pictures)
+    assert added("digits_queue_seconds_sum") > 0
+
+
+def test_an_autoscaler_finds_the_durations_of_requests_before_the_first_one() -> None:
+    samples = Metrics().samples("digits_request_seconds")
+
+    sums = [(sample.labels["route"], sample.value) for sample in samples if sample.name == "digits_request_seconds_sum"]
+    assert sums == [("/predict", 0), ("/read", 0)]
+
+
+def test_probes_and_scrapes_are_not_counted(service: Service) -> None:
+    for path in (*(probe for probe in PROBES if "." not in probe), "/metrics"):  # the others are gRPC calls
+        assert service.client.get(path).status_code == 200
+
+    assert {route for route, _ in Scrape(service.client).requests()} & {*PROBES, "/metrics"} == set()
+
+
+def test_no_client_can_make_series(service: Service) -> None:
+    before = Scrape(service.client).requests()
+
+    for number in range(10):
+        service.client.request("PROPFIND" if number % 2 else "GET", f"/odd-{number}?odd={number}")
+        service.client.get(f"/model/report/odd-{number}")
+        service.client.post("/predict", content=SEVEN, headers={"content-type": f"odd/{number}"})
+        reply = service.send_bytes(b"ODD-%d /odd HTTP/1.1\r\nHost: odd-%d\r\n\r\n" % (number, number))
+        assert reply.startswith(b"HTTP/1.1 400 ")
+
+    after = Scrape(service.client)
+    assert after.requests()["other", "404"] - before["other", "404"] == 10
+    assert "odd" not in after.text.lower()
+
+
+def test_requests_in_work_are_counted(service: Service) -> None:
+    gone_before = Scrape(service.client).requests()["/predict", "499"]
+
+    def in_work(number: int) -> float:
+        scrape = scraped_when(service.client, lambda scrape: scrape.value("digits_requests_in_work") == number)
+        return scrape.value("digits_requests_in_work")
+
+    with service.connect() as first, service.connect() as second:
+        for connection in (first, second):
+            connection.sendall(HALF)
+        half_sent = in_work(2)
+        first.sendall(b"\0" * 996)
+        one_left = in_work(1)
+
+    assert (half_sent, one_left, in_work(0)) == (2, 1, 0)
+    assert Scrape(service.client).requests()["/predict", "499"] == gone_before + 1

@@ -1,0 +1,167 @@
+"""`digits predict` and `digits read` print an answer for each picture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.openapi.example_pictures import EXAMPLES
+from digits.features import to_features
+from digits.model.artifact import SHIPPED
+from digits.model.classifier import Classifier
+from digits.percent import percent
+from tests.cli.conftest import Digits, Result
+from tests.conftest import SHIPPED_VERSION, Mnist, Published, encoded, publish_tiny, publish_trusted
+
+NARROW = encoded(np.zeros((28, 27), np.uint8))
+NUMBER, DRAWING = EXAMPLES / "number.jpg", EXAMPLES / "drawing-2718-28.png"
+
+each_command = pytest.mark.parametrize("command", ["predict", "read"])
+
+
+def answers(ran: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+@pytest.fixture
+def files(tmp_path: Path, digit_pictures: list[bytes]) -> list[Path]:
+    paths = [tmp_path / f"{digit}.png" for digit in range(10)]
+    for path, picture in zip(paths, digit_pictures, strict=True):
+        path.write_bytes(picture)
+    return paths
+
+
+def test_each_picture_gets_a_line_with_the_classifiers_answer(
+    digits: Digits, files: list[Path], published: Published, mnist: Mnist
+) -> None:
+    first_of_each = np.stack([mnist.pixels[mnist.labels == digit][0] for digit in range(10)])
+    expected = Classifier.load(published.folder).probabilities(to_features(first_of_each))
+
+    as_text, as_json = digits("predict", *files), digits("predict", "--json", *files)
+
+    version = f"digits: answered by mnist-dense version {published.manifest.version}\n"
+    assert (as_text.code, as_text.err, as_json.code, as_json.err) == (0, version, 0, "")
+    lines = [f"{file}: {row.argmax()} ({percent(row.max())})" for file, row in zip(files, expected, strict=True)]
+    assert as_text.out.splitlines() == lines
+    for answer, file, row in zip(answers(as_json), files, expected, strict=True):
+        assert answer == {
+            "file": str(file),
+            "digit": row.argmax(),
+            "probability": pytest.approx(float(row.max()), abs=1e-6),
+            "probabilities": pytest.approx(row.tolist(), abs=1e-6),
+            "preprocessing": [],
+            "model": {"name": "mnist-dense", "version": published.manifest.version},
+        }
+
+
+def test_standard_input_is_answered_like_a_file(digits: Digits, files: list[Path], digit_pictures: list[bytes]) -> None:
+    ran = digits("predict", "--json", files[7], "-", stdin=digit_pictures[7])
+
+    from_file, from_stdin = answers(ran)
+    assert (ran.code, ran.err) == (0, "")
+    assert from_stdin == from_file | {"file": "-"}
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        pytest.param(None, [], "cannot be read: No such file or directory", id="a missing file"),
+        pytest.param(
+            b"seven", [], "expected a PNG, JPEG, WEBP, BMP, GIF, TIFF or HEIF picture, received 5 bytes", id="text"
+        ),
+        pytest.param(encoded(np.full((50, 60), 255, np.uint8)), [], "no ink found: the picture is blank", id="blank"),
+        pytest.param(NARROW, ["--normalize", "never"], "expected 28x28 pixels, received 27x28", id="another size"),
+    ],
+)
+def test_a_bad_file_is_reported_and_the_others_are_answered(
+    digits: Digits, content: bytes | None, options: list[str], message: str, files: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad"
+    if content is not None:
+        bad.write_bytes(content)
+
+    as_text = digits("predict", *options, files[0], bad, files[1])
+    as_json = digits("predict", *options, "--json", files[0], bad, files[1])
+
+    assert (as_text.code, as_json.code) == (1, 1)
+    assert [line.split(": ")[0] for line in as_text.out.splitlines()] == [str(files[0]), str(files[1])]
+    assert as_text.err.startswith(f"{bad}: {message}")
+    assert [answer["file"] for answer in answers(as_json)] == [str(files[0]), str(bad), str(files[1])]
+    assert message in answers(as_json)[1]["error"]
+
+
+@each_command
+def test_the_default_folder_without_versions_means_the_shipped_model(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.delenv("MNIST_MODEL_DIR")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    ran = digits(command, NUMBER)
+
+    assert (ran.code, ran.err) == (0, f"digits: answered by mnist-dense version {SHIPPED_VERSION}\n")
+
+
+@each_command
+def test_a_required_version_answers_as_a_folder_or_by_its_number(
+    digits: Digits, published: Published, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    publish_tiny(published.root, seed=1)
+
+    by_folder = digits(command, "--model-dir", published.folder, NUMBER)
+    by_option = digits(command, "--model-version", SHIPPED_VERSION, NUMBER)
+    monkeypatch.setenv("MNIST_MODEL_VERSION", "1000")
+    by_variable = digits(command, NUMBER)
+    in_processes = digits(command, NUMBER, "--output", tmp_path / "rows.jsonl")
+    monkeypatch.setenv("MNIST_MODEL_VERSION", "9")
+    missing = digits(command, NUMBER)
+
+    assert by_folder.err == by_variable.err == "digits: answered by mnist-dense version 1000\n"
+    assert by_option.err == f"digits: answered by mnist-dense version {SHIPPED_VERSION}\n"
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["version"] == 1000
+    assert "by mnist-dense version 1000," in in_processes.out
+    assert (missing.code, missing.out) == (2, "")
+    known = ", ".join(map(str, (1001, 1000, SHIPPED_VERSION)))
+    assert missing.err == f"digits: no usable version 9 of mnist-dense in {published.root}; known versions: {known}\n"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "bright", "line"),
+    [
+        pytest.param(0.46, False, "1 (45.5 %), no digit is probable enough", id="an empty prediction set"),
+        pytest.param(0.3, False, "1 (45.5 %)", id="one digit"),
+        pytest.param(0.1, False, "1 (45.5 %), may be 1 or 5 or 9", id="several digits"),
+        pytest.param(0.3, True, "1 (64.5 %), not a digit?", id="not a digit"),
+    ],
+)
+def test_a_line_tells_how_far_to_trust_the_answer(
+    digits: Digits, threshold: float, line: str, tmp_path: Path, files: list[Path], *, bright: bool
+) -> None:
+    trusted = publish_trusted(tmp_path / "trusted", threshold=threshold)
+    if bright:
+        files[7].write_bytes(encoded(np.random.default_rng(0).integers(100, 256, (28, 28), dtype=np.uint8)))
+
+    ran = digits("predict", "--normalize", "never", "--model-dir", trusted.root, files[7])
+
+    assert ran.out == f"{files[7]}: {line}\n"
+
+
+def test_a_line_about_one_digit_says_that_there_are_more(digits: Digits) -> None:
+    ran = digits("predict", "--model-dir", SHIPPED, NUMBER)
+
+    assert ran.out.endswith(", more digits? `read` reads them all\n")
+
+
+def test_read_prints_all_digits_and_how_many_are_unsure(digits: Digits) -> None:
+    as_text = digits("read", "--model-dir", SHIPPED, NUMBER, DRAWING)
+    as_json = digits("read", "--model-dir", SHIPPED, "--json", NUMBER, DRAWING)
+
+    number, drawing = answers(as_json)
+    unsure = sum(digit["prediction_set"] != [digit["digit"]] for digit in drawing["digits"])
+    assert unsure > 0
+    assert as_text.out == f"{NUMBER}: 4071\n{DRAWING}: 2718 / 28, {unsure} may be another digit\n"
+    assert number["lines"] == ["4071"]
+    assert [sorted(digit["box"]) for digit in number["digits"]] == [["height", "width", "x", "y"]] * 4

@@ -1,0 +1,243 @@
+"""A digit that is plain to see is found: on a sheet that lies on something, in falling light, with a mark around it."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.quality.families import light, stroked
+from digits.features import Floats, Grey
+from digits.model.artifact import SHIPPED
+from digits.model.classifier import Classifier, load_newest
+from digits.model.predictions import predict
+from digits.normalization.light import even_light
+from digits.normalization.normalize import Normalized, normalize
+from digits.normalization.page import find_page
+from digits.normalization.paper import even_paper
+from digits.numbers.read import read_number
+from digits.picture import Picture
+from tests.conftest import Mnist, encoded
+
+SIDE = 400
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    """Return the shipped version."""
+    return load_newest(SHIPPED)[0]
+
+
+@pytest.fixture(scope="module")
+def three(mnist: Mnist) -> Floats:
+    """Return the ink of a 3 with a thin pen, (140, 140) in [0, 1]."""
+    ink = stroked(mnist.pixels[mnist.labels == 3][0], 140, 7).astype(np.float32)
+    inside: Floats = ink[ink.shape[0] // 2 - 70 :, ink.shape[1] // 2 - 70 :][:140, :140]
+    return inside
+
+
+def written(ink: Floats, paper: float = 220, pen: float = 60) -> Grey:
+    """Return ink in the middle of a sheet of 240x240 pixels."""
+    page: Grey = np.rint(paper + (pen - paper) * np.pad(ink, 50)).astype(np.uint8)
+    return page
+
+
+def lying(sheet: Grey, table: float, degrees: float, tilt: float = 0.0) -> Grey:
+    """Return a picture of 400x400 pixels of a sheet that lies on a table, turned and seen at an angle."""
+    height, width = sheet.shape
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    seen = corners @ turn[:, :2].T + turn[:, 2] + (SIDE - np.array([width, height])) / 2
+    seen[0] += tilt
+    matrix = cv2.getPerspectiveTransform(corners, seen.astype(np.float32))
+    picture: Grey = cv2.warpPerspective(sheet, matrix, (SIDE, SIDE), borderValue=table)
+    return picture
+
+
+@pytest.mark.parametrize("table", [90, 150, 250], ids=["dark table", "grey table", "table lighter than the sheet"])
+@pytest.mark.parametrize("degrees", [0, 12, -25], ids=lambda each: f"turned by {each}")
+def test_a_sheet_on_a_table_is_cut_out_and_its_digit_is_read(
+    classifier: Classifier, three: Floats, table: float, degrees: float
+) -> None:
+    picture = lying(written(three, paper=210), table, degrees, tilt=15)
+
+    (record,) = predict(classifier, [normalize(picture)])
+
+    assert record["digit"] == 3
+    assert record["preprocessing"][0] == "rectified"
+
+
+def test_a_sheet_may_go_on_outside_of_the_picture(classifier: Classifier, three: Floats) -> None:
+    picture = lying(written(three), 90, 10)[:, 110:]
+
+    (record,) = predict(classifier, [normalize(picture)])
+
+    assert (record["digit"], record["preprocessing"][0]) == (3, "rectified")
+
+
+def framed(ink: Floats) -> Grey:
+    sheet = written(ink)
+    cv2.rectangle(sheet, (30, 30), (210, 210), 60, 8)
+    return sheet
+
+
+def shadowed(ink: Floats) -> Grey:
+    sheet = written(ink).astype(np.float32)
+    soft = cv2.GaussianBlur(np.pad(np.full((120, 240), 0.5, np.float32), ((120, 0), (0, 0))), (0, 0), 12)
+    darker: Grey = (sheet * (1 - soft)).astype(np.uint8)
+    return darker
+
+
+def bold(ink: Floats) -> Grey:
+    return written(cv2.dilate(ink, np.ones((25, 25), np.uint8)))
+
+
+@pytest.mark.parametrize("draw", [written, framed, shadowed, bold])
+def test_frames_shadows_and_bold_strokes_are_no_sheets(three: Floats, draw: Callable[[Floats], Grey]) -> None:
+    assert find_page(draw(three)) is None
+
+
+def test_a_blank_sheet_is_not_cut_out() -> None:
+    assert find_page(lying(np.full((200, 200), 220, np.uint8), 90, 10)) is None
+
+
+def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Classifier, mnist: Mnist) -> None:
+    inks = [stroked(mnist.pixels[mnist.labels == label][0], 100, 6) for label in (3, 7)]
+    sheet = written(np.pad(np.hstack([ink[:110, :90] for ink in inks]), ((30, 30), (10, 10))))
+    picture = lying(cv2.resize(sheet, (270, 250)), 90, 10)
+
+    number = read_number(classifier, Picture(encoded(picture)))
+
+    assert len(number["digits"]) == 2
+    first, second = (digit["box"] for digit in number["digits"])
+    for box in (first, second):
+        dark = picture[box.y : box.y + box.height, box.x : box.x + box.width] < 120
+        assert dark.any()
+        assert 130 < box.x + box.width / 2 < 270
+    assert first.x < second.x
+
+
+def falling(sheet: Grey, depth: float = 0.6) -> Grey:
+    """Return a picture in light that falls off."""
+    lit: Grey = (sheet * light(sheet.shape, np.random.default_rng(3), depth=depth)).astype(np.uint8)
+    return lit
+
+
+@pytest.mark.parametrize("inverted", [False, True], ids=["dark ink", "light ink"])
+def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
+    sheet = written(three, *((60, 230) if inverted else (220, 60)))
+    uneven = cv2.resize(falling(sheet), (128, 128), interpolation=cv2.INTER_AREA)
+
+    evened = even_light(uneven)
+
+    assert even_paper(uneven) is None
+    assert evened is not None
+    ink = cv2.resize(np.pad(three, 50), (128, 128), interpolation=cv2.INTER_AREA)
+    assert evened.is_ink_dark is not inverted
+    assert np.corrcoef(evened.coverage(uneven).ravel(), ink.ravel())[0, 1] > 0.95
+
+
+def circled(ink: Floats) -> Grey:
+    sheet = written(ink)
+    cv2.ellipse(sheet, (120, 120), (85, 95), 0, 20, 370, 60, 6)
+    return sheet
+
+
+def boxed(ink: Floats) -> Grey:
+    sheet = written(ink)
+    cv2.rectangle(sheet, (45, 32), (195, 208), 60, 6)
+    return sheet
+
+
+def underlined(ink: Floats) -> Grey:
+    sheet = written(ink)
+    cv2.line(sheet, (60, 200), (185, 197), 60, 6)
+    return sheet
+
+
+@pytest.mark.parametrize("draw", [circled, boxed, underlined])
+@pytest.mark.parametrize("in_light", [lambda sheet: sheet, falling], ids=["scan", "photo"])
+def test_a_mark_in_the_same_pen_is_left_out(
+    classifier: Classifier, three: Floats, draw: Callable[[Floats], Grey], in_light: Callable[[Grey], Grey]
+) -> None:
+    picture = in_light(draw(three))
+
+    (record,) = predict(classifier, [normalize(picture)])
+    number = read_number(classifier, Picture(encoded(picture)))
+
+    assert record["digit"] == 3
+    assert number["text"] == "3"
+
+
+@pytest.mark.parametrize("draw", [circled, boxed, underlined])
+def test_a_mark_that_the_ink_network_erases_in_part_is_left_out(
+    classifier: Classifier, three: Floats, draw: Callable[[Floats], Grey]
+) -> None:
+    shadow = cv2.fillPoly(np.ones((240, 240)), [np.array([(160, 0), (240, 0), (240, 240), (100, 240)])], 0.6)
+    faint = 220 - (220 - draw(three).astype(np.float64)) * 0.75
+    noise = np.random.default_rng(2).normal(0, 3, faint.shape)
+    picture = np.clip(falling(faint.astype(np.uint8)) * cv2.GaussianBlur(shadow, (0, 0), 1) + noise, 0, 255)
+
+    (record,) = predict(classifier, [normalize(picture.astype(np.uint8))])
+
+    assert record["digit"] == 3
+
+
+def test_a_printed_word_near_the_digit_is_left_out_and_the_answer_is_not_accepted(
+    classifier: Classifier, three: Floats
+) -> None:
+    sheet = written(three)
+    cv2.putText(sheet, "Total No. 3", (60, 66), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 60, 2)
+
+    (record,) = predict(classifier, [normalize(sheet)])
+    number = read_number(classifier, Picture(encoded(sheet)))
+
+    assert (record["digit"], record["left_out"], record["accept"]) == (3, 1, False)
+    assert (number["text"], number["accept"]) == ("3", False)
+
+
+def test_a_zero_in_which_nothing_is_written_stays_a_zero(classifier: Classifier) -> None:
+    picture = cv2.ellipse(np.full((240, 240), 220, np.uint8), (120, 120), (50, 80), 0, 0, 360, 60, 8)
+
+    (record,) = predict(classifier, [normalize(picture)])
+
+    assert (record["digit"], record["accept"]) == (0, True)
+
+
+def test_a_plausible_rival_is_in_the_prediction_set_so_that_the_answer_is_not_accepted(
+    classifier: Classifier, mnist: Mnist
+) -> None:
+    circle = cv2.ellipse(np.full((240, 240), 255, np.uint8), (120, 120), (70, 100), 0, 0, 360, 0, 8)
+    one = cv2.line(circle, (120, 75), (120, 165), 0, 8)
+
+    (record,) = predict(classifier, [normalize(one)])
+
+    assert record["digit"] == 1
+    assert record["prediction_set"] == [0, 1]
+    assert record["accept"] is False
+
+
+def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Classifier, mnist: Mnist) -> None:
+    clear = normalize(written(stroked(mnist.pixels[0], 140, 9)[:140, :140].astype(np.float32)))
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    doubtful = Normalized(noise, ("cropped", "centered"), has_other_look=True)
+    asked: list[int] = []
+
+    def look_again(index: int) -> None:
+        asked.append(index)
+
+    predict(classifier, [clear, doubtful], look_again)
+
+    assert asked == [1]
+
+
+def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, mnist: Mnist) -> None:
+    for index in range(20):
+        picture = falling(written(stroked(mnist.pixels[index], 140, 8)[:140, :140].astype(np.float32)), 0.4)
+        data = encoded(picture)
+
+        (record,) = predict(classifier, [Picture(data).prepare("auto")], lambda _: Picture(data).look_again())  # noqa: B023
+        number = read_number(classifier, Picture(data))
+
+        assert number["text"] == str(record["digit"])
+        assert number["digits"][0]["probabilities"] == pytest.approx(record["probabilities"].tolist(), abs=1e-6)

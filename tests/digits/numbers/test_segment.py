@@ -1,0 +1,272 @@
+"""Numbers are read digit by digit, in reading order, and whatever is no digit is left out."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from benchmarks.quality.families import cut, enlarged, on_paper
+from digits.errors import NoInk, TooManyDigits
+from digits.features import Grey, to_features
+from digits.model.artifact import NAME, SHIPPED, versions
+from digits.model.classifier import Classifier, Scores
+from digits.numbers.read import Number, PreparedNumber, ReadNumber, read_number
+from digits.numbers.segment import Segmentation, segment
+from digits.numbers.sheet import find_sheet
+from digits.numbers.work import Work
+from digits.picture import Picture
+from tests.conftest import Mnist, encoded
+
+HEIGHT = 60
+"""Of the digits that `page` writes, in pixels."""
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.load(SHIPPED / NAME / str(versions(SHIPPED)[0]))
+
+
+@pytest.fixture(scope="module")
+def written(mnist: Mnist) -> list[Grey]:
+    return [mnist.pixels[mnist.labels == digit][3] for digit in range(10)]
+
+
+def page(written: list[Grey], *lines: str, gap: int = 20) -> Grey:
+    """Write lines of digits in black on white."""
+    paper = np.full((len(lines) * 2 * HEIGHT + 40, max(map(len, lines)) * (HEIGHT + gap) + 80), 255, dtype=np.float32)
+    for row, line in enumerate(lines):
+        left = 40
+        for digit in line:
+            ink = on_paper(cut(enlarged(written[int(digit)], HEIGHT * 28 // 20)))
+            top = 40 + row * 2 * HEIGHT
+            part = paper[top : top + len(ink), left : left + ink.shape[1]]
+            np.minimum(part, ink, out=part)
+            left += ink.shape[1] + gap
+    return paper.astype(np.uint8)
+
+
+def read(classifier: Classifier, picture: Grey | Image.Image, **options: Any) -> Number:
+    return read_number(classifier, Picture(encoded(picture, **options)))
+
+
+def segmented(picture: Grey) -> Segmentation:
+    height, width = picture.shape
+    return segment(find_sheet(picture, Work()), width, height, Work())
+
+
+@pytest.mark.parametrize("lines", [("42",), ("407126",), ("31", "58042"), ("7",), ("12", "3", "4567")])
+def test_digits_are_read_from_left_to_right_and_lines_from_top_to_bottom(
+    classifier: Classifier, written: list[Grey], lines: tuple[str, ...]
+) -> None:
+    answer = read(classifier, page(written, *lines))
+
+    assert tuple(answer["lines"]) == lines
+    assert [digit["line"] for digit in answer["digits"]] == [row for row, line in enumerate(lines) for _ in line]
+    assert answer["left_out"] == 0
+
+
+def test_a_box_is_around_its_digit_in_the_picture_as_displayed(classifier: Classifier, written: list[Grey]) -> None:
+    upright = Image.fromarray(page(written, "27"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me by 90 degrees clockwise"
+
+    answer = read(classifier, upright.rotate(90, expand=True), exif=exif)
+
+    assert answer["text"] == "27"
+    dark = np.asarray(upright) < 128
+    for digit in answer["digits"]:
+        box = digit["box"]
+        rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+        assert dark[rows, columns].any(axis=1).mean() > 0.9
+        assert dark[rows, columns].any(axis=0).mean() > 0.9
+        dark[rows, columns] = False
+    assert dark.sum() < 20
+
+
+def test_digits_that_touch_are_cut_into_pieces_that_may_be_digits(classifier: Classifier, written: list[Grey]) -> None:
+    picture = page(written, "20", gap=-3)
+
+    (line,) = segmented(picture).lines
+
+    assert read(classifier, picture)["text"] == "20"
+    assert len(line.candidates) > 2
+    assert min(line.box(candidate).height for candidate in line.candidates) >= HEIGHT / 2
+
+
+Written = list[Grey]
+
+
+def lines_a_frame_and_specks(written: Written) -> Grey:
+    picture = Image.fromarray(page(written, "4071"))
+    pen = ImageDraw.Draw(picture)
+    for row in (25, 112, 140):
+        pen.line((0, row, picture.width, row), fill=120, width=2)
+    pen.rectangle((8, 30, picture.width - 9, 108), outline=0, width=3)
+    for x in (14, 20, 27):
+        pen.ellipse((x, 70, x + 3, 73), fill=0)
+    return np.asarray(picture)
+
+
+def boxes_of_a_form(written: Written, *, top_of_0: int) -> Grey:
+    width, height = 80, 76
+    form = np.full((200, 500), 255, np.uint8)
+    for index, digit in enumerate("4071"):
+        ink = on_paper(cut(enlarged(written[int(digit)], HEIGHT * 28 // 20))).astype(np.uint8)
+        left, top = 90 + index * width + (width - ink.shape[1]) // 2, top_of_0 if digit == "0" else 78
+        form[top : top + len(ink), left : left + ink.shape[1]] = ink
+    picture = Image.fromarray(form)
+    for index in range(4):
+        box = (90 + index * width, 70, 90 + (index + 1) * width, 70 + height)
+        ImageDraw.Draw(picture).rectangle(box, outline=60, width=2)
+    return np.asarray(picture)
+
+
+def a_line_under_a_number(written: Written) -> Grey:
+    picture = np.pad(page(written, "4071"), ((0, 0), (0, 200)), constant_values=255)
+    rows, columns = (np.flatnonzero((picture < 128).any(axis=axis)) for axis in (1, 0))
+    picture[rows[-1] - 2 : rows[-1] + 2, columns[0] - 10 : columns[-1] + 10] = 0
+    return picture
+
+
+def changed(change: Callable[[Any], Image.Image]) -> Callable[[Written], Grey]:
+    return lambda written: np.asarray(change(Image.fromarray(page(written, "402713"))))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        pytest.param(changed(ImageOps.invert), "402713", id="light on dark"),
+        pytest.param(changed(lambda it: it.rotate(9, expand=True, fillcolor=255)), "402713", id="sloping upwards"),
+        pytest.param(changed(lambda it: it.resize([8 * side for side in it.size])), "402713", id="8 times as large"),
+        pytest.param(changed(lambda it: it.resize([side // 3 for side in it.size])), "402713", id="a third as large"),
+        pytest.param(changed(lambda it: it.crop(ImageOps.invert(it).getbbox())), "402713", id="cut to its ink"),
+        pytest.param(lines_a_frame_and_specks, "4071", id="ruled lines, a frame and specks"),
+        pytest.param(partial(boxes_of_a_form, top_of_0=78), "4071", id="the boxes of a form around the digits"),
+        pytest.param(partial(boxes_of_a_form, top_of_0=66), "4071", id="the box of a form touching a digit"),
+        pytest.param(a_line_under_a_number, "4071", id="a line under a number"),
+        pytest.param(lambda written: page(written, "0").repeat(2, axis=1), "0", id="a wide digit, which is one digit"),
+    ],
+)
+def test_a_number_is_read_whatever_is_beside_it(
+    classifier: Classifier, written: Written, make: Callable[[Written], Grey], text: str
+) -> None:
+    assert read(classifier, make(written))["text"] == text
+
+
+def test_small_digits_of_a_large_jpeg_are_read_from_all_of_its_pixels(classifier: Classifier, written: Written) -> None:
+    number = Image.fromarray(page(written, "4071"))
+    photo = Image.new("L", (2000, 1400), 255)
+    photo.paste(number.resize((number.width // 3, number.height // 3)), (900, 700))
+
+    assert read(classifier, photo, format="JPEG")["text"] == "4071"
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        pytest.param(np.full((90, 300), 200, np.uint8), id="blank"),
+        pytest.param(np.random.default_rng(0).integers(0, 256, (200, 300), dtype=np.uint8), id="noise"),
+        pytest.param(np.tile(np.linspace(90, 220, 300).astype(np.uint8), (200, 1)), id="a gradient"),
+    ],
+)
+def test_a_picture_without_a_digit_has_no_ink(classifier: Classifier, picture: Grey) -> None:
+    with pytest.raises(NoInk):
+        read(classifier, picture)
+
+
+@pytest.mark.parametrize(("novelty", "accept"), [(0.7, True), (0.9, False)])
+def test_a_digit_of_a_number_must_look_more_like_one_than_a_digit_alone(
+    classifier: Classifier, written: list[Grey], novelty: float, accept: bool
+) -> None:
+    segmentation = segmented(page(written, "17"))
+    prepared = PreparedNumber((100, 100), segmentation, [], None, has_other_look=False)
+    certain = np.eye(10, dtype=np.float32)[: len(segmentation.pixels)]
+
+    number = ReadNumber.of(prepared, Scores(certain, np.array([0.2, novelty], dtype=np.float32))).number(classifier)
+
+    assert [digit["is_digit"] for digit in number["digits"]] == [True, True]
+    assert [digit["accept"] for digit in number["digits"]] == [True, accept]
+    assert number["accept"] is accept
+
+
+def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, mnist: Mnist) -> None:
+    answer = read(classifier, mnist.pixels[0])
+
+    assert answer["text"] == str(mnist.labels[0])
+    assert answer["digits"][0]["probabilities"] == pytest.approx(
+        classifier.probabilities(to_features(mnist.pixels[:1]))[0].tolist()
+    )
+
+
+def test_a_page_full_of_marks_is_refused(written: list[Grey], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digits.numbers.sheet.MAX_PARTS", 3)
+
+    with pytest.raises(TooManyDigits, match="at most 3 marks"):
+        find_sheet(page(written, "4071"), Work())
+
+
+@pytest.mark.parametrize(
+    "apart", [pytest.param(0.93, id="share a wall"), pytest.param(0.75, id="cross"), pytest.param(1.0, id="touch")]
+)
+def test_zeros_are_read_one_by_one_although_they(classifier: Classifier, apart: float) -> None:
+    paper = Image.new("L", (420, 160), 255)
+    for place in range(4):
+        left = 60 + place * apart * 60
+        ImageDraw.Draw(paper).ellipse((left, 40, left + 60, 120), outline=0, width=5)
+
+    answer = read(classifier, paper)
+
+    assert answer["text"] == "0000"
+
+
+def test_a_sheet_of_small_digits_in_uneven_light_is_read(classifier: Classifier, written: list[Grey]) -> None:
+    line = "4027139586"
+    sheet = Image.fromarray(page(written, *[line] * 30)).resize((440, 1820), Image.Resampling.BOX)
+    light = np.linspace(1, 0.5, 440) * np.linspace(0.7, 1, 1820)[:, None] ** 2
+    noise = np.random.default_rng(0).normal(0, 3, light.shape)
+
+    answer = read(classifier, (np.asarray(sheet) * light + noise).clip(0, 255).astype(np.uint8))
+
+    read_right = [sum(a == b for a, b in zip(read_line, line, strict=False)) for read_line in answer["lines"]]
+    assert len(answer["lines"]) == 30
+    assert sum(read_right) >= 290
+
+
+def slash(picture: Grey, left: int) -> Image.Image:
+    drawn = Image.fromarray(picture)
+    ImageDraw.Draw(drawn).line((left, 40 + HEIGHT + 10, left + 30, 30), fill=0, width=6)
+    return drawn
+
+
+def rings(picture: Grey, left: int) -> Image.Image:
+    drawn = Image.fromarray(picture)
+    pen = ImageDraw.Draw(drawn)
+    for x, y in ((left, 40), (left + 34, 40 + HEIGHT - 24)):
+        pen.ellipse((x, y, x + 20, y + 24), outline=0, width=5)
+    return drawn
+
+
+def equals(picture: Grey, left: int) -> Image.Image:
+    drawn = Image.fromarray(picture)
+    for y in (60, 80):
+        ImageDraw.Draw(drawn).line((left, y, left + 30, y), fill=0, width=5)
+    return drawn
+
+
+@pytest.mark.parametrize("sign", [slash, rings, equals])
+def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
+    classifier: Classifier, written: list[Grey], sign: Callable[[Grey, int], Image.Image]
+) -> None:
+    paper = np.pad(page(written, "38"), ((0, 0), (0, 120)), constant_values=255)
+    left = int(np.flatnonzero((paper < 128).any(axis=0))[-1]) + 20
+
+    alone, beside = read(classifier, paper), read(classifier, sign(paper, left))
+
+    assert alone["accept"]
+    assert not beside["accept"]
+    strangers = [digit for digit in beside["digits"] if not digit["is_digit"]]
+    assert len(strangers) + beside["left_out"] > 0
+    assert not any(digit["accept"] for digit in strangers)

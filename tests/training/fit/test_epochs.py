@@ -1,0 +1,133 @@
+"""A training run gives the same weights each time, even if it is stopped and resumed."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import Mnist
+from tests.training.conftest import Command, published_in
+
+pytest.importorskip("keras")
+
+import keras
+
+from digits.features import to_features
+from training.assess.assessment import assess
+from training.data.images import LabelledImages, load, split_training_images
+from training.errors import NothingToResume
+from training.fit.epochs import begin, fit, settings_of
+from training.network.recipes import Recipe
+
+EPOCHS = 3
+
+
+def same(left: list[Any], right: list[Any]) -> bool:
+    return all(np.array_equal(one, other) for one, other in zip(left, right, strict=True))
+
+
+@pytest.fixture(scope="module")
+def few(mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 250 digits for training and for testing."""
+    x, y = mnist.pixels[::20], mnist.labels[::20].astype(np.uint8)
+    file = tmp_path_factory.mktemp("data") / "few.npz"
+    np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
+    return file
+
+
+@pytest.fixture(scope="module")
+def digits(few: Path) -> LabelledImages:
+    return load(str(few), allow_other_data=True)
+
+
+def run(few: Path, output: Path, *options: str) -> tuple[object, ...]:
+    # Nothing is held back, so that no time is spent on temperature and novelty.
+    choices = ("--recipe", "lecture", "--epochs", EPOCHS, "--seed", 7, "--validation-split", 0)
+    return ("train", "--data", few, "--allow-other-data", *choices, "--output", output, *options)
+
+
+def fitted(digits: LabelledImages, folder: Path, *, epochs: int, seed: int) -> list[Any]:
+    """Return the weights after an uninterrupted run."""
+    recipe = Recipe("lecture", epochs=epochs)
+    network, _ = fit(recipe, split_training_images(digits, validation_split=0), seed=seed, folder=folder)
+    return list(network.get_weights())
+
+
+def test_ctrl_c_publishes_nothing_and_a_resumed_run_ends_with_the_same_weights(
+    tmp_path: Path, command: Command, few: Path, digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninterrupted = fitted(digits, tmp_path / "uninterrupted", epochs=EPOCHS, seed=7)
+    backup = keras.callbacks.BackupAndRestore
+    save = backup.on_epoch_end
+
+    def interrupt_before_the_second(callback: Any, epoch: int, logs: Any) -> None:
+        if epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+        save(callback, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "on_epoch_end", interrupt_before_the_second)
+        stopped = command(*run(few, tmp_path))
+
+    assert stopped.code == 130
+    assert stopped.err.count("\n") == 1
+    assert "--resume" in stopped.err
+    assert [entry.name for entry in (tmp_path / "mnist-dense").iterdir()] == [".training"]
+
+    resumed = command(*run(few, tmp_path, "--resume"))
+
+    assert resumed.code == 0, resumed.err
+    assert [f"Epoch {epoch}/3" in resumed.out for epoch in (1, 2, 3)] == [False, True, True]
+    weights = keras.saving.load_model(published_in(tmp_path) / "model.keras").get_weights()
+    assert same(weights, uninterrupted)
+    assert [entry.name for entry in (tmp_path / "mnist-dense" / ".training").iterdir()] == ["lock"]
+
+    again = command(*run(few, tmp_path, "--resume"))
+
+    assert again.code == 0, again.err
+    assert "this run is finished: it was published as version" in again.out
+    assert "Epoch" not in again.out
+    assert published_in(tmp_path).is_dir()
+
+
+def test_the_seed_determines_the_weights(tmp_path: Path, digits: LabelledImages) -> None:
+    first, again, other = (
+        fitted(digits, tmp_path / str(run), epochs=1, seed=seed) for run, seed in enumerate((1, 1, 2))
+    )
+
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_training_stops_without_progress_and_keeps_the_best_weights(tmp_path: Path, digits: LabelledImages) -> None:
+    split = split_training_images(digits, validation_split=0.2)
+    recipe = Recipe("lecture", epochs=60, batch_size=32)
+
+    network, history = fit(recipe, split, seed=0, folder=tmp_path, patience=3)
+    resumed, _ = fit(recipe, split, seed=0, folder=tmp_path, patience=3)
+
+    losses = np.array(history["val_loss"]).round(3)
+    probabilities = network.predict(to_features(split.x_validation), verbose=0)
+    assert len(losses) == losses.argmin() + 1 + 3 < 60
+    assert assess(probabilities, split.y_validation).loss == pytest.approx(losses.min(), abs=1e-3)
+    assert same(resumed.get_weights(), network.get_weights())
+
+
+def test_resuming_without_a_state_is_refused(
+    tmp_path: Path, command: Command, few: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # `make test` sets it
+    outcome = command(*run(few, tmp_path, "--resume"))
+
+    assert outcome.is_refusal_in_one_line
+    assert "leave out --resume" in outcome.err
+
+
+def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:
+    settings = settings_of(Recipe("lecture", batch_size=64), 1, "abc")
+    begin(tmp_path / "first", settings, resume=False)
+
+    with pytest.raises(NothingToResume, match="received one with batch_size 64 instead of 128, seed 1 instead of 2; "):
+        begin(tmp_path / "second", settings_of(Recipe("lecture"), 2, "abc"), resume=True)

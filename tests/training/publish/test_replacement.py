@@ -1,0 +1,111 @@
+"""A training run says what it replaces, replaces nothing better by accident, and is alone in its output."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, publish_tiny
+from tests.training.conftest import Arrays, Command, Outcome, published_in
+
+pytest.importorskip("keras")
+
+from digits.errors import PublishFailed
+from training import pipeline
+from training.errors import OutputInUse
+from training.publish.lock import exclusive
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from training.publish.lock import exclusive
+with exclusive(Path(sys.argv[1])):
+    print("holding", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_folder_of_one_version_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    folder = publish_tiny(tmp_path).folder
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(PublishFailed, match="expected the folder of all published versions"):
+        pipeline.train(None, {}, seed=0, source="none", allow_other_data=False, output=folder, resume=False)
+
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def halves() -> Arrays:
+    """90 pictures for training and 60 for testing. One half of each is light, so every network can learn them."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(150) % 2
+    pixels = rng.integers(0, 100, (150, 28, 28), dtype=np.uint8)
+    pixels[labels == 0, :, :14] += 150
+    pixels[labels == 1, :, 14:] += 150
+    names = np.array(["left", "right"])
+    train, test = (pixels[:90], labels[:90]), (pixels[90:], labels[90:])
+    return dict(zip(("x_train", "y_train", "x_test", "y_test", "class_names"), (*train, *test, names), strict=True))
+
+
+def train(command: Command, folder: Path, arrays: Arrays, *options: str) -> Outcome:
+    np.savez(folder / "own.npz", allow_pickle=False, **arrays)
+    small = ("--preprocessing", "resize", "--validation-split", 0, "--epochs", 1)
+    return command("train", "--data", folder / "own.npz", "--output", folder / "models", *small, *options)
+
+
+def test_a_network_that_is_not_better_than_chance_is_published_only_by_force(
+    tmp_path: Path, command: Command, halves: Arrays
+) -> None:
+    useless = halves | {"y_train": 1 - halves["y_train"]}
+
+    refused = train(command, tmp_path, useless)
+
+    assert refused.code == 3
+    assert "above 0.5000, the share of the largest class, received 0.0000 (95 % interval" in refused.err
+    assert [entry.name for entry in (tmp_path / "models/mnist-dense").iterdir()] == [".training"]
+    assert [entry.name for entry in (tmp_path / "models/mnist-dense/.training").iterdir()] == ["lock"]
+    forced = train(command, tmp_path, useless, "--force")
+    assert forced.code == 0, forced.err
+    card = (published_in(tmp_path / "models") / "report/README.md").read_text()
+    assert "This network is not better than chance" in card
+
+
+def test_if_better_publishes_what_is_not_worse_than_the_newest_version_of_the_same_classes_and_names_what_it_replaces(
+    tmp_path: Path, command: Command, halves: Arrays
+) -> None:
+    worse = halves | {"y_train": np.where(np.arange(90) < 44, 1 - halves["y_train"], halves["y_train"])}
+
+    first = train(command, tmp_path, halves, "--if-better")
+    version = published_in(tmp_path / "models").name
+    refused = train(command, tmp_path, worse, "--if-better", "--force")
+    publish_tiny(tmp_path / "models")  # a newer version, of digits
+    equal = train(command, tmp_path, halves, "--if-better", "--seed", "1")
+
+    assert first.code == 0, first.err
+    assert refused.code == 3
+    assert f"worse than version {version}: expected a test accuracy of about 1.0000, received 0." in refused.err
+    assert equal.code == 0, equal.err
+    assert f"version {version} on the same test images: accuracy 1.0000" in equal.out
+    shipped, own = (outcome.out.split("starting TensorFlow")[0] for outcome in (first, refused))
+    assert f"now uses mnist-dense version {SHIPPED_VERSION} (digits), the shipped version" in shipped
+    assert f"now uses mnist-dense version {version} (left, right), its newest version" in own
+
+
+def test_a_second_run_into_one_output_names_the_first_until_it_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as first:
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline() == "holding\n"
+
+            with pytest.raises(OutputInUse, match=f"received process {first.pid} on .*, since "), exclusive(tmp_path):
+                pass
+        finally:
+            first.kill()
+
+    with exclusive(tmp_path):
+        pass

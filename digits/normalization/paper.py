@@ -37,6 +37,10 @@ _COMPACT, _WIDE = 4.0, 0.1
 as a share of the longer side."""
 
 
+_SOLID = 0.75
+"""A sheet of paper with something written on it fills more than this of its convex hull."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvenPaper:
     """Paper in even light."""
@@ -49,7 +53,7 @@ class EvenPaper:
     half_stroke: float
     """Half the width of its widest stroke, as a share of the picture's longer side."""
     is_compact: bool
-    """Whether its largest part is wide, or hardly longer than wide. Strokes are not, but a sheet of paper is."""
+    """Whether its largest part is solid, and wide or hardly longer than wide, as a sheet of paper is."""
 
     def coverage(self, grey: Grey, _part: Part = WHOLE) -> Floats:
         """Return how much of each pixel is ink, float32 (height, width) in [0, 1]."""
@@ -89,7 +93,7 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
         abs(cv2.mean(small, ink)[0] - grey),
         is_ink_dark,
         sides[is_ink_dark].half_stroke,
-        sides[is_ink_dark].is_compact,
+        sides[is_ink_dark].is_compact and _is_solid(ink),
     )
     if max(picture.shape) < TINY_SIDE:
         return even
@@ -100,6 +104,14 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
         is_even = even.half_stroke <= widest and not _fills_one_side(ink)
     is_even = is_even and bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * even.contrast)
     return even if is_even and not has_lines(find_parts(even.coverage(picture), 0.4)) else None
+
+
+def _is_solid(side: NDArray[np.uint8]) -> bool:
+    """Return whether the largest part of the pixels that are 1 fills most of its convex hull."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(side)
+    part = (labels == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)
+    hull = cv2.fillConvexPoly(np.zeros_like(part), cv2.convexHull(cv2.findNonZero(part)), 1)
+    return cv2.countNonZero(part) > _SOLID * cv2.countNonZero(hull)
 
 
 def _on_rim(side: NDArray[np.uint8]) -> float:
@@ -137,7 +149,7 @@ class _Side:
     half_stroke: float
     """Half the width of the widest place, as a share of the picture's longer side."""
     is_compact: bool
-    """As in `EvenPaper`."""
+    """Whether the largest part is wide, or hardly longer than wide."""
     score: float
     """The side with the smaller score is ink: it is narrow, takes little of the rim, and is in one piece."""
 

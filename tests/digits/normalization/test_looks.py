@@ -137,6 +137,16 @@ def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
     assert np.corrcoef(evened.coverage(uneven).ravel(), ink.ravel())[0, 1] > 0.95
 
 
+def test_a_thick_digit_is_not_searched_for_a_sheet_of_paper() -> None:
+    paper = np.full((128, 128), 220, np.uint8)
+    seven = cv2.polylines(paper.copy(), [np.array([(42, 40), (84, 40), (58, 92)])], False, 60, 22)
+    sheet = cv2.rectangle(np.full((128, 128), 90, np.uint8), (30, 25), (100, 105), 220, -1)
+
+    found = [even_paper(picture) for picture in (seven, sheet)]
+
+    assert [each is not None and each.is_compact for each in found] == [False, True]
+
+
 def circled(ink: Floats) -> Grey:
     sheet = written(ink)
     cv2.ellipse(sheet, (120, 120), (85, 95), 0, 20, 370, 60, 6)

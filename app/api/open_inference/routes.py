@@ -20,8 +20,7 @@ from app.input.body import SHORT_BODY_BYTES, read_body, read_inflated
 from app.input.json import parse_json
 from app.input.request import RequestInWork
 from app.openapi.example_pictures import seven_base64
-from app.openapi.protocols import ModelParameter, error_replies, json_body
-from app.openapi.replies import example
+from app.openapi.protocols import ModelParameter, documented, json_body
 from app.openapi.reply_examples import examples
 from digits.features import FEATURES, SIDE
 from digits.model import artifact
@@ -88,13 +87,7 @@ _INFER_BODY = json_body(
 
 
 @router.post(f"{_VERSION}/infer", include_in_schema=False)
-@router.post(
-    f"{_MODEL}/infer",
-    summary="Get probabilities",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"POST {_MODEL}/infer"]), **error_replies(404, has_body=True)},
-    openapi_extra={"requestBody": _INFER_BODY},
-)
+@router.post(f"{_MODEL}/infer", **documented("Get probabilities", _EXAMPLES, f"POST {_MODEL}/infer", body=_INFER_BODY))
 async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send tensors of pictures, as JSON or with binary data."""
     service = request.service
@@ -109,12 +102,7 @@ async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -
 
 
 @router.get("/v2/", include_in_schema=False)
-@router.get(
-    "/v2",
-    summary="Get the server's name, version and extensions",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v2"]), **error_replies()},
-)
+@router.get("/v2", **documented("Get the server's name, version and extensions", _EXAMPLES, "GET /v2"))
 async def open_inference_server(request: ServiceRequest) -> Reply:
     """Return the server's name and version, and the extensions of the protocol that it speaks."""
     return Reply.of(server_metadata(request.service.version))
@@ -122,9 +110,7 @@ async def open_inference_server(request: ServiceRequest) -> Reply:
 
 @router.get(
     "/v2/health/live",
-    summary="Check that the process answers",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v2/health/live"]), **error_replies()},
+    **documented("Check that the process answers", _EXAMPLES, "GET /v2/health/live"),
 )
 async def open_inference_live(_request: ServiceRequest) -> Reply:
     """Always reply 200."""
@@ -133,9 +119,7 @@ async def open_inference_live(_request: ServiceRequest) -> Reply:
 
 @router.get(
     "/v2/health/ready",
-    summary="Check that requests can be answered",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v2/health/ready"]), **error_replies()},
+    **documented("Check that requests can be answered", _EXAMPLES, "GET /v2/health/ready"),
 )
 async def open_inference_ready(request: ServiceRequest) -> Reply:
     """Reply 200 while the network reproduces its golden predictions, else 503."""
@@ -158,24 +142,14 @@ async def statistics(request: ServiceRequest) -> Reply:
 
 
 @router.get(_VERSION, include_in_schema=False)
-@router.get(
-    _MODEL,
-    summary="Get the model's inputs, outputs and versions",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
-)
+@router.get(_MODEL, **documented("Get the model's inputs, outputs and versions", _EXAMPLES, f"GET {_MODEL}"))
 async def open_inference_model(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` after the model to get the inputs and outputs of that version."""
     return Reply.of(model_metadata(request.service.registry, _version(request, model)))
 
 
 @router.get(f"{_VERSION}/ready", include_in_schema=False)
-@router.get(
-    f"{_MODEL}/ready",
-    summary="Check that the model answers",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}/ready"]), **error_replies(404)},
-)
+@router.get(f"{_MODEL}/ready", **documented("Check that the model answers", _EXAMPLES, f"GET {_MODEL}/ready"))
 async def open_inference_model_ready(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Reply 200 while the model can answer, else 503 with the reason."""
     _version(request, model)

@@ -5,7 +5,6 @@ https://github.com/tensorflow/serving has its regular expressions.
 """
 
 from functools import partial
-from typing import Any
 
 from starlette.types import Scope
 
@@ -22,8 +21,7 @@ from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_m
 from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
 from app.errors import NotFound, WrongMethod
 from app.input.body import read_inflated
-from app.openapi.protocols import ModelParameter, error_replies
-from app.openapi.replies import example
+from app.openapi.protocols import ModelParameter, documented
 from app.openapi.reply_examples import examples
 from digits.model import artifact
 
@@ -39,10 +37,13 @@ _EXAMPLES = examples("tensorflow_serving")
 @router.post(f"{_VERSION}:predict", include_in_schema=False)
 @router.post(
     f"{_MODEL}:predict",
-    summary="Get probabilities",
-    response_model=RowProbabilities | ColumnProbabilities,
-    responses={200: example(_EXAMPLES[f"POST {_MODEL}:predict"]), **error_replies(404, has_body=True)},
-    openapi_extra={"requestBody": PREDICT_BODY},
+    **documented(
+        "Get probabilities",
+        _EXAMPLES,
+        f"POST {_MODEL}:predict",
+        RowProbabilities | ColumnProbabilities,
+        PREDICT_BODY,
+    ),
 )
 async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send rows (`instances`) or a column (`inputs`) of pictures.
@@ -56,10 +57,13 @@ async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParame
 @router.post(f"{_VERSION}:classify", include_in_schema=False)
 @router.post(
     f"{_MODEL}:classify",
-    summary="Get each label with its probability",
-    response_model=LabelProbabilities,
-    responses={200: example(_EXAMPLES[f"POST {_MODEL}:classify"]), **error_replies(404, has_body=True)},
-    openapi_extra={"requestBody": CLASSIFY_BODY},
+    **documented(
+        "Get each label with its probability",
+        _EXAMPLES,
+        f"POST {_MODEL}:classify",
+        LabelProbabilities,
+        CLASSIFY_BODY,
+    ),
 )
 async def tensorflow_serving_classify(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
@@ -84,12 +88,7 @@ async def other_verb(request: ServiceRequest, verb: str) -> Reply:
     raise no_such_path(request.scope)
 
 
-@router.get(
-    "/v1/models",
-    summary="List the models",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v1/models"]), **error_replies()},
-)
+@router.get("/v1/models", **documented("List the models", _EXAMPLES, "GET /v1/models"))
 async def tensorflow_serving_models(_request: ServiceRequest) -> Reply:
     """There is one model. KServe's clients call this path."""
     return Reply.of({"models": [artifact.NAME]})
@@ -97,12 +96,7 @@ async def tensorflow_serving_models(_request: ServiceRequest) -> Reply:
 
 @router.get(_LABEL, include_in_schema=False)
 @router.get(_VERSION, include_in_schema=False)
-@router.get(
-    _MODEL,
-    summary="Get the states of the versions",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
-)
+@router.get(_MODEL, **documented("Get the states of the versions", _EXAMPLES, f"GET {_MODEL}"))
 async def tensorflow_serving_status(request: ServiceRequest, model: ModelParameter) -> Reply:
     """The status is 503 when no version is ready.
 
@@ -117,10 +111,7 @@ async def tensorflow_serving_status(request: ServiceRequest, model: ModelParamet
 @router.get(f"{_LABEL}/metadata", include_in_schema=False)
 @router.get(f"{_VERSION}/metadata", include_in_schema=False)
 @router.get(
-    f"{_MODEL}/metadata",
-    summary="Get the model's inputs and outputs",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}/metadata"]), **error_replies(404)},
+    f"{_MODEL}/metadata", **documented("Get the model's inputs and outputs", _EXAMPLES, f"GET {_MODEL}/metadata")
 )
 async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""

@@ -8,8 +8,7 @@ from fastapi import Response
 
 from app.asgi.route import ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
-from app.openapi.replies import RETRY_AFTER, example
-from app.openapi.reply_examples import examples
+from app.openapi.replies import RETRY_AFTER, example, examples
 from app.openapi.schemas import Health, State
 
 router = direct_router("Health")

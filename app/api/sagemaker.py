@@ -11,8 +11,7 @@ from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
 from app.input.body import read_inflated
 from app.input.pictures import JSON, media_type_of, read_pictures
-from app.openapi.replies import PICTURE_REFUSALS, example
-from app.openapi.reply_examples import examples
+from app.openapi.replies import PICTURE_REFUSALS, example, examples
 
 router = direct_router("SageMaker and MLflow")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import repeat
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,16 +53,13 @@ _MAX_REQUEST_STEPS = 4 * MAX_STEPS
 _CANDIDATES_PER_DIGIT = 16
 """Maximum number of candidates of all pictures of a request, for each of its digits. A candidate takes 1 kB."""
 
-BatchT = TypeVar("BatchT", bound=PictureBatch)
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Inference(Generic[BatchT]):
+class Inference:
     """The predictions for one request, and the pictures that they are for."""
 
-    request: BatchT
-    """The parsed request."""
     result: BatchResult
     """The complete records of all pictures."""
     pixels: NDArray[Any]
@@ -91,7 +88,7 @@ class Numbers:
 
     numbers: list[Number]
     """The record of each picture."""
-    digits: Inference[PictureBatch]
+    digits: Inference
     """The predictions for the digits of all numbers, in their order. The numbers' records contain these records."""
 
 
@@ -140,7 +137,7 @@ class DataPlane:
                 self.metrics.flush()
                 await asyncio.sleep(0.1)
 
-    async def infer(self, batch: BatchT) -> Inference[BatchT]:
+    async def infer(self, batch: PictureBatch) -> Inference:
         """Classify all pictures of a request.
 
         Raises:
@@ -157,7 +154,7 @@ class DataPlane:
             if inference.classifier.preparation(batch.mode) == preparation:
                 return inference
 
-    async def saliency(self, inference: Inference[Any], memory: Reservation) -> list[bytes]:
+    async def saliency(self, inference: Inference, memory: Reservation) -> list[bytes]:
         """Return the saliency of each picture as JSON text: 28 rows of 28 numbers.
 
         Args:
@@ -177,7 +174,7 @@ class DataPlane:
             texts += part_texts
         return texts
 
-    async def _infer(self, batch: BatchT, preparation: Preparation, batcher: Batcher) -> Inference[BatchT]:
+    async def _infer(self, batch: PictureBatch, preparation: Preparation, batcher: Batcher) -> Inference:
         pixels = batch.pixels
         if pixels is None:
             pixels = decode_tiny(batch, self._max_image_pixels)
@@ -187,7 +184,7 @@ class DataPlane:
             result = await (batcher.classify_if_in_form(pixels) if must_be_in_form else batcher.classify(pixels))
             if result is not None:
                 complete(result.predictions, result.classifier, repeat(()))
-                return Inference(batch, result, pixels)
+                return Inference(result, pixels)
         return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
     async def read(self, batch: PictureBatch) -> Numbers:
@@ -221,7 +218,6 @@ class DataPlane:
             raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {digits}")
         numbers = [each.number(judged.classifier) for each in read]
         inference = Inference(
-            batch,
             BatchResult(
                 judged.classifier,
                 reduce(Scores.followed_by, (each.chosen for each in read)),
@@ -274,7 +270,7 @@ class DataPlane:
             part = slice(start, start := start + len(other.pixels))
             read[index] = read[index].compared_with(other, judged.scores.select(part))
 
-    def _count(self, inference: Inference[Any]) -> None:
+    def _count(self, inference: Inference) -> None:
         """Count the predictions that were chosen among candidates."""
         records = inference.predictions
         self.metrics.count_predictions(
@@ -292,8 +288,8 @@ class DataPlane:
         return self._batchers[version]
 
     async def _prepare_and_classify(
-        self, batch: BatchT, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
-    ) -> Inference[BatchT]:
+        self, batch: PictureBatch, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
+    ) -> Inference:
         """Prepare the pictures of a request and classify them in one batch, and the doubtful ones again in another.
 
         `pixels` are the pictures if they were sent as pixels. None means that `batch` has encoded pictures.
@@ -305,7 +301,7 @@ class DataPlane:
             if preparation != "always" and (in_form is None or in_form.all()):
                 result = await batcher.classify(pixels)
                 complete(result.predictions, result.classifier, repeat(()))
-                return Inference(batch, result, pixels)
+                return Inference(result, pixels)
             prepared, sizes = await self._normalize(batch, pixels, preparation, in_form), []
         judged = await batcher.classify(_pixels(prepared), only_scores=True)
         classifier, scores = judged.classifier, judged.scores
@@ -322,7 +318,6 @@ class DataPlane:
                 records = records_of(classifier, scores, seen)
         chosen = [each.normalized for each in seen]
         inference = Inference(
-            batch,
             BatchResult(classifier, scores.select([each.row for each in seen]), records, judged.pass_rows),
             _pixels([replace(each, without_mark=None) for each in chosen]),
             are_normalized([each.steps for each in chosen]),

@@ -58,7 +58,7 @@ class InferenceService:
         self._registry.require_usable()
         with CountedInference(self._data_plane) as counted, Reservation(self._data_plane.memory_budget) as memory:
             pictures = counted.read(await call.read_pictures(parser, self._data_plane, memory))
-            return infer_answer(counted.answered(await self._data_plane.infer(pictures)))
+            return infer_answer(pictures, counted.answered(await self._data_plane.infer(pictures)))
 
     def _live(self, _request: Any) -> Any:
         return messages.ServerLiveResponse(live=True)

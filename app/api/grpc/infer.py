@@ -10,7 +10,7 @@ from app.api.open_inference.reply import output_tensor, to_bytes
 from app.api.open_inference.request import InferRequest, RequestedOutput, only_input, requested_outputs
 from app.api.open_inference.tensors import pictures_from_tensor
 from app.errors import InvalidBody
-from app.inference.data_plane import Inference
+from app.inference.batching import BatchResult
 from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
 
@@ -76,9 +76,8 @@ def _typed_data(tensor: Any) -> list[Any]:
     return list(getattr(tensor.contents, field)) if field else []
 
 
-def infer_answer(inference: Inference[InferRequest]) -> Answer:
+def infer_answer(request: InferRequest, result: BatchResult) -> Answer:
     """Return the requested outputs as a `ModelInferResponse`."""
-    request, result = inference.request, inference.result
     manifest = result.classifier.manifest
     message = ModelInferResponse(model_name=manifest.name, model_version=str(manifest.version), id=request.id)
     for output in request.outputs:

@@ -21,7 +21,7 @@ from app.input.json import parse_json
 from app.input.request import RequestInWork
 from app.openapi.example_pictures import seven_base64
 from app.openapi.protocols import ModelParameter, documented, json_body
-from app.openapi.reply_examples import examples
+from app.openapi.replies import examples
 from digits.features import FEATURES, SIDE
 from digits.model import artifact
 
@@ -97,8 +97,7 @@ async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -
     data_plane = service.data_plane
     with CountedInference(data_plane, number) as counted, service.requests.begin(request) as work:
         pictures = counted.read(await read_inflated(work, parser))
-        inference = counted.answered(await data_plane.infer(pictures))
-        return infer_reply(inference)
+        return infer_reply(pictures, counted.answered(await data_plane.infer(pictures)))
 
 
 @router.get("/v2/", include_in_schema=False)

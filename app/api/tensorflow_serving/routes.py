@@ -8,21 +8,15 @@ from functools import partial
 
 from starlette.types import Scope
 
+from app.api.tensorflow_serving import schemas
 from app.api.tensorflow_serving.reply import predict_reply
 from app.api.tensorflow_serving.request import Verb, read_request
-from app.api.tensorflow_serving.schemas import (
-    CLASSIFY_BODY,
-    PREDICT_BODY,
-    ColumnProbabilities,
-    LabelProbabilities,
-    RowProbabilities,
-)
 from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_metadata, model_status
 from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
 from app.errors import NotFound, WrongMethod
 from app.input.body import read_inflated
 from app.openapi.protocols import ModelParameter, documented
-from app.openapi.reply_examples import examples
+from app.openapi.replies import examples
 from digits.model import artifact
 
 router = direct_router("TensorFlow Serving")
@@ -41,8 +35,8 @@ _EXAMPLES = examples("tensorflow_serving")
         "Get probabilities",
         _EXAMPLES,
         f"POST {_MODEL}:predict",
-        RowProbabilities | ColumnProbabilities,
-        PREDICT_BODY,
+        schemas.RowProbabilities | schemas.ColumnProbabilities,
+        schemas.PREDICT_BODY,
     ),
 )
 async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParameter) -> Reply:
@@ -61,8 +55,8 @@ async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParame
         "Get each label with its probability",
         _EXAMPLES,
         f"POST {_MODEL}:classify",
-        LabelProbabilities,
-        CLASSIFY_BODY,
+        schemas.LabelProbabilities,
+        schemas.CLASSIFY_BODY,
     ),
 )
 async def tensorflow_serving_classify(request: ServiceRequest, model: ModelParameter) -> Reply:

@@ -35,7 +35,7 @@ def digits(mnist: Mnist) -> NDArray[np.uint8]:
     return mnist.pixels[:300]
 
 
-Infer = Callable[[PictureBatch], Inference[PictureBatch]]
+Infer = Callable[[PictureBatch], Inference]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def infer(plane: DataPlane) -> Infer:
     return lambda batch: asyncio.run(plane.infer(batch))
 
 
-def steps(inference: Inference[PictureBatch]) -> list[tuple[str, ...]]:
+def steps(inference: Inference) -> list[tuple[str, ...]]:
     return [tuple(prediction["preprocessing"]) for prediction in inference.predictions]
 
 

@@ -156,12 +156,8 @@ def problem(
 ) -> Response:
     """Return an `application/problem+json` response (RFC 9457).
 
-    Args:
-        status: the HTTP status.
-        detail: what was expected and what was received.
-        error: the error's name, or "" if the status says it all.
-        pointer: a JSON pointer (RFC 6901) to the part of the body that is wrong.
-        headers: additional headers.
+    Without an error's name, the status says everything. `pointer` is a JSON pointer (RFC 6901) to what is wrong in the
+    body.
     """
     kind, title = "about:blank", http.HTTPStatus(status).phrase
     if error:

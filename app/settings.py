@@ -146,11 +146,9 @@ class Settings(BaseSettings):
 def read_settings(
     values: Mapping[str, Any] = MappingProxyType({}), sources: Mapping[str, str] = MappingProxyType({})
 ) -> Settings:
-    """Return the settings of this process.
+    """Return the settings of this process. `values`, by field, take precedence over the environment.
 
-    Args:
-        values: values by field, which take precedence over the environment.
-        sources: what names a value in an error, by field. Without it, that is the variable.
+    `sources` name values in an error, by field. A value without one is named by its variable.
 
     Raises:
         SystemExit: a value is invalid. The message is one line.

@@ -27,12 +27,7 @@ async def extend(
 ) -> None:
     """Change the records of a request as its query asks: another coverage, the pixels, the ink, the saliency.
 
-    Args:
-        data_plane: computes the saliency.
-        inference: the predictions, whose records change.
-        query: what is asked for.
-        records: the record of each picture, which gets the ink.
-        memory: reserves what these will take in the reply.
+    `records` are those of the pictures, which get the ink. `memory` reserves what these take in the reply.
 
     Raises:
         InvalidQuery: the model version has no prediction sets at this coverage, or no saliency.

@@ -76,7 +76,6 @@ class KeyCheck:
     """Middleware that refuses a request without a known key before any of its body is read."""
 
     def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
-        """Protect `app` with `keys`."""
         self._app = app
         self._keys = keys
 

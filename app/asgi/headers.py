@@ -28,21 +28,14 @@ _DEFAULT_HEADERS = (
 
 
 def drawing_page(*, base: bool) -> dict[str, str]:
-    """Return the headers of the drawing page, which alone may use the camera.
-
-    Args:
-        base: whether the page has a `<base>` element.
-    """
+    """Return the headers of the drawing page, which alone may use the camera. `base`: as for `own_files`."""
     return own_files(base=base) | {"Permissions-Policy": "camera=(self), geolocation=(), microphone=()"}
 
 
 def own_files(*, base: bool) -> dict[str, str]:
-    """Return the headers of a page that runs only the service's own files.
+    """Return the headers of a page that runs only the service's own files. `base`: whether it has a `<base>` element.
 
     Figures that need an API key are `data:` URLs, which the page's script makes.
-
-    Args:
-        base: whether the page has a `<base>` element.
     """
     own = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
     return _page(own | ({"base-uri": "'self'"} if base else {}))

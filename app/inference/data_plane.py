@@ -96,12 +96,7 @@ class DataPlane:
     """Owns the models, the memory budget, the threads, the batches and the metrics of a process."""
 
     def __init__(self, settings: Settings, accounting: Accounting) -> None:
-        """Create a data plane without models. `registry.refresh` loads them.
-
-        Args:
-            settings: the limits, and which versions to serve.
-            accounting: knows how many requests are in progress, and has the metrics.
-        """
+        """Create a data plane without models. `registry.refresh` loads them."""
         self.metrics = metrics = accounting.metrics
         self._accounting = accounting
         self.registry = ModelRegistry(
@@ -155,11 +150,7 @@ class DataPlane:
                 return inference
 
     async def saliency(self, inference: Inference, memory: Reservation) -> list[bytes]:
-        """Return the saliency of each picture as JSON text: 28 rows of 28 numbers.
-
-        Args:
-            inference: from a version that `explains`.
-            memory: reserves what the texts take.
+        """Return the saliency of each picture as JSON text, 28 rows of 28 numbers, and reserve the memory for it.
 
         Raises:
             NoRoom, Overloaded: it would take too much memory or time now.
@@ -387,12 +378,7 @@ def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]
 
 
 def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[ReadNumber]:
-    """Return the reading of each picture.
-
-    Args:
-        batch: the pictures, to name one in an error.
-        prepared: the candidates of each picture.
-        judged: the scores of the candidates of all pictures.
+    """Return the reading of each picture, given the scores of the candidates of all of them.
 
     Raises:
         NoInk, TooManyDigits: with the picture's index.

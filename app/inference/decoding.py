@@ -122,13 +122,7 @@ def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber, 
 def normalize_pixels(
     batch: PictureBatch, pixels: NDArray[Any], indices: Sequence[int], preparation: Preparation
 ) -> list[Normalized]:
-    """Bring some of the pictures to the network's form.
-
-    Args:
-        batch: the pictures of the request, to name one in an error.
-        pixels: (N, 28, 28), uint8, or float32 in [0, 1].
-        indices: which of the N pictures to normalize.
-        preparation: as for `prepare_pixels`.
+    """Bring some of the pictures, (N, 28, 28), uint8, or float32 in [0, 1], to the network's form.
 
     Raises:
         NoInk: with the picture's index.

@@ -86,11 +86,11 @@ class ModelRegistry:
             model_dir: the root of the published versions, or the folder of one. The newest shipped version is served
                 while the root has none.
             pinned: the only version to serve. None serves the newest.
-            is_named: whether the operator named `model_dir`, which must then exist. False for the default folder.
+            is_named: whether the operator named `model_dir`, which must then exist.
             extra_versions: versions that clients can request by number, besides the served one.
             labels: names of versions, which clients can request too.
-            on_load: called in the loading thread after each attempt to load a version, with "served" if the version
-                was loaded (an extra version too), else with "refused".
+            on_load: called in the loading thread after each attempt to load a version, with "served" if the version was
+                loaded (an extra version too), else with "refused".
         """
         self.pinned = pinned
         self.warnings: dict[str, list[str]] = {"version": [], "folder": [], "choice": []}

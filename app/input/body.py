@@ -44,12 +44,9 @@ async def read_inflated(work: RequestInWork, parser: Callable[[bytes], T]) -> T:
 
 
 async def read_body(work: RequestInWork, declared_length: bytes, max_bytes: int) -> bytes:
-    """Read a whole body.
+    """Read a whole body, and reserve its memory if it is long.
 
-    Args:
-        work: the request. A long body reserves its memory there.
-        declared_length: the value of Content-Length, which may be wrong. b"" if the header is missing.
-        max_bytes: largest accepted body.
+    `declared_length` is the value of Content-Length, which may be wrong, or b"" if the header is missing.
 
     Raises:
         BodyTooLarge: the body has more than `max_bytes`.

@@ -15,12 +15,7 @@ POINTER = "#/file/{}"
 
 
 def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
-    """Read a form whose parts are all files named 'file'.
-
-    Args:
-        body: the whole form.
-        content_type: the Content-Type header, which contains the boundary.
-        max_batch: maximum number of files.
+    """Read a form whose parts are all files named 'file'. The Content-Type header contains its boundary.
 
     Raises:
         MalformedBody: the body is not a form with this boundary.

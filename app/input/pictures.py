@@ -26,10 +26,7 @@ async def read_pictures(
 ) -> PictureBatch:
     """Read a body of any accepted Content-Type. The data plane opens encoded pictures, not this function.
 
-    Args:
-        work: the request.
-        mode: which pictures to normalize. In modes other than "never", blank JSON pixels raise NoInk.
-        accepted: the media types that the endpoint accepts.
+    In modes other than "never", blank JSON pixels raise NoInk.
 
     Raises:
         BodyTooLarge, NoRoom, SlowBody, Overloaded, Abandoned: the body cannot be received.

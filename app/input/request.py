@@ -26,7 +26,6 @@ class RequestInWork:
     )
 
     def __init__(self, all_requests: "RequestsInWork", request: Request) -> None:
-        """Prepare to answer a request."""
         self.receive = request.receive
         self.headers = request.scope["headers"]
         self.settings = all_requests.settings
@@ -48,7 +47,6 @@ class RequestInWork:
         return self._memory
 
     def __enter__(self) -> Self:
-        """Begin, before the body is read."""
         self._task = cast("asyncio.Task[object]", asyncio.current_task())
         self._all.requests.add(self)
         return self
@@ -93,7 +91,6 @@ class RequestsInWork:
     """All requests in work. One look at all of them costs less than a timer for each."""
 
     def __init__(self, data_plane: DataPlane, settings: Settings) -> None:
-        """Answer requests with `data_plane`, within the limits of `settings`."""
         self.data_plane = data_plane
         self.settings = settings
         self.requests: set[RequestInWork] = set()

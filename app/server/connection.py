@@ -29,7 +29,6 @@ class Connection(asyncio.Protocol):
     """The protocol of one connection, for the parameter `http` of uvicorn."""
 
     def __init__(self, **arguments: Any) -> None:
-        """Create uvicorn's protocol with its arguments."""
         self._loop = asyncio.get_running_loop()
         self._turns: deque[Connection] = arguments["app_state"].setdefault("digits.turns", deque())
         self._state = {**arguments["app_state"], CONNECTION: self}

@@ -27,13 +27,6 @@ class Accounting:
     """Counts the requests in progress, and logs and counts the completed ones."""
 
     def __init__(self, metrics: Metrics, log_format: LogFormat, *, log_clients: bool = True) -> None:
-        """Start without requests.
-
-        Args:
-            metrics: counts the completed requests.
-            log_format: the format of the access log.
-            log_clients: whether the access log has the addresses of clients.
-        """
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""

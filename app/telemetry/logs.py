@@ -50,9 +50,6 @@ def announce(line: str, log_format: LogFormat, level: str = "INFO") -> None:
 def last_line(log_format: LogFormat | None) -> Iterator[None]:
     """Write why the block ends the process as a line of the log: the message of a SystemExit, or a bug's traceback.
 
-    Args:
-        log_format: the setting.
-
     Raises:
         SystemExit: the block did not end well. It has the exit code, and no message.
     """

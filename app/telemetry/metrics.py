@@ -38,14 +38,7 @@ class Histogram(Collector):
     """
 
     def __init__(self, name: str, documentation: str, buckets: Sequence[float], labels: Sequence[str] = ()) -> None:
-        """Start without values.
-
-        Args:
-            name: the metric's name.
-            documentation: what it counts.
-            buckets: the upper bounds, without infinity, in ascending order.
-            labels: the names of the labels. Without any, there is one series.
-        """
+        """Start without values. `buckets` are upper bounds in ascending order, without infinity."""
         self._name, self._documentation, self._labels = name, documentation, labels
         self._bounds = np.array(buckets, dtype=np.float64)
         self._up_to = [*(str(float(bound)) for bound in buckets), "+Inf"]
@@ -98,7 +91,6 @@ class Metrics(Collector):
     """The metrics that this process records, and those of the process itself."""
 
     def __init__(self) -> None:
-        """Start at zero."""
         self._registry = CollectorRegistry()
         self._histograms: list[Histogram] = []
         ProcessCollector(registry=self._registry)
@@ -176,25 +168,11 @@ class Metrics(Collector):
         return histogram
 
     def count_request(self, protocol: str, route: str | None, status: int, seconds: float) -> None:
-        """Count a completed request.
-
-        Args:
-            protocol: "http" or "grpc".
-            route: the pattern of its route, or None for unknown paths.
-            status: the HTTP status. A gRPC call has the status that the same request over HTTP has.
-            seconds: duration.
-        """
+        """Count a completed request. Its route is None for unknown paths. A gRPC call has a status of HTTP, too."""
         self._requests.values(protocol, route or "other", str(status)).append(seconds)
 
     def count_pass(self, version: int, pictures: int, waits: list[float], seconds: float) -> None:
-        """Count a forward pass.
-
-        Args:
-            version: the model version.
-            pictures: number of pictures in the pass.
-            waits: seconds that each request in the pass waited for it.
-            seconds: duration of the pass.
-        """
+        """Count a forward pass, the seconds that each request waited for it, and the seconds that it took."""
         self._pictures.values().append(pictures)
         self._queue.values().extend(waits)
         self._passes.labels(version, pictures).inc()
@@ -210,14 +188,7 @@ class Metrics(Collector):
     def count_predictions(
         self, digits: list[int], probabilities: list[float], ink: list[float], novelty: list[float] | None
     ) -> None:
-        """Count N predictions.
-
-        Args:
-            digits: indices of predicted classes, each below 100.
-            probabilities: the probability of each predicted class.
-            ink: mean feature of each picture, in [0, 1].
-            novelty: novelty score of each picture, or None for a model without one.
-        """
+        """Count N predictions. Indices of classes are below 100, and `ink` has mean features in [0, 1]."""
         self._digits += digits
         self._probability.values().extend(probabilities)
         self._ink.values().extend(ink)

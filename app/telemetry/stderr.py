@@ -21,7 +21,6 @@ class Stderr:
     """A stream for `logging`, which the access log shares."""
 
     def __init__(self) -> None:
-        """Start with an empty log."""
         self.dropped = 0
         """Number of lines that were dropped."""
         self._held = bytearray()

@@ -38,7 +38,6 @@ class InTurn:
     """Messages that wait for each other."""
 
     def __init__(self) -> None:
-        """Let `MAX_ARRIVING` messages arrive at the same time."""
         self._places = asyncio.Semaphore(MAX_ARRIVING)
 
     @asynccontextmanager
@@ -55,7 +54,6 @@ class NewestFirst:
     """
 
     def __init__(self) -> None:
-        """Let `MAX_PROBES` messages arrive at the same time."""
         self._limits: deque[asyncio.Timeout] = deque()
 
     @asynccontextmanager

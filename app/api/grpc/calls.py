@@ -50,7 +50,6 @@ class Call:
     """The messages of one gRPC call."""
 
     def __init__(self, context: Any, arrivals: Arrivals) -> None:
-        """Read the messages of `context` as `arrivals` lets them arrive."""
         self._context = context
         self._arrivals = arrivals
 
@@ -105,14 +104,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     def __init__(
         self, service: Service, services: tuple[str, ...], handlers: Mapping[str, Handler], probes: Arrivals
     ) -> None:
-        """Answer the calls of the services with these full names.
-
-        Args:
-            service: the service of this process.
-            services: full names.
-            handlers: the handlers by path, `/package.Service/Method`.
-            probes: lets the messages of probes arrive.
-        """
+        """Answer the calls of the services with these full names. The paths are `/package.Service/Method`."""
         self._service = service
         self._client_of = client_of(service.settings)
         self._handlers = handlers

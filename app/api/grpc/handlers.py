@@ -26,7 +26,6 @@ class InferenceService:
     """The handlers. All that take a model's name raise UnknownModel if the model or the version is unknown."""
 
     def __init__(self, service: Service) -> None:
-        """Answer for a service."""
         self._settings = service.settings
         self._version = service.version
         self._data_plane = service.data_plane

@@ -24,12 +24,7 @@ _CONTENTS = {
 
 
 def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry) -> InferRequest:
-    """Parse the message of a call.
-
-    Args:
-        content: the message.
-        settings: limit the number of pictures.
-        registry: has the version that the message names.
+    """Parse the message of a call, whose version `registry` must know.
 
     Raises:
         UnknownModel, MalformedBody, InvalidBody, BatchTooLarge: the message is not a valid request.

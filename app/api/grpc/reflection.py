@@ -23,7 +23,6 @@ class Reflection(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no 
     """Answers reflection by grpcio's own servicer, with limits for the messages that it gets."""
 
     def __init__(self, services: tuple[str, ...], arrivals: Arrivals) -> None:
-        """Describe the services with these full names, and reflection itself."""
         self._servicer = reflection.aio.ReflectionServicer((*services, reflection.SERVICE_NAME))
         self._arrivals = arrivals
 

@@ -34,7 +34,6 @@ class CountedInference:
     """
 
     def __init__(self, data_plane: DataPlane, version: int | None = None) -> None:
-        """Count for a data plane. The path names `version`, or None."""
         self._metrics, self._registry = data_plane.metrics, data_plane.registry
         self._version = version
         self._read_at = self._answered_at = 0.0

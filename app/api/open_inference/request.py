@@ -47,14 +47,10 @@ class InferRequest(PictureBatch):
 
 
 def read_request(body: bytes, *, header_length: bytes, settings: Settings, version: int | None = None) -> InferRequest:
-    """Parse an inference request.
+    """Parse an inference request for the version that the path names.
 
-    Args:
-        body: the whole body, inflated.
-        header_length: the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
-            the whole body is JSON, 0 that the body is one tensor.
-        settings: limit the number of pictures and the size of JSON.
-        version: number of the version that the path names.
+    `header_length` is the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
+    the whole body is JSON, 0 that the body is one tensor.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge: the body is not a valid request.

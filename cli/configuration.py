@@ -22,11 +22,7 @@ class Configuration:
 
 
 def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
-    """Combine the sources.
-
-    Args:
-        options: the values of options, by field of `Settings`.
-        file: a TOML file, or None.
+    """Combine the sources: options by field of `Settings`, and a TOML file.
 
     Raises:
         SystemExit: the file cannot be read, or a value is invalid. The message is one line that names the source.

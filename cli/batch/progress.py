@@ -45,12 +45,7 @@ class Shown:
 
 @contextmanager
 def shown(pictures: int, done: int) -> Iterator[Shown]:
-    """Show the progress of what runs inside of the context.
-
-    Args:
-        pictures: how many the run has.
-        done: how many were done before.
-    """
+    """Show the progress of what runs inside of the context. `done` pictures were done before."""
     console = Console(stderr=True)
     columns = (
         BarColumn(),

@@ -53,10 +53,6 @@ class Results:
     def __init__(self, output: Path, columns: Sequence[str]) -> None:
         """Check the name and the folder of the output, without writing anything.
 
-        Args:
-            output: the file.
-            columns: the keys of each row.
-
         Raises:
             UnusableOutput: the format is unknown, its package is missing, or the folder is missing.
         """
@@ -72,15 +68,9 @@ class Results:
             raise UnusableOutput(f"{output}: there is no folder {output.parent}. Create it first")
 
     def begin(self, run: Mapping[str, Any], *, resume: bool, force: bool) -> Done:
-        """Open the partial file.
+        """Open the partial file, and return what an interrupted run has done already.
 
-        Args:
-            run: everything that determines the rows, as JSON types.
-            resume: continue an interrupted run.
-            force: replace an existing output, and discard an interrupted run.
-
-        Returns:
-            What an interrupted run has done already.
+        `run` has everything that determines the rows, as JSON types.
 
         Raises:
             UnusableOutput: there is nothing to resume, or something that must not be replaced.

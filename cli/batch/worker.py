@@ -56,13 +56,7 @@ class Worker:
     def __init__(
         self, model: LoadedModel, task: Task, folder: Path, is_stopped: Callable[[], bool] = lambda: False
     ) -> None:
-        """Load the model.
-
-        Args:
-            model: the version.
-            task: what to do with each picture.
-            folder: relative paths begin here.
-            is_stopped: returns whether the run was interrupted.
+        """Load the model. Relative paths begin in `folder`.
 
         Raises:
             ArtifactError: the version cannot be used here, or is another one here.

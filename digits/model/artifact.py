@@ -304,9 +304,8 @@ def read_manifest(folder: Path) -> Manifest:
 def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """Read a version and check every file against its checksum.
 
-    Returns:
-        The manifest, and the content of model.onnx and golden.json. A caller that loads these bytes loads exactly what
-        was checked.
+    Return the manifest, and the content of model.onnx and golden.json. A caller that loads these bytes loads exactly
+    what was checked.
 
     Raises:
         DamagedArtifact: the message has the file's path, and both hashes if they differ.
@@ -373,9 +372,6 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
         manifest: the fields of `Manifest`, except name, version, created and files.
         name: the model's name.
 
-    Returns:
-        The published manifest. The version's folder is `root / name / str(version)`.
-
     Raises:
         ValueError: the manifest is invalid, or a path leads out of the version's folder.
         PublishFailed: `root` is the folder of one version, a file is too large, or the file system refused (full,
@@ -410,14 +406,7 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
 
 
 def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Write a folder atomically, as `publish` does.
-
-    Args:
-        folder: the folder to create.
-        files: maps each path below the folder to its content.
-
-    Returns:
-        Whether the folder was written. False if it, or a file of that name, already exists. It is then unchanged.
+    """Write a folder atomically, as `publish` does. Return False if it, or a file of that name, exists already.
 
     Raises:
         OSError: the file system refused. The folder is visible only if the last sync failed.

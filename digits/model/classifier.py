@@ -114,11 +114,6 @@ class Classifier:
     def __init__(self, manifest: Manifest, session: Session, golden: Golden) -> None:
         """Check a session against the manifest's signature and run the self-test.
 
-        Args:
-            manifest: declares the inputs and outputs of the graph.
-            session: runs the graph.
-            golden: the predictions that the graph must reproduce.
-
         Raises:
             DamagedArtifact: the graph does not have the declared signature.
             GoldenMismatch: the graph does not reproduce the golden predictions.
@@ -251,16 +246,7 @@ def load_newest(
     """Load the highest usable version below `root`, or a required one.
 
     A shipped version answers if it is required and `root` has none of its number, or if `root` is a default folder
-    without versions.
-
-    Args:
-        root: the folder of published versions, or the folder of one version.
-        is_named: whether somebody named this folder. False for a default folder.
-        name: the model's name.
-        version: load only this version. None means any.
-
-    Returns:
-        The classifier, and the reasons why other versions were not used.
+    without versions. Return the classifier, and the reasons why other versions were not used.
 
     Raises:
         NoUsableModel: no version is usable. The message has the reasons.

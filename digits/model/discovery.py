@@ -31,25 +31,17 @@ class Candidates(NamedTuple):
         return self.own + self.shipped
 
     def in_order(self, version: int | None) -> list[Path]:
-        """Return the folders to try, best first.
-
-        Args:
-            version: the only version to load. None means the newest, which is a shipped one only if there are no own
-                versions.
-        """
+        """Return the folders to try, best first: those of one version, or of all own versions, else of shipped ones."""
         if version is None:
             return self.own or self.shipped
         return [folder for folder in self.all if folder.name == str(version)][:1]
 
 
 def candidates(root: Path, *, is_named: bool = True, name: str = NAME, keep: int | None = None) -> Candidates:
-    """Find the versions that may be loaded.
+    """Find the versions that may be loaded below `root`, which may also be the folder of one version.
 
-    Args:
-        root: the folder of published versions, or the folder of one version.
-        is_named: whether somebody named this folder, which must then exist. False for a default folder.
-        name: the model's name.
-        keep: a version to include even if there are more than MAX_VERSIONS higher ones.
+    A folder that somebody named must exist. `keep` is a version to include even if there are more than MAX_VERSIONS
+    higher ones.
     """
     # `root` is not resolved: if it is a link that is switched to another folder, the versions keep their paths.
     root = root.absolute()

@@ -142,21 +142,15 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
-    """Decode the first frame to upright grey pixels in which the ink is visible.
+    """Decode the first frame to upright grey pixels in which the ink is visible, uint8 (height, width), 0 black, 255
+    white.
 
     A large picture is reduced by a whole number. Its longer side stays at least 1500 pixels. A JPEG is not even decoded
-    at full size.
+    at full size, but at a half, quarter or eighth, so that its longer side stays at least `min_jpeg_side`.
 
     Transparent pixels are placed on white. If all visible pixels have the same colour, the transparency itself is the
     picture: opaque pixels become 0 and clear pixels 255. Colours become luma, or, where luma has little contrast, the
     grey with the most contrast.
-
-    Args:
-        picture: from `open_image`, with no pixel decoded.
-        min_jpeg_side: the longer side of a JPEG stays at least this long. It is decoded at a half, quarter or eighth.
-
-    Returns:
-        uint8 (height, width), 0 black, 255 white.
 
     Raises:
         InvalidImage: the pixel data is broken or cut short, or its mode has no defined grey (32-bit, Lab).
@@ -175,11 +169,7 @@ def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
-    """Return the width and height of a picture after the turn that its EXIF data asks for.
-
-    Args:
-        picture: from `open_image`, with no pixel decoded.
-    """
+    """Return the width and height of an opened picture after the turn that its EXIF data asks for."""
     width, height = picture.size
     _skip_exif_directories(picture)
     return (height, width) if _orientation(picture) in _QUARTER_TURNS else (width, height)

@@ -169,7 +169,6 @@ def problem(
 
 
 def problem_response(exc: Exception) -> Response:
-    """Return the problem response for an exception."""
     status, detail, headers = describe(exc)
     if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
         return problem(status, detail, headers=headers)  # the status says everything

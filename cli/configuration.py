@@ -14,8 +14,6 @@ from app.settings import Settings, read_settings
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings in force."""
-
     settings: Settings
     sources: dict[str, str]
     """Where each setting that is no default comes from: `--port`, `MNIST_PORT`, or the path of the file."""
@@ -37,7 +35,6 @@ def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
 
 
 def flag(name: str) -> str:
-    """Return the option of a setting."""
     return "--" + name.replace("_", "-")
 
 

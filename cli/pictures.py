@@ -83,13 +83,12 @@ class CommandWithRay(TyperCommand):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for."""
-
     sources: list[str]
     as_json: bool
     column: str | None
     output: Path | None
     ray: str | None
+    """Address of a Ray cluster. None means processes of this machine."""
     resume: bool
     force: bool
     strict: bool
@@ -117,11 +116,9 @@ def answer(request: Request, task: Task) -> int:
     sources = Sources(request.sources, request.column, request.output)
     if request.output is None:
         return _print_answers(sources, classifier, task, as_json=request.as_json)
-    from cli.batch.run import Options, run  # noqa: PLC0415 - a single picture needs no processes
+    from cli.batch.run import run  # noqa: PLC0415 - a single picture needs no processes
 
-    return run(
-        Options(sources, request.output, request.resume, request.force, request.strict, request.ray), classifier, task
-    )
+    return run(request, sources, request.output, classifier, task)
 
 
 def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_json: bool) -> int:

@@ -74,7 +74,6 @@ class Picture:
 
     @property
     def pixel_count(self) -> int:
-        """Width times height."""
         return self.size[0] * self.size[1]
 
     @property

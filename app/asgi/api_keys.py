@@ -80,7 +80,6 @@ class KeyCheck:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises Unauthorized."""
         if scope["type"] == "http":
             scope[REQUEST].key_name = self._keys.key_name(scope["path"], scope["headers"])
         await self._app(scope, receive, send)

@@ -27,7 +27,6 @@ class Application(FastAPI):
         self.state.service = self.service = service
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
         if self.openapi_schema is None:
             open_paths = PUBLIC if self.service.settings.api_keys_file else None
             self.openapi_schema = document.complete(super().openapi(), open_paths=open_paths)

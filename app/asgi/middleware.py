@@ -158,7 +158,6 @@ class _Cors(CORSMiddleware):
     """Starlette's CORS middleware, with a problem as the reply to a preflight request that it refuses."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response

@@ -61,7 +61,6 @@ class ServiceRequest(Request):
 
     @property
     def service(self) -> "Service":
-        """The service, which is also `app.state.service`."""
         service: Service = self.scope["app"].service
         return service
 

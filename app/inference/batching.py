@@ -53,7 +53,6 @@ class BatchResult:
         return self.scores.probabilities
 
     def rows(self, part: slice) -> Self:
-        """Return the results for some of the pictures."""
         return type(self)(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
 
     @classmethod
@@ -69,8 +68,6 @@ class BatchResult:
 
 @dataclass(slots=True, eq=False)
 class _WaitingRequest:
-    """A request that waits for a pass."""
-
     pixels: NDArray[Any]
     """(N, 28, 28), uint8, or float32 in [0, 1]."""
     result: "asyncio.Future[Any]"

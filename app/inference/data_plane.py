@@ -13,19 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from app.inference import decoding
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import MAX_LARGE_SIZE, DecodeThreads
-from app.inference.decoding import (
-    JOB_PICTURES,
-    decode_again,
-    decode_and_normalize,
-    decode_and_segment,
-    decode_tiny,
-    normalize_pixels,
-    open_and_prepare_small,
-    open_pictures,
-    segment_again,
-)
 from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
@@ -73,7 +63,6 @@ class Inference:
 
     @property
     def classifier(self) -> Classifier:
-        """The version that answered."""
         return self.result.classifier
 
     @property
@@ -168,7 +157,7 @@ class DataPlane:
     async def _infer(self, batch: PictureBatch, preparation: Preparation, batcher: Batcher) -> Inference:
         pixels = batch.pixels
         if pixels is None:
-            pixels = decode_tiny(batch, self._max_image_pixels)
+            pixels = decoding.decode_tiny(batch, self._max_image_pixels)
         if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
             # Pixels are 28x28, so that there is nothing to resize.
             must_be_in_form = preparation == "auto"
@@ -187,13 +176,13 @@ class DataPlane:
             TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
-        pictures = await self._open(batch, open_pictures)
+        pictures = await self._open(batch, decoding.open_pictures)
         sizes = [picture.cost for picture in pictures]
         work = Work(_MAX_REQUEST_STEPS)
         prepared: list[PreparedNumber] = []
         candidates = 0
         for index, picture in enumerate(pictures):
-            prepared.append(await self._within(work, picture.cost, decode_and_segment, batch, index, picture))
+            prepared.append(await self._within(work, picture.cost, decoding.decode_and_segment, batch, index, picture))
             candidates += len(prepared[-1].pixels)
             if candidates > max(MAX_CANDIDATES, _CANDIDATES_PER_DIGIT * self._max_digits):
                 raise TooManyDigits(
@@ -248,7 +237,7 @@ class DataPlane:
         for index, each in enumerate(read):
             if each.is_doubtful(classifier):
                 args = batch.encoded[index], self._max_image_pixels, each.prepared
-                other = await self._within(work, sizes[index], segment_again, *args)
+                other = await self._within(work, sizes[index], decoding.segment_again, *args)
                 again += [] if other is None else [(index, other)]
         if not again:
             return
@@ -328,18 +317,18 @@ class DataPlane:
         again: dict[int, Normalized] = {}
         for index in indices if batch.pixels is None else ():
             encoded = batch.encoded[index]
-            other = await self.decode_threads.run(sizes[index], decode_again, encoded, self._max_image_pixels)
+            other = await self.decode_threads.run(sizes[index], decoding.decode_again, encoded, self._max_image_pixels)
             again |= {} if other is None else {index: other}
         return again
 
     async def _decode(self, batch: PictureBatch, preparation: Preparation) -> tuple[list[Normalized], list[int]]:
         """Decode and prepare the encoded pictures. Return them with the number of pixels of each."""
-        pictures, single = await self._open(batch, open_and_prepare_small, preparation)
+        pictures, single = await self._open(batch, decoding.open_and_prepare_small, preparation)
         sizes = [picture.cost for picture in pictures]
         if single is not None:
             return [single], sizes
         normalized = [
-            await self.decode_threads.run(size, decode_and_normalize, batch, index, picture, preparation)
+            await self.decode_threads.run(size, decoding.decode_and_normalize, batch, index, picture, preparation)
             for index, (picture, size) in enumerate(zip(pictures, sizes, strict=True))
         ]
         return normalized, sizes
@@ -354,10 +343,10 @@ class DataPlane:
         """Normalize the pictures that are not in MNIST form, or all of them if that is not known."""
         prepared = [Normalized(each, ()) for each in pixels]
         others = np.arange(len(pixels)) if in_form is None else np.flatnonzero(~in_form)
-        for start in range(0, len(others), JOB_PICTURES):
-            part = others[start : start + JOB_PICTURES].tolist()
+        for start in range(0, len(others), decoding.JOB_PICTURES):
+            part = others[start : start + decoding.JOB_PICTURES].tolist()
             normalized = await self.decode_threads.run(
-                len(part) * FEATURES, normalize_pixels, batch, pixels, part, preparation
+                len(part) * FEATURES, decoding.normalize_pixels, batch, pixels, part, preparation
             )
             for index, each in zip(part, normalized, strict=True):
                 prepared[index] = each

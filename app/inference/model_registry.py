@@ -25,17 +25,11 @@ DRAINING = "draining: the service stops"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _FileState:
-    """Identifies one state of a file. If any field differs, the file has changed."""
+_FileState = tuple[str, int, int, int, int]
+"""The path of a file, its inode, its size, and in ns when it was modified and changed. If one differs, the file has.
 
-    path: str
-    inode: int
-    size: int
-    modified_ns: int
-    """Modification time. Times are only compared for equality, so the clock may jump."""
-    changed_ns: int
-    """Change time. A copy can preserve the modification time, but not this."""
+The times are only compared for equality, so the clock may jump. A copy can preserve the first of them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +42,6 @@ class _FolderState:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A classifier, and the state of the folder that it was loaded from."""
-
     state: _FolderState
     classifier: Classifier
 
@@ -113,8 +105,6 @@ class ModelRegistry:
         self._found = Candidates([], [], [])
         self._choice: list[str] = []
         """Why the served version may be another one than the operator thinks."""
-        self._unlisted_reasons: list[str] = []
-        """Why the root of the published or of the shipped versions could not be listed."""
         self._refused: dict[_FolderState, str] = {}
         """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
@@ -128,7 +118,6 @@ class ModelRegistry:
 
     @property
     def started(self) -> bool:
-        """Whether a version was loaded."""
         return self._classifier is not None
 
     @property
@@ -262,12 +251,12 @@ class ModelRegistry:
         if served is not None and self._self_test(served) is not None:
             self._must_reload = True
         keep = self.pinned or (served.manifest.version if served else None)
+        known_reasons = self._found.refusals
         self._find(keep)
-        unlisted_reasons = self._found.refusals
+        unlisted_reasons = self._found.refusals  # why a root could not be listed
         for reason in unlisted_reasons:
-            if reason not in self._unlisted_reasons:
+            if reason not in known_reasons:
                 _log.warning("cannot look for versions: %s", reason)
-        self._unlisted_reasons = unlisted_reasons
         refused: dict[_FolderState, str] = {}
         # If a root cannot be listed, keep the served version: it may be there.
         if not unlisted_reasons or self._classifier is None or self._must_reload:
@@ -313,7 +302,7 @@ class ModelRegistry:
             if self._served_state and folder == self._served_state.folder and not self._must_reload:
                 return  # The files were damaged after loading. The copy in memory is intact, so keep it.
         if self._classifier is None:
-            self._set_reason([*self._unlisted_reasons, *refused.values()])
+            self._set_reason([*self._found.refusals, *refused.values()])
 
     def _load_extra(self, refused: dict[_FolderState, str]) -> None:
         """Load the versions that clients can request besides the served one.
@@ -360,7 +349,7 @@ class ModelRegistry:
 
     def _set_reason(self, reasons: list[str]) -> None:
         """Set the reason why no version is served, and log it if it has changed."""
-        reason = str(no_usable_model(self._model_dir, reasons, version=self.pinned))
+        reason = str(no_usable_model(self._model_dir, reasons, self.pinned))
         if self.pinned is not None:
             reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
         if self._public(reason) != self._reason:
@@ -380,13 +369,12 @@ def _folder_state(folder: Path) -> _FolderState:
     """Return the state of a folder and everything below it. It has no files if the folder cannot be read."""
     # "" stands for the folder itself. A version has at most MAX_FILES files, and hardly more folders than files.
     paths = (Path(parent, name) for parent, folders, files in os.walk(folder) for name in ("", *folders, *files))
-    states = sorted(map(_file_state, islice(paths, 2 * MAX_FILES)), key=lambda state: state.path)
-    return _FolderState(folder, tuple(states))
+    return _FolderState(folder, tuple(sorted(map(_file_state, islice(paths, 2 * MAX_FILES)))))
 
 
 def _file_state(path: Path) -> _FileState:
     try:
         status = path.stat()
     except OSError:  # a link that leads nowhere
-        return _FileState(str(path), 0, 0, 0, 0)
-    return _FileState(str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return str(path), 0, 0, 0, 0
+    return str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -105,7 +105,6 @@ class RequestsInWork:
         return RequestInWork(self, request)
 
     async def keep_watching(self) -> None:
-        """Look at the requests in work from time to time."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             now = asyncio.get_running_loop().time()

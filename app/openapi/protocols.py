@@ -46,5 +46,4 @@ def documented(
 
 
 def json_body(schema: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
-    """Return a required JSON body, with an example."""
     return {"required": True, "content": {JSON: {"schema": schema, "example": sent}}}

@@ -59,7 +59,6 @@ class Accounting:
             _log.error("%s %s failed", request.method, request.path, exc_info=exc)
 
     def end(self, request: CompletedRequest) -> None:
-        """Log and count a request that was answered."""
         request.seconds += time.perf_counter()
         if request.path not in UNLOGGED:
             self.in_progress -= 1

@@ -56,7 +56,6 @@ class Drift(Collector):
             await asyncio.sleep(KEEP_SECONDS)
 
     def collect(self) -> Iterable[Metric]:
-        """Return all metrics."""
         metrics = list(self._metrics.collect())
         manifest = self._served()
         references = _references(manifest)

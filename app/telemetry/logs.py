@@ -92,7 +92,6 @@ class JsonFormatter(logging.Formatter):
     """Formats a line about the service itself as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         more = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
         return _json(record.levelname, record.getMessage(), **more)
 

@@ -57,7 +57,6 @@ class Histogram(Collector):
         return self._values[labels]
 
     def flush(self) -> None:
-        """Add the new values to the totals."""
         for labels, values in self._values.items():
             if values:
                 buckets = np.searchsorted(self._bounds, values)
@@ -152,7 +151,6 @@ class Metrics(Collector):
             self._loads.labels(outcome)
         self._dropped_before = STDERR.dropped
         self._digits: list[int] = []
-        self._key_names: list[str] = []
         self._served: tuple[str, str, str] | None = None
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
@@ -196,12 +194,10 @@ class Metrics(Collector):
             self._novelty.values().extend(novelty)
 
     def count_refusal(self, reason: str) -> None:
-        """Count a refused request by the name of its error."""
         self._refusals.labels(reason).inc()
 
     def count_key(self, name: str) -> None:
-        """Count a request with the API key of this name."""
-        self._key_names.append(name)
+        self._keys.labels(name).inc()
 
     def count_load(self, outcome: str) -> None:
         """Count an attempt to load a model version. The outcome is `served`, which means loaded, or `refused`."""
@@ -232,12 +228,8 @@ class Metrics(Collector):
         for digit in set(self._digits):
             self._predictions.labels(digit).inc(self._digits.count(digit))
         self._digits.clear()
-        for name in set(self._key_names):
-            self._keys.labels(name).inc(self._key_names.count(name))
-        self._key_names.clear()
 
     def collect(self) -> Iterable[Metric]:
-        """Return all metrics."""
         return self._registry.collect()
 
     def samples(self, *names: str) -> list[Sample]:

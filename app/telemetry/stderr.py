@@ -27,7 +27,6 @@ class Stderr:
         self._lock = threading.Lock()
 
     def write(self, text: str) -> None:
-        """Write text, as `write_lines` does."""
         self.write_lines(text.encode(errors="backslashreplace"))
 
     def write_lines(self, lines: bytes) -> None:

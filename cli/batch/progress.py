@@ -23,14 +23,11 @@ _SECONDS = 10
 
 @dataclass(slots=True)
 class Shown:
-    """The progress of a run."""
-
     _bar: Progress
     _task: TaskID
     _last_line: float
 
     def advance(self, pictures: int) -> None:
-        """Count pictures as done."""
         task = self._bar.tasks[0]
         self._bar.update(self._task, advance=pictures, description=f"{task.speed or 0:,.0f} pictures/s")
         if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= _SECONDS:

@@ -48,8 +48,6 @@ class Done:
 
 
 class Results:
-    """The output of one run."""
-
     def __init__(self, output: Path, columns: Sequence[str]) -> None:
         """Check the name and the folder of the output, without writing anything.
 
@@ -112,7 +110,6 @@ class Results:
             lines = lines[self._stream.write(lines) :]
 
     def close(self) -> None:
-        """Close the partial file."""
         if self._stream is not None:
             self._stream.close()
 

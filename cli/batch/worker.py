@@ -25,8 +25,6 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The rows of some pictures."""
-
     lines: bytes
     """One JSON object per picture, with the columns of the task as keys, each on its own line."""
     pictures: int

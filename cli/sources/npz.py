@@ -68,8 +68,6 @@ class NpzTable:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The header of an NPY file."""
-
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
@@ -78,11 +76,9 @@ class _Header:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes of the values."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def holds_pictures(self) -> bool:
-        """Return whether the array has the shape and the type of pictures."""
         return self.shape[1:] in ((SIDE, SIDE), (FEATURES,)) and self.dtype.kind in "uif"
 
 

@@ -23,8 +23,6 @@ _READ_ERRORS = (OSError, pa.ArrowException)
 
 
 class ParquetTable:
-    """A column of pictures."""
-
     def __init__(self, file: str, column: str | None) -> None:
         """Find the column. Without its name, it is the only one that can hold pictures.
 

@@ -93,7 +93,6 @@ PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, 
 
 
 def probabilities_output(classes: int) -> Tensor:
-    """Return the required output of a model with this number of classes."""
     return PROBABILITIES_OUTPUT.model_copy(update={"shape": (-1, classes)})
 
 
@@ -346,7 +345,6 @@ def _most_bytes(path: str) -> int:
 
 
 def require_root(root: Path, name: str = NAME) -> None:
-    """Raise PublishFailed if `root` is the folder of one version."""
     if is_version(root.absolute(), name):
         raise PublishFailed(f"expected the folder of all published versions, received the folder of one, {root}")
 

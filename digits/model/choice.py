@@ -84,7 +84,6 @@ def after_second_look(
 
 
 def better(first: Seen, second: Seen) -> Seen:
-    """Return the better of two looks at a picture."""
     best = second if second.cost < first.cost else first
     return _with_rival(best, first, second)
 

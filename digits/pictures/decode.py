@@ -202,7 +202,6 @@ def _png_file(picture: Image.Image) -> LimitedReader | None:
 
 
 def _reduction_factor(picture: Image.Image, min_side: int) -> int:
-    """Return the whole number by which the picture may be reduced."""
     return max(1, max(picture.size) // min_side)
 
 
@@ -238,5 +237,4 @@ def _to_plain_mode(picture: Image.Image) -> Image.Image:
 
 
 def accepted_formats() -> str:
-    """Return the formats as text: "PNG, JPEG, ... or TIFF"."""
     return ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]

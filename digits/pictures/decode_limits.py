@@ -165,7 +165,6 @@ def _plain_heif(data: bytes) -> bytes:
 
 
 def _decode_bytes(picture: ImageFile, data: bytes) -> float:
-    """Return the maximum memory in bytes that decoding takes."""
     pixels = picture.width * picture.height
     if isinstance(picture, JpegImageFile):
         return _jpeg_decode_bytes(picture, data)

@@ -37,8 +37,6 @@ SHORT_MESSAGE_BYTES = 4096
 
 @dataclass(slots=True)
 class Answer:
-    """The reply to a call."""
-
     message: Any
     model: ModelId | None = None
     """The model version that answered. It is also sent as trailing metadata."""

@@ -72,7 +72,6 @@ def _typed_data(tensor: Any) -> list[Any]:
 
 
 def infer_answer(request: InferRequest, result: BatchResult) -> Answer:
-    """Return the requested outputs as a `ModelInferResponse`."""
     manifest = result.classifier.manifest
     message = ModelInferResponse(model_name=manifest.name, model_version=str(manifest.version), id=request.id)
     for output in request.outputs:

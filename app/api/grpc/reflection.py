@@ -27,7 +27,6 @@ class Reflection(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no 
         self._arrivals = arrivals
 
     def service(self, handler_call_details: Any) -> Any:
-        """Return the handler of a call, or None for another service's."""
         if handler_call_details.method != METHOD:
             return None
         return grpc.stream_stream_rpc_method_handler(self._answer)

@@ -17,8 +17,6 @@ _IDLE_MILLISECONDS = 300_000
 
 
 class GrpcServer:
-    """Answers the calls of both services on one port."""
-
     def __init__(self, service: Service, grace_seconds: float) -> None:
         """Answer calls once `start` has opened the port. After `stop`, those in progress may take `grace_seconds`."""
         self._settings = service.settings

@@ -15,7 +15,6 @@ _ZERO = {"count": 0, "ns": 0}
 
 
 def statistics_samples(metrics: Metrics) -> list[Sample]:
-    """Return the samples that `model_statistics` reads."""
     return metrics.samples(
         "digits_passes",
         "digits_pass_seconds",

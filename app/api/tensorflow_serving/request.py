@@ -25,8 +25,6 @@ Verb = Literal["predict", "classify", "regress", "invocations"]
 
 @dataclass(slots=True)
 class PredictRequest(PictureBatch):
-    """A parsed inference request."""
-
     reply_key: str = "predictions"
 
 

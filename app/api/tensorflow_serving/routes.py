@@ -115,7 +115,6 @@ async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParam
 
 
 def no_such_path(scope: Scope) -> NotFound:
-    """Return the error for an unknown path."""
     request = f"{scope['method']} {scope['path'][:80]}"
     return NotFound(f"Malformed request: {request}; there is nothing at this path, expected /v1/models/{artifact.NAME}")
 

@@ -44,10 +44,9 @@ async def invocations(request: ServiceRequest) -> Reply:
     columns, in the order of the pixels. A record may have one column `features` instead.
     """
     service = request.service
-    content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
     parser = partial(read_request, verb="invocations", settings=service.settings)
     with service.requests.begin(request) as work:
-        if media_type_of(content_type) not in ("", JSON):
+        if media_type_of(work.headers.get(b"content-type", b"")) not in ("", JSON):
             inference = await service.data_plane.infer(await read_pictures(work))
             return predict_reply("predictions", inference.result)
         parsed = await read_inflated(work, parser)

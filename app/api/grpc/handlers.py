@@ -14,7 +14,7 @@ from app.api.grpc.calls import Answer, Call, Handler
 from app.api.grpc.infer import infer_answer, read_request
 from app.api.open_inference.inference import CountedInference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
-from app.api.open_inference.statistics import model_statistics, statistics_samples
+from app.api.open_inference.statistics import model_statistics
 from app.asgi.service import Service
 from app.inference.memory_budget import Reservation
 from digits.model import artifact
@@ -83,10 +83,8 @@ class InferenceService:
 
     def _statistics(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name or artifact.NAME, request.version)
-        versions = [number] if number else self._registry.loaded()
-        samples = statistics_samples(self._metrics)
-        statistics = [model_statistics(version, samples) for version in versions]
-        return ParseDict({"model_stats": statistics}, messages.ModelStatisticsResponse())
+        statistics = model_statistics(self._registry, self._metrics, number)
+        return ParseDict(statistics, messages.ModelStatisticsResponse())
 
     def _repository_index(self, request: Any) -> Any:
         versions = repository_index(self._registry, only_ready=request.ready)

@@ -13,7 +13,7 @@ from app.api.open_inference.inference import CountedInference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
-from app.api.open_inference.statistics import model_statistics, statistics_samples
+from app.api.open_inference.statistics import model_statistics
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import InvalidBody, NotFound, NotOffered
 from app.input.body import SHORT_BODY_BYTES, read_body, read_inflated
@@ -92,10 +92,10 @@ async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -
     """Send tensors of pictures, as JSON or with binary data."""
     service = request.service
     number = _version(request, model)
-    header_length = next((value for name, value in request.scope["headers"] if name == HEADER_LENGTH), b"")
-    parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
     data_plane = service.data_plane
     with CountedInference(data_plane, number) as counted, service.requests.begin(request) as work:
+        header_length = work.headers.get(HEADER_LENGTH, b"")
+        parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
         pictures = counted.read(await read_inflated(work, parser))
         return infer_reply(pictures, counted.answered(await data_plane.infer(pictures)))
 
@@ -135,9 +135,7 @@ async def statistics(request: ServiceRequest) -> Reply:
     """Return the statistics of one version, or of all loaded versions."""
     service = request.service
     number = _version(request, request.path_params.get("model", artifact.NAME))
-    versions = [number] if number else service.registry.loaded()
-    samples = statistics_samples(service.metrics)
-    return Reply.of({"model_stats": [model_statistics(version, samples) for version in versions]})
+    return Reply.of(model_statistics(service.registry, service.metrics, number))
 
 
 @router.get(_VERSION, include_in_schema=False)
@@ -172,7 +170,7 @@ async def index(request: ServiceRequest) -> Reply:
     """Return all versions, or with `{"ready": true}` those that are ready."""
     service = request.service
     with RequestInWork(service.requests, request) as work:  # which needs no model
-        body = await read_body(work, b"", SHORT_BODY_BYTES)
+        body = await read_body(work, SHORT_BODY_BYTES)
     document = parse_json(body, service.settings) if body else {}
     only_ready = document.get("ready", False) if isinstance(document, dict) else None
     if not isinstance(only_ready, bool):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference import data_plane
+from app.inference import data_plane, decoding
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.decoding import normalize_pixels
@@ -55,7 +55,7 @@ def normalized(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         pictures.extend(pixels[indices])
         return normalize_pixels(batch, pixels, indices, mode)
 
-    monkeypatch.setattr(data_plane, "normalize_pixels", watched)
+    monkeypatch.setattr(decoding, "normalize_pixels", watched)
     return pictures
 
 

@@ -177,11 +177,7 @@ def direct_router(tag: str) -> APIRouter:
 
 
 def parse_query(model: type[_ModelT], query_string: bytes) -> _ModelT:
-    """Return the query parameters as a model.
-
-    Raises:
-        InvalidQuery: a parameter is unknown or has an invalid value.
-    """
+    """Return the query parameters as a model. Raises InvalidQuery."""
     if len(query_string) > _MAX_QUERY_BYTES:
         raise InvalidQuery(f"expected a query of at most {_MAX_QUERY_BYTES} bytes, received {len(query_string)}")
     given = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)

@@ -367,11 +367,7 @@ def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]
 
 
 def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[ReadNumber]:
-    """Return the reading of each picture, given the scores of the candidates of all of them.
-
-    Raises:
-        NoInk, TooManyDigits: with the picture's index.
-    """
+    """Return each picture's reading, given the scores of all candidates. Errors have the picture's index."""
     read, start = [], 0
     for index, each in enumerate(prepared):
         part = slice(start, start := start + len(each.pixels))

@@ -122,11 +122,7 @@ class ModelRegistry:
 
     @property
     def classifier(self) -> Classifier:
-        """The served version.
-
-        Raises:
-            NoUsableModel: no version is served. The message says why.
-        """
+        """The served version. Without one, it raises NoUsableModel, which says why."""
         if self._classifier is None:
             raise NoUsableModel(self._reason)
         return self._classifier
@@ -156,21 +152,13 @@ class ModelRegistry:
         )
 
     def class_count(self, number: int | None = None) -> int:
-        """Return the number of classes of a loaded version, or of the served one. Without a model, it is ten.
-
-        Raises:
-            UnknownModel: this version is not loaded.
-        """
+        """Return the number of classes of a loaded version, or of the served one. Without a model, it is ten."""
         if self._classifier is None:
             return len(DIGITS)
         return len((self._classifier if number is None else self.version(number)).manifest.classes)
 
     def labelled(self, label: str) -> int:
-        """Return the number of the version with this label.
-
-        Raises:
-            UnknownModel: no version has this label.
-        """
+        """Return the number of the version with this label. Raises UnknownModel."""
         if label not in self._labels:
             known = ", ".join(self._labels) or "none"
             raise UnknownModel(f"no version of {artifact.NAME} has the label {label[:40]!r}; known labels: {known}")

@@ -40,11 +40,7 @@ class Task(ABC):
 
     @abstractmethod
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
-        """Return the names of a row's columns, from `path` to `error`.
-
-        Raises:
-            OtherClasses: the model cannot do this task.
-        """
+        """Return the names of a row's columns, from `path` to `error`. Raises OtherClasses."""
 
     @abstractmethod
     def prepare(self, classifier: Classifier, content: Content) -> Any:

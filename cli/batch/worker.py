@@ -101,11 +101,7 @@ class Worker:
 
 
 def read_content(content: str | Content, folder: Path) -> Content:
-    """Read a picture's file, if its content is a path. Relative paths begin in `folder`.
-
-    Raises:
-        InvalidImage, ImageTooLarge: the file cannot be read.
-    """
+    """Return the content, read from its file below `folder` if it is a path. Raises InvalidImage and ImageTooLarge."""
     if not isinstance(content, str):
         return content
     return read_file(folder / content)

@@ -30,11 +30,7 @@ class NpzTable:
     """An array of pictures. They are read row by row, because an array may be larger than the memory."""
 
     def __init__(self, file: str, column: str | None) -> None:
-        """Find the array. Without its name, it is the only one that holds pictures.
-
-        Raises:
-            UnusableSource: the file is not an NPZ file, or has no such array of pictures.
-        """
+        """Find the array. Without its name, it is the only one with pictures. Raises UnusableSource."""
         try:
             with zipfile.ZipFile(file) as archive:
                 headers = {}

@@ -24,11 +24,7 @@ _READ_ERRORS = (OSError, pa.ArrowException)
 
 class ParquetTable:
     def __init__(self, file: str, column: str | None) -> None:
-        """Find the column. Without its name, it is the only one that can hold pictures.
-
-        Raises:
-            UnusableSource: the file is not a Parquet file, or has no such column of pictures.
-        """
+        """Find the column. Without its name, it is the only one that can hold pictures. Raises UnusableSource."""
         try:
             with pq.ParquetFile(file) as opened:
                 metadata = opened.metadata

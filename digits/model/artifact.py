@@ -263,11 +263,7 @@ class Manifest(_Record):
 
 
 def versions(root: Path, name: str = NAME) -> list[int]:
-    """Return the version numbers below `root`, highest first, or [] if the folder does not exist.
-
-    Raises:
-        DamagedArtifact: the folder exists but cannot be listed.
-    """
+    """Return the version numbers below `root`, highest first. Raises DamagedArtifact if it cannot be listed."""
     try:
         entries = os.listdir(root / name)  # noqa: PTH208 - Path.iterdir takes ten times as long
     except (FileNotFoundError, NotADirectoryError):

@@ -66,11 +66,7 @@ class Call:
         return content
 
     async def read_as(self, kind: Any) -> Any:
-        """Return a short message of this class.
-
-        Raises:
-            BodyTooLarge, MalformedBody, SlowBody, Abandoned: the message cannot be read.
-        """
+        """Return a short message of this class. Raises BodyTooLarge, MalformedBody, SlowBody and Abandoned."""
         content = await self.read()
         if len(content) > SHORT_MESSAGE_BYTES:
             raise BodyTooLarge(f"expected a message of at most {SHORT_MESSAGE_BYTES} bytes, received {len(content)}")

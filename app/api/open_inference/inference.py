@@ -13,11 +13,7 @@ from digits.model import artifact
 
 
 def requested_version(registry: ModelRegistry, model: str, version: str) -> int | None:
-    """Return the number of a loaded version, or None for the served one if `version` is "".
-
-    Raises:
-        UnknownModel: the model or the version is unknown.
-    """
+    """Return the number of a loaded version, or None for the served one if `version` is "". Raises UnknownModel."""
     if model != artifact.NAME:
         raise UnknownModel(f"expected the model {artifact.NAME!r}, received {model[:40]!r}")
     if not version:

@@ -16,11 +16,7 @@ T = TypeVar("T")
 
 
 def read_all(read: Callable[[Any], T], elements: Sequence[Any], key: str) -> list[T]:
-    """Apply `read` to each element of the list `key`.
-
-    Raises:
-        InvalidPixels: the message names the element at fault.
-    """
+    """Apply `read` to each element of the list `key`. Raises InvalidPixels, which names the element at fault."""
     results = []
     for index, element in enumerate(elements):
         try:

@@ -168,13 +168,6 @@ def problem(
     return Response(orjson.dumps(body), status, headers, "application/problem+json")
 
 
-def problem_response(exc: Exception) -> Response:
-    status, detail, headers = describe(exc)
-    if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
-        return problem(status, detail, headers=headers)  # the status says everything
-    return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
-
-
 def has_protocol_form(path: str) -> bool:
     """Return whether errors at a path have the form that its protocol prescribes, instead of problem details."""
     return path[1:].partition("/")[0] in ("v1", "v2")
@@ -185,9 +178,11 @@ def response(path: str, exc: Exception) -> Response:
 
     That is the shape that TensorFlow Serving and the Open Inference Protocol share.
     """
-    if not has_protocol_form(path):
-        return problem_response(exc)
     status, detail, headers = describe(exc)
+    if not has_protocol_form(path):
+        if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
+            return problem(status, detail, headers=headers)  # the status says everything
+        return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
     if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400
         status = 400
     return Response(orjson.dumps({"error": detail}), status, headers, "application/json")

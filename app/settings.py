@@ -173,16 +173,14 @@ def valid_log_format() -> LogFormat | None:
 def unknown_variables() -> list[str]:
     """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
-    unknown = (name for name in sorted(os.environ) if name.upper().startswith("MNIST_") and name.upper() not in known)
-    return [
-        f"{name} is not a setting and is ignored. "
-        + (_NO_WORKERS if name.upper() == "MNIST_WORKERS" else f"The nearest one is {_nearest(name.upper(), known)}")
-        for name in unknown
-    ]
-
-
-def _nearest(name: str, known: set[str]) -> str:
-    return get_close_matches(name, known, n=1, cutoff=0)[0]
+    lines = []
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if upper.startswith("MNIST_") and upper not in known:
+            (nearest,) = get_close_matches(upper, known, n=1, cutoff=0)
+            hint = _NO_WORKERS if upper == "MNIST_WORKERS" else f"The nearest one is {nearest}"
+            lines.append(f"{name} is not a setting and is ignored. {hint}")
+    return lines
 
 
 def _refuse_keys_in_the_environment() -> None:

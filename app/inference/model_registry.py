@@ -100,17 +100,13 @@ class ModelRegistry:
         self._must_reload = False
         """Whether the served version has failed its self-test since it was loaded."""
         self._extra: dict[int, _Loaded] = {}
-        self._missing: frozenset[int] = frozenset()
-        """The numbers of extra versions that the last refresh did not find."""
         self._found = Candidates([], [], [])
-        self._choice: list[str] = []
-        """Why the served version may be another one than the operator thinks."""
+        self._warned_of: list[str] = []
         self._refused: dict[_FolderState, str] = {}
         """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
         self._fault: str | None = None
         """Why the served version failed its last self-test."""
-        self._folder_is_lost = False
 
     def drain(self) -> None:
         """Report that the service is not ready from now on. Requests are still answered."""
@@ -239,42 +235,37 @@ class ModelRegistry:
         if served is not None and self._self_test(served) is not None:
             self._must_reload = True
         keep = self.pinned or (served.manifest.version if served else None)
-        known_reasons = self._found.refusals
-        self._find(keep)
-        unlisted_reasons = self._found.refusals  # why a root could not be listed
-        for reason in unlisted_reasons:
-            if reason not in known_reasons:
-                _log.warning("cannot look for versions: %s", reason)
+        self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
         refused: dict[_FolderState, str] = {}
         # If a root cannot be listed, keep the served version: it may be there.
-        if not unlisted_reasons or self._classifier is None or self._must_reload:
+        if not found.refusals or self._classifier is None or self._must_reload:
             self._load_served(refused)
-        self._load_extra(refused)
+        missing = self._load_extra(refused)
         self._refused = refused
-        is_lost = self._classifier is not None and self._classifier.folder not in self._found.all
-        lost = []
-        if is_lost:
-            lost = [f"served from memory: {self.classifier.folder} cannot be found, so a restart cannot load it again"]
-            if not self._folder_is_lost:
-                _log.warning("%s", lost[0])
-        self._folder_is_lost = is_lost
-        missing = [_missing(number) for number in sorted(self._missing)]
-        unlisted = [f"cannot look for versions: {reason}" for reason in unlisted_reasons]
+        folder = [f"cannot look for versions: {reason}" for reason in found.refusals]
+        if self._classifier is not None and self._classifier.folder not in found.all:
+            lost = self._classifier.folder
+            folder.append(f"served from memory: {lost} cannot be found, so a restart cannot load it again")
+        folder += [
+            f"no version {number} of {artifact.NAME}, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
+            for number in missing
+        ]
+        choice = []
+        if self._is_named and self.pinned is None and not found.own and not found.refusals:
+            choice = [f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"]
+        self._warn_of(folder + choice)
         self.warnings = {
             "version": [self._public(f"not used: {reason}") for reason in refused.values()],
-            "folder": [self._public(warning) for warning in (*unlisted, *lost, *missing)],
-            "choice": [self._public(warning) for warning in self._choice],
+            "folder": [self._public(warning) for warning in folder],
+            "choice": [self._public(warning) for warning in choice],
         }
 
-    def _find(self, keep: int | None) -> None:
-        """List the versions, and warn once of a folder that has none."""
-        self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
-        if not (self._is_named and self.pinned is None and not found.own and not found.refusals):
-            self._choice = []
-        elif not self._choice:
-            warning = f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"
-            _log.warning("%s", warning)
-            self._choice = [warning]
+    def _warn_of(self, warnings: list[str]) -> None:
+        """Log the warnings that the previous refresh did not have."""
+        for warning in warnings:
+            if warning not in self._warned_of:
+                _log.warning("%s", warning)
+        self._warned_of = warnings
 
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
@@ -292,17 +283,17 @@ class ModelRegistry:
         if self._classifier is None:
             self._set_reason([*self._found.refusals, *refused.values()])
 
-    def _load_extra(self, refused: dict[_FolderState, str]) -> None:
-        """Load the versions that clients can request besides the served one.
+    def _load_extra(self, refused: dict[_FolderState, str]) -> list[int]:
+        """Load the versions that clients can request besides the served one, and return those that are missing.
 
         If this fails, a version that is already loaded stays. Put the reason for each refused version into `refused`.
         """
-        missing = set()
+        missing = []
         for number in sorted(self._extra_numbers):
             folder = next(iter(self._found.in_order(number)), None)
             if folder is None:
                 if number not in self._extra:
-                    missing.add(number)
+                    missing.append(number)
                 continue
             state = _folder_state(folder)
             if state == self._served_state and self._classifier is not None and not self._must_reload:
@@ -312,9 +303,7 @@ class ModelRegistry:
                 if classifier is not None:
                     self._extra[number] = _Loaded(state, classifier)
                     _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
-        for number in sorted(missing - self._missing):
-            _log.warning("%s", _missing(number))
-        self._missing = frozenset(missing)
+        return missing
 
     def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> Classifier | None:
         """Load a version.
@@ -347,10 +336,6 @@ class ModelRegistry:
     def _public(self, reason: str) -> str:
         """Return a reason as clients may see it: without the paths of the server's folders, which only the log has."""
         return reason.replace(str(self._model_dir.absolute()), "MNIST_MODEL_DIR").replace(str(SHIPPED), "models")
-
-
-def _missing(number: int) -> str:
-    return f"no version {number} of {artifact.NAME}, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
 
 
 def _folder_state(folder: Path) -> _FolderState:

@@ -428,7 +428,9 @@ def _staged(parent: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
 
 def _rename_if_free(folder: Path, staging: Path) -> bool:
     """Sync and rename the temporary folder. Return False if the new name is taken."""
-    _sync_folders(staging)
+    for inner in [path for path in staging.rglob("*") if path.is_dir()]:
+        _sync_folder(inner)
+    _sync_folder(staging)
     try:
         staging.rename(folder)
     except OSError as exc:
@@ -471,11 +473,6 @@ def _write(file: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_folders(top: Path) -> None:
-    for folder in [path for path in top.rglob("*") if path.is_dir()] + [top]:
-        _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -185,20 +185,14 @@ def _skip_exif_directories(picture: Image.Image) -> None:
 
 def _orientation(picture: Image.Image) -> int:
     """Return the value of the EXIF tag Orientation. 1 is upright."""
-    file = _png_file(picture)
-    if file is not None and b"eXIf" not in file.getvalue():
+    file = picture.fp if isinstance(picture, PngImageFile) else None  # None, too, once the pixels are decoded
+    if isinstance(file, LimitedReader) and b"eXIf" not in file.getvalue():
         return 1  # Pillow would decode the pixels to look for this chunk behind them
     try:
         orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except _BROKEN_FILE_ERRORS:  # broken EXIF: show the pixels as they are stored, as every viewer does
         return 1
     return orientation if orientation in _UPRIGHT else 1
-
-
-def _png_file(picture: Image.Image) -> LimitedReader | None:
-    """Return the file of a PNG. None for another format, or once the pixels are decoded."""
-    file = picture.fp if isinstance(picture, PngImageFile) else None
-    return file if isinstance(file, LimitedReader) else None
 
 
 def _reduction_factor(picture: Image.Image, min_side: int) -> int:

@@ -26,11 +26,8 @@ class InferenceService:
     """The handlers. All that take a model's name raise UnknownModel if the model or the version is unknown."""
 
     def __init__(self, service: Service) -> None:
-        self._settings = service.settings
-        self._version = service.version
-        self._data_plane = service.data_plane
+        self._service = service
         self._registry = service.registry
-        self._metrics = service.metrics
 
     def handlers(self) -> dict[str, Handler]:
         """Return the handlers by path."""
@@ -53,11 +50,12 @@ class InferenceService:
             UnknownModel, NoUsableModel, Overloaded: no model can answer.
             DigitsError: any error of a message or a picture.
         """
-        parser = partial(read_request, settings=self._settings, registry=self._registry)
+        data_plane = self._service.data_plane
+        parser = partial(read_request, settings=self._service.settings, registry=self._registry)
         self._registry.require_usable()
-        with CountedInference(self._data_plane) as counted, Reservation(self._data_plane.memory_budget) as memory:
-            pictures = counted.read(await call.read_pictures(parser, self._data_plane, memory))
-            return infer_answer(pictures, counted.answered(await self._data_plane.infer(pictures)))
+        with CountedInference(data_plane) as counted, Reservation(data_plane.memory_budget) as memory:
+            pictures = counted.read(await call.read_pictures(parser, data_plane, memory))
+            return infer_answer(pictures, counted.answered(await data_plane.infer(pictures)))
 
     def _live(self, _request: Any) -> Any:
         return messages.ServerLiveResponse(live=True)
@@ -70,7 +68,7 @@ class InferenceService:
         return messages.ModelReadyResponse(ready=self._registry.unready_reason() is None)
 
     def _server_metadata(self, _request: Any) -> Any:
-        return ParseDict(server_metadata(self._version), messages.ServerMetadataResponse())
+        return ParseDict(server_metadata(self._service.version), messages.ServerMetadataResponse())
 
     def _model_metadata(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name, request.version)
@@ -78,12 +76,12 @@ class InferenceService:
 
     def _model_config(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name, request.version)
-        config = model_config(self._settings.max_batch, self._registry.class_count(number))
+        config = model_config(self._service.settings.max_batch, self._registry.class_count(number))
         return ParseDict({"config": config}, messages.ModelConfigResponse())
 
     def _statistics(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name or artifact.NAME, request.version)
-        statistics = model_statistics(self._registry, self._metrics, number)
+        statistics = model_statistics(self._registry, self._service.metrics, number)
         return ParseDict(statistics, messages.ModelStatisticsResponse())
 
     def _repository_index(self, request: Any) -> Any:

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from cli.batch.tasks import Task
 from cli.batch.worker import read_content
 from cli.models import load_model
 from cli.printable import say
+from cli.request import Request
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import DigitsError, ImageTooLarge, InvalidImage, OtherClasses
@@ -79,21 +79,6 @@ class CommandWithRay(TyperCommand):
             if arg == "--ray" and not _RAY_ADDRESS.fullmatch("".join(args[index + 1 : index + 2])):
                 args[index] = "--ray="
         return super().parse_args(ctx, args)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    sources: list[str]
-    as_json: bool
-    column: str | None
-    output: Path | None
-    ray: str | None
-    """Address of a Ray cluster. None means processes of this machine."""
-    resume: bool
-    force: bool
-    strict: bool
-    model_dir: Path | None
-    model_version: int | None
 
 
 def answer(request: Request, task: Task) -> int:

@@ -7,6 +7,7 @@ import typer
 from cli import pictures
 from cli.batch.tasks import Predict, Read
 from cli.models import ModelDir, ModelVersion
+from cli.request import Request
 from cli.single_command import single_command
 from digits.normalization.mnist_form import Mode
 
@@ -42,7 +43,7 @@ def _predict(  # noqa: PLR0917 - Typer turns parameters into options
 
     Without --output, the exit code is 1 if any picture has no answer.
     """
-    request = pictures.Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
+    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
     raise typer.Exit(pictures.answer(request, Predict(normalize, probabilities)))
 
 
@@ -62,5 +63,5 @@ def _read(  # noqa: PLR0917 - Typer turns parameters into options
 
     Without --output, the exit code is 1 if any picture has no answer.
     """
-    request = pictures.Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
+    request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
     raise typer.Exit(pictures.answer(request, Read()))

@@ -15,8 +15,8 @@ from cli.batch.progress import Shown, shown
 from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
 from cli.batch.worker import Failure, LoadedModel, MissingFolder
-from cli.pictures import Request
 from cli.printable import say
+from cli.request import Request
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import ArtifactError

@@ -88,14 +88,7 @@ class DataPlane:
         """Create a data plane without models. `registry.refresh` loads them."""
         self.metrics = metrics = accounting.metrics
         self._accounting = accounting
-        self.registry = ModelRegistry(
-            settings.model_dir,
-            settings.model_version,
-            is_named="model_dir" in settings.model_fields_set,
-            extra_versions=settings.model_versions,
-            labels=dict(settings.model_labels),
-            on_load=metrics.count_load,
-        )
+        self.registry = ModelRegistry(settings, metrics)
         self.memory_budget = MemoryBudget(settings.max_body_bytes)
         self.decode_threads = DecodeThreads()
         self._max_image_pixels = settings.max_image_pixels

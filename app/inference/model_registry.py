@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from app.errors import UnknownModel
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
 from digits.errors import ArtifactError, NoUsableModel
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
@@ -62,37 +62,19 @@ class Version:
 class ModelRegistry:
     """Loads and holds model versions. If none is usable, the service still runs and `/readyz` says why."""
 
-    def __init__(
-        self,
-        model_dir: Path,
-        pinned: int | None = None,
-        *,
-        is_named: bool = True,
-        extra_versions: Iterable[int] = (),
-        labels: Mapping[str, int] = MappingProxyType({}),
-        on_load: Callable[[str], object] = lambda _outcome: None,
-    ) -> None:
-        """Create a registry without versions. Call `refresh` to load them.
-
-        Args:
-            model_dir: the root of the published versions, or the folder of one. The newest shipped version is served
-                while the root has none.
-            pinned: the only version to serve. None serves the newest.
-            is_named: whether the operator named `model_dir`, which must then exist.
-            extra_versions: versions that clients can request by number, besides the served one.
-            labels: names of versions, which clients can request too.
-            on_load: called in the loading thread after each attempt to load a version, with "served" if the version was
-                loaded (an extra version too), else with "refused".
-        """
-        self.pinned = pinned
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Create a registry without versions. Call `refresh` to load them."""
+        self.pinned = settings.model_version
+        """The only version to serve. None means the newest."""
         self.warnings: dict[str, list[str]] = {"version": [], "folder": [], "choice": []}
         """What the operator should know, as the last refresh found it: refused versions, folders or versions that are
         missing, and why the served version may be another one than the operator thinks."""
-        self._model_dir = model_dir
-        self._is_named = is_named
-        self._extra_numbers = frozenset(extra_versions) | frozenset(labels.values())
-        self._labels = labels
-        self._on_load = on_load
+        self._model_dir = settings.model_dir
+        self._is_named = "model_dir" in settings.model_fields_set
+        self._labels = dict(settings.model_labels)
+        self._extra_numbers = {*settings.model_versions, *self._labels.values()}
+        """The versions that clients can request by number or label, besides the served one."""
+        self._metrics = metrics
         self._draining = False
         self._classifier: Classifier | None = None
         self._served_state: _FolderState | None = None
@@ -317,9 +299,9 @@ class ModelRegistry:
             except ArtifactError as exc:
                 reason = str(exc)
                 _log.warning("not used: %s", reason)
-                self._on_load("refused")
+                self._metrics.count_load("refused")
             else:
-                self._on_load("served")
+                self._metrics.count_load("served")
                 return classifier
         refused[state] = reason
         return None

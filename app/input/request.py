@@ -27,7 +27,7 @@ class RequestInWork:
 
     def __init__(self, all_requests: "RequestsInWork", request: Request) -> None:
         self.receive = request.receive
-        self.headers: dict[bytes, bytes] = dict(request.scope["headers"])
+        self.headers: dict[bytes, bytes] = dict(request.scope["headers"])  # the last one of a name counts
         self.settings = all_requests.settings
         self.decode_threads = all_requests.data_plane.decode_threads
         self.received_bytes = 0

@@ -44,7 +44,8 @@ def unit_floats(values: NDArray[Any]) -> Floats:
     # NaN fails both comparisons.
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise InvalidPixels(
-            "expected numbers from 0 to 1; some are outside. Send 0 to 255 to /predict, or as UINT8 under /v2."
+            "expected numbers from 0 to 1; some are outside. You can send pixels from 0 to 255 as UINT8 to /v2, or to "
+            "/predict"
         )
     return values.astype(np.float32, copy=False)
 

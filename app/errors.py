@@ -156,12 +156,8 @@ def problem(
 ) -> Response:
     """Return an `application/problem+json` response (RFC 9457).
 
-    Args:
-        status: the HTTP status.
-        detail: what was expected and what was received.
-        error: the error's name, or "" if the status says it all.
-        pointer: a JSON pointer (RFC 6901) to the part of the body that is wrong.
-        headers: additional headers.
+    Without an error's name, the status says everything. `pointer` is a JSON pointer (RFC 6901) to what is wrong in the
+    body.
     """
     kind, title = "about:blank", http.HTTPStatus(status).phrase
     if error:
@@ -170,14 +166,6 @@ def problem(
     if pointer:
         body["errors"] = [{"pointer": pointer, "detail": detail}]
     return Response(orjson.dumps(body), status, headers, "application/problem+json")
-
-
-def problem_response(exc: Exception) -> Response:
-    """Return the problem response for an exception."""
-    status, detail, headers = describe(exc)
-    if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
-        return problem(status, detail, headers=headers)  # the status says everything
-    return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
 
 
 def has_protocol_form(path: str) -> bool:
@@ -190,9 +178,11 @@ def response(path: str, exc: Exception) -> Response:
 
     That is the shape that TensorFlow Serving and the Open Inference Protocol share.
     """
-    if not has_protocol_form(path):
-        return problem_response(exc)
     status, detail, headers = describe(exc)
+    if not has_protocol_form(path):
+        if not isinstance(exc, DigitsError) or isinstance(exc, NotFound | WrongMethod):
+            return problem(status, detail, headers=headers)  # the status says everything
+        return problem(status, detail, error=name(exc), pointer=exc.pointer, headers=headers)
     if status == http.HTTPStatus.UNPROCESSABLE_ENTITY:  # both protocols answer every invalid body with 400
         status = 400
     return Response(orjson.dumps({"error": detail}), status, headers, "application/json")

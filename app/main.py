@@ -32,8 +32,7 @@ _log = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None) -> Application:
     """Return the service as a FastAPI application.
 
-    Args:
-        settings: the settings; None reads them from the environment, as `uvicorn --factory app.main:create_app` needs.
+    Without settings it reads those of the environment, as `uvicorn --factory app.main:create_app` needs.
 
     Raises:
         SystemExit: a setting in the environment or the file with API keys is not valid.

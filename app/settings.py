@@ -75,141 +75,80 @@ def _from_text(read: Any) -> BeforeValidator:
 class Settings(BaseSettings):
     """The service's settings, read once from environment variables with the prefix `MNIST_`.
 
-    `digits serve` has an option for each of them (`cli/serve.py`).
-
+    `digits serve` has an option for each of them, and shows the text below a setting in its help (`cli/serve.py`).
     Nothing else in `app/` reads the environment, except `app.healthcheck`, a program without other imports.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="MNIST_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix="MNIST_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
-    model_dir: Annotated[
-        Path,
-        Field(
-            description="Folder with published models, or of one version. If unset and without models, the shipped "
-            "model is served."
-        ),
-    ] = DEFAULT_ROOT
-    model_version: Annotated[
-        PositiveInt | None, Field(description="Serve only this version. If unset, the newest version is served.")
-    ] = None
-    model_versions: Annotated[
-        tuple[int, ...],
-        NoDecode,
-        _from_text(_versions),
-        Field(description="Versions to keep loaded in addition, for clients that name one."),
-    ] = ()
-    model_labels: Annotated[
-        tuple[tuple[str, int], ...],
-        NoDecode,
-        _from_text(_labels),
-        Field(description="Names for versions that clients may use, such as `stable=1,canary=2`."),
-    ] = ()
-    reload_seconds: Annotated[
-        float, Field(ge=0.1, le=3600, description="Seconds between two checks for new versions.")
-    ] = 2
-    host: Annotated[str, Field(description="Address to listen on. `0.0.0.0` means all addresses.")] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on. `0` picks a free port.")] = 8000
-    grpc_port: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=65535,
-            description="Port for gRPC. `0` picks a free port. If unset, gRPC is off. Needs the extra `grpc`.",
-        ),
-    ] = None
-    grpc_tls_cert: Annotated[
-        Path | None, Field(description="Certificate chain (PEM) for gRPC with TLS, together with its key.")
-    ] = None
-    grpc_tls_key: Annotated[Path | None, Field(description="Private key (PEM) of that certificate.")] = None
-    drain_seconds: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=3600,
-            description="How long the service still answers after SIGTERM while it reports that it is not ready.",
-        ),
-    ] = 0
-    max_requests: Annotated[
-        PositiveInt,
-        Field(description="Maximum number of requests in progress per process. All others but probes get a 503."),
-    ] = 1024
-    max_body_bytes: Annotated[PositiveInt, Field(description="Maximum size of a request body, in bytes.")] = (
-        16 * 1024 * 1024
-    )
-    max_json_bytes: Annotated[
-        PositiveInt, Field(description="Maximum size of JSON in a body, in bytes, without binary tensors.")
-    ] = 8 * 1024 * 1024
-    max_image_pixels: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=2 * MAX_PIXELS,
-            description="Maximum number of pixels (width times height) that a picture may declare.",
-        ),
-    ] = MAX_PIXELS
-    max_batch: Annotated[int, Field(ge=1, le=1_000_000, description="Maximum number of pictures in one request.")] = (
-        1024
-    )
-    api_keys_file: Annotated[
-        Path | None,
-        Field(
-            description="File with API keys, one `name:key` per line. When set, every path except probes and pages "
-            "requires a key."
-        ),
-    ] = None
-    require_keys: Annotated[bool, Field(description="Whether the service refuses to start without keys.")] = False
-    cors_origins: Annotated[
-        tuple[str, ...],
-        NoDecode,
-        _from_text(_origins),
-        Field(description="Origins whose web pages may call the service, or `*` for all."),
-    ] = ()
-    docs: Annotated[
-        bool, Field(description="Whether the service offers `/docs` and `/openapi.json`, and gRPC reflection.")
-    ] = True
-    documentation_url: Annotated[
-        HttpUrl | None, Field(description="Address of the documentation, to which the drawing page then has a link.")
-    ] = None
-    root_path: Annotated[
-        str,
-        _from_text(_prefix),
-        Field(
-            description="Path prefix under which a proxy publishes the service. It works whether or not the proxy "
-            "strips the prefix."
-        ),
-    ] = ""
-    trusted_proxies: Annotated[
-        tuple[str, ...],
-        NoDecode,
-        _from_text(_networks),
-        Field(description="Proxies whose `X-Forwarded-For` the service believes."),
-    ] = ()
-    log_format: Annotated[
-        LogFormat | None,
-        Field(description="Format of the log, `json` or `text`. If unset, text on a terminal and JSON elsewhere."),
-    ] = None
-    log_clients: Annotated[bool, Field(description="Whether the log has the addresses of clients.")] = True
-    traces_endpoint: Annotated[
-        HttpUrl | None,
-        # Its URL may have a password. repr=False keeps it out of logs, and `read_settings` does not print it either.
-        Field(
-            repr=False,
-            description="OpenTelemetry collector that receives a span for each request, by OTLP over HTTP. Needs the "
-            "extra `tracing`.",
-        ),
-    ] = None
+    model_dir: Path = DEFAULT_ROOT
+    """Folder with published models, or of one version. If unset and without models, the shipped model is served."""
+    model_version: PositiveInt | None = None
+    """Serve only this version. If unset, the newest version is served."""
+    model_versions: Annotated[tuple[int, ...], NoDecode, _from_text(_versions)] = ()
+    """Versions to keep loaded in addition, for clients that name one."""
+    model_labels: Annotated[tuple[tuple[str, int], ...], NoDecode, _from_text(_labels)] = ()
+    """Names for versions that clients may use, such as `stable=1,canary=2`."""
+    reload_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 2
+    """Seconds between two checks for new versions."""
+    host: str = "127.0.0.1"
+    """Address to listen on. `0.0.0.0` means all addresses."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on. `0` picks a free port."""
+    grpc_port: Annotated[int | None, Field(ge=0, le=65535)] = None
+    """Port for gRPC. `0` picks a free port. If unset, gRPC is off. Needs the extra `grpc`."""
+    grpc_tls_cert: Path | None = None
+    """Certificate chain (PEM) for gRPC with TLS, together with its key."""
+    grpc_tls_key: Path | None = None
+    """Private key (PEM) of that certificate."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
+    """How long the service still answers after SIGTERM while it reports that it is not ready."""
+    max_requests: PositiveInt = 1024
+    """Maximum number of requests in progress per process. All others but probes get a 503."""
+    max_body_bytes: PositiveInt = 16 * 1024 * 1024
+    """Maximum size of a request body, in bytes."""
+    max_json_bytes: PositiveInt = 8 * 1024 * 1024
+    """Maximum size of JSON in a body, in bytes, without binary tensors."""
+    max_image_pixels: Annotated[int, Field(ge=1, le=2 * MAX_PIXELS)] = MAX_PIXELS
+    """Maximum number of pixels (width times height) that a picture may declare."""
+    max_batch: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    """Maximum number of pictures in one request."""
+    api_keys_file: Path | None = None
+    """File with API keys, one `name:key` per line. When set, every path except probes and pages requires a key."""
+    require_keys: bool = False
+    """Whether the service refuses to start without keys."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode, _from_text(_origins)] = ()
+    """Origins whose web pages may call the service, or `*` for all."""
+    docs: bool = True
+    """Whether the service offers `/docs` and `/openapi.json`, and gRPC reflection."""
+    documentation_url: HttpUrl | None = None
+    """Address of the documentation, to which the drawing page then has a link."""
+    root_path: Annotated[str, _from_text(_prefix)] = ""
+    """Path prefix under which a proxy publishes the service. It works whether or not the proxy strips the prefix."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, _from_text(_networks)] = ()
+    """Proxies whose `X-Forwarded-For` the service believes."""
+    log_format: LogFormat | None = None
+    """Format of the log, `json` or `text`. If unset, text on a terminal and JSON elsewhere."""
+    log_clients: bool = True
+    """Whether the log has the addresses of clients."""
+    # Its URL may have a password. repr=False keeps it out of logs, and `read_settings` does not print it either.
+    traces_endpoint: Annotated[HttpUrl | None, Field(repr=False)] = None
+    """OpenTelemetry collector that receives a span for each request, by OTLP over HTTP. Needs the extra `tracing`."""
 
 
 def read_settings(
     values: Mapping[str, Any] = MappingProxyType({}), sources: Mapping[str, str] = MappingProxyType({})
 ) -> Settings:
-    """Return the settings of this process.
+    """Return the settings of this process. `values`, by field, take precedence over the environment.
 
-    Args:
-        values: values by field, which take precedence over the environment.
-        sources: what names a value in an error, by field. Without it, that is the variable.
+    `sources` name values in an error, by field. A value without one is named by its variable.
 
     Raises:
         SystemExit: a value is invalid. The message is one line.
@@ -234,16 +173,14 @@ def valid_log_format() -> LogFormat | None:
 def unknown_variables() -> list[str]:
     """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
-    unknown = (name for name in sorted(os.environ) if name.upper().startswith("MNIST_") and name.upper() not in known)
-    return [
-        f"{name} is not a setting and is ignored. "
-        + (_NO_WORKERS if name.upper() == "MNIST_WORKERS" else f"The nearest one is {_nearest(name.upper(), known)}")
-        for name in unknown
-    ]
-
-
-def _nearest(name: str, known: set[str]) -> str:
-    return get_close_matches(name, known, n=1, cutoff=0)[0]
+    lines = []
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if upper.startswith("MNIST_") and upper not in known:
+            (nearest,) = get_close_matches(upper, known, n=1, cutoff=0)
+            hint = _NO_WORKERS if upper == "MNIST_WORKERS" else f"The nearest one is {nearest}"
+            lines.append(f"{name} is not a setting and is ignored. {hint}")
+    return lines
 
 
 def _refuse_keys_in_the_environment() -> None:

@@ -14,19 +14,13 @@ from app.settings import Settings, read_settings
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings in force."""
-
     settings: Settings
     sources: dict[str, str]
     """Where each setting that is no default comes from: `--port`, `MNIST_PORT`, or the path of the file."""
 
 
 def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
-    """Combine the sources.
-
-    Args:
-        options: the values of options, by field of `Settings`.
-        file: a TOML file, or None.
+    """Combine the sources: options by field of `Settings`, and a TOML file.
 
     Raises:
         SystemExit: the file cannot be read, or a value is invalid. The message is one line that names the source.
@@ -41,7 +35,6 @@ def configure(options: Mapping[str, Any], file: Path | None) -> Configuration:
 
 
 def flag(name: str) -> str:
-    """Return the option of a setting."""
     return "--" + name.replace("_", "-")
 
 

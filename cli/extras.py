@@ -2,13 +2,7 @@
 
 
 def needs(what: str, package: str, extra: str) -> str:
-    """Return the message.
-
-    Args:
-        what: what the user asked for.
-        package: the missing package.
-        extra: the extra that brings it.
-    """
+    """Return the message: what the user asked for needs a package that an extra brings."""
     return (
         f"{what} needs {package}, which the extra `{extra}` brings. Run in the repository's folder: "
         f"uv tool install '.[{extra}]', or make .venv/.{extra} for .venv/bin/digits"

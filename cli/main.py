@@ -5,7 +5,6 @@ Processes that the command spawns import this module again. So it imports nothin
 
 
 def main() -> None:
-    """Run the command of `sys.argv`."""
     from cli.commands import app  # noqa: PLC0415 - see above
 
     app(prog_name="digits")

@@ -33,11 +33,7 @@ ModelVersion = Annotated[
 
 
 def load_model(model_dir: Path | None, version: int | None) -> Classifier:
-    """Load the newest usable version, or the required one. Report those that are not used on standard error.
-
-    Raises:
-        SystemExit: no version is usable. The message is one line.
-    """
+    """Load the newest usable version, or the required one. Report those that are not used on standard error."""
     try:
         classifier, refusals = load_newest(model_dir or DEFAULT_ROOT, is_named=model_dir is not None, version=version)
     except DigitsError as exc:

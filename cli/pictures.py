@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from cli.batch.tasks import Task
 from cli.batch.worker import read_content
 from cli.models import load_model
 from cli.printable import say
+from cli.request import Request
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import DigitsError, ImageTooLarge, InvalidImage, OtherClasses
@@ -81,22 +81,6 @@ class CommandWithRay(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asked for."""
-
-    sources: list[str]
-    as_json: bool
-    column: str | None
-    output: Path | None
-    ray: str | None
-    resume: bool
-    force: bool
-    strict: bool
-    model_dir: Path | None
-    model_version: int | None
-
-
 def answer(request: Request, task: Task) -> int:
     """Print or write the answers, and return the exit code.
 
@@ -117,11 +101,9 @@ def answer(request: Request, task: Task) -> int:
     sources = Sources(request.sources, request.column, request.output)
     if request.output is None:
         return _print_answers(sources, classifier, task, as_json=request.as_json)
-    from cli.batch.run import Options, run  # noqa: PLC0415 - a single picture needs no processes
+    from cli.batch.run import run  # noqa: PLC0415 - a single picture needs no processes
 
-    return run(
-        Options(sources, request.output, request.resume, request.force, request.strict, request.ray), classifier, task
-    )
+    return run(request, sources, request.output, classifier, task)
 
 
 def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_json: bool) -> int:

@@ -9,5 +9,4 @@ def printable(text: str) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line on standard error."""
     print(printable(line), file=sys.stderr, flush=True)

@@ -4,42 +4,30 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import pictures
 from cli.batch.tasks import Predict, Read
 from cli.models import ModelDir, ModelVersion
-from cli.pictures import (
-    AsJson,
-    Column,
-    CommandWithRay,
-    Force,
-    Output,
-    Ray,
-    Request,
-    Resume,
-    SourcePaths,
-    Strict,
-    answer,
-)
+from cli.request import Request
 from cli.single_command import single_command
 from digits.normalization.mnist_form import Mode
 
 
 def command(name: str) -> Any:
-    """Return the command."""
-    return single_command(name, _predict if name == "predict" else _read, cls=CommandWithRay)
+    return single_command(name, _predict if name == "predict" else _read, cls=pictures.CommandWithRay)
 
 
 def _predict(  # noqa: PLR0917 - Typer turns parameters into options
-    sources: SourcePaths,
-    as_json: AsJson = False,
-    column: Column = None,
-    output: Output = None,
+    sources: pictures.SourcePaths,
+    as_json: pictures.AsJson = False,
+    column: pictures.Column = None,
+    output: pictures.Output = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="With --output, also write the probability of every class.")
     ] = False,
-    ray: Ray = None,
-    resume: Resume = False,
-    force: Force = False,
-    strict: Strict = False,
+    ray: pictures.Ray = None,
+    resume: pictures.Resume = False,
+    force: pictures.Force = False,
+    strict: pictures.Strict = False,
     normalize: Annotated[
         Mode,
         typer.Option(
@@ -56,18 +44,18 @@ def _predict(  # noqa: PLR0917 - Typer turns parameters into options
     Without --output, the exit code is 1 if any picture has no answer.
     """
     request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
-    raise typer.Exit(answer(request, Predict(normalize, probabilities)))
+    raise typer.Exit(pictures.answer(request, Predict(normalize, probabilities)))
 
 
 def _read(  # noqa: PLR0917 - Typer turns parameters into options
-    sources: SourcePaths,
-    as_json: AsJson = False,
-    column: Column = None,
-    output: Output = None,
-    ray: Ray = None,
-    resume: Resume = False,
-    force: Force = False,
-    strict: Strict = False,
+    sources: pictures.SourcePaths,
+    as_json: pictures.AsJson = False,
+    column: pictures.Column = None,
+    output: pictures.Output = None,
+    ray: pictures.Ray = None,
+    resume: pictures.Resume = False,
+    force: pictures.Force = False,
+    strict: pictures.Strict = False,
     model_dir: ModelDir = None,
     model_version: ModelVersion = None,
 ) -> None:
@@ -76,4 +64,4 @@ def _read(  # noqa: PLR0917 - Typer turns parameters into options
     Without --output, the exit code is 1 if any picture has no answer.
     """
     request = Request(sources, as_json, column, output, ray, resume, force, strict, model_dir, model_version)
-    raise typer.Exit(answer(request, Read()))
+    raise typer.Exit(pictures.answer(request, Read()))

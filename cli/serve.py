@@ -10,7 +10,6 @@ from cli.setting_options import command_with_settings
 
 
 def command(name: str) -> Any:
-    """Return the command."""
     return command_with_settings(name, _serve)
 
 

@@ -23,9 +23,7 @@ _CONFIG = "config"
 def command_with_settings(name: str, run: Callable[[Configuration], None]) -> Any:
     """Return a command that combines its options with the other sources and passes the result to `run`.
 
-    Args:
-        name: the command's name.
-        run: does the work. Its docstring is the command's help.
+    The docstring of `run` is the command's help.
     """
 
     def callback(**options: Any) -> None:

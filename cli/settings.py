@@ -10,9 +10,6 @@ from app.settings import Settings
 from cli.configuration import Configuration
 from cli.setting_options import command_with_settings
 
-_HIDDEN = "hidden"
-"""Stands for a secret."""
-
 
 def command(name: str) -> Any:
     """Return the command. It takes the options of `digits serve`."""
@@ -34,7 +31,7 @@ def _print_settings(configuration: Configuration) -> None:
 def _shown(name: str, value: Any) -> Any:
     """Return a value as TOML has it, with secrets replaced."""
     if isinstance(value, HttpUrl):
-        return str(value).replace(f":{value.password}@", f":{_HIDDEN}@") if value.password else str(value)
+        return str(value).replace(f":{value.password}@", ":hidden@") if value.password else str(value)
     if name == "model_labels":
         return [f"{label}={version}" for label, version in value]
     return str(value) if isinstance(value, Path) else value

@@ -14,7 +14,6 @@ _ROW = "{:>7}  {:<10}  {:>8}  {}"
 
 
 def command(name: str) -> Any:
-    """Return the command."""
     return single_command(name, _versions)
 
 

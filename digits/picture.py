@@ -42,17 +42,15 @@ class Picture:
     """
 
     def __init__(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> None:
-        """Read the header.
+        """Read the header of an encoded picture in one of `digits.pictures.decode.FORMATS`.
 
-        Args:
-            data: the encoded picture, in one of `digits.pictures.decode.FORMATS`.
-            max_pixels: maximum width times height. Values above 2 * MAX_PIXELS have no effect.
+        Values of `max_pixels` above 2 * MAX_PIXELS have no effect.
 
         Raises:
             InvalidImage: not a picture, a broken header, or decoding would take far longer than the pixels explain.
             UnsupportedImage: a known format that is not accepted.
-            ImageTooLarge: the picture declares more than `max_pixels` pixels, or decoding it would take more than
-                150 MB. This allows 10 million pixels of WEBP, 37 million of another format in colour.
+            ImageTooLarge: the picture declares more than `max_pixels` pixels, or decoding it would take more than 150
+                MB. This allows 10 million pixels of WEBP, 37 million of another format in colour.
         """
         self._data = data
         self._pixels: NDArray[Any] | None = decode_tiny_png(data) if max_pixels >= FEATURES else None
@@ -76,7 +74,6 @@ class Picture:
 
     @property
     def pixel_count(self) -> int:
-        """Width times height."""
         return self.size[0] * self.size[1]
 
     @property
@@ -90,9 +87,6 @@ class Picture:
         A large JPEG is first decoded at a fraction of its size, which takes half the time of decoding it for
         `normalize`. If its digit is small, or no ink is visible, the picture is decoded again, and only looked at where
         the digit is.
-
-        Args:
-            preparation: from `Classifier.preparation`.
 
         Raises:
             InvalidImage, NoInk, WrongSize: the picture cannot be prepared.
@@ -110,18 +104,7 @@ class Picture:
         return None
 
     def grey(self, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
-        """Decode the first frame to upright grey pixels, as `upright_grey` does.
-
-        Args:
-            min_jpeg_side: the longer side of a JPEG stays at least this long. It is decoded at a half, quarter or
-                eighth.
-
-        Returns:
-            uint8 (height, width), 0 black, 255 white.
-
-        Raises:
-            InvalidImage: the pixel data is broken or cut short, or its mode has no defined grey.
-        """
+        """Decode the first frame to upright grey pixels, uint8 (height, width). See `upright_grey`."""
         if self._pixels is not None:
             return self._pixels if self._pixels.dtype == np.uint8 else np.rint(self._pixels * 255).astype(np.uint8)
         with closing(self._open()) as image:

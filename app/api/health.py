@@ -8,8 +8,7 @@ from fastapi import Response
 
 from app.asgi.route import ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
-from app.openapi.replies import RETRY_AFTER, example
-from app.openapi.reply_examples import examples
+from app.openapi.replies import RETRY_AFTER, example, examples
 from app.openapi.schemas import Health, State
 
 router = direct_router("Health")
@@ -19,38 +18,28 @@ _EXAMPLES = examples("health")
 _ALIVE, _STARTED, _STARTING, _READY = ({"status": status} for status in ("alive", "started", "starting", "ready"))
 
 
-def _unready(description: str, name: str, model: type = State) -> dict[str, Any]:
-    return {"model": model, "description": description, "headers": RETRY_AFTER, **example(_EXAMPLES[name])}
+def _documented(summary: str, name: str, unready: str = "", model: type = State) -> dict[str, Any]:
+    """Return the options that document a probe, with the description of its 503 reply if it has one."""
+    replies: dict[int, Any] = {200: example(_EXAMPLES[name])}
+    if unready:
+        not_ready = example(_EXAMPLES[f"{name} 503"])
+        replies[503] = {"model": model, "description": unready, "headers": RETRY_AFTER, **not_ready}
+    return {"summary": summary, "response_model": model, "responses": replies}
 
 
-@router.get(
-    "/livez",
-    summary="Check that the process answers",
-    response_model=State,
-    responses={200: example(_EXAMPLES["livez"])},
-)
+@router.get("/livez", **_documented("Check that the process answers", "livez"))
 async def livez(_request: ServiceRequest) -> Response:
     """Always reply 200. Restart the process when this probe fails."""
     return _reply(200, _ALIVE)
 
 
-@router.get(
-    "/startupz",
-    summary="Check that the first model is loaded",
-    response_model=State,
-    responses={200: example(_EXAMPLES["startupz"]), 503: _unready("No model is loaded yet", "startupz 503")},
-)
+@router.get("/startupz", **_documented("Check that the first model is loaded", "startupz", "No model is loaded yet"))
 async def startupz(request: ServiceRequest) -> Response:
     """Reply 200 once a model has been loaded, else 503."""
     return _reply(200, _STARTED) if request.service.registry.started else _reply(503, _STARTING)
 
 
-@router.get(
-    "/readyz",
-    summary="Check that requests can be answered",
-    response_model=State,
-    responses={200: example(_EXAMPLES["readyz"]), 503: _unready("Not ready, with the reason", "readyz 503")},
-)
+@router.get("/readyz", **_documented("Check that requests can be answered", "readyz", "Not ready, with the reason"))
 async def readyz(request: ServiceRequest) -> Response:
     """Reply 200 while the network reproduces its golden predictions and the service is not stopping, else 503.
 
@@ -60,12 +49,7 @@ async def readyz(request: ServiceRequest) -> Response:
     return _reply(200, _READY) if reason is None else _reply(503, {"status": "unready", "reason": reason})
 
 
-@router.get(
-    "/health",
-    summary="Get the state of the service",
-    response_model=Health,
-    responses={200: example(_EXAMPLES["health"]), 503: _unready("Not ready", "health 503", Health)},
-)
+@router.get("/health", **_documented("Get the state of the service", "health", "Not ready", Health))
 async def health(request: ServiceRequest) -> Response:
     """Reply with a summary for people and load balancers: 200 when the service is ready, else 503."""
     service = request.service

@@ -12,8 +12,7 @@ from fastapi import Response
 from app.asgi import caching
 from app.asgi.route import ServiceRequest, direct_router
 from app.errors import NotFound, NotOffered, nothing_here
-from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, problem
-from app.openapi.reply_examples import examples
+from app.openapi.replies import ETAG, UNAVAILABLE, UNCHANGED, example, examples, problem
 from app.openapi.schemas import Versions
 from app.pages.drawing import link_to_documentation
 from digits.errors import DamagedArtifact

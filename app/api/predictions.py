@@ -9,7 +9,6 @@ from app.api.query import TrustQuery
 from app.errors import InvalidQuery
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.memory_budget import Reservation
-from app.inference.picture_batch import PictureBatch
 from digits.features import to_features
 from digits.model.prediction_sets import DEFAULT_COVERAGE
 from digits.model.predictions import Prediction, set_coverage
@@ -21,19 +20,14 @@ _JSON_BYTES = 4
 
 async def extend(
     data_plane: DataPlane,
-    inference: Inference[PictureBatch],
+    inference: Inference,
     query: TrustQuery,
     records: Sequence[Prediction] | Sequence[Number],
     memory: Reservation,
 ) -> None:
     """Change the records of a request as its query asks: another coverage, the pixels, the ink, the saliency.
 
-    Args:
-        data_plane: computes the saliency.
-        inference: the predictions, whose records change.
-        query: what is asked for.
-        records: the record of each picture, which gets the ink.
-        memory: reserves what these will take in the reply.
+    `records` are those of the pictures, which get the ink. `memory` reserves what these take in the reply.
 
     Raises:
         InvalidQuery: the model version has no prediction sets at this coverage, or no saliency.
@@ -63,7 +57,7 @@ async def extend(
             prediction.update({"saliency": Fragment(text)})  # type: ignore[typeddict-item] # encoded already
 
 
-def _set_coverage(inference: Inference[PictureBatch], query: TrustQuery) -> None:
+def _set_coverage(inference: Inference, query: TrustQuery) -> None:
     coverage = DEFAULT_COVERAGE if query.coverage is None else query.coverage
     stored = inference.classifier.thresholds
     thresholds = stored.get((coverage, query.per_class))

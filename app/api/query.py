@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from app.errors import InvalidQuery
-from digits.model.prediction_sets import DEFAULT_COVERAGE
 from digits.normalization.mnist_form import Mode
 
 
@@ -19,55 +18,35 @@ def _any_of(*names: str) -> tuple[str, ...]:
 class TrustQuery(BaseModel):
     """The query parameters of both. An unknown name is an error, so that a misspelt parameter is not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     include: str | None = None
-    coverage: Annotated[
-        Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None],
-        Field(
-            description=f"The coverage of `prediction_set`: {DEFAULT_COVERAGE} by default. The shipped model also has "
-            "0.9, 0.95 and 0.999. `accept` follows the set.",
-        ),
-    ] = None
-    per_class: Annotated[
-        bool,
-        Field(
-            description="Whether the coverage holds for each digit separately, instead of for all digits together. "
-            "Available up to 0.99."
-        ),
-    ] = False
+    coverage: Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None] = None
+    """The coverage of `prediction_set`: 0.99 by default. The shipped model also has 0.9, 0.95 and 0.999. `accept`
+    follows the set."""
+    per_class: bool = False
+    """Whether the coverage holds for each digit separately, instead of for all digits together. Available up to
+    0.99."""
 
 
 class PredictQuery(TrustQuery):
     """The query parameters of `POST /predict`."""
 
-    normalize: Annotated[
-        Mode,
-        Field(
-            description="`auto`, the default: bring the picture to MNIST form, unless it is a 28x28 picture in that "
-            "form already. `always`: bring every picture to MNIST form. `never`: use the picture unchanged. It must be "
-            "28x28 and may be blank."
-        ),
-    ] = "auto"
-    include: Annotated[
-        Literal[_any_of("pixels", "ink", "saliency")] | SkipJsonSchema[None],  # type: ignore[valid-type]
-        Field(
-            description="`pixels`, `ink`, `saliency`, or some of them with commas between them: adds these fields to "
-            "the reply. `pixels` of one picture also adds its `ink`. Not every version provides `saliency`."
-        ),
-    ] = None
+    normalize: Mode = "auto"
+    """`auto`, the default: bring the picture to MNIST form, unless it is a 28x28 picture in that form already.
+    `always`: bring every picture to MNIST form. `never`: use the picture unchanged. It must be 28x28 and may be
+    blank."""
+    include: Literal[_any_of("pixels", "ink", "saliency")] | SkipJsonSchema[None] = None  # type: ignore[valid-type]
+    """`pixels`, `ink`, `saliency`, or some of them with commas between them: adds these fields to the reply. `pixels`
+    of one picture also adds its `ink`. Not every version provides `saliency`."""
 
 
 class ReadQuery(TrustQuery):
     """The query parameters of `POST /read`."""
 
-    include: Annotated[
-        Literal[_any_of("pixels", "ink")] | SkipJsonSchema[None],  # type: ignore[valid-type]
-        Field(
-            description="`pixels`: add the 28x28 pixels of each digit that the network saw. `ink`: add the ink of each "
-            "picture. `pixels` of one picture also adds its `ink`."
-        ),
-    ] = None
+    include: Literal[_any_of("pixels", "ink")] | SkipJsonSchema[None] = None  # type: ignore[valid-type]
+    """`pixels`: add the 28x28 pixels of each digit that the network saw. `ink`: add the ink of each picture. `pixels`
+    of one picture also adds its `ink`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -11,8 +11,7 @@ from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS
 from app.input.body import read_inflated
 from app.input.pictures import JSON, media_type_of, read_pictures
-from app.openapi.replies import PICTURE_REFUSALS, example
-from app.openapi.reply_examples import examples
+from app.openapi.replies import PICTURE_REFUSALS, example, examples
 
 router = direct_router("SageMaker and MLflow")
 
@@ -45,10 +44,9 @@ async def invocations(request: ServiceRequest) -> Reply:
     columns, in the order of the pixels. A record may have one column `features` instead.
     """
     service = request.service
-    content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
     parser = partial(read_request, verb="invocations", settings=service.settings)
     with service.requests.begin(request) as work:
-        if media_type_of(content_type) not in ("", JSON):
+        if media_type_of(work.headers.get(b"content-type", b"")) not in ("", JSON):
             inference = await service.data_plane.infer(await read_pictures(work))
             return predict_reply("predictions", inference.result)
         parsed = await read_inflated(work, parser)

@@ -76,12 +76,10 @@ class KeyCheck:
     """Middleware that refuses a request without a known key before any of its body is read."""
 
     def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
-        """Protect `app` with `keys`."""
         self._app = app
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises Unauthorized."""
         if scope["type"] == "http":
             scope[REQUEST].key_name = self._keys.key_name(scope["path"], scope["headers"])
         await self._app(scope, receive, send)

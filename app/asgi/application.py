@@ -20,20 +20,13 @@ class Application(FastAPI):
     """A FastAPI application whose routes are `DirectRoute`s."""
 
     def __init__(self, service: Service, error_page: ErrorPage, **options: Any) -> None:
-        """Create an application without routes.
-
-        Args:
-            service: the service, which becomes `state.service`.
-            error_page: renders errors for people.
-            options: those of FastAPI.
-        """
+        """Create an application without routes. `service` becomes `state.service`. The options are those of FastAPI."""
         super().__init__(**options, redirect_slashes=False)
         self.router.route_class = DirectRoute
         self.error_page = error_page
         self.state.service = self.service = service
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
         if self.openapi_schema is None:
             open_paths = PUBLIC if self.service.settings.api_keys_file else None
             self.openapi_schema = document.complete(super().openapi(), open_paths=open_paths)

@@ -14,6 +14,8 @@ Header = tuple[bytes, bytes]
 
 _POLICY = {"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
 
+_OWN = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
+
 _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -28,24 +30,16 @@ _DEFAULT_HEADERS = (
 
 
 def drawing_page(*, base: bool) -> dict[str, str]:
-    """Return the headers of the drawing page, which alone may use the camera.
-
-    Args:
-        base: whether the page has a `<base>` element.
-    """
+    """Return the headers of the drawing page, which alone may use the camera. `base`: as for `own_files`."""
     return own_files(base=base) | {"Permissions-Policy": "camera=(self), geolocation=(), microphone=()"}
 
 
 def own_files(*, base: bool) -> dict[str, str]:
-    """Return the headers of a page that runs only the service's own files.
+    """Return the headers of a page that runs only the service's own files. `base`: whether it has a `<base>` element.
 
     Figures that need an API key are `data:` URLs, which the page's script makes.
-
-    Args:
-        base: whether the page has a `<base>` element.
     """
-    own = {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'"}
-    return _page(own | ({"base-uri": "'self'"} if base else {}))
+    return _page(_OWN | ({"base-uri": "'self'"} if base else {}))
 
 
 def model_card(script: str) -> dict[str, str]:
@@ -56,14 +50,7 @@ def model_card(script: str) -> dict[str, str]:
 
 def api_docs() -> dict[str, str]:
     """Return the headers of Swagger UI, which writes style attributes and draws its icons from data URLs."""
-    return _page(
-        {
-            "script-src": "'self'",
-            "style-src": "'self' 'unsafe-inline'",
-            "img-src": "'self' data:",
-            "connect-src": "'self'",
-        }
-    )
+    return _page(_OWN | {"style-src": "'self' 'unsafe-inline'"})
 
 
 def with_defaults(headers: Collection[Header]) -> Collection[Header]:

@@ -90,14 +90,12 @@ class RequestMiddleware:
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        """Serve `app`, and count its requests for `service`."""
         self._app = app
         self._service = service
         self._prefix = service.settings.root_path
         self._accounting = service.accounting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -160,7 +158,6 @@ class _Cors(CORSMiddleware):
     """Starlette's CORS middleware, with a problem as the reply to a preflight request that it refuses."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response
@@ -174,11 +171,9 @@ class ErrorReplies:
     """Answers exceptions inside of the CORS middleware, so that a page can read the reply."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Answer for `app` when it fails."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         try:
             await self._app(scope, receive, send)
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception

@@ -61,7 +61,6 @@ class ServiceRequest(Request):
 
     @property
     def service(self) -> "Service":
-        """The service, which is also `app.state.service`."""
         service: Service = self.scope["app"].service
         return service
 
@@ -77,15 +76,7 @@ class Reply(Response):
         status_code: int = 200,
         headers: Iterable[tuple[bytes, bytes]] = JSON,
     ) -> None:
-        """Create a reply.
-
-        Args:
-            body: all bytes.
-            model: the model version that answered. It is also sent as headers.
-            batch: number of pictures in the forward pass that answered.
-            status_code: the HTTP status.
-            headers: the headers that describe the body.
-        """
+        """Create a reply with the headers of the version that answered. `batch` pictures were in its pass."""
         self.body = body
         self.model = model
         self.batch = batch
@@ -127,7 +118,6 @@ class DirectRoute(APIRoute):
     """Calls its endpoint and sends the response. HEAD is answered as GET is."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Declare an endpoint. The options are those of `APIRoute`."""
         options["generate_unique_id_function"] = _operation_id
         super().__init__(path, endpoint, **options)
         hints, parameters = get_type_hints(endpoint), [*inspect.signature(endpoint).parameters]
@@ -187,11 +177,7 @@ def direct_router(tag: str) -> APIRouter:
 
 
 def parse_query(model: type[_ModelT], query_string: bytes) -> _ModelT:
-    """Return the query parameters as a model.
-
-    Raises:
-        InvalidQuery: a parameter is unknown or has an invalid value.
-    """
+    """Return the query parameters as a model. Raises InvalidQuery."""
     if len(query_string) > _MAX_QUERY_BYTES:
         raise InvalidQuery(f"expected a query of at most {_MAX_QUERY_BYTES} bytes, received {len(query_string)}")
     given = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)

@@ -50,12 +50,10 @@ class Service:
 
     @property
     def registry(self) -> ModelRegistry:
-        """The model versions."""
         return self.data_plane.registry
 
     @property
     def metrics(self) -> Metrics:
-        """The metrics that this process records."""
         return self.data_plane.metrics
 
     def warnings(self) -> dict[str, list[str]]:

@@ -53,7 +53,6 @@ class BatchResult:
         return self.scores.probabilities
 
     def rows(self, part: slice) -> Self:
-        """Return the results for some of the pictures."""
         return type(self)(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
 
     @classmethod
@@ -69,8 +68,6 @@ class BatchResult:
 
 @dataclass(slots=True, eq=False)
 class _WaitingRequest:
-    """A request that waits for a pass."""
-
     pixels: NDArray[Any]
     """(N, 28, 28), uint8, or float32 in [0, 1]."""
     result: "asyncio.Future[Any]"
@@ -90,12 +87,7 @@ class Batcher:
     """
 
     def __init__(self, classifier: Callable[[], Classifier], metrics: Metrics) -> None:
-        """Create a batcher.
-
-        Args:
-            classifier: returns the classifier for a pass. It is called before each pass.
-            metrics: counts the passes and the predictions.
-        """
+        """Ask `classifier` for the version before each pass."""
         self._classifier = classifier
         self._metrics = metrics
         self._waiting: deque[_WaitingRequest] = deque()
@@ -108,13 +100,10 @@ class Batcher:
         return self._classifier().preparation(mode)
 
     def classify(self, pixels: NDArray[Any], *, only_scores: bool = False) -> Awaitable[BatchResult]:
-        """Classify pictures. Other requests in the same pass change the result by less than 1e-6.
+        """Classify pictures, (N, 28, 28), N at least 1, uint8, or float32 in [0, 1].
 
-        Cancelling the awaitable removes the pictures from the queue.
-
-        Args:
-            pixels: (N, 28, 28), N at least 1, uint8, or float32 in [0, 1].
-            only_scores: the pictures are candidates, which do not count as predictions.
+        Other requests in the same pass change the result by less than 1e-6. Cancelling the awaitable removes the
+        pictures from the queue. With `only_scores`, they are candidates, which do not count as predictions.
 
         Raises:
             Overloaded: too many pictures wait already.
@@ -126,12 +115,9 @@ class Batcher:
         return result
 
     def classify_if_in_form(self, pixels: NDArray[Any]) -> Awaitable[BatchResult | None]:
-        """Classify pictures as `classify` does if all of them are in MNIST form, else return None.
+        """Classify at most `PASS_ROWS` pictures as `classify` does if all of them are in MNIST form, else return None.
 
         The check covers all requests of a pass at once, because for one picture it takes half as long as the network.
-
-        Args:
-            pixels: as for `classify`, with N at most `PASS_ROWS`.
         """
         assert len(pixels) <= PASS_ROWS, len(pixels)
         result: asyncio.Future[BatchResult | None] = self._enqueue(pixels, only_mnist_form=True)

@@ -8,24 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import repeat
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.inference import decoding
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import MAX_LARGE_SIZE, DecodeThreads
-from app.inference.decoding import (
-    JOB_PICTURES,
-    decode_again,
-    decode_and_normalize,
-    decode_and_segment,
-    decode_tiny,
-    normalize_pixels,
-    open_and_prepare_small,
-    open_pictures,
-    segment_again,
-)
 from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
@@ -53,16 +43,13 @@ _MAX_REQUEST_STEPS = 4 * MAX_STEPS
 _CANDIDATES_PER_DIGIT = 16
 """Maximum number of candidates of all pictures of a request, for each of its digits. A candidate takes 1 kB."""
 
-BatchT = TypeVar("BatchT", bound=PictureBatch)
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Inference(Generic[BatchT]):
+class Inference:
     """The predictions for one request, and the pictures that they are for."""
 
-    request: BatchT
-    """The parsed request."""
     result: BatchResult
     """The complete records of all pictures."""
     pixels: NDArray[Any]
@@ -76,7 +63,6 @@ class Inference(Generic[BatchT]):
 
     @property
     def classifier(self) -> Classifier:
-        """The version that answered."""
         return self.result.classifier
 
     @property
@@ -91,7 +77,7 @@ class Numbers:
 
     numbers: list[Number]
     """The record of each picture."""
-    digits: Inference[PictureBatch]
+    digits: Inference
     """The predictions for the digits of all numbers, in their order. The numbers' records contain these records."""
 
 
@@ -99,22 +85,10 @@ class DataPlane:
     """Owns the models, the memory budget, the threads, the batches and the metrics of a process."""
 
     def __init__(self, settings: Settings, accounting: Accounting) -> None:
-        """Create a data plane without models. `registry.refresh` loads them.
-
-        Args:
-            settings: the limits, and which versions to serve.
-            accounting: knows how many requests are in progress, and has the metrics.
-        """
+        """Create a data plane without models. `registry.refresh` loads them."""
         self.metrics = metrics = accounting.metrics
         self._accounting = accounting
-        self.registry = ModelRegistry(
-            settings.model_dir,
-            settings.model_version,
-            is_named="model_dir" in settings.model_fields_set,
-            extra_versions=settings.model_versions,
-            labels=dict(settings.model_labels),
-            on_load=metrics.count_load,
-        )
+        self.registry = ModelRegistry(settings, metrics)
         self.memory_budget = MemoryBudget(settings.max_body_bytes)
         self.decode_threads = DecodeThreads()
         self._max_image_pixels = settings.max_image_pixels
@@ -140,7 +114,7 @@ class DataPlane:
                 self.metrics.flush()
                 await asyncio.sleep(0.1)
 
-    async def infer(self, batch: BatchT) -> Inference[BatchT]:
+    async def infer(self, batch: PictureBatch) -> Inference:
         """Classify all pictures of a request.
 
         Raises:
@@ -157,12 +131,8 @@ class DataPlane:
             if inference.classifier.preparation(batch.mode) == preparation:
                 return inference
 
-    async def saliency(self, inference: Inference[Any], memory: Reservation) -> list[bytes]:
-        """Return the saliency of each picture as JSON text: 28 rows of 28 numbers.
-
-        Args:
-            inference: from a version that `explains`.
-            memory: reserves what the texts take.
+    async def saliency(self, inference: Inference, memory: Reservation) -> list[bytes]:
+        """Return the saliency of each picture as JSON text, 28 rows of 28 numbers, and reserve the memory for it.
 
         Raises:
             NoRoom, Overloaded: it would take too much memory or time now.
@@ -177,17 +147,17 @@ class DataPlane:
             texts += part_texts
         return texts
 
-    async def _infer(self, batch: BatchT, preparation: Preparation, batcher: Batcher) -> Inference[BatchT]:
+    async def _infer(self, batch: PictureBatch, preparation: Preparation, batcher: Batcher) -> Inference:
         pixels = batch.pixels
         if pixels is None:
-            pixels = decode_tiny(batch, self._max_image_pixels)
+            pixels = decoding.decode_tiny(batch, self._max_image_pixels)
         if pixels is not None and preparation != "always" and len(pixels) <= PASS_ROWS:
             # Pixels are 28x28, so that there is nothing to resize.
             must_be_in_form = preparation == "auto"
             result = await (batcher.classify_if_in_form(pixels) if must_be_in_form else batcher.classify(pixels))
             if result is not None:
                 complete(result.predictions, result.classifier, repeat(()))
-                return Inference(batch, result, pixels)
+                return Inference(result, pixels)
         return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
     async def read(self, batch: PictureBatch) -> Numbers:
@@ -199,13 +169,13 @@ class DataPlane:
             TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
         """
-        pictures = await self._open(batch, open_pictures)
+        pictures = await self._open(batch, decoding.open_pictures)
         sizes = [picture.cost for picture in pictures]
         work = Work(_MAX_REQUEST_STEPS)
         prepared: list[PreparedNumber] = []
         candidates = 0
         for index, picture in enumerate(pictures):
-            prepared.append(await self._within(work, picture.cost, decode_and_segment, batch, index, picture))
+            prepared.append(await self._within(work, picture.cost, decoding.decode_and_segment, batch, index, picture))
             candidates += len(prepared[-1].pixels)
             if candidates > max(MAX_CANDIDATES, _CANDIDATES_PER_DIGIT * self._max_digits):
                 raise TooManyDigits(
@@ -221,7 +191,6 @@ class DataPlane:
             raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {digits}")
         numbers = [each.number(judged.classifier) for each in read]
         inference = Inference(
-            batch,
             BatchResult(
                 judged.classifier,
                 reduce(Scores.followed_by, (each.chosen for each in read)),
@@ -261,7 +230,7 @@ class DataPlane:
         for index, each in enumerate(read):
             if each.is_doubtful(classifier):
                 args = batch.encoded[index], self._max_image_pixels, each.prepared
-                other = await self._within(work, sizes[index], segment_again, *args)
+                other = await self._within(work, sizes[index], decoding.segment_again, *args)
                 again += [] if other is None else [(index, other)]
         if not again:
             return
@@ -274,7 +243,7 @@ class DataPlane:
             part = slice(start, start := start + len(other.pixels))
             read[index] = read[index].compared_with(other, judged.scores.select(part))
 
-    def _count(self, inference: Inference[Any]) -> None:
+    def _count(self, inference: Inference) -> None:
         """Count the predictions that were chosen among candidates."""
         records = inference.predictions
         self.metrics.count_predictions(
@@ -292,8 +261,8 @@ class DataPlane:
         return self._batchers[version]
 
     async def _prepare_and_classify(
-        self, batch: BatchT, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
-    ) -> Inference[BatchT]:
+        self, batch: PictureBatch, pixels: NDArray[Any] | None, preparation: Preparation, batcher: Batcher
+    ) -> Inference:
         """Prepare the pictures of a request and classify them in one batch, and the doubtful ones again in another.
 
         `pixels` are the pictures if they were sent as pixels. None means that `batch` has encoded pictures.
@@ -305,7 +274,7 @@ class DataPlane:
             if preparation != "always" and (in_form is None or in_form.all()):
                 result = await batcher.classify(pixels)
                 complete(result.predictions, result.classifier, repeat(()))
-                return Inference(batch, result, pixels)
+                return Inference(result, pixels)
             prepared, sizes = await self._normalize(batch, pixels, preparation, in_form), []
         judged = await batcher.classify(_pixels(prepared), only_scores=True)
         classifier, scores = judged.classifier, judged.scores
@@ -322,7 +291,6 @@ class DataPlane:
                 records = records_of(classifier, scores, seen)
         chosen = [each.normalized for each in seen]
         inference = Inference(
-            batch,
             BatchResult(classifier, scores.select([each.row for each in seen]), records, judged.pass_rows),
             _pixels([replace(each, without_mark=None) for each in chosen]),
             are_normalized([each.steps for each in chosen]),
@@ -342,18 +310,18 @@ class DataPlane:
         again: dict[int, Normalized] = {}
         for index in indices if batch.pixels is None else ():
             encoded = batch.encoded[index]
-            other = await self.decode_threads.run(sizes[index], decode_again, encoded, self._max_image_pixels)
+            other = await self.decode_threads.run(sizes[index], decoding.decode_again, encoded, self._max_image_pixels)
             again |= {} if other is None else {index: other}
         return again
 
     async def _decode(self, batch: PictureBatch, preparation: Preparation) -> tuple[list[Normalized], list[int]]:
         """Decode and prepare the encoded pictures. Return them with the number of pixels of each."""
-        pictures, single = await self._open(batch, open_and_prepare_small, preparation)
+        pictures, single = await self._open(batch, decoding.open_and_prepare_small, preparation)
         sizes = [picture.cost for picture in pictures]
         if single is not None:
             return [single], sizes
         normalized = [
-            await self.decode_threads.run(size, decode_and_normalize, batch, index, picture, preparation)
+            await self.decode_threads.run(size, decoding.decode_and_normalize, batch, index, picture, preparation)
             for index, (picture, size) in enumerate(zip(pictures, sizes, strict=True))
         ]
         return normalized, sizes
@@ -368,10 +336,10 @@ class DataPlane:
         """Normalize the pictures that are not in MNIST form, or all of them if that is not known."""
         prepared = [Normalized(each, ()) for each in pixels]
         others = np.arange(len(pixels)) if in_form is None else np.flatnonzero(~in_form)
-        for start in range(0, len(others), JOB_PICTURES):
-            part = others[start : start + JOB_PICTURES].tolist()
+        for start in range(0, len(others), decoding.JOB_PICTURES):
+            part = others[start : start + decoding.JOB_PICTURES].tolist()
             normalized = await self.decode_threads.run(
-                len(part) * FEATURES, normalize_pixels, batch, pixels, part, preparation
+                len(part) * FEATURES, decoding.normalize_pixels, batch, pixels, part, preparation
             )
             for index, each in zip(part, normalized, strict=True):
                 prepared[index] = each
@@ -392,16 +360,7 @@ def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]
 
 
 def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[ReadNumber]:
-    """Return the reading of each picture.
-
-    Args:
-        batch: the pictures, to name one in an error.
-        prepared: the candidates of each picture.
-        judged: the scores of the candidates of all pictures.
-
-    Raises:
-        NoInk, TooManyDigits: with the picture's index.
-    """
+    """Return each picture's reading, given the scores of all candidates. Errors have the picture's index."""
     read, start = [], 0
     for index, each in enumerate(prepared):
         part = slice(start, start := start + len(each.pixels))

@@ -79,7 +79,6 @@ class DecodePool:
     """Threads that begin jobs in the order in which they arrive."""
 
     def __init__(self, name: str, threads: int) -> None:
-        """Create the threads. They start with the first jobs."""
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
@@ -132,7 +131,6 @@ class DecodeThreads:
     """The decode threads of a process."""
 
     def __init__(self) -> None:
-        """Create the threads. Each starts with its first job."""
         self._small, self._large = DecodePool("small", CORES), DecodePool("large", max(CORES, 2))
         self._next_large = threading.Lock()
         self._large_size = 0
@@ -141,11 +139,7 @@ class DecodeThreads:
     async def run(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a job in a thread for its size, as `DecodePool.run` does.
 
-        Args:
-            size: pixels of the picture, or bytes of the text, that the job works on.
-            function: the job.
-            args: its arguments.
-            kwargs: its keyword arguments.
+        The size is the number of pixels of the picture, or of bytes of the text, that the job works on.
         """
         if size <= SMALL_SIZE:
             return await self._small.run(function, *args, **kwargs)

@@ -34,11 +34,7 @@ MAX_PIXELS_RATIO = 2
 
 
 def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
-    """Read the headers of encoded pictures and check their sizes.
-
-    Raises:
-        InvalidImage, UnsupportedImage, ImageTooLarge: with the picture's index.
-    """
+    """Read the headers of encoded pictures and check their sizes. Errors have the picture's index."""
     pictures: list[Picture] = []
     for picture in _opened(batch, max_image_pixels):
         picture.close_large()
@@ -49,11 +45,7 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
 def open_and_prepare_small(
     batch: PictureBatch, max_image_pixels: int, preparation: Preparation
 ) -> tuple[list[Picture], Normalized | None]:
-    """Open pictures as `open_pictures` does. If there is a single small one, prepare it, too, in the same job.
-
-    Raises:
-        InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the picture's index.
-    """
+    """Open pictures as `open_pictures` does. If there is a single small one, prepare it, too, in the same job."""
     if len(batch) != 1:
         return open_pictures(batch, max_image_pixels), None
     (picture,) = _opened(batch, max_image_pixels)
@@ -90,21 +82,13 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
 
 
 def decode_and_normalize(batch: PictureBatch, index: int, picture: Picture, preparation: Preparation) -> Normalized:
-    """Bring an opened picture to the network's form.
-
-    Raises:
-        InvalidImage, NoInk, WrongSize: with the picture's index.
-    """
+    """Bring an opened picture to the network's form. Errors have the picture's index."""
     with batch.errors_of(index):
         return picture.prepare(preparation)
 
 
 def decode_and_segment(batch: PictureBatch, index: int, picture: Picture, work: Work) -> PreparedNumber:
-    """Propose candidates for the digits of an opened picture, within the limit of `work`.
-
-    Raises:
-        InvalidImage, NoInk, TooManyDigits: with the picture's index.
-    """
+    """Propose candidates for the digits of an opened picture, within `work`. Errors have the picture's index."""
     with batch.errors_of(index):
         return prepare(picture, work)
 
@@ -122,17 +106,7 @@ def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber, 
 def normalize_pixels(
     batch: PictureBatch, pixels: NDArray[Any], indices: Sequence[int], preparation: Preparation
 ) -> list[Normalized]:
-    """Bring some of the pictures to the network's form.
-
-    Args:
-        batch: the pictures of the request, to name one in an error.
-        pixels: (N, 28, 28), uint8, or float32 in [0, 1].
-        indices: which of the N pictures to normalize.
-        preparation: as for `prepare_pixels`.
-
-    Raises:
-        NoInk: with the picture's index.
-    """
+    """Bring some of the pictures, (N, 28, 28), to the network's form. Errors have the picture's index."""
     normalized = []
     for index in indices:
         with batch.errors_of(index):

@@ -18,7 +18,6 @@ class MemoryBudget:
     """Maximum memory for the long bodies, inflated bodies and long replies of all requests together."""
 
     def __init__(self, max_body_bytes: int) -> None:
-        """Allow `BUDGET_BODIES` bodies of at most `max_body_bytes` each."""
         self.max_bytes = BUDGET_BODIES * max_body_bytes
         self.reserved_bytes = 0
         self.is_trimmed = True
@@ -46,7 +45,6 @@ class Reservation:
     __slots__ = ("_budget", "_bytes")
 
     def __init__(self, budget: MemoryBudget) -> None:
-        """Reserve nothing yet."""
         self._budget = budget
         self._bytes = 0
 

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from app.errors import UnknownModel
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
 from digits.errors import ArtifactError, NoUsableModel
 from digits.model import artifact
 from digits.model.artifact import MAX_FILES, SHIPPED, Manifest
@@ -25,17 +25,11 @@ DRAINING = "draining: the service stops"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _FileState:
-    """Identifies one state of a file. If any field differs, the file has changed."""
+_FileState = tuple[str, int, int, int, int]
+"""The path of a file, its inode, its size, and in ns when it was modified and changed. If one differs, the file has.
 
-    path: str
-    inode: int
-    size: int
-    modified_ns: int
-    """Modification time. Times are only compared for equality, so the clock may jump."""
-    changed_ns: int
-    """Change time. A copy can preserve the modification time, but not this."""
+The times are only compared for equality, so the clock may jump. A copy can preserve the first of them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +42,6 @@ class _FolderState:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A classifier, and the state of the folder that it was loaded from."""
-
     state: _FolderState
     classifier: Classifier
 
@@ -70,37 +62,19 @@ class Version:
 class ModelRegistry:
     """Loads and holds model versions. If none is usable, the service still runs and `/readyz` says why."""
 
-    def __init__(
-        self,
-        model_dir: Path,
-        pinned: int | None = None,
-        *,
-        is_named: bool = True,
-        extra_versions: Iterable[int] = (),
-        labels: Mapping[str, int] = MappingProxyType({}),
-        on_load: Callable[[str], object] = lambda _outcome: None,
-    ) -> None:
-        """Create a registry without versions. Call `refresh` to load them.
-
-        Args:
-            model_dir: the root of the published versions, or the folder of one. The newest shipped version is served
-                while the root has none.
-            pinned: the only version to serve. None serves the newest.
-            is_named: whether the operator named `model_dir`, which must then exist. False for the default folder.
-            extra_versions: versions that clients can request by number, besides the served one.
-            labels: names of versions, which clients can request too.
-            on_load: called in the loading thread after each attempt to load a version, with "served" if the version
-                was loaded (an extra version too), else with "refused".
-        """
-        self.pinned = pinned
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Create a registry without versions. Call `refresh` to load them."""
+        self.pinned = settings.model_version
+        """The only version to serve. None means the newest."""
         self.warnings: dict[str, list[str]] = {"version": [], "folder": [], "choice": []}
         """What the operator should know, as the last refresh found it: refused versions, folders or versions that are
         missing, and why the served version may be another one than the operator thinks."""
-        self._model_dir = model_dir
-        self._is_named = is_named
-        self._extra_numbers = frozenset(extra_versions) | frozenset(labels.values())
-        self._labels = labels
-        self._on_load = on_load
+        self._model_dir = settings.model_dir
+        self._is_named = "model_dir" in settings.model_fields_set
+        self._labels = dict(settings.model_labels)
+        self._extra_numbers = {*settings.model_versions, *self._labels.values()}
+        """The versions that clients can request by number or label, besides the served one."""
+        self._metrics = metrics
         self._draining = False
         self._classifier: Classifier | None = None
         self._served_state: _FolderState | None = None
@@ -108,19 +82,13 @@ class ModelRegistry:
         self._must_reload = False
         """Whether the served version has failed its self-test since it was loaded."""
         self._extra: dict[int, _Loaded] = {}
-        self._missing: frozenset[int] = frozenset()
-        """The numbers of extra versions that the last refresh did not find."""
         self._found = Candidates([], [], [])
-        self._choice: list[str] = []
-        """Why the served version may be another one than the operator thinks."""
-        self._unlisted_reasons: list[str] = []
-        """Why the root of the published or of the shipped versions could not be listed."""
+        self._warned_of: list[str] = []
         self._refused: dict[_FolderState, str] = {}
         """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
         self._fault: str | None = None
         """Why the served version failed its last self-test."""
-        self._folder_is_lost = False
 
     def drain(self) -> None:
         """Report that the service is not ready from now on. Requests are still answered."""
@@ -128,16 +96,11 @@ class ModelRegistry:
 
     @property
     def started(self) -> bool:
-        """Whether a version was loaded."""
         return self._classifier is not None
 
     @property
     def classifier(self) -> Classifier:
-        """The served version.
-
-        Raises:
-            NoUsableModel: no version is served. The message says why.
-        """
+        """The served version. Without one, it raises NoUsableModel, which says why."""
         if self._classifier is None:
             raise NoUsableModel(self._reason)
         return self._classifier
@@ -167,21 +130,13 @@ class ModelRegistry:
         )
 
     def class_count(self, number: int | None = None) -> int:
-        """Return the number of classes of a loaded version, or of the served one. Without a model, it is ten.
-
-        Raises:
-            UnknownModel: this version is not loaded.
-        """
+        """Return the number of classes of a loaded version, or of the served one. Without a model, it is ten."""
         if self._classifier is None:
             return len(DIGITS)
         return len((self._classifier if number is None else self.version(number)).manifest.classes)
 
     def labelled(self, label: str) -> int:
-        """Return the number of the version with this label.
-
-        Raises:
-            UnknownModel: no version has this label.
-        """
+        """Return the number of the version with this label. Raises UnknownModel."""
         if label not in self._labels:
             known = ", ".join(self._labels) or "none"
             raise UnknownModel(f"no version of {artifact.NAME} has the label {label[:40]!r}; known labels: {known}")
@@ -262,42 +217,37 @@ class ModelRegistry:
         if served is not None and self._self_test(served) is not None:
             self._must_reload = True
         keep = self.pinned or (served.manifest.version if served else None)
-        self._find(keep)
-        unlisted_reasons = self._found.refusals
-        for reason in unlisted_reasons:
-            if reason not in self._unlisted_reasons:
-                _log.warning("cannot look for versions: %s", reason)
-        self._unlisted_reasons = unlisted_reasons
+        self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
         refused: dict[_FolderState, str] = {}
         # If a root cannot be listed, keep the served version: it may be there.
-        if not unlisted_reasons or self._classifier is None or self._must_reload:
+        if not found.refusals or self._classifier is None or self._must_reload:
             self._load_served(refused)
-        self._load_extra(refused)
+        missing = self._load_extra(refused)
         self._refused = refused
-        is_lost = self._classifier is not None and self._classifier.folder not in self._found.all
-        lost = []
-        if is_lost:
-            lost = [f"served from memory: {self.classifier.folder} cannot be found, so a restart cannot load it again"]
-            if not self._folder_is_lost:
-                _log.warning("%s", lost[0])
-        self._folder_is_lost = is_lost
-        missing = [_missing(number) for number in sorted(self._missing)]
-        unlisted = [f"cannot look for versions: {reason}" for reason in unlisted_reasons]
+        folder = [f"cannot look for versions: {reason}" for reason in found.refusals]
+        if self._classifier is not None and self._classifier.folder not in found.all:
+            lost = self._classifier.folder
+            folder.append(f"served from memory: {lost} cannot be found, so a restart cannot load it again")
+        folder += [
+            f"no version {number} of {artifact.NAME}, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
+            for number in missing
+        ]
+        choice = []
+        if self._is_named and self.pinned is None and not found.own and not found.refusals:
+            choice = [f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"]
+        self._warn_of(folder + choice)
         self.warnings = {
             "version": [self._public(f"not used: {reason}") for reason in refused.values()],
-            "folder": [self._public(warning) for warning in (*unlisted, *lost, *missing)],
-            "choice": [self._public(warning) for warning in self._choice],
+            "folder": [self._public(warning) for warning in folder],
+            "choice": [self._public(warning) for warning in choice],
         }
 
-    def _find(self, keep: int | None) -> None:
-        """List the versions, and warn once of a folder that has none."""
-        self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
-        if not (self._is_named and self.pinned is None and not found.own and not found.refusals):
-            self._choice = []
-        elif not self._choice:
-            warning = f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"
-            _log.warning("%s", warning)
-            self._choice = [warning]
+    def _warn_of(self, warnings: list[str]) -> None:
+        """Log the warnings that the previous refresh did not have."""
+        for warning in warnings:
+            if warning not in self._warned_of:
+                _log.warning("%s", warning)
+        self._warned_of = warnings
 
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
@@ -313,19 +263,19 @@ class ModelRegistry:
             if self._served_state and folder == self._served_state.folder and not self._must_reload:
                 return  # The files were damaged after loading. The copy in memory is intact, so keep it.
         if self._classifier is None:
-            self._set_reason([*self._unlisted_reasons, *refused.values()])
+            self._set_reason([*self._found.refusals, *refused.values()])
 
-    def _load_extra(self, refused: dict[_FolderState, str]) -> None:
-        """Load the versions that clients can request besides the served one.
+    def _load_extra(self, refused: dict[_FolderState, str]) -> list[int]:
+        """Load the versions that clients can request besides the served one, and return those that are missing.
 
         If this fails, a version that is already loaded stays. Put the reason for each refused version into `refused`.
         """
-        missing = set()
+        missing = []
         for number in sorted(self._extra_numbers):
             folder = next(iter(self._found.in_order(number)), None)
             if folder is None:
                 if number not in self._extra:
-                    missing.add(number)
+                    missing.append(number)
                 continue
             state = _folder_state(folder)
             if state == self._served_state and self._classifier is not None and not self._must_reload:
@@ -335,9 +285,7 @@ class ModelRegistry:
                 if classifier is not None:
                     self._extra[number] = _Loaded(state, classifier)
                     _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
-        for number in sorted(missing - self._missing):
-            _log.warning("%s", _missing(number))
-        self._missing = frozenset(missing)
+        return missing
 
     def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> Classifier | None:
         """Load a version.
@@ -351,16 +299,16 @@ class ModelRegistry:
             except ArtifactError as exc:
                 reason = str(exc)
                 _log.warning("not used: %s", reason)
-                self._on_load("refused")
+                self._metrics.count_load("refused")
             else:
-                self._on_load("served")
+                self._metrics.count_load("served")
                 return classifier
         refused[state] = reason
         return None
 
     def _set_reason(self, reasons: list[str]) -> None:
         """Set the reason why no version is served, and log it if it has changed."""
-        reason = str(no_usable_model(self._model_dir, reasons, version=self.pinned))
+        reason = str(no_usable_model(self._model_dir, reasons, self.pinned))
         if self.pinned is not None:
             reason = f"MNIST_MODEL_VERSION is {self.pinned}: {reason}"
         if self._public(reason) != self._reason:
@@ -372,21 +320,16 @@ class ModelRegistry:
         return reason.replace(str(self._model_dir.absolute()), "MNIST_MODEL_DIR").replace(str(SHIPPED), "models")
 
 
-def _missing(number: int) -> str:
-    return f"no version {number} of {artifact.NAME}, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
-
-
 def _folder_state(folder: Path) -> _FolderState:
     """Return the state of a folder and everything below it. It has no files if the folder cannot be read."""
     # "" stands for the folder itself. A version has at most MAX_FILES files, and hardly more folders than files.
     paths = (Path(parent, name) for parent, folders, files in os.walk(folder) for name in ("", *folders, *files))
-    states = sorted(map(_file_state, islice(paths, 2 * MAX_FILES)), key=lambda state: state.path)
-    return _FolderState(folder, tuple(states))
+    return _FolderState(folder, tuple(sorted(map(_file_state, islice(paths, 2 * MAX_FILES)))))
 
 
 def _file_state(path: Path) -> _FileState:
     try:
         status = path.stat()
     except OSError:  # a link that leads nowhere
-        return _FileState(str(path), 0, 0, 0, 0)
-    return _FileState(str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return str(path), 0, 0, 0, 0
+    return str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

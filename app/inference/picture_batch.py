@@ -34,7 +34,6 @@ class PictureBatch:
     """Number of the version that the request names. None means the served one."""
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
         return len(self.encoded) if self.pixels is None else len(self.pixels)
 
     @contextmanager

@@ -14,9 +14,6 @@ T = TypeVar("T")
 SHORT_BODY_BYTES = 32 * 1024
 """Bodies up to this size are parsed on the event loop (about 0.1 ms) and need no memory reservation."""
 
-IDENTITY_ENCODINGS = (b"", b"identity")
-"""Values of Content-Encoding for a body that is not compressed."""
-
 
 async def read_inflated(work: RequestInWork, parser: Callable[[bytes], T]) -> T:
     """Read a body, inflate it if its Content-Encoding is gzip or deflate, and parse it.
@@ -28,28 +25,23 @@ async def read_inflated(work: RequestInWork, parser: Callable[[bytes], T]) -> T:
         Overloaded: too many bodies wait for a thread.
         DigitsError: the parser raises it.
     """
-    declared_length = encoding = b""
-    for name, value in work.headers:
-        if name == b"content-length":
-            declared_length = value
-        elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
-            encoding = value
     max_bytes = work.settings.max_body_bytes
-    body = await read_body(work, declared_length, max_bytes)
+    body = await read_body(work, max_bytes)
+    encoding = encoding_of(work)
     if encoding:
-        name_of_encoding = encoding.decode("latin-1").strip().lower()
-        body = await work.decode_threads.run(len(body), inflate, body, name_of_encoding, max_bytes)
+        body = await work.decode_threads.run(len(body), inflate, body, encoding, max_bytes)
         work.memory.reserve(len(body))
     return await parse(work.decode_threads, parser, body)
 
 
-async def read_body(work: RequestInWork, declared_length: bytes, max_bytes: int) -> bytes:
-    """Read a whole body.
+def encoding_of(work: RequestInWork) -> str:
+    """Return the Content-Encoding in lower case, or "" for a body that is not compressed."""
+    encoding = work.headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    return "" if encoding == "identity" else encoding
 
-    Args:
-        work: the request. A long body reserves its memory there.
-        declared_length: the value of Content-Length, which may be wrong. b"" if the header is missing.
-        max_bytes: largest accepted body.
+
+async def read_body(work: RequestInWork, max_bytes: int) -> bytes:
+    """Read a whole body, and reserve its memory if it is long.
 
     Raises:
         BodyTooLarge: the body has more than `max_bytes`.
@@ -57,6 +49,7 @@ async def read_body(work: RequestInWork, declared_length: bytes, max_bytes: int)
         SlowBody: the body did not arrive in time. `work` raises it.
         Abandoned: the client has left.
     """
+    declared_length = work.headers.get(b"content-length", b"")  # may be wrong
     # uvicorn accepts any number of leading zeros, and int() no more than 4300 digits.
     size = int(declared_length[-20:]) if declared_length.isdigit() else 0
     if size > max_bytes:

@@ -73,14 +73,9 @@ def _check_counts(text: bytes, max_batch: int) -> None:
 def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
     """Read the pixels of `{"pixels": ...}` or `{"instances": [...]}`.
 
-    Args:
-        body: the JSON text.
-        settings: the limits.
-        mode: in modes other than "never", blank pictures raise NoInk.
-
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge: the body is not a valid request.
-        InvalidPixels, NoInk: with a pointer to the value or the picture.
+        InvalidPixels, NoInk: with a pointer to the value or the picture. In the mode "never", pictures may be blank.
     """
     document = parse_json(body, settings)
     if not isinstance(document, dict):
@@ -143,16 +138,10 @@ def _whole_numbers(pictures: list[Any]) -> Grey | None:
 
 
 def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
-    """Convert one JSON picture to (28, 28): uint8, or float32 in [0, 1] if the scale is "0-1".
-
-    Args:
-        picture: 28 rows of 28 numbers, or 784 numbers.
-        scale: "0-255" or "0-1".
-        mode: in modes other than "never", a blank picture raises NoInk.
-        pointer: JSON pointer to the picture.
+    """Convert one JSON picture, 28 rows of 28 numbers or 784 numbers, to (28, 28): uint8, or float32 in [0, 1].
 
     Raises:
-        InvalidPixels, NoInk: with a pointer to the value or the picture.
+        InvalidPixels, NoInk: with a pointer to the value or the picture. In the mode "never", it may be blank.
     """
     flat, nested = _flatten(picture, pointer)
 

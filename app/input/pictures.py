@@ -1,10 +1,8 @@
 """Read a request body of any accepted Content-Type as a batch of pictures."""
 
-from collections.abc import Iterable
-
 from app.errors import UnsupportedType
 from app.inference.picture_batch import PictureBatch
-from app.input.body import IDENTITY_ENCODINGS, parse, read_body
+from app.input.body import encoding_of, parse, read_body
 from app.input.forms import read_form
 from app.input.json import read_json
 from app.input.pixels import raw_pixels
@@ -26,33 +24,26 @@ async def read_pictures(
 ) -> PictureBatch:
     """Read a body of any accepted Content-Type. The data plane opens encoded pictures, not this function.
 
-    Args:
-        work: the request.
-        mode: which pictures to normalize. In modes other than "never", blank JSON pixels raise NoInk.
-        accepted: the media types that the endpoint accepts.
+    In modes other than "never", blank JSON pixels raise NoInk.
 
     Raises:
         BodyTooLarge, NoRoom, SlowBody, Overloaded, Abandoned: the body cannot be received.
         UnsupportedType, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels, NoInk: it cannot be parsed.
     """
-    content_type = declared_length = encoding = b""
-    for name, value in work.headers:
-        if name == b"content-type":
-            content_type = value
-        elif name == b"content-length":
-            declared_length = value
-        elif name == b"content-encoding" and value.lower() not in IDENTITY_ENCODINGS:
-            encoding = value
-    if not declared_length:  # the server refuses a request that has Content-Length and Transfer-Encoding
-        _check_transfer_encoding(work.headers)
-    if encoding:
-        received = encoding[:40].decode("latin-1")
-        raise UnsupportedType(f"expected a body without Content-Encoding, received {received!r}")
+    # The server has already decoded chunked.
+    transfer_encoding = work.headers.get(b"transfer-encoding", b"chunked")
+    if transfer_encoding.lower() != b"chunked":
+        raise UnsupportedType(
+            f"expected no Transfer-Encoding other than chunked, received {transfer_encoding[:40].decode('latin-1')!r}"
+        )
+    if encoding := encoding_of(work):
+        raise UnsupportedType(f"expected a body without Content-Encoding, received {encoding[:40]!r}")
+    content_type = work.headers.get(b"content-type", b"")
     media_type = media_type_of(content_type)
     if media_type not in accepted:
         raise _unaccepted(media_type, accepted)
     settings = work.settings
-    body = await read_body(work, declared_length, settings.max_body_bytes)
+    body = await read_body(work, settings.max_body_bytes)
     if media_type == RAW:
         batch = raw_pixels(body, settings.max_batch)
     elif media_type == JSON:
@@ -64,15 +55,6 @@ async def read_pictures(
         batch = PictureBatch(encoded=[body], single=True)
     batch.mode = mode
     return batch
-
-
-def _check_transfer_encoding(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raise UnsupportedType for a Transfer-Encoding other than chunked. The server has already decoded chunked."""
-    for name, value in headers:
-        if name == b"transfer-encoding" and value.lower() != b"chunked":
-            raise UnsupportedType(
-                f"expected no Transfer-Encoding other than chunked, received {value[:40].decode('latin-1')!r}"
-            )
 
 
 def media_type_of(content_type: bytes) -> str:

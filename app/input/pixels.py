@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import BatchTooLarge
 from app.inference.picture_batch import PictureBatch
@@ -29,23 +30,24 @@ def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
     return PictureBatch(pixels=pixels, single=count == 1)
 
 
-def unit_floats(values: list[Any]) -> Floats:
-    """Convert JSON numbers from 0 to 1 to float32 (N,).
-
-    Raises:
-        InvalidPixels: a value is not a number, or not from 0 to 1.
-    """
+def numbers(values: list[Any]) -> NDArray[np.float64]:
+    """Convert JSON numbers to float64 (N,). Raises InvalidPixels."""
     unexpected = set(map(type, values)) - {int, float}
     if unexpected:
         value = next(value for value in values if type(value) in unexpected)
         raise InvalidPixels(f"expected numbers, received {type_name(value)}")
-    numbers = np.array(values, dtype=np.float64)
+    return np.array(values, dtype=np.float64)
+
+
+def unit_floats(values: NDArray[Any]) -> Floats:
+    """Return numbers from 0 to 1 as float32. Raises InvalidPixels for others."""
     # NaN fails both comparisons.
-    if numbers.size and not (numbers.min() >= 0 and numbers.max() <= 1):
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise InvalidPixels(
-            "expected numbers from 0 to 1; some are outside. Send 0 to 255 to /predict, or as UINT8 under /v2."
+            "expected numbers from 0 to 1; some are outside. You can send pixels from 0 to 255 as UINT8 to /v2, or to "
+            "/predict"
         )
-    return numbers.astype(np.float32)
+    return values.astype(np.float32, copy=False)
 
 
 def type_name(value: Any) -> str:

@@ -26,9 +26,8 @@ class RequestInWork:
     )
 
     def __init__(self, all_requests: "RequestsInWork", request: Request) -> None:
-        """Prepare to answer a request."""
         self.receive = request.receive
-        self.headers = request.scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(request.scope["headers"])  # the last one of a name counts
         self.settings = all_requests.settings
         self.decode_threads = all_requests.data_plane.decode_threads
         self.received_bytes = 0
@@ -48,7 +47,6 @@ class RequestInWork:
         return self._memory
 
     def __enter__(self) -> Self:
-        """Begin, before the body is read."""
         self._task = cast("asyncio.Task[object]", asyncio.current_task())
         self._all.requests.add(self)
         return self
@@ -93,7 +91,6 @@ class RequestsInWork:
     """All requests in work. One look at all of them costs less than a timer for each."""
 
     def __init__(self, data_plane: DataPlane, settings: Settings) -> None:
-        """Answer requests with `data_plane`, within the limits of `settings`."""
         self.data_plane = data_plane
         self.settings = settings
         self.requests: set[RequestInWork] = set()
@@ -108,7 +105,6 @@ class RequestsInWork:
         return RequestInWork(self, request)
 
     async def keep_watching(self) -> None:
-        """Look at the requests in work from time to time."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             now = asyncio.get_running_loop().time()

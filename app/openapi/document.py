@@ -36,9 +36,7 @@ _KEYS = {
 def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> dict[str, Any]:
     """Return FastAPI's OpenAPI document with what cannot be derived from the declarations of the routes.
 
-    Args:
-        document: from FastAPI.
-        open_paths: the paths that need no API key; None when no keys are set.
+    `open_paths` are those that need no API key. None means that no keys are set.
     """
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     document["paths"] = dict(sorted(document["paths"].items(), key=_group))

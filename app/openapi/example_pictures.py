@@ -31,7 +31,6 @@ def table() -> str:
 
 
 def seven_base64() -> str:
-    """Return seven.png in base64."""
     return b64encode((EXAMPLES / "seven.png").read_bytes()).decode()
 
 

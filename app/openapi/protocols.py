@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Path
 
 from app.input.pictures import JSON
-from app.openapi.replies import UNAVAILABLE_REASON
+from app.openapi.replies import UNAVAILABLE_REASON, example
 from app.openapi.schemas import Error
 from digits.model import artifact
 
@@ -21,21 +21,29 @@ _BODY_ERRORS = {
 """The error replies of a request with a body, by status."""
 
 
-def error_replies(*statuses: int, has_body: bool = False) -> dict[int | str, dict[str, Any]]:
-    """Return the error replies of an operation, each as `{"error": "..."}`.
+def documented(
+    summary: str,
+    examples: dict[str, Any],
+    operation: str,
+    reply_model: Any = dict[str, Any],
+    body: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the options that document an operation, such as `GET /v2`, with its example among `examples`.
 
-    Args:
-        statuses: 404 if the path names a model.
-        has_body: whether the request has a body.
+    Its errors are `{"error": "..."}`.
     """
-    descriptions = {
-        **(_BODY_ERRORS if has_body else {}),
-        **dict.fromkeys(statuses, "There is no such model or version"),
+    errors = _BODY_ERRORS if body else {}
+    if "{model}" in operation:
+        errors = errors | {404: "There is no such model or version"}
+    errors = errors | {503: UNAVAILABLE_REASON}
+    replies = {status: {"model": Error, "description": text} for status, text in errors.items()}
+    return {
+        "summary": summary,
+        "response_model": reply_model,
+        "responses": {200: example(examples[operation]), **replies},
+        "openapi_extra": {"requestBody": body} if body else None,
     }
-    descriptions[503] = UNAVAILABLE_REASON
-    return {status: {"model": Error, "description": text} for status, text in descriptions.items()}
 
 
-def json_body(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    """Return a required JSON body."""
-    return {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
+def json_body(schema: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {JSON: {"schema": schema, "example": sent}}}

@@ -1,9 +1,21 @@
 """The parts of OpenAPI responses that several operations share."""
 
+from pathlib import Path
 from typing import Any
 
+import orjson
+
 from app.input.pictures import JSON
-from app.openapi.reply_examples import examples
+
+_EXAMPLES = Path(__file__).parent / "reply_examples"
+"""JSON files, which tests compare with what the service replies."""
+
+
+def examples(name: str) -> dict[str, Any]:
+    """Return the examples in a file of the folder `reply_examples`."""
+    content: dict[str, Any] = orjson.loads((_EXAMPLES / f"{name}.json").read_bytes())
+    return content
+
 
 _PROBLEMS = examples("problems")
 

@@ -29,7 +29,6 @@ class Connection(asyncio.Protocol):
     """The protocol of one connection, for the parameter `http` of uvicorn."""
 
     def __init__(self, **arguments: Any) -> None:
-        """Create uvicorn's protocol with its arguments."""
         self._loop = asyncio.get_running_loop()
         self._turns: deque[Connection] = arguments["app_state"].setdefault("digits.turns", deque())
         self._state = {**arguments["app_state"], CONNECTION: self}
@@ -42,7 +41,6 @@ class Connection(asyncio.Protocol):
         self._unread_deadline = self._last_deadline = math.inf
 
     def connection_made(self, transport: Any) -> None:
-        """Start the connection."""
         self._transport: asyncio.Transport = transport
         self._replies = _Replies(self._transport, self)
         self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
@@ -131,7 +129,6 @@ class Connection(asyncio.Protocol):
         self._replies.expects_head = True
 
     def end_request(self) -> None:
-        """Note that the request is answered."""
         self._is_answering, self._passed_on = False, 0
         self._replies.flush()
 
@@ -151,7 +148,6 @@ class Connection(asyncio.Protocol):
         self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """End that limit."""
         self._unread_deadline = math.inf
         self._http.resume_writing()
 

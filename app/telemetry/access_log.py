@@ -77,7 +77,6 @@ class AccessLog:
     """
 
     def __init__(self, log_format: LogFormat, *, log_clients: bool = True) -> None:
-        """Write to the stderr of this process. `log_clients` says whether lines have the addresses of clients."""
         self._lines = partial(_json, log_clients=log_clients) if log_format == "json" else _text
 
     def write(self, requests: Iterable[CompletedRequest]) -> None:

@@ -27,13 +27,6 @@ class Accounting:
     """Counts the requests in progress, and logs and counts the completed ones."""
 
     def __init__(self, metrics: Metrics, log_format: LogFormat, *, log_clients: bool = True) -> None:
-        """Start without requests.
-
-        Args:
-            metrics: counts the completed requests.
-            log_format: the format of the access log.
-            log_clients: whether the access log has the addresses of clients.
-        """
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
@@ -48,14 +41,11 @@ class Accounting:
         """Count a request as in progress, and give it its own id or a new one. Call `end` when it is answered."""
         if request.path not in UNLOGGED:
             self.in_progress += 1
-        request_id = b""
-        for name, value in headers:
-            if name == b"x-request-id":
-                request_id = value
-            elif name == b"traceparent":
-                request.traceparent = value
-        is_valid = request_id and _REQUEST_ID.fullmatch(request_id)
-        request.request_id = request_id if is_valid else self._new_id()
+        by_name = dict(headers)
+        request.traceparent = by_name.get(b"traceparent", b"")
+        request.request_id = by_name.get(b"x-request-id", b"")
+        if not _REQUEST_ID.fullmatch(request.request_id):
+            request.request_id = b"%b-%x" % (self._prefix, next(self._numbers))
         request.seconds = -time.perf_counter()
 
     def record_error(self, request: CompletedRequest, exc: Exception) -> None:
@@ -66,17 +56,10 @@ class Accounting:
             _log.error("%s %s failed", request.method, request.path, exc_info=exc)
 
     def end(self, request: CompletedRequest) -> None:
-        """Log and count a request that was answered."""
+        """Log and count a request at the end of this turn of the event loop, together with the other requests."""
         request.seconds += time.perf_counter()
         if request.path not in UNLOGGED:
             self.in_progress -= 1
-        self._log_and_count(request)
-
-    def _new_id(self) -> bytes:
-        return b"%b-%x" % (self._prefix, next(self._numbers))
-
-    def _log_and_count(self, request: CompletedRequest) -> None:
-        """Log and count a request at the end of this turn of the event loop, together with the other requests."""
         loop = asyncio.get_running_loop()
         if not self._completed or loop is not self._loop:  # the loop may have ended before its callback ran
             self._loop = loop

@@ -41,13 +41,7 @@ class Drift(Collector):
         served: Callable[[], Manifest | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with an empty window.
-
-        Args:
-            metrics: the metrics of the process.
-            served: returns the manifest of the served version, or None without a model.
-            clock: returns the time in seconds.
-        """
+        """Add the drift of the version whose manifest `served` returns to `metrics`. `clock` returns seconds."""
         self._metrics = metrics
         self._served = served
         self._clock = clock
@@ -62,7 +56,6 @@ class Drift(Collector):
             await asyncio.sleep(KEEP_SECONDS)
 
     def collect(self) -> Iterable[Metric]:
-        """Return all metrics."""
         metrics = list(self._metrics.collect())
         manifest = self._served()
         references = _references(manifest)

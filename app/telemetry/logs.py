@@ -50,9 +50,6 @@ def announce(line: str, log_format: LogFormat, level: str = "INFO") -> None:
 def last_line(log_format: LogFormat | None) -> Iterator[None]:
     """Write why the block ends the process as a line of the log: the message of a SystemExit, or a bug's traceback.
 
-    Args:
-        log_format: the setting.
-
     Raises:
         SystemExit: the block did not end well. It has the exit code, and no message.
     """
@@ -95,7 +92,6 @@ class JsonFormatter(logging.Formatter):
     """Formats a line about the service itself as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         more = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
         return _json(record.levelname, record.getMessage(), **more)
 

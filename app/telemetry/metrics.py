@@ -38,14 +38,7 @@ class Histogram(Collector):
     """
 
     def __init__(self, name: str, documentation: str, buckets: Sequence[float], labels: Sequence[str] = ()) -> None:
-        """Start without values.
-
-        Args:
-            name: the metric's name.
-            documentation: what it counts.
-            buckets: the upper bounds, without infinity, in ascending order.
-            labels: the names of the labels. Without any, there is one series.
-        """
+        """Start without values. `buckets` are upper bounds in ascending order, without infinity."""
         self._name, self._documentation, self._labels = name, documentation, labels
         self._bounds = np.array(buckets, dtype=np.float64)
         self._up_to = [*(str(float(bound)) for bound in buckets), "+Inf"]
@@ -64,7 +57,6 @@ class Histogram(Collector):
         return self._values[labels]
 
     def flush(self) -> None:
-        """Add the new values to the totals."""
         for labels, values in self._values.items():
             if values:
                 buckets = np.searchsorted(self._bounds, values)
@@ -98,7 +90,6 @@ class Metrics(Collector):
     """The metrics that this process records, and those of the process itself."""
 
     def __init__(self) -> None:
-        """Start at zero."""
         self._registry = CollectorRegistry()
         self._histograms: list[Histogram] = []
         ProcessCollector(registry=self._registry)
@@ -160,7 +151,6 @@ class Metrics(Collector):
             self._loads.labels(outcome)
         self._dropped_before = STDERR.dropped
         self._digits: list[int] = []
-        self._key_names: list[str] = []
         self._served: tuple[str, str, str] | None = None
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
@@ -176,25 +166,11 @@ class Metrics(Collector):
         return histogram
 
     def count_request(self, protocol: str, route: str | None, status: int, seconds: float) -> None:
-        """Count a completed request.
-
-        Args:
-            protocol: "http" or "grpc".
-            route: the pattern of its route, or None for unknown paths.
-            status: the HTTP status. A gRPC call has the status that the same request over HTTP has.
-            seconds: duration.
-        """
+        """Count a completed request. Its route is None for unknown paths. A gRPC call has a status of HTTP, too."""
         self._requests.values(protocol, route or "other", str(status)).append(seconds)
 
     def count_pass(self, version: int, pictures: int, waits: list[float], seconds: float) -> None:
-        """Count a forward pass.
-
-        Args:
-            version: the model version.
-            pictures: number of pictures in the pass.
-            waits: seconds that each request in the pass waited for it.
-            seconds: duration of the pass.
-        """
+        """Count a forward pass, the seconds that each request waited for it, and the seconds that it took."""
         self._pictures.values().append(pictures)
         self._queue.values().extend(waits)
         self._passes.labels(version, pictures).inc()
@@ -210,14 +186,7 @@ class Metrics(Collector):
     def count_predictions(
         self, digits: list[int], probabilities: list[float], ink: list[float], novelty: list[float] | None
     ) -> None:
-        """Count N predictions.
-
-        Args:
-            digits: indices of predicted classes, each below 100.
-            probabilities: the probability of each predicted class.
-            ink: mean feature of each picture, in [0, 1].
-            novelty: novelty score of each picture, or None for a model without one.
-        """
+        """Count N predictions. Indices of classes are below 100, and `ink` has mean features in [0, 1]."""
         self._digits += digits
         self._probability.values().extend(probabilities)
         self._ink.values().extend(ink)
@@ -225,12 +194,10 @@ class Metrics(Collector):
             self._novelty.values().extend(novelty)
 
     def count_refusal(self, reason: str) -> None:
-        """Count a refused request by the name of its error."""
         self._refusals.labels(reason).inc()
 
     def count_key(self, name: str) -> None:
-        """Count a request with the API key of this name."""
-        self._key_names.append(name)
+        self._keys.labels(name).inc()
 
     def count_load(self, outcome: str) -> None:
         """Count an attempt to load a model version. The outcome is `served`, which means loaded, or `refused`."""
@@ -261,12 +228,8 @@ class Metrics(Collector):
         for digit in set(self._digits):
             self._predictions.labels(digit).inc(self._digits.count(digit))
         self._digits.clear()
-        for name in set(self._key_names):
-            self._keys.labels(name).inc(self._key_names.count(name))
-        self._key_names.clear()
 
     def collect(self) -> Iterable[Metric]:
-        """Return all metrics."""
         return self._registry.collect()
 
     def samples(self, *names: str) -> list[Sample]:

@@ -21,14 +21,12 @@ class Stderr:
     """A stream for `logging`, which the access log shares."""
 
     def __init__(self) -> None:
-        """Start with an empty log."""
         self.dropped = 0
         """Number of lines that were dropped."""
         self._held = bytearray()
         self._lock = threading.Lock()
 
     def write(self, text: str) -> None:
-        """Write text, as `write_lines` does."""
         self.write_lines(text.encode(errors="backslashreplace"))
 
     def write_lines(self, lines: bytes) -> None:

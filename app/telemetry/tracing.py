@@ -16,10 +16,9 @@ _TIMEOUT_SECONDS = 2
 
 
 def provider_for(endpoint: str) -> Any:
-    """Return a provider that sends spans by OTLP over HTTP. The SDK reads more options from OTEL_... variables.
+    """Return a provider that sends spans by OTLP over HTTP, such as to `http://collector:4318/v1/traces`.
 
-    Args:
-        endpoint: the collector's URL, such as `http://collector:4318/v1/traces`.
+    The SDK reads more options from OTEL_... variables.
 
     Raises:
         SystemExit: the extra `tracing` is not installed.

@@ -35,10 +35,7 @@ _CONNECT_SECONDS = 10
 def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Connect to a cluster. Its nodes must have this code, the model and the pictures under the same paths.
 
-    Args:
-        address: the cluster's address. "" means RAY_ADDRESS, else a cluster on this machine that ends with the run.
-        model: the model version.
-        task: what to do with each picture.
+    The address "" means RAY_ADDRESS, else a cluster on this machine that ends with the run.
 
     Raises:
         ExecutorFailed: Ray is not installed, there is no cluster at the address, or a chunk cannot be scored there.

@@ -30,8 +30,6 @@ class ExecutorFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Processes that score chunks."""
-
     submit: Callable[[Chunk], Callable[[], Scored]]
     """Starts the work on a chunk, and returns a function that waits for its result."""
     processes: int

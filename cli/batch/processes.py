@@ -21,10 +21,6 @@ from cli.batch.worker import LoadedModel, Scored, Worker
 def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
     """Start the processes. They have all ended when the context ends, also after Ctrl-C.
 
-    Args:
-        model: the model version.
-        task: what to do with each picture.
-
     Raises:
         ExecutorFailed: a process was killed, for example because memory ran out.
         ArtifactError: the version has changed since the command loaded it.

@@ -23,14 +23,11 @@ _SECONDS = 10
 
 @dataclass(slots=True)
 class Shown:
-    """The progress of a run."""
-
     _bar: Progress
     _task: TaskID
     _last_line: float
 
     def advance(self, pictures: int) -> None:
-        """Count pictures as done."""
         task = self._bar.tasks[0]
         self._bar.update(self._task, advance=pictures, description=f"{task.speed or 0:,.0f} pictures/s")
         if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= _SECONDS:
@@ -45,12 +42,7 @@ class Shown:
 
 @contextmanager
 def shown(pictures: int, done: int) -> Iterator[Shown]:
-    """Show the progress of what runs inside of the context.
-
-    Args:
-        pictures: how many the run has.
-        done: how many were done before.
-    """
+    """Show the progress of what runs inside of the context. `done` pictures were done before."""
     console = Console(stderr=True)
     columns = (
         BarColumn(),

@@ -48,14 +48,8 @@ class Done:
 
 
 class Results:
-    """The output of one run."""
-
     def __init__(self, output: Path, columns: Sequence[str]) -> None:
         """Check the name and the folder of the output, without writing anything.
-
-        Args:
-            output: the file.
-            columns: the keys of each row.
 
         Raises:
             UnusableOutput: the format is unknown, its package is missing, or the folder is missing.
@@ -72,15 +66,9 @@ class Results:
             raise UnusableOutput(f"{output}: there is no folder {output.parent}. Create it first")
 
     def begin(self, run: Mapping[str, Any], *, resume: bool, force: bool) -> Done:
-        """Open the partial file.
+        """Open the partial file, and return what an interrupted run has done already.
 
-        Args:
-            run: everything that determines the rows, as JSON types.
-            resume: continue an interrupted run.
-            force: replace an existing output, and discard an interrupted run.
-
-        Returns:
-            What an interrupted run has done already.
+        `run` has everything that determines the rows, as JSON types.
 
         Raises:
             UnusableOutput: there is nothing to resume, or something that must not be replaced.
@@ -122,7 +110,6 @@ class Results:
             lines = lines[self._stream.write(lines) :]
 
     def close(self) -> None:
-        """Close the partial file."""
         if self._stream is not None:
             self._stream.close()
 

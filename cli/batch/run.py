@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
 from cli.batch.worker import Failure, LoadedModel, MissingFolder
 from cli.printable import say
+from cli.request import Request
 from cli.sources.listing import NamedPicture, Sources
 from cli.sources.tables import UnusableSource
 from digits.errors import ArtifactError
@@ -30,57 +30,44 @@ _SHOWN_FAILURES = 20
 """Number of pictures without an answer that are shown on standard error."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the user asked for."""
-
-    sources: Sources
-    output: Path
-    resume: bool
-    force: bool
-    strict: bool
-    ray: str | None
-    """Address of a Ray cluster. None means processes of this machine."""
-
-
-def run(options: Options, classifier: Classifier, task: Task) -> int:
+def run(request: Request, sources: Sources, output: Path, classifier: Classifier, task: Task) -> int:
     """Do the task for all pictures and write the output.
 
     Returns:
         The exit code: 0, or 1 if any picture failed and `strict` is set, 2 if the run failed, 130 after Ctrl-C.
     """
     try:
-        with closing(Results(options.output, task.columns(classifier))) as results:
-            return _run(options, classifier, task, results)
+        with closing(Results(output, task.columns(classifier))) as results:
+            return _run(request, sources, classifier, task, results)
     except (UnusableSource, UnusableOutput) as exc:
         return _fail(str(exc))
     except OSError as exc:
-        return _fail(f"{exc.filename or options.output}: {exc.strerror or exc}")
+        return _fail(f"{exc.filename or output}: {exc.strerror or exc}")
     except (ExecutorFailed, MissingFolder, ArtifactError) as exc:
         return _fail(f"{exc}. Add --resume to continue")
 
 
-def _run(options: Options, classifier: Classifier, task: Task, results: Results) -> int:
-    counts = options.sources.count()
+def _run(request: Request, sources: Sources, classifier: Classifier, task: Task, results: Results) -> int:
+    counts = sources.count()
     sha256 = classifier.manifest.files[MODEL]
     done = results.begin(
         {
             "command": task.command,
-            "sources": options.sources.paths,
-            "--column": options.sources.column,
+            "sources": sources.paths,
+            "--column": sources.column,
             **task.options(),
             "columns": task.columns(classifier),
             "model": f"{classifier.described}, sha256 {sha256}",
         },
-        resume=options.resume,
-        force=options.force,
+        resume=request.resume,
+        force=request.force,
     )
-    remaining = _after(done, options.sources, results)
+    remaining = _after(done, sources, results)
     began = time.monotonic()
     tally = _Tally(done.rows, done.failed)
     assert classifier.folder is not None
     model = LoadedModel(classifier.folder.absolute(), sha256)
-    executor_of = processes if options.ray is None else partial(cluster, options.ray)
+    executor_of = processes if request.ray is None else partial(cluster, request.ray)
     try:
         with executor_of(model, task) as executor, shown(counts.pictures, done.rows) as progress:
             for scored in score_all(executor, remaining):
@@ -98,10 +85,10 @@ def _run(options: Options, classifier: Classifier, task: Task, results: Results)
     new = tally.pictures - done.rows
     others = _counted(counts.others, "other file")
     print(
-        f"{options.output}: {_counted(tally.pictures, 'picture')} by {classifier.described}, {tally.failed:,} without "
+        f"{results.output}: {_counted(tally.pictures, 'picture')} by {classifier.described}, {tally.failed:,} without "
         f"an answer; {others} skipped; {_counted(new, 'picture')} in {seconds:.1f} s ({new / seconds:,.0f} per second)"
     )
-    return 1 if options.strict and tally.failed else 0
+    return 1 if request.strict and tally.failed else 0
 
 
 def _counted(count: int, name: str) -> str:

@@ -40,11 +40,7 @@ class Task(ABC):
 
     @abstractmethod
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
-        """Return the names of a row's columns, from `path` to `error`.
-
-        Raises:
-            OtherClasses: the model cannot do this task.
-        """
+        """Return the names of a row's columns, from `path` to `error`. Raises OtherClasses."""
 
     @abstractmethod
     def prepare(self, classifier: Classifier, content: Content) -> Any:
@@ -56,10 +52,7 @@ class Task(ABC):
     ) -> Sequence[Mapping[str, Any]]:
         """Return the complete record of each prepared picture.
 
-        Args:
-            classifier: the version that prepared them.
-            prepared: what `prepare` returned for each.
-            content_of: reads the content of one of them again, for another look.
+        `content_of` reads the content of one of them again, for another look.
         """
 
     @abstractmethod
@@ -83,7 +76,6 @@ class Predict(Task):
     with_probabilities: bool = False
 
     def options(self) -> dict[str, str]:
-        """See `Task`."""
         return {"--normalize": self.normalize}
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
@@ -95,7 +87,6 @@ class Predict(Task):
         return "path", *(name for name in Prediction.__annotations__ if name not in absent), "version", "error"
 
     def prepare(self, classifier: Classifier, content: Content) -> Normalized:
-        """See `Task`."""
         return _picture(content).prepare(classifier.preparation(self.normalize))
 
     def answers(
@@ -105,11 +96,9 @@ class Predict(Task):
         return predict(classifier, prepared, lambda index: _picture(content_of(index)).look_again())
 
     def row(self, classifier: Classifier, answer: Prediction) -> Row:
-        """See `Task`."""
         return {**answer, "version": classifier.manifest.version}
 
     def text(self, classifier: Classifier, answer: Prediction) -> str:
-        """See `Task`."""
         names = classifier.manifest.classes
         remarks = [f"{names[answer['digit']]} ({percent(float(answer['probability']))})"]
         prediction_set = answer.get("prediction_set", [answer["digit"]])
@@ -131,11 +120,9 @@ class Read(Task):
     command: ClassVar[str] = "digits read"
 
     def options(self) -> dict[str, str]:
-        """See `Task`."""
         return {}
 
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
-        """See `Task`."""
         classifier.require_digits()
         counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out", "accept")
         return "path", "text", *counts, "version", "error"
@@ -150,11 +137,9 @@ class Read(Task):
         prepared: Sequence[Number],
         content_of: Callable[[int], Content],  # noqa: ARG002
     ) -> Sequence[Number]:
-        """See `Task`."""
         return prepared
 
     def row(self, classifier: Classifier, answer: Number) -> Row:
-        """See `Task`."""
         return {
             "text": answer["text"],
             "digit_count": len(answer["digits"]),
@@ -167,7 +152,6 @@ class Read(Task):
         }
 
     def text(self, classifier: Classifier, answer: Number) -> str:  # noqa: ARG002
-        """See `Task`."""
         remarks = [" / ".join(answer["lines"])]
         if ambiguous := ambiguous_count(answer):
             remarks.append(f"{ambiguous} may be another digit")

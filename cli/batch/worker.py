@@ -25,8 +25,6 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The rows of some pictures."""
-
     lines: bytes
     """One JSON object per picture, with the columns of the task as keys, each on its own line."""
     pictures: int
@@ -56,13 +54,7 @@ class Worker:
     def __init__(
         self, model: LoadedModel, task: Task, folder: Path, is_stopped: Callable[[], bool] = lambda: False
     ) -> None:
-        """Load the model.
-
-        Args:
-            model: the version.
-            task: what to do with each picture.
-            folder: relative paths begin here.
-            is_stopped: returns whether the run was interrupted.
+        """Load the model. Relative paths begin in `folder`.
 
         Raises:
             ArtifactError: the version cannot be used here, or is another one here.
@@ -109,11 +101,7 @@ class Worker:
 
 
 def read_content(content: str | Content, folder: Path) -> Content:
-    """Read a picture's file, if its content is a path. Relative paths begin in `folder`.
-
-    Raises:
-        InvalidImage, ImageTooLarge: the file cannot be read.
-    """
+    """Return the content, read from its file below `folder` if it is a path. Raises InvalidImage and ImageTooLarge."""
     if not isinstance(content, str):
         return content
     return read_file(folder / content)

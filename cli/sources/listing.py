@@ -51,11 +51,7 @@ class Sources:
     """A file that is not read, although it may be in a folder."""
 
     def count(self) -> Counts:
-        """Count the pictures, without reading them.
-
-        Raises:
-            UnusableSource: a source does not exist, cannot be listed, or has no pictures.
-        """
+        """Count the pictures, without reading them. Raises UnusableSource, also for a source without any."""
         pictures = others = 0
         for source in self.paths:
             before = pictures

@@ -30,15 +30,7 @@ class NpzTable:
     """An array of pictures. They are read row by row, because an array may be larger than the memory."""
 
     def __init__(self, file: str, column: str | None) -> None:
-        """Find the array.
-
-        Args:
-            file: path of the file.
-            column: name of the array, or None for the only one that holds pictures.
-
-        Raises:
-            UnusableSource: the file is not an NPZ file, or has no such array of pictures.
-        """
+        """Find the array. Without its name, it is the only one with pictures. Raises UnusableSource."""
         try:
             with zipfile.ZipFile(file) as archive:
                 headers = {}
@@ -72,8 +64,6 @@ class NpzTable:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The header of an NPY file."""
-
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
@@ -82,11 +72,9 @@ class _Header:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes of the values."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def holds_pictures(self) -> bool:
-        """Return whether the array has the shape and the type of pictures."""
         return self.shape[1:] in ((SIDE, SIDE), (FEATURES,)) and self.dtype.kind in "uif"
 
 

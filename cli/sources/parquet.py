@@ -23,18 +23,8 @@ _READ_ERRORS = (OSError, pa.ArrowException)
 
 
 class ParquetTable:
-    """A column of pictures."""
-
     def __init__(self, file: str, column: str | None) -> None:
-        """Find the column.
-
-        Args:
-            file: path of the file.
-            column: the column of pictures, or None for the only one that can hold them.
-
-        Raises:
-            UnusableSource: the file is not a Parquet file, or has no such column of pictures.
-        """
+        """Find the column. Without its name, it is the only one that can hold pictures. Raises UnusableSource."""
         try:
             with pq.ParquetFile(file) as opened:
                 metadata = opened.metadata

@@ -49,10 +49,8 @@ def to_pixels(values: NDArray[Any]) -> NDArray[Any] | InvalidPixels:
 
 
 def unreadable(exc: BaseException) -> InvalidImage:
-    """Return the error of a row that could not be read because of `exc`."""
     return InvalidImage(f"cannot be read: {first_line(exc)}")
 
 
 def first_line(exc: BaseException) -> str:
-    """Return the first line of an error's message."""
     return (str(exc).splitlines() or [type(exc).__name__])[0]

@@ -60,7 +60,6 @@ class Digits:
     """A replica: a process that runs the whole application."""
 
     def __init__(self) -> None:
-        """Create the application with the settings of the environment."""
         try:
             self._app = create_app(read_settings())
         except SystemExit as exc:  # SystemExit would end the process, and Serve's status would not show the reason.

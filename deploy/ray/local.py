@@ -73,11 +73,7 @@ def main(autoscaling: Mapping[str, int] | None = None) -> None:
 
 
 def _serve(host: str, port: int, autoscaling: Mapping[str, int]) -> None:
-    """Start Ray and the application.
-
-    Raises:
-        RuntimeError: Ray or the application did not start.
-    """
+    """Start Ray and the application. Raises RuntimeError."""
     import ray  # noqa: PLC0415 - Ray reads the environment during the import.
     from ray import serve  # noqa: PLC0415
 

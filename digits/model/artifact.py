@@ -93,7 +93,6 @@ PROBABILITIES_OUTPUT = Tensor(name="probabilities", dtype="float32", shape=(-1, 
 
 
 def probabilities_output(classes: int) -> Tensor:
-    """Return the required output of a model with this number of classes."""
     return PROBABILITIES_OUTPUT.model_copy(update={"shape": (-1, classes)})
 
 
@@ -264,11 +263,7 @@ class Manifest(_Record):
 
 
 def versions(root: Path, name: str = NAME) -> list[int]:
-    """Return the version numbers below `root`, highest first, or [] if the folder does not exist.
-
-    Raises:
-        DamagedArtifact: the folder exists but cannot be listed.
-    """
+    """Return the version numbers below `root`, highest first. Raises DamagedArtifact if it cannot be listed."""
     try:
         entries = os.listdir(root / name)  # noqa: PTH208 - Path.iterdir takes ten times as long
     except (FileNotFoundError, NotADirectoryError):
@@ -304,9 +299,8 @@ def read_manifest(folder: Path) -> Manifest:
 def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """Read a version and check every file against its checksum.
 
-    Returns:
-        The manifest, and the content of model.onnx and golden.json. A caller that loads these bytes loads exactly what
-        was checked.
+    Return the manifest, and the content of model.onnx and golden.json. A caller that loads these bytes loads exactly
+    what was checked.
 
     Raises:
         DamagedArtifact: the message has the file's path, and both hashes if they differ.
@@ -347,7 +341,6 @@ def _most_bytes(path: str) -> int:
 
 
 def require_root(root: Path, name: str = NAME) -> None:
-    """Raise PublishFailed if `root` is the folder of one version."""
     if is_version(root.absolute(), name):
         raise PublishFailed(f"expected the folder of all published versions, received the folder of one, {root}")
 
@@ -372,9 +365,6 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
         files: maps each path below the version's folder to its content.
         manifest: the fields of `Manifest`, except name, version, created and files.
         name: the model's name.
-
-    Returns:
-        The published manifest. The version's folder is `root / name / str(version)`.
 
     Raises:
         ValueError: the manifest is invalid, or a path leads out of the version's folder.
@@ -410,14 +400,7 @@ def publish(root: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any],
 
 
 def write_once(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Write a folder atomically, as `publish` does.
-
-    Args:
-        folder: the folder to create.
-        files: maps each path below the folder to its content.
-
-    Returns:
-        Whether the folder was written. False if it, or a file of that name, already exists. It is then unchanged.
+    """Write a folder atomically, as `publish` does. Return False if it, or a file of that name, exists already.
 
     Raises:
         OSError: the file system refused. The folder is visible only if the last sync failed.
@@ -445,7 +428,9 @@ def _staged(parent: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
 
 def _rename_if_free(folder: Path, staging: Path) -> bool:
     """Sync and rename the temporary folder. Return False if the new name is taken."""
-    _sync_folders(staging)
+    for inner in [path for path in staging.rglob("*") if path.is_dir()]:
+        _sync_folder(inner)
+    _sync_folder(staging)
     try:
         staging.rename(folder)
     except OSError as exc:
@@ -488,11 +473,6 @@ def _write(file: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_folders(top: Path) -> None:
-    for folder in [path for path in top.rglob("*") if path.is_dir()] + [top]:
-        _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -48,11 +48,8 @@ class Seen:
 def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: bool, first_row: int = 0) -> list[Seen]:
     """Return the best of the choices of each picture: with or without a mark around it, below it or near it.
 
-    Args:
-        pictures: N pictures.
-        scores: of the `choices` of all pictures, in order.
-        has_digits: whether the classes are the digits. What surrounds another drawing may be a part of it.
-        first_row: the row of the first of them, if there are rows of another pass before them.
+    Without digits as classes, what surrounds a drawing may be a part of it. `scores` are those of all choices, in
+    order. The first of them is `first_row`, if there are rows of another pass before them.
     """
     costs, digits = digit_costs(scores).tolist(), scores.probabilities.argmax(axis=1).tolist()
     chosen, row = [], 0
@@ -76,12 +73,8 @@ def after_second_look(
 ) -> list[Seen]:
     """Return the better of both looks for the pictures that were looked at again, and the first look for the others.
 
-    Args:
-        seen: the best choice of each picture after the first look.
-        again: what another look showed, by the picture's index.
-        more: the scores of all choices of `again`, in order.
-        has_digits: as for `best_choices`.
-        first_row: number of rows of the first look.
+    `again` has what another look showed, by the picture's index, and `more` the scores of all its choices. `first_row`
+    is the number of rows of the first look.
     """
     both = list(seen)
     second = best_choices(list(again.values()), more, has_digits=has_digits, first_row=first_row)
@@ -91,7 +84,6 @@ def after_second_look(
 
 
 def better(first: Seen, second: Seen) -> Seen:
-    """Return the better of two looks at a picture."""
     best = second if second.cost < first.cost else first
     return _with_rival(best, first, second)
 

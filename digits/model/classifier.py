@@ -46,7 +46,6 @@ class Golden:
     """float32 (classes,), or None if the graph has no novelty."""
 
     def to_json(self) -> bytes:
-        """Return the content of golden.json."""
         images: list[dict[str, Any]] = [
             {"digit": digit, "pixels": pixels.ravel().tolist(), "probabilities": [float(p) for p in row]}
             for digit, (pixels, row) in enumerate(zip(self.pixels, self.probabilities, strict=True))
@@ -84,7 +83,6 @@ class Scores(NamedTuple):
     """float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty."""
 
     def select(self, rows: Sequence[int] | slice) -> "Scores":
-        """Return the scores of some rows, in their order."""
         return Scores(self.probabilities[rows], None if self.novelty is None else self.novelty[rows])
 
     def followed_by(self, other: "Scores") -> "Scores":
@@ -114,11 +112,6 @@ class Classifier:
     def __init__(self, manifest: Manifest, session: Session, golden: Golden) -> None:
         """Check a session against the manifest's signature and run the self-test.
 
-        Args:
-            manifest: declares the inputs and outputs of the graph.
-            session: runs the graph.
-            golden: the predictions that the graph must reproduce.
-
         Raises:
             DamagedArtifact: the graph does not have the declared signature.
             GoldenMismatch: the graph does not reproduce the golden predictions.
@@ -143,7 +136,6 @@ class Classifier:
 
     @property
     def described(self) -> str:
-        """The model's name and version, for a person."""
         return f"{self.manifest.name} version {self.manifest.version}"
 
     @classmethod
@@ -245,30 +237,19 @@ class Classifier:
             )
 
 
-def load_newest(
-    root: Path, *, is_named: bool = True, name: str = artifact.NAME, version: int | None = None
-) -> tuple[Classifier, list[str]]:
+def load_newest(root: Path, *, is_named: bool = True, version: int | None = None) -> tuple[Classifier, list[str]]:
     """Load the highest usable version below `root`, or a required one.
 
     A shipped version answers if it is required and `root` has none of its number, or if `root` is a default folder
-    without versions.
-
-    Args:
-        root: the folder of published versions, or the folder of one version.
-        is_named: whether somebody named this folder. False for a default folder.
-        name: the model's name.
-        version: load only this version. None means any.
-
-    Returns:
-        The classifier, and the reasons why other versions were not used.
+    without versions. Return the classifier, and the reasons why other versions were not used.
 
     Raises:
         NoUsableModel: no version is usable. The message has the reasons.
     """
-    found = candidates(root, is_named=is_named, name=name, keep=version)
+    found = candidates(root, is_named=is_named, keep=version)
     refusals = list(found.refusals)
     if is_named and version is None and not found.own and not refusals:
-        raise no_usable_model(root, [f"expected {name}/<version>/ in this folder, found none"], name=name)
+        raise no_usable_model(root, [f"expected {artifact.NAME}/<version>/ in this folder, found none"])
     folders = found.in_order(version)
     if version is not None and found.all and not folders:
         refusals.append(f"known versions: {', '.join(folder.name for folder in found.all[:MAX_REASONS])}")
@@ -279,7 +260,7 @@ def load_newest(
             refusals.append(str(exc))
         else:
             return classifier, refusals
-    raise no_usable_model(root, refusals, name=name, version=version)
+    raise no_usable_model(root, refusals, version)
 
 
 def _check_signature(session: Session, manifest: Manifest) -> None:

@@ -31,47 +31,39 @@ class Candidates(NamedTuple):
         return self.own + self.shipped
 
     def in_order(self, version: int | None) -> list[Path]:
-        """Return the folders to try, best first.
-
-        Args:
-            version: the only version to load. None means the newest, which is a shipped one only if there are no own
-                versions.
-        """
+        """Return the folders to try, best first: those of one version, or of all own versions, else of shipped ones."""
         if version is None:
             return self.own or self.shipped
         return [folder for folder in self.all if folder.name == str(version)][:1]
 
 
-def candidates(root: Path, *, is_named: bool = True, name: str = NAME, keep: int | None = None) -> Candidates:
-    """Find the versions that may be loaded.
+def candidates(root: Path, *, is_named: bool = True, keep: int | None = None) -> Candidates:
+    """Find the versions that may be loaded below `root`, which may also be the folder of one version.
 
-    Args:
-        root: the folder of published versions, or the folder of one version.
-        is_named: whether somebody named this folder, which must then exist. False for a default folder.
-        name: the model's name.
-        keep: a version to include even if there are more than MAX_VERSIONS higher ones.
+    A folder that somebody named must exist. `keep` is a version to include even if there are more than MAX_VERSIONS
+    higher ones.
     """
     # `root` is not resolved: if it is a link that is switched to another folder, the versions keep their paths.
     root = root.absolute()
-    is_version = artifact.is_version(root, name)
+    is_version = artifact.is_version(root)
     try:
-        own = [root] if is_version else _highest(root, name, keep)
+        own = [root] if is_version else _highest(root, keep)
         if is_named and not os.path.isdir(root):  # noqa: PTH112 - Path.is_dir raises some errors
             return Candidates([], [], [f"{root} is not a folder" if root.exists() else f"{root} does not exist"])
         is_complete = is_version or os.path.realpath(root) == os.path.realpath(SHIPPED)
-        return Candidates(own, [] if is_complete else _highest(SHIPPED, name, keep), [])
+        return Candidates(own, [] if is_complete else _highest(SHIPPED, keep), [])
     except ArtifactError as exc:
         return Candidates([], [], [str(exc)])
 
 
-def _highest(root: Path, name: str, keep: int | None) -> list[Path]:
-    versions = artifact.versions(root, name)
+def _highest(root: Path, keep: int | None) -> list[Path]:
+    versions = artifact.versions(root)
     highest = versions[:MAX_VERSIONS] + [version for version in versions[MAX_VERSIONS:] if version == keep]
-    return [root / name / str(version) for version in highest]
+    return [root / NAME / str(version) for version in highest]
 
 
-def no_usable_model(root: Path, refusals: list[str], *, name: str = NAME, version: int | None = None) -> NoUsableModel:
+def no_usable_model(root: Path, refusals: list[str], version: int | None = None) -> NoUsableModel:
     """Return an error that names the root, the required version if there is one, and the reasons of all refusals."""
     which = "usable version" if version is None else f"usable version {version}"
     more = [f"and {len(refusals) - MAX_REASONS} more"] if len(refusals) > MAX_REASONS else []
-    return NoUsableModel("; ".join([f"no {which} of {name} in {root.absolute()}", *refusals[:MAX_REASONS], *more]))
+    return NoUsableModel("; ".join([f"no {which} of {NAME} in {root.absolute()}", *refusals[:MAX_REASONS], *more]))

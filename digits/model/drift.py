@@ -21,7 +21,6 @@ Ink is the mean of the features: 0 is a black picture, 1 a white one. A digit ha
 
 
 def edges_for(classes: int) -> Mapping[str, tuple[float, ...]]:
-    """Return the edges of each quantity for a model with this number of classes."""
     return {**EDGES, "digit": tuple(float(index) for index in range(classes - 1))}
 
 

@@ -33,11 +33,7 @@ class Thresholds:
     """For pictures that were normalized. None if the version is calibrated on MNIST only. `mnist` then serves all."""
 
     def of_pictures(self, normalized: NDArray[np.bool_] | None) -> Floats:
-        """Return the thresholds of N pictures for `prediction_sets`.
-
-        Args:
-            normalized: (N,), from `are_normalized`. None means that all pictures came in MNIST form.
-        """
+        """Return the thresholds of N pictures. `normalized`, (N,), is None if all of them came in MNIST form."""
         if normalized is None or self.normalized is None:
             return self.mnist
         return np.where(normalized[:, None], self.normalized, self.mnist)
@@ -50,13 +46,7 @@ class Thresholds:
 
 
 def class_thresholds(level: Level, *, per_class: bool = False, classes: int = len(DIGITS)) -> Floats:
-    """Return the smallest probability with which each class is in the set, float32 (classes,).
-
-    Args:
-        level: the coverage and its thresholds.
-        per_class: whether each class has its own threshold.
-        classes: number of classes.
-    """
+    """Return the smallest probability with which each class is in the set, float32 (classes,)."""
     values = level.per_class if per_class else (level.threshold,) * classes
     assert values is not None, level
     return np.array(values, dtype=np.float32)
@@ -87,8 +77,7 @@ def _by_level(sets: PredictionSets | None, classes: int) -> dict[tuple[float, bo
 def prediction_sets(probabilities: Floats, thresholds: Floats) -> list[list[int]]:
     """Return each picture's prediction set, in ascending order. An empty set means that no class is probable enough.
 
-    Args:
-        probabilities: float32 (N, classes), as served.
-        thresholds: float32, (classes,) for all pictures, or (N, classes). `Thresholds.of_pictures` returns them.
+    `probabilities` are (N, classes), as served. `thresholds` are (classes,) for all pictures, or (N, classes), as from
+    `Thresholds.of_pictures`.
     """
     return [list(compress(_INDICES, row)) for row in (probabilities >= thresholds).tolist()]

@@ -51,12 +51,7 @@ class Prediction(TypedDict, total=False):
 
 
 def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:
-    """Return the prediction for each of N pictures in MNIST form, without `preprocessing` and `model`.
-
-    Args:
-        classifier: the version that computed the scores.
-        scores: probabilities (N, classes), and novelty (N,) if the version has it.
-    """
+    """Return the prediction for each of N pictures in MNIST form, without `preprocessing` and `model`."""
     probabilities, novelty = scores
     # A list, because each access to one value of an array takes a microsecond.
     digits: list[int] = probabilities.argmax(axis=1).tolist()
@@ -125,15 +120,7 @@ def calibrate(
     *,
     others: Iterable[int | None] = (),
 ) -> None:
-    """Give the pictures that were normalized their own prediction sets at the default coverage.
-
-    Args:
-        records: N records from `predictions`.
-        classifier: the version that made them.
-        probabilities: (N, classes), of the same pictures.
-        normalized: which pictures were normalized, (N,), from `are_normalized`.
-        others: as for `set_coverage`.
-    """
+    """Give the pictures that were normalized their own prediction sets at the default coverage, as `set_coverage`."""
     thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
     if thresholds is not None:
         set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized, others=others)
@@ -147,11 +134,8 @@ def complete(
 ) -> None:
     """Add the steps, the model and the marks that were left out to N records of single digits.
 
-    Args:
-        records: N records from `predictions`.
-        classifier: the version that made them.
-        steps: the steps that normalized each picture. The iterable may be infinite.
-        left_out: number of marks beside each picture's digit that look like further digits, or nothing.
+    `steps` normalized each picture. They may be an infinite iterable. `left_out` is the number of marks beside each
+    picture's digit that look like further digits.
     """
     for record, own_steps in zip(records, steps, strict=False):
         record["preprocessing"] = own_steps
@@ -169,10 +153,7 @@ def predict(
 ) -> list[Prediction]:
     """Classify prepared pictures, and return their complete records.
 
-    Args:
-        classifier: the version to use.
-        pictures: N pictures.
-        look_again: returns another look at one of them, for a doubtful answer. None if there is none.
+    `look_again` returns another look at one of them, for a doubtful answer, or None if there is none.
     """
     scores = classifier.scores(choices_of(pictures))
     has_digits = classifier.class_names is None
@@ -203,13 +184,7 @@ def doubtful(records: Sequence[Prediction], pictures: Sequence[Normalized]) -> l
 
 
 def records_of(classifier: Classifier, scores: Scores, seen: Sequence[Seen]) -> list[Prediction]:
-    """Return the complete record of each picture.
-
-    Args:
-        classifier: the version that computed the scores.
-        scores: of all ways to see the pictures.
-        seen: the way that was chosen for each picture.
-    """
+    """Return the complete record of each picture, given the scores of all ways to see them, and the chosen ways."""
     chosen = scores.select([each.row for each in seen])
     records = predictions(classifier, chosen)
     steps = [each.normalized.steps for each in seen]

@@ -142,21 +142,15 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
-    """Decode the first frame to upright grey pixels in which the ink is visible.
+    """Decode the first frame to upright grey pixels in which the ink is visible, uint8 (height, width), 0 black, 255
+    white.
 
     A large picture is reduced by a whole number. Its longer side stays at least 1500 pixels. A JPEG is not even decoded
-    at full size.
+    at full size, but at a half, quarter or eighth, so that its longer side stays at least `min_jpeg_side`.
 
     Transparent pixels are placed on white. If all visible pixels have the same colour, the transparency itself is the
     picture: opaque pixels become 0 and clear pixels 255. Colours become luma, or, where luma has little contrast, the
     grey with the most contrast.
-
-    Args:
-        picture: from `open_image`, with no pixel decoded.
-        min_jpeg_side: the longer side of a JPEG stays at least this long. It is decoded at a half, quarter or eighth.
-
-    Returns:
-        uint8 (height, width), 0 black, 255 white.
 
     Raises:
         InvalidImage: the pixel data is broken or cut short, or its mode has no defined grey (32-bit, Lab).
@@ -175,11 +169,7 @@ def upright_grey(picture: Image.Image, min_jpeg_side: int) -> Grey:
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
-    """Return the width and height of a picture after the turn that its EXIF data asks for.
-
-    Args:
-        picture: from `open_image`, with no pixel decoded.
-    """
+    """Return the width and height of an opened picture after the turn that its EXIF data asks for."""
     width, height = picture.size
     _skip_exif_directories(picture)
     return (height, width) if _orientation(picture) in _QUARTER_TURNS else (width, height)
@@ -195,8 +185,8 @@ def _skip_exif_directories(picture: Image.Image) -> None:
 
 def _orientation(picture: Image.Image) -> int:
     """Return the value of the EXIF tag Orientation. 1 is upright."""
-    file = _png_file(picture)
-    if file is not None and b"eXIf" not in file.getvalue():
+    file = picture.fp if isinstance(picture, PngImageFile) else None  # None, too, once the pixels are decoded
+    if isinstance(file, LimitedReader) and b"eXIf" not in file.getvalue():
         return 1  # Pillow would decode the pixels to look for this chunk behind them
     try:
         orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
@@ -205,14 +195,7 @@ def _orientation(picture: Image.Image) -> int:
     return orientation if orientation in _UPRIGHT else 1
 
 
-def _png_file(picture: Image.Image) -> LimitedReader | None:
-    """Return the file of a PNG. None for another format, or once the pixels are decoded."""
-    file = picture.fp if isinstance(picture, PngImageFile) else None
-    return file if isinstance(file, LimitedReader) else None
-
-
 def _reduction_factor(picture: Image.Image, min_side: int) -> int:
-    """Return the whole number by which the picture may be reduced."""
     return max(1, max(picture.size) // min_side)
 
 
@@ -248,5 +231,4 @@ def _to_plain_mode(picture: Image.Image) -> Image.Image:
 
 
 def accepted_formats() -> str:
-    """Return the formats as text: "PNG, JPEG, ... or TIFF"."""
     return ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]

@@ -73,7 +73,6 @@ class LimitedReader(BytesIO):
     """An encoded picture that refuses too many small reads, because Pillow parses what it reads in Python."""
 
     def __init__(self, data: bytes) -> None:
-        """Allow the reads that a header needs."""
         super().__init__(data)
         self._max_reads = _max_parts(data)
         self._reads_left = min(MAX_HEADER_READS, self._max_reads)
@@ -97,15 +96,8 @@ class LimitedReader(BytesIO):
 def open_limited(data: bytes, formats: tuple[str, ...], max_pixels: int) -> ImageFile:
     """Open a picture, and check that decoding it takes a bounded time and at most MAX_DECODE_BYTES.
 
-    Of a PNG, only the visible chunks are kept.
-
-    Args:
-        data: the encoded picture.
-        formats: Pillow's names of the accepted formats.
-        max_pixels: maximum width times height.
-
-    Returns:
-        The picture, with no pixel decoded. Its file is a LimitedReader, and its `info` has DECODE_BYTES.
+    Of a PNG, only the visible chunks are kept. No pixel is decoded yet. The picture's file is a LimitedReader, and its
+    `info` has DECODE_BYTES.
 
     Raises:
         ImageTooLarge: it has too many pixels, or decoding it would take too much memory.
@@ -173,7 +165,6 @@ def _plain_heif(data: bytes) -> bytes:
 
 
 def _decode_bytes(picture: ImageFile, data: bytes) -> float:
-    """Return the maximum memory in bytes that decoding takes."""
     pixels = picture.width * picture.height
     if isinstance(picture, JpegImageFile):
         return _jpeg_decode_bytes(picture, data)

@@ -55,13 +55,7 @@ def without_colour(picture: Image.Image) -> Grey:
     """Convert RGB to luma, or to the grey along the colour axis with the most contrast if luma hardly shows the ink.
 
     Yellow on white differs by 29 in luma and by 255 in blue. The axis of most contrast is the first principal axis of
-    the differences between neighbouring pixels.
-
-    Args:
-        picture: mode RGB, or L, whose pixels are returned unchanged.
-
-    Returns:
-        uint8 (height, width).
+    the differences between neighbouring pixels. Pixels of mode L are returned unchanged.
     """
     if picture.mode == "L":
         return np.asarray(picture)

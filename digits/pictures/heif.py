@@ -3,6 +3,7 @@
 A photo of an iPhone is a grid of tiles. A file may name one huge tile thousands of times, and decoding takes minutes.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -26,7 +27,7 @@ def largest_stored(data: bytes) -> int:
         inner = list(_boxes(meta[4:]))
         properties = [box for kind, content in inner if kind == b"iprp" for box in _boxes(content)]
         (stored,) = (list(_boxes(content)) for kind, content in properties if kind == b"ipco")
-        areas = [_area(content) if kind == b"ispe" else 0 for kind, content in stored]
+        areas = [math.prod(struct.unpack_from(">II", box, 4)) if kind == b"ispe" else 0 for kind, box in stored]
         of_item: dict[int, int] = {}
         for kind, content in properties:
             if kind == b"ipma":
@@ -61,11 +62,6 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield kind, data[position + head : end]
         position = end
     raise ValueError("too many boxes")
-
-
-def _area(size: bytes) -> int:
-    width, height = struct.unpack_from(">II", size, 4)
-    return int(width * height)
 
 
 def _associations(content: bytes) -> Iterator[tuple[int, list[int]]]:

@@ -7,8 +7,7 @@ its message, the message waits with its client, apart from the first 64 KiB.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Protocol
+from contextlib import asynccontextmanager, suppress
 
 from app.errors import SlowBody
 from app.input.request import TIMEOUT_SECONDS
@@ -23,44 +22,31 @@ PROBE_SECONDS = 10
 """Time within which the message of a probe must arrive."""
 
 
-class Arrivals(Protocol):
-    """Messages of one kind."""
-
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """Return a block in which a message may arrive.
-
-        Raises:
-            SlowBody: it did not arrive in time.
-        """
-
-
 class InTurn:
-    """Messages that wait for each other."""
+    """Messages that wait for each other, `MAX_ARRIVING` at the same time."""
 
     def __init__(self) -> None:
-        """Let `MAX_ARRIVING` messages arrive at the same time."""
         self._places = asyncio.Semaphore(MAX_ARRIVING)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """See `Arrivals`."""
+        """Return a block in which a message may arrive. Raises SlowBody."""
         async with _time_limit(TIMEOUT_SECONDS), self._places:
             yield
 
 
 class NewestFirst:
-    """Messages that never wait: one too many takes the place of the oldest.
+    """Messages that never wait: one more than `MAX_PROBES` takes the place of the oldest.
 
     A probe's message arrives together with its call. So clients that send none cannot delay those that do.
     """
 
     def __init__(self) -> None:
-        """Let `MAX_PROBES` messages arrive at the same time."""
         self._limits: deque[asyncio.Timeout] = deque()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """See `Arrivals`."""
+        """Return a block in which a message may arrive. Raises SlowBody."""
         async with _time_limit(PROBE_SECONDS) as limit:
             self._limits.append(limit)
             if len(self._limits) > MAX_PROBES:
@@ -70,6 +56,10 @@ class NewestFirst:
             finally:
                 with suppress(ValueError):  # a newer one has taken its place
                     self._limits.remove(limit)
+
+
+Arrivals = InTurn | NewestFirst
+"""Messages of one kind."""
 
 
 @asynccontextmanager

@@ -37,8 +37,6 @@ SHORT_MESSAGE_BYTES = 4096
 
 @dataclass(slots=True)
 class Answer:
-    """The reply to a call."""
-
     message: Any
     model: ModelId | None = None
     """The model version that answered. It is also sent as trailing metadata."""
@@ -50,7 +48,6 @@ class Call:
     """The messages of one gRPC call."""
 
     def __init__(self, context: Any, arrivals: Arrivals) -> None:
-        """Read the messages of `context` as `arrivals` lets them arrive."""
         self._context = context
         self._arrivals = arrivals
 
@@ -69,11 +66,7 @@ class Call:
         return content
 
     async def read_as(self, kind: Any) -> Any:
-        """Return a short message of this class.
-
-        Raises:
-            BodyTooLarge, MalformedBody, SlowBody, Abandoned: the message cannot be read.
-        """
+        """Return a short message of this class. Raises BodyTooLarge, MalformedBody, SlowBody and Abandoned."""
         content = await self.read()
         if len(content) > SHORT_MESSAGE_BYTES:
             raise BodyTooLarge(f"expected a message of at most {SHORT_MESSAGE_BYTES} bytes, received {len(content)}")
@@ -105,14 +98,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     def __init__(
         self, service: Service, services: tuple[str, ...], handlers: Mapping[str, Handler], probes: Arrivals
     ) -> None:
-        """Answer the calls of the services with these full names.
-
-        Args:
-            service: the service of this process.
-            services: full names.
-            handlers: the handlers by path, `/package.Service/Method`.
-            probes: lets the messages of probes arrive.
-        """
+        """Answer the calls of the services with these full names. The paths are `/package.Service/Method`."""
         self._service = service
         self._client_of = client_of(service.settings)
         self._handlers = handlers

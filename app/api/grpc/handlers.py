@@ -14,7 +14,7 @@ from app.api.grpc.calls import Answer, Call, Handler
 from app.api.grpc.infer import infer_answer, read_request
 from app.api.open_inference.inference import CountedInference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
-from app.api.open_inference.statistics import model_statistics, statistics_samples
+from app.api.open_inference.statistics import model_statistics
 from app.asgi.service import Service
 from app.inference.memory_budget import Reservation
 from digits.model import artifact
@@ -26,12 +26,8 @@ class InferenceService:
     """The handlers. All that take a model's name raise UnknownModel if the model or the version is unknown."""
 
     def __init__(self, service: Service) -> None:
-        """Answer for a service."""
-        self._settings = service.settings
-        self._version = service.version
-        self._data_plane = service.data_plane
+        self._service = service
         self._registry = service.registry
-        self._metrics = service.metrics
 
     def handlers(self) -> dict[str, Handler]:
         """Return the handlers by path."""
@@ -54,11 +50,12 @@ class InferenceService:
             UnknownModel, NoUsableModel, Overloaded: no model can answer.
             DigitsError: any error of a message or a picture.
         """
-        parser = partial(read_request, settings=self._settings, registry=self._registry)
+        data_plane = self._service.data_plane
+        parser = partial(read_request, settings=self._service.settings, registry=self._registry)
         self._registry.require_usable()
-        with CountedInference(self._data_plane) as counted, Reservation(self._data_plane.memory_budget) as memory:
-            pictures = counted.read(await call.read_pictures(parser, self._data_plane, memory))
-            return infer_answer(counted.answered(await self._data_plane.infer(pictures)))
+        with CountedInference(data_plane) as counted, Reservation(data_plane.memory_budget) as memory:
+            pictures = counted.read(await call.read_pictures(parser, data_plane, memory))
+            return infer_answer(pictures, counted.answered(await data_plane.infer(pictures)))
 
     def _live(self, _request: Any) -> Any:
         return messages.ServerLiveResponse(live=True)
@@ -71,7 +68,7 @@ class InferenceService:
         return messages.ModelReadyResponse(ready=self._registry.unready_reason() is None)
 
     def _server_metadata(self, _request: Any) -> Any:
-        return ParseDict(server_metadata(self._version), messages.ServerMetadataResponse())
+        return ParseDict(server_metadata(self._service.version), messages.ServerMetadataResponse())
 
     def _model_metadata(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name, request.version)
@@ -79,15 +76,13 @@ class InferenceService:
 
     def _model_config(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name, request.version)
-        config = model_config(self._settings.max_batch, self._registry.class_count(number))
+        config = model_config(self._service.settings.max_batch, self._registry.class_count(number))
         return ParseDict({"config": config}, messages.ModelConfigResponse())
 
     def _statistics(self, request: Any) -> Any:
         number = requested_version(self._registry, request.name or artifact.NAME, request.version)
-        versions = [number] if number else self._registry.loaded()
-        samples = statistics_samples(self._metrics)
-        statistics = [model_statistics(version, samples) for version in versions]
-        return ParseDict({"model_stats": statistics}, messages.ModelStatisticsResponse())
+        statistics = model_statistics(self._registry, self._service.metrics, number)
+        return ParseDict(statistics, messages.ModelStatisticsResponse())
 
     def _repository_index(self, request: Any) -> Any:
         versions = repository_index(self._registry, only_ready=request.ready)

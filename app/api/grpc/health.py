@@ -18,7 +18,6 @@ class Health:
     """The handler of `Check`. There is no `Watch`: the protocol lets clients take its absence for good health."""
 
     def __init__(self, registry: ModelRegistry) -> None:
-        """Report whether `registry` has a model that answers right."""
         self._registry = registry
 
     async def check(self, call: Call) -> Answer:

@@ -10,7 +10,7 @@ from app.api.open_inference.reply import output_tensor, to_bytes
 from app.api.open_inference.request import InferRequest, RequestedOutput, only_input, requested_outputs
 from app.api.open_inference.tensors import pictures_from_tensor
 from app.errors import InvalidBody
-from app.inference.data_plane import Inference
+from app.inference.batching import BatchResult
 from app.inference.model_registry import ModelRegistry
 from app.settings import Settings
 
@@ -24,12 +24,7 @@ _CONTENTS = {
 
 
 def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry) -> InferRequest:
-    """Parse the message of a call.
-
-    Args:
-        content: the message.
-        settings: limit the number of pictures.
-        registry: has the version that the message names.
+    """Parse the message of a call, whose version `registry` must know.
 
     Raises:
         UnknownModel, MalformedBody, InvalidBody, BatchTooLarge: the message is not a valid request.
@@ -76,9 +71,7 @@ def _typed_data(tensor: Any) -> list[Any]:
     return list(getattr(tensor.contents, field)) if field else []
 
 
-def infer_answer(inference: Inference[InferRequest]) -> Answer:
-    """Return the requested outputs as a `ModelInferResponse`."""
-    request, result = inference.request, inference.result
+def infer_answer(request: InferRequest, result: BatchResult) -> Answer:
     manifest = result.classifier.manifest
     message = ModelInferResponse(model_name=manifest.name, model_version=str(manifest.version), id=request.id)
     for output in request.outputs:

@@ -23,12 +23,10 @@ class Reflection(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no 
     """Answers reflection by grpcio's own servicer, with limits for the messages that it gets."""
 
     def __init__(self, services: tuple[str, ...], arrivals: Arrivals) -> None:
-        """Describe the services with these full names, and reflection itself."""
         self._servicer = reflection.aio.ReflectionServicer((*services, reflection.SERVICE_NAME))
         self._arrivals = arrivals
 
     def service(self, handler_call_details: Any) -> Any:
-        """Return the handler of a call, or None for another service's."""
         if handler_call_details.method != METHOD:
             return None
         return grpc.stream_stream_rpc_method_handler(self._answer)

@@ -26,11 +26,7 @@ def check_requirements(settings: Settings) -> None:
 
 
 def _check_tls_files(cert: Path, key: Path) -> None:
-    """Check that both files can be read and belong together. grpcio would not say what is wrong.
-
-    Raises:
-        SystemExit: the message is one line.
-    """
+    """Check that both files can be read and belong together. grpcio would not say what is wrong."""
     for name, file in (("MNIST_GRPC_TLS_CERT", cert), ("MNIST_GRPC_TLS_KEY", key)):
         try:
             file.read_bytes()

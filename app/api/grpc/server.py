@@ -17,15 +17,8 @@ _IDLE_MILLISECONDS = 300_000
 
 
 class GrpcServer:
-    """Answers the calls of both services on one port."""
-
     def __init__(self, service: Service, grace_seconds: float) -> None:
-        """Answer calls for a service. `start` opens the port.
-
-        Args:
-            service: the service of this process.
-            grace_seconds: how long calls in progress may take after `stop`.
-        """
+        """Answer calls once `start` has opened the port. After `stop`, those in progress may take `grace_seconds`."""
         self._settings = service.settings
         self._grace_seconds = grace_seconds
         handlers = InferenceService(service).handlers() | {CHECK: Health(service.registry).check}

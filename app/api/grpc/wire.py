@@ -40,11 +40,6 @@ def parse_message(kind: Any, content: bytes) -> Any:
 def check_contents(descriptor: Any, content: bytes, max_batch: int) -> None:
     """Check that a message has no more fields and numbers than a request with pictures needs.
 
-    Args:
-        descriptor: the descriptor of the message's class.
-        content: the message.
-        max_batch: maximum number of pictures.
-
     Raises:
         InvalidBody: it has more than 1000 fields, and two for each picture.
         BatchTooLarge: it has numbers for more than twice as many pictures as allowed.

@@ -5,6 +5,7 @@ from typing import Self
 
 from app.api.open_inference.request import InferRequest
 from app.errors import UnknownModel
+from app.inference.batching import BatchResult
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.model_registry import ModelRegistry
 from digits.errors import DigitsError
@@ -12,11 +13,7 @@ from digits.model import artifact
 
 
 def requested_version(registry: ModelRegistry, model: str, version: str) -> int | None:
-    """Return the number of a loaded version, or None for the served one if `version` is "".
-
-    Raises:
-        UnknownModel: the model or the version is unknown.
-    """
+    """Return the number of a loaded version, or None for the served one if `version` is "". Raises UnknownModel."""
     if model != artifact.NAME:
         raise UnknownModel(f"expected the model {artifact.NAME!r}, received {model[:40]!r}")
     if not version:
@@ -33,7 +30,6 @@ class CountedInference:
     """
 
     def __init__(self, data_plane: DataPlane, version: int | None = None) -> None:
-        """Count for a data plane. The path names `version`, or None."""
         self._metrics, self._registry = data_plane.metrics, data_plane.registry
         self._version = version
         self._read_at = self._answered_at = 0.0
@@ -43,10 +39,10 @@ class CountedInference:
         self._version, self._read_at = request.version, time.perf_counter()
         return request
 
-    def answered(self, inference: Inference[InferRequest]) -> Inference[InferRequest]:
-        """Note that the pictures are classified, and return the predictions."""
+    def answered(self, inference: Inference) -> BatchResult:
+        """Note that the pictures are classified, and return their results."""
         self._version, self._answered_at = inference.classifier.manifest.version, time.perf_counter()
-        return inference
+        return inference.result
 
     def __enter__(self) -> Self:
         self._began = time.perf_counter()

@@ -12,7 +12,6 @@ _EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "para
 
 
 def server_metadata(version: str) -> dict[str, Any]:
-    """Return the server's name, version and protocol extensions."""
     return {"name": "digits", "version": version, "extensions": _EXTENSIONS}
 
 

@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from app.api.open_inference.request import PROBABILITIES, InferRequest, RequestedOutput
 from app.asgi.route import JSON, Reply
 from app.inference.batching import BatchResult
-from app.inference.data_plane import Inference
 
 HEADER_LENGTH = b"inference-header-content-length"
 
 _BINARY_TYPE = (b"content-type", b"application/octet-stream")
 
 
-def infer_reply(inference: Inference[InferRequest]) -> Reply:
+def infer_reply(request: InferRequest, batch: BatchResult) -> Reply:
     """Return the requested outputs: JSON, followed by the bytes of the outputs that were requested as binary."""
-    request, batch = inference.request, inference.result
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
     for output in request.outputs:

@@ -7,12 +7,13 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from app.api.open_inference.tensors import INPUT, picture_from_raw_floats, pictures_from_tensor
+from app.api.open_inference.tensors import INPUT, pictures_from_tensor
 from app.errors import InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 from app.input.json import parse_json
 from app.input.pixels import shown
 from app.settings import Settings
+from digits.features import FEATURES
 
 PROBABILITIES, DIGIT = "probabilities", "digit"
 
@@ -35,26 +36,19 @@ _ALL_OUTPUTS_BINARY = [RequestedOutput(PROBABILITIES, binary=True), RequestedOut
 
 @dataclass(slots=True)
 class InferRequest(PictureBatch):
-    """A parsed inference request."""
-
     id: str = ""
     outputs: list[RequestedOutput] = field(default_factory=lambda: _ALL_OUTPUTS)
 
     @classmethod
     def of(cls, pictures: PictureBatch, version: int | None, id: str, outputs: list[RequestedOutput]) -> Self:  # noqa: A002
-        """Return the request for these pictures."""
         return cls(pictures.pixels, pictures.encoded, mode=pictures.mode, version=version, id=id, outputs=outputs)
 
 
 def read_request(body: bytes, *, header_length: bytes, settings: Settings, version: int | None = None) -> InferRequest:
-    """Parse an inference request.
+    """Parse an inference request for the version that the path names.
 
-    Args:
-        body: the whole body, inflated.
-        header_length: the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
-            the whole body is JSON, 0 that the body is one tensor.
-        settings: limit the number of pictures and the size of JSON.
-        version: number of the version that the path names.
+    `header_length` is the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
+    the whole body is JSON, 0 that the body is one tensor.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge: the body is not a valid request.
@@ -68,8 +62,8 @@ def read_request(body: bytes, *, header_length: bytes, settings: Settings, versi
                 f"received {header_length[:20].decode('latin-1')!r}"
             )
         if size == 0:
-            pixels = picture_from_raw_floats(body)
-            return InferRequest(pixels=pixels, mode="never", version=version, outputs=_ALL_OUTPUTS_BINARY)
+            pictures = pictures_from_tensor("FP32", [1, FEATURES], body, settings.max_batch)
+            return InferRequest.of(pictures, version, "", _ALL_OUTPUTS_BINARY)
         header, binary = body[:size], body[size:]
     document = parse_json(header, settings)
     if not isinstance(document, dict):

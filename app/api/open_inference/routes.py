@@ -13,16 +13,15 @@ from app.api.open_inference.inference import CountedInference, requested_version
 from app.api.open_inference.metadata import model_config, model_metadata, repository_index, server_metadata
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
-from app.api.open_inference.statistics import model_statistics, statistics_samples
+from app.api.open_inference.statistics import model_statistics
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import InvalidBody, NotFound, NotOffered
 from app.input.body import SHORT_BODY_BYTES, read_body, read_inflated
 from app.input.json import parse_json
 from app.input.request import RequestInWork
 from app.openapi.example_pictures import seven_base64
-from app.openapi.protocols import ModelParameter, error_replies, json_body
-from app.openapi.replies import example
-from app.openapi.reply_examples import examples
+from app.openapi.protocols import ModelParameter, documented, json_body
+from app.openapi.replies import examples
 from digits.features import FEATURES, SIDE
 from digits.model import artifact
 
@@ -88,33 +87,21 @@ _INFER_BODY = json_body(
 
 
 @router.post(f"{_VERSION}/infer", include_in_schema=False)
-@router.post(
-    f"{_MODEL}/infer",
-    summary="Get probabilities",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"POST {_MODEL}/infer"]), **error_replies(404, has_body=True)},
-    openapi_extra={"requestBody": _INFER_BODY},
-)
+@router.post(f"{_MODEL}/infer", **documented("Get probabilities", _EXAMPLES, f"POST {_MODEL}/infer", body=_INFER_BODY))
 async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send tensors of pictures, as JSON or with binary data."""
     service = request.service
     number = _version(request, model)
-    header_length = next((value for name, value in request.scope["headers"] if name == HEADER_LENGTH), b"")
-    parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
     data_plane = service.data_plane
     with CountedInference(data_plane, number) as counted, service.requests.begin(request) as work:
+        header_length = work.headers.get(HEADER_LENGTH, b"")
+        parser = partial(read_request, header_length=header_length, settings=service.settings, version=number)
         pictures = counted.read(await read_inflated(work, parser))
-        inference = counted.answered(await data_plane.infer(pictures))
-        return infer_reply(inference)
+        return infer_reply(pictures, counted.answered(await data_plane.infer(pictures)))
 
 
 @router.get("/v2/", include_in_schema=False)
-@router.get(
-    "/v2",
-    summary="Get the server's name, version and extensions",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v2"]), **error_replies()},
-)
+@router.get("/v2", **documented("Get the server's name, version and extensions", _EXAMPLES, "GET /v2"))
 async def open_inference_server(request: ServiceRequest) -> Reply:
     """Return the server's name and version, and the extensions of the protocol that it speaks."""
     return Reply.of(server_metadata(request.service.version))
@@ -122,9 +109,7 @@ async def open_inference_server(request: ServiceRequest) -> Reply:
 
 @router.get(
     "/v2/health/live",
-    summary="Check that the process answers",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v2/health/live"]), **error_replies()},
+    **documented("Check that the process answers", _EXAMPLES, "GET /v2/health/live"),
 )
 async def open_inference_live(_request: ServiceRequest) -> Reply:
     """Always reply 200."""
@@ -133,9 +118,7 @@ async def open_inference_live(_request: ServiceRequest) -> Reply:
 
 @router.get(
     "/v2/health/ready",
-    summary="Check that requests can be answered",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v2/health/ready"]), **error_replies()},
+    **documented("Check that requests can be answered", _EXAMPLES, "GET /v2/health/ready"),
 )
 async def open_inference_ready(request: ServiceRequest) -> Reply:
     """Reply 200 while the network reproduces its golden predictions, else 503."""
@@ -152,30 +135,18 @@ async def statistics(request: ServiceRequest) -> Reply:
     """Return the statistics of one version, or of all loaded versions."""
     service = request.service
     number = _version(request, request.path_params.get("model", artifact.NAME))
-    versions = [number] if number else service.registry.loaded()
-    samples = statistics_samples(service.metrics)
-    return Reply.of({"model_stats": [model_statistics(version, samples) for version in versions]})
+    return Reply.of(model_statistics(service.registry, service.metrics, number))
 
 
 @router.get(_VERSION, include_in_schema=False)
-@router.get(
-    _MODEL,
-    summary="Get the model's inputs, outputs and versions",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
-)
+@router.get(_MODEL, **documented("Get the model's inputs, outputs and versions", _EXAMPLES, f"GET {_MODEL}"))
 async def open_inference_model(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` after the model to get the inputs and outputs of that version."""
     return Reply.of(model_metadata(request.service.registry, _version(request, model)))
 
 
 @router.get(f"{_VERSION}/ready", include_in_schema=False)
-@router.get(
-    f"{_MODEL}/ready",
-    summary="Check that the model answers",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}/ready"]), **error_replies(404)},
-)
+@router.get(f"{_MODEL}/ready", **documented("Check that the model answers", _EXAMPLES, f"GET {_MODEL}/ready"))
 async def open_inference_model_ready(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Reply 200 while the model can answer, else 503 with the reason."""
     _version(request, model)
@@ -199,7 +170,7 @@ async def index(request: ServiceRequest) -> Reply:
     """Return all versions, or with `{"ready": true}` those that are ready."""
     service = request.service
     with RequestInWork(service.requests, request) as work:  # which needs no model
-        body = await read_body(work, b"", SHORT_BODY_BYTES)
+        body = await read_body(work, SHORT_BODY_BYTES)
     document = parse_json(body, service.settings) if body else {}
     only_ready = document.get("ready", False) if isinstance(document, dict) else None
     if not isinstance(only_ready, bool):

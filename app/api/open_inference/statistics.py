@@ -8,25 +8,26 @@ from typing import Any
 
 from prometheus_client.samples import Sample
 
+from app.inference.model_registry import ModelRegistry
 from app.telemetry.metrics import Metrics
 from digits.model import artifact
 
 _ZERO = {"count": 0, "ns": 0}
 
 
-def statistics_samples(metrics: Metrics) -> list[Sample]:
-    """Return the samples that `model_statistics` reads."""
-    return metrics.samples(
-        "digits_passes",
-        "digits_pass_seconds",
-        "digits_inference_parts",
-        "digits_inference_part_seconds",
-        "digits_last_inference_timestamp_seconds",
-        "digits_queue_seconds",
-    )
+_METRICS = (
+    *("digits_passes", "digits_pass_seconds", "digits_inference_parts", "digits_inference_part_seconds"),
+    *("digits_last_inference_timestamp_seconds", "digits_queue_seconds"),
+)
 
 
-def model_statistics(version: int, samples: Iterable[Sample]) -> dict[str, Any]:
+def model_statistics(registry: ModelRegistry, metrics: Metrics, number: int | None) -> dict[str, Any]:
+    """Return the statistics of one version, or of all loaded versions."""
+    samples = metrics.samples(*_METRICS)
+    return {"model_stats": [_of_version(version, samples) for version in ([number] if number else registry.loaded())]}
+
+
+def _of_version(version: int, samples: Iterable[Sample]) -> dict[str, Any]:
     """Return one version's statistics.
 
     The counts of pictures and passes, and `compute_infer`, include this version's requests in every protocol. `queue`

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.errors import BatchTooLarge, InvalidBody
 from app.inference.picture_batch import PictureBatch
-from app.input.pixels import shown
+from app.input.pixels import numbers, shown, unit_floats
 from digits.features import FEATURES, SIDE
 
 INPUT = "features"
@@ -32,7 +32,7 @@ def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max
         max_batch: maximum number of pictures.
 
     Raises:
-        InvalidBody, BatchTooLarge: the tensor does not hold such pictures, or holds too many.
+        InvalidBody, InvalidPixels, BatchTooLarge: the tensor does not hold such pictures, or holds too many.
     """
     if datatype not in ("FP32", "UINT8", "BYTES"):
         raise InvalidBody(f"expected the datatype FP32, UINT8 or BYTES, received {shown(datatype)}")
@@ -49,16 +49,6 @@ def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max
         raise InvalidBody(f"expected {rows * FEATURES} values to match the shape, received {values.size}")
     pixels = values.reshape(rows, SIDE, SIDE)
     return PictureBatch(pixels=pixels, mode="auto" if datatype == "UINT8" else "never")
-
-
-def picture_from_raw_floats(body: bytes) -> NDArray[Any]:
-    """Return the single picture of a raw request, (1, 28, 28): 784 little-endian FP32 values. Raises InvalidBody."""
-    if len(body) != FEATURES * _FLOAT32.itemsize:
-        raise InvalidBody(
-            f"expected {FEATURES * _FLOAT32.itemsize} bytes ({FEATURES} little-endian FP32 values), "
-            f"received {len(body)} bytes"
-        )
-    return _float_values(body).reshape(1, SIDE, SIDE)
 
 
 def _row_count(datatype: str, shape: Any) -> int:
@@ -84,20 +74,14 @@ def _uint8_values(data: list[Any] | bytes) -> NDArray[Any]:
 
 
 def _float_values(data: list[Any] | bytes) -> NDArray[Any]:
-    """Return float32 values in [0, 1]. Raises InvalidBody."""
-    if isinstance(data, bytes):
-        if len(data) % _FLOAT32.itemsize:
-            raise InvalidBody(f"expected FP32 values of {_FLOAT32.itemsize} bytes each, received {len(data)} bytes")
-        values: NDArray[Any] = np.frombuffer(data, _FLOAT32)
-    else:
-        flat = _flatten(data)
-        if not set(map(type, flat)) <= {int, float}:
-            raise InvalidBody("expected 'data' to contain numbers, received other values")
-        values = np.array(flat, dtype=np.float64)
-    # NaN fails both comparisons.
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise InvalidBody("expected FP32 values from 0 to 1, received other values; send pixels from 0 to 255 as UINT8")
-    return values.astype(np.float32, copy=False)
+    """Return float32 values in [0, 1]. Raises InvalidBody and InvalidPixels."""
+    if not isinstance(data, bytes):
+        return unit_floats(numbers(_flatten(data)))
+    if len(data) % _FLOAT32.itemsize:
+        raise InvalidBody(
+            f"expected little-endian FP32 values of {_FLOAT32.itemsize} bytes each, received {len(data)} bytes"
+        )
+    return unit_floats(np.frombuffer(data, _FLOAT32))
 
 
 def _flatten(data: list[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from app.errors import InvalidBody
-from app.input.pixels import type_name, unit_floats
+from app.input.pixels import numbers, type_name, unit_floats
 from digits.errors import DigitsError, InvalidPixels
 from digits.features import FEATURES, SIDE, Floats
 
@@ -16,11 +16,7 @@ T = TypeVar("T")
 
 
 def read_all(read: Callable[[Any], T], elements: Sequence[Any], key: str) -> list[T]:
-    """Apply `read` to each element of the list `key`.
-
-    Raises:
-        InvalidPixels: the message names the element at fault.
-    """
+    """Apply `read` to each element of the list `key`. Raises InvalidPixels, which names the element at fault."""
     results = []
     for index, element in enumerate(elements):
         try:
@@ -75,4 +71,4 @@ def features(element: Any) -> Floats:
         flat = list(chain.from_iterable(element))
     if len(flat) != FEATURES:
         raise InvalidPixels(f"Expecting tensor size: {FEATURES} but got: {len(flat)}")
-    return unit_floats(flat).reshape(SIDE, SIDE)
+    return unit_floats(numbers(flat)).reshape(SIDE, SIDE)

@@ -25,8 +25,6 @@ Verb = Literal["predict", "classify", "regress", "invocations"]
 
 @dataclass(slots=True)
 class PredictRequest(PictureBatch):
-    """A parsed inference request."""
-
     reply_key: str = "predictions"
 
 
@@ -40,13 +38,7 @@ class _Elements:
 
 
 def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | None = None) -> PredictRequest:
-    """Parse an inference request.
-
-    Args:
-        body: JSON, inflated.
-        verb: the kind of request. "invocations" also accepts MLflow's data frames.
-        settings: limit the number of pictures and the size of JSON.
-        version: number of the version that the path names.
+    """Parse an inference request. The verb "invocations" also accepts MLflow's data frames.
 
     Raises:
         BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels: the body is not a valid request.

@@ -5,26 +5,18 @@ https://github.com/tensorflow/serving has its regular expressions.
 """
 
 from functools import partial
-from typing import Any
 
 from starlette.types import Scope
 
+from app.api.tensorflow_serving import schemas
 from app.api.tensorflow_serving.reply import predict_reply
 from app.api.tensorflow_serving.request import Verb, read_request
-from app.api.tensorflow_serving.schemas import (
-    CLASSIFY_BODY,
-    PREDICT_BODY,
-    ColumnProbabilities,
-    LabelProbabilities,
-    RowProbabilities,
-)
 from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_metadata, model_status
 from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
 from app.errors import NotFound, WrongMethod
 from app.input.body import read_inflated
-from app.openapi.protocols import ModelParameter, error_replies
-from app.openapi.replies import example
-from app.openapi.reply_examples import examples
+from app.openapi.protocols import ModelParameter, documented
+from app.openapi.replies import examples
 from digits.model import artifact
 
 router = direct_router("TensorFlow Serving")
@@ -39,10 +31,13 @@ _EXAMPLES = examples("tensorflow_serving")
 @router.post(f"{_VERSION}:predict", include_in_schema=False)
 @router.post(
     f"{_MODEL}:predict",
-    summary="Get probabilities",
-    response_model=RowProbabilities | ColumnProbabilities,
-    responses={200: example(_EXAMPLES[f"POST {_MODEL}:predict"]), **error_replies(404, has_body=True)},
-    openapi_extra={"requestBody": PREDICT_BODY},
+    **documented(
+        "Get probabilities",
+        _EXAMPLES,
+        f"POST {_MODEL}:predict",
+        schemas.RowProbabilities | schemas.ColumnProbabilities,
+        schemas.PREDICT_BODY,
+    ),
 )
 async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send rows (`instances`) or a column (`inputs`) of pictures.
@@ -56,10 +51,13 @@ async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParame
 @router.post(f"{_VERSION}:classify", include_in_schema=False)
 @router.post(
     f"{_MODEL}:classify",
-    summary="Get each label with its probability",
-    response_model=LabelProbabilities,
-    responses={200: example(_EXAMPLES[f"POST {_MODEL}:classify"]), **error_replies(404, has_body=True)},
-    openapi_extra={"requestBody": CLASSIFY_BODY},
+    **documented(
+        "Get each label with its probability",
+        _EXAMPLES,
+        f"POST {_MODEL}:classify",
+        schemas.LabelProbabilities,
+        schemas.CLASSIFY_BODY,
+    ),
 )
 async def tensorflow_serving_classify(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
@@ -84,12 +82,7 @@ async def other_verb(request: ServiceRequest, verb: str) -> Reply:
     raise no_such_path(request.scope)
 
 
-@router.get(
-    "/v1/models",
-    summary="List the models",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES["GET /v1/models"]), **error_replies()},
-)
+@router.get("/v1/models", **documented("List the models", _EXAMPLES, "GET /v1/models"))
 async def tensorflow_serving_models(_request: ServiceRequest) -> Reply:
     """There is one model. KServe's clients call this path."""
     return Reply.of({"models": [artifact.NAME]})
@@ -97,12 +90,7 @@ async def tensorflow_serving_models(_request: ServiceRequest) -> Reply:
 
 @router.get(_LABEL, include_in_schema=False)
 @router.get(_VERSION, include_in_schema=False)
-@router.get(
-    _MODEL,
-    summary="Get the states of the versions",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}"]), **error_replies(404)},
-)
+@router.get(_MODEL, **documented("Get the states of the versions", _EXAMPLES, f"GET {_MODEL}"))
 async def tensorflow_serving_status(request: ServiceRequest, model: ModelParameter) -> Reply:
     """The status is 503 when no version is ready.
 
@@ -117,10 +105,7 @@ async def tensorflow_serving_status(request: ServiceRequest, model: ModelParamet
 @router.get(f"{_LABEL}/metadata", include_in_schema=False)
 @router.get(f"{_VERSION}/metadata", include_in_schema=False)
 @router.get(
-    f"{_MODEL}/metadata",
-    summary="Get the model's inputs and outputs",
-    response_model=dict[str, Any],
-    responses={200: example(_EXAMPLES[f"GET {_MODEL}/metadata"]), **error_replies(404)},
+    f"{_MODEL}/metadata", **documented("Get the model's inputs and outputs", _EXAMPLES, f"GET {_MODEL}/metadata")
 )
 async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
@@ -130,7 +115,6 @@ async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParam
 
 
 def no_such_path(scope: Scope) -> NotFound:
-    """Return the error for an unknown path."""
     request = f"{scope['method']} {scope['path'][:80]}"
     return NotFound(f"Malformed request: {request}; there is nothing at this path, expected /v1/models/{artifact.NAME}")
 

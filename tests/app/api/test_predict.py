@@ -1,6 +1,7 @@
 """`POST /predict` answers every kind of body with the same prediction."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import httpx
@@ -17,6 +18,10 @@ ROWS = SEVEN.tolist()
 FLAT = SEVEN.ravel().tolist()
 FLOATS = [value / 255 for value in FLAT]
 AS_IT_IS = {"content-type": "image/png", "content-encoding": "Identity"}
+FORM_IN_BASE64 = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'
+    b"Content-Transfer-Encoding: base64\r\n\r\n" + b64encode(PNG) + b"\r\n--b--\r\n"
+)
 TEXT = json.dumps({"pixels": FLAT}).encode()
 
 
@@ -38,6 +43,7 @@ def as_json(**document: Any) -> dict[str, Any]:
             "JSON, floats from 0 to 1": as_json(pixels=FLOATS, scale="0-1"),
             "JSON, charset given": typed("Application/JSON; charset=utf-8", TEXT),
             "a form": {"files": {"file": PNG}},
+            "a form in base64": typed("multipart/form-data; boundary=b", FORM_IN_BASE64),
             "PNG": typed("image/png", PNG),
             "PNG declared as JPEG": typed("image/jpeg", PNG),
             "PNG, with Content-Encoding": {"content": PNG, "headers": AS_IT_IS},

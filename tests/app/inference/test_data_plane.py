@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference import data_plane
+from app.inference import data_plane, decoding
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.decoding import normalize_pixels
@@ -35,7 +35,7 @@ def digits(mnist: Mnist) -> NDArray[np.uint8]:
     return mnist.pixels[:300]
 
 
-Infer = Callable[[PictureBatch], Inference[PictureBatch]]
+Infer = Callable[[PictureBatch], Inference]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def infer(plane: DataPlane) -> Infer:
     return lambda batch: asyncio.run(plane.infer(batch))
 
 
-def steps(inference: Inference[PictureBatch]) -> list[tuple[str, ...]]:
+def steps(inference: Inference) -> list[tuple[str, ...]]:
     return [tuple(prediction["preprocessing"]) for prediction in inference.predictions]
 
 
@@ -55,7 +55,7 @@ def normalized(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         pictures.extend(pixels[indices])
         return normalize_pixels(batch, pixels, indices, mode)
 
-    monkeypatch.setattr(data_plane, "normalize_pixels", watched)
+    monkeypatch.setattr(decoding, "normalize_pixels", watched)
     return pictures
 
 

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 
 from app.inference.model_registry import ModelRegistry, Version
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
 from digits.model import artifact
 from digits.model.artifact import FIRST_OWN_VERSION, MODEL
 from digits.model.classifier import Golden
@@ -182,7 +184,7 @@ def folder(root: Path, number: int) -> Path:
 
 
 def refreshed(root: Path, *, pinned: int | None = None) -> ModelRegistry:
-    registry = ModelRegistry(root, pinned)
+    registry = ModelRegistry(Settings(model_dir=root, model_version=pinned), Metrics())
     registry.refresh()
     return registry
 

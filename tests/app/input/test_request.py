@@ -48,7 +48,7 @@ def answer(plane: DataPlane, messages: list[dict[str, Any]], seconds: float) -> 
         watching = asyncio.ensure_future(requests.keep_watching())
         try:
             with work(requests, messages) as request:
-                body = await read_body(request, b"", 1_000_000)
+                body = await read_body(request, 1_000_000)
                 await asyncio.sleep(seconds)
                 return body
         finally:

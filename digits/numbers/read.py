@@ -31,7 +31,7 @@ _CHEAPER = 0.5
 """By how much one digit must cost less than several, so that a picture is read as one."""
 
 _MAX_NOVELTY = 0.8
-"""The highest novelty of an accepted digit of a number. Each digit is one more chance for a letter to look like one."""
+"""The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
 
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
@@ -308,10 +308,9 @@ class ReadNumber:
         lines = [""] * (found[-1].line + 1)
         for each, digit in zip(found, digits, strict=True):
             lines[each.line] += str(digit["digit"])
-            if each.is_stranger and "is_digit" in digit:
+            is_odd = each.is_stranger or (len(found) > 1 and digit.get("novelty", 0) > _MAX_NOVELTY)
+            if is_odd and "is_digit" in digit:
                 digit["is_digit"] = digit["accept"] = False
-            elif len(found) > 1 and digit.get("novelty", 0) > _MAX_NOVELTY and "accept" in digit:
-                digit["accept"] = False
             digit["line"] = each.line
             digit["box"] = each.box
         number: Number = {

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from socket import create_connection, socket
@@ -33,6 +32,7 @@ from app.openapi.example_pictures import EXAMPLES
 from benchmarks.faults.hostile import hostile, png
 from benchmarks.faults.mix import MULTIPART, form, photo
 from benchmarks.harness import services
+from benchmarks.harness.bodies import encoded
 from benchmarks.harness.command import chosen, parser, progress
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import HOST, free_port, serving
@@ -188,14 +188,14 @@ def costly_pictures(target: Target) -> str:
         "webp": (small, {"quality": 30, "method": 0}),
         "gif": (noise, {}),
     }
-    bodies = {name: _encoded(one, name, **options) for name, (one, options) in pictures.items()}
+    bodies = {name: encoded(one, name, **options) for name, (one, options) in pictures.items()}
     requests = [Request("", body, f"image/{name}") for name, body in bodies.items()]
     return _repeated(target, 64, [*requests, Request("", photo(), "image/jpeg", path="/read")])
 
 
 def hidden_frames(target: Target) -> str:
     """32 GIFs of 37 kB at once, each with a frame of 7000x7000 that a viewer must remove after showing it"""
-    gif = bytearray(_encoded(Image.new("P", (7000, 7000)), "gif"))
+    gif = bytearray(encoded(Image.new("P", (7000, 7000)), "gif"))
     start = gif.index(b"\x2c", 13)
     gif[start:start] = b"\x21\xf9\x04\x08\0\0\0\0"
     return _counted(_from_clients(32, lambda: [str(send(target.port, Request("", bytes(gif), "image/gif")))]))
@@ -298,12 +298,6 @@ def _repeated(target: Target, count: int, requests: Sequence[Request]) -> str:
         return statuses
 
     return _counted(_from_clients(count, client))
-
-
-def _encoded(picture: Image.Image, name: str, **options: Any) -> bytes:
-    out = BytesIO()
-    picture.save(out, name, **options)
-    return out.getvalue()
 
 
 def _counted(outcomes: Iterable[str]) -> str:

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,9 @@ from PIL import Image
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
 from benchmarks.faults.mix import MULTIPART
+from benchmarks.harness import services
+from benchmarks.harness.bodies import encoded
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.own_service import own_service
 from benchmarks.harness.report import header, median, spread, table
 from benchmarks.harness.servers import HOST
 from benchmarks.harness.traffic import Request, send
@@ -37,13 +37,11 @@ _AS_SENT = "/predict?normalize=never"
 _V1 = "/v1/models/mnist-dense:predict"
 
 
-def _picture(mode: str, size: tuple[int, int], **options: Any) -> bytes:
+def _picture(mode: str, size: tuple[int, int], name: str, **options: Any) -> bytes:
     """Return a picture of coarse blocks, which is a small file of many pixels."""
     blocks = np.random.default_rng(0).integers(0, 255, (size[1] // 100, size[0] // 100, 4), dtype=np.uint8)
     picture = Image.fromarray(blocks, "RGBA").resize(size, Image.Resampling.NEAREST).convert(mode)
-    buffer = BytesIO()
-    picture.save(buffer, **options)
-    return buffer.getvalue()
+    return encoded(picture, name, **options)
 
 
 def _repeat(start: str, element: str, end: str, most: int | None = None) -> bytes:
@@ -76,8 +74,8 @@ def _noise() -> bytes:
 
 
 HEAVY = (
-    Heavy("a 37-megapixel PNG with alpha", lambda: _picture("RGBA", (7400, 5000), format="PNG"), "image/png"),
-    Heavy("a 50-megapixel JPEG", lambda: _picture("RGB", (8000, 6000), format="JPEG", quality=50), "image/jpeg"),
+    Heavy("a 37-megapixel PNG with alpha", lambda: _picture("RGBA", (7400, 5000), "PNG"), "image/png"),
+    Heavy("a 50-megapixel JPEG", lambda: _picture("RGB", (8000, 6000), "JPEG", quality=50), "image/jpeg"),
     Heavy("a PNG of a million empty chunks", lambda: _SEVEN_PNG[:33] + _EMPTY_CHUNKS, "image/png"),
     Heavy(
         "pictures of long floats", lambda: _repeat('{"scale": "0-1", "instances": [', _FLOATS, "]}"), _JSON, _AS_SENT
@@ -120,7 +118,7 @@ def main() -> None:
     """Print the table."""
     options = parser(__doc__, rounds=3).parse_args()
     rows = []
-    with own_service() as server:
+    with services.own().started() as server:
         for heavy in HEAVY:
             progress(heavy.kind)
             request = heavy.request()

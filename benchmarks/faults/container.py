@@ -19,9 +19,8 @@ from typing import Any
 
 from benchmarks.faults.mix import clients_of, mixed, photo
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.own_service import wait_until
 from benchmarks.harness.report import header, table
-from benchmarks.harness.servers import HOST, ROOT, free_port
+from benchmarks.harness.servers import HOST, ROOT, free_port, wait_until
 from benchmarks.harness.traffic import CLIENTS, Request, send, traffic
 from tests.load import REFUSED, Load
 

@@ -12,8 +12,8 @@ import time
 from collections import Counter
 
 from benchmarks.faults.mix import mixed, warm
+from benchmarks.harness import services
 from benchmarks.harness.command import parser, progress
-from benchmarks.harness.own_service import connections, own_service
 from benchmarks.harness.report import header, table
 from benchmarks.harness.servers import Server
 from benchmarks.harness.traffic import Request, traffic
@@ -43,7 +43,6 @@ def soak(server: Server, seconds: float) -> tuple[Counts, Memory, list[str]]:
             counts[request.kind, str(outcome), "" if outcome == request.expected else "unexpected"] += 1
 
     warm(server)
-    (process,) = server.processes()
     first: list[float] = []
     last: list[float] = []
     began = time.monotonic()
@@ -51,14 +50,14 @@ def soak(server: Server, seconds: float) -> tuple[Counts, Memory, list[str]]:
         while (share := (time.monotonic() - began) / seconds) < 1:
             for window, start in ((first, WARM_SHARE), (last, 1 - WINDOW_SHARE)):
                 if start <= share <= start + WINDOW_SHARE:
-                    window.append(process.memory_full_info().uss / 1e6)
+                    window.append(server.memory_mb())
             time.sleep(SAMPLE_SECONDS)
     memory = min(first), min(last)
     time.sleep(1)
     missed = [f"{' '.join(kind)}, {number} times" for kind, number in counts.items() if kind[-1]]
     if memory[1] - memory[0] >= GROWTH_MB:
         missed.append("the service grew")
-    if left := connections(server):
+    if left := server.connections():
         missed.append(f"{left} connections are still open")
     if "Traceback" in server.output():
         missed.append("there is a traceback in the log")
@@ -70,7 +69,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--minutes", type=float, default=30, help="default: %(default)s")
     options = arguments.parse_args()
-    with own_service() as server:
+    with services.own().started() as server:
         counts, memory, missed = soak(server, 60 * options.minutes)
     print(header(("uvicorn", "fastapi", "onnxruntime", "pillow")))
     print(f"\n{counts.total():,} requests in {options.minutes:g} minutes.\n")

@@ -35,31 +35,24 @@ def compact_json(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def png(pixels: Grey) -> bytes:
-    """Encode a picture as a PNG file."""
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "png")
-    return encoded.getvalue()
+def encoded(picture: Image.Image, name: str, **options: Any) -> bytes:
+    """Return a file of this picture. The name of the format and the options are Pillow's."""
+    stream = io.BytesIO()
+    picture.save(stream, name, **options)
+    return stream.getvalue()
 
 
 def _drawing(pixels: Grey) -> bytes:
     """Encode a drawing of one digit: dark on white, 280x280 pixels, RGB, PNG."""
     large = Image.fromarray(pixels).resize((280, 280), Image.Resampling.BICUBIC)
-    encoded = io.BytesIO()
-    ImageChops.invert(large).convert("RGB").save(encoded, "png")
-    return encoded.getvalue()
+    return encoded(ImageChops.invert(large).convert("RGB"), "png")
 
 
 @cache
 def _photographed(digit: bytes, width: int, height: int, noise: int, quality: int) -> bytes:
     """Encode a digit of 28x28 bytes as a photo of paper: dark on yellowish, uneven light, RGB, JPEG.
 
-    Args:
-        digit: the pixels.
-        width: of the photo.
-        height: of the photo.
-        noise: standard deviation of the camera's noise, in grey values.
-        quality: of the JPEG.
+    `noise` is the standard deviation of the camera's noise, in grey values.
     """
     field = min(width, height) * 3 // 4
     large = Image.frombytes("L", (28, 28), digit).resize((field, field), Image.Resampling.BICUBIC)
@@ -69,9 +62,7 @@ def _photographed(digit: bytes, width: int, height: int, noise: int, quality: in
     paper = ImageChops.multiply(ink.point([255 - value * 4 // 5 for value in range(256)]), light)
     grey = ImageChops.add(paper, _noise(width, height, noise), offset=-128)
     blue = grey.point([value * 9 // 10 for value in range(256)])
-    encoded = io.BytesIO()
-    Image.merge("RGB", (grey, grey, blue)).save(encoded, "jpeg", quality=quality)
-    return encoded.getvalue()
+    return encoded(Image.merge("RGB", (grey, grey, blue)), "jpeg", quality=quality)
 
 
 @cache
@@ -86,16 +77,6 @@ def _scan(pixels: Grey) -> bytes:
     return _photographed(pixels.tobytes(), 640, 640, noise=3, quality=85)
 
 
-def _ruled(pixels: Grey) -> bytes:
-    """Encode a picture as a photo of ruled paper, 640x640 pixels, 40 kB."""
-    photo = Image.open(io.BytesIO(_scan(pixels)))
-    for y in range(30, 640, 60):
-        photo.paste((120, 120, 130), (0, y, 640, y + 3))
-    encoded = io.BytesIO()
-    photo.save(encoded, "jpeg", quality=85)
-    return encoded.getvalue()
-
-
 def _photo(pixels: Grey) -> bytes:
     """Encode a picture as a phone's photo: 12 megapixels, 4 MB."""
     return _photographed(pixels.tobytes(), 4000, 3000, noise=6, quality=92)
@@ -106,13 +87,12 @@ MANY_PICTURES = 1024
 
 JSON = Body("JSON", {"Content-Type": "application/json"}, lambda pixels: compact_json({"pixels": pixels.tolist()}))
 RAW = Body("raw bytes", {"Content-Type": "application/octet-stream"}, lambda pixels: pixels.tobytes())
-PNG = Body("PNG", {"Content-Type": "image/png"}, png)
+PNG = Body("PNG", {"Content-Type": "image/png"}, lambda pixels: encoded(Image.fromarray(pixels), "png"))
 MANY = Body(f"{MANY_PICTURES} as raw bytes", RAW.headers, lambda pixels: pixels.tobytes() * MANY_PICTURES)
 DRAWING = Body("drawing, 280x280", PNG.headers, _drawing)
 JPEG = Body("JPEG, 640x640", {"Content-Type": "image/jpeg"}, _scan)
-RULED = Body("ruled paper, 640x640", JPEG.headers, _ruled)
 PHOTO = Body("photo, 12 megapixels", JPEG.headers, _photo)
-PICTURES = (DRAWING, JPEG, RULED, PHOTO)
+PICTURES = (DRAWING, JPEG, PHOTO)
 """Bodies that the service must normalize, so that the probabilities differ from the golden ones."""
 
 BODIES = {
@@ -122,7 +102,6 @@ BODIES = {
     "many": MANY,
     "drawing": DRAWING,
     "jpeg": JPEG,
-    "ruled": RULED,
     "photo": PHOTO,
 }
 """All bodies, by their names on the command line."""

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,14 @@ class Server:
         """Return the processor time that the server's processes have used so far."""
         times = [process.cpu_times() for process in self.processes()]
         return sum(each.user + each.system for each in times)
+
+    def connections(self) -> int:
+        """Count the open connections, including those that only the client has closed."""
+        return sum(bool(one.raddr) for process in self.processes() for one in process.net_connections("tcp"))
+
+    def memory_mb(self) -> float:
+        """Return the memory (USS)."""
+        return sum(process.memory_full_info().uss for process in self.processes()) / 1e6
 
     def ask(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
         """Send a request on a new connection: POST with a body, otherwise GET."""
@@ -98,6 +106,20 @@ def serving(
             yield server
         finally:
             _end(process)
+
+
+def wait_until(condition: Callable[[], bool], description: str) -> float:
+    """Wait until a condition is true, and return the seconds that this took.
+
+    Raises:
+        SystemExit: it did not become true in two minutes.
+    """
+    began = time.perf_counter()
+    while not condition():
+        if time.perf_counter() - began > START_SECONDS:
+            raise SystemExit(f"waited {START_SECONDS} s in vain until {description}")
+        time.sleep(0.01)
+    return time.perf_counter() - began
 
 
 def free_port() -> int:

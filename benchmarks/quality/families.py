@@ -10,7 +10,6 @@ measurement. The cut and faint pictures were made harder once, because the first
 import io
 import zlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from digits.features import Grey
+from training.ink.strokes import skeleton
 
 Array = NDArray[Any]
 """Floats (height, width)"""
@@ -78,24 +78,6 @@ def stroked(digit: Grey, side: int, width: float) -> Array:
     distance = ndimage.distance_transform_edt(np.asarray(page))
     ink: Array = np.clip(width / 2 + 0.5 - distance, 0, 1).astype(np.float32)
     return ink
-
-
-def skeleton(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the middle line of a shape, after Zhang and Suen (1984)."""
-    image = np.pad(body, 1).astype(np.uint8)
-    while True:
-        before = int(image.sum())
-        for odd in (False, True):
-            p2, p3, p4 = image[:-2, 1:-1], image[:-2, 2:], image[1:-1, 2:]
-            p5, p6, p7 = image[2:, 2:], image[2:, 1:-1], image[2:, :-2]
-            p8, p9 = image[1:-1, :-2], image[:-2, :-2]
-            ring = np.stack([p2, p3, p4, p5, p6, p7, p8, p9, p2])
-            count = ring[:8].sum(0)
-            turns = ((ring[:-1] == 0) & (ring[1:] == 1)).sum(0)
-            sides = (p2 * p4 * p8 == 0) & (p2 * p6 * p8 == 0) if odd else (p2 * p4 * p6 == 0) & (p4 * p6 * p8 == 0)
-            image[1:-1, 1:-1][(count >= 2) & (count <= 6) & (turns == 1) & sides] = 0
-        if int(image.sum()) == before:
-            return image[1:-1, 1:-1].astype(bool)
 
 
 def placed(ink: Array, rng: Generator, *, margin: float = 0.5) -> Array:
@@ -302,21 +284,17 @@ def resized(ink: Array, height: int, width: int) -> Array:
     return averaged
 
 
-def cut_bitmap(ink: Array, rng: Generator, side: int, *, pen: float) -> bytes:
-    """Make a bitmap of two levels in which the digit touches two opposite edges, or all four.
+def _cut_bitmap(digit: Grey, rng: Generator) -> bytes:
+    """Make a bitmap of 16x16 pixels and two levels in which the digit touches two opposite edges, or all four.
 
-    Half of the digits are stretched to a square unless they are narrow. `pen` is the width of the strokes in pixels.
+    Half of the digits are stretched to a square unless they are narrow.
     """
-    ink = cut(ink, inset=int(pen * rng.uniform(0, 0.4)))
+    pen = 128 * rng.uniform(0.06, 0.14)
+    ink = cut(stroked(digit, 128, pen), inset=int(pen * rng.uniform(0, 0.4)))
     if rng.random() < 0.5 or ink.shape[1] < 0.6 * ink.shape[0]:
         ink = squared(ink)
-    bits = resized(ink, side, side) > 0.5
+    bits = resized(ink, 16, 16) > 0.5
     return encoded(255.0 * (bits if rng.random() < 0.5 else ~bits))
-
-
-def _cut_bitmap(digit: Grey, rng: Generator, *, side: int) -> bytes:
-    pen = 8 * side * rng.uniform(0.06, 0.14)
-    return cut_bitmap(stroked(digit, 8 * side, pen), rng, side, pen=pen)
 
 
 def _cut_bold(digit: Grey, rng: Generator) -> bytes:
@@ -345,8 +323,8 @@ def _cut_scan(digit: Grey, rng: Generator) -> bytes:
     return encoded(grey + rng.normal(0, rng.uniform(0, 4), grey.shape))
 
 
-def _faint(digit: Grey, rng: Generator) -> Array:
-    """Return the ink of a thin pen in a picture of 24 to 36 pixels, in [0, 1]. The pen's pressure varies."""
+def _faint(digit: Grey, rng: Generator) -> bytes:
+    """Scan the ink of a thin pen, whose pressure varies, with 24 to 36 pixels."""
     side = int(rng.integers(24, 37))
     height = rng.uniform(0.4, 0.8) * side
     field = round(8 * height * 28 / 20)
@@ -357,19 +335,8 @@ def _faint(digit: Grey, rng: Generator) -> Array:
     part = ink[: 8 * side - 16, : 8 * side - 16]
     top, left = (int(rng.integers(8, 8 * side - length - 7)) for length in part.shape)
     page[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return resized(page, side, side)
-
-
-def _faint_light(digit: Grey, rng: Generator) -> bytes:
-    ink = _faint(digit, rng)
-    grey = rng.uniform(80, 220) * ink + rng.normal(0, rng.uniform(0, 1), ink.shape)
-    return encoded(grey)
-
-
-def _faint_dark(digit: Grey, rng: Generator) -> bytes:
-    ink = _faint(digit, rng)
     paper = rng.uniform(200, 255)
-    grey = on_paper(ink, paper=paper, pen=paper - rng.uniform(90, 190))
+    grey = on_paper(resized(page, side, side), paper=paper, pen=paper - rng.uniform(90, 190))
     return encoded(grey + rng.normal(0, rng.uniform(0, 2), grey.shape))
 
 
@@ -397,8 +364,8 @@ def _on_page(digit: Grey, rng: Generator, *, height: tuple[float, float]) -> Arr
     return page
 
 
-def _thin_pen(digit: Grey, rng: Generator, *, side: int) -> bytes:
-    return reduced_photo(_on_page(digit, rng, height=(0.15, 0.5)), rng, side, paper=rng.uniform(150, 240))
+def _thin_pen(digit: Grey, rng: Generator) -> bytes:
+    return reduced_photo(_on_page(digit, rng, height=(0.15, 0.5)), rng, 256, paper=rng.uniform(150, 240))
 
 
 def _dark_photo(digit: Grey, rng: Generator) -> bytes:
@@ -420,15 +387,11 @@ FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "rotated": _rotated,
     "scaled strokes": _scaled_strokes,
     "far": _far,
-    "cut, 16x16 bitmap": partial(_cut_bitmap, side=16),
-    "cut, 32x32 bitmap": partial(_cut_bitmap, side=32),
+    "cut, 16x16 bitmap": _cut_bitmap,
     "cut, bold": _cut_bold,
     "cut, scan": _cut_scan,
-    "faint, light on dark": _faint_light,
-    "faint, dark on light": _faint_dark,
-    "photo, 512 pixels": partial(_thin_pen, side=512),
-    "photo, 384 pixels": partial(_thin_pen, side=384),
-    "photo, 256 pixels": partial(_thin_pen, side=256),
+    "faint, dark on light": _faint,
+    "photo, 256 pixels": _thin_pen,
     "photo, dark": _dark_photo,
     "photo, beside a shadow": _beside_shadow,
 }

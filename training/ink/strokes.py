@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
 from training.robust.styles import STYLES, draw
@@ -87,14 +88,20 @@ def stretched(images: Grey) -> list[Grey]:
 
 
 def middle_line(image: Grey) -> Grey:
-    """Return the middle line of a digit, uint8 (112, 112), 0 or 1, after Zhang and Suen (1984)."""
+    """Return the middle line of a digit, uint8 (112, 112), 0 or 1."""
     side = _FINE * len(image)
     fine = cv2.GaussianBlur(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC), (0, 0), _FINE / 4)
-    line = np.pad((fine > 110).view(np.uint8), 1)
+    return skeleton(fine > 110)
+
+
+def skeleton(shape: NDArray[np.bool_]) -> Grey:
+    """Return the middle line of a shape, uint8, 0 or 1, after Zhang and Suen (1984)."""
+    height, width = shape.shape
+    line = np.pad(shape.view(np.uint8), 1)
     size = -1
     while size != (size := int(line.sum())):
         for corner in (0, 1):
-            clockwise = [line[1 + dy : side + 1 + dy, 1 + dx : side + 1 + dx] for dx, dy in _CLOCKWISE]
+            clockwise = [line[1 + dy : height + 1 + dy, 1 + dx : width + 1 + dx] for dx, dy in _CLOCKWISE]
             inked = sum(clockwise[:8])
             gaps = sum(before < after for before, after in pairwise(clockwise))
             north, east, south, west = clockwise[0:8:2]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from digits.features import Grey, to_features
+from digits.features import Floats, Grey, to_features
 from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
@@ -32,7 +32,7 @@ from training.robust import distillation, repetition
 from training.terminal import say, step
 from training.trust import evaluation, novelty, out_of_distribution
 from training.trust.calibration import calibrate, fit_temperature
-from training.trust.evaluation import Detection, Strangers, Trust
+from training.trust.evaluation import Detection, Trust
 from training.trust.imitations import imitations
 
 _HISTORY = "report/history.csv"
@@ -431,22 +431,17 @@ def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: Labe
     if calibration.normalized_sets is not None:
         has_digits = classifier.class_names is None
         copies = classifier.scores(to_features(imitations(data.x_test, data.y_test, has_digits=has_digits)))
-    return evaluation.evaluate(calibration, scores, copies, data.y_test, _detect_others(classifier, calibration, data))
+    others = {} if scores.novelty is None else _detect_others(classifier, calibration, scores.novelty, data)
+    return evaluation.evaluate(calibration, scores, copies, data.y_test, others)
 
 
 def _detect_others(
-    classifier: Classifier, calibration: Calibration, data: LabelledImages
-) -> dict[str, Detection] | None:
-    """Measure how well the served novelty detects other pictures. Return None for a version without novelty."""
-    own_novelty = classifier.scores(to_features(data.x_test)).novelty
-    if own_novelty is None:
-        return None
+    classifier: Classifier, calibration: Calibration, own_novelty: Floats, data: LabelledImages
+) -> dict[str, Detection]:
+    """Measure how well the served novelty detects each kind of other pictures."""
     thresholds = stored_thresholds(calibration).get((DEFAULT_COVERAGE, False))
     # A tenth of the test images for each kind keeps this as fast as the rest of the assessment.
     count = min(1000, len(data.x_test) // 10) if data.has_digits else _OTHER_PICTURES
     pictures = out_of_distribution.other_pictures(data.x_test, count, has_digits=data.has_digits)
-    strangers = {
-        kind: Strangers.of(images, classifier.scores(to_features(images)), thresholds)
-        for kind, images in pictures.items()
-    }
-    return evaluation.detect(own_novelty, strangers)
+    others = {kind: (images, classifier.scores(to_features(images))) for kind, images in pictures.items()}
+    return evaluation.detect(own_novelty, others, thresholds)

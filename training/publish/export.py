@@ -68,11 +68,8 @@ class Exported:
 def export(network: Any, data: LabelledImages, *, head: Head | None = None, explain: bool = False) -> Exported:
     """Convert a network into the artifact's formats, and compare its outputs with those of Keras on the test images.
 
-    Args:
-        network: the trained Keras network.
-        data: contains the test images. The golden images are chosen from them.
-        head: adds novelty to the graph. It must belong to this network.
-        explain: add saliency to the graph, and the layers as a file. The network must be the lecture's.
+    A head, which must belong to this network, adds novelty to the graph. `explain` adds saliency to the graph, and the
+    layers as a file. The network must then be the lecture's.
 
     Raises:
         UnsuitableNetwork: the outputs are not probabilities.

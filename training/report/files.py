@@ -28,12 +28,8 @@ def render(
 ) -> dict[str, bytes]:
     """Return the report's files, name to content.
 
-    Args:
-        manifest: of the network. A draft is enough, because the report does not mention the version.
-        data: contains the test images.
-        assessment: of the test images. None if assessing them would not be fair.
-        history: of the training. None if the network was trained elsewhere.
-        trust: measured on the same test images. None for a network without calibration.
+    A draft of the manifest is enough, because the report does not mention the version. There is no assessment if it
+    would not be fair, no history if the network was trained elsewhere, and no trust without a calibration.
     """
     files = {"samples.png": figures.samples(data)}
     if history:

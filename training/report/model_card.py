@@ -66,15 +66,7 @@ def render(
     *,
     figures: Collection[str],
 ) -> str:
-    """Return the card as Markdown.
-
-    Args:
-        manifest: of the network.
-        data: contains the test images.
-        assessment: of the test images. None if assessing them would not be fair.
-        trust: measured on the same test images. None for a network without calibration.
-        figures: the names of the figures in the report.
-    """
+    """Return the card as Markdown. `figures` are the names of the report's, the rest is as in `files.render`."""
     captions = {file: text.format(kind=_kind(manifest)) for file, text in _FIGURES.items()}
     sections = [
         f"# Model card: {manifest.name}",

@@ -35,19 +35,12 @@ _NARROWEST = 0.5  # smallest width of a narrowed picture, as a share of the widt
 
 
 def distort(fine: Grey, labels: Labels, distortions: Distortions, seed: Sequence[int]) -> Grey:
-    """Return a randomly distorted copy of each picture.
+    """Return a randomly distorted copy of each picture, uint8 (N, 28, 28).
 
-    Args:
-        fine: uint8 (N, 56, 56), pictures in MNIST's form from `enlarge`.
-        labels: uint8 (N,). They determine the styles in which a picture may be drawn.
-        distortions: the strength of the distortions.
-        seed: the seed of all random numbers.
-
-    Returns:
-        uint8 (N, 28, 28).
+    `fine` are pictures in MNIST's form from `enlarge`, uint8 (N, 56, 56). Their labels, uint8 (N,), determine the
+    styles in which a picture may be drawn.
     """
     copy = np.empty((len(fine), SIDE, SIDE), dtype=np.uint8)
-
     for label in STYLED if distortions.drawn else ():  # before the threads, so that they do not all make the drawings
         drawings(label)
 
@@ -113,10 +106,7 @@ def enlarge(images: Grey) -> Grey:
 def thicken(fine: Grey, pixels: NDArray[np.float64]) -> Grey:
     """Make strokes wider by grey dilation with a cross, or thinner by grey erosion.
 
-    Args:
-        fine: uint8 (N, 56, 56).
-        pixels: (N,), the change in width in pixels of the 28x28 picture. Negative values down to -1 make strokes
-            thinner.
+    `pixels`, (N,), are the change in width in pixels of the 28x28 picture, at least -1.
     """
     changed = fine.copy()
     thinner = pixels < 0

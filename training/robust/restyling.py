@@ -10,17 +10,10 @@ _Numbers = NDArray[np.float64]
 
 
 def restyle(fine: Grey, labels: Labels, share: float | _Numbers, rng: np.random.Generator) -> Floats:
-    """Draw the missing strokes into a share of the 1s and 7s, in place.
+    """Draw the missing strokes into a share of the 1s and 7s of enlarged pictures, uint8 (N, side, side), in place.
 
-    Args:
-        fine: uint8 (N, side, side), the enlarged pictures. They are changed.
-        labels: uint8 (N,).
-        share: of the 1s and of the 7s, between 0 and 1. An array (N,) holds the probability of each picture.
-        rng: chooses the pictures and how the strokes are drawn.
-
-    Returns:
-        The shear, (N,), that makes the restyled 1s upright, because people who draw a foot write upright. It is 0 for
-        all other pictures.
+    `share` is between 0 and 1. An array (N,) holds the probability of each picture. Return the shear, (N,), that makes
+    the restyled 1s upright, because people who draw a foot write upright. It is 0 for all other pictures.
     """
     upright = np.zeros(len(fine), dtype=np.float32)
     chosen = rng.random(len(fine)) < share

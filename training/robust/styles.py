@@ -123,12 +123,9 @@ def bend(points: _Array, rng: np.random.Generator) -> _Array:
 
 
 def ink(points: _Array, radii: _Array, width: float) -> Grey:
-    """Draw discs around positions, fitted to MNIST's box, uint8 (112, 112).
+    """Draw discs around positions, (N, 2), in any unit, fitted to MNIST's box, uint8 (112, 112).
 
-    Args:
-        points: (N, 2), in any unit. They are changed.
-        radii: (N,), in pixels of the 28x28 picture.
-        width: of the pen, in the same pixels.
+    The radii, (N,), and the width of the pen are in pixels of the 28x28 picture. The positions are changed.
     """
     # The ink fills the box, whose corner is on a whole pixel.
     points -= points.min(axis=0)

@@ -17,12 +17,9 @@ from training.trust.novelty import METHOD, false_alarms
 
 
 def fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
-    """Fit the temperature on the validation images.
+    """Fit the temperature of the lecture's network on the validation images.
 
-    Args:
-        network: the lecture's network, trained.
-        split: the training images with parts held back.
-        fold: divide the network's logits by the temperature. Otherwise the manifest only reports the temperature.
+    With `fold`, the network's logits are divided by it. Otherwise the manifest only reports it.
     """
     _, logits = activations(network, to_features(split.x_validation))
     value = best_temperature(logits, split.y_validation)
@@ -34,9 +31,7 @@ def fit_temperature(network: Any, split: Split, *, fold: bool) -> Temperature:
 def best_temperature(logits: Floats, labels: Labels) -> float:
     """Return the temperature between 1/20 and 20 with the smallest cross-entropy (Guo et al. 2017).
 
-    Args:
-        logits: float32 (N, classes).
-        labels: uint8 (N,), the true digits.
+    `logits` are float32 (N, classes), and `labels` are uint8 (N,).
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
@@ -62,20 +57,14 @@ def calibrate(classifier: Classifier, split: Split, temperature: Temperature) ->
     """Compute the manifest's calibration from the calibration images, and from a distorted copy of each.
 
     Pictures that are only resized have no copies, because the distortions are those of pens.
-
-    Args:
-        classifier: the network in its served form.
-        split: the training images with parts held back.
-        temperature: fitted on the validation images.
     """
-    manifest = classifier.manifest
-    edges = edges_for(len(manifest.classes))
+    edges = edges_for(len(classifier.manifest.classes))
     features = to_features(split.x_calibration)
     scores = classifier.scores(features)
     normalized_sets = None
     has_digits = classifier.class_names is None
     alarms, copies_alarms = false_alarms(has_digits=has_digits)
-    if manifest.preprocessing == "normalize":
+    if classifier.manifest.preprocessing == "normalize":
         copies = to_features(imitations(split.x_calibration, split.y_calibration, has_digits=has_digits))
         normalized_sets = conformal.calibrate(classifier.probabilities(copies), split.y_calibration)
     return Calibration(

@@ -22,11 +22,8 @@ COVERAGES = (0.9, 0.95, 0.99, 0.999)
 def calibrate(probabilities: Floats, labels: Labels) -> PredictionSets:
     """Return the thresholds for the manifest, by the LAC score (Sadinle, Lei and Wasserman 2019).
 
-    LAC stands for least ambiguous set-valued classifier. Its score is 1 minus the digit's probability.
-
-    Args:
-        probabilities: float32 (N, classes), the calibration images' probabilities in their served form.
-        labels: uint8 (N,), the true digits.
+    LAC stands for least ambiguous set-valued classifier. Its score is 1 minus the digit's probability. The
+    probabilities, float32 (N, classes), are those of the calibration images as served. The labels are uint8 (N,).
     """
     classes = probabilities.shape[1]
     true_probabilities = probabilities[np.arange(len(labels)), labels]
@@ -35,18 +32,10 @@ def calibrate(probabilities: Floats, labels: Labels) -> PredictionSets:
         threshold = _threshold(true_probabilities, coverage)
         if threshold is None:
             continue
-        per_class = [
-            limit
-            for digit in range(classes)
-            if (limit := _threshold(true_probabilities[labels == digit], coverage)) is not None
-        ]
-        levels.append(
-            Level(
-                coverage=coverage,
-                threshold=threshold,
-                per_class=tuple(per_class) if len(per_class) == classes else None,
-            )
-        )
+        limits = [_threshold(true_probabilities[labels == digit], coverage) for digit in range(classes)]
+        known = tuple(limit for limit in limits if limit is not None)
+        per_class = known if len(known) == classes else None
+        levels.append(Level(coverage=coverage, threshold=threshold, per_class=per_class))
     return PredictionSets(levels=tuple(levels))
 
 
@@ -65,13 +54,8 @@ def quantile(scores: NDArray[np.float64], coverage: float) -> float | None:
 def coverage_band(coverage: float, calibration: int, test: int, *, error: float) -> tuple[float, float]:
     """Return the range that contains the share of covered test images with probability 1 - error.
 
-    The number of covered images is beta-binomial with the parameters k and n + 1 - k (Vovk 2012).
-
-    Args:
-        coverage: promised, between 0 and 1.
-        calibration: n, the number of calibration images.
-        test: number of test images, exchangeable with the calibration images.
-        error: probability of a share outside the range, half of it on either side.
+    The number of covered images is beta-binomial with the parameters k and n + 1 - k (Vovk 2012), if the `test` images
+    are exchangeable with the n = `calibration` images. Half of the error is on either side.
     """
     from scipy.stats import betabinom
 

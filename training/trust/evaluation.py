@@ -84,23 +84,14 @@ def evaluate(
     labels: Labels,
     detection: Mapping[str, Detection],
 ) -> Trust:
-    """Compare a calibration with test images.
+    """Compare a version's calibration with its scores of N test images, whose labels are uint8 (N,).
 
-    Args:
-        calibration: from the version's manifest.
-        scores: the version's scores of N test images.
-        copies: the version's scores of their distorted copies (training/trust/imitations.py). None for a version that
-            is not calibrated on copies.
-        labels: uint8 (N,), the true digits.
-        detection: kind of non-digit to its detection. Empty for a version without novelty.
+    `copies` has the scores of their distorted copies (training/trust/imitations.py). It is None for a version that is
+    not calibrated on copies. `detection` is as in Trust.
     """
-    temperature = calibration.temperature
-    served = scores.probabilities
-    before, after = served, served
-    if temperature.folded:
-        before = rescale(served, 1 / temperature.value)
-    else:
-        after = rescale(served, temperature.value)
+    temperature, served = calibration.temperature, scores.probabilities
+    before = rescale(served, 1 / temperature.value) if temperature.folded else served
+    after = served if temperature.folded else rescale(served, temperature.value)
     return Trust(
         before=reliability(before, labels),
         after=reliability(after, labels),
@@ -122,11 +113,7 @@ def coverage(
 ) -> list[Coverage]:
     """Measure the prediction sets of every level, first with the common threshold and then with one per digit.
 
-    Args:
-        sets: the levels with their thresholds.
-        probabilities: float32 (N, classes).
-        labels: (N,), the true digits.
-        calibration_images: number of images behind the thresholds.
+    The probabilities are float32 (N, classes), the labels (N,). The thresholds come from `calibration_images` images.
     """
     rows = []
     for level in sets.levels:

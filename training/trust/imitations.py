@@ -17,14 +17,7 @@ def imitations(images: Grey, labels: Labels, seed: int = 0, *, has_digits: bool 
     The recipe leaves the strokes of some pictures as they are. Here every picture gets all kinds of distortions, so
     that the copies are harder to read than most pictures that people send. The promises then hold there too.
 
-    Args:
-        images: uint8 (N, 28, 28) in MNIST form.
-        labels: uint8 (N,).
-        seed: the seed of all random numbers.
-        has_digits: whether the labels are digits, of which some are drawn in other styles.
-
-    Returns:
-        uint8 (N, 28, 28).
+    Images and copies are uint8 (N, 28, 28) in MNIST form, labels uint8 (N,). Some digits are drawn in other styles.
     """
     distortions = replace(Robust("robust").distortions, plain=0)
     if not has_digits:

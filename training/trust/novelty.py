@@ -65,7 +65,9 @@ class Head:
     def novelty(self, hidden: Floats, logits: Floats) -> NDArray[np.float64]:
         """Return the novelty, (N,): about 0 for a usual picture, above 1 for one that shows none of the classes."""
         unsupported = self.energy * energy(logits) + self.energy_bias
-        return _head_output(self, hidden) + np.maximum(unsupported, 0)
+        units = np.maximum(hidden @ self.hidden_kernel + self.hidden_bias, 0)
+        score: NDArray[np.float64] = units @ self.kernel + self.bias + np.maximum(unsupported, 0)
+        return score
 
 
 def false_alarms(*, has_digits: bool) -> tuple[float, float]:
@@ -74,18 +76,11 @@ def false_alarms(*, has_digits: bool) -> tuple[float, float]:
 
 
 def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_digits: int = MAX_DIGITS) -> Head | None:
-    """Fit the head of a trained network.
+    """Fit the head of a trained network, which does not change.
 
-    Args:
-        network: the lecture's network. It does not change.
-        split: the head learns from the training part. The other two parts set scale and threshold.
-        seed: the seed of all random numbers.
-        has_digits: whether the classes are the digits.
-        max_digits: maximum number of training images. More of them, and the other things that go with them, take
-            longer, and separate letters better.
-
-    Returns:
-        The head, or None if a held-back part of digits has fewer than 286 images, which is too few for a threshold.
+    The head learns from at most `max_digits` training images. More of them, and the other things that go with them,
+    take longer, and separate letters better. The other two parts of the split set scale and threshold. Return None if
+    one of these parts has fewer than 286 images of digits, which is too few for a threshold.
     """
     shares = false_alarms(has_digits=has_digits)
     if has_digits and min(len(split.y_validation), len(split.y_calibration)) < 1 / shares[0]:
@@ -133,13 +128,6 @@ def _train(network: Any, known: Grey, others: Grey, seed: int) -> Head:
     head.fit(hidden, targets, batch_size=_BATCH_SIZE, epochs=_EPOCHS, verbose=0)
     hidden_kernel, hidden_bias, kernel, bias = (weights.astype(np.float64) for weights in head.get_weights())
     return Head(hidden_kernel, hidden_bias, kernel[:, 0], float(bias[0]))
-
-
-def _head_output(head: Head, hidden: Floats) -> NDArray[np.float64]:
-    output: NDArray[np.float64] = (
-        np.maximum(hidden @ head.hidden_kernel + head.hidden_bias, 0) @ head.kernel + head.bias
-    )
-    return output
 
 
 def energy(logits: Floats) -> NDArray[np.float64]:

@@ -27,16 +27,11 @@ Generator = np.random.Generator
 
 
 def other_pictures(images: Grey, count: int = 1000, *, has_digits: bool = True) -> dict[str, Grey]:
-    """Make pictures of each kind, in the form that the network receives.
+    """Make `count` pictures of each kind, uint8 (M, 28, 28), in the form that the network receives.
 
-    Args:
-        images: uint8 (N, 28, 28), pictures of the classes, the source of those that show two.
-        count: number of pictures per kind. Letters are the exception: there is one of each letter in each font.
-        has_digits: whether the classes are the digits. Otherwise digits are a kind too.
-
-    Returns:
-        Kind to uint8 (M, 28, 28). Pictures are normalized, and left out if they have no ink. Noise is not normalized.
-        Fashion-MNIST is included both normalized and unchanged.
+    Pictures are normalized, and left out if they have no ink. Noise is not normalized. Fashion-MNIST is included both
+    normalized and unchanged. There is one of each letter in each font. `images`, uint8 (N, 28, 28), show the classes,
+    and those of `two digits` are made from them. If the classes are not the digits, digits are a kind too.
     """
     kinds: dict[str, Callable[[Generator, int], list[Grey]]] = {
         "printed letters": _letters,

@@ -41,10 +41,6 @@ class Reliability:
     images: NDArray[np.int64]
     """(15,), the number of images in each bin."""
 
-    def metrics(self) -> dict[str, float]:
-        """Return the figures without the diagram."""
-        return {name: getattr(self, name) for name in ("ece", "mce", "nll", "brier", "ece_by_chance")}
-
 
 def reliability(probabilities: Floats, labels: Labels) -> Reliability:
     """Compare probabilities, float32 (N, classes), with the true digits, uint8 (N,)."""

@@ -116,7 +116,9 @@ def probe(port: int, request: Request) -> Probe:
 
 def main() -> None:
     """Print the table."""
-    options = parser(__doc__, rounds=3).parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    options = arguments.parse_args()
     rows = []
     with services.own().started() as server:
         for heavy in HEAVY:

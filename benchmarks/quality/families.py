@@ -150,16 +150,12 @@ def side_strip(shape: tuple[int, int], rng: Generator, *, share: float) -> Array
     return strip
 
 
-def photographed(ink: Array, rng: Generator, *, shade: Array | float = 0.0) -> bytes:
-    """Photograph dark ink on paper in uneven light, slightly out of focus.
-
-    `ink` is the coverage in [0, 1], and `shade` the share of the light that a shadow takes.
-    """
+def photographed(ink: Array, rng: Generator) -> bytes:
+    """Photograph dark ink, a coverage in [0, 1], on paper in uneven light, slightly out of focus."""
     paper = rng.uniform(170, 245)
     contrast = rng.uniform(0.35, 0.85)
     grey = on_paper(ink, paper=paper, pen=paper * (1 - contrast))
     grey *= light(grey.shape, rng, depth=rng.uniform(0.15, 0.55))
-    grey *= 1 - shade
     grey += texture(grey.shape, rng, strength=rng.uniform(1, 5))
     grey = ndimage.gaussian_filter(grey, rng.uniform(0.5, 2.5))
     grey += rng.normal(0, rng.uniform(0.5, 3), grey.shape)
@@ -186,17 +182,6 @@ def marked(ink: Array, rng: Generator) -> bytes:
 
 def _photo(digit: Grey, rng: Generator) -> bytes:
     return photographed(placed(enlarged(digit, int(rng.integers(150, 401))), rng), rng)
-
-
-def _beside_shadow(digit: Grey, rng: Generator) -> bytes:
-    """Photograph a page with a hard shadow or the edge of a dark table along one side."""
-    ink = placed(enlarged(digit, int(rng.integers(150, 401))), rng)
-    share = rng.uniform(0.03, 0.2)
-    # The page grows, so that the strip does not reach the digit.
-    height, width = (int(1.15 * share / (1 - 2.3 * share) * side) for side in ink.shape)
-    ink = np.pad(ink, ((height, height), (width, width)))
-    strip = side_strip(ink.shape, rng, share=share)
-    return photographed(ink, rng, shade=strip * rng.uniform(0.2, 0.9))
 
 
 def _pencil(digit: Grey, rng: Generator) -> bytes:
@@ -264,9 +249,12 @@ def _far(digit: Grey, rng: Generator) -> bytes:
     return encoded(grey, format="JPEG", quality=int(rng.integers(50, 96)))
 
 
-def cut(ink: Array, inset: int = 0) -> Array:
-    """Cut a digit to its ink or `inset` pixels into it, so that its outermost strokes run along the picture's edge."""
-    rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
+def cut(ink: Array, inset: int = 0, above: float = 0.5) -> Array:
+    """Cut a digit to its ink or `inset` pixels into it, so that its outermost strokes run along the picture's edge.
+
+    Ink is where the coverage is higher than `above`.
+    """
+    rows, columns = (np.flatnonzero((ink > above).any(axis=axis)) for axis in (1, 0))
     return ink[rows[0] + inset : rows[-1] + 1 - inset, columns[0] + inset : columns[-1] + 1 - inset]
 
 
@@ -393,6 +381,5 @@ FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
     "faint, dark on light": _faint,
     "photo, 256 pixels": _thin_pen,
     "photo, dark": _dark_photo,
-    "photo, beside a shadow": _beside_shadow,
 }
 """By name, in the order of the table."""

@@ -16,6 +16,10 @@ STEMMED = (1, 4, 7, 9)
 """The digits with a stem at the bottom, which "long stems" has."""
 
 
+_Mark = Callable[[ImageDraw.ImageDraw, Array, int, Generator], None]
+"""Draws a mark around a box (left, top, right, bottom), with a pen of this width."""
+
+
 def _on_page(ink: Array, rng: Generator) -> Array:
     """Place ink on a page, with between a fifth and the whole of its height of paper at each side."""
     margins = (max(ink.shape) * rng.uniform(0.2, 1.0, (2, 2))).astype(int)
@@ -44,9 +48,7 @@ def _stemmed(digit: Grey, rng: Generator) -> bytes:
     return photographed(_on_page(ink, rng), rng)
 
 
-def _with_mark(
-    digit: Grey, rng: Generator, draw: Callable[[ImageDraw.ImageDraw, Array, int, Generator], None]
-) -> bytes:
+def _with_mark(digit: Grey, rng: Generator, draw: _Mark) -> bytes:
     """Write a digit and add a mark with the same pen. Half of the pictures are scans, the others photos."""
     side = int(rng.integers(150, 400))
     height = side * 20 / 28
@@ -62,10 +64,7 @@ def _with_mark(
     waves = [ndimage.gaussian_filter(rng.normal(0, 1, shape), side / 6) for _ in range(2)]
     at = [axis + 0.012 * side * wave / wave.std() for axis, wave in zip(np.indices(shape), waves, strict=True)]
     drawn = np.clip(ndimage.map_coordinates(ndimage.gaussian_filter(drawn, 0.6), at, order=1), 0, 1)
-    marked = np.maximum(ink, drawn).astype(np.float32)
-    inked = marked > 0.3
-    rows, columns = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))
-    marked = marked[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    marked = cut(np.maximum(ink, drawn).astype(np.float32), above=0.3)
     beside = (height * rng.uniform(0.15, 0.6, (2, 2))).astype(int)
     page_ink = np.pad(marked, beside)
     if rng.random() < 0.5:

@@ -38,6 +38,10 @@ class NumberPicture:
     """The digits, with a newline between lines."""
 
 
+_Hand = Callable[[Grey, int, Generator], Array]
+"""Writes a digit whose 28x28 field is so many pixels wide."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Sheet:
     """Writes digits on paper. Each method uses the next digits of MNIST in a random order."""
@@ -46,9 +50,7 @@ class _Sheet:
     labels: NDArray[np.int64]
     rng: Generator
 
-    def string(
-        self, length: int, hand: "Callable[[Grey, int, Generator], Array]", style: "_Style"
-    ) -> tuple[Array, str]:
+    def string(self, length: int, hand: _Hand, style: "_Style") -> tuple[Array, str]:
         """Return the coverage by ink of one string, and its digits."""
         rng = self.rng
         known = np.flatnonzero(np.isin(self.labels, style.labels))
@@ -78,6 +80,9 @@ class _Sheet:
             part = page[top : top + len(ink), left : left + ink.shape[1]]
             np.maximum(part, ink, out=part)
         return page, "".join(map(str, self.labels[chosen]))
+
+
+_Maker = Callable[[_Sheet], NumberPicture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +188,10 @@ def _one_string(
     finish: Callable[[Array, Generator], bytes],
     *,
     style: _Style = _PLAIN,
-    hand: Callable[[Grey, int, Generator], Array] = _pen,
+    hand: _Hand = _pen,
     length: tuple[int, int] = (2, 8),
     change: Callable[[Array, Generator], Array] = lambda ink, _rng: ink,
-) -> "Callable[[_Sheet], NumberPicture]":
+) -> _Maker:
     def make(sheet: _Sheet) -> NumberPicture:
         ink, text = sheet.string(int(sheet.rng.integers(length[0], length[1] + 1)), hand, style)
         return NumberPicture(finish(_margins(change(ink, sheet.rng), sheet.rng), sheet.rng), text)
@@ -196,7 +201,7 @@ def _one_string(
 
 def _lines(
     count: int, finish: Callable[[Array, Generator], bytes], *, style: _Style = _PLAIN, length: tuple[int, int] = (2, 8)
-) -> "Callable[[_Sheet], NumberPicture]":
+) -> _Maker:
     def make(sheet: _Sheet) -> NumberPicture:
         height = sheet.rng.uniform(*style.height)
         same = _Style((0.9 * height, 1.1 * height), style.gap)
@@ -208,7 +213,7 @@ def _lines(
     return make
 
 
-def _template(template: str) -> "Callable[[_Sheet], NumberPicture]":
+def _template(template: str) -> _Maker:
     def make(sheet: _Sheet) -> NumberPicture:
         chosen = sheet.rng.integers(0, len(sheet.labels), template.count("d"))
         ink = written(template, list(sheet.digits[chosen]), sheet.rng)
@@ -219,7 +224,7 @@ def _template(template: str) -> "Callable[[_Sheet], NumberPicture]":
 
 _SMALL = _Style(height=(36, 70))
 
-NUMBERS: "dict[str, Callable[[_Sheet], NumberPicture]]" = {
+NUMBERS: dict[str, _Maker] = {
     "one digit, page": _one_string(_paged, length=(1, 1)),
     "one digit, photo": _one_string(photographed, length=(1, 1)),
     "five digits, page": _one_string(_paged, length=(5, 5)),
@@ -253,14 +258,6 @@ PLAIN = ("page", "photo", "pencil", "marker", "scan, ruled paper", "slanted", "t
 
 
 def numbers(name: str, digits: Grey, labels: NDArray[np.int64], count: int, rng: Generator) -> list[NumberPicture]:
-    """Return `count` pictures of one of NUMBERS.
-
-    Args:
-        name: one of NUMBERS.
-        digits: uint8 (N, 28, 28) in MNIST form, from which digits are drawn at random.
-        labels: (N,), their digits.
-        count: number of pictures.
-        rng: the source of randomness.
-    """
+    """Return `count` pictures of one of NUMBERS, whose digits are drawn at random from N images in MNIST form."""
     sheet = _Sheet(digits, labels, rng)
     return [NUMBERS[name](sheet) for _ in range(count)]

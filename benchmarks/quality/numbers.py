@@ -58,14 +58,19 @@ def edit_distance(first: str, second: str) -> int:
     return distances[-1]
 
 
+def read_text(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
+    """Return the digits on a picture, and whether they are accepted."""
+    try:
+        number = read_number(classifier, picture)
+    except (NoInk, TooManyDigits):
+        return "", False
+    return number["text"], number.get("accept", False)
+
+
 def score(classifier: Classifier, picture: NumberPicture) -> Score:
     """Read one picture, and compare."""
     began = time.process_time()
-    try:
-        number = read_number(classifier, Picture(picture.data))
-        text, is_accepted = number["text"], number.get("accept", False)
-    except (NoInk, TooManyDigits):
-        text, is_accepted = "", False
+    text, is_accepted = read_text(classifier, Picture(picture.data))
     milliseconds = 1000 * (time.process_time() - began)
     digits = len(picture.text.replace("\n", ""))
     return Score(text == picture.text, is_accepted, edit_distance(picture.text, text), digits, milliseconds)

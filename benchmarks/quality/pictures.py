@@ -30,15 +30,15 @@ from benchmarks.quality.drawn_styles import DRAWN, drawings
 from benchmarks.quality.families import FAMILIES, encoded, rng_of
 from benchmarks.quality.marks import MARKED, STEMMED
 from benchmarks.quality.mnist_digits import add_part, load_part
+from benchmarks.quality.numbers import read_text
 from benchmarks.quality.papers import ON_PAPER
 from benchmarks.quality.without_digit import all_without_digit
-from digits.errors import NoInk, TooManyDigits
+from digits.errors import NoInk
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.model.classifier import Classifier
 from digits.model.predictions import predict
 from digits.normalization.mnist_form import are_normalized
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import read_number
 from digits.picture import Picture
 
 SCANS = "scikit-learn's 8x8"
@@ -163,7 +163,7 @@ def answers_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
         progress(f"{name}, /predict and /read")
         pictures = [Picture(data) for data in prepared.encoded[:ANSWERED]]
         cells = []
-        for ask in (_predicted, _read):
+        for ask in (_predicted, read_text):
             answers = [ask(classifier, picture) for picture in pictures]
             right = [text == str(label) for (text, _), label in zip(answers, prepared.labels, strict=False)]
             wrong = [is_accepted and not is_right for (_, is_accepted), is_right in zip(answers, right, strict=True)]
@@ -185,14 +185,6 @@ def _predicted(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
     except NoInk:
         return "", False
     return str(record["digit"]), record.get("accept", False)
-
-
-def _read(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
-    try:
-        number = read_number(classifier, picture)
-    except (NoInk, TooManyDigits):
-        return "", False
-    return number["text"], number.get("accept", False)
 
 
 def accepted(classifier: Classifier, prepared: Prepared) -> NDArray[np.bool_]:

@@ -1,8 +1,8 @@
 """Make pictures without a digit, which must be refused: surfaces, light, shadows, noise and edges.
 
-    pictures_without_digit("wood", 60, np.random.default_rng(0))    60 encoded pictures
+    all_without_digit(500)    kind to encoded pictures, about equally many of each
 
-The same seed gives the same bytes.
+The pictures are always the same.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,13 @@ from scipy import ndimage
 from benchmarks.quality.families import Array, Generator, encoded, light, rng_of, side_strip, texture
 
 
-def pictures_without_digit(name: str, count: int, rng: Generator) -> list[bytes]:
-    """Return pictures of one of SURFACES as JPEG files, 64 to 640 pixels wide."""
-    return [_photo(SURFACES[name], rng) for _ in range(count)]
-
-
 def all_without_digit(count: int) -> dict[str, list[bytes]]:
-    """Return `count` pictures, about equally many of each of SURFACES."""
-    shares = {name: (count + number) // len(SURFACES) for number, name in enumerate(SURFACES)}
-    return {name: pictures_without_digit(name, share, rng_of(name)) for name, share in shares.items()}
+    """Return `count` pictures of SURFACES as JPEG files, 64 to 640 pixels wide."""
+    made = {}
+    for number, (name, surface) in enumerate(SURFACES.items()):
+        rng = rng_of(name)
+        made[name] = [_photo(surface, rng) for _ in range((count + number) // len(SURFACES))]
+    return made
 
 
 def _photo(surface: Callable[[tuple[int, int], Generator], Array], rng: Generator) -> bytes:

@@ -117,7 +117,9 @@ def compared(runs: Sequence[Run], bases: Sequence[Run] | None, value: Callable[[
 
 def main() -> None:
     """Print the table."""
-    arguments = parser(__doc__, rounds=5, seconds=1)
+    arguments = parser(__doc__)
+    arguments.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    arguments.add_argument("--seconds", type=int, default=1, help="length of a measurement (default: %(default)s)")
     arguments.add_argument("--against", type=Path, metavar="CHECKOUT", help="measure this other checkout too")
     known = f"of {', '.join(services.NAMES)}; default: %(default)s"
     arguments.add_argument("--services", default="ours,floor,decode-floor,template", help=known)

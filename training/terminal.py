@@ -89,14 +89,13 @@ def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
     console = Console()
     kind, names = _kind(data), [escape(name) for name in data.classes]
     table = _table(kind, "precision", "recall", "F1", "images", title=f"by {kind}")
-    for index, name in enumerate(names):
-        scores = (f"{assessment.per_class[score][index]:.4f}" for score in ("precision", "recall", "f1"))
-        table.add_row(name, *scores, str(assessment.per_class["images"][index]))
+    for row in assessment.by_class(names):
+        table.add_row(*row)
     console.print(table)
     if len(names) <= _MAX_COLUMNS:
         table = _table("true", *names, title=f"predicted {kind}")
-        for name, row in zip(names, assessment.confusion, strict=True):
-            table.add_row(name, *(str(count) if count else "[dim]0[/dim]" for count in row))
+        for name, counts in zip(names, assessment.confusion, strict=True):
+            table.add_row(name, *(str(count) if count else "[dim]0[/dim]" for count in counts))
         console.print(table)
     if not len(assessment.mistakes):
         say("no test image was mistaken")

@@ -1,6 +1,6 @@
 """Compare probabilities with labels: loss, accuracy, confusion matrix and mistakes. Arrays only, no Keras."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,12 @@ class Assessment:
     def is_better_than_chance(self) -> bool:
         """Whether the confidence interval lies above `largest_class`, which is at least the accuracy of guessing."""
         return self.wilson[0] > self.largest_class
+
+    def by_class(self, names: Sequence[str]) -> list[list[str]]:
+        """Return a row for each class: its name, precision, recall, f1 and the number of images, as text."""
+        scores = [self.per_class[score] for score in ("precision", "recall", "f1")]
+        images = self.per_class["images"]
+        return [[name, *(f"{score[i]:.4f}" for score in scores), str(images[i])] for i, name in enumerate(names)]
 
     def beside_chance(self) -> str:
         """Return what the accuracy compares with, as text."""

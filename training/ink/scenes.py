@@ -90,39 +90,39 @@ class _Digit:
     """Whether its strokes are straight. Others may be so too."""
 
 
-def make_scene(fields: Floats, rng: _Rng, chances: Chances = CHANCES) -> tuple[Grey, Grey]:
+def make_scene(fields: Floats, rng: _Rng) -> tuple[Grey, Grey]:
     """Return a scene and its ink, uint8 (SIDE, SIDE) each. Ink of 255 is a pixel that the pen has covered.
 
     The fields are from `distance_fields`.
     """
-    digits = _layout(rng, chances)
+    digits = _layout(rng)
     height = digits[0].height if digits else 0.0
-    is_plain = rng.random() < chances.plain
-    ink = _write(digits, fields, rng, chances.straight)
+    is_plain = rng.random() < CHANCES.plain
+    ink = _write(digits, fields, rng, CHANCES.straight)
     strength = rng.uniform(0.3, 0.95) if rng.random() < 0.75 or 0 < height < 14 else rng.uniform(0.1, 0.3)
-    is_surface = rng.random() < (0.5 if not digits else chances.surface)
+    is_surface = rng.random() < (0.5 if not digits else CHANCES.surface)
     if is_surface:
         paper = np.clip(rng.uniform(0.2, 0.8) + _log(rng, 0.01, 0.12) * _surface(rng), 0.05, 1)
         strength = max(strength, 0.4)
     elif is_plain:
         paper = np.ones_like(_X)
-    elif rng.random() < chances.bare:
-        paper = _stained(rng, chances)
+    elif rng.random() < CHANCES.bare:
+        paper = _stained(rng)
     else:
-        paper = _paper(digits, ink, strength, fields, rng, chances=chances)
+        paper = _paper(digits, ink, strength, fields, rng)
     covered = strength * _pressure(rng) * ink
     grey = np.minimum(paper, 1 - covered) if rng.random() < 0.4 else paper * (1 - covered)
-    if not is_plain and not is_surface and rng.random() < chances.table:
+    if not is_plain and not is_surface and rng.random() < CHANCES.table:
         grey, ink = _end_paper(grey, ink, rng)
-    light = _light(digits, rng, chances) if not is_plain else np.ones_like(_X)
+    light = _light(digits, rng) if not is_plain else np.ones_like(_X)
     light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.75 else rng.uniform(45, 110))
     ink = ink * _is_visible((paper - grey) * light)
     grey = grey * light
     if not is_plain:
         grey = grey + _log(rng, 0.3, 6) * _grain(rng, rng.uniform(1, 2.5)) * light / 255
-        if rng.random() < chances.haze:
+        if rng.random() < CHANCES.haze:
             grey = grey + rng.uniform(10, 60)
-    return _photograph(grey, height, rng, chances, is_plain=is_plain), np.rint(255 * ink).astype(np.uint8)
+    return _photograph(grey, height, rng, is_plain=is_plain), np.rint(255 * ink).astype(np.uint8)
 
 
 def _is_visible(contrast: _Plane) -> _Plane:
@@ -168,17 +168,17 @@ def _turned(angle: float, x: float = SIDE / 2, y: float = SIDE / 2) -> tuple[_Pl
     return cos * (_X - x) + sin * (_Y - y), cos * (_Y - y) - sin * (_X - x)
 
 
-def _layout(rng: _Rng, chances: Chances) -> list[_Digit]:
+def _layout(rng: _Rng) -> list[_Digit]:
     """Place the digits: none, one, a number or a sheet."""
     u = rng.uniform
     kind = rng.random()
-    if kind < chances.empty:
+    if kind < CHANCES.empty:
         return []
-    if kind < chances.empty + chances.one_digit:
-        if rng.random() < chances.tight:
+    if kind < CHANCES.empty + CHANCES.one_digit:
+        if rng.random() < CHANCES.tight:
             pen = _log(rng, 2.5, 20)
             return [_Digit(SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2), SIDE - pen + u(-4, 6), pen)]
-        if rng.random() < chances.like_a_line:
+        if rng.random() < CHANCES.like_a_line:
             height = u(50, 118)
             x, y = (SIDE / 2 + u(-1, 1) * (SIDE / 2 - share * height) for share in (0.2, 0.5))
             return [_Digit(x, y, height, _log(rng, 0.45, 3), is_straight=True)]
@@ -186,7 +186,7 @@ def _layout(rng: _Rng, chances: Chances) -> list[_Digit]:
         pen = np.clip(height * (_log(rng, 0.006, 0.17) if rng.random() < 0.7 else u(0.1, 0.25)), 0.45, 24)
         x, y = (SIDE / 2 + u(-1, 1) * max(4, SIDE / 2 - share * height) for share in (0.35, 0.5))
         return [_Digit(x, y, height, float(pen))]
-    if kind < chances.empty + chances.one_digit + chances.number:
+    if kind < CHANCES.empty + CHANCES.one_digit + CHANCES.number:
         count, rows = int(rng.integers(2, 8)), 1 + int(rng.random() < 0.3)
         columns, tallest = -(-count // rows), 72.0
     else:
@@ -244,23 +244,21 @@ def _pressure(rng: _Rng) -> _Plane:
     return smooth * np.clip(1 - rng.uniform(0.1, 0.45) * np.abs(_grain(rng, _log(rng, 0.7, 3))), 0.25, 1)
 
 
-def _paper(
-    digits: Sequence[_Digit], ink: _Plane, strength: float, fields: Floats, rng: _Rng, *, chances: Chances
-) -> _Plane:
+def _paper(digits: Sequence[_Digit], ink: _Plane, strength: float, fields: Floats, rng: _Rng) -> _Plane:
     """Return the brightness of paper with all that is on it except for the pen's ink. Bare paper is 1."""
     height = digits[0].height if digits else _log(rng, 12, 90)
-    paper = _stained(rng, chances)
+    paper = _stained(rng)
 
     def darken(coverage: _Plane, low: float, high: float) -> None:
         np.multiply(paper, 1 - np.minimum(rng.uniform(low, high) * strength, 0.95) * coverage, out=paper)
 
-    if rng.random() < chances.crumpled:
+    if rng.random() < CHANCES.crumpled:
         paper += _log(rng, 0.01, 0.12) * _grain(rng, _log(rng, 5, 60))
-    if rng.random() < chances.folded:
+    if rng.random() < CHANCES.folded:
         across, _ = _turned(rng.uniform(0, 2 * np.pi), *rng.uniform(0, SIDE, 2))
         side = _step(across, rng.uniform(0.5, 4))
         paper *= 1 + rng.uniform(-0.25, 0.25) * (side - 0.5) + rng.uniform(-0.8, 0.8) * side * (1 - side)
-    if rng.random() < chances.seen_through:
+    if rng.random() < CHANCES.seen_through:
         pen = digits[0].pen if digits else height * rng.uniform(0.03, 0.15)
         behind = [
             _Digit(
@@ -269,20 +267,20 @@ def _paper(
             for _ in range(int(rng.integers(1, max(3, min(12, int(150 / height))))))
         ]
         darken(cv2.GaussianBlur(_write(behind, fields, rng, mirrored=True), (0, 0), rng.uniform(0.5, 2.5)), 0.1, 0.45)
-    if rng.random() < chances.ruled:
+    if rng.random() < CHANCES.ruled:
         darken(_ruling(height, rng), *((0.04, 0.5) if rng.random() < 0.6 else (0.3, 1.1)))
-    if rng.random() < chances.framed:
+    if rng.random() < CHANCES.framed:
         darken(_frames(digits, rng), 0.15, 1.25)
-    if rng.random() < chances.printed and height > 12:
+    if rng.random() < CHANCES.printed and height > 12:
         darken(_print(digits, ink, height, rng), 0.3, 1.2)
-    if rng.random() < chances.specks:
+    if rng.random() < CHANCES.specks:
         darken(_specks(ink, rng), 0.3, 1.1)
     return paper
 
 
-def _stained(rng: _Rng, chances: Chances) -> _Plane:
+def _stained(rng: _Rng) -> _Plane:
     """Return the brightness of bare paper, sometimes with the ring of a cup or a stain with a dark rim."""
-    if rng.random() >= chances.stained:
+    if rng.random() >= CHANCES.stained:
         return np.ones_like(_X)
     u = rng.uniform
     radius = _log(rng, 15, 90)
@@ -435,12 +433,12 @@ def _end_paper(grey: _Plane, ink: _Plane, rng: _Rng) -> tuple[_Plane, _Plane]:
     return grey * (1 - table) + behind * table, ink * (1 - table)
 
 
-def _light(digits: Sequence[_Digit], rng: _Rng, chances: Chances) -> _Plane:
+def _light(digits: Sequence[_Digit], rng: _Rng) -> _Plane:
     """Return the light at each pixel: it falls off, and shadows lie across the scene, mostly across a digit."""
     u = rng.uniform
     along, _ = _turned(u(0, 2 * np.pi))
     light = 1 + u(0, 0.9) * along / SIDE - u(0, 0.4) * ((_X - u(0, SIDE)) ** 2 + (_Y - u(0, SIDE)) ** 2) / SIDE**2
-    for _ in range(int(rng.choice(3, p=chances.shadows))):
+    for _ in range(int(rng.choice(3, p=CHANCES.shadows))):
         x, y = u(0, SIDE, 2)
         if digits and rng.random() < 0.6:
             digit = digits[int(rng.integers(len(digits)))]
@@ -451,7 +449,7 @@ def _light(digits: Sequence[_Digit], rng: _Rng, chances: Chances) -> _Plane:
             across, _ = _turned(angle, x, y)
             shade = shade * _step(across + u(0, 3) * _grain(rng, u(20, 60)), blur)
         light = light * (1 - u(0.1, 0.75) * shade)
-    if rng.random() < chances.hand:
+    if rng.random() < CHANCES.hand:
         light = light * (1 - u(0.15, 0.65) * _hand(rng))
     return np.maximum(light, 0.12).astype(np.float32)
 
@@ -469,33 +467,33 @@ def _hand(rng: _Rng) -> _Plane:
     return _step(-distance, _log(rng, 0.8, 12))
 
 
-def _photograph(grey: _Plane, height: float, rng: _Rng, chances: Chances, *, is_plain: bool) -> Grey:
+def _photograph(grey: _Plane, height: float, rng: _Rng, *, is_plain: bool) -> Grey:
     """Return the picture that a camera or scanner would make."""
     brightest = float(np.percentile(grey[::4, ::4], 98))
     if brightest > 250 and rng.random() < 0.9:
         grey = grey * (rng.uniform(225, 253) / brightest)
-    if rng.random() < chances.inverted:
+    if rng.random() < CHANCES.inverted:
         grey = 255 - np.clip(grey, 0, 255)
-    if rng.random() < chances.blurred:
+    if rng.random() < CHANCES.blurred:
         grey = cv2.GaussianBlur(grey, (0, 0), _log(rng, 0.3, 1.3 if height < 40 else 2.4))
-    if height > 26 and rng.random() < chances.small:
+    if height > 26 and rng.random() < CHANCES.small:
         side = int(_log(rng, max(24, SIDE * 12 / height), 110))
         grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
         if not is_plain:
             grey = grey + _log(rng, 0.3, 4) * rng.standard_normal((side, side), dtype=np.float32)
-        grey = _compressed(grey, rng, chances).astype(np.float32)
+        grey = _compressed(grey, rng).astype(np.float32)
         grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.15:  # sharpened by the camera
         grey = grey + rng.uniform(0.3, 1) * (grey - cv2.GaussianBlur(grey, (0, 0), 1))
     if not is_plain:
         grey = grey + _log(rng, 0.3, 6) * rng.standard_normal((SIDE, SIDE), dtype=np.float32)
-    photo: Grey = _compressed(grey, rng, chances)
+    photo: Grey = _compressed(grey, rng)
     return photo
 
 
-def _compressed(grey: _Plane, rng: _Rng, chances: Chances) -> Any:
+def _compressed(grey: _Plane, rng: _Rng) -> Any:
     whole: _Plane = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
-    if rng.random() < chances.jpeg:
+    if rng.random() < CHANCES.jpeg:
         quality = int(rng.integers(35, 97))
         whole = cv2.imdecode(cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
     return whole

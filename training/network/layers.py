@@ -37,12 +37,12 @@ def activations(network: Any, features: Floats) -> tuple[Floats, Floats]:
     return hidden, logits
 
 
-def build_for_training(recipe: Recipe, classes: int = len(DIGITS)) -> Any:
+def build_for_training(recipe: Recipe, classes: int) -> Any:
     """Build and compile the lecture's network."""
     return _compile(build(recipe, classes), recipe.optimizer)
 
 
-def build_teacher(recipe: Robust, steps: int, classes: int = len(DIGITS)) -> Any:
+def build_teacher(recipe: Robust, steps: int, classes: int) -> Any:
     """Build a small convolutional network with the same input and output, compiled for a number of training steps."""
     layers = keras().layers
     teacher = keras().Sequential(

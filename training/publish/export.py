@@ -14,18 +14,7 @@ from numpy.typing import NDArray
 
 from digits.features import FEATURES, Floats, to_features
 from digits.model import artifact
-from digits.model.artifact import (
-    EXPLAIN,
-    FEATURES_INPUT,
-    NOVELTY_OUTPUT,
-    PROBABILITIES_OUTPUT,
-    SALIENCY_OUTPUT,
-    Dataset,
-    Manifest,
-    Preprocessing,
-    Tensor,
-    probabilities_output,
-)
+from digits.model.artifact import FEATURES_INPUT, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT, Manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Classifier, Golden
 from training.backend import keras, library_versions
@@ -49,9 +38,9 @@ class Exported:
     onnx: bytes
     keras: bytes
     golden: Golden
-    outputs: tuple[Tensor, ...]
+    outputs: tuple[artifact.Tensor, ...]
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: artifact.Preprocessing
     layers: bytes | None = None
     """The file that `artifact.LAYERS` describes."""
 
@@ -76,7 +65,7 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
         ParityError: the ONNX graph computes something other than Keras does.
     """
     features = to_features(data.x_test)
-    expected = {probabilities_output(len(data.classes)): network.predict(features, batch_size=1024, verbose=0)}
+    expected = {artifact.probabilities_output(len(data.classes)): network.predict(features, batch_size=1024, verbose=0)}
     (probabilities,) = expected.values()
     _check_probabilities(probabilities)
     onnx = to_onnx(network)
@@ -98,7 +87,7 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
 
 
 def draft_manifest(
-    exported: Exported, recipe: Recipe | None = None, seed: int | None = None, dataset: Dataset | None = None
+    exported: Exported, recipe: Recipe | None = None, seed: int | None = None, dataset: artifact.Dataset | None = None
 ) -> Manifest:
     """Return the manifest before assessment and publication.
 
@@ -222,7 +211,7 @@ def check_parity(
     if output != PROBABILITIES_OUTPUT.name:
         tolerance = 10 * PARITY_TOLERANCE * float(np.abs(expected).max(initial=0))
     if output == SALIENCY_OUTPUT.name:
-        inputs[EXPLAIN] = np.array(True)
+        inputs[artifact.EXPLAIN] = np.array(True)
     received = session.run([output], inputs)[0]
     difference = np.abs(received - expected).max(initial=0)
     if not difference <= tolerance:  # also true for NaN

@@ -13,19 +13,8 @@ from typing import Any
 import numpy as np
 
 from digits.features import FEATURES, Floats, to_features
-from digits.model.artifact import (
-    FEATURES_INPUT,
-    KERAS,
-    MODEL,
-    NOVELTY_OUTPUT,
-    PROBABILITIES_OUTPUT,
-    SALIENCY_OUTPUT,
-    Manifest,
-    Tensor,
-    read_file,
-    versions,
-    write_once,
-)
+from digits.model import artifact
+from digits.model.artifact import FEATURES_INPUT, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import GOLDEN_TOLERANCE, Classifier, Golden
 from training.errors import CannotWrite, ParityError
 from training.publish import onnx_graph
@@ -63,7 +52,7 @@ def to_triton(version: Classifier) -> EngineFiles:
     import onnxruntime
 
     manifest = version.manifest
-    onnx = _file(version, MODEL)
+    onnx = _file(version, artifact.MODEL)
     if SALIENCY_OUTPUT in manifest.outputs:
         onnx = onnx_graph.without_saliency(onnx)
     outputs = [output for output in manifest.outputs if output != SALIENCY_OUTPUT]
@@ -72,7 +61,8 @@ def to_triton(version: Classifier) -> EngineFiles:
     received = session.run(names, {FEATURES_INPUT.name: to_features(version.golden.pixels)})
     _check_golden("the graph for Triton", version.golden, dict(zip(names, received, strict=True)))
     labels = "".join(f"{label}\n" for label in manifest.classes)
-    return EngineFiles({MODEL: onnx}, {CONFIG: _config(manifest.name, outputs).encode(), LABELS: labels.encode()})
+    shared = {CONFIG: _config(manifest.name, outputs).encode(), LABELS: labels.encode()}
+    return EngineFiles({artifact.MODEL: onnx}, shared)
 
 
 def to_savedmodel(version: Classifier) -> EngineFiles:
@@ -80,8 +70,8 @@ def to_savedmodel(version: Classifier) -> EngineFiles:
 
     The network comes from the version's Keras file, the novelty head from its graph.
     """
-    network = read_network(_folder(version) / KERAS, len(version.manifest.classes))
-    head = onnx_graph.read_head(_file(version, MODEL)) if NOVELTY_OUTPUT in version.manifest.outputs else None
+    network = read_network(_folder(version) / artifact.KERAS, len(version.manifest.classes))
+    head = onnx_graph.read_head(_file(version, artifact.MODEL)) if NOVELTY_OUTPUT in version.manifest.outputs else None
     import tensorflow as tf
 
     features = tf.TensorSpec((None, FEATURES), tf.float32, name=FEATURES_INPUT.name)
@@ -105,18 +95,15 @@ FORMATS: Mapping[str, Callable[[Classifier], EngineFiles]] = {"triton": to_trito
 """The values of `--format`."""
 
 
-def write(files: EngineFiles, output: Path, manifest: Manifest) -> Path:
-    """Write a version for an engine. If that fails, nothing is written.
+def write(files: EngineFiles, output: Path, manifest: artifact.Manifest) -> Path:
+    """Write a version for an engine, and return its folder. If that fails, nothing is written.
 
-    Returns:
-        The version's folder.
-
-    Raises:
-        CannotWrite: the version exists, the model's shared files do not match this version, or the file system refused.
+    Raises CannotWrite if the version exists, if the model's shared files are not those of this version, or if the file
+    system refused.
     """
     model = output / manifest.name
     folder = model / str(manifest.version)
-    is_first = not versions(output, manifest.name)
+    is_first = not artifact.versions(output, manifest.name)
     try:
         with ExitStack() as undo:
             # Shared files come first, so that a version is complete as soon as it exists. No temporary folder may be
@@ -134,7 +121,7 @@ def write(files: EngineFiles, output: Path, manifest: Manifest) -> Path:
                         f"{file}: expected the content that this version needs, received {received}; "
                         "nothing was written; choose another --output"
                     )
-            if not write_once(folder, files.version):
+            if not artifact.write_once(folder, files.version):
                 raise CannotWrite(f"{folder}: expected a new version, received one that exists; it was not changed")
             undo.pop_all()  # the version is complete: keep the shared files
     except OSError as exc:
@@ -168,7 +155,7 @@ def _check_golden(subject: str, golden: Golden, received: Mapping[str, Floats]) 
             )
 
 
-def _config(name: str, outputs: list[Tensor]) -> str:
+def _config(name: str, outputs: list[artifact.Tensor]) -> str:
     """Return Triton's model configuration, in protobuf's text format."""
     return f"""\
 # By `digits export --format triton`. Your own settings: see docs/how-to/other-engines.md.
@@ -198,7 +185,7 @@ model_warmup [
 """
 
 
-def _declare(tensor: Tensor) -> str:
+def _declare(tensor: artifact.Tensor) -> str:
     """Return a tensor's declaration in Triton's configuration, without the batch dimension.
 
     Triton allows no empty shape. An output with one number per picture is declared as [ 1 ] and reshaped.
@@ -241,4 +228,4 @@ def _folder(version: Classifier) -> Path:
 
 
 def _file(version: Classifier, path: str) -> bytes:
-    return read_file(_folder(version), path, version.manifest.files[path])
+    return artifact.read_file(_folder(version), path, version.manifest.files[path])

@@ -144,19 +144,14 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
     splits = {split: metrics for split, metrics in manifest.metrics.items() if split != "test"}
     splits["test"] = assessment.metrics()
     overall = [[split, f"{metrics['loss']:.4f}", f"{metrics['accuracy']:.4f}"] for split, metrics in splits.items()]
-    kind = _kind(manifest)
-    scores = [assessment.per_class[name] for name in ("precision", "recall", "f1")]
-    by_class = [
-        [_as_text(name), *(f"{score[index]:.4f}" for score in scores), assessment.per_class["images"][index]]
-        for index, name in enumerate(manifest.classes)
-    ]
+    by_class = assessment.by_class([_as_text(name) for name in manifest.classes])
     mistakes = "" if len(assessment.mistakes) else " No test image was mistaken."
     return "\n\n".join(
         [
             f"The test accuracy is {assessment.in_words()}. The interval is Wilson's. For comparison, "
             f"{assessment.beside_chance()}.{mistakes}",
             _table(["split", "loss", "accuracy"], overall),
-            _table([kind, "precision", "recall", "F1", "images"], by_class),
+            _table([_kind(manifest), "precision", "recall", "F1", "images"], by_class),
         ]
     )
 

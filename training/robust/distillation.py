@@ -5,7 +5,7 @@ Its probabilities say more than a label, for example that a 7 looks almost like 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from digits.features import Floats, Grey, to_features
 from training.backend import make_reproducible
 from training.data.images import Split
-from training.fit.epochs import History, fit_epochs, held_back, one_hot
+from training.fit.epochs import Examples, History, fit_epochs, held_back, one_hot
 from training.network import layers as network
 from training.network.recipes import Robust
 from training.progress import track
@@ -32,7 +32,17 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, 
     strong, mild = _copies(recipe, split, seed)
     labels = one_hot(split.y_train, split.classes)
 
-    teacher = _fit_teacher(recipe, split, seed, mild, labels, folder=folder / TEACHER)
+    validation, batch_size = held_back(split), recipe.batch_size
+    make_reproducible(seed)
+    teacher = network.build_teacher(recipe, _steps(split, recipe.teacher_epochs, batch_size), split.classes)
+    fit_epochs(
+        teacher,
+        _shuffled(mild, [labels] * len(mild), [seed, 1]),
+        epochs=recipe.teacher_epochs,
+        batch_size=batch_size,
+        validation=validation,
+        folder=folder / TEACHER,
+    )
     share = recipe.teacher_share
     targets = [
         share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
@@ -47,29 +57,10 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, 
 
     # Seed again, so that the initial weights do not depend on how much of the teacher's training was resumed.
     make_reproducible(seed)
-    epochs, batch_size = recipe.epochs, recipe.batch_size
+    epochs = recipe.epochs
     student = network.build_student(recipe, _steps(split, epochs, batch_size), split.classes)
-    validation = held_back(split)
     history = fit_epochs(student, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder)
     return network.fold_normalization(student, recipe), history
-
-
-def _fit_teacher(
-    recipe: Robust,
-    split: Split,
-    seed: int,
-    copies: Sequence[Grey],
-    labels: Floats,
-    *,
-    folder: Path,
-) -> Any:
-    make_reproducible(seed)
-    epochs, batch_size = recipe.teacher_epochs, recipe.batch_size
-    teacher = network.build_teacher(recipe, _steps(split, epochs, batch_size), split.classes)
-    examples = _shuffled(copies, [labels] * len(copies), [seed, 1])
-    validation = held_back(split)
-    fit_epochs(teacher, examples, epochs=epochs, batch_size=batch_size, validation=validation, folder=folder)
-    return teacher
 
 
 def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[Grey]]:
@@ -81,9 +72,7 @@ def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[G
     return copies[: recipe.copies], copies[recipe.copies :]
 
 
-def _shuffled(
-    copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]
-) -> Callable[[int], tuple[Floats, Floats]]:
+def _shuffled(copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]) -> Examples:
     """Return a function from an epoch to one of the copies with its targets, in an order that a resumed run repeats."""
 
     def examples(epoch: int) -> tuple[Floats, Floats]:

@@ -203,8 +203,7 @@ def evaluate(  # noqa: PLR0917 - Typer turns parameters into options
     is_named = model is not None or _is_named(context)
     classifier = pipeline.load_version(model_dir if model is None else model, is_named=is_named)
     version = classifier.manifest
-    folder = report_folder or report.free_folder(Path("reports") / f"{version.name}-{version.version}")
-    report.check_free(folder)
+    folder = report.free_folder(report_folder, Path("reports") / f"{version.name}-{version.version}")
     loaded = pipeline.load_test_images(classifier, data, allow_other_data=allow_other_data)
     pipeline.evaluate(classifier, loaded, folder)
 

@@ -99,8 +99,8 @@ def train(
         if rival is not None:
             replacement.check_not_worse(assessment, *rival)
 
-    run, settings = _Run(recipe, seed, data, split, output), fit.settings_of(recipe, seed, data.sha256())
-    with lock.exclusive(output / NAME), fit.training_state(output / NAME, settings, resume=resume) as state_folder:
+    run, parent = _Run(recipe, seed, data, split, output), output / NAME
+    with lock.exclusive(parent), fit.training_state(parent, recipe, seed, data.sha256(), resume=resume) as state_folder:
         with step("starting TensorFlow"):
             keras()
         network, history = _fit(run, state_folder)
@@ -168,7 +168,7 @@ def _calibrate_and_publish(
         test_images=len(data.y_test),
     )
     manifest = draft_manifest(exported, run.recipe, run.seed, dataset)
-    classifier = exported.classifier(manifest)
+    classifier = Classifier.of_graph(manifest, exported.onnx, exported.golden)
 
     with step("assessing it on the test images"):
         parts = {
@@ -301,7 +301,8 @@ def publish_keras_file(
     if reason := unfairness(None, data):
         say(f"not assessed: {reason}")
     else:
-        assessment = _assess(exported.classifier(manifest), data.x_test, data.y_test)
+        classifier = Classifier.of_graph(manifest, exported.onnx, exported.golden)
+        assessment = _assess(classifier, data.x_test, data.y_test)
         if not force:
             replacement.check_better_than_chance(assessment)
         manifest = manifest.model_copy(update={"metrics": {"test": assessment.metrics(interval=True)}})

@@ -95,13 +95,5 @@ PHOTO = Body("photo, 12 megapixels", JPEG.headers, _photo)
 PICTURES = (DRAWING, JPEG, PHOTO)
 """Bodies that the service must normalize, so that the probabilities differ from the golden ones."""
 
-BODIES = {
-    "json": JSON,
-    "raw": RAW,
-    "png": PNG,
-    "many": MANY,
-    "drawing": DRAWING,
-    "jpeg": JPEG,
-    "photo": PHOTO,
-}
+BODIES = {"json": JSON, "raw": RAW, "png": PNG, "many": MANY, "drawing": DRAWING, "jpeg": JPEG, "photo": PHOTO}
 """All bodies, by their names on the command line."""

@@ -73,13 +73,9 @@ class Server:
 def serving(
     command: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT, ready: str | None = None
 ) -> Iterator[Server]:
-    """Run a server until the block is left.
+    """Run a server in a folder until the block is left. `ready` is as in `services.Service`.
 
-    Args:
-        command: `{port}` in an argument or in the environment becomes the port.
-        environment: added to the environment of this process.
-        folder: the working directory.
-        ready: path that is answered with 200 once the server is ready. None: the server is ready once it listens.
+    `{port}` in an argument of the command or in the additional environment becomes the port.
 
     Raises:
         SystemExit: the server ended or was not ready within two minutes. The message contains the end of its output.

@@ -80,10 +80,7 @@ def _probabilities(answer: dict[str, Any]) -> NDArray[np.float64]:
 def own(*, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] | None = None) -> Service:
     """Return the service of a checkout as `make serve` starts it, with its access log and with this checkout's model.
 
-    Args:
-        folder: the checkout, by default this one.
-        name: the name in the table.
-        settings: environment variables.
+    The settings are environment variables.
     """
     model = {"MNIST_MODEL_DIR": str(MODEL.parents[1]), "MNIST_MODEL_VERSION": MODEL.name}
     environment = {**LISTENING, **model, **(settings or {})}

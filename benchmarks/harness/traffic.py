@@ -37,10 +37,7 @@ class Request:
 def traffic(port: int, requests: Sequence[Request], record: Callable[[Request, int | str], None]) -> Iterator[None]:
     """Send requests from CLIENTS threads until the block ends. Every other client keeps its connection.
 
-    Args:
-        port: port of the service.
-        requests: a client draws from these at random, and ends when its connection is refused.
-        record: called with every request and its outcome, from several threads.
+    A client draws requests at random, and ends when its connection is refused. `record` is called from several threads.
     """
     stopping = threading.Event()
 

@@ -33,13 +33,7 @@ def rng_of(name: str) -> Generator:
 
 
 def family(name: str, pixels: Grey, rng: Generator) -> list[bytes]:
-    """Return one picture of a family for each digit, in order.
-
-    Args:
-        name: one of FAMILIES.
-        pixels: uint8 (N, 28, 28) in MNIST form.
-        rng: the source of randomness.
-    """
+    """Return one picture of a family for each digit, uint8 (N, 28, 28) in MNIST form, in order."""
     make = FAMILIES[name]
     return [make(digit, rng) for digit in pixels]
 
@@ -110,14 +104,6 @@ def texture(shape: tuple[int, ...], rng: Generator, *, strength: float) -> Array
 def on_paper(ink: Array, *, paper: float = PAPER, pen: float = INK) -> Array:
     """Return the grey values of dark ink on light paper."""
     return paper + (pen - paper) * ink
-
-
-def _as_is(digit: Grey, _rng: Generator) -> bytes:
-    return encoded(digit)
-
-
-def _inverted(digit: Grey, _rng: Generator) -> bytes:
-    return encoded(255 - digit)
 
 
 def _page(digit: Grey, rng: Generator) -> bytes:
@@ -363,8 +349,8 @@ def _dark_photo(digit: Grey, rng: Generator) -> bytes:
 
 
 FAMILIES: dict[str, Callable[[Grey, Generator], bytes]] = {
-    "as is": _as_is,
-    "inverted": _inverted,
+    "as is": lambda digit, _rng: encoded(digit),
+    "inverted": lambda digit, _rng: encoded(255 - digit),
     "page": _page,
     "transparent": _transparent,
     "photo": _photo,

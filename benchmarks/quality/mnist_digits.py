@@ -22,13 +22,9 @@ def add_part(arguments: argparse.ArgumentParser) -> None:
 
 
 def load_part(part: str) -> tuple[Grey, NDArray[np.int64]]:
-    """Return the images, uint8 (N, 28, 28), and their labels.
+    """Return the images of "validation" or "test", uint8 (N, 28, 28), and their labels.
 
-    Args:
-        part: "validation" or "test".
-
-    Raises:
-        SystemExit: MNIST cannot be loaded. The message says why.
+    Raises SystemExit if MNIST cannot be loaded. The message says why.
     """
     try:
         mnist = load(os.environ.get("MNIST_DATA"))

@@ -92,10 +92,6 @@ def _table(ink: Array, rng: Generator) -> bytes:
     return _photographed(ink, 1 - rng.uniform(0.3, 0.8) * np.maximum(lines, columns * (ink == 0)), rng)
 
 
-def _lamp(ink: Array, rng: Generator) -> bytes:
-    return _photographed(ink, 1.0, rng, depth=(0.5, 0.8))
-
-
 def _under_shadow(ink: Array, rng: Generator) -> bytes:
     """Let the hard edge of a shadow cross the ink."""
     strip = side_strip(ink.shape, rng, share=rng.uniform(0.35, 0.65))
@@ -169,13 +165,9 @@ def _lying(
 ) -> bytes:
     """Photograph a piece of paper on something else.
 
-    Args:
-        ink: the paper's coverage by ink, (height, width) in [0, 1].
-        rng: the source of randomness.
-        most_degrees: by how much the paper is turned at most.
-        tilt: by how much a corner is displaced at most, as a share of the paper's side.
-        around: how much of the table is beside each side of the paper, as a share of the paper's longer side.
-        cut: the chance that a side of the paper is outside the photo. Two at most are.
+    `tilt` is by how much a corner is displaced at most, as a share of the paper's side. `around` is how much of the
+    table is beside each side, as a share of the longer side. `cut` is the chance that a side is outside the photo. Two
+    at most are.
     """
     height, width = ink.shape
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float32)
@@ -246,7 +238,7 @@ PAPERS: dict[str, Callable[[Array, Generator], bytes]] = {
     "squared paper": _squared,
     "a form": _boxed,
     "a table": _table,
-    "paper under a lamp": _lamp,
+    "paper under a lamp": lambda ink, rng: _photographed(ink, 1.0, rng, depth=(0.5, 0.8)),
     "paper under a shadow": _under_shadow,
     "thin paper": _thin,
     "crumpled paper": _crumpled,

@@ -40,22 +40,18 @@ Settings = Mapping[str, Any]
 """What determines a training run: the recipe, the seed and the data."""
 
 
-def settings_of(recipe: Any, seed: int, dataset_sha256: str) -> Settings:
-    """Return what determines a training run with a recipe, which is a dataclass."""
-    return {**asdict(recipe), "seed": seed, "data": dataset_sha256}
-
-
 @contextmanager
-def training_state(parent: Path, settings: Settings, *, resume: bool) -> Iterator[Path]:
+def training_state(parent: Path, recipe: Any, seed: int, data_sha256: str, *, resume: bool) -> Iterator[Path]:
     """Create the folder of a run's state below `parent`, or find it if the run is resumed. Remove it after the run.
 
-    The state stays after Ctrl-C and after errors, except for NotPublished.
+    The recipe is a dataclass. The state stays after Ctrl-C and after errors, except for NotPublished.
 
     Raises:
         NothingToResume: `resume` is true and there is no state. The message says what the newest other run had.
         CannotWrite: the file system refused.
         Interrupted: the user pressed Ctrl-C inside of the context.
     """
+    settings = {**asdict(recipe), "seed": seed, "data": data_sha256}
     identity = json.dumps(settings, sort_keys=True)
     folder = parent / STATES / hashlib.sha256(identity.encode()).hexdigest()[:16]
     if not resume:

@@ -64,14 +64,8 @@ def serving_graph(layers: list[Convolution]) -> bytes:
         reach = dilation * (layer.kernel.shape[0] // 2)
         # "same" padding of TensorFlow: with strides of 2, even lengths have no padding before the first pixel
         first = 0 if strides == 2 else reach
-        return add(
-            "Conv",
-            x,
-            *weights,
-            strides=[strides] * 2,
-            dilations=[dilation] * 2,
-            pads=[first, first, reach, reach],
-        )
+        pads = [first, first, reach, reach]
+        return add("Conv", x, *weights, strides=[strides] * 2, dilations=[dilation] * 2, pads=pads)
 
     def activated(x: str, **options: int) -> str:
         return add("Relu", convolved(x, **options))

@@ -17,7 +17,7 @@ from digits.normalization.parts import Mask, find_parts
 from training.backend import keras, library_versions
 from training.data.images import LabelledImages
 from training.errors import ParityError
-from training.fit.epochs import History, settings_of, training_state
+from training.fit.epochs import History, training_state
 from training.ink.fit import InkRecipe, fit, validation_scenes
 from training.ink.graph import convolutions, serving_graph
 from training.terminal import step
@@ -56,8 +56,7 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
         TrainingError: nothing to resume, a network that cannot be exported, or Ctrl-C (Interrupted).
         DigitsError: publishing failed.
     """
-    settings = settings_of(recipe, seed, data.sha256())
-    with training_state(output / NAME, settings, resume=resume) as folder:
+    with training_state(output / NAME, recipe, seed, data.sha256(), resume=resume) as folder:
         network, history = fit(recipe, data.x_train, seed=seed, folder=folder)
         return _publish(recipe, data, network, history, seed=seed, output=output)
 

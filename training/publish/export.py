@@ -16,7 +16,7 @@ from digits.features import FEATURES, Floats, to_features
 from digits.model import artifact
 from digits.model.artifact import FEATURES_INPUT, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT, Manifest
 from digits.model.classes import DIGITS
-from digits.model.classifier import Classifier, Golden
+from digits.model.classifier import Golden
 from training.backend import keras, library_versions
 from training.data.images import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
@@ -43,15 +43,6 @@ class Exported:
     preprocessing: artifact.Preprocessing
     layers: bytes | None = None
     """The file that `artifact.LAYERS` describes."""
-
-    def files(self) -> dict[str, bytes]:
-        """Return the files, path below the version's folder to content."""
-        files = {artifact.MODEL: self.onnx, artifact.KERAS: self.keras, artifact.GOLDEN: self.golden.to_json()}
-        return files if self.layers is None else files | {artifact.LAYERS: self.layers}
-
-    def classifier(self, manifest: Manifest) -> Classifier:
-        """Return the classifier that will be served, after its self-test. Raises ArtifactError if the test fails."""
-        return Classifier.of_graph(manifest, self.onnx, self.golden)
 
 
 def export(network: Any, data: LabelledImages, *, head: Head | None = None, explain: bool = False) -> Exported:
@@ -111,7 +102,10 @@ def draft_manifest(
 
 def publish(root: Path, exported: Exported, report: dict[str, bytes], draft: Manifest) -> Manifest:
     """Publish as the next version below `root`. Raises PublishFailed."""
-    files = exported.files() | {f"report/{name}": content for name, content in report.items()}
+    files = {f"report/{name}": content for name, content in report.items()}
+    files |= {artifact.MODEL: exported.onnx, artifact.KERAS: exported.keras, artifact.GOLDEN: exported.golden.to_json()}
+    if exported.layers is not None:
+        files[artifact.LAYERS] = exported.layers
     fields = draft.model_dump(exclude={"name", "version", "created", "files"})
     return artifact.publish(root, files, fields, name=draft.name)
 

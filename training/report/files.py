@@ -47,16 +47,17 @@ def render(
     return files
 
 
-def free_folder(folder: Path) -> Path:
-    """Return this folder, or the first of FOLDER-2, FOLDER-3 and so on that has no report."""
-    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
-    return next(each for each in chain([folder], numbered) if not (each / _CARD).exists())
+def free_folder(chosen: Path | None, default: Path) -> Path:
+    """Return the chosen folder, or the first of DEFAULT, DEFAULT-2, DEFAULT-3 and so on that has no report.
 
-
-def check_free(folder: Path) -> None:
-    """Raise CannotWrite if a folder has a report, which another one must not overwrite."""
-    if (folder / _CARD).exists():
-        raise CannotWrite(f"{folder}: expected a folder without a report, received one; choose another --report")
+    Raises CannotWrite if the chosen folder has a report, which another one must not overwrite.
+    """
+    if chosen is None:
+        numbered = (default.with_name(f"{default.name}-{number}") for number in count(2))
+        return next(each for each in chain([default], numbered) if not (each / _CARD).exists())
+    if (chosen / _CARD).exists():
+        raise CannotWrite(f"{chosen}: expected a folder without a report, received one; choose another --report")
+    return chosen
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -25,6 +25,8 @@ _TURNABLE = (2, 3, 4, 5, 7)
 
 _CHUNK = 100  # pictures per task of a thread
 
+_FRAME = 2  # width of an empty margin, with which a picture is not 28x28 and gets normalized
+
 Generator = np.random.Generator
 
 _Points = NDArray[np.float64]
@@ -213,7 +215,7 @@ def _mixed(images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Put one digit over another digit that was rotated and shifted."""
     one, other = images[rng.integers(len(images), size=2)]
     shifted = np.roll(np.rot90(other, int(rng.integers(4))), rng.integers(-6, 7, 2), (0, 1))
-    return _framed(np.maximum(one, shifted))
+    return np.pad(np.maximum(one, shifted), _FRAME)
 
 
 def _pair(images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -235,7 +237,7 @@ def _digit(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 def _turned(images: Grey, labels: Labels, rng: Generator) -> Grey:
     """Turn a digit on its side."""
     chosen = np.flatnonzero(np.isin(labels, _TURNABLE))
-    return _framed(np.rot90(images[rng.choice(chosen)], int(rng.choice([1, 3]))))
+    return np.pad(np.rot90(images[rng.choice(chosen)], int(rng.choice([1, 3]))), _FRAME)
 
 
 def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
@@ -261,11 +263,6 @@ def _grey_blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     soft = (form * rng.uniform(2, 20)).clip(0, 1)
     grey: Grey = (rng.uniform(120, 255) * soft * shade).astype(np.uint8)
     return grey
-
-
-def _framed(picture: NDArray[np.uint8]) -> Grey:
-    """Add an empty margin, so that the picture is not 28x28 and gets normalized."""
-    return np.pad(picture, 2)
 
 
 _Kind = Callable[[Grey, Labels, Generator], Grey]

@@ -18,7 +18,7 @@ from digits.features import to_features
 from training.assess.assessment import assess
 from training.data.images import LabelledImages, load, split_training_images
 from training.errors import Interrupted, NothingToResume
-from training.fit.epochs import fit, settings_of, training_state
+from training.fit.epochs import fit, training_state
 from training.network.recipes import Recipe
 
 EPOCHS = 3
@@ -126,13 +126,12 @@ def test_resuming_without_a_state_is_refused(
 
 
 def test_resuming_with_another_setting_says_which_one(tmp_path: Path) -> None:
-    settings = settings_of(Recipe("lecture", batch_size=64), 1, "abc")
-    with pytest.raises(Interrupted), training_state(tmp_path, settings, resume=False):
+    stopped = training_state(tmp_path, Recipe("lecture", batch_size=64), 1, "abc", resume=False)
+    with pytest.raises(Interrupted), stopped:
         raise KeyboardInterrupt
-    other = settings_of(Recipe("lecture"), 2, "abc")
 
     with (
         pytest.raises(NothingToResume, match="received one with batch_size 64 instead of 128, seed 1 instead of 2; "),
-        training_state(tmp_path, other, resume=True),
+        training_state(tmp_path, Recipe("lecture"), 2, "abc", resume=True),
     ):
         pass

@@ -77,6 +77,14 @@ def _scan(pixels: Grey) -> bytes:
     return _photographed(pixels.tobytes(), 640, 640, noise=3, quality=85)
 
 
+def _ruled(pixels: Grey) -> bytes:
+    """Encode a picture as a photo of ruled paper, 640x640 pixels, 40 kB."""
+    photo = Image.open(io.BytesIO(_scan(pixels)))
+    for y in range(30, 640, 60):
+        photo.paste((120, 120, 130), (0, y, 640, y + 3))
+    return encoded(photo, "jpeg", quality=85)
+
+
 def _photo(pixels: Grey) -> bytes:
     """Encode a picture as a phone's photo: 12 megapixels, 4 MB."""
     return _photographed(pixels.tobytes(), 4000, 3000, noise=6, quality=92)
@@ -91,9 +99,11 @@ PNG = Body("PNG", {"Content-Type": "image/png"}, lambda pixels: encoded(Image.fr
 MANY = Body(f"{MANY_PICTURES} as raw bytes", RAW.headers, lambda pixels: pixels.tobytes() * MANY_PICTURES)
 DRAWING = Body("drawing, 280x280", PNG.headers, _drawing)
 JPEG = Body("JPEG, 640x640", {"Content-Type": "image/jpeg"}, _scan)
+RULED = Body("ruled paper, 640x640", JPEG.headers, _ruled)
 PHOTO = Body("photo, 12 megapixels", JPEG.headers, _photo)
-PICTURES = (DRAWING, JPEG, PHOTO)
+PICTURES = (DRAWING, JPEG, RULED, PHOTO)
 """Bodies that the service must normalize, so that the probabilities differ from the golden ones."""
 
-BODIES = {"json": JSON, "raw": RAW, "png": PNG, "many": MANY, "drawing": DRAWING, "jpeg": JPEG, "photo": PHOTO}
+BODIES = {"json": JSON, "raw": RAW, "png": PNG, "many": MANY}
+BODIES |= {"drawing": DRAWING, "jpeg": JPEG, "ruled": RULED, "photo": PHOTO}
 """All bodies, by their names on the command line."""

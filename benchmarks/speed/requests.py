@@ -124,7 +124,7 @@ def main() -> None:
     known = f"of {', '.join(services.NAMES)}; default: %(default)s"
     arguments.add_argument("--services", default="ours,floor,decode-floor,template", help=known)
     known = f"of {', '.join(BODIES)}; default: %(default)s"
-    arguments.add_argument("--bodies", default="json,raw,png,drawing,jpeg,photo", help=known)
+    arguments.add_argument("--bodies", default="json,raw,png,drawing,jpeg,ruled,photo", help=known)
     arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
     options = arguments.parse_args()
     versions = {"wrk": wrk.version()}

@@ -6,6 +6,7 @@ read_number(classifier, picture)  several digits, in `digits.numbers.read`
 
 import os
 import stat
+import threading
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +30,10 @@ many pixels."""
 
 _BYTES_PER_PIXEL = 6
 """Memory that decoding a usual picture takes at most per pixel, with the work on its pixels."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Normalization makes a hundred short calls of OpenCV and NumPy, each of which releases the interpreter lock. Two threads
+that normalize would pass it to and fro, which takes a third more processor time. Decoding runs beside it."""
 
 _MAX_OPEN_SIZE = 250_000
 """Pictures with more pixels or bytes are opened again to be decoded, if they had to wait."""
@@ -93,8 +98,13 @@ class Picture:
         """
         if self.is_large_jpeg and preparation in ("auto", "always"):
             copy = self.grey(min_jpeg_side=SMALL_COPY_SIDE)
-            look = Look.at(copy)
-            return normalize(copy if look.shows_large_digit(copy) else self.grey(), preparation, look)
+            with _ONE_AT_A_TIME:
+                look = Look.at(copy)
+                if look.shows_large_digit(copy):
+                    return normalize(copy, preparation, look)
+            whole = self.grey()
+            with _ONE_AT_A_TIME:
+                return normalize(whole, preparation, look)
         return prepare_pixels(self.grey() if self._pixels is None else self._pixels, preparation)
 
     def look_again(self) -> Normalized | None:
@@ -126,7 +136,8 @@ class Picture:
 
 def prepare_pixels(pixels: NDArray[Any], preparation: Preparation) -> Normalized:
     """Prepare grey pixels, (height, width), uint8 or floats in [0, 1]. Raises NoInk and WrongSize."""
-    return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
+    with _ONE_AT_A_TIME:
+        return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
 
 
 def read_file(file: Path) -> bytes:

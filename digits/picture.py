@@ -32,8 +32,8 @@ _BYTES_PER_PIXEL = 6
 """Memory that decoding a usual picture takes at most per pixel, with the work on its pixels."""
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Normalization makes a hundred short calls of OpenCV and NumPy, each of which releases the interpreter lock. Two threads
-that normalize would pass it to and fro, which takes a third more processor time. Decoding runs beside it."""
+"""Normalization makes a hundred short calls of OpenCV and NumPy, each of which releases the interpreter lock. Two
+threads that normalize would pass it to and fro, which takes a third more processor time. Decoding runs beside it."""
 
 _MAX_OPEN_SIZE = 250_000
 """Pictures with more pixels or bytes are opened again to be decoded, if they had to wait."""

@@ -1,8 +1,8 @@
 """Threads for work that would block the event loop: decoding and normalizing pictures, parsing long bodies.
 
-Decoders run in native code that releases the interpreter lock, so there is a thread per core. One of them normalizes at a
-time (`digits/picture.py`). Large jobs have threads of their own, so that a drawing never waits for a 50-megapixel photo. Large pictures
-are decoded at the same time only if they are not too large together, which bounds the memory.
+Decoders run in native code that releases the interpreter lock, so there is a thread per core. One of them normalizes at
+a time (`digits/picture.py`). Large jobs have threads of their own, so that a drawing never waits for a 50-megapixel
+photo. Large pictures are decoded at the same time only if they are not too large together, which bounds the memory.
 """
 
 import asyncio

@@ -109,8 +109,9 @@ class Picture:
 
     def look_again(self) -> Normalized | None:
         """Decode the picture and bring it to MNIST form after another look. None if no other look shows ink."""
-        with suppress(NoInk):
-            return second_look(self.grey())
+        grey = self.grey()
+        with suppress(NoInk), _ONE_AT_A_TIME:
+            return second_look(grey)
         return None
 
     def grey(self, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:

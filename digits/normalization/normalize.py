@@ -90,6 +90,8 @@ class Normalized:
     """Whether `second_look` can see the picture in another way."""
     is_main_part: bool = False
     """Whether it is the largest part of the digit, without small ones near it."""
+    is_inside_mark: bool = False
+    """Whether it is what a mark surrounds of which the ink network has erased a part."""
     without_mark: "Normalized | None" = None
     """The digit without a mark around or below all other parts, or without small marks near it, if there are any. The
     network chooses."""
@@ -165,6 +167,7 @@ def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
             each.is_alone,
             has_other_look,
             each.is_main_part,
+            each.is_inside_mark,
             normalized,
         )
     assert normalized is not None
@@ -250,6 +253,8 @@ class _Located:
     """As in `Normalized`."""
     is_main_part: bool
     """As in `Normalized`."""
+    is_inside_mark: bool
+    """As in `Normalized`."""
 
 
 def _locate(picture: Grey, look: Look) -> list[_Located]:
@@ -291,7 +296,8 @@ def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
     mask = cv2.dilate(fine.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
     digit = fine.ink[box] * mask
     is_rectified = look.page is not None
-    return _Located(digit, is_rectified, is_dark, found.left_out, seen, part, found.is_alone, found.is_main_part)
+    marks = found.is_main_part, found.is_inside_mark
+    return _Located(digit, is_rectified, is_dark, found.left_out, seen, part, found.is_alone, *marks)
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:
@@ -345,6 +351,8 @@ class _Found:
     """As in `Normalized`."""
     is_main_part: bool = False
     """As in `Normalized`."""
+    is_inside_mark: bool = False
+    """As in `Normalized`."""
 
     @property
     def side(self) -> int:
@@ -374,14 +382,16 @@ def _find(
     if parts.totals.max() < _MIN_TOTAL:
         raise NoInk(_NO_STROKES)
     found = [_digit(ink, parts)]
-    kept = without_mark(parts) if near is None else None
+    if near is not None:
+        return found
+    kept = without_mark(parts)
     if kept is not None:
         found += [_digit(ink, parts, kept)] if parts.totals[kept].max() >= _MIN_TOTAL else []
-    elif near is None and marks is not None and (inside := _inside_mark(marks)) is not None:
+    elif marks is not None and (inside := _inside_mark(marks)) is not None:
         ink = ink * inside
         parts = find_parts(ink, _MIN_INK)
-        found += [replace(_digit(ink, parts), is_main_part=True)] if parts.totals.max() >= _MIN_TOTAL else []
-    elif near is None and (main := _main_part(found[0], parts)) is not None:
+        found += [replace(_digit(ink, parts), is_inside_mark=True)] if parts.totals.max() >= _MIN_TOTAL else []
+    elif (main := _main_part(found[0], parts)) is not None:
         found.append(main)
     return found
 

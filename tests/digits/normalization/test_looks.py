@@ -179,18 +179,36 @@ def test_a_mark_in_the_same_pen_is_left_out(
     assert number["text"] == "3"
 
 
+def faintly_shadowed(sheet: Grey) -> Grey:
+    """Return a sheet with faint ink in falling light, partly under a shadow with a hard edge."""
+    shadow = cv2.fillPoly(np.ones((240, 240)), [np.array([(160, 0), (240, 0), (240, 240), (100, 240)])], 0.6)
+    faint = 220 - (220 - sheet.astype(np.float64)) * 0.75
+    noise = np.random.default_rng(2).normal(0, 3, faint.shape)
+    lit = falling(faint.astype(np.uint8)) * cv2.GaussianBlur(shadow, (0, 0), 1)
+    picture: Grey = np.clip(lit + noise, 0, 255).astype(np.uint8)
+    return picture
+
+
 @pytest.mark.parametrize("draw", [circled, boxed, underlined])
 def test_a_mark_that_the_ink_network_erases_in_part_is_left_out(
     classifier: Classifier, three: Floats, draw: Callable[[Floats], Grey]
 ) -> None:
-    shadow = cv2.fillPoly(np.ones((240, 240)), [np.array([(160, 0), (240, 0), (240, 240), (100, 240)])], 0.6)
-    faint = 220 - (220 - draw(three).astype(np.float64)) * 0.75
-    noise = np.random.default_rng(2).normal(0, 3, faint.shape)
-    picture = np.clip(falling(faint.astype(np.uint8)) * cv2.GaussianBlur(shadow, (0, 0), 1) + noise, 0, 255)
-
-    (record,) = predict(classifier, [normalize(picture.astype(np.uint8))])
+    (record,) = predict(classifier, [normalize(faintly_shadowed(draw(three)))])
 
     assert record["digit"] == 3
+
+
+def test_digits_in_a_box_that_the_ink_network_erases_in_part_are_not_one_digit(
+    classifier: Classifier, mnist: Mnist
+) -> None:
+    inks = [stroked(mnist.pixels[mnist.labels == digit][0], 80, 6).astype(np.float32) for digit in (1, 7)]
+    middles = [ink[ink.shape[0] // 2 - 40 :, ink.shape[1] // 2 - 30 :][:80, :60] for ink in inks]
+    sheet = np.rint(220 - 160 * np.pad(np.hstack(middles), ((80, 80), (60, 60)))).astype(np.uint8)
+    cv2.rectangle(sheet, (45, 62), (195, 178), 60, 5)
+
+    number = read_number(classifier, Picture(encoded(faintly_shadowed(sheet))))
+
+    assert (number["text"], number["accept"]) == ("17", True)
 
 
 def test_a_printed_word_near_the_digit_is_left_out_and_the_answer_is_not_accepted(

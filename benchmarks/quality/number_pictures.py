@@ -39,7 +39,7 @@ class NumberPicture:
 
 
 _Hand = Callable[[Grey, int, Generator], Array]
-"""Writes a digit whose 28x28 field is so many pixels wide."""
+"""Draws a digit. The number is the width of its field in pixels, in which the digit takes 20 of 28 parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +258,6 @@ PLAIN = ("page", "photo", "pencil", "marker", "scan, ruled paper", "slanted", "t
 
 
 def numbers(name: str, digits: Grey, labels: NDArray[np.int64], count: int, rng: Generator) -> list[NumberPicture]:
-    """Return `count` pictures of one of NUMBERS, whose digits are drawn at random from N images in MNIST form."""
+    """Return `count` pictures of one of NUMBERS. Their digits are drawn at random from N images in MNIST form."""
     sheet = _Sheet(digits, labels, rng)
     return [NUMBERS[name](sheet) for _ in range(count)]

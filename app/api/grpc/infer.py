@@ -24,7 +24,7 @@ _CONTENTS = {
 
 
 def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry) -> InferRequest:
-    """Parse the message of a call, whose version `registry` must know.
+    """Parse the message of a call. `registry` must know the version that it names.
 
     Raises:
         UnknownModel, MalformedBody, InvalidBody, BatchTooLarge: the message is not a valid request.

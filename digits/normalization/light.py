@@ -22,6 +22,9 @@ _PAPER, _BOARD = 200.0, 30.0
 _MIN_CONTRAST = 8.0
 """The least contrast in grey values of evened paper. Below it, blocks of JPEG look like ink."""
 
+_SHADES_SIDE, _NARROW = 128, (7, 7)
+"""Longer side of the reduced picture in which shadows of any form are measured. Narrower marks than this are ink."""
+
 _FAINT, _STRONG = 0.15, 0.5
 """Pixels with coverage between these are faint. At the edge of a stroke they are near a strong pixel."""
 
@@ -77,6 +80,21 @@ def even_light(view: Grey, *light_sides: int) -> EvenedPaper | None:
             if _is_all_paper_or_ink(even.coverage(flat), even.half_stroke * max(flat.shape)):
                 return EvenedPaper(brightness, even)
     return None
+
+
+def without_shadows(picture: Grey) -> Grey:
+    """Divide a picture by its brightness around narrow dark marks. Wide strokes become hollow, and light ink is lost.
+
+    Args:
+        picture: uint8 (height, width).
+    """
+    height, width = picture.shape
+    size = [max(1, round(side * _SHADES_SIDE / max(height, width))) for side in (width, height)]
+    small = cv2.medianBlur(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), 3)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, _NARROW)
+    paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, window), (3, 3))
+    even: Grey = cv2.divide(picture, cv2.resize(paper, (width, height)), scale=_PAPER)
+    return even
 
 
 def _brightness(small: Grey, *, is_ink_dark: bool) -> Floats:

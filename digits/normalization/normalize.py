@@ -13,7 +13,7 @@ The cheapest look that is sufficient comes first. The ink is what differs from
 
     1. even paper, as in drawings and scans,
     2. paper that is even after its light was evened out,
-    3. and on any other paper, what the ink network finds.
+    3. and on any other paper, what the ink network finds. It looks again at the picture without its shadows.
 
 Before 2, and where 1 shows something compact, a sheet of paper that lies on something else is looked for and cut out of
 the picture. If the answer is doubtful, `Look.other` sees it in another way. `digits/numbers/sheet.py` has the same
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
-from digits.normalization.light import EvenedPaper, even_light
+from digits.normalization.light import EvenedPaper, even_light, without_shadows
 from digits.normalization.mnist_form import Mode, are_mnist_form
 from digits.normalization.page import Page, find_page, moved
 from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
@@ -147,8 +147,12 @@ def second_look(picture: Grey) -> Normalized | None:
     """
     if _in_mnist_form(picture):
         return None
-    look = Look.at(picture).other(picture)
-    return None if look is None else _redrawn(_locate(picture, look), has_other_look=False)
+    look = Look.at(picture)
+    if not look.has_other:
+        return None
+    if look.page is None and look.paper is None:
+        picture = without_shadows(picture)
+    return _redrawn(_locate(picture, look.other(picture)), has_other_look=False)
 
 
 def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
@@ -202,14 +206,12 @@ class Look:
     @property
     def has_other(self) -> bool:
         """Whether another look may be better. On even paper none is."""
-        return self.page is not None or isinstance(self.paper, EvenedPaper)
+        return self.page is not None or not isinstance(self.paper, EvenPaper)
 
-    def other(self, picture: Grey) -> Self | None:
-        """Return another look at the same picture, or None: at all of it, or with the ink network."""
-        if self.page is not None:
-            view = _view_with_ink(picture)
-            return self._with(None, view, even_paper(view) or even_light(view))
-        return self._with(None, self.view, None) if self.has_other else None
+    def other(self, picture: Grey) -> Self:
+        """Return another look at the picture: at all of it, or with the ink network. Raises NoInk if it is blank."""
+        view = _view_with_ink(picture)
+        return self._with(None, view, (even_paper(view) or even_light(view)) if self.page is not None else None)
 
     @classmethod
     def _with(cls, page: Page | None, view: Grey, paper: EvenPaper | EvenedPaper | None) -> Self:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
 from digits.normalization import ink_map
-from digits.normalization.light import EvenedPaper, even_light
+from digits.normalization.light import EvenedPaper, even_light, without_shadows
 from digits.normalization.page import find_page
 from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper, is_darker
 from digits.normalization.parts import Ints, Labels, find_parts, without_mark
@@ -111,7 +111,7 @@ def find_sheet(picture: Grey, work: Work, *, again: bool = False) -> Sheet:
     Args:
         picture: uint8 (height, width). 0 is black.
         work: counts the steps.
-        again: look at it in another way than the first time: at all of it, or with the ink network.
+        again: look at it in another way than the first time: at all of it, with the ink network, or without shadows.
 
     Raises:
         NoInk: the picture is blank, of one colour or noise, or there is no other way.
@@ -128,10 +128,12 @@ def find_sheet(picture: Grey, work: Work, *, again: bool = False) -> Sheet:
             return replace(sheet, page=matrix, whole_shape=picture.shape, has_other_look=True)
         again = again and page is None
     evened = None if paper else _evened_paper(view)
-    if again and evened is None:
+    if again and paper is not None:
         raise NoInk("no ink found: there is no other way to look at the picture")
+    if again and evened is None:
+        picture = without_shadows(picture)
     sheet = _sheet(picture, None if again else paper or evened, work)
-    return replace(sheet, has_other_look=evened is not None and not again)
+    return replace(sheet, has_other_look=paper is None and not again)
 
 
 def _view(picture: Grey) -> Grey:

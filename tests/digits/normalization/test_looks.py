@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.families import light, stroked
+from benchmarks.quality.papers import ON_PAPER
 from digits.features import Floats, Grey
 from digits.model.artifact import SHIPPED
 from digits.model.classifier import Classifier, load_newest
@@ -257,6 +258,20 @@ def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Cl
     predict(classifier, [clear, doubtful], look_again)
 
     assert asked == [1]
+
+
+def test_the_shadows_of_fingers_are_no_strokes_after_another_look(classifier: Classifier, mnist: Mnist) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [ON_PAPER["on paper under a hand"](digit, rng) for digit in mnist.pixels[:40]]
+
+    records = [
+        predict(classifier, [Picture(data).prepare("auto")], lambda _: Picture(data).look_again())[0]  # noqa: B023
+        for data in pictures
+    ]
+    numbers = [read_number(classifier, Picture(data)) for data in pictures]
+
+    assert sum(record["digit"] == label for record, label in zip(records, mnist.labels, strict=False)) >= 38
+    assert sum(number["text"] == str(label) for number, label in zip(numbers, mnist.labels, strict=False)) >= 38
 
 
 def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, mnist: Mnist) -> None:

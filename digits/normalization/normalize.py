@@ -35,7 +35,18 @@ from digits.normalization.light import EvenedPaper, even_light, without_shadows
 from digits.normalization.mnist_form import Mode, are_mnist_form
 from digits.normalization.page import Page, find_page, moved
 from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
-from digits.normalization.parts import WHOLE, Mask, Part, Parts, Slices, extent, find_parts, longer_side, without_mark
+from digits.normalization.parts import (
+    WHOLE,
+    Mask,
+    Part,
+    Parts,
+    Slices,
+    extent,
+    find_parts,
+    inside_frame,
+    longer_side,
+    without_mark,
+)
 from digits.normalization.redraw import redraw
 from digits.pictures.downscale import downscale, downscale_factor
 
@@ -389,10 +400,11 @@ def _find(
     kept = without_mark(parts)
     if kept is not None:
         found += [_digit(ink, parts, kept)] if parts.totals[kept].max() >= _MIN_TOTAL else []
-    elif marks is not None and (inside := _inside_mark(marks)) is not None:
-        ink = ink * inside
+    elif (inside := _inside_mark(parts, marks)) is not None:
+        pixels, is_erased = inside
+        ink = ink * pixels
         parts = find_parts(ink, _MIN_INK)
-        found += [replace(_digit(ink, parts), is_inside_mark=True)] if parts.totals.max() >= _MIN_TOTAL else []
+        found += [replace(_digit(ink, parts), is_inside_mark=is_erased)] if parts.totals.max() >= _MIN_TOTAL else []
     elif (main := _main_part(found[0], parts)) is not None:
         found.append(main)
     return found
@@ -422,15 +434,23 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     return _Found(ink, kept, left_out, is_alone)
 
 
-def _inside_mark(marks: Floats) -> Floats | None:
-    """Return 1 near what is in a frame or above a line of which the ink network may have erased a part, else 0.
+def _inside_mark(parts: Parts, marks: Floats | None) -> tuple[NDArray[Any], bool] | None:
+    """Return 1 for pixels in a frame that the digit touches, or near what is in a half erased mark, and 0 elsewhere.
 
     Args:
-        marks: (height, width), from `InkNetwork.coverage_and_marks`.
+        parts: of the ink.
+        marks: (height, width), from `InkNetwork.coverage_and_marks`, if the network was asked.
+
+    Returns:
+        The pixels, and whether the network has erased a part of the mark. None if there is no mark.
     """
-    parts = find_parts(marks, _MIN_MARK)
-    kept = without_mark(parts)
-    return None if kept is None else _near(kept[parts.labels])
+    framed = inside_frame(parts)
+    if framed is None and marks is not None:
+        drawn = find_parts(marks, _MIN_MARK)
+        framed = inside_frame(drawn)
+        if framed is None and (kept := without_mark(drawn)) is not None:
+            return _near(kept[drawn.labels]), True
+    return None if framed is None else (framed, False)
 
 
 def _main_part(found: _Found, parts: Parts) -> _Found | None:

@@ -31,6 +31,15 @@ _THIN = 0.3
 _OUTLINE = 0.25
 """Pixels of a frame are at most this far inside of its convex hull, as a share of its shorter side."""
 
+_SMALLEST_FRAME, _STRAIGHT = 12, 0.03
+"""Shorter side of a frame in pixels, and how far its sides are from straight at most, as a share of their length."""
+
+_ALONG = np.linspace(0, 1, 32)[:, None, None]
+"""The places along a frame's sides that are looked at."""
+
+_INKED, _EMPTY = 0.8, 0.4
+"""The sides of a frame are inked by more than the first, and end where less than the second is."""
+
 _FLAT = 2.5
 """A line below digits is this many times as wide as high, and they are this many times as high as it."""
 
@@ -110,6 +119,41 @@ def without_mark(parts: Parts) -> Mask | None:
     if is_flat and bottom[others].max() <= top[lowest] + 1 and 2 * width[lowest] > wide:
         return np.isin(np.arange(len(parts.areas)), (0, lowest), invert=True)
     return None
+
+
+def inside_frame(parts: Parts) -> Mask | None:
+    """Return which pixels are inside of the largest part if it is a frame of four straight sides, else None.
+
+    What is written in the frame may touch it, so that it is of the same part.
+    """
+    if len(parts.areas) < 2:
+        return None
+    outer = int((parts.boxes[1:, 2] * parts.boxes[1:, 3]).argmax()) + 1
+    box = parts.box(outer)
+    part = cv2.inRange(parts.labels[box], outer, outer)
+    outlines = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    hull = cv2.convexHull(max(outlines, key=len))
+    corners = cv2.approxPolyDP(hull, _STRAIGHT * cv2.arcLength(hull, True), True)
+    if len(corners) != 4 or min(part.shape) < _SMALLEST_FRAME or parts.edges[:, outer].any():
+        return None
+    mask = np.pad(part, 1) > 0
+    near = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8))
+    corners = corners[:, 0] + 1
+    sides = corners + (np.roll(corners, -1, axis=0) - corners) * _ALONG
+    x, y = np.moveaxis(np.rint(sides).astype(int), 2, 0)
+    if near[y, x].mean(axis=0).min() < _INKED:
+        return None
+    filled = cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), corners, 1)
+    depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3).astype(int)
+    inked = np.bincount(depth[mask], minlength=depth.max() + 1) / np.bincount(depth.ravel()).clip(1)
+    if inked[2:].min(initial=1) >= _EMPTY:
+        return None
+    within = depth[1:-1, 1:-1] > 2 + int((inked[2:] < _EMPTY).argmax())
+    if np.count_nonzero((within & (parts.labels[box] > 0)).any(axis=1)) < _THIN * len(part):  # the bar of an 8
+        return None
+    inside = np.zeros(parts.labels.shape, dtype=bool)
+    inside[box] = within
+    return inside
 
 
 def _is_outline(mask: Mask) -> bool:

@@ -16,7 +16,7 @@ from digits.normalization import ink_map
 from digits.normalization.light import EvenedPaper, even_light, without_shadows
 from digits.normalization.page import find_page
 from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper, is_darker
-from digits.normalization.parts import Ints, Labels, find_parts, without_mark
+from digits.normalization.parts import Ints, Labels, find_parts, inside_frame, without_mark
 from digits.numbers.work import NETWORK, Work
 from digits.pictures.downscale import downscale, downscale_factor
 
@@ -287,9 +287,12 @@ class _Marks:
 def _find_marks(ink: Floats) -> _Marks:
     """Find the parts that may be digits, (height, width) in [0, 1]. Raises NoInk and TooManyDigits."""
     parts = find_parts(ink, _MIN_INK)
+    unmarked = without_mark(parts)
+    if unmarked is None and (framed := inside_frame(parts)) is not None:
+        parts = find_parts(ink * framed, _MIN_INK)
     heights, widths = parts.boxes[:, 3], parts.boxes[:, 2]
     kept = (parts.sides >= 4) & (parts.totals >= 4)
-    if (unmarked := without_mark(parts)) is not None:
+    if unmarked is not None:
         kept &= unmarked
     if kept.any():
         height = typical_height(heights[kept])

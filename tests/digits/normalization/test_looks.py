@@ -233,6 +233,29 @@ def test_a_zero_in_which_nothing_is_written_stays_a_zero(classifier: Classifier)
     assert (record["digit"], record["accept"]) == (0, True)
 
 
+@pytest.mark.parametrize("degrees", [0, 4], ids=["level", "turned"])
+def test_a_digit_that_touches_the_frame_around_it_is_read_without_the_frame(
+    classifier: Classifier, degrees: float
+) -> None:
+    page = cv2.rectangle(np.full((260, 260), 220, np.uint8), (60, 40), (190, 220), 60, 6)
+    seven = cv2.polylines(page, [np.array([(85, 75), (160, 75), (110, 222)])], False, 60, 8, cv2.LINE_AA)
+    turn = cv2.getRotationMatrix2D((130, 130), degrees, 1.0)
+    picture = cv2.warpAffine(seven, turn, (260, 260), borderValue=220)
+
+    (record,) = predict(classifier, [normalize(picture)])
+
+    assert (record["digit"], record["accept"]) == (7, True)
+    assert read_number(classifier, Picture(encoded(picture)))["text"] == "7"
+
+
+def test_an_eight_of_straight_strokes_is_no_frame(classifier: Classifier) -> None:
+    frame = cv2.rectangle(np.full((260, 240), 220, np.uint8), (80, 60), (160, 200), 60, 20)
+
+    (record,) = predict(classifier, [normalize(cv2.line(frame, (80, 130), (160, 130), 60, 20))])
+
+    assert (record["digit"], record["accept"]) == (8, True)
+
+
 def test_a_plausible_rival_is_in_the_prediction_set_so_that_the_answer_is_not_accepted(
     classifier: Classifier, mnist: Mnist
 ) -> None:

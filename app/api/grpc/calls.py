@@ -13,7 +13,6 @@ from app import errors
 from app.api.grpc.arrivals import Arrivals, InTurn
 from app.api.grpc.codes import CODES
 from app.api.grpc.wire import parse_message
-from app.asgi.middleware import client_of
 from app.asgi.service import Service
 from app.errors import Abandoned, BodyTooLarge, NotOffered
 from app.inference.data_plane import DataPlane
@@ -100,7 +99,6 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     ) -> None:
         """Answer the calls of the services with these full names. The paths are `/package.Service/Method`."""
         self._service = service
-        self._client_of = client_of(service.settings)
         self._handlers = handlers
         self._prefixes = tuple(f"/{name}/" for name in services)
         self._inference = InTurn()
@@ -134,13 +132,13 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             for name, value in context.invocation_metadata()
         ]
         # In HTTP/2, a call is a POST request.
-        request = CompletedRequest("grpc", "POST", path, path.encode(), route=path if handler else None)
+        route = path if handler else None
+        request = CompletedRequest("grpc", "POST", path, path.encode(), _address(context.peer()), route=route)
         self._service.accounting.begin(request, headers)
         request.status = CLIENT_CLOSED_REQUEST
         metadata = [("x-request-id", request.request_id.decode())]
         detail = ""
         try:
-            request.client = await self._client_of(headers, _client(context.peer()))
             request.key_name = self._service.keys.key_name(path, headers)
             self._service.check_load(path)
             if handler is None:
@@ -167,10 +165,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         raise AssertionError  # `abort` has raised
 
 
-def _client(peer: str) -> tuple[str, int] | None:
-    """Return address and port of a peer such as `ipv4:127.0.0.1:50000` or `ipv6:%5B::1%5D:50000`."""
+def _address(peer: str) -> str | None:
+    """Return the address of a peer such as `ipv4:127.0.0.1:50000` or `ipv6:%5B::1%5D:50000`."""
     family, _, address = unquote(peer).partition(":")
-    if family not in ("ipv4", "ipv6"):
-        return None
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+    return address.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else None

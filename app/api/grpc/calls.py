@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import grpc
+from grpc import StatusCode
 from opentelemetry.trace import SpanKind, get_tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app import errors
 from app.api.grpc.arrivals import Arrivals, InTurn
-from app.api.grpc.codes import CODES
 from app.api.grpc.wire import parse_message
 from app.asgi.service import Service
 from app.errors import Abandoned, BodyTooLarge, NotOffered
@@ -26,6 +26,21 @@ from app.telemetry.probes import PROBES
 from digits.model.artifact import ModelId
 
 BatchT = TypeVar("BatchT", bound=PictureBatch)
+
+CODES: dict[int, StatusCode] = {
+    400: StatusCode.INVALID_ARGUMENT,
+    401: StatusCode.UNAUTHENTICATED,
+    404: StatusCode.NOT_FOUND,
+    408: StatusCode.DEADLINE_EXCEEDED,
+    413: StatusCode.INVALID_ARGUMENT,  # RESOURCE_EXHAUSTED would mean that the same call may succeed later
+    415: StatusCode.INVALID_ARGUMENT,
+    422: StatusCode.INVALID_ARGUMENT,
+    CLIENT_CLOSED_REQUEST: StatusCode.CANCELLED,
+    500: StatusCode.INTERNAL,
+    501: StatusCode.UNIMPLEMENTED,
+    503: StatusCode.UNAVAILABLE,  # the code that clients try again
+}
+"""By the HTTP status that an error has elsewhere. The others concern the head of an HTTP/1.1 request and its method."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Limit for a message, which is gRPC's own default. `MNIST_MAX_BODY_BYTES` applies if it is smaller."""

@@ -299,9 +299,9 @@ class ModelRegistry:
             except ArtifactError as exc:
                 reason = str(exc)
                 _log.warning("not used: %s", reason)
-                self._metrics.count_load("refused")
+                self._metrics.loads.labels("refused").inc()
             else:
-                self._metrics.count_load("served")
+                self._metrics.loads.labels("served").inc()
                 return classifier
         refused[state] = reason
         return None

@@ -12,9 +12,17 @@ from urllib.parse import quote
 import orjson
 
 from app.settings import LogFormat
-from app.telemetry.probes import PROBES
 from app.telemetry.stderr import STDERR
 from digits.model.artifact import ModelId
+
+PROBES = (
+    *("/livez", "/startupz", "/readyz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"),
+    # Over gRPC
+    "/grpc.health.v1.Health/Check",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+)
+"""The paths of the health probes, which need no API key."""
 
 UNLOGGED = frozenset((*PROBES, "/metrics"))
 """Paths that machines request every few seconds."""

@@ -82,6 +82,6 @@ class Accounting:
             if request.path not in UNLOGGED:
                 self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)
             if request.key_name:
-                self.metrics.count_key(request.key_name)
+                self.metrics.key_requests.labels(request.key_name).inc()
             if request.status >= 400 and request.refusal:
-                self.metrics.count_refusal(request.refusal)
+                self.metrics.refusals.labels(request.refusal).inc()

@@ -131,10 +131,13 @@ class Metrics(Collector):
             "How unlike a digit a picture is. Above 1 the service reports that it is not a digit.",
             EDGES["novelty"],
         )
-        self._refusals = self._counter("digits_refusals", "Requests that were refused.", "reason")
-        self._keys = self._counter("digits_key_requests", "Requests with an API key, by the key's name.", "key_name")
+        self.refusals = self._counter("digits_refusals", "Requests that were refused.", "reason")
+        self.key_requests = self._counter(
+            "digits_key_requests", "Requests with an API key, by the key's name.", "key_name"
+        )
         self._dropped = self._counter("digits_log_lines_dropped", "Lines of the log that nobody read in time.")
-        self._loads = self._counter("digits_model_loads", "Model versions that the service tried to load.", "outcome")
+        self.loads = self._counter("digits_model_loads", "Model versions that the service tried to load.", "outcome")
+        """The outcome is `served`, which means loaded, or `refused`."""
         self._model = self._gauge(
             "digits_model_info", "1 for the model version that is served, else 0.", "name", "version", "graph"
         )
@@ -144,11 +147,11 @@ class Metrics(Collector):
         for digit in range(CLASSES):
             self._predictions.labels(digit)
         for error in errors.STATUS:
-            self._refusals.labels(errors.name(error))
+            self.refusals.labels(errors.name(error))
         for route in ("/predict", "/read"):  # an autoscaler takes a missing series for a failure
             self._requests.values("http", route, "200")
         for outcome in ("served", "refused"):
-            self._loads.labels(outcome)
+            self.loads.labels(outcome)
         self._dropped_before = STDERR.dropped
         self._digits: list[int] = []
         self._served: tuple[str, str, str] | None = None
@@ -192,16 +195,6 @@ class Metrics(Collector):
         self._ink.values().extend(ink)
         if novelty is not None:
             self._novelty.values().extend(novelty)
-
-    def count_refusal(self, reason: str) -> None:
-        self._refusals.labels(reason).inc()
-
-    def count_key(self, name: str) -> None:
-        self._keys.labels(name).inc()
-
-    def count_load(self, outcome: str) -> None:
-        """Count an attempt to load a model version. The outcome is `served`, which means loaded, or `refused`."""
-        self._loads.labels(outcome).inc()
 
     def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None) -> None:
         """Set the state gauges: requests in work, readiness, and name, version and graph of the served model."""

@@ -20,9 +20,8 @@ from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.input.body import SHORT_BODY_BYTES, parse
 from app.telemetry import tracing
-from app.telemetry.access_log import CompletedRequest
+from app.telemetry.access_log import PROBES, CompletedRequest
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
-from app.telemetry.probes import PROBES
 from digits.model.artifact import ModelId
 
 BatchT = TypeVar("BatchT", bound=PictureBatch)

@@ -10,8 +10,7 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry.access_log import AccessLog, CompletedRequest
-from app.telemetry.probes import PROBES
+from app.telemetry.access_log import PROBES, AccessLog, CompletedRequest
 from tests.app.conftest import Service
 from tests.app.dialects import RAW
 from tests.conftest import SHIPPED_VERSION, fresh_python

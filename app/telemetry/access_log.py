@@ -114,10 +114,6 @@ def _trace(request: CompletedRequest) -> dict[str, str]:
     return ids
 
 
-def _level(status: int) -> str:
-    return "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
-
-
 def _text(requests: Iterable[CompletedRequest]) -> Iterator[bytes]:
     now = time.strftime("%H:%M:%S")
     for request in requests:
@@ -132,7 +128,7 @@ def _json(requests: Iterable[CompletedRequest], *, log_clients: bool) -> Iterato
     for request in requests:
         line = {
             "time": now,
-            "level": _level(request.status),
+            "level": "INFO" if request.status < 400 else "WARNING" if request.status < 500 else "ERROR",
             "message": "request",
             "request_id": request.request_id.decode(),
             "client": request.client if log_clients else None,

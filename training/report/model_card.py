@@ -152,10 +152,11 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
 
 
 def _trust(manifest: Manifest, trust: Trust | None) -> str:
+    known = "a digit" if manifest.classes == DIGITS else "one of the classes"
     if manifest.calibration is None or trust is None:
         return (
             "No images were held back to measure this. The probabilities are those of the trained network. The service "
-            f"gives no prediction sets and cannot report that a picture is not {_one_of_them(manifest)}."
+            f"gives no prediction sets and cannot report that a picture is not {known}."
         )
     parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest, manifest.calibration, trust)]
     if manifest.calibration.novelty is not None and trust.detection:
@@ -340,10 +341,6 @@ def _reproduce(manifest: Manifest) -> str:
 
 def _kind(manifest: Manifest) -> str:
     return "digit" if manifest.classes == DIGITS else "class"
-
-
-def _one_of_them(manifest: Manifest) -> str:
-    return "a digit" if manifest.classes == DIGITS else "one of the classes"
 
 
 def _as_text(name: str) -> str:

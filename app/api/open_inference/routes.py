@@ -107,19 +107,13 @@ async def open_inference_server(request: ServiceRequest) -> Reply:
     return Reply.of(server_metadata(request.service.version))
 
 
-@router.get(
-    "/v2/health/live",
-    **documented("Check that the process answers", _EXAMPLES, "GET /v2/health/live"),
-)
+@router.get("/v2/health/live", **documented("Check that the process answers", _EXAMPLES, "GET /v2/health/live"))
 async def open_inference_live(_request: ServiceRequest) -> Reply:
     """Always reply 200."""
     return Reply.of({"live": True})
 
 
-@router.get(
-    "/v2/health/ready",
-    **documented("Check that requests can be answered", _EXAMPLES, "GET /v2/health/ready"),
-)
+@router.get("/v2/health/ready", **documented("Check that requests can be answered", _EXAMPLES, "GET /v2/health/ready"))
 async def open_inference_ready(request: ServiceRequest) -> Reply:
     """Reply 200 while the network reproduces its golden predictions, else 503."""
     reason = request.service.registry.unready_reason()

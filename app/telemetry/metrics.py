@@ -17,13 +17,16 @@ from prometheus_client.samples import Sample
 
 from app import errors
 from app.telemetry.stderr import STDERR
-from digits.features import CLASSES
+from digits.features import CLASSES, FEATURES, Floats
+from digits.model.classifier import Scores
 from digits.model.drift import EDGES
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _QUEUE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 _PICTURES = (1, 2, 4, 8, 16, 32, 64, 128)
 
+_MEAN = np.full(FEATURES, 1 / FEATURES, dtype=np.float32)
+"""`features @ _MEAN` is the mean of each row, in a tenth of the time of `features.mean(axis=1)`."""
 
 disable_created_metrics()  # they would double the number of series
 
@@ -186,15 +189,13 @@ class Metrics(Collector):
             self._parts.labels(version, part).inc()
             self._part_seconds.labels(version, part).inc(seconds)
 
-    def count_predictions(
-        self, digits: list[int], probabilities: list[float], ink: list[float], novelty: list[float] | None
-    ) -> None:
-        """Count N predictions. Indices of classes are below 100, and `ink` has mean features in [0, 1]."""
-        self._digits += digits
-        self._probability.values().extend(probabilities)
-        self._ink.values().extend(ink)
-        if novelty is not None:
-            self._novelty.values().extend(novelty)
+    def count_predictions(self, features: Floats, scores: Scores) -> None:
+        """Count the predictions for N pictures, whose features are (N, 784) in [0, 1]."""
+        self._digits += scores.probabilities.argmax(axis=1).tolist()
+        self._probability.values().extend(scores.probabilities.max(axis=1).tolist())
+        self._ink.values().extend((features @ _MEAN).tolist())
+        if scores.novelty is not None:
+            self._novelty.values().extend(scores.novelty.tolist())
 
     def set_state(self, *, in_progress: int, ready: bool, model: tuple[str, str, str] | None) -> None:
         """Set the state gauges: requests in work, readiness, and name, version and graph of the served model."""

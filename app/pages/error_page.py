@@ -9,23 +9,9 @@ from starlette.types import Scope
 
 from app import errors
 from app.asgi import headers as security_headers
-from app.pages.drawing import link_to_documentation, link_to_files
+from app.pages.drawing import head, link_to_documentation
 
-# The base makes URLs relative to the drawing page, however deep the path is that was not found.
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<base href="{root}">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<link rel="icon" href="page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="page/tokens.css">
-<link rel="stylesheet" href="page/base.css">
-<link rel="stylesheet" href="page/card.css">{script}
-</head>
-<body>
+_BODY = """<body>
 <header>
   <nav aria-label="More">
     <a href="./">Drawing page</a>{docs}
@@ -64,12 +50,13 @@ def page(scope: Scope, exc: Exception) -> Response | None:
     is_locked = isinstance(exc, errors.Unauthorized)
     depth = (scope.get("raw_path") or scope["path"].encode()).count(b"/") - 1
     message = escape(detail[0].upper() + detail[1:]).replace(" /docs ", ' <a href="docs">/docs</a> ')
-    html = link_to_files(_PAGE).format(
-        root=f"{settings.root_path}/" if settings.root_path else "../" * depth or "./",
+    title = "This page needs an API key" if is_locked else HTTPStatus(status).phrase
+    # The base makes URLs relative to the drawing page, however deep the path is that was not found.
+    root = f"{settings.root_path}/" if settings.root_path else "../" * depth or "./"
+    html = head(title, more=f'\n<base href="{root}">{_SCRIPT if is_locked else ""}') + _BODY.format(
         status=status,
-        title="This page needs an API key" if is_locked else HTTPStatus(status).phrase,
+        title=title,
         content=_KEY_FORM if is_locked else f"<p>{message}.</p>",
-        script=link_to_files(_SCRIPT) if is_locked else "",
         docs='\n    <a href="docs">API</a>' if settings.docs else "",
     )
     html = link_to_documentation(html, settings)

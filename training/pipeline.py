@@ -131,7 +131,7 @@ def _assess_rival(
 def _calibrate_and_publish(
     run: _Run,
     network: Any,
-    history: report.History,
+    history: fit.History,
     temperature: Temperature | None,
     check: Callable[[Assessment], None] = lambda _assessment: None,
 ) -> None:
@@ -210,7 +210,7 @@ def recalibrate(folder: Path, *, source: str | None, output: Path) -> None:
         _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature)
 
 
-def _history(classifier: Classifier) -> report.History | None:
+def _history(classifier: Classifier) -> fit.History | None:
     """Return the history of a published version's training, if it has one."""
     path = "report/history.csv"
     sha256 = classifier.manifest.files.get(path)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -34,13 +33,6 @@ _PLAIN_PATH = re.compile(rb"[!-~]*")
 """Printable ASCII. A path of HTTP is percent-encoded already, but a path of gRPC may contain any bytes."""
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-
-
-class SpanIds(NamedTuple):
-    """The ids of the span that was recorded for a request, in hexadecimal digits."""
-
-    trace_id: str
-    span_id: str
 
 
 @dataclass(slots=True, eq=False)
@@ -74,8 +66,8 @@ class CompletedRequest:
     """The name of the API key that the client sent, or None without one."""
     refusal: str | None = None
     """The name of the error that refused it, or None if it was answered."""
-    span: SpanIds | None = None
-    """Its span, or None if the service sends no traces."""
+    span: dict[str, str] | None = None
+    """The `trace_id` and the `span_id` of its span, in hexadecimal digits, or None if the service sends no traces."""
 
 
 class AccessLog:
@@ -108,7 +100,7 @@ def _path(request: CompletedRequest) -> str:
 def _trace(request: CompletedRequest) -> dict[str, str]:
     """Return the ids by which a trace names the request: its own span, and the span of the client that sent it."""
     client = _TRACEPARENT.fullmatch(request.traceparent) if request.traceparent else None
-    ids = request.span._asdict() if request.span else {}
+    ids = dict(request.span or {})
     if client and ids.setdefault("trace_id", client[1].decode()) == client[1].decode():
         ids["parent_id"] = client[2].decode()
     return ids

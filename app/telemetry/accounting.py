@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable
 
 from app import errors
 from app.settings import LogFormat
-from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
+from app.telemetry.access_log import UNLOGGED, CompletedRequest, log_lines
 from app.telemetry.metrics import Metrics
+from app.telemetry.stderr import STDERR
 from app.telemetry.trusted_proxies import TrustedProxies
 from digits.errors import DigitsError
 
@@ -34,7 +35,7 @@ class Accounting:
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
-        self._access_log = AccessLog(log_format, log_clients=log_clients)
+        self._log_format, self._log_clients = log_format, log_clients
         self._proxies = TrustedProxies(proxies)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,7 +78,10 @@ class Accounting:
 
     def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
-        self._access_log.write(requests)
+        # One write for all of them, because a `logging` call for each takes 20 us.
+        lines = log_lines(requests, self._log_format, log_clients=self._log_clients)
+        if lines:
+            STDERR.write_lines(lines)
         for request in requests:
             if request.path not in UNLOGGED:
                 self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)

@@ -155,4 +155,4 @@ policy: .venv/.dev
 	@.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement uv.txt || { rm -rf .uv; exit 1; }
 
 clean:
-	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/coverage reports/site reports/manifests benchmarks/.peers
+	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis reports/coverage reports/site reports/manifests

@@ -37,19 +37,16 @@ def document(lock: Path, version: str = "", digest: str = "") -> dict[str, objec
     """
     image = {"type": "container", "name": "digits", "bom-ref": "digits"}
     image |= {"version": version} if version else {}
+    python = _component("application", "python", platform.python_version(), "pkg:generic/python@")
+    python["licenses"] = [{"license": {"id": "PSF-2.0"}}]
     python_packages = sorted(_python_packages(tomllib.loads(lock.read_text())), key=_purl)
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": image | _hashes(digest.rpartition(":")[2])},
-        "components": [_python(), *python_packages, *sorted(_debian_packages(), key=_purl)],
+        "components": [python, *python_packages, *sorted(_debian_packages(), key=_purl)],
     }
-
-
-def _python() -> Component:
-    component = _component("application", "python", platform.python_version(), "pkg:generic/python@")
-    return component | {"licenses": [{"license": {"id": "PSF-2.0"}}]}
 
 
 def _python_packages(lock: dict[str, Any]) -> Iterator[Component]:

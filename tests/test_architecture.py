@@ -22,9 +22,7 @@ def module_name(file: Path) -> str:
 
 def files_of(*packages: str) -> Iterator[Path]:
     for package in packages:
-        for file in (REPOSITORY / package).rglob("*.py"):
-            if ".peers" not in file.parts:  # the environments of the services that `benchmarks` compares
-                yield file
+        yield from (REPOSITORY / package).rglob("*.py")
 
 
 def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_module() -> None:

@@ -59,19 +59,9 @@ def train(
     force: bool = False,
     if_better: bool = False,
 ) -> None:
-    """Train the recipe's network, assess it and publish it as the next version.
+    """Train the recipe's network, assess it and publish it as the next version, as the options of `digits train` say.
 
-    Args:
-        recipe_name: a key of RECIPES. None takes "lecture" for MNIST, and "own" for other data.
-        changes: hyper-parameters that differ from the recipe's.
-        seed: the seed of all random numbers.
-        source: as for `training.data.images.load`.
-        allow_other_data: as for `load`.
-        preprocessing: as for `load`.
-        output: the folder of published versions.
-        resume: continue after the last finished epoch. A run that was published before is not repeated.
-        force: publish a network that is not better than chance too.
-        if_better: publish only a network that is not worse than the newest version of `output` with the same classes.
+    `changes` are the hyper-parameters that differ from the recipe's. A run that was published is not resumed again.
 
     Raises:
         NotPublished: the network is not good enough.
@@ -141,7 +131,7 @@ def _assess_rival(
 def _calibrate_and_publish(
     run: _Run,
     network: Any,
-    history: report.History,
+    history: fit.History,
     temperature: Temperature | None,
     check: Callable[[Assessment], None] = lambda _assessment: None,
 ) -> None:
@@ -220,7 +210,7 @@ def recalibrate(folder: Path, *, source: str | None, output: Path) -> None:
         _calibrate_and_publish(run, network, _history(classifier) or {}, manifest.calibration.temperature)
 
 
-def _history(classifier: Classifier) -> report.History | None:
+def _history(classifier: Classifier) -> fit.History | None:
     """Return the history of a published version's training, if it has one."""
     path = "report/history.csv"
     sha256 = classifier.manifest.files.get(path)

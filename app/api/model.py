@@ -25,13 +25,14 @@ _CARD = "report/README.md"
 
 _TYPES = {".md": "text/plain; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".png": "image/png"}
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BINARY, _TEXT = {"schema": {"type": "string", "format": "binary"}}, {"schema": {"type": "string"}}
+_REPORT = {"image/png": _BINARY, "text/plain": _TEXT, "text/csv": _TEXT}
 
-_FILES: dict[str, Any] = {
-    "image/png": _BINARY,
-    "text/plain": {"schema": {"type": "string"}},
-    "text/csv": {"schema": {"type": "string"}},
-}
+
+def _replies(description: str, content: dict[str, Any], missing: int, reason: str) -> dict[int | str, dict[str, Any]]:
+    """Return the replies of a file, or the status for a version that does not have it."""
+    found = {"description": description, "headers": ETAG, "content": content}
+    return {200: found, 304: UNCHANGED, missing: problem(missing, reason), 503: UNAVAILABLE}
 
 
 @router.get(
@@ -68,12 +69,7 @@ async def model_versions(request: ServiceRequest) -> Response:
     "/model/card",
     summary="Get the model card as a page",
     response_class=Response,
-    responses={
-        200: {"description": "The page", "headers": ETAG, "content": {"text/html": {"schema": {"type": "string"}}}},
-        304: UNCHANGED,
-        404: problem(404, "The served version has no model card"),
-        503: UNAVAILABLE,
-    },
+    responses=_replies("The page", {"text/html": _TEXT}, 404, "The served version has no model card"),
 )
 async def model_card(request: ServiceRequest) -> Response:
     """Return purpose, training data, accuracy and limits of the model: the README.md of its report as a page."""
@@ -90,12 +86,7 @@ async def model_card(request: ServiceRequest) -> Response:
     "/model/report/{name}",
     summary="Get a file of the model's report",
     response_class=Response,
-    responses={
-        200: {"description": "The file", "headers": ETAG, "content": _FILES},
-        304: UNCHANGED,
-        404: problem(404, "The served version's report has no such file"),
-        503: UNAVAILABLE,
-    },
+    responses=_replies("The file", _REPORT, 404, "The served version's report has no such file"),
 )
 async def model_report(
     request: ServiceRequest, name: Annotated[str, PathParameter(examples=["README.md", "history.csv"])]
@@ -112,12 +103,9 @@ async def model_report(
     "/model/layers",
     summary="Get the served model's layers",
     response_class=Response,
-    responses={
-        200: {"description": "The file", "headers": ETAG, "content": {"application/octet-stream": _BINARY}},
-        304: UNCHANGED,
-        501: problem(501, "The served version was released without its layers"),
-        503: UNAVAILABLE,
-    },
+    responses=_replies(
+        "The file", {"application/octet-stream": _BINARY}, 501, "The served version was released without its layers"
+    ),
 )
 async def model_layers(request: ServiceRequest) -> Response:
     """Return the weights of the dense layers and of the novelty head, as float16 in the format of safetensors."""

@@ -4,8 +4,8 @@ from functools import partial
 
 from fastapi.responses import PlainTextResponse, Response
 
-from app.api.tensorflow_serving.reply import predict_reply
 from app.api.tensorflow_serving.request import read_request
+from app.api.tensorflow_serving.routes import predict_reply
 from app.api.tensorflow_serving.schemas import INVOCATIONS_BODY, RowProbabilities
 from app.asgi.route import Reply, ServiceRequest, direct_router
 from app.errors import RETRY_SECONDS

@@ -10,8 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.errors import Unauthorized
 from app.key_file import keys_at_start, read_keys
 from app.settings import Settings
-from app.telemetry.access_log import REQUEST
-from app.telemetry.probes import PROBES
+from app.telemetry.access_log import PROBES, REQUEST
 
 PUBLIC = frozenset({"/", "/docs", "/openapi.json", *PROBES})
 """The paths that need no key. The files of the pages need no key either."""

@@ -1,22 +1,17 @@
-"""The middleware around the router: what every request passes, trusted proxies, CORS and API keys."""
+"""The middleware around the router: what every request passes, CORS and API keys."""
 
 import asyncio
-import ipaddress
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import errors
 from app.asgi.api_keys import KeyCheck
-from app.asgi.headers import Header, with_defaults
+from app.asgi.headers import with_defaults
 from app.asgi.route import CONNECTION, NOSNIFF, PART_BYTES, REPLY
 from app.asgi.service import Service
-from app.settings import Settings
 from app.telemetry import tracing
 from app.telemetry.access_log import REQUEST, CompletedRequest
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
@@ -45,41 +40,7 @@ def build_stack(router: ASGIApp, service: Service) -> ASGIApp:
             expose_headers=_REPLY_HEADERS,
             max_age=_PREFLIGHT_SECONDS,
         )
-    return RequestMiddleware(forwarded(stack, settings), service)
-
-
-def forwarded(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Return `app` wrapped so that it sees the client's address as trusted proxies report it."""
-    if not settings.trusted_proxies:
-        return app
-    trusted = [spelling for network in settings.trusted_proxies for spelling in spellings(network)]
-    return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), trusted))
-
-
-Client = tuple[str, int]
-"""An address and a port."""
-
-
-def client_of(settings: Settings) -> Callable[[list[Header], Client | None], Awaitable[str | None]]:
-    """Return a function from the headers and the peer of a call to the client's address, as trusted proxies report it.
-
-    uvicorn's middleware knows only requests, so the function asks it with one that has nothing else.
-    """
-
-    async def ask(headers: list[Header], peer: Client | None) -> str | None:
-        scope: Scope = {"type": "http", "scheme": "http", "headers": headers, "client": peer}
-        await middleware(scope, _never, _never)
-        return scope["client"][0] if scope["client"] else None
-
-    async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        pass
-
-    middleware = forwarded(nothing, settings)
-    return ask
-
-
-async def _never(*_arguments: object) -> Any:
-    raise AssertionError
+    return RequestMiddleware(stack, service)
 
 
 class RequestMiddleware:
@@ -105,13 +66,15 @@ class RequestMiddleware:
         if connection is not None:
             connection.begin_request(scope["headers"])
         raw_path = scope["raw_path"] if "raw_path" in scope else scope["path"].encode()
-        scope[REQUEST] = request = CompletedRequest("http", scope["method"], scope["path"], raw_path)
+        peer = scope["client"][0] if scope.get("client") else None
+        scope[REQUEST] = request = CompletedRequest("http", scope["method"], scope["path"], raw_path, peer)
         self._accounting.begin(request, scope["headers"])
         is_traced = self._service.tracer_provider is not None
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
+                _complete(request, scope)
                 headers = message.get("headers", ())
                 # A `Reply` has this header, and needs no other.
                 completed = headers if NOSNIFF in headers else with_defaults(headers)
@@ -119,13 +82,13 @@ class RequestMiddleware:
                 if self._service.is_draining:
                     headers.append((b"connection", b"close"))
             body = message.get("body", b"")
-            request.size += len(body)
+            if request.method != "HEAD":  # the server leaves out its body
+                request.size += len(body)
             if len(body) > PART_BYTES:  # the server holds one part, and waits until the client has read most of it
                 for start in range(0, len(body), PART_BYTES):
                     await send({**message, "body": body[start : start + PART_BYTES], "more_body": True})
                 message = {**message, "body": b""}
             if is_traced and message["type"] == "http.response.body" and not message.get("more_body"):
-                _complete(request, scope)
                 tracing.describe(request)  # FastAPI ends the span with the reply
             await send(message)
 
@@ -133,11 +96,11 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_headers)
         except asyncio.CancelledError:  # Ray Serve cancels a request when its client has gone
             request.status = CLIENT_CLOSED_REQUEST
+            _complete(request, scope)
             raise
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
             await reply_to(exc, scope, receive, send_with_headers)
         finally:
-            _complete(request, scope)
             self._accounting.end(request)
             if connection is not None:
                 connection.end_request()
@@ -145,13 +108,10 @@ class RequestMiddleware:
 
 def _complete(request: CompletedRequest, scope: Scope) -> None:
     """Fill in what is known once the reply is."""
-    if scope["method"] == "HEAD":
-        request.size = 0
     reply = scope.get(REPLY)
     if reply is not None:
         request.batch, request.model = reply.batch, reply.model
     request.route = getattr(scope.get("route"), "path", None)
-    request.client = scope["client"][0] if scope.get("client") else None
 
 
 class _Cors(CORSMiddleware):
@@ -204,11 +164,3 @@ def _remove_prefix(scope: Scope, own_prefix: str) -> None:
         if prefix and (scope["path"] == prefix or scope["path"].startswith(f"{prefix}/")):
             scope["path"] = scope["path"][len(prefix) :] or "/"
     scope["root_path"] = ""
-
-
-def spellings(network: str) -> list[str]:
-    """Return a network as a server that listens on `0.0.0.0` sees it, and as one that listens on `::` does."""
-    parsed = ipaddress.ip_network(network)
-    if parsed.version == 6:
-        return [network]
-    return [network, f"::ffff:{parsed.network_address}/{96 + parsed.prefixlen}"]

@@ -15,6 +15,7 @@ names are public: `matches` and `handle`.
 import inspect
 from collections.abc import Callable, Iterable
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -118,7 +119,8 @@ class DirectRoute(APIRoute):
     """Calls its endpoint and sends the response. HEAD is answered as GET is."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        options["generate_unique_id_function"] = _operation_id
+        # Generated clients use the name of the route's function as the name of a function or a method.
+        options["generate_unique_id_function"] = attrgetter("name")
         super().__init__(path, endpoint, **options)
         hints, parameters = get_type_hints(endpoint), [*inspect.signature(endpoint).parameters]
         self._path_parameters = [name for name in parameters if name in self.param_convertors]
@@ -193,8 +195,3 @@ def parse_query(model: type[_ModelT], query_string: bytes) -> _ModelT:
             *known, last = model.model_fields
             message = f"unknown; known are {', '.join(known)} and {last}"
         raise InvalidQuery(f"query parameter {str(first['loc'][0])[:40]!r}: {message}") from exc
-
-
-def _operation_id(route: APIRoute) -> str:
-    """Return the name of the route's function. Generated clients use it as the name of a function or a method."""
-    return route.name

@@ -202,7 +202,7 @@ class DataPlane:
             [each.prepared.ink for each in read],
             [found.other for each in read for found in each.reading.digits],
         )
-        self._count(inference)
+        self.metrics.count_predictions(to_features(inference.pixels), inference.result.scores)
         return Numbers(numbers, inference)
 
     async def _within(self, all_work: Work, size: int, segment: Callable[..., T], *args: Any) -> T:
@@ -242,16 +242,6 @@ class DataPlane:
         for index, other in again:
             part = slice(start, start := start + len(other.pixels))
             read[index] = read[index].compared_with(other, judged.scores.select(part))
-
-    def _count(self, inference: Inference) -> None:
-        """Count the predictions that were chosen among candidates."""
-        records = inference.predictions
-        self.metrics.count_predictions(
-            [record["digit"] for record in records],
-            [float(record["probability"]) for record in records],
-            to_features(inference.pixels).mean(axis=1).tolist(),
-            [float(record["novelty"]) for record in records if "novelty" in record],
-        )
 
     def _batcher(self, version: int) -> Batcher:
         """Return the batcher of one version. Different versions cannot share a pass."""
@@ -297,7 +287,7 @@ class DataPlane:
             [each.ink for each in chosen],
             [each.other for each in seen],
         )
-        self._count(inference)
+        self.metrics.count_predictions(to_features(inference.pixels), inference.result.scores)
         return inference
 
     async def _look_again(

@@ -84,6 +84,7 @@ class ModelRegistry:
         self._extra: dict[int, _Loaded] = {}
         self._found = Candidates([], [], [])
         self._warned_of: list[str] = []
+        """The warnings that the last refresh logged or found again."""
         self._refused: dict[_FolderState, str] = {}
         """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
@@ -235,19 +236,15 @@ class ModelRegistry:
         choice = []
         if self._is_named and self.pinned is None and not found.own and not found.refusals:
             choice = [f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"]
-        self._warn_of(folder + choice)
+        for warning in folder + choice:
+            if warning not in self._warned_of:
+                _log.warning("%s", warning)
+        self._warned_of = folder + choice
         self.warnings = {
             "version": [self._public(f"not used: {reason}") for reason in refused.values()],
             "folder": [self._public(warning) for warning in folder],
             "choice": [self._public(warning) for warning in choice],
         }
-
-    def _warn_of(self, warnings: list[str]) -> None:
-        """Log the warnings that the previous refresh did not have."""
-        for warning in warnings:
-            if warning not in self._warned_of:
-                _log.warning("%s", warning)
-        self._warned_of = warnings
 
     def _load_served(self, refused: dict[_FolderState, str]) -> None:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
@@ -299,9 +296,9 @@ class ModelRegistry:
             except ArtifactError as exc:
                 reason = str(exc)
                 _log.warning("not used: %s", reason)
-                self._metrics.count_load("refused")
+                self._metrics.loads.labels("refused").inc()
             else:
-                self._metrics.count_load("served")
+                self._metrics.loads.labels("served").inc()
                 return classifier
         refused[state] = reason
         return None

@@ -39,7 +39,6 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> 
     `open_paths` are those that need no API key. None means that no keys are set.
     """
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
-    document["paths"] = dict(sorted(document["paths"].items(), key=_group))
     schemas = document["components"]["schemas"]
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs") | {"Problem": problem}
@@ -55,13 +54,6 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> 
             for status, reply in operation["responses"].items()
         }
     return document
-
-
-def _group(path: tuple[str, dict[str, Any]]) -> int:
-    """Return the position of a path's group, or the last one. Sorting by it keeps the order within a group."""
-    operation = next(iter(path[1].values()))
-    groups = list(_TAGS)
-    return groups.index(operation["tags"][0]) if operation["tags"][0] in groups else len(groups)
 
 
 def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The JSON replies of the service, as models for the OpenAPI document. No reply is validated with them."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
@@ -10,13 +10,8 @@ from digits.model.classes import MAX_CLASSES, MIN_CLASSES
 from digits.model.prediction_sets import CalibrationName
 from digits.normalization.ink_map import REDUCED_SIDE
 
-
-def _without_default(schema: dict[str, Any]) -> None:
-    del schema["default"]
-
-
 T = TypeVar("T")
-OrAbsent = Annotated[T | SkipJsonSchema[None], Field(json_schema_extra=_without_default)]
+OrAbsent = Annotated[T | SkipJsonSchema[None], Field(json_schema_extra=lambda schema: schema.pop("default"))]
 """A field that may be absent but is never null. Its default is None."""
 
 _Share = Annotated[float, Field(ge=0, le=1)]

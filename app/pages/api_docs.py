@@ -14,25 +14,15 @@ from app.asgi import headers as security_headers
 from app.asgi.route import ServiceRequest
 from app.errors import nothing_here
 from app.openapi.example_pictures import EXAMPLES
-from app.pages.drawing import encodings, file_reply, link_to_documentation, link_to_files
+from app.pages.drawing import encodings, file_reply, head, link_to_documentation
 from app.settings import Settings
 
 # All URLs are relative, so that they work below any path prefix of a proxy. page/api_docs.js starts Swagger UI.
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>API of Digits</title>
-<link rel="icon" href="page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="page/tokens.css">
-<link rel="stylesheet" href="docs/assets/swagger-ui.css">
-<link rel="stylesheet" href="page/api_docs.css">
+_STYLES = ("page/tokens.css", "docs/assets/swagger-ui.css", "page/api_docs.css")
+_SCRIPTS = """
 <script src="docs/assets/swagger-ui-bundle.js" defer></script>
-<script src="page/api_docs.js" defer></script>
-</head>
-<body>
+<script src="page/api_docs.js" defer></script>"""
+_BODY = """<body>
 <nav aria-label="Back">
     <a href="./">Drawing page</a>
     <a href="model/card">Model card</a>
@@ -53,7 +43,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     _add_files(app, "/docs/assets", Path(package.origin).parent / "static")
     _add_files(app, "/examples", EXAMPLES)
     headers = security_headers.api_docs()
-    page = link_to_documentation(link_to_files(_PAGE), settings)
+    page = head("API of Digits", _STYLES, more=_SCRIPTS) + link_to_documentation(_BODY, settings)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_request: ServiceRequest) -> Response:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -37,6 +38,20 @@ _ACCEPTS_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 
 _FIRST_SENTENCE = re.compile(r'(<p id="sentence">)[^<]*')
 
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>{more}
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="icon" href="{root}page/favicon.svg" type="image/svg+xml">
+{links}
+</head>
+"""
+
+_CARD_STYLES = ("page/tokens.css", "page/base.css", "page/card.css")
+
 _OWN_CLASSES = "own-classes.html"
 """Name of the page that is shown when the model recognizes other things than digits."""
 
@@ -55,6 +70,12 @@ def link_to_files(html: str) -> str:
     Modules import each other by relative URLs, and so find the same content.
     """
     return html.replace("page/", f"page/{_digest()}/")
+
+
+def head(title: str, styles: Sequence[str] = _CARD_STYLES, *, root: str = "", more: str = "") -> str:
+    """Return the head of another page. `title` and `more` are HTML, and the page's files are below `root`."""
+    links = "\n".join(f'<link rel="stylesheet" href="{root}{style}">' for style in styles)
+    return link_to_files(_HEAD.format(title=title, root=root, links=links, more=more))
 
 
 def install(app: FastAPI, settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """Render errors as pages for people who open an address in a browser."""
 
-import re
 from html import escape
 from http import HTTPStatus
 
@@ -10,23 +9,9 @@ from starlette.types import Scope
 
 from app import errors
 from app.asgi import headers as security_headers
-from app.pages.drawing import link_to_documentation, link_to_files
+from app.pages.drawing import head, link_to_documentation
 
-# The base makes URLs relative to the drawing page, however deep the path is that was not found.
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<base href="{root}">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<link rel="icon" href="page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="page/tokens.css">
-<link rel="stylesheet" href="page/base.css">
-<link rel="stylesheet" href="page/card.css">{script}
-</head>
-<body>
+_BODY = """<body>
 <header>
   <nav aria-label="More">
     <a href="./">Drawing page</a>{docs}
@@ -54,44 +39,25 @@ _KEY_FORM = """<form id="access" hidden>
 <p id="problem" role="status"></p>
 <noscript><p>Entering a key needs JavaScript.</p></noscript>"""  # noqa: E501
 
-_PROGRAMS_TYPES = ("application/json", "application/problem+json")
-
 
 def page(scope: Scope, exc: Exception) -> Response | None:
-    """Return an error as a page, or None if the client is a program.
-
-    Args:
-        scope: of the request.
-        exc: the error.
-    """
-    if scope["method"] not in ("GET", "HEAD") or not _prefers_html(Headers(scope=scope).get("accept", "")):
+    """Return an error of a request as a page, or None if the client is a program, which asks for JSON or anything."""
+    accept = Headers(scope=scope).get("accept", "").lower()
+    if scope["method"] not in ("GET", "HEAD") or "text/html" not in accept or "json" in accept:
         return None
     status, detail, headers = errors.describe(exc)
     settings = scope["app"].service.settings
     is_locked = isinstance(exc, errors.Unauthorized)
     depth = (scope.get("raw_path") or scope["path"].encode()).count(b"/") - 1
-    html = link_to_files(_PAGE).format(
-        root=f"{settings.root_path}/" if settings.root_path else "../" * depth or "./",
+    message = escape(detail[0].upper() + detail[1:]).replace(" /docs ", ' <a href="docs">/docs</a> ')
+    title = "This page needs an API key" if is_locked else HTTPStatus(status).phrase
+    # The base makes URLs relative to the drawing page, however deep the path is that was not found.
+    root = f"{settings.root_path}/" if settings.root_path else "../" * depth or "./"
+    html = head(title, more=f'\n<base href="{root}">{_SCRIPT if is_locked else ""}') + _BODY.format(
         status=status,
-        title="This page needs an API key" if is_locked else HTTPStatus(status).phrase,
-        content=_KEY_FORM if is_locked else f"<p>{_with_link(escape(detail[0].upper() + detail[1:]))}.</p>",
-        script=link_to_files(_SCRIPT) if is_locked else "",
+        title=title,
+        content=_KEY_FORM if is_locked else f"<p>{message}.</p>",
         docs='\n    <a href="docs">API</a>' if settings.docs else "",
     )
     html = link_to_documentation(html, settings)
     return Response(html, status, headers | security_headers.own_files(base=True), "text/html")
-
-
-def _with_link(detail: str) -> str:
-    """Return a message with a link to /docs, which it names if the service has that page."""
-    return detail.replace(" /docs ", ' <a href="docs">/docs</a> ')
-
-
-def _prefers_html(accept: str) -> bool:
-    """Return whether an Accept header prefers HTML to JSON, as browsers send it when they open an address."""
-    weights: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        kind, _, parameters = part.partition(";")
-        weight = re.search(r"q=([01](?:\.\d*)?)", parameters)
-        weights[kind.strip()] = float(weight[1]) if weight else 1
-    return weights.get("text/html", 0) > max(weights.get(kind, 0) for kind in _PROGRAMS_TYPES)

@@ -13,7 +13,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from app.asgi import headers as security_headers
-from app.pages.drawing import link_to_files
+from app.pages.drawing import head
 from digits.model.artifact import Manifest
 from digits.model.classes import DIGITS
 
@@ -31,19 +31,7 @@ _SCRIPT = 'document.querySelector("nav a").hash = location.hash'
 HEADERS = security_headers.model_card(_SCRIPT)
 
 # All URLs are relative, so that they work below any path prefix of a proxy.
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
-<meta name="color-scheme" content="light dark">
-<title>Model card of {version}</title>
-<link rel="icon" href="../page/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="../page/tokens.css">
-<link rel="stylesheet" href="../page/base.css">
-<link rel="stylesheet" href="../page/card.css">
-</head>
-<body>
+_BODY = """<body>
 <header>
   <nav aria-label="Back">
     <a href="../">Drawing page</a>
@@ -142,7 +130,8 @@ def page(card: bytes, version: str, files: frozenset[str], summary: str = "") ->
     _align_numbers(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
     html = html.replace("</h1>\n", f"</h1>\n{markdown.render(summary)}", 1)
-    return link_to_files(_PAGE).format(version=escape(version), contents=contents, card=html, script=_SCRIPT)
+    body = _BODY.format(version=escape(version), contents=contents, card=html, script=_SCRIPT)
+    return head(f"Model card of {escape(version)}", root="../") + body
 
 
 def _contents(tokens: list[Token]) -> str:

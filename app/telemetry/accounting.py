@@ -6,12 +6,14 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from app import errors
 from app.settings import LogFormat
-from app.telemetry.access_log import UNLOGGED, AccessLog, CompletedRequest
+from app.telemetry.access_log import UNLOGGED, CompletedRequest, log_lines
 from app.telemetry.metrics import Metrics
+from app.telemetry.stderr import STDERR
+from app.telemetry.trusted_proxies import TrustedProxies
 from digits.errors import DigitsError
 
 CLIENT_CLOSED_REQUEST = 499
@@ -26,21 +28,29 @@ _REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 class Accounting:
     """Counts the requests in progress, and logs and counts the completed ones."""
 
-    def __init__(self, metrics: Metrics, log_format: LogFormat, *, log_clients: bool = True) -> None:
+    def __init__(
+        self, metrics: Metrics, log_format: LogFormat, *, log_clients: bool = True, proxies: Iterable[str] = ()
+    ) -> None:
+        """Count and log requests. `proxies` are the networks of those that are trusted to name their clients."""
         self.metrics = metrics
         self.in_progress = 0
         """Number of requests that are being answered, without probes and scrapes."""
-        self._access_log = AccessLog(log_format, log_clients=log_clients)
+        self._log_format, self._log_clients = log_format, log_clients
+        self._proxies = TrustedProxies(proxies)
         self._completed: list[CompletedRequest] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         # A new request id is the prefix of this process and a running number.
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 
-    def begin(self, request: CompletedRequest, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Count a request as in progress, and give it its own id or a new one. Call `end` when it is answered."""
+    def begin(self, request: CompletedRequest, headers: Collection[tuple[bytes, bytes]]) -> None:
+        """Count a request as in progress, and give it its own id or a new one. Call `end` when it is answered.
+
+        Its client, until now the peer of its connection, becomes the one that trusted proxies name.
+        """
         if request.path not in UNLOGGED:
             self.in_progress += 1
+        request.client = self._proxies.client_of(request.client, headers)
         by_name = dict(headers)
         request.traceparent = by_name.get(b"traceparent", b"")
         request.request_id = by_name.get(b"x-request-id", b"")
@@ -68,11 +78,14 @@ class Accounting:
 
     def _log_and_count_all(self) -> None:
         requests, self._completed = self._completed, []
-        self._access_log.write(requests)
+        # One write for all of them, because a `logging` call for each takes 20 us.
+        lines = log_lines(requests, self._log_format, log_clients=self._log_clients)
+        if lines:
+            STDERR.write_lines(lines)
         for request in requests:
             if request.path not in UNLOGGED:
                 self.metrics.count_request(request.protocol, request.route, request.status, request.seconds)
             if request.key_name:
-                self.metrics.count_key(request.key_name)
+                self.metrics.key_requests.labels(request.key_name).inc()
             if request.status >= 400 and request.refusal:
-                self.metrics.count_refusal(request.refusal)
+                self.metrics.refusals.labels(request.refusal).inc()

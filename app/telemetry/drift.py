@@ -36,10 +36,7 @@ class Drift(Collector):
     """The service's metrics, with the drift if the served version has a reference."""
 
     def __init__(
-        self,
-        metrics: Collector,
-        served: Callable[[], Manifest | None],
-        clock: Callable[[], float] = time.monotonic,
+        self, metrics: Collector, served: Callable[[], Manifest | None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Add the drift of the version whose manifest `served` returns to `metrics`. `clock` returns seconds."""
         self._metrics = metrics

@@ -10,7 +10,6 @@ import select
 import sys
 import threading
 import time
-from functools import cache
 from io import UnsupportedOperation
 
 _MAX_HELD_BYTES = 1_000_000
@@ -57,16 +56,9 @@ class Stderr:
 
 def _has_room() -> bool:
     try:
-        return bool(_poll(sys.stderr.buffer.fileno()).poll(0))
+        return bool(select.select((), (sys.stderr.buffer,), (), 0)[1])
     except UnsupportedOperation:  # not a file, as in tests
         return True
-
-
-@cache
-def _poll(descriptor: int) -> select.poll:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    return poll
 
 
 def log_native_lines() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry import trace
 from starlette.types import Scope
 
-from app.telemetry.access_log import UNLOGGED, CompletedRequest, SpanIds
+from app.telemetry.access_log import UNLOGGED, CompletedRequest
 
 _TIMEOUT_SECONDS = 2
 """How long the collector may take to reply. A stopping service waits at most twice this long."""
@@ -55,7 +55,7 @@ def describe(request: CompletedRequest) -> None:
     ids = span.get_span_context()
     if not ids.is_valid:
         return
-    request.span = SpanIds(trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id))
+    request.span = {"trace_id": trace.format_trace_id(ids.trace_id), "span_id": trace.format_span_id(ids.span_id)}
     method = request.method
     span.update_name(f"{method} {request.route}" if request.route else method)
     attributes = {

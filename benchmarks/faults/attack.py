@@ -27,7 +27,7 @@ import grpc
 import psutil
 from PIL import Image
 
-from app.api.grpc.open_inference_pb2 import ModelInferRequest
+from app.api.grpc.messages import ModelInferRequest
 from app.openapi.example_pictures import EXAMPLES
 from benchmarks.faults.hostile import hostile, png
 from benchmarks.faults.mix import MULTIPART, form, photo

@@ -27,7 +27,6 @@ class Body:
     name: str
     headers: Mapping[str, str]
     encode: Callable[[Grey], bytes]
-    path: str = "/predict"
 
 
 def compact_json(document: Any) -> bytes:

@@ -1,26 +1,20 @@
 """The services that the benchmarks compare, and the command that starts each."""
 
 import json
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.harness.bodies import BODIES, GOLDEN, JSON, MODEL, PICTURES, Body, compact_json
-from benchmarks.harness.command import progress
+from benchmarks.harness.bodies import BODIES, GOLDEN, JSON, MODEL, PICTURES, Body
 from benchmarks.harness.servers import HOST, ROOT, Server, serving
-from digits.features import CLASSES, FEATURES, Grey
+from digits.features import CLASSES
 from digits.model.classifier import GOLDEN_TOLERANCE
 
-PEERS = ROOT / "benchmarks/peers"
 LISTENING = {"MNIST_HOST": HOST, "MNIST_PORT": "{port}"}
 
 
@@ -52,7 +46,7 @@ class Service:
         with serving(self.command, self.environment, self.folder, self.ready) as server:
             for body in checked or self.bodies[:1]:
                 for pixels, expected in zip(GOLDEN.pixels, GOLDEN.probabilities, strict=True):
-                    reply = server.ask(body.path, body.encode(pixels), body.headers)
+                    reply = server.ask("/predict", body.encode(pixels), body.headers)
                     exact = body not in PICTURES
                     right = reply.status == 200 and (self.is_constant or is_right(reply.body, expected, exact=exact))
                     if not right:
@@ -63,18 +57,11 @@ class Service:
 
 def is_right(reply: bytes, expected: np.ndarray, *, exact: bool) -> bool:
     """Return whether a reply has the expected digit, and unless the picture was normalized, the probabilities."""
-    probabilities = _probabilities(json.loads(reply))
+    answer = json.loads(reply)
+    rows = [one["probabilities"] for one in answer.get("predictions", [answer])]
+    probabilities = np.array(rows, dtype=np.float64).reshape(-1, CLASSES)
     is_near = np.abs(probabilities - expected).max() <= GOLDEN_TOLERANCE
     return bool((probabilities.argmax(axis=1) == expected.argmax()).all() and (is_near or not exact))
-
-
-def _probabilities(answer: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the probabilities (N, 10) in a reply of `/predict` or of Triton."""
-    if "outputs" in answer:
-        (rows,) = (tensor["data"] for tensor in answer["outputs"] if tensor["name"] == "probabilities")
-    else:
-        rows = [one["probabilities"] for one in answer.get("predictions", [answer])]
-    return np.array(rows, dtype=np.float64).reshape(-1, CLASSES)
 
 
 def own(*, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] | None = None) -> Service:
@@ -89,7 +76,7 @@ def own(*, folder: Path = ROOT, name: str = "ours", settings: Mapping[str, str] 
 
 
 def service(name: str) -> Service:
-    """Return the service of that name. This takes minutes if Triton's virtual environment must be made first."""
+    """Return the service of that name."""
     return _MAKERS[name](name)
 
 
@@ -104,7 +91,7 @@ def _constant(name: str, app: str, bodies: tuple[Body, ...]) -> Service:
 def _copied_reply() -> str:
     """Return the headers and body of our reply to a digit, as JSON."""
     with own().started() as server:
-        reply = server.ask(JSON.path, JSON.encode(GOLDEN.pixels[0]), JSON.headers)
+        reply = server.ask("/predict", JSON.encode(GOLDEN.pixels[0]), JSON.headers)
     headers = [pair for pair in reply.headers if pair[0].lower() != "date"]  # uvicorn adds the date
     return json.dumps({"headers": headers, "body": reply.body.decode()})
 
@@ -114,49 +101,10 @@ def _uvicorn(app: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "uvicorn", app, *options, "--no-access-log", "--no-server-header")
 
 
-def _triton(name: str) -> Service:
-    command = (str(_triton_python()), str(PEERS / "triton_peer.py"), "{port}")
-
-    def infer(pixels: Grey) -> bytes:
-        tensor = {"name": "pixels", "shape": [1, FEATURES], "datatype": "UINT8", "data": pixels.reshape(-1).tolist()}
-        return compact_json({"inputs": [tensor]})
-
-    body = Body(JSON.name, JSON.headers, infer, "/v2/models/digits/infer")
-    return Service(name, command, (body,), ready="/v2/health/ready")
-
-
 _MAKERS: Mapping[str, Callable[[str], Service]] = {
     "ours": lambda name: own(name=name),
     "floor": lambda name: _constant(name, "app", tuple(BODIES.values())),
     "decode-floor": lambda name: _constant(name, "decode_app", (BODIES["png"], *PICTURES)),
     "template": lambda name: Service(name, _uvicorn("benchmarks.peers.template:app")),
-    "triton": _triton,
 }
 NAMES = tuple(_MAKERS)
-
-
-def _triton_python() -> Path:
-    """Return the Python of Triton's virtual environment. Make the environment if it is missing or outdated.
-
-    Raises:
-        SystemExit: the packages could not be installed.
-    """
-    requirements = PEERS / "triton.txt"
-    folder = ROOT / "benchmarks/.peers/triton"
-    python, installed = folder / "bin/python", folder / "installed.txt"
-    if not installed.exists() or installed.read_text() != requirements.read_text():
-        progress(f"making {folder.relative_to(ROOT)}")
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            subprocess.run([*pip, "--requirement", str(requirements)], check=True)
-        except subprocess.CalledProcessError as exc:
-            raise SystemExit(f"cannot make Triton's environment: {exc}. Leave it out with --services.") from None
-        installed.write_text(requirements.read_text())
-    return python
-
-
-def triton_version() -> str:
-    """Return the version of the package that contains Triton."""
-    (pinned,) = re.findall(r"^nvidia-pytriton==(\S+)", (PEERS / "triton.txt").read_text(), re.MULTILINE)
-    return f"PyTriton {pinned}"

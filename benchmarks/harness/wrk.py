@@ -42,7 +42,7 @@ def put_under_load(server: Server, body: Body, connections: int, seconds: int) -
             [
                 *("wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"),
                 *("--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(Path(__file__).with_name("wrk.lua"))),
-                *(f"http://{HOST}:{server.port}{body.path}", "--", folder),
+                *(f"http://{HOST}:{server.port}/predict", "--", folder),
                 *(f"{name}: {value}" for name, value in body.headers.items()),
             ],
             capture_output=True,
@@ -51,7 +51,7 @@ def put_under_load(server: Server, body: Body, connections: int, seconds: int) -
             timeout=seconds + 2 * TIMEOUT_SECONDS,
         )
     # wrk exits while requests are in work. The server has finished them when it answers one more request.
-    server.ask(body.path, body.encode(GOLDEN.pixels[0]), body.headers)
+    server.ask("/predict", body.encode(GOLDEN.pixels[0]), body.headers)
     cpu_seconds = server.cpu_seconds() - cpu_began
     result = json.loads(completed.stdout.splitlines()[-1])
     answered = result["requests"] - result["errors"]["status"]

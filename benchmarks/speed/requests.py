@@ -1,8 +1,7 @@
-"""How many requests per second does the service answer, beside another checkout, two floors, a template and Triton?
+"""How many requests per second does the service answer, beside another checkout, two floors and a template?
 
     python -m benchmarks.speed.requests
     python -m benchmarks.speed.requests --against ../other-checkout --services ours,floor
-    python -m benchmarks.speed.requests --services ours,triton --bodies json
 
 Two floors run on uvicorn and answer a constant: `floor` only reads the body, `decode-floor` also decodes the picture
 to grey. wrk sends the requests from this machine and uses up to one core. Every round measures each service once with
@@ -127,7 +126,7 @@ def main() -> None:
     arguments.add_argument("--bodies", default="json,raw,png,drawing,jpeg,ruled,photo", help=known)
     arguments.add_argument("--clients", default="1,16,64", help="default: %(default)s")
     options = arguments.parse_args()
-    versions = {"wrk": wrk.version()}
+    wrk_version = wrk.version()
     bodies = [BODIES[name] for name in chosen(arguments, "--bodies", options.bodies, BODIES)]
     names = chosen(arguments, "--services", options.services, services.NAMES)
     measured = [services.service(name) for name in names]
@@ -144,9 +143,7 @@ def main() -> None:
     groups = [group for group in groups if group]
     results = measure(groups, options.rounds, options.seconds)
 
-    if "triton" in options.services:
-        versions["Triton"] = services.triton_version()
-    print(header(["uvicorn", "fastapi", "pillow", "opencv-python-headless", "onnxruntime"], versions))
+    print(header(["uvicorn", "fastapi", "pillow", "opencv-python-headless", "onnxruntime"], {"wrk": wrk_version}))
     print(f"\nMedian of {options.rounds} rounds of {options.seconds} s (least-greatest).")
     if options.against:
         print(f"`{OTHER}` is {options.against.resolve()}.")

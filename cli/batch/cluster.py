@@ -55,10 +55,7 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
             host, _, port = address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()  # Ray tries for minutes
         ray.init(
-            address,
-            include_dashboard=False if is_local else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
+            address, include_dashboard=False if is_local else None, logging_level=logging.ERROR, log_to_driver=False
         )
     except Exception as exc:  # Ray raises a plain Exception if a node does not start in time.
         raise ExecutorFailed(f"expected a Ray cluster at {address}: {private_cluster.last_line(exc)}") from exc

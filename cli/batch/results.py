@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import FileIO
@@ -215,14 +215,9 @@ def _write_parquet(rows: BinaryIO, output: Path, columns: Sequence[str]) -> None
     types["least_probability"] = pa.float32()
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with output.open("xb") as stream, pq.ParquetWriter(stream, schema) as writer:
-        for batch in _batches(map(json.loads, rows)):
+        parsed = map(json.loads, rows)
+        while batch := list(islice(parsed, _PARQUET_ROWS)):
             writer.write_table(pa.Table.from_pylist(batch, schema))
-
-
-def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, _PARQUET_ROWS)):
-        yield batch
 
 
 _WRITERS = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}

@@ -131,7 +131,8 @@ def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[
     try:
         here = os.stat(folder)  # noqa: PTH116
         with os.scandir(folder) as entries:
-            names = sorted(_marked_name(entry) for entry in entries if not entry.name.startswith("."))
+            visible = (entry for entry in entries if not entry.name.startswith("."))
+            names = sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in visible)
     except OSError as exc:
         raise UnusableSource(f"{folder}: the folder cannot be listed: {exc.strerror}") from exc
     identity = (here.st_dev, here.st_ino)
@@ -143,11 +144,6 @@ def _files_below(folder: str, parents: tuple[tuple[int, int], ...]) -> Iterator[
             yield from _files_below(path[:-1], (*parents, identity))
         else:
             yield path
-
-
-def _marked_name(entry: os.DirEntry[str]) -> str:
-    """Return the name, with a slash at its end if it is a folder."""
-    return entry.name + "/" if entry.is_dir() else entry.name
 
 
 def _suffix(path: str) -> str:

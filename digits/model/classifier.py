@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.errors import ArtifactError, DamagedArtifact, GoldenMismatch, OtherClasses
 from digits.features import SIDE, Floats, Grey, to_features
@@ -82,7 +83,7 @@ class Scores(NamedTuple):
     novelty: Floats | None
     """float32 (N,), above 1 for pictures that are not digits. None if the version has no novelty."""
 
-    def select(self, rows: Sequence[int] | slice) -> "Scores":
+    def select(self, rows: Sequence[int] | NDArray[np.int64] | slice) -> "Scores":
         return Scores(self.probabilities[rows], None if self.novelty is None else self.novelty[rows])
 
     def followed_by(self, other: "Scores") -> "Scores":

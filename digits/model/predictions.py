@@ -127,10 +127,7 @@ def calibrate(
 
 
 def complete(
-    records: Sequence[Prediction],
-    classifier: Classifier,
-    steps: Iterable[Sequence[str]],
-    left_out: Iterable[int] = (),
+    records: Sequence[Prediction], classifier: Classifier, steps: Iterable[Sequence[str]], left_out: Iterable[int] = ()
 ) -> None:
     """Add the steps, the model and the marks that were left out to N records of single digits.
 

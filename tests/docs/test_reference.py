@@ -14,7 +14,7 @@ from app import errors
 from app.api.query import PredictQuery, TrustQuery
 from app.openapi.schemas import DigitPrediction, Number, NumberDigit, Prediction
 from app.settings import Settings
-from app.telemetry.access_log import AccessLog, CompletedRequest, SpanIds
+from app.telemetry.access_log import CompletedRequest, log_lines
 from app.telemetry.metrics import Metrics
 from digits.model.artifact import DEFAULT_ROOT
 from tests.conftest import REPOSITORY
@@ -93,14 +93,13 @@ def test_the_api_page_lists_every_error_with_its_status_and_what_to_do() -> None
     assert listed == {errors.name(error): status for error, status in errors.STATUS.items()}
 
 
-def test_the_settings_page_lists_every_field_of_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_the_settings_page_lists_every_field_of_the_log() -> None:
     section = (REFERENCE / "settings.md").read_text().partition("\n## Log\n")[2]
-    traceparent, span = b"00-%b-%b-01" % (b"1" * 32, b"2" * 16), SpanIds("1" * 32, "3" * 16)
+    traceparent, span = b"00-%b-%b-01" % (b"1" * 32, b"2" * 16), {"trace_id": "1" * 32, "span_id": "3" * 16}
     request = CompletedRequest("http", "POST", "/predict", b"/predict", "10.0.0.1", b"mine", traceparent, span=span)
 
-    AccessLog("json").write([request])
+    line = json.loads(log_lines([request], "json"))
 
-    line = json.loads(capfdbinary.readouterr().err)
     first_cells = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
     assert re.findall(r"`(\w+)`", " ".join(first_cells)) == list(line)
 

@@ -105,14 +105,9 @@ def fit(
 ) -> tuple[Any, History]:
     """Train the recipe's network, and return it without its optimizer, and the history. Raises CannotWrite.
 
-    Args:
-        recipe: the hyper-parameters.
-        split: the images. If it has a validation part, the history contains its loss and accuracy.
-        seed: of the initial weights and of the order of the images.
-        folder: as the following, see `fit_epochs`.
-        examples: None means the training images, shuffled.
-        patience: see `fit_epochs`.
-        callbacks: see `fit_epochs`.
+    The seed determines the initial weights and the order of the images. If the split has a validation part, the history
+    contains its loss and accuracy. Without `examples`, the network sees the training images. The rest is as for
+    `fit_epochs`.
     """
     make_reproducible(seed)
     model = network.build_for_training(recipe, split.classes)

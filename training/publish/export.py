@@ -17,6 +17,7 @@ from digits.model import artifact
 from digits.model.artifact import FEATURES_INPUT, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT, Manifest
 from digits.model.classes import DIGITS
 from digits.model.classifier import Golden
+from digits.model.onnx_runtime import Session
 from training.backend import keras, library_versions
 from training.data.images import LabelledImages
 from training.errors import ParityError, UnsuitableNetwork
@@ -62,7 +63,7 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
     onnx = to_onnx(network)
     if head is not None:
         onnx = onnx_graph.with_novelty(onnx, head)
-        expected[NOVELTY_OUTPUT] = head.novelty(*activations(network, features)).astype(np.float32)
+        expected[NOVELTY_OUTPUT] = head.novelty(activations(network, features)[0]).astype(np.float32)
     for output, values in expected.items():
         check_parity(onnx, features, values, output.name)
     outputs = list(expected)
@@ -195,18 +196,13 @@ def check_parity(
     Raises:
         ParityError: the difference is larger.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # no warning about the optional input
-    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     inputs = {FEATURES_INPUT.name: features}
     tolerance = PARITY_TOLERANCE
     if output != PROBABILITIES_OUTPUT.name:
         tolerance = 10 * PARITY_TOLERANCE * float(np.abs(expected).max(initial=0))
     if output == SALIENCY_OUTPUT.name:
         inputs[artifact.EXPLAIN] = np.array(True)
-    received = session.run([output], inputs)[0]
+    received = Session(onnx).run([output], inputs)[0]
     difference = np.abs(received - expected).max(initial=0)
     if not difference <= tolerance:  # also true for NaN
         raise ParityError(

@@ -16,6 +16,7 @@ from digits.features import FEATURES, Floats, to_features
 from digits.model import artifact
 from digits.model.artifact import FEATURES_INPUT, NOVELTY_OUTPUT, PROBABILITIES_OUTPUT, SALIENCY_OUTPUT
 from digits.model.classifier import GOLDEN_TOLERANCE, Classifier, Golden
+from digits.model.onnx_runtime import Session
 from training.errors import CannotWrite, ParityError
 from training.publish import onnx_graph
 from training.publish.export import PARITY_TOLERANCE, read_network
@@ -49,16 +50,13 @@ def to_triton(version: Classifier) -> EngineFiles:
     Triton can only batch a model without optional inputs, whose inputs and outputs all have the batch as their first
     dimension. Saliency has neither property and is removed. The rest of the graph does not change. Raises ParityError.
     """
-    import onnxruntime
-
     manifest = version.manifest
     onnx = _file(version, artifact.MODEL)
     if SALIENCY_OUTPUT in manifest.outputs:
         onnx = onnx_graph.without_saliency(onnx)
     outputs = [output for output in manifest.outputs if output != SALIENCY_OUTPUT]
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     names = [output.name for output in outputs]
-    received = session.run(names, {FEATURES_INPUT.name: to_features(version.golden.pixels)})
+    received = Session(onnx).run(names, {FEATURES_INPUT.name: to_features(version.golden.pixels)})
     _check_golden("the graph for Triton", version.golden, dict(zip(names, received, strict=True)))
     labels = "".join(f"{label}\n" for label in manifest.classes)
     shared = {CONFIG: _config(manifest.name, outputs).encode(), LABELS: labels.encode()}
@@ -208,16 +206,10 @@ def _signatures(network: Any, head: Head | None) -> dict[str, Callable[[Any], di
         return {SIGNATURE: serving_default}
 
     def with_novelty(features: Any) -> dict[str, Any]:
-        # Novelty is the same sum as in `Head.novelty`.
         first, last = network.layers
         hidden = first(features)
-        logits = hidden @ last.kernel + last.bias
-        head_output = tf.nn.relu(hidden @ head.hidden_kernel + head.hidden_bias) @ head.kernel[:, None] + head.bias
-        unsupported = head.energy_bias - head.energy * tf.reduce_logsumexp(logits, axis=1)
-        return {
-            PROBABILITIES_OUTPUT.name: tf.nn.softmax(logits),
-            NOVELTY_OUTPUT.name: head_output[:, 0] + tf.nn.relu(unsupported),
-        }
+        novelty = tf.nn.relu(hidden @ head.hidden_kernel + head.hidden_bias) @ head.kernel[:, None] + head.bias
+        return {PROBABILITIES_OUTPUT.name: last(hidden), NOVELTY_OUTPUT.name: novelty[:, 0]}
 
     return {SIGNATURE: serving_default, NOVELTY_SIGNATURE: with_novelty}
 

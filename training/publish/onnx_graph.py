@@ -115,8 +115,6 @@ def read_head(graph: bytes) -> Head:
         weights["head/bias"],
         weights["head/last"][:, 0],
         float(weights["head/last/bias"][0]),
-        -float(weights.get("head/energy", 0)),
-        float(weights.get("head/energy/bias", 0)),
     )
 
 

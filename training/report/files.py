@@ -1,7 +1,7 @@
 """The files of a report: the model card, the figures and the training history."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import StringIO
 from itertools import chain, count
 from pathlib import Path
@@ -10,11 +10,9 @@ from digits.model.artifact import Manifest
 from training.assess.assessment import Assessment
 from training.data.images import LabelledImages
 from training.errors import CannotWrite
+from training.fit.epochs import History
 from training.report import figures, model_card
 from training.trust.evaluation import Trust
-
-History = Mapping[str, Sequence[float]]
-"""Column, such as `val_loss`, to one value per epoch."""
 
 _CARD = "README.md"
 

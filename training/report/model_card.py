@@ -27,12 +27,8 @@ _ROBUST = (
     "Dean 2015) on distorted copies of the training images (Simard, Steinkraus and Platt 2003). The teacher was "
     "trained on milder copies and is not part of the artifact. Each epoch uses another copy, and the last epochs use "
     "milder copies. Training loss and accuracy are therefore measured on distorted images, against the teacher's "
-    "answers."
-)
-
-_STYLES = (
-    "In each copy, drawings of handwriting styles that MNIST has few of replace some of the images. Other images are "
-    "reduced to a small bitmap or a faint small scan, and normalized again."
+    "answers. In each copy, drawings of handwriting styles that MNIST has few of replace some of the images. Other "
+    "images are reduced to a small bitmap or a faint small scan, and normalized again."
 )
 
 _OWN_RECIPE = (
@@ -134,8 +130,7 @@ def _recipe(manifest: Manifest) -> str:
         return f"{_OWN_RECIPE}\n\n{table}"
     if not _is_robust(manifest):
         return table
-    has_drawings = "drawn" in manifest.recipe["distortions"]  # version 1 was trained before there were any
-    return f"{_ROBUST} {_STYLES}\n\n{table}" if has_drawings else f"{_ROBUST}\n\n{table}"
+    return f"{_ROBUST}\n\n{table}"
 
 
 def _results(manifest: Manifest, assessment: Assessment | None) -> str:
@@ -157,10 +152,11 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
 
 
 def _trust(manifest: Manifest, trust: Trust | None) -> str:
+    known = "a digit" if manifest.classes == DIGITS else "one of the classes"
     if manifest.calibration is None or trust is None:
         return (
             "No images were held back to measure this. The probabilities are those of the trained network. The service "
-            f"gives no prediction sets and cannot report that a picture is not {_one_of_them(manifest)}."
+            f"gives no prediction sets and cannot report that a picture is not {known}."
         )
     parts = [_probabilities(manifest.calibration, trust), _prediction_sets(manifest, manifest.calibration, trust)]
     if manifest.calibration.novelty is not None and trust.detection:
@@ -345,10 +341,6 @@ def _reproduce(manifest: Manifest) -> str:
 
 def _kind(manifest: Manifest) -> str:
     return "digit" if manifest.classes == DIGITS else "class"
-
-
-def _one_of_them(manifest: Manifest) -> str:
-    return "a digit" if manifest.classes == DIGITS else "one of the classes"
 
 
 def _as_text(name: str) -> str:

@@ -57,16 +57,11 @@ class Head:
     kernel: NDArray[np.float64]
     """(units,)"""
     bias: float
-    energy: float = 0.0
-    """Factor of the energy of the logits (Liu et al. 2020), which models of earlier releases add."""
-    energy_bias: float = 0.0
-    """Added to the scaled energy. A negative sum counts as 0."""
 
-    def novelty(self, hidden: Floats, logits: Floats) -> NDArray[np.float64]:
+    def novelty(self, hidden: Floats) -> NDArray[np.float64]:
         """Return the novelty, (N,): about 0 for a usual picture, above 1 for one that shows none of the classes."""
-        unsupported = self.energy * energy(logits) + self.energy_bias
         units = np.maximum(hidden @ self.hidden_kernel + self.hidden_bias, 0)
-        score: NDArray[np.float64] = units @ self.kernel + self.bias + np.maximum(unsupported, 0)
+        score: NDArray[np.float64] = units @ self.kernel + self.bias
         return score
 
 
@@ -97,7 +92,7 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_d
     head = _train(network, np.concatenate([images, copies]), np.concatenate([others, distorted]), seed)
 
     def novelty(pictures: Grey) -> NDArray[np.float64]:
-        return head.novelty(*activations(network, to_features(pictures)))
+        return head.novelty(activations(network, to_features(pictures))[0])
 
     head = replace(head, bias=head.bias - float(np.median(novelty(split.x_validation))))
     held_back = imitations(split.x_calibration[repeated], split.y_calibration[repeated], has_digits=has_digits)
@@ -128,10 +123,3 @@ def _train(network: Any, known: Grey, others: Grey, seed: int) -> Head:
     head.fit(hidden, targets, batch_size=_BATCH_SIZE, epochs=_EPOCHS, verbose=0)
     hidden_kernel, hidden_bias, kernel, bias = (weights.astype(np.float64) for weights in head.get_weights())
     return Head(hidden_kernel, hidden_bias, kernel[:, 0], float(bias[0]))
-
-
-def energy(logits: Floats) -> NDArray[np.float64]:
-    """Return the negative logarithm of the sum of exponentials, (N,), of logits (N, classes)."""
-    from scipy.special import logsumexp
-
-    return np.asarray(-logsumexp(logits.astype(np.float64), axis=1), dtype=np.float64)

@@ -6,14 +6,13 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import grpc
+from grpc import StatusCode
 from opentelemetry.trace import SpanKind, get_tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app import errors
 from app.api.grpc.arrivals import Arrivals, InTurn
-from app.api.grpc.codes import CODES
 from app.api.grpc.wire import parse_message
-from app.asgi.middleware import client_of
 from app.asgi.service import Service
 from app.errors import Abandoned, BodyTooLarge, NotOffered
 from app.inference.data_plane import DataPlane
@@ -21,12 +20,26 @@ from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.input.body import SHORT_BODY_BYTES, parse
 from app.telemetry import tracing
-from app.telemetry.access_log import CompletedRequest
+from app.telemetry.access_log import PROBES, CompletedRequest
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
-from app.telemetry.probes import PROBES
 from digits.model.artifact import ModelId
 
 BatchT = TypeVar("BatchT", bound=PictureBatch)
+
+CODES: dict[int, StatusCode] = {
+    400: StatusCode.INVALID_ARGUMENT,
+    401: StatusCode.UNAUTHENTICATED,
+    404: StatusCode.NOT_FOUND,
+    408: StatusCode.DEADLINE_EXCEEDED,
+    413: StatusCode.INVALID_ARGUMENT,  # RESOURCE_EXHAUSTED would mean that the same call may succeed later
+    415: StatusCode.INVALID_ARGUMENT,
+    422: StatusCode.INVALID_ARGUMENT,
+    CLIENT_CLOSED_REQUEST: StatusCode.CANCELLED,
+    500: StatusCode.INTERNAL,
+    501: StatusCode.UNIMPLEMENTED,
+    503: StatusCode.UNAVAILABLE,  # the code that clients try again
+}
+"""By the HTTP status that an error has elsewhere. The others concern the head of an HTTP/1.1 request and its method."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Limit for a message, which is gRPC's own default. `MNIST_MAX_BODY_BYTES` applies if it is smaller."""
@@ -100,7 +113,6 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
     ) -> None:
         """Answer the calls of the services with these full names. The paths are `/package.Service/Method`."""
         self._service = service
-        self._client_of = client_of(service.settings)
         self._handlers = handlers
         self._prefixes = tuple(f"/{name}/" for name in services)
         self._inference = InTurn()
@@ -134,13 +146,13 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
             for name, value in context.invocation_metadata()
         ]
         # In HTTP/2, a call is a POST request.
-        request = CompletedRequest("grpc", "POST", path, path.encode(), route=path if handler else None)
+        route = path if handler else None
+        request = CompletedRequest("grpc", "POST", path, path.encode(), _address(context.peer()), route=route)
         self._service.accounting.begin(request, headers)
         request.status = CLIENT_CLOSED_REQUEST
         metadata = [("x-request-id", request.request_id.decode())]
         detail = ""
         try:
-            request.client = await self._client_of(headers, _client(context.peer()))
             request.key_name = self._service.keys.key_name(path, headers)
             self._service.check_load(path)
             if handler is None:
@@ -167,10 +179,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
         raise AssertionError  # `abort` has raised
 
 
-def _client(peer: str) -> tuple[str, int] | None:
-    """Return address and port of a peer such as `ipv4:127.0.0.1:50000` or `ipv6:%5B::1%5D:50000`."""
+def _address(peer: str) -> str | None:
+    """Return the address of a peer such as `ipv4:127.0.0.1:50000` or `ipv6:%5B::1%5D:50000`."""
     family, _, address = unquote(peer).partition(":")
-    if family not in ("ipv4", "ipv6"):
-        return None
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+    return address.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else None

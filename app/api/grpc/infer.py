@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.api.grpc.calls import Answer
-from app.api.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from app.api.grpc.messages import ModelInferRequest, ModelInferResponse
 from app.api.grpc.wire import check_contents, parse_message
 from app.api.open_inference.inference import requested_version
 from app.api.open_inference.reply import output_tensor, to_bytes

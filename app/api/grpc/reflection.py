@@ -11,8 +11,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from app import errors
 from app.api.grpc.arrivals import Arrivals
-from app.api.grpc.calls import Call
-from app.api.grpc.codes import CODES
+from app.api.grpc.calls import CODES, Call
 from app.errors import Abandoned, SlowBody
 from digits.errors import DigitsError
 

@@ -1,16 +1,15 @@
 """The gRPC server of one process. It shares the event loop, the models and the batches with the HTTP server."""
 
 import grpc
-from grpc_health.v1 import health_pb2  # noqa: F401 - registers the service that reflection describes
 
 from app.api.grpc.arrivals import NewestFirst
 from app.api.grpc.calls import MAX_MESSAGE_BYTES, Calls
-from app.api.grpc.handlers import SERVICE, InferenceService
-from app.api.grpc.health import CHECK, HEALTH_SERVICE, Health
+from app.api.grpc.handlers import HEALTH, handlers
+from app.api.grpc.messages import SERVICE
 from app.api.grpc.reflection import Reflection
 from app.asgi.service import Service
 
-SERVICES = (SERVICE, HEALTH_SERVICE)
+SERVICES = (SERVICE.full_name, HEALTH.full_name)
 
 _IDLE_MILLISECONDS = 300_000
 """How long a connection without calls stays open. Clients connect again by themselves."""
@@ -21,9 +20,8 @@ class GrpcServer:
         """Answer calls once `start` has opened the port. After `stop`, those in progress may take `grace_seconds`."""
         self._settings = service.settings
         self._grace_seconds = grace_seconds
-        handlers = InferenceService(service).handlers() | {CHECK: Health(service.registry).check}
         probes = NewestFirst()
-        self._handlers: list[grpc.GenericRpcHandler] = [Calls(service, SERVICES, handlers, probes)]
+        self._handlers: list[grpc.GenericRpcHandler] = [Calls(service, SERVICES, handlers(service), probes)]
         if service.settings.docs:
             self._handlers.append(Reflection(SERVICES, probes))
 

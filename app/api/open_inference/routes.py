@@ -5,8 +5,9 @@ https://github.com/triton-inference-server/server/tree/main/docs/protocol.
 """
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Scope
 
 from app.api.open_inference.inference import CountedInference, requested_version
@@ -22,7 +23,6 @@ from app.input.request import RequestInWork
 from app.openapi.example_pictures import seven_base64
 from app.openapi.protocols import ModelParameter, documented, json_body
 from app.openapi.replies import examples
-from digits.features import FEATURES, SIDE
 from digits.model import artifact
 
 router = direct_router("Open Inference Protocol")
@@ -36,49 +36,27 @@ _NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cuda
 _EXAMPLES = examples("open_inference")
 
 
-def _tensor(datatype: str, description: str, row_shapes: tuple[tuple[int, ...], ...], data: dict[str, Any]) -> Any:
-    """Return the schema of an input tensor: N rows of one of the shapes."""
-    shapes = [
-        {
-            "type": "array",
-            "prefixItems": [{"type": "integer", "minimum": 1}, *({"const": size} for size in row_shape)],
-            "minItems": 1 + len(row_shape),
-            "maxItems": 1 + len(row_shape),
-        }
-        for row_shape in row_shapes
-    ]
-    return {
-        "type": "object",
-        "title": datatype,
-        "required": ["name", "shape", "datatype", "data"],
-        "properties": {
-            "name": {"const": "features"},
-            "shape": {"oneOf": shapes},
-            "datatype": {"const": datatype, "description": description},
-            "data": {"type": "array", "minItems": 1, "description": "Flat, or nested like the shape.", **data},
-        },
-    }
+class InputTensor(BaseModel):
+    """The only input: N pictures."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: Literal["features"]
+    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=3)]
+    """[N, 784] or [N, 28, 28]. For BYTES [N] or [N, 1]."""
+    datatype: Literal["FP32", "UINT8", "BYTES"]
+    """FP32: values from 0 to 1, which go to the network unchanged. UINT8: pixels from 0 to 255, which are normalized.
+    BYTES: encoded pictures in base64, which are normalized."""
+    data: Annotated[list[Any], Field(min_length=1)]
+    """Flat, or nested like the shape."""
 
 
-_PIXELS, _FILES = ((FEATURES,), (SIDE, SIDE)), ((), (1,))
-_TENSOR = {
-    "oneOf": [
-        _tensor("FP32", "Values from 0 to 1, which go to the network unchanged.", _PIXELS, {"minItems": SIDE}),
-        _tensor("UINT8", "Pixels from 0 to 255, which are normalized.", _PIXELS, {"minItems": SIDE}),
-        _tensor(
-            "BYTES",
-            "Encoded pictures in base64, which are normalized.",
-            _FILES,
-            {"items": {"type": "string", "format": "byte", "minLength": 4}},
-        ),
-    ]
-}
 _INFER_BODY = json_body(
     {
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _TENSOR},
+            "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": InputTensor.model_json_schema()},
             "id": {"type": "string"},
         },
     },
@@ -107,19 +85,13 @@ async def open_inference_server(request: ServiceRequest) -> Reply:
     return Reply.of(server_metadata(request.service.version))
 
 
-@router.get(
-    "/v2/health/live",
-    **documented("Check that the process answers", _EXAMPLES, "GET /v2/health/live"),
-)
+@router.get("/v2/health/live", **documented("Check that the process answers", _EXAMPLES, "GET /v2/health/live"))
 async def open_inference_live(_request: ServiceRequest) -> Reply:
     """Always reply 200."""
     return Reply.of({"live": True})
 
 
-@router.get(
-    "/v2/health/ready",
-    **documented("Check that requests can be answered", _EXAMPLES, "GET /v2/health/ready"),
-)
+@router.get("/v2/health/ready", **documented("Check that requests can be answered", _EXAMPLES, "GET /v2/health/ready"))
 async def open_inference_ready(request: ServiceRequest) -> Reply:
     """Reply 200 while the network reproduces its golden predictions, else 503."""
     reason = request.service.registry.unready_reason()

@@ -28,15 +28,6 @@ class PredictRequest(PictureBatch):
     reply_key: str = "predictions"
 
 
-@dataclass(frozen=True, slots=True)
-class _Elements:
-    """The key that holds pictures, its value, and the key that the reply must use."""
-
-    key: str
-    value: Any
-    reply_key: str
-
-
 def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | None = None) -> PredictRequest:
     """Parse an inference request. The verb "invocations" also accepts MLflow's data frames.
 
@@ -50,8 +41,10 @@ def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | 
     if not isinstance(document, dict):
         raise InvalidBody(f"JSON Value: Is not object; expected an object, received {type_name(document)}")
     _check_signature(document.get("signature_name"))
-    selected = _select_elements(document, verb)
-    key, elements = selected.key, selected.value
+    key, elements = _select_elements(document, verb)
+    reply_key = "predictions"
+    if verb != "invocations":
+        reply_key = {"examples": "results", "inputs": "outputs"}.get(key, reply_key)
     if not isinstance(elements, list):
         raise InvalidBody(f"Expecting '{key}' to be an list/array; received {type_name(elements)}")
     if not elements:
@@ -63,9 +56,9 @@ def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | 
     elements = [without_name(element, key, index) for index, element in enumerate(elements)]
     if is_encoded(elements[0]):
         encoded = read_all(encoded_picture, elements, key)
-        return PredictRequest(encoded=encoded, version=version, reply_key=selected.reply_key)
+        return PredictRequest(encoded=encoded, version=version, reply_key=reply_key)
     pixels = np.stack(read_all(features, elements, key))
-    return PredictRequest(pixels=pixels, mode="never", version=version, reply_key=selected.reply_key)
+    return PredictRequest(pixels=pixels, mode="never", version=version, reply_key=reply_key)
 
 
 def _check_signature(signature: Any) -> None:
@@ -76,7 +69,8 @@ def _check_signature(signature: Any) -> None:
         )
 
 
-def _select_elements(document: dict[str, Any], verb: Verb) -> _Elements:
+def _select_elements(document: dict[str, Any], verb: Verb) -> tuple[str, Any]:
+    """Return the key that holds the pictures, and its value."""
     if verb == "regress":  # refused in TensorFlow Serving's words, because the model has no regression signature
         raise InvalidBody(
             "Expected regression signature method_name to be tensorflow/serving/regress. "
@@ -85,19 +79,19 @@ def _select_elements(document: dict[str, Any], verb: Verb) -> _Elements:
     if verb == "classify":
         if "examples" not in document:
             raise InvalidBody("When method is classify, key 'examples' is expected and was not found")
-        return _Elements("examples", document["examples"], "results")
+        return "examples", document["examples"]
     if verb == "invocations":
         split = document.get(data_frame.SPLIT)
         if isinstance(split, dict):
-            return _Elements(data_frame.SPLIT, split.get("data"), "predictions")
+            return data_frame.SPLIT, split.get("data")
         if data_frame.RECORDS in document:
-            return _Elements(data_frame.RECORDS, document[data_frame.RECORDS], "predictions")
+            return data_frame.RECORDS, document[data_frame.RECORDS]
     if "instances" in document:
         if "inputs" in document:
             raise InvalidBody(
                 "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist; received both"
             )
-        return _Elements("instances", document["instances"], "predictions")
+        return "instances", document["instances"]
     if "inputs" not in document:
         name = min(document, default="")
         raise InvalidBody(f"Missing 'inputs' or 'instances' key; received {repr(name[:40]) if name else 'no key'}")
@@ -106,5 +100,4 @@ def _select_elements(document: dict[str, Any], verb: Verb) -> _Elements:
         if INPUT not in inputs:
             raise InvalidBody(f"Missing named input: {INPUT} in 'inputs' object.")
         inputs = inputs[INPUT]
-    column = [inputs] if is_encoded(inputs) else inputs
-    return _Elements("inputs", column, "predictions" if verb == "invocations" else "outputs")
+    return "inputs", [inputs] if is_encoded(inputs) else inputs

@@ -5,15 +5,16 @@ https://github.com/tensorflow/serving has its regular expressions.
 """
 
 from functools import partial
+from typing import Any
 
 from starlette.types import Scope
 
 from app.api.tensorflow_serving import schemas
-from app.api.tensorflow_serving.reply import predict_reply
 from app.api.tensorflow_serving.request import Verb, read_request
 from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_metadata, model_status
 from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
 from app.errors import NotFound, WrongMethod
+from app.inference.batching import BatchResult
 from app.input.body import read_inflated
 from app.openapi.protocols import ModelParameter, documented
 from app.openapi.replies import examples
@@ -117,6 +118,17 @@ async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParam
 def no_such_path(scope: Scope) -> NotFound:
     request = f"{scope['method']} {scope['path'][:80]}"
     return NotFound(f"Malformed request: {request}; there is nothing at this path, expected /v1/models/{artifact.NAME}")
+
+
+def predict_reply(key: str, result: BatchResult) -> Reply:
+    """Return a JSON object that maps `key` to the probabilities of each picture.
+
+    If the key is "results", each probability comes with its label.
+    """
+    values: Any = result.probabilities
+    if key == "results":
+        values = [list(zip(result.classifier.manifest.classes, row, strict=True)) for row in values]
+    return Reply.of({key: values}, result.classifier.model_id, result.pass_rows)
 
 
 async def _infer(request: ServiceRequest, model: str, verb: Verb) -> Reply:

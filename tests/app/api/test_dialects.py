@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api.grpc import codes
+from app.api.grpc import calls
 from app.errors import RETRY_SECONDS, STATUS
 from app.settings import Settings
 from digits.errors import DigitsError
@@ -51,7 +51,7 @@ def test_every_error_has_a_status_and_a_code_and_none_is_a_500() -> None:
     assert set(STATUS) == every_subclass(DigitsError)
     assert {status for status in STATUS.values() if status >= 500} == {501, 503}
     # The others concern the head of an HTTP/1.1 request and its method.
-    assert set(STATUS.values()) - {405, 431} <= codes.CODES.keys()
+    assert set(STATUS.values()) - {405, 431} <= calls.CODES.keys()
 
 
 def expect_refusal(dialect: Dialect, reply: Reply, status: int, kind: str, detail: str) -> None:

@@ -4,6 +4,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.api.grpc.arrivals import MAX_ARRIVING
 from digits.model.artifact import NAME
 from tests.app.conftest import NEW_KEY, Service, cases, grpc_channel
 from tests.app.dialects import INFER, PHOTO, SEVEN, triton_grpc
-from tests.conftest import SHIPPED_VERSION, encoded, fresh_python, last_line, needs
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, encoded, fresh_python, last_line, needs
 
 triton: Any = triton_grpc()
 SERVICE = "/inference.GRPCInferenceService"
@@ -190,6 +191,18 @@ def test_the_health_protocol_reports_that_it_serves(channel: grpc.Channel, name:
     reply = call(channel, HEALTH, health_pb2.HealthCheckRequest(service=name).SerializeToString())
 
     assert health_pb2.HealthCheckResponse.FromString(reply).status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_the_description_of_the_messages_is_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from grpc_tools import protoc
+
+    monkeypatch.chdir(REPOSITORY)
+    folder, described = Path("app/api/grpc"), tmp_path / "described.binpb"
+
+    failed = protoc.main(["", "-I.", f"--descriptor_set_out={described}", str(folder / "open_inference.proto")])
+
+    assert not failed
+    assert described.read_bytes() == (folder / "open_inference.binpb").read_bytes()
 
 
 def test_reflection_lists_the_services(channel: grpc.Channel) -> None:

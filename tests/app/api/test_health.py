@@ -3,7 +3,7 @@
 import pytest
 
 from app.main import VERSION
-from app.telemetry.probes import PROBES
+from app.telemetry.access_log import PROBES
 from tests.app.conftest import Service
 from tests.conftest import SHIPPED_VERSION
 

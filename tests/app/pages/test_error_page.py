@@ -9,9 +9,8 @@ import pytest
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 PAGE, PROBLEM = "text/html; charset=utf-8", "application/problem+json"
 
-HTML_RATHER = [CHROMIUM, "application/json;q=0.5, text/html", "text/html;q=x,,;"]
-EQUAL = "text/html, application/problem+json"
-JSON_RATHER = ["*/*", "", "application/json, text/html;q=0.9", EQUAL, "text/html;q=0, */*"]
+HTML_RATHER = [CHROMIUM, "TEXT/HTML", "text/html;q=x,,;"]
+JSON_RATHER = ["*/*", "", "application/json, text/html;q=0.9", "text/html, application/problem+json"]
 
 
 @pytest.mark.parametrize(

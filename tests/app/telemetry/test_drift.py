@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.drift import KEEP_SECONDS, MIN_PICTURES, WINDOW_SECONDS, Drift
 from app.telemetry.metrics import Metrics
-from digits.features import CLASSES
+from digits.features import CLASSES, FEATURES
 from digits.model.artifact import Manifest
+from digits.model.classifier import Scores
 from digits.model.drift import EDGES
 from tests.conftest import publish_tiny, publish_trusted
 
@@ -48,8 +49,7 @@ class Process:
         probabilities = np.zeros((count, CLASSES), dtype=np.float32)
         probabilities[np.arange(count), bins] = np.array(middles["probability"])[bins]
         ink, novelties = (np.array(middles[of], dtype=np.float32)[bins] for of in ("ink", "novelty"))
-        best = probabilities.max(axis=1)
-        self.metrics.count_predictions(bins.tolist(), best.tolist(), ink.tolist(), novelties.tolist())
+        self.metrics.count_predictions(np.repeat(ink[:, None], FEATURES, axis=1), Scores(probabilities, novelties))
         self.metrics.flush()
 
     def pass_time(self, seconds: float) -> None:

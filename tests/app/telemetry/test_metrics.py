@@ -8,8 +8,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.telemetry.access_log import PROBES
 from app.telemetry.metrics import Metrics
-from app.telemetry.probes import PROBES
 from tests.app.conftest import START_SECONDS, Service
 from tests.app.dialects import RAW
 

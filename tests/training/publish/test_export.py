@@ -187,8 +187,7 @@ def test_the_published_layers_compute_what_the_graph_computes(trained: tuple[Pat
     hidden = np.maximum(dense(features, "hidden."), 0)
     logits = dense(hidden, "probabilities.")
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    energy = -layers["novelty.energy"] * np.log(np.exp(logits).sum(axis=1)) + layers["novelty.energy_bias"]
-    novelty = dense(np.maximum(dense(hidden, "novelty.hidden_"), 0), "novelty.") + np.maximum(energy, 0)
+    novelty = dense(np.maximum(dense(hidden, "novelty.hidden_"), 0), "novelty.")
 
     scores = Classifier.load(folder).scores(features)
     assert layers["hidden.kernel"].shape == (784, 512)

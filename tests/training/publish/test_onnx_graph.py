@@ -84,7 +84,7 @@ def test_the_graph_returns_the_plain_graphs_probabilities_the_heads_novelty_and_
     (plain,) = served.plain.run(None, {"features": features})
     for probabilities in (alone, beside, explained):
         np.testing.assert_array_equal(probabilities, plain)
-    expected = served.head.novelty(*activations(served.network, features))
+    expected = served.head.novelty(activations(served.network, features)[0])
     assert novelty.shape == (len(features),)
     np.testing.assert_allclose(novelty, expected, rtol=1e-5, atol=1e-4)
     stable = onnx_graph.has_stable_saliency(served.network, features)

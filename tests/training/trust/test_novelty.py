@@ -47,7 +47,7 @@ def head(network: Any, split: Split) -> Head:
 
 
 def novelty(head: Head, network: Any, images: np.ndarray) -> np.ndarray:
-    return head.novelty(*activations(network, to_features(images)))
+    return head.novelty(activations(network, to_features(images))[0])
 
 
 def test_a_usual_digit_has_a_novelty_of_about_0_and_few_calibration_images_and_copies_are_above_1(

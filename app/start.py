@@ -65,7 +65,7 @@ def _start(settings: Settings, log_format: LogFormat) -> None:
         from app.api.grpc.server import GrpcServer  # noqa: PLC0415 - grpcio is an extra
 
         app.state.service.grpc_server = GrpcServer(app.state.service, FINISH_SECONDS)
-    # `app.telemetry` writes the log, and `app.asgi.middleware` reads the headers of proxies.
+    # `app.telemetry` writes the log and reads the headers of proxies.
     options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}
     options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS, "timeout_graceful_shutdown": FINISH_SECONDS}
     options |= {"interface": "asgi3", "lifespan": "on", "ws": "none", "server_header": False}

@@ -265,13 +265,14 @@ class DataPlane:
                 result = await batcher.classify(pixels)
                 complete(result.predictions, result.classifier, repeat(()))
                 return Inference(result, pixels)
-            prepared, sizes = await self._normalize(batch, pixels, preparation, in_form), []
+            prepared = await self._normalize(batch, pixels, preparation, in_form)
+            sizes = [FEATURES] * len(pixels)
         judged = await batcher.classify(_pixels(prepared), only_scores=True)
         classifier, scores = judged.classifier, judged.scores
         has_digits = classifier.class_names is None
         seen = best_choices(prepared, scores, has_digits=has_digits)
         records = records_of(classifier, scores, seen)
-        again = await self._look_again(batch, sizes, doubtful(records, prepared))
+        again = await self._look_again(batch, pixels, sizes, doubtful(records, prepared))
         if again:
             more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
             if more.classifier is classifier:  # else another version is served meanwhile
@@ -291,16 +292,16 @@ class DataPlane:
         return inference
 
     async def _look_again(
-        self, batch: PictureBatch, sizes: Sequence[int], indices: Sequence[int]
+        self, batch: PictureBatch, pixels: NDArray[Any] | None, sizes: Sequence[int], indices: Sequence[int]
     ) -> dict[int, Normalized]:
-        """Decode some of the encoded pictures again for another look. Those without one are left out.
+        """Look again at some of the pictures. Those without another look are left out.
 
         `sizes` are the pixels of each picture, which decide on the thread as for the first look.
         """
         again: dict[int, Normalized] = {}
-        for index in indices if batch.pixels is None else ():
-            encoded = batch.encoded[index]
-            other = await self.decode_threads.run(sizes[index], decoding.decode_again, encoded, self._max_image_pixels)
+        for index in indices:
+            args = batch, pixels, index, self._max_image_pixels
+            other = await self.decode_threads.run(sizes[index], decoding.prepare_again, *args)
             again |= {} if other is None else {index: other}
         return again
 

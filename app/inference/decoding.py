@@ -93,9 +93,16 @@ def decode_and_segment(batch: PictureBatch, index: int, picture: Picture, work: 
         return prepare(picture, work)
 
 
-def decode_again(encoded: bytes, max_image_pixels: int) -> Normalized | None:
-    """Decode a picture again, and prepare it after another look. Return None if there is no other look."""
-    return Picture(encoded, max_pixels=max_image_pixels).look_again()
+def prepare_again(
+    batch: PictureBatch, pixels: NDArray[Any] | None, index: int, max_image_pixels: int
+) -> Normalized | None:
+    """Prepare a picture after another look, or decode it for one. Return None if there is no other look.
+
+    `pixels` are the pictures of the request, (N, 28, 28), if they are known.
+    """
+    if pixels is not None:
+        return Picture.of_pixels(pixels[index]).look_again()
+    return Picture(batch.encoded[index], max_pixels=max_image_pixels).look_again()
 
 
 def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber, work: Work) -> PreparedNumber | None:

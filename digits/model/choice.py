@@ -61,9 +61,10 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
         if not has_digits:
             del ways[1:]
         # A digit inside of an outline is the one that was meant, even if the outline looks slightly more like a 0.
-        # Small parts near it, and what the ink network has left of a mark, belong to it unless it is clearer without.
+        # Small parts near it, what the ink network has left of a mark, and faint ink belong to it unless it is clearer
+        # without.
         last = ways[-1].normalized
-        margin = -_PLAUSIBLE if last.is_main_part or last.is_inside_mark else CLEARLY_CHEAPER
+        margin = -_PLAUSIBLE if last.is_main_part or last.is_less_sure else CLEARLY_CHEAPER
         best = ways[-1] if ways[-1].cost <= ways[0].cost + margin else ways[0]
         chosen.append(_with_rival(best, *ways))
     return chosen

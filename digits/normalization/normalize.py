@@ -78,6 +78,9 @@ _MIN_MARK = 0.4
 _SMALL_MARKS = 0.3
 """Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
 
+_MIN_STRONG, _MUCH_FAINT = 0.7, 0.1
+"""Ink is strong above the first. Other ink is much if it has more pixels than the second, as a share of the strong."""
+
 _NO_STROKES = "no ink found: the picture has no pen strokes"
 
 
@@ -101,8 +104,8 @@ class Normalized:
     """Whether `second_look` can see the picture in another way."""
     is_main_part: bool = False
     """Whether it is the largest part of the digit, without small ones near it."""
-    is_inside_mark: bool = False
-    """Whether it is what a mark surrounds of which the ink network has erased a part."""
+    is_less_sure: bool = False
+    """Whether it is without a mark of which the ink network has erased a part, or that is only fainter than it."""
     without_mark: "Normalized | None" = None
     """The digit without a mark around or below all other parts, or without small marks near it, if there are any. The
     network chooses."""
@@ -182,7 +185,7 @@ def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
             each.is_alone,
             has_other_look,
             each.is_main_part,
-            each.is_inside_mark,
+            each.is_less_sure,
             normalized,
         )
     assert normalized is not None
@@ -266,7 +269,7 @@ class _Located:
     """As in `Normalized`."""
     is_main_part: bool
     """As in `Normalized`."""
-    is_inside_mark: bool
+    is_less_sure: bool
     """As in `Normalized`."""
 
 
@@ -309,7 +312,7 @@ def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
     mask = cv2.dilate(fine.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
     digit = fine.ink[box] * mask
     is_rectified = look.page is not None
-    marks = found.is_main_part, found.is_inside_mark
+    marks = found.is_main_part, found.is_less_sure
     return _Located(digit, is_rectified, is_dark, found.left_out, seen, part, found.is_alone, *marks)
 
 
@@ -364,7 +367,7 @@ class _Found:
     """As in `Normalized`."""
     is_main_part: bool = False
     """As in `Normalized`."""
-    is_inside_mark: bool = False
+    is_less_sure: bool = False
     """As in `Normalized`."""
 
     @property
@@ -400,11 +403,11 @@ def _find(
     kept = without_mark(parts)
     if kept is not None:
         found += [_digit(ink, parts, kept)] if parts.totals[kept].max() >= _MIN_TOTAL else []
-    elif (inside := _inside_mark(parts, marks)) is not None:
-        pixels, is_erased = inside
+    elif (own := _own_ink(ink, parts, marks)) is not None:
+        pixels, is_less_sure = own
         ink = ink * pixels
         parts = find_parts(ink, _MIN_INK)
-        found += [replace(_digit(ink, parts), is_inside_mark=is_erased)] if parts.totals.max() >= _MIN_TOTAL else []
+        found += [replace(_digit(ink, parts), is_less_sure=is_less_sure)] if parts.totals.max() >= _MIN_TOTAL else []
     elif (main := _main_part(found[0], parts)) is not None:
         found.append(main)
     return found
@@ -434,23 +437,40 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     return _Found(ink, kept, left_out, is_alone)
 
 
-def _inside_mark(parts: Parts, marks: Floats | None) -> tuple[NDArray[Any], bool] | None:
-    """Return 1 for pixels in a frame that the digit touches, or near what is in a half erased mark, and 0 elsewhere.
+def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[NDArray[Any], bool] | None:
+    """Return which pixels are the digit's own if its parts do not tell it apart from a mark or a stain.
 
     Args:
+        ink: (height, width).
         parts: of the ink.
         marks: (height, width), from `InkNetwork.coverage_and_marks`, if the network was asked.
 
     Returns:
-        The pixels, and whether the network has erased a part of the mark. None if there is no mark.
+        1 for these pixels and 0 elsewhere, and `is_less_sure`. None if there is nothing else.
     """
-    framed = inside_frame(parts)
-    if framed is None and marks is not None:
+    if (framed := inside_frame(parts)) is not None:
+        return framed, False
+    if marks is not None:
         drawn = find_parts(marks, _MIN_MARK)
-        framed = inside_frame(drawn)
-        if framed is None and (kept := without_mark(drawn)) is not None:
+        if (framed := inside_frame(drawn)) is not None:
+            return framed, False
+        if (kept := without_mark(drawn)) is not None:
             return _near(kept[drawn.labels]), True
-    return None if framed is None else (framed, False)
+    near = _near_strong(ink, marks)
+    return None if near is None else (near, True)
+
+
+def _near_strong(ink: Floats, marks: Floats | None) -> Mask | None:
+    """Return which pixels are near strong ink, if there is much other ink, such as a stain's. `marks` as above.
+
+    None for a small picture, in which thin strokes are faint.
+    """
+    if max(ink.shape) < _VIEW_SIDE:
+        return None
+    strong = ((ink if marks is None else np.minimum(ink, marks)) > _MIN_STRONG).view(np.uint8)
+    near = cv2.dilate(strong, np.ones((5, 5), np.uint8)).view(bool)
+    faint = np.count_nonzero((ink > _MIN_INK) & ~near)
+    return near if faint > _MUCH_FAINT * np.count_nonzero(strong) else None
 
 
 def _main_part(found: _Found, parts: Parts) -> _Found | None:

@@ -248,6 +248,14 @@ def test_a_digit_that_touches_the_frame_around_it_is_read_without_the_frame(
     assert read_number(classifier, Picture(encoded(picture)))["text"] == "7"
 
 
+def test_a_digit_across_the_faint_ring_of_a_cup_is_read_without_the_ring(classifier: Classifier, three: Floats) -> None:
+    ring = cv2.ellipse(np.ones((240, 240), np.float32), (75, 150), (30, 30), 0, 0, 360, 0.65, 5, cv2.LINE_AA)
+
+    (record,) = predict(classifier, [normalize(np.rint(written(three) * ring).astype(np.uint8))])
+
+    assert (record["digit"], record["accept"]) == (3, True)
+
+
 def test_an_eight_of_straight_strokes_is_no_frame(classifier: Classifier) -> None:
     frame = cv2.rectangle(np.full((260, 240), 220, np.uint8), (80, 60), (160, 200), 60, 20)
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.GifImagePlugin import GifImageFile
 
 from benchmarks.quality.families import enlarged, on_paper
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.picture import Picture, prepare_pixels, read_file
-from digits.pictures.decode import FORMATS, MAX_PIXELS
+from digits.pictures.decode import FORMATS, MAX_PIXELS, open_image
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -237,6 +238,13 @@ class TestLimits:
         assert Picture(make(height)).pixel_count == most
         with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             Picture(make(height + 1))
+
+    @pytest.mark.parametrize("before", [b"", b"seven", b"!\xfe\0\1a\0", b"!\xff\0\1a\0"])
+    def test_opening_a_gif_takes_no_memory_for_what_is_left_of_its_frame(self, before: bytes) -> None:
+        opened = open_image(gif(7000, 7000, before, disposal=2), MAX_PIXELS)
+
+        assert isinstance(opened, GifImageFile)
+        assert opened.dispose is None
 
     def test_a_side_has_at_most_65535_pixels(self) -> None:
         assert Picture(png(1, 65_535)).size == (1, 65_535)

@@ -35,8 +35,8 @@ _ONE_AT_A_TIME = threading.Lock()
 """Normalization makes a hundred short calls of OpenCV and NumPy, each of which releases the interpreter lock. Two
 threads that normalize would pass it to and fro, which takes a third more processor time. Decoding runs beside it."""
 
-_MAX_OPEN_SIZE = 1_000_000
-"""Pictures with more pixels or bytes are opened again to be decoded, as those of HEIF, because they have to wait."""
+_MAX_OPEN_BYTES = 1_000_000
+"""Pictures with more bytes, and those of WEBP and HEIF, are opened again to be decoded."""
 
 
 class Picture:
@@ -122,11 +122,11 @@ class Picture:
             self._image = None
             return upright_grey(image, min_jpeg_side)
 
-    def close_large(self) -> None:
-        """Close a picture that waits for its turn, if its decoder holds a copy of much data or of profiles."""
-        size = max(self.pixel_count, len(self._data))
-        if self._image is not None and (size > _MAX_OPEN_SIZE or self._image.format == "HEIF"):
-            self._image.close()
+    def close_costly(self) -> None:
+        """Close a picture that waits for its turn, if its decoder has allocated room for its pixels or copied much."""
+        image = self._image
+        if image is not None and (image.format in ("WEBP", "HEIF") or len(self._data) > _MAX_OPEN_BYTES):
+            image.close()
             self._image = None
 
     def _open(self) -> Image.Image:

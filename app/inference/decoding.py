@@ -49,7 +49,7 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
             raise ImageTooLarge(
                 f"expected at most {max_pixels} pixels in all pictures together, received {pixels} or more"
             )
-        pictures[-1].close_large()
+        pictures[-1].close_costly()
     return pictures
 
 

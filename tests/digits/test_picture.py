@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,31 @@ class TestLimits:
 
         assert isinstance(opened, GifImageFile)
         assert opened.dispose is None
+
+    @pytest.mark.parametrize(
+        ("data", "stays_open"),
+        [
+            pytest.param(png(500, 500), True, id="PNG"),
+            pytest.param(webp(500, 500), False, id="WEBP"),
+            pytest.param((HEIC / "seven.heic").read_bytes(), False, id="HEIC"),
+            pytest.param(png(500, 500, rows=b"x" * 1_000_000), False, id="a long file"),
+        ],
+    )
+    def test_what_waits_for_its_turn_holds_no_memory_for_its_pixels(
+        self, data: bytes, monkeypatch: pytest.MonkeyPatch, *, stays_open: bool
+    ) -> None:
+        opened = []
+
+        def watched(*args: Any) -> Image.Image:
+            image = open_image(*args)
+            opened.append(weakref.ref(image))
+            return image
+
+        monkeypatch.setattr("digits.picture.open_image", watched)
+        picture = Picture(data)
+        picture.close_costly()
+
+        assert [image() is not None for image in opened] == [stays_open]
 
     def test_a_side_has_at_most_65535_pixels(self) -> None:
         assert Picture(png(1, 65_535)).size == (1, 65_535)

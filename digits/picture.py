@@ -28,15 +28,15 @@ SMALL_COPY_SIDE = 160
 """Minimum longer side of a large JPEG that is decoded at a fraction of its size. Normalization locates the digit in as
 many pixels."""
 
-_BYTES_PER_PIXEL = 6
+BYTES_PER_PIXEL = 6
 """Memory that decoding a usual picture takes at most per pixel, with the work on its pixels."""
 
 _ONE_AT_A_TIME = threading.Lock()
 """Normalization makes a hundred short calls of OpenCV and NumPy, each of which releases the interpreter lock. Two
 threads that normalize would pass it to and fro, which takes a third more processor time. Decoding runs beside it."""
 
-_MAX_OPEN_SIZE = 250_000
-"""Pictures with more pixels or bytes are opened again to be decoded, if they had to wait."""
+_MAX_OPEN_BYTES = 1_000_000
+"""Pictures with more bytes, and those of WEBP and HEIF, are opened again to be decoded."""
 
 
 class Picture:
@@ -65,7 +65,7 @@ class Picture:
         self.is_large_jpeg = isinstance(self._image, JpegImageFile) and max(self.size) >= 2 * SMALL_COPY_SIDE
         """Whether the picture is worth decoding at a fraction of its size first, and again if that is not enough."""
         needed = 0 if self._image is None else self._image.info[DECODE_BYTES]
-        self.cost = max(self.pixel_count, int(needed) // _BYTES_PER_PIXEL)
+        self.cost = max(self.pixel_count, int(needed) // BYTES_PER_PIXEL)
         """Its pixels, or more in a format that takes more memory than usual to decode."""
 
     @classmethod
@@ -122,10 +122,11 @@ class Picture:
             self._image = None
             return upright_grey(image, min_jpeg_side)
 
-    def close_large(self) -> None:
-        """Close a large picture while it waits for its turn. Opening it may have taken as much as its pixels."""
-        if self._image is not None and max(self.pixel_count, len(self._data)) > _MAX_OPEN_SIZE:
-            self._image.close()
+    def close_costly(self) -> None:
+        """Close a picture that waits for its turn, if its decoder has allocated room for its pixels or copied much."""
+        image = self._image
+        if image is not None and (image.format in ("WEBP", "HEIF") or len(self._data) > _MAX_OPEN_BYTES):
+            image.close()
             self._image = None
 
     def _open(self) -> Image.Image:

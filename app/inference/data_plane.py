@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.inference import decoding
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import MAX_LARGE_SIZE, DecodeThreads
+from app.inference.decoding import for_picture
 from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
@@ -28,7 +29,7 @@ from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import Prediction, complete, doubtful, records_of, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import Number, PreparedNumber, ReadNumber
+from digits.numbers.read import Number, PreparedNumber, ReadNumber, prepare
 from digits.numbers.segment import MAX_CANDIDATES
 from digits.numbers.work import MAX_STEPS, Work
 
@@ -90,7 +91,7 @@ class DataPlane:
         self._accounting = accounting
         self.registry = ModelRegistry(settings, metrics)
         self.memory_budget = MemoryBudget(settings.max_body_bytes)
-        self.decode_threads = DecodeThreads()
+        self.decode_threads = DecodeThreads(self.memory_budget)
         self._max_image_pixels = settings.max_image_pixels
         self._max_digits = settings.max_batch
         self._served = Batcher(lambda: self.registry.classifier, metrics)
@@ -158,7 +159,8 @@ class DataPlane:
             if result is not None:
                 complete(result.predictions, result.classifier, repeat(()))
                 return Inference(result, pixels)
-        return await self._prepare_and_classify(batch, pixels, preparation, batcher)
+        with Reservation(self.memory_budget) as batch.memory:
+            return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
     async def read(self, batch: PictureBatch) -> Numbers:
         """Read the digits on all encoded pictures of a request.
@@ -168,14 +170,21 @@ class DataPlane:
             OtherClasses: the model's classes are not the digits.
             TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
                 MNIST_MAX_BATCH.
+            BatchTooLarge, NoRoom: its candidates take more memory than there is, or than is left.
         """
+        with Reservation(self.memory_budget) as batch.memory:
+            return await self._read(batch)
+
+    async def _read(self, batch: PictureBatch) -> Numbers:
         pictures = await self._open(batch, decoding.open_pictures)
+        batch.memory.reserve(decoding.prepared_bytes(pictures))
         sizes = [picture.cost for picture in pictures]
         work = Work(_MAX_REQUEST_STEPS)
         prepared: list[PreparedNumber] = []
         candidates = 0
         for index, picture in enumerate(pictures):
-            prepared.append(await self._within(work, picture.cost, decoding.decode_and_segment, batch, index, picture))
+            prepared.append(await self._within(work, picture.cost, for_picture, batch, index, prepare, picture))
+            batch.memory.reserve(prepared[-1].pixels.nbytes)
             candidates += len(prepared[-1].pixels)
             if candidates > max(MAX_CANDIDATES, _CANDIDATES_PER_DIGIT * self._max_digits):
                 raise TooManyDigits(
@@ -184,7 +193,12 @@ class DataPlane:
                 )
         judged = await self._served.classify(np.concatenate([each.pixels for each in prepared]), only_scores=True)
         judged.classifier.require_digits()
-        read = await self.decode_threads.run(len(judged.scores.probabilities), _read_all, batch, prepared, judged)
+        read: list[ReadNumber] = []
+        start = 0
+        for index, each in enumerate(prepared):
+            scores = judged.scores.select(slice(start, start := start + len(each.pixels)))
+            size = len(each.pixels)
+            read.append(await self.decode_threads.read(size, for_picture, batch, index, ReadNumber.of, each, scores))
         await self._read_again(batch, sizes, read, judged.classifier, work)
         digits = sum(len(each.reading.digits) for each in read)
         if digits > self._max_digits:
@@ -213,7 +227,7 @@ class DataPlane:
         """
         work = Work(_USUAL_STEPS)
         try:
-            result = await self.decode_threads.run(size, segment, *args, work)
+            result = await self.decode_threads.read(size, segment, *args, work)
         except TooManyDigits:
             if not work.is_exceeded:
                 raise
@@ -231,7 +245,9 @@ class DataPlane:
             if each.is_doubtful(classifier):
                 args = batch.encoded[index], self._max_image_pixels, each.prepared
                 other = await self._within(work, sizes[index], decoding.segment_again, *args)
-                again += [] if other is None else [(index, other)]
+                if other is not None:
+                    batch.memory.reserve(other.pixels.nbytes)
+                    again.append((index, other))
         if not again:
             return
         pixels = np.concatenate([other.pixels for _, other in again])
@@ -240,8 +256,8 @@ class DataPlane:
             return
         start = 0
         for index, other in again:
-            part = slice(start, start := start + len(other.pixels))
-            read[index] = read[index].compared_with(other, judged.scores.select(part))
+            scores = judged.scores.select(slice(start, start := start + len(other.pixels)))
+            read[index] = await self.decode_threads.read(len(other.pixels), read[index].compared_with, other, scores)
 
     def _batcher(self, version: int) -> Batcher:
         """Return the batcher of one version. Different versions cannot share a pass."""
@@ -311,8 +327,9 @@ class DataPlane:
         sizes = [picture.cost for picture in pictures]
         if single is not None:
             return [single], sizes
+        batch.memory.reserve(decoding.prepared_bytes(pictures))
         normalized = [
-            await self.decode_threads.run(size, decoding.decode_and_normalize, batch, index, picture, preparation)
+            await self.decode_threads.run(size, for_picture, batch, index, picture.prepare, preparation)
             for index, (picture, size) in enumerate(zip(pictures, sizes, strict=True))
         ]
         return normalized, sizes
@@ -348,16 +365,6 @@ def _pixels(pictures: Sequence[Normalized]) -> NDArray[Any]:
 def _saliency_texts(classifier: Classifier, pixels: NDArray[Any]) -> list[bytes]:
     # One text at a time: encoding a whole batch at once would hold the interpreter lock for 20 ms.
     return [to_json(saliency.reshape(SIDE, SIDE)) for saliency in classifier.saliency(to_features(pixels))]
-
-
-def _read_all(batch: PictureBatch, prepared: list[PreparedNumber], judged: BatchResult) -> list[ReadNumber]:
-    """Return each picture's reading, given the scores of all candidates. Errors have the picture's index."""
-    read, start = [], 0
-    for index, each in enumerate(prepared):
-        part = slice(start, start := start + len(each.pixels))
-        with batch.errors_of(index):
-            read.append(ReadNumber.of(each, judged.scores.select(part)))
-    return read
 
 
 async def _are_in_form(pixels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -1,13 +1,12 @@
 """Threads for work that would block the event loop: decoding and normalizing pictures, parsing long bodies.
 
 Decoders run in native code that releases the interpreter lock, so there is a thread per core. One of them normalizes at
-a time (`digits/picture.py`). Large jobs have threads of their own, so that a drawing never waits for a 50-megapixel
-photo. Large pictures are decoded at the same time only if they are not too large together, which bounds the memory.
+a time (`digits/picture.py`). Large jobs and readings have threads of their own, so that a drawing never waits for a
+50-megapixel photo or a sheet. Large jobs in work share the memory for decoding (`app/inference/memory_budget.py`).
 """
 
 import asyncio
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,6 +17,9 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from app.errors import Overloaded
+from app.inference.memory_budget import MemoryBudget
+from digits.picture import BYTES_PER_PIXEL
+from digits.pictures.decode_limits import MAX_DECODE_BYTES
 
 SMALL_SIZE = 1_000_000
 """Largest size of a small job, in pixels or bytes of text. It takes tens of milliseconds at most."""
@@ -28,7 +30,7 @@ MAX_WAITING_JOBS = 256
 CORES = min(os.cpu_count() or 1, 8)
 """How many cores the small jobs use. With more threads than this, the interpreter lock becomes the limit."""
 
-MAX_LARGE_SIZE = 25_000_000
+MAX_LARGE_SIZE = MAX_DECODE_BYTES // BYTES_PER_PIXEL
 """Largest size of the large jobs in work together, unless there is only one. Two photos of 12 megapixels are less."""
 
 GROUP_SECONDS = 0.01
@@ -130,11 +132,10 @@ def _complete(jobs: Sequence[_Job]) -> None:
 class DecodeThreads:
     """The decode threads of a process."""
 
-    def __init__(self) -> None:
-        self._small, self._large = DecodePool("small", CORES), DecodePool("large", max(CORES, 2))
-        self._next_large = threading.Lock()
-        self._large_size = 0
-        self._large_ended = threading.Condition()
+    def __init__(self, memory_budget: MemoryBudget) -> None:
+        self._memory_budget = memory_budget
+        self._small, self._reading = DecodePool("small", CORES), DecodePool("reading", CORES)
+        self._large = DecodePool("large", max(CORES, 2))
 
     async def run(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a job in a thread for its size, as `DecodePool.run` does.
@@ -145,14 +146,12 @@ class DecodeThreads:
             return await self._small.run(function, *args, **kwargs)
         return await self._large.run(self._run_large, size, partial(function, *args, **kwargs))
 
+    async def read(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a job that reads numbers, which takes up to 0.3 s. Other small jobs take a few milliseconds."""
+        if size <= SMALL_SIZE:
+            return await self._reading.run(function, *args, **kwargs)
+        return await self.run(size, function, *args, **kwargs)
+
     def _run_large(self, size: int, call: Callable[[], T]) -> T:
-        """Wait until the large jobs in work leave room for another one, and make the call."""
-        with self._next_large, self._large_ended:
-            self._large_ended.wait_for(lambda: not self._large_size or self._large_size + size <= MAX_LARGE_SIZE)
-            self._large_size += size
-        try:
+        with self._memory_budget.decoding(size * BYTES_PER_PIXEL):
             return call()
-        finally:
-            with self._large_ended:
-                self._large_size -= size
-                self._large_ended.notify_all()

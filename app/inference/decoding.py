@@ -1,7 +1,7 @@
 """Open and prepare the pictures of a request. No other module of the service does."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,16 @@ from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
 from digits.errors import ImageTooLarge
 from digits.features import FEATURES, Grey
+from digits.normalization.ink_map import REDUCED_SIDE
 from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import PreparedNumber, look_again, prepare
+from digits.numbers.read import PreparedNumber, look_again
 from digits.numbers.work import Work
 from digits.picture import Picture, prepare_pixels
 from digits.pictures.decode import decode_tiny_png
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TINY_BYTES = 4096
 """Largest total size of encoded pictures that the event loop decodes itself. A thread would take longer to start."""
@@ -36,9 +40,16 @@ MAX_PIXELS_RATIO = 2
 def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
     """Read the headers of encoded pictures and check their sizes. Errors have the picture's index."""
     pictures: list[Picture] = []
-    for picture in _opened(batch, max_image_pixels):
-        picture.close_large()
-        pictures.append(picture)
+    pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
+    for index, encoded in enumerate(batch.encoded):
+        with batch.errors_of(index):
+            pictures.append(Picture(encoded, max_pixels=max_image_pixels))
+        pixels += pictures[-1].pixel_count
+        if pixels > max_pixels:
+            raise ImageTooLarge(
+                f"expected at most {max_pixels} pixels in all pictures together, received {pixels} or more"
+            )
+        pictures[-1].close_costly()
     return pictures
 
 
@@ -46,26 +57,15 @@ def open_and_prepare_small(
     batch: PictureBatch, max_image_pixels: int, preparation: Preparation
 ) -> tuple[list[Picture], Normalized | None]:
     """Open pictures as `open_pictures` does. If there is a single small one, prepare it, too, in the same job."""
-    if len(batch) != 1:
-        return open_pictures(batch, max_image_pixels), None
-    (picture,) = _opened(batch, max_image_pixels)
-    if picture.cost <= SMALL_SIZE:
-        return [picture], decode_and_normalize(batch, 0, picture, preparation)
-    picture.close_large()
-    return [picture], None
+    pictures = open_pictures(batch, max_image_pixels)
+    if len(pictures) == 1 and pictures[0].cost <= SMALL_SIZE:
+        return pictures, for_picture(batch, 0, pictures[0].prepare, preparation)
+    return pictures, None
 
 
-def _opened(batch: PictureBatch, max_image_pixels: int) -> Iterator[Picture]:
-    pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
-    for index, encoded in enumerate(batch.encoded):
-        with batch.errors_of(index):
-            picture = Picture(encoded, max_pixels=max_image_pixels)
-        pixels += picture.pixel_count
-        if pixels > max_pixels:  # checked before the next picture is opened, because opening a GIF allocates its pixels
-            raise ImageTooLarge(
-                f"expected at most {max_pixels} pixels in all pictures together, received {pixels} or more"
-            )
-        yield picture
+def prepared_bytes(pictures: Sequence[Picture]) -> int:
+    """Return the memory that pictures take at most once they are prepared, with their ink, without candidates."""
+    return sum(2 * FEATURES + min(picture.pixel_count, REDUCED_SIDE**2) for picture in pictures)
 
 
 def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
@@ -81,16 +81,10 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
     return np.array(decoded) if len(decoded) == len(encoded) else None
 
 
-def decode_and_normalize(batch: PictureBatch, index: int, picture: Picture, preparation: Preparation) -> Normalized:
-    """Bring an opened picture to the network's form. Errors have the picture's index."""
+def for_picture(batch: PictureBatch, index: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function that works on one picture. Its errors have the picture's index."""
     with batch.errors_of(index):
-        return picture.prepare(preparation)
-
-
-def decode_and_segment(batch: PictureBatch, index: int, picture: Picture, work: Work) -> PreparedNumber:
-    """Propose candidates for the digits of an opened picture, within `work`. Errors have the picture's index."""
-    with batch.errors_of(index):
-        return prepare(picture, work)
+        return function(*args, **kwargs)
 
 
 def prepare_again(

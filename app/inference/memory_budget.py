@@ -1,25 +1,36 @@
-"""The memory that the bodies and replies of all requests of a process may use together."""
+"""The memory that all requests of a process may use together."""
 
 import ctypes
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from app.errors import BatchTooLarge, NoRoom
+from digits.pictures.decode_limits import MAX_DECODE_BYTES
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _RETURNED_BYTES = -3, -1, 4 << 20
 """glibc's options for the size from which on a block, and what is free at the end of an arena, go back to the system,
 and their value here."""
 
-BUDGET_BODIES = 4
-"""The memory budget, in bodies of the largest allowed size."""
+BUDGET_BODIES, MIN_BUDGET_BYTES = 4, 32_000_000
+"""What requests may reserve together: so many bodies of the largest allowed size, or so many bytes if these are more.
+1024 prepared pictures take 17 MB, and the candidates of a request 13 MB."""
 
 
 class MemoryBudget:
-    """Maximum memory for the long bodies, inflated bodies and long replies of all requests together."""
+    """Maximum memory for all requests of a process together.
+
+    Requests reserve `max_bytes` for long bodies, inflated bodies, prepared pictures, candidates and long replies, and
+    are refused when they are taken. Beside them, large jobs wait for each other for `MAX_DECODE_BYTES`.
+    """
 
     def __init__(self, max_body_bytes: int) -> None:
-        self.max_bytes = BUDGET_BODIES * max_body_bytes
+        self.max_bytes = max(BUDGET_BODIES * max_body_bytes, MIN_BUDGET_BYTES)
         self.reserved_bytes = 0
+        self.decoding_bytes = 0
+        self._next_decoding = threading.Lock()
+        self._decoding_ended = threading.Condition()
         self.is_trimmed = True
         """Whether nothing was reserved since `trim`."""
         # By default glibc raises both to 32 MB and more, and then keeps a picture's pixels in an arena of each thread.
@@ -27,6 +38,21 @@ class MemoryBudget:
         with suppress(AttributeError):  # another C library
             for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
                 ctypes.CDLL(None).mallopt(option, _RETURNED_BYTES)
+
+    @contextmanager
+    def decoding(self, size: int) -> Iterator[None]:
+        """Wait in a thread until `size` bytes are left for decoding, or all of them, and keep them meanwhile."""
+        with self._next_decoding, self._decoding_ended:
+            self._decoding_ended.wait_for(
+                lambda: not self.decoding_bytes or self.decoding_bytes + size <= MAX_DECODE_BYTES
+            )
+            self.decoding_bytes += size
+        try:
+            yield
+        finally:
+            with self._decoding_ended:
+                self.decoding_bytes -= size
+                self._decoding_ended.notify_all()
 
     def trim(self) -> None:
         """Return unused memory to the system. This takes some milliseconds.

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
+from app.inference.memory_budget import Reservation
 from digits.errors import DigitsError
 from digits.normalization.mnist_form import Mode
 
@@ -32,6 +33,8 @@ class PictureBatch:
     """Which pictures to normalize."""
     version: int | None = None
     """Number of the version that the request names. None means the served one."""
+    memory: Reservation = field(init=False, repr=False, compare=False)
+    """What the prepared pictures and their candidates reserve, while the data plane works on them."""
 
     def __len__(self) -> int:
         return len(self.encoded) if self.pixels is None else len(self.pixels)

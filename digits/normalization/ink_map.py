@@ -113,6 +113,12 @@ class InkNetwork:
         return strip
 
 
+def seen_pixels(height: int, width: int) -> int:
+    """Return how many pixels of a picture the network sees at most, some of them in several strips."""
+    strips = -(-height // max(_MULTIPLE, _STRIP_PIXELS // width))
+    return width * min(strips * height, height + 2 * _MARGIN * (strips - 1))
+
+
 def shipped_version() -> int:
     """Return the highest version that comes with the code. Raises DamagedArtifact if there is none."""
     known = versions(SHIPPED, NAME)

@@ -90,7 +90,8 @@ def propose_cuts(sheet: Sheet, work: Work) -> dict[int, Cuts]:
         centres = np.arange(5, scaled_width - 5, _APART)
         if not 0 < len(centres) <= min(_MAX_SEAMS_OF_PART, _MAX_SEAMS - seams):
             continue
-        work.spend(len(centres) * (SEAM + PIECE // 2 + _PASSES * width * height))
+        steps = SEAM + PIECE // 2 + _PASSES * width * height
+        work.spend(len(centres) * steps, len(centres) * _ROWS * (2 * _REACH + 1))
         seams += len(centres)
         mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
         parts_bands.append(_bands(mask, scaled_width, centres))

@@ -34,9 +34,6 @@ _STROKES = 1.0
 _MOST_PIXELS = 4_000_000
 """Maximum number of pixels of a part, times its holes. More are a texture. They take 0.2 s and 40 MB."""
 
-_PASSES = 20
-"""Steps for each of these pixels."""
-
 _MIN_SLICE = 0.15
 """The smallest piece of a ring, as a share of its pixels."""
 
@@ -204,7 +201,7 @@ def _holes(mask: Mask, work: Work) -> list[Mask]:
     numbers = [number for number in tall.tolist() if number not in (0, labels[0, 0])]
     if len(numbers) * mask.size > _MOST_PIXELS:
         return []
-    work.spend(_PASSES * len(numbers) * mask.size)
+    work.spend(0, len(numbers) * mask.size)
     holes: list[Mask] = []
     for number in sorted(numbers, key=lambda number: int(boxes[number, cv2.CC_STAT_LEFT])):
         hole: Mask = labels[1:-1, 1:-1] == number

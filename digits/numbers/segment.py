@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from digits.errors import TooManyDigits
-from digits.features import Grey
+from digits.features import FEATURES, Grey
 from digits.normalization.page import moved
 from digits.normalization.parts import Ints, Labels, Mask
 from digits.numbers.candidates import redraw_all
@@ -152,7 +152,8 @@ def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
     Raises:
         TooManyDigits: the sheet has more than MAX_CANDIDATES candidates, or takes too much work.
     """
-    work.spend(len(sheet.boxes) * PIECE + _MASK_PASSES * int(sheet.boxes[:, 2:].prod(axis=1).sum()))
+    area = int(sheet.boxes[:, 2:].prod(axis=1).sum())
+    work.spend(len(sheet.boxes) * PIECE + _MASK_PASSES * area, area)
     cuts = propose_cuts(sheet, work)
     written = [
         sorted(
@@ -188,7 +189,7 @@ def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
                             f"expected a picture with at most {MAX_CANDIDATES} candidates for digits, received more"
                         )
                     left, top, right, bottom = around
-                    work.spend(CANDIDATE + _DRAWING_PASSES * (right - left) * (bottom - top))
+                    work.spend(CANDIDATE + _DRAWING_PASSES * (right - left) * (bottom - top), FEATURES)
                     candidates.append(replace(candidate, first=begin))
                     unions.append((start + first, start + last, *around))
         stop = start + len(pieces)

@@ -170,7 +170,7 @@ def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None, work: Work) -> 
     if finer < factor or (height > _TALL and finer > factor):
         coarse, closer = ink[top:bottom, left:right], downscale(region, finer)
         if paper is None:  # each of the two maps may miss a stroke that the other has
-            work.spend(NETWORK * closer.size)
+            work.spend(NETWORK * ink_map.seen_pixels(*closer.shape), closer.size)
             ink = ink_map.shipped().coverage(closer)
             ink = np.maximum(ink, cv2.resize(coarse, ink.shape[::-1]))
         else:
@@ -229,10 +229,11 @@ def _first_look(picture: Grey, work: Work) -> _Look:
     """
     for side in _MAP_SIDES:
         factor = downscale_factor(picture, side)
-        work.spend(NETWORK * picture.size // factor**2)
+        view = downscale(picture, factor)
+        work.spend(NETWORK * ink_map.seen_pixels(*view.shape), view.size)
         is_last = side == _MAP_SIDES[-1] or factor == 1
         try:
-            look = _look(downscale(picture, factor), factor, None)
+            look = _look(view, factor, None)
         except NoInk:
             if is_last:
                 raise

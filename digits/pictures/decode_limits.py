@@ -65,8 +65,11 @@ _MAX_PADDING_PIXELS = 512 * 512
 """A TIFF tile may be larger than its picture by this much."""
 
 
+_GIF_DISPOSAL = 0b11100
+"""The flags that say what is left of a frame when the next one is shown. They follow `!`, 249 and a size."""
+
 _OPENING = threading.Lock()
-"""Pillow may allocate 100 MB while it reads a header: what is left of a GIF's frame when the frame goes."""
+"""libheif may copy 50 MB of colour profiles while it reads a header."""
 
 
 class LimitedReader(BytesIO):
@@ -76,13 +79,15 @@ class LimitedReader(BytesIO):
         super().__init__(data)
         self._max_reads = _max_parts(data)
         self._reads_left = min(MAX_HEADER_READS, self._max_reads)
+        self._gif_header = data if data.startswith(b"GIF") else b""
 
     def allow_pixel_reads(self) -> None:
         """Allow the reads that the pixels need, in addition to the header's."""
         self._reads_left = self._max_reads
+        self._gif_header = b""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read up to `size` bytes.
+        """Read up to `size` bytes. GIFs seem to have no disposal, for which Pillow would allocate 100 MB to open one.
 
         Raises:
             OSError: too many reads. Pillow raises the same for other broken files.
@@ -90,7 +95,12 @@ class LimitedReader(BytesIO):
         self._reads_left -= 1
         if self._reads_left < 0:
             raise OSError("the picture has too many small parts")
-        return super().read(size)
+        content = super().read(size)
+        if self._gif_header and content:
+            start = self.tell() - len(content)
+            if self._gif_header[max(0, start - 3) : start - 1] == b"!\xf9":
+                return bytes([content[0] & ~_GIF_DISPOSAL]) + content[1:]
+        return content
 
 
 def open_limited(data: bytes, formats: tuple[str, ...], max_pixels: int) -> ImageFile:
@@ -174,8 +184,7 @@ def _decode_bytes(picture: ImageFile, data: bytes) -> float:
     if picture.format not in ("PNG", "BMP", "GIF", "TIFF"):
         # A WEBP, or a format that was added to `decode.FORMATS` and has no rule here yet. Assume the worst for it.
         return _WORST_BYTES_PER_PIXEL * pixels
-    grey_bytes = 2 if picture.format == "GIF" else 1  # what is left of its frame takes as much again
-    decoded = pixels * (grey_bytes if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
+    decoded = pixels * (1 if picture.mode in ("1", "L", "P") else 2 if picture.mode.startswith("I;16") else 4)
     if isinstance(picture, TiffImageFile):
         rotated = decoded if picture.tag_v2.get(_ORIENTATION, 1) != 1 else 0
         return decoded + rotated + _tiff_part_bytes(picture)

@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.GifImagePlugin import GifImageFile
 
 from benchmarks.quality.families import enlarged, on_paper
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 from digits.normalization.normalize import normalize
 from digits.picture import Picture, prepare_pixels, read_file
-from digits.pictures.decode import FORMATS, MAX_PIXELS
+from digits.pictures.decode import FORMATS, MAX_PIXELS, open_image
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
 
@@ -237,6 +239,38 @@ class TestLimits:
         assert Picture(make(height)).pixel_count == most
         with pytest.raises(ImageTooLarge, match=f"at most {most} pixels in a [A-Z]+ of this kind, which takes 150 MB"):
             Picture(make(height + 1))
+
+    @pytest.mark.parametrize("before", [b"", b"seven", b"!\xfe\0\1a\0", b"!\xff\0\1a\0"])
+    def test_opening_a_gif_takes_no_memory_for_what_is_left_of_its_frame(self, before: bytes) -> None:
+        opened = open_image(gif(7000, 7000, before, disposal=2), MAX_PIXELS)
+
+        assert isinstance(opened, GifImageFile)
+        assert opened.dispose is None
+
+    @pytest.mark.parametrize(
+        ("data", "stays_open"),
+        [
+            pytest.param(png(500, 500), True, id="PNG"),
+            pytest.param(webp(500, 500), False, id="WEBP"),
+            pytest.param((HEIC / "seven.heic").read_bytes(), False, id="HEIC"),
+            pytest.param(png(500, 500, rows=b"x" * 1_000_000), False, id="a long file"),
+        ],
+    )
+    def test_what_waits_for_its_turn_holds_no_memory_for_its_pixels(
+        self, data: bytes, monkeypatch: pytest.MonkeyPatch, *, stays_open: bool
+    ) -> None:
+        opened = []
+
+        def watched(*args: Any) -> Image.Image:
+            image = open_image(*args)
+            opened.append(weakref.ref(image))
+            return image
+
+        monkeypatch.setattr("digits.picture.open_image", watched)
+        picture = Picture(data)
+        picture.close_costly()
+
+        assert [image() is not None for image in opened] == [stays_open]
 
     def test_a_side_has_at_most_65535_pixels(self) -> None:
         assert Picture(png(1, 65_535)).size == (1, 65_535)

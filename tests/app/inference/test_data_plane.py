@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.errors import NoRoom
 from app.inference import data_plane, decoding
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.decoding import normalize_pixels
+from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.openapi.example_pictures import EXAMPLES
 from app.settings import Settings
@@ -106,3 +109,25 @@ def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_tog
 
     with pytest.raises(TooManyDigits, match=message):
         asyncio.run(plane.read(PictureBatch(encoded=[NUMBER] * 9)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "left_bytes", "is_answered"),
+    [
+        pytest.param(DataPlane.infer, 40_000, True, id="prepared"),
+        pytest.param(DataPlane.infer, 30_000, False, id="prepared, no room"),
+        pytest.param(DataPlane.read, 200_000, True, id="with candidates"),
+        pytest.param(DataPlane.read, 40_000, False, id="with candidates, no room"),
+    ],
+)
+def test_what_pictures_take_once_they_are_prepared_counts_in_the_memory_budget(
+    plane: DataPlane, answer: Callable[..., Any], left_bytes: int, *, is_answered: bool
+) -> None:
+    with Reservation(plane.memory_budget) as others:
+        others.reserve(plane.memory_budget.max_bytes - left_bytes)
+        refusal = nullcontext() if is_answered else pytest.raises(NoRoom, match="other requests hold")
+
+        with refusal:
+            asyncio.run(answer(plane, PictureBatch(encoded=[NUMBER, NUMBER])))
+
+    assert plane.memory_budget.reserved_bytes == 0

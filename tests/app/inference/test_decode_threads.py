@@ -11,6 +11,7 @@ import pytest
 from app.errors import Overloaded
 from app.inference import decode_threads
 from app.inference.decode_threads import MAX_LARGE_SIZE, SMALL_SIZE, DecodePool, DecodeThreads
+from app.inference.memory_budget import MemoryBudget
 
 
 @pytest.fixture
@@ -64,13 +65,16 @@ def test_jobs_beyond_the_limit_are_refused(blocked: Callable[..., Any], monkeypa
     assert [type(answer) for answer in answers] == [int, int, Overloaded, Overloaded]
 
 
-def test_a_small_picture_does_not_wait_for_a_large_one() -> None:
+def test_a_small_picture_does_not_wait_for_large_ones_and_readings() -> None:
     async def race() -> str:
-        both, release = DecodeThreads(), threading.Event()
-        large = asyncio.ensure_future(both.run(SMALL_SIZE + 1, release.wait, 10))
-        small = await asyncio.wait_for(both.run(SMALL_SIZE, str, "small"), 5)
+        threads, release = DecodeThreads(MemoryBudget(1)), threading.Event()
+        large = [threads.run(SMALL_SIZE + 1, release.wait, 10) for _ in range(9)]
+        readings = [threads.read(SMALL_SIZE, release.wait, 10) for _ in range(9)]
+        others = asyncio.gather(*large, *readings)
+        await asyncio.sleep(0.05)
+        small = await asyncio.wait_for(threads.run(SMALL_SIZE, str, "small"), 5)
         release.set()
-        await large
+        await others
         return small
 
     assert asyncio.run(race()) == "small"
@@ -99,7 +103,7 @@ def test_two_jobs_run_at_once_unless_they_are_too_large_together(
             busy.pop()
 
     async def all_at_once() -> None:
-        threads = DecodeThreads()
+        threads = DecodeThreads(MemoryBudget(1))
         await asyncio.gather(*(threads.run(size, job) for _ in range(4)))
 
     asyncio.run(all_at_once())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.errors import BatchTooLarge, BodyTooLarge, InvalidBody, NoRoom
-from app.inference.memory_budget import BUDGET_BODIES, MemoryBudget, Reservation
+from app.inference.memory_budget import MIN_BUDGET_BYTES, MemoryBudget, Reservation
 from app.input.json import parse_json
 from app.settings import Settings
 from digits.errors import DigitsError
@@ -56,16 +56,17 @@ def test_json_that_would_block_all_threads_is_not_parsed(text: bytes, error: typ
 
 
 def test_a_request_that_never_fits_into_the_memory_budget_is_too_large() -> None:
-    with pytest.raises(BatchTooLarge, match="at most 400 bytes with its reply, received one that takes 401 or more"):
-        Reservation(MemoryBudget(100)).reserve(401)
+    with pytest.raises(BatchTooLarge, match="at most 40000000 bytes with its reply, received one that takes 40000001"):
+        Reservation(MemoryBudget(10_000_000)).reserve(40_000_001)
 
 
 def test_the_memory_budget_is_used_to_its_last_byte_and_no_further() -> None:
-    first, second = (Reservation(budget) for budget in [MemoryBudget(100)] * 2)
-    first.reserve(BUDGET_BODIES * 100 - 1)
+    budget = MemoryBudget(100)
+    first, second = Reservation(budget), Reservation(budget)
+    first.reserve(MIN_BUDGET_BYTES - 1)
     second.reserve(1)
 
-    with pytest.raises(NoRoom, match="other requests hold 400 bytes already"):
+    with pytest.raises(NoRoom, match="other requests hold 32000000 bytes already"):
         second.reserve(1)
     first.release()
     second.reserve(1)

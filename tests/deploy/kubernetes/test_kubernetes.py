@@ -281,8 +281,8 @@ def test_images_have_the_names_of_the_compose_file_and_the_current_version() -> 
 
 
 def test_memory_and_processors_suffice_and_equal_the_compose_files() -> None:
-    bodies_held = memory_budget.BUDGET_BODIES * Settings.model_fields["max_body_bytes"].default
-    needed = PROCESS_BYTES + decode_limits.MAX_DECODE_BYTES + bodies_held
+    held = memory_budget.MemoryBudget(Settings.model_fields["max_body_bytes"].default).max_bytes
+    needed = PROCESS_BYTES + decode_limits.MAX_DECODE_BYTES + held
 
     for folders in SERVERS:
         resources = only_container(only_pod(folders))["resources"]

@@ -1,17 +1,18 @@
 """Pictures that were drawn to be costly. What reading them takes is counted by the code itself, before it is spent."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.faults.hostile import KINDS, hostile, png
 from digits.errors import DigitsError, TooManyDigits
+from digits.features import FEATURES
 from digits.numbers.read import prepare
 from digits.numbers.segment import MAX_CANDIDATES
-from digits.numbers.work import CANDIDATE, MAX_STEPS, Work
+from digits.numbers.work import CANDIDATE, MAX_STEPS, STEPS_PER_PIXEL, Work
 from digits.picture import Picture
-
-MB = 1_000_000
 
 
 @settings(max_examples=10)
@@ -26,20 +27,22 @@ MB = 1_000_000
 @example(kind="zigzag", width=2999, height=250, gap=20, pen=4, light_ink=True)
 @example(kind="rings", width=999, height=250, gap=16, pen=2, light_ink=False)
 @example(kind="dust", width=700, height=700, gap=20, pen=2, light_ink=False)
-def test_reading_any_picture_takes_a_bounded_number_of_steps(
+@example(kind="spiral", width=7000, height=7000, gap=90, pen=6, light_ink=False)
+def test_reading_any_picture_takes_a_bounded_number_of_steps_and_of_pixels(
     kind: str, width: int, height: int, gap: int, pen: int, *, light_ink: bool
 ) -> None:
     picture = Picture(png(hostile(kind, width, height, gap, pen, light_ink=light_ink)))
     work = Work()
 
-    try:
+    drawn = 0
+    with suppress(DigitsError):
         prepared = prepare(picture, work)
-    except DigitsError:
-        return
+        drawn = 0 if prepared.segmentation is None else len(prepared.segmentation.pixels)
 
-    drawn = 0 if prepared.segmentation is None else len(prepared.segmentation.pixels)
     assert drawn <= MAX_CANDIDATES
-    assert drawn * CANDIDATE <= work.steps <= MAX_STEPS
+    assert drawn * CANDIDATE <= work.steps
+    assert drawn * FEATURES <= work.pixels <= work.steps / STEPS_PER_PIXEL
+    assert work.steps <= MAX_STEPS or work.is_exceeded
 
 
 def test_work_beyond_the_limit_is_refused_before_it_is_done() -> None:

@@ -55,7 +55,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 """The version that comes with the code, and that a service serves unless another one is published."""
 
 WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
-"""Variables for programs of others, such as Ray. Measuring coverage takes half of their time."""
+"""Variables for programs of others, such as Ray, and for processes that only one test needs. Measuring coverage takes
+a third of their time."""
 
 HIDDEN = 16
 
@@ -320,7 +321,7 @@ def fresh_python(
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=REPOSITORY,
-        env={**clean, **(environment or {})},
+        env={**clean, **WITHOUT_COVERAGE, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -39,7 +39,6 @@ train: .venv/.train
 # One process runs a whole file, so that its tests share their services. Ray's clusters use all cores and have their own
 # timeouts, so their tests run alone.
 PYTEST = $(RUN) pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-TESTS_WITH_RAY = tests/deploy/ray
 export COVERAGE_FILE = $(CURDIR)/reports/coverage/data
 WITH_COVERAGE = --cov --cov-report= --cov-fail-under=0
 # Tests start more than a hundred processes. Without bytecode, each of them would compile all its packages anew: the import of
@@ -51,8 +50,8 @@ ifdef ARGS
 	@$(RUN) pytest $(ARGS)
 else
 	@rm -rf reports/coverage && mkdir -p reports/coverage
-	@$(PYTEST) $(WITH_COVERAGE) $(TESTS_WITH_RAY:%=--ignore=%)
-	@$(RUN) pytest $(WITH_COVERAGE) --cov-append $(TESTS_WITH_RAY)
+	@$(PYTEST) $(WITH_COVERAGE) -m 'not ray'
+	@$(RUN) pytest $(WITH_COVERAGE) --cov-append -m ray tests/deploy/ray
 	@rm -f $(COVERAGE_FILE).* # of processes that tests killed
 	@$(RUN) coverage report
 endif

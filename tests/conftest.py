@@ -55,7 +55,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 """The version that comes with the code, and that a service serves unless another one is published."""
 
 WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
-"""Variables for programs of others, such as Ray. Measuring coverage takes half of their time."""
+"""Variables for programs of others, such as Ray, and for processes that only one test needs. Measuring coverage takes
+a third of their time."""
 
 HIDDEN = 16
 
@@ -320,7 +321,7 @@ def fresh_python(
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=REPOSITORY,
-        env={**clean, **(environment or {})},
+        env={**clean, **WITHOUT_COVERAGE, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -380,9 +381,12 @@ _LONGEST = ("training", "docs", "deploy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests, and mark those that need a browser, for `make quick` and for coverage."""
+    """Sort the tests, and mark those that need a browser or a Ray cluster, for the Makefile and for coverage."""
     items.sort(key=lambda item: item.path.relative_to(REPOSITORY / "tests").parts[0] not in _LONGEST)
     for item in items:
-        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+        fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
+        if "browser" in fixtures:
             item.add_marker("browser")
             item.add_marker("no_cover")  # only the test itself: the coverage of its service is measured
+        if {"cluster", "local"} & {*fixtures}:
+            item.add_marker("ray")

@@ -30,6 +30,7 @@ from digits.model.classifier import load_newest
 from tests.conftest import (
     REPOSITORY,
     SHIPPED_VERSION,
+    WITHOUT_COVERAGE,
     Mnist,
     add_layers,
     make_calibration,
@@ -165,7 +166,8 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
     started: list[Service] = []
 
     def start(command: list[str] | None = None, cwd: str | Path = REPOSITORY, **environment: str) -> Service:
-        started.append(Service(tmp_path / f"service-{len(started)}.log", environment, command, cwd))
+        settings = {**WITHOUT_COVERAGE, **environment}
+        started.append(Service(tmp_path / f"service-{len(started)}.log", settings, command, cwd))
         return started[-1]
 
     yield start

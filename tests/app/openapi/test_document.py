@@ -13,7 +13,7 @@ from app.input.pictures import FORM, IMAGE_TYPES, JSON, RAW
 from app.openapi import schemas
 from digits.model.predictions import Prediction
 from tests.app.conftest import NEW_KEY, Service, cases
-from tests.conftest import REPOSITORY, WITHOUT_COVERAGE, encoded, fresh_python
+from tests.conftest import REPOSITORY, encoded, fresh_python
 
 
 @pytest.mark.slow
@@ -21,7 +21,7 @@ def test_every_generated_request_is_answered_as_the_document_says(locked: Servic
     config = ["--config-file", "tests/app/openapi/schemathesis.toml", "--no-color"]
     command = ["run", f"{locked.url}/openapi.json", "-H", f"Authorization: Bearer {NEW_KEY}"]
 
-    ran = fresh_python("-m", "schemathesis.cli", *config, *command, environment=WITHOUT_COVERAGE, timeout_seconds=240)
+    ran = fresh_python("-m", "schemathesis.cli", *config, *command, timeout_seconds=240)
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Coverage (in" in ran.stdout

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.harness.servers import free_port
 from digits.model.artifact import FIRST_OWN_VERSION
 from tests.app.conftest import Service
-from tests.conftest import SHIPPED_VERSION, needs, publish_tiny
+from tests.conftest import SHIPPED_VERSION, WITHOUT_COVERAGE, needs, publish_tiny
 from tests.deploy.proxy.edge import clients_of, edge, grpc_clients_of
 from tests.load import Load
 
@@ -38,6 +38,7 @@ class Replicas:
             "MNIST_MODEL_DIR": str(self.models),
             "MNIST_MODEL_VERSION": version,
             "MNIST_DRAIN_SECONDS": self.DRAIN_SECONDS,
+            **WITHOUT_COVERAGE,
         }
         self.running[port] = Service(self.folder / f"replica-{self.starts}.log", settings)
         return self.running[port].wait_until_ready()

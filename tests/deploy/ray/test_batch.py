@@ -92,6 +92,7 @@ def test_an_interrupted_run_on_a_cluster_resumes_anywhere(
     assert output.read_bytes() == expected
 
 
+@pytest.mark.ray
 def test_without_an_address_ray_is_started_for_the_run_only(sources: Path, tmp_path: Path) -> None:
     output = tmp_path / "rows.jsonl"
 

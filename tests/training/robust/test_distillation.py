@@ -86,16 +86,6 @@ def test_the_network_has_the_lectures_layers_and_learns(trained: Run, split: Spl
     assert len(trained.history["val_accuracy"]) == TINY.epochs
 
 
-def test_batch_normalization_can_be_folded_into_the_layers(split: Split) -> None:
-    student, rng = network.build_student(TINY, steps=30), np.random.default_rng(0)
-    student.set_weights([rng.uniform(0.5, 1.5, each.shape) / each.shape[0] for each in student.get_weights()])
-    features = to_features(split.x_validation)
-
-    plain = network.fold_normalization(student, TINY)
-
-    assert np.allclose(plain.predict(features, verbose=0), student.predict(features, verbose=0), atol=1e-5)
-
-
 def test_a_run_that_was_stopped_in_the_teachers_second_epoch_ends_with_the_same_weights(
     trained: Run, split: Split, tmp_path: Path
 ) -> None:

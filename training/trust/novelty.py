@@ -6,6 +6,7 @@ them are above 1. The network itself does not change.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +40,9 @@ MAX_DIGITS = 10_000
 _OUTLIERS = 2
 """Number of outliers per training image, each with a distorted copy."""
 
+_HEADS = 2
+"""Number of heads that are trained from different random numbers. Their mean errs less than one of them."""
+
 _HEAD_UNITS = 128
 _DROPOUT = 0.1
 _EPOCHS = 20
@@ -63,6 +67,16 @@ class Head:
         units = np.maximum(hidden @ self.hidden_kernel + self.hidden_bias, 0)
         score: NDArray[np.float64] = units @ self.kernel + self.bias
         return score
+
+
+def mean(heads: Sequence[Head]) -> Head:
+    """Return a head whose novelty is the mean novelty of several."""
+    return Head(
+        np.concatenate([head.hidden_kernel for head in heads], axis=1),
+        np.concatenate([head.hidden_bias for head in heads]),
+        np.concatenate([head.kernel for head in heads]) / len(heads),
+        sum(head.bias for head in heads) / len(heads),
+    )
 
 
 def false_alarms(*, has_digits: bool) -> tuple[float, float]:
@@ -107,6 +121,10 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_d
 def _train(network: Any, known: Grey, others: Grey, seed: int) -> Head:
     hidden, _ = activations(network, to_features(np.concatenate([known, others])))
     targets = np.repeat(np.array([0, 1], dtype=np.float32), [len(known), len(others)])
+    return mean([_train_one(hidden, targets, seed + number) for number in range(_HEADS)])
+
+
+def _train_one(hidden: Floats, targets: Floats, seed: int) -> Head:
     make_reproducible(seed)
     layers = keras().layers
     head = keras().Sequential(

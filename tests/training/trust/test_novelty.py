@@ -16,7 +16,7 @@ from tests.training.conftest import Outcome
 from training.data.images import Split, load, split_training_images
 from training.network.layers import activations
 from training.trust.imitations import imitations
-from training.trust.novelty import Head, fit
+from training.trust.novelty import Head, fit, mean
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,13 @@ def test_286_held_back_images_are_enough_and_the_seed_determines_the_head(networ
 @pytest.mark.parametrize("part", ["validation", "calibration"])
 def test_with_285_held_back_images_there_is_no_head(network: Any, split: Split, part: str) -> None:
     assert fit(network, first(split, **{part: 285}), seed=0) is None
+
+
+def test_a_mean_of_heads_has_the_mean_of_their_novelties() -> None:
+    rng = np.random.default_rng(0)
+    heads = [Head(rng.normal(size=(6, 4)), rng.normal(size=4), rng.normal(size=4), bias) for bias in (0.5, 2.0)]
+    hidden = rng.random((10, 6), dtype=np.float32)
+
+    of_mean = mean(heads).novelty(hidden)
+
+    np.testing.assert_allclose(of_mean, np.mean([head.novelty(hidden) for head in heads], axis=0))

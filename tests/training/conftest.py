@@ -50,7 +50,6 @@ def _one_process_with_many_commands() -> Iterator[None]:
     pytest.importorskip("mlxtend")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.robust.styles._DRAWINGS", 20)
-        patch.setattr("training.trust.novelty._CLASSES_PICTURES", 600)
         patch.setitem(RECIPES, "own", Own("own", pictures_per_epoch=1000, epochs=8))
         patch.delenv("MNIST_MODEL_DIR", raising=False)
         if "MNIST_DATA" in os.environ:  # only the tests on the full MNIST read FULL_MNIST

@@ -170,8 +170,8 @@ def valid_log_format() -> LogFormat | None:
     return next((known for known in get_args(LogFormat) if known == named), None)
 
 
-def unknown_variables() -> list[str]:
-    """Return a line for each environment variable that begins with MNIST_ and is no setting, such as a typo."""
+def doubtful(settings: Settings) -> list[str]:
+    """Return a line for each variable named MNIST_* that is no setting, such as a typo, and for a lost model folder."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
     lines = []
     for name in sorted(os.environ):
@@ -180,6 +180,9 @@ def unknown_variables() -> list[str]:
             (nearest,) = get_close_matches(upper, known, n=1, cutoff=0)
             hint = _NO_WORKERS if upper == "MNIST_WORKERS" else f"The nearest one is {nearest}"
             lines.append(f"{name} is not a setting and is ignored. {hint}")
+    if "model_dir" in settings.model_fields_set and not settings.model_dir.exists():
+        missing = f"MNIST_MODEL_DIR: {settings.model_dir} does not exist"
+        lines.append(f"{missing}, so there is no model, and no request is answered")
     return lines
 
 

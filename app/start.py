@@ -11,7 +11,7 @@ import uvicorn
 from app.api.grpc.requirements import check_requirements
 from app.key_file import keys_at_start
 from app.server.connection import KEEP_ALIVE_SECONDS, Connection
-from app.settings import LogFormat, Settings, unknown_variables
+from app.settings import LogFormat, Settings, doubtful
 from app.telemetry import logs
 from app.telemetry.stderr import log_native_lines
 
@@ -36,7 +36,7 @@ def _start(settings: Settings, log_format: LogFormat) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: os._exit(0))
     log_native_lines()
-    for line in unknown_variables():
+    for line in doubtful(settings):
         logs.announce(line, log_format, "WARNING")
     keys_at_start(settings)
     listener = listen(settings.host, settings.port)
@@ -49,12 +49,6 @@ def _start(settings: Settings, log_format: LogFormat) -> None:
         addresses.append(f"grpc://{host}:{settings.grpc_port}")
     for address in addresses:
         logs.announce(address, log_format)
-    if "model_dir" in settings.model_fields_set and not settings.model_dir.exists():
-        logs.announce(
-            f"MNIST_MODEL_DIR: {settings.model_dir} does not exist, so there is no model, and no request is answered",
-            log_format,
-            "WARNING",
-        )
     # Each connection is an open file. Shells usually allow 1024, and a process does not have the memory for 65536.
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))

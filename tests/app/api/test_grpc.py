@@ -193,16 +193,14 @@ def test_the_health_protocol_reports_that_it_serves(channel: grpc.Channel, name:
     assert health_pb2.HealthCheckResponse.FromString(reply).status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_the_description_of_the_messages_is_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from grpc_tools import protoc
-
-    monkeypatch.chdir(REPOSITORY)
+def test_the_description_of_the_messages_is_current(tmp_path: Path) -> None:
     folder, described = Path("app/api/grpc"), tmp_path / "described.binpb"
+    options = "-I.", f"--descriptor_set_out={described}", folder / "open_inference.proto"
 
-    failed = protoc.main(["", "-I.", f"--descriptor_set_out={described}", str(folder / "open_inference.proto")])
+    ran = fresh_python("-m", "grpc_tools.protoc", *options)
 
-    assert not failed
-    assert described.read_bytes() == (folder / "open_inference.binpb").read_bytes()
+    assert ran.returncode == 0, ran.stderr
+    assert described.read_bytes() == (REPOSITORY / folder / "open_inference.binpb").read_bytes()
 
 
 def test_reflection_lists_the_services(channel: grpc.Channel) -> None:

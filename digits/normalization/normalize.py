@@ -407,7 +407,10 @@ def _find(
         pixels, is_less_sure = own
         ink = ink * pixels
         parts = find_parts(ink, _MIN_INK)
-        found += [replace(_digit(ink, parts), is_less_sure=is_less_sure)] if parts.totals.max() >= _MIN_TOTAL else []
+        if parts.totals.max() >= _MIN_TOTAL:
+            inner = _digit(ink, parts)
+            is_alone = inner.is_alone and not is_less_sure
+            found.append(replace(inner, is_less_sure=is_less_sure, is_alone=is_alone))
     elif (main := _main_part(found[0], parts)) is not None:
         found.append(main)
     return found

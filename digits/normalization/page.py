@@ -38,6 +38,10 @@ _LEAST_STEP = 8.0
 _WRITTEN = 0.2
 """The least contrast of what is written on a sheet, as a share of the step at its sides."""
 
+_WIDEST_STROKE, _MOST_BESIDE = 11, 0.2
+"""Strokes are narrower than half of this, in pixels. If more than this share of those on a sheet is beside it, it is a
+part of a sheet, such as a shadow."""
+
 _INSET = 0.02
 """How far inside of its sides a sheet is cut out, as a share of its shorter side."""
 
@@ -147,12 +151,17 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
         step = _step(smooth, corners)
         if step is None:
             continue
-        rim = 2 * int(0.1 * np.sqrt(area)) + 5
-        written = small[cv2.erode(inside, np.ones((rim, rim), np.uint8), borderValue=1).view(bool)]
+        rim = np.ones((2 * int(0.1 * np.sqrt(area)) + 5,) * 2, np.uint8)
+        within = cv2.erode(inside, rim, borderValue=1).view(bool)
+        written = small[within]
         if len(written) < 50:
             continue
         low, paper, high = np.sort(written)[[len(written) // 200, len(written) // 2, -1 - len(written) // 200]].tolist()
-        if max(high - paper, paper - low) >= max(12, _WRITTEN * step):
+        strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE))
+        strong = strokes > np.sort(strokes[within])[-1 - len(written) // 100] / 2
+        beside = np.count_nonzero(strong & ~cv2.dilate(inside, rim[:7, :7]).view(bool))
+        is_all = beside <= _MOST_BESIDE * np.count_nonzero(strong & within)
+        if is_all and max(high - paper, paper - low) >= max(12, _WRITTEN * step):
             yield area, corners
 
 

@@ -128,6 +128,15 @@ def falling(sheet: Grey, depth: float = 0.6) -> Grey:
     return lit
 
 
+def test_a_shadow_on_a_part_of_what_is_written_is_no_sheet(three: Floats) -> None:
+    row = np.hstack([written(three)] * 3)
+    shadow = np.ones(row.shape, np.float32)
+    shadow[20:220, 230:490] = 0.6
+
+    assert find_page(np.rint(row * cv2.blur(shadow, (5, 5))).astype(np.uint8)) is None
+    assert find_page(np.rint(np.where(shadow < 1, row, 120)).astype(np.uint8)) is not None
+
+
 @pytest.mark.parametrize("inverted", [False, True], ids=["dark ink", "light ink"])
 def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
     sheet = written(three, *((60, 230) if inverted else (220, 60)))

@@ -22,6 +22,7 @@ order.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import cv2
@@ -78,7 +79,7 @@ _MIN_MARK = 0.4
 _SMALL_MARKS = 0.3
 """Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
 
-_MIN_STRONG, _MUCH_FAINT = 0.7, 0.1
+_MIN_STRONG, _MUCH_FAINT = 0.7, 0.2
 """Ink is strong above the first. Other ink is much if it has more pixels than the second, as a share of the strong."""
 
 _NO_STROKES = "no ink found: the picture has no pen strokes"
@@ -192,7 +193,7 @@ def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
     return normalized
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Look:
     """A look at a reduced view of a picture."""
 
@@ -202,8 +203,14 @@ class Look:
     """uint8, at most _VIEW_SIDE pixels along the longer side."""
     paper: EvenPaper | EvenedPaper | None
     """None if it is not even."""
-    found: "list[_Found]"
-    """The digit in the view, and without a mark if there is one. Empty if no ink is visible."""
+
+    @cached_property
+    def found(self) -> "list[_Found]":
+        """The digit in the view, and without a mark if there is one. Empty if no ink is visible."""
+        try:
+            return _find(self.view, self.paper)
+        except NoInk:
+            return []
 
     @classmethod
     def at(cls, picture: Grey) -> Self:
@@ -212,10 +219,10 @@ class Look:
         paper = even_paper(view)
         if (paper is None or paper.is_compact) and (page := find_page(picture)) is not None:
             page_view = _view(page.from_above(picture)[0], _VIEW_SIDE)
-            look = cls._with(page, page_view, even_paper(page_view) or even_light(page_view))
+            look = cls(page, page_view, even_paper(page_view) or even_light(page_view))
             if look.found:
                 return look
-        return cls._with(None, view, paper or even_light(view))
+        return cls(None, view, paper or even_light(view))
 
     @property
     def has_other(self) -> bool:
@@ -225,14 +232,7 @@ class Look:
     def other(self, picture: Grey) -> Self:
         """Return another look at the picture: at all of it, or with the ink network. Raises NoInk if it is blank."""
         view = _view_with_ink(picture)
-        return self._with(None, view, (even_paper(view) or even_light(view)) if self.page is not None else None)
-
-    @classmethod
-    def _with(cls, page: Page | None, view: Grey, paper: EvenPaper | EvenedPaper | None) -> Self:
-        try:
-            return cls(page, view, paper, _find(view, paper))
-        except NoInk:
-            return cls(page, view, paper, [])
+        return type(self)(None, view, (even_paper(view) or even_light(view)) if self.page is not None else None)
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""

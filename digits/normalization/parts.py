@@ -130,30 +130,39 @@ def inside_frame(parts: Parts) -> Mask | None:
         return None
     outer = int((parts.boxes[1:, 2] * parts.boxes[1:, 3]).argmax()) + 1
     box = parts.box(outer)
-    part = cv2.inRange(parts.labels[box], outer, outer)
-    outlines = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-    hull = cv2.convexHull(max(outlines, key=len))
-    corners = cv2.approxPolyDP(hull, _STRAIGHT * cv2.arcLength(hull, True), True)
-    if len(corners) != 4 or min(part.shape) < _SMALLEST_FRAME or parts.edges[:, outer].any():
+    mask = np.asarray(parts.labels[box] == outer)
+    corners = None if parts.edges[:, outer].any() else _frame_corners(mask)
+    if corners is None:
         return None
-    mask = np.pad(part, 1) > 0
-    near = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8))
-    corners = corners[:, 0] + 1
-    sides = corners + (np.roll(corners, -1, axis=0) - corners) * _ALONG
-    x, y = np.moveaxis(np.rint(sides).astype(int), 2, 0)
-    if near[y, x].mean(axis=0).min() < _INKED:
-        return None
-    filled = cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), corners, 1)
-    depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3).astype(int)
+    filled = cv2.fillConvexPoly(np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8), corners + 1, 1)
+    depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1].astype(int)
     inked = np.bincount(depth[mask], minlength=depth.max() + 1) / np.bincount(depth.ravel()).clip(1)
     if inked[2:].min(initial=1) >= _EMPTY:
         return None
-    within = depth[1:-1, 1:-1] > 2 + int((inked[2:] < _EMPTY).argmax())
-    if np.count_nonzero((within & (parts.labels[box] > 0)).any(axis=1)) < _THIN * len(part):  # the bar of an 8
+    within = depth > 2 + int((inked[2:] < _EMPTY).argmax())
+    if np.count_nonzero((within & (parts.labels[box] > 0)).any(axis=1)) < _THIN * len(mask):  # the bar of an 8
         return None
     inside = np.zeros(parts.labels.shape, dtype=bool)
     inside[box] = within
     return inside
+
+
+def _frame_corners(mask: Mask) -> NDArray[np.int32] | None:
+    """Return the corners of a part, x and y, (4, 2), if it has four straight sides that are inked from end to end."""
+    fifth = 1 + mask.shape[1] // 5
+    # The sides of most digits are not inked from top to bottom.
+    if any(np.count_nonzero(side.any(axis=1)) < _INKED * len(mask) for side in (mask[:, :fifth], mask[:, -fifth:])):
+        return None
+    part = mask.view(np.uint8)
+    outlines = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    hull = cv2.convexHull(max(outlines, key=len))
+    corners: NDArray[np.int32] = cv2.approxPolyDP(hull, _STRAIGHT * cv2.arcLength(hull, True), True)[:, 0]
+    if len(corners) != 4 or min(mask.shape) < _SMALLEST_FRAME:
+        return None
+    sides = corners + (np.roll(corners, -1, axis=0) - corners) * _ALONG
+    x, y = np.moveaxis(np.rint(sides).astype(int), 2, 0)
+    inked = cv2.dilate(part, np.ones((3, 3), np.uint8))[y, x].mean(axis=0)
+    return corners if inked.min() >= _INKED else None
 
 
 def _is_outline(mask: Mask) -> bool:

@@ -1,5 +1,6 @@
 """Settings come from options, the environment, a file and defaults, and `digits settings` prints them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_every_setting_is_an_option_with_its_description(digits: Digits) -> None:
-    shown = " ".join(digits("serve", "--help").out.split())
+@pytest.mark.parametrize("command", ["serve", "settings"])
+def test_every_setting_is_an_option_with_its_description(digits: Digits, command: str) -> None:
+    shown = " ".join(digits(command, "--help").out.split())
 
     for name, field in Settings.model_fields.items():
         assert f" --{name.replace('_', '-')} " in shown
         assert str(field.description).replace("`", "") in shown
+    assert not re.search(r"<\w|\[\[", shown), "a type of Python instead of a word for readers"
 
 
 def test_an_option_beats_the_environment_which_beats_the_file_which_beats_the_default(

@@ -93,19 +93,6 @@ def test_a_bad_file_is_reported_and_the_others_are_answered(
 
 
 @each_command
-def test_the_default_folder_without_versions_means_the_shipped_model(
-    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    monkeypatch.delenv("MNIST_MODEL_DIR")
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-
-    ran = digits(command, NUMBER)
-
-    assert (ran.code, ran.err) == (0, f"digits: answered by mnist-dense version {SHIPPED_VERSION}\n")
-
-
-@each_command
 def test_a_required_version_answers_as_a_folder_or_by_its_number(
     digits: Digits, published: Published, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:

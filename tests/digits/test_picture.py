@@ -51,7 +51,7 @@ JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95}
 WEBP: dict[str, Any] = {"format": "WEBP", "lossless": True}
 BMP, GIF, TIFF = ({"format": name} for name in ("BMP", "GIF", "TIFF"))
 
-EXACT, JPEG_LOSS, WEBP_LOSS = 0, 6, 10
+EXACT, JPEG_LOSS = 0, 6
 """Maximum difference of grey values."""
 
 

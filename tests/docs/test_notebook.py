@@ -30,11 +30,7 @@ def test_every_cell_of_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     assert set(figures) == {file.name for file in notebook.IMAGES.glob("*.png")}
 
 
-def test_the_page_shows_the_cells_of_the_notebook() -> None:
+def test_the_page_shows_the_cells_of_the_notebook_which_is_kept_without_results() -> None:
     without_results = RESULT.sub("", notebook.PAGE.read_text())
 
     assert without_results == notebook.render(notebook.read())[0], "run: python -m docs.notebook"
-
-
-def test_the_notebook_is_kept_without_results() -> None:
-    assert [cell.outputs for cell in notebook.read().cells if cell.cell_type == "code" and cell.outputs] == []

@@ -109,7 +109,10 @@ def test_the_settings_page_lists_every_field_of_the_log() -> None:
     "command",
     [
         *("predict", "read", "versions"),
-        *(pytest.param(name, marks=pytest.mark.training) for name in ("describe", "train", "evaluate", "export")),
+        *(
+            pytest.param(name, marks=pytest.mark.training)
+            for name in ("describe", "train", "train-ink", "evaluate", "export")
+        ),
     ],
 )
 def test_the_commands_page_lists_every_option(
@@ -125,3 +128,4 @@ def test_the_commands_page_lists_every_option(
     shown = capsys.readouterr().out
     options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE)) - {"--help"}
     assert options == set(re.findall(r"`(--[a-z-]+)", row))
+    assert not re.search(r"<\w|\[\[", shown), "a type of Python instead of a word for readers"

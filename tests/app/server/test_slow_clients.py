@@ -100,7 +100,9 @@ def test_a_request_is_answered_before_a_part_of_the_next_is_cut_off(connection: 
     assert received(connection).count(b"HTTP/1.1 200 OK") == 1
 
 
-@pytest.mark.parametrize("sent", [b"P", b"POST /predict HTTP/1.1\r\nHost: x\r\n"], ids=["one byte", "half a head"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"P", b"POST /predict HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "one byte", "half a head"]
+)
 def test_a_head_that_does_not_arrive_closes_the_connection(connection: socket.socket, sent: bytes) -> None:
     connection.sendall(sent)
 
@@ -109,10 +111,6 @@ def test_a_head_that_does_not_arrive_closes_the_connection(connection: socket.so
 
 def test_a_head_that_arrives_byte_by_byte_is_cut_off(connection: socket.socket) -> None:
     assert cut_off(connection, [b"GET /livez HTTP/1.1\r\nX-A: ", *[b"a"] * 1000], pause=0.05)
-
-
-def test_a_connection_without_a_request_is_closed(connection: socket.socket) -> None:
-    assert received(connection) == b""
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,16 @@ def test_the_addresses_of_clients_can_be_left_out() -> None:
     assert json.loads(line)["client"] is None
 
 
-def test_probes_are_not_logged(service: Service) -> None:
+def test_probes_and_scrapes_are_neither_logged_nor_counted(service: Service) -> None:
     for path in (*(probe for probe in PROBES if "." not in probe), "/metrics"):  # the others are gRPC calls
         assert service.client.get(path, headers={"x-request-id": "a-probe"}).status_code == 200
     service.client.get("/nothing", headers={"x-request-id": "after-the-probes"})
     service.wait_for_line("(after-the-probes)")
 
     assert "a-probe" not in service.log.read_text()
+    counted = set(re.findall(r'route="(.*?)"', service.client.get("/metrics").text))
+    assert counted >= {"/predict", "other"}
+    assert counted & {*PROBES, "/metrics"} == set()
 
 
 @pytest.mark.parametrize("name", ["a b", '"},{"', "x" * 129, "ä", ""])

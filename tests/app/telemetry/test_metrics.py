@@ -8,7 +8,6 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.access_log import PROBES
 from app.telemetry.metrics import Metrics
 from tests.app.conftest import START_SECONDS, Service
 from tests.app.dialects import RAW
@@ -101,13 +100,6 @@ def test_an_autoscaler_finds_the_durations_of_requests_before_the_first_one() ->
 
     sums = [(sample.labels["route"], sample.value) for sample in samples if sample.name == "digits_request_seconds_sum"]
     assert sums == [("/predict", 0), ("/read", 0)]
-
-
-def test_probes_and_scrapes_are_not_counted(service: Service) -> None:
-    for path in (*(probe for probe in PROBES if "." not in probe), "/metrics"):  # the others are gRPC calls
-        assert service.client.get(path).status_code == 200
-
-    assert {route for route, _ in Scrape(service.client).requests()} & {*PROBES, "/metrics"} == set()
 
 
 def test_no_client_can_make_series(service: Service) -> None:

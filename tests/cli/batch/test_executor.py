@@ -1,4 +1,4 @@
-"""However many pictures there are, only a few are in memory, and their rows keep their order."""
+"""However many pictures there are, only a few are in memory."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,20 +46,6 @@ def test_pictures_are_read_only_as_far_as_they_are_needed(content: str | bytes, 
 
     assert scored_pictures == 2_000
     assert most_ahead == ahead
-
-
-def test_rows_keep_the_order_of_the_pictures_whichever_chunk_is_done_first() -> None:
-    done: dict[str, Scored] = {}
-
-    def submit(chunk: Chunk) -> Callable[[], Scored]:
-        name = chunk[0].name
-        for later in reversed([name, *done]):
-            done.setdefault(later, Scored(later.encode(), len(chunk), []))
-        return lambda: done[name]
-
-    lines = [scored.lines for scored in score_all(Executor(submit, processes=1), pictures(100))]
-
-    assert lines == [b"0", b"32", b"64", b"96"]
 
 
 def test_a_folder_that_vanishes_ends_the_run_instead_of_failing_pictures(published: Published, tmp_path: Path) -> None:

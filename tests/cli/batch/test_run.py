@@ -419,15 +419,6 @@ def test_a_run_resumes_only_if_nothing_has_changed(
     assert len(refused.err.splitlines()) == 1
 
 
-@each_command
-def test_a_folder_without_output_is_printed_line_by_line(digits: Digits, folder: Path, command: str) -> None:
-    printed = digits(command, folder)
-
-    assert (printed.code, len(printed.out.splitlines())) == (1, 11)
-    assert printed.err.startswith(f"{folder / 'broken.png'}: ")
-    assert printed.err.endswith(f"\ndigits: answered by mnist-dense version {FIRST_OWN_VERSION}\n")
-
-
 OUT = "--output results.csv"
 
 

@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-import tomllib
 import warnings
 from functools import cache
 from pathlib import Path
@@ -273,11 +272,9 @@ def test_every_setting_exists() -> None:
 
 
 def test_images_have_the_names_of_the_compose_file_and_the_current_version() -> None:
-    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
-
     for folders in BUILDS:
         service = "train" if folders in TRAINING else "api"
-        assert only_container(only_pod(folders))["image"] == f"{COMPOSE[service]['image']}:{version}"
+        assert only_container(only_pod(folders))["image"] == f"{COMPOSE[service]['image']}:{VERSION}"
 
 
 def test_memory_and_processors_suffice_and_equal_the_compose_files() -> None:

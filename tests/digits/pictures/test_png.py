@@ -26,15 +26,6 @@ def idat(stream: bytes) -> bytes:
     return png(28, 28, rows=stream)
 
 
-def rgb(bits: int, filters: bytes, *between: bytes) -> bytes:
-    """Make a PNG in RGB, with one row of the same bytes for each filter."""
-    row = bytes(range(7, 7 + 3 * 28 * bits // 8))
-    rows = b"".join(bytes([filter_]) + row for filter_ in filters)
-    return png(28, len(filters), *between, bits=bits, colour=2, rows=zlib.compress(rows))
-
-
-EXIF = Image.Exif()
-EXIF[0x0112] = 6
 RAMP = np.arange(784, dtype=np.uint32).reshape(28, 28).astype(np.uint8)
 PHOTO = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
 DAMAGED = encoded(PHOTO)[:5000] + b"\0" + encoded(PHOTO)[5001:]

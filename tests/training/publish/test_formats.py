@@ -1,7 +1,6 @@
 """Versions for Triton and TensorFlow Serving compute the same as the classifier."""
 
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ pytest.importorskip("keras")
 import keras
 import onnx
 import onnxruntime
-import tritonclient
 from google.protobuf import text_format
 from keras import layers
 
@@ -23,33 +21,13 @@ from app.settings import Settings
 from digits.features import Floats, to_features
 from digits.model.artifact import MODEL, NAME, SHIPPED
 from digits.model.classifier import Classifier, load_newest
-from tests.conftest import (
-    REPOSITORY,
-    SHIPPED_VERSION,
-    Mnist,
-    Published,
-    fresh_python,
-)
+from tests.app.dialects import triton_grpc
+from tests.conftest import REPOSITORY, SHIPPED_VERSION, Mnist, Published, fresh_python
 from training.data.images import LabelledImages
 from training.publish.export import draft_manifest, export, publish
 from training.publish.formats import to_triton
 
-
-def _triton_config() -> Any:
-    """Load the protobuf messages of Triton's configuration.
-
-    Importing the package would also register the protocol's messages. Their names collide with KServe's client.
-    """
-    file = Path(*tritonclient.__path__, "grpc", "model_config_pb2.py")
-    spec = spec_from_file_location("model_config_pb2", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-triton_config = _triton_config()
+triton_config = triton_grpc().model_config_pb2
 
 EXPORT = """
 import sys, training.cli as cli

@@ -32,7 +32,7 @@ class MemoryBudget:
         self._next_decoding = threading.Lock()
         self._decoding_ended = threading.Condition()
         self.is_trimmed = True
-        """Whether nothing was reserved since `trim`."""
+        """Whether nothing was reserved or decoded since `trim`."""
         # By default glibc raises both to 32 MB and more, and then keeps a picture's pixels in an arena of each thread.
         # If only one is set, the other one stays at 128 KB, and each small picture asks the system for memory again.
         with suppress(AttributeError):  # another C library
@@ -47,6 +47,7 @@ class MemoryBudget:
                 lambda: not self.decoding_bytes or self.decoding_bytes + size <= MAX_DECODE_BYTES
             )
             self.decoding_bytes += size
+            self.is_trimmed = False
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ import numpy as np
 from digits.features import Floats, Grey
 from digits.normalization.paper import LIGHT_SIDE, EvenPaper, even_paper
 from digits.normalization.parts import WHOLE, Part
-from digits.pictures.downscale import downscale, downscale_factor
+from digits.pictures.downscale import downscale, downscale_factor, fitted_size
 
 _LIGHT_SIDE = 64
 """Longer side of the reduced picture in which the paper's brightness is measured."""
@@ -88,12 +88,10 @@ def without_shadows(picture: Grey) -> Grey:
     Args:
         picture: uint8 (height, width).
     """
-    height, width = picture.shape
-    size = [max(1, round(side * _SHADES_SIDE / max(height, width))) for side in (width, height)]
-    small = cv2.medianBlur(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), 3)
+    small = cv2.medianBlur(cv2.resize(picture, fitted_size(picture, _SHADES_SIDE), interpolation=cv2.INTER_AREA), 3)
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, _NARROW)
     paper = cv2.blur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, window), (3, 3))
-    even: Grey = cv2.divide(picture, cv2.resize(paper, (width, height)), scale=_PAPER)
+    even: Grey = cv2.divide(picture, cv2.resize(paper, picture.shape[::-1]), scale=_PAPER)
     return even
 
 

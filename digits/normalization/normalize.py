@@ -49,7 +49,7 @@ from digits.normalization.parts import (
     without_mark,
 )
 from digits.normalization.redraw import redraw
-from digits.pictures.downscale import downscale, downscale_factor
+from digits.pictures.downscale import downscale, downscale_factor, fitted_size
 
 _VIEW_SIDE = 128
 """Longer side of the reduced picture in which the digit is located. A stroke is about 12 pixels wide in it."""
@@ -180,13 +180,13 @@ def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
         normalized = Normalized(
             redrawn.pixels,
             tuple(steps),
-            each.left_out,
+            each.found.left_out,
             each.ink,
             each.part,
-            each.is_alone,
+            each.found.is_alone,
             has_other_look,
-            each.is_main_part,
-            each.is_less_sure,
+            each.found.is_main_part,
+            each.found.is_less_sure,
             normalized,
         )
     assert normalized is not None
@@ -259,18 +259,12 @@ class _Located:
     """Whether the picture was cut out and looked at from above."""
     is_dark: bool
     """Whether its ink was dark."""
-    left_out: int
-    """As in `Normalized`."""
     ink: Grey | None
     """As in `Normalized`."""
     part: Part
     """As in `Normalized`."""
-    is_alone: bool
-    """As in `Normalized`."""
-    is_main_part: bool
-    """As in `Normalized`."""
-    is_less_sure: bool
-    """As in `Normalized`."""
+    found: "_Found"
+    """The digit in the view."""
 
 
 def _locate(picture: Grey, look: Look) -> list[_Located]:
@@ -311,9 +305,7 @@ def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
     box = _grown(extent(fine.kept), 1)
     mask = cv2.dilate(fine.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
     digit = fine.ink[box] * mask
-    is_rectified = look.page is not None
-    marks = found.is_main_part, found.is_less_sure
-    return _Located(digit, is_rectified, is_dark, found.left_out, seen, part, found.is_alone, *marks)
+    return _Located(digit, look.page is not None, is_dark, seen, part, found)
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:
@@ -337,8 +329,7 @@ def _view(picture: Grey, side: int) -> Grey:
         longer = max(picture.shape)
     if longer <= side:
         return picture
-    size = [max(1, round(length * side / longer)) for length in picture.shape[::-1]]
-    view: Grey = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    view: Grey = cv2.resize(picture, fitted_size(picture, side), interpolation=cv2.INTER_AREA)
     return view
 
 

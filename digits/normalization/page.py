@@ -157,11 +157,12 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
         if len(written) < 50:
             continue
         low, paper, high = np.sort(written)[[len(written) // 200, len(written) // 2, -1 - len(written) // 200]].tolist()
+        if max(high - paper, paper - low) < max(12, _WRITTEN * step):
+            continue
         strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE))
         strong = strokes > np.sort(strokes[within])[-1 - len(written) // 100] / 2
         beside = np.count_nonzero(strong & ~cv2.dilate(inside, rim[:7, :7]).view(bool))
-        is_all = beside <= _MOST_BESIDE * np.count_nonzero(strong & within)
-        if is_all and max(high - paper, paper - low) >= max(12, _WRITTEN * step):
+        if beside <= _MOST_BESIDE * np.count_nonzero(strong & within):
             yield area, corners
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from digits.features import SIDE
 from digits.normalization.normalize import Normalized
+from digits.pictures.downscale import fitted_size
 
 
 def resize(picture: NDArray[Any]) -> Normalized:
@@ -20,9 +21,8 @@ def resize(picture: NDArray[Any]) -> Normalized:
     """
     if picture.shape == (SIDE, SIDE):
         return Normalized(picture, ())
-    longer = max(picture.shape)
-    height, width = (max(1, round(side * SIDE / longer)) for side in picture.shape)
-    method = cv2.INTER_AREA if longer > SIDE else cv2.INTER_LINEAR
+    width, height = fitted_size(picture, SIDE)
+    method = cv2.INTER_AREA if max(picture.shape) > SIDE else cv2.INTER_LINEAR
     fitted = cv2.resize(picture, (width, height), interpolation=method)
     rim = np.concatenate([fitted[0], fitted[-1], fitted[:, 0], fitted[:, -1]])
     field = np.full((SIDE, SIDE), np.median(rim), dtype=picture.dtype)

@@ -1,9 +1,15 @@
-"""Downscale a picture by a whole number, so that each new pixel is the mean of a square of pixels."""
+"""The sizes of smaller pictures, and pictures whose pixels are the means of squares of pixels."""
 
 from typing import Any
 
 import cv2
 from numpy.typing import NDArray
+
+
+def fitted_size(picture: NDArray[Any], side: int) -> tuple[int, int]:
+    """Return width and height of a picture, (height, width), that is resized to a longer side of `side`."""
+    height, width = (max(1, round(length * side / max(picture.shape))) for length in picture.shape)
+    return width, height
 
 
 def downscale_factor(picture: NDArray[Any], side: int) -> int:

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     root_path: Annotated[str, _from_text(_prefix)] = ""
     """Path prefix under which a proxy publishes the service. It works whether or not the proxy strips the prefix."""
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, _from_text(_networks)] = ()
-    """Proxies whose `X-Forwarded-For` the service believes."""
+    """Proxies that may name the client of a request, in the header `X-Forwarded-For`."""
     log_format: LogFormat | None = None
     """Format of the log, `json` or `text`. If unset, text on a terminal and JSON elsewhere."""
     log_clients: bool = True
@@ -170,7 +170,7 @@ def valid_log_format() -> LogFormat | None:
     return next((known for known in get_args(LogFormat) if known == named), None)
 
 
-def doubtful(settings: Settings) -> list[str]:
+def warnings_about(settings: Settings) -> list[str]:
     """Return a line for each variable named MNIST_* that is no setting, such as a typo, and for a lost model folder."""
     known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
     lines = []

@@ -11,7 +11,7 @@ import uvicorn
 from app.api.grpc.requirements import check_requirements
 from app.key_file import keys_at_start
 from app.server.connection import KEEP_ALIVE_SECONDS, Connection
-from app.settings import LogFormat, Settings, doubtful
+from app.settings import LogFormat, Settings, warnings_about
 from app.telemetry import logs
 from app.telemetry.stderr import log_native_lines
 
@@ -36,7 +36,7 @@ def _start(settings: Settings, log_format: LogFormat) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: os._exit(0))
     log_native_lines()
-    for line in doubtful(settings):
+    for line in warnings_about(settings):
         logs.announce(line, log_format, "WARNING")
     keys_at_start(settings)
     listener = listen(settings.host, settings.port)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.settings import Settings, doubtful, read_settings
+from app.settings import Settings, read_settings, warnings_about
 from tests.app.conftest import Service, cases
 
 
@@ -56,13 +56,13 @@ def test_a_setting_in_another_case_is_used_and_not_reported(monkeypatch: pytest.
     monkeypatch.setenv("mnist_prot", "8002")
 
     assert read_settings().port == 8001
-    assert doubtful(Settings()) == ["mnist_prot is not a setting and is ignored. The nearest one is MNIST_PORT"]
+    assert warnings_about(Settings()) == ["mnist_prot is not a setting and is ignored. The nearest one is MNIST_PORT"]
 
 
 def test_whoever_sets_the_number_of_workers_is_told_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_WORKERS", "2")
 
-    (line,) = doubtful(Settings())
+    (line,) = warnings_about(Settings())
 
     assert line.startswith("MNIST_WORKERS is not a setting and is ignored. One process uses all cores.")
 

@@ -14,8 +14,8 @@ _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _RETURNED_BYTES = -3, -1, 4 << 20
 and their value here."""
 
 BUDGET_BODIES, MIN_BUDGET_BYTES = 4, 32_000_000
-"""What requests may reserve together: so many bodies of the largest allowed size, or so many bytes if these are more.
-1024 prepared pictures take 17 MB, and the candidates of a request 13 MB."""
+"""What requests may reserve together: four bodies of the largest allowed size, but at least 32 MB. 1024 prepared
+pictures take 17 MB, and the candidates of a request 13 MB."""
 
 
 class MemoryBudget:

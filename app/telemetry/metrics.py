@@ -184,7 +184,7 @@ class Metrics(Collector):
             self._part_seconds.labels(version, part).inc(seconds)
 
     def count_predictions(self, features: Floats, scores: Scores) -> None:
-        """Count the predictions for N pictures, whose features are (N, 784) in [0, 1]."""
+        """Count the predictions for N pictures. Their features are (N, 784), in [0, 1]."""
         self._digits += scores.probabilities.argmax(axis=1).tolist()
         self._probability.values().extend(scores.probabilities.max(axis=1).tolist())
         self._ink.values().extend((features @ _MEAN).tolist())

@@ -9,7 +9,7 @@ _WITH_PORT = re.compile(r"\[(.*)\](?::\d+)?|([^:]*):\d+")
 
 
 class TrustedProxies:
-    """The proxies whose `X-Forwarded-For` the service believes."""
+    """The proxies that may name the client of a request, in the header `X-Forwarded-For`."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in networks]

@@ -298,7 +298,7 @@ def _cut_scan(digit: Grey, rng: Generator) -> bytes:
 
 
 def _faint(digit: Grey, rng: Generator) -> bytes:
-    """Scan the ink of a thin pen, whose pressure varies, with 24 to 36 pixels."""
+    """Scan the ink of a thin pen with 24 to 36 pixels. The pressure of the pen varies."""
     side = int(rng.integers(24, 37))
     height = rng.uniform(0.4, 0.8) * side
     field = round(8 * height * 28 / 20)

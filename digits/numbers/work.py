@@ -10,7 +10,7 @@ MAX_STEPS = 1_000_000_000
 """Maximum work for one picture, in steps of about a nanosecond. 500 digits that touch take a third of it."""
 
 STEPS_PER_PIXEL = 20
-"""Each pixel that is allocated counts at least as so many steps, so that a picture allocates at most 50 million."""
+"""An allocated pixel counts as at least 20 steps. So a picture allocates at most 50 million pixels."""
 
 
 class Work:

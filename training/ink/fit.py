@@ -41,7 +41,7 @@ class InkRecipe:
 
 
 def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path) -> tuple[Any, History]:
-    """Train the ink network. Return it, whose outputs are logits, and the history. Raises CannotWrite.
+    """Train the ink network. Return the network, which outputs logits, and its history. Raises CannotWrite.
 
     The last sixth of the images, digits in MNIST form, uint8 (N, 28, 28), is kept for validation. The seed determines
     the initial weights and the scenes. The folder is as for `fit_epochs`.

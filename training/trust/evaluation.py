@@ -84,7 +84,7 @@ def evaluate(
     labels: Labels,
     detection: Mapping[str, Detection],
 ) -> Trust:
-    """Compare a version's calibration with its scores of N test images, whose labels are uint8 (N,).
+    """Compare a version's calibration with its scores of N test images. The labels are uint8, (N,).
 
     `copies` has the scores of their distorted copies (training/trust/imitations.py). It is None for a version that is
     not calibrated on copies. `detection` is as in Trust.

@@ -70,7 +70,7 @@ class Head:
 
 
 def mean(heads: Sequence[Head]) -> Head:
-    """Return a head whose novelty is the mean novelty of several."""
+    """Return one head for several. Its novelty is the mean of theirs."""
     return Head(
         np.concatenate([head.hidden_kernel for head in heads], axis=1),
         np.concatenate([head.hidden_bias for head in heads]),

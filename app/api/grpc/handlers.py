@@ -88,7 +88,7 @@ _ANSWERS: dict[Any, Callable[[Service, Any], dict[str, Any]]] = {
     SERVICE.methods_by_name["RepositoryIndex"]: lambda service, request: {
         "models": repository_index(service.registry, only_ready=request.ready)
     },
-    # Without `Watch`, whose absence the protocol lets clients take for good health.
+    # There is no `Watch`. The protocol says that a client without it takes the server for healthy.
     HEALTH.methods_by_name["Check"]: _health,
 }
 """By method: what returns the fields of the reply."""

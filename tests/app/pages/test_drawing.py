@@ -172,9 +172,10 @@ def record_posts(page: Page) -> list[str]:
 
 
 def colours(canvas: Locator, area: str = "0, 0, c.width, c.height") -> Any:
-    """Return the colours in an area of a canvas `c` as RGBA, (height, width, 4)."""
+    """Return the colours in an area of a canvas `c` as RGBA, (height, width, 4), when the next frame has been drawn."""
     data, width = canvas.evaluate(
-        f"c => {{ const image = c.getContext('2d').getImageData({area}); return [[...image.data], image.width]; }}"
+        "async (c) => { await new Promise(requestAnimationFrame);"
+        f" const image = c.getContext('2d').getImageData({area}); return [[...image.data], image.width]; }}"
     )
     return np.array(data).reshape(-1, width, 4)
 

@@ -145,9 +145,9 @@ def test_units_are_chosen_with_mouse_keys_and_lists_and_the_arithmetic_follows(p
 
 
 def test_sliders_change_the_pixels_and_the_service_judges_them_when_they_rest(page: Page) -> None:
-    draw(page, *STROKES[7])
+    draw_and_wait(page, 7)
     look_inside(page)
-    expect(page.locator("#more")).to_contain_text("Only 7 is plausible")
+    expect(page.locator("#lab-state")).to_contain_text("Computed in your browser.")
     pixels = colours(page.locator("#input"))
     turn = page.get_by_role("slider", name="Turn")
 

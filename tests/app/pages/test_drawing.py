@@ -171,11 +171,16 @@ def record_posts(page: Page) -> list[str]:
     return posts
 
 
+def next_frame(page: Page) -> None:
+    """Wait until the page has drawn what it draws in the next frame."""
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
 def colours(canvas: Locator, area: str = "0, 0, c.width, c.height") -> Any:
-    """Return the colours in an area of a canvas `c` as RGBA, (height, width, 4), when the next frame has been drawn."""
+    """Return the colours in an area of a canvas `c` as RGBA, (height, width, 4)."""
+    next_frame(canvas.page)
     data, width = canvas.evaluate(
-        "async (c) => { await new Promise(requestAnimationFrame);"
-        f" const image = c.getContext('2d').getImageData({area}); return [[...image.data], image.width]; }}"
+        f"c => {{ const image = c.getContext('2d').getImageData({area}); return [[...image.data], image.width]; }}"
     )
     return np.array(data).reshape(-1, width, 4)
 

@@ -19,6 +19,7 @@ from tests.app.pages.test_drawing import (
     colours,
     draw,
     expect_digit,
+    next_frame,
     too_wide,
 )
 from tests.conftest import add_layers, publish_tiny
@@ -78,7 +79,8 @@ def draw_and_wait(page: Page, digit: int) -> None:
     with page.expect_response("**/read?*"):
         draw(page, *STROKES[digit])
     expect(page.locator("#done")).not_to_be_empty()
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
+    page.wait_for_timeout(100)
+    next_frame(page)
 
 
 def test_the_units_add_up_to_the_logits_that_the_services_probabilities_imply(page: Page) -> None:
@@ -91,6 +93,7 @@ def test_the_units_add_up_to_the_logits_that_the_services_probabilities_imply(pa
     answer = answers[-1].json()
     probabilities = answer.get("digits", [answer])[0]["probabilities"]
     page.locator("#evidence-tab").click()
+    next_frame(page)
     best, rival = map(int, re.findall(r"\d", page.locator("#comparison").inner_text()))
     assert (best, rival) == (4, sorted(range(10), key=lambda digit: probabilities[digit])[-2])
     shown = re.search(r"larger by (\d+\.\d+)", page.locator("#difference").inner_text())
@@ -114,6 +117,7 @@ def test_units_are_chosen_with_mouse_keys_and_lists_and_the_arithmetic_follows(p
     expect(name).to_have_text(strongest)
     units.click(position={"x": 20, "y": 6})
     page.mouse.move(0, 0)
+    next_frame(page)
     first = name.inner_text()
     assert re.search("supports 0 most$", first)
     assert (colours(page.locator("#weights")) != weights).any()
@@ -122,6 +126,7 @@ def test_units_are_chosen_with_mouse_keys_and_lists_and_the_arithmetic_follows(p
     units.press("End")
     expect(units).to_have_attribute("aria-valuenow", "512")
     expect(units).to_have_attribute("aria-valuetext", re.compile(r"^Unit \d+, supports 9, activation [\d.]+$"))
+    next_frame(page)
     added = [signed(text) for text in page.locator("#additions .value").all_inner_texts()]
     assert len(added) == 10
     steps = page.locator("#arithmetic-steps").inner_text().replace("−", "-")

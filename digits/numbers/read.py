@@ -159,10 +159,11 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
         second: after another look.
         has_all: whether the second one has chosen among what the first one saw too.
     """
-    is_second = has_all or second.cost < first.cost
+    is_second = has_all or second.cost_per_digit < first.cost_per_digit
     best, rival = (second, first) if is_second else (first, second)
     digits = [replace(found, other=_rival(found, rival.digits)) for found in best.digits]
-    return replace(best, digits=digits), is_second
+    missed = sum(all(_share(each.box, found.box) <= 0.3 for found in digits) for each in rival.digits)
+    return replace(best, digits=digits, left_out=best.left_out + missed), is_second
 
 
 def _rival(found: FoundDigit, others: Sequence[FoundDigit]) -> int | None:

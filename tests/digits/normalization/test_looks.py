@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.families import light, stroked
+from benchmarks.quality.number_pictures import numbers
 from benchmarks.quality.papers import ON_PAPER
 from digits.features import Floats, Grey
 from digits.model.artifact import SHIPPED
@@ -120,6 +121,16 @@ def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Cla
         assert dark.any()
         assert 130 < box.x + box.width / 2 < 270
     assert first.x < second.x
+
+
+def test_a_doubtful_number_on_a_note_is_not_taken_for_one_digit_that_looks_like_the_note(
+    classifier: Classifier, mnist: Mnist
+) -> None:
+    pictures = numbers("on a note on a table", mnist.pixels, mnist.labels, 20, np.random.default_rng(0))
+
+    texts = [read_number(classifier, Picture(each.data))["text"] for each in pictures]
+
+    assert sum(len(text) > 1 for text in texts) >= 16
 
 
 def falling(sheet: Grey, depth: float = 0.6) -> Grey:

@@ -7,6 +7,7 @@ read_number(classifier, picture)  several digits, in `digits.numbers.read`
 import os
 import stat
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from digits.errors import ImageTooLarge, InvalidImage, NoInk
 from digits.features import FEATURES, SIDE, Grey
+from digits.normalization.light import without_shadows
 from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Look, Normalized, normalize, second_look
 from digits.normalization.resize import resize
@@ -89,30 +91,47 @@ class Picture:
     def prepare(self, preparation: Preparation) -> Normalized:
         """Decode the picture and bring it to the network's form.
 
-        A large JPEG is first decoded at a fraction of its size, which takes half the time of decoding it for
-        `normalize`. If its digit is small, or no ink is visible, the picture is decoded again, and only looked at where
-        the digit is.
-
         Raises:
             InvalidImage, NoInk, WrongSize: the picture cannot be prepared.
         """
         if self.is_large_jpeg and preparation in ("auto", "always"):
-            copy = self.grey(min_jpeg_side=SMALL_COPY_SIDE)
-            with _ONE_AT_A_TIME:
-                look = Look.at(copy)
-                if look.shows_large_digit(copy):
-                    return normalize(copy, preparation, look)
-            whole = self.grey()
-            with _ONE_AT_A_TIME:
-                return normalize(whole, preparation, look)
+            return self._after(Look.at, lambda grey, look: normalize(grey, preparation, look))
         return prepare_pixels(self.grey() if self._pixels is None else self._pixels, preparation)
 
-    def look_again(self) -> Normalized | None:
-        """Decode the picture and bring it to MNIST form after another look. None if no other look shows ink."""
-        grey = self.grey()
-        with suppress(NoInk), _ONE_AT_A_TIME:
-            return second_look(grey)
+    def look_again(self, first: Normalized) -> Normalized | None:
+        """Decode the picture and bring it to MNIST form after another look than the first. None if it shows no ink."""
+        if (other := first.other_look) is None:
+            return None
+        seen = without_shadows if other == "without shadows" else lambda grey: grey
+        with suppress(NoInk):
+            return self._after(lambda grey: Look.again(grey, other), second_look, seen, 2 * SMALL_COPY_SIDE)
         return None
+
+    def _after(
+        self,
+        look_at: Callable[[Grey], Look],
+        normalized: Callable[[Grey, Look], Normalized],
+        seen: Callable[[Grey], Grey] = lambda grey: grey,
+        copy_side: int = SMALL_COPY_SIDE,
+    ) -> Normalized:
+        """Decode the picture, look at what is `seen` of it, and bring it to MNIST form.
+
+        A large JPEG is first decoded at a fraction of its size, with at least `copy_side` pixels along the longer side,
+        which takes half the time. If its digit is small, or no ink is visible, the picture is decoded again, and only
+        looked at where the digit is.
+        """
+        look = None
+        if self.is_large_jpeg:
+            copy = self.grey(min_jpeg_side=copy_side)
+            with _ONE_AT_A_TIME:
+                copy = seen(copy)
+                look = look_at(copy)
+                if look.shows_large_digit(copy):
+                    return normalized(copy, look)
+        whole = self.grey()
+        with _ONE_AT_A_TIME:
+            whole = seen(whole)
+            return normalized(whole, look or look_at(whole))
 
     def grey(self, *, min_jpeg_side: int = REDUCED_SIDE) -> Grey:
         """Decode the first frame to upright grey pixels, uint8 (height, width). See `upright_grey`."""

@@ -4,7 +4,7 @@ A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import repeat
@@ -288,7 +288,8 @@ class DataPlane:
         has_digits = classifier.class_names is None
         seen = best_choices(prepared, scores, has_digits=has_digits)
         records = records_of(classifier, scores, seen)
-        again = await self._look_again(batch, pixels, sizes, doubtful(records, prepared))
+        firsts = {index: prepared[index] for index in doubtful(records, prepared)}
+        again = await self._look_again(batch, pixels, sizes, firsts)
         if again:
             more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
             if more.classifier is classifier:  # else another version is served meanwhile
@@ -308,15 +309,15 @@ class DataPlane:
         return inference
 
     async def _look_again(
-        self, batch: PictureBatch, pixels: NDArray[Any] | None, sizes: Sequence[int], indices: Sequence[int]
+        self, batch: PictureBatch, pixels: NDArray[Any] | None, sizes: Sequence[int], firsts: Mapping[int, Normalized]
     ) -> dict[int, Normalized]:
-        """Look again at some of the pictures. Those without another look are left out.
+        """Look again at the pictures with these indices and first looks. Those without another look are left out.
 
         `sizes` are the pixels of each picture, which decide on the thread as for the first look.
         """
         again: dict[int, Normalized] = {}
-        for index in indices:
-            args = batch, pixels, index, self._max_image_pixels
+        for index, first in firsts.items():
+            args = batch, pixels, index, self._max_image_pixels, first
             other = await self.decode_threads.run(sizes[index], decoding.prepare_again, *args)
             again |= {} if other is None else {index: other}
         return again

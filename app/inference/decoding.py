@@ -88,15 +88,15 @@ def for_picture(batch: PictureBatch, index: int, function: Callable[P, T], *args
 
 
 def prepare_again(
-    batch: PictureBatch, pixels: NDArray[Any] | None, index: int, max_image_pixels: int
+    batch: PictureBatch, pixels: NDArray[Any] | None, index: int, max_image_pixels: int, first: Normalized
 ) -> Normalized | None:
-    """Prepare a picture after another look, or decode it for one. Return None if there is no other look.
+    """Prepare a picture after another look than the first. Return None if there is no other look.
 
     `pixels` are the pictures of the request, (N, 28, 28), if they are known.
     """
     if pixels is not None:
-        return Picture.of_pixels(pixels[index]).look_again()
-    return Picture(batch.encoded[index], max_pixels=max_image_pixels).look_again()
+        return Picture.of_pixels(pixels[index]).look_again(first)
+    return Picture(batch.encoded[index], max_pixels=max_image_pixels).look_again(first)
 
 
 def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber, work: Work) -> PreparedNumber | None:

@@ -181,7 +181,7 @@ def answers_table(classifier: Classifier, families: dict[str, Prepared]) -> str:
 
 def _predicted(classifier: Classifier, picture: Picture) -> tuple[str, bool]:
     try:
-        (record,) = predict(classifier, [picture.prepare("auto")], lambda _index: picture.look_again())
+        (record,) = predict(classifier, [picture.prepare("auto")], lambda _index, first: picture.look_again(first))
     except NoInk:
         return "", False
     return str(record["digit"]), record.get("accept", False)

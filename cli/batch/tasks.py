@@ -93,7 +93,7 @@ class Predict(Task):
         self, classifier: Classifier, prepared: Sequence[Normalized], content_of: Callable[[int], Content]
     ) -> list[Prediction]:
         """Classify all pictures in one forward pass, and the doubtful ones again in another."""
-        return predict(classifier, prepared, lambda index: _picture(content_of(index)).look_again())
+        return predict(classifier, prepared, lambda index, first: _picture(content_of(index)).look_again(first))
 
     def row(self, classifier: Classifier, answer: Prediction) -> Row:
         return {**answer, "version": classifier.manifest.version}

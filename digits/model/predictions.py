@@ -146,17 +146,22 @@ def complete(
 def predict(
     classifier: Classifier,
     pictures: Sequence[Normalized],
-    look_again: Callable[[int], Normalized | None] = lambda _index: None,
+    look_again: Callable[[int, Normalized], Normalized | None] = lambda _index, _first: None,
 ) -> list[Prediction]:
     """Classify prepared pictures, and return their complete records.
 
-    `look_again` returns another look at one of them, for a doubtful answer, or None if there is none.
+    `look_again` returns another look at one of them, given its index and the first look, or None if there is none. It
+    is for doubtful answers.
     """
     scores = classifier.scores(choices_of(pictures))
     has_digits = classifier.class_names is None
     seen = best_choices(pictures, scores, has_digits=has_digits)
     records = records_of(classifier, scores, seen)
-    again = {index: other for index in doubtful(records, pictures) if (other := look_again(index)) is not None}
+    again = {
+        index: other
+        for index in doubtful(records, pictures)
+        if (other := look_again(index, pictures[index])) is not None
+    }
     if again:
         more = classifier.scores(choices_of(list(again.values())))
         first_row = len(scores.probabilities)
@@ -176,7 +181,7 @@ def doubtful(records: Sequence[Prediction], pictures: Sequence[Normalized]) -> l
     return [
         index
         for index, (record, picture) in enumerate(zip(records, pictures, strict=True))
-        if not record.get("accept", True) and picture.has_other_look
+        if not record.get("accept", True) and picture.other_look is not None
     ]
 
 

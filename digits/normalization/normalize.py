@@ -16,14 +16,14 @@ The cheapest look that is sufficient comes first. The ink is what differs from
     3. and on any other paper, what the ink network finds. It looks again at the picture without its shadows.
 
 Before 2, and where 1 shows something compact, a sheet of paper that lies on something else is looked for and cut out of
-the picture. If the answer is doubtful, `Look.other` sees it in another way. `digits/numbers/sheet.py` has the same
+the picture. If the answer is doubtful, `Look.again` sees it in another way. `digits/numbers/sheet.py` has the same
 order.
 """
 
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
-from digits.normalization.light import EvenedPaper, even_light, without_shadows
+from digits.normalization.light import EvenedPaper, even_light
 from digits.normalization.mnist_form import Mode, are_mnist_form
 from digits.normalization.page import Page, find_page, moved
 from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
@@ -101,8 +101,8 @@ class Normalized:
     """The part of the picture that the digit is in."""
     is_alone: bool = False
     """Whether the digit is in one piece, and there is nothing else of its size."""
-    has_other_look: bool = False
-    """Whether `second_look` can see the picture in another way."""
+    other_look: "OtherLook | None" = None
+    """How `second_look` can see the picture in another way. None if it cannot."""
     is_main_part: bool = False
     """Whether it is the largest part of the digit, without small ones near it."""
     is_less_sure: bool = False
@@ -151,26 +151,15 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = 
         return unchanged
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     look = look or Look.at(grey)
-    return _redrawn(_locate(grey, look), has_other_look=look.has_other)
+    return _redrawn(_locate(grey, look), look.other)
 
 
-def second_look(picture: Grey) -> Normalized | None:
-    """Bring a picture to MNIST form after another look at it, uint8 (height, width). None if there is no other look.
-
-    Raises:
-        NoInk: no look shows a digit.
-    """
-    if _in_mnist_form(picture):
-        return None
-    look = Look.at(picture)
-    if not look.has_other:
-        return None
-    if look.page is None and look.paper is None:
-        picture = without_shadows(picture)
-    return _redrawn(_locate(picture, look.other(picture)), has_other_look=False)
+def second_look(picture: Grey, look: "Look") -> Normalized:
+    """Bring a picture to MNIST form, uint8 (height, width), after `Look.again` at it. Raises NoInk."""
+    return _redrawn(_locate(picture, look), None)
 
 
-def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
+def _redrawn(located: "list[_Located]", other_look: "OtherLook | None") -> Normalized:
     """Return the digit, with the one without a mark."""
     normalized = None
     for each in located[::-1]:
@@ -184,13 +173,17 @@ def _redrawn(located: "list[_Located]", *, has_other_look: bool) -> Normalized:
             each.ink,
             each.part,
             each.found.is_alone,
-            has_other_look,
+            other_look,
             each.found.is_main_part,
             each.found.is_less_sure,
             normalized,
         )
     assert normalized is not None
     return normalized
+
+
+OtherLook = Literal["whole", "network", "without shadows"]
+"""At the whole picture instead of a sheet in it, or with the ink network, perhaps after `without_shadows`."""
 
 
 @dataclass(frozen=True)
@@ -224,15 +217,20 @@ class Look:
                 return look
         return cls(None, view, paper or even_light(view))
 
-    @property
-    def has_other(self) -> bool:
-        """Whether another look may be better. On even paper none is."""
-        return self.page is not None or not isinstance(self.paper, EvenPaper)
-
-    def other(self, picture: Grey) -> Self:
-        """Return another look at the picture: at all of it, or with the ink network. Raises NoInk if it is blank."""
+    @classmethod
+    def again(cls, picture: Grey, other: OtherLook) -> Self:
+        """Look at a picture in another way, without its shadows if `other` says so. Raises NoInk if it is blank."""
         view = _view_with_ink(picture)
-        return type(self)(None, view, (even_paper(view) or even_light(view)) if self.page is not None else None)
+        return cls(None, view, (even_paper(view) or even_light(view)) if other == "whole" else None)
+
+    @property
+    def other(self) -> OtherLook | None:
+        """Which other look may be better. On even paper none is."""
+        if self.page is not None:
+            return "whole"
+        if self.paper is None:
+            return "without shadows"
+        return None if isinstance(self.paper, EvenPaper) else "network"
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""

@@ -127,7 +127,8 @@ def prepare(picture: Picture, work: Work | None = None) -> PreparedNumber:
     if prepared is not None:
         if whole is None:
             return prepared
-        return replace(prepared, wholes=[whole], has_other_look=prepared.has_other_look or whole.has_other_look)
+        has_other_look = prepared.has_other_look or whole.other_look is not None
+        return replace(prepared, wholes=[whole], has_other_look=has_other_look)
     if whole is None:
         raise blank or NoInk("no ink found: the picture has no pen strokes")
     # The digit is alone, or too faint for a sheet. It may be several that touch, unless it is in MNIST form.
@@ -136,7 +137,7 @@ def prepare(picture: Picture, work: Work | None = None) -> PreparedNumber:
 
 def look_again(picture: Picture, first: PreparedNumber, work: Work | None = None) -> PreparedNumber | None:
     """Decode a picture again and propose candidates after another look. None if there is no other look."""
-    second = picture.look_again() if any(whole.has_other_look for whole in first.wholes) else None
+    second = picture.look_again(first.wholes[0]) if first.wholes else None
     wholes = [] if second is None else [second]
     if is_one := first.segmentation is None:
         wholes = [*first.wholes, *wholes]

@@ -304,10 +304,10 @@ def test_a_plausible_rival_is_in_the_prediction_set_so_that_the_answer_is_not_ac
 def test_a_doubtful_picture_is_looked_at_again_and_others_are_not(classifier: Classifier, mnist: Mnist) -> None:
     clear = normalize(written(stroked(mnist.pixels[0], 140, 9)[:140, :140].astype(np.float32)))
     noise = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
-    doubtful = Normalized(noise, ("cropped", "centered"), has_other_look=True)
+    doubtful = Normalized(noise, ("cropped", "centered"), other_look="network")
     asked: list[int] = []
 
-    def look_again(index: int) -> None:
+    def look_again(index: int, _first: Normalized) -> None:
         asked.append(index)
 
     predict(classifier, [clear, doubtful], look_again)
@@ -320,7 +320,7 @@ def test_the_shadows_of_fingers_are_no_strokes_after_another_look(classifier: Cl
     pictures = [ON_PAPER["on paper under a hand"](digit, rng) for digit in mnist.pixels[:40]]
 
     records = [
-        predict(classifier, [Picture(data).prepare("auto")], lambda _: Picture(data).look_again())[0]  # noqa: B023
+        predict(classifier, [Picture(data).prepare("auto")], lambda _, first: Picture(data).look_again(first))[0]  # noqa: B023
         for data in pictures
     ]
     numbers = [read_number(classifier, Picture(data)) for data in pictures]
@@ -334,7 +334,7 @@ def test_reading_one_digit_gives_the_answer_of_predict(classifier: Classifier, m
         picture = falling(written(stroked(mnist.pixels[index], 140, 8)[:140, :140].astype(np.float32)), 0.4)
         data = encoded(picture)
 
-        (record,) = predict(classifier, [Picture(data).prepare("auto")], lambda _: Picture(data).look_again())  # noqa: B023
+        (record,) = predict(classifier, [Picture(data).prepare("auto")], lambda _, one: Picture(data).look_again(one))  # noqa: B023
         number = read_number(classifier, Picture(data))
 
         assert number["text"] == str(record["digit"])

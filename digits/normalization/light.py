@@ -71,6 +71,7 @@ def even_light(view: Grey, *light_sides: int) -> EvenedPaper | None:
     for is_ink_dark in (True, False):
         brightness = _brightness(small, is_ink_dark=is_ink_dark)
         flat = _evened(view, brightness, is_ink_dark=is_ink_dark)
+        is_inked = False
         for side in light_sides or (LIGHT_SIDE,):
             even = even_paper(flat, side)
             if even is None or even.is_ink_dark != is_ink_dark or even.contrast < _MIN_CONTRAST:
@@ -79,6 +80,9 @@ def even_light(view: Grey, *light_sides: int) -> EvenedPaper | None:
                 continue
             if _is_all_paper_or_ink(even.coverage(flat), even.half_stroke * max(flat.shape)):
                 return EvenedPaper(brightness, even)
+            is_inked = True
+        if is_inked:  # there is something else, too
+            return None
     return None
 
 

@@ -38,6 +38,7 @@ from digits.normalization.page import Page, find_page, moved
 from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
 from digits.normalization.parts import (
     WHOLE,
+    Ints,
     Mask,
     Part,
     Parts,
@@ -406,7 +407,10 @@ def _find(
 
 
 def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
-    """Return the main part and every other part that is large and near enough, among some parts or all."""
+    """Return the main part, what is inside of its box, and other parts that are large and near enough.
+
+    `among` says which parts may be chosen.
+    """
     at_edge = np.asarray(parts.edges.any(axis=0))
     totals = parts.totals if among is None else parts.totals * among
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
@@ -421,7 +425,9 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
             for label, box in others.items()
             if not at_edge[label] or _gap(box, whole) <= 0.1 * longer_side(whole)
         }
-    kept = np.asarray(parts.labels == main)
+    is_kept = _within(parts.boxes, parts.boxes[main]) & (totals >= _MIN_TOTAL)  # as the eyes of a face
+    is_kept[main] = True
+    kept = is_kept[parts.labels]
     while added := [label for label, box in others.items() if _gap(box, whole) <= 0.3 * longer_side(whole)]:
         for label in added:
             kept |= parts.labels == label
@@ -474,6 +480,12 @@ def _main_part(found: _Found, parts: Parts) -> _Found | None:
     if others and is_beside and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
         return replace(found, kept=parts.labels == main, left_out=found.left_out + 1, is_main_part=True)
     return None
+
+
+def _within(boxes: Ints, outer: Ints) -> Mask:
+    """Return which boxes are inside of another one, (N,). Each has left, top, width and height."""
+    stops, stop = boxes[:, :2] + boxes[:, 2:], outer[:2] + outer[2:]
+    return np.asarray(((boxes[:, :2] >= outer[:2]) & (stops <= stop)).all(axis=1))
 
 
 def _is_digit_like(box: Slices, main: Slices) -> bool:

@@ -257,6 +257,18 @@ def test_a_zero_in_which_nothing_is_written_stays_a_zero(classifier: Classifier)
     assert (record["digit"], record["accept"]) == (0, True)
 
 
+def test_the_eyes_and_the_mouth_of_a_face_are_seen_so_that_it_is_no_zero(classifier: Classifier) -> None:
+    face = cv2.ellipse(np.full((240, 240), 255, np.uint8), (120, 120), (60, 85), 0, 0, 360, 0, 8)
+    for x in (98, 142):
+        cv2.circle(face, (x, 95), 6, 0, -1)
+    cv2.ellipse(face, (120, 140), (25, 20), 0, 20, 160, 0, 8)
+
+    (record,) = predict(classifier, [normalize(face)])
+
+    assert record["accept"] is False
+    assert normalize(face).pixels[10:13, 11:17].max() > 100
+
+
 @pytest.mark.parametrize("degrees", [0, 4], ids=["level", "turned"])
 def test_a_digit_that_touches_the_frame_around_it_is_read_without_the_frame(
     classifier: Classifier, degrees: float

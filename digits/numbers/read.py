@@ -33,6 +33,9 @@ _CHEAPER = 0.5
 _MAX_NOVELTY = 0.8
 """The highest novelty of a digit among others. Each digit is one more chance for a letter to look like one."""
 
+_FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
+"""More than this share of a number looks like digits, or more than the second if the picture cannot be one digit."""
+
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
 
@@ -88,7 +91,8 @@ class PreparedNumber:
             digit = FoundDigit(whole.row, 0, whole.digit, _box(whole.normalized, self.size), whole.other)
             large = left_out - whole.normalized.is_main_part
             one = Reading([digit], max(reading.left_out, left_out), whole.cost + LEFT_OUT * large)
-            if not reading.digits or (len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER):
+            is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
+            if is_one or _share_of_digits(reading, scores) <= _FEW_DIGITS:
                 return one
             together = surround([found.box for found in reading.digits])
             if together.width <= _WIDEST_DIGIT * together.height:
@@ -96,7 +100,7 @@ class PreparedNumber:
                     return one
                 if one.cost < reading.cost + CLEARLY_CHEAPER:
                     return settled(one, reading, has_all=True)[0]
-        if not reading.digits or (not self.wholes and not _are_mostly_digits(reading, scores)):
+        elif len(reading.digits) < 2 or _share_of_digits(reading, scores) <= _MANY_DIGITS:
             raise NoInk("no digit found: the picture has only marks that are no digits")
         boxes, lines, labels = _columns(reading.digits)
         are_commas = commas(boxes, lines, labels)
@@ -199,13 +203,12 @@ def _segmented(picture: Picture, work: Work, *, again: bool = False) -> Prepared
     return PreparedNumber((width, height), segment(sheet, width, height, work), [], sheet.ink, sheet.has_other_look)
 
 
-def _are_mostly_digits(reading: Reading, scores: Scores) -> bool:
-    """Return whether the reading has at least two digits, of which more than half are no novelty."""
-    count = len(reading.digits)
-    if scores.novelty is None:
-        return count > 1
-    familiar = np.count_nonzero(scores.novelty[[found.candidate for found in reading.digits]] <= MAX_NOVELTY)
-    return count > 1 and bool(2 * familiar > count)
+def _share_of_digits(reading: Reading, scores: Scores) -> float:
+    """Return the share of what was read that looks like a digit. 0 if nothing was read."""
+    if scores.novelty is None or not reading.digits:
+        return float(bool(reading.digits))
+    familiar = scores.novelty[[found.candidate for found in reading.digits]] <= MAX_NOVELTY
+    return float(familiar.mean())
 
 
 def _find_sheet(grey: Grey, work: Work, *, again: bool) -> Sheet | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
@@ -189,6 +190,15 @@ def test_a_digit_of_a_number_must_look_more_like_one_than_a_digit_alone(
 
     assert [digit["is_digit"] for digit in number["digits"]] == [True, is_digit]
     assert number["accept"] is is_digit
+
+
+@pytest.mark.parametrize("pen", [3, 6, 12])
+def test_a_sloping_line_is_one_mark_that_is_no_digit(classifier: Classifier, pen: int) -> None:
+    line = cv2.line(np.full((200, 220), 255, np.uint8), (30, 90), (190, 105), 0, pen)
+
+    number = read_number(classifier, Picture(encoded(line)))
+
+    assert [digit["is_digit"] for digit in number["digits"]] == [False]
 
 
 def test_a_picture_in_mnist_form_is_one_digit_unchanged(classifier: Classifier, mnist: Mnist) -> None:

@@ -44,6 +44,11 @@ _LOW = 0.4
 """A part that is lower than this, in heights of a line, and no further from it, may be the bar of one of its digits."""
 
 
+_COMMA, _COMMA_TOP, _WHOLE = 0.5, 0.25, 0.7
+"""A comma is smaller than the first, and begins at most the second above the end of the digit beside it. That is higher
+than the third. All are in heights of a digit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle in pixels of a picture."""
@@ -290,10 +295,17 @@ def _candidate(
         if gap > 0.4 * height or (gap > 0.04 * height and low > 0.8 * tall):
             return None
         joins += 1
-    if joins and width > _WIDEST_JOINED * high:
+    if joins and (width > _WIDEST_JOINED * high or _is_comma(union[-1], union[:-1], height)):
         return None
     cuts = (left_cut**2 + right_cut**2) / 2
     return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
+
+
+def _is_comma(mark: _Piece, rest: list[_Piece], height: float) -> bool:
+    """Return whether a small mark is as low as a comma beside the rest of a union, which is as high as a digit."""
+    top, bottom = min(piece.top for piece in rest), max(piece.bottom for piece in rest)
+    is_low = mark.bottom > bottom and mark.top > bottom - _COMMA_TOP * height
+    return is_low and mark.side < _COMMA * height and bottom - top > _WHOLE * height
 
 
 def _corners(sheet: Sheet, lines: list[list[_Piece]], labels: Labels, size: tuple[int, int]) -> Ints:

@@ -192,6 +192,19 @@ def test_a_digit_of_a_number_must_look_more_like_one_than_a_digit_alone(
     assert number["accept"] is is_digit
 
 
+def test_a_comma_beside_a_zero_does_not_make_it_a_nine(classifier: Classifier, mnist: Mnist) -> None:
+    three = mnist.pixels[mnist.labels == 3][3]
+    texts = []
+    for zero in mnist.pixels[mnist.labels == 0][:30]:
+        picture = page([zero, *[three] * 9], "03")
+        rows, columns = (np.flatnonzero((picture[:, :115] < 128).any(axis=axis)) for axis in (1, 0))
+        x, y = int(columns[-1]), int(rows[-1])
+        texts.append(read(classifier, cv2.line(picture, (x + 3, y + 1), (x - 1, y + 14), 0, 5))["text"])
+
+    assert "93" not in texts
+    assert texts.count("03") >= 29
+
+
 @pytest.mark.parametrize("pen", [3, 6, 12])
 def test_a_sloping_line_is_one_mark_that_is_no_digit(classifier: Classifier, pen: int) -> None:
     line = cv2.line(np.full((200, 220), 255, np.uint8), (30, 90), (190, 105), 0, pen)

@@ -147,9 +147,13 @@ def _equals_signs(corners: list[list[int]]) -> int:
 
 
 def _raised_marks(line: Line, read: _LineReading) -> int:
-    """Return how many marks in the upper half of a line were left out: rings of percent signs, and degree signs."""
+    """Return how many marks in the upper half of a line were left out: rings of percent signs, and degree signs.
+
+    A mark as small as a point counts only if another one follows behind the digit after it.
+    """
     middles = [box.y + box.height / 2 for box in (line.box(line.candidates[index]) for index in read.chosen)]
-    marks = [piece for piece in read.left_out if line.sizes[piece] > _POINT]
+    after = {line.candidates[index].first - 1: line.candidates[index].last + 1 for index in read.chosen}
+    marks = [piece for piece in read.left_out if line.sizes[piece] > _POINT or after.get(piece) in read.left_out]
     return int(np.count_nonzero(line.corners[marks, 3] < np.median(middles))) if middles and marks else 0
 
 

@@ -44,9 +44,12 @@ _LOW = 0.4
 """A part that is lower than this, in heights of a line, and no further from it, may be the bar of one of its digits."""
 
 
-_COMMA, _COMMA_TOP, _WHOLE = 0.5, 0.25, 0.7
-"""A comma is smaller than the first, and begins at most the second above the end of the digit beside it. That is higher
-than the third. All are in heights of a digit."""
+_MARK, _WHOLE = 0.5, 0.7
+"""A mark that is smaller than the first, in heights of a digit, is no part of a higher digit than the second."""
+
+_BELOW, _BESIDE = 0.25, 0.1
+"""It is beside the digit if it begins at most the first above its end, and ends below it, as a comma does, or if it is
+more than the second to its right, as a ring of a percent sign is. Both are in heights of a digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,17 +298,18 @@ def _candidate(
         if gap > 0.4 * height or (gap > 0.04 * height and low > 0.8 * tall):
             return None
         joins += 1
-    if joins and (width > _WIDEST_JOINED * high or _is_comma(union[-1], union[:-1], height)):
+    if joins and (width > _WIDEST_JOINED * high or _is_mark_beside(union[-1], union[:-1], height)):
         return None
     cuts = (left_cut**2 + right_cut**2) / 2
     return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
 
 
-def _is_comma(mark: _Piece, rest: list[_Piece], height: float) -> bool:
-    """Return whether a small mark is as low as a comma beside the rest of a union, which is as high as a digit."""
+def _is_mark_beside(mark: _Piece, rest: list[_Piece], height: float) -> bool:
+    """Return whether the last piece of a union is no part of the digit that the rest of it is."""
     top, bottom = min(piece.top for piece in rest), max(piece.bottom for piece in rest)
-    is_low = mark.bottom > bottom and mark.top > bottom - _COMMA_TOP * height
-    return is_low and mark.side < _COMMA * height and bottom - top > _WHOLE * height
+    is_below = mark.bottom > bottom and mark.top > bottom - _BELOW * height
+    is_beside = mark.left - max(piece.right for piece in rest) > _BESIDE * height and not mark.is_dash(height)
+    return (is_below or is_beside) and mark.side < _MARK * height and bottom - top > _WHOLE * height
 
 
 def _corners(sheet: Sheet, lines: list[list[_Piece]], labels: Labels, size: tuple[int, int]) -> Ints:

@@ -271,6 +271,15 @@ def rings(picture: Grey, left: int) -> Image.Image:
     return drawn
 
 
+def small_rings_beside_a_bar(picture: Grey, left: int) -> Image.Image:
+    drawn = Image.fromarray(picture)
+    pen = ImageDraw.Draw(drawn)
+    pen.line((left + 18, 40 + HEIGHT, left + 24, 40), fill=0, width=5)
+    for x, y in ((left, 46), (left + 32, 40 + HEIGHT - 12)):
+        pen.ellipse((x, y, x + 11, y + 11), outline=0, width=4)
+    return drawn
+
+
 def equals(picture: Grey, left: int) -> Image.Image:
     drawn = Image.fromarray(picture)
     for y in (60, 80):
@@ -278,7 +287,7 @@ def equals(picture: Grey, left: int) -> Image.Image:
     return drawn
 
 
-@pytest.mark.parametrize("sign", [slash, rings, equals])
+@pytest.mark.parametrize("sign", [slash, rings, small_rings_beside_a_bar, equals])
 def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
     classifier: Classifier, written: list[Grey], sign: Callable[[Grey, int], Image.Image]
 ) -> None:

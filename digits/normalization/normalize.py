@@ -74,6 +74,9 @@ _MIN_TOTAL = 6.0
 _AT_EDGE = 0.4
 """How much a part that touches the picture's edge counts, compared with others."""
 
+_NEAR = 0.3
+"""A large part that is nearer to the digit than this, in longer sides of the digit, belongs to it."""
+
 _MIN_MARK = 0.4
 """A pixel belongs to a frame or a line if at least this share of it is covered."""
 
@@ -428,7 +431,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     is_kept = _within(parts.boxes, parts.boxes[main]) & (totals >= _MIN_TOTAL)  # as the eyes of a face
     is_kept[main] = True
     kept = is_kept[parts.labels]
-    while added := [label for label, box in others.items() if _gap(box, whole) <= 0.3 * longer_side(whole)]:
+    while added := [label for label, box in others.items() if _gap(box, whole) <= _NEAR * longer_side(whole)]:
         for label in added:
             kept |= parts.labels == label
             whole = _union(whole, others.pop(label))
@@ -489,12 +492,13 @@ def _within(boxes: Ints, outer: Ints) -> Mask:
 
 
 def _is_digit_like(box: Slices, main: Slices) -> bool:
-    """Return whether a part is about as large as the digit's main part, and clearly beside it."""
+    """Return whether a part is about as large as the digit's main part, and clearly beside it or far from it."""
     height, main_height = (part[0].stop - part[0].start for part in (box, main))
-    return bool(0.5 <= height / main_height <= 2) and _gap(box, main) >= 0.05 * main_height
+    is_beside = _gap(box[1:], main[1:]) >= 0.05 * main_height or _gap(box, main) > _NEAR * longer_side(main)
+    return bool(0.5 <= height / main_height <= 2) and is_beside
 
 
-def _gap(box: Slices, other: Slices) -> int:
+def _gap(box: tuple[slice, ...], other: tuple[slice, ...]) -> int:
     """Return the distance between two boxes in pixels. It is negative if they overlap."""
     return max(int(max(b.start - a.stop, a.start - b.stop)) for a, b in zip(box, other, strict=True))
 

@@ -36,6 +36,9 @@ _MAX_NOVELTY = 0.8
 _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 """More than this share of a number looks like digits, or more than the second if the picture cannot be one digit."""
 
+_STACKED = 0.6
+"""What several digits cost more if each is in a line of its own, as the pieces of a broken 9 are."""
+
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
 
@@ -94,6 +97,8 @@ class PreparedNumber:
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
             if is_one or _share_of_digits(reading, scores) <= _FEW_DIGITS:
                 return one
+            if reading.digits[-1].line == len(reading.digits) - 1:
+                reading = replace(reading, cost=reading.cost + _STACKED)
             together = surround([found.box for found in reading.digits])
             if together.width <= _WIDEST_DIGIT * together.height:
                 if one.cost + _CHEAPER < reading.cost:
@@ -173,8 +178,8 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
 
 def _rival(found: FoundDigit, others: Sequence[FoundDigit]) -> int | None:
     """Return what another reading has in the place of a digit, or None if it has the same digit there."""
-    near = [each.digit for each in others if _share(each.box, found.box) > 0.3]
-    return next((digit for digit in near if digit != found.digit), found.other)
+    near = [digit for each in others if _share(each.box, found.box) > 0.3 for digit in (each.digit, each.other)]
+    return next((digit for digit in near if digit not in (found.digit, None)), found.other)
 
 
 def _columns(digits: Sequence[FoundDigit]) -> tuple[list[Box], list[int], list[int]]:

@@ -269,6 +269,18 @@ def test_the_eyes_and_the_mouth_of_a_face_are_seen_so_that_it_is_no_zero(classif
     assert normalize(face).pixels[10:13, 11:17].max() > 100
 
 
+@pytest.mark.parametrize("gap", [8, 14, 20])
+def test_the_loop_and_the_stem_of_a_broken_nine_are_one_digit(classifier: Classifier, gap: int) -> None:
+    loop = cv2.ellipse(np.full((260, 220), 255, np.uint8), (110, 75), (32, 38), 0, 0, 360, 0, 8)
+    nine = cv2.line(loop, (138, 117 + gap), (126, 215), 0, 8)
+
+    (record,) = predict(classifier, [normalize(nine)])
+    number = read_number(classifier, Picture(encoded(nine)))
+
+    assert (record["digit"], record["accept"]) == (9, True)
+    assert (number["text"], number["left_out"]) == ("9", 0)
+
+
 @pytest.mark.parametrize("degrees", [0, 4], ids=["level", "turned"])
 def test_a_digit_that_touches_the_frame_around_it_is_read_without_the_frame(
     classifier: Classifier, degrees: float

@@ -1,7 +1,4 @@
-"""Answer the pictures that the user named: print a line for each, or write all rows to a file.
-
-`digits predict` and `digits read` share these arguments and options.
-"""
+"""Answer the pictures that the user named: print a line for each, or write all rows to a file."""
 
 import json
 import os
@@ -9,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 import typer
@@ -26,46 +23,8 @@ from digits.errors import DigitsError, ImageTooLarge, InvalidImage, OtherClasses
 from digits.model.classifier import Classifier
 from digits.model.predictions import to_json
 from digits.pictures import decode_limits
-from digits.pictures.decode import accepted_formats
 
 _STDIN = "-"
-
-SourcePaths = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE",
-        help=f"{accepted_formats()} pictures, NPZ and Parquet files with a picture in each row, folders of these, or - "
-        "for a picture on standard input. Folders are searched recursively.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
-Column = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="The array of NPZ files and the column of Parquet files that holds the pictures. Default: the only one.",
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Write one row per picture to this file instead, and use all cores. The name ends in .csv, .jsonl or "
-        ".parquet.",
-    ),
-]
-Ray = Annotated[
-    str | None,
-    typer.Option(
-        metavar="[ADDRESS]",
-        help="With --output, use a Ray cluster, such as 10.0.0.1:6379 or auto. Without an address: RAY_ADDRESS, else a "
-        "cluster on this machine for this run only. Each node needs this command, and the models and pictures under "
-        "the same paths.",
-    ),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run with --output.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing --output, and discard an interrupted run.")]
-Strict = Annotated[bool, typer.Option("--strict", help="With --output, exit with 1 if any picture has no answer.")]
 
 _RAY_ADDRESS = re.compile(r"auto|local|\w+://\S+|[\w.\-\[\]:]+:\d+")
 

@@ -35,10 +35,7 @@ def command_with_settings(name: str, run: Callable[[Configuration], None]) -> An
         inspect.Parameter(_CONFIG, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=config),
         *(_parameter(name, field) for name, field in Settings.model_fields.items()),
     ]
-    # Typer reads the options from these two attributes.
-    callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return single_command(name, callback, help=inspect.getdoc(run), epilog=_EPILOG)
+    return single_command(name, callback, parameters, help=inspect.getdoc(run), epilog=_EPILOG)
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

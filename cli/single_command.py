@@ -1,13 +1,22 @@
 """Make a command of `digits` from one function."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
 
-def single_command(name: str, function: Callable[..., None], **options: Any) -> Any:
-    """Return the command, whose arguments and options are the function's parameters. `options` are Typer's."""
+def single_command(
+    name: str, function: Callable[..., None], parameters: Sequence[inspect.Parameter] = (), **options: Any
+) -> Any:
+    """Return the command, whose help is the docstring of the function. `options` are Typer's.
+
+    Its arguments and options are the parameters of the function, or those given for a function that takes any.
+    """
+    if parameters:  # Typer reads them from these two attributes
+        function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     program = typer.Typer(add_completion=False, rich_markup_mode=None)
     program.command(name, **options)(function)
     return plain_arguments(typer.main.get_command(program))

@@ -1,7 +1,7 @@
 """Show how far a run is: a bar on a terminal, and a line every ten seconds elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -20,22 +19,32 @@ from cli.printable import printable
 
 _SECONDS = 10
 
+_SHOWN_FAILURES = 20
+"""Number of pictures without an answer that are shown on standard error."""
+
 
 @dataclass(slots=True)
 class Shown:
     _bar: Progress
-    _task: TaskID
     _last_line: float
+    _failures: int = 0
 
-    def advance(self, pictures: int) -> None:
+    def advance(self, pictures: int, failures: Sequence[str]) -> None:
+        """Count pictures as done, and print the first lines about those without an answer."""
+        for line in failures:
+            self._failures += 1
+            if self._failures <= _SHOWN_FAILURES:
+                self._say(line)
+            elif self._failures == _SHOWN_FAILURES + 1:
+                self._say("digits: further errors are only in the output's column `error`")
         task = self._bar.tasks[0]
-        self._bar.update(self._task, advance=pictures, description=f"{task.speed or 0:,.0f} pictures/s")
+        self._bar.update(task.id, advance=pictures, description=f"{task.speed or 0:,.0f} pictures/s")
         if not self._bar.console.is_terminal and time.monotonic() - self._last_line >= _SECONDS:
             self._last_line = time.monotonic()
             left = "" if task.time_remaining is None else f", {task.time_remaining:,.0f} s left"
-            self.say(f"digits: {task.completed:,.0f} of {task.total:,} pictures, {task.description}{left}")
+            self._say(f"digits: {task.completed:,.0f} of {task.total:,} pictures, {task.description}{left}")
 
-    def say(self, line: str) -> None:
+    def _say(self, line: str) -> None:
         """Print a line on standard error. A terminal shows it above the bar."""
         self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
@@ -52,4 +61,5 @@ def shown(pictures: int, done: int) -> Iterator[Shown]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield Shown(bar, bar.add_task("", total=pictures, completed=done), time.monotonic())
+        bar.add_task("", total=pictures, completed=done)
+        yield Shown(bar, time.monotonic())

@@ -11,10 +11,10 @@ from pathlib import Path
 from cli.batch.cluster import cluster
 from cli.batch.executor import ExecutorFailed, score_all
 from cli.batch.processes import processes
-from cli.batch.progress import Shown, shown
+from cli.batch.progress import shown
 from cli.batch.results import Done, Results, UnusableOutput
 from cli.batch.tasks import Task
-from cli.batch.worker import Failure, LoadedModel, MissingFolder
+from cli.batch.worker import LoadedModel, MissingFolder
 from cli.printable import say
 from cli.request import Request
 from cli.sources.listing import NamedPicture, Sources
@@ -25,9 +25,6 @@ from digits.model.classifier import Classifier
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the signal's number."""
-
-_SHOWN_FAILURES = 20
-"""Number of pictures without an answer that are shown on standard error."""
 
 
 def run(request: Request, sources: Sources, output: Path, classifier: Classifier, task: Task) -> int:
@@ -64,7 +61,7 @@ def _run(request: Request, sources: Sources, classifier: Classifier, task: Task,
     )
     remaining = _after(done, sources, results)
     began = time.monotonic()
-    tally = _Tally(done.rows, done.failed)
+    pictures, failed = done.rows, done.failed
     assert classifier.folder is not None
     model = LoadedModel(classifier.folder.absolute(), sha256)
     executor_of = processes if request.ray is None else partial(cluster, request.ray)
@@ -72,23 +69,24 @@ def _run(request: Request, sources: Sources, classifier: Classifier, task: Task,
         with executor_of(model, task) as executor, shown(counts.pictures, done.rows) as progress:
             for scored in score_all(executor, remaining):
                 results.append(scored.lines)
-                tally.add(scored.pictures, scored.failures, progress)
-                progress.advance(scored.pictures)
+                pictures += scored.pictures
+                failed += len(scored.failures)
+                progress.advance(scored.pictures, scored.failures)
     except KeyboardInterrupt:
         print(
-            f"digits: interrupted after {tally.pictures:,} of {counts.pictures:,} pictures. Add --resume to continue",
+            f"digits: interrupted after {pictures:,} of {counts.pictures:,} pictures. Add --resume to continue",
             file=sys.stderr,
         )
         return INTERRUPTED
     seconds = time.monotonic() - began
     results.finish()
-    new = tally.pictures - done.rows
+    new = pictures - done.rows
     others = _counted(counts.others, "other file")
     print(
-        f"{results.output}: {_counted(tally.pictures, 'picture')} by {classifier.described}, {tally.failed:,} without "
+        f"{results.output}: {_counted(pictures, 'picture')} by {classifier.described}, {failed:,} without "
         f"an answer; {others} skipped; {_counted(new, 'picture')} in {seconds:.1f} s ({new / seconds:,.0f} per second)"
     )
-    return 1 if request.strict and tally.failed else 0
+    return 1 if request.strict and failed else 0
 
 
 def _counted(count: int, name: str) -> str:
@@ -111,24 +109,6 @@ def _after(done: Done, sources: Sources, results: Results) -> Iterator[NamedPict
             f"picture {done.rows:,}, received {last.name if last else 'none'}. Add --force to start again"
         )
     return listed
-
-
-class _Tally:
-    """Counts pictures, and prints the first failures."""
-
-    def __init__(self, pictures: int, failed: int) -> None:
-        self.pictures, self.failed = pictures, failed
-        self._shown = 0
-
-    def add(self, pictures: int, failures: list[Failure], progress: Shown) -> None:
-        self.pictures += pictures
-        self.failed += len(failures)
-        for failure in failures:
-            self._shown += 1
-            if self._shown <= _SHOWN_FAILURES:
-                progress.say(f"{failure.name}: {failure.reason}")
-            elif self._shown == _SHOWN_FAILURES + 1:
-                progress.say("digits: further errors are only in the output's column `error`")
 
 
 def _fail(reason: str) -> int:

@@ -16,19 +16,12 @@ from digits.picture import read_file
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A picture without an answer."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Scored:
     lines: bytes
     """One JSON object per picture, with the columns of the task as keys, each on its own line."""
     pictures: int
-    failures: list[Failure]
+    failures: list[str]
+    """A line for each picture without an answer."""
 
 
 class Stopped(Exception):
@@ -71,7 +64,6 @@ class Worker:
         rows: list[Row] = []
         answered: list[tuple[Row, NamedPicture]] = []
         prepared: list[Any] = []
-        failures = []
         for picture in pictures:
             if self._is_stopped():
                 raise Stopped
@@ -82,7 +74,6 @@ class Worker:
             except DigitsError as exc:
                 self._check_folder(picture)
                 row["error"] = str(exc)
-                failures.append(Failure(picture.name, str(exc)))
             else:
                 answered.append((row, picture))
         if answered:
@@ -92,6 +83,7 @@ class Worker:
             for (row, _), answer in zip(answered, answers, strict=True):
                 values = self._task.row(self._classifier, answer)
                 row.update((name, value) for name, value in values.items() if name in row)
+        failures = [f"{row['path']}: {row['error']}" for row in rows if row["error"] is not None]
         return Scored(b"".join(to_json(row) + b"\n" for row in rows), len(rows), failures)
 
     def _check_folder(self, picture: NamedPicture) -> None:

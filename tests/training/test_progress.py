@@ -29,8 +29,7 @@ progress._SECONDS = 0
 with progress.shown(1500, 500) as shown:
     for _ in range(5):
         time.sleep(0.2)
-        shown.advance(200)
-    shown.say("a \x1b[2Jpicture: [no] ink")
+        shown.advance(200, ["a \x1b[2Jpicture: [no] ink"])
 """
 
 

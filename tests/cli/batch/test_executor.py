@@ -53,4 +53,4 @@ def test_a_folder_that_vanishes_ends_the_run_instead_of_failing_pictures(publish
 
     with pytest.raises(MissingFolder, match=f"{tmp_path}/gone does not exist"):
         worker.score([NamedPicture("7.png", "gone/7.png")])
-    assert worker.score([NamedPicture("7.png", "7.png")]).failures[0].reason.startswith("cannot be read: ")
+    assert worker.score([NamedPicture("7.png", "7.png")]).failures[0].startswith("7.png: cannot be read: ")

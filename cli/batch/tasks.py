@@ -34,9 +34,9 @@ class Task(ABC):
 
     command: ClassVar[str]
 
-    @abstractmethod
     def options(self) -> dict[str, str]:
         """Return the options that determine the rows. A run resumes only with the same ones."""
+        return {}
 
     @abstractmethod
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
@@ -46,14 +46,17 @@ class Task(ABC):
     def prepare(self, classifier: Classifier, content: Content) -> Any:
         """Do what can be done for one picture alone. Raises DigitsError."""
 
-    @abstractmethod
     def answers(
-        self, classifier: Classifier, prepared: Sequence[Any], content_of: Callable[[int], Content]
+        self,
+        classifier: Classifier,  # noqa: ARG002
+        prepared: Sequence[Any],
+        content_of: Callable[[int], Content],  # noqa: ARG002
     ) -> Sequence[Mapping[str, Any]]:
-        """Return the complete record of each prepared picture.
+        """Return the complete record of each prepared picture, by default what `prepare` returned.
 
         `content_of` reads the content of one of them again, for another look.
         """
+        return prepared
 
     @abstractmethod
     def row(self, classifier: Classifier, answer: Any) -> Row:
@@ -119,9 +122,6 @@ class Read(Task):
 
     command: ClassVar[str] = "digits read"
 
-    def options(self) -> dict[str, str]:
-        return {}
-
     def columns(self, classifier: Classifier) -> tuple[str, ...]:
         classifier.require_digits()
         counts = ("digit_count", "least_probability", "ambiguous_count", "non_digit_count", "left_out", "accept")
@@ -130,14 +130,6 @@ class Read(Task):
     def prepare(self, classifier: Classifier, content: Content) -> Number:
         """Read one picture. Its candidates are many enough for a forward pass of their own."""
         return read_number(classifier, _picture(content))
-
-    def answers(
-        self,
-        classifier: Classifier,  # noqa: ARG002
-        prepared: Sequence[Number],
-        content_of: Callable[[int], Content],  # noqa: ARG002
-    ) -> Sequence[Number]:
-        return prepared
 
     def row(self, classifier: Classifier, answer: Number) -> Row:
         return {

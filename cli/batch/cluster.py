@@ -6,14 +6,14 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
 from cli.batch.executor import Chunk, Executor, ExecutorFailed
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, Scored, Worker
+from cli.batch.worker import LoadedModel, Scored, worker_of
 from cli.extras import needs
 from deploy.ray import private_cluster
 
@@ -74,10 +74,4 @@ def cluster(address: str, model: LoadedModel, task: Task) -> Iterator[Executor]:
 
 
 def _score(model: LoadedModel, task: Task, folder: Path, chunk: Chunk) -> Scored:
-    return _worker(model, task, folder).score(chunk)
-
-
-@lru_cache(maxsize=1)
-def _worker(model: LoadedModel, task: Task, folder: Path) -> Worker:
-    """Return the worker of this process, which loads its model once for all chunks of a run."""
-    return Worker(model, task, folder)
+    return worker_of(model, task, folder).score(chunk)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cli.batch.executor import Chunk, Executor, ExecutorFailed
 from cli.batch.tasks import Task
-from cli.batch.worker import LoadedModel, Scored, Worker
+from cli.batch.worker import LoadedModel, Scored, worker_of
 
 
 @contextmanager
@@ -29,9 +29,9 @@ def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
     spawn = multiprocessing.get_context("spawn")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     stop = spawn.Event()
-    with ProcessPoolExecutor(cores, spawn, initializer=_begin, initargs=(model, task, stop)) as pool:
+    with ProcessPoolExecutor(cores, spawn, initializer=_begin, initargs=(stop,)) as pool:
         try:
-            yield Executor(lambda chunk: _submit_without_interrupts(pool, chunk), cores)
+            yield Executor(lambda chunk: _submit_without_interrupts(pool, partial(_score, model, task, chunk)), cores)
         except BrokenProcessPool as exc:
             raise ExecutorFailed("a process was killed, perhaps because memory ran out") from exc
         except BaseException:
@@ -40,8 +40,8 @@ def processes(model: LoadedModel, task: Task) -> Iterator[Executor]:
             raise
 
 
-def _submit_without_interrupts(pool: ProcessPoolExecutor, chunk: Chunk) -> Callable[[], Scored]:
-    """Submit a chunk. A process that this starts inherits the mask, so Ctrl-C reaches only this process.
+def _submit_without_interrupts(pool: ProcessPoolExecutor, work: Callable[[], Scored]) -> Callable[[], Scored]:
+    """Submit work. A process that this starts inherits the mask, so Ctrl-C reaches only this process.
 
     The mask is that of one thread. Another may take the signal, so the interrupt waits until the process has started.
     """
@@ -49,7 +49,7 @@ def _submit_without_interrupts(pool: ProcessPoolExecutor, chunk: Chunk) -> Calla
     handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        submitted = pool.submit(_score, chunk)
+        submitted = pool.submit(work)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         signal.signal(signal.SIGINT, handler)
@@ -58,22 +58,19 @@ def _submit_without_interrupts(pool: ProcessPoolExecutor, chunk: Chunk) -> Calla
     return submitted.result
 
 
-_make_worker: Callable[[], Worker] | None = None
-"""Makes this process' worker once. A pool passes a function to its processes, but no object that stays there.
-
-The first chunk calls it, because a pool does not report why it cannot begin a process.
-"""
+_stop: Event
+"""Set when the run ends early. A process of a pool can only receive it at its start."""
 
 
-def _begin(model: LoadedModel, task: Task, stop: Event) -> None:
-    global _make_worker  # noqa: PLW0603 - see above
+def _begin(stop: Event) -> None:
+    global _stop  # noqa: PLW0603 - see above
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _make_worker = cache(partial(Worker, model, task, Path(), stop.is_set))
+    _stop = stop
 
 
-def _score(chunk: Chunk) -> Scored:
-    assert _make_worker is not None
-    return _make_worker().score(chunk)
+def _score(model: LoadedModel, task: Task, chunk: Chunk) -> Scored:
+    # Not at the start of the process, because a pool does not report why it cannot begin one.
+    return worker_of(model, task, Path()).score(chunk, _stop.is_set)
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,7 @@ class LoadedModel:
 class Worker:
     """A loaded model version with a task."""
 
-    def __init__(
-        self, model: LoadedModel, task: Task, folder: Path, is_stopped: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, model: LoadedModel, task: Task, folder: Path) -> None:
         """Load the model. Relative paths begin in `folder`.
 
         Raises:
@@ -56,16 +55,16 @@ class Worker:
         received = self._classifier.manifest.files[MODEL]
         if received != model.sha256:
             raise DamagedArtifact(f"{model.folder / MODEL}: expected sha256 {model.sha256}, received {received}")
-        self._task, self._folder, self._is_stopped = task, folder, is_stopped
+        self._task, self._folder = task, folder
         self._columns = task.columns(self._classifier)
 
-    def score(self, pictures: Sequence[NamedPicture]) -> Scored:
+    def score(self, pictures: Sequence[NamedPicture], is_stopped: Callable[[], bool] = lambda: False) -> Scored:
         """Return the rows of pictures, in their order. Raises Stopped and MissingFolder."""
         rows: list[Row] = []
         answered: list[tuple[Row, NamedPicture]] = []
         prepared: list[Any] = []
         for picture in pictures:
-            if self._is_stopped():
+            if is_stopped():
                 raise Stopped
             row: Row = dict.fromkeys(self._columns) | {"path": picture.name}
             rows.append(row)
@@ -90,6 +89,12 @@ class Worker:
         """Raise MissingFolder if all pictures of the same folder would fail."""
         if isinstance(picture.content, str) and not (folder := Path(self._folder, picture.content).parent).is_dir():
             raise MissingFolder(f"{folder} does not exist")
+
+
+@lru_cache(maxsize=1)
+def worker_of(model: LoadedModel, task: Task, folder: Path) -> Worker:
+    """Return the worker of this process, which loads its model once for all chunks of a run."""
+    return Worker(model, task, folder)
 
 
 def read_content(content: str | Content, folder: Path) -> Content:

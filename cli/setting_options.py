@@ -42,7 +42,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     """Return the parameter from which Typer makes the option for a setting."""
     is_switch = isinstance(field.default, bool)
     option = flag(name)
-    default = _default(field.default)
+    default = "" if field.default in (None, ()) else str(field.default).lower()
     declared = typer.Option(
         f"{option}/--no-{option.removeprefix('--')}" if is_switch else option,
         help=f"{field.description}".replace("`", "") + (f" Default: {default}." if default else ""),
@@ -52,10 +52,3 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, declared]
     )
-
-
-def _default(value: Any) -> str:
-    """Return a setting's default as the help shows it, or "" if there is none."""
-    if value in (None, ()):
-        return ""
-    return value.name if isinstance(value, Path) else str(value).lower()

@@ -70,11 +70,18 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
     has_answer = False
     for source in sources.paths:
         try:
-            for picture in _pictures(Sources([source], sources.column)):
-                if _print_answer(picture, classifier, task, as_json=as_json):
-                    has_answer = True
+            for picture in _pictures(source, sources.column):
+                record = _answer(picture, classifier, task)
+                if as_json:
+                    # A path may have bytes that are not UTF-8. orjson refuses them, and `json` escapes them.
+                    file = json.dumps(picture.content if isinstance(picture.content, str) else picture.name)
+                    print(to_json({"file": orjson.Fragment(file), **record}).decode())
+                elif "error" in record:
+                    say(f"{picture.name}: {record['error']}")
                 else:
-                    exit_code = max(exit_code, 1)
+                    print(f"{picture.name}: {task.text(classifier, record)}")
+                has_answer = has_answer or "error" not in record
+                exit_code = max(exit_code, int("error" in record))
         except UnusableSource as exc:
             say(f"digits: {exc}")
             exit_code = 2
@@ -84,41 +91,26 @@ def _print_answers(sources: Sources, classifier: Classifier, task: Task, *, as_j
     return exit_code
 
 
-def _print_answer(picture: NamedPicture, classifier: Classifier, task: Task, *, as_json: bool) -> bool:
-    """Print the answer for one picture, or the error on standard error. Return whether there was an answer."""
+def _answer(picture: NamedPicture, classifier: Classifier, task: Task) -> Mapping[str, Any]:
+    """Return the record of one picture, or one that only has its error."""
     try:
         content = read_content(picture.content, Path())
         (record,) = task.answers(classifier, [task.prepare(classifier, content)], lambda _index: content)
     except DigitsError as exc:
-        if as_json:
-            _print_json(picture, {"error": str(exc)})
-        else:
-            say(f"{picture.name}: {exc}")
-        return False
-    if as_json:
-        _print_json(picture, record)
-    else:
-        print(f"{picture.name}: {task.text(classifier, record)}")
-    return True
+        return {"error": str(exc)}
+    return record
 
 
-def _print_json(picture: NamedPicture, fields: Mapping[str, Any]) -> None:
-    # A path may have bytes that are not UTF-8. orjson refuses them, and `json` escapes them to be read back.
-    file = picture.content if isinstance(picture.content, str) else picture.name
-    print(to_json({"file": orjson.Fragment(json.dumps(file)), **fields}).decode())
-
-
-def _pictures(source: Sources) -> Iterator[NamedPicture]:
+def _pictures(path: str, column: str | None) -> Iterator[NamedPicture]:
     """Yield the pictures of one source. Raises UnusableSource."""
-    (path,) = source.paths
     if path == _STDIN:
         yield NamedPicture(_STDIN, _read_stdin())
-        return
-    if not os.path.exists(path):  # noqa: PTH110 - Path's method raises if a folder may not be entered
+    elif not os.path.exists(path):  # noqa: PTH110 - Path's method raises if a folder may not be entered
         yield NamedPicture(path, path)  # reading it gives the error
-        return
-    source.count()  # refuses a source without pictures
-    yield from source.pictures()
+    else:
+        source = Sources([path], column)
+        source.count()  # refuses a source without pictures
+        yield from source.pictures()
 
 
 def _read_stdin() -> bytes | DigitsError:

@@ -8,17 +8,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cli.sources.tables import (
-    READ_ROWS,
-    Content,
-    TableWithoutPictures,
-    UnusableSource,
-    first_line,
-    to_pixels,
-    unreadable,
-)
+from cli.sources.tables import Content, TableWithoutPictures, UnusableSource, completed, first_line, to_pixels
 from digits.features import FEATURES, SIDE
 from digits.npz import READ_ERRORS
 
@@ -49,17 +40,16 @@ class NpzTable:
 
     def pictures(self) -> Iterator[Content]:
         """Yield the picture of each row. Rows after a damage are errors."""
-        done = 0
-        try:
-            with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._array}.npy") as stream:
-                dtype = _read_header(stream).dtype
-                while done < self.rows:
-                    for values in _read_rows(stream, min(READ_ROWS, self.rows - done), dtype):
-                        yield to_pixels(values)
-                        done += 1
-        except READ_ERRORS as exc:
-            for _ in range(done, self.rows):
-                yield unreadable(exc)
+        return completed(self._read_rows(), self.rows, READ_ERRORS)
+
+    def _read_rows(self) -> Iterator[Content]:
+        with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._array}.npy") as stream:
+            dtype = _read_header(stream).dtype
+            for _ in range(self.rows):
+                row = stream.read(FEATURES * dtype.itemsize)
+                if len(row) < FEATURES * dtype.itemsize:
+                    raise EOFError("the array ends too early")
+                yield to_pixels(np.frombuffer(row, dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +102,3 @@ def _read_header(stream: IO[bytes]) -> _Header:
     if is_fortran and len(shape) > 1:
         raise ValueError("an array is in Fortran order; store np.ascontiguousarray(array) instead")
     return _Header(shape, dtype)
-
-
-def _read_rows(stream: IO[bytes], rows: int, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Yield the next rows of an array, each of shape (784,). Raises EOFError if the stream ends too early."""
-    row_bytes = FEATURES * dtype.itemsize
-    content = stream.read(rows * row_bytes)
-    yield from np.frombuffer(content, dtype, len(content) // row_bytes * FEATURES).reshape(-1, FEATURES)
-    if len(content) < rows * row_bytes:
-        raise EOFError("the array ends too early")

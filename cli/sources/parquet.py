@@ -6,17 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cli.sources.tables import (
-    READ_ROWS,
-    Content,
-    TableWithoutPictures,
-    UnusableSource,
-    first_line,
-    to_pixels,
-    unreadable,
-)
+from cli.sources.tables import Content, TableWithoutPictures, UnusableSource, completed, first_line, to_pixels
 from digits.errors import InvalidImage, InvalidPixels
 from digits.features import FEATURES, SIDE
+
+_READ_ROWS = 32
+"""Number of rows that are read into memory together. A row may be a large encoded picture."""
 
 _BUFFER_BYTES = 1024 * 1024
 _READ_ERRORS = (OSError, pa.ArrowException)
@@ -38,19 +33,12 @@ class ParquetTable:
     def pictures(self) -> Iterator[Content]:
         """Yield the picture of each row. After a damage, the other rows of the same row group are errors."""
         for group, rows in enumerate(self._group_rows):
-            done = 0
-            try:
-                for value in self._values(group):
-                    yield _to_picture(value)
-                    done += 1
-            except _READ_ERRORS as exc:
-                for _ in range(done, rows):
-                    yield unreadable(exc)
+            yield from completed(map(_to_picture, self._values(group)), rows, _READ_ERRORS)
 
     def _values(self, group: int) -> Iterator[pa.Scalar]:
         """Yield the values of a row group. Raises OSError and ArrowException."""
         with pq.ParquetFile(self._file, buffer_size=_BUFFER_BYTES, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(READ_ROWS, row_groups=[group], columns=[self._column], use_threads=False):
+            for batch in file.iter_batches(_READ_ROWS, row_groups=[group], columns=[self._column], use_threads=False):
                 yield from _plain_column(batch.column(0))
 
 
@@ -81,7 +69,7 @@ def _begins_with_pictures(opened: pq.ParquetFile, field: pa.Field) -> bool:
     """Return whether a column has bytes, or any picture in its first rows. Results have lists of other lengths."""
     if not _is_list(field.type):
         return True
-    first: Sequence[pa.Scalar] = next(opened.iter_batches(READ_ROWS, columns=[field.name]), [[]])[0]
+    first: Sequence[pa.Scalar] = next(opened.iter_batches(_READ_ROWS, columns=[field.name]), [[]])[0]
     return len(first) == 0 or not all(isinstance(_to_picture(value), InvalidPixels) for value in first)
 
 

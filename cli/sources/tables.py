@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 from digits.errors import DigitsError, InvalidImage, InvalidPixels
 from digits.features import FEATURES, SIDE
 
-READ_ROWS = 32
-"""Number of rows that are read into memory together. A row may be a large encoded picture."""
-
 Content = bytes | NDArray[Any] | DigitsError
 """An encoded picture, pixels of shape (28, 28) as uint8 or as float32 in [0, 1], or why there is no picture."""
 
@@ -48,8 +45,16 @@ def to_pixels(values: NDArray[Any]) -> NDArray[Any] | InvalidPixels:
     return values.astype(np.float32 if is_float else np.uint8).reshape(SIDE, SIDE)
 
 
-def unreadable(exc: BaseException) -> InvalidImage:
-    return InvalidImage(f"cannot be read: {first_line(exc)}")
+def completed(contents: Iterator[Content], rows: int, damages: tuple[type[Exception], ...]) -> Iterator[Content]:
+    """Yield the contents of rows. After a damage, the remaining ones of `rows` are errors."""
+    done = 0
+    try:
+        for content in contents:
+            yield content
+            done += 1
+    except damages as exc:
+        for _ in range(done, rows):
+            yield InvalidImage(f"cannot be read: {first_line(exc)}")
 
 
 def first_line(exc: BaseException) -> str:

@@ -52,8 +52,7 @@ def _read(file: Path) -> dict[str, Any]:
             plain = name.lower().replace("-", "_").removeprefix("mnist_")
             nearest = get_close_matches(plain, Settings.model_fields, n=1, cutoff=0)[0]
             raise SystemExit(f"digits: {file}: unknown setting {name!r}. The nearest one is {nearest!r}")
-    values = {name: _as_text(value) for name, value in table.items()}
-    return {name: value for name, value in values.items() if value != ""}
+    return {name: text for name, value in table.items() if (text := _as_text(value)) != ""}
 
 
 def _as_text(value: Any) -> Any:

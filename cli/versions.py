@@ -7,7 +7,7 @@ from typing import Any
 from cli.models import ModelDir, ModelVersion, load_model
 from cli.single_command import single_command
 from digits.errors import DigitsError
-from digits.model.artifact import DEFAULT_ROOT, Manifest, read_manifest
+from digits.model.artifact import DEFAULT_ROOT, read_manifest
 from digits.model.discovery import candidates
 
 _ROW = "{:>7}  {:<10}  {:>8}  {}"
@@ -23,17 +23,15 @@ def _versions(model_dir: ModelDir = None, model_version: ModelVersion = None) ->
     print(_ROW.format("version", "created", "accuracy", "folder"))
     for folder in candidates(model_dir or DEFAULT_ROOT, is_named=model_dir is not None).all:
         try:
-            print(_row(read_manifest(folder), folder))
+            manifest = read_manifest(folder)
         except DigitsError as exc:
             print(f"digits: {exc}", file=sys.stderr)
+            continue
+        accuracy = manifest.metrics.get("test", {}).get("accuracy")
+        shown = "unknown" if accuracy is None else f"{accuracy:.2%}".replace("%", " %")
+        print(_ROW.format(manifest.version, f"{manifest.created:%Y-%m-%d}", shown, _short(folder)))
     reason = "the newest usable one" if model_version is None else "the required one"
     print(f"In use: version {used.manifest.version} in {_short(used.folder)}, {reason}.")
-
-
-def _row(manifest: Manifest, folder: Path) -> str:
-    accuracy = manifest.metrics.get("test", {}).get("accuracy")
-    shown = "unknown" if accuracy is None else f"{accuracy:.2%}".replace("%", " %")
-    return _ROW.format(manifest.version, f"{manifest.created:%Y-%m-%d}", shown, _short(folder))
 
 
 def _short(folder: Path | None) -> Path | None:

@@ -70,11 +70,10 @@ class Worker:
             rows.append(row)
             try:
                 prepared.append(self._task.prepare(self._classifier, read_content(picture.content, self._folder)))
+                answered.append((row, picture))
             except DigitsError as exc:
                 self._check_folder(picture)
                 row["error"] = str(exc)
-            else:
-                answered.append((row, picture))
         if answered:
             answers = self._task.answers(
                 self._classifier, prepared, lambda index: read_content(answered[index][1].content, self._folder)

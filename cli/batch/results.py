@@ -78,24 +78,23 @@ class Results:
             raise UnusableOutput(f"{self.output}: expected a file, received a folder")
         if self.output.exists() and not force:
             raise UnusableOutput(f"{self.output}: exists already. Add --force to replace it")
-        if resume:
-            if not self.partial.exists():
-                raise UnusableOutput(f"nothing to resume: {self.partial} does not exist")
-            self._stream = self._opened("r+b")
-            return self._continue(run, self._stream)
-        if self.partial.exists() and not force:
+        if resume and not self.partial.exists():
+            raise UnusableOutput(f"nothing to resume: {self.partial} does not exist")
+        if self.partial.exists() and not (resume or force):
             raise UnusableOutput(
                 f"{self.partial}: belongs to an interrupted run. Add --resume to continue it, or --force to start again"
             )
-        self._stream = self._opened("a+b")
+        self._stream = self._opened()
+        if resume:
+            return self._continue(run, self._stream)
         self._stream.truncate(0)
         self.append(json.dumps(run).encode() + b"\n")
         return Done()
 
-    def _opened(self, mode: str) -> FileIO:
-        """Open the partial file. Raises UnusableOutput if another run is writing it. The kernel releases the lock."""
+    def _opened(self) -> FileIO:
+        """Open and lock the partial file. Raises UnusableOutput if another run is writing it."""
         # The name is known in advance, so that somebody may have put a link there.
-        stream = FileIO(self.partial, mode, opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
+        stream = FileIO(self.partial, "a+b", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
@@ -129,7 +128,7 @@ class Results:
         self.partial.unlink()
 
     def _continue(self, run: Mapping[str, Any], stream: FileIO) -> Done:
-        """Check that the partial file belongs to the same run, cut off a torn line, and go to its end."""
+        """Check that the partial file belongs to the same run, and cut off a torn line."""
         lines = _whole_lines(self.partial)
         earlier = next(lines, None)
         if earlier is None or not isinstance(earlier.value, dict):
@@ -149,7 +148,6 @@ class Results:
             failed = done.failed + (line.value["error"] is not None)
             done, end = Done(done.rows + 1, failed, line.value["path"]), line.end
         stream.truncate(end)
-        stream.seek(end)
         return done
 
 

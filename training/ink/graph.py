@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 from digits.normalization.ink_map import CONTRASTS_INPUT, INK_OUTPUT, NAME
 from training.ink.network import DILATIONS, WIDTHS
@@ -42,9 +44,6 @@ def convolutions(network: Any) -> list[Convolution]:
 
 def serving_graph(layers: list[Convolution]) -> bytes:
     """Return an ONNX graph from CONTRASTS_INPUT to INK_OUTPUT."""
-    import onnx
-    from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
-
     nodes: list[Any] = []
     constants = [onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
     remaining = iter(enumerate(layers))

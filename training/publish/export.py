@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from digits.features import FEATURES, Floats, to_features
@@ -60,22 +61,22 @@ def export(network: Any, data: LabelledImages, *, head: Head | None = None, expl
     expected = {artifact.probabilities_output(len(data.classes)): network.predict(features, batch_size=1024, verbose=0)}
     (probabilities,) = expected.values()
     _check_probabilities(probabilities)
-    onnx = to_onnx(network)
+    graph = to_onnx(network)
     if head is not None:
-        onnx = onnx_graph.with_novelty(onnx, head)
+        graph = onnx_graph.with_novelty(graph, head)
         expected[NOVELTY_OUTPUT] = head.novelty(activations(network, features)[0]).astype(np.float32)
     for output, values in expected.items():
-        check_parity(onnx, features, values, output.name)
+        check_parity(graph, features, values, output.name)
     outputs = list(expected)
     if explain:
-        onnx = onnx_graph.with_saliency(onnx)
+        graph = onnx_graph.with_saliency(graph)
         images = features[:_SALIENCY_IMAGES]
         images = images[onnx_graph.has_stable_saliency(network, images)]
-        check_parity(onnx, images, onnx_graph.saliency(network, images), SALIENCY_OUTPUT.name)
+        check_parity(graph, images, onnx_graph.saliency(network, images), SALIENCY_OUTPUT.name)
         outputs.append(SALIENCY_OUTPUT)
     golden = _golden(data, probabilities, expected.get(NOVELTY_OUTPUT))
     layers = _layers(network, head) if explain else None
-    return Exported(onnx, _to_keras(network), golden, tuple(outputs), data.classes, data.preprocessing, layers)
+    return Exported(graph, _to_keras(network), golden, tuple(outputs), data.classes, data.preprocessing, layers)
 
 
 def draft_manifest(
@@ -159,8 +160,6 @@ def to_onnx(network: Any) -> bytes:
 
 def _to_onnx(network: Any) -> bytes:
     """Export with Keras, then rename input, output and batch dimension to the artifact's names."""
-    import onnx
-
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx uses the deprecated np.object
         file = Path(folder) / artifact.MODEL
@@ -186,7 +185,7 @@ def _to_onnx(network: Any) -> bytes:
 
 
 def check_parity(
-    onnx: bytes, features: Floats, expected: NDArray[Any], output: str = PROBABILITIES_OUTPUT.name
+    graph: bytes, features: Floats, expected: NDArray[Any], output: str = PROBABILITIES_OUTPUT.name
 ) -> None:
     """Compare a graph's output with the values from Keras.
 
@@ -202,7 +201,7 @@ def check_parity(
         tolerance = 10 * PARITY_TOLERANCE * float(np.abs(expected).max(initial=0))
     if output == SALIENCY_OUTPUT.name:
         inputs[artifact.EXPLAIN] = np.array(True)
-    received = Session(onnx).run([output], inputs)[0]
+    received = Session(graph).run([output], inputs)[0]
     difference = np.abs(received - expected).max(initial=0)
     if not difference <= tolerance:  # also true for NaN
         raise ParityError(

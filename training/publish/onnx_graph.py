@@ -5,7 +5,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.utils
 from numpy.typing import NDArray
+from onnx.helper import make_graph, make_node, make_tensor_value_info
 
 from digits.features import FEATURES, Floats
 from digits.model.artifact import EXPLAIN, FEATURES_INPUT, NOVELTY_OUTPUT, SALIENCY_OUTPUT
@@ -18,9 +21,6 @@ _ROUNDING = 1e-4
 
 def with_novelty(graph: bytes, head: Head) -> bytes:
     """Add the output `novelty`, which the head computes from the hidden layer."""
-    import onnx
-    from onnx.helper import make_node, make_tensor_value_info
-
     model = onnx.load_from_string(graph)
     hidden, _ = _hidden_and_logits(model)
     constants = {
@@ -51,9 +51,6 @@ def with_saliency(graph: bytes) -> bytes:
     softmax depends on this difference only. Computing saliency takes as long as the forward pass, so the graph
     computes it only if the optional input `explain` is true.
     """
-    import onnx
-    from onnx.helper import make_graph, make_node, make_tensor_value_info
-
     model = onnx.load_from_string(graph)
     hidden, logits = _hidden_and_logits(model)
     kernels = {node.input[0]: node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
@@ -94,8 +91,6 @@ def with_saliency(graph: bytes) -> bytes:
 
 def without_saliency(graph: bytes) -> bytes:
     """Remove saliency and its input, so that the batch is the first dimension of every input and output."""
-    import onnx.utils
-
     with TemporaryDirectory() as folder:
         whole, part = Path(folder) / "whole.onnx", Path(folder) / "part.onnx"
         whole.write_bytes(graph)
@@ -107,8 +102,6 @@ def without_saliency(graph: bytes) -> bytes:
 
 def read_head(graph: bytes) -> Head:
     """Return the head of a published graph, with the precision of float32."""
-    import onnx
-
     weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(graph).graph.initializer}
     return Head(
         weights["head/kernel"],
@@ -160,14 +153,10 @@ def _hidden_and_logits(model: Any) -> tuple[str, str]:
 
 
 def _add(model: Any, name: str, values: NDArray[Any]) -> None:
-    import onnx
-
     model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
 
 
 def _checked(model: Any) -> bytes:
-    import onnx
-
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import zoom
 
 from digits.features import SIDE, Floats, Grey
 from training.data.images import Labels
@@ -279,8 +280,6 @@ def _multiply_both_sides(matrix: Floats, pictures: Floats) -> Floats:
 
 def _zoom(rows: int, columns: int, order: int) -> Floats:
     """Return the matrix (rows, columns) that resizes a column of pixels with splines."""
-    from scipy.ndimage import zoom
-
     matrix: Floats = zoom(
         np.eye(columns), (rows / columns, 1), order=order, mode="grid-constant", grid_mode=True, output=np.float32
     )

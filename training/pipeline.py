@@ -216,7 +216,7 @@ def _history(classifier: Classifier) -> fit.History | None:
     sha256 = classifier.manifest.files.get(path)
     if classifier.folder is None or sha256 is None:
         return None
-    return report.history_from_csv(read_file(classifier.folder, path, sha256))
+    return fit.parse_history(read_file(classifier.folder, path, sha256))
 
 
 def load_test_images(classifier: Classifier, source: str | None, *, allow_other_data: bool) -> LabelledImages:

@@ -22,9 +22,8 @@ from tests.conftest import REPOSITORY, Mnist, fresh_python, publish_tiny
 from training.cli import errors_in_one_line
 from training.data import images as data
 from training.errors import Interrupted
-from training.fit.epochs import fit
+from training.fit.epochs import fit, parse_history
 from training.network.recipes import RECIPES
-from training.report.files import history_from_csv
 from training.trust.evaluation import coverage
 
 HISTORY = ("history.csv", "history.png")
@@ -94,7 +93,7 @@ def test_the_published_report_is_complete_and_small(trained: tuple[Path, Outcome
     card = files["README.md"].decode()
     assert all(f"({name})" in card for name in REPORT if name.endswith(".png"))
     assert card.count("\n### ") == 3
-    history = history_from_csv(files["history.csv"])
+    history = parse_history(files["history.csv"])
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
         ("loss", "accuracy", "val_loss", "val_accuracy"), 5
     )

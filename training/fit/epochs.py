@@ -231,11 +231,12 @@ def _epochs_of(examples: Examples, batch_size: int, epoch: int) -> Any:
 
 
 def _read_history(log: Path) -> History:
-    """Return the history. An epoch that was repeated because a run was stopped while it was saved counts once."""
-    if not log.exists():
-        return {}
-    with log.open(newline="") as stream:
-        rows = {int(row.pop("epoch")): row for row in csv.DictReader(stream)}
+    return parse_history(log.read_bytes()) if log.exists() else {}
+
+
+def parse_history(content: bytes) -> History:
+    """Return the history in a CSV file. An epoch counts once, also if a run was stopped while it was saved."""
+    rows = {int(row.pop("epoch")): row for row in csv.DictReader(content.decode().splitlines())}
     first = next(iter(rows.values()), {})
     names = [name for name, value in first.items() if value != "NA"]  # which stands for a missing validation part
     return {name: [float(row[name]) for row in rows.values()] for name in names}

@@ -75,9 +75,3 @@ def history_to_csv(history: History) -> bytes:
     writer.writerow(["epoch", *history])
     writer.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), start=1))
     return text.getvalue().encode()
-
-
-def history_from_csv(content: bytes) -> History:
-    """Read what `history_to_csv` wrote."""
-    columns = zip(*csv.reader(StringIO(content.decode())), strict=True)
-    return {name: [float(value) for value in values] for name, *values in columns if name != "epoch"}

@@ -1,7 +1,5 @@
 """Edit the ONNX graph of the lecture's network: add novelty and saliency, or remove saliency."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -91,13 +89,9 @@ def with_saliency(graph: bytes) -> bytes:
 
 def without_saliency(graph: bytes) -> bytes:
     """Remove saliency and its input, so that the batch is the first dimension of every input and output."""
-    with TemporaryDirectory() as folder:
-        whole, part = Path(folder) / "whole.onnx", Path(folder) / "part.onnx"
-        whole.write_bytes(graph)
-        names = [output.name for output in onnx.load_from_string(graph).graph.output]
-        names.remove(SALIENCY_OUTPUT.name)
-        onnx.utils.extract_model(whole, part, [FEATURES_INPUT.name], names)
-        return part.read_bytes()
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+    names = [output.name for output in model.graph.output if output.name != SALIENCY_OUTPUT.name]
+    return _checked(onnx.utils.Extractor(model).extract_model([FEATURES_INPUT.name], names))
 
 
 def read_head(graph: bytes) -> Head:

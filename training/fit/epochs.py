@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from digits.features import Floats, to_features
+from digits.features import Floats, Grey, to_features
 from training.backend import keras, make_reproducible
 from training.data.images import Labels, Split
 from training.errors import CannotWrite, Interrupted, NothingToResume, NotPublished
@@ -111,15 +111,9 @@ def fit(
     """
     make_reproducible(seed)
     model = network.build_for_training(recipe, split.classes)
-    x, y = to_features(split.x_train), one_hot(split.y_train, split.classes)
-
-    def shuffled(epoch: int) -> tuple[Floats, Floats]:
-        order = np.random.default_rng([seed, epoch]).permutation(len(x))
-        return x[order], y[order]
-
     history = fit_epochs(
         model,
-        examples or shuffled,
+        examples or shuffled([split.x_train], [one_hot(split.y_train, split.classes)], [seed]),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         validation=held_back(split),
@@ -249,6 +243,17 @@ def _epochs_without_progress(history: History) -> int:
     """
     losses = history.get("val_loss", [])
     return len(losses) - 1 - int(np.round(losses, 3).argmin()) if losses else 0
+
+
+def shuffled(copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]) -> Examples:
+    """Return a function from an epoch to one of the copies with its targets, in an order that a resumed run repeats."""
+
+    def examples(epoch: int) -> tuple[Floats, Floats]:
+        index = epoch % len(copies)
+        order = np.random.default_rng([*seed, epoch]).permutation(len(copies[index]))
+        return to_features(copies[index][order]), targets[index][order]
+
+    return examples
 
 
 def held_back(split: Split) -> tuple[Floats, Floats] | None:

@@ -5,16 +5,13 @@ Its probabilities say more than a label, for example that a 7 looks almost like 
 """
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from digits.features import Floats, Grey, to_features
 from training.backend import make_reproducible
 from training.data.images import Split
-from training.fit.epochs import Examples, History, fit_epochs, held_back, one_hot
+from training.fit.epochs import History, fit_epochs, held_back, one_hot, shuffled
 from training.network import layers as network
 from training.network.recipes import Robust
 from training.progress import track
@@ -37,7 +34,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, 
     teacher = network.build_teacher(recipe, _steps(split, recipe.teacher_epochs, batch_size), split.classes)
     fit_epochs(
         teacher,
-        _shuffled(mild, [labels] * len(mild), [seed, 1]),
+        shuffled(mild, [labels] * len(mild), [seed, 1]),
         epochs=recipe.teacher_epochs,
         batch_size=batch_size,
         validation=validation,
@@ -48,8 +45,8 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, 
         share * teacher.predict(to_features(copy), batch_size=1000, verbose=0) + (1 - share) * labels
         for copy in track([*strong, *mild], "computing the teacher's probabilities", len(strong) + len(mild))
     ]
-    strong_examples = _shuffled(strong, targets[: len(strong)], [seed, 2])
-    mild_examples = _shuffled(mild, targets[len(strong) :], [seed, 2])
+    strong_examples = shuffled(strong, targets[: len(strong)], [seed, 2])
+    mild_examples = shuffled(mild, targets[len(strong) :], [seed, 2])
     first_mild = round(recipe.epochs * (1 - recipe.mild_epochs))
 
     def examples(epoch: int) -> tuple[Floats, Floats]:
@@ -70,17 +67,6 @@ def _copies(recipe: Robust, split: Split, seed: int) -> tuple[list[Grey], list[G
     numbered = track(enumerate(strengths), "distorting the training images", len(strengths))
     copies = [distort(fine, split.y_train, distortions, [seed, number]) for number, distortions in numbered]
     return copies[: recipe.copies], copies[recipe.copies :]
-
-
-def _shuffled(copies: Sequence[Grey], targets: Sequence[Floats], seed: Sequence[int]) -> Examples:
-    """Return a function from an epoch to one of the copies with its targets, in an order that a resumed run repeats."""
-
-    def examples(epoch: int) -> tuple[Floats, Floats]:
-        index = epoch % len(copies)
-        order = np.random.default_rng([*seed, epoch]).permutation(len(copies[index]))
-        return to_features(copies[index][order]), targets[index][order]
-
-    return examples
 
 
 def _steps(split: Split, epochs: int, batch_size: int) -> int:

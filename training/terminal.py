@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +13,7 @@ from rich.table import Table
 from digits.features import Grey
 from digits.model.artifact import SHIPPED, Manifest
 from digits.model.classes import DIGITS
+from digits.normalization.parts import extent
 from digits.percent import percent
 from training.assess.assessment import Assessment
 from training.data.images import ARRAYS, LabelledImages
@@ -67,11 +67,9 @@ def show_data(data: LabelledImages) -> None:
 
 def as_numbers(image: Grey) -> str:
     """Return an image as the lecture prints it, without its empty margins: MNIST's digits then fit 80 columns."""
-    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    if not image.any():
         return "0"
-    inked = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return "\n".join(" ".join(f"{value:3d}" for value in row) for row in inked)
+    return "\n".join(" ".join(f"{value:3d}" for value in row) for row in image[extent(image > 0)])
 
 
 def as_shades(image: Grey) -> str:

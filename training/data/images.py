@@ -118,11 +118,6 @@ class Split:
         """Number of classes. The training images have at least one image of each."""
         return int(self.y_train.max()) + 1
 
-    @property
-    def has_held_back_images(self) -> bool:
-        """Whether there are images for validation and calibration."""
-        return len(self.y_calibration) > 0
-
 
 def load(
     source: str | None,

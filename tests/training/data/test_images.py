@@ -193,7 +193,6 @@ def test_a_split_puts_every_image_into_one_of_three_stratified_parts(counts: lis
     whole = [*numbers(split.x_train), *numbers(split.x_validation), *numbers(split.x_calibration)]
     assert sorted(whole) == list(range(len(labels)))
     assert len(split.y_validation) == len(split.y_calibration) == round(part * len(labels))
-    assert split.has_held_back_images
     for name in ("train", "validation", "calibration"):
         x, y = getattr(split, f"x_{name}"), getattr(split, f"y_{name}")
         np.testing.assert_array_equal(y, labels[numbers(x)])

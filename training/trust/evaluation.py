@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from digits.features import Floats, Grey
 from digits.model.artifact import MAX_NOVELTY, Calibration, PredictionSets
 from digits.model.classifier import Scores
-from digits.model.prediction_sets import Thresholds, class_thresholds
+from digits.model.prediction_sets import DEFAULT_COVERAGE, class_thresholds, stored_thresholds
 from training.data.images import Labels
 from training.trust.conformal import coverage_band
 from training.trust.reliability import Reliability, reliability, rescale
@@ -142,7 +142,7 @@ def coverage(
 
 
 def detect(
-    digits: NDArray[Any], others: Mapping[str, tuple[Grey, Scores]], thresholds: Thresholds | None
+    digits: NDArray[Any], others: Mapping[str, tuple[Grey, Scores]], calibration: Calibration
 ) -> dict[str, Detection]:
     """Measure how well novelty separates digits from each kind of non-digit.
 
@@ -150,7 +150,7 @@ def detect(
         digits: (N,), the novelty of test images.
         others: kind to normalized pictures, uint8 (M, 28, 28), and their scores, with novelty. Kinds without pictures
             are left out of the result.
-        thresholds: of the prediction sets. None: no answer is accepted.
+        calibration: has the prediction sets. No answer is accepted without those of the default coverage.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -158,6 +158,7 @@ def detect(
     for kind, (pixels, (probabilities, novelty)) in others.items():
         if novelty is None or not len(pixels):
             continue
+        thresholds = stored_thresholds(calibration, probabilities.shape[1]).get((DEFAULT_COVERAGE, False))
         is_accepted = np.zeros(len(pixels), dtype=bool)
         if thresholds is not None:
             limits = thresholds.mnist if thresholds.normalized is None else thresholds.normalized

@@ -6,16 +6,15 @@ Lengths are in pixels of the scene.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from digits.features import Floats, Grey
 from training.ink.strokes import FIELD, straight_fields
+from training.trust.drawing import font
 
 SIDE = 128
 """Side of a scene in pixels."""
@@ -351,14 +350,7 @@ def _frames(digits: Sequence[_Digit], rng: _Rng) -> _Plane:
     return found
 
 
-@cache
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
-
-
-_FONTS = [f"{name}.ttf" for name in ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "cmr10")]
+_FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "cmr10")
 
 
 def _print(digits: Sequence[_Digit], ink: _Plane, height: float, rng: _Rng) -> _Plane:
@@ -373,7 +365,7 @@ def _print(digits: Sequence[_Digit], ink: _Plane, height: float, rng: _Rng) -> _
         if digits and rng.random() < 0.5:  # a label
             x = digits[0].x - rng.uniform(0.2, 1.2) * height
             y = digits[0].y + rng.choice([-1, 1]) * rng.uniform(0.5, 0.8) * height - size / 2
-        pen.text((x, y), word, fill=255, font=_font(str(rng.choice(_FONTS)), size))
+        pen.text((x, y), word, fill=255, font=font(str(rng.choice(_FONTS)), size))
     coverage = np.asarray(page, dtype=np.float32) / 255
     return coverage * _is_bare(ink)
 

@@ -1,10 +1,12 @@
 """Draw pictures with Pillow and bring them to MNIST form."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from digits.errors import NoInk
 from digits.features import SIDE, Grey
@@ -19,6 +21,14 @@ def draw_picture(draw: Callable[[ImageDraw.ImageDraw], Any]) -> Grey:
     page = Image.new("L", (FIELD, FIELD))
     draw(ImageDraw.Draw(page))
     return np.asarray(page)
+
+
+@cache
+def font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """Return one of the fonts that Matplotlib ships, so that every machine draws the same letters."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size)
 
 
 def beside(left: Grey, right: Grey, apart: int) -> Grey:

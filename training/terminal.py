@@ -12,20 +12,15 @@ from rich.table import Table
 
 from digits.features import Grey
 from digits.model.artifact import SHIPPED, Manifest
-from digits.model.classes import DIGITS
 from digits.normalization.parts import extent
 from digits.percent import percent
 from training.assess.assessment import Assessment
-from training.data.images import ARRAYS, LabelledImages
+from training.data.images import ARRAYS, LabelledImages, kind_of
 from training.progress import progress
 from training.trust.evaluation import Trust
 
 _MAX_COLUMNS = 12
 """Number of classes above which the confusion matrix is too wide for a terminal. The report has a picture of it."""
-
-
-def _kind(data: LabelledImages) -> str:
-    return "digit" if data.classes == DIGITS else "class"
 
 
 def _table(first: str, *others: str, title: str) -> Table:
@@ -54,7 +49,7 @@ def show_data(data: LabelledImages) -> None:
     for name in ARRAYS:
         array = getattr(data, name)
         say(f"{name:<8} {array.dtype} {array.shape!s:<16} values {array.min()} to {array.max()}")
-    kind = _kind(data)
+    kind = kind_of(data.classes)
     table = _table(kind, "train", "test", title=f"images of each {kind}")
     for index, name in enumerate(data.classes):
         table.add_row(escape(name), *map(str, ((data.y_train == index).sum(), (data.y_test == index).sum())))
@@ -85,7 +80,7 @@ def show_assessment(assessment: Assessment, data: LabelledImages) -> None:
     """Print loss, accuracy, the scores per class, the confusion matrix and the most confident mistakes."""
     say(f"loss {assessment.loss:.4f}, accuracy {assessment.in_words()}")
     console = Console()
-    kind, names = _kind(data), [escape(name) for name in data.classes]
+    kind, names = kind_of(data.classes), [escape(name) for name in data.classes]
     table = _table(kind, "precision", "recall", "F1", "images", title=f"by {kind}")
     for row in assessment.by_class(names):
         table.add_row(*row)

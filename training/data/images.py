@@ -119,6 +119,11 @@ class Split:
         return int(self.y_train.max()) + 1
 
 
+def kind_of(classes: Sequence[str]) -> str:
+    """Return what a class is called: a digit or a class."""
+    return "digit" if classes == DIGITS else "class"
+
+
 def load(
     source: str | None,
     *,

@@ -10,7 +10,7 @@ from PIL import Image
 from digits.features import Grey
 from digits.model.classes import DIGITS
 from training.assess.assessment import Assessment
-from training.data.images import LabelledImages
+from training.data.images import LabelledImages, kind_of
 from training.trust.evaluation import Trust
 from training.trust.reliability import BINS
 
@@ -74,7 +74,7 @@ def confusion(assessment: Assessment, classes: Sequence[str]) -> bytes:
     """Draw the confusion matrix of the test images."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    kind = "digit" if classes == DIGITS else "class"
+    kind = kind_of(classes)
     figure = _figure(6, 5.6)
     axes = figure.subplots()
     counts = assessment.confusion

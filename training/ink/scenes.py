@@ -30,7 +30,6 @@ _Plane = Any
 _Y, _X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True)
 class Chances:
     """The shares of the scenes, or of the papers, that have something."""
 
@@ -73,9 +72,6 @@ class Chances:
     jpeg: float = 0.5
 
 
-CHANCES = Chances()
-
-
 @dataclass(frozen=True, slots=True)
 class _Digit:
     """A digit of a scene."""
@@ -96,22 +92,22 @@ def make_scene(fields: Floats, rng: _Rng) -> tuple[Grey, Grey]:
     """
     digits = _layout(rng)
     height = digits[0].height if digits else 0.0
-    is_plain = rng.random() < CHANCES.plain
-    ink = _write(digits, fields, rng, CHANCES.straight)
+    is_plain = rng.random() < Chances.plain
+    ink = _write(digits, fields, rng)
     strength = rng.uniform(0.3, 0.95) if rng.random() < 0.75 or 0 < height < 14 else rng.uniform(0.1, 0.3)
-    is_surface = rng.random() < (0.5 if not digits else CHANCES.surface)
+    is_surface = rng.random() < (0.5 if not digits else Chances.surface)
     if is_surface:
         paper = np.clip(rng.uniform(0.2, 0.8) + _log(rng, 0.01, 0.12) * _surface(rng), 0.05, 1)
         strength = max(strength, 0.4)
     elif is_plain:
         paper = np.ones_like(_X)
-    elif rng.random() < CHANCES.bare:
+    elif rng.random() < Chances.bare:
         paper = _stained(rng)
     else:
         paper = _paper(digits, ink, strength, fields, rng)
     covered = strength * _pressure(rng) * ink
     grey = np.minimum(paper, 1 - covered) if rng.random() < 0.4 else paper * (1 - covered)
-    if not is_plain and not is_surface and rng.random() < CHANCES.table:
+    if not is_plain and not is_surface and rng.random() < Chances.table:
         grey, ink = _end_paper(grey, ink, rng)
     light = _light(digits, rng) if not is_plain else np.ones_like(_X)
     light = light * np.float32(rng.uniform(100, 250) if rng.random() < 0.75 else rng.uniform(45, 110))
@@ -119,7 +115,7 @@ def make_scene(fields: Floats, rng: _Rng) -> tuple[Grey, Grey]:
     grey = grey * light
     if not is_plain:
         grey = grey + _log(rng, 0.3, 6) * _grain(rng, rng.uniform(1, 2.5)) * light / 255
-        if rng.random() < CHANCES.haze:
+        if rng.random() < Chances.haze:
             grey = grey + rng.uniform(10, 60)
     return _photograph(grey, height, rng, is_plain=is_plain), np.rint(255 * ink).astype(np.uint8)
 
@@ -171,13 +167,13 @@ def _layout(rng: _Rng) -> list[_Digit]:
     """Place the digits: none, one, a number or a sheet."""
     u = rng.uniform
     kind = rng.random()
-    if kind < CHANCES.empty:
+    if kind < Chances.empty:
         return []
-    if kind < CHANCES.empty + CHANCES.one_digit:
-        if rng.random() < CHANCES.tight:
+    if kind < Chances.empty + Chances.one_digit:
+        if rng.random() < Chances.tight:
             pen = _log(rng, 2.5, 20)
             return [_Digit(SIDE / 2 + u(-2, 2), SIDE / 2 + u(-2, 2), SIDE - pen + u(-4, 6), pen)]
-        if rng.random() < CHANCES.like_a_line:
+        if rng.random() < Chances.like_a_line:
             height = u(50, 118)
             x, y = (SIDE / 2 + u(-1, 1) * (SIDE / 2 - share * height) for share in (0.2, 0.5))
             return [_Digit(x, y, height, _log(rng, 0.45, 3), is_straight=True)]
@@ -185,7 +181,7 @@ def _layout(rng: _Rng) -> list[_Digit]:
         pen = np.clip(height * (_log(rng, 0.006, 0.17) if rng.random() < 0.7 else u(0.1, 0.25)), 0.45, 24)
         x, y = (SIDE / 2 + u(-1, 1) * max(4, SIDE / 2 - share * height) for share in (0.35, 0.5))
         return [_Digit(x, y, height, float(pen))]
-    if kind < CHANCES.empty + CHANCES.one_digit + CHANCES.number:
+    if kind < Chances.empty + Chances.one_digit + Chances.number:
         count, rows = int(rng.integers(2, 8)), 1 + int(rng.random() < 0.3)
         columns, tallest = -(-count // rows), 72.0
     else:
@@ -208,11 +204,10 @@ def _layout(rng: _Rng) -> list[_Digit]:
     ]
 
 
-def _write(
-    digits: Sequence[_Digit], fields: Floats, rng: _Rng, straight: float = 0, *, mirrored: bool = False
-) -> _Plane:
+def _write(digits: Sequence[_Digit], fields: Floats, rng: _Rng, *, mirrored: bool = False) -> _Plane:
     """Return how much of each pixel the pen covers. All digits of a scene are in one hand."""
     ink = np.zeros_like(_X)
+    straight = 0 if mirrored else Chances.straight
     slant = rng.normal(0, 0.05) if rng.random() < 0.4 else rng.uniform(-0.35, 0.35)
     turn, width = _near_level(rng, 1.5, 6), rng.uniform(0.75, 1.2)
     uneven = 1 + rng.uniform(0, 0.15) * _grain(rng, _log(rng, 8, 60)) if digits else 1.0
@@ -251,13 +246,13 @@ def _paper(digits: Sequence[_Digit], ink: _Plane, strength: float, fields: Float
     def darken(coverage: _Plane, low: float, high: float) -> None:
         np.multiply(paper, 1 - np.minimum(rng.uniform(low, high) * strength, 0.95) * coverage, out=paper)
 
-    if rng.random() < CHANCES.crumpled:
+    if rng.random() < Chances.crumpled:
         paper += _log(rng, 0.01, 0.12) * _grain(rng, _log(rng, 5, 60))
-    if rng.random() < CHANCES.folded:
+    if rng.random() < Chances.folded:
         across, _ = _turned(rng.uniform(0, 2 * np.pi), *rng.uniform(0, SIDE, 2))
         side = _step(across, rng.uniform(0.5, 4))
         paper *= 1 + rng.uniform(-0.25, 0.25) * (side - 0.5) + rng.uniform(-0.8, 0.8) * side * (1 - side)
-    if rng.random() < CHANCES.seen_through:
+    if rng.random() < Chances.seen_through:
         pen = digits[0].pen if digits else height * rng.uniform(0.03, 0.15)
         behind = [
             _Digit(
@@ -266,20 +261,20 @@ def _paper(digits: Sequence[_Digit], ink: _Plane, strength: float, fields: Float
             for _ in range(int(rng.integers(1, max(3, min(12, int(150 / height))))))
         ]
         darken(cv2.GaussianBlur(_write(behind, fields, rng, mirrored=True), (0, 0), rng.uniform(0.5, 2.5)), 0.1, 0.45)
-    if rng.random() < CHANCES.ruled:
+    if rng.random() < Chances.ruled:
         darken(_ruling(height, rng), *((0.04, 0.5) if rng.random() < 0.6 else (0.3, 1.1)))
-    if rng.random() < CHANCES.framed:
+    if rng.random() < Chances.framed:
         darken(_frames(digits, rng), 0.15, 1.25)
-    if rng.random() < CHANCES.printed and height > 12:
+    if rng.random() < Chances.printed and height > 12:
         darken(_print(digits, ink, height, rng), 0.3, 1.2)
-    if rng.random() < CHANCES.specks:
+    if rng.random() < Chances.specks:
         darken(_specks(ink, rng), 0.3, 1.1)
     return paper
 
 
 def _stained(rng: _Rng) -> _Plane:
     """Return the brightness of bare paper, sometimes with the ring of a cup or a stain with a dark rim."""
-    if rng.random() >= CHANCES.stained:
+    if rng.random() >= Chances.stained:
         return np.ones_like(_X)
     u = rng.uniform
     radius = _log(rng, 15, 90)
@@ -430,7 +425,7 @@ def _light(digits: Sequence[_Digit], rng: _Rng) -> _Plane:
     u = rng.uniform
     along, _ = _turned(u(0, 2 * np.pi))
     light = 1 + u(0, 0.9) * along / SIDE - u(0, 0.4) * ((_X - u(0, SIDE)) ** 2 + (_Y - u(0, SIDE)) ** 2) / SIDE**2
-    for _ in range(int(rng.choice(3, p=CHANCES.shadows))):
+    for _ in range(int(rng.choice(3, p=Chances.shadows))):
         x, y = u(0, SIDE, 2)
         if digits and rng.random() < 0.6:
             digit = digits[int(rng.integers(len(digits)))]
@@ -441,7 +436,7 @@ def _light(digits: Sequence[_Digit], rng: _Rng) -> _Plane:
             across, _ = _turned(angle, x, y)
             shade = shade * _step(across + u(0, 3) * _grain(rng, u(20, 60)), blur)
         light = light * (1 - u(0.1, 0.75) * shade)
-    if rng.random() < CHANCES.hand:
+    if rng.random() < Chances.hand:
         light = light * (1 - u(0.15, 0.65) * _hand(rng))
     return np.maximum(light, 0.12).astype(np.float32)
 
@@ -464,11 +459,11 @@ def _photograph(grey: _Plane, height: float, rng: _Rng, *, is_plain: bool) -> Gr
     brightest = float(np.percentile(grey[::4, ::4], 98))
     if brightest > 250 and rng.random() < 0.9:
         grey = grey * (rng.uniform(225, 253) / brightest)
-    if rng.random() < CHANCES.inverted:
+    if rng.random() < Chances.inverted:
         grey = 255 - np.clip(grey, 0, 255)
-    if rng.random() < CHANCES.blurred:
+    if rng.random() < Chances.blurred:
         grey = cv2.GaussianBlur(grey, (0, 0), _log(rng, 0.3, 1.3 if height < 40 else 2.4))
-    if height > 26 and rng.random() < CHANCES.small:
+    if height > 26 and rng.random() < Chances.small:
         side = int(_log(rng, max(24, SIDE * 12 / height), 110))
         grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
         if not is_plain:
@@ -485,7 +480,7 @@ def _photograph(grey: _Plane, height: float, rng: _Rng, *, is_plain: bool) -> Gr
 
 def _compressed(grey: _Plane, rng: _Rng) -> Any:
     whole: _Plane = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
-    if rng.random() < CHANCES.jpeg:
+    if rng.random() < Chances.jpeg:
         quality = int(rng.integers(35, 97))
         whole = cv2.imdecode(cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
     return whole

@@ -195,17 +195,16 @@ def _seven_with_left_serif(u: _Uniform) -> list[_Curve]:
 def _seven_with_round_shoulder(u: _Uniform) -> list[_Curve]:
     right, foot, hook = u(0.22, 0.5), u(0.05, 0.35), u(0.12, 0.42)
     bulge = right * (1 - u(0.0, 0.12))
-    return [
-        [
-            (u(-0.03, 0.06), hook),
-            (u(0.0, 0.05), hook * 0.4),
-            (right * u(0.35, 0.6), u(-0.02, 0.03)),
-            (bulge, u(0.04, 0.1)),
-            (right, 0.22),
-            ((right + foot) / 2 + u(-0.02, 0.06), 0.6),
-            (foot, 1.0),
-        ]
+    stroke = [
+        (u(-0.03, 0.06), hook),
+        (u(0.0, 0.05), hook * 0.4),
+        (right * u(0.35, 0.6), u(-0.02, 0.03)),
+        (bulge, u(0.04, 0.1)),
+        (right, 0.22),
+        ((right + foot) / 2 + u(-0.02, 0.06), 0.6),
+        (foot, 1.0),
     ]
+    return [stroke]
 
 
 def _nine_with_small_loop(u: _Uniform) -> list[_Curve]:
@@ -266,17 +265,16 @@ def _six_with_curled_top(u: _Uniform) -> list[_Curve]:
 
 def _six_with_small_bowl(u: _Uniform) -> list[_Curve]:
     top, right, high = u(0.0, 0.32), u(0.2, 0.44), u(0.54, 0.74)
-    return [
-        [
-            (top, 0.0),
-            (top * 0.45 + u(-0.04, 0.02), 0.45),
-            (0.0, 0.84),
-            (right * 0.4, 1.0),
-            (right, u(0.8, 0.92)),
-            (right * 0.75, high),
-            (u(-0.02, right * 0.4), u(0.8, 0.92)),
-        ]
+    stroke = [
+        (top, 0.0),
+        (top * 0.45 + u(-0.04, 0.02), 0.45),
+        (0.0, 0.84),
+        (right * 0.4, 1.0),
+        (right, u(0.8, 0.92)),
+        (right * 0.75, high),
+        (u(-0.02, right * 0.4), u(0.8, 0.92)),
     ]
+    return [stroke]
 
 
 def _closed_four(u: _Uniform) -> list[_Curve]:
@@ -304,21 +302,20 @@ def _open_four(u: _Uniform) -> list[_Curve]:
 
 def _two_with_loop(u: _Uniform) -> list[_Curve]:
     right, high = u(0.5, 0.6), u(0.72, 0.8)
-    return [
-        [
-            (u(0.0, 0.08), u(0.16, 0.26)),
-            (right * 0.5, 0.0),
-            (right, 0.18),
-            (right * 0.85, 0.48),
-            (0.2, 0.9),
-            (0.04, 0.98),
-            (u(-0.08, -0.02), 0.89),
-            (0.06, high),
-            (0.25, high + 0.1),
-            (0.45, 0.97),
-            (u(0.62, 0.76), u(0.85, 0.93)),
-        ]
+    stroke = [
+        (u(0.0, 0.08), u(0.16, 0.26)),
+        (right * 0.5, 0.0),
+        (right, 0.18),
+        (right * 0.85, 0.48),
+        (0.2, 0.9),
+        (0.04, 0.98),
+        (u(-0.08, -0.02), 0.89),
+        (0.06, high),
+        (0.25, high + 0.1),
+        (0.45, 0.97),
+        (u(0.62, 0.76), u(0.85, 0.93)),
     ]
+    return [stroke]
 
 
 def _two_with_long_base(u: _Uniform) -> list[_Curve]:
@@ -398,19 +395,18 @@ def _five_with_rising_bar(u: _Uniform) -> list[_Curve]:
 def _open_eight(u: _Uniform) -> list[_Curve]:
     right, waist, low = u(0.3, 0.6), u(0.4, 0.56), u(0.26, 0.5)
     middle = right * u(0.35, 0.6)
-    return [
-        [
-            (right - u(0.0, 0.12), u(0.0, 0.16)),
-            (right * 0.5, u(-0.02, 0.06)),
-            (u(0.0, 0.1), waist * 0.45),
-            (middle, waist),
-            (middle + low / 2, (1 + waist) / 2),
-            (middle - u(0.0, 0.1), 1.0),
-            (middle - low / 2 - u(0.0, 0.1), (1 + waist) / 2),
-            (middle, waist),
-            (right + u(-0.04, 0.12), u(0.02, 0.22)),
-        ]
+    stroke = [
+        (right - u(0.0, 0.12), u(0.0, 0.16)),
+        (right * 0.5, u(-0.02, 0.06)),
+        (u(0.0, 0.1), waist * 0.45),
+        (middle, waist),
+        (middle + low / 2, (1 + waist) / 2),
+        (middle - u(0.0, 0.1), 1.0),
+        (middle - low / 2 - u(0.0, 0.1), (1 + waist) / 2),
+        (middle, waist),
+        (right + u(-0.04, 0.12), u(0.02, 0.22)),
     ]
+    return [stroke]
 
 
 def _bar(u: _Uniform) -> list[_Curve]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,9 +13,6 @@ from training.assess.assessment import Assessment
 from training.data.images import LabelledImages, kind_of
 from training.trust.evaluation import Trust
 from training.trust.reliability import BINS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _ACCENT, _CONTRAST = "#0f6b66", "#b84f00"
 """The colours of the service's pages. Colour-blind people can tell them apart."""
@@ -139,14 +136,14 @@ def _short(name: str) -> str:
     return name if len(name) <= _SHOWN_CHARACTERS else f"{name[: _SHOWN_CHARACTERS - 1]}…"
 
 
-def _figure(width: float, height: float) -> "Figure":
+def _figure(width: float, height: float) -> Any:
     # Matplotlib's object interface needs no display and keeps no global state, unlike pyplot.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _png(figure: "Figure") -> bytes:
+def _png(figure: Any) -> bytes:
     drawn, small = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", dpi=80)
     # A palette of 64 colours makes the file a third of its size, and is enough for greys and two curves.

@@ -44,8 +44,6 @@ _PREPARED = {
     "the training pictures, which were prepared in the same way.",
 }
 
-_MEASURED_ELSEWHERE = " `python -m benchmarks.quality.pictures` measures it."
-
 _FIGURES = {
     "history.png": "Loss and accuracy by epoch, for training and validation images",
     "confusion.png": "Confusion matrix of the test set",
@@ -215,7 +213,7 @@ def _prediction_sets(manifest: Manifest, calibration: Calibration, trust: Trust)
             f"each test image.\n\n{_table(header, [_coverage_row(row, kind) for row in trust.normalized_coverage])}\n\n"
             "The second promise holds for pictures like these copies. Most pictures that people send are easier to "
             "read, so that their coverage is higher."
-            f"{_MEASURED_ELSEWHERE if manifest.classes == DIGITS else ''}"
+            + (" `python -m benchmarks.quality.pictures` measures it." if manifest.classes == DIGITS else "")
         )
     elif manifest.classes == DIGITS:
         parts.append(

@@ -17,9 +17,6 @@ from training.network.recipes import Robust
 from training.progress import track
 from training.robust.augmentation import distort, enlarge
 
-TEACHER = "teacher"
-"""The folder of the teacher's state, below the folder of the network's state."""
-
 
 def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, History]:
     """Train the teacher, then the recipe's network. The rest is as in `training.fit.epochs.fit`.
@@ -38,7 +35,7 @@ def fit(recipe: Robust, split: Split, *, seed: int, folder: Path) -> tuple[Any, 
         epochs=recipe.teacher_epochs,
         batch_size=batch_size,
         validation=validation,
-        folder=folder / TEACHER,
+        folder=folder / "teacher",
     )
     share = recipe.teacher_share
     targets = [

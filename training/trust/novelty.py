@@ -23,13 +23,6 @@ from training.trust.outlier_exposure import outliers
 
 METHOD = "a head with outlier exposure"
 
-DIGITS_FALSE_ALARMS = 0.0035, 0.0275
-"""Maximum shares of digits like the calibration images, and of their distorted copies, that get a novelty above 1. Most
-pictures that people send are clearer than the copies, so that fewer than 2 % of their digits do."""
-
-CLASSES_FALSE_ALARMS = 0.05, 0.05
-"""The same for classes other than digits, which have few pictures."""
-
 _CLASSES_PICTURES, _CLASSES_COPIES = 2_500, 1_000
 """Numbers of pictures to learn from and to choose the threshold with. Fewer pictures are repeated, each time distorted
 in another way."""
@@ -80,8 +73,12 @@ def mean(heads: Sequence[Head]) -> Head:
 
 
 def false_alarms(*, has_digits: bool) -> tuple[float, float]:
-    """Return the maximum shares of calibration images and of their distorted copies with a novelty above 1."""
-    return DIGITS_FALSE_ALARMS if has_digits else CLASSES_FALSE_ALARMS
+    """Return the maximum shares of calibration images and of their distorted copies with a novelty above 1.
+
+    Most pictures that people send are clearer than the copies, so that fewer than 2 % of their digits have one. Other
+    classes have few pictures.
+    """
+    return (0.0035, 0.0275) if has_digits else (0.05, 0.05)
 
 
 def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_digits: int = MAX_DIGITS) -> Head | None:

@@ -100,7 +100,9 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_d
     copies = imitations(images, labels, seed, has_digits=has_digits)
     others = outliers(images, labels, _OUTLIERS * len(images), seed, has_digits=has_digits)
     distorted = imitations(others, np.zeros(len(others), np.uint8), seed, has_digits=False)
-    head = _train(network, np.concatenate([images, copies]), np.concatenate([others, distorted]), seed)
+    hidden, _ = activations(network, to_features(np.concatenate([images, copies, others, distorted])))
+    targets = np.repeat(np.array([0, 1], dtype=np.float32), [2 * len(images), 2 * len(others)])
+    head = mean([_train(hidden, targets, seed + number) for number in range(_HEADS)])
 
     def novelty(pictures: Grey) -> NDArray[np.float64]:
         return head.novelty(activations(network, to_features(pictures))[0])
@@ -115,13 +117,7 @@ def fit(network: Any, split: Split, *, seed: int, has_digits: bool = True, max_d
     return replace(head, kernel=head.kernel / limit, bias=head.bias / limit)
 
 
-def _train(network: Any, known: Grey, others: Grey, seed: int) -> Head:
-    hidden, _ = activations(network, to_features(np.concatenate([known, others])))
-    targets = np.repeat(np.array([0, 1], dtype=np.float32), [len(known), len(others)])
-    return mean([_train_one(hidden, targets, seed + number) for number in range(_HEADS)])
-
-
-def _train_one(hidden: Floats, targets: Floats, seed: int) -> Head:
+def _train(hidden: Floats, targets: Floats, seed: int) -> Head:
     make_reproducible(seed)
     layers = keras().layers
     head = keras().Sequential(

@@ -6,7 +6,7 @@ noise, and digits that were cut up, mixed, paired or turned. The head is tested 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -42,27 +42,23 @@ def outliers(images: Grey, labels: Labels, count: int, seed: int, *, has_digits:
     (N, 28, 28) with labels uint8 (N,), are cut up. If the classes are not the digits, digits are among the outliers.
     """
     chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
+    images, labels = images[chosen], labels[chosen]
+    shares = _KINDS if has_digits else _KINDS_BESIDE_CLASSES
+    kinds, probabilities = list(shares), np.array(list(shares.values())) / sum(shares.values())
 
     def make(start: int) -> Grey:
         rng = np.random.default_rng([seed, start])
-        kinds = _KINDS if has_digits else _KINDS_BESIDE_CLASSES
-        return _make(kinds, images[chosen], labels[chosen], min(_CHUNK, count - start), rng)
+        pictures: list[Grey] = []
+        for kind in rng.choice(len(kinds), min(_CHUNK, count - start), p=probabilities):
+            picture = kinds[kind](images, labels, rng)
+            is_whole = picture.shape == (SIDE, SIDE) and picture.any()
+            pictures.extend([picture] if is_whole else normalize_pictures([picture]))
+        kept = [picture for picture in pictures if not _is_upright_bar(picture)]
+        return np.array(kept, dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         starts = range(0, count, _CHUNK)
         return np.concatenate(list(track(threads.map(make, starts), "drawing other things", len(starts))))
-
-
-def _make(shares: "Mapping[_Kind, float]", images: Grey, labels: Labels, count: int, rng: Generator) -> Grey:
-    kinds = list(shares)
-    chosen = rng.choice(len(kinds), count, p=np.array(list(shares.values())) / sum(shares.values()))
-    pictures: list[Grey] = []
-    for kind in chosen:
-        picture = kinds[kind](images, labels, rng)
-        is_whole = picture.shape == (SIDE, SIDE) and picture.any()
-        pictures.extend([picture] if is_whole else normalize_pictures([picture]))
-    kept = [picture for picture in pictures if not _is_upright_bar(picture)]
-    return np.array(kept, dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def _is_upright_bar(picture: Grey) -> bool:

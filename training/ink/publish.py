@@ -1,7 +1,6 @@
 """Train the ink network, compare its ONNX graph with Keras, and publish it as the next version of `ink`."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from digits.normalization.parts import Mask, find_parts
 from training.backend import keras, library_versions
 from training.data.images import LabelledImages
 from training.errors import ParityError
-from training.fit.epochs import History, training_state
+from training.fit.epochs import training_state
 from training.ink.fit import InkRecipe, fit, validation_scenes
 from training.ink.graph import convolutions, serving_graph
 from training.terminal import step
@@ -58,47 +57,41 @@ def train(recipe: InkRecipe, data: LabelledImages, *, seed: int, output: Path, r
     """
     with training_state(output / NAME, recipe, seed, data.sha256(), resume=resume) as folder:
         network, history = fit(recipe, data.x_train, seed=seed, folder=folder)
-        return _publish(recipe, data, network, history, seed=seed, output=output)
-
-
-def _publish(
-    recipe: InkRecipe, data: LabelledImages, network: Any, history: History, *, seed: int, output: Path
-) -> Manifest:
-    with step("exporting the network for the service"):
-        scenes = validation_scenes(recipe, data.x_train, seed)
-        files = _files(network, scenes)
-        whole = _whole_share(network, [scene for scene in scenes if scene[1].any()])
-    metrics = {column: values[-1] for column, values in history.items()} | {"val_whole": whole}
-    card = _CARD.format(
-        name=data.name,
-        parameters=network.count_params(),
-        scenes=recipe.epochs * recipe.scenes,
-        digits=recipe.digits,
-        seed=seed,
-        validation=len(scenes),
-        overlap=metrics["val_overlap"],
-        whole=whole,
-    )
-    files["report/README.md"] = card.encode()
-    fields: Mapping[str, Any] = {
-        "inputs": (CONTRASTS_INPUT,),
-        "outputs": (INK_OUTPUT,),
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "dataset": Dataset(
+        with step("exporting the network for the service"):
+            scenes = validation_scenes(recipe, data.x_train, seed)
+            files = _files(network, scenes)
+            whole = _whole_share(network, [scene for scene in scenes if scene[1].any()])
+        metrics = {column: values[-1] for column, values in history.items()} | {"val_whole": whole}
+        card = _CARD.format(
+            name=data.name,
+            parameters=network.count_params(),
+            scenes=recipe.epochs * recipe.scenes,
+            digits=recipe.digits,
+            seed=seed,
+            validation=len(scenes),
+            overlap=metrics["val_overlap"],
+            whole=whole,
+        )
+        dataset = Dataset(
             name=data.name,
             sha256=data.sha256(),
             train_images=recipe.digits,
             validation_images=recipe.digits // 5,
             test_images=0,
-        ),
-        "libraries": library_versions(),
-        "metrics": {
-            "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
-            "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
-        },
-    }
-    return artifact.publish(output, files, fields, name=NAME)
+        )
+        fields = {
+            "inputs": (CONTRASTS_INPUT,),
+            "outputs": (INK_OUTPUT,),
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "dataset": dataset,
+            "libraries": library_versions(),
+            "metrics": {
+                "train": {name: value for name, value in metrics.items() if not name.startswith("val_")},
+                "validation": {name[4:]: value for name, value in metrics.items() if name.startswith("val_")},
+            },
+        }
+        return artifact.publish(output, files | {"report/README.md": card.encode()}, fields, name=NAME)
 
 
 def _whole_share(network: Any, scenes: list[tuple[Grey, Grey]]) -> float:

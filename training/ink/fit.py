@@ -34,11 +34,6 @@ class InkRecipe:
     per_style: int = 60
     """Number of drawings of each style that are written too."""
 
-    @property
-    def steps(self) -> int:
-        """Number of steps of the whole training."""
-        return self.epochs * 2 * self.scenes // self.batch_size
-
 
 def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path) -> tuple[Any, History]:
     """Train the ink network. Return the network, which outputs logits, and its history. Raises CannotWrite.
@@ -47,7 +42,8 @@ def fit(recipe: InkRecipe, images: Grey, *, seed: int, folder: Path) -> tuple[An
     the initial weights and the scenes. The folder is as for `fit_epochs`.
     """
     make_reproducible(seed)
-    network = build_for_training(recipe.steps, recipe.learning_rate)
+    steps = recipe.epochs * 2 * recipe.scenes // recipe.batch_size
+    network = build_for_training(steps, recipe.learning_rate)
     fields = np.concatenate([_fields(images[: _last(images)], recipe.digits), drawn_fields(recipe.per_style)])
     validation = _examples(validation_scenes(recipe, images, seed))
     with ThreadPoolExecutor(1) as thread:

@@ -11,7 +11,7 @@ DILATIONS = (1, 2, 4)
 """Of the convolutions at a sixteenth of the picture's size, so that each sees a large part of the picture."""
 
 
-def build(widths: tuple[int, ...] = WIDTHS) -> Any:
+def build() -> Any:
     """Return a network from float32 (N, height, width, 2) to the logits of ink, (N, height, width, 1).
 
     Height and width are multiples of 16. Most work is done at half the picture's size and below: the first layer turns
@@ -25,15 +25,15 @@ def build(widths: tuple[int, ...] = WIDTHS) -> Any:
         return layers.ReLU()(x)
 
     inputs = layers.Input((None, None, 2))
-    x = convolved(ops.space_to_depth(inputs, 2), widths[0])
+    x = convolved(ops.space_to_depth(inputs, 2), WIDTHS[0])
     passed = [x]
-    for width in widths[1:-1]:
+    for width in WIDTHS[1:-1]:
         x = convolved(convolved(x, width, strides=2), width)
         passed.append(x)
-    x = convolved(x, widths[-1], strides=2)
+    x = convolved(x, WIDTHS[-1], strides=2)
     for dilation in DILATIONS:
-        x = layers.Add()([x, convolved(x, widths[-1], dilation=dilation)])
-    for width, skipped in zip(widths[-2::-1], passed[::-1], strict=True):
+        x = layers.Add()([x, convolved(x, WIDTHS[-1], dilation=dilation)])
+    for width, skipped in zip(WIDTHS[-2::-1], passed[::-1], strict=True):
         x = layers.UpSampling2D(2)(convolved(x, width, 1))
         x = convolved(layers.Add()([x, skipped]), width)
     x = layers.Conv2D(4, 3, padding="same", bias_initializer=keras().initializers.Constant(-2.5))(x)

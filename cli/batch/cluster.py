@@ -26,7 +26,6 @@ _ENVIRONMENT = {
 }
 """Variables that Ray reads. The user's own values take precedence."""
 
-
 _HOST_AND_PORT = re.compile(r"[^:/]+:\d{1,5}|\[.*\]:\d{1,5}")
 _CONNECT_SECONDS = 10
 

@@ -25,8 +25,6 @@ from cli.sources.listing import PARQUET_EXTRA
 from digits.features import Floats
 from digits.model.predictions import Prediction
 
-FORMATS = (".csv", ".jsonl", ".parquet")
-
 _FORMULA = ("=", "+", "-", "@")
 """Spreadsheets compute a cell that begins with one of these. The name of a file may."""
 
@@ -58,8 +56,8 @@ class Results:
         self._columns = columns
         self._stream: FileIO | None = None
         self.partial = output.with_name(output.name + ".partial")
-        if output.suffix not in FORMATS:
-            raise UnusableOutput(f"{output}: expected a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        if output.suffix not in _WRITERS:
+            raise UnusableOutput(f"{output}: expected a name that ends in .csv, .jsonl or .parquet")
         if output.suffix == ".parquet" and find_spec("pyarrow") is None:
             raise UnusableOutput(f"{output}: {PARQUET_EXTRA}")
         if not output.parent.is_dir():
@@ -92,7 +90,7 @@ class Results:
         return Done()
 
     def _opened(self) -> FileIO:
-        """Open and lock the partial file. Raises UnusableOutput if another run is writing it."""
+        """Open the partial file. Raises UnusableOutput if another run is writing it. The kernel releases the lock."""
         # The name is known in advance, so that somebody may have put a link there.
         stream = FileIO(self.partial, "a+b", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
         try:

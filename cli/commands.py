@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
@@ -60,9 +61,11 @@ app = typer.Typer(
 
 def _print_version(shown: bool) -> None:
     if shown:
-        from app.main import VERSION  # noqa: PLC0415 - it takes time to import
-
-        print("digits", VERSION)
+        try:
+            number = version("digits")
+        except PackageNotFoundError:  # the image has the folders of the package, but not its metadata
+            from app.main import VERSION as number  # noqa: N811, PLC0415 - it takes time to import
+        print("digits", number)
         raise typer.Exit
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats
 from digits.model.artifact import Calibration, Level, PredictionSets
-from digits.model.classes import DIGITS, MAX_CLASSES
+from digits.model.classes import MAX_CLASSES
 
 DEFAULT_COVERAGE = 0.99
 
@@ -45,16 +45,14 @@ class Thresholds:
         return ["normalized" if each else "mnist" for each in normalized.tolist()]
 
 
-def class_thresholds(level: Level, *, per_class: bool = False, classes: int = len(DIGITS)) -> Floats:
+def class_thresholds(level: Level, *, per_class: bool = False, classes: int) -> Floats:
     """Return the smallest probability with which each class is in the set, float32 (classes,)."""
     values = level.per_class if per_class else (level.threshold,) * classes
     assert values is not None, level
     return np.array(values, dtype=np.float32)
 
 
-def stored_thresholds(
-    calibration: Calibration | None, classes: int = len(DIGITS)
-) -> dict[tuple[float, bool], Thresholds]:
+def stored_thresholds(calibration: Calibration | None, classes: int) -> dict[tuple[float, bool], Thresholds]:
     """Return a version's thresholds by (coverage, whether each class has its own threshold)."""
     if calibration is None:
         return {}

@@ -54,7 +54,7 @@ def test_thresholds_per_digit_cover_a_digit_that_the_common_threshold_misses() -
     level = level_at(0.9, conformal.calibrate(probabilities[known], labels[known]))
 
     common, per_digit = (
-        at_true_digit(probabilities[new] >= class_thresholds(level, per_class=per_class), labels[new])
+        at_true_digit(probabilities[new] >= class_thresholds(level, per_class=per_class, classes=10), labels[new])
         for per_class in (False, True)
     )
     share = np.array([[part[labels[new] == digit].mean() for digit in range(10)] for part in (common, per_digit)])

@@ -171,15 +171,16 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
     """
     is_second = has_all or second.cost_per_digit < first.cost_per_digit
     best, rival = (second, first) if is_second else (first, second)
-    digits = [replace(found, other=_rival(found, rival.digits)) for found in best.digits]
+    digits = [_beside(found, rival.digits) for found in best.digits]
     missed = sum(all(_share(each.box, found.box) <= 0.3 for found in digits) for each in rival.digits)
     return replace(best, digits=digits, left_out=best.left_out + missed), is_second
 
 
-def _rival(found: FoundDigit, others: Sequence[FoundDigit]) -> int | None:
-    """Return what another reading has in the place of a digit, or None if it has the same digit there."""
+def _beside(found: FoundDigit, others: Sequence[FoundDigit]) -> FoundDigit:
+    """Return a digit with what another reading has in its place, if that is another digit or nothing."""
     near = [digit for each in others if _share(each.box, found.box) > 0.3 for digit in (each.digit, each.other)]
-    return next((digit for digit in near if digit not in (found.digit, None)), found.other)
+    other = next((digit for digit in near if digit not in (found.digit, None)), found.other)
+    return replace(found, other=other, is_stranger=found.is_stranger or not near)
 
 
 def _columns(digits: Sequence[FoundDigit]) -> tuple[list[Box], list[int], list[int]]:

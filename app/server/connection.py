@@ -25,10 +25,11 @@ _PIECES_AT_ONCE = 64  # of one read, until other connections get their turn; mos
 _END = b"\r\n\r\n"  # of a head
 
 
-class Connection(asyncio.Protocol):
-    """The protocol of one connection, for the parameter `http` of uvicorn."""
+class Connection(asyncio.Protocol, asyncio.Transport):
+    """The event loop's protocol and uvicorn's transport of one connection, for the parameter `http` of uvicorn."""
 
     def __init__(self, **arguments: Any) -> None:
+        super().__init__()
         self._loop = asyncio.get_running_loop()
         self._turns: deque[Connection] = arguments["app_state"].setdefault("digits.turns", deque())
         self._state = {**arguments["app_state"], CONNECTION: self}
@@ -36,15 +37,15 @@ class Connection(asyncio.Protocol):
         self._held, self._position = b"", 0  # what was received; uvicorn has the bytes before the position
         self._passed_on = 0  # bytes since a request began or ended
         self._headers: list[tuple[bytes, bytes]] = []
-        self._is_new, self._is_paused, self._is_answering = True, False, False
+        self._reply_head, self._expects_reply_head = b"", False
+        self._is_new, self._is_paused, self._is_answering, self._is_closing = True, False, False, False
         self._head_deadline = self._loop.time() + KEEP_ALIVE_SECONDS
         self._unread_deadline = self._last_deadline = math.inf
 
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.Transport = transport
-        self._replies = _Replies(self._transport, self)
         self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
-        self._http.connection_made(self._replies)
+        self._http.connection_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio passes it
         """End the connection. Given an error, uvicorn would leave a timer, and with it the connection's memory."""
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass on what has arrived. After the last reply, discard it."""
-        if self._replies.is_closing():
+        if self.is_closing():
             self._head_deadline = self._loop.time() + LINGER_SECONDS
             return
         if self._is_new:
@@ -76,7 +77,7 @@ class Connection(asyncio.Protocol):
     def _pass_on(self, data: bytes, start: int) -> None:
         """Pass on pieces of `data` that end at most one head each, until uvicorn pauses. Hold the rest."""
         for _ in range(_PIECES_AT_ONCE):
-            if start >= len(data) or self._is_paused or self._replies.is_closing():
+            if start >= len(data) or self._is_paused or self.is_closing():
                 break
             end = data.find(_END, start) + len(_END)
             if end < len(_END) or data.find(_END, end) < 0:
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
             self._passed_on += end - start
             self._http.data_received(data[start:end])
             start = end
-        self._held, self._position = (b"", 0) if start >= len(data) or self._replies.is_closing() else (data, start)
+        self._held, self._position = (b"", 0) if start >= len(data) or self.is_closing() else (data, start)
         if self._held and not self._is_paused:
             self._transport.pause_reading()
             self._wait_for_turn()
@@ -123,17 +124,34 @@ class Connection(asyncio.Protocol):
     def begin_request(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Note that a head has ended. uvicorn adds the trailers to `headers`."""
         self._is_answering, self._passed_on = True, 0
-        if not self._replies.is_closing():
+        if not self.is_closing():
             self._headers = headers
         self._head_deadline = math.inf
-        self._replies.expects_head = True
+        self._expects_reply_head = True
 
     def end_request(self) -> None:
         self._is_answering, self._passed_on = False, 0
-        self._replies.flush()
+        if self._reply_head:
+            self.write(b"")
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def write(self, data: Any) -> None:
+        """Write a part of a reply. The head waits for the body, which saves a system call."""
+        if self._expects_reply_head and not data.startswith(b"HTTP/1.1 100 "):
+            self._expects_reply_head, self._reply_head = False, data
+        elif not self.is_closing():
+            self._transport.write(self._reply_head + data if self._reply_head else data)
+            self._reply_head = b""
 
     def close(self) -> None:
         """Close the connection. After the reply to a request, read on, because its body may still arrive."""
+        if self._is_closing:
+            return
+        if self._reply_head:
+            self.write(b"")
+        self._is_closing = True
         self._last_deadline = self._loop.time() + MAX_LINGER_SECONDS
         if self._is_answering and not self._transport.is_closing():
             self._head_deadline = self._loop.time() + LINGER_SECONDS
@@ -141,6 +159,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         else:
             self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._is_closing or self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """Limit the time in which the client reads its replies."""
@@ -156,39 +177,6 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(_WATCH_SECONDS, self._watch)
         else:
             self._transport.abort()
-
-
-class _Replies(asyncio.Transport):
-    """The transport that uvicorn's protocol gets."""
-
-    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
-        super().__init__()
-        self._transport, self._connection = transport, connection
-        self._head, self._is_closing = b"", False
-        self.expects_head = False
-        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
-        self.pause_reading = connection.pause_reading  # type: ignore[method-assign]
-        self.resume_reading = connection.resume_reading  # type: ignore[method-assign]
-
-    def write(self, data: Any) -> None:  # head and body together, which saves a system call
-        if self.expects_head and not data.startswith(b"HTTP/1.1 100 "):
-            self.expects_head, self._head = False, data
-        elif not self.is_closing():
-            self._transport.write(self._head + data if self._head else data)
-            self._head = b""
-
-    def flush(self) -> None:
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        if not self._is_closing:
-            self.flush()
-            self._is_closing = True
-            self._connection.close()
-
-    def is_closing(self) -> bool:
-        return self._is_closing or self._transport.is_closing()
 
 
 def _without_upgrade(data: bytes) -> bytes:

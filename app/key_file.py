@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.settings import Settings
-
 Keys = Mapping[bytes, str]
 """The name of each key, by the sha256 of the key."""
 
@@ -14,22 +12,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _KEY = re.compile(r"[!-~]{16,}")
 """Printable ASCII without spaces, long enough not to be guessed."""
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
-
-
-def keys_at_start(settings: Settings) -> Keys:
-    """Return the keys in the file that the settings name, or no keys if they name no file.
-
-    Raises:
-        SystemExit: the file is not usable, or there is none although keys are required. The message is one line.
-    """
-    if settings.api_keys_file is None:
-        if settings.require_keys:
-            raise SystemExit("digits: MNIST_REQUIRE_KEYS: expected a file in MNIST_API_KEYS_FILE, received none")
-        return {}
-    try:
-        return read_keys(settings.api_keys_file)
-    except ValueError as exc:
-        raise SystemExit(f"digits: MNIST_API_KEYS_FILE: {exc}") from None
 
 
 def read_keys(file: Path) -> Keys:

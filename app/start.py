@@ -9,9 +9,8 @@ from typing import Any
 import uvicorn
 
 from app.api.grpc.requirements import check_requirements
-from app.key_file import keys_at_start
 from app.server.connection import KEEP_ALIVE_SECONDS, Connection
-from app.settings import LogFormat, Settings, warnings_about
+from app.settings import Settings, warnings_about
 from app.telemetry import logs
 from app.telemetry.stderr import log_native_lines
 
@@ -26,44 +25,36 @@ def start(settings: Settings) -> int:
         SystemExit: an address is not available, the keys cannot be read, or gRPC is not installed. The last line of the
             log says so.
     """
-    with logs.last_line(settings.log_format):
-        _start(settings, logs.format_in_use(settings.log_format))
+    with logs.last_line(settings.log_format) as log_format:
+        # Until the drain handles these signals, and when uvicorn raises them again at its end.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: os._exit(0))
+        log_native_lines()
+        for line in warnings_about(settings):
+            logs.announce(line, log_format, "WARNING")
+        listener = listen(settings.host, settings.port)
+        # Each connection is an open file. Shells usually allow 1024, and a process does not have the memory for 65536.
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+        from app.main import create_app  # noqa: PLC0415 - takes half a second
+
+        app = create_app(settings)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        if settings.grpc_port is not None:
+            check_requirements(settings)
+            from app.api.grpc.server import GrpcServer  # noqa: PLC0415 - grpcio is an extra
+
+            with listen(settings.host, settings.grpc_port, "MNIST_GRPC_PORT") as free:  # grpcio itself listens later
+                port = free.getsockname()[1]
+            app.state.service.grpc_server = GrpcServer(app.state.service, port, FINISH_SECONDS)
+            logs.announce(f"grpc://{host}:{port}", log_format)
+        logs.announce(f"http://{host}:{listener.getsockname()[1]}", log_format)
+        # `app.telemetry` writes the log and reads the headers of proxies.
+        options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}
+        options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS, "timeout_graceful_shutdown": FINISH_SECONDS}
+        options |= {"lifespan": "on", "ws": "none", "server_header": False}
+        uvicorn.Server(uvicorn.Config(app, http=Connection, **options)).run(sockets=[listener])
     return 0
-
-
-def _start(settings: Settings, log_format: LogFormat) -> None:
-    # Until the drain handles these signals, and when uvicorn raises them again at its end.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: os._exit(0))
-    log_native_lines()
-    for line in warnings_about(settings):
-        logs.announce(line, log_format, "WARNING")
-    keys_at_start(settings)
-    listener = listen(settings.host, settings.port)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    addresses = [f"http://{host}:{listener.getsockname()[1]}"]
-    if settings.grpc_port is not None:
-        check_requirements(settings)
-        with listen(settings.host, settings.grpc_port, "MNIST_GRPC_PORT") as free:  # grpcio itself listens later
-            settings = settings.model_copy(update={"grpc_port": free.getsockname()[1]})
-        addresses.append(f"grpc://{host}:{settings.grpc_port}")
-    for address in addresses:
-        logs.announce(address, log_format)
-    # Each connection is an open file. Shells usually allow 1024, and a process does not have the memory for 65536.
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
-    from app.main import create_app  # noqa: PLC0415 - takes half a second
-
-    app = create_app(settings)
-    if settings.grpc_port is not None:
-        from app.api.grpc.server import GrpcServer  # noqa: PLC0415 - grpcio is an extra
-
-        app.state.service.grpc_server = GrpcServer(app.state.service, FINISH_SECONDS)
-    # `app.telemetry` writes the log and reads the headers of proxies.
-    options: dict[str, Any] = {"log_config": None, "log_level": "info", "access_log": False, "proxy_headers": False}
-    options |= {"timeout_keep_alive": KEEP_ALIVE_SECONDS, "timeout_graceful_shutdown": FINISH_SECONDS}
-    options |= {"interface": "asgi3", "lifespan": "on", "ws": "none", "server_header": False}
-    uvicorn.Server(uvicorn.Config(app, http=Connection, **options)).run(sockets=[listener])
 
 
 def listen(host: str, port: int, variable: str = "MNIST_PORT") -> socket.socket:

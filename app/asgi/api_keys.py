@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Unauthorized
-from app.key_file import keys_at_start, read_keys
+from app.key_file import Keys, read_keys
 from app.settings import Settings
 from app.telemetry.access_log import PROBES, REQUEST
 
@@ -32,9 +32,15 @@ class ApiKeys:
         self.file = settings.api_keys_file
         self.problem: str | None = None
         """Why the file was not usable when it was last read, without its path."""
-        self._names = keys_at_start(settings)
+        self._names: Keys = {}
         if self.file is not None:
+            try:
+                self._names = read_keys(self.file)
+            except ValueError as exc:
+                raise SystemExit(f"digits: MNIST_API_KEYS_FILE: {exc}") from None
             _log.info("requests need an API key (keys set: %d)", len(self._names))
+        elif settings.require_keys:
+            raise SystemExit("digits: MNIST_REQUIRE_KEYS: expected a file in MNIST_API_KEYS_FILE, received none")
 
     def key_name(self, path: str, pairs: Iterable[tuple[bytes, bytes]]) -> str | None:
         """Return the name of the key in a request's headers, or None if the path needs no key.

@@ -47,21 +47,23 @@ def announce(line: str, log_format: LogFormat, level: str = "INFO") -> None:
 
 
 @contextmanager
-def last_line(log_format: LogFormat | None) -> Iterator[None]:
+def last_line(setting: LogFormat | None) -> Iterator[LogFormat]:
     """Write why the block ends the process as a line of the log: the message of a SystemExit, or a bug's traceback.
+
+    The block gets the format of the log.
 
     Raises:
         SystemExit: the block did not end well. It has the exit code, and no message.
     """
     _ensure_stderr()
-    configure(in_use := format_in_use(log_format))
+    configure(log_format := format_in_use(setting))
     logging.captureWarnings(True)
     try:
-        yield
+        yield log_format
     except SystemExit as stopped:
         if not isinstance(stopped.code, str):
             raise
-        announce(stopped.code.removeprefix("digits: "), in_use, "CRITICAL")
+        announce(stopped.code.removeprefix("digits: "), log_format, "CRITICAL")
         raise SystemExit(2) from None
     except KeyboardInterrupt:  # during the start. Later, the server handles it.
         raise SystemExit(0) from None

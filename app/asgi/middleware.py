@@ -79,7 +79,7 @@ class RequestMiddleware:
                 # A `Reply` has this header, and needs no other.
                 completed = headers if NOSNIFF in headers else with_defaults(headers)
                 message["headers"] = headers = [*completed, (b"x-request-id", request.request_id)]
-                if self._service.is_draining:
+                if self._service.registry.is_draining:
                     headers.append((b"connection", b"close"))
             body = message.get("body", b"")
             if request.method != "HEAD":  # the server leaves out its body

@@ -44,8 +44,6 @@ class Service:
     """Of the spans, or None if the service sends no traces."""
     grpc_server: GrpcServer | None = None
     """None without gRPC. The lifespan of the application starts and stops it."""
-    is_draining: bool = False
-    """Whether the service will stop soon. Each reply then closes its connection."""
     _stopping_calls: "asyncio.Task[None] | None" = None
 
     @property
@@ -67,11 +65,10 @@ class Service:
             raise Overloaded(f"{self.settings.max_requests} requests are already in progress; try again later")
 
     def drain(self) -> None:
-        """Report that the service is not ready, at `/readyz` and in gRPC's health. Requests are still answered."""
-        self.is_draining = True
-        self.registry.drain()
-
-    def stop_calls(self) -> None:
-        """Begin to stop the gRPC server, if there is one. Its `stop` waits for the end."""
+        """Report that the service is not ready. It still answers, but stops the gRPC server after `drain_seconds`."""
+        self.registry.is_draining = True
         if self.grpc_server is not None:
-            self._stopping_calls = asyncio.ensure_future(self.grpc_server.stop())
+            asyncio.get_running_loop().call_later(self.settings.drain_seconds, self._stop_calls, self.grpc_server)
+
+    def _stop_calls(self, server: GrpcServer) -> None:
+        self._stopping_calls = asyncio.ensure_future(server.stop())  # its `stop` in the lifespan waits for the end

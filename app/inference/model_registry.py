@@ -19,9 +19,6 @@ from digits.model.classifier import Classifier
 from digits.model.discovery import Candidates, candidates, no_usable_model
 from digits.normalization import ink_map
 
-DRAINING = "draining: the service stops"
-"""Why a service that was told to stop is not ready."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +72,8 @@ class ModelRegistry:
         self._extra_numbers = {*settings.model_versions, *self._labels.values()}
         """The versions that clients can request by number or label, besides the served one."""
         self._metrics = metrics
-        self._draining = False
+        self.is_draining = False
+        """Whether the service will stop soon. It is not ready then, and each reply closes its connection."""
         self._classifier: Classifier | None = None
         self._served_state: _FolderState | None = None
         """The state of the folder that the served version was loaded from."""
@@ -90,10 +88,6 @@ class ModelRegistry:
         self._reason = "the model has not been loaded yet"
         self._fault: str | None = None
         """Why the served version failed its last self-test."""
-
-    def drain(self) -> None:
-        """Report that the service is not ready from now on. Requests are still answered."""
-        self._draining = True
 
     @property
     def started(self) -> bool:
@@ -172,8 +166,8 @@ class ModelRegistry:
         Returns:
             Why the service is not ready, or None if it is.
         """
-        if self._draining:
-            return DRAINING
+        if self.is_draining:
+            return "draining: the service stops"
         return self._reason if self._classifier is None else self._self_test(self._classifier)
 
     def _self_test(self, classifier: Classifier) -> str | None:

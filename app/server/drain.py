@@ -26,9 +26,7 @@ def drain_before_stopping(service: Service) -> None:
 
 
 def _drain(service: Service, number: int, stop: Callable[[int, None], object]) -> None:
-    if service.is_draining:
+    if service.registry.is_draining:
         os._exit(128 + number)
     service.drain()
-    loop = asyncio.get_running_loop()
-    loop.call_later(service.settings.drain_seconds, service.stop_calls)  # they end as early as the requests
-    loop.call_later(service.settings.drain_seconds, stop, number, None)
+    asyncio.get_running_loop().call_later(service.settings.drain_seconds, stop, number, None)

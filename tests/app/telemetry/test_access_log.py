@@ -8,6 +8,7 @@ import re
 import httpx
 import pytest
 
+from app.inference.model_registry import ModelRegistry
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.access_log import PROBES, CompletedRequest, log_lines
@@ -99,7 +100,7 @@ def test_of_what_a_client_sends_only_path_and_ids_are_logged(service: Service) -
 def test_a_bug_is_a_logged_500(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     monkeypatch.setattr(logging.getLogger("app"), "handlers", [])  # an earlier test's writes to that test's stderr
     app = create_app(Settings(log_format="json"))
-    monkeypatch.setattr(app.service.data_plane, "registry", None)
+    monkeypatch.setattr(ModelRegistry, "classifier", None)
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://digits") as client:

@@ -33,7 +33,7 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
         pictures = await read_pictures(work, query.normalize)
         inference = await service.data_plane.infer(pictures)
         if query.model_fields_set:
-            await extend(service.data_plane, inference, query, inference.predictions, work.memory)
+            await extend(service.data_plane, inference, query, inference.predictions, work)
         records = inference.predictions
         content = records[0] if pictures.single else {"predictions": records}
         return Reply.of(content, inference.classifier.model_id, inference.result.pass_rows)

@@ -35,7 +35,7 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
         pictures = await read_pictures(work, accepted=PICTURE_TYPES)
         read = await service.data_plane.read(pictures)
         if query.model_fields_set:
-            await extend(service.data_plane, read.digits, query, read.numbers, work.memory)
+            await extend(service.data_plane, read.digits, query, read.numbers, work)
             for number in read.numbers:
                 set_accept(number)  # another coverage gives other prediction sets
         content = read.numbers[0] if pictures.single else {"predictions": read.numbers}

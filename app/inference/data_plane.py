@@ -159,8 +159,7 @@ class DataPlane:
             if result is not None:
                 complete(result.predictions, result.classifier, repeat(()))
                 return Inference(result, pixels)
-        with Reservation(self.memory_budget) as batch.memory:
-            return await self._prepare_and_classify(batch, pixels, preparation, batcher)
+        return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
     async def read(self, batch: PictureBatch) -> Numbers:
         """Read the digits on all encoded pictures of a request.
@@ -172,10 +171,6 @@ class DataPlane:
                 MNIST_MAX_BATCH.
             BatchTooLarge, NoRoom: its candidates take more memory than there is, or than is left.
         """
-        with Reservation(self.memory_budget) as batch.memory:
-            return await self._read(batch)
-
-    async def _read(self, batch: PictureBatch) -> Numbers:
         pictures = await self._open(batch, decoding.open_pictures)
         batch.memory.reserve(decoding.prepared_bytes(pictures))
         sizes = [picture.cost for picture in pictures]

@@ -34,7 +34,7 @@ class PictureBatch:
     version: int | None = None
     """Number of the version that the request names. None means the served one."""
     memory: Reservation = field(init=False, repr=False, compare=False)
-    """What the prepared pictures and their candidates reserve, while the data plane works on them."""
+    """The reservation of the request, also for the prepared pictures and their candidates."""
 
     def __len__(self) -> int:
         return len(self.encoded) if self.pixels is None else len(self.pixels)

@@ -6,16 +6,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from app.errors import Abandoned, BodyTooLarge, MalformedBody, UnsupportedType
 from app.inference.decode_threads import DecodeThreads
+from app.inference.picture_batch import PictureBatch
 from app.input.request import RequestInWork
 
 P = ParamSpec("P")
 T = TypeVar("T")
+BatchT = TypeVar("BatchT", bound=PictureBatch)
 
 SHORT_BODY_BYTES = 32 * 1024
 """Bodies up to this size are parsed on the event loop (about 0.1 ms) and need no memory reservation."""
 
 
-async def read_inflated(work: RequestInWork, parser: Callable[[bytes], T]) -> T:
+async def read_inflated(work: RequestInWork, parser: Callable[[bytes], BatchT]) -> BatchT:
     """Read a body, inflate it if its Content-Encoding is gzip or deflate, and parse it.
 
     Raises:
@@ -30,8 +32,10 @@ async def read_inflated(work: RequestInWork, parser: Callable[[bytes], T]) -> T:
     encoding = encoding_of(work)
     if encoding:
         body = await work.decode_threads.run(len(body), inflate, body, encoding, max_bytes)
-        work.memory.reserve(len(body))
-    return await parse(work.decode_threads, parser, body)
+        work.reserve(len(body))
+    pictures = await parse(work.decode_threads, parser, body)
+    pictures.memory = work
+    return pictures
 
 
 def encoding_of(work: RequestInWork) -> str:
@@ -65,7 +69,7 @@ async def read_body(work: RequestInWork, max_bytes: int) -> bytes:
         if len(body) > max_bytes:
             raise BodyTooLarge(f"expected a body of at most {max_bytes} bytes, received more")
         if len(body) > SHORT_BODY_BYTES:
-            work.memory.reserve(len(body) - reserved)
+            work.reserve(len(body) - reserved)
             reserved = len(body)
         if not message.get("more_body"):
             work.is_read = True

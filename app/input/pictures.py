@@ -53,7 +53,7 @@ async def read_pictures(
         batch = await work.decode_threads.run(len(body), read_form, body, content_type, settings.max_batch)
     else:
         batch = PictureBatch(encoded=[body], single=True)
-    batch.mode = mode
+    batch.mode, batch.memory = mode, work
     return batch
 
 

@@ -17,15 +17,16 @@ _WATCH_SECONDS = 0.1
 """Time between two looks at the requests in work. Most of them are answered before the first."""
 
 
-class RequestInWork:
-    """What reading a request's pictures needs: a context manager around reading and inference."""
+class RequestInWork(Reservation):
+    """A request, its memory and what reading its pictures needs: a context manager around reading and inference."""
 
     __slots__ = (
         *("receive", "headers", "settings", "decode_threads", "received_bytes", "is_read"),
-        *("_all", "_memory", "_task", "_began", "_watching", "_end"),
+        *("_all", "_task", "_began", "_watching", "_end"),
     )
 
     def __init__(self, all_requests: "RequestsInWork", request: Request) -> None:
+        super().__init__(all_requests.data_plane.memory_budget)
         self.receive = request.receive
         self.headers: dict[bytes, bytes] = dict(request.scope["headers"])  # the last one of a name counts
         self.settings = all_requests.settings
@@ -34,24 +35,16 @@ class RequestInWork:
         self.is_read = False
         """Whether the whole body was received. The client is watched from then on."""
         self._all = all_requests
-        self._memory: Reservation | None = None
         self._began = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._end: Exception | None = None
-
-    @property
-    def memory(self) -> Reservation:
-        """Where a long body reserves its memory."""
-        if self._memory is None:
-            self._memory = Reservation(self._all.data_plane.memory_budget)
-        return self._memory
 
     def __enter__(self) -> Self:
         self._task = cast("asyncio.Task[object]", asyncio.current_task())
         self._all.requests.add(self)
         return self
 
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Release the memory.
 
         Raises:
@@ -61,10 +54,9 @@ class RequestInWork:
         self._all.requests.discard(self)
         if self._watching is not None:
             self._watching.cancel()
-        if self._memory is not None:
-            self._memory.release()
+        self.release()
         # Otherwise, something else has cancelled the task.
-        if self._end is not None and isinstance(error, asyncio.CancelledError) and not self._task.uncancel():
+        if self._end is not None and isinstance(exception[1], asyncio.CancelledError) and not self._task.uncancel():
             raise self._end from None
 
     def look(self, now: float) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 import grpc
@@ -17,14 +17,11 @@ from app.asgi.service import Service
 from app.errors import Abandoned, BodyTooLarge, NotOffered
 from app.inference.data_plane import DataPlane
 from app.inference.memory_budget import Reservation
-from app.inference.picture_batch import PictureBatch
-from app.input.body import SHORT_BODY_BYTES, parse
+from app.input.body import SHORT_BODY_BYTES, BatchT, parse
 from app.telemetry import tracing
 from app.telemetry.access_log import PROBES, CompletedRequest
 from app.telemetry.accounting import CLIENT_CLOSED_REQUEST
 from digits.model.artifact import ModelId
-
-BatchT = TypeVar("BatchT", bound=PictureBatch)
 
 CODES: dict[int, StatusCode] = {
     400: StatusCode.INVALID_ARGUMENT,
@@ -98,7 +95,9 @@ class Call:
         content = await self.read()
         if len(content) > SHORT_BODY_BYTES:
             memory.reserve(len(content))
-        return await parse(data_plane.decode_threads, parser, content)
+        pictures = await parse(data_plane.decode_threads, parser, content)
+        pictures.memory = memory
+        return pictures
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

@@ -46,6 +46,12 @@ def infer(plane: DataPlane) -> Infer:
     return lambda batch: asyncio.run(plane.infer(batch))
 
 
+def batch_of_numbers(plane: DataPlane, count: int) -> PictureBatch:
+    batch = PictureBatch(encoded=[NUMBER] * count)
+    batch.memory = Reservation(plane.memory_budget)
+    return batch
+
+
 def steps(inference: Inference) -> list[tuple[str, ...]]:
     return [tuple(prediction["preprocessing"]) for prediction in inference.predictions]
 
@@ -108,7 +114,7 @@ def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_tog
     monkeypatch.setattr(data_plane, limit, value)
 
     with pytest.raises(TooManyDigits, match=message):
-        asyncio.run(plane.read(PictureBatch(encoded=[NUMBER] * 9)))
+        asyncio.run(plane.read(batch_of_numbers(plane, 9)))
 
 
 @pytest.mark.parametrize(
@@ -123,11 +129,13 @@ def test_the_pictures_of_a_request_are_refused_as_soon_as_they_take_too_much_tog
 def test_what_pictures_take_once_they_are_prepared_counts_in_the_memory_budget(
     plane: DataPlane, answer: Callable[..., Any], left_bytes: int, *, is_answered: bool
 ) -> None:
-    with Reservation(plane.memory_budget) as others:
-        others.reserve(plane.memory_budget.max_bytes - left_bytes)
-        refusal = nullcontext() if is_answered else pytest.raises(NoRoom, match="other requests hold")
+    others = Reservation(plane.memory_budget)
+    others.reserve(plane.memory_budget.max_bytes - left_bytes)
+    batch = batch_of_numbers(plane, 2)
+    refusal = nullcontext() if is_answered else pytest.raises(NoRoom, match="other requests hold")
 
-        with refusal:
-            asyncio.run(answer(plane, PictureBatch(encoded=[NUMBER, NUMBER])))
+    with refusal, batch.memory:
+        asyncio.run(answer(plane, batch))
 
+    others.release()
     assert plane.memory_budget.reserved_bytes == 0

@@ -5,12 +5,10 @@ import hashlib
 import logging
 from collections.abc import Iterable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from app.errors import Unauthorized
 from app.key_file import Keys, read_keys
 from app.settings import Settings
-from app.telemetry.access_log import PROBES, REQUEST
+from app.telemetry.access_log import PROBES
 
 PUBLIC = frozenset({"/", "/docs", "/openapi.json", *PROBES})
 """The paths that need no key. The files of the pages need no key either."""
@@ -75,16 +73,3 @@ class ApiKeys:
             if names != self._names:
                 self._names = names
                 _log.info("read the API keys again (keys set: %d)", len(names))
-
-
-class KeyCheck:
-    """Middleware that refuses a request without a known key before any of its body is read."""
-
-    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
-        self._app = app
-        self._keys = keys
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope[REQUEST].key_name = self._keys.key_name(scope["path"], scope["headers"])
-        await self._app(scope, receive, send)

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors
-from app.asgi.api_keys import KeyCheck
 from app.asgi.headers import with_defaults
 from app.asgi.route import CONNECTION, NOSNIFF, PART_BYTES, REPLY
 from app.asgi.service import Service
@@ -26,14 +25,21 @@ _PREFLIGHT_SECONDS = 7200
 def build_stack(router: ASGIApp, service: Service) -> ASGIApp:
     """Return `router` wrapped in the middleware that the settings require."""
     settings = service.settings
-    stack: ASGIApp = router
-    if settings.api_keys_file:
-        stack = KeyCheck(stack, service.keys)
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["type"] == "http":
+                scope[REQUEST].key_name = service.keys.key_name(scope["path"], scope["headers"])
+            await router(scope, receive, send)
+        except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
+            await reply_to(exc, scope, receive, send)
+
+    stack = checked if settings.api_keys_file or settings.cors_origins else router
     if settings.cors_origins:
         # CORS is outside the key check, because a preflight request has no key, and a page must be able to read a
         # refusal. `allow_credentials` is not needed: there are no cookies, and a key is an ordinary header.
         stack = _Cors(
-            ErrorReplies(stack),
+            stack,
             allow_origins=settings.cors_origins,
             allow_methods=_METHODS,
             allow_headers=_REQUEST_HEADERS,
@@ -125,19 +131,6 @@ class _Cors(CORSMiddleware):
         detail = f"expected an origin, a method and headers that are allowed, received {reason}"
         kept = {name: value for name, value in response.headers.items() if name.startswith(("access-control", "vary"))}
         return errors.problem(response.status_code, detail, headers=kept)
-
-
-class ErrorReplies:
-    """Answers exceptions inside of the CORS middleware, so that a page can read the reply."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
-            await reply_to(exc, scope, receive, send)
 
 
 async def reply_to(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,5 @@
 """`/model`: the served model's manifest, versions, card, report and layers."""
 
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -61,8 +60,8 @@ async def model_versions(request: ServiceRequest) -> Response:
     when it is loaded.
     """
     registry = request.service.registry
-    known = [asdict(version) for version in registry.versions()]
-    return Response(orjson.dumps({"pinned": registry.pinned, "versions": known}), media_type="application/json")
+    known = {"pinned": registry.pinned, "versions": registry.versions()}
+    return Response(orjson.dumps(known), media_type="application/json")
 
 
 @router.get(

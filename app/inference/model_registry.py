@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import pydantic
+
 from app.errors import UnknownModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -43,17 +45,19 @@ class _Loaded:
     classifier: Classifier
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A version that the last refresh found."""
+@pydantic.dataclasses.dataclass(config=pydantic.ConfigDict(use_attribute_docstrings=True))
+class KnownVersion:
+    """One version of the model."""
 
     version: int
     shipped: bool
-    """Whether the version came with the code. Otherwise it was published."""
+    """True when the version came with the code, false when it was published below `MNIST_MODEL_DIR`."""
     state: Literal["serving", "available", "refused"]
-    """"available" is every other version. It is verified when it is loaded, which may have happened already."""
+    """`serving`: this version answers requests. `available`: another version is preferred, and this one is verified
+    when it is loaded. `refused`: this version is damaged and is not served."""
     reason: str | None
-    """Why the version was refused. For the served version: why it could not be loaded again."""
+    """Why the version was refused. For the serving version: why it could not be reloaded from its folder, which has
+    changed since."""
 
 
 class ModelRegistry:
@@ -142,7 +146,7 @@ class ModelRegistry:
         served = [] if self._classifier is None else [self._classifier.manifest.version]
         return sorted({*served, *self._extra})
 
-    def versions(self) -> list[Version]:
+    def versions(self) -> list[KnownVersion]:
         """Return all versions that the last refresh found, highest first, at most a thousand per root."""
         reasons = {state.folder: reason for state, reason in self._refused.items()}
         served = self._classifier.folder if self._classifier else None
@@ -157,7 +161,7 @@ class ModelRegistry:
             if folder == served:
                 state = "serving"
             public_reason = reason and self._public(reason.replace(f"{folder}/", ""))
-            versions.append(Version(int(folder.name), str(folder).startswith(f"{SHIPPED}/"), state, public_reason))
+            versions.append(KnownVersion(int(folder.name), str(folder).startswith(f"{SHIPPED}/"), state, public_reason))
         return sorted(versions, key=lambda version: version.version, reverse=True)
 
     def unready_reason(self) -> str | None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from app.inference.model_registry import KnownVersion
 from digits.features import SIDE
 from digits.model.classes import MAX_CLASSES, MIN_CLASSES
 from digits.model.prediction_sets import CalibrationName
@@ -136,20 +137,6 @@ class Numbers(_Schema):
     """The digits on several pictures, in the order of the request."""
 
     predictions: list[Number]
-
-
-class KnownVersion(_Schema):
-    """One version of the model."""
-
-    version: int
-    shipped: bool
-    """True when the version came with the code, false when it was published below `MNIST_MODEL_DIR`."""
-    state: Literal["serving", "available", "refused"]
-    """`serving`: this version answers requests. `available`: another version is preferred, and this one is verified
-    when it is loaded. `refused`: this version is damaged and is not served."""
-    reason: str | None
-    """Why the version was refused. For the serving version: why it could not be reloaded from its folder, which has
-    changed since."""
 
 
 class Versions(_Schema):

@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.inference.model_registry import ModelRegistry, Version
+from app.inference.model_registry import KnownVersion, ModelRegistry
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from digits.model import artifact
@@ -218,7 +218,9 @@ class TestPinned:
         assert f"MNIST_MODEL_VERSION is {SECOND}" in reason
         assert f"MNIST_MODEL_DIR/mnist-dense/{SECOND}/model.onnx: missing" in reason
         assert not registry.started
-        assert registry.versions()[1] == Version(SECOND, shipped=False, state="refused", reason="model.onnx: missing")
+        assert registry.versions()[1] == KnownVersion(
+            SECOND, shipped=False, state="refused", reason="model.onnx: missing"
+        )
 
 
 class TestNamedFolder:

@@ -96,7 +96,9 @@ class Picture:
         """
         if self.is_large_jpeg and preparation in ("auto", "always"):
             return self._after(Look.at, lambda grey, look: normalize(grey, preparation, look))
-        return prepare_pixels(self.grey() if self._pixels is None else self._pixels, preparation)
+        pixels = self.grey() if self._pixels is None else self._pixels
+        with _ONE_AT_A_TIME:
+            return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
 
     def look_again(self, first: Normalized) -> Normalized | None:
         """Decode the picture and bring it to MNIST form after another look than the first. None if it shows no ink."""
@@ -153,12 +155,6 @@ class Picture:
         if self._image is None:
             self._image = open_image(self._data, self.pixel_count)
         return self._image
-
-
-def prepare_pixels(pixels: NDArray[Any], preparation: Preparation) -> Normalized:
-    """Prepare grey pixels, (height, width), uint8 or floats in [0, 1]. Raises NoInk and WrongSize."""
-    with _ONE_AT_A_TIME:
-        return resize(pixels) if preparation == "resize" else normalize(pixels, preparation)
 
 
 def read_file(file: Path) -> bytes:

@@ -4,7 +4,7 @@ A dialect parses its request into a `PictureBatch`, gives it to `infer` or `read
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import repeat
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 from app.inference import decoding
 from app.inference.batching import PASS_ROWS, Batcher, BatchResult
 from app.inference.decode_threads import MAX_LARGE_SIZE, DecodeThreads
-from app.inference.decoding import for_picture
 from app.inference.memory_budget import MemoryBudget, Reservation
 from app.inference.model_registry import ModelRegistry
 from app.inference.picture_batch import PictureBatch
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from digits.errors import TooManyDigits
-from digits.features import FEATURES, SIDE, Grey, to_features
+from digits.features import SIDE, Grey, to_features
 from digits.model.choice import after_second_look, best_choices
 from digits.model.classifier import Classifier, Scores
 from digits.model.predictions import Prediction, complete, doubtful, records_of, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import Number, PreparedNumber, ReadNumber, prepare
+from digits.numbers.read import Number, PreparedNumber, ReadNumber, look_again, prepare
 from digits.numbers.segment import MAX_CANDIDATES
 from digits.numbers.work import MAX_STEPS, Work
+from digits.picture import Picture
 
 _TRIM_SECONDS = 10
 
@@ -173,12 +173,11 @@ class DataPlane:
         """
         pictures = await self._open(batch, decoding.open_pictures)
         batch.memory.reserve(decoding.prepared_bytes(pictures))
-        sizes = [picture.cost for picture in pictures]
         work = Work(_MAX_REQUEST_STEPS)
         prepared: list[PreparedNumber] = []
         candidates = 0
         for index, picture in enumerate(pictures):
-            prepared.append(await self._within(work, picture.cost, for_picture, batch, index, prepare, picture))
+            prepared.append(await self._within(work, picture.cost, batch.for_picture, index, prepare, picture))
             batch.memory.reserve(prepared[-1].pixels.nbytes)
             candidates += len(prepared[-1].pixels)
             if candidates > max(MAX_CANDIDATES, _CANDIDATES_PER_DIGIT * self._max_digits):
@@ -193,8 +192,8 @@ class DataPlane:
         for index, each in enumerate(prepared):
             scores = judged.scores.select(slice(start, start := start + len(each.pixels)))
             size = len(each.pixels)
-            read.append(await self.decode_threads.read(size, for_picture, batch, index, ReadNumber.of, each, scores))
-        await self._read_again(batch, sizes, read, judged.classifier, work)
+            read.append(await self.decode_threads.read(size, batch.for_picture, index, ReadNumber.of, each, scores))
+        await self._read_again(batch, pictures, read, judged.classifier, work)
         digits = sum(len(each.reading.digits) for each in read)
         if digits > self._max_digits:
             raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {digits}")
@@ -232,14 +231,18 @@ class DataPlane:
         return result
 
     async def _read_again(
-        self, batch: PictureBatch, sizes: Sequence[int], read: "list[ReadNumber]", classifier: Classifier, work: Work
+        self,
+        batch: PictureBatch,
+        pictures: Sequence[Picture],
+        read: list[ReadNumber],
+        classifier: Classifier,
+        work: Work,
     ) -> None:
         """Take another look at each picture with a doubtful number, and keep the better of both readings."""
         again: list[tuple[int, PreparedNumber]] = []
         for index, each in enumerate(read):
             if each.is_doubtful(classifier):
-                args = batch.encoded[index], self._max_image_pixels, each.prepared
-                other = await self._within(work, sizes[index], decoding.segment_again, *args)
+                other = await self._within(work, pictures[index].cost, look_again, pictures[index], each.prepared)
                 if other is not None:
                     batch.memory.reserve(other.pixels.nbytes)
                     again.append((index, other))
@@ -269,22 +272,31 @@ class DataPlane:
         `pixels` are the pictures if they were sent as pixels. None means that `batch` has encoded pictures.
         """
         if pixels is None:
-            prepared, sizes = await self._decode(batch, preparation)
+            pictures, prepared = await self._open(batch, decoding.open_and_prepare_small, preparation)
+            if not prepared:
+                batch.memory.reserve(decoding.prepared_bytes(pictures))
+                prepared = await self._prepare(batch, pictures, range(len(pictures)), preparation)
         else:
             in_form = await _are_in_form(pixels) if preparation == "auto" else None
             if preparation != "always" and (in_form is None or in_form.all()):
                 result = await batcher.classify(pixels)
                 complete(result.predictions, result.classifier, repeat(()))
                 return Inference(result, pixels)
-            prepared = await self._normalize(batch, pixels, preparation, in_form)
-            sizes = [FEATURES] * len(pixels)
+            pictures = [Picture.of_pixels(each) for each in pixels]
+            prepared = [Normalized(each, ()) for each in pixels]
+            others = range(len(pixels)) if in_form is None else np.flatnonzero(~in_form).tolist()
+            normalized = await self._prepare(batch, pictures, others, preparation, decoding.JOB_PICTURES)
+            for index, each in zip(others, normalized, strict=True):
+                prepared[index] = each
         judged = await batcher.classify(_pixels(prepared), only_scores=True)
         classifier, scores = judged.classifier, judged.scores
         has_digits = classifier.class_names is None
         seen = best_choices(prepared, scores, has_digits=has_digits)
         records = records_of(classifier, scores, seen)
-        firsts = {index: prepared[index] for index in doubtful(records, prepared)}
-        again = await self._look_again(batch, pixels, sizes, firsts)
+        again: dict[int, Normalized] = {}
+        for index in doubtful(records, prepared):
+            other = await self.decode_threads.run(pictures[index].cost, pictures[index].look_again, prepared[index])
+            again |= {} if other is None else {index: other}
         if again:
             more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
             if more.classifier is classifier:  # else another version is served meanwhile
@@ -303,50 +315,26 @@ class DataPlane:
         self.metrics.count_predictions(to_features(inference.pixels), inference.result.scores)
         return inference
 
-    async def _look_again(
-        self, batch: PictureBatch, pixels: NDArray[Any] | None, sizes: Sequence[int], firsts: Mapping[int, Normalized]
-    ) -> dict[int, Normalized]:
-        """Look again at the pictures with these indices and first looks. Those without another look are left out.
-
-        `sizes` are the pixels of each picture, which decide on the thread as for the first look.
-        """
-        again: dict[int, Normalized] = {}
-        for index, first in firsts.items():
-            args = batch, pixels, index, self._max_image_pixels, first
-            other = await self.decode_threads.run(sizes[index], decoding.prepare_again, *args)
-            again |= {} if other is None else {index: other}
-        return again
-
-    async def _decode(self, batch: PictureBatch, preparation: Preparation) -> tuple[list[Normalized], list[int]]:
-        """Decode and prepare the encoded pictures. Return them with the number of pixels of each."""
-        pictures, single = await self._open(batch, decoding.open_and_prepare_small, preparation)
-        sizes = [picture.cost for picture in pictures]
-        if single is not None:
-            return [single], sizes
-        batch.memory.reserve(decoding.prepared_bytes(pictures))
-        normalized = [
-            await self.decode_threads.run(size, for_picture, batch, index, picture.prepare, preparation)
-            for index, (picture, size) in enumerate(zip(pictures, sizes, strict=True))
-        ]
-        return normalized, sizes
-
     async def _open(self, batch: PictureBatch, open_all: Callable[..., T], *args: Any) -> T:
         size = sum(map(len, batch.encoded))
         return await self.decode_threads.run(size, open_all, batch, self._max_image_pixels, *args)
 
-    async def _normalize(
-        self, batch: PictureBatch, pixels: NDArray[Any], preparation: Preparation, in_form: NDArray[np.bool_] | None
+    async def _prepare(
+        self,
+        batch: PictureBatch,
+        pictures: Sequence[Picture],
+        indices: Sequence[int],
+        preparation: Preparation,
+        per_job: int = 1,
     ) -> list[Normalized]:
-        """Normalize the pictures that are not in MNIST form, or all of them if that is not known."""
-        prepared = [Normalized(each, ()) for each in pixels]
-        others = np.arange(len(pixels)) if in_form is None else np.flatnonzero(~in_form)
-        for start in range(0, len(others), decoding.JOB_PICTURES):
-            part = others[start : start + decoding.JOB_PICTURES].tolist()
-            normalized = await self.decode_threads.run(
-                len(part) * FEATURES, decoding.normalize_pixels, batch, pixels, part, preparation
+        """Decode and prepare some of the pictures, several of them in a job if all are small."""
+        prepared: list[Normalized] = []
+        for start in range(0, len(indices), per_job):
+            part = indices[start : start + per_job]
+            size = sum(pictures[index].cost for index in part)
+            prepared += await self.decode_threads.run(
+                size, decoding.prepare_pictures, batch, pictures, part, preparation
             )
-            for index, each in zip(part, normalized, strict=True):
-                prepared[index] = each
         return prepared
 
 

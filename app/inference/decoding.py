@@ -1,10 +1,8 @@
 """Open and prepare the pictures of a request. No other module of the service does."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.inference.decode_threads import SMALL_SIZE
 from app.inference.picture_batch import PictureBatch
@@ -13,13 +11,8 @@ from digits.features import FEATURES, Grey
 from digits.normalization.ink_map import REDUCED_SIDE
 from digits.normalization.mnist_form import Preparation
 from digits.normalization.normalize import Normalized
-from digits.numbers.read import PreparedNumber, look_again
-from digits.numbers.work import Work
-from digits.picture import Picture, prepare_pixels
+from digits.picture import Picture
 from digits.pictures.decode import decode_tiny_png
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 TINY_BYTES = 4096
 """Largest total size of encoded pictures that the event loop decodes itself. A thread would take longer to start."""
@@ -42,8 +35,7 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
     pictures: list[Picture] = []
     pixels, max_pixels = 0, MAX_PIXELS_RATIO * max_image_pixels
     for index, encoded in enumerate(batch.encoded):
-        with batch.errors_of(index):
-            pictures.append(Picture(encoded, max_pixels=max_image_pixels))
+        pictures.append(batch.for_picture(index, Picture, encoded, max_pixels=max_image_pixels))
         pixels += pictures[-1].pixel_count
         if pixels > max_pixels:
             raise ImageTooLarge(
@@ -55,12 +47,18 @@ def open_pictures(batch: PictureBatch, max_image_pixels: int) -> list[Picture]:
 
 def open_and_prepare_small(
     batch: PictureBatch, max_image_pixels: int, preparation: Preparation
-) -> tuple[list[Picture], Normalized | None]:
+) -> tuple[list[Picture], list[Normalized]]:
     """Open pictures as `open_pictures` does. If there is a single small one, prepare it, too, in the same job."""
     pictures = open_pictures(batch, max_image_pixels)
-    if len(pictures) == 1 and pictures[0].cost <= SMALL_SIZE:
-        return pictures, for_picture(batch, 0, pictures[0].prepare, preparation)
-    return pictures, None
+    is_small = len(pictures) == 1 and pictures[0].cost <= SMALL_SIZE
+    return pictures, prepare_pictures(batch, pictures, [0], preparation) if is_small else []
+
+
+def prepare_pictures(
+    batch: PictureBatch, pictures: Sequence[Picture], indices: Sequence[int], preparation: Preparation
+) -> list[Normalized]:
+    """Bring some of the pictures to the network's form. Errors have the picture's index."""
+    return [batch.for_picture(index, pictures[index].prepare, preparation) for index in indices]
 
 
 def prepared_bytes(pictures: Sequence[Picture]) -> int:
@@ -79,37 +77,3 @@ def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
         return None
     decoded = [pixels for each in encoded if (pixels := decode_tiny_png(each)) is not None]
     return np.array(decoded) if len(decoded) == len(encoded) else None
-
-
-def for_picture(batch: PictureBatch, index: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function that works on one picture. Its errors have the picture's index."""
-    with batch.errors_of(index):
-        return function(*args, **kwargs)
-
-
-def prepare_again(
-    batch: PictureBatch, pixels: NDArray[Any] | None, index: int, max_image_pixels: int, first: Normalized
-) -> Normalized | None:
-    """Prepare a picture after another look than the first. Return None if there is no other look.
-
-    `pixels` are the pictures of the request, (N, 28, 28), if they are known.
-    """
-    if pixels is not None:
-        return Picture.of_pixels(pixels[index]).look_again(first)
-    return Picture(batch.encoded[index], max_pixels=max_image_pixels).look_again(first)
-
-
-def segment_again(encoded: bytes, max_image_pixels: int, first: PreparedNumber, work: Work) -> PreparedNumber | None:
-    """Decode a picture again, and segment it after another look. Return None if there is no other look."""
-    return look_again(Picture(encoded, max_pixels=max_image_pixels), first, work)
-
-
-def normalize_pixels(
-    batch: PictureBatch, pixels: NDArray[Any], indices: Sequence[int], preparation: Preparation
-) -> list[Normalized]:
-    """Bring some of the pictures, (N, 28, 28), to the network's form. Errors have the picture's index."""
-    normalized = []
-    for index in indices:
-        with batch.errors_of(index):
-            normalized.append(prepare_pixels(pixels[index], preparation))
-    return normalized

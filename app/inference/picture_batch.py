@@ -1,15 +1,17 @@
 """The pictures of one request, as every dialect passes them to the data plane."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from numpy.typing import NDArray
 
 from app.inference.memory_budget import Reservation
 from digits.errors import DigitsError
 from digits.normalization.mnist_form import Mode
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -39,11 +41,10 @@ class PictureBatch:
     def __len__(self) -> int:
         return len(self.encoded) if self.pixels is None else len(self.pixels)
 
-    @contextmanager
-    def errors_of(self, index: int) -> Iterator[None]:
-        """Add which picture it is to the message (from 1) and the pointer (from 0) of a DigitsError from the block."""
+    def for_picture(self, index: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function for one picture. Its DigitsError then says which one: from 1, and from 0 in the pointer."""
         try:
-            yield
+            return function(*args, **kwargs)
         except DigitsError as exc:
             count = len(self)
             name = f" ({self.names[index]!r})" if self.names else ""

@@ -17,7 +17,8 @@ from benchmarks.quality.families import enlarged, on_paper
 from digits.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from digits.features import Grey
 from digits.normalization.normalize import normalize
-from digits.picture import Picture, prepare_pixels, read_file
+from digits.normalization.resize import resize
+from digits.picture import Picture, read_file
 from digits.pictures.decode import FORMATS, MAX_PIXELS, open_image
 from tests.conftest import Mnist, encoded, fresh_python
 from tests.picture_files import bmp, gif, grey_tiff, jpeg, png, png_chunk, webp
@@ -436,7 +437,7 @@ class TestResize:
     def test_a_28x28_picture_stays_as_it_is(self) -> None:
         picture = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
 
-        resized = prepare_pixels(picture, "resize")
+        resized = resize(picture)
 
         assert resized.pixels is picture
         assert resized.steps == ()
@@ -445,7 +446,7 @@ class TestResize:
         picture = np.full((50, 100), 200, dtype=np.uint8)
         picture[20:30, 40:60] = 10
 
-        resized = prepare_pixels(picture, "resize")
+        resized = resize(picture)
 
         assert resized.steps == ("resized",)
         assert (resized.pixels[[0, 6, 21, 27]] == 200).all()

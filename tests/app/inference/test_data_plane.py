@@ -13,7 +13,7 @@ from app.errors import NoRoom
 from app.inference import data_plane, decoding
 from app.inference.batching import PASS_ROWS
 from app.inference.data_plane import DataPlane, Inference
-from app.inference.decoding import normalize_pixels
+from app.inference.decoding import prepare_pictures
 from app.inference.memory_budget import Reservation
 from app.inference.picture_batch import PictureBatch
 from app.openapi.example_pictures import EXAMPLES
@@ -23,6 +23,7 @@ from app.telemetry.metrics import Metrics
 from digits.errors import NoInk, TooManyDigits
 from digits.features import to_features
 from digits.normalization.mnist_form import Mode
+from digits.picture import Picture
 from tests.conftest import Mnist
 
 
@@ -57,21 +58,21 @@ def steps(inference: Inference) -> list[tuple[str, ...]]:
 
 
 @pytest.fixture
-def normalized(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    pictures = []
+def normalized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    seen: list[int] = []
 
-    def watched(batch: PictureBatch, pixels: Any, indices: Sequence[int], mode: Mode) -> Any:
-        pictures.extend(pixels[indices])
-        return normalize_pixels(batch, pixels, indices, mode)
+    def watched(batch: PictureBatch, pictures: Sequence[Picture], indices: Sequence[int], mode: Mode) -> Any:
+        seen.extend(indices)
+        return prepare_pictures(batch, pictures, indices, mode)
 
-    monkeypatch.setattr(decoding, "normalize_pixels", watched)
-    return pictures
+    monkeypatch.setattr(decoding, "prepare_pictures", watched)
+    return seen
 
 
 @pytest.mark.parametrize("count", [3, PASS_ROWS, PASS_ROWS + 1, 300])
 @pytest.mark.parametrize("floats", [False, True], ids=["bytes", "floats"])
 def test_one_picture_that_is_not_in_form_is_normalized_alone(
-    infer: Infer, normalized: list[Any], digits: NDArray[np.uint8], count: int, floats: bool
+    infer: Infer, normalized: list[int], digits: NDArray[np.uint8], count: int, floats: bool
 ) -> None:
     sent = digits[:count].copy()
     sent[2] = 255 - sent[2]
@@ -80,7 +81,7 @@ def test_one_picture_that_is_not_in_form_is_normalized_alone(
     result = infer(PictureBatch(pixels=pixels))
 
     expected = infer(PictureBatch(pixels=digits[:count]))
-    assert len(normalized) == 1
+    assert normalized == [2]
     np.testing.assert_allclose(result.result.probabilities, expected.result.probabilities, atol=1e-6)
     np.testing.assert_allclose(to_features(result.pixels), to_features(digits[:count]), atol=1e-6)
     assert steps(result) == [()] * 2 + [("inverted",)] + [()] * (count - 3)

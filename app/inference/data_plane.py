@@ -23,9 +23,8 @@ from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from digits.errors import TooManyDigits
 from digits.features import SIDE, Grey, to_features
-from digits.model.choice import after_second_look, best_choices
 from digits.model.classifier import Classifier, Scores
-from digits.model.predictions import Prediction, complete, doubtful, records_of, to_json
+from digits.model.predictions import Judged, Prediction, complete, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
 from digits.numbers.read import Number, PreparedNumber, ReadNumber, look_again, prepare
@@ -288,29 +287,23 @@ class DataPlane:
             normalized = await self._prepare(batch, pictures, others, preparation, decoding.JOB_PICTURES)
             for index, each in zip(others, normalized, strict=True):
                 prepared[index] = each
-        judged = await batcher.classify(_pixels(prepared), only_scores=True)
-        classifier, scores = judged.classifier, judged.scores
-        has_digits = classifier.class_names is None
-        seen = best_choices(prepared, scores, has_digits=has_digits)
-        records = records_of(classifier, scores, seen)
+        first = await batcher.classify(_pixels(prepared), only_scores=True)
+        judged = Judged.at_first_look(first.classifier, prepared, first.scores)
         again: dict[int, Normalized] = {}
-        for index in doubtful(records, prepared):
-            other = await self.decode_threads.run(pictures[index].cost, pictures[index].look_again, prepared[index])
+        for index, seen in judged.doubtful().items():
+            other = await self.decode_threads.run(pictures[index].cost, pictures[index].look_again, seen)
             again |= {} if other is None else {index: other}
         if again:
             more = await batcher.classify(_pixels(list(again.values())), only_scores=True)
-            if more.classifier is classifier:  # else another version is served meanwhile
-                first_row = len(scores.probabilities)
-                seen = after_second_look(seen, again, more.scores, has_digits=has_digits, first_row=first_row)
-                scores = scores.followed_by(more.scores)
-                records = records_of(classifier, scores, seen)
-        chosen = [each.normalized for each in seen]
+            if more.classifier is first.classifier:  # else another version is served meanwhile
+                judged = judged.after_second_look(again, more.scores)
+        chosen = [each.normalized for each in judged.seen]
         inference = Inference(
-            BatchResult(classifier, scores.select([each.row for each in seen]), records, judged.pass_rows),
+            BatchResult(first.classifier, judged.scores, judged.records, first.pass_rows),
             _pixels([replace(each, without_mark=None) for each in chosen]),
             are_normalized([each.steps for each in chosen]),
             [each.ink for each in chosen],
-            [each.other for each in seen],
+            [each.other for each in judged.seen],
         )
         self.metrics.count_predictions(to_features(inference.pixels), inference.result.scores)
         return inference

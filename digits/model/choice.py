@@ -4,7 +4,7 @@ A way costs little if the network is sure and sees nothing new. What another way
 plausible too: it becomes a member of the prediction set, so that the answer is not accepted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,21 +68,6 @@ def best_choices(pictures: Sequence[Normalized], scores: Scores, *, has_digits: 
         best = ways[-1] if ways[-1].cost <= ways[0].cost + margin else ways[0]
         chosen.append(_with_rival(best, *ways))
     return chosen
-
-
-def after_second_look(
-    seen: Sequence[Seen], again: Mapping[int, Normalized], more: Scores, *, has_digits: bool, first_row: int
-) -> list[Seen]:
-    """Return the better of both looks for the pictures that were looked at again, and the first look for the others.
-
-    `again` has what another look showed, by the picture's index, and `more` the scores of all its choices. `first_row`
-    is the number of rows of the first look.
-    """
-    both = list(seen)
-    second = best_choices(list(again.values()), more, has_digits=has_digits, first_row=first_row)
-    for index, each in zip(again, second, strict=True):
-        both[index] = better(both[index], each)
-    return both
 
 
 def better(first: Seen, second: Seen) -> Seen:

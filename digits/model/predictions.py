@@ -5,8 +5,9 @@ of `digits predict` then have it. `/read` lacks what `complete` sets. Describe t
 in the reply examples.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
 import orjson
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits.features import Floats, to_features
 from digits.model.artifact import MAX_NOVELTY
-from digits.model.choice import Seen, after_second_look, best_choices
+from digits.model.choice import Seen, best_choices, better
 from digits.model.classifier import Classifier, ModelName, Scores
 from digits.model.prediction_sets import DEFAULT_COVERAGE, Thresholds, prediction_sets
 from digits.normalization.mnist_form import are_normalized
@@ -153,22 +154,13 @@ def predict(
     `look_again` returns another look at one of them, given its index and the first look, or None if there is none. It
     is for doubtful answers.
     """
-    scores = classifier.scores(choices_of(pictures))
-    has_digits = classifier.class_names is None
-    seen = best_choices(pictures, scores, has_digits=has_digits)
-    records = records_of(classifier, scores, seen)
+    judged = Judged.at_first_look(classifier, pictures, classifier.scores(choices_of(pictures)))
     again = {
-        index: other
-        for index in doubtful(records, pictures)
-        if (other := look_again(index, pictures[index])) is not None
+        index: other for index, seen in judged.doubtful().items() if (other := look_again(index, seen)) is not None
     }
     if again:
-        more = classifier.scores(choices_of(list(again.values())))
-        first_row = len(scores.probabilities)
-        seen = after_second_look(seen, again, more, has_digits=has_digits, first_row=first_row)
-        scores = scores.followed_by(more)
-        records = records_of(classifier, scores, seen)
-    return records
+        judged = judged.after_second_look(again, classifier.scores(choices_of(list(again.values()))))
+    return judged.records
 
 
 def choices_of(pictures: Sequence[Normalized]) -> Floats:
@@ -176,24 +168,51 @@ def choices_of(pictures: Sequence[Normalized]) -> Floats:
     return np.concatenate([to_features(way.pixels[None]) for picture in pictures for way in picture.choices])
 
 
-def doubtful(records: Sequence[Prediction], pictures: Sequence[Normalized]) -> list[int]:
-    """Return which pictures to look at again: their answer is not accepted, and there is another look."""
-    return [
-        index
-        for index, (record, picture) in enumerate(zip(records, pictures, strict=True))
-        if not record.get("accept", True) and picture.other_look is not None
-    ]
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the network says about pictures, after one look at each and perhaps another look at some."""
 
+    classifier: Classifier
+    all_scores: Scores
+    """Of all ways to see the pictures, row by row."""
+    seen: list[Seen]
+    """The chosen way to see each picture."""
+    scores: Scores
+    """Of the chosen ways."""
+    records: list[Prediction]
+    """Complete."""
 
-def records_of(classifier: Classifier, scores: Scores, seen: Sequence[Seen]) -> list[Prediction]:
-    """Return the complete record of each picture, given the scores of all ways to see them, and the chosen ways."""
-    chosen = scores.select([each.row for each in seen])
-    records = predictions(classifier, chosen)
-    steps = [each.normalized.steps for each in seen]
-    others = [each.other for each in seen]
-    calibrate(records, classifier, chosen.probabilities, are_normalized(steps), others=others)
-    complete(records, classifier, steps, [each.normalized.left_out for each in seen])
-    return records
+    @classmethod
+    def of(cls, classifier: Classifier, all_scores: Scores, seen: list[Seen]) -> Self:
+        scores = all_scores.select([each.row for each in seen])
+        records = predictions(classifier, scores)
+        steps = [each.normalized.steps for each in seen]
+        others = [each.other for each in seen]
+        calibrate(records, classifier, scores.probabilities, are_normalized(steps), others=others)
+        complete(records, classifier, steps, [each.normalized.left_out for each in seen])
+        return cls(classifier, all_scores, seen, scores, records)
+
+    @classmethod
+    def at_first_look(cls, classifier: Classifier, pictures: Sequence[Normalized], scores: Scores) -> Self:
+        """Choose the best way to see each picture. `scores` are those of all choices, in order."""
+        return cls.of(classifier, scores, best_choices(pictures, scores, has_digits=classifier.class_names is None))
+
+    def doubtful(self) -> dict[int, Normalized]:
+        """Return the pictures to look at again, by index: their answer is not accepted, and there is another look."""
+        return {
+            index: each.normalized
+            for index, (record, each) in enumerate(zip(self.records, self.seen, strict=True))
+            if not record.get("accept", True) and each.normalized.other_look is not None
+        }
+
+    def after_second_look(self, again: Mapping[int, Normalized], scores: Scores) -> Self:
+        """Take the better of both looks. `again` has what the second one showed, by the picture's index."""
+        first_row, has_digits = len(self.all_scores.probabilities), self.classifier.class_names is None
+        second = best_choices(list(again.values()), scores, has_digits=has_digits, first_row=first_row)
+        seen = [*self.seen]
+        for index, each in zip(again, second, strict=True):
+            seen[index] = better(seen[index], each)
+        return self.of(self.classifier, self.all_scores.followed_by(scores), seen)
 
 
 def to_json(content: Any) -> bytes:

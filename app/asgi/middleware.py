@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors
 from app.asgi.headers import with_defaults
-from app.asgi.route import CONNECTION, NOSNIFF, PART_BYTES, REPLY
+from app.asgi.route import CONNECTION, NOSNIFF, PART_BYTES
 from app.asgi.service import Service
 from app.telemetry import tracing
 from app.telemetry.access_log import REQUEST, CompletedRequest
@@ -80,7 +80,6 @@ class RequestMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-                _complete(request, scope)
                 headers = message.get("headers", ())
                 # A `Reply` has this header, and needs no other.
                 completed = headers if NOSNIFF in headers else with_defaults(headers)
@@ -102,7 +101,6 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_headers)
         except asyncio.CancelledError:  # Ray Serve cancels a request when its client has gone
             request.status = CLIENT_CLOSED_REQUEST
-            _complete(request, scope)
             raise
         except Exception as exc:  # noqa: BLE001 - `reply_to` answers every exception
             await reply_to(exc, scope, receive, send_with_headers)
@@ -110,14 +108,6 @@ class RequestMiddleware:
             self._accounting.end(request)
             if connection is not None:
                 connection.end_request()
-
-
-def _complete(request: CompletedRequest, scope: Scope) -> None:
-    """Fill in what is known once the reply is."""
-    reply = scope.get(REPLY)
-    if reply is not None:
-        request.batch, request.model = reply.batch, reply.model
-    request.route = getattr(scope.get("route"), "path", None)
 
 
 class _Cors(CORSMiddleware):

@@ -29,6 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import InvalidQuery, WrongMethod
 from app.inference.memory_budget import Reservation
+from app.telemetry.access_log import REQUEST, CompletedRequest
 from digits.model.artifact import ModelId
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 CONNECTION = "digits.connection"
 """The key of ASGI's state for the `app.server.connection.Connection` of a request."""
-
-REPLY = "digits.reply"
-"""The scope's key for the `Reply` that was sent, so that the log knows the model version and the batch size."""
 
 _MAX_PATH = 4096
 """Number of characters from which on a path matches no route. Two variables in a pattern take quadratic time."""
@@ -96,7 +94,8 @@ class Reply(Response):
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the reply. Raises NoRoom if a long one finds no memory."""
-        scope[REPLY] = self
+        request: CompletedRequest = scope[REQUEST]
+        request.batch, request.model = self.batch, self.model
         if len(self.body) <= PART_BYTES:
             await self._send(send)
             return
@@ -155,6 +154,7 @@ class DirectRoute(APIRoute):
             InvalidQuery: the query parameters do not fit the endpoint's model.
             Exception: the endpoint raises it.
         """
+        scope[REQUEST].route = self.path
         if not self._is_direct:
             scope["app"].service.check_load(scope["path"])
             await AsyncExitStackMiddleware(super().handle)(scope, receive, send)

@@ -18,6 +18,7 @@ from app.inference.batching import BatchResult
 from app.input.body import read_inflated
 from app.openapi.protocols import ModelParameter, documented
 from app.openapi.replies import examples
+from app.telemetry.access_log import REQUEST
 from digits.model import artifact
 
 router = direct_router("TensorFlow Serving")
@@ -79,7 +80,7 @@ async def other_verb(request: ServiceRequest, verb: str) -> Reply:
     """Answer with 404, or with 405 if only the method is wrong."""
     if verb in ("predict", "classify", "regress") and request.method != "POST":
         raise WrongMethod(f"expected POST, received {request.method[:40]}", "POST")
-    del request.scope["route"]  # the metrics count unknown paths together
+    request.scope[REQUEST].route = None  # the metrics count unknown paths together
     raise no_such_path(request.scope)
 
 

@@ -37,7 +37,7 @@ async def predict(request: ServiceRequest, query: Annotated[PredictQuery, Query(
             await extend(service.data_plane, inference, query, inference.predictions, work)
         records = inference.predictions
         content = records[0] if pictures.single else {"predictions": records}
-        return Reply.of(content, inference.classifier.model_id, inference.result.pass_rows)
+        return Reply.of(content, inference.classifier.model_id, inference.pass_rows)
 
 
 @router.post(
@@ -63,4 +63,4 @@ async def read(request: ServiceRequest, query: Annotated[ReadQuery, Query()]) ->
             for number in read.numbers:
                 set_accept(number)  # another coverage gives other prediction sets
         content = read.numbers[0] if pictures.single else {"predictions": read.numbers}
-        return Reply.of(content, read.digits.classifier.model_id, read.digits.result.pass_rows)
+        return Reply.of(content, read.digits.classifier.model_id, read.digits.pass_rows)

@@ -64,7 +64,7 @@ def _set_coverage(inference: Inference, query: TrustQuery) -> None:
     if thresholds is not None:
         set_coverage(
             inference.predictions,
-            inference.result.probabilities,
+            inference.probabilities,
             thresholds,
             coverage,
             inference.normalized,

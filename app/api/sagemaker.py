@@ -48,7 +48,6 @@ async def invocations(request: ServiceRequest) -> Reply:
     with service.requests.begin(request) as work:
         if media_type_of(work.headers.get(b"content-type", b"")) not in ("", JSON):
             inference = await service.data_plane.infer(await read_pictures(work))
-            return predict_reply("predictions", inference.result)
+            return predict_reply("predictions", inference)
         parsed = await read_inflated(work, parser)
-        result = (await service.data_plane.infer(parsed)).result
-        return predict_reply(parsed.reply_key, result)
+        return predict_reply(parsed.reply_key, await service.data_plane.infer(parsed))

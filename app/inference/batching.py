@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,13 +49,13 @@ class BatchResult:
         """(N, classes)"""
         return self.scores.probabilities
 
-    def rows(self, part: slice) -> Self:
-        return type(self)(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
+    def rows(self, part: slice) -> "BatchResult":
+        return BatchResult(self.classifier, self.scores.select(part), self.predictions[part], self.pass_rows)
 
-    @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self:
+    @staticmethod
+    def concatenate(parts: "Sequence[BatchResult]") -> "BatchResult":
         """Join the results of several passes of the same classifier, in their order."""
-        return cls(
+        return BatchResult(
             classifier=parts[0].classifier,
             scores=reduce(Scores.followed_by, (part.scores for part in parts)),
             predictions=list(chain.from_iterable(part.predictions for part in parts)),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from app.telemetry.accounting import Accounting
 from digits.errors import TooManyDigits
 from digits.features import SIDE, Grey, to_features
 from digits.model.classifier import Classifier, Scores
-from digits.model.predictions import Judged, Prediction, complete, to_json
+from digits.model.predictions import Judged, complete, to_json
 from digits.normalization.mnist_form import Preparation, are_mnist_form, are_normalized
 from digits.normalization.normalize import Normalized
 from digits.numbers.read import Number, PreparedNumber, ReadNumber, look_again, prepare
@@ -47,11 +47,9 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Inference:
-    """The predictions for one request, and the pictures that they are for."""
+class Inference(BatchResult):
+    """The complete records for one request, and the pictures that they are for. For numbers: those of their digits."""
 
-    result: BatchResult
-    """The complete records of all pictures."""
     pixels: NDArray[Any]
     """The network's input: (N, 28, 28), uint8, or float32 in [0, 1]."""
     normalized: NDArray[np.bool_] | None = None
@@ -61,14 +59,11 @@ class Inference:
     others: Sequence[int | None] = ()
     """For each prediction, what another look at the picture shows. Empty if there was none."""
 
-    @property
-    def classifier(self) -> Classifier:
-        return self.result.classifier
-
-    @property
-    def predictions(self) -> list[Prediction]:
-        """The record of each picture. For numbers, of each digit of all pictures."""
-        return self.result.predictions
+    @classmethod
+    def of_unchanged(cls, result: BatchResult, pixels: NDArray[Any]) -> Self:
+        """Complete the records of pictures that the network got as they came."""
+        complete(result.predictions, result.classifier, repeat(()))
+        return cls(result.classifier, result.scores, result.predictions, result.pass_rows, pixels)
 
 
 @dataclass(slots=True)
@@ -156,8 +151,7 @@ class DataPlane:
             must_be_in_form = preparation == "auto"
             result = await (batcher.classify_if_in_form(pixels) if must_be_in_form else batcher.classify(pixels))
             if result is not None:
-                complete(result.predictions, result.classifier, repeat(()))
-                return Inference(result, pixels)
+                return Inference.of_unchanged(result, pixels)
         return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
     async def read(self, batch: PictureBatch) -> Numbers:
@@ -198,18 +192,16 @@ class DataPlane:
             raise TooManyDigits(f"expected pictures of at most {self._max_digits} digits together, found {digits}")
         numbers = [each.number(judged.classifier) for each in read]
         inference = Inference(
-            BatchResult(
-                judged.classifier,
-                reduce(Scores.followed_by, (each.chosen for each in read)),
-                [digit for number in numbers for digit in number["digits"]],
-                judged.pass_rows,
-            ),
+            judged.classifier,
+            reduce(Scores.followed_by, (each.chosen for each in read)),
+            [digit for number in numbers for digit in number["digits"]],
+            judged.pass_rows,
             np.concatenate([each.pixels for each in read]),
             are_normalized([each.prepared.steps for each in read for _ in each.reading.digits]),
             [each.prepared.ink for each in read],
             [found.other for each in read for found in each.reading.digits],
         )
-        self.metrics.count_predictions(to_features(inference.pixels), inference.result.scores)
+        self.metrics.count_predictions(to_features(inference.pixels), inference.scores)
         return Numbers(numbers, inference)
 
     async def _within(self, all_work: Work, size: int, segment: Callable[..., T], *args: Any) -> T:
@@ -279,8 +271,7 @@ class DataPlane:
             in_form = await _are_in_form(pixels) if preparation == "auto" else None
             if preparation != "always" and (in_form is None or in_form.all()):
                 result = await batcher.classify(pixels)
-                complete(result.predictions, result.classifier, repeat(()))
-                return Inference(result, pixels)
+                return Inference.of_unchanged(result, pixels)
             pictures = [Picture.of_pixels(each) for each in pixels]
             prepared = [Normalized(each, ()) for each in pixels]
             others = range(len(pixels)) if in_form is None else np.flatnonzero(~in_form).tolist()
@@ -299,13 +290,16 @@ class DataPlane:
                 judged = judged.after_second_look(again, more.scores)
         chosen = [each.normalized for each in judged.seen]
         inference = Inference(
-            BatchResult(first.classifier, judged.scores, judged.records, first.pass_rows),
+            first.classifier,
+            judged.scores,
+            judged.records,
+            first.pass_rows,
             _pixels([replace(each, without_mark=None) for each in chosen]),
             are_normalized([each.steps for each in chosen]),
             [each.ink for each in chosen],
             [each.other for each in judged.seen],
         )
-        self.metrics.count_predictions(to_features(inference.pixels), inference.result.scores)
+        self.metrics.count_predictions(to_features(inference.pixels), inference.scores)
         return inference
 
     async def _open(self, batch: PictureBatch, open_all: Callable[..., T], *args: Any) -> T:

@@ -5,7 +5,6 @@ from typing import Self
 
 from app.api.open_inference.request import InferRequest
 from app.errors import UnknownModel
-from app.inference.batching import BatchResult
 from app.inference.data_plane import DataPlane, Inference
 from app.inference.model_registry import ModelRegistry
 from digits.errors import DigitsError
@@ -39,10 +38,10 @@ class CountedInference:
         self._version, self._read_at = request.version, time.perf_counter()
         return request
 
-    def answered(self, inference: Inference) -> BatchResult:
-        """Note that the pictures are classified, and return their results."""
+    def answered(self, inference: Inference) -> Inference:
+        """Note that the pictures are classified, and return their predictions."""
         self._version, self._answered_at = inference.classifier.manifest.version, time.perf_counter()
-        return inference.result
+        return inference
 
     def __enter__(self) -> Self:
         self._began = time.perf_counter()

@@ -139,7 +139,7 @@ async def _infer(request: ServiceRequest, model: str, verb: Verb) -> Reply:
     with service.requests.begin(request) as work:
         pictures = await read_inflated(work, parser)
         inference = await service.data_plane.infer(pictures)
-    return predict_reply(pictures.reply_key, inference.result)
+    return predict_reply(pictures.reply_key, inference)
 
 
 def _model_path(request: ServiceRequest, model: str) -> ModelPath:

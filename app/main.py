@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from app.api import health, metrics, model, predict, sagemaker
@@ -21,12 +21,22 @@ from app.server.drain import drain_before_stopping
 from app.settings import Settings, read_settings
 from app.telemetry import logs, tracing
 from app.telemetry.accounting import Accounting
-from app.telemetry.drift import Drift
+from app.telemetry.drift import KEEP_SECONDS, Drift
 from app.telemetry.metrics import Metrics
 
 VERSION = "0.3.0"
 
 _log = logging.getLogger(__name__)
+
+
+async def every(seconds: float, job: Callable[[], object], *, in_thread: bool = False) -> None:
+    """Do a job at this interval, until cancelled. A bug or a lack of memory is logged, and does not end it."""
+    while True:
+        try:
+            await asyncio.to_thread(job) if in_thread else job()
+        except Exception:  # noqa: BLE001 - whatever it is, the next time may go well
+            _log.exception("%s failed", job.__qualname__)
+        await asyncio.sleep(seconds)
 
 
 def create_app(settings: Settings | None = None) -> Application:
@@ -56,13 +66,15 @@ def create_app(settings: Settings | None = None) -> Application:
         gc.collect()
         gc.freeze()
         background = [
-            asyncio.create_task(data_plane.registry.keep_refreshing(settings.reload_seconds)),
-            asyncio.create_task(data_plane.keep_metrics_current()),
-            asyncio.create_task(data_plane.keep_memory_small()),
-            asyncio.create_task(service.requests.keep_watching()),
-            asyncio.create_task(drift.keep_history()),
-            asyncio.create_task(service.keys.keep_current(settings.reload_seconds)),
+            every(settings.reload_seconds, data_plane.registry.refresh, in_thread=True),
+            every(settings.reload_seconds, service.keys.refresh, in_thread=True),
+            every(10, data_plane.memory_budget.trim, in_thread=True),
+            every(KEEP_SECONDS, drift.collect, in_thread=True),
+            every(1, data_plane.update_state),
+            every(0.1, data_plane.metrics.flush),
+            every(0.1, service.requests.look),  # most requests are answered before the first look
         ]
+        tasks = [asyncio.create_task(job) for job in background]
         drain_before_stopping(service)
         if service.grpc_server is not None:
             await service.grpc_server.start()
@@ -71,7 +83,7 @@ def create_app(settings: Settings | None = None) -> Application:
         yield
         if service.grpc_server is not None:
             await service.grpc_server.stop()
-        for task in background:
+        for task in tasks:
             task.cancel()
         data_plane.metrics.flush()
         if spans is not None:

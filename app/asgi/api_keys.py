@@ -1,6 +1,5 @@
 """Check API keys. A request for any path that is not public must have a known key."""
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable
@@ -57,19 +56,19 @@ class ApiKeys:
                 return name
         raise Unauthorized("expected a known API key, as `Authorization: Bearer KEY` or as `X-API-Key: KEY`")
 
-    async def keep_current(self, seconds: float) -> None:
-        """Read the file again after each interval. While it is not usable, the keys before stay known."""
-        while self.file is not None:
-            await asyncio.sleep(seconds)
-            try:
-                names = await asyncio.to_thread(read_keys, self.file)
-            except ValueError as exc:
-                problem = str(exc).replace(str(self.file), "MNIST_API_KEYS_FILE")
-                if problem != self.problem:
-                    _log.error("the API keys stay as they are: %s", exc)
-                self.problem = problem
-                continue
-            self.problem = None
-            if names != self._names:
-                self._names = names
-                _log.info("read the API keys again (keys set: %d)", len(names))
+    def refresh(self) -> None:
+        """Read the file again. While it is not usable, the keys before stay known."""
+        if self.file is None:
+            return
+        try:
+            names = read_keys(self.file)
+        except ValueError as exc:
+            problem = str(exc).replace(str(self.file), "MNIST_API_KEYS_FILE")
+            if problem != self.problem:
+                _log.error("the API keys stay as they are: %s", exc)
+            self.problem = problem
+            return
+        self.problem = None
+        if names != self._names:
+            self._names = names
+            _log.info("read the API keys again (keys set: %d)", len(names))

@@ -32,8 +32,6 @@ from digits.numbers.segment import MAX_CANDIDATES
 from digits.numbers.work import MAX_STEPS, Work
 from digits.picture import Picture
 
-_TRIM_SECONDS = 10
-
 _USUAL_STEPS = 150_000_000
 """Readings that take more steps, and up to 200 MB, begin again as the only large job."""
 
@@ -91,23 +89,12 @@ class DataPlane:
         self._served = Batcher(lambda: self.registry.classifier, metrics)
         self._batchers: dict[int, Batcher] = {}
 
-    async def keep_memory_small(self) -> None:
-        """Return unused memory to the system every ten seconds, if large bodies have used some."""
-        while True:
-            await asyncio.sleep(_TRIM_SECONDS)
-            if not self.memory_budget.is_trimmed and not self.memory_budget.reserved_bytes:
-                await asyncio.to_thread(self.memory_budget.trim)
-
-    async def keep_metrics_current(self) -> None:
-        """Add the recorded values to the metrics ten times a second, and update the state gauges once a second."""
-        while True:
-            ready = self.registry.unready_reason() is None
-            manifest = self.registry.served_manifest()
-            model = None if manifest is None else (manifest.name, str(manifest.version), manifest.graph)
-            self.metrics.set_state(in_progress=self._accounting.in_progress, ready=ready, model=model)
-            for _ in range(10):
-                self.metrics.flush()
-                await asyncio.sleep(0.1)
+    def update_state(self) -> None:
+        """Update the state gauges."""
+        ready = self.registry.unready_reason() is None
+        manifest = self.registry.served_manifest()
+        model = None if manifest is None else (manifest.name, str(manifest.version), manifest.graph)
+        self.metrics.set_state(in_progress=self._accounting.in_progress, ready=ready, model=model)
 
     async def infer(self, batch: PictureBatch) -> Inference:
         """Classify all pictures of a request.

@@ -56,14 +56,15 @@ class MemoryBudget:
                 self._decoding_ended.notify_all()
 
     def trim(self) -> None:
-        """Return unused memory to the system. This takes some milliseconds.
+        """Return unused memory to the system if large bodies have used some. This takes some milliseconds.
 
         glibc keeps what large bodies and pictures took, in an arena of each thread
         (`python -m benchmarks.faults.attack --only large_bodies`).
         """
-        self.is_trimmed = True
-        with suppress(AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+        if not self.is_trimmed and not self.reserved_bytes:
+            self.is_trimmed = True
+            with suppress(AttributeError):  # another C library
+                ctypes.CDLL(None).malloc_trim(0)
 
 
 class Reservation:

@@ -1,6 +1,5 @@
 """The registry of model versions: which ones are loaded, which one is served, and why others are refused."""
 
-import asyncio
 import logging
 import os
 from dataclasses import dataclass
@@ -191,15 +190,6 @@ class ModelRegistry:
         elif previous and not fault:
             _log.info("ready again: the golden predictions are right")
         return fault
-
-    async def keep_refreshing(self, seconds: float) -> None:
-        """Call `refresh` at this interval, in a thread, until cancelled."""
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await asyncio.to_thread(self.refresh)
-            except Exception:  # noqa: BLE001 - a bug or a lack of memory must not end the search for new versions
-                _log.exception("the search for new versions failed")
 
     def refresh(self) -> None:
         """Bring the loaded versions up to date with their folders.

@@ -13,9 +13,6 @@ from app.settings import Settings
 TIMEOUT_SECONDS = 60
 """Time within which the whole body must arrive. Enough for a 7.5 MB photo at 1 Mbit/s."""
 
-_WATCH_SECONDS = 0.1
-"""Time between two looks at the requests in work. Most of them are answered before the first."""
-
 
 class RequestInWork(Reservation):
     """A request, its memory and what reading its pictures needs: a context manager around reading and inference."""
@@ -96,9 +93,8 @@ class RequestsInWork:
         self.data_plane.registry.require_usable()
         return RequestInWork(self, request)
 
-    async def keep_watching(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            now = asyncio.get_running_loop().time()
-            for request in list(self.requests):
-                request.look(now)
+    def look(self) -> None:
+        """Look at all of them."""
+        now = asyncio.get_running_loop().time()
+        for request in list(self.requests):
+            request.look(now)

@@ -4,7 +4,6 @@ The counts are stored once a minute. Those of the last hour are the current coun
 no picture is kept.
 """
 
-import asyncio
 import threading
 import time
 from collections import deque
@@ -45,12 +44,6 @@ class Drift(Collector):
         self._lock = threading.Lock()  # each scrape runs in a thread
         self._manifest: Manifest | None = None
         self._history: deque[tuple[float, _Counts]] = deque()
-
-    async def keep_history(self) -> None:
-        """Collect once a minute, which stores the counts."""
-        while True:
-            await asyncio.to_thread(self.collect)
-            await asyncio.sleep(KEEP_SECONDS)
 
     def collect(self) -> Iterable[Metric]:
         metrics = list(self._metrics.collect())

@@ -1,7 +1,7 @@
 """The service's Prometheus metrics.
 
 The service records values after the replies are written, and adds them to the metrics ten times a second
-(`app.inference.data_plane`). Adding them in each turn of the event loop took 5 % of a request's time.
+(`app.main`). Adding them in each turn of the event loop took 5 % of a request's time.
 """
 
 import os

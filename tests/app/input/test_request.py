@@ -12,6 +12,7 @@ from app.inference.data_plane import DataPlane
 from app.input import request as request_module
 from app.input.body import read_body
 from app.input.request import RequestInWork, RequestsInWork
+from app.main import every
 from app.settings import Settings
 from app.telemetry.accounting import Accounting
 from app.telemetry.metrics import Metrics
@@ -45,7 +46,7 @@ def work(requests: RequestsInWork, messages: list[dict[str, Any]]) -> RequestInW
 def answer(plane: DataPlane, messages: list[dict[str, Any]], seconds: float) -> bytes:
     async def read_and_wait() -> bytes:
         requests = RequestsInWork(plane, Settings())
-        watching = asyncio.ensure_future(requests.keep_watching())
+        watching = asyncio.ensure_future(every(0.1, requests.look))
         try:
             with work(requests, messages) as request:
                 body = await read_body(request, 1_000_000)

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from app.asgi.api_keys import ApiKeys
 from app.errors import Overloaded
@@ -14,16 +14,6 @@ from app.telemetry.access_log import UNLOGGED
 from app.telemetry.accounting import Accounting
 from app.telemetry.drift import Drift
 from app.telemetry.metrics import Metrics
-
-
-class GrpcServer(Protocol):
-    """The gRPC server that runs beside the HTTP server (`app.api.grpc.server`)."""
-
-    async def start(self) -> None:
-        """Listen, and answer calls from now on."""
-
-    async def stop(self) -> None:
-        """Accept no more calls, and finish those in progress. A second `stop` waits for the same end."""
 
 
 @dataclass(slots=True)
@@ -42,8 +32,8 @@ class Service:
     """The metrics, with the drift."""
     tracer_provider: Any = None
     """Of the spans, or None if the service sends no traces."""
-    grpc_server: GrpcServer | None = None
-    """None without gRPC. The lifespan of the application starts and stops it."""
+    grpc_server: Any = None
+    """An `app.api.grpc.server.GrpcServer`, or None without gRPC. The application's lifespan starts and stops it."""
     _stopping_calls: "asyncio.Task[None] | None" = None
 
     @property
@@ -68,7 +58,7 @@ class Service:
         """Report that the service is not ready. It still answers, but stops the gRPC server after `drain_seconds`."""
         self.registry.is_draining = True
         if self.grpc_server is not None:
-            asyncio.get_running_loop().call_later(self.settings.drain_seconds, self._stop_calls, self.grpc_server)
+            asyncio.get_running_loop().call_later(self.settings.drain_seconds, self._stop_calls)
 
-    def _stop_calls(self, server: GrpcServer) -> None:
-        self._stopping_calls = asyncio.ensure_future(server.stop())  # its `stop` in the lifespan waits for the end
+    def _stop_calls(self) -> None:
+        self._stopping_calls = asyncio.ensure_future(self.grpc_server.stop())  # the lifespan's `stop` waits for its end

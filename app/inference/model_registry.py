@@ -84,8 +84,6 @@ class ModelRegistry:
         """Whether the served version has failed its self-test since it was loaded."""
         self._extra: dict[int, _Loaded] = {}
         self._found = Candidates([], [], [])
-        self._warned_of: list[str] = []
-        """The warnings that the last refresh logged or found again."""
         self._refused: dict[_FolderState, str] = {}
         """The versions that the last refresh refused, each with the reason."""
         self._reason = "the model has not been loaded yet"
@@ -225,9 +223,8 @@ class ModelRegistry:
         if self._is_named and self.pinned is None and not found.own and not found.refusals:
             choice = [f"{self._model_dir.absolute()} has no {artifact.NAME}/<version>/, so the shipped model is used"]
         for warning in folder + choice:
-            if warning not in self._warned_of:
+            if self._public(warning) not in self.warnings["folder"] + self.warnings["choice"]:
                 _log.warning("%s", warning)
-        self._warned_of = folder + choice
         self.warnings = {
             "version": [self._public(f"not used: {reason}") for reason in refused.values()],
             "folder": [self._public(warning) for warning in folder],

@@ -10,7 +10,6 @@ import select
 import sys
 import threading
 import time
-from io import UnsupportedOperation
 
 _MAX_HELD_BYTES = 1_000_000
 """How much of the log is kept until it can be written. Further lines are dropped."""
@@ -45,20 +44,13 @@ class Stderr:
 
     def _write_held(self) -> None:
         try:
-            while self._held and _has_room():
+            while self._held and select.select((), (sys.stderr.buffer,), (), 0)[1]:
                 # Where a pipe has room at all, a piece of this size does not block.
                 written = sys.stderr.buffer.write(self._held[: select.PIPE_BUF])
                 sys.stderr.buffer.flush()
                 del self._held[:written]
         except (OSError, ValueError):  # stderr is closed, but requests are still answered
             self._held.clear()
-
-
-def _has_room() -> bool:
-    try:
-        return bool(select.select((), (sys.stderr.buffer,), (), 0)[1])
-    except UnsupportedOperation:  # not a file, as in tests
-        return True
 
 
 def log_native_lines() -> None:

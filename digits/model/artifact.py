@@ -47,9 +47,6 @@ DEFAULT_ROOT = Path("models")
 FIRST_OWN_VERSION = 1000
 """The first number of a version that `publish` writes. The lower numbers are those of releases."""
 
-GRAPH_CHARACTERS = 12
-"""How much of a graph's sha256 names it."""
-
 MODEL, KERAS, GOLDEN, MANIFEST = "model.onnx", "model.keras", "golden.json", "manifest.json"
 
 LAYERS = "layers.safetensors"
@@ -255,7 +252,7 @@ class Manifest(_Record):
     @property
     def graph(self) -> str:
         """The first 12 characters of the sha256 of model.onnx. They name the graph, whatever the version's number."""
-        return self.files.get(MODEL, "")[:GRAPH_CHARACTERS]
+        return self.files.get(MODEL, "")[:12]
 
     def public(self) -> dict[str, Any]:
         """Return the manifest as `GET /model` shows it: JSON types, without the list of files."""

@@ -63,9 +63,7 @@ def predictions(classifier: Classifier, scores: Scores) -> list[Prediction]:
         else {"digit": digit, "class_name": names[digit], "probability": row[digit], "probabilities": row}
         for digit, row in zip(digits, probabilities, strict=True)
     ]
-    thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
-    if thresholds is not None:
-        set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE)
+    calibrate(records, classifier, probabilities)
     if novelty is not None:
         name: Literal["is_digit", "is_known"] = "is_digit" if names is None else "is_known"
         for record, score, is_known in zip(records, novelty, (novelty <= MAX_NOVELTY).tolist(), strict=True):
@@ -117,11 +115,11 @@ def calibrate(
     records: Sequence[Prediction],
     classifier: Classifier,
     probabilities: Floats,
-    normalized: NDArray[np.bool_],
+    normalized: NDArray[np.bool_] | None = None,
     *,
     others: Iterable[int | None] = (),
 ) -> None:
-    """Give the pictures that were normalized their own prediction sets at the default coverage, as `set_coverage`."""
+    """Set the prediction sets of N records at the default coverage, if the version has it, as `set_coverage`."""
     thresholds = classifier.thresholds.get((DEFAULT_COVERAGE, False))
     if thresholds is not None:
         set_coverage(records, probabilities, thresholds, DEFAULT_COVERAGE, normalized, others=others)

@@ -17,11 +17,6 @@ TIMEOUT_SECONDS = 60
 class RequestInWork(Reservation):
     """A request, its memory and what reading its pictures needs: a context manager around reading and inference."""
 
-    __slots__ = (
-        *("receive", "headers", "settings", "decode_threads", "received_bytes", "is_read"),
-        *("_all", "_task", "_began", "_watching", "_end"),
-    )
-
     def __init__(self, all_requests: "RequestsInWork", request: Request) -> None:
         super().__init__(all_requests.data_plane.memory_budget)
         self.receive = request.receive

@@ -77,9 +77,7 @@ class ModelRegistry:
         self._metrics = metrics
         self.is_draining = False
         """Whether the service will stop soon. It is not ready then, and each reply closes its connection."""
-        self._classifier: Classifier | None = None
-        self._served_state: _FolderState | None = None
-        """The state of the folder that the served version was loaded from."""
+        self._served: _Loaded | None = None
         self._must_reload = False
         """Whether the served version has failed its self-test since it was loaded."""
         self._extra: dict[int, _Loaded] = {}
@@ -92,18 +90,18 @@ class ModelRegistry:
 
     @property
     def started(self) -> bool:
-        return self._classifier is not None
+        return self._served is not None
 
     @property
     def classifier(self) -> Classifier:
         """The served version. Without one, it raises NoUsableModel, which says why."""
-        if self._classifier is None:
+        if self._served is None:
             raise NoUsableModel(self._reason)
-        return self._classifier
+        return self._served.classifier
 
     def served_manifest(self) -> Manifest | None:
         """Return the manifest of the served version, or None without a model."""
-        return None if self._classifier is None else self._classifier.manifest
+        return None if self._served is None else self._served.classifier.manifest
 
     def require_usable(self) -> None:
         """Raise NoUsableModel if no version is served. The data plane calls this before it reads a body."""
@@ -127,9 +125,9 @@ class ModelRegistry:
 
     def class_count(self, number: int | None = None) -> int:
         """Return the number of classes of a loaded version, or of the served one. Without a model, it is ten."""
-        if self._classifier is None:
+        if self._served is None:
             return len(DIGITS)
-        return len((self._classifier if number is None else self.version(number)).manifest.classes)
+        return len((self._served.classifier if number is None else self.version(number)).manifest.classes)
 
     def labelled(self, label: str) -> int:
         """Return the number of the version with this label. Raises UnknownModel."""
@@ -140,13 +138,13 @@ class ModelRegistry:
 
     def loaded(self) -> list[int]:
         """Return the numbers of the versions that clients can request, in ascending order."""
-        served = [] if self._classifier is None else [self._classifier.manifest.version]
+        served = [] if self._served is None else [self._served.classifier.manifest.version]
         return sorted({*served, *self._extra})
 
     def versions(self) -> list[KnownVersion]:
         """Return all versions that the last refresh found, highest first, at most a thousand per root."""
         reasons = {state.folder: reason for state, reason in self._refused.items()}
-        served = self._classifier.folder if self._classifier else None
+        served = self._served.state.folder if self._served else None
         folders = self._found.all
         if served and served not in folders:
             reasons[served] = "its folder cannot be found; it is served from memory"
@@ -169,7 +167,7 @@ class ModelRegistry:
         """
         if self.is_draining:
             return "draining: the service stops"
-        return self._reason if self._classifier is None else self._self_test(self._classifier)
+        return self._reason if self._served is None else self._self_test(self._served.classifier)
 
     def _self_test(self, classifier: Classifier) -> str | None:
         """Return why the golden predictions are wrong, or None if they are right.
@@ -200,20 +198,19 @@ class ModelRegistry:
         nothing. The service goes back to an older version only if the served one was removed, or if it fails its
         self-test and cannot be loaded again.
         """
-        served = self._classifier
-        if served is not None and self._self_test(served) is not None:
+        served = self.served_manifest()
+        if self._served is not None and self._self_test(self._served.classifier) is not None:
             self._must_reload = True
-        keep = self.pinned or (served.manifest.version if served else None)
+        keep = self.pinned or (served.version if served else None)
         self._found = found = candidates(self._model_dir, is_named=self._is_named, keep=keep)
         refused: dict[_FolderState, str] = {}
         # If a root cannot be listed, keep the served version: it may be there.
-        if not found.refusals or self._classifier is None or self._must_reload:
+        if not found.refusals or self._served is None or self._must_reload:
             self._load_served(refused)
         missing = self._load_extra(refused)
         self._refused = refused
         folder = [f"cannot look for versions: {reason}" for reason in found.refusals]
-        if self._classifier is not None and self._classifier.folder not in found.all:
-            lost = self._classifier.folder
+        if self._served is not None and (lost := self._served.state.folder) not in found.all:
             folder.append(f"served from memory: {lost} cannot be found, so a restart cannot load it again")
         folder += [
             f"no version {number} of {artifact.NAME}, but MNIST_MODEL_VERSIONS or MNIST_MODEL_LABELS names it"
@@ -235,16 +232,16 @@ class ModelRegistry:
         """Serve the first usable version. Put the reason for each version refused on the way into `refused`."""
         for folder in self._found.in_order(self.pinned):
             state = _folder_state(folder)
-            if state == self._served_state and not self._must_reload:
+            if self._served and state == self._served.state and not self._must_reload:
                 return
-            classifier = self._load(state, refused)
-            if classifier is not None:
-                self._classifier, self._served_state, self._must_reload = classifier, state, False
-                _log.info("serving %s version %d from %s", artifact.NAME, classifier.manifest.version, folder)
+            loaded = self._load(state, refused)
+            if loaded is not None:
+                self._served, self._must_reload = loaded, False
+                _log.info("serving %s version %d from %s", artifact.NAME, loaded.classifier.manifest.version, folder)
                 return
-            if self._served_state and folder == self._served_state.folder and not self._must_reload:
+            if self._served and folder == self._served.state.folder and not self._must_reload:
                 return  # The files were damaged after loading. The copy in memory is intact, so keep it.
-        if self._classifier is None:
+        if self._served is None:
             self._set_reason([*self._found.refusals, *refused.values()])
 
     def _load_extra(self, refused: dict[_FolderState, str]) -> list[int]:
@@ -260,16 +257,16 @@ class ModelRegistry:
                     missing.append(number)
                 continue
             state = _folder_state(folder)
-            if state == self._served_state and self._classifier is not None and not self._must_reload:
-                self._extra[number] = _Loaded(state, self._classifier)
+            if self._served and state == self._served.state and not self._must_reload:
+                self._extra[number] = self._served
             elif number not in self._extra or self._extra[number].state != state:
-                classifier = self._load(state, refused)
-                if classifier is not None:
-                    self._extra[number] = _Loaded(state, classifier)
+                loaded = self._load(state, refused)
+                if loaded is not None:
+                    self._extra[number] = loaded
                     _log.info("also loaded %s version %d, for requests that name it", artifact.NAME, number)
         return missing
 
-    def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> Classifier | None:
+    def _load(self, state: _FolderState, refused: dict[_FolderState, str]) -> _Loaded | None:
         """Load a version.
 
         If this fails, or has failed for the same state before, put the reason into `refused` and return None.
@@ -277,14 +274,14 @@ class ModelRegistry:
         reason = refused.get(state) or self._refused.get(state)
         if reason is None:
             try:
-                classifier = Classifier.load(state.folder)
+                loaded = _Loaded(state, Classifier.load(state.folder))
             except ArtifactError as exc:
                 reason = str(exc)
                 _log.warning("not used: %s", reason)
                 self._metrics.loads.labels("refused").inc()
             else:
                 self._metrics.loads.labels("served").inc()
-                return classifier
+                return loaded
         refused[state] = reason
         return None
 

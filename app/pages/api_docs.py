@@ -3,8 +3,8 @@
 Its files come from an installed package, so that the page loads nothing from other hosts.
 """
 
-import importlib.util
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 
 import orjson
@@ -36,11 +36,9 @@ _BODY = """<body>
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the page, its files, the OpenAPI document, and the example pictures that it links to."""
-    package = importlib.util.find_spec("fastapi_offline")
-    assert package is not None
-    assert package.origin is not None
-    # The package is found without an import, because the import would create a second application.
-    _add_files(app, "/docs/assets", Path(package.origin).parent / "static")
+    # The files are found without an import of their package, which would create a second application.
+    assets = distribution("fastapi-offline").locate_file("fastapi_offline/static")
+    _add_files(app, "/docs/assets", Path(str(assets)))
     _add_files(app, "/examples", EXAMPLES)
     headers = security_headers.api_docs()
     page = head("API of Digits", _STYLES, more=_SCRIPTS) + link_to_documentation(_BODY, settings)

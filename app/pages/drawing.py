@@ -102,8 +102,7 @@ def install(app: FastAPI, settings: Settings) -> None:
             first = f"The service has no model: {escape(registry.unready_reason() or '')}."
             html = _FIRST_SENTENCE.sub(lambda found: found[1] + first, page_of_digits, count=1)
             return Response(html, headers={**secured, "Cache-Control": "no-store"}, media_type="text/html")
-        is_of_other_classes = registry.started and registry.classifier.class_names is not None
-        return reply(request, _OWN_CLASSES if is_of_other_classes else "index.html", secured)
+        return reply(request, _OWN_CLASSES if registry.classifier.class_names else "index.html", secured)
 
     @app.get("/page/{digest}/{name}", include_in_schema=False)
     async def file(request: ServiceRequest, digest: str, name: str) -> Response:

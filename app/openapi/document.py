@@ -45,33 +45,21 @@ def complete(document: dict[str, Any], *, open_paths: frozenset[str] | None) -> 
     # The service leaves out the manifest's checksums.
     del schemas["Manifest"]["properties"]["files"]
     schemas["Manifest"]["required"].remove("files")
-    _remove_validation_errors(document)
+    # FastAPI's 422 reply never occurs, because the path parameters are plain strings.
+    del schemas["HTTPValidationError"], schemas["ValidationError"]
     if open_paths is not None:
-        _require_keys(document, open_paths)
-    for operation in _operations(document):
-        operation["responses"] = {
-            status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID}
-            for status, reply in operation["responses"].items()
-        }
+        document["components"]["securitySchemes"] = _KEYS
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            replies = {
+                status: reply
+                for status, reply in operation["responses"].items()
+                if "HTTPValidationError" not in str(reply)
+            }
+            if open_paths is not None and path not in open_paths:
+                operation["security"] = [{"bearer": []}, {"header": []}]
+                replies["401"] = UNAUTHORIZED
+            operation["responses"] = {
+                status: reply | {"headers": reply.get("headers", {}) | REQUEST_ID} for status, reply in replies.items()
+            }
     return document
-
-
-def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return [operation for path in document["paths"].values() for operation in path.values()]
-
-
-def _remove_validation_errors(document: dict[str, Any]) -> None:
-    """Remove FastAPI's 422 reply, which never occurs because the path parameters are plain strings."""
-    for name in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(name, None)
-    for operation in _operations(document):
-        if "HTTPValidationError" in str(operation["responses"].get("422")):
-            del operation["responses"]["422"]
-
-
-def _require_keys(document: dict[str, Any], open_paths: frozenset[str]) -> None:
-    document["components"]["securitySchemes"] = _KEYS
-    for path in document["paths"].keys() - open_paths:
-        for operation in document["paths"][path].values():
-            operation["security"] = [{"bearer": []}, {"header": []}]
-            operation["responses"] = operation["responses"] | {"401": UNAUTHORIZED}

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 
 from app.server.connection import KEEP_ALIVE_SECONDS
@@ -43,11 +42,8 @@ def private_environment() -> dict[str, str]:
     }
 
 
-def main(autoscaling: Mapping[str, int] | None = None) -> None:
+def main() -> None:
     """Serve until a signal arrives. A second signal ends the process immediately.
-
-    Args:
-        autoscaling: options that replace those of `AUTOSCALING`. The default allows as many replicas as the cores hold.
 
     Raises:
         SystemExit: a bad setting, an address that cannot be listened on, an application that Serve cannot start, or a
@@ -60,7 +56,7 @@ def main(autoscaling: Mapping[str, int] | None = None) -> None:
         os.environ.setdefault(name, value)
     with suppress(KeyboardInterrupt):
         try:
-            _serve(settings.host, port, autoscaling or {})
+            _serve(settings.host, port)
         except ImportError as exc:
             raise SystemExit(f"digits: Ray Serve is not installed. Run: make .venv/.scale ({exc})") from exc
         except RuntimeError as exc:
@@ -72,16 +68,15 @@ def main(autoscaling: Mapping[str, int] | None = None) -> None:
     _stop()
 
 
-def _serve(host: str, port: int, autoscaling: Mapping[str, int]) -> None:
-    """Start Ray and the application. Raises RuntimeError."""
+def _serve(host: str, port: int) -> None:
+    """Start Ray and the application, with as many replicas at most as the cores hold. Raises RuntimeError."""
     import ray  # noqa: PLC0415 - Ray reads the environment during the import.
     from ray import serve  # noqa: PLC0415
 
     from deploy.ray.application import AUTOSCALING, REPLICA_CPUS, Digits  # noqa: PLC0415
 
     cores = os.cpu_count() or 1
-    max_replicas = max(1, int(cores / REPLICA_CPUS))
-    autoscaling_config = AUTOSCALING | {"max_replicas": max_replicas} | dict(autoscaling)
+    autoscaling = AUTOSCALING | {"max_replicas": max(1, int(cores / REPLICA_CPUS))}
     try:
         ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends the wait like Ctrl-C. Ray replaced it.
@@ -89,7 +84,7 @@ def _serve(host: str, port: int, autoscaling: Mapping[str, int]) -> None:
     except Exception as exc:  # Ray raises a plain Exception if a node does not start in time.
         raise RuntimeError(str(exc)) from exc
     try:
-        serve.run(Digits.options(autoscaling_config=autoscaling_config).bind())  # type: ignore[attr-defined]
+        serve.run(Digits.options(autoscaling_config=autoscaling).bind())  # type: ignore[attr-defined]
     except RuntimeError:  # The message of this error only refers to Serve's status.
         (application,) = serve.status().applications.values()
         raise RuntimeError(application.deployments["digits"].message) from None

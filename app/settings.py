@@ -18,8 +18,6 @@ from digits.pictures.decode import MAX_PIXELS
 LogFormat = Literal["json", "text"]
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
-_DATA_FOR_TRAINING = "MNIST_DATA"
-"""A variable that training reads. The service does not use it."""
 _NO_WORKERS = "One process uses all cores. To run more processes, see docs/how-to/more-cores.md"
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
@@ -172,7 +170,7 @@ def valid_log_format() -> LogFormat | None:
 
 def warnings_about(settings: Settings) -> list[str]:
     """Return a line for each variable named MNIST_* that is no setting, such as a typo, and for a lost model folder."""
-    known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {_DATA_FOR_TRAINING}
+    known = {f"MNIST_{name.upper()}" for name in Settings.model_fields} | {"MNIST_DATA"}  # training reads it
     lines = []
     for name in sorted(os.environ):
         upper = name.upper()

@@ -2,11 +2,9 @@
 
 from anyio.to_thread import run_sync
 from fastapi import Response
-from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from app.asgi.route import ServiceRequest, direct_router
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 router = direct_router("Health")
 
@@ -24,4 +22,4 @@ async def metrics(request: ServiceRequest) -> Response:
     service = request.service
     service.metrics.flush()
     text = await run_sync(generate_latest, service.drift)
-    return Response(text, media_type=CONTENT_TYPE)
+    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

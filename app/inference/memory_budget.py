@@ -70,8 +70,6 @@ class MemoryBudget:
 class Reservation:
     """Memory reserved by one request, released on exit."""
 
-    __slots__ = ("_budget", "_bytes")
-
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self._bytes = 0

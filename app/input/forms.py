@@ -10,9 +10,6 @@ from python_multipart.multipart import Field, File, parse_options_header
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 
-FILE_NAME = b"file"
-"""The name that every part must have."""
-
 POINTER = "#/file/{}"
 """JSON pointer to a file, with {} in place of its index."""
 
@@ -76,6 +73,6 @@ class _Parts:
 
 
 def _check_name(name: bytes | None) -> None:
-    if name != FILE_NAME:
+    if name != b"file":
         received = (name or b"")[:40].decode("utf-8", "replace")
         raise InvalidBody(f"expected every part to be named 'file', received one named {received!r}")

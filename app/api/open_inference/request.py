@@ -17,8 +17,6 @@ from digits.features import FEATURES
 
 PROBABILITIES, DIGIT = "probabilities", "digit"
 
-Parameters = dict[str, str | int | float | bool]
-
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
@@ -114,7 +112,7 @@ def _tensor_data(tensor: dict[str, Any], binary: bytes) -> list[Any] | bytes:
     return data
 
 
-def _parameters(owner: dict[str, Any], description: str) -> Parameters:
+def _parameters(owner: dict[str, Any], description: str) -> dict[str, str | int | float | bool]:
     parameters = owner.get("parameters") or {}
     if not isinstance(parameters, dict) or not set(map(type, parameters.values())) <= {str, int, float, bool}:
         raise InvalidBody(

@@ -147,14 +147,22 @@ def _equals_signs(corners: list[list[int]]) -> int:
 
 
 def _raised_marks(line: Line, read: _LineReading) -> int:
-    """Return how many marks in the upper half of a line were left out: rings of percent signs, and degree signs.
+    """Return how many small marks were left out that are no points and commas: rings, degree signs, pieces of digits.
 
-    A mark as small as a point counts only if another one follows behind the digit after it.
+    They begin in the upper half of the line. A mark as small as a point counts only if it ends there, and another one
+    follows behind the digit after it, as in a percent sign.
     """
     middles = [box.y + box.height / 2 for box in (line.box(line.candidates[index]) for index in read.chosen)]
+    middle = np.median(middles) if middles else 0
     after = {line.candidates[index].first - 1: line.candidates[index].last + 1 for index in read.chosen}
-    marks = [piece for piece in read.left_out if line.sizes[piece] > _POINT or after.get(piece) in read.left_out]
-    return int(np.count_nonzero(line.corners[marks, 3] < np.median(middles))) if middles and marks else 0
+    count = 0
+    for piece in read.left_out:
+        _, top, _, bottom = line.corners[piece].tolist()
+        if line.sizes[piece] <= _POINT:
+            count += bottom < middle and after.get(piece) in read.left_out
+        elif line.sizes[piece] <= _LARGE:
+            count += top < middle
+    return count
 
 
 def _shape_cost(each: Candidate) -> float:

@@ -49,7 +49,7 @@ _MARK, _WHOLE = 0.5, 0.7
 
 _BELOW, _BESIDE = 0.25, 0.1
 """It is beside the digit if it begins at most the first above its end, and ends below it, as a comma does, or if it is
-more than the second to its right, as a ring of a percent sign is. Both are in heights of a digit."""
+more than the second away, as a ring of a percent sign is. Both are in heights of a digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,18 +298,23 @@ def _candidate(
         if gap > 0.4 * height or (gap > 0.04 * height and low > 0.8 * tall):
             return None
         joins += 1
-    if joins and (width > _WIDEST_JOINED * high or _is_mark_beside(union[-1], union[:-1], height)):
+    if joins and (
+        width > _WIDEST_JOINED * high
+        or _is_mark_beside(union[-1], union[:-1], height)
+        or _is_mark_beside(union[0], union[1:], height)
+    ):
         return None
     cuts = (left_cut**2 + right_cut**2) / 2
     return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
 
 
 def _is_mark_beside(mark: _Piece, rest: list[_Piece], height: float) -> bool:
-    """Return whether the last piece of a union is no part of the digit that the rest of it is."""
+    """Return whether the first or the last piece of a union is no part of the digit that the rest of it is."""
     top, bottom = min(piece.top for piece in rest), max(piece.bottom for piece in rest)
-    is_below = mark.bottom > bottom and mark.top > bottom - _BELOW * height
-    is_beside = mark.left - max(piece.right for piece in rest) > _BESIDE * height and not mark.is_dash(height)
-    return (is_below or is_beside) and mark.side < _MARK * height and bottom - top > _WHOLE * height
+    before, after = min(piece.left for piece in rest) - mark.right, mark.left - max(piece.right for piece in rest)
+    is_comma = before < after and mark.bottom > bottom and mark.top > bottom - _BELOW * height
+    is_beside = max(before, after) > _BESIDE * height and not mark.is_dash(height)
+    return (is_comma or is_beside) and mark.side < _MARK * height and bottom - top > _WHOLE * height
 
 
 def _corners(sheet: Sheet, lines: list[list[_Piece]], labels: Labels, size: tuple[int, int]) -> Ints:

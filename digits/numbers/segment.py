@@ -324,10 +324,9 @@ def _corners(sheet: Sheet, lines: list[list[_Piece]], labels: Labels, size: tupl
     else:
         corners = extents(labels, sum(map(len, lines)) + 1, sheet.to_unturned)[1:]
     corners = corners * sheet.factor + np.array(sheet.origin * 2)
-    shape = sheet.picture_shape
     if sheet.page is not None:
-        corners, shape = moved(corners, sheet.page), sheet.whole_shape
-    corners = corners * np.array(size * 2) / (shape[::-1] * 2)
+        corners = moved(corners, sheet.page)
+    corners = corners * np.array(size * 2) / (sheet.picture_shape[::-1] * 2)
     starts, stops = corners[:, :2], corners[:, 2:]
     starts, stops = np.clip(np.floor(starts), 0, np.array(size) - 1), np.clip(np.rint(stops), 0, size)
     return np.hstack([starts, stops]).astype(np.int64)

@@ -15,7 +15,7 @@ from digits.features import Floats, Grey
 from digits.normalization import ink_map
 from digits.normalization.light import EvenedPaper, even_light, without_shadows
 from digits.normalization.page import find_page
-from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper, is_darker
+from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper
 from digits.normalization.parts import Ints, Labels, find_parts, inside_frame, without_mark
 from digits.numbers.work import NETWORK, Work
 from digits.pictures.downscale import downscale, downscale_factor
@@ -65,13 +65,11 @@ class Sheet:
     """The connected parts of a picture, with its lines of digits level."""
 
     picture_shape: tuple[int, ...]
-    """Height and width of the picture in pixels."""
+    """Height and width of the picture in pixels, including what is around a page."""
     factor: int
-    """Pixels of the picture per pixel of the sheet."""
+    """Pixels of the page per pixel of the sheet."""
     origin: tuple[int, int]
-    """Left and top of the sheet in pixels of the picture."""
-    is_dark: bool
-    """Whether the ink was darker than its paper."""
+    """Left and top of the sheet in pixels of the page."""
     distance: Floats
     """(height, width): how deep each pixel is inside of a stroke, in pixels. It is negative outside of strokes."""
     labels: Labels
@@ -84,13 +82,11 @@ class Sheet:
     """Width of a stroke in pixels."""
     ink: Grey | None
     """Where the ink network saw ink in the picture, from `ink_map.reduced`. None if it was not needed."""
-    to_unturned: NDArray[np.float64] | None
+    to_unturned: NDArray[np.float64] | None = None
     """(2, 3): maps x, y and 1 to pixels of the sheet before it was turned. None if it was not."""
     page: NDArray[np.float64] | None = None
-    """(3, 3): maps x, y and 1 from the pixels of the page to those of the picture that it was cut out of. None if it is
-    the whole picture."""
-    whole_shape: tuple[int, ...] = ()
-    """Height and width of that picture in pixels."""
+    """(3, 3): maps x, y and 1 from the pixels of the page to those of the picture that it was cut out of. None if the
+    page is the whole picture."""
     has_other_look: bool = False
     """Whether `find_sheet` can look at the picture again in another way."""
 
@@ -125,7 +121,7 @@ def find_sheet(picture: Grey, work: Work, *, again: bool = False) -> Sheet:
             flat, matrix = page.from_above(picture)
             flat_view = _view(flat)
             sheet = _sheet(flat, _even_paper(flat_view) or _evened_paper(flat_view), work)
-            return replace(sheet, page=matrix, whole_shape=picture.shape, has_other_look=True)
+            return replace(sheet, page=matrix, picture_shape=picture.shape, has_other_look=True)
         again = again and page is None
     evened = None if paper else _evened_paper(view)
     if again and paper is not None:
@@ -153,13 +149,15 @@ def _evened_paper(view: Grey) -> EvenedPaper | None:
 
 def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None, work: Work) -> Sheet:
     """Find the ink on a flat picture. Raises NoInk and TooManyDigits."""
-    factor = downscale_factor(picture, SHEET_SIDE)
-    look = _first_look(picture, work) if paper is None else _look(downscale(picture, factor), factor, paper)
-    factor, view, ink, marks = look.factor, look.view, look.ink, look.marks
-    is_dark = is_darker(view, ink, marks.inside.view(bool)) if paper is None else paper.is_ink_dark
+    if paper is None:
+        marks = _first_marks(picture, work)
+    else:
+        factor = downscale_factor(picture, SHEET_SIDE)
+        marks = _find_marks(paper.coverage(downscale(picture, factor)), factor)
+    factor, ink = marks.factor, marks.ink
     seen = None if paper is not None else ink_map.reduced(ink)
     height, origin = marks.digit_height, (0, 0)
-    around = int(height) if paper is not None or height >= _SURE else max(view.shape)
+    around = int(height) if paper is not None or height >= _SURE else max(ink.shape)
     left, top = np.maximum(marks.boxes[:, :2].min(axis=0) - around, 0).tolist()
     right, bottom = ((marks.boxes[:, :2] + marks.boxes[:, 2:]).max(axis=0) + around).tolist()
     region = picture[top * factor : bottom * factor, left * factor : right * factor]
@@ -180,44 +178,15 @@ def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None, work: Work) -> 
         if height >= (_SURE_IN_MAP if paper is None else _SURE):
             near = cv2.dilate(marks.inside[top:bottom, left:right], np.ones((5, 5), np.uint8))
             ink = ink * cv2.resize(near, ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        marks, factor, origin = _find_marks(ink), finer, (left * factor, top * factor)
+        marks, origin = _find_marks(ink, finer), (left * factor, top * factor)
     stroke, distance = _strokes(ink, marks.inside)
     return _levelled(
-        Sheet(
-            picture.shape,
-            factor,
-            origin,
-            is_dark,
-            distance,
-            marks.labels,
-            marks.numbers,
-            marks.boxes,
-            stroke,
-            seen,
-            None,
-        )
+        Sheet(picture.shape, marks.factor, origin, distance, marks.labels, marks.numbers, marks.boxes, stroke, seen)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A reduced picture with its ink and its marks."""
-
-    factor: int
-    """Pixels of the picture per pixel of the view."""
-    view: Grey
-    ink: Floats
-    marks: "_Marks"
-
-
-def _look(view: Grey, factor: int, paper: EvenPaper | EvenedPaper | None) -> _Look:
-    """Find ink and marks in a reduced picture. Raises NoInk and TooManyDigits."""
-    ink = ink_map.shipped().coverage(view) if paper is None else paper.coverage(view)
-    return _Look(factor, view, ink, _find_marks(ink))
-
-
-def _first_look(picture: Grey, work: Work) -> _Look:
-    """Return the picture in the first of _MAP_SIDES in which digits are high enough, or in the last one.
+def _first_marks(picture: Grey, work: Work) -> "_Marks":
+    """Return what the ink network sees in the first of _MAP_SIDES in which digits are high enough, or in the last one.
 
     Args:
         picture: uint8 (height, width).
@@ -233,14 +202,14 @@ def _first_look(picture: Grey, work: Work) -> _Look:
         work.spend(NETWORK * ink_map.seen_pixels(*view.shape), view.size)
         is_last = side == _MAP_SIDES[-1] or factor == 1
         try:
-            look = _look(view, factor, None)
+            marks = _find_marks(ink_map.shipped().coverage(view), factor)
         except NoInk:
             if is_last:
                 raise
             continue
-        if is_last or look.marks.digit_height >= _SURE:
+        if is_last or marks.digit_height >= _SURE:
             break
-    return look
+    return marks
 
 
 def typical_height(heights: Ints) -> float:
@@ -271,8 +240,11 @@ def extents(labels: Labels, count: int, to_unturned: NDArray[np.float64] | None 
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """The parts that may be digits. The fields are as in `Sheet`, before it was turned."""
+    """The parts of a reduced picture that may be digits. The fields are as in `Sheet`, before it was turned."""
 
+    factor: int
+    ink: Floats
+    """(height, width), in [0, 1]."""
     inside: NDArray[np.uint8]
     """(height, width): 1 inside of the parts, else 0."""
     labels: Labels
@@ -285,8 +257,8 @@ class _Marks:
         return typical_height(self.boxes[:, 3])
 
 
-def _find_marks(ink: Floats) -> _Marks:
-    """Find the parts that may be digits, (height, width) in [0, 1]. Raises NoInk and TooManyDigits."""
+def _find_marks(ink: Floats, factor: int) -> _Marks:
+    """Find the parts of ink that may be digits. Raises NoInk and TooManyDigits."""
     parts = find_parts(ink, _MIN_INK)
     unmarked = without_mark(parts)
     if unmarked is None and (framed := inside_frame(parts)) is not None:
@@ -305,7 +277,7 @@ def _find_marks(ink: Floats) -> _Marks:
     if np.count_nonzero(kept) > MAX_PARTS:
         raise TooManyDigits(f"expected a picture of at most {MAX_PARTS} marks, received one with more")
     inside = np.take(kept.view(np.uint8), parts.labels)
-    return _Marks(inside, parts.labels, np.flatnonzero(kept), parts.boxes[kept])
+    return _Marks(factor, ink, inside, parts.labels, np.flatnonzero(kept), parts.boxes[kept])
 
 
 def _strokes(ink: Floats, inside: NDArray[np.uint8]) -> tuple[float, Floats]:

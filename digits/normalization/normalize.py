@@ -46,7 +46,6 @@ from digits.normalization.parts import (
     extent,
     find_parts,
     inside_frame,
-    longer_side,
     without_mark,
 )
 from digits.normalization.redraw import redraw
@@ -366,7 +365,7 @@ class _Found:
     @property
     def side(self) -> int:
         """Longer side of the digit in pixels of the view."""
-        return longer_side(extent(self.kept))
+        return max(int(side.stop - side.start) for side in extent(self.kept))
 
 
 def _find(
@@ -418,25 +417,27 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     at_edge = np.asarray(parts.edges.any(axis=0))
     totals = parts.totals if among is None else parts.totals * among
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
-    whole = parts.box(main)
-    large = np.flatnonzero((parts.sides >= longer_side(whole) / 5) & (totals > 0)).tolist()
-    others = {label: parts.box(label) for label in large if label != main}
-    is_alone = not others
-    left_out = sum(_is_digit_like(box, whole) and not at_edge[label] for label, box in others.items())
+    corners, side = parts.corners, parts.sides[main]
+    gaps = _gaps(corners, corners[main])
+    apart = gaps.max(axis=1)
+    is_other = (parts.sides >= side / 5) & (totals > 0)
+    is_other[main] = False
+    is_alone = not is_other.any()
+    # A digit of the same number is about as high, and clearly beside it or far from it.
+    heights = parts.boxes[:, 3] / parts.boxes[main, 3]
+    is_digit_like = (heights >= 0.5) & (heights <= 2)
+    is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
+    left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:
-        others = {
-            label: box
-            for label, box in others.items()
-            if not at_edge[label] or _gap(box, whole) <= 0.1 * longer_side(whole)
-        }
-    is_kept = _within(parts.boxes, parts.boxes[main]) & (totals >= _MIN_TOTAL)  # as the eyes of a face
+        is_other &= ~at_edge | (apart <= 0.1 * side)
+    is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)
+    is_kept = is_within & (totals >= _MIN_TOTAL)  # as the eyes of a face
     is_kept[main] = True
-    kept = is_kept[parts.labels]
-    while added := [label for label, box in others.items() if _gap(box, whole) <= _NEAR * longer_side(whole)]:
-        for label in added:
-            kept |= parts.labels == label
-            whole = _union(whole, others.pop(label))
-    return _Found(ink, kept, left_out, is_alone)
+    while (added := is_other & ~is_kept & (apart <= _NEAR * side)).any():
+        is_kept |= added
+        whole = np.concatenate([corners[is_kept, :2].min(axis=0), corners[is_kept, 2:].max(axis=0)])
+        apart, side = _gaps(corners, whole).max(axis=1), (whole[2:] - whole[:2]).max()
+    return _Found(ink, is_kept[parts.labels], left_out, is_alone)
 
 
 def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[NDArray[Any], bool] | None:
@@ -479,31 +480,18 @@ def _main_part(found: _Found, parts: Parts) -> _Found | None:
     """Return the largest part of a digit, if all others together are small and beside it. None if it has no others."""
     totals = np.bincount(parts.labels[found.kept], minlength=len(parts.totals)) * (parts.totals > 0)
     main, *others = totals.argsort()[::-1][: np.count_nonzero(totals)].tolist()
-    box = parts.box(main)
-    is_beside = all(_gap(parts.box(other), box) >= 0 for other in others)
-    if others and is_beside and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
+    is_beside = _gaps(parts.corners[others], parts.corners[main]).max(axis=1) >= 0
+    if others and is_beside.all() and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
         return replace(found, kept=parts.labels == main, left_out=found.left_out + 1, is_main_part=True)
     return None
 
 
-def _within(boxes: Ints, outer: Ints) -> Mask:
-    """Return which boxes are inside of another one, (N,). Each has left, top, width and height."""
-    stops, stop = boxes[:, :2] + boxes[:, 2:], outer[:2] + outer[2:]
-    return np.asarray(((boxes[:, :2] >= outer[:2]) & (stops <= stop)).all(axis=1))
+def _gaps(corners: Ints, box: Ints) -> Ints:
+    """Return the distances across and down, (N, 2), between boxes and another one. They are negative if both overlap.
 
-
-def _is_digit_like(box: Slices, main: Slices) -> bool:
-    """Return whether a part is about as large as the digit's main part, and clearly beside it or far from it."""
-    height, main_height = (part[0].stop - part[0].start for part in (box, main))
-    is_beside = _gap(box[1:], main[1:]) >= 0.05 * main_height or _gap(box, main) > _NEAR * longer_side(main)
-    return bool(0.5 <= height / main_height <= 2) and is_beside
-
-
-def _gap(box: tuple[slice, ...], other: tuple[slice, ...]) -> int:
-    """Return the distance between two boxes in pixels. It is negative if they overlap."""
-    return max(int(max(b.start - a.stop, a.start - b.stop)) for a, b in zip(box, other, strict=True))
-
-
-def _union(box: Slices, other: Slices) -> Slices:
-    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, other, strict=True))
-    return rows, columns
+    Args:
+        corners: (N, 4): left, top, right and bottom of each box.
+        box: (4,): the same of the other one.
+    """
+    gaps: Ints = np.maximum(corners[:, :2] - box[2:], box[:2] - corners[:, 2:])
+    return gaps

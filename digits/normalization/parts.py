@@ -64,11 +64,22 @@ class Parts:
         return sides
 
     @property
+    def corners(self) -> Ints:
+        """(1 + parts, 4), by label: left, top, right and bottom."""
+        return np.hstack([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]])
+
+    @property
     def edges(self) -> Mask:
         """(4, 1 + parts): whether each part touches the left, top, right and bottom edge of the picture."""
-        left, top, width, height = self.boxes.T
+        left, top, right, bottom = self.corners.T
         rows, columns = self.labels.shape
-        return np.stack([left == 0, top == 0, left + width == columns, top + height == rows])
+        return np.stack([left == 0, top == 0, right == columns, bottom == rows])
+
+    def inside(self, label: int) -> Mask:
+        """Return which parts are inside of the box of another one and do not reach its sides, by label."""
+        corners = self.corners
+        starts, stops = corners[:, :2] > corners[label, :2], corners[:, 2:] < corners[label, 2:]
+        return np.asarray((starts & stops).all(axis=1))
 
     def box(self, label: int) -> Slices:
         """Return the rows and columns of a part."""
@@ -102,16 +113,15 @@ def without_mark(parts: Parts) -> Mask | None:
     large = np.flatnonzero((parts.sides >= parts.sides[1:].max(initial=1) / 5) & (parts.totals > 0))
     if len(large) < 2:
         return None
-    left, top, width, height = parts.boxes.T
-    right, bottom = left + width, top + height
-    outer = large[(width * height)[large].argmax()]
-    inside = (left > left[outer]) & (right < right[outer]) & (top > top[outer]) & (bottom < bottom[outer])
+    (left, top, right, bottom), (width, height) = parts.corners.T, parts.boxes[:, 2:].T
+    outer = int(large[(width * height)[large].argmax()])
+    inside = parts.inside(outer)
     inner, outside = large[inside[large]], large[~inside[large] & (large != outer)]
     if len(inner):
         high = bottom[inner].max() - top[inner].min()
         is_around = high > _THIN * height[outer] and 2 * height[outside].max(initial=0) < high
-        if is_around and _is_outline(parts.labels[parts.box(int(outer))] == outer):
-            return np.asarray(inside)
+        if is_around and _is_outline(parts.labels[parts.box(outer)] == outer):
+            return inside
     lowest = large[top[large].argmax()]
     others = large[large != lowest]
     wide, high = right[others].max() - left[others].min(), bottom[others].max() - top[others].min()
@@ -180,31 +190,21 @@ def has_lines(parts: Parts) -> bool:
     left out does not count.
     """
     kept = without_mark(parts)
-    labels = np.arange(1, len(parts.areas)) if kept is None else np.flatnonzero(kept)
-    left, top, width, height = parts.boxes[labels].T
-    longest = int(_LONG * height.max(initial=0)) + 1
-    if longest < parts.labels.shape[1]:
-        ink = parts.labels > 0 if kept is None else kept[parts.labels]
-        if cv2.erode(ink.view(np.uint8), np.ones((1, longest), np.uint8), borderValue=0).any():
-            return True
-    is_thin = parts.areas[labels] < _THIN * width * height
-    at_left, at_top, at_right, at_bottom = parts.edges[:, labels]
-    if len(left) > 1 and (is_thin & (at_left & at_right | at_top & at_bottom)).any():
+    width, height = parts.boxes[:, 2:].T
+    is_part = np.arange(len(height)) > 0 if kept is None else kept
+    longest = int(_LONG * height[is_part].max(initial=0)) + 1
+    ink = is_part[parts.labels].view(np.uint8)
+    if longest < ink.shape[1] and cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any():
         return True
-    for part in np.flatnonzero(is_thin).tolist():
-        inside = (left > left[part]) & (left + width < left[part] + width[part])
-        inside &= (top > top[part]) & (top + height < top[part] + height[part])
-        if (inside & (height > _THIN * height[part])).any():
-            return True
-    return False
+    is_thin = is_part & (parts.areas < _THIN * width * height)
+    left, top, right, bottom = parts.edges
+    if np.count_nonzero(is_part) > 1 and (is_thin & (left & right | top & bottom)).any():
+        return True
+    high = height * is_part
+    return any((high[parts.inside(part)] > _THIN * high[part]).any() for part in np.flatnonzero(is_thin).tolist())
 
 
 def extent(mask: Mask) -> Slices:
     """Return the smallest box that holds all pixels of a mask."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     return slice(top, top + height), slice(left, left + width)
-
-
-def longer_side(box: Slices) -> int:
-    """Return the longer side of a box, in pixels."""
-    return max(int(part.stop - part.start) for part in box)

@@ -59,11 +59,8 @@ class Page:
     def from_above(self, picture: Grey) -> tuple[Grey, NDArray[np.float64]]:
         """Return the sheet without its edges, and the matrix (3, 3) from its pixels to those of the picture."""
         corners = (self.corners * picture.shape[::-1] - 0.5).astype(np.float32)
-        across, down = (
-            max(np.linalg.norm(corners[a] - corners[b]) for a, b in sides)
-            for sides in (((0, 1), (2, 3)), ((1, 2), (3, 0)))
-        )
-        width, height = max(8, int(across)), max(8, int(down))
+        lengths = _lengths(corners)
+        width, height = (max(8, int(opposite.max())) for opposite in (lengths[::2], lengths[1::2]))
         margin = _INSET * min(width, height) + 1
         target = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + margin * np.array(
             [(-1, -1), (1, -1), (1, 1), (-1, 1)]
@@ -113,20 +110,12 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
 
     In uneven light, and on a table of two brightnesses, the first one may separate something else.
     """
-    counts = np.bincount(smooth.ravel(), minlength=256).astype(np.float64)
-    first = _otsu(counts)
-    yield (smooth > first).view(np.uint8)
-    is_light = np.arange(256) > first
-    for part in (counts * is_light, counts * ~is_light):
-        if part.sum() > 0.2 * smooth.size:
-            yield (smooth > _otsu(part)).view(np.uint8)
-
-
-def _otsu(counts: NDArray[np.float64]) -> int:
-    """Return the threshold that separates two classes of grey values best, from the number of pixels of each value."""
-    below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
-    apart = (sums[-1] * below - sums * below[-1]) ** 2
-    return int((apart / np.maximum(below * (below[-1] - below), 1e-9)).argmax())
+    first, light = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    yield light
+    for part in (smooth[smooth > first], smooth[smooth <= first]):
+        if part.size > 0.2 * smooth.size:
+            second = cv2.threshold(part, 0, 1, cv2.THRESH_OTSU)[0]
+            yield (smooth > second).view(np.uint8)
 
 
 def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple[float, Floats]]:
@@ -169,33 +158,14 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
 def _four_corners(hull: NDArray[np.int32]) -> Floats | None:
     """Return the corners of a convex outline, (4, 2), or None if it has no four sides.
 
-    Corners outside of the picture are cut off, so that the outline has more sides. The side is dropped whose
-    neighbours meet nearest, until four are left.
+    Corners outside of the picture are cut off, so that the outline has more sides. Those are dropped whose neighbours
+    meet nearest.
     """
-    points = cv2.approxPolyDP(hull, 0.012 * cv2.arcLength(hull, True), True)[:, 0].astype(np.float64)
-    while len(points) > 4:
-        best = None
-        for index, start in enumerate(points):
-            end, after = points[(index + 1) % len(points)], points[(index + 2) % len(points)]
-            along, back = start - points[index - 1], end - after
-            determinant = along[0] * back[1] - along[1] * back[0]
-            if abs(determinant) < 1e-6:
-                continue
-            apart = after - points[index - 1]
-            first = (apart[0] * back[1] - apart[1] * back[0]) / determinant
-            second = (apart[0] * along[1] - apart[1] * along[0]) / determinant
-            if first < 1 or second < 1:  # they meet on the other side
-                continue
-            corner = points[index - 1] + first * along
-            edge, beyond = end - start, corner - start
-            added = abs(edge[0] * beyond[1] - edge[1] * beyond[0])
-            if best is None or added < best[0]:
-                best = added, index, corner
-        if best is None:
-            return None
-        _, index, points[index] = best
-        points = np.delete(points, (index + 1) % len(points), axis=0)
-    return points if len(points) == 4 else None
+    points = cv2.approxPolyDP(hull, 0.012 * cv2.arcLength(hull, True), True)
+    if len(points) < 4:
+        return None
+    corners: Floats = cv2.approxPolyN(points.astype(np.float32), 4).reshape(-1, 2).astype(np.float64)
+    return corners if len(corners) == 4 else None
 
 
 def _lengths(corners: Floats) -> Floats:

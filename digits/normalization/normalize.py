@@ -5,7 +5,7 @@ specks, and may be of any size. These steps remove the differences. Words in quo
 
     Look              find the sheet of paper ("rectified"), and the ink on it. Dark ink becomes light ("inverted").
                       Keep only the parts of the digit ("cropped").
-    _locate           If the digit is small in its picture, repeat this on its surroundings.
+    _normalized       If the digit is small in its picture, repeat this on its surroundings.
     redraw            draw the digit with strokes as wide as MNIST's ("thickened" or "thinned"), resize it to the box,
                       and place its centre of mass in the middle ("centered")
 
@@ -154,35 +154,12 @@ def normalize(picture: NDArray[Any], mode: Mode = "auto", look: "Look | None" = 
         return unchanged
     grey: Grey = picture if picture.dtype == np.uint8 else np.rint(picture * 255).astype(np.uint8)
     look = look or Look.at(grey)
-    return _redrawn(_locate(grey, look), look.other)
+    return _normalized(grey, look, look.other)
 
 
 def second_look(picture: Grey, look: "Look") -> Normalized:
     """Bring a picture to MNIST form, uint8 (height, width), after `Look.again` at it. Raises NoInk."""
-    return _redrawn(_locate(picture, look), None)
-
-
-def _redrawn(located: "list[_Located]", other_look: "OtherLook | None") -> Normalized:
-    """Return the digit, with the one without a mark."""
-    normalized = None
-    for each in located[::-1]:
-        redrawn = redraw(each.digit)
-        steps = [name for name, is_true in (("rectified", each.is_rectified), ("inverted", each.is_dark)) if is_true]
-        steps += ["cropped", redrawn.change, "centered"] if redrawn.change else ["cropped", "centered"]
-        normalized = Normalized(
-            redrawn.pixels,
-            tuple(steps),
-            each.found.left_out,
-            each.ink,
-            each.part,
-            each.found.is_alone,
-            other_look,
-            each.found.is_main_part,
-            each.found.is_less_sure,
-            normalized,
-        )
-    assert normalized is not None
-    return normalized
+    return _normalized(picture, look, None)
 
 
 OtherLook = Literal["whole", "network", "without shadows"]
@@ -250,26 +227,8 @@ def _view_with_ink(picture: Grey) -> Grey:
     return view
 
 
-@dataclass(frozen=True, slots=True)
-class _Located:
-    """The digit of a picture."""
-
-    digit: Floats
-    """The digit alone, as light ink in [0, 1]."""
-    is_rectified: bool
-    """Whether the picture was cut out and looked at from above."""
-    is_dark: bool
-    """Whether its ink was dark."""
-    ink: Grey | None
-    """As in `Normalized`."""
-    part: Part
-    """As in `Normalized`."""
-    found: "_Found"
-    """The digit in the view."""
-
-
-def _locate(picture: Grey, look: Look) -> list[_Located]:
-    """Find the digit after a look, and the one without a mark. If it is small, look again at its surroundings."""
+def _normalized(picture: Grey, look: Look, other_look: OtherLook | None) -> Normalized:
+    """Redraw the digit that a look shows, and the one without a mark. A small one is looked at again from near."""
     flat, matrix = (picture, None) if look.page is None else look.page.from_above(picture)
     view, found = look.view, look.found
     if not found:
@@ -277,36 +236,45 @@ def _locate(picture: Grey, look: Look) -> list[_Located]:
             raise NoInk(_NO_STROKES)
         view = _view(flat, _FINE_VIEW_SIDE)
         found = _find(view, look.paper)
-    located = [_located(each, view, flat, look) for each in found]
-    if matrix is None:
-        return located
-    parts = np.array([each.part for each in located]) * (flat.shape[::-1] * 2)
-    parts = (moved(parts, matrix) / (picture.shape[::-1] * 2)).clip(0, 1)
-    return [replace(each, part=tuple(part)) for each, part in zip(located, parts.tolist(), strict=True)]
+    normalized = None
+    for each in found[::-1]:
+        way = _redrawn(each, view, flat, look.paper)
+        if matrix is not None:
+            boxes = np.array([way.part]) * (flat.shape[::-1] * 2)
+            (part,) = (moved(boxes, matrix) / (picture.shape[::-1] * 2)).clip(0, 1).tolist()
+            way = replace(way, steps=("rectified", *way.steps), part=tuple(part))
+        normalized = replace(way, other_look=other_look, without_mark=normalized)
+    assert normalized is not None
+    return normalized
 
 
-def _located(found: "_Found", view: Grey, flat: Grey, look: Look) -> _Located:
-    """Return one digit that was found in a view of a flat picture, which may be the page of another one."""
-    paper = look.paper
+def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | EvenedPaper | None) -> Normalized:
+    """Redraw a digit that was found in a view of a flat picture, which may be the page of another one."""
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
     seen = None if paper is not None else ink_map.reduced(found.ink)
     box, fine = extent(found.kept), found
-    part = _part(box, view.shape)
     scale = _scale(flat, view)
     if scale > 1 and found.side < _LARGE_DIGIT:
         around = _grown(box, found.side // 3 + 3)
-        rows, columns = (slice(int(side.start * scale), math.ceil(side.stop * scale)) for side in around)
-        near = _near(found.kept[around])
-        close = flat[rows, columns]
-        place = _part(
-            (slice(rows.start, rows.start + close.shape[0]), slice(columns.start, columns.start + close.shape[1])),
-            flat.shape,
+        rows, columns = (
+            slice(int(side.start * scale), min(math.ceil(side.stop * scale), length))
+            for side, length in zip(around, flat.shape, strict=True)
         )
-        fine = _find(_view(close, _VIEW_SIDE), paper, place, near)[0]
-    box = _grown(extent(fine.kept), 1)
-    mask = cv2.dilate(fine.kept[box].view(np.uint8), None)  # includes the antialiased edges of the strokes
-    digit = fine.ink[box] * mask
-    return _Located(digit, look.page is not None, is_dark, seen, part, found)
+        close = _view(flat[rows, columns], _VIEW_SIDE)
+        fine = _find(close, paper, _part((rows, columns), flat.shape), _near(found.kept[around]))[0]
+    inner = _grown(extent(fine.kept), 1)
+    mask = cv2.dilate(fine.kept[inner].view(np.uint8), None)  # includes the antialiased edges of the strokes
+    redrawn = redraw(fine.ink[inner] * mask)
+    return Normalized(
+        redrawn.pixels,
+        tuple(filter(None, ("inverted" if is_dark else "", "cropped", redrawn.change, "centered"))),
+        found.left_out,
+        seen,
+        _part(box, view.shape),
+        found.is_alone,
+        is_main_part=found.is_main_part,
+        is_less_sure=found.is_less_sure,
+    )
 
 
 def _part(box: Slices, shape: tuple[int, ...]) -> Part:
@@ -347,20 +315,16 @@ def _grown(box: Slices, margin: int) -> Slices:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The digit in a view."""
+    """The digit in a view. The fields without a text are as in `Normalized`."""
 
     ink: Floats
     """(height, width): how much of each pixel is ink."""
     kept: Mask
     """(height, width): the pixels of the digit."""
     left_out: int
-    """As in `Normalized`."""
     is_alone: bool
-    """As in `Normalized`."""
     is_main_part: bool = False
-    """As in `Normalized`."""
     is_less_sure: bool = False
-    """As in `Normalized`."""
 
     @property
     def side(self) -> int:

@@ -46,12 +46,39 @@ class Piece:
     """A piece of a part."""
 
     mask: Mask
-    """(height, columns): the part's rows, and the columns from `left` on."""
+    """(height, width): the piece inside of its box."""
     left: int
     strokes: float
     """How much ink the cut at its left crosses, in widths of a stroke. 0 if its left is where the part begins."""
     is_wall: bool = False
-    """Whether the pieces on both of its sides may have it."""
+    """Whether it lies between two holes, so that the digits on both sides may have it."""
+    top: int = 0
+    part: int = 0
+    """Index of its part."""
+
+    @property
+    def height(self) -> int:
+        return len(self.mask)
+
+    @property
+    def right(self) -> int:
+        return self.left + int(self.mask.shape[1])
+
+    @property
+    def bottom(self) -> int:
+        return self.top + len(self.mask)
+
+    @property
+    def side(self) -> int:
+        return max(self.height, self.right - self.left)
+
+    def is_dash(self, height: float) -> bool:
+        """Return whether it may be a part of a digit of this height, but not a whole one."""
+        return self.right - self.left >= 2.2 * self.height and self.height <= 0.5 * height
+
+    def size(self, height: float) -> float:
+        """Return its size in heights of a digit."""
+        return (self.height if self.is_dash(height) else self.side) / height
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +114,7 @@ class _Wall:
 
 
 def divide(mask: Mask, cuts: Cuts, stroke: float, work: Work) -> list[Piece]:
-    """Return the pieces of a part, from left to right.
+    """Return the pieces of a part, from left to right. Each has all rows of the part.
 
     Args:
         mask: (height, width): the part inside of its box.

@@ -9,16 +9,15 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import cv2
 import numpy as np
 
 from digits.errors import TooManyDigits
 from digits.features import FEATURES, Grey
 from digits.normalization.page import moved
-from digits.normalization.parts import Ints, Labels, Mask
+from digits.normalization.parts import Ints, Labels, extent
 from digits.numbers.candidates import redraw_all
 from digits.numbers.cuts import Cuts, propose_cuts
-from digits.numbers.rings import divide
+from digits.numbers.rings import Piece, divide
 from digits.numbers.sheet import Sheet, extents, typical_height
 from digits.numbers.work import CANDIDATE, PIECE, UNION, Work
 
@@ -115,39 +114,6 @@ class Segmentation:
     """uint8 (N, 28, 28): the candidates of all lines in MNIST form, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A connected part or a piece of one. The box is in pixels of the sheet."""
-
-    part: int
-    left: int
-    top: int
-    right: int
-    bottom: int
-    mask: Mask
-    """The piece inside of its box."""
-    cut: float
-    """How much ink the cut at its left crosses, in widths of a stroke. 0 if its left is where the part begins."""
-    is_wall: bool = False
-    """Whether it lies between two holes, so that the digits on both sides may have it."""
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def side(self) -> int:
-        return max(self.height, self.right - self.left)
-
-    def is_dash(self, height: float) -> bool:
-        """Return whether it may be a part of a digit of this height, but not a whole one."""
-        return self.right - self.left >= 2.2 * self.height and self.height <= 0.5 * height
-
-    def size(self, height: float) -> float:
-        """Return its size in heights of a digit."""
-        return (self.height if self.is_dash(height) else self.side) / height
-
-
 def segment(sheet: Sheet, width: int, height: int, work: Work) -> Segmentation:
     """Propose candidates for the digits of a sheet.
 
@@ -234,22 +200,20 @@ def _least_inside(height: int, band: tuple[int, int]) -> float:
     return -_LOW * line_height if height < _LOW * line_height else 0.5 * height
 
 
-def _pieces(sheet: Sheet, part: int, cuts: Cuts | None, work: Work) -> list[_Piece]:
+def _pieces(sheet: Sheet, part: int, cuts: Cuts | None, work: Work) -> list[Piece]:
     """Return the pieces of a part, from left to right."""
     left, top, width, height = sheet.boxes[part].tolist()
     mask = sheet.labels[top : top + height, left : left + width] == sheet.numbers[part]
     if cuts is None:
-        return [_Piece(part, left, top, left + width, top + height, mask, 0.0)]
+        return [Piece(mask, left, 0.0, top=top, part=part)]
     pieces = []
     for piece in divide(mask, cuts, sheet.stroke, work):
-        x, y, wide, high = cv2.boundingRect(piece.mask.view(np.uint8))
-        box = left + piece.left + x, top + y, left + piece.left + x + wide, top + y + high
-        inner = piece.mask[y : y + high, x : x + wide]
-        pieces.append(_Piece(part, *box, inner, piece.strokes, piece.is_wall))
+        rows, _ = extent(piece.mask)
+        pieces.append(replace(piece, mask=piece.mask[rows], left=left + piece.left, top=top + rows.start, part=part))
     return pieces
 
 
-def _label(sheet: Sheet, lines: list[list[_Piece]]) -> Labels:
+def _label(sheet: Sheet, lines: list[list[Piece]]) -> Labels:
     """Return the sheet with the number of each pixel's piece. They are numbered from 1 on, in reading order."""
     labels = np.zeros(sheet.labels.shape, dtype=np.int32)
     for number, piece in enumerate((piece for line in lines for piece in line), 1):
@@ -257,7 +221,7 @@ def _label(sheet: Sheet, lines: list[list[_Piece]]) -> Labels:
     return labels
 
 
-def _last_pieces(pieces: list[_Piece], first: int) -> list[int]:
+def _last_pieces(pieces: list[Piece], first: int) -> list[int]:
     """Return which pieces may be the last of a candidate that begins with `first`."""
     stop = min(len(pieces), first + _MOST_PIECES)
     end = first
@@ -267,7 +231,7 @@ def _last_pieces(pieces: list[_Piece], first: int) -> list[int]:
 
 
 def _candidate(
-    pieces: list[_Piece], first: int, last: int, height: float, around: tuple[int, int, int, int]
+    pieces: list[Piece], first: int, last: int, height: float, around: tuple[int, int, int, int]
 ) -> Candidate | None:
     """Return a union of pieces as a candidate, or None if it cannot be one digit.
 
@@ -285,8 +249,8 @@ def _candidate(
         return None
     if all(piece.is_wall or piece.is_dash(height) for piece in union):
         return None
-    left_cut = union[0].cut
-    right_cut = pieces[last + 1].cut if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part else 0.0
+    left_cut = union[0].strokes
+    right_cut = pieces[last + 1].strokes if last + 1 < len(pieces) and pieces[last + 1].part == union[-1].part else 0.0
     if (left_cut or right_cut) and high < _LOWEST_CUT * height:
         return None
     joins = 0
@@ -308,7 +272,7 @@ def _candidate(
     return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
 
 
-def _is_mark_beside(mark: _Piece, rest: list[_Piece], height: float) -> bool:
+def _is_mark_beside(mark: Piece, rest: list[Piece], height: float) -> bool:
     """Return whether the first or the last piece of a union is no part of the digit that the rest of it is."""
     top, bottom = min(piece.top for piece in rest), max(piece.bottom for piece in rest)
     before, after = min(piece.left for piece in rest) - mark.right, mark.left - max(piece.right for piece in rest)
@@ -317,7 +281,7 @@ def _is_mark_beside(mark: _Piece, rest: list[_Piece], height: float) -> bool:
     return (is_comma or is_beside) and mark.side < _MARK * height and bottom - top > _WHOLE * height
 
 
-def _corners(sheet: Sheet, lines: list[list[_Piece]], labels: Labels, size: tuple[int, int]) -> Ints:
+def _corners(sheet: Sheet, lines: list[list[Piece]], labels: Labels, size: tuple[int, int]) -> Ints:
     """Return left, top, right and bottom of each piece, (pieces, 4), in pixels of a picture of this size."""
     if sheet.to_unturned is None:
         corners = np.array([(each.left, each.top, each.right, each.bottom) for line in lines for each in line])

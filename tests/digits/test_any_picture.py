@@ -1,36 +1,25 @@
 """A picture of any size with lines, frames, blobs and numbers gives digits inside of it, or a named error."""
 
 from contextlib import suppress
-from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from digits.errors import DigitsError
 from digits.features import Grey
-from digits.model.artifact import SHIPPED
 from digits.model.classifier import Classifier
 from digits.numbers.read import read_number
 from digits.picture import Picture
-from tests.conftest import SHIPPED_VERSION, encoded
-
-LONGEST = 700
-"""Maximum width and height in pixels."""
-
-
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    return Classifier.load(Path(SHIPPED) / "mnist-dense" / str(SHIPPED_VERSION))
+from tests.conftest import encoded
 
 
 def drawn(seed: int) -> Grey:
-    """Draw up to 13 marks on a sheet."""
+    """Draw up to 13 marks on a sheet of 4 to 700 pixels per side."""
     rng = np.random.default_rng(seed)
-    height, width = np.exp(rng.uniform(np.log(4), np.log(LONGEST), 2)).astype(int).tolist()
+    height, width = np.exp(rng.uniform(np.log(4), np.log(700), 2)).astype(int).tolist()
     sheet = np.full((height, width), int(rng.integers(150, 256)), np.uint8)
     if rng.random() < 0.3:  # uneven light
         sheet = (sheet - np.linspace(0, rng.integers(0, 100), width)[None]).clip(0, 255).astype(np.uint8)

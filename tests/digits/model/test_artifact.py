@@ -36,7 +36,7 @@ from tests.conftest import (
     renumber,
 )
 
-PUBLISHER = """
+KILL_PUBLISHERS = """
 import os, pathlib, signal, sys, time
 from digits.model import artifact
 
@@ -45,26 +45,17 @@ files = {str(path.relative_to(source)): path.read_bytes() for path in source.rgl
 del files[artifact.MANIFEST]
 fields = artifact.read_manifest(source).model_dump()
 
-def start_publisher(count):
-    child = os.fork()
-    if not child:
-        for _ in range(count):
-            artifact.publish(root, files, fields)
-        os._exit(0)
-    return child
-"""
-"""A script for a fresh interpreter that publishes the version in its first argument below its second."""
-
-
-KILL_PUBLISHERS = f"""{PUBLISHER}
 for seconds in sys.stdin:
-    child = start_publisher(10**9)
+    child = os.fork()
+    while not child:
+        artifact.publish(root, files, fields)
     time.sleep(float(seconds))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     print("killed", flush=True)
 """
-"""For each line with a delay in seconds, starts a publisher that publishes without end and kills it."""
+"""A script for a fresh interpreter. For each line with a delay in seconds, it starts a process that publishes the
+version in its first argument below its second without end, and kills it."""
 
 
 def content(folder: Path) -> dict[str, bytes]:

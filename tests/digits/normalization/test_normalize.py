@@ -13,18 +13,13 @@ from scipy import ndimage
 from benchmarks.quality.families import enlarged, family, on_paper, reduced_photo, stroked
 from digits.errors import NoInk
 from digits.features import Grey, to_features
-from digits.model.artifact import NAME, SHIPPED, versions
 from digits.model.classifier import Classifier
 from digits.normalization.mnist_form import are_mnist_form
-from digits.normalization.normalize import Normalized, normalize
+from digits.normalization.normalize import normalize
 from digits.picture import Picture
 from tests.conftest import Mnist, encoded
 
 FIVE = 5
-
-
-def centre(pixels: Grey) -> list[float]:
-    return list(ndimage.center_of_mass(pixels))
 
 
 def side(pixels: Grey) -> int:
@@ -49,16 +44,12 @@ def page(digit: Grey, side: int = 200, margin: int = 60) -> Grey:
     return grey(on_paper(np.pad(enlarged(digit, side), margin)))
 
 
-def drawn(draw: Callable[[Any], object], side: int, paper: Grey | int = 255) -> Grey:
+def drawn(draw: Callable[[Any], object], side: int) -> Grey:
     """Draw on a square of paper, and return the pixels after normalization."""
-    picture = Image.new("L", (side, side), paper) if isinstance(paper, int) else Image.fromarray(paper)
+    picture = Image.new("L", (side, side), 255)
     draw(ImageDraw.Draw(picture))
     pixels: Grey = normalize(np.asarray(picture)).pixels
     return pixels
-
-
-def from_bytes(data: bytes) -> Normalized:
-    return Picture(data).prepare("auto")
 
 
 @pytest.fixture(scope="session")
@@ -74,13 +65,6 @@ def all_mnist(mnist: Mnist) -> Grey:
         return mnist.pixels
     with np.load(os.environ["MNIST_DATA"]) as data:
         return np.concatenate([data["x_train"], data["x_test"]])
-
-
-@pytest.fixture(scope="session")
-def shipped() -> Classifier:
-    numbers = versions(SHIPPED)
-    assert numbers, "no model is shipped"
-    return Classifier.load(SHIPPED / NAME / str(numbers[0]))
 
 
 def is_mnist_form(picture: Grey) -> bool:
@@ -174,12 +158,12 @@ class TestDigits:
         ],
     )
     def test_a_digit_comes_out_as_in_mnist(
-        self, make: Callable[[Grey], Grey], digit: Callable[[int], Grey], shipped: Classifier
+        self, make: Callable[[Grey], Grey], digit: Callable[[int], Grey], classifier: Classifier
     ) -> None:
         normalized = normalize(make(digit(FIVE)))
 
         assert similarity(normalized.pixels, digit(FIVE)) > 0.8
-        assert shipped.probabilities(to_features(normalized.pixels[None])).argmax() == FIVE
+        assert classifier.probabilities(to_features(normalized.pixels[None])).argmax() == FIVE
 
     @pytest.mark.parametrize(
         "draw",
@@ -241,7 +225,7 @@ class TestDigits:
             ink = np.pad(stroked(digit(which), 300, 5), ((200, 268), (180, 288)))
             photo = reduced_photo(ink, np.random.default_rng(which), 256, paper=80)
 
-            assert similarity(from_bytes(photo).pixels, normalize(page(digit(which))).pixels) > 0.6
+            assert similarity(Picture(photo).prepare("auto").pixels, normalize(page(digit(which))).pixels) > 0.6
 
 
 def assert_in_form_or_without_ink(picture: Grey) -> None:
@@ -252,7 +236,7 @@ def assert_in_form_or_without_ink(picture: Grey) -> None:
     assert pixels.shape == (28, 28)
     assert pixels.dtype == np.uint8
     assert pixels.max() == 255 or is_mnist_form(picture)
-    np.testing.assert_allclose(centre(pixels), 14, atol=1)
+    np.testing.assert_allclose(ndimage.center_of_mass(pixels), 14, atol=1)
     assert side(pixels) <= 20
 
 
@@ -283,11 +267,11 @@ MIN_ACCURACY = {
 
 
 @pytest.mark.parametrize("name", MIN_ACCURACY)
-def test_every_family_comes_out_in_form_and_is_read(name: str, mnist: Mnist, shipped: Classifier) -> None:
+def test_every_family_comes_out_in_form_and_is_read(name: str, mnist: Mnist, classifier: Classifier) -> None:
     pixels, labels = mnist.pixels[::100], mnist.labels[::100]
 
-    normalized = [from_bytes(data).pixels for data in family(name, pixels, np.random.default_rng(7))]
+    normalized = [Picture(data).prepare("auto").pixels for data in family(name, pixels, np.random.default_rng(7))]
 
     assert all(normalize(picture).steps == () for picture in normalized)
-    answers = shipped.probabilities(to_features(np.stack(normalized))).argmax(axis=1)
+    answers = classifier.probabilities(to_features(np.stack(normalized))).argmax(axis=1)
     assert (answers == labels).mean() >= MIN_ACCURACY[name]

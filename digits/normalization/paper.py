@@ -97,12 +97,10 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     )
     if max(picture.shape) < TINY_SIDE:
         return even
-    if light_rim in (0, 1):  # the rim is paper
-        is_even = not _is_light_falling(small)
-    else:
+    is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * even.contrast)
+    if light_rim not in (0, 1):  # ink or a shadow reaches the edge
         widest = _MAX_HALF_STROKE if max(picture.shape) >= _SMALL_SIDE else _MAX_HALF_STROKE_SMALL
-        is_even = even.half_stroke <= widest and not _fills_one_side(ink)
-    is_even = is_even and bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * even.contrast)
+        is_even = is_even and even.half_stroke <= widest and not _fills_one_side(ink)
     return even if is_even and not has_lines(find_parts(even.coverage(picture), 0.4)) else None
 
 
@@ -133,13 +131,6 @@ def _light_side(small: Floats) -> NDArray[np.uint8]:
     levels = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     light: NDArray[np.uint8] = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
     return light
-
-
-def _is_light_falling(small: Floats) -> bool:
-    """Return whether the light is uneven: opposite sides of the picture differ much in brightness."""
-    top, bottom, left, right = (cv2.mean(side)[0] for side in (small[:2], small[-2:], small[:, :2], small[:, -2:]))
-    darkest, lightest, _, _ = cv2.minMaxLoc(small)
-    return max(abs(top - bottom), abs(left - right)) > 0.2 * (lightest - darkest)
 
 
 @dataclass(frozen=True, slots=True)

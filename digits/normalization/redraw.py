@@ -14,9 +14,6 @@ from digits.normalization.parts import extent
 _CANVAS_SIDE = 80
 """Longer side of the digit when its stroke width is set: 4 pixels per pixel of the box."""
 
-_SHARPEN_ABOVE = 7.0
-"""A digit that is enlarged by more than this (one of 11 pixels or fewer) is sharpened."""
-
 _WEAKEST_STROKE = 0.3
 """A stroke that is fainter than the darkest one near it is amplified, but no stroke below this share of full ink."""
 
@@ -57,8 +54,6 @@ def _set_strokes(digit: Floats) -> tuple[Floats, str]:
     nearby = cv2.blur(cv2.dilate(half, _WINDOW), _WINDOW.shape)
     nearby = cv2.resize(nearby, canvas.shape[::-1])
     canvas /= np.clip(nearby, _WEAKEST_STROKE, 1)  # faint strokes become as dark as the darkest ones near them
-    if scale > _SHARPEN_ABOVE:  # a pixel of such a small digit is the mean of white and black areas
-        canvas = 2 * canvas - cv2.GaussianBlur(canvas, (0, 0), scale)
     inside = (canvas > min(0.5, canvas.max() / 2)).view(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     # Inside a bar w pixels wide, the mean distance to its edge is (w + 2) / 4.

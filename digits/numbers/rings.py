@@ -34,9 +34,6 @@ _STROKES = 1.0
 _MOST_PIXELS = 4_000_000
 """Maximum number of pixels of a part, times its holes. More are a texture. They take 0.2 s and 40 MB."""
 
-_MIN_SLICE = 0.15
-"""The smallest piece of a ring, as a share of its pixels."""
-
 _Seam = tuple[Ints, float]
 """The first column right of a seam in each row, and how much ink it crosses."""
 
@@ -139,26 +136,21 @@ def divide(mask: Mask, cuts: Cuts, stroke: float, work: Work) -> list[Piece]:
     if spans:
         pieces = [piece for strip in pieces for piece in _apart(strip, rings, walls)]
     # What looks like a wall may be the side of a 3 beside an 8, so the seams remain a possibility.
-    return [part for piece in pieces for part in _along(piece, through, _MIN_SLICE)]
+    return [part for piece in pieces for part in _along(piece, through)]
 
 
-def _along(piece: Piece, seams: list[_Seam], least: float = 0.0) -> list[Piece]:
-    """Return the parts of a piece between seams, each with at least this share of its pixels. A wall stays whole."""
+def _along(piece: Piece, seams: list[_Seam]) -> list[Piece]:
+    """Return the parts of a piece between seams. A wall stays whole."""
     if piece.is_wall:
         return [piece]
     places = piece.left + np.arange(piece.mask.shape[1])
     owner = np.zeros(piece.mask.shape, dtype=np.int64)
     strokes = [piece.strokes]
-    total, taken = cv2.countNonZero(piece.mask.view(np.uint8)), 0
     for columns, crossed in seams:
         if columns.max() <= places[0] or columns.min() > places[-1]:  # beside the piece
             continue
-        right = piece.mask & (places >= columns[:, None])
-        left = total - cv2.countNonZero(right.view(np.uint8))
-        if min(left - taken, total - left) >= least * total:
-            owner += right
-            strokes.append(crossed)
-            taken = left
+        owner += piece.mask & (places >= columns[:, None])
+        strokes.append(crossed)
     return _divided(piece, owner, strokes)
 
 

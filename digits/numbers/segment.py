@@ -33,9 +33,6 @@ _MOST_PIECES = 8
 _WIDEST = 1.5
 """A union of pieces that is wider than this, in heights of a digit, is not one digit."""
 
-_WIDEST_JOINED = 1.35
-"""The same for a union of several parts, in its own heights."""
-
 _LOWEST_CUT = 0.5
 """What was cut off a part, and is lower than this, in heights of a digit of its line, is not one digit."""
 
@@ -262,11 +259,8 @@ def _candidate(
         if gap > 0.4 * height or (gap > 0.04 * height and low > 0.8 * tall):
             return None
         joins += 1
-    if joins and (
-        width > _WIDEST_JOINED * high
-        or _is_mark_beside(union[-1], union[:-1], height)
-        or _is_mark_beside(union[0], union[1:], height)
-    ):
+    ends = (union[-1], union[:-1]), (union[0], union[1:])
+    if joins and any(_is_mark_beside(mark, rest, height) for mark, rest in ends):
         return None
     cuts = (left_cut**2 + right_cut**2) / 2
     return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))

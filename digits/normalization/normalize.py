@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, WrongSize
 from digits.features import SIDE, Floats, Grey, to_features
 from digits.normalization import ink_map
-from digits.normalization.light import EvenedPaper, even_light
+from digits.normalization.light import even_light
 from digits.normalization.mnist_form import Mode, are_mnist_form
 from digits.normalization.page import Page, find_page, moved
 from digits.normalization.paper import MIN_CONTRAST, TINY_SIDE, EvenPaper, even_paper, is_darker
@@ -174,7 +174,7 @@ class Look:
     """The sheet of paper that is looked at. None if it is the whole picture."""
     view: Grey
     """uint8, at most _VIEW_SIDE pixels along the longer side."""
-    paper: EvenPaper | EvenedPaper | None
+    paper: EvenPaper | None
     """None if it is not even."""
 
     @cached_property
@@ -210,7 +210,7 @@ class Look:
             return "whole"
         if self.paper is None:
             return "without shadows"
-        return None if isinstance(self.paper, EvenPaper) else "network"
+        return None if self.paper.brightness is None else "network"
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
@@ -248,7 +248,7 @@ def _normalized(picture: Grey, look: Look, other_look: OtherLook | None) -> Norm
     return normalized
 
 
-def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | EvenedPaper | None) -> Normalized:
+def _redrawn(found: "_Found", view: Grey, flat: Grey, paper: EvenPaper | None) -> Normalized:
     """Redraw a digit that was found in a view of a flat picture, which may be the page of another one."""
     is_dark = paper.is_ink_dark if paper is not None else is_darker(view, found.ink, found.kept)
     seen = None if paper is not None else ink_map.reduced(found.ink)
@@ -332,9 +332,7 @@ class _Found:
         return max(int(side.stop - side.start) for side in extent(self.kept))
 
 
-def _find(
-    view: Grey, paper: EvenPaper | EvenedPaper | None, part: Part = WHOLE, near: Floats | None = None
-) -> list[_Found]:
+def _find(view: Grey, paper: EvenPaper | None, part: Part = WHOLE, near: Floats | None = None) -> list[_Found]:
     """Find the digit of a view, and the digit without a mark around or below all other parts, or small ones near it.
 
     Args:

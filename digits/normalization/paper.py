@@ -20,6 +20,9 @@ MIN_CONTRAST = 4.0
 TINY_SIDE = 12
 """Smaller pictures are not enlarged, and have even paper. Their strokes are about a pixel wide."""
 
+EVENED_PAPER, _EVENED_BOARD = 200.0, 30.0
+"""The grey value of evened paper under dark ink, and of an evened board under light ink."""
+
 _FULL = 60
 """The percentile of the ink's grey values that is full ink."""
 
@@ -43,7 +46,7 @@ _SOLID = 0.75
 
 @dataclass(frozen=True, slots=True)
 class EvenPaper:
-    """Paper in even light."""
+    """Paper in even light, or whose light was evened out."""
 
     paper: float
     """Its grey value."""
@@ -54,15 +57,44 @@ class EvenPaper:
     """Half the width of its widest stroke, as a share of the picture's longer side."""
     is_compact: bool
     """Whether its largest part is solid, and wide or hardly longer than wide, as a sheet of paper is."""
+    brightness: Floats | None = None
+    """(rows, columns), in grey values: of the uneven paper, in the whole picture. None if the light was even."""
 
-    def coverage(self, grey: Grey, _part: Part = WHOLE) -> Floats:
-        """Return how much of each pixel is ink, float32 (height, width) in [0, 1]."""
+    def coverage(self, grey: Grey, part: Part = WHOLE) -> Floats:
+        """Return how much of each pixel is ink, float32 (height, width) in [0, 1].
+
+        Args:
+            grey: uint8 (height, width), a part of the picture in any number of pixels.
+            part: which part it is.
+        """
+        if self.brightness is not None:
+            grey = evened(grey, self.brightness, part, is_ink_dark=self.is_ink_dark)
         picture = grey.astype(np.float32)
         ink = self.paper - picture if self.is_ink_dark else picture - self.paper
         strong = np.sort(ink[ink > self.contrast / 2])
         full = float(strong[len(strong) * _FULL // 100]) if len(strong) else self.contrast
         coverage: Floats = np.clip(ink / full, 0, 1)
         return coverage
+
+
+def evened(grey: Grey, brightness: Floats, part: Part = WHOLE, *, is_ink_dark: bool) -> Grey:
+    """Return a part of a picture on even paper. The brightness is that of the whole picture's paper."""
+    rows, columns = brightness.shape
+    height, width = grey.shape
+    left, top, right, bottom = part
+    across, down = (right - left) * columns / width, (bottom - top) * rows / height
+    # The middle of a pixel of `grey`, in pixels of `brightness`.
+    matrix = np.array([[across, 0, left * columns + across / 2 - 0.5], [0, down, top * rows + down / 2 - 0.5]])
+    paper = cv2.warpAffine(
+        brightness,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    flat = grey * (EVENED_PAPER / np.maximum(paper, 1)) if is_ink_dark else grey - paper + np.float32(_EVENED_BOARD)
+    even: Grey = np.clip(flat, 0, 255).astype(np.uint8)
+    return even
 
 
 def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:

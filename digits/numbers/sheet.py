@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from digits.errors import NoInk, TooManyDigits
 from digits.features import Floats, Grey
 from digits.normalization import ink_map
-from digits.normalization.light import EvenedPaper, even_light, without_shadows
+from digits.normalization.light import even_light, without_shadows
 from digits.normalization.page import find_page
 from digits.normalization.paper import LIGHT_SIDE, MIN_CONTRAST, EvenPaper, even_paper
 from digits.normalization.parts import Ints, Labels, find_parts, inside_frame, without_mark
@@ -143,11 +143,11 @@ def _even_paper(view: Grey) -> EvenPaper | None:
     return even_paper(view) or even_paper(view, _FINE_LIGHT_SIDE)
 
 
-def _evened_paper(view: Grey) -> EvenedPaper | None:
+def _evened_paper(view: Grey) -> EvenPaper | None:
     return even_light(view, LIGHT_SIDE, _FINE_LIGHT_SIDE)
 
 
-def _sheet(picture: Grey, paper: EvenPaper | EvenedPaper | None, work: Work) -> Sheet:
+def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
     """Find the ink on a flat picture. Raises NoInk and TooManyDigits."""
     if paper is None:
         marks = _first_marks(picture, work)

@@ -76,9 +76,6 @@ _AT_EDGE = 0.4
 _NEAR = 0.3
 """A large part that is nearer to the digit than this, in longer sides of the digit, belongs to it."""
 
-_MIN_MARK = 0.4
-"""A pixel belongs to a frame or a line if at least this share of it is covered."""
-
 _SMALL_MARKS = 0.3
 """Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
 
@@ -302,10 +299,9 @@ def _view(picture: Grey, side: int) -> Grey:
     return view
 
 
-def _near(mask: Mask) -> Floats:
-    """Return 1 for the pixels of a mask and up to 2 pixels around them, else 0."""
-    near: Floats = cv2.dilate(mask.astype(np.float32), np.ones((5, 5), np.uint8))
-    return near
+def _near(mask: Mask) -> Mask:
+    """Return the pixels of a mask and up to 2 pixels around them."""
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool))
 
 
 def _grown(box: Slices, margin: int) -> Slices:
@@ -332,14 +328,14 @@ class _Found:
         return max(int(side.stop - side.start) for side in extent(self.kept))
 
 
-def _find(view: Grey, paper: EvenPaper | None, part: Part = WHOLE, near: Floats | None = None) -> list[_Found]:
+def _find(view: Grey, paper: EvenPaper | None, part: Part = WHOLE, near: Mask | None = None) -> list[_Found]:
     """Find the digit of a view, and the digit without a mark around or below all other parts, or small ones near it.
 
     Args:
         view: uint8 (height, width).
         paper: if it is even. Otherwise the ink map finds the ink.
         part: of the picture that the paper belongs to.
-        near: 1 where the digit may be, 0 elsewhere, in other pixels. None: anywhere.
+        near: where the digit may be, in other pixels. None: anywhere.
     """
     marks: Floats | None = None
     if paper is not None:
@@ -347,7 +343,7 @@ def _find(view: Grey, paper: EvenPaper | None, part: Part = WHOLE, near: Floats 
     else:
         ink, marks = ink_map.shipped().coverage_and_marks(view)
     if near is not None:
-        ink = ink * cv2.resize(near, ink.shape[::-1])
+        ink = ink * cv2.resize(near.astype(np.float32), ink.shape[::-1])
     parts = find_parts(ink, _MIN_INK)
     if parts.totals.max() < _MIN_TOTAL:
         raise NoInk(_NO_STROKES)
@@ -402,7 +398,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     return _Found(ink, is_kept[parts.labels], left_out, is_alone)
 
 
-def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[NDArray[Any], bool] | None:
+def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[Mask, bool] | None:
     """Return which pixels are the digit's own if its parts do not tell it apart from a mark or a stain.
 
     Args:
@@ -411,12 +407,12 @@ def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[NDArray[A
         marks: (height, width), from `InkNetwork.coverage_and_marks`, if the network was asked.
 
     Returns:
-        1 for these pixels and 0 elsewhere, and `is_less_sure`. None if there is nothing else.
+        These pixels, and `is_less_sure`. None if there is nothing else.
     """
     if (framed := inside_frame(parts)) is not None:
         return framed, False
     if marks is not None:
-        drawn = find_parts(marks, _MIN_MARK)
+        drawn = find_parts(marks)
         if (framed := inside_frame(drawn)) is not None:
             return framed, False
         if (kept := without_mark(drawn)) is not None:
@@ -432,8 +428,8 @@ def _near_strong(ink: Floats, marks: Floats | None) -> Mask | None:
     """
     if max(ink.shape) < _VIEW_SIDE:
         return None
-    strong = ((ink if marks is None else np.minimum(ink, marks)) > _MIN_STRONG).view(np.uint8)
-    near = cv2.dilate(strong, np.ones((5, 5), np.uint8)).view(bool)
+    strong = np.asarray((ink if marks is None else np.minimum(ink, marks)) > _MIN_STRONG)
+    near = _near(strong)
     faint = np.count_nonzero((ink > _MIN_INK) & ~near)
     return near if faint > _MUCH_FAINT * np.count_nonzero(strong) else None
 

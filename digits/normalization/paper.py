@@ -133,7 +133,7 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
         widest = _MAX_HALF_STROKE if max(picture.shape) >= _SMALL_SIDE else _MAX_HALF_STROKE_SMALL
         is_even = is_even and even.half_stroke <= widest and not _fills_one_side(ink)
-    return even if is_even and not has_lines(find_parts(even.coverage(picture), 0.4)) else None
+    return even if is_even and not has_lines(find_parts(even.coverage(picture))) else None
 
 
 def _is_solid(side: NDArray[np.uint8]) -> bool:

@@ -22,6 +22,9 @@ Part = tuple[float, float, float, float]
 
 WHOLE: Part = (0.0, 0.0, 1.0, 1.0)
 
+COVERED = 0.4
+"""A pixel belongs to a mark if at least this share of it is ink."""
+
 _LONG = 1.5
 """A straight run of ink that is longer than this, in heights of the tallest part, is no digit's stroke."""
 
@@ -87,7 +90,7 @@ class Parts:
         return slice(top, top + height), slice(left, left + width)
 
 
-def find_parts(ink: Floats, threshold: float) -> Parts:
+def find_parts(ink: Floats, threshold: float = COVERED) -> Parts:
     """Find the connected parts of ink above a threshold.
 
     Args:

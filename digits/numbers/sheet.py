@@ -53,9 +53,6 @@ _MAX_PIXELS_SMALL = 3_000_000
 _SURE_IN_MAP = 20
 """The same as _SURE for the network, which misses more digits in few pixels."""
 
-_MIN_INK = 0.4
-"""How much of a pixel of a part is covered at least."""
-
 _MOST_DEGREES = 15
 """The largest slope of a line of digits."""
 
@@ -259,10 +256,10 @@ class _Marks:
 
 def _find_marks(ink: Floats, factor: int) -> _Marks:
     """Find the parts of ink that may be digits. Raises NoInk and TooManyDigits."""
-    parts = find_parts(ink, _MIN_INK)
+    parts = find_parts(ink)
     unmarked = without_mark(parts)
     if unmarked is None and (framed := inside_frame(parts)) is not None:
-        parts = find_parts(ink * framed, _MIN_INK)
+        parts = find_parts(ink * framed)
     heights, widths = parts.boxes[:, 3], parts.boxes[:, 2]
     kept = (parts.sides >= 4) & (parts.totals >= 4)
     if unmarked is not None:

@@ -107,10 +107,9 @@ class PreparedNumber:
                     return settled(one, reading, has_all=True)[0]
         elif len(reading.digits) < 2 or _share_of_digits(reading, scores) <= _MANY_DIGITS:
             raise NoInk("no digit found: the picture has only marks that are no digits")
-        boxes, lines, labels = _columns(reading.digits)
-        are_commas = commas(boxes, lines, labels)
+        are_commas = commas(reading.digits)
         kept = [found for found, is_comma in zip(reading.digits, are_commas, strict=True) if not is_comma]
-        odd = strangers(*_columns(kept), self.pixels[[found.candidate for found in kept]])
+        odd = strangers(kept, self.pixels[[found.candidate for found in kept]])
         digits = [replace(found, is_stranger=each) for found, each in zip(kept, odd, strict=True)]
         return replace(reading, digits=digits)
 
@@ -181,11 +180,6 @@ def _beside(found: FoundDigit, others: Sequence[FoundDigit]) -> FoundDigit:
     near = [digit for each in others if _share(each.box, found.box) > 0.3 for digit in (each.digit, each.other)]
     other = next((digit for digit in near if digit not in (found.digit, None)), found.other)
     return replace(found, other=other, is_stranger=found.is_stranger or not near)
-
-
-def _columns(digits: Sequence[FoundDigit]) -> tuple[list[Box], list[int], list[int]]:
-    """Return the boxes, the lines and what each digit is read as."""
-    return [each.box for each in digits], [each.line for each in digits], [each.digit for each in digits]
 
 
 def _share(box: Box, other: Box) -> float:

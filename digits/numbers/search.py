@@ -12,16 +12,11 @@ import numpy as np
 from digits.errors import TooManyDigits
 from digits.model.choice import digit_costs
 from digits.model.classifier import Scores
-from digits.numbers.segment import Box, Candidate, Line, Segmentation
+from digits.numbers.segment import Box, Line, Segmentation
 
 MAX_DIGITS = 500
 """Maximum number of digits that are read on one picture."""
 
-_CUT = 0.2
-"""These weigh against the costs of digits, which `digits/model/choice.py` has."""
-_JOIN = 0.35
-_SIZE = 0.2
-_BREADTH = 1.0
 LEFT_OUT = 10.0
 """Cost of leaving out a piece as large as a digit. It grows with the square of the size."""
 
@@ -119,7 +114,7 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
             best[place + 1], arrivals[place + 1] = without, None
         for index in starting[place]:
             candidate = line.candidates[index]
-            cost = best[place] + costs[index] + _shape_cost(candidate)
+            cost = best[place] + costs[index] + candidate.cost
             if cost < best[candidate.last + 1]:
                 best[candidate.last + 1], arrivals[candidate.last + 1] = cost, index
     chosen: list[int] = []
@@ -163,7 +158,3 @@ def _raised_marks(line: Line, read: _LineReading) -> int:
         elif line.sizes[piece] <= _LARGE:
             count += top < middle
     return count
-
-
-def _shape_cost(each: Candidate) -> float:
-    return _CUT * each.cuts + _JOIN * each.joins + _SIZE * each.size + _BREADTH * each.breadth

@@ -40,6 +40,11 @@ _LOW = 0.4
 """A part that is lower than this, in heights of a line, and no further from it, may be the bar of one of its digits."""
 
 
+_CUT, _JOIN, _SIZE, _BREADTH = 0.2, 0.35, 0.2, 1.0
+"""What weighs against a candidate, beside the costs of digits, which `digits/model/choice.py` has: the squares of the
+strokes that its cuts cross, how often it joins different parts, the squared logarithm of its height in heights of a
+digit of its line, and by how much its width exceeds 1.1 of its height, as a share of its height."""
+
 _MARK, _WHOLE = 0.5, 0.7
 """A mark that is smaller than the first, in heights of a digit, is no part of a higher digit than the second."""
 
@@ -67,20 +72,14 @@ def surround(boxes: list[Box]) -> Box:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A union of neighbouring pieces of a line, and what speaks against it, whatever the network says."""
+    """A union of neighbouring pieces of a line."""
 
     first: int
     """Index of its first piece in the line."""
     last: int
     """Index of its last piece in the line."""
-    cuts: float
-    """How much ink the cuts at its two ends cross: the squares of the strokes. A cut counts half for each side."""
-    joins: int
-    """How often neighbouring pieces of it are different parts."""
-    size: float
-    """How different its height is from that of a digit of its line: the squared logarithm of the ratio."""
-    breadth: float
-    """By how much its width exceeds 1.1 of its height, as a share of its height."""
+    cost: float
+    """What speaks against it, whatever the network says: cuts, joins, and an unusual height or width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +261,9 @@ def _candidate(
     ends = (union[-1], union[:-1]), (union[0], union[1:])
     if joins and any(_is_mark_beside(mark, rest, height) for mark, rest in ends):
         return None
-    cuts = (left_cut**2 + right_cut**2) / 2
-    return Candidate(first, last, cuts, joins, math.log(high / height) ** 2, max(0.0, width / high - 1.1))
+    # A cut counts half for each side.
+    cost = _CUT * ((left_cut**2 + right_cut**2) / 2) + _JOIN * joins + _SIZE * math.log(high / height) ** 2
+    return Candidate(first, last, cost + _BREADTH * max(0.0, width / high - 1.1))
 
 
 def _is_mark_beside(mark: Piece, rest: list[Piece], height: float) -> bool:

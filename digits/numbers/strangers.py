@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from digits.features import SIDE, Floats, Grey
-from digits.numbers.segment import Box
+from digits.numbers.search import FoundDigit
 
 _SMALL = 0.55
 """A digit that is lower than this, in heights of its line's other digits, may be a ring of a percent sign."""
@@ -19,20 +19,18 @@ _LEAN, _REACH, _BENT = 0.2, 0.05, 0.8
 digits, in their heights. Its middle line is straight, within _BENT pixels of the network's input."""
 
 
-def strangers(boxes: Sequence[Box], lines: Sequence[int], digits: Sequence[int], pixels: Grey) -> list[bool]:
+def strangers(digits: Sequence[FoundDigit], pixels: Grey) -> list[bool]:
     """Return for each digit of a reading whether its size, or its slant and reach, do not fit its line.
 
     Args:
-        boxes: of N digits.
-        lines: the line of each digit.
-        digits: what each is read as.
+        digits: the N digits of the reading.
         pixels: uint8 (N, 28, 28), in MNIST form.
     """
-    extents = np.array([(box.y, box.y + box.height) for box in boxes], dtype=float).reshape(-1, 2)
-    line_of = np.array(lines)
+    extents = np.array([(each.box.y, each.box.y + each.box.height) for each in digits], dtype=float).reshape(-1, 2)
+    lines = np.array([each.line for each in digits])
     found = []
-    for index, line in enumerate(lines):
-        is_other = line_of == line
+    for index, digit in enumerate(digits):
+        is_other = lines == digit.line
         is_other[index] = False
         others = extents[is_other]
         if not len(others):
@@ -41,12 +39,12 @@ def strangers(boxes: Sequence[Box], lines: Sequence[int], digits: Sequence[int],
         typical = float(np.median(np.ptp(others, axis=1)))
         (top, bottom), (others_top, others_bottom) = extents[index], np.median(others, axis=0)
         reaches_out = min(others_top - top, bottom - others_bottom) > _REACH * typical
-        is_slash = digits[index] == 1 and reaches_out and _leans(pixels[index].astype(np.float32))
+        is_slash = digit.digit == 1 and reaches_out and _leans(pixels[index].astype(np.float32))
         found.append(bottom - top < _SMALL * typical or is_slash)
-    for left, right in pairwise(range(len(boxes))):
+    for at, (left, right) in enumerate(pairwise(digits)):
         # The rings of a percent sign share its slash.
-        if (digits[left], digits[right]) == (9, 6) and boxes[left].x + boxes[left].width > boxes[right].x:
-            found[left] = found[right] = found[left] or lines[left] == lines[right]
+        if (left.digit, right.digit) == (9, 6) and left.box.x + left.box.width > right.box.x:
+            found[at] = found[at + 1] = found[at] or left.line == right.line
     return found
 
 
@@ -59,15 +57,15 @@ def _leans(pixels: Floats) -> bool:
     return bool(line[0] < -_LEAN and np.std(middles - np.polyval(line, rows)) < _BENT)
 
 
-def commas(boxes: Sequence[Box], lines: Sequence[int], digits: Sequence[int]) -> list[bool]:
-    """Return for each digit of a reading whether it is a comma. The arguments are those of `strangers`."""
+def commas(digits: Sequence[FoundDigit]) -> list[bool]:
+    """Return for each digit of a reading whether it is a comma."""
     return [
         bool(
             others
-            and digits[index] == 1
-            and box.height < _COMMA * np.median([other.height for other in others])
-            and box.y > np.median([other.y + other.height / 2 for other in others])
+            and each.digit == 1
+            and each.box.height < _COMMA * np.median([other.height for other in others])
+            and each.box.y > np.median([other.y + other.height / 2 for other in others])
         )
-        for index, box in enumerate(boxes)
-        for others in [[other for at, other in enumerate(boxes) if lines[at] == lines[index] and at != index]]
+        for each in digits
+        for others in [[other.box for other in digits if other.line == each.line and other is not each]]
     ]

@@ -360,7 +360,7 @@ def _find(view: Grey, paper: EvenPaper | None, part: Part = WHOLE, near: Mask | 
         if parts.totals.max() >= _MIN_TOTAL:
             inner = _digit(ink, parts)
             is_alone = inner.is_alone and not is_less_sure
-            left_out = found[0].left_out if is_less_sure else inner.left_out
+            left_out = max(inner.left_out, found[0].left_out if is_less_sure else 0)
             found.append(replace(inner, is_less_sure=is_less_sure, is_alone=is_alone, left_out=left_out))
     elif (main := _main_part(found[0], parts)) is not None:
         found.append(main)

@@ -199,6 +199,16 @@ def test_a_comma_beside_a_zero_does_not_make_it_a_nine(classifier: Classifier, m
     assert texts.count("03") >= 29
 
 
+@pytest.mark.parametrize("row", [60, 95])
+def test_digits_on_a_faint_line_that_connects_them_are_all_read(
+    classifier: Classifier, written: Written, row: int
+) -> None:
+    paper = page(written, "850")
+    line = cv2.line(np.full_like(paper, 255), (0, row), (paper.shape[1], row + 3), 180, 3)
+
+    assert read(classifier, np.minimum(paper, line))["text"] == "850"
+
+
 @pytest.mark.parametrize("pen", [3, 6, 12])
 def test_a_sloping_line_is_one_mark_that_is_no_digit(classifier: Classifier, pen: int) -> None:
     line = cv2.line(np.full((200, 220), 255, np.uint8), (30, 90), (190, 105), 0, pen)

@@ -5,7 +5,6 @@ import graphlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,8 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def files_of(*packages: str) -> Iterator[Path]:
-    for package in packages:
-        yield from (REPOSITORY / package).rglob("*.py")
-
-
 def test_no_modules_import_each_other_in_a_circle_and_nothing_imports_a_main_module() -> None:
-    files = {module_name(file): file for file in files_of(*PACKAGES)}
+    files = {module_name(file): file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")}
     imports: dict[str, set[str]] = {}
     for module, file in files.items():
         names: set[str] = set()

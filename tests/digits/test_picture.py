@@ -179,33 +179,30 @@ class TestOrientation:
         np.testing.assert_array_equal(grey(data), RAMP)
 
 
-class TestLargePictures:
-    """Large pictures are reduced, to no less than 1500 pixels on the longer side."""
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        pytest.param((2999, 1000), (2999, 1000), id="unchanged"),
+        pytest.param((3000, 1001), (1500, 501), id="by half"),
+        pytest.param((1000, 4600), (334, 1534), id="to a third"),
+        pytest.param((6000, 1), (1500, 1), id="a line"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_large_pictures_are_reduced_by_a_whole_number_to_no_less_than_1500_pixels_on_the_longer_side(
+    mode: str, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    picture = Image.new("RGBA", size, "white")
+    picture.paste("black", (size[0] // 2, size[1] // 2, size[0], size[1]))
+    whole = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
 
-    @pytest.mark.parametrize(
-        ("size", "expected"),
-        [
-            pytest.param((2999, 1000), (2999, 1000), id="unchanged"),
-            pytest.param((3000, 1001), (1500, 501), id="by half"),
-            pytest.param((1000, 4600), (334, 1534), id="to a third"),
-            pytest.param((6000, 1), (1500, 1), id="a line"),
-        ],
-    )
-    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-    def test_large_pictures_are_reduced_by_a_whole_number(
-        self, mode: str, size: tuple[int, int], expected: tuple[int, int]
-    ) -> None:
-        picture = Image.new("RGBA", size, "white")
-        picture.paste("black", (size[0] // 2, size[1] // 2, size[0], size[1]))
-        whole = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
+    grey = Picture(encoded(whole)).grey()
 
-        grey = Picture(encoded(whole)).grey()
-
-        assert grey.shape[::-1] == expected
-        assert grey.dtype == np.uint8
-        if mode != "I;16":  # 255 of 65535 is nearly black
-            assert grey[0, 0] >= 253  # a palette is made by rounding
-            assert grey[-1, -1] <= 2
+    assert grey.shape[::-1] == expected
+    assert grey.dtype == np.uint8
+    if mode != "I;16":  # 255 of 65535 is nearly black
+        assert grey[0, 0] >= 253  # a palette is made by rounding
+        assert grey[-1, -1] <= 2
 
 
 PROGRESSIVE: dict[str, Any] = {"progressive": True, "subsampling": 0}

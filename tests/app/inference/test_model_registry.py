@@ -1,7 +1,4 @@
-"""A new version is served without a restart, a damaged one is refused, and removing a version goes back.
-
-An operator can pin one version.
-"""
+"""A new version is served without a restart, a damaged one is refused, and removal goes back. One can be pinned."""
 
 import logging
 import re
@@ -275,21 +272,20 @@ class TestNamedFolder:
         assert registry.warnings["version"] == []
 
 
-class TestRefreshing:
-    def test_the_service_is_not_ready_if_a_version_that_computes_wrongly_cannot_be_loaded_again(
-        self, tmp_path: Path, log: pytest.LogCaptureFixture
-    ) -> None:
-        published = publish_tiny(tmp_path)
-        registry = refreshed(tmp_path, pinned=FIRST)
-        golden = registry.classifier.golden
-        registry.classifier.golden = Golden(golden.pixels, np.roll(golden.probabilities, 1))
-        (published.folder / MODEL).unlink()
+def test_the_service_is_not_ready_if_a_version_that_computes_wrongly_cannot_be_loaded_again(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    published = publish_tiny(tmp_path)
+    registry = refreshed(tmp_path, pinned=FIRST)
+    golden = registry.classifier.golden
+    registry.classifier.golden = Golden(golden.pixels, np.roll(golden.probabilities, 1))
+    (published.folder / MODEL).unlink()
 
-        for _ in range(3):
-            registry.refresh()
+    for _ in range(3):
+        registry.refresh()
 
-        assert "expected the golden probabilities" in str(registry.unready_reason())
-        assert readiness_changes(log) == ["not ready"]
+    assert "expected the golden probabilities" in str(registry.unready_reason())
+    assert readiness_changes(log) == ["not ready"]
 
 
 def test_a_service_with_a_pinned_version_serves_and_lists_it(several: Service) -> None:

@@ -558,11 +558,9 @@ def test_without_javascript_the_page_says_so_and_offers_no_controls(open_page: O
 
 
 def luminance(colour: str) -> float:
-    """Return the relative luminance of a colour as WCAG defines it."""
-    if colour.startswith("rgb("):
-        channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)]
-    else:
-        channels = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    """Return the relative luminance of a colour such as rgb(0, 0, 255), as WCAG defines it."""
+    assert colour.startswith("rgb(")  # as the browser gives every opaque colour
+    channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -110,17 +110,12 @@ def connection(service: Service) -> Iterator[socket.socket]:
         yield connection
 
 
-def received_from(connection: socket.socket) -> bytes:
-    """Return what the server sends until it closes the connection."""
-    return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
 def test_a_client_that_waits_for_100_is_told_to_continue(connection: socket.socket) -> None:
     connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close", body=b""))
     assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     connection.sendall(SEVEN)
 
-    received = received_from(connection)
+    received = b"".join(iter(lambda: connection.recv(65536), b""))
 
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"digit":7' in received

@@ -70,11 +70,6 @@ def read_jsonl(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def read_parquet(file: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-    return rows
-
-
 @pytest.fixture(autouse=True)
 def _score_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start no processes. `test_a_stopped_run_keeps_its_rows_and_resumes` and `tests/cli/test_recognize.py` do."""
@@ -115,7 +110,7 @@ def many(tmp_path: Path, mnist: Mnist) -> Path:
 
 @pytest.mark.parametrize(
     ("suffix", "read"),
-    [(".csv", read_csv), (".jsonl", read_jsonl), (".parquet", read_parquet)],
+    [(".csv", read_csv), (".jsonl", read_jsonl), (".parquet", lambda file: pq.read_table(file).to_pylist())],
     ids=["CSV", "JSON lines", "Parquet"],
 )
 def test_every_picture_has_a_row_with_the_answer_of_a_single_file(
@@ -275,7 +270,6 @@ def test_no_name_of_a_file_acts_on_a_spreadsheet_or_a_terminal(
     assert [row["path"] for row in read_csv(tmp_path / "results.csv")] == ["'=1+1.png", "'@a.png", "\\x1b[2Ja.png"]
 
 
-EXISTS = "exists already. Add --force to replace it"
 RESUMABLE = "belongs to an interrupted run. Add --resume to continue it, or --force to start again"
 NOT_A_RUN = "expected an interrupted run, received none. Add --force to start again"
 
@@ -286,7 +280,7 @@ NOT_A_RUN = "expected an interrupted run, received none. Add --force to start ag
         (["nothing"], "nothing: expected a file or a folder: No such file or directory"),
         (["empty"], "empty: expected pictures, received a folder without any"),
         (["1.png", "--output", "a.txt"], "a.txt: expected a name that ends in .csv, .jsonl or .parquet"),
-        (["1.png", "--output", "old.csv"], f"old.csv: {EXISTS}"),
+        (["1.png", "--output", "old.csv"], "old.csv: exists already. Add --force to replace it"),
         (["1.png", "--resume"], "nothing to resume: results.csv.partial does not exist"),
         (["1.png", "--output", "stopped.csv"], f"stopped.csv.partial: {RESUMABLE}"),
         (["1.png", "--output", "stopped.csv", "--resume"], f"stopped.csv.partial: {NOT_A_RUN}"),

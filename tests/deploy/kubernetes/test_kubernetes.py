@@ -320,9 +320,8 @@ def test_selectors_match_only_the_pods_of_their_build(folders: tuple[str, ...]) 
 def test_both_autoscalers_scale_the_deployment_down_slower_than_a_pod_drains() -> None:
     scaler, keda = one("HorizontalPodAutoscaler", *BASIC), one("ScaledObject", *PRODUCTION)["spec"]
     spec = scaler["spec"]
-    least, most, up, down = (
-        spec["minReplicas"], spec["maxReplicas"], spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
-    )  # fmt: skip
+    least, most = spec["minReplicas"], spec["maxReplicas"]
+    up, down = spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
     (slowly,) = down["policies"]
 
     assert 3 <= least < most

@@ -76,18 +76,14 @@ def test_every_query_of_keda_the_dashboard_and_the_alerts_is_promql(expression: 
     assert (read.returncode, read.stderr) == (0, "")
 
 
-def with_key(folder: Path) -> dict[str, str]:
-    """Return the settings of a service with the models in `folder` that requires `KEY`."""
-    (folder / "keys").write_text(f"prometheus:{KEY}")
-    return {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_API_KEYS_FILE": str(folder / "keys")}
-
-
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Start a service with a calibrated model and enough requests that every metric has a value."""
     folder = tmp_path_factory.mktemp("trusted")
     publish_trusted(folder / "models")
-    service = Service(folder / "service.log", with_key(folder)).wait_until_ready()
+    (folder / "keys").write_text(f"prometheus:{KEY}")
+    settings = {"MNIST_MODEL_DIR": str(folder / "models"), "MNIST_API_KEYS_FILE": str(folder / "keys")}
+    service = Service(folder / "service.log", settings).wait_until_ready()
     service.client.headers["x-api-key"] = KEY
     service.client.get("/metrics")  # This begins the window in which drift is measured.
     service.client.post("/predict", **MANY)

@@ -107,14 +107,13 @@ class TestPublish:
         assert staging_folders(tmp_path) == [young]
 
 
-class TestVersions:
-    def test_versions_are_whole_numbers_and_the_highest_comes_first(self, tmp_path: Path) -> None:
-        others = ("0", "01", "-1", "1.0", "abc", "2.tmp", "٣", "²", "1234567890", "1 ", "1_0")
-        for name in ("9", "10", "2", *others):
-            (tmp_path / artifact.NAME / name).mkdir(parents=True)
+def test_versions_are_whole_numbers_and_the_highest_comes_first(tmp_path: Path) -> None:
+    others = ("0", "01", "-1", "1.0", "abc", "2.tmp", "٣", "²", "1234567890", "1 ", "1_0")
+    for name in ("9", "10", "2", *others):
+        (tmp_path / artifact.NAME / name).mkdir(parents=True)
 
-        assert versions(tmp_path) == [10, 9, 2]
-        assert versions(tmp_path / "nowhere") == []
+    assert versions(tmp_path) == [10, 9, 2]
+    assert versions(tmp_path / "nowhere") == []
 
 
 Damage = Callable[[Path], object]
@@ -242,53 +241,49 @@ def test_a_folder_or_file_that_exists_is_not_overwritten(taken: str, tmp_path: P
     assert content(tmp_path) == {taken: b"older"}
 
 
-class TestConcurrency:
-    @pytest.mark.slow
-    def test_a_killed_publisher_leaves_only_whole_versions(self, published: Published) -> None:
-        rng = random.Random(9)
-        seen = {published.manifest.version: content(published.folder)}
-        kills_during_staging = 0
-        command = [sys.executable, "-c", KILL_PUBLISHERS, str(published.folder), str(published.root)]
+@pytest.mark.slow
+def test_a_killed_publisher_leaves_only_whole_versions(published: Published) -> None:
+    rng = random.Random(9)
+    seen = {published.manifest.version: content(published.folder)}
+    kills_during_staging = 0
+    command = [sys.executable, "-c", KILL_PUBLISHERS, str(published.folder), str(published.root)]
 
-        with subprocess.Popen(
-            command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as killer:
-            assert killer.stdin is not None
-            assert killer.stdout is not None
-            for attempt in range(200):  # on a busy machine, publishing takes longer than the first publishers live
-                if attempt >= 25 and len(seen) > 1 and kills_during_staging:
-                    break
-                print(rng.uniform(0, 0.01 * attempt), file=killer.stdin, flush=True)
-                assert killer.stdout.readline() == "killed\n"
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killer:
+        assert killer.stdin is not None
+        assert killer.stdout is not None
+        for attempt in range(200):  # on a busy machine, publishing takes longer than the first publishers live
+            if attempt >= 25 and len(seen) > 1 and kills_during_staging:
+                break
+            print(rng.uniform(0, 0.01 * attempt), file=killer.stdin, flush=True)
+            assert killer.stdout.readline() == "killed\n"
 
-                visible = {number: published.folder.parent / str(number) for number in versions(published.root)}
-                assert seen.items() <= {number: content(folder) for number, folder in visible.items()}.items()
-                for number in visible.keys() - seen.keys():
-                    Classifier.load(visible[number])
-                    seen[number] = content(visible[number])
-                kills_during_staging += len(staging_folders(published.root))
-                for folder in staging_folders(published.root):
-                    shutil.rmtree(folder)
-            killer.stdin.close()
+            visible = {number: published.folder.parent / str(number) for number in versions(published.root)}
+            assert seen.items() <= {number: content(folder) for number, folder in visible.items()}.items()
+            for number in visible.keys() - seen.keys():
+                Classifier.load(visible[number])
+                seen[number] = content(visible[number])
+            kills_during_staging += len(staging_folders(published.root))
+            for folder in staging_folders(published.root):
+                shutil.rmtree(folder)
+        killer.stdin.close()
 
-        assert len(seen) > 1, "no publisher lived long enough to publish"
-        assert kills_during_staging > 0, "no publisher was killed while it wrote"
+    assert len(seen) > 1, "no publisher lived long enough to publish"
+    assert kills_during_staging > 0, "no publisher was killed while it wrote"
 
 
-class TestFileSystemErrors:
-    def test_a_file_that_cannot_be_written_whole_is_not_published(self, published: Published) -> None:
-        before, (soft, hard) = content(published.root), resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
+def test_a_file_that_cannot_be_written_whole_is_not_published(published: Published) -> None:
+    before, (soft, hard) = content(published.root), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
 
-        try:
-            with pytest.raises(PublishFailed, match=f"published below {published.folder.parent}: File too large"):
-                publish_tiny(published.root)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        with pytest.raises(PublishFailed, match=f"published below {published.folder.parent}: File too large"):
+            publish_tiny(published.root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-        assert content(published.root) == before
-        assert staging_folders(published.root) == []
-        Classifier.load(publish_tiny(published.root).folder)
+    assert content(published.root) == before
+    assert staging_folders(published.root) == []
+    Classifier.load(publish_tiny(published.root).folder)
 
 
 @pytest.mark.parametrize("path", ["../outside", "report/../../outside", "/nowhere/outside", ""])

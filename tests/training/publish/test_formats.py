@@ -143,41 +143,39 @@ class TestTriton:
         assert [each.name for each in config(files.model["config.pbtxt"].decode()).output] == ["probabilities"]
 
 
-class TestSavedModel:
-    def test_both_signatures_compute_the_classifiers_scores_and_no_file_contains_a_path_of_this_machine(
-        self, savedmodel: Path, classifier: Classifier, features: Floats
-    ) -> None:
-        import tensorflow as tf
+def test_both_signatures_of_a_saved_model_compute_the_scores_and_no_file_contains_a_path_of_this_machine(
+    savedmodel: Path, classifier: Classifier, features: Floats
+) -> None:
+    import tensorflow as tf
 
-        signatures = tf.saved_model.load(str(savedmodel)).signatures
+    signatures = tf.saved_model.load(str(savedmodel)).signatures
 
-        for batch in (1, 128):
-            plain = signatures["serving_default"](features=tf.constant(features[:batch]))
-            both = signatures["with_novelty"](features=tf.constant(features[:batch]))
+    for batch in (1, 128):
+        plain = signatures["serving_default"](features=tf.constant(features[:batch]))
+        both = signatures["with_novelty"](features=tf.constant(features[:batch]))
 
-            expected = classifier.scores(features[:batch])
-            assert expected.novelty is not None
-            assert (set(plain), set(both)) == ({"probabilities"}, {"probabilities", "novelty"})
-            assert both["novelty"].shape == (batch,)
-            for probabilities in (plain["probabilities"], both["probabilities"]):
-                np.testing.assert_allclose(probabilities, expected.probabilities, rtol=0, atol=1e-5)
-            np.testing.assert_allclose(both["novelty"], expected.novelty, rtol=0, atol=1e-4)
-        paths = (str(REPOSITORY), sys.prefix, str(Path.home()) + "/", "/tmp/")
-        assert not [name for name, data in content(savedmodel).items() for path in paths if path.encode() in data]
+        expected = classifier.scores(features[:batch])
+        assert expected.novelty is not None
+        assert (set(plain), set(both)) == ({"probabilities"}, {"probabilities", "novelty"})
+        assert both["novelty"].shape == (batch,)
+        for probabilities in (plain["probabilities"], both["probabilities"]):
+            np.testing.assert_allclose(probabilities, expected.probabilities, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(both["novelty"], expected.novelty, rtol=0, atol=1e-4)
+    paths = (str(REPOSITORY), sys.prefix, str(Path.home()) + "/", "/tmp/")
+    assert not [name for name, data in content(savedmodel).items() for path in paths if path.encode() in data]
 
 
-class TestWriting:
-    def test_an_existing_version_is_not_replaced(self, triton: Path, command: Command) -> None:
-        before = content(triton)
+def test_an_existing_version_is_not_replaced(triton: Path, command: Command) -> None:
+    before = content(triton)
 
-        outcome = command("export", "--format", "triton", "--output", triton.parent)
+    outcome = command("export", "--format", "triton", "--output", triton.parent)
 
-        assert outcome.code == 2
-        assert outcome.err == (
-            f"digits: {triton / str(SHIPPED_VERSION)}: expected a new version, received one that exists; "
-            "it was not changed\n"
-        )
-        assert content(triton) == before
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"digits: {triton / str(SHIPPED_VERSION)}: expected a new version, received one that exists; "
+        "it was not changed\n"
+    )
+    assert content(triton) == before
 
 
 @pytest.mark.parametrize(

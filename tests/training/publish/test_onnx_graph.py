@@ -24,12 +24,6 @@ from training.trust.novelty import Head
 HIDDEN, UNITS = 24, 8
 
 
-def random_head(seed: int) -> Head:
-    """Return a head with random weights."""
-    rng = np.random.default_rng(seed)
-    return Head(rng.normal(size=(HIDDEN, UNITS)), rng.normal(size=UNITS), rng.normal(size=UNITS), 0.3)
-
-
 def random_network(seed: int) -> Any:
     """Return the lecture's network with fewer hidden units and random weights."""
     made = network.build(replace(RECIPES["lecture"], hidden_units=HIDDEN))
@@ -57,7 +51,8 @@ def session(content: bytes) -> Any:
 
 @pytest.fixture(scope="module")
 def served() -> Served:
-    made, head = random_network(0), random_head(0)
+    made, rng = random_network(0), np.random.default_rng(0)
+    head = Head(rng.normal(size=(HIDDEN, UNITS)), rng.normal(size=UNITS), rng.normal(size=UNITS), 0.3)
     plain = to_onnx(made)
     return Served(made, head, session(plain), session(onnx_graph.with_saliency(onnx_graph.with_novelty(plain, head))))
 

@@ -83,14 +83,10 @@ def test_a_drawn_style_has_mnist_form_and_reads_as_its_digit(name: str, shipped:
     assert not np.array_equal(pictures, other)
 
 
-def split_of(images: Grey, labels: Labels) -> Split:
-    return Split(images, labels, images[:0], labels[:0], images[:0], labels[:0])
-
-
 @pytest.mark.parametrize("strokes", [True, False], ids=["distorted strokes", "shifted textures"])
 def test_few_pictures_are_repeated_and_changed_each_time(images: Grey, labels: Labels, strokes: bool) -> None:
     recipe = Own("own", pictures_per_epoch=200).suited_to(strokes=strokes, digits=False)
-    split = split_of(images[:20], labels[:20])
+    split = Split(images[:20], labels[:20], images[:0], labels[:0], images[:0], labels[:0])
 
     first, again, next_epoch = (examples(recipe, split, seed=0)(epoch) for epoch in (0, 0, 1))
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from digits.features import Floats
-from digits.model.artifact import Level, PredictionSets
 from digits.model.prediction_sets import class_thresholds
 from training.data.images import Labels
 from training.trust import conformal
@@ -25,10 +24,6 @@ def drawn(rng: np.random.Generator, count: int, *, sharpness: float = 2, honesty
 
 def at_true_digit(values: np.ndarray, labels: Labels) -> np.ndarray:
     return np.asarray(values[np.arange(len(labels)), labels])
-
-
-def level_at(coverage: float, calibrated: PredictionSets) -> Level:
-    return next(level for level in calibrated.levels if level.coverage == coverage)
 
 
 @example(scores=list(range(9)), thousandths=900)
@@ -51,8 +46,9 @@ def test_thresholds_per_digit_cover_a_digit_that_the_common_threshold_misses() -
     labels[(labels == 8) & (rng.random(len(labels)) < 0.5)] = 3
     known, new = slice(0, 20_000), slice(20_000, None)
 
-    level = level_at(0.9, conformal.calibrate(probabilities[known], labels[known]))
+    calibrated = conformal.calibrate(probabilities[known], labels[known])
 
+    level = next(level for level in calibrated.levels if level.coverage == 0.9)
     common, per_digit = (
         at_true_digit(probabilities[new] >= class_thresholds(level, per_class=per_class, classes=10), labels[new])
         for per_class in (False, True)

@@ -372,8 +372,10 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
 
     `among` says which parts may be chosen.
     """
-    at_edge = np.asarray(parts.edges.any(axis=0))
     totals = parts.totals if among is None else parts.totals * among
+    if np.count_nonzero(totals) == 1:
+        return _Found(ink, np.asarray(parts.labels == totals.argmax()), 0, is_alone=True)
+    at_edge = np.asarray(parts.edges.any(axis=0))
     main = int((totals * np.where(at_edge, _AT_EDGE, 1)).argmax())
     corners, side = parts.corners, parts.sides[main]
     gaps = _gaps(corners, corners[main])
@@ -438,8 +440,10 @@ def _main_part(found: _Found, parts: Parts) -> _Found | None:
     """Return the largest part of a digit, if all others together are small and beside it. None if it has no others."""
     totals = np.bincount(parts.labels[found.kept], minlength=len(parts.totals)) * (parts.totals > 0)
     main, *others = totals.argsort()[::-1][: np.count_nonzero(totals)].tolist()
+    if not others:
+        return None
     is_beside = _gaps(parts.corners[others], parts.corners[main]).max(axis=1) >= 0
-    if others and is_beside.all() and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
+    if is_beside.all() and totals.sum() < (1 + _SMALL_MARKS) * totals[main]:
         return replace(found, kept=parts.labels == main, left_out=found.left_out + 1, is_main_part=True)
     return None
 

@@ -196,7 +196,7 @@ def has_lines(parts: Parts) -> bool:
     width, height = parts.boxes[:, 2:].T
     is_part = np.arange(len(height)) > 0 if kept is None else kept
     longest = int(_LONG * height[is_part].max(initial=0)) + 1
-    ink = is_part[parts.labels].view(np.uint8)
+    ink = (parts.labels > 0 if kept is None else kept[parts.labels]).view(np.uint8)
     if longest < ink.shape[1] and cv2.erode(ink, np.ones((1, longest), np.uint8), borderValue=0).any():
         return True
     is_thin = is_part & (parts.areas < _THIN * width * height)

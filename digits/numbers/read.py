@@ -37,7 +37,7 @@ _FEW_DIGITS, _MANY_DIGITS = 0.25, 0.5
 """More than this share of a number looks like digits, or more than the second if the picture cannot be one digit."""
 
 _STACKED = 0.6
-"""What several digits cost more if each is in a line of its own, as the pieces of a broken 9 are."""
+"""Several digits cost so much more if each is in a line of its own. The pieces of a broken 9 look like this."""
 
 _WIDEST_DIGIT = 2.2
 """Several digits are read as one only if they are together not wider than this, in their heights."""
@@ -97,7 +97,7 @@ class PreparedNumber:
             is_one = len(reading.digits) == 1 and one.cost < reading.cost + CLEARLY_CHEAPER
             if is_one or _share_of_digits(reading, scores) <= _FEW_DIGITS:
                 return one
-            if reading.digits[-1].line == len(reading.digits) - 1:
+            if 0 < reading.digits[-1].line == len(reading.digits) - 1:
                 reading = replace(reading, cost=reading.cost + _STACKED)
             together = surround([found.box for found in reading.digits])
             if together.width <= _WIDEST_DIGIT * together.height:
@@ -171,15 +171,21 @@ def settled(first: Reading, second: Reading, *, has_all: bool) -> tuple[Reading,
     is_second = has_all or second.cost_per_digit < first.cost_per_digit
     best, rival = (second, first) if is_second else (first, second)
     digits = [_beside(found, rival.digits) for found in best.digits]
-    missed = sum(all(_share(each.box, found.box) <= 0.3 for found in digits) for each in rival.digits)
+    missed = sum(not _in_place_of(each, digits) for each in rival.digits)
     return replace(best, digits=digits, left_out=best.left_out + missed), is_second
 
 
 def _beside(found: FoundDigit, others: Sequence[FoundDigit]) -> FoundDigit:
     """Return a digit with what another reading has in its place, if that is another digit or nothing."""
-    near = [digit for each in others if _share(each.box, found.box) > 0.3 for digit in (each.digit, each.other)]
-    other = next((digit for digit in near if digit not in (found.digit, None)), found.other)
+    near = _in_place_of(found, others)
+    shown = [digit for each in near for digit in (each.digit, each.other)]
+    other = next((digit for digit in shown if digit not in (found.digit, None)), found.other)
     return replace(found, other=other, is_stranger=found.is_stranger or not near)
+
+
+def _in_place_of(found: FoundDigit, others: Sequence[FoundDigit]) -> list[FoundDigit]:
+    """Return the digits of another reading that share more than 0.3 of their box, or of this digit's, with it."""
+    return [each for each in others if _share(each.box, found.box) > 0.3]
 
 
 def _share(box: Box, other: Box) -> float:

@@ -10,7 +10,7 @@ import typer
 def single_command(
     name: str, function: Callable[..., None], parameters: Sequence[inspect.Parameter] = (), **options: Any
 ) -> Any:
-    """Return the command, whose help is the docstring of the function. `options` are Typer's.
+    """Return the command. Its help is the docstring of the function. `options` are passed on to Typer.
 
     Its arguments and options are the parameters of the function, or those given for a function that takes any.
     """

@@ -196,7 +196,7 @@ class Look:
 
     @classmethod
     def again(cls, picture: Grey, other: OtherLook) -> Self:
-        """Look at a picture in another way, without its shadows if `other` says so. Raises NoInk if it is blank."""
+        """Look at a picture in another way, perhaps after `without_shadows`. Raises NoInk if it is blank."""
         view = _view_with_ink(picture)
         return cls(None, view, (even_paper(view) or even_light(view)) if other == "whole" else None)
 

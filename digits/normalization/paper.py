@@ -46,7 +46,7 @@ _SOLID = 0.75
 
 @dataclass(frozen=True, slots=True)
 class EvenPaper:
-    """Paper in even light, or whose light was evened out."""
+    """Paper in even light, or in uneven light that was evened out."""
 
     paper: float
     """Its grey value."""

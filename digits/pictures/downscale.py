@@ -1,4 +1,4 @@
-"""The sizes of smaller pictures, and pictures whose pixels are the means of squares of pixels."""
+"""Make pictures smaller by a whole number: each new pixel is the mean of a square. And tell the size that fits."""
 
 from typing import Any
 

@@ -30,13 +30,13 @@ _log = logging.getLogger(__name__)
 
 
 async def every(seconds: float, job: Callable[[], object], *, in_thread: bool = False) -> None:
-    """Do a job at this interval, until cancelled. A bug or a lack of memory is logged, and does not end it."""
+    """Do a job after each interval, until cancelled. A bug or a lack of memory is logged, and does not end it."""
     while True:
+        await asyncio.sleep(seconds)
         try:
             await asyncio.to_thread(job) if in_thread else job()
         except Exception:  # noqa: BLE001 - whatever it is, the next time may go well
             _log.exception("%s failed", job.__qualname__)
-        await asyncio.sleep(seconds)
 
 
 def create_app(settings: Settings | None = None) -> Application:
@@ -62,6 +62,8 @@ def create_app(settings: Settings | None = None) -> Application:
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         data_plane.registry.refresh()
+        data_plane.update_state()
+        drift.collect()
         # These objects live as long as the process. Without this, each full garbage collection takes 40 ms longer.
         gc.collect()
         gc.freeze()

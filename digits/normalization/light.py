@@ -50,7 +50,7 @@ def even_light(view: Grey, *light_sides: int) -> EvenPaper | None:
                 continue
             if even.half_stroke > _WIDEST_STROKE / 2:
                 continue
-            if _is_all_paper_or_ink(even.coverage(flat), even.half_stroke * max(flat.shape)):
+            if _is_all_paper_or_ink(even.ink, even.half_stroke * max(flat.shape)):
                 return replace(even, brightness=brightness)
             is_inked = True
         if is_inked:  # there is something else, too

@@ -232,7 +232,7 @@ def _normalized(picture: Grey, look: Look, other_look: OtherLook | None) -> Norm
         if max(flat.shape) <= 2 * _VIEW_SIDE:
             raise NoInk(_NO_STROKES)
         view = _view(flat, _FINE_VIEW_SIDE)
-        found = _find(view, look.paper)
+        found = _find(view, look.paper, WHOLE)
     normalized = None
     for each in found[::-1]:
         way = _redrawn(each, view, flat, look.paper)
@@ -328,18 +328,18 @@ class _Found:
         return max(int(side.stop - side.start) for side in extent(self.kept))
 
 
-def _find(view: Grey, paper: EvenPaper | None, part: Part = WHOLE, near: Mask | None = None) -> list[_Found]:
+def _find(view: Grey, paper: EvenPaper | None, part: Part | None = None, near: Mask | None = None) -> list[_Found]:
     """Find the digit of a view, and the digit without a mark around or below all other parts, or small ones near it.
 
     Args:
         view: uint8 (height, width).
         paper: if it is even. Otherwise the ink map finds the ink.
-        part: of the picture that the paper belongs to.
+        part: of the picture that the paper belongs to. None: the view is what the paper was found in.
         near: where the digit may be, in other pixels. None: anywhere.
     """
     marks: Floats | None = None
     if paper is not None:
-        ink = paper.coverage(view, part)
+        ink = paper.ink if part is None else paper.coverage(view, part)
     else:
         ink, marks = ink_map.shipped().coverage_and_marks(view)
     if near is not None:

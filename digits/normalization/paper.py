@@ -57,11 +57,13 @@ class EvenPaper:
     """Half the width of its widest stroke, as a share of the picture's longer side."""
     is_compact: bool
     """Whether its largest part is solid, and wide or hardly longer than wide, as a sheet of paper is."""
+    ink: Floats
+    """(height, width), float32 in [0, 1]: how much of each pixel of the picture is ink."""
     brightness: Floats | None = None
     """(rows, columns), in grey values: of the uneven paper, in the whole picture. None if the light was even."""
 
     def coverage(self, grey: Grey, part: Part = WHOLE) -> Floats:
-        """Return how much of each pixel is ink, float32 (height, width) in [0, 1].
+        """Return how much of each pixel of another view is ink, float32 (height, width) in [0, 1].
 
         Args:
             grey: uint8 (height, width), a part of the picture in any number of pixels.
@@ -69,12 +71,16 @@ class EvenPaper:
         """
         if self.brightness is not None:
             grey = evened(grey, self.brightness, part, is_ink_dark=self.is_ink_dark)
-        picture = grey.astype(np.float32)
-        ink = self.paper - picture if self.is_ink_dark else picture - self.paper
-        strong = np.sort(ink[ink > self.contrast / 2])
-        full = float(strong[len(strong) * _FULL // 100]) if len(strong) else self.contrast
-        coverage: Floats = np.clip(ink / full, 0, 1)
-        return coverage
+        return _coverage(grey, self.paper, self.contrast, is_ink_dark=self.is_ink_dark)
+
+
+def _coverage(grey: Grey, paper: float, contrast: float, *, is_ink_dark: bool) -> Floats:
+    picture = grey.astype(np.float32)
+    ink = paper - picture if is_ink_dark else picture - paper
+    strong = np.sort(ink[ink > contrast / 2])
+    full = float(strong[len(strong) * _FULL // 100]) if len(strong) else contrast
+    coverage: Floats = np.clip(ink / full, 0, 1)
+    return coverage
 
 
 def evened(grey: Grey, brightness: Floats, part: Part = WHOLE, *, is_ink_dark: bool) -> Grey:
@@ -120,20 +126,19 @@ def even_paper(picture: Grey, side: int = LIGHT_SIDE) -> EvenPaper | None:
     greys = np.sort(small[(eroded if cv2.countNonZero(eroded) > 8 else paper).view(bool)])
     few = len(greys) // 20
     grey = float(greys[len(greys) // 2])
-    even = EvenPaper(
-        grey,
-        abs(cv2.mean(small, ink)[0] - grey),
-        is_ink_dark,
-        sides[is_ink_dark].half_stroke,
-        sides[is_ink_dark].is_compact and _is_solid(ink),
-    )
-    if max(picture.shape) < TINY_SIDE:
-        return even
-    is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * even.contrast)
+    contrast, half_stroke = abs(cv2.mean(small, ink)[0] - grey), sides[is_ink_dark].half_stroke
+    is_even = bool(greys[-1 - few] - greys[few] <= _MAX_PAPER_RANGE * contrast)
     if light_rim not in (0, 1):  # ink or a shadow reaches the edge
         widest = _MAX_HALF_STROKE if max(picture.shape) >= _SMALL_SIDE else _MAX_HALF_STROKE_SMALL
-        is_even = is_even and even.half_stroke <= widest and not _fills_one_side(ink)
-    return even if is_even and not has_lines(find_parts(even.coverage(picture))) else None
+        is_even = is_even and half_stroke <= widest and not _fills_one_side(ink)
+    is_tiny = max(picture.shape) < TINY_SIDE
+    if not (is_even or is_tiny):
+        return None
+    covered = _coverage(picture, grey, contrast, is_ink_dark=is_ink_dark)
+    if not is_tiny and has_lines(find_parts(covered)):
+        return None
+    is_compact = sides[is_ink_dark].is_compact and _is_solid(ink)
+    return EvenPaper(grey, contrast, is_ink_dark, half_stroke, is_compact, covered)
 
 
 def _is_solid(side: NDArray[np.uint8]) -> bool:

@@ -1,6 +1,7 @@
 """The connected parts of a picture's ink."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ _FLAT = 2.5
 """A line below digits is this many times as wide as high, and they are this many times as high as it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parts:
     """The connected parts of ink. Pixels that touch at a corner are connected. Label 0 is paper."""
 
@@ -60,18 +61,18 @@ class Parts:
     totals: Floats
     """(1 + parts,), by label: the sum of the part's ink, of pixels that are at least half covered. 0 for paper."""
 
-    @property
+    @cached_property
     def sides(self) -> Ints:
         """The longer side of each part, by label."""
         sides: Ints = self.boxes[:, 2:].max(axis=1)
         return sides
 
-    @property
+    @cached_property
     def corners(self) -> Ints:
         """(1 + parts, 4), by label: left, top, right and bottom."""
         return np.hstack([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]])
 
-    @property
+    @cached_property
     def edges(self) -> Mask:
         """(4, 1 + parts): whether each part touches the left, top, right and bottom edge of the picture."""
         left, top, right, bottom = self.corners.T

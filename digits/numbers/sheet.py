@@ -149,8 +149,7 @@ def _sheet(picture: Grey, paper: EvenPaper | None, work: Work) -> Sheet:
     if paper is None:
         marks = _first_marks(picture, work)
     else:
-        factor = downscale_factor(picture, SHEET_SIDE)
-        marks = _find_marks(paper.coverage(downscale(picture, factor)), factor)
+        marks = _find_marks(paper.ink, downscale_factor(picture, SHEET_SIDE))
     factor, ink = marks.factor, marks.ink
     seen = None if paper is not None else ink_map.reduced(ink)
     height, origin = marks.digit_height, (0, 0)

@@ -61,8 +61,7 @@ def without_colour(picture: Image.Image) -> Grey:
         return np.asarray(picture)
     factor = -(-max(picture.size) // _COLOUR_SIDE)
     sample = picture.resize([-(-side // min(factor, _GREY_STEP)) for side in picture.size], Image.Resampling.NEAREST)
-    red, green, blue = np.moveaxis(np.asarray(sample), -1, 0)
-    if np.array_equal(red, green) and np.array_equal(red, blue):  # like most drawings
+    if len({band.tobytes() for band in sample.split()}) == 1:  # like most drawings
         return np.asarray(picture.getchannel("R"))
     small = np.asarray(picture.reduce(factor), dtype=np.float32)
     across, down = (small[:, 1:] - small[:, :-1]).reshape(-1, 3), (small[1:] - small[:-1]).reshape(-1, 3)

@@ -46,6 +46,7 @@ from digits.normalization.parts import (
     extent,
     find_parts,
     inside_frame,
+    without_line_above,
     without_mark,
 )
 from digits.normalization.redraw import redraw
@@ -78,6 +79,9 @@ _NEAR = 0.3
 
 _SMALL_MARKS = 0.3
 """Parts near the digit may be marks, such as printed words, if they have less ink than this share of its main part."""
+
+_BLOCK = 0.4, 0.85
+"""A block is wider than the first share of its length, and fills more than the second share of its rectangle."""
 
 _MIN_STRONG, _MUCH_FAINT = 0.7, 0.2
 """Ink is strong above the first. Other ink is much if it has more pixels than the second, as a share of the strong."""
@@ -192,7 +196,8 @@ class Look:
             look = cls(page, page_view, even_paper(page_view) or even_light(page_view))
             if look.found:
                 return look
-        return cls(None, view, paper or even_light(view))
+        look = cls(None, view, paper or even_light(view))
+        return cls(None, view, None) if look.shows_block else look
 
     @classmethod
     def again(cls, picture: Grey, other: OtherLook) -> Self:
@@ -208,6 +213,15 @@ class Look:
         if self.paper is None:
             return "without shadows"
         return None if self.paper.brightness is None else "network"
+
+    @property
+    def shows_block(self) -> bool:
+        """Return whether the ink is a solid block on even paper, as a sheet in another picture is. No digit is one."""
+        if self.paper is None or not self.found:
+            return False
+        block = cv2.findNonZero(self.found[0].kept.view(np.uint8))
+        shorter, longer = sorted(1 + side for side in cv2.minAreaRect(block)[1])
+        return bool(shorter > _BLOCK[0] * longer and len(block) > _BLOCK[1] * shorter * longer)
 
     def shows_large_digit(self, picture: Grey) -> bool:
         """Return whether the digit has at least _LARGE_DIGIT pixels in the picture that was looked at."""
@@ -389,7 +403,7 @@ def _digit(ink: Floats, parts: Parts, among: Mask | None = None) -> _Found:
     is_digit_like &= (gaps[:, 0] >= 0.05 * parts.boxes[main, 3]) | (apart > _NEAR * side)
     left_out = int(np.count_nonzero(is_other & is_digit_like & ~at_edge))
     if not at_edge[main]:
-        is_other &= ~at_edge | (apart <= 0.1 * side)
+        is_other &= ~at_edge
     is_within = ((corners[:, :2] >= corners[main, :2]) & (corners[:, 2:] <= corners[main, 2:])).all(axis=1)
     is_kept = is_within & (totals >= _MIN_TOTAL)  # as the eyes of a face
     is_kept[main] = True
@@ -413,6 +427,8 @@ def _own_ink(ink: Floats, parts: Parts, marks: Floats | None) -> tuple[Mask, boo
     """
     if (framed := inside_frame(parts)) is not None:
         return framed, False
+    if (kept := without_line_above(parts)) is not None:
+        return kept[parts.labels], True
     if marks is not None:
         drawn = find_parts(marks)
         if (framed := inside_frame(drawn)) is not None:

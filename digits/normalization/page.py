@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.features import Floats, Grey
+from digits.normalization.parts import Mask
 
 _VIEW_SIDE = 160
 """Longer side of the reduced picture in which a sheet is looked for."""
@@ -20,7 +21,7 @@ _VIEW_SIDE = 160
 _SMALLEST_PICTURE = 96
 """Pictures with fewer pixels along their longer side show no sheet on something else."""
 
-_AREAS = 0.025, 0.93
+_AREAS = 0.025, 0.95
 """The least and the most that a sheet takes of the picture."""
 
 _SHORTEST_SIDE = 0.1
@@ -38,12 +39,21 @@ _LEAST_STEP = 8.0
 _WRITTEN = 0.2
 """The least contrast of what is written on a sheet, as a share of the step at its sides."""
 
-_WIDEST_STROKE, _MOST_BESIDE = 11, 0.2
-"""Strokes are narrower than half of this, in pixels. If more than this share of those on a sheet is beside it, it is a
-part of a sheet, such as a shadow."""
+_WIDEST_STROKE = 11
+"""Strokes are narrower than half of this, in pixels."""
+
+_MOST_BESIDE = 0.2
+"""If more than this share of the strokes on a sheet is beside it, it is a part of a sheet, such as a shadow."""
+
+_DARKEST_SHADOW, _LABEL = 0.25, 0.5
+"""A step to less than the first share of the brightness is no shadow's, but one of a plot or a screen. Beside it may be
+labels and buttons, which are lower than the second share of it."""
 
 _INSET = 0.02
 """How far inside of its sides a sheet is cut out, as a share of its shorter side."""
+
+_NEAR = 2
+"""The least distance from a side at which its step is measured, in pixels. A side nearer to the edge is outside."""
 
 _ALONG = np.linspace(0.08, 0.92, 32)[:, None]
 """The places along a side at which its step is measured."""
@@ -119,12 +129,18 @@ def _light_sides(smooth: Grey) -> Iterator[NDArray[np.uint8]]:
 
 
 def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple[float, Floats]]:
-    """Yield the area and the corners of each region of pixels that are 1, if it is a sheet of paper."""
+    """Yield the area and the corners of each region of pixels that are 1, if it is a sheet with something written on it
+    and nothing beside it, but for blank sheets.
+    """
     height, width = small.shape
+    written: list[tuple[float, Floats, Mask, Mask, bool]] = []
+    elsewhere = np.ones(small.shape, dtype=bool)
     field = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float32)
     # With a border of 0, a sheet that goes on outside of the picture has an outline too.
     bordered = cv2.copyMakeBorder(side, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    for outline in cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]:
+    outlines = cv2.findContours(bordered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(-1, -1))[0]
+    heights = np.array([cv2.boundingRect(outline)[3] for outline in outlines])
+    for outline in outlines:
         area = cv2.contourArea(outline)
         if not _AREAS[0] * small.size < area < _AREAS[1] * small.size:
             continue
@@ -142,16 +158,22 @@ def _pages(small: Grey, smooth: Grey, side: NDArray[np.uint8]) -> Iterator[tuple
             continue
         rim = np.ones((2 * int(0.1 * np.sqrt(area)) + 5,) * 2, np.uint8)
         within = cv2.erode(inside, rim, borderValue=1).view(bool)
-        written = small[within]
-        if len(written) < 50:
+        greys = np.sort(small[within])
+        if len(greys) < 50:
             continue
-        low, paper, high = np.sort(written)[[len(written) // 200, len(written) // 2, -1 - len(written) // 200]].tolist()
-        if max(high - paper, paper - low) < max(12, _WRITTEN * step):
-            continue
-        strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE))
-        strong = strokes > np.sort(strokes[within])[-1 - len(written) // 100] / 2
-        beside = np.count_nonzero(strong & ~cv2.dilate(inside, rim[:7, :7]).view(bool))
-        if beside <= _MOST_BESIDE * np.count_nonzero(strong & within):
+        low, paper, high = greys[[len(greys) // 200, len(greys) // 2, -1 - len(greys) // 200]].tolist()
+        outside = cv2.dilate(inside, rim[:7, :7]) == 0
+        if max(high - paper, paper - low) < max(12, _WRITTEN * abs(step)):
+            elsewhere &= outside
+        else:
+            is_sharp = min(paper, paper + step) < _DARKEST_SHADOW * max(paper, paper + step)
+            is_plot = is_sharp and np.count_nonzero(heights > _LABEL * cv2.boundingRect(outline)[3]) == 1
+            written.append((area, corners, outside, within, is_plot))
+    strokes = cv2.absdiff(small, cv2.medianBlur(small, _WIDEST_STROKE)) if written else small
+    for area, corners, outside, within, is_plot in written:
+        strong = strokes > np.sort(strokes[within])[-1 - np.count_nonzero(within) // 100] / 2
+        inner, beside = strong & within, strong & outside & elsewhere
+        if is_plot or np.count_nonzero(beside) <= _MOST_BESIDE * np.count_nonzero(inner):
             yield area, corners
 
 
@@ -174,8 +196,8 @@ def _lengths(corners: Floats) -> Floats:
 
 
 def _step(smooth: Grey, corners: Floats) -> float | None:
-    """Return the mean step at the sides in grey values, or None unless at least two of them are steps, and all others
-    are outside of the picture.
+    """Return the mean step at the sides, outwards, in grey values, or None unless at least two of them are steps, and
+    all others are outside of the picture.
     """
     height, width = smooth.shape
     far = max(4.0, 0.04 * max(smooth.shape))
@@ -183,13 +205,13 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
     steps: list[float] = []
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         points = start + (end - start) * _ALONG
-        points = points[((points > far) & (points < (width - 1 - far, height - 1 - far))).all(axis=1)]
+        points = points[((points > _NEAR) & (points < (width - 1 - _NEAR, height - 1 - _NEAR))).all(axis=1)]
         if len(points) < 8:
             continue
         outwards = np.array([-(end - start)[1], (end - start)[0]]) / (np.linalg.norm(end - start) + 1e-9)
         outwards *= np.sign((points.mean(axis=0) - middle) @ outwards)
         changes = []
-        for reach in (2, far):
+        for reach in (_NEAR, far):
             beyond, within = (
                 np.rint(points + way * outwards).astype(int).clip(0, (width - 1, height - 1)) for way in (reach, -reach)
             )
@@ -201,7 +223,7 @@ def _step(smooth: Grey, corners: Floats) -> float | None:
         if not is_step or min(shares) < 0.65:
             return None
         steps.append(float(near))
-    return abs(float(np.mean(steps))) if len(steps) >= 2 and len({np.sign(step) for step in steps}) == 1 else None
+    return float(np.mean(steps)) if len(steps) >= 2 and len({np.sign(step) for step in steps}) == 1 else None
 
 
 def _clockwise(corners: Floats) -> Floats:

@@ -35,13 +35,14 @@ with fewer pixels than _SMALL_SIDE, which may be cut to a bold digit."""
 
 _SMALL_SIDE = 96
 
-_COMPACT, _WIDE = 4.0, 0.1
+_COMPACT, _WIDE = 5.0, 0.1
 """A part is compact if its area is less than this, in squares of its greatest width, or half its width more than this,
 as a share of the longer side."""
 
 
-_SOLID = 0.75
-"""A sheet of paper with something written on it fills more than this of its convex hull."""
+_SOLID, _SOLID_RECTANGLE, _RECTANGLE = 0.75, 0.6, 0.85
+"""A sheet of paper with something written on it fills more than the first share of its convex hull, or than the second
+if the hull is a rectangle: if it fills the third share of the smallest one around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,11 @@ def _is_solid(side: NDArray[np.uint8]) -> bool:
     """Return whether the largest part of the pixels that are 1 fills most of its convex hull."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(side)
     part = (labels == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)
-    hull = cv2.fillConvexPoly(np.zeros_like(part), cv2.convexHull(cv2.findNonZero(part)), 1)
-    return cv2.countNonZero(part) > _SOLID * cv2.countNonZero(hull)
+    hull = cv2.convexHull(cv2.findNonZero(part))
+    size = cv2.countNonZero(cv2.fillConvexPoly(np.zeros_like(part), hull, 1))
+    width, height = cv2.minAreaRect(hull)[1]
+    is_rectangle = size > _RECTANGLE * (1 + width) * (1 + height)
+    return cv2.countNonZero(part) > (_SOLID_RECTANGLE if is_rectangle else _SOLID) * size
 
 
 def _on_rim(side: NDArray[np.uint8]) -> float:

@@ -45,7 +45,10 @@ _INKED, _EMPTY = 0.8, 0.4
 """The sides of a frame are inked by more than the first, and end where less than the second is."""
 
 _FLAT = 2.5
-"""A line below digits is this many times as wide as high, and they are this many times as high as it."""
+"""A line below or above digits is this many times as wide as high, and they are this many times as high as it."""
+
+_APART = 0.05
+"""A line above digits is this far from them, as a share of their height."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,13 @@ def find_parts(ink: Floats, threshold: float = COVERED) -> Parts:
 def without_mark(parts: Parts) -> Mask | None:
     """Return which parts are left without a mark that somebody has added, (1 + parts,). None if there is no mark.
 
-    A mark is a frame or a circle around all other large parts, or a line below them. What is outside of a frame, such
-    as its label, is gone with it.
+    A mark is a frame or a circle around all other large parts, or lines below them. What is outside of a frame, such as
+    its label, is gone with it.
     """
-    large = np.flatnonzero((parts.sides >= parts.sides[1:].max(initial=1) / 5) & (parts.totals > 0))
+    large = _large(parts)
     if len(large) < 2:
         return None
-    (left, top, right, bottom), (width, height) = parts.corners.T, parts.boxes[:, 2:].T
+    (_, top, _, bottom), (width, height) = parts.corners.T, parts.boxes[:, 2:].T
     outer = int(large[(width * height)[large].argmax()])
     inside = parts.inside(outer)
     inner, outside = large[inside[large]], large[~inside[large] & (large != outer)]
@@ -126,13 +129,42 @@ def without_mark(parts: Parts) -> Mask | None:
         is_around = high > _THIN * height[outer] and 2 * height[outside].max(initial=0) < high
         if is_around and _is_outline(parts.labels[parts.box(outer)] == outer):
             return inside
-    lowest = large[top[large].argmax()]
-    others = large[large != lowest]
-    wide, high = right[others].max() - left[others].min(), bottom[others].max() - top[others].min()
-    is_flat = width[lowest] > _FLAT * height[lowest] and high > _FLAT * height[lowest]
-    if is_flat and bottom[others].max() <= top[lowest] + 1 and 2 * width[lowest] > wide:
-        return np.isin(np.arange(len(parts.areas)), (0, lowest), invert=True)
-    return None
+    *others, lowest = large[top[large].argsort()]
+    lines: list[np.int64] = []
+    while others and 2 * bottom[others].max() <= top[lowest] + bottom[lowest] and _is_line(parts, lowest, others):
+        lines.append(lowest)
+        *others, lowest = others
+    return _all_but(parts, lines) if lines else None
+
+
+def without_line_above(parts: Parts) -> Mask | None:
+    """Return which parts are left without a line above all others, (1 + parts,). None if there is none.
+
+    The bar of a 5 or of a 7 is nearer to the rest, or narrower.
+    """
+    highest, *others = sorted(_large(parts), key=lambda label: parts.boxes[label, 1]) or [0]
+    if not others or not _is_line(parts, highest, others):
+        return None
+    left, top, right, bottom = parts.corners[others].T
+    start, _, stop, end = parts.corners[highest]
+    is_apart = top.min() - end >= _APART * (bottom.max() - top.min())
+    return _all_but(parts, [highest]) if is_apart and start <= left.min() and stop >= right.max() else None
+
+
+def _large(parts: Parts) -> Ints:
+    """Return the labels of the parts that are not much smaller than the largest."""
+    return np.flatnonzero((parts.sides >= parts.sides[1:].max(initial=1) / 5) & (parts.totals > 0))
+
+
+def _is_line(parts: Parts, label: np.int64, others: list[np.int64]) -> bool:
+    """Return whether a part is flat, more than half as wide as the others together, and much lower."""
+    (left, top, right, bottom), (width, height) = parts.corners[others].T, parts.boxes[label, 2:]
+    is_wide = 2 * width > right.max() - left.min()
+    return bool(is_wide and min(width, bottom.max() - top.min()) > _FLAT * height)
+
+
+def _all_but(parts: Parts, labels: list[np.int64]) -> Mask:
+    return np.isin(np.arange(len(parts.areas)), [0, *labels], invert=True)
 
 
 def inside_frame(parts: Parts) -> Mask | None:

@@ -241,7 +241,7 @@ class Number(TypedDict):
     digits: list[Prediction]
     """In reading order, each with its `line` and its `box`."""
     left_out: int
-    """Number of marks about as large as a digit, and of equals signs, that were not read."""
+    """Number of marks about as large as a digit, and of equals and minus signs, that were not read."""
     model: ModelName
     ink: NotRequired[Grey]
     """As in `Sheet`, if a client asked for it."""

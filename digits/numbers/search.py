@@ -23,6 +23,9 @@ LEFT_OUT = 10.0
 _LARGE = 0.5
 """A piece of this many heights of a digit is counted when it is left out."""
 
+_DASH = 1.5
+"""A dash is at least this many times as wide as high."""
+
 _POINT = 0.25
 """A mark of at most this many heights of a digit may be a point of a colon, or a speck."""
 
@@ -50,7 +53,7 @@ class Reading:
     digits: list[FoundDigit]
     """In reading order."""
     left_out: int
-    """Number of pieces about as large as a digit, of raised ones, and of equals signs, that were not read."""
+    """Number of pieces about as large as a digit, of raised ones, and of equals and minus signs, that were not read."""
     cost: float
     """Of the path that was chosen."""
 
@@ -91,6 +94,7 @@ def best_reading(segmentation: Segmentation, scores: Scores) -> Reading:
         ]
         left_out += sum(line.sizes[piece] > _LARGE for piece in read.left_out)
         left_out += _equals_signs(line.corners[read.left_out].tolist()) + _raised_marks(line, read)
+        left_out += _has_minus(line, read)
         cost += read.cost
         lines += bool(read.chosen)
         start += len(line.candidates)
@@ -134,10 +138,23 @@ def _read_line(line: Line, costs: list[float]) -> _LineReading:
 def _equals_signs(corners: list[list[int]]) -> int:
     """Return how many pairs of pieces are dashes, one below the other. The corners are left, top, right and bottom."""
     return sum(
-        right - left >= 1.5 * (bottom - top)
-        and next_right - next_left >= 1.5 * (next_bottom - next_top)
+        right - left >= _DASH * (bottom - top)
+        and next_right - next_left >= _DASH * (next_bottom - next_top)
         and min(right, next_right) - max(left, next_left) > 0.5 * min(right - left, next_right - next_left)
         for (left, top, right, bottom), (next_left, next_top, next_right, next_bottom) in pairwise(corners)
+    )
+
+
+def _has_minus(line: Line, read: _LineReading) -> bool:
+    """Return whether a dash that is left out is before the first digit, as high as its middle."""
+    if not read.chosen:
+        return False
+    first = line.candidates[read.chosen[0]]
+    box = line.box(first)
+    return any(
+        right - left >= _DASH * (bottom - top)
+        and box.y + box.height / 4 < (top + bottom) / 2 < box.y + box.height * 3 / 4
+        for left, top, right, bottom in line.corners[[piece for piece in read.left_out if piece < first.first]].tolist()
     )
 
 

@@ -1,4 +1,4 @@
-"""Find signs among the digits of a number that look like digits: commas, slashes, and the rings of percent signs."""
+"""Find signs among a number's digits that look like digits: commas, slashes, brackets, and rings of percent signs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,9 +14,10 @@ _SMALL = 0.55
 _COMMA = 0.4
 """A 1 that is lower than this, in the same heights, and below the middle of its line, is a comma."""
 
-_LEAN, _REACH, _BENT = 0.2, 0.05, 0.8
-"""A 1 may be a slash if it leans by more than _LEAN, and reaches further than _REACH above and below its line's other
-digits, in their heights. Its middle line is straight, within _BENT pixels of the network's input."""
+_REACH, _LEAN, _BOW, _ROUGH = 0.05, 0.2, 1.2, 0.8
+"""A 1 may be a slash or a bracket if it reaches further than _REACH above and below its line's other digits, in their
+heights. Its middle line leans by more than _LEAN, or bows by more than _BOW pixels of the network's input. It is
+smooth: within _ROUGH pixels of an arc."""
 
 
 def strangers(digits: Sequence[FoundDigit], pixels: Grey) -> list[bool]:
@@ -39,8 +40,8 @@ def strangers(digits: Sequence[FoundDigit], pixels: Grey) -> list[bool]:
         typical = float(np.median(np.ptp(others, axis=1)))
         (top, bottom), (others_top, others_bottom) = extents[index], np.median(others, axis=0)
         reaches_out = min(others_top - top, bottom - others_bottom) > _REACH * typical
-        is_slash = digit.digit == 1 and reaches_out and _leans(pixels[index].astype(np.float32))
-        found.append(bottom - top < _SMALL * typical or is_slash)
+        is_sign = digit.digit == 1 and reaches_out and _leans_or_bows(pixels[index].astype(np.float32))
+        found.append(bottom - top < _SMALL * typical or is_sign)
     for at, (left, right) in enumerate(pairwise(digits)):
         # The rings of a percent sign share its slash.
         if (left.digit, right.digit) == (9, 6) and left.box.x + left.box.width > right.box.x:
@@ -48,13 +49,15 @@ def strangers(digits: Sequence[FoundDigit], pixels: Grey) -> list[bool]:
     return found
 
 
-def _leans(pixels: Floats) -> bool:
-    """Return whether the middles of the ink in each row lie on a line that leans to the right."""
+def _leans_or_bows(pixels: Floats) -> bool:
+    """Return whether the middles of the ink in each row lie on a line that leans to the right, or on an arc."""
     ink = pixels.sum(axis=1)
     rows = np.flatnonzero(ink > 0.1 * ink.max())
     middles = pixels[rows] @ np.arange(SIDE) / ink[rows]
-    line = np.polyfit(rows, middles, 1)
-    return bool(line[0] < -_LEAN and np.std(middles - np.polyval(line, rows)) < _BENT)
+    arc = np.polyfit(rows, middles, 2)
+    leans = np.polyfit(rows, middles, 1)[0] < -_LEAN
+    bows = abs(arc[0]) * (np.ptp(rows) / 2) ** 2 > _BOW
+    return bool((leans or bows) and np.std(middles - np.polyval(arc, rows)) < _ROUGH)
 
 
 def commas(digits: Sequence[FoundDigit]) -> list[bool]:

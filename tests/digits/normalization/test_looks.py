@@ -95,8 +95,66 @@ def test_frames_shadows_and_bold_strokes_are_no_sheets(three: Floats, draw: Call
     assert find_page(draw(three)) is None
 
 
-def test_a_blank_sheet_is_not_cut_out() -> None:
-    assert find_page(lying(np.full((200, 200), 220, np.uint8), 90, 10)) is None
+@pytest.mark.parametrize("size", [(240, 120), (240, 160), (200, 200)], ids=str)
+def test_a_blank_sheet_is_not_cut_out_and_is_no_digit(classifier: Classifier, size: tuple[int, int]) -> None:
+    blank = lying(np.full(size, 220, np.uint8), 90, 10)
+
+    (record,) = predict(classifier, [normalize(blank)])
+
+    assert find_page(blank) is None
+    assert record["accept"] is False
+
+
+def test_a_blank_sheet_beside_the_sheet_with_the_digit_is_not_looked_at(classifier: Classifier, three: Floats) -> None:
+    picture = np.hstack([lying(np.full((140, 140), 220, np.uint8), 90, 10)[:, 100:300], lying(written(three), 90, -10)])
+
+    (record,) = predict(classifier, [normalize(picture)])
+
+    assert (record["digit"], record["accept"], record["preprocessing"][0]) == (3, True, "rectified")
+
+
+@pytest.mark.parametrize("border", [6, 14, 40])
+def test_a_black_picture_in_a_white_border_is_looked_at_without_the_border(
+    classifier: Classifier, mnist: Mnist, border: int
+) -> None:
+    inks = [cv2.resize(cv2.dilate(thin(mnist, digit), np.ones((9, 9))), (220, 220)) for digit in range(10)]
+    pictures = [np.pad(written(np.pad(ink, 40), paper=15, pen=240), border, constant_values=255) for ink in inks]
+
+    records = predict(classifier, [normalize(picture) for picture in pictures])
+
+    assert [record["digit"] for record in records] == list(range(10))
+
+
+def plot(pixels: Grey) -> Grey:
+    """Draw pixels as plotting libraries do, white on black, with a title and numbers at the axes."""
+    large = np.kron(pixels, np.ones((8, 8), np.uint8))
+    page = np.pad(large, ((50, 40), (40, 20)), constant_values=255)
+    cv2.putText(page, "label: 5", (90, 35), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 1, cv2.LINE_AA)
+    for tick in range(0, 28, 5):
+        cv2.putText(page, str(tick), (10, 60 + 8 * tick), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA)
+        cv2.putText(page, str(tick), (40 + 8 * tick, 294), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA)
+    return page
+
+
+def test_a_plot_of_a_digit_is_read_without_its_labels(classifier: Classifier, mnist: Mnist) -> None:
+    plots = [normalize(plot(pixels)) for pixels in mnist.pixels[::250]]
+
+    records = predict(classifier, plots)
+
+    right = [record["digit"] == label for record, label in zip(records, mnist.labels[::250], strict=True)]
+    assert np.mean(right) >= 0.9
+    assert all(is_right or not record["accept"] for is_right, record in zip(right, records, strict=True))
+
+
+def test_a_row_of_plots_is_not_read_as_one_of_them(classifier: Classifier, mnist: Mnist) -> None:
+    row = np.hstack(
+        [np.pad(np.kron(each, np.ones((4, 4), np.uint8)), 6, constant_values=255) for each in mnist.pixels[:4]]
+    )
+
+    (record,) = predict(classifier, [normalize(row)])
+
+    assert find_page(row) is None
+    assert record["accept"] is False
 
 
 def test_boxes_of_digits_on_a_sheet_are_in_pixels_of_the_picture(classifier: Classifier, mnist: Mnist) -> None:
@@ -156,7 +214,7 @@ def test_uneven_light_is_evened_out(three: Floats, inverted: bool) -> None:
 
 def test_a_thick_digit_is_not_searched_for_a_sheet_of_paper() -> None:
     paper = np.full((128, 128), 220, np.uint8)
-    four = cv2.polylines(paper.copy(), [np.array([(64, 100), (64, 28), (30, 72), (98, 72)])], False, 60, 18)
+    four = cv2.polylines(paper.copy(), [np.array([(64, 100), (64, 28), (30, 72), (98, 72)])], False, 60, 12)
     sheet = cv2.rectangle(np.full((128, 128), 90, np.uint8), (30, 25), (100, 105), 220, -1)
 
     found = [even_paper(picture) for picture in (four, sheet)]
@@ -184,6 +242,48 @@ def test_a_mark_in_the_same_pen_is_left_out(
 
     assert record["digit"] == 3
     assert number["text"] == "3"
+
+
+LINES: dict[str, list[tuple[int, int, int]]] = {
+    "above": [(40, 42, 10)],
+    "two below": [(203, 203, 6), (217, 217, 6)],
+    "aslant below": [(210, 187, 8)],
+}
+"""Lines from left to right beyond a digit: their heights at both ends, and their widths."""
+
+
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES.keys())
+def test_lines_above_and_below_the_digit_are_left_out_or_the_answer_is_not_accepted(
+    classifier: Classifier, mnist: Mnist, lines: list[tuple[int, int, int]]
+) -> None:
+    sheets = [written(cv2.dilate(thin(mnist, digit), np.ones((9, 9)))) for digit in range(10)]
+    for sheet in sheets:
+        for left, right, width in lines:
+            cv2.line(sheet, (50, left), (190, right), 60, width)
+
+    records = predict(classifier, [normalize(sheet) for sheet in sheets])
+
+    assert sum(record["digit"] == digit for digit, record in enumerate(records)) >= 8
+    assert all(record["digit"] == digit or not record["accept"] for digit, record in enumerate(records))
+
+
+def test_the_bar_of_a_five_is_no_line_above_the_digit(classifier: Classifier) -> None:
+    body = cv2.ellipse(np.full((260, 220), 255, np.uint8), (105, 165), (38, 45), 0, -110, 130, 0, 8)
+    five = cv2.line(cv2.line(body, (88, 122), (92, 70), 0, 8), (92, 58), (150, 56), 0, 8)
+
+    (record,) = predict(classifier, [normalize(five)])
+
+    assert record["digit"] == 5
+
+
+def test_fingers_at_the_edge_are_not_joined_to_the_digit(classifier: Classifier) -> None:
+    sheet = cv2.line(np.full((260, 260), 220, np.uint8), (125, 50), (128, 170), 60, 12)
+    for x in (150, 183, 216):
+        cv2.line(sheet, (x, 175), (x + 60, 290), 110, 18)
+
+    (record,) = predict(classifier, [normalize(sheet)])
+
+    assert (record["digit"], record["accept"]) == (1, True)
 
 
 def faintly_shadowed(sheet: Grey) -> Grey:

@@ -281,7 +281,15 @@ def equals(pen: Any, left: int) -> None:
         pen.line((left, y, left + 30, y), fill=0, width=5)
 
 
-@pytest.mark.parametrize("sign", [slash, rings, small_rings_beside_a_bar, equals])
+def bracket(pen: Any, left: int) -> None:
+    pen.arc((left - 40, 28, left + 12, 40 + HEIGHT + 12), -75, 75, fill=0, width=6)
+
+
+def minus(pen: Any, left: int) -> None:
+    pen.line((2, 40 + HEIGHT // 2, 24, 40 + HEIGHT // 2), fill=0, width=5)
+
+
+@pytest.mark.parametrize("sign", [slash, rings, small_rings_beside_a_bar, equals, bracket, minus])
 def test_a_number_with_a_sign_that_is_no_digit_is_not_accepted(
     classifier: Classifier, written: list[Grey], sign: Callable[[Any, int], None]
 ) -> None:

@@ -2,10 +2,11 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from app.errors import Unauthorized
-from app.key_file import Keys, read_keys
 from app.settings import Settings
 from app.telemetry.access_log import PROBES
 
@@ -13,6 +14,9 @@ PUBLIC = frozenset({"/", "/docs", "/openapi.json", *PROBES})
 """The paths that need no key. The files of the pages need no key either."""
 
 _PUBLIC_FOLDERS = ("/page/", "/docs/assets/", "/examples/")
+
+_LINE = re.compile(r"([a-z0-9][a-z0-9._-]{0,39}):(?:sha256:([0-9a-f]{64})|(?!sha256:)([!-~]{16,}))")
+"""A name, and a digest or a key. A key is printable ASCII without spaces, long enough not to be guessed."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,10 +33,11 @@ class ApiKeys:
         self.file = settings.api_keys_file
         self.problem: str | None = None
         """Why the file was not usable when it was last read, without its path."""
-        self._names: Keys = {}
+        self._names: dict[bytes, str] = {}
+        """The name of each key, by the sha256 of the key."""
         if self.file is not None:
             try:
-                self._names = read_keys(self.file)
+                self._names = _read_keys(self.file)
             except ValueError as exc:
                 raise SystemExit(f"digits: MNIST_API_KEYS_FILE: {exc}") from None
             _log.info("requests need an API key (keys set: %d)", len(self._names))
@@ -61,7 +66,7 @@ class ApiKeys:
         if self.file is None:
             return
         try:
-            names = read_keys(self.file)
+            names = _read_keys(self.file)
         except ValueError as exc:
             problem = str(exc).replace(str(self.file), "MNIST_API_KEYS_FILE")
             if problem != self.problem:
@@ -72,3 +77,36 @@ class ApiKeys:
         if names != self._names:
             self._names = names
             _log.info("read the API keys again (keys set: %d)", len(names))
+
+
+def _read_keys(file: Path) -> dict[bytes, str]:
+    """Return the keys of a file with lines such as `name:key` or `name:sha256:HEX`.
+
+    Empty lines and lines that begin with `#` are skipped. Several keys may have one name.
+
+    Raises:
+        ValueError: the file cannot be read, or a line is wrong. The message has no key.
+    """
+    try:
+        text = file.read_text("latin-1")  # so that a byte that is not ASCII makes its line invalid
+    except OSError as exc:
+        raise ValueError(f"cannot read {file}: {exc.strerror or exc}") from exc
+    keys: dict[bytes, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        found = _LINE.fullmatch(line)
+        if found is None:
+            raise ValueError(
+                f"{file}, line {number}: expected `name:key` with a key of at least 16 printable ASCII characters "
+                "without spaces, or `name:sha256:` with 64 hexadecimal digits in lower case, received another line"
+            )
+        name, sha256, key = found.groups()
+        digest = bytes.fromhex(sha256) if sha256 else hashlib.sha256(key.encode()).digest()
+        if keys.setdefault(digest, name) != name:
+            raise ValueError(
+                f"{file}, line {number}: expected a key for each name, received a key that another name has already"
+            )
+    if not keys:
+        raise ValueError(f"{file}: expected at least one key, received none")
+    return keys

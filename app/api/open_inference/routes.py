@@ -15,25 +15,23 @@ from app.api.open_inference.metadata import model_config, model_metadata, reposi
 from app.api.open_inference.reply import HEADER_LENGTH, infer_reply
 from app.api.open_inference.request import read_request
 from app.api.open_inference.statistics import model_statistics
-from app.asgi.route import Reply, ServiceRequest, direct_router
+from app.api.protocol import ModelParameter, Protocol, json_body
+from app.asgi.route import Reply, ServiceRequest
 from app.errors import InvalidBody, NotFound, NotOffered
 from app.input.body import SHORT_BODY_BYTES, read_body, read_inflated
 from app.input.json import parse_json
 from app.input.request import RequestInWork
 from app.openapi.example_pictures import seven_base64
-from app.openapi.protocols import ModelParameter, documented, json_body
-from app.openapi.replies import examples
 from digits.model import artifact
 
-router = direct_router("Open Inference Protocol")
+_protocol = Protocol("Open Inference Protocol", "open_inference", "/versions/{version}")
+
+router = _protocol.router
 
 _MODEL = "/v2/models/{model}"
-_VERSION = "/v2/models/{model}/versions/{version}"
 
 _NOT_OFFERED = ("/v2/trace/", "/v2/logging", "/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/repository/")
 """Paths of Triton's extensions that its client can request."""
-
-_EXAMPLES = examples("open_inference")
 
 
 class InputTensor(BaseModel):
@@ -64,8 +62,7 @@ _INFER_BODY = json_body(
 )
 
 
-@router.post(f"{_VERSION}/infer", include_in_schema=False)
-@router.post(f"{_MODEL}/infer", **documented("Get probabilities", _EXAMPLES, f"POST {_MODEL}/infer", body=_INFER_BODY))
+@_protocol.endpoint(f"POST {_MODEL}/infer", "Get probabilities", body=_INFER_BODY)
 async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send tensors of pictures, as JSON or with binary data."""
     service = request.service
@@ -78,20 +75,20 @@ async def open_inference_infer(request: ServiceRequest, model: ModelParameter) -
         return infer_reply(pictures, counted.answered(await data_plane.infer(pictures)))
 
 
-@router.get("/v2/", include_in_schema=False)
-@router.get("/v2", **documented("Get the server's name, version and extensions", _EXAMPLES, "GET /v2"))
+@_protocol.endpoint("GET /v2/")
+@_protocol.endpoint("GET /v2", "Get the server's name, version and extensions")
 async def open_inference_server(request: ServiceRequest) -> Reply:
     """Return the server's name and version, and the extensions of the protocol that it speaks."""
     return Reply.of(server_metadata(request.service.version))
 
 
-@router.get("/v2/health/live", **documented("Check that the process answers", _EXAMPLES, "GET /v2/health/live"))
+@_protocol.endpoint("GET /v2/health/live", "Check that the process answers")
 async def open_inference_live(_request: ServiceRequest) -> Reply:
     """Always reply 200."""
     return Reply.of({"live": True})
 
 
-@router.get("/v2/health/ready", **documented("Check that requests can be answered", _EXAMPLES, "GET /v2/health/ready"))
+@_protocol.endpoint("GET /v2/health/ready", "Check that requests can be answered")
 async def open_inference_ready(request: ServiceRequest) -> Reply:
     """Reply 200 while the network reproduces its golden predictions, else 503."""
     reason = request.service.registry.unready_reason()
@@ -100,9 +97,8 @@ async def open_inference_ready(request: ServiceRequest) -> Reply:
     return Reply.of({"ready": False, "live": True, "error": reason}, status_code=503)
 
 
-@router.get(f"{_VERSION}/stats", include_in_schema=False)
-@router.get(f"{_MODEL}/stats", include_in_schema=False)
-@router.get("/v2/models/stats", include_in_schema=False)  # before _MODEL, which would match it too
+@_protocol.endpoint(f"GET {_MODEL}/stats")
+@_protocol.endpoint("GET /v2/models/stats")  # before _MODEL, which would match it too
 async def statistics(request: ServiceRequest) -> Reply:
     """Return the statistics of one version, or of all loaded versions."""
     service = request.service
@@ -110,15 +106,13 @@ async def statistics(request: ServiceRequest) -> Reply:
     return Reply.of(model_statistics(service.registry, service.metrics, number))
 
 
-@router.get(_VERSION, include_in_schema=False)
-@router.get(_MODEL, **documented("Get the model's inputs, outputs and versions", _EXAMPLES, f"GET {_MODEL}"))
+@_protocol.endpoint(f"GET {_MODEL}", "Get the model's inputs, outputs and versions")
 async def open_inference_model(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` after the model to get the inputs and outputs of that version."""
     return Reply.of(model_metadata(request.service.registry, _version(request, model)))
 
 
-@router.get(f"{_VERSION}/ready", include_in_schema=False)
-@router.get(f"{_MODEL}/ready", **documented("Check that the model answers", _EXAMPLES, f"GET {_MODEL}/ready"))
+@_protocol.endpoint(f"GET {_MODEL}/ready", "Check that the model answers")
 async def open_inference_model_ready(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Reply 200 while the model can answer, else 503 with the reason."""
     _version(request, model)
@@ -128,8 +122,7 @@ async def open_inference_model_ready(request: ServiceRequest, model: ModelParame
     return Reply.of({"name": artifact.NAME, "ready": False, "error": reason}, status_code=503)
 
 
-@router.get(f"{_VERSION}/config", include_in_schema=False)
-@router.get(f"{_MODEL}/config", include_in_schema=False)
+@_protocol.endpoint(f"GET {_MODEL}/config")
 async def config(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Return Triton's model configuration."""
     service = request.service
@@ -137,7 +130,7 @@ async def config(request: ServiceRequest, model: ModelParameter) -> Reply:
     return Reply.of(model_config(service.settings.max_batch, service.registry.class_count(number)))
 
 
-@router.post("/v2/repository/index", include_in_schema=False)
+@_protocol.endpoint("POST /v2/repository/index")
 async def index(request: ServiceRequest) -> Reply:
     """Return all versions, or with `{"ready": true}` those that are ready."""
     service = request.service

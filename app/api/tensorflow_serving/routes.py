@@ -9,38 +9,27 @@ from typing import Any
 
 from starlette.types import Scope
 
+from app.api.protocol import ModelParameter, Protocol
 from app.api.tensorflow_serving import schemas
 from app.api.tensorflow_serving.request import Verb, read_request
 from app.api.tensorflow_serving.status import ModelPath, loaded_version, model_metadata, model_status
-from app.asgi.route import ANY_METHOD, Reply, ServiceRequest, direct_router
+from app.asgi.route import ANY_METHOD, Reply, ServiceRequest
 from app.errors import NotFound, WrongMethod
 from app.inference.batching import BatchResult
 from app.input.body import read_inflated
-from app.openapi.protocols import ModelParameter, documented
-from app.openapi.replies import examples
 from app.telemetry.access_log import REQUEST
 from digits.model import artifact
 
-router = direct_router("TensorFlow Serving")
+_protocol = Protocol("TensorFlow Serving", "tensorflow_serving", "/versions/{version}", "/labels/{label}")
+
+router = _protocol.router
 
 _MODEL = "/v1/models/{model}"
-_VERSION, _LABEL = f"{_MODEL}/versions/{{version}}", f"{_MODEL}/labels/{{label}}"
 
-_EXAMPLES = examples("tensorflow_serving")
+_PROBABILITIES = schemas.RowProbabilities | schemas.ColumnProbabilities
 
 
-@router.post(f"{_LABEL}:predict", include_in_schema=False)
-@router.post(f"{_VERSION}:predict", include_in_schema=False)
-@router.post(
-    f"{_MODEL}:predict",
-    **documented(
-        "Get probabilities",
-        _EXAMPLES,
-        f"POST {_MODEL}:predict",
-        schemas.RowProbabilities | schemas.ColumnProbabilities,
-        schemas.PREDICT_BODY,
-    ),
-)
+@_protocol.endpoint(f"POST {_MODEL}:predict", "Get probabilities", _PROBABILITIES, schemas.PREDICT_BODY)
 async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Send rows (`instances`) or a column (`inputs`) of pictures.
 
@@ -49,26 +38,15 @@ async def tensorflow_serving_predict(request: ServiceRequest, model: ModelParame
     return await _infer(request, model, "predict")
 
 
-@router.post(f"{_LABEL}:classify", include_in_schema=False)
-@router.post(f"{_VERSION}:classify", include_in_schema=False)
-@router.post(
-    f"{_MODEL}:classify",
-    **documented(
-        "Get each label with its probability",
-        _EXAMPLES,
-        f"POST {_MODEL}:classify",
-        schemas.LabelProbabilities,
-        schemas.CLASSIFY_BODY,
-    ),
+@_protocol.endpoint(
+    f"POST {_MODEL}:classify", "Get each label with its probability", schemas.LabelProbabilities, schemas.CLASSIFY_BODY
 )
 async def tensorflow_serving_classify(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
     return await _infer(request, model, "classify")
 
 
-@router.post(f"{_LABEL}:regress", include_in_schema=False)
-@router.post(f"{_VERSION}:regress", include_in_schema=False)
-@router.post(f"{_MODEL}:regress", include_in_schema=False)
+@_protocol.endpoint(f"POST {_MODEL}:regress")
 async def regress(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Refuse the request in TensorFlow Serving's words, because the model has no regression signature."""
     return await _infer(request, model, "regress")
@@ -84,15 +62,13 @@ async def other_verb(request: ServiceRequest, verb: str) -> Reply:
     raise no_such_path(request.scope)
 
 
-@router.get("/v1/models", **documented("List the models", _EXAMPLES, "GET /v1/models"))
+@_protocol.endpoint("GET /v1/models", "List the models")
 async def tensorflow_serving_models(_request: ServiceRequest) -> Reply:
     """There is one model. KServe's clients call this path."""
     return Reply.of({"models": [artifact.NAME]})
 
 
-@router.get(_LABEL, include_in_schema=False)
-@router.get(_VERSION, include_in_schema=False)
-@router.get(_MODEL, **documented("Get the states of the versions", _EXAMPLES, f"GET {_MODEL}"))
+@_protocol.endpoint(f"GET {_MODEL}", "Get the states of the versions")
 async def tensorflow_serving_status(request: ServiceRequest, model: ModelParameter) -> Reply:
     """The status is 503 when no version is ready.
 
@@ -104,11 +80,7 @@ async def tensorflow_serving_status(request: ServiceRequest, model: ModelParamet
     return Reply.of(status, status_code=200 if status["ready"] else 503)
 
 
-@router.get(f"{_LABEL}/metadata", include_in_schema=False)
-@router.get(f"{_VERSION}/metadata", include_in_schema=False)
-@router.get(
-    f"{_MODEL}/metadata", **documented("Get the model's inputs and outputs", _EXAMPLES, f"GET {_MODEL}/metadata")
-)
+@_protocol.endpoint(f"GET {_MODEL}/metadata", "Get the model's inputs and outputs")
 async def tensorflow_serving_metadata(request: ServiceRequest, model: ModelParameter) -> Reply:
     """Add `/versions/{number}` or `/labels/{label}` after the model to request that version."""
     registry = request.service.registry

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from app.api.protocol import json_body
 from app.input.pictures import IMAGE_TYPES, RAW
 from app.openapi.example_pictures import seven_base64
-from app.openapi.protocols import json_body
 from digits.features import FEATURES
 from digits.model.classes import MAX_CLASSES, MIN_CLASSES
 

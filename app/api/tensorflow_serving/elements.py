@@ -1,8 +1,11 @@
-"""Read one element of a TensorFlow Serving request as a picture: 784 floats, or an encoded picture in base64."""
+"""Read one element of a TensorFlow Serving request as a picture: 784 floats, or an encoded picture in base64.
+
+Elements of MLflow's data frames are rows, as https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/ says.
+"""
 
 from base64 import b64decode
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
 from app.errors import InvalidBody
@@ -72,3 +75,21 @@ def features(element: Any) -> Floats:
     if len(flat) != FEATURES:
         raise InvalidPixels(f"Expecting tensor size: {FEATURES} but got: {len(flat)}")
     return unit_floats(numbers(flat)).reshape(SIDE, SIDE)
+
+
+def picture_of_record(record: Any, columns: list[str]) -> Any:
+    """Return the picture of one of `dataframe_records`: 784 columns with one pixel each, or one column with a picture.
+
+    Raises InvalidPixels if these are not `columns` in their order, those of the first record.
+    """
+    if not isinstance(record, dict):
+        raise InvalidPixels(f"expected an object with the value of each column, received {type_name(record)}")
+    if list(record) != columns:
+        pairs = enumerate(zip_longest(record, columns))
+        index = next(index for index, (received, expected) in pairs if received != expected)
+        raise InvalidPixels(f"expected the columns of element 0 in their order, received others from column {index} on")
+    if len(columns) == FEATURES:
+        return list(record.values())
+    if columns != [INPUT]:
+        raise InvalidPixels(f"expected {FEATURES} columns or one, {INPUT!r}, received {len(columns)} columns")
+    return record[INPUT]

@@ -5,12 +5,20 @@ json_tensor.cc of https://github.com/tensorflow/serving.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from app.api.tensorflow_serving import data_frame
-from app.api.tensorflow_serving.elements import INPUT, encoded_picture, features, is_encoded, read_all, without_name
+from app.api.tensorflow_serving.elements import (
+    INPUT,
+    encoded_picture,
+    features,
+    is_encoded,
+    picture_of_record,
+    read_all,
+    without_name,
+)
 from app.errors import BatchTooLarge, InvalidBody, MalformedBody
 from app.inference.picture_batch import PictureBatch
 from app.input.json import parse_json
@@ -18,6 +26,11 @@ from app.input.pixels import type_name
 from app.settings import Settings
 
 SIGNATURE = "serving_default"
+
+_SPLIT, _RECORDS = "dataframe_split", "dataframe_records"
+"""The keys of MLflow's data frames."""
+
+_REPLY_KEYS = {"examples": "results", "inputs": "outputs"}
 
 Verb = Literal["predict", "classify", "regress", "invocations"]
 """The verb at the end of a path, or "invocations" for `/invocations`, which has none."""
@@ -31,8 +44,7 @@ class PredictRequest(PictureBatch):
 def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | None = None) -> PredictRequest:
     """Parse an inference request. The verb "invocations" also accepts MLflow's data frames.
 
-    Raises:
-        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels: the body is not a valid request.
+    Raises BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge and InvalidPixels.
     """
     try:
         document = parse_json(body, settings)
@@ -40,33 +52,29 @@ def read_request(body: bytes, *, verb: Verb, settings: Settings, version: int | 
         raise MalformedBody(f"JSON Parse error: {exc}") from exc
     if not isinstance(document, dict):
         raise InvalidBody(f"JSON Value: Is not object; expected an object, received {type_name(document)}")
-    _check_signature(document.get("signature_name"))
+    signature = document.get("signature_name")
+    if signature not in (None, "", SIGNATURE):
+        name = signature[:40] if isinstance(signature, str) else type_name(signature)
+        raise InvalidBody(
+            f'Serving signature name: "{name}" not found in signature def; expected {SIGNATURE!r} or no name'
+        )
     key, elements = _select_elements(document, verb)
-    reply_key = "predictions"
-    if verb != "invocations":
-        reply_key = {"examples": "results", "inputs": "outputs"}.get(key, reply_key)
+    reply_key = "predictions" if verb == "invocations" else _REPLY_KEYS.get(key, "predictions")
     if not isinstance(elements, list):
         raise InvalidBody(f"Expecting '{key}' to be an list/array; received {type_name(elements)}")
     if not elements:
         raise InvalidBody(f"No values in '{key}' array; expected at least one picture, received an empty list")
     if len(elements) > settings.max_batch:
         raise BatchTooLarge(f"expected at most {settings.max_batch} pictures, received {len(elements)}")
-    if key == data_frame.RECORDS:
-        elements = data_frame.pictures_of_records(elements)
+    if key == _RECORDS:
+        columns = list(elements[0]) if isinstance(elements[0], dict) else []
+        elements = read_all(partial(picture_of_record, columns=columns), elements, key)
     elements = [without_name(element, key, index) for index, element in enumerate(elements)]
     if is_encoded(elements[0]):
         encoded = read_all(encoded_picture, elements, key)
         return PredictRequest(encoded=encoded, version=version, reply_key=reply_key)
     pixels = np.stack(read_all(features, elements, key))
     return PredictRequest(pixels=pixels, mode="never", version=version, reply_key=reply_key)
-
-
-def _check_signature(signature: Any) -> None:
-    if signature not in (None, "", SIGNATURE):
-        name = signature[:40] if isinstance(signature, str) else type_name(signature)
-        raise InvalidBody(
-            f'Serving signature name: "{name}" not found in signature def; expected {SIGNATURE!r} or no name'
-        )
 
 
 def _select_elements(document: dict[str, Any], verb: Verb) -> tuple[str, Any]:
@@ -81,11 +89,11 @@ def _select_elements(document: dict[str, Any], verb: Verb) -> tuple[str, Any]:
             raise InvalidBody("When method is classify, key 'examples' is expected and was not found")
         return "examples", document["examples"]
     if verb == "invocations":
-        split = document.get(data_frame.SPLIT)
+        split = document.get(_SPLIT)
         if isinstance(split, dict):
-            return data_frame.SPLIT, split.get("data")
-        if data_frame.RECORDS in document:
-            return data_frame.RECORDS, document[data_frame.RECORDS]
+            return _SPLIT, split.get("data")
+        if _RECORDS in document:
+            return _RECORDS, document[_RECORDS]
     if "instances" in document:
         if "inputs" in document:
             raise InvalidBody(

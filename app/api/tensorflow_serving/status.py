@@ -21,11 +21,9 @@ class ModelPath:
 
 
 def loaded_version(registry: ModelRegistry, path: ModelPath) -> int | None:
-    """Check that the version named in the path is loaded. Return its number, or None if the path names none.
+    """Return the number of the loaded version that the path names, or None if it names none.
 
-    Raises:
-        UnknownModel: the model, version or label is unknown, or the version is not loaded.
-        NoUsableModel: no version is loaded.
+    Raises UnknownModel, and NoUsableModel if no version is loaded.
     """
     if path.name != artifact.NAME:
         name = path.name[:40]
@@ -43,9 +41,7 @@ def loaded_version(registry: ModelRegistry, path: ModelPath) -> int | None:
 def model_status(registry: ModelRegistry, path: ModelPath) -> dict[str, Any]:
     """Return one object for two protocols: TensorFlow Serving's version states and KServe's `name` and `ready`.
 
-    Raises:
-        UnknownModel: the model, version or label is unknown.
-        NoUsableModel: the path names a version that is unknown, and no version is loaded.
+    Raises UnknownModel, and NoUsableModel for an unknown version if no version is loaded.
     """
     if path.name != artifact.NAME:
         raise UnknownModel(f"Could not find any versions of model {path.name[:40]}; {_expected(path)}")

@@ -10,8 +10,7 @@ from app.telemetry.logs import last_line
 def main() -> int:
     """Serve until a signal stops the service, and return the exit code.
 
-    Raises:
-        SystemExit: a setting is invalid or the address is not available. The last line of the log says so.
+    Raises SystemExit if a setting is invalid or the address is not available. The last line of the log says so.
     """
     with last_line(valid_log_format()):
         settings = read_settings()

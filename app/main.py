@@ -42,10 +42,8 @@ async def every(seconds: float, job: Callable[[], object], *, in_thread: bool = 
 def create_app(settings: Settings | None = None) -> Application:
     """Return the service as a FastAPI application.
 
-    Without settings it reads those of the environment, as `uvicorn --factory app.main:create_app` needs.
-
-    Raises:
-        SystemExit: a setting in the environment or the file with API keys is not valid.
+    Without settings it reads those of the environment, as `uvicorn --factory app.main:create_app` needs. Raises
+    SystemExit if a setting in the environment or the file with API keys is not valid.
     """
     settings = settings or read_settings()
     log_format = logs.format_in_use(settings.log_format)

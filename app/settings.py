@@ -146,10 +146,8 @@ def read_settings(
 ) -> Settings:
     """Return the settings of this process. `values`, by field, take precedence over the environment.
 
-    `sources` name values in an error, by field. A value without one is named by its variable.
-
-    Raises:
-        SystemExit: a value is invalid. The message is one line.
+    `sources` name values in an error, by field. A value without one is named by its variable. Raises SystemExit in one
+    line if a value is invalid.
     """
     _refuse_keys_in_the_environment()
     try:

@@ -21,9 +21,8 @@ FINISH_SECONDS = 20
 def start(settings: Settings) -> int:
     """Listen, serve until a signal stops the service, and return the exit code.
 
-    Raises:
-        SystemExit: an address is not available, the keys cannot be read, or gRPC is not installed. The last line of the
-            log says so.
+    Raises SystemExit, as the last line of the log says, if an address is not available, the keys cannot be read, or
+    gRPC is not installed.
     """
     with logs.last_line(settings.log_format) as log_format:
         # Until the drain handles these signals, and when uvicorn raises them again at its end.
@@ -60,8 +59,7 @@ def start(settings: Settings) -> int:
 def listen(host: str, port: int, variable: str = "MNIST_PORT") -> socket.socket:
     """Return a bound socket, so that a port in use is reported in one line before the model is loaded.
 
-    Raises:
-        SystemExit: the address is not available. The message names `variable`.
+    Raises SystemExit if the address is not available. The message names `variable`.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

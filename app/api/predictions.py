@@ -27,12 +27,9 @@ async def extend(
 ) -> None:
     """Change the records of a request as its query asks: another coverage, the pixels, the ink, the saliency.
 
-    `records` are those of the pictures, which get the ink. `memory` reserves what these take in the reply.
-
-    Raises:
-        InvalidQuery: the model version has no prediction sets at this coverage, or no saliency.
-        BatchTooLarge: they would take more memory than there is.
-        NoRoom, Overloaded: they would take too much memory or time now.
+    `records` are those of the pictures, which get the ink. `memory` reserves what these take in the reply. Raises
+    BatchTooLarge, NoRoom or Overloaded if this is too much, and InvalidQuery if the model version has no prediction
+    sets at this coverage, or no saliency.
     """
     if query.coverage is not None or query.per_class:
         _set_coverage(inference, query)

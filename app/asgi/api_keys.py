@@ -27,8 +27,7 @@ class ApiKeys:
     def __init__(self, settings: Settings) -> None:
         """Read the keys of `settings`. If it has none, every request is allowed.
 
-        Raises:
-            SystemExit: the keys cannot be read, or are missing although they are required. The message is one line.
+        Raises SystemExit in one line if the keys cannot be read, or are missing although they are required.
         """
         self.file = settings.api_keys_file
         self.problem: str | None = None
@@ -47,8 +46,7 @@ class ApiKeys:
     def key_name(self, path: str, pairs: Iterable[tuple[bytes, bytes]]) -> str | None:
         """Return the name of the key in a request's headers, or None if the path needs no key.
 
-        Raises:
-            Unauthorized: there is no known key. The message is the same whether the key is missing or wrong.
+        Raises Unauthorized with the same message whether the key is missing or wrong.
         """
         if self.file is None or path in PUBLIC or path.startswith(_PUBLIC_FOLDERS):
             return None
@@ -82,10 +80,8 @@ class ApiKeys:
 def _read_keys(file: Path) -> dict[bytes, str]:
     """Return the keys of a file with lines such as `name:key` or `name:sha256:HEX`.
 
-    Empty lines and lines that begin with `#` are skipped. Several keys may have one name.
-
-    Raises:
-        ValueError: the file cannot be read, or a line is wrong. The message has no key.
+    Empty lines and lines that begin with `#` are skipped. Several keys may have one name. Raises ValueError, without a
+    key in its message, if the file cannot be read or a line is wrong.
     """
     try:
         text = file.read_text("latin-1")  # so that a byte that is not ASCII makes its line invalid

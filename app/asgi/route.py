@@ -146,14 +146,7 @@ class DirectRoute(APIRoute):
         return match, {"route": self, "path_params": found.groupdict()}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request.
-
-        Raises:
-            WrongMethod: the endpoint does not accept the method.
-            Overloaded: too many requests are in progress.
-            InvalidQuery: the query parameters do not fit the endpoint's model.
-            Exception: the endpoint raises it.
-        """
+        """Answer one request. Raises WrongMethod, Overloaded, InvalidQuery, and what the endpoint raises."""
         scope[REQUEST].route = self.path
         if not self._is_direct:
             scope["app"].service.check_load(scope["path"])

@@ -100,11 +100,8 @@ class Batcher:
         """Classify pictures, (N, 28, 28), N at least 1, uint8, or float32 in [0, 1].
 
         Other requests in the same pass change the result by less than 1e-6. Cancelling the awaitable removes the
-        pictures from the queue. With `only_scores`, they are candidates, which do not count as predictions.
-
-        Raises:
-            Overloaded: too many pictures wait already.
-            NoUsableModel: no version is served. The awaitable raises this.
+        pictures from the queue. With `only_scores`, they are candidates, which do not count as predictions. Raises
+        Overloaded if too many pictures wait already. The awaitable raises NoUsableModel.
         """
         if len(pixels) > PASS_ROWS:
             return self._classify_in_parts(pixels, only_scores=only_scores)
@@ -205,11 +202,7 @@ class Batcher:
 
 
 def _return_unready(requests: list[_WaitingRequest], features: Floats) -> tuple[list[_WaitingRequest], Floats]:
-    """Complete a request with None if it must be in MNIST form and is not.
-
-    Returns:
-        The requests that are ready for the pass, and their features.
-    """
+    """Complete a request with None if it must be in MNIST form and is not. Return the others and their features."""
     in_form = are_mnist_form(features)
     if in_form.all():
         return requests, features

@@ -97,13 +97,10 @@ class DataPlane:
         self.metrics.set_state(in_progress=self._accounting.in_progress, ready=ready, model=model)
 
     async def infer(self, batch: PictureBatch) -> Inference:
-        """Classify all pictures of a request.
+        """Classify all pictures of a request. Errors of a picture have its index.
 
-        Raises:
-            NoUsableModel: no version is served.
-            UnknownModel: the version that the request names is not loaded.
-            Overloaded: too many pictures wait already.
-            InvalidImage, UnsupportedImage, ImageTooLarge, NoInk, WrongSize: with the index of the picture.
+        Raises NoUsableModel, UnknownModel if the version that the request names is not loaded, and Overloaded if too
+        many pictures wait already. A picture raises InvalidImage, UnsupportedImage, ImageTooLarge, NoInk or WrongSize.
         """
         batcher = self._served if batch.version is None else self._batcher(batch.version)
         while True:
@@ -116,8 +113,7 @@ class DataPlane:
     async def saliency(self, inference: Inference, memory: Reservation) -> list[bytes]:
         """Return the saliency of each picture as JSON text, 28 rows of 28 numbers, and reserve the memory for it.
 
-        Raises:
-            NoRoom, Overloaded: it would take too much memory or time now.
+        Raises BatchTooLarge, NoRoom and Overloaded.
         """
         pixels, classifier = inference.pixels, inference.classifier
         texts: list[bytes] = []
@@ -142,14 +138,10 @@ class DataPlane:
         return await self._prepare_and_classify(batch, pixels, preparation, batcher)
 
     async def read(self, batch: PictureBatch) -> Numbers:
-        """Read the digits on all encoded pictures of a request.
+        """Read the digits on all encoded pictures of a request. Raises what `infer` raises, and OtherClasses.
 
-        Raises:
-            NoUsableModel, Overloaded, InvalidImage, UnsupportedImage, ImageTooLarge, NoInk: as `infer` does.
-            OtherClasses: the model's classes are not the digits.
-            TooManyDigits: a picture has more than `digits.numbers.search.MAX_DIGITS` digits, or the request more than
-                MNIST_MAX_BATCH.
-            BatchTooLarge, NoRoom: its candidates take more memory than there is, or than is left.
+        TooManyDigits means more than `digits.numbers.search.MAX_DIGITS` on a picture, or MNIST_MAX_BATCH in the
+        request. BatchTooLarge and NoRoom mean that its candidates take more memory than there is, or than is left.
         """
         pictures = await self._open(batch, decoding.open_pictures)
         batch.memory.reserve(decoding.prepared_bytes(pictures))
@@ -192,10 +184,9 @@ class DataPlane:
         return Numbers(numbers, inference)
 
     async def _within(self, all_work: Work, size: int, segment: Callable[..., T], *args: Any) -> T:
-        """Run a reading in a thread for its size and its steps.
+        """Run a reading in a thread for its size and its steps. `all_work` is the work of the request so far.
 
-        Raises:
-            TooManyDigits: the pictures of the request, of which `all_work` is the work so far, take too many steps.
+        Raises TooManyDigits if the pictures of the request take too many steps.
         """
         work = Work(_USUAL_STEPS)
         try:

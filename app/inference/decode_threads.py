@@ -88,10 +88,7 @@ class DecodePool:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function in a thread and return its result or raise its error.
 
-        A job that is cancelled before its turn never starts.
-
-        Raises:
-            Overloaded: too many jobs wait already.
+        A job that is cancelled before its turn never starts. Raises Overloaded if too many jobs wait already.
         """
         if self._waiting >= MAX_WAITING_JOBS:
             raise Overloaded(f"{MAX_WAITING_JOBS} pictures or bodies wait to be decoded; try again later")

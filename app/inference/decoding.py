@@ -69,8 +69,7 @@ def prepared_bytes(pictures: Sequence[Picture]) -> int:
 def decode_tiny(batch: PictureBatch, max_image_pixels: int) -> Grey | None:
     """Decode usual 28x28 PNG files on the event loop. Handing them to a thread would take longer.
 
-    Returns:
-        uint8 (N, 28, 28), or None if one of the pictures is anything else.
+    Return uint8 (N, 28, 28), or None if one of the pictures is anything else.
     """
     encoded = batch.encoded
     if len(encoded) > TINY_PICTURES or sum(map(len, encoded)) > TINY_BYTES or max_image_pixels < FEATURES:

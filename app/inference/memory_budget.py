@@ -77,9 +77,7 @@ class Reservation:
     def reserve(self, size: int) -> None:
         """Reserve `size` more bytes.
 
-        Raises:
-            BatchTooLarge: the request and its reply take more than the whole budget.
-            NoRoom: the budget has fewer bytes left.
+        Raises BatchTooLarge if all of the request exceeds the whole budget, and NoRoom if it has fewer bytes left.
         """
         if self._bytes + size > self._budget.max_bytes:
             raise BatchTooLarge(

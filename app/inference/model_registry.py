@@ -108,12 +108,7 @@ class ModelRegistry:
         _ = self.classifier
 
     def version(self, number: int) -> Classifier:
-        """Return the loaded version with this number.
-
-        Raises:
-            UnknownModel: this version is not loaded.
-            NoUsableModel: no version is served.
-        """
+        """Return the loaded version with this number. Raises UnknownModel, or NoUsableModel without a served one."""
         served = self.classifier
         if served.manifest.version == number:
             return served
@@ -160,11 +155,7 @@ class ModelRegistry:
         return sorted(versions, key=lambda version: version.version, reverse=True)
 
     def unready_reason(self) -> str | None:
-        """Run the self-test, which takes well under a millisecond.
-
-        Returns:
-            Why the service is not ready, or None if it is.
-        """
+        """Return why the service is not ready, or None if it is. The self-test takes well under a millisecond."""
         if self.is_draining:
             return "draining: the service stops"
         return self._reason if self._served is None else self._self_test(self._served.classifier)

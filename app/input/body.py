@@ -20,12 +20,7 @@ SHORT_BODY_BYTES = 32 * 1024
 async def read_inflated(work: RequestInWork, parser: Callable[[bytes], BatchT]) -> BatchT:
     """Read a body, inflate it if its Content-Encoding is gzip or deflate, and parse it.
 
-    Raises:
-        BodyTooLarge, NoRoom, SlowBody, Abandoned: as `read_body`.
-        UnsupportedType: the Content-Encoding is neither gzip nor deflate.
-        MalformedBody: the body is not valid gzip or deflate.
-        Overloaded: too many bodies wait for a thread.
-        DigitsError: the parser raises it.
+    Raises what `read_body`, `inflate` and the parser raise, and Overloaded if too many bodies wait for a thread.
     """
     max_bytes = work.settings.max_body_bytes
     body = await read_body(work, max_bytes)
@@ -47,11 +42,7 @@ def encoding_of(work: RequestInWork) -> str:
 async def read_body(work: RequestInWork, max_bytes: int) -> bytes:
     """Read a whole body, and reserve its memory if it is long.
 
-    Raises:
-        BodyTooLarge: the body has more than `max_bytes`.
-        NoRoom: the memory budget has too few bytes left.
-        SlowBody: the body did not arrive in time. `work` raises it.
-        Abandoned: the client has left.
+    Raises BodyTooLarge, NoRoom, and Abandoned if the client has left. `work` raises SlowBody.
     """
     declared_length = work.headers.get(b"content-length", b"")  # may be wrong
     # uvicorn accepts any number of leading zeros, and int() no more than 4300 digits.
@@ -77,12 +68,9 @@ async def read_body(work: RequestInWork, max_bytes: int) -> bytes:
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Decompress a body. Stop as soon as the result has more than `max_bytes`.
+    """Decompress a body. Raises BodyTooLarge as soon as the result has more than `max_bytes`.
 
-    Raises:
-        UnsupportedType: the encoding is neither gzip nor deflate.
-        MalformedBody: the body is not valid gzip or deflate.
-        BodyTooLarge: the result would be larger than `max_bytes`.
+    Raises UnsupportedType if the encoding is neither gzip nor deflate, and MalformedBody if the body is not valid.
     """
     if encoding not in ("gzip", "deflate"):
         raise UnsupportedType(f"expected the Content-Encoding gzip or deflate, or none, received {encoding[:40]!r}")
@@ -106,12 +94,7 @@ async def parse(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """Return `parser(body, ...)`. A long body is parsed in a decode thread.
-
-    Raises:
-        Overloaded: too many long bodies wait already.
-        DigitsError: the parser raises it.
-    """
+    """Return `parser(body, ...)`. Long bodies are parsed in a decode thread. Raises Overloaded if too many wait."""
     if len(body) <= SHORT_BODY_BYTES:
         return parser(body, *args, **kwargs)
     return await decode_threads.run(len(body), parser, body, *args, **kwargs)

@@ -20,10 +20,8 @@ _CONFIG = {"MAX_MEMORY_FILE_SIZE": math.inf, "UPLOAD_ERROR_ON_BAD_CTE": True}
 def read_form(body: bytes, content_type: bytes, max_batch: int) -> PictureBatch:
     """Read a form whose parts are all files named 'file'. The Content-Type header contains its boundary.
 
-    Raises:
-        MalformedBody: the body is not a form with this boundary.
-        InvalidBody: the form has no part, or a part is not a file or has another name.
-        BatchTooLarge: more than `max_batch` parts.
+    Raises MalformedBody without a form with this boundary, BatchTooLarge, and InvalidBody if the form has no part, or a
+    part is not a file or has another name.
     """
     parts = _Parts(max_batch)
     boundary = parse_options_header(content_type)[1].get(b"boundary")

@@ -26,13 +26,10 @@ _NAMES = frozenset(("pixels", "instances", "scale"))
 
 
 def parse_json(text: bytes, settings: Settings) -> Any:
-    """Parse a JSON document that describes pictures.
+    """Parse a JSON document that describes pictures. Raises MalformedBody if the text is not valid JSON.
 
-    Raises:
-        BodyTooLarge: the text has more than `max_json_bytes`.
-        BatchTooLarge: a long text has more values or lists than `max_batch` pictures need.
-        InvalidBody: a long text has more objects or strings than `max_batch` pictures need.
-        MalformedBody: the text is not valid JSON.
+    Raises BodyTooLarge above `max_json_bytes`, and for a long text with more than `max_batch` pictures need:
+    BatchTooLarge because of values or lists, InvalidBody because of objects or strings.
     """
     if len(text) > settings.max_json_bytes:
         raise BodyTooLarge(
@@ -71,12 +68,7 @@ def _check_counts(text: bytes, max_batch: int) -> None:
 
 
 def read_json(body: bytes, settings: Settings, mode: Mode) -> PictureBatch:
-    """Read the pixels of `{"pixels": ...}` or `{"instances": [...]}`.
-
-    Raises:
-        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge: the body is not a valid request.
-        InvalidPixels, NoInk: with a pointer to the value or the picture. In the mode "never", pictures may be blank.
-    """
+    """Read the pixels of `{"pixels": ...}` or `{"instances": [...]}`. Raises what `parse_json` and `_pixels` raise."""
     document = parse_json(body, settings)
     if not isinstance(document, dict):
         raise InvalidBody(f"expected an object with 'pixels' or 'instances', received {type_name(document)}")
@@ -140,8 +132,7 @@ def _whole_numbers(pictures: list[Any]) -> Grey | None:
 def _pixels(picture: Any, scale: str, mode: Mode, pointer: str) -> NDArray[Any]:
     """Convert one JSON picture, 28 rows of 28 numbers or 784 numbers, to (28, 28): uint8, or float32 in [0, 1].
 
-    Raises:
-        InvalidPixels, NoInk: with a pointer to the value or the picture. In the mode "never", it may be blank.
+    Raises InvalidPixels and NoInk with a pointer to the value or the picture. In the mode "never", it may be blank.
     """
     flat, nested = _flatten(picture, pointer)
 

@@ -24,11 +24,9 @@ async def read_pictures(
 ) -> PictureBatch:
     """Read a body of any accepted Content-Type. The data plane opens encoded pictures, not this function.
 
-    In modes other than "never", blank JSON pixels raise NoInk.
-
-    Raises:
-        BodyTooLarge, NoRoom, SlowBody, Overloaded, Abandoned: the body cannot be received.
-        UnsupportedType, MalformedBody, InvalidBody, BatchTooLarge, InvalidPixels, NoInk: it cannot be parsed.
+    In modes other than "never", blank JSON pixels raise NoInk. Raises BodyTooLarge, NoRoom, SlowBody, Overloaded and
+    Abandoned if the body cannot be received, and UnsupportedType, MalformedBody, InvalidBody, BatchTooLarge and
+    InvalidPixels if it cannot be parsed.
     """
     # The server has already decoded chunked.
     transfer_encoding = work.headers.get(b"transfer-encoding", b"chunked")

@@ -14,9 +14,7 @@ from digits.features import FEATURES, SIDE, Floats
 def raw_pixels(body: bytes, max_batch: int) -> PictureBatch:
     """Read a body of 784 bytes per picture, uint8, row-major.
 
-    Raises:
-        InvalidPixels: the body is empty, or its length is not a multiple of 784.
-        BatchTooLarge: more than `max_batch` pictures.
+    Raises InvalidPixels if it is empty or its length is not a multiple of 784, and BatchTooLarge.
     """
     count, rest = divmod(len(body), FEATURES)
     if rest or not count:

@@ -37,12 +37,7 @@ class RequestInWork(Reservation):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Release the memory.
-
-        Raises:
-            SlowBody: the body did not arrive within `TIMEOUT_SECONDS`.
-            Abandoned: the client has left.
-        """
+        """Release the memory. Raises SlowBody after `TIMEOUT_SECONDS`, and Abandoned if the client has left."""
         self._all.requests.discard(self)
         if self._watching is not None:
             self._watching.cancel()
@@ -82,8 +77,7 @@ class RequestsInWork:
     def begin(self, request: Request) -> RequestInWork:
         """Return a context manager for the work that a request with pictures causes.
 
-        Raises:
-            NoUsableModel: no version is served. The body is not read then.
+        Raises NoUsableModel if no version is served. The body is not read then.
         """
         self.data_plane.registry.require_usable()
         return RequestInWork(self, request)

@@ -50,10 +50,7 @@ def announce(line: str, log_format: LogFormat, level: str = "INFO") -> None:
 def last_line(setting: LogFormat | None) -> Iterator[LogFormat]:
     """Write why the block ends the process as a line of the log: the message of a SystemExit, or a bug's traceback.
 
-    The block gets the format of the log.
-
-    Raises:
-        SystemExit: the block did not end well. It has the exit code, and no message.
+    The block gets the format of the log. If it did not end well, SystemExit has the exit code, and no message.
     """
     _ensure_stderr()
     configure(log_format := format_in_use(setting))

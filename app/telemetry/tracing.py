@@ -18,10 +18,7 @@ _TIMEOUT_SECONDS = 2
 def provider_for(endpoint: str) -> Any:
     """Return a provider that sends spans by OTLP over HTTP, such as to `http://collector:4318/v1/traces`.
 
-    The SDK reads more options from OTEL_... variables.
-
-    Raises:
-        SystemExit: the extra `tracing` is not installed.
+    The SDK reads more options from OTEL_... variables. Raises SystemExit if the extra `tracing` is not installed.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415

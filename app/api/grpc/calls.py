@@ -62,12 +62,7 @@ class Call:
         self._arrivals = arrivals
 
     async def read(self) -> bytes:
-        """Return the whole message.
-
-        Raises:
-            SlowBody: it did not arrive in time.
-            Abandoned: the client sends no message.
-        """
+        """Return the whole message. Raises SlowBody, and Abandoned if the client sends none."""
         async with self._arrivals.turn():
             message = await self._context.read()
         if message is grpc.aio.EOF:
@@ -85,12 +80,9 @@ class Call:
     async def read_pictures(
         self, parser: Callable[[bytes], BatchT], data_plane: DataPlane, memory: Reservation
     ) -> BatchT:
-        """Return the whole message as pictures.
+        """Return the whole message as pictures. Raises SlowBody and Abandoned as `read`, and what the parser raises.
 
-        Raises:
-            SlowBody, Abandoned: as `read`.
-            NoRoom, Overloaded: there is no memory or no thread for a long message.
-            DigitsError: the parser raises it.
+        NoRoom and Overloaded mean that there is no memory or no thread for a long message.
         """
         content = await self.read()
         if len(content) > SHORT_BODY_BYTES:

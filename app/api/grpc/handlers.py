@@ -33,12 +33,7 @@ def handlers(service: Service) -> dict[str, Handler]:
 
 
 async def _infer(service: Service, call: Call) -> Answer:
-    """Classify the pictures of one call.
-
-    Raises:
-        UnknownModel, NoUsableModel, Overloaded: no model can answer.
-        DigitsError: any error of a message or a picture.
-    """
+    """Classify the pictures of one call. Raises any error of a message, a picture or the data plane."""
     data_plane = service.data_plane
     parser = partial(read_request, settings=service.settings, registry=service.registry)
     service.registry.require_usable()

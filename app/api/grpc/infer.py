@@ -26,8 +26,7 @@ _CONTENTS = {
 def read_request(content: bytes, *, settings: Settings, registry: ModelRegistry) -> InferRequest:
     """Parse the message of a call. `registry` must know the version that it names.
 
-    Raises:
-        UnknownModel, MalformedBody, InvalidBody, BatchTooLarge: the message is not a valid request.
+    Raises UnknownModel, MalformedBody, InvalidBody, InvalidPixels and BatchTooLarge.
     """
     check_contents(ModelInferRequest.DESCRIPTOR, content, settings.max_batch)
     message = parse_message(ModelInferRequest, content)

@@ -8,10 +8,9 @@ from app.settings import Settings
 
 
 def check_requirements(settings: Settings) -> None:
-    """Check the packages and the TLS files.
+    """Check that the extra `grpc` is installed, and that the TLS files can be used.
 
-    Raises:
-        SystemExit: the extra `grpc` is not installed, or the TLS files cannot be used. The message is one line.
+    Raises SystemExit, whose message is one line.
     """
     if any(importlib.util.find_spec(package) is None for package in ("grpc", "grpc_health", "grpc_reflection")):
         raise SystemExit(

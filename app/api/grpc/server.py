@@ -29,8 +29,7 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen, and answer calls from now on.
 
-        Raises:
-            SystemExit: the address is not available, or the certificate cannot be used.
+        Raises SystemExit if the address is not available, or the certificate cannot be used.
         """
         settings = self._settings
         server = grpc.aio.server(

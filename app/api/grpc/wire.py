@@ -40,10 +40,8 @@ def parse_message(kind: Any, content: bytes) -> Any:
 def check_contents(descriptor: Any, content: bytes, max_batch: int) -> None:
     """Check that a message has no more fields and numbers than a request with pictures needs.
 
-    Raises:
-        InvalidBody: it has more than 1000 fields, and two for each picture.
-        BatchTooLarge: it has numbers for more than twice as many pictures as allowed.
-        MalformedBody: it is not a message.
+    Raises InvalidBody above 1000 fields and two for each picture, BatchTooLarge above the numbers of twice as many
+    pictures as allowed, and MalformedBody if it is not a message.
     """
     max_fields, max_values = _OTHER_FIELDS + 2 * max_batch, 2 * max_batch * FEATURES
     counts = _Counts(max_fields, max_values)

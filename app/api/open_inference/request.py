@@ -48,8 +48,7 @@ def read_request(body: bytes, *, header_length: bytes, settings: Settings, versi
     `header_length` is the value of `Inference-Header-Content-Length`, the size of the JSON in bytes. Empty means that
     the whole body is JSON, 0 that the body is one tensor.
 
-    Raises:
-        BodyTooLarge, MalformedBody, InvalidBody, BatchTooLarge: the body is not a valid request.
+    Raises BodyTooLarge, MalformedBody, InvalidBody, InvalidPixels and BatchTooLarge.
     """
     header, binary = body, b""
     if header_length:

@@ -19,20 +19,13 @@ _FLOAT32 = np.dtype("<f4")
 
 
 def pictures_from_tensor(datatype: Any, shape: Any, data: list[Any] | bytes, max_batch: int) -> PictureBatch:
-    """Return a tensor's pictures.
+    """Return a tensor's pictures. Raises InvalidBody, InvalidPixels and BatchTooLarge.
 
     FP32 values are features and go to the network unchanged. UINT8 values and BYTES elements (encoded pictures) are
     normalized unless they are in MNIST form.
 
-    Args:
-        datatype: "FP32", "UINT8" or "BYTES".
-        shape: [N, 784] or [N, 28, 28], for BYTES [N] or [N, 1].
-        data: a list, flat or nested, or the tensor's bytes, little-endian. In a list, an encoded picture is `bytes`, or
-            base64 as text.
-        max_batch: maximum number of pictures.
-
-    Raises:
-        InvalidBody, InvalidPixels, BatchTooLarge: the tensor does not hold such pictures, or holds too many.
+    The shape is [N, 784] or [N, 28, 28], for BYTES [N] or [N, 1]. `data` is a list, flat or nested, or the tensor's
+    bytes, little-endian. In a list, an encoded picture is `bytes`, or base64.
     """
     if datatype not in ("FP32", "UINT8", "BYTES"):
         raise InvalidBody(f"expected the datatype FP32, UINT8 or BYTES, received {shown(datatype)}")
